@@ -1,0 +1,1 @@
+"""Who is asked: `names()` lists the registered encoders, `load(name, …)` builds one."""

@@ -1,0 +1,99 @@
+"""What an encoder is: a card that says who it is, and functions that turn images into tokens at sites."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+READOUTS = ("cls", "mean", "halves", "grid3", "vector")
+
+
+class EncoderError(Exception):
+    """An encoder or its weights cannot be had; the message is one line for the user (exit 4)."""
+
+
+class UnknownName(ValueError):
+    """A name that no registry holds; the message names the nearest valid one (exit 2)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A place where features are read, and how its tokens lie.
+
+    `grid` is (h, w) of the patch tokens in raster order, or None where the site is one vector.
+    `prefix` tokens stand before the patches; the first of them is CLS when `cls` is true.
+    """
+
+    width: int
+    grid: tuple[int, int] | None = None
+    prefix: int = 0
+    cls: bool = False
+
+    @property
+    def readouts(self) -> tuple[str, ...]:
+        """The readouts that are defined here, in the order of every table."""
+        if self.grid is None:
+            return ("vector",)
+        layout = ("mean", "halves", "grid3") if min(self.grid) >= 3 else ("mean",)
+        return (("cls",) if self.cls else ()) + layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """How an image becomes pixels for the model; every field enters the feature key."""
+
+    size: tuple[int, int]
+    resize: str  # "shortest", "squash" or "none"
+    crop: str | None  # "center" or None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str
+    backend: str  # the library whose transform it is, e.g. "open_clip" or "timm"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """Who an encoder is. `revision` is a 40-hex commit, or None where it is resolved at first load."""
+
+    name: str
+    repo: str | None = None
+    revision: str | None = None
+    licence: str = "unknown"
+    gated: bool = False
+    parameters: int | None = None
+    input: Input | None = None
+    sites: Mapping[str, Site] = field(default_factory=dict)
+    text: bool = False
+    synthetic: bool = False  # weights trained on synthetic images only: said wherever it is shown
+    note: str = ""
+
+
+Reduce = Callable[[str, "torch.Tensor"], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """A loaded encoder: a value that holds functions.
+
+    `preprocess(image)` takes uint8 [h, w] or [h, w, 3] and returns a float32 array or tensor [c, H, W].
+    `forward(batch, sites, grad=False, reduce=None)` returns {site: tokens [b, t, d]}, patches in raster
+    order behind the site's prefix tokens; a vector site has t = 1. With `reduce`, each site's value is
+    `reduce(site, tokens)`, applied inside the hook so that full tokens are never held for all sites.
+    `text(sentences)` returns [n, d] float32 in the joint space, un-normalised.
+    `fingerprint` is a sha256 over tensors (name, shape, dtype, bytes), preprocessing and compute dtype.
+    `files` are the files that identity rests on (weights, configuration, source).
+    """
+
+    card: Card
+    preprocess: Callable[[np.ndarray], Any]
+    forward: Callable[..., Mapping[str, Any]]
+    fingerprint: str
+    device: str = "cpu"
+    dtype: str = "float32"
+    text: Callable[[Sequence[str]], np.ndarray] | None = None
+    files: tuple[Path, ...] = ()

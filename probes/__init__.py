@@ -1,0 +1,1 @@
+"""How it is asked, and how sure one may be."""

@@ -1,0 +1,103 @@
+"""What a probe reads and what it gives back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+State = Literal["present", "absent", "inconclusive"]
+Credit = Literal["nuisance", "pixels", "architecture", "learned"]
+
+
+class ProbeError(Exception):
+    """The data cannot be probed as asked; the message is one line for the user (exit 3)."""
+
+
+class UnknownName(ValueError):
+    """A name that no registry holds; the message names the nearest valid one (exit 2)."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FeatureSet:
+    """Features and answers, checked on construction.
+
+    x: float32 or float64 [n, d], finite. y: int64 [n] class indices, or float64 [n] when `classes` is None.
+    groups: [n] of what may not be split. ids: [n] unique.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    groups: np.ndarray
+    ids: Sequence[str]
+    classes: tuple[str, ...] | None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be probed, naming the numbers that disagree."""
+        n = len(self.x)
+        if self.x.ndim != 2:
+            raise ProbeError(f"features must be [items, width], not of shape {self.x.shape}")
+        if not (len(self.y) == len(self.groups) == len(self.ids) == n):
+            raise ProbeError(
+                f"{n} feature rows, {len(self.y)} labels, {len(self.groups)} groups and {len(self.ids)} ids: "
+                "all four must be one per item"
+            )
+        if len(set(self.ids)) != n:
+            raise ProbeError("item ids repeat: every item needs an id of its own")
+        bad = ~np.isfinite(self.x).all(axis=1)
+        if bad.any():
+            first = self.ids[int(np.flatnonzero(bad)[0])]
+            raise ProbeError(
+                f"{int(bad.sum())} of {n} items have features that are NaN or infinite (first: {first}); "
+                "the encoder's output is not usable, nothing was filled in"
+            )
+        if self.classes is not None:
+            found = np.unique(self.y)
+            if len(found) < 2:
+                one = self.classes[int(found[0])] if len(found) else "none"
+                raise ProbeError(f"only one class in the data ({one}): a probe needs at least two")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predictions:
+    """One row per item and repeat, each held out.
+
+    truth [n]; said [R, n] (class index or number); score [R, n, K] held-out decision values, or [R, n, 1]
+    for numbers; probability [R, n, K] or None where the probe gives none; fold [R, n].
+    `penalty` [R, folds] is what the probe chose (nan where it chose nothing).
+    """
+
+    truth: np.ndarray
+    said: np.ndarray
+    score: np.ndarray
+    fold: np.ndarray
+    groups: np.ndarray
+    ids: Sequence[str]
+    probability: np.ndarray | None = None
+    baseline: np.ndarray | None = None  # [R, n] training-fold mean, for numbers
+    penalty: np.ndarray | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A score with what may be said about it. None where it could not be computed, never invented."""
+
+    metric: str
+    score: float
+    low: float | None
+    high: float | None
+    chance: float
+    p: float | None
+    mde: float | None
+    confidence: float = 0.95
+    warnings: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Recoverability at one site, in one of three values, and why."""
+
+    state: State
+    margin: float
+    reason: str
+    credit: Credit | None = None

@@ -1,0 +1,1 @@
+"""What is asked: `names()` lists the tasks, `load(name)` gives one."""

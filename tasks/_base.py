@@ -1,0 +1,99 @@
+"""What a task is: a question whose answer is known for every item, and the items that carry it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+class DataError(Exception):
+    """The data cannot answer as asked; the message is one line for the user (exit 3)."""
+
+
+class UnknownName(ValueError):
+    """A name that no registry holds; the message names the nearest valid one (exit 2)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An image that is read when it is needed.
+
+    `read()` returns uint8 [h, w] (grey) or [h, w, 3] (RGB), C-contiguous; it raises DataError.
+    `identity` is a hex digest that determines the pixels without reading them (bytes of the file +
+    decode policy + transforms; for a phantom its generator's version, seed and parameters): it keys a
+    memo of content hashes, so a rerun need not decode. None where no such digest is cheap.
+    """
+
+    read: Callable[[], np.ndarray]
+    identity: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A point drawn or found in an image: x to the right, y down, in pixels of the decoded image."""
+
+    name: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One image of a source, before any question is asked of it."""
+
+    id: str  # stable, unique, holds no path and no patient identifier
+    group: str
+    picture: Picture
+    columns: Mapping[str, str] = field(default_factory=dict)
+    marks: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Images and what is known of each.
+
+    `name` is what reports print (never an absolute path). `policy` is the decode policy, part of the
+    feature key. `unreadable` lists (id, reason) of files that could not be read. `warnings` are
+    sentences the user must see (mixed EXIF, possible leak through windows, ungrouped source …).
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+    synthetic: bool = False
+    licence: str = "unknown"
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    unreadable: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One example. `label` is the class's name, or a number for a numeric target."""
+
+    id: str
+    group: str
+    label: str | float
+    picture: Picture
+    marks: tuple[Mark, ...] = ()
+    text: Mapping[str, Any] | None = None
+    evidence: np.ndarray | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A question. `classes` is None where they come from the data (`label`); `unit` marks a number.
+
+    `items(source, rng, column)` yields the items in a fixed order; `column` is the user's `--label`,
+    None where the task makes its own labels. `phantoms(n, seed)` builds the default source of about n
+    items, None where the task needs the user's data. `version` changes whenever an item would.
+    """
+
+    name: str
+    question: str
+    classes: tuple[str, ...] | None
+    version: int
+    items: Callable[[Source, np.random.Generator, str | None], Iterator[Item]]
+    phantoms: Callable[[int, int], Source] | None = None
+    unit: str | None = None
+    licence: str = "Apache-2.0"
