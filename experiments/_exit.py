@@ -1,0 +1,70 @@
+"""How a command ends: one line on stderr and an exit code, never a traceback unless --debug asks for it."""
+
+import contextlib
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+DONE, USAGE, DATA, ENCODER, PARTIAL, INTERRUPTED = 0, 2, 3, 4, 5, 130
+
+
+class UsageError(Exception):
+    """The command line cannot be carried out as written (exit 2)."""
+
+
+def say(text: str) -> None:
+    """Write one line to stderr, where progress and logs belong."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _code(error: BaseException) -> int | None:
+    """The exit code of an error that was foreseen, None for any other."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & {"UsageError", "UnknownName"}:
+        return USAGE
+    if names & {"DataError", "ProbeError"}:
+        return DATA
+    if "EncoderError" in names:
+        return ENCODER
+    if names & {"StoreError", "OSError"}:
+        return PARTIAL
+    return None
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, command: str) -> int:
+    """Run `body(argv)` and turn what it raises into one line and an exit code.
+
+    A broken pipe (`… | head`) ends quietly. SIGTERM is taken like Ctrl-C, so that a scheduler's
+    warning closes the open shard. `command` is the module's name, for the line that resumes.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    with contextlib.suppress(ValueError):  # not the main thread: the caller owns the signals
+        signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return body(arguments)
+    except KeyboardInterrupt:
+        line = shlex.join(["python", "-m", f"experiments.{command}", *arguments])
+        say(f"interrupted; what was finished is kept. To resume: {line}")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:
+        code = _code(error)
+        if "--debug" in arguments:
+            raise
+        if code is None:
+            say(f"error: unforeseen {type(error).__name__}: {_one_line(error)} (--debug shows where)")
+            return 1
+        say(f"error: {_one_line(error)}")
+        return code
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

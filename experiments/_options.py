@@ -1,0 +1,213 @@
+"""The command line: one frozen value per run, from flags and an optional TOML file."""
+
+import argparse
+import difflib
+import shlex
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+from experiments._exit import UsageError
+
+
+def _flag(default: Any, text: str, **extra: Any) -> Any:
+    """A field with its help text and argparse details in its metadata."""
+    meta = {"help": text, **extra}
+    if isinstance(default, tuple):
+        return field(default_factory=lambda: default, metadata=meta)
+    return field(default=default, metadata=meta)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Everything a run was asked for; what is not here cannot change a result."""
+
+    encoder: tuple[str, ...] = _flag(
+        ("phantom-clip",), "encoders to ask; `python -m experiments.list encoders` names them", metavar="NAME"
+    )
+    task: tuple[str, ...] = _flag(
+        ("orientation",), "questions to put; `python -m experiments.list tasks` names them", metavar="NAME"
+    )
+    data: str | None = _flag(
+        None,
+        "images: a folder, a CSV/Parquet manifest, a DICOM tree or a NIfTI file (omitted: built-in phantoms)",
+        metavar="SOURCE",
+    )
+    label: str | None = _flag(None, "column of the manifest that holds the answer", metavar="COLUMN")
+    group: str | None = _flag(
+        None, "column that may not be split over folds (patient, sequence)", metavar="COLUMN"
+    )
+    image_column: str | None = _flag(
+        None, "column that holds the image files (omitted: found by its name)", metavar="COLUMN"
+    )
+    window: str | None = _flag(
+        None,
+        "grey window: a name (soft, lung, bone …), CENTRE/WIDTH, full, minmax, or file",
+        metavar="WINDOW",
+    )
+    intercept: float = _flag(
+        0.0,
+        "added to stored values of 16-bit images before windowing (-1024 where value = HU + 1024)",
+        metavar="NUMBER",
+    )
+    exif: str | None = _flag(None, "what to do with EXIF orientation", choices=("apply", "ignore"))
+    unreadable: float = _flag(0.05, "largest share of unreadable images that a run accepts", metavar="SHARE")
+    pool: str | None = _flag(
+        None,
+        "unlabelled images of the same kind, for the limit of detection (omitted: all images of --data)",
+        metavar="SOURCE",
+    )
+    items: int = _flag(200, "how many phantom items to make when --data is omitted", metavar="N")
+    site: tuple[str, ...] = _flag(
+        (), "sites to read (omitted: all); an ending * matches a family, e.g. block.*", metavar="SITE"
+    )
+    readout: tuple[str, ...] = _flag((), "readouts (omitted: all the site has)", metavar="READOUT")
+    probe: str | None = _flag(
+        None,
+        "probe of the headline (omitted: ridge below 200 groups, nested logistic from there on)",
+        metavar="NAME",
+    )
+    folds: int | None = _flag(None, "outer folds (omitted: 10, or 5 below 100 groups)", metavar="K")
+    repeats: int | None = _flag(
+        None, "repeats of the folds (omitted: 5, fewer as the data grow)", metavar="R"
+    )
+    permutations: int | None = _flag(
+        None, "label permutations (omitted: 1999, or 199 for the screened map)", metavar="B"
+    )
+    seed: int = _flag(0, "seed of every random choice", metavar="N")
+    device: str = _flag("cpu", "cpu, cuda:0 …, or auto (recorded)", metavar="DEVICE")
+    dtype: str = _flag("float32", "compute type of the encoder", choices=("float32", "bfloat16", "float16"))
+    batch_size: int = _flag(16, "images per forward pass", metavar="N")
+    limit: int | None = _flag(None, "use only N images (marked `limited` in every record)", metavar="N")
+    weights: str | None = _flag(
+        None, "local weights in the library's own format, instead of the hub", metavar="PATH"
+    )
+    offline: bool = _flag(False, "never ask a hub")
+    out: str = _flag("runs/linear_probe", "folder for cells, tables and figures", metavar="DIR")
+    config: str | None = _flag(None, "TOML file whose keys are these flags; flags win", metavar="FILE.toml")
+    dry_run: bool = _flag(False, "print the plan as JSON and stop")
+    json: bool = _flag(False, "print one JSON document instead of the table")
+    debug: bool = _flag(False, "show the traceback of an error")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (--help lists the flags)")
+
+
+def _parser(command: str, doc: str) -> _Parser:
+    parser = _Parser(
+        prog=f"python -m experiments.{command}",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    for entry in fields(Options):
+        meta = dict(entry.metadata)
+        text = str(meta.pop("help"))
+        name = "--" + entry.name.replace("_", "-")
+        if entry.type is bool:
+            parser.add_argument(name, action="store_true", help=text)
+            continue
+        kind = int if "int" in str(entry.type) else float if "float" in str(entry.type) else str
+        if "tuple" in str(entry.type):
+            meta["nargs"] = "+"
+            kind = str
+        default = getattr(Options(), entry.name)
+        shown = " ".join(default) if isinstance(default, tuple) else default
+        text += f" (default: {shown})" if shown not in (None, "") else ""
+        parser.add_argument(name, type=kind, help=text.replace("%", "%%"), **meta)
+    return parser
+
+
+def _unknown(rest: Sequence[str], known: Sequence[str]) -> UsageError:
+    given = next((a for a in rest if a.startswith("-")), rest[0])
+    near = difflib.get_close_matches(given.split("=")[0], known, 1, 0.5)
+    hint = f"; did you mean {near[0]}?" if near else "; --help lists the flags"
+    return UsageError(f"unrecognised argument {given}{hint}")
+
+
+def _from_file(path: str) -> dict[str, Any]:
+    """The keys of a TOML file, each of them a flag; an unknown key is an error."""
+    try:
+        loaded = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--config {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path} is not TOML: {error}") from None
+    known = {entry.name: entry for entry in fields(Options)}
+    values: dict[str, Any] = {}
+    for key, value in loaded.items():
+        name = key.replace("-", "_")
+        if name not in known or name == "config":
+            near = difflib.get_close_matches(name, known, 1, 0.5)
+            raise UsageError(
+                f"--config {path}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+            )
+        values[name] = _typed(path, key, value, str(known[name].type))
+    return values
+
+
+def _typed(path: str, key: str, value: Any, kind: str) -> Any:
+    if kind.startswith("tuple"):
+        value = [value] if isinstance(value, str) else value
+        fits = isinstance(value, list) and all(isinstance(v, str) for v in value)
+        value = tuple(value) if fits else value
+    elif "bool" in kind:
+        fits = isinstance(value, bool)
+    elif "int" in kind:
+        fits = isinstance(value, int) and not isinstance(value, bool)
+    elif "float" in kind:
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        value = float(value) if fits else value
+    else:
+        fits = isinstance(value, str)
+    if not fits:
+        raise UsageError(f"--config {path}: {key} = {value!r} is not of type {kind.replace(' | None', '')}")
+    return value
+
+
+_BOUNDS = {"items": 2, "folds": 2, "repeats": 1, "permutations": 19, "batch_size": 1, "limit": 1, "seed": 0}
+
+
+def parse(argv: Sequence[str], command: str, doc: str) -> Options:
+    """Flags over the TOML file over the defaults; UsageError on anything that does not fit."""
+    parser = _parser(command, doc)
+    known, rest = parser.parse_known_args(list(argv))
+    if rest:
+        raise _unknown(rest, [a for action in parser._actions for a in action.option_strings])
+    flags = {k: tuple(v) if isinstance(v, list) else v for k, v in vars(known).items()}
+    if "config" in flags:
+        flags = _from_file(flags["config"]) | flags
+    options = Options(**flags)
+    for name, least in _BOUNDS.items():
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise UsageError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
+    if not 0 <= options.unreadable <= 1:
+        raise UsageError(f"--unreadable {options.unreadable}: must be a share from 0 to 1")
+    return options
+
+
+def command_line(options: Options, command: str) -> str:
+    """The exact line that repeats a run: flags that differ from their defaults, but not where output went."""
+    default = Options()
+    words = ["python", "-m", f"experiments.{command}"]
+    for entry in fields(Options):
+        value = getattr(options, entry.name)
+        always = entry.name in ("encoder", "task")
+        if entry.name in ("out", "json", "debug", "dry_run", "config") or (
+            value == getattr(default, entry.name) and not always
+        ):
+            continue
+        words.append("--" + entry.name.replace("_", "-"))
+        if not isinstance(value, bool):
+            words.extend(
+                value
+                if isinstance(value, tuple)
+                else [f"{value:g}" if isinstance(value, float) else str(value)]
+            )
+    return shlex.join(words)
