@@ -172,7 +172,9 @@ class Filled:
         return self.space.read(self.contents, name)
 
 
-def fill(eye: Eye, pictures: Pictures, points: Sequence[tuple[str, str, int]], policy: Mapping[str, Any]) -> Filled:
+def fill(
+    eye: Eye, pictures: Pictures, points: Sequence[tuple[str, str, int]], policy: Mapping[str, Any]
+) -> Filled:
     """Encode what the store lacks, in one pass over all sites and readouts, and close the shards."""
     material = {
         "fingerprint": eye.fingerprint,
@@ -190,7 +192,12 @@ def fill(eye: Eye, pictures: Pictures, points: Sequence[tuple[str, str, int]], p
 
 
 def _encode(
-    eye: Eye, pictures: Pictures, contents: Sequence[str], todo: Sequence[int], widths: Mapping[str, int], space: Any
+    eye: Eye,
+    pictures: Pictures,
+    contents: Sequence[str],
+    todo: Sequence[int],
+    widths: Mapping[str, int],
+    space: Any,
 ) -> None:
     wanted: dict[str, list[str]] = {}
     for name in widths:
@@ -198,7 +205,10 @@ def _encode(
         wanted.setdefault(site, []).append(readout)
     encoder = eye.encoder()
     eye.store.room(len(todo) * sum(widths.values()) * 2)
-    with progress(len(todo), f"encoding with {eye.card.name}") as bar, space.writer(widths, total=len(todo)) as writer:
+    with (
+        progress(len(todo), f"encoding with {eye.card.name}") as bar,
+        space.writer(widths, total=len(todo)) as writer,
+    ):
         for batch in _batches(todo, eye.options.batch_size):
             images = [pictures.read(i) for i in batch]
             arrays = encoders.encode(encoder, images, wanted)
