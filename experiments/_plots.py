@@ -36,13 +36,16 @@ def layer_curve(records: Sequence[Record]) -> Any:
         width = 6.75 if len(readouts) > 1 else 3.25
         figure = Figure(figsize=(width, 0.55 + 1.5 * len(tasks)), layout="constrained")
         axes = figure.subplots(len(tasks), len(readouts), squeeze=False, sharey="row", width_ratios=widths)
-        for row, task in zip(axes, tasks, strict=True):
+        for number, (row, task) in enumerate(zip(axes, tasks, strict=True)):
             mine = [r for r in records if r.task == task]
             for axis, readout in zip(row, readouts, strict=True):
                 _panel(axis, mine, readout)
-                axis.set_title(TITLES[readout] if row is axes[0] else "")
+                axis.set_title(TITLES[readout] if number == 0 else "")
             row[0].set_ylabel(f"{task}\n{_metric(mine)}")
-        handles = {h.get_label(): h for axis in axes.flat for h in axis.get_legend_handles_labels()[0]}
+        handles: dict[str, Any] = {}
+        for axis in axes.flat:
+            for handle in axis.get_legend_handles_labels()[0]:
+                handles.setdefault(handle.get_label(), handle)
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
         _footnote(figure, records)
     return figure
@@ -64,7 +67,7 @@ def _panel(axis: Any, records: Sequence[Record], readout: str) -> None:
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         own = [r for r in records if r.encoder == encoder and r.readout == readout and r.site in at]
         x = [at[r.site] for r in own]
-        joined = "-" if readout != "vector" else ""
+        joined = "-" if readout != "vector" else "none"
         axis.plot(
             x, [r.score for r in own], joined, marker=marker, ms=2.6, color=colour, label=encoder, zorder=3
         )
@@ -78,15 +81,18 @@ def _panel(axis: Any, records: Sequence[Record], readout: str) -> None:
         twin = [
             r for r in records if r.encoder == f"random:{encoder}" and r.readout == readout and r.site in at
         ]
-        dashes = "--" if readout != "vector" else ""
-        axis.plot([at[r.site] for r in twin], [r.score for r in twin], dashes, marker=marker, ms=2.2, mfc="white",
+        dashes = "--" if readout != "vector" else "none"
+        twins = [r.score for r in twin]
+        axis.plot([at[r.site] for r in twin], twins, ls=dashes, marker=marker, ms=2.2, mfc="white",
                   mew=0.6, color=colour, alpha=0.8, lw=0.8, label=f"{encoder}, untrained")  # fmt: skip
     pixels = next((r for r in records if r.encoder == "pixels"), None)
     if pixels is not None:
         axis.axhline(pixels.score, ls="-.", lw=0.7, color="0.35", label="32 × 32 pixels")
     axis.axhline(records[0].chance, ls=":", lw=0.8, color="black", label="chance")
     axis.set_xlim(-0.5, len(sites) - 0.5)
-    axis.set_xticks(range(len(sites)), [_short(s) for s in sites], rotation=60 if len(sites) > 1 else 0)
+    axis.set_xticks(
+        range(len(sites)), [_short(s) for s in sites], rotation=60, ha="right", rotation_mode="anchor"
+    )
     lowest = min([records[0].chance, *(r.low if r.low is not None else r.score for r in records)])
     axis.set_ylim(lowest - 0.03, max(1.02, 0))
 
