@@ -38,7 +38,7 @@ def progress(total: int, what: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Eye:
-    """An encoder as a run knows it: its card and fingerprint at once, its tensors only when it must encode."""
+    """An encoder as a run knows it: card and fingerprint at once, tensors only when it must encode."""
 
     spec: str
     options: Options

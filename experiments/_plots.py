@@ -69,7 +69,7 @@ def _panel(axis: Any, records: Sequence[Record], readout: str) -> None:
         x = [at[r.site] for r in own]
         joined = "-" if readout != "vector" else "none"
         axis.plot(
-            x, [r.score for r in own], joined, marker=marker, ms=2.6, color=colour, label=encoder, zorder=3
+            x, [r.score for r in own], ls=joined, marker=marker, ms=2.6, color=colour, label=encoder, zorder=3
         )
         known = [r for r in own if r.low is not None and r.high is not None]
         if readout != "vector":
