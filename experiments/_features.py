@@ -172,9 +172,7 @@ class Filled:
         return self.space.read(self.contents, name)
 
 
-def fill(
-    eye: Eye, pictures: Pictures, points: Sequence[tuple[str, str, int]], policy: Mapping[str, Any]
-) -> Filled:
+def fill(eye: Eye, pictures: Pictures, points: Sequence[tuple[str, str, int]], policy: Mapping[str, Any]) -> Filled:
     """Encode what the store lacks, in one pass over all sites and readouts, and close the shards."""
     material = {
         "fingerprint": eye.fingerprint,

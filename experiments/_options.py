@@ -28,7 +28,9 @@ class Options:
         ("phantom-clip",), "encoders to ask; `python -m experiments.list encoders` names them", metavar="NAME"
     )
     task: tuple[str, ...] = _flag(
-        ("orientation",), "questions to put; `python -m experiments.list tasks` names them", metavar="NAME"
+        (),
+        "questions to put; `python -m experiments.list tasks` names them (omitted: orientation, or label with --label)",
+        metavar="NAME",
     )
     data: str | None = _flag(
         None,
@@ -36,9 +38,7 @@ class Options:
         metavar="SOURCE",
     )
     label: str | None = _flag(None, "column of the manifest that holds the answer", metavar="COLUMN")
-    group: str | None = _flag(
-        None, "column that may not be split over folds (patient, sequence)", metavar="COLUMN"
-    )
+    group: str | None = _flag(None, "column that may not be split over folds (patient, sequence)", metavar="COLUMN")
     image_column: str | None = _flag(
         None, "column that holds the image files (omitted: found by its name)", metavar="COLUMN"
     )
@@ -70,9 +70,7 @@ class Options:
         metavar="NAME",
     )
     folds: int | None = _flag(None, "outer folds (omitted: 10, or 5 below 100 groups)", metavar="K")
-    repeats: int | None = _flag(
-        None, "repeats of the folds (omitted: 5, fewer as the data grow)", metavar="R"
-    )
+    repeats: int | None = _flag(None, "repeats of the folds (omitted: 5, fewer as the data grow)", metavar="R")
     permutations: int | None = _flag(
         None, "label permutations (omitted: 1999, or 199 for the screened map)", metavar="B"
     )
@@ -81,9 +79,7 @@ class Options:
     dtype: str = _flag("float32", "compute type of the encoder", choices=("float32", "bfloat16", "float16"))
     batch_size: int = _flag(16, "images per forward pass", metavar="N")
     limit: int | None = _flag(None, "use only N images (marked `limited` in every record)", metavar="N")
-    weights: str | None = _flag(
-        None, "local weights in the library's own format, instead of the hub", metavar="PATH"
-    )
+    weights: str | None = _flag(None, "local weights in the library's own format, instead of the hub", metavar="PATH")
     offline: bool = _flag(False, "never ask a hub")
     out: str = _flag("runs/linear_probe", "folder for cells, tables and figures", metavar="DIR")
     config: str | None = _flag(None, "TOML file whose keys are these flags; flags win", metavar="FILE.toml")
@@ -144,9 +140,7 @@ def _from_file(path: str) -> dict[str, Any]:
         name = key.replace("-", "_")
         if name not in known or name == "config":
             near = difflib.get_close_matches(name, known, 1, 0.5)
-            raise UsageError(
-                f"--config {path}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-            )
+            raise UsageError(f"--config {path}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         values[name] = _typed(path, key, value, str(known[name].type))
     return values
 
@@ -198,7 +192,7 @@ def command_line(options: Options, command: str) -> str:
     words = ["python", "-m", f"experiments.{command}"]
     for entry in fields(Options):
         value = getattr(options, entry.name)
-        always = entry.name in ("encoder", "task")
+        always = entry.name == "encoder"
         if entry.name in ("out", "json", "debug", "dry_run", "config") or (
             value == getattr(default, entry.name) and not always
         ):
@@ -206,8 +200,6 @@ def command_line(options: Options, command: str) -> str:
         words.append("--" + entry.name.replace("_", "-"))
         if not isinstance(value, bool):
             words.extend(
-                value
-                if isinstance(value, tuple)
-                else [f"{value:g}" if isinstance(value, float) else str(value)]
+                value if isinstance(value, tuple) else [f"{value:g}" if isinstance(value, float) else str(value)]
             )
     return shlex.join(words)

@@ -68,9 +68,7 @@ def _panel(axis: Any, records: Sequence[Record], readout: str) -> None:
         own = [r for r in records if r.encoder == encoder and r.readout == readout and r.site in at]
         x = [at[r.site] for r in own]
         joined = "-" if readout != "vector" else "none"
-        axis.plot(
-            x, [r.score for r in own], ls=joined, marker=marker, ms=2.6, color=colour, label=encoder, zorder=3
-        )
+        axis.plot(x, [r.score for r in own], ls=joined, marker=marker, ms=2.6, color=colour, label=encoder, zorder=3)
         known = [r for r in own if r.low is not None and r.high is not None]
         if readout != "vector":
             axis.fill_between([at[r.site] for r in known], [r.low for r in known], [r.high for r in known],
@@ -78,9 +76,7 @@ def _panel(axis: Any, records: Sequence[Record], readout: str) -> None:
         else:
             axis.vlines([at[r.site] for r in known], [r.low for r in known], [r.high for r in known],
                         color=colour, lw=0.9)  # fmt: skip
-        twin = [
-            r for r in records if r.encoder == f"random:{encoder}" and r.readout == readout and r.site in at
-        ]
+        twin = [r for r in records if r.encoder == f"random:{encoder}" and r.readout == readout and r.site in at]
         dashes = "--" if readout != "vector" else "none"
         twins = [r.score for r in twin]
         axis.plot([at[r.site] for r in twin], twins, ls=dashes, marker=marker, ms=2.2, mfc="white",
@@ -90,9 +86,7 @@ def _panel(axis: Any, records: Sequence[Record], readout: str) -> None:
         axis.axhline(pixels.score, ls="-.", lw=0.7, color="0.35", label="32 × 32 pixels")
     axis.axhline(records[0].chance, ls=":", lw=0.8, color="black", label="chance")
     axis.set_xlim(-0.5, len(sites) - 0.5)
-    axis.set_xticks(
-        range(len(sites)), [_short(s) for s in sites], rotation=60, ha="right", rotation_mode="anchor"
-    )
+    axis.set_xticks(range(len(sites)), [_short(s) for s in sites], rotation=60, ha="right", rotation_mode="anchor")
     lowest = min([records[0].chance, *(r.low if r.low is not None else r.score for r in records)])
     axis.set_ylim(lowest - 0.03, max(1.02, 0))
 

@@ -124,9 +124,7 @@ def rounded(value: Any) -> Any:
     return value
 
 
-def document(
-    experiment: str, records: Sequence[Record], verdicts: Sequence[dict], files: Sequence[str]
-) -> dict:
+def document(experiment: str, records: Sequence[Record], verdicts: Sequence[dict], files: Sequence[str]) -> dict:
     """The JSON document of a run."""
     return {
         "schema": SCHEMA,

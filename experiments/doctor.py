@@ -79,9 +79,7 @@ def _body(argv: Sequence[str]) -> int:
         "" if os.access(held, os.W_OK) else ", NOT WRITABLE"
     )
     rows["hub"] = (
-        "offline (HF_HUB_OFFLINE)"
-        if os.environ.get("HF_HUB_OFFLINE") == "1"
-        else "asked when weights are missing"
+        "offline (HF_HUB_OFFLINE)" if os.environ.get("HF_HUB_OFFLINE") == "1" else "asked when weights are missing"
     )
     code = DONE
     try:

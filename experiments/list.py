@@ -55,9 +55,7 @@ def _tasks() -> list[dict[str, Any]]:
 def _probes() -> list[dict[str, Any]]:
     import probes
 
-    return [
-        {"name": name, "what": (probes.load(name).__doc__ or "").split("\n")[0]} for name in probes.names()
-    ]
+    return [{"name": name, "what": (probes.load(name).__doc__ or "").split("\n")[0]} for name in probes.names()]
 
 
 KINDS = {"encoders": _encoders, "tasks": _tasks, "probes": _probes}
@@ -70,9 +68,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     words = [[_word(v) for v in row.values()] for row in rows]
     heads = [key.replace("_", " ") for key in rows[0]]
     widths = [max(len(h), *(len(line[i]) for line in words)) for i, h in enumerate(heads)]
-    lines = [
-        "  ".join(w.ljust(n) for w, n in zip(line, widths, strict=True)).rstrip() for line in [heads, *words]
-    ]
+    lines = ["  ".join(w.ljust(n) for w, n in zip(line, widths, strict=True)).rstrip() for line in [heads, *words]]
     return "\n".join(lines)
 
 

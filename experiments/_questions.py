@@ -1,0 +1,164 @@
+"""From the command line to questions: a task put to a source, with items, answers and groups."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import tasks
+from cache import Store
+from experiments._exit import UsageError, say
+from experiments._features import Pictures, digest, progress
+from experiments._options import Options
+from tasks._base import DataError, Item, Picture, Source, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A task put to a source: items with their answers, groups and pictures.
+
+    `y` is int64 class indices, or float64 numbers when `classes` is None. `pool` holds unlabelled
+    pictures of the same kind with their groups.
+    """
+
+    name: str
+    task: Task
+    source: Source
+    ids: tuple[str, ...]
+    groups: np.ndarray
+    y: np.ndarray
+    classes: tuple[str, ...] | None
+    pictures: Pictures
+    limited: bool
+    warnings: tuple[str, ...] = ()
+    pool: "Pool | None" = None
+    memo: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def data_key(self) -> str:
+        """What the answers rest on: pixels, answers, groups and ids, in order."""
+        if "data_key" not in self.memo:
+            answers = [float(v) for v in self.y]
+            self.memo["data_key"] = digest(
+                [self.pictures.contents, answers, [str(g) for g in self.groups], list(self.ids), self.classes]
+            )
+        return self.memo["data_key"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """Unlabelled pictures for the limit of detection, with their groups and decode policy."""
+
+    pictures: Pictures
+    groups: np.ndarray
+    source: Source
+
+
+def ask(options: Options, store: Store) -> list[Question]:
+    """Every task of the command line put to its source."""
+    shared = _open(options, options.data, store) if options.data is not None else None
+    names = options.task or (("label",) if options.label else ("orientation",))
+    return [_question(options, tasks.load(name), shared, store) for name in names]
+
+
+def _open(options: Options, spec: str, store: Store) -> Source:
+    source = tasks.open_source(
+        spec,
+        image_column=options.image_column,
+        group=options.group if spec == options.data or spec.endswith(MANIFESTS) else None,
+        columns_needed=(options.label,) if options.label and spec == options.data else (),
+        window=options.window,
+        intercept=options.intercept,
+        exif=options.exif,
+        unreadable_limit=options.unreadable,
+        limit=options.limit,
+    )
+    known = _Known(store)
+    with progress(len(source.rows), "checking images") as bar:
+        source = tasks.check(source, progress=bar.update, known=known)
+    known.keep(row.picture for row in source.rows)
+    for name, reason in source.unreadable:
+        say(f"unreadable, left out: {name}: {reason}")
+    return source
+
+
+MANIFESTS = (".csv", ".tsv", ".parquet")
+
+
+class _Known:
+    """Identities that were decoded before without a fault, asked of the store's memo once."""
+
+    def __init__(self, store: Store) -> None:
+        self.memo = store.memo("readable")
+
+    def __contains__(self, identity: object) -> bool:
+        return bool(self.memo.get_many([str(identity)]))
+
+    def keep(self, pictures: Any) -> None:
+        self.memo.put_many({p.identity: True for p in pictures if p.identity is not None})
+
+
+def _question(options: Options, task: Task, shared: Source | None, store: Store) -> Question:
+    if shared is not None:
+        source = shared
+    elif task.phantoms is None:
+        raise UsageError(f"task {task.name} has no phantoms: say --data SOURCE")
+    else:
+        source = task.phantoms(options.items, options.seed)
+    rng = np.random.default_rng([options.seed, 1])
+    items = list(task.items(source, rng, options.label))
+    if not items:
+        raise DataError(f"task {task.name} finds no item in {source.name}")
+    name = f"{task.name} {options.label}" if task.name == "label" else task.name
+    y, classes = _answers(task, items)
+    return Question(
+        name=name,
+        task=task,
+        source=source,
+        ids=tuple(item.id for item in items),
+        groups=np.array([item.group for item in items]),
+        y=y,
+        classes=classes,
+        pictures=Pictures(pictures=[i.picture for i in items], names=[i.id for i in items], store=store),
+        limited=options.limit is not None,
+        warnings=source.warnings,
+        pool=_pool(options, task, source, store),
+    )
+
+
+def _answers(task: Task, items: Sequence[Item]) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    labels = [item.label for item in items]
+    if task.unit is not None or all(isinstance(label, float) for label in labels):
+        return np.array([float(label) for label in labels]), None
+    found = {str(label) for label in labels}
+    classes = task.classes or tuple(sorted(found))
+    strange = found - set(classes)
+    if strange:
+        raise DataError(f"task {task.name} gave the answers {sorted(strange)}, which are none of {list(classes)}")
+    return np.array([classes.index(str(label)) for label in labels], dtype=np.int64), classes
+
+
+POOL_OF_PHANTOMS = 1000
+
+
+def _pool(options: Options, task: Task, source: Source, store: Store) -> Pool:
+    """Unlabelled pictures: --pool, else every image of the source, else fresh phantoms."""
+    if options.pool is not None:
+        pool = _open(options, options.pool, store)
+    elif options.data is None and task.phantoms is not None:
+        pool = task.phantoms(POOL_OF_PHANTOMS, options.seed + 1_000_003)
+    else:
+        pool = source
+    if options.label is None:
+        # a task that makes its own answers sees the pool as it sees the data: every copy it would ask about
+        rng = np.random.default_rng([options.seed, 2])
+        members = [(i.id, i.group, i.picture) for i in task.items(pool, rng, None)]
+    else:
+        members = [(row.id, row.group, row.picture) for row in pool.rows]
+    pictures: list[Picture] = [picture for _, _, picture in members]
+    return Pool(
+        pictures=Pictures(pictures=pictures, names=[name for name, _, _ in members], store=store),
+        groups=np.array([group for _, group, _ in members]),
+        source=pool,
+    )
