@@ -1,1 +1,70 @@
-"""How it is asked, and how sure one may be."""
+"""How it is asked, and how sure one may be.
+
+`names()` lists the registered probes, `load(name)` gives one: a function from a `FeatureSet` and its folds to
+held-out `Predictions`. The folder is the registry: a file without underscore is a name a user can type.
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from probes._base import Estimate, FeatureSet, Predictions, ProbeError, UnknownName, Verdict
+
+__all__ = [
+    "Estimate",
+    "FeatureSet",
+    "Predictions",
+    "ProbeError",
+    "UnknownName",
+    "Verdict",
+    "load",
+    "names",
+]
+
+Probe = Callable[..., Predictions]
+
+_LAZY = {"plan": "probes._plan", "measure": "probes._measure", "compare": "probes._measure"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the statistics only when somebody asks for them: listing the probes needs no numpy work."""
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'probes' has no attribute {name!r}")
+
+
+def names() -> tuple[str, ...]:
+    """The registered probes, sorted: every file of this folder whose name has no underscore in front."""
+    folder = Path(__file__).parent
+    return tuple(sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")))
+
+
+def load(name: str) -> Probe:
+    """The probe function of a registered name, or of a user's Python file that defines `probe`.
+
+    Raises:
+        UnknownName: no such name or file, or the file defines no `probe`; the message names what would do.
+    """
+    if name.endswith(".py"):
+        return _from_file(Path(name))
+    if name not in names():
+        near = get_close_matches(name, names(), n=1)
+        guess = f"; did you mean '{near[0]}'?" if near else ""
+        raise UnknownName(f"no probe '{name}'{guess} (there are: {', '.join(names())}; or a path to a .py file)")
+    return importlib.import_module(f"probes.{name}").probe
+
+
+def _from_file(path: Path) -> Probe:
+    if not path.is_file():
+        raise UnknownName(f"no probe file {path}; give a .py file that defines probe(given, folds, rng)")
+    spec = importlib.util.spec_from_file_location(f"_user_probe_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, "probe", None)):
+        raise UnknownName(f"{path} defines no function 'probe(given, folds, rng)'")
+    return module.probe

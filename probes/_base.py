@@ -62,8 +62,9 @@ class FeatureSet:
 class Predictions:
     """One row per item and repeat, each held out.
 
-    truth [n]; said [R, n] (class index or number); score [R, n, K] held-out decision values, or [R, n, 1]
-    for numbers; probability [R, n, K] or None where the probe gives none; fold [R, n].
+    truth [n]; said [R, n] (class index or number); score [R, n, K] held-out decision values whose argmax is
+    `said`, the training prior already taken off them, or [R, n, 1] for numbers; probability [R, n, K] or None
+    where the probe gives none; fold [R, n].
     `penalty` [R, folds] is what the probe chose (nan where it chose nothing).
     """
 
@@ -76,6 +77,7 @@ class Predictions:
     probability: np.ndarray | None = None
     baseline: np.ndarray | None = None  # [R, n] training-fold mean, for numbers
     penalty: np.ndarray | None = None
+    notes: tuple[str, ...] = ()  # what the reader should know, one line each
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,213 @@
+"""Ridge regression whose leave-fold-out predictions are exact and closed-form, for thousands of label vectors.
+
+One eigendecomposition of the Gram matrix serves every penalty, every fold assignment and every permuted label
+vector: leaving rows s out of a linear smoother H with an unpenalised intercept changes their predictions to
+y_s - (I - H_ss)^-1 (y - Hy)_s (Cook & Weisberg 1982, for blocks).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from probes._scale import standardised
+
+_RANK = 1e-9  # of the largest eigenvalue: below it lies the rounding of a float64 Gram matrix
+_BLOCK = 512  # label vectors at a time: keeps the work arrays of 2,000 items within a few megabytes
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ridge:
+    """The decomposed Gram matrix K = u diag(w) u' of centred features.
+
+    w: float64 [r] eigenvalues, ascending, above rounding. u: float64 [n, r] orthonormal, columns of mean 0.
+    unit: trace(K) / n, the unit of every penalty: the one used is `penalty * unit`.
+    """
+
+    w: np.ndarray
+    u: np.ndarray
+    unit: float
+
+    @classmethod
+    def of(cls, x: np.ndarray, *, standardise: bool = True) -> Self:
+        """Decompose features [n, d], centred and (unless told otherwise) scaled to unit sd on all rows.
+
+        No label enters, so a permutation of labels stays exact. Everything is float64 until it is decomposed:
+        a float32 Gram matrix has noise eigenvalues that pass for signal under a weak penalty.
+        """
+        import scipy.linalg
+
+        wide = standardised(x) if standardise else np.asarray(x, dtype=np.float64) - x.mean(axis=0, dtype=float)
+        n, d = wide.shape
+        if n <= d:
+            return cls._from_gram(wide @ wide.T)
+        w, v = scipy.linalg.eigh(wide.T @ wide, check_finite=False, driver="evd")
+        keep = w > _RANK * max(w[-1], np.finfo(float).tiny)
+        w, v = w[keep], v[:, keep]
+        return cls(w=w, u=(wide @ v) / np.sqrt(w), unit=float(w.sum() / n))
+
+    @classmethod
+    def of_kernel(cls, kernel: np.ndarray) -> Self:
+        """Decompose a positive semi-definite kernel [n, n], centred in feature space first."""
+        mean = kernel.mean(axis=0, dtype=float)
+        return cls._from_gram(kernel - mean - mean[:, None] + mean.mean())
+
+    @classmethod
+    def _from_gram(cls, gram: np.ndarray) -> Self:
+        import scipy.linalg
+
+        w, u = scipy.linalg.eigh(gram, check_finite=False, driver="evd")
+        keep = w > _RANK * max(w[-1], np.finfo(float).tiny)
+        return cls(w=w[keep], u=u[:, keep], unit=float(np.trace(gram) / len(gram)))
+
+    def shrink(self, penalty: float) -> np.ndarray:
+        """The share of each eigendirection [r] that survives the relative penalty."""
+        return self.w / (self.w + penalty * self.unit) if len(self.w) else self.w
+
+    def each(
+        self, y: np.ndarray, folds: np.ndarray, penalties: Sequence[float], *, dtype: type = np.float32
+    ) -> Iterator[np.ndarray]:
+        """For each penalty in turn, the predictions of every item while its own fold is held out.
+
+        y: [B, n] label vectors as rows, or [B, n, K] coded. folds: [n]. Yields arrays shaped like y. Products
+        run in `dtype`; the inverse of every fold's block is float64 always.
+        """
+        rows = _as_rows(y, dtype)
+        order = np.argsort(folds, kind="stable")
+        edges = _edges(folds[order])
+        u = self.u[order]
+        narrow = np.ascontiguousarray(u, dtype=dtype)
+        for penalty in penalties:
+            shrink = self.shrink(penalty)
+            blocks = [_leave(u[a:b], shrink, len(u)).astype(dtype) for a, b in edges]
+            out = np.empty_like(rows)
+            for start in range(0, len(rows), _BLOCK):
+                part = rows[start : start + _BLOCK][:, order]
+                fitted = _held_out(part, narrow, shrink.astype(dtype), edges, blocks)
+                out[start : start + _BLOCK, order] = fitted
+            yield _as_given(out, y)
+
+    def held_out(
+        self, y: np.ndarray, folds: np.ndarray, penalties: Sequence[float], *, dtype: type = np.float32
+    ) -> np.ndarray:
+        """All of `each` at once: [P, B, n] or [P, B, n, K]."""
+        return np.stack(list(self.each(y, folds, penalties, dtype=dtype)))
+
+    def largest_auc(self, y: np.ndarray, folds: np.ndarray, penalties: Sequence[float]) -> np.ndarray:
+        """For each of B label vectors [B, n] of 0 and 1: the largest held-out AUC over the penalties, [B].
+
+        The observed labels go through the same code as the permuted ones, so float32 favours neither.
+        """
+        best = np.zeros(len(y))
+        order = np.argsort(folds, kind="stable")
+        edges = _edges(folds[order])
+        u = self.u[order]
+        narrow = np.ascontiguousarray(u, dtype=np.float32)
+        shrinks = [self.shrink(p) for p in penalties]
+        blocks = [[_leave(u[a:b], s, len(u)).astype(np.float32) for a, b in edges] for s in shrinks]
+        for start in range(0, len(y), _BLOCK):
+            labels = np.asarray(y[start : start + _BLOCK], dtype=np.float32)[:, order]
+            centred = labels - labels.mean(axis=1, keepdims=True)
+            in_basis = labels @ narrow
+            for shrink, inverse in zip(shrinks, blocks, strict=True):
+                fitted = _predict(labels, centred, in_basis, narrow, shrink.astype(np.float32), edges, inverse)
+                part = best[start : start + _BLOCK]
+                np.maximum(part, auc(fitted, labels), out=part)
+        return best
+
+    def inner_errors(
+        self, y: np.ndarray, fold: np.ndarray, held: int, inner: np.ndarray, penalties: Sequence[float]
+    ) -> np.ndarray:
+        """Squared error [P, B] over the training part of one outer fold, each item left out with its inner fold.
+
+        The outer fold `held` takes no part: its rows are left out together with every inner fold, exactly.
+        y: [B, n] or [B, n, K]; inner: [n], read only where fold != held.
+        """
+        rows = _as_rows(y, np.float64)
+        centred = rows - rows.mean(axis=1, keepdims=True)
+        in_basis = rows @ self.u
+        outside = np.flatnonzero(fold == held)
+        total = np.zeros((len(penalties), len(rows)))
+        for p, penalty in enumerate(penalties):
+            shrink = self.shrink(penalty)
+            residual = centred - (in_basis * shrink) @ self.u.T
+            for part in np.unique(inner[fold != held]):
+                test = np.flatnonzero((fold != held) & (inner == part))
+                left = np.concatenate([test, outside])
+                block = np.eye(len(left)) - (self.u[left] * shrink) @ self.u[left].T - 1.0 / len(self.u)
+                error = np.linalg.solve(block, residual[:, left].T)[: len(test)]
+                total[p] += np.square(error).sum(axis=0)
+        return total if y.ndim == 2 else total.reshape(len(penalties), len(y), -1).sum(axis=2)
+
+
+def auc(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve of each row: P(score of a positive > score of a negative), ties counting half.
+
+    scores: [B, n], read as float32 without its last bit. y: [B, n] or [n], positive where > 0. nan where a row
+    has one class only. The label rides in the last bit, so that one sort of plain float32 values gives the
+    ranks; a row with ties is sorted again with the bit inverted, and the mean of both is the mid-rank value.
+    """
+    bits = np.ascontiguousarray(scores + np.float32(0), dtype=np.float32).view(np.int32) & np.int32(-2)
+    positive = np.broadcast_to(y > 0, bits.shape).astype(np.int32)
+    n = bits.shape[1]
+    many = positive.sum(axis=1)
+    first, tied = _rank_sum(bits | positive)
+    if tied.any():
+        again = many[tied] * (n + 1.0) - 0.0
+        second, _ = _rank_sum(bits[tied] | (1 - positive[tied]))
+        again = n * (n + 1) / 2.0 - second
+        first[tied] = (first[tied] + again) / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (first - many * (many + 1) / 2.0) / (many * (n - many))
+
+
+def _rank_sum(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sum of the ranks of rows' odd entries, and which rows hold an even and an odd entry of equal value."""
+    sorted_bits = np.sort(packed.view(np.float32), axis=1).view(np.int32)
+    odd = sorted_bits & np.int32(1)
+    tied = ((sorted_bits[:, 1:] ^ sorted_bits[:, :-1]) == 1).any(axis=1)
+    return odd.astype(np.float32) @ np.arange(1, packed.shape[1] + 1, dtype=np.float64), tied
+
+
+def _as_rows(y: np.ndarray, dtype: type) -> np.ndarray:
+    flat = y if y.ndim == 2 else np.moveaxis(y, 2, 1).reshape(-1, y.shape[1])
+    return np.ascontiguousarray(flat, dtype=dtype)
+
+
+def _as_given(rows: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return rows if y.ndim == 2 else np.moveaxis(rows.reshape(len(y), y.shape[2], y.shape[1]), 1, 2)
+
+
+def _edges(ordered: np.ndarray) -> list[tuple[int, int]]:
+    cuts = np.flatnonzero(np.diff(ordered)) + 1
+    return list(zip([0, *cuts.tolist()], [*cuts.tolist(), len(ordered)], strict=True))
+
+
+def _leave(u: np.ndarray, shrink: np.ndarray, n: int) -> np.ndarray:
+    """Transposed inverse of I - H over the rows of one fold; 1/n is the unpenalised intercept."""
+    return np.linalg.inv(np.eye(len(u)) - (u * shrink) @ u.T - 1.0 / n).T
+
+
+def _held_out(
+    rows: np.ndarray, u: np.ndarray, shrink: np.ndarray, edges: list[tuple[int, int]], blocks: list[np.ndarray]
+) -> np.ndarray:
+    centred = rows - rows.mean(axis=1, keepdims=True, dtype=np.float64).astype(rows.dtype)
+    return _predict(rows, centred, rows @ u, u, shrink, edges, blocks)
+
+
+def _predict(
+    rows: np.ndarray,
+    centred: np.ndarray,
+    in_basis: np.ndarray,
+    u: np.ndarray,
+    shrink: np.ndarray,
+    edges: list[tuple[int, int]],
+    blocks: list[np.ndarray],
+) -> np.ndarray:
+    residual = (in_basis * shrink) @ u.T
+    np.subtract(centred, residual, out=residual)
+    out = np.empty_like(residual)
+    for (a, b), block in zip(edges, blocks, strict=True):
+        np.matmul(residual[:, a:b], block, out=out[:, a:b])
+    return np.subtract(rows, out, out=out)

@@ -1,0 +1,69 @@
+"""Ridge probe: the linear readout with one penalty, fixed in advance, and exact held-out predictions.
+
+Below 200 groups this is the headline for classes: with so few, choosing a penalty costs more than it gives.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+from probes._base import FeatureSet, Predictions
+from probes._codes import coded, predictions
+from probes._inner import check, inner_folds
+from probes._ridge import Ridge
+
+CLASSES = 0.03  # relative to trace(K) / n
+NUMBERS = 1.0
+GRID = tuple(float(p) for p in 10.0 ** np.arange(-3, 3.5, 0.5))
+
+
+def probe(
+    given: FeatureSet,
+    folds: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    penalty: float | Literal["nested"] | None = None,
+    grid: tuple[float, ...] = GRID,
+) -> Predictions:
+    """Predict every item while its fold is held out; classes at the training prior, numbers as they are.
+
+    folds: int [R, n]. penalty: relative, .03 for classes and 1 for numbers unless given; "nested" chooses it
+    from `grid` in inner folds of each training part, by squared error.
+
+    Raises:
+        ProbeError: folds that split a group or leave a class out of a training part.
+    """
+    check(given, folds, probe="ridge")
+    codes = coded(given)[None]
+    solver = Ridge.of(given.x)
+    if penalty != "nested":
+        fixed = penalty if penalty is not None else (NUMBERS if given.classes is None else CLASSES)
+        fitted = [solver.held_out(codes, fold, [fixed], dtype=np.float64)[0, 0] for fold in folds]
+        return predictions(given, folds, np.stack(fitted))
+    fitted, chosen = choose([solver], given, folds, rng, grid)
+    return predictions(given, folds, fitted, penalty=chosen[..., 1])
+
+
+def choose(
+    solvers: list[Ridge], given: FeatureSet, folds: np.ndarray, rng: np.random.Generator, grid: tuple[float, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fitted codes [R, n, K] with solver and penalty chosen inside each training part, and those choices.
+
+    The choices are [R, folds, 2]: index of the solver, penalty. The criterion is squared error over inner
+    folds, exact: the outer fold is left out together with each inner one.
+    """
+    codes = coded(given)[None]
+    fitted = np.full((*folds.shape, codes.shape[2]), np.nan)
+    chosen = np.full((len(folds), len(np.unique(folds)), 2), np.nan)
+    for repeat, fold in enumerate(folds):
+        every = np.stack([s.held_out(codes, fold, grid, dtype=np.float64)[:, 0] for s in solvers])
+        for k, part in enumerate(np.unique(fold)):
+            train = fold != part
+            inner = np.full(len(fold), -1)
+            inner[train] = inner_folds(given.y[train], given.groups[train], rng)
+            errors = np.stack([s.inner_errors(codes, fold, part, inner, grid)[:, 0] for s in solvers])
+            best = np.unravel_index(int(errors.argmin()), errors.shape)
+            fitted[repeat, ~train] = every[best][~train]
+            chosen[repeat, k] = best[0], grid[best[1]]
+    assert np.isfinite(fitted).all(), "the folds left some item out"
+    return fitted, chosen
