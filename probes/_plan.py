@@ -1,0 +1,208 @@
+"""What is settled before any feature is seen: folds, exchanged labels, the headline probe and the margins.
+
+One plan serves every site, readout, encoder and control of a question, so that all of them are compared on
+identical folds and under identical exchanged labels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp
+
+import numpy as np
+
+from probes._base import ProbeError
+from probes._permute import Design, Exchange, class_counts, design_of, exchange
+
+GRID = (0.03, 0.3, 3.0)  # relative ridge penalties of the permutation statistic
+FEW = 20  # groups below which no interval is printed
+RARE = 30  # groups of the smallest class below which the interval was found too narrow
+NESTED_FROM = 200  # groups from which choosing a penalty gains more than it costs
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """Folds, exchanged labels and rules for one question; nothing in it depends on features.
+
+    y [n] class indices or numbers; groups [n] numbered from 0; folds [R, n]; permuted [B, n] labels of the
+    permutation test, exchanged as `design` says under folds[0]; `rare` the groups of the smallest class;
+    `a_star` the strength (accuracy, or R2) that a claim of absence must be able to exclude.
+    """
+
+    y: np.ndarray
+    groups: np.ndarray
+    classes: tuple[str, ...] | None
+    folds: np.ndarray
+    permuted: np.ndarray
+    exchange: Exchange
+    design: Design
+    n_groups: int
+    rare: int
+    headline: str
+    penalty: float
+    margin: float
+    a_star: float
+    chance: float
+    seed: int
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def number(self) -> bool:
+        """Whether the target is a number rather than a class."""
+        return self.classes is None
+
+    @property
+    def repeats(self) -> int:
+        """How many times the folds were redrawn."""
+        return len(self.folds)
+
+    @property
+    def n_folds(self) -> int:
+        """Folds in each repeat."""
+        return int(self.folds.max()) + 1
+
+    def draws(self, count: int, purpose: int) -> np.ndarray:
+        """Further exchanged labels [count, n], independent of those of the permutation test."""
+        return self.exchange.draw(np.random.default_rng([self.seed, 73, purpose]), count)
+
+
+def plan(
+    y: np.ndarray,
+    groups: Sequence[str] | np.ndarray,
+    *,
+    classes: Sequence[str] | None = None,
+    seed: int = 0,
+    folds: int | None = None,
+    repeats: int | None = None,
+    permutations: int | None = None,
+    copies: Sequence[str] | np.ndarray | None = None,
+) -> Plan:
+    """Settle folds, exchange and rules from labels and groups alone.
+
+    `copies` names the source image of each item where one group holds several images, each in all answers
+    (a patient with three films, each upright and turned). Raises ProbeError where the data cannot be split.
+
+    >>> p = plan(np.arange(40) % 2, np.arange(40) // 2, classes=("upright", "turned"))
+    >>> p.design, p.folds.shape, p.headline
+    ('within groups', (5, 40), 'ridge')
+    """
+    group = _numbered(groups)
+    n_groups = int(group.max()) + 1 if len(group) else 0
+    answer = np.asarray(y, dtype=np.float64 if classes is None else np.int64)
+    k = _folds_for(n_groups, folds)
+    rare = _check_classes(answer, group, classes) if classes is not None else n_groups
+    r = _repeats_for(len(answer)) if repeats is None else repeats
+    rng = np.random.default_rng([seed, 71])
+    where = np.stack([_split(answer, group, k, rng, number=classes is None) for _ in range(r)])
+    design = design_of(answer, group, number=classes is None)
+    swap = exchange(
+        answer, group, None if classes is None else where[0], design, None if copies is None else _numbered(copies)
+    )
+    count = 1999 if permutations is None else permutations
+    nested = classes is not None and n_groups >= NESTED_FROM
+    return Plan(
+        y=answer,
+        groups=group,
+        classes=None if classes is None else tuple(classes),
+        folds=where,
+        permuted=swap.draw(np.random.default_rng([seed, 72]), count),
+        exchange=swap,
+        design=design,
+        n_groups=n_groups,
+        rare=rare,
+        headline="linear" if nested else "ridge",
+        penalty=1.0 if classes is None else (0.1 if nested else 0.03),
+        margin=0.06 if classes is None else 0.10,
+        a_star=_a_star(n_groups, None if classes is None else len(classes)),
+        chance=0.0 if classes is None else 1 / len(classes),
+        seed=seed,
+        warnings=_warnings(swap, n_groups, rare, count, number=classes is None),
+    )
+
+
+def _numbered(names: Sequence[str] | np.ndarray) -> np.ndarray:
+    return np.unique(np.asarray(names), return_inverse=True)[1].astype(np.int64).ravel()
+
+
+def _folds_for(n_groups: int, asked: int | None) -> int:
+    k = (10 if n_groups >= 100 else 5) if asked is None else asked
+    if k < 2:
+        raise ProbeError(f"{k} fold given: at least 2 are needed to hold anything out")
+    if n_groups < k:
+        raise ProbeError(f"{n_groups} groups cannot fill {k} folds: bring at least {k} independent groups")
+    return k
+
+
+def _repeats_for(n: int) -> int:
+    """Repeats fall as items grow: measured, the spread between repeats shrinks faster than the error."""
+    return 5 if n < 1000 else 3 if n < 1500 else 2
+
+
+def _check_classes(y: np.ndarray, groups: np.ndarray, classes: Sequence[str]) -> int:
+    """Groups of the smallest class; ProbeError where a class could be held out entirely."""
+    if len(y) and (y.min() < 0 or y.max() >= len(classes)):
+        raise ProbeError(f"labels run from {y.min()} to {y.max()}, but {len(classes)} classes are named")
+    holders = (class_counts(y, groups) > 0).sum(axis=0)
+    holders = np.concatenate([holders, np.zeros(len(classes) - len(holders), dtype=holders.dtype)])
+    if (holders > 0).sum() < 2:
+        raise ProbeError(f"only one class in the data ({classes[int(holders.argmax())]}): a probe needs at least two")
+    low = int(holders.argmin())
+    if holders[low] < 2:
+        raise ProbeError(
+            f"class {classes[low]} is found in {holders[low]} group: held out, no probe could have learnt it; "
+            "bring at least 2 groups of each class or leave the class out"
+        )
+    return int(holders[low])
+
+
+def _split(y: np.ndarray, groups: np.ndarray, k: int, rng: np.random.Generator, *, number: bool) -> np.ndarray:
+    """Fold of each item: whole groups, dealt so that every fold has its share of each class.
+
+    Groups are dealt in random order, the largest first, each to the fold that holds least of what it brings;
+    the rule treats groups alike, so exchanging labels inside a fold cannot have changed the folds.
+    """
+    counts = class_counts(np.zeros(len(y)) if number else y, groups).astype(np.float64)
+    size = counts.sum(axis=1)
+    share = counts / np.maximum(counts.sum(axis=0), 1)
+    order = rng.permutation(len(counts))
+    order = order[np.argsort(-size[order], kind="stable")]
+    held, total = np.zeros((k, counts.shape[1])), np.zeros(k)
+    fold = np.empty(len(counts), dtype=np.int64)
+    chance = rng.random((len(counts), k))
+    for place, g in enumerate(order):
+        cost = held @ share[g] + 1e-6 * total / len(y) + 1e-12 * chance[place]
+        fold[g] = int(cost.argmin())
+        held[fold[g]] += share[g]
+        total[fold[g]] += size[g]
+    return fold[groups]
+
+
+def _a_star(n_groups: int, k: int | None) -> float:
+    """The strength to exclude: .90, .85, .80 for two classes, and the same separation for K or a number."""
+    two = 0.90 if n_groups < 300 else 0.85 if n_groups < 600 else 0.80
+    if k is None:
+        return {0.90: 0.62, 0.85: 0.52, 0.80: 0.41}[two]  # R2 of the same Mahalanobis distance
+    return 1 / k + (two - 0.5) * 2 * (1 - 1 / k)
+
+
+def _warnings(swap: Exchange, n_groups: int, rare: int, count: int, *, number: bool) -> tuple[str, ...]:
+    found = []
+    ways = swap.log_count()
+    if ways < np.log(20 * count):
+        found.append(
+            f"the labels can be exchanged in only about {exp(ways):.3g} different ways, so no p-value "
+            f"below {1 / max(1.0, exp(ways)):.2g} can be trusted"
+        )
+    if swap.movable() < 0.8:
+        found.append(
+            f"only {swap.movable():.0%} of the items can change their label in the permutation test "
+            "(groups of unequal size or make-up): its p-value is larger than it need be"
+        )
+    if n_groups < FEW:
+        found.append(f"{n_groups} groups: too few for an interval, and for any verdict (20 are needed)")
+    elif not number and rare < RARE:
+        found.append(
+            f"the smallest class has {rare} groups: intervals are widened by 1.35 and absence is never claimed"
+        )
+    elif number and n_groups < 100:
+        found.append(f"{n_groups} groups: intervals of a number are widened by 1.35 below 100")
+    return tuple(found)
