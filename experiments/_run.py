@@ -1,0 +1,116 @@
+"""From questions and encoders to measurements: what is finished is loaded, what is missing is computed."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from experiments._cells import Cells
+from experiments._features import Eye, Filled, digest, fill, progress
+from experiments._options import Options
+from experiments._questions import Question
+
+CODE = 1  # raised whenever a probe or a statistic gives another number
+CONTROLS = ("lowlevel", "pixels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One number to be measured: a question, an encoder's point, and how it is asked."""
+
+    question: Question
+    eye: Eye
+    filled: Filled
+    site: str
+    readout: str
+    role: str  # encoder, control, or shuffled
+    probe: str | None
+    level: str  # full or screen
+
+    @property
+    def name(self) -> str:
+        """The dataset of the store that holds the features."""
+        return f"{self.site}/{self.readout}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a worker needs for one cell: arrays and settings, no handles."""
+
+    key: str
+    features: Any
+    plan: Any
+    probe: str | None
+    level: str
+    seed: int
+    pool: np.ndarray | None
+    pool_groups: np.ndarray | None
+    detect: bool
+    companion: bool
+
+
+def measure(job: Job) -> tuple[str, Any, float]:
+    """Run one job on one thread, so that sums are ordered the same way on any number of cores."""
+    from threadpoolctl import threadpool_limits
+
+    import probes
+
+    start = time.perf_counter()
+    with threadpool_limits(1):
+        measurement = probes.measure(
+            job.features,
+            job.plan,
+            probe=job.probe,
+            pool=job.pool,
+            pool_groups=job.pool_groups,
+            seed=job.seed,
+            level=job.level,
+            detect=job.detect,
+            companion=job.companion,
+        )
+    return job.key, measurement, time.perf_counter() - start
+
+
+def run_jobs(jobs: Sequence[Job], workers: int, what: str) -> Iterator[tuple[str, Any, float]]:
+    """Results as they finish; two at a time in flight per worker, so that memory stays flat."""
+    with progress(len(jobs), what) as bar:
+        if workers == 1 or len(jobs) < 4:
+            for job in jobs:
+                yield measure(job)
+                bar.update()
+            return
+        from multiprocessing import get_context
+
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_quiet)
+        try:
+            waiting = iter(jobs)
+            running: set[Future] = {pool.submit(measure, job) for job, _ in zip(waiting, range(2 * workers), strict=False)}
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    following = next(waiting, None)
+                    if following is not None:
+                        running.add(pool.submit(measure, following))
+                    yield future.result()
+                    bar.update()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list((getattr(pool, "_processes", None) or {}).values()):
+                process.terminate()
+
+
+def _quiet() -> None:
+    """A worker leaves Ctrl-C to the parent, which keeps what is finished."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def workers() -> int:
+    """One worker per core that this process may use."""
+    return max(1, min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
