@@ -1,0 +1,127 @@
+"""What every phantom shares: coordinates, fractal noise, smoothing, identities and numbered rows."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from tasks._base import DataError, Picture, Row, Source
+
+
+def digest(**what: Any) -> str:
+    """A sha256 over named JSON values: equal exactly when every one of them is."""
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+@lru_cache(maxsize=8)
+def axes(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pixel centres x [1, size] and y [size, 1] in [-1, 1], x to the right and y down, read-only."""
+    line = ((2 * np.arange(size, dtype=np.float32) + 1) / size - 1).astype(np.float32)
+    line.flags.writeable = False
+    return line[None, :], line[:, None]
+
+
+@lru_cache(maxsize=64)
+def _stretch(size: int, knots: int) -> np.ndarray:
+    """Weights [size, knots] of cubic B-spline interpolation from `knots` values, each row adding to 1."""
+    at = np.linspace(0, knots - 1, size)[:, None]
+    far = np.abs(at - np.arange(knots))
+    near = 2 / 3 - far**2 + far**3 / 2
+    weights = np.where(far < 1, near, np.clip(2 - far, 0, None) ** 3 / 6)
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+def noise(rng: np.random.Generator, size: int, knots: tuple[int, ...], decay: float = 0.6) -> np.ndarray:
+    """Smooth random field [size, size], float32, mean about 0 and deviation about 1.
+
+    A sum of octaves: one grid of normal values per entry of `knots` (values per side), each octave
+    `decay` times weaker than the one before.
+    """
+    out, power = np.zeros((size, size), np.float32), 0.0
+    for octave, k in enumerate(knots):
+        up, weight = _stretch(size, k), decay**octave
+        out += (weight * up) @ rng.standard_normal((k, k), np.float32) @ up.T
+        power += (weight * float((up**2).sum(1).mean())) ** 2
+    return out / np.float32(np.sqrt(power))
+
+
+@lru_cache(maxsize=128)
+def _blur(size: int, sigma: float) -> np.ndarray:
+    """Gaussian weights [size, size] along one axis, each row adding to 1."""
+    line = np.arange(size)
+    weights = np.exp(-0.5 * ((line[:, None] - line) / sigma) ** 2)
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+def smooth(image: np.ndarray, sigma: float) -> np.ndarray:
+    """The image [h, w] blurred by a Gaussian of `sigma` pixels (kept to 0.05, at least 0.2)."""
+    sigma = max(round(sigma * 20) / 20, 0.2)
+    return _blur(image.shape[0], sigma) @ image @ _blur(image.shape[1], sigma).T
+
+
+def inside(distance: np.ndarray, width: float) -> np.ndarray:
+    """1 where a signed distance is negative, 0 where positive, a ramp of `width` between."""
+    return np.clip(np.float32(0.5) - distance / np.float32(width), 0, 1)
+
+
+def chord(level: np.ndarray) -> np.ndarray:
+    """sqrt(1 - level) where level < 1, else 0: half the chord of a ball at squared radius `level`."""
+    return np.sqrt(np.clip(np.float32(1) - level, 0, None))
+
+
+def posed(size: int, turn: float, scale: float, dx: float, dy: float) -> tuple[np.ndarray, np.ndarray]:
+    """Body coordinates x, y [size, size] of every pixel for a body turned (radians), scaled and shifted."""
+    x, y = axes(size)
+    c, s = np.float32(np.cos(turn) / scale), np.float32(np.sin(turn) / scale)
+    x, y = x - np.float32(dx), y - np.float32(dy)
+    return c * x + s * y, c * y - s * x
+
+
+def balanced(n: int, k: int, seed: int, code: int) -> np.ndarray:
+    """Labels [n] in 0 … k-1: each block of k holds every label once, in an order drawn per block."""
+    blocks = (np.random.default_rng([seed, block, code]).permutation(k) for block in range(-(-n // k)))
+    return np.concatenate([*blocks, np.zeros(0, np.int64)])[:n]
+
+
+def told(value: object) -> str:
+    """A parameter as a column shows it: numbers with four digits after the point."""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def source(
+    name: str,
+    n: int,
+    build: Callable[[int], tuple[Callable[[], np.ndarray], Mapping[str, Any], tuple]],
+    **identity: Any,
+) -> Source:
+    """A synthetic source of n rows, one patient each; `build(i)` gives picture, columns and marks.
+
+    `identity` must hold everything that determines the pixels besides the row's number.
+
+    Raises:
+        DataError: n is below 1.
+    """
+    if n < 1:
+        raise DataError(f"{n} phantoms asked for; ask for at least 1")
+    rows = []
+    for i in range(n):
+        read, columns, marks = build(i)
+        rows.append(
+            Row(
+                id=f"{name}-{i:06d}",
+                group=f"{name}-{i:06d}",
+                picture=Picture(read=read, identity=digest(generator=name, row=i, **identity)),
+                columns={key: told(value) for key, value in columns.items()},
+                marks=marks,
+            )
+        )
+    return Source(
+        name=f"phantom:{name}",
+        rows=tuple(rows),
+        synthetic=True,
+        licence="Apache-2.0",
+        policy={"generator": name, **identity},
+    )
