@@ -141,12 +141,13 @@ def _from_file(path: str) -> dict[str, Any]:
         if name not in known or name == "config":
             near = difflib.get_close_matches(name, known, 1, 0.5)
             raise UsageError(f"--config {path}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-        values[name] = _typed(path, key, value, str(known[name].type))
+        kind = known[name].type
+        values[name] = _typed(path, key, value, getattr(kind, "__name__", None) or str(kind))
     return values
 
 
 def _typed(path: str, key: str, value: Any, kind: str) -> Any:
-    if kind.startswith("tuple"):
+    if kind.startswith("tuple"):  # of names
         value = [value] if isinstance(value, str) else value
         fits = isinstance(value, list) and all(isinstance(v, str) for v in value)
         value = tuple(value) if fits else value

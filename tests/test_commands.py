@@ -1,0 +1,173 @@
+"""The command line: flags, files, one line for every mistake, and cells that survive."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments._cells import Cells, pack, unpack
+from experiments._exit import DATA, DONE, ENCODER, INTERRUPTED, PARTIAL, USAGE, UsageError, guard
+from experiments._options import Options, command_line, parse
+from tasks._base import DataError
+
+
+def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('seed = 3\nitems = 50\ntask = ["mirror", "depth"]\nbatch-size = 4\n')
+    options = parse(["--config", str(file), "--seed", "9"], "linear_probe", "")
+    assert (options.seed, options.items, options.task, options.batch_size) == (9, 50, ("mirror", "depth"), 4)
+    assert options.device == Options().device
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sede = 3", r"unknown key 'sede'; did you mean 'seed'\?"),
+        ("seed = 'x'", r"seed = 'x' is not of type int"),
+        ("seed = true", r"seed = True is not of type int"),
+        ("task = 3", r"task = 3 is not of type tuple"),
+        ("seed =", r"is not TOML"),
+    ],
+)
+def test_a_bad_configuration_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        parse(["--config", str(file)], "linear_probe", "")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--encodr", "x"], r"unrecognised argument --encodr; did you mean --encoder\?"),
+        (["stray"], r"unrecognised argument stray"),
+        (["--seed", "x"], r"--seed: invalid int value: 'x'"),
+        (["--items", "1"], r"--items 1: must be at least 2"),
+        (["--folds", "1"], r"--folds 1: must be at least 2"),
+        (["--unreadable", "2"], r"--unreadable 2.0: must be a share from 0 to 1"),
+        (["--config", "missing.toml"], r"--config missing.toml cannot be read: No such file"),
+        (["--dtype", "half"], r"invalid choice: 'half'"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_clear_sentence(argv: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse(argv, "linear_probe", "")
+
+
+def test_the_printed_line_repeats_the_run() -> None:
+    argv = [
+        "--encoder",
+        "a b.py",
+        "pixels",
+        "--task",
+        "mirror",
+        "--intercept",
+        "-1024",
+        "--offline",
+        "--out",
+        "elsewhere",
+    ]
+    options = parse(argv, "linear_probe", "")
+    line = command_line(options, "linear_probe")
+    import shlex
+
+    again = parse(shlex.split(line)[3:], "linear_probe", "")
+    assert again == dataclasses.replace(options, out=Options().out)
+
+
+class StrangeError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "line"),
+    [
+        (UsageError("a\nb"), USAGE, "error: a b"),
+        (DataError("no images"), DATA, "error: no images"),
+        (OSError(28, "No space left on device"), PARTIAL, "No space left on device"),
+        (KeyboardInterrupt(), INTERRUPTED, "To resume: python -m experiments.thing --x 'y z'"),
+        (StrangeError("boo"), 1, "unforeseen StrangeError: boo"),
+    ],
+)
+def test_every_error_ends_in_one_line_and_its_code(
+    raised: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def body(_argv: object) -> int:
+        raise raised
+
+    assert guard(body, ["--x", "y z"], "thing") == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+    assert line in err
+
+
+def test_a_run_without_error_keeps_its_own_code() -> None:
+    assert guard(lambda _: DONE, [], "thing") == DONE
+    assert ENCODER not in (DONE, USAGE, DATA, PARTIAL)
+
+
+def test_debug_shows_where_an_error_came_from() -> None:
+    def body(_argv: object) -> int:
+        raise StrangeError
+
+    with pytest.raises(StrangeError):
+        guard(body, ["--debug"], "thing")
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    values: np.ndarray
+    names: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    inner: Inner
+    score: float | None
+    table: dict
+
+
+def test_what_goes_into_a_cell_comes_out_again() -> None:
+    arrays: dict[str, np.ndarray] = {}
+    value = Outer(Inner(np.arange(6.0).reshape(2, 3), ("a", "b")), None, {"k": [1, np.float64(2.5)]})
+    back = unpack(pack(value, arrays), arrays, {"Inner": Inner, "Outer": Outer})
+    assert (back.inner.values == value.inner.values).all()
+    assert back.inner.names == ("a", "b")
+    assert back.score is None
+    assert back.table == {"k": [1, 2.5]}
+
+
+def test_what_cannot_be_kept_is_refused() -> None:
+    with pytest.raises(TypeError, match="a set cannot be kept in a cell"):
+        pack({"k": {1}}, {})
+
+
+def test_a_damaged_or_foreign_cell_is_never_used(tmp_path: Path) -> None:
+    from probes._base import Predictions
+
+    predictions = Predictions(
+        truth=np.array([0, 1]), said=np.array([[0, 1]]), score=np.zeros((1, 2, 2)), fold=np.array([[0, 1]]),
+        groups=np.array(["a", "b"]), ids=("i", "j"),
+    )  # fmt: skip
+
+    @dataclasses.dataclass(frozen=True)
+    class Measured:
+        predictions: Predictions
+
+    cells = Cells(folder=tmp_path, types={"Measured": Measured, "Predictions": Predictions})
+    key = "ab" * 32
+    assert cells.load(key) is None
+    cells.save(key, Measured(predictions), ("no", "yes"))
+    assert (cells.load(key).predictions.said == [[0, 1]]).all()
+    assert cells.load("ab" * 16 + "cd" * 16) is None, "another key with the same file name"
+    path = tmp_path / f"{key[:32]}.npz"
+    data = bytearray(path.read_bytes())
+    for place in (0, len(data) // 2, len(data) - 1):
+        broken = bytearray(data)
+        broken[place] ^= 1
+        path.write_bytes(broken)
+        assert cells.load(key) is None, place
+    path.write_bytes(data[:100])
+    assert cells.load(key) is None
