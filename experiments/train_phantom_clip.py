@@ -1,0 +1,291 @@
+"""Train phantom-clip, the small CLIP that ships with the project, on the project's own phantoms.
+
+$ python -m experiments.train_phantom_clip --out encoders/weights/phantom-clip
+
+Captions say what kind of image it is and what can be seen in it, never which way up or which side: chest
+films and CT slices are turned and flipped at random under the same caption, so the joint embedding learns
+to ignore both, and a probe can show where along the blocks that happens.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments._exit import DONE, UsageError, guard, say
+from experiments._features import progress
+from experiments._records import as_json, write_atomically
+
+CONFIG: dict[str, Any] = {
+    "model_cfg": {
+        "embed_dim": 128,
+        "vision_cfg": {"image_size": 128, "patch_size": 16, "layers": 6, "width": 128, "head_width": 32},
+        "text_cfg": {
+            "context_length": 24,
+            "vocab_size": 0,
+            "width": 128,
+            "heads": 4,
+            "layers": 3,
+            "hf_tokenizer_name": "phantom-clip",
+            "tokenizer_kwargs": {"clean": "lower"},
+        },
+    },
+    "preprocess_cfg": {
+        "mean": [0.48145466, 0.4578275, 0.40821073],
+        "std": [0.26862954, 0.26130258, 0.27577711],
+        "interpolation": "bicubic",
+        "resize_mode": "shortest",
+    },
+}
+CHEST = ("a chest film", "a radiograph of the chest", "a frontal chest film")
+ABDOMEN = ("an abdominal ct slice", "a ct slice of the abdomen", "a ct image of the upper abdomen")
+LUMEN = ("an endoscopic view", "a view through an endoscope", "an endoscopic image of the bowel")
+CONTRAST = {
+    "enhanced": ("after contrast", "with contrast enhancement", "enhanced"),
+    "plain": ("before contrast", "without contrast enhancement", "plain"),
+}
+
+
+def _chest(columns: Mapping[str, str]) -> tuple[str, ...]:
+    heart, wall = float(columns["heart"]), float(columns["breast"])
+    return (
+        "a large heart" if heart > 0.5 else "a small heart",
+        "breast shadows" if wall > 0 else "no breast shadow",
+    )
+
+
+def _caption(kind: str, columns: Mapping[str, str], rng: np.random.Generator) -> str:
+    def one(words: Sequence[str]) -> str:
+        return words[int(rng.integers(len(words)))]
+
+    if kind == "chest":
+        return f"{one(CHEST)} with {one(_chest(columns))}"
+    if kind == "abdomen":
+        return f"{one(ABDOMEN)} {one(CONTRAST[columns['contrast']])}"
+    return f"{one(LUMEN)} where the {columns['nearest']} marker is nearest"
+
+
+def vocabulary() -> list[str]:
+    """Every word that a caption may hold, sorted."""
+    words: set[str] = set()
+    for phrase in (*CHEST, *ABDOMEN, *LUMEN, *CONTRAST["enhanced"], *CONTRAST["plain"]):
+        words |= set(phrase.split())
+    for phrase in (
+        "with a large small heart",
+        "breast shadows no shadow",
+        "where the red green blue marker is nearest",
+    ):
+        words |= set(phrase.split())
+    return sorted(words)
+
+
+def _tokenizer(folder: Path) -> int:
+    """Write a word-level tokenizer; the end token has the highest id, which is where the text tower pools."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["<pad>", "<unk>", "<start>", *vocabulary(), "<end>"]
+    table = {word: i for i, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordLevel(table, unk_token="<unk>"))  # noqa: S106
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<start> $A <end>", special_tokens=[("<start>", 2), ("<end>", len(words) - 1)]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", bos_token="<start>", eos_token="<end>",  # noqa: S106
+    )  # fmt: skip
+    fast.save_pretrained(folder)
+    return len(words)
+
+
+def _pictures(count: int, seed: int, shrink: Callable[[np.ndarray], Any]) -> list[tuple[str, Mapping[str, str], Any]]:
+    """`count` phantoms of each kind as the model's own pixels, with their true parameters."""
+    import tasks
+
+    kinds = {"chest": "orientation", "abdomen": "contrast", "lumen": "depth"}
+    found = []
+    with progress(count * len(kinds), "rendering phantoms") as bar:
+        for kind, name in kinds.items():
+            task = tasks.load(name)
+            assert task.phantoms is not None
+            copies = 2 if kind == "chest" else 1
+            for row in task.phantoms(count * copies, seed).rows[:count]:
+                columns = dict(row.columns)
+                if kind == "lumen":
+                    columns["nearest"] = columns.get("nearest") or columns["depth"]
+                found.append((kind, columns, shrink(row.picture.read())))
+                bar.update()
+    return found
+
+
+def _turned(pixels: Any, kind: str, rng: np.random.Generator) -> Any:
+    """A chest film or CT slice turned and flipped at random; an endoscopic view as it is."""
+    import torch
+
+    if kind == "lumen":
+        return pixels
+    if rng.random() < 0.5:
+        pixels = torch.flip(pixels, [2])
+    return torch.flip(pixels, [1, 2]) if rng.random() < 0.5 else pixels
+
+
+def _loss(image: Any, text: Any, scale: Any, same: Any) -> Any:
+    """Cross-entropy both ways, where every item with the same caption is a right answer."""
+    import torch
+    from torch.nn.functional import normalize
+
+    logits = scale * normalize(image, dim=-1) @ normalize(text, dim=-1).T
+    target = same / same.sum(1, keepdim=True)
+    loss = -(target * torch.log_softmax(logits, 1)).sum(1) - (target * torch.log_softmax(logits.T, 1)).sum(1)
+    return loss.mean() / 2
+
+
+def train(asked: argparse.Namespace, folder: Path) -> tuple[Any, Any, dict[str, Any]]:
+    """Train from scratch; returns the model, its tokenizer and what the card says of the training."""
+    import open_clip
+    import torch
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+    from PIL import Image
+
+    torch.manual_seed(asked.seed)
+    rng = np.random.default_rng([asked.seed, 5])
+    CONFIG["model_cfg"]["text_cfg"]["vocab_size"] = _tokenizer(folder)
+    write_atomically(folder / "open_clip_config.json", as_json(CONFIG))
+    model = open_clip.CLIP(**_arguments(CONFIG["model_cfg"]))
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+    transform = image_transform_v2(PreprocessCfg(size=128, **CONFIG["preprocess_cfg"]), is_train=False)
+    pictures = _pictures(asked.images, asked.seed + 1, lambda a: transform(Image.fromarray(a)).half())
+    start = time.perf_counter()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=asked.rate, weight_decay=0.05, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, asked.rate, asked.steps, pct_start=0.1)
+    model.train()
+    history = []
+    with progress(asked.steps, "training") as bar:
+        for step in range(asked.steps):
+            batch = [pictures[int(i)] for i in rng.choice(len(pictures), asked.batch, replace=False)]
+            captions = [_caption(kind, columns, rng) for kind, columns, _ in batch]
+            pixels = torch.stack([_turned(p, kind, rng).float() for kind, _, p in batch])
+            ids = {c: i for i, c in enumerate(dict.fromkeys(captions))}
+            which = torch.tensor([ids[c] for c in captions])
+            image, text = model.encode_image(pixels), model.encode_text(tokenizer(captions))
+            loss = _loss(image, text, model.logit_scale.exp().clamp(max=100), (which[:, None] == which).float())
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            schedule.step()
+            history.append(float(loss.detach()))
+            bar.set_postfix(loss=f"{np.mean(history[-20:]):.3f}")
+            bar.update()
+            if asked.log and step % asked.log == 0:
+                say(f"step {step}: loss {np.mean(history[-asked.log :]):.3f}")
+    told = {
+        "trained_on": f"{len(pictures)} phantoms with captions, {asked.images} each of chest film, CT and endoscopy",
+        "steps": asked.steps,
+        "batch": asked.batch,
+        "seed": asked.seed,
+        "training_seconds": round(time.perf_counter() - start),
+        "threads": torch.get_num_threads(),
+        "loss": round(float(np.mean(history[-50:])), 4),
+    }
+    return model.eval(), tokenizer, told
+
+
+def _arguments(config: dict[str, Any]) -> dict[str, Any]:
+    import inspect
+
+    import open_clip
+
+    known = inspect.signature(open_clip.CLIP.__init__).parameters
+    text = {k: v for k, v in config["text_cfg"].items() if k not in ("tokenizer_kwargs",)}
+    return {k: v for k, v in {**config, "text_cfg": text, "output_dict": False}.items() if k in known}
+
+
+def zero_shot(encoder: Any, seed: int, count: int = 300) -> dict[str, float]:
+    """Balanced accuracy of the captions' own contrast on phantoms that training never saw."""
+    import encoders
+    import tasks
+
+    asks = {
+        "contrast": (
+            "contrast",
+            {w: [f"{a} {b}" for a in ABDOMEN for b in CONTRAST[w]] for w in ("plain", "enhanced")},
+        ),
+        "depth": (
+            "depth",
+            {c: [f"{a} where the {c} marker is nearest" for a in LUMEN] for c in ("red", "green", "blue")},
+        ),
+    }
+    scores = {}
+    for name, (task_name, prompts) in asks.items():
+        task = tasks.load(task_name)
+        assert task.phantoms is not None
+        items = list(task.items(task.phantoms(count, seed), np.random.default_rng(seed), None))
+        images = np.concatenate(
+            [
+                encoders.encode(encoder, [i.picture.read() for i in items[s : s + 32]], {"joint": ["vector"]})[
+                    "joint/vector"
+                ]
+                for s in range(0, len(items), 32)
+            ]
+        )
+        images /= np.linalg.norm(images, axis=1, keepdims=True)
+        columns = []
+        for sentences in prompts.values():
+            text = encoder.text(sentences)
+            mean = (text / np.linalg.norm(text, axis=1, keepdims=True)).mean(0)
+            columns.append(images @ (mean / np.linalg.norm(mean)))
+        said = np.array(list(prompts))[np.argmax(columns, axis=0)]
+        truth = np.array([str(i.label) for i in items])
+        scores[name] = round(float(np.mean([(said[truth == c] == c).mean() for c in prompts])), 3)
+    return scores
+
+
+def _body(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.train_phantom_clip",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--out", required=True, help="folder for the weights, in open_clip's on-disk format")
+    parser.add_argument("--images", type=int, default=3000, help="phantoms of each kind (default: 3000)")
+    parser.add_argument("--steps", type=int, default=1500, help="optimiser steps (default: 1500)")
+    parser.add_argument("--batch", type=int, default=96, help="images per step (default: 96)")
+    parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate (default: 0.001)")
+    parser.add_argument("--seed", type=int, default=0, help="seed (default: 0)")
+    parser.add_argument("--log", type=int, default=0, help="print the loss every so many steps")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    asked = parser.parse_args(list(argv))
+    folder = Path(asked.out)
+    if (folder / "open_clip_model.safetensors").exists():
+        raise UsageError(f"{folder} holds a trained model already; name an empty folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    model, _, told = train(asked, folder)
+
+    from safetensors.torch import save_file
+
+    state = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in model.state_dict().items()}
+    save_file(state, folder / "open_clip_model.safetensors")
+    import encoders
+
+    encoder = encoders.load("phantom-clip", weights=str(folder))
+    told["parameters"] = sum(v.numel() for v in state.values())
+    told["zero_shot_balanced_accuracy"] = zero_shot(encoder, asked.seed + 2_000_003)
+    write_atomically(folder / "card.json", as_json(told))
+    print(json.dumps(told, indent=1))
+    return DONE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train, save and measure the shipped encoder; returns the exit code."""
+    return guard(_body, argv, "train_phantom_clip")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
