@@ -1,0 +1,75 @@
+"""What the documents say is so: their commands run, their examples stand, their names exist."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import encoders
+import probes
+import tasks
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+# these need a hub, files of the user's own, or (training) a quarter of an hour
+ELSEWHERE = ("biomedclip", "path/to", "timm:", "train_phantom_clip", "python -m experiments.linear_probe`")
+
+
+def readme_commands() -> list[str]:
+    found = re.findall(r"python -m experiments\.[^`\n]*`?", README)
+    kept = [c.rstrip("`").strip() for c in found if not any(word in c for word in ELSEWHERE)]
+    return list(dict.fromkeys(kept))
+
+
+def test_the_readme_holds_the_two_commands() -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+    assert [b.strip().split()[:3] for b in blocks] == [["./uv", "run", "python"], ["./uv", "run", "pytest"]]
+    assert any("linear_probe" in command for command in readme_commands())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", readme_commands())
+def test_every_readme_command_that_needs_no_hub_runs(command: str, tmp_path: Path) -> None:
+    words = shlex.split(command)[1:]
+    if "linear_probe" in command or "phantoms" in command:
+        words += ["--out", str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("name", ["encoder", "task", "probe"])
+def test_contributing_shows_the_example_whole(name: str) -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    body = (ROOT / "docs" / "examples" / f"{name}.py").read_text(encoding="utf-8")
+    assert f"```python\n# docs/examples/{name}.py\n{body}```" in text
+
+
+def test_every_name_is_in_the_documents() -> None:
+    text = README + "".join(p.read_text(encoding="utf-8") for p in PAGES)
+    for name in (*encoders.names(), *tasks.names(), *probes.names()):
+        assert f"`{name}`" in text, f"{name} is in no document"
+
+
+def test_links_to_files_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_no_document_or_source_names_a_machine() -> None:
+    """Paths of one machine and hosts of registries do not belong in the project."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    hosts = ["py" + "pi.org", "python" + "hosted.org", "registry.npm" + "js", "deb.deb" + "ian.org"]
+    for name in listed:
+        path = ROOT / name
+        if path.suffix in (".png", ".safetensors", ".pdf") or not path.exists():
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        assert not any(host in text for host in hosts), name
+        assert not re.search(r"(?<![\w.])/(?:work|root|farm)/", text), name
+    assert not any(name.endswith("uv.lock") for name in listed)
