@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +13,7 @@ import cache
 import encoders
 from encoders._base import Card, Encoder, EncoderError
 from encoders._identity import recall, snapshot
-from experiments._exit import UsageError, say
+from experiments._exit import UsageError, progress, say
 from experiments._options import Options
 from tasks._base import DataError, Picture
 
@@ -25,15 +24,6 @@ def digest(material: Any) -> str:
     """A sha256 over the canonical JSON of `material`."""
     text = json.dumps(material, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def progress(total: int, what: str) -> Any:
-    """A bar on stderr; twice a minute where stderr is a log, so that logs stay readable."""
-    from tqdm import tqdm
-
-    lively = sys.stderr.isatty()
-    return tqdm(total=total, desc=what, file=sys.stderr, mininterval=0.1 if lively else 30.0,
-                leave=False, dynamic_ncols=lively, delay=1.0)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

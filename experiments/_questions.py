@@ -8,8 +8,8 @@ import numpy as np
 
 import tasks
 from cache import Store
-from experiments._exit import UsageError, say
-from experiments._features import Pictures, digest, progress
+from experiments._exit import UsageError, progress, say
+from experiments._features import Pictures, digest
 from experiments._options import Options
 from tasks._base import DataError, Item, Picture, Source, Task
 

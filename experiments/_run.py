@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments._cells import Cells
-from experiments._features import Eye, Filled, digest, fill, progress
-from experiments._options import Options
+from experiments._exit import progress
+from experiments._features import Eye, Filled
 from experiments._questions import Question
 
 CODE = 1  # raised whenever a probe or a statistic gives another number
@@ -88,7 +87,9 @@ def run_jobs(jobs: Sequence[Job], workers: int, what: str) -> Iterator[tuple[str
         pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_quiet)
         try:
             waiting = iter(jobs)
-            running: set[Future] = {pool.submit(measure, job) for job, _ in zip(waiting, range(2 * workers), strict=False)}
+            running: set[Future] = {
+                pool.submit(measure, job) for job, _ in zip(waiting, range(2 * workers), strict=False)
+            }
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:

@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments._exit import DONE, UsageError, guard, say
-from experiments._features import progress
+from experiments._exit import DONE, UsageError, guard, progress, say
 from experiments._records import as_json, write_atomically
 
 CONFIG: dict[str, Any] = {
