@@ -11,22 +11,41 @@ class DataError(Exception):
     """The data cannot answer as asked; the message is one line for the user (exit 3)."""
 
 
-class UnknownName(ValueError):
+class UnknownName(ValueError):  # noqa: N818 - the command line knows it by this name
     """A name that no registry holds; the message names the nearest valid one (exit 2)."""
 
 
-@dataclass(frozen=True, kw_only=True)
+class Undecided(DataError):  # noqa: N818 - it names the state of the data
+    """The images can be shown in more than one way and the user has not said which (exit 3)."""
+
+
 class Picture:
     """An image that is read when it is needed.
 
     `read()` returns uint8 [h, w] (grey) or [h, w, 3] (RGB), C-contiguous; it raises DataError.
     `identity` is a hex digest that determines the pixels without reading them (bytes of the file +
     decode policy + transforms; for a phantom its generator's version, seed and parameters): it keys a
-    memo of content hashes, so a rerun need not decode. None where no such digest is cheap.
+    memo of content hashes, so a rerun need not decode. None where no such digest is cheap. It may be
+    given as a function, which is called once, when the digest is first asked for.
     """
 
-    read: Callable[[], np.ndarray]
-    identity: str | None = None
+    __slots__ = ("_identity", "read")
+
+    def __init__(
+        self,
+        *,
+        read: Callable[[], np.ndarray],
+        identity: str | Callable[[], str | None] | None = None,
+    ) -> None:
+        self.read = read
+        self._identity = identity
+
+    @property
+    def identity(self) -> str | None:
+        """The digest, computed at the first access."""
+        if callable(self._identity):
+            self._identity = self._identity()
+        return self._identity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +75,8 @@ class Source:
     `name` is what reports print (never an absolute path). `policy` is the decode policy, part of the
     feature key. `unreadable` lists (id, reason) of files that could not be read. `warnings` are
     sentences the user must see (mixed EXIF, possible leak through windows, ungrouped source …).
+    `undecided` holds decisions that only some tasks need (EXIF for those that turn images); each is
+    the whole error message.
     """
 
     name: str
@@ -65,6 +86,7 @@ class Source:
     policy: Mapping[str, Any] = field(default_factory=dict)
     unreadable: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +109,7 @@ class Task:
     `items(source, rng, column)` yields the items in a fixed order; `column` is the user's `--label`,
     None where the task makes its own labels. `phantoms(n, seed)` builds the default source of about n
     items, None where the task needs the user's data. `version` changes whenever an item would.
+    `notes(source, column)` gives sentences that the user must see beside the result (rows left out).
     """
 
     name: str
@@ -97,3 +120,4 @@ class Task:
     phantoms: Callable[[int, int], Source] | None = None
     unit: str | None = None
     licence: str = "Apache-2.0"
+    notes: Callable[[Source, str | None], tuple[str, ...]] | None = None

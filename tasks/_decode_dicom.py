@@ -1,0 +1,238 @@
+"""DICOM through highdicom: modality and VOI tables, MONOCHROME1, padding, palettes, compressed syntaxes."""
+
+import warnings
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks._base import DataError
+from tasks._decode import Frame, Optics, Shelf, plain
+from tasks._decode_facts import FACTS, NESTED, described, lies
+from tasks._decode_window import WINDOWS, Window, to_grey
+
+
+def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:
+    """One frame per frame; empty for an object that holds no image. Raises DataError."""
+    head = _header(path)
+    if "Rows" not in head:
+        return []
+    count = int(head.get("NumberOfFrames") or 1)
+    facts = described(head)
+    window = _window(head, optics)
+    if window is not None:
+        facts["window"] = "file" if window == "file" else str(optics.window or "soft")
+    if window == "file":
+        facts["window"] = own_window(head, 0) or "minmax"
+    flags = tuple(f for f in (lies(head),) if f)
+    patient = str(head.get("PatientID") or "").strip()
+    patient = patient or str(head.get("StudyInstanceUID") or "")
+    return [
+        Frame(
+            read=partial(_read, path, number, optics, shelf),
+            number=number,
+            columns=facts | ({"frame": str(number)} if count > 1 else {}),
+            patient=patient,
+            windowed=window is not None,
+            flags=flags,
+        )
+        for number in range(1, count + 1)
+    ]
+
+
+def _header(path: Path) -> Any:
+    import pydicom
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # values that break the standard's form are common and harmless
+        try:
+            return pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*FACTS, *NESTED])
+        except Exception as error:  # pydicom raises what its parsers raise; their texts quote tags
+            raise DataError(f"cannot be read as DICOM ({type(error).__name__})") from None
+
+
+def _window(head: Any, optics: Optics) -> Window | None:
+    """The window that acts on this file; None for colour, which needs none."""
+    if not str(head.get("PhotometricInterpretation", "")).startswith("MONOCHROME"):
+        return None
+    if optics.range is not None:
+        return optics.range
+    if head.get("Modality") == "CT":
+        return WINDOWS["soft"]
+    if own_window(head, 0) is None and _is_byte(head):
+        return None
+    return "file"
+
+
+def _is_byte(head: Any) -> bool:
+    return int(head.get("BitsStored", 16)) == 8 and not int(head.get("PixelRepresentation", 0))
+
+
+def own_window(head: Any, index: int) -> str | None:
+    """The file's own VOI for a frame, as text; None where it has none."""
+    groups = [head]
+    for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        items = head.get(name) or []
+        chosen = items[min(index, len(items) - 1)] if len(items) else None
+        groups += list(chosen.get("FrameVOILUTSequence") or []) if chosen is not None else []
+    for group in groups:
+        if group.get("VOILUTSequence"):
+            return "table"
+        centre, width = _first(group.get("WindowCenter")), _first(group.get("WindowWidth"))
+        if centre is not None and width is not None:
+            return f"{float(centre):g}/{float(width):g}"
+    return None
+
+
+def _first(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float):
+        return value or None if isinstance(value, str) else value
+    try:
+        return value[0] if len(value) else None
+    except TypeError:
+        return value
+
+
+@dataclass(kw_only=True)
+class Opened:
+    """A parsed file, kept while its frames are read one after another."""
+
+    image: Any
+    window: Window | None
+    own: dict[int, bool] = field(default_factory=dict)
+
+    def values(self, number: int) -> np.ndarray:
+        """[h, w] after the modality transform, before any window."""
+        return self.image.get_frame(
+            number,
+            dtype=np.float64,
+            apply_real_world_transform=False,
+            apply_modality_transform=None,
+            apply_voi_transform=False,
+            apply_presentation_lut=False,
+        )
+
+    def padding(self, number: int) -> np.ndarray | None:
+        """Where the stored value means "no image here" (PS3.3 C.7.5.1.1.2); None where nothing does."""
+        low = self.image.get("PixelPaddingValue")
+        if low is None:
+            return None
+        high = self.image.get("PixelPaddingRangeLimit", low)
+        stored = self.image.get_stored_frame(number)
+        a, b = sorted((_as_stored(low, stored), _as_stored(high, stored)))
+        mask = (stored >= a) & (stored <= b)
+        return mask if mask.any() else None
+
+    @cached_property
+    def range(self) -> tuple[float, float]:
+        """Least and greatest value over all frames, padding left out."""
+        lows, highs = [], []
+        for number in range(1, int(self.image.get("NumberOfFrames") or 1) + 1):
+            values, mask = self.values(number), self.padding(number)
+            values = values if mask is None else values[~mask]
+            if values.size:
+                lows.append(float(values.min()))
+                highs.append(float(values.max()))
+        return (min(lows), max(highs)) if lows else (0.0, 0.0)
+
+    @cached_property
+    def inverted(self) -> bool:
+        """Whether low values are meant to be bright."""
+        shape = self.image.get("PresentationLUTShape")
+        if shape is not None:
+            return str(shape) == "INVERSE"
+        return str(self.image.PhotometricInterpretation) == "MONOCHROME1"
+
+
+def _as_stored(value: Any, stored: np.ndarray) -> int:
+    """A padding value in the sign of the pixels; writers disagree about its representation."""
+    if isinstance(value, bytes):
+        value = int.from_bytes(value[:2], "little")
+    number = int(value)
+    info = np.iinfo(stored.dtype)
+    span = 2 ** (8 * stored.dtype.itemsize)
+    return number - span if number > info.max else number + span if number < info.min else number
+
+
+def _open(path: Path, optics: Optics) -> Opened:
+    import highdicom
+    import pydicom
+
+    data = pydicom.dcmread(path, force=True)
+    if "TransferSyntaxUID" not in getattr(data, "file_meta", {}):
+        raise DataError("it does not say how its pixels are stored (no transfer syntax)")
+    if "PixelData" not in data and "FloatPixelData" not in data and "DoubleFloatPixelData" not in data:
+        raise DataError("it holds no pixels")
+    return Opened(image=highdicom.Image.from_dataset(data, copy=False), window=_window(data, optics))
+
+
+def _read(path: Path, number: int, optics: Optics, shelf: Shelf) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            opened = shelf.get(("dicom", path), partial(_open, path, optics))
+            return plain(_shown(opened, number))
+        except DataError:
+            raise
+        except Exception as error:  # decoders of ten syntaxes raise what they like; texts may quote tags
+            raise DataError(f"its pixels cannot be decoded ({type(error).__name__})") from None
+
+
+def _shown(opened: Opened, number: int) -> np.ndarray:
+    image, window = opened.image, opened.window
+    if not str(image.PhotometricInterpretation).startswith("MONOCHROME"):
+        return _colour(image, number)
+    mask = opened.padding(number)
+    if window == "file" and own_window(image, number - 1) is not None:
+        grey = image.get_frame(
+            number,
+            dtype=np.float64,
+            apply_real_world_transform=False,
+            apply_modality_transform=None,
+            apply_voi_transform=True,
+            voi_output_range=(0.0, 255.0),
+            apply_presentation_lut=False,
+        )
+        shown = to_grey(grey, 0.0, 255.0)
+    else:
+        shown = to_grey(opened.values(number), *_bounds(opened))
+    if opened.inverted:
+        shown = np.uint8(255) - shown
+    if mask is not None:
+        shown[mask] = 0
+    return shown
+
+
+def _bounds(opened: Opened) -> tuple[float, float]:
+    window = opened.window
+    if isinstance(window, tuple):
+        centre, width = window
+        return centre - width / 2, centre + width / 2
+    if window is None:
+        return 0.0, 255.0
+    if window != "full":
+        return opened.range  # `minmax`, and files whose own window was asked for and is not there
+    bits, signed = int(opened.image.BitsStored), int(opened.image.PixelRepresentation)
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    slope = float(opened.image.get("RescaleSlope") or 1)
+    intercept = float(opened.image.get("RescaleIntercept") or 0)
+    first, last = sorted((low * slope + intercept, high * slope + intercept))
+    return first, last
+
+
+def _colour(image: Any, number: int) -> np.ndarray:
+    from pydicom.pixels.processing import convert_color_space
+
+    shown = image.get_frame(number, dtype=np.float64, apply_icc_profile=False)
+    if str(image.PhotometricInterpretation) == "PALETTE COLOR":
+        bits = int(image.RedPaletteColorLookupTableDescriptor[2])
+        return to_grey(shown, 0.0, float(2**bits - 1)) if bits > 8 else shown.astype(np.uint8)
+    if int(image.BitsStored) > 8:
+        return to_grey(shown, 0.0, float(2 ** int(image.BitsStored) - 1))
+    values = shown.astype(np.uint8)
+    native = not image.file_meta.TransferSyntaxUID.is_compressed
+    if native and str(image.PhotometricInterpretation).startswith("YBR_FULL"):
+        return convert_color_space(values, str(image.PhotometricInterpretation), "RGB")
+    return values

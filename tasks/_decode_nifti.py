@@ -1,0 +1,97 @@
+"""NIfTI volumes as axial slices: canonical axes first, then the display that radiologists use."""
+
+import warnings
+import zlib
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks._base import DataError, Undecided
+from tasks._decode import Frame, Optics, Shelf, plain, reason
+from tasks._decode_window import to_grey
+
+BAD = (OSError, ValueError, EOFError, KeyError, zlib.error, TypeError, MemoryError)
+AIR = -500.0  # a volume that goes below this holds Hounsfield units
+UNTOLD = "do not say how they lie and are shown as if stored in RAS order"
+
+
+def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:
+    """One frame per axial slice, from the feet up (of every time point in turn); raises DataError."""
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    if optics.range in ("file", "full"):
+        raise Undecided(f"--window {optics.range} means nothing in NIfTI; say --window CENTRE/WIDTH or minmax")
+    try:
+        volume: Any = nibabel.load(path)
+        shape = _canonical_shape(volume)
+        told = int(volume.header["sform_code"]) > 0 or int(volume.header["qform_code"]) > 0
+    except (*BAD, ImageFileError, HeaderDataError) as error:
+        raise DataError(f"cannot be opened ({reason(error, path)})") from None
+    flags = () if told else (UNTOLD,)
+    return [
+        Frame(
+            read=partial(_read, path, number, optics, shelf),
+            number=number + 1,
+            columns={"slice": str(number % shape[2] + 1)}
+            | ({"time": str(number // shape[2] + 1)} if shape[3] > 1 else {}),
+            windowed=True,
+            flags=flags,
+        )
+        for number in range(shape[2] * shape[3])
+    ]
+
+
+def _canonical_shape(volume: Any) -> tuple[int, int, int, int]:
+    from nibabel.orientations import io_orientation
+
+    if volume.get_data_dtype().fields or volume.get_data_dtype().kind == "c":
+        raise DataError("its voxels are colours or complex numbers")
+    stored = (*volume.shape, 1, 1, 1)[:3]
+    rest = volume.shape[3:]
+    axes = io_orientation(volume.affine)[:, 0].astype(int)
+    shape = [0, 0, 0]
+    for axis, target in enumerate(axes):
+        shape[target] = stored[axis]
+    return shape[0], shape[1], shape[2], int(np.prod(rest)) if rest else 1
+
+
+def _open(path: Path) -> tuple[np.ndarray, float, float]:
+    """The volume [x to the right, y to the front, z to the head, t], its least and greatest finite value."""
+    import nibabel
+
+    volume: Any = nibabel.load(path)
+    if len(volume.shape) < 3:
+        volume = nibabel.Nifti1Image(np.asanyarray(volume.dataobj).reshape((*volume.shape, 1, 1)[:3]), volume.affine)
+    canonical: Any = nibabel.as_closest_canonical(volume)
+    values = canonical.get_fdata(dtype=np.float32, caching="unchanged")
+    values = values.reshape((*values.shape[:3], -1))
+    finite = values[np.isfinite(values)] if not np.isfinite(values).all() else values
+    if not finite.size:
+        raise DataError("it holds no finite value")
+    return values, float(finite.min()), float(finite.max())
+
+
+def _read(path: Path, number: int, optics: Optics, shelf: Shelf) -> np.ndarray:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            values, low, high = shelf.get(("nifti", path), partial(_open, path))
+    except BAD as error:
+        raise DataError(f"its voxels cannot be read ({reason(error, path)})") from None
+    window = optics.range
+    if window is None and low < AIR:
+        raise Undecided(
+            f"a decision is needed: a NIfTI volume holds {low:g} to {high:g}, which look like Hounsfield "
+            "units; say --window soft (or lung, bone, CENTRE/WIDTH), or --window minmax"
+        )
+    if isinstance(window, tuple):
+        low, high = window[0] - window[1] / 2, window[0] + window[1] / 2
+    time, level = divmod(number, values.shape[2])
+    piece = values[::-1, ::-1, level, time].T
+    lost = ~np.isfinite(piece)
+    grey = to_grey(np.where(lost, np.float32(low), piece), low, high)  # outside the field of view: black
+    return plain(grey)

@@ -1,0 +1,248 @@
+"""Sources: from a folder, a manifest, a DICOM tree or a NIfTI file to rows that can be asked."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tasks._base import DataError, Row, Source, Undecided
+from tasks._decode import Content, Frame, Optics, Shelf, digest, look, picture
+from tasks._sources_check import refuse_above
+from tasks._sources_files import Listed, listed, manifest_of, missing, walk
+from tasks._sources_table import TABLES, image_column, like_groups, no_column, read_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A frame with the file it came from."""
+
+    file: Listed
+    frame: Frame
+    content: Content
+
+
+def item_id(name: str, number: int = 1, occurrence: int = 0) -> str:
+    """The id of an image: 16 hex digits of a sha256 over its name inside the source and its frame.
+
+    It does not depend on where the source lies, and it cannot be read back into the name.
+    """
+    return digest("item", name, str(number), str(occurrence))[:16]
+
+
+def group_id(value: str) -> str:
+    """The name under which a patient or other group appears: `g` and 12 hex digits of a sha256."""
+    return "g" + digest("group", value)[:12]
+
+
+def open_source(
+    spec: str,
+    *,
+    image_column: str | None = None,
+    group: str | None = None,
+    columns_needed: Sequence[str] = (),
+    window: str | None = None,
+    intercept: float = 0.0,
+    exif: str | None = None,
+    unreadable_limit: float = 0.05,
+    limit: int | None = None,
+    seed: int = 0,
+) -> Source:
+    """The images that `spec` names, known from their headers and not yet decoded.
+
+    `spec` is a folder (one that holds `manifest.csv` is read through it), a CSV, TSV or Parquet
+    manifest, a DICOM tree or file, a NIfTI file, or an image. `group` is the column whose values may
+    not be split over folds. `limit` keeps about the first N rows of a seeded shuffle of the groups.
+    Raises DataError, Undecided where images can be shown in several ways, UnknownName for a window.
+    """
+    optics = Optics(exif=exif, window=window, intercept=intercept)
+    if exif not in (None, "apply", "ignore"):
+        raise DataError(f"--exif {exif}: it is apply or ignore")
+    optics.policy  # noqa: B018 - an unknown window is refused before any file is opened
+    files, name, notes, columns = _files(spec, image_column)
+    if group is not None and columns is not None and group not in columns:
+        raise no_column(group, columns, name, "--group:")
+    for wanted in columns_needed:
+        if columns is not None and wanted not in columns:
+            raise no_column(wanted, columns, name)
+    seen, unreadable, objects = _look(files, optics)
+    if objects:
+        notes.append(f"{objects} DICOM files hold no image and were passed over")
+    refuse_above(unreadable, len(unreadable) + len(seen), unreadable_limit)
+    _decide(seen, optics)
+    rows = _rows(seen, optics, group, [*columns_needed], name)
+    source = Source(
+        name=name,
+        rows=tuple(rows),
+        policy=optics.policy,
+        unreadable=tuple(unreadable),
+        warnings=(*notes, *_grouping(seen, group), *_flags(seen, optics)),
+        undecided=_exif(seen, optics),
+    )
+    return source if limit is None else limited(source, limit, seed)
+
+
+def _files(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str], list[str] | None]:
+    """Files, the source's printable name, sentences for the user, and the manifest's columns."""
+    path = Path(spec).expanduser()
+    if not path.exists():
+        raise missing(spec)
+    notes: list[str] = []
+    name = path.resolve().name
+    if path.is_dir():
+        manifest = manifest_of(path)
+        if manifest is None:
+            files, passed = walk(path)
+            if passed:
+                ends = ", ".join(f"{n} {end}" for end, n in sorted(passed.items()))
+                notes.append(f"files that are no images were passed over: {ends}")
+            if not files:
+                raise DataError(f"the folder {spec!r} holds no image ({sum(passed.values())} other files)")
+            return files, name, notes, None
+        notes.append(f"the folder is read through its {manifest.name}")
+        path = manifest
+    if path.suffix.lower() not in TABLES:
+        return [Listed(path=path, name=path.name)], path.resolve().parent.name, notes, None
+    name = f"{path.resolve().parent.name}/{path.name}"
+    columns, table = read_table(path)
+    column = image_column(columns, chosen, name)
+    if not table:
+        raise DataError(f"{name} has no rows")
+    return listed(table, column, path.parent), name, notes, columns
+
+
+def _look(files: Iterable[Listed], optics: Optics) -> tuple[list[Seen], list[tuple[str, str]], int]:
+    shelf, contents = Shelf(), {}
+    seen: list[Seen] = []
+    unreadable: list[tuple[str, str]] = []
+    objects = 0
+    for file in files:
+        try:
+            if not file.name:
+                raise DataError("the manifest names no file")
+            frames = _chosen(look(file.path, optics, shelf), file.frame)
+        except Undecided:
+            raise
+        except DataError as error:
+            unreadable.append((item_id(file.name), f"{file.name or 'a row'}: {error}"))
+            continue
+        objects += not frames
+        content = contents.setdefault(file.path, Content(file.path))
+        seen += [Seen(file=file, frame=frame, content=content) for frame in frames]
+    return seen, unreadable, objects
+
+
+def _chosen(frames: list[Frame], number: int | None) -> list[Frame]:
+    if number is None or len(frames) < 2:
+        return frames
+    if not 1 <= number <= len(frames):
+        raise DataError(f"it has frames 1 to {len(frames)}, not {number}")
+    return [frames[number - 1]]
+
+
+def _decide(seen: Sequence[Seen], optics: Optics) -> None:
+    """Stops where a window is needed and not given, or given and useless."""
+    wide = [s for s in seen if s.frame.wide]
+    if wide and optics.range in (None, "file"):
+        raise _ask(wide)
+    if seen and not any(s.frame.windowed for s in seen) and (optics.window or optics.intercept):
+        flag = f"--window {optics.window}" if optics.window else f"--intercept {optics.intercept:g}"
+        raise DataError(f"{flag} has nothing to act on: all {len(seen)} images hold 8 bits; leave it out")
+
+
+def _ask(wide: Sequence[Seen]) -> Undecided:
+    from tasks._decode_tiff import stored_range
+
+    low, high = stored_range(wide[0].file.path, wide[0].frame.number)
+    return Undecided(
+        f"a decision is needed: {len(wide)} images hold more than 8 bits (the first {low:g} to {high:g}); "
+        "say --window 40/400 --intercept -1024 (CT stored as HU + 1024), or --window full (the whole "
+        "range of the number type), or --window minmax (each image by its own range)"
+    )
+
+
+def _rows(seen: Sequence[Seen], optics: Optics, group: str | None, needed: Sequence[str], name: str) -> list[Row]:
+    count: Counter[tuple[str, int]] = Counter()
+    rows: list[Row] = []
+    for s in seen:
+        key = (s.file.name, s.frame.number)
+        rows.append(
+            Row(
+                id=item_id(*key, count[key]),
+                group=_group(s, group),
+                picture=picture(s.frame, s.content, optics, s.file.name),
+                columns=_columns(s),
+            )
+        )
+        count[key] += 1
+    present = dict.fromkeys(c for row in rows for c in row.columns)
+    for wanted in [*needed, *([group] if group else [])]:
+        if wanted not in present:
+            raise no_column(wanted, [*present], name)
+    if group is not None:
+        bare = sum(not row.columns.get(group) for row in rows)
+        if bare:
+            raise DataError(f"{bare} of {len(rows)} rows of {name} have no value in the group column {group!r}")
+    return rows
+
+
+def _columns(seen: Seen) -> dict[str, str]:
+    facts = seen.frame.columns
+    fixed = {"exif_orientation": facts["exif_orientation"]} if "exif_orientation" in facts else {}
+    return {**facts, **seen.file.columns, **fixed}
+
+
+def _group(seen: Seen, group: str | None) -> str:
+    if group is not None:
+        return group_id(_columns(seen).get(group, ""))
+    return group_id(seen.frame.patient) if seen.frame.patient else group_id(f"file {seen.file.name}")
+
+
+def _grouping(seen: Sequence[Seen], group: str | None) -> list[str]:
+    if group is not None or not seen:
+        return []
+    patients = {s.frame.patient for s in seen if s.frame.patient}
+    if patients:
+        alone = sum(not s.frame.patient for s in seen)
+        extra = f" ({alone} images name none: each file is its own group)" if alone else ""
+        only = "; they all name ONE patient: say --group COLUMN" if len(patients) == 1 else ""
+        return [f"images are grouped by patient{extra}{only}"] if extra or only else []
+    maybe = like_groups(dict.fromkeys(c for s in seen for c in s.file.columns))
+    hint = f" (perhaps {' or '.join(maybe)})" if maybe else ""
+    return [f"every file counts as its own group; if patients recur, say --group COLUMN{hint}"]
+
+
+def _flags(seen: Sequence[Seen], optics: Optics) -> list[str]:
+    n = len(seen)
+    found = Counter(flag for s in seen for flag in s.frame.flags)
+    notes = [f"{k} of {n} images {flag}" for flag, k in sorted(found.items())]
+    if optics.range in (None, "file"):
+        own = {s.frame.columns["window"] for s in seen if "window" in s.frame.columns}
+        if len(own) > 1:
+            notes.append(f"the files' own windows differ ({len(own)}): brightness may betray the label")
+    if optics.range == "minmax" and any(s.frame.windowed for s in seen):
+        notes.append("each image is stretched over its own range: brightness is not comparable between images")
+    plain = sum(not s.frame.windowed for s in seen)
+    if optics.window and plain:
+        notes.append(f"--window does not act on {plain} of {n} images, which hold 8 bits")
+    return notes
+
+
+def _exif(seen: Sequence[Seen], optics: Optics) -> tuple[str, ...]:
+    turned = sum(s.frame.exif != 1 for s in seen)
+    if not turned or optics.exif is not None:
+        return ()
+    return (
+        f"a decision is needed: {turned} of {len(seen)} images carry an EXIF orientation, so what is upright "
+        "depends on the reader; say --exif apply (as the camera meant it) or --exif ignore (as stored)",
+    )
+
+
+def limited(source: Source, limit: int, seed: int = 0) -> Source:
+    """The source with at most `limit` rows: groups in a seeded order, their rows in the source's order."""
+    groups = sorted({row.group for row in source.rows})
+    order = np.random.default_rng([seed, len(groups)]).permutation(len(groups))
+    rank = {groups[g]: r for r, g in enumerate(order)}
+    places = sorted(range(len(source.rows)), key=lambda i: (rank[source.rows[i].group], i))[:limit]
+    return replace(source, rows=tuple(source.rows[i] for i in sorted(places)))

@@ -1,0 +1,112 @@
+"""Manifests: CSV, TSV and Parquet tables whose rows name image files."""
+
+import csv
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tasks._base import DataError
+
+IMAGE_COLUMNS = (
+    *("file", "path", "image", "filename", "file_name", "filepath", "file_path", "image_path"),
+    *("image_file", "img", "img_path", "dicom", "dicom_path", "nifti"),
+)
+GROUP_COLUMNS = ("group", "patient_id", "patient", "patientid", "subject", "subject_id", "study_id")
+TABLES = (".csv", ".tsv", ".parquet", ".pq")
+ENDS = {".csv": ",", ".tsv": "\t"}
+
+
+def no_column(name: str, columns: Sequence[str], source: str, flag: str = "") -> DataError:
+    """The error for a column that is not there: the nearest name, and those present."""
+    near = difflib.get_close_matches(name.lower(), [c.lower() for c in columns], 1, 0.4)
+    real = next((c for c in columns if near and c.lower() == near[0]), "")
+    hint = f"did you mean {real!r}? " if real else ""
+    listing = ", ".join(columns) if columns else "none"
+    return DataError(f"{flag + ' ' if flag else ''}{source} has no column {name!r}; {hint}it has: {listing}")
+
+
+def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """The columns and rows of a table, every value as stripped text, a missing one as the empty text.
+
+    A CSV without commas in its header may be separated by semicolons or tabs. Raises DataError.
+    """
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return _parquet(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return _text(path, file.readlines())
+    except UnicodeDecodeError:
+        raise DataError(f"{path.name} is not UTF-8 text; save the table as UTF-8 CSV or Parquet") from None
+    except OSError as error:
+        raise DataError(f"{path.name} cannot be opened ({error.strerror})") from None
+
+
+def _text(path: Path, lines: Sequence[str]) -> tuple[list[str], list[dict[str, str]]]:
+    head = lines[0] if lines else ""
+    mark = ENDS.get(path.suffix.lower(), ",")
+    if mark not in head:
+        mark = max((",", ";", "\t"), key=head.count)
+    reader = csv.reader(lines, delimiter=mark)
+    try:
+        columns = [c.strip() for c in next(reader, [])]
+        _unique(columns, path.name)
+        rows = []
+        for values in reader:
+            if not any(v.strip() for v in values):
+                continue
+            if len(values) != len(columns):
+                raise DataError(
+                    f"{path.name} line {reader.line_num} has {len(values)} values for {len(columns)} columns"
+                )
+            rows.append(dict(zip(columns, (v.strip() for v in values), strict=True)))
+    except csv.Error as error:
+        raise DataError(f"{path.name} line {reader.line_num} is not CSV: {error}") from None
+    return columns, rows
+
+
+def _unique(columns: Sequence[str], name: str) -> None:
+    twice = sorted({c for c in columns if columns.count(c) > 1})
+    if twice:
+        raise DataError(f"{name} has more than one column {twice[0]!r}; rename all but one")
+
+
+def _parquet(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        text = " ".join(str(error).replace(str(path), path.name).split())
+        raise DataError(f"{path.name} cannot be read as Parquet: {text[:120]}") from None
+    columns = list(table.column_names)
+    _unique(columns, path.name)
+    values = [[_plain(v) for v in table.column(i).to_pylist()] for i in range(len(columns))]
+    return columns, [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+def _plain(value: object) -> str:
+    if value is None or value != value:  # NaN, which tables made by pandas hold for "missing"
+        return ""
+    return str(value).strip()
+
+
+def image_column(columns: Sequence[str], chosen: str | None, name: str) -> str:
+    """The column that names the files: the user's, or the first of the usual names; raises DataError."""
+    if chosen is not None:
+        if chosen not in columns:
+            raise no_column(chosen, columns, name, "--image-column:")
+        return chosen
+    lower = {c.lower(): c for c in columns}
+    for usual in IMAGE_COLUMNS:
+        if usual in lower:
+            return lower[usual]
+    raise DataError(
+        f"{name} has no column that is known to name image files; say --image-column COLUMN, one of: "
+        + ", ".join(columns)
+    )
+
+
+def like_groups(columns: Iterable[str]) -> list[str]:
+    """Columns whose names suggest patients or other groups."""
+    return [c for c in columns if c.lower() in GROUP_COLUMNS]

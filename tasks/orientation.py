@@ -1,0 +1,26 @@
+"""Is the image upright, or turned by 180 degrees?"""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from tasks._base import Item, Source, Task
+from tasks._turns import as_stored, copies, films, turned_twice
+
+TURNS = {"upright": ("0", as_stored), "upside down": ("180", turned_twice)}
+
+
+def items(source: Source, rng: np.random.Generator, column: str | None) -> Iterator[Item]:  # noqa: ARG001
+    """Each image as it is and turned by 180 degrees; nothing is drawn at random."""
+    return copies(source, TURNS)
+
+
+TASK = Task(
+    name="orientation",
+    question="Is the image upright or upside down?",
+    classes=tuple(TURNS),
+    version=1,
+    items=items,
+    phantoms=partial(films, turns=len(TURNS)),
+)
