@@ -6,7 +6,6 @@ and in their penalty. Two matrix products per step of conjugate gradients then s
 """
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 
@@ -29,7 +28,7 @@ class Shared:
     s: np.ndarray
     tail: float
 
-    def astype(self, dtype: type) -> Self:
+    def astype(self, dtype: type) -> "Shared":
         """The same in another precision."""
         arrays = {k: np.ascontiguousarray(getattr(self, k), dtype=dtype) for k in ("x", "onehot", "v", "s")}
         return type(self)(tail=self.tail, **arrays)
@@ -46,7 +45,7 @@ class Batch:
     scale: np.ndarray
     strength: np.ndarray
 
-    def pick(self, which: np.ndarray) -> Self:
+    def pick(self, which: np.ndarray) -> "Batch":
         """Some of the problems."""
         return type(self)(rows=self.rows[which], scale=self.scale[which], strength=self.strength[which])
 
@@ -59,11 +58,11 @@ class Point:
     b: np.ndarray
     z: np.ndarray
 
-    def pick(self, which: np.ndarray) -> Self:
+    def pick(self, which: np.ndarray) -> "Point":
         """Some of the problems."""
         return type(self)(u=self.u[which], b=self.b[which], z=self.z[which])
 
-    def put(self, which: np.ndarray, other: Self) -> None:
+    def put(self, which: np.ndarray, other: "Point") -> None:
         """Write `other` into some of the problems."""
         self.u[which], self.b[which], self.z[which] = other.u, other.b, other.z
 
@@ -145,12 +144,12 @@ class _Curvature:
     total: np.ndarray  # [B, J]
 
     @classmethod
-    def at(cls, shared: Shared, batch: Batch, at: Point) -> Self:
+    def at(cls, shared: Shared, batch: Batch, at: Point) -> "_Curvature":
         p = probabilities(at.z)
         h = p * (1 - p) * batch.rows[:, None]
         return cls(shared=shared, batch=batch, p=p, h=h, total=h.sum(axis=2))
 
-    def pick(self, which: np.ndarray) -> Self:
+    def pick(self, which: np.ndarray) -> "_Curvature":
         picked = {k: getattr(self, k)[which] for k in ("p", "h", "total")}
         return type(self)(shared=self.shared, batch=self.batch.pick(which), **picked)
 

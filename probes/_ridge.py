@@ -7,7 +7,6 @@ y_s - (I - H_ss)^-1 (y - Hy)_s (Cook & Weisberg 1982, for blocks).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 
@@ -30,7 +29,7 @@ class Ridge:
     unit: float
 
     @classmethod
-    def of(cls, x: np.ndarray, *, standardise: bool = True) -> Self:
+    def of(cls, x: np.ndarray, *, standardise: bool = True) -> "Ridge":
         """Decompose features [n, d], centred and (unless told otherwise) scaled to unit sd on all rows.
 
         No label enters, so a permutation of labels stays exact. Everything is float64 until it is decomposed:
@@ -48,13 +47,13 @@ class Ridge:
         return cls(w=w, u=(wide @ v) / np.sqrt(w), unit=float(w.sum() / n))
 
     @classmethod
-    def of_kernel(cls, kernel: np.ndarray) -> Self:
+    def of_kernel(cls, kernel: np.ndarray) -> "Ridge":
         """Decompose a positive semi-definite kernel [n, n], centred in feature space first."""
         mean = kernel.mean(axis=0, dtype=float)
         return cls._from_gram(kernel - mean - mean[:, None] + mean.mean())
 
     @classmethod
-    def _from_gram(cls, gram: np.ndarray) -> Self:
+    def _from_gram(cls, gram: np.ndarray) -> "Ridge":
         import scipy.linalg
 
         w, u = scipy.linalg.eigh(gram, check_finite=False, driver="evd")

@@ -25,7 +25,7 @@ def probe(
     """
     check(given, folds, probe="linear", numbers=False)
     present, y = np.unique(given.y, return_inverse=True)
-    parts = [(repeat, part) for repeat, fold in enumerate(folds) for part in np.unique(fold)]
+    parts = [(repeat, part) for repeat, fold in enumerate(folds) for part in np.unique(fold).tolist()]
     outer = np.stack([folds[repeat] != part for repeat, part in parts])
     inner = np.full(outer.shape, -1)
     for row, train in zip(inner, outer, strict=True):
