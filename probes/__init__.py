@@ -26,7 +26,18 @@ __all__ = [
 
 Probe = Callable[..., Predictions]
 
-_LAZY = {"plan": "probes._plan", "measure": "probes._measure", "compare": "probes._measure"}
+_LAZY = {
+    "Difference": "probes._measure",
+    "Measurement": "probes._measure",
+    "Plan": "probes._plan",
+    "benjamini_hochberg": "probes._statistics",
+    "compare": "probes._measure",
+    "holm": "probes._statistics",
+    "measure": "probes._measure",
+    "over_layers": "probes._statistics",
+    "plan": "probes._plan",
+    "verdict": "probes._verdict",
+}
 
 
 def __getattr__(name: str) -> Any:

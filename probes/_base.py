@@ -97,9 +97,16 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Recoverability at one site, in one of three values, and why."""
+    """Recoverability at one site, in one of three values, and why.
+
+    `leak` is the alarm of a score below chance; `material` says that the whole interval lies .05 above chance
+    and above every control; `items_needed` is about how many items would decide, where nothing is decided.
+    """
 
     state: State
     margin: float
     reason: str
     credit: Credit | None = None
+    leak: bool = False
+    material: bool = False
+    items_needed: int | None = None

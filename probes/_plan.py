@@ -181,7 +181,7 @@ def _a_star(n_groups: int, k: int | None) -> float:
     two = 0.90 if n_groups < 300 else 0.85 if n_groups < 600 else 0.80
     if k is None:
         return {0.90: 0.62, 0.85: 0.52, 0.80: 0.41}[two]  # R2 of the same Mahalanobis distance
-    return 1 / k + (two - 0.5) * 2 * (1 - 1 / k)
+    return round(1 / k + (two - 0.5) * 2 * (1 - 1 / k), 4)
 
 
 def _warnings(swap: Exchange, n_groups: int, rare: int, count: int, *, number: bool) -> tuple[str, ...]:

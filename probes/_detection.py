@@ -1,0 +1,411 @@
+"""What this data set could have seen: the limit of detection, by planting signals of known strength.
+
+A signal of asymptotic accuracy A* is planted in real features, in directions where images of the kind vary;
+the share of plantings that the instrument's own rule calls present says whether its silence means anything
+(the analogue of CLSI EP17's limit of detection). Planting changes the Gram matrix by a low-rank term, so one
+decomposition serves every draw and every strength.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from probes._plan import GRID, Plan
+from probes._ridge import Ridge
+from probes._statistics import (
+    REPLAYS,
+    Scored,
+    association,
+    coded,
+    fold_means,
+    inflation,
+    interval,
+    score_margin,
+    widening,
+)
+
+DRAWS = 60
+SELF_CHECK = 0.12  # the permutation test's size at 60 draws: what a planting of no strength may be detected
+SURE = 0.95
+HELD = 0.90  # share of the images' variance that a claim of absence must have searched
+_DEAD = 1e-3  # of the median sd: such columns would turn an invisible shift into the label itself
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Subspace:
+    """Directions in which images of the kind vary, and how much.
+
+    scale [d] multiplies columns, once, before and never after planting (0 drops one); directions [d, k]
+    orthonormal in scaled features; variance [k] along them in images that did not choose them; `held` the
+    share of all variance they carry there; `images` that would be needed for 90 %, None where reached.
+    """
+
+    scale: np.ndarray
+    directions: np.ndarray
+    variance: np.ndarray
+    held: float
+    images: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """What was detected at which planted strength.
+
+    `rates` maps strength (accuracy, or R2) to the share of plantings called present; `lod` the strength
+    detected 95 times in 100 (A_inf), None where even the strongest is not or the self-check failed;
+    `self_check` the share at no strength; `sure` whether the plan's a_star is detected at that rate.
+    """
+
+    lod: float | None
+    rates: dict[float, float]
+    self_check: float
+    valid: bool
+    sure: bool
+    directions: int
+    held: float
+    images: int | None
+
+
+def subspace(pool: np.ndarray, groups: np.ndarray | None = None, *, seed: int = 0) -> Subspace:
+    """The leading directions of unlabelled images, as many as their number supports: a fifth of it.
+
+    Copies and films of one patient count for what they add: the design effect, from the share of variance
+    between groups. Variances and their share come from a fifth of the groups that took no part in finding
+    the directions; in-sample they would be too large, and a planting stronger than it says.
+    """
+    scale = _pool_scale(pool)
+    wide = (pool * scale)[:, scale > 0]
+    group = np.arange(len(pool)) if groups is None else np.unique(groups, return_inverse=True)[1].ravel()
+    worth = _effective(wide, group)
+    k = max(1, min(wide.shape[1], int(worth / 5)))
+    full, value = _leading(wide - wide.mean(axis=0), k)
+    ratio, held = _held_out(wide, group, k, np.random.default_rng([seed, 81]))
+    directions = np.zeros((pool.shape[1], full.shape[1]))
+    directions[scale > 0] = full
+    variance = value * ratio[: len(value)]
+    short = held < HELD and k < wide.shape[1]
+    return Subspace(
+        scale=scale,
+        directions=directions,
+        variance=variance,
+        held=held,
+        images=_images_needed(variance, held, wide.shape[1], len(pool) / worth) if short else None,
+    )
+
+
+def _pool_scale(pool: np.ndarray) -> np.ndarray:
+    sd = np.asarray(pool, dtype=np.float64).std(axis=0)
+    alive = sd > 1e-12 * np.maximum(np.abs(pool).max(axis=0), 1e-300)
+    median = np.median(sd[alive]) if alive.any() else 1.0
+    keep = alive & (sd > _DEAD * median)
+    return np.divide(1.0, sd, out=np.zeros_like(sd), where=keep)
+
+
+def _effective(wide: np.ndarray, group: np.ndarray) -> float:
+    """How many independent images the pool is worth: N / (1 + (m - 1) rho), rho the intra-group correlation."""
+    n, sizes = len(wide), np.bincount(group)
+    count = len(sizes)
+    if count == n or count < 2:
+        return float(count)
+    means = np.zeros((count, wide.shape[1]))
+    np.add.at(means, group, wide)
+    means /= sizes[:, None]
+    between = (sizes[:, None] * np.square(means - wide.mean(axis=0))).sum() / (count - 1)
+    within = np.square(wide - means[group]).sum() / (n - count)
+    typical = (n - np.square(sizes).sum() / n) / (count - 1)
+    whole = between + (typical - 1) * within
+    rho = min(1.0, max(0.0, (between - within) / whole)) if whole > 0 else 1.0
+    return n / (1 + (np.square(sizes).sum() / n - 1) * rho)
+
+
+def _leading(centred: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k leading principal directions [d, k] and the variance along each."""
+    import scipy.linalg
+
+    n, d = centred.shape
+    small = centred @ centred.T if n < d else centred.T @ centred
+    low = max(0, len(small) - k)
+    value, vector = scipy.linalg.eigh(small, subset_by_index=[low, len(small) - 1], check_finite=False)
+    keep = value > 1e-10 * max(float(value[-1]), 1e-300)
+    value, vector = value[keep][::-1], vector[:, keep][:, ::-1]
+    if n < d:
+        vector = (centred.T @ vector) / np.sqrt(value)
+    return vector, value / max(1, n - 1)
+
+
+def _held_out(wide: np.ndarray, group: np.ndarray, k: int, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Variance in unseen images over that in the images that chose the directions, smoothed; and its share."""
+    order = rng.permutation(int(group.max()) + 1)
+    unseen = np.isin(group, order[: max(1, len(order) // 5)])
+    if unseen.all() or (~unseen).sum() < 3:
+        return np.ones(k), 0.0
+    mean = wide[~unseen].mean(axis=0)
+    directions, value = _leading(wide[~unseen] - mean, k)
+    apart = wide[unseen] - mean
+    along = np.square(apart @ directions).mean(axis=0)
+    ratio = np.ones(k)
+    for block in np.array_split(np.arange(len(value)), min(10, len(value))):
+        ratio[block] = along[block].sum() / value[block].sum()
+    ratio[len(value) :] = ratio[len(value) - 1] if len(value) else 1.0
+    return np.clip(ratio, 1e-3, 1.0), float(along.sum() / np.square(apart).sum(axis=1).mean())
+
+
+def _images_needed(variance: np.ndarray, held: float, width: int, copies: float) -> int:
+    """Images that would reach 90 %: the missing share laid out as a power law beyond the last direction."""
+    k = len(variance)
+    missing = variance.sum() / max(held, 1e-6) * (1 - held)
+    last = variance[-max(1, k // 10) :].mean()
+    beyond = np.arange(k + 1, width + 1) / k
+    low, high = 0.0, 20.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if last * (beyond**-middle).sum() > missing else (low, middle)
+    tail = beyond**-low
+    reached = held + (1 - held) * np.cumsum(tail) / tail.sum()
+    needed = k + 1 + int(np.searchsorted(reached, HELD))
+    return int(np.ceil(5 * min(needed, width) * copies))
+
+
+@lru_cache(maxsize=256)
+def separation(strength: float, classes: int | None) -> float:
+    """The planted distance, in units of the sd along any direction, of an asymptotic accuracy or R2.
+
+    Classes sit on a regular simplex: accuracy = integral of phi(z) Phi(z + s)^(K-1), with s sqrt(2) between
+    any two means. A number moves the features by s per sd of it: R2 = s^2 / (1 + s^2).
+    """
+    if classes is None:
+        return float(np.sqrt(strength / (1 - strength)))
+    if strength <= 1 / classes + 1e-9:
+        return 0.0
+    from scipy.optimize import brentq
+
+    return float(brentq(lambda s: accuracy(s, classes) - strength, 0.0, 20.0))
+
+
+def accuracy(s: float, classes: int) -> float:
+    """Bayes accuracy of K equally likely Gaussian classes on a regular simplex of edge s sqrt(2)."""
+    from scipy.special import ndtr
+
+    z, weight = np.polynomial.hermite_e.hermegauss(80)
+    return float((weight * ndtr(z + s) ** (classes - 1)).sum() / np.sqrt(2 * np.pi))
+
+
+def strengths(classes: int | None) -> tuple[float, ...]:
+    """The grid of planted strengths, none first: .5 to .95 for two classes, alike for K, 0 to .9 for R2."""
+    if classes is None:
+        return tuple(round(0.1 * i, 2) for i in range(10))
+    return tuple(round(1 / classes + 0.1 * i * (1 - 1 / classes), 4) for i in range(10))
+
+
+def limit(x: np.ndarray, plan: Plan, space: Subspace, *, draws: int = DRAWS, replays: int = REPLAYS) -> Limit:
+    """Plant, ask the instrument's own rule, and count: the limit of detection of these features and folds."""
+    classes = None if plan.classes is None else len(plan.classes)
+    grid = strengths(classes)
+    planted = Planting.prepare(x, plan, space, draws=draws, replays=replays)
+    rates = {grid[0]: planted.rate(grid[0])}
+    valid = rates[grid[0]] <= SELF_CHECK
+    low, high = 0, len(grid)
+    while valid and high - low > 1:
+        middle = (low + high) // 2
+        rates[grid[middle]] = planted.rate(grid[middle])
+        low, high = (low, middle) if rates[grid[middle]] >= SURE else (middle, high)
+    if valid and plan.a_star not in rates:
+        rates[plan.a_star] = planted.rate(plan.a_star)
+    rates = dict(sorted(rates.items()))
+    return Limit(
+        lod=_crossing(rates) if valid else None,
+        rates=rates,
+        self_check=rates[grid[0]],
+        valid=valid,
+        sure=valid and rates[plan.a_star] >= SURE,
+        directions=space.directions.shape[1],
+        held=space.held,
+        images=space.images,
+    )
+
+
+def _crossing(rates: dict[float, float]) -> float | None:
+    """Strength at which the rate reaches .95, by interpolation of its running maximum."""
+    at, rate = np.array(list(rates)), np.maximum.accumulate(np.array(list(rates.values())))
+    if rate[-1] < SURE:
+        return None
+    i = int(np.argmax(rate >= SURE))
+    if i == 0:
+        return float(at[0])
+    return float(at[i - 1] + (SURE - rate[i - 1]) / (rate[i] - rate[i - 1]) * (at[i] - at[i - 1]))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Base:
+    """One penalty's unplanted smoother on all label columns: what every draw corrects by a low-rank term."""
+
+    rho: float
+    shrink: np.ndarray
+    error: np.ndarray  # [n, columns] held-out errors before planting
+    inverse: list[np.ndarray]  # of each fold's block of I - H
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Planting:
+    """Everything that does not depend on the planted strength.
+
+    Columns of codes are label vectors: first the planted ones, one per draw, then the exchanged ones that
+    make the null of every draw; `wide` columns belong to each label vector (K for K > 2 classes, else 1).
+    """
+
+    plan: Plan
+    ridge: Ridge
+    labels: np.ndarray  # [draws + replays, n]
+    codes: np.ndarray  # [n, (draws + replays) * wide]
+    means: np.ndarray  # the same, of the training part
+    wide: int
+    draws: int
+    shift: np.ndarray  # [draws, n, m] planted code of each item
+    along: np.ndarray  # [draws, n, m] features along each planted direction
+    size: np.ndarray  # [draws, m, m] inner products of the planted directions
+    bases: tuple[_Base, ...]
+
+    @classmethod
+    def prepare(
+        cls, x: np.ndarray, plan: Plan, space: Subspace, *, draws: int = DRAWS, replays: int = REPLAYS
+    ) -> "Planting":
+        """Decompose the features once, draw directions and labels, and predict before planting."""
+        classes = None if plan.classes is None else len(plan.classes)
+        scaled = np.asarray(x, dtype=np.float64) * space.scale
+        scaled = scaled - scaled.mean(axis=0)
+        ridge = Ridge.of(scaled, standardise=False)
+        labels = np.concatenate([plan.draws(draws, 1), plan.permuted[:replays]])
+        raw = coded(labels, classes)
+        means = fold_means(raw, plan.folds[0])
+        codes, means, wide = (*(_columns(a) for a in (raw, means)), 1 if raw.ndim == 2 else raw.shape[2])
+        shift = planted_code(labels[:draws], classes)
+        m = shift.shape[2]
+        rng = np.random.default_rng([plan.seed, 82])
+        k = len(space.variance)
+        if k < m:
+            raise ValueError(f"{k} directions cannot hold {m + 1} classes")
+        ways = np.linalg.qr(rng.standard_normal((draws, k, m)))[0]
+        stretched = np.sqrt(space.variance)[:, None] * ways
+        along = (scaled @ space.directions) @ stretched
+        size = np.swapaxes(stretched, 1, 2) @ stretched
+        penalties = GRID if plan.penalty in GRID or plan.headline == "linear" else (*GRID, plan.penalty)
+        bases = tuple(_base(ridge, codes, plan.folds[0], p) for p in penalties)
+        return cls(
+            plan=plan, ridge=ridge, labels=labels, codes=codes, means=means, wide=wide, draws=draws,
+            shift=shift, along=along, size=size, bases=bases,
+        )  # fmt: skip
+
+    def rate(self, strength: float) -> float:
+        """Share of draws that the rule calls present when a signal of this strength is planted."""
+        classes = None if self.plan.classes is None else len(self.plan.classes)
+        s = separation(strength, classes)
+        return float(np.mean([self.detected(draw, s) for draw in range(self.draws)]))
+
+    def detected(self, draw: int, s: float) -> bool:
+        """The rule for `present` on one planting: permutation p at most .05 and the interval above chance."""
+        margins, labels, base = self.margins(draw, s)
+        classes = None if self.plan.classes is None else len(self.plan.classes)
+        best = np.full(len(labels), -np.inf)
+        for margin in margins[: len(GRID)]:
+            np.maximum(best, association(margin, labels, base, classes), out=best)
+        if (best[1:] >= best[0]).sum() + 1 > 0.05 * len(best):
+            return False
+        mine = self._headline(margins, labels, base)
+        got = score_margin(mine, labels, base, classes)
+        null = Scored(score=got.score[1:], part=got.part[1:])
+        error = float(Scored(score=got.score[:1], part=got.part[:1]).error(self.plan.groups)[0])
+        error *= inflation(null, self.plan.groups) * widening(self.plan)
+        ends = interval(float(got.score[0]), error, self.plan)
+        return ends is not None and ends[0] > self.plan.chance
+
+    def _headline(self, margins: list[np.ndarray], labels: np.ndarray, base: np.ndarray) -> np.ndarray:
+        """The margins that decide: of the fixed penalty, or of the one chosen fold by fold."""
+        if self.plan.headline != "linear":
+            return margins[GRID.index(self.plan.penalty) if self.plan.penalty in GRID else len(GRID)]
+        target = coded(labels, len(self.plan.classes or ())) - self._means_of(labels)
+        error = np.stack([np.square(m - target) for m in margins])
+        error = error if target.ndim == 2 else error.sum(axis=-1)
+        picked = np.empty_like(margins[0])
+        for part in range(self.plan.n_folds):
+            held = self.plan.folds[0] == part
+            best = error[:, :, ~held].sum(axis=2).argmin(axis=0)
+            picked[:, held] = np.stack(margins)[best, np.arange(len(labels))][:, held]
+        del base
+        return picked
+
+    def _means_of(self, labels: np.ndarray) -> np.ndarray:
+        return fold_means(coded(labels, len(self.plan.classes or ())), self.plan.folds[0])
+
+    def margins(self, draw: int, s: float) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+        """Held-out margins of each penalty, [1 + replays, n(, K)], their labels, and the baseline."""
+        mine = np.concatenate([[draw], np.arange(self.draws, len(self.labels))])
+        columns = (mine[:, None] * self.wide + np.arange(self.wide)).ravel()
+        target = self.codes[:, columns] - self.means[:, columns]
+        out = []
+        for base in self.bases:
+            error = base.error[:, columns]
+            if s > 0:
+                error = error + self._correction(base, draw, s, columns)
+            out.append(self._as_rows(target - error, len(mine)))
+        numbers = self.plan.classes is None
+        baseline = self._as_rows(self.means[:, columns], len(mine)) if numbers else np.zeros((1, 1))
+        return out, self.labels[mine], baseline
+
+    def _correction(self, base: _Base, draw: int, s: float, columns: np.ndarray) -> np.ndarray:
+        """What planting adds to the held-out errors, by the Woodbury identity, whole and per fold.
+
+        With C = [features along the planted directions, planted codes] and F = (I - H + 11'/n) C, the planted
+        smoother is that of before less F Q F', Q a matrix of 2m x 2m.
+        """
+        folds = self.plan.folds[0]
+        both = np.concatenate([self.along[draw], self.shift[draw]], axis=1)
+        m = self.shift.shape[2]
+        f = both - self.ridge.u @ (base.shrink[:, None] * (self.ridge.u.T @ both))
+        core = np.zeros((2 * m, 2 * m))
+        core[:m, :m] = -self.size[draw]
+        core[:m, m:] = core[m:, :m] = np.eye(m) / s
+        inverse_q = base.rho * core + both.T @ f
+        q = np.linalg.solve(inverse_q, f.T @ self.codes[:, columns])
+        out = np.empty((len(f), len(columns)))
+        for part, inverse in enumerate(base.inverse):
+            held = folds == part
+            j = inverse @ f[held]
+            inside = f[held].T @ j
+            error = base.error[np.ix_(held, columns)]
+            out[held] = j @ (np.linalg.solve(inverse_q - inside, f[held].T @ error - inside @ q) - q)
+        return out
+
+    def _as_rows(self, columns: np.ndarray, count: int) -> np.ndarray:
+        rows = columns.T.reshape(count, self.wide, -1)
+        return rows[:, 0] if self.wide == 1 else np.moveaxis(rows, 1, 2)
+
+
+def planted_code(labels: np.ndarray, classes: int | None) -> np.ndarray:
+    """What is added for each label: simplex corners sqrt(2) apart [.., n, K-1], or the standardised number."""
+    if classes is None:
+        centred = labels - labels.mean(axis=1, keepdims=True)
+        return (centred / centred.std(axis=1, keepdims=True))[..., None]
+    basis = np.linalg.qr(np.eye(classes) - 1 / classes)[0][:, : classes - 1]
+    code = basis[labels.astype(np.int64)]
+    return code - code.mean(axis=1, keepdims=True)
+
+
+def _columns(rows: np.ndarray) -> np.ndarray:
+    """[V, n(, K)] to [n, V * K]."""
+    if rows.ndim == 2:
+        return np.ascontiguousarray(rows.T)
+    return np.ascontiguousarray(np.moveaxis(rows, 1, 0).reshape(rows.shape[1], -1))
+
+
+def _base(ridge: Ridge, codes: np.ndarray, folds: np.ndarray, penalty: float) -> _Base:
+    n = len(codes)
+    shrink = ridge.shrink(penalty)
+    residual = codes - codes.mean(axis=0) - ridge.u @ (shrink[:, None] * (ridge.u.T @ codes))
+    error, inverses = np.empty_like(residual), []
+    for part in range(int(folds.max()) + 1):
+        held = folds == part
+        block = np.eye(int(held.sum())) - (ridge.u[held] * shrink) @ ridge.u[held].T - 1.0 / n
+        inverses.append(np.linalg.inv(block))
+        error[held] = inverses[-1] @ residual[held]
+    return _Base(rho=penalty * ridge.unit, shrink=shrink, error=error, inverse=inverses)

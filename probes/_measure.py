@@ -1,0 +1,250 @@
+"""One cell of the table: a feature set, measured under a plan, with everything that may be said of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from probes import load
+from probes._base import Estimate, FeatureSet, Predictions, ProbeError, State
+from probes._codes import coded as as_codes
+from probes._codes import predictions as decided
+from probes._detection import Limit, limit, subspace
+from probes._inner import check
+from probes._plan import FEW, RARE, Plan
+from probes._ridge import Ridge
+from probes._statistics import (
+    Null,
+    Scored,
+    corrected_resampling,
+    detectable,
+    error_of,
+    inflation,
+    interval,
+    null,
+    null_error,
+    scored,
+    upper_bound,
+    widening,
+)
+
+SCREEN = 199
+LEAK = 0.02  # below chance by more than this, with 95 % certainty, only a leak or a cyclic design explains
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measurement:
+    """What one probe read from one feature set, and how sure one may be.
+
+    `probe` says which number this is ("ridge 0.03", "linear-v1" …), `screened` that it is a closed-form map
+    value rather than a headline. `scored` holds the score and item contributions of each repeat, `replayed`
+    the same on exchanged labels (None where the probe cannot be replayed); paired differences need both.
+    `error` is the standard error, `null_error` that where nothing is to be read, `upper` the one-sided 95 %
+    bound. `leak` is the alarm: significantly below chance. `state` and `reason` are those of this cell alone.
+    """
+
+    plan: Plan
+    estimate: Estimate
+    predictions: Predictions
+    probe: str
+    screened: bool
+    scored: Scored
+    replayed: Scored | None
+    null: Null
+    error: float
+    null_error: float
+    upper: float
+    leak: bool
+    companion: Estimate | None = None
+    companion_probe: str | None = None
+    limit: Limit | None = None
+    nonlinear: Estimate | None = None
+    nonlinear_upper: float | None = None
+    state: State = "inconclusive"
+    reason: str = ""
+    items_needed: int | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def lod(self) -> float | None:
+        """Asymptotic accuracy (or R2) found 95 times in 100; None where not computed or not valid."""
+        return None if self.limit is None else self.limit.lod
+
+    @property
+    def lod_self_check(self) -> float | None:
+        """Detection rate of a planting of no strength."""
+        return None if self.limit is None else self.limit.self_check
+
+    @property
+    def variance_held(self) -> float | None:
+        """Share of the images' variance in the directions that were searched."""
+        return None if self.limit is None else self.limit.held
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A paired difference of two scores on identical folds; p is two-sided."""
+
+    score: float
+    low: float | None
+    high: float | None
+    p: float | None
+
+
+def measure(
+    given: FeatureSet,
+    plan: Plan,
+    *,
+    probe: str | None = None,
+    pool: FeatureSet | np.ndarray | None = None,
+    pool_groups: Sequence[str] | np.ndarray | None = None,
+    seed: int = 0,
+    level: Literal["full", "screen"] = "full",
+    detect: bool | Literal["always"] = True,
+    companion: bool = True,
+) -> Measurement:
+    """Probe a feature set under a plan and say how sure one may be.
+
+    `pool` are unlabelled features of the same site and readout (default: the given ones), `pool_groups` what
+    in it belongs together. `level="screen"` gives the closed-form ridge with 199 permutations and no limit of
+    detection. `detect` computes that limit where absence is in question, never, or "always".
+
+    Raises:
+        ProbeError: features and plan do not belong together.
+    """
+    _same_items(given, plan)
+    from probes._verdict import decide
+
+    name = "ridge" if level == "screen" else (probe or plan.headline)
+    check(given, plan.folds, probe=name)
+    ridge = Ridge.of(given.x)
+    nested = name == "linear"
+    beside = level == "full" and companion and name == "ridge" and plan.headline == "ridge" and not plan.number
+    count = SCREEN if level == "screen" else None
+    under = null(ridge, plan, permutations=count, choose=nested or beside)
+    predictions = _predict(name, given, plan, ridge, seed)
+    replayed = under.chosen if nested else under.fixed if name == "ridge" else None
+    found = _summarise(predictions, plan, under, replayed, _label(name, plan), screened=level == "screen")
+    if beside:
+        other = _predict("linear", given, plan, ridge, seed)
+        estimate = _summarise(other, plan, under, under.chosen, "linear-v1", screened=False).estimate
+        found = replace(found, companion=estimate, companion_probe="linear-v1")
+    if level == "full" and _in_question(found, plan, detect):
+        found = _search(found, given, plan, pool, pool_groups, seed)
+    state, reason, items = decide(found)
+    return replace(found, state=state, reason=reason, items_needed=items)
+
+
+def _same_items(given: FeatureSet, plan: Plan) -> None:
+    if len(given.x) != len(plan.y):
+        raise ProbeError(f"{len(given.x)} feature rows for a plan of {len(plan.y)} items: make the plan from them")
+    if not np.array_equal(given.y, plan.y) or (given.classes is None) != plan.number:
+        raise ProbeError("the labels of the features are not those of the plan: make the plan from the same items")
+
+
+def _label(name: str, plan: Plan) -> str:
+    return {"ridge": f"ridge {plan.penalty:g}", "linear": "linear-v1"}.get(name, name)
+
+
+def _predict(name: str, given: FeatureSet, plan: Plan, ridge: Ridge, seed: int) -> Predictions:
+    if name == "ridge":
+        codes = as_codes(given)[None]
+        fitted = [ridge.held_out(codes, f, [plan.penalty], dtype=np.float64)[0, 0] for f in plan.folds]
+        return decided(given, plan.folds, np.stack(fitted))
+    return load(name)(given, plan.folds, np.random.default_rng([seed, 74]))
+
+
+def _summarise(
+    predictions: Predictions, plan: Plan, under: Null, replayed: Scored | None, label: str, *, screened: bool
+) -> Measurement:
+    got = scored(predictions, None if plan.classes is None else len(plan.classes))
+    error = error_of(got, replayed, plan)
+    ends = interval(got.mean, error, plan)
+    flat = error if replayed is None else null_error(replayed, plan)
+    upper = upper_bound(got.mean, error, plan)
+    p = under.p if replayed is not None else _t_test(got.mean, error, plan)
+    warnings = list(plan.warnings)
+    if replayed is None:
+        warnings.append(f"{label} cannot be replayed on exchanged labels: its p and interval come from its folds")
+    estimate = Estimate(
+        metric="R2" if plan.number else "balanced accuracy",
+        score=got.mean,
+        low=None if ends is None else ends[0],
+        high=None if ends is None else ends[1],
+        chance=plan.chance,
+        p=p,
+        mde=detectable(flat, plan) if plan.n_groups >= FEW else None,
+        warnings=tuple(warnings),
+    )
+    leak = not plan.number and ends is not None and ends[1] < plan.chance - LEAK
+    return Measurement(
+        plan=plan, estimate=estimate,
+        predictions=predictions, probe=label, screened=screened, scored=got, replayed=replayed,
+        null=under, error=error, null_error=flat, upper=upper, leak=leak, warnings=tuple(warnings),
+    )  # fmt: skip
+
+
+def _t_test(score: float, error: float, plan: Plan) -> float:
+    from scipy.special import stdtr
+
+    if error <= 0:
+        return 1.0 if score <= plan.chance else 0.0
+    return float(stdtr(plan.n_groups - 1, -(score - plan.chance) / error))
+
+
+def _in_question(found: Measurement, plan: Plan, detect: bool | Literal["always"]) -> bool:
+    """Whether absence could be claimed at all, so that its limit of detection is worth computing."""
+    if detect == "always":
+        return True
+    if not detect or plan.n_groups < FEW or (plan.rare < RARE and not plan.number) or found.leak:
+        return False
+    low, p = found.estimate.low, found.estimate.p
+    present = p is not None and p <= 0.05 and low is not None and low > plan.chance
+    return not present and found.upper < plan.chance + plan.margin
+
+
+def _search(
+    found: Measurement,
+    given: FeatureSet,
+    plan: Plan,
+    pool: FeatureSet | np.ndarray | None,
+    pool_groups: Sequence[str] | np.ndarray | None,
+    seed: int,
+) -> Measurement:
+    if isinstance(pool, FeatureSet):
+        pool, pool_groups = pool.x, pool.groups if pool_groups is None else pool_groups
+    if pool is None:
+        pool, pool_groups = given.x, plan.groups
+    if pool.shape[1:] != given.x.shape[1:]:
+        raise ProbeError(f"the pool's features are {pool.shape[1]} wide, the items' {given.x.shape[1]}: same site?")
+    space = subspace(pool, None if pool_groups is None else np.asarray(pool_groups), seed=seed)
+    enough = len(space.variance) >= (1 if plan.classes is None else len(plan.classes) - 1)
+    found = replace(found, limit=limit(given.x, plan, space) if enough else None)
+    other = _summarise(_predict("rbf", given, plan, Ridge.of(given.x[:, :1]), seed), plan, found.null, None, "rbf",
+                       screened=False)  # fmt: skip
+    return replace(found, nonlinear=other.estimate, nonlinear_upper=other.upper)
+
+
+def compare(a: Measurement, b: Measurement, plan: Plan) -> Difference:
+    """The difference a - b, item by item on identical folds, its error inflated as permuted differences show.
+
+    Paired: what makes both probes err on the same images cancels. None for the interval below 20 groups.
+    """
+    from scipy.special import stdtr, stdtrit
+
+    difference = a.scored.minus(b.scored)
+    if a.replayed is None or b.replayed is None:
+        error = corrected_resampling(difference, plan)
+    else:
+        error = float(difference.error(plan.groups).mean())
+        error *= inflation(a.replayed.minus(b.replayed), plan.groups)
+    error *= widening(plan)
+    if plan.n_groups < FEW:
+        return Difference(score=difference.mean, low=None, high=None, p=None)
+    df = plan.n_groups - 1
+    half = float(stdtrit(df, 0.975)) * error
+    p = 1.0 if error == 0 else float(2 * stdtr(df, -abs(difference.mean) / error))
+    if error == 0 and difference.mean != 0:
+        p = 0.0
+    return Difference(score=difference.mean, low=difference.mean - half, high=difference.mean + half, p=p)
