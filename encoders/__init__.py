@@ -1,1 +1,106 @@
-"""Who is asked: `names()` lists the registered encoders, `load(name, …)` builds one."""
+"""Who is asked: `names()` lists the registered encoders, `load(spec, …)` builds one, `encode(…)` asks it.
+
+Nothing here imports torch before an encoder is loaded that needs it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from encoders._base import Card, Encoder, EncoderError, Input, Site, UnknownName
+from encoders._registry import card, names
+
+__all__ = [
+    "Card",
+    "Encoder",
+    "EncoderError",
+    "Input",
+    "Site",
+    "UnknownName",
+    "card",
+    "encode",
+    "from_function",
+    "from_module",
+    "load",
+    "names",
+    "points",
+]
+
+
+def load(
+    spec: str,
+    device: str = "cpu",
+    dtype: str = "float32",
+    weights: str | Path | None = None,
+    offline: bool = False,
+) -> Encoder:
+    """Build the encoder that `spec` names: it holds the weights that were asked for, or an error is raised.
+
+    `spec` is a registered name, `random:NAME` (the same architecture, untrained; `random:NAME#7` is another
+    draw), `pixels`, `lowlevel`, `timm:MODEL`, `open_clip:MODEL/TAG`, `hf:REPO@REV`, or a path to a Python
+    file that defines `CARD` and `load(device)`. `weights` is a file or folder in the library's own on-disk
+    format and replaces the hub; `offline` never asks one. `dtype` is "float32", or "bfloat16" (or "float16"
+    on a GPU) by autocast, whose first batch must agree with float32.
+
+    Raises UnknownName for a name that nothing holds, EncoderError where the encoder or its weights cannot be
+    had as asked.
+    """
+    from encoders._loading import load as build
+
+    return build(spec, device=device, dtype=dtype, weights=None if weights is None else Path(weights), offline=offline)
+
+
+def encode(
+    encoder: Encoder, images: Sequence[np.ndarray], wanted: Mapping[str, Sequence[str]]
+) -> dict[str, np.ndarray]:
+    """Features of `images` (uint8, [h, w] or [h, w, 3]) at every wanted site and readout, in one forward pass.
+
+    Returns {"site/readout": float32 [n, d]}. Tokens are reduced as they appear, with sums in float32.
+    Raises EncoderError for a site or readout that the encoder does not have.
+    """
+    from encoders._encoding import encode as run
+
+    return run(encoder, images, wanted)
+
+
+def points(card: Card) -> list[tuple[str, str, int]]:
+    """Every (site, readout, width) that an encoder can be asked for, in the order of every table."""
+    from encoders._readouts import PARTS
+
+    return [
+        (name, readout, site.width * PARTS[readout]) for name, site in card.sites.items() for readout in site.readouts
+    ]
+
+
+def from_module(
+    card: Card,
+    module: Any,
+    preprocess: Input | Callable[[np.ndarray], Any],
+    sites: Mapping[str, str],
+    **options: Any,
+) -> Encoder:
+    """An encoder from any torch module; `sites` maps each site to the submodule whose output is read there.
+
+    Options: `device`; `prefix` (tokens before the patches, e.g. 1 for a CLS token) and `cls` (whether the
+    first of them is one); `files` that the weights came from; `example` (uint8 image for the dry run).
+    Raises EncoderError where a submodule does not exist or gives no tokens, map or vector.
+    """
+    from encoders._module import from_module as build
+
+    return build(card, module, preprocess, sites, **options)
+
+
+def from_function(
+    card: Card,
+    function: Callable[[Sequence[np.ndarray]], Mapping[str, np.ndarray]],
+    files: Sequence[str | Path] = (),
+) -> Encoder:
+    """An encoder from a function of images: it returns {site: [n, d] or [n, t, d]} as `card.sites` declares.
+
+    Its identity is the source file of the function and `files`.
+    """
+    from encoders._function import from_function as build
+
+    return build(card, function, files)

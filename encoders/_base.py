@@ -54,6 +54,7 @@ class Input:
     std: tuple[float, ...]
     interpolation: str
     backend: str  # the library whose transform it is, e.g. "open_clip" or "timm"
+    edge: int | None = None  # the shorter side after the resize, where it is longer than the crop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +88,9 @@ class Encoder:
     `text(sentences)` returns [n, d] float32 in the joint space, un-normalised.
     `fingerprint` is a sha256 over tensors (name, shape, dtype, bytes), preprocessing and compute dtype.
     `files` are the files that identity rests on (weights, configuration, source).
+    `module` is the torch module behind it, None for an encoder that computes without torch.
+    `libraries` are the distributions that compute; their versions are part of the identity.
+    `environment` names the environment variables that a user's file read while it loaded.
     """
 
     card: Card
@@ -97,3 +101,6 @@ class Encoder:
     dtype: str = "float32"
     text: Callable[[Sequence[str]], np.ndarray] | None = None
     files: tuple[Path, ...] = ()
+    module: Any = None
+    libraries: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()

@@ -1,0 +1,94 @@
+"""Sites are read by forward hooks on the library's own modules; no forward pass is rewritten here."""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from encoders._base import EncoderError, Reduce
+
+Direct = Callable[[torch.Tensor], Mapping[str, torch.Tensor]]
+
+
+def first(output: Any) -> torch.Tensor:
+    """The tensor among a module's outputs that holds its tokens."""
+    return output[0] if isinstance(output, tuple | list) else output
+
+
+def vector(output: Any) -> torch.Tensor:
+    """A vector [b, d], or a map that is already 1 x 1, as one token [b, 1, d]."""
+    return first(output).flatten(1).unsqueeze(1)
+
+
+def raster(output: Any) -> torch.Tensor:
+    """A map [b, c, h, w] as tokens [b, h * w, c], row by row."""
+    return first(output).flatten(2).transpose(1, 2)
+
+
+def raster_last(output: Any) -> torch.Tensor:
+    """A map [b, h, w, c] as tokens [b, h * w, c], row by row."""
+    return first(output).flatten(1, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tap:
+    """Where a site is read: the output of `module`, turned into tokens [b, t, d]."""
+
+    module: torch.nn.Module
+    tokens: Callable[[Any], torch.Tensor] = first
+
+
+def freeze(module: torch.nn.Module, device: str) -> torch.nn.Module:
+    """The module in evaluation mode on its device, in float32, without gradients of its own."""
+    stray = [n for n, t in (*module.named_parameters(), *module.named_buffers()) if t.device.type == "meta"]
+    if stray:
+        raise EncoderError(f"{len(stray)} tensors were never loaded (first: {stray[0]})")
+    return module.eval().requires_grad_(False).float().to(device)
+
+
+def reader(name: str, run: Direct, taps: Mapping[str, Tap], device: str) -> Callable[..., dict[str, Any]]:
+    """The `forward` of an encoder: `run` makes the pass and returns some sites, hooks on `taps` the others."""
+
+    def forward(batch: Any, sites: Sequence[str], grad: bool = False, reduce: Reduce | None = None) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+
+        def keep(site: str, tokens: torch.Tensor) -> None:
+            if site in found:
+                raise EncoderError(f"{name}: the module of site {site!r} runs more than once in a pass")
+            found[site] = reduce(site, tokens) if reduce else tokens.float()
+
+        with ExitStack() as stack:
+            for site in sites:
+                if site in taps:
+                    handle = taps[site].module.register_forward_hook(_hook(site, taps[site].tokens, keep))
+                    stack.callback(handle.remove)
+            stack.enter_context(torch.set_grad_enabled(grad) if grad else torch.inference_mode())
+            direct = run(torch.as_tensor(batch).to(device))
+            for site in sites:
+                if site in direct and site not in taps:
+                    keep(site, direct[site])
+        for site in sites:
+            if site not in found:
+                raise EncoderError(_absent(name, site, [*taps, *direct]))
+        return found
+
+    return forward
+
+
+def _hook(
+    site: str, tokens: Callable[[Any], torch.Tensor], keep: Callable[[str, torch.Tensor], None]
+) -> Callable[..., None]:
+    def hook(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
+        # returns None: a hook that returns anything replaces the block's output for every later block
+        keep(site, tokens(output))
+
+    return hook
+
+
+def _absent(name: str, site: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(site, known, 1, 0.3)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{name} gave nothing at site {site!r}; {hint}it gives {', '.join(dict.fromkeys(known))}"

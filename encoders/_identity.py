@@ -1,0 +1,89 @@
+"""Who an encoder is without loading it: what its identity rested on when it was loaded, checked again.
+
+A rerun that is answered from the feature store needs the card and the fingerprint only. Both are trusted
+again where every file, version and variable that they rested on is as it was; otherwise the encoder is loaded.
+"""
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from encoders._base import Card, Encoder, Input, Site
+from encoders._fingerprint import FEATURES, digest, file_digest, tensor_bytes, versions
+from encoders._registry import split
+
+SEEN = 4  # tensors may take four times the bytes read for them (8-bit files); more came by an unseen way
+
+
+def snapshot(spec: str, encoder: Encoder) -> dict[str, Any] | None:
+    """What the identity of a loaded encoder rests on, as JSON; None where part of it cannot be seen."""
+    kind, rest = split(spec)
+    inner = split(rest.partition("#")[0])[0] if kind == "random" else kind
+    files = [path.absolute() for path in encoder.files]
+    if not all(path.exists() for path in files) or (not files and kind != "random"):
+        return None
+    if "file" in (kind, inner) and encoder.module is not None and not _covered(encoder, files):
+        return None
+    return {
+        "schema": 1,
+        "spec": spec,
+        "dtype": encoder.dtype,
+        "card": asdict(encoder.card),
+        "fingerprint": encoder.fingerprint,
+        "files": [_described(path) for path in files],
+        "environment": {name: _variable(name) for name in encoder.environment},
+        "versions": versions(encoder.libraries),
+        "python": platform.python_version(),
+        "features": FEATURES,
+    }
+
+
+def recall(record: Mapping[str, Any]) -> tuple[Card, str] | None:
+    """The card and fingerprint of a snapshot, or None where anything that they rest on has changed."""
+    try:
+        if record["schema"] != 1 or record["features"] != FEATURES:
+            return None
+        if record["python"] != platform.python_version():
+            return None
+        if dict(record["versions"]) != versions(list(record["versions"])):
+            return None
+        if any(_variable(name) != value for name, value in record["environment"].items()):
+            return None
+        if any(_described(Path(entry["path"])) != dict(entry) for entry in record["files"]):
+            return None
+        return _card(record["card"]), str(record["fingerprint"])
+    except (KeyError, TypeError, OSError, metadata.PackageNotFoundError):
+        return None
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """A file by size and sha256; a folder by the names in it."""
+    if path.is_dir():
+        names = sorted(entry.name for entry in path.iterdir() if entry.name != "__pycache__")
+        return {"path": str(path), "size": len(names), "sha256": digest(names)}
+    return {"path": str(path), "size": path.stat().st_size, "sha256": file_digest(path)}
+
+
+def _variable(name: str) -> str | None:
+    value = os.environ.get(name)
+    return None if value is None else digest(value)  # never the value: it may be a secret
+
+
+def _covered(encoder: Encoder, files: list[Path]) -> bool:
+    seen = sum(path.stat().st_size for path in files if path.is_file() and path.suffix not in (".py", ".pyc"))
+    return tensor_bytes(encoder.module) <= SEEN * seen
+
+
+def _card(fields: Mapping[str, Any]) -> Card:
+    """A card from JSON, where tuples have become lists."""
+    sites = {
+        name: Site(**{**site, "grid": tuple(site["grid"]) if site["grid"] else None})
+        for name, site in fields["sites"].items()
+    }
+    spec = fields["input"]
+    described = Input(**{k: tuple(v) if isinstance(v, list) else v for k, v in spec.items()}) if spec else None
+    return Card(**{**fields, "sites": sites, "input": described})

@@ -1,0 +1,141 @@
+"""From a spec to an encoder: which loader, which random state, which precision."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from encoders._base import Card, Encoder, EncoderError, UnknownName
+from encoders._registry import find, split
+from encoders._registry import card as card_of
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def load(spec: str, *, device: str, dtype: str, weights: Path | None, offline: bool) -> Encoder:
+    """The encoder that `spec` names; see `encoders.load`."""
+    if dtype not in DTYPES:
+        raise EncoderError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+    if dtype == "float16" and device.startswith("cpu"):
+        raise EncoderError("float16 on a CPU is slower than float32 and less exact; use float32 or bfloat16")
+    kind, rest = split(spec)
+    if kind == "name":
+        find(rest)  # an unknown name is said before anything heavy is imported
+    _device(device)
+    encoder = _untrained(spec, rest, device) if kind == "random" else _trained(spec, device, weights, offline)
+    if dtype == "float32":
+        return encoder
+    from encoders._precision import lowered
+
+    return lowered(encoder, dtype)
+
+
+def _device(device: str) -> None:
+    if device == "cpu":
+        return
+    import torch
+
+    try:
+        kind = torch.device(device)
+    except RuntimeError:
+        raise EncoderError(f"device {device!r} is not known; give cpu, cuda or cuda:0") from None
+    if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():
+        raise EncoderError(
+            f"device {device!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices; give cpu or auto"
+        )
+
+
+def _trained(spec: str, device: str, weights: Path | None, offline: bool) -> Encoder:
+    kind, rest = split(spec)
+    if weights is not None and not weights.exists():
+        raise EncoderError(f"--weights {weights} does not exist; give a file or folder in the library's format")
+    if kind == "name":
+        checkpoint = find(rest)
+        if checkpoint.untrained is None and weights is not None:
+            raise EncoderError(f"{rest} has no weights, so --weights {weights} cannot be meant for it")
+        return checkpoint.load(checkpoint.card, device, weights, offline)
+    if kind == "file":
+        if weights is not None:
+            raise EncoderError(f"{spec} reads its own weights: leave --weights out, or name the file in it")
+        from encoders._user import load as user
+
+        return user(Path(rest), device)
+    card = Card(name=spec)
+    if kind == "timm":
+        from encoders._timm import load as timm
+
+        return timm(card, rest, device, weights, offline)
+    if kind == "open_clip":
+        from encoders._open_clip import load as open_clip
+
+        return open_clip(card, rest, device, weights, offline)
+    return _from_hub(card, rest, device, weights, offline)
+
+
+def _from_hub(card: Card, rest: str, device: str, weights: Path | None, offline: bool) -> Encoder:
+    """A repository, by what it holds: open_clip's, timm's or transformers' format."""
+    from encoders._hub import repository, snapshot
+    from encoders._open_clip_files import CONFIG, TOKENIZER
+    from encoders._open_clip_files import WEIGHTS as OPEN_CLIP
+    from encoders._pinned import NEEDED, OTHERS, WEIGHTS
+
+    repo, revision = repository(rest)
+    if weights is None:
+        every = (*OPEN_CLIP, *WEIGHTS)
+        others = (CONFIG, *NEEDED, *OTHERS, *TOKENIZER)
+        weights, commit = snapshot(repo, revision, weights=every, needed=(), others=others, offline=offline)
+        card = replace(card, repo=repo, revision=commit)
+    if not weights.is_dir():
+        raise EncoderError(f"{card.name}: --weights {weights} is not a folder; give a snapshot of {repo}")
+    if (weights / CONFIG).is_file():
+        from encoders._open_clip import from_folder
+
+        return from_folder(card, weights, device)
+    config = weights / "config.json"
+    if not config.is_file():
+        raise EncoderError(f"{card.name}: {weights} has neither config.json nor {CONFIG}")
+    if '"architecture"' in config.read_text(encoding="utf-8"):
+        from encoders._timm import from_folder as timm
+
+        return timm(card, weights, device)
+    from encoders._transformers import load as transformers
+
+    return transformers(card, weights, device)
+
+
+def _untrained(spec: str, rest: str, device: str) -> Encoder:
+    """`random:NAME#seed`: NAME's architecture, as its library initialises it, drawn from the name."""
+    inner, _, seed = rest.partition("#")
+    kind, name = split(inner)
+    card = replace(card_of(inner), name=spec, repo=None, revision=None, note=f"{inner}, untrained")
+    if kind in ("random", "hf"):
+        raise UnknownName(f"{spec!r}: random: goes before a registered name, timm:, open_clip: or a file")
+    if kind == "name" and find(name).untrained is None:
+        raise UnknownName(f"{spec!r}: {name} has nothing to train, so it has no untrained twin")
+    with drawn(f"random:{rest}"):
+        if kind == "name":
+            untrained = find(name).untrained
+            assert untrained is not None
+            return untrained(card, device)
+        if kind == "timm":
+            from encoders._timm import untrained as timm
+
+            return timm(card, name, device)
+        if kind == "open_clip":
+            from encoders._open_clip import untrained as open_clip
+
+            return open_clip(card, name, device)
+        from encoders._user import untrained as user
+
+        return user(Path(name), card, device)
+
+
+@contextmanager
+def drawn(text: str) -> Iterator[None]:
+    """A torch random state that only `text` determines; the caller's state is as before afterwards."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(int.from_bytes(hashlib.sha256(text.encode()).digest()[:7]))
+        yield

@@ -1,0 +1,144 @@
+"""Any torch module becomes an encoder: named submodules are read by hooks, their layout from a dry pass."""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from encoders._base import Card, Encoder, EncoderError, Input, Site
+from encoders._build import assemble
+from encoders._hooks import Tap, first, freeze, raster, vector
+from encoders._images import transform
+
+EXAMPLE = np.random.default_rng(0).integers(0, 256, (224, 224), dtype=np.uint8)
+
+
+def from_module(
+    card: Card,
+    module: torch.nn.Module,
+    preprocess: Input | Callable[[np.ndarray], Any],
+    sites: Mapping[str, str],
+    *,
+    device: str = "cpu",
+    prefix: int = 0,
+    cls: bool | None = None,
+    files: Sequence[str | Path] = (),
+    example: np.ndarray = EXAMPLE,
+) -> Encoder:
+    """The encoder; see `encoders.from_module`. A 4-D output is a map [b, c, h, w], 3-D tokens [b, t, d], 2-D a vector."""
+    if not sites:
+        raise EncoderError(f'{card.name}: name at least one site, e.g. {{"final": "{_last(module)}"}}')
+    module = freeze(module, device)
+    described = preprocess if isinstance(preprocess, Input) else None
+    apply = transform(preprocess) if isinstance(preprocess, Input) else preprocess
+    has_cls = prefix > 0 if cls is None else cls
+    found, taps = _learn(card.name, module, apply, sites, device, example, (prefix, has_cls))
+    for name, site in card.sites.items():
+        _declared(card.name, name, site, found)
+    return assemble(
+        card,
+        module,
+        run=lambda batch: _run(module, batch),
+        taps=taps,
+        sites=found,
+        preprocess=apply,
+        input=described,
+        device=device,
+        architecture=[dict(sites), prefix, has_cls],
+        libraries=(),
+        files=tuple(Path(file) for file in files),
+    )
+
+
+def _run(module: torch.nn.Module, batch: torch.Tensor) -> dict[str, torch.Tensor]:
+    module(batch)
+    return {}
+
+
+def _last(module: torch.nn.Module) -> str:
+    return ([name for name, _ in module.named_children()] or ["head"])[-1]
+
+
+def _learn(
+    who: str,
+    module: torch.nn.Module,
+    apply: Callable[[np.ndarray], Any],
+    sites: Mapping[str, str],
+    device: str,
+    example: np.ndarray,
+    layout: tuple[int, bool],
+) -> tuple[dict[str, Site], dict[str, Tap]]:
+    named = dict(module.named_modules())
+    shapes: dict[str, tuple[int, ...]] = {}
+    handles = [
+        _child(who, named, path).register_forward_hook(
+            lambda _m, _i, out, site=site: shapes.update({site: _shape(who, site, out)})
+        )
+        for site, path in sites.items()
+    ]
+    try:
+        with torch.inference_mode():
+            module(torch.as_tensor(apply(example))[None].to(device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    found, taps = {}, {}
+    for site, path in sites.items():
+        if site not in shapes:
+            raise EncoderError(f"{who}: the submodule {path!r} of site {site!r} does not run in a forward pass")
+        found[site] = _site(who, site, path, shapes[site], layout)
+        tokens = {4: raster, 3: first, 2: vector}[len(shapes[site])]
+        taps[site] = Tap(module=named[path], tokens=vector if found[site].grid is None else tokens)
+    return found, taps
+
+
+def _child(who: str, named: Mapping[str, torch.nn.Module], path: str) -> torch.nn.Module:
+    if path not in named:
+        near = difflib.get_close_matches(path, [n for n in named if n], 1, 0.3)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise EncoderError(f"{who}: the module has no submodule {path!r}{hint}")
+    return named[path]
+
+
+def _shape(who: str, site: str, output: Any) -> tuple[int, ...]:
+    tensor = first(output)
+    if not isinstance(tensor, torch.Tensor):
+        raise EncoderError(
+            f"{who}: site {site!r} gives a {type(tensor).__name__}, no tensor; name a submodule whose output is "
+            "a map [b, c, h, w], tokens [b, t, d] or a vector [b, d]"
+        )
+    return tuple(tensor.shape)
+
+
+def _site(who: str, site: str, path: str, shape: tuple[int, ...], layout: tuple[int, bool]) -> Site:
+    if len(shape) == 2:
+        return Site(width=shape[1])
+    if len(shape) == 4:
+        return Site(width=shape[1], grid=shape[2:]) if max(shape[2:]) > 1 else Site(width=shape[1])
+    if len(shape) == 3:
+        prefix, cls = layout
+        side = round(max(shape[1] - prefix, 0) ** 0.5)
+        if side and side * side == shape[1] - prefix:
+            return Site(width=shape[2], grid=(side, side), prefix=prefix, cls=cls)
+        raise EncoderError(
+            f"{who}: site {site!r} ({path}) gives {shape[1]} tokens, which with prefix={prefix} are no square grid; "
+            "pass prefix= the number of tokens before the patches"
+        )
+    raise EncoderError(
+        f"{who}: site {site!r} ({path}) gives shape {shape}; a map [b, c, h, w], tokens [b, t, d] or a vector "
+        "[b, d] can be read"
+    )
+
+
+def _declared(who: str, name: str, declared: Site, found: Mapping[str, Site]) -> None:
+    if name not in found:
+        near = difflib.get_close_matches(name, found, 1, 0.3)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise EncoderError(
+            f"{who}: the card declares site {name!r}, which is not given; {hint}given are {', '.join(found)}"
+        )
+    if declared != found[name]:
+        raise EncoderError(f"{who}: the card declares {declared} at {name!r}, the module gives {found[name]}")

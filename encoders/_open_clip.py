@@ -1,0 +1,283 @@
+"""open_clip models: from a folder in its on-disk format, from a tag of its list, or untrained.
+
+The library downloads nothing here and asks no hub for a text tower's configuration; it is given files.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+
+from encoders._base import Card, Encoder, EncoderError, Input, Site, UnknownName
+from encoders._build import assemble, tower
+from encoders._faults import one_line
+from encoders._hooks import Tap, first, freeze, raster, vector
+from encoders._hub import snapshot
+from encoders._images import pil
+from encoders._open_clip_files import CONFIG, WEIGHTS
+
+LIBRARIES = ("open_clip_torch", "torchvision")
+
+
+def from_folder(card: Card, folder: Path, device: str) -> Encoder:
+    """The encoder of a folder with open_clip_config.json, weights, and the tokenizer's files."""
+    if not (folder / CONFIG).is_file():
+        raise EncoderError(f"{card.name}: {folder} has no {CONFIG}, so it is not in open_clip's format")
+    with one_line(card.name, str(folder)):
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"]
+        with _text_tower(config, folder) as overrides:
+            # without require_pretrained a missing weight file gives random weights and a log line
+            model = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True, **overrides)
+    files = tuple(p for p in sorted(folder.iterdir()) if p.is_file() and p.suffix not in (".md", ".py"))
+    return encoder(card, model, device, files, config, f"local-dir:{folder}")
+
+
+class _text_tower:  # noqa: N801  a context manager reads as a verb
+    """Arguments that build a BERT text tower from local constants; {} where open_clip has its own."""
+
+    def __init__(self, config: Mapping[str, Any], folder: Path | None) -> None:
+        self.text = config.get("text_cfg", {})
+        self.folder = folder
+        self.scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> dict[str, Any]:
+        if "hf_model_name" not in self.text:
+            return {}
+        if self.folder and (self.folder / "config.json").is_file():
+            source = str(self.folder)
+        else:
+            import transformers
+
+            self.scratch = tempfile.TemporaryDirectory()
+            source = self.scratch.name
+            transformers.BertConfig().save_pretrained(source)  # BERT-base: what the PubMed towers are
+        return {"text_cfg": {**self.text, "hf_model_name": source, "hf_model_pretrained": False}}
+
+    def __exit__(self, *_: object) -> None:
+        if self.scratch:
+            self.scratch.cleanup()
+
+
+def load(card: Card, name: str, device: str, weights: Path | None, offline: bool) -> Encoder:
+    """`MODEL/TAG` from the hub at the newest commit, or `MODEL[/TAG]` with `weights` in its place."""
+    architecture, tag = known(name)
+    if weights is not None and weights.is_dir() and (weights / CONFIG).is_file():
+        return from_folder(card, weights, device)
+    listed = open_clip.get_pretrained_cfg(architecture, tag) if tag else {}
+    if weights is None:
+        file, card = _fetch(card, architecture, tag, listed, offline)
+    elif weights.is_file():
+        file = weights
+    else:
+        raise EncoderError(f"{card.name}: --weights {weights} is neither a weight file nor has it a {CONFIG}")
+    config = open_clip.get_model_config(architecture)
+    if listed.get("quick_gelu", False) != config.get("quick_gelu", False) and tag:
+        # loads strictly either way and gives other features
+        raise EncoderError(
+            f"{card.name}: the weights {tag!r} were trained with "
+            f"{'QuickGELU' if listed.get('quick_gelu') else 'GELU'}, {architecture} has the other; "
+            f"try open_clip:{_other_gelu(architecture)}/{tag}"
+        )
+    with one_line(card.name, str(file)), _text_tower(config, None) as overrides:
+        model = open_clip.create_model(
+            architecture,
+            pretrained=str(file),
+            require_pretrained=True,
+            force_preprocess_cfg={k: listed[k] for k in _PREPROCESS if k in listed},
+            **overrides,
+        )
+    return encoder(card, model, device, (file,), config, architecture)
+
+
+_PREPROCESS = ("mean", "std", "interpolation", "resize_mode", "fill_color")
+
+
+def _other_gelu(architecture: str) -> str:
+    end = "-quickgelu"
+    return architecture.removesuffix(end) if architecture.endswith(end) else architecture + end
+
+
+def known(name: str) -> tuple[str, str | None]:
+    """`MODEL[/TAG]` as open_clip lists it; UnknownName with the nearest where it has none."""
+    import difflib
+
+    architecture, _, tag = name.partition("/")
+    if architecture not in open_clip.list_models():
+        near = difflib.get_close_matches(architecture, open_clip.list_models(), 1, 0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UnknownName(f"open_clip has no model {architecture!r}; {hint}`open_clip.list_models()` names them")
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag and tag not in tags:
+        near = difflib.get_close_matches(tag, tags, 1, 0.3)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UnknownName(f"open_clip has no weights {tag!r} for {architecture}; {hint}it has {', '.join(tags)}")
+    return architecture, tag or None
+
+
+def _fetch(
+    card: Card, architecture: str, tag: str | None, listed: Mapping[str, Any], offline: bool
+) -> tuple[Path, Card]:
+    if tag is None:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)[:8])
+        raise EncoderError(
+            f"{card.name} names no weights: give open_clip:{architecture}/TAG ({tags}), --weights PATH, "
+            f"or random:open_clip:{architecture} for the untrained network"
+        )
+    owner, _, rest = listed.get("hf_hub", "").partition("/")
+    if not owner:
+        raise EncoderError(
+            f"{card.name}: open_clip lists its weights at {listed.get('url')}, not in a repository that can be "
+            "pinned: fetch that file and pass it with --weights PATH"
+        )
+    name, _, file = rest.partition("/")
+    wanted = (file,) if file else WEIGHTS
+    folder, commit = snapshot(f"{owner}/{name}", None, weights=wanted, needed=(), offline=offline)
+    found = next(folder / w for w in wanted if (folder / w).exists())
+    return found, replace(card, repo=f"{owner}/{name}", revision=commit)
+
+
+def untrained(card: Card, name: str, device: str) -> Encoder:
+    """The architecture under torch's current random state; a tag, else its first, sets the preprocessing."""
+    architecture, tag = known(name)
+    tags = [tag] if tag else open_clip.list_pretrained_tags_by_model(architecture)[:1]
+    listed = open_clip.get_pretrained_cfg(architecture, tags[0]) if tags else {}
+    preprocess = {k: listed[k] for k in _PREPROCESS if k in listed}
+    return from_config(card, open_clip.get_model_config(architecture), preprocess, device)
+
+
+def from_config(card: Card, config: Mapping[str, Any], preprocess: Mapping[str, Any], device: str) -> Encoder:
+    """The untrained image tower of a `model_cfg`; the text tower is left out, for it says nothing."""
+    from open_clip.model import _build_vision_tower, set_model_preprocess_cfg
+
+    quick = config.get("quick_gelu", False)
+    visual = _build_vision_tower(config["embed_dim"], dict(config["vision_cfg"]), quick)
+    model = torch.nn.Module()
+    model.visual = visual
+    size = visual.image_size
+    cfg = {**_as_dict(PreprocessCfg()), **preprocess, "size": size}
+    set_model_preprocess_cfg(model, cfg)
+    return encoder(card, model, device, (), config, None)
+
+
+def _as_dict(cfg: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(cfg)
+
+
+def encoder(
+    card: Card,
+    model: Any,
+    device: str,
+    files: tuple[Path, ...],
+    config: Mapping[str, Any],
+    tokenizer: str | None,
+) -> Encoder:
+    """The encoder around an open_clip model; `tokenizer` names its tokenizer, None for an image tower."""
+    model = freeze(model, device)
+    settings = PreprocessCfg(**model.visual.preprocess_cfg)
+    apply = image_transform_v2(settings, is_train=False)
+    taps, sites, run = _parts(model.visual, settings, config["embed_dim"], device)
+    return assemble(
+        card,
+        model,
+        run=run,
+        taps=taps,
+        sites=sites,
+        preprocess=lambda image: apply(pil(image)),
+        input=_input(settings),
+        device=device,
+        architecture=[_portable(config), str(apply)],
+        libraries=(*LIBRARIES, *(("timm",) if hasattr(model.visual, "trunk") else ())),
+        files=files,
+        text=_text(card.name, model, tokenizer, device) if tokenizer else None,
+    )
+
+
+def _portable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration without the folder that a run happened to use."""
+    text = {k: v for k, v in config.get("text_cfg", {}).items() if not k.startswith("hf_model_")}
+    return {**config, "text_cfg": text}
+
+
+def _input(settings: PreprocessCfg) -> Input:
+    size = settings.size if isinstance(settings.size, tuple | list) else (settings.size, settings.size)
+    shortest = settings.resize_mode == "shortest"
+    return Input(
+        size=(int(size[0]), int(size[1])),
+        resize=settings.resize_mode,
+        crop="center" if shortest else None,
+        mean=tuple(settings.mean),
+        std=tuple(settings.std),
+        interpolation=settings.interpolation,
+        backend="open_clip",
+    )
+
+
+def _parts(
+    visual: Any, settings: PreprocessCfg, joint: int, device: str
+) -> tuple[dict[str, Tap], dict[str, Site], Callable[[torch.Tensor], dict[str, torch.Tensor]]]:
+    if hasattr(visual, "trunk"):
+        return _timm_tower(visual, settings, joint, device)
+    taps: dict[str, Tap] = {}
+    sites: dict[str, Site] = {}
+    if hasattr(visual, "transformer"):
+        width = visual.conv1.out_channels
+        blocks = visual.transformer.resblocks
+        sites |= tower(len(blocks), width, tuple(visual.grid_size), 1, True)
+        taps |= {f"block.{i}": Tap(module=block) for i, block in enumerate(blocks)}
+        if visual.attn_pool is None and not visual.final_ln_after_pool:
+            sites["final"] = sites["block.0"]
+            taps["final"] = Tap(module=visual.ln_post)
+        if "final" in sites and visual.pool_type != "none":
+            sites["pooled"] = Site(width=width)
+            taps["pooled"] = Tap(module=visual.ln_post, tokens=lambda x: visual._global_pool(x)[0][:, None])
+    elif hasattr(visual, "layer4"):
+        h, w = _size(settings)
+        for stage, stride in enumerate((4, 8, 16, 32), 1):
+            module = getattr(visual, f"layer{stage}")
+            channels = module[-1].conv3.out_channels
+            sites[f"stage.{stage}"] = Site(width=channels, grid=(h // stride, w // stride))
+            taps[f"stage.{stage}"] = Tap(module=module, tokens=raster)
+    else:
+        raise EncoderError(f"open_clip towers of type {type(visual).__name__} have no known layout here")
+    sites["joint"] = Site(width=joint)
+    return taps, sites, lambda batch: {"joint": vector(visual(batch))}
+
+
+def _timm_tower(
+    visual: Any, settings: PreprocessCfg, joint: int, device: str
+) -> tuple[dict[str, Tap], dict[str, Site], Callable[[torch.Tensor], dict[str, torch.Tensor]]]:
+    from encoders._timm import parts
+
+    h, w = _size(settings)
+    taps, sites, trunk = parts(visual.trunk, (3, h, w), device)
+
+    def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        found = trunk(batch)
+        features = found["pooled"][:, 0] if "pooled" in found else visual.trunk(batch)
+        return found | {"joint": visual.head(features)[:, None]}
+
+    return taps, sites | {"joint": Site(width=joint)}, run
+
+
+def _size(settings: PreprocessCfg) -> tuple[int, int]:
+    size = settings.size
+    return (int(size[0]), int(size[1])) if isinstance(size, tuple | list) else (int(size), int(size))
+
+
+def _text(name: str, model: Any, tokenizer: str, device: str) -> Callable[[Sequence[str]], np.ndarray]:
+    def text(sentences: Sequence[str]) -> np.ndarray:
+        with one_line(name, f"the tokenizer of {tokenizer}"):
+            tokens = open_clip.get_tokenizer(tokenizer)(list(sentences))
+        with torch.inference_mode():
+            return first(model.encode_text(tokens.to(device))).float().cpu().numpy()
+
+    return text

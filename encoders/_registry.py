@@ -1,0 +1,92 @@
+"""The folder is the registry: a file without underscore names encoders, one value per checkpoint."""
+
+import difflib
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from encoders._base import Card, Encoder, UnknownName
+
+GENERIC = ("timm:MODEL", "open_clip:MODEL/TAG", "hf:REPO@REV", "random:NAME", "path/to/mine.py")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A registered encoder: its card, how it is loaded, and how its untrained twin is built.
+
+    `load(card, device, weights, offline)` gives the trained encoder; `untrained(card, device)` the same
+    architecture under torch's current random state, None where there is nothing to leave untrained.
+    """
+
+    card: Card
+    load: Callable[[Card, str, Path | None, bool], Encoder]
+    untrained: Callable[[Card, str], Encoder] | None = None
+
+
+@cache
+def checkpoints() -> dict[str, Checkpoint]:
+    """Every registered checkpoint by name; the family files import no heavy library at their top."""
+    found: dict[str, Checkpoint] = {}
+    for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
+        family = importlib.import_module(f"encoders.{path.stem}")
+        for checkpoint in _of(family):
+            found[checkpoint.card.name] = checkpoint
+    return dict(sorted(found.items()))
+
+
+def _of(family: Any) -> tuple[Checkpoint, ...]:
+    if hasattr(family, "CHECKPOINTS"):
+        return tuple(family.CHECKPOINTS)
+    load = family.load
+    return (Checkpoint(card=family.CARD, load=lambda _card, device, _weights, _offline: load(device)),)
+
+
+def names() -> tuple[str, ...]:
+    """The registered encoders, sorted."""
+    return tuple(checkpoints())
+
+
+def find(name: str) -> Checkpoint:
+    """The checkpoint of that name, or UnknownName with the nearest one."""
+    known = checkpoints()
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, 1, 0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise UnknownName(
+        f"no encoder {name!r}; {hint}`python -m experiments.list encoders` names them: {', '.join(known)}; "
+        f"or give {', '.join(GENERIC)}"
+    )
+
+
+def split(spec: str) -> tuple[str, str]:
+    """A spec as (kind, rest): kind is random, timm, open_clip, hf, file or name."""
+    head, colon, rest = spec.partition(":")
+    if colon and head in ("random", "timm", "open_clip", "hf"):
+        if not rest:
+            raise UnknownName(f"encoder {spec!r} names nothing behind the colon; give e.g. {GENERIC[0]}")
+        return head, rest
+    if spec.endswith(".py"):
+        return "file", spec
+    return "name", spec
+
+
+def card(spec: str, weights: str | Path | None = None) -> Card:
+    """Who `spec` is, without loading it: complete for a registered name, only the name for others.
+
+    `weights` is accepted for symmetry with `load`: what a local file holds is known once it is loaded.
+    """
+    kind, rest = split(spec)
+    if kind == "random":
+        from dataclasses import replace
+
+        inner = card(rest.partition("#")[0], weights)
+        return replace(
+            inner, name=spec, repo=None, revision=None, gated=False, text=False, note=f"{inner.name}, untrained"
+        )
+    if kind == "name":
+        return find(spec).card
+    return Card(name=Path(rest).stem if kind == "file" else spec)

@@ -1,0 +1,224 @@
+"""Any timm model: blocks of a transformer, or the feature stages of a convolutional or hierarchical network."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+
+from encoders._base import Card, Encoder, EncoderError, Input, Site, UnknownName
+from encoders._build import assemble, tower
+from encoders._faults import one_line
+from encoders._hooks import Tap, first, freeze, raster, raster_last, vector
+from encoders._hub import repository, snapshot
+from encoders._images import pil
+
+LIBRARIES = ("timm", "torchvision")
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+HUB = "hf-hub:"
+
+
+def known(name: str) -> str:
+    """The architecture of `MODEL` or `MODEL.TAG`; UnknownName with the nearest where timm has none."""
+    architecture = timm.models._registry.split_model_name_tag(name)[0]  # pyright: ignore
+    if not timm.is_model(architecture):
+        import difflib
+
+        near = difflib.get_close_matches(architecture, timm.list_models(), 1, 0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UnknownName(f"timm has no model {architecture!r}; {hint}`timm.list_models()` names them")
+    return architecture
+
+
+def load(card: Card, name: str, device: str, weights: Path | None, offline: bool) -> Encoder:
+    """`MODEL`, `MODEL.TAG` or `hf-hub:ORG/NAME@REV` with trained weights from the hub or from `weights`."""
+    if name.startswith(HUB):
+        repo, revision = repository(name.removeprefix(HUB))
+    else:
+        known(name)
+        repo, revision = _home(name) if weights is None else (None, None)
+    if weights is None:
+        assert repo is not None
+        weights, commit = snapshot(repo, revision, weights=WEIGHTS, needed=("config.json",), offline=offline)
+        card = replace(card, repo=repo, revision=commit)
+    if weights.is_dir():
+        return from_folder(card, weights, device)
+    if not weights.is_file():
+        raise EncoderError(f"{card.name}: --weights {weights} does not exist")
+    if name.startswith(HUB):
+        raise EncoderError(f"{card.name}: a single weight file says no architecture; give timm:MODEL with it")
+    with one_line(card.name, str(weights)):
+        model = _with_file(name, weights)
+    return encoder(card, model, device, (weights,))
+
+
+def _home(name: str) -> tuple[str, None]:
+    cfg = timm.get_pretrained_cfg(name)
+    if cfg is None or not cfg.hf_hub_id:
+        raise EncoderError(
+            f"timm names no hub repository for {name!r}; `timm.list_pretrained('{name.split('.')[0]}*')` lists "
+            f"trained weights, --weights PATH gives your own, and random:timm:{name} is the untrained network"
+        )
+    hub = cfg.hf_hub_id
+    return (f"timm/{cfg.architecture}.{cfg.tag}" if hub == "timm/" else hub), None
+
+
+def from_folder(card: Card, folder: Path, device: str) -> Encoder:
+    """The encoder of a folder in timm's hub format: config.json beside model.safetensors."""
+    with one_line(card.name, str(folder)):
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if "architecture" not in config:
+            raise EncoderError(f"{card.name}: {folder / 'config.json'} names no timm architecture")
+        classes = config.get("num_classes", 1000)
+        model = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=classes)
+    files = [p for p in sorted(folder.iterdir()) if p.name in ("config.json", *WEIGHTS)]
+    return encoder(card, model, device, tuple(files))
+
+
+def _with_file(name: str, file: Path) -> torch.nn.Module:
+    """The model with a file's weights, loaded strictly: timm lets tensors lack when the class count differs."""
+    state = timm.models.load_state_dict(str(file), weights_only=True)
+    cfg = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    heads = [cfg.classifier] if isinstance(cfg.classifier, str) else list(cfg.classifier or ())
+    counts = [len(state[f"{head}.weight"]) for head in heads if f"{head}.weight" in state]
+    classes = counts[0] if counts else 0
+    overlay = {"file": str(file), "num_classes": classes}
+    return timm.create_model(name, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay)
+
+
+def untrained(card: Card, name: str, device: str) -> Encoder:
+    """The architecture under torch's current random state, with the preprocessing of its trained weights."""
+    known(name)
+    return encoder(card, timm.create_model(name, pretrained=False), device, ())
+
+
+def encoder(card: Card, model: Any, device: str, files: tuple[Path, ...]) -> Encoder:
+    """The encoder around a timm model; its classifier is dropped, its own pooling kept."""
+    model.reset_classifier(0)
+    model = freeze(model, device)
+    settings = timm.data.resolve_model_data_config(model)
+    # an own transform object: timm resizes, crops and normalises as the weights were trained
+    apply = timm.data.create_transform(**settings, is_training=False)
+    taps, sites, run = parts(model, settings["input_size"], device)
+    return assemble(
+        card,
+        model,
+        run=run,
+        taps=taps,
+        sites=sites,
+        preprocess=lambda image: apply(pil(image)),
+        input=_input(settings),
+        device=device,
+        architecture=[type(model).__name__, str(apply)],
+        libraries=LIBRARIES,
+        files=files,
+    )
+
+
+def _input(settings: Mapping[str, Any]) -> Input:
+    size = tuple(settings["input_size"][-2:])
+    squash = settings["crop_mode"] == "squash"
+    return Input(
+        size=size,
+        resize="squash" if squash else "shortest",
+        crop=None if squash else "center",
+        mean=tuple(settings["mean"]),
+        std=tuple(settings["std"]),
+        interpolation=settings["interpolation"],
+        backend="timm",
+        edge=None if squash else int(min(size) / settings["crop_pct"]),
+    )
+
+
+def parts(
+    model: Any, shape: tuple[int, int, int], device: str
+) -> tuple[dict[str, Tap], dict[str, Site], Callable[[torch.Tensor], dict[str, torch.Tensor]]]:
+    """Taps, sites and pass of a timm model without classifier, for images of `shape`."""
+    zeros = torch.zeros(1, *shape, device=device)
+    if hasattr(model, "blocks") and hasattr(model, "num_prefix_tokens") and hasattr(model, "patch_embed"):
+        taps, sites, final = _transformer(model)
+    else:
+        taps, sites, final = _stages(model, zeros)
+
+    def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        features = model.forward_features(batch)
+        found = {"final": final(features)} if final else {}
+        pooled = model.forward_head(features, pre_logits=True)
+        return found | ({"pooled": vector(pooled)} if pooled.ndim == 2 else {})
+
+    with torch.inference_mode():
+        direct = run(zeros)
+    if final and "final" not in sites:
+        h, w = _grid(direct["final"].shape[1], sites)
+        sites["final"] = Site(width=direct["final"].shape[2], grid=(h, w))
+    if "pooled" in direct:
+        sites["pooled"] = Site(width=direct["pooled"].shape[2])
+    return taps, sites, run
+
+
+def _transformer(model: Any) -> tuple[dict[str, Tap], dict[str, Site], Callable[[Any], torch.Tensor] | None]:
+    has_cls = getattr(model, "cls_token", None) is not None
+    sites = tower(
+        len(model.blocks), model.embed_dim, tuple(model.patch_embed.grid_size), model.num_prefix_tokens, has_cls
+    )
+    taps = {f"block.{i}": Tap(module=block) for i, block in enumerate(model.blocks)}
+    if isinstance(model.norm, torch.nn.Identity):
+        return taps, sites, None  # the norm stands behind the pooling: raw tokens are not `final`
+    sites["final"] = next(iter(sites.values()))
+    return taps, sites, first
+
+
+def _stages(
+    model: Any, zeros: torch.Tensor
+) -> tuple[dict[str, Tap], dict[str, Site], Callable[[Any], torch.Tensor] | None]:
+    """Stages as timm lists them in `feature_info`; their layout is learnt from a dry pass."""
+    seen: dict[str, torch.Tensor] = {}
+    modules = {info["module"]: info["num_chs"] for info in getattr(model, "feature_info", None) or ()}
+    named = dict(model.named_modules())
+    handles = [
+        named[path].register_forward_hook(lambda _m, _i, out, path=path: seen.update({path: first(out)}))
+        for path in modules
+        if path in named
+    ]
+    with torch.inference_mode():
+        end = model.forward_features(zeros)
+    for handle in handles:
+        handle.remove()
+    taps, sites = {}, {}
+    for path, channels in modules.items():
+        shape = tuple(seen[path].shape) if path in seen else ()
+        if len(shape) != 4 or channels not in (shape[1], shape[3]):
+            raise EncoderError(
+                f"{type(model).__name__}: the output of {path!r} is {shape}, no map; write a file with "
+                "CARD and load(device) that names the sites of this network"
+            )
+        last = shape[3] == channels and shape[1] != channels
+        name = f"stage.{len(sites) + 1}"
+        taps[name] = Tap(module=named[path], tokens=raster_last if last else raster)
+        sites[name] = Site(width=channels, grid=tuple(shape[1:3] if last else shape[2:]))
+    if any(end is out for out in seen.values()):
+        return taps, sites, None
+    return taps, sites, _last_map(end, sites)
+
+
+def _last_map(end: torch.Tensor, sites: Mapping[str, Site]) -> Callable[[Any], torch.Tensor] | None:
+    """How the last feature map becomes tokens; None where it is no map."""
+    if end.ndim != 4:
+        return None
+    grids = {site.grid for site in sites.values()}
+    if tuple(end.shape[2:]) in grids or end.shape[2] == end.shape[3]:
+        return raster
+    return raster_last
+
+
+def _grid(tokens: int, sites: Mapping[str, Site]) -> tuple[int, int]:
+    for site in reversed(sites.values()):
+        if site.grid and site.grid[0] * site.grid[1] == tokens:
+            return site.grid
+    side = round(tokens**0.5)
+    if side * side != tokens:
+        raise EncoderError(f"the last feature map has {tokens} cells, which no stage's grid explains")
+    return side, side

@@ -1,0 +1,161 @@
+"""Towers of the transformers library: CLIP, SigLIP, DINOv2, DINOv3 and ViT, from a folder in its format."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from encoders._base import Card, Encoder, EncoderError, Input, Site
+from encoders._build import assemble, tower
+from encoders._faults import lacks, one_line
+from encoders._hooks import Tap, freeze
+from encoders._images import pil
+
+LIBRARIES = ("transformers", "torchvision", "tokenizers")
+DUAL = {"clip": "CLIPModel", "siglip": "SiglipModel"}
+PLAIN = ("dinov2", "dinov2_with_registers", "dinov3_vit", "vit")
+FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box"}
+
+
+def load(card: Card, folder: Path, device: str) -> Encoder:
+    """The encoder whose configuration, preprocessing and weights lie in `folder`, read by the library.
+
+    Raises EncoderError for a family that has no known layout and for weights that are not whole.
+    """
+    with one_line(card.name, str(folder)):
+        kind = _kind(card.name, folder)
+        cls = getattr(transformers, DUAL[kind]) if kind in DUAL else transformers.AutoModel
+        extra = {"add_pooling_layer": False} if kind == "vit" else {}
+        # eager loading of a strict subset would leave random tensors behind with only a log line
+        model, info = cls.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True, output_loading_info=True, **extra
+        )
+        if info["missing_keys"]:
+            raise lacks(card.name, sorted(info["missing_keys"]), str(folder))
+        processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
+    return encoder(card, model, processor, device, folder)
+
+
+def _kind(name: str, folder: Path) -> str:
+    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if kind not in DUAL and kind not in PLAIN:
+        raise EncoderError(
+            f"{name}: transformers models of type {kind!r} have no known layout here (known: "
+            f"{', '.join([*DUAL, *PLAIN])}); write a file with CARD and load(device) that names its sites"
+        )
+    return kind
+
+
+def encoder(card: Card, model: torch.nn.Module, processor: Any, device: str, folder: Path | None = None) -> Encoder:
+    """The encoder around a model of this library and its image processor."""
+    model = freeze(model, device)
+    vision = getattr(model, "vision_model", model)
+    size, preprocess = _preprocess(processor)
+    blocks = _blocks(vision)
+    prefix, cls = _prefix(vision)
+    patch = vision.config.patch_size
+    grid = (size[0] // patch, size[1] // patch)
+    sites = tower(len(blocks), vision.config.hidden_size, grid, prefix, cls)
+    sites["final"] = next(iter(sites.values()))
+    run, vectors = _run(model, vision)
+    sites |= {name: Site(width=width) for name, width in vectors.items()}
+    return assemble(
+        card,
+        model,
+        run=run,
+        taps={f"block.{i}": Tap(module=block) for i, block in enumerate(blocks)},
+        sites=sites,
+        preprocess=preprocess,
+        input=_input(processor, size),
+        device=device,
+        architecture=[model.config.to_dict(), processor.to_dict()],
+        libraries=LIBRARIES,
+        files=tuple(p for p in sorted(folder.iterdir()) if p.is_file()) if folder else (),
+        text=_text(model, folder, device) if folder and hasattr(model, "get_text_features") else None,
+    )
+
+
+def _blocks(vision: torch.nn.Module) -> torch.nn.ModuleList:
+    for name, module in vision.named_modules():
+        if name.rpartition(".")[2] in ("layers", "layer", "blocks") and isinstance(module, torch.nn.ModuleList):
+            return module
+    raise EncoderError(f"{type(vision).__name__} has no list of blocks")
+
+
+def _prefix(vision: Any) -> tuple[int, bool]:
+    """How many tokens stand before the patches (CLS, then registers), and whether there is a CLS."""
+    cls = vision.config.model_type != "siglip_vision_model"
+    return int(cls) + getattr(vision.config, "num_register_tokens", 0), cls
+
+
+def _run(model: Any, vision: Any) -> tuple[Callable[[torch.Tensor], dict[str, torch.Tensor]], dict[str, int]]:
+    """The pass through the tower with what follows its blocks, and the widths of its vectors."""
+    width = vision.config.hidden_size
+    kind = vision.config.model_type
+    if kind == "clip_vision_model":
+
+        def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+            out = vision(pixel_values=batch)
+            # this library norms only CLS; the same norm on every token is what `final` means elsewhere
+            final = vision.post_layernorm(out.last_hidden_state)
+            joint = model.visual_projection(out.pooler_output)
+            return {"final": final, "pooled": out.pooler_output[:, None], "joint": joint[:, None]}
+
+        return run, {"pooled": width, "joint": model.visual_projection.out_features}
+    if kind == "siglip_vision_model":
+
+        def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+            out = vision(pixel_values=batch)
+            pooled = out.pooler_output[:, None]  # the attention head's answer is the joint embedding
+            return {"final": out.last_hidden_state, "pooled": pooled, "joint": pooled}
+
+        return run, {"pooled": width, "joint": width}
+
+    def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        tokens = vision(pixel_values=batch).last_hidden_state
+        return {"final": tokens, "pooled": tokens[:, :1]}
+
+    return run, {"pooled": width}
+
+
+def _preprocess(processor: Any) -> tuple[tuple[int, int], Callable[[np.ndarray], torch.Tensor]]:
+    def preprocess(image: np.ndarray) -> torch.Tensor:
+        return processor(images=pil(image), return_tensors="pt")["pixel_values"][0]
+
+    shape = preprocess(np.zeros((8, 8), np.uint8)).shape
+    return (int(shape[1]), int(shape[2])), preprocess
+
+
+def _input(processor: Any, size: tuple[int, int]) -> Input:
+    crop = bool(getattr(processor, "do_center_crop", False))
+    squash = "height" in dict(processor.size)
+    return Input(
+        size=size,
+        resize="squash" if squash else "shortest",
+        crop="center" if crop else None,
+        mean=tuple(processor.image_mean),
+        std=tuple(processor.image_std),
+        interpolation=FILTERS.get(int(processor.resample), str(processor.resample)),
+        backend=f"transformers {type(processor).__name__}",
+        edge=None if squash else int(dict(processor.size)["shortest_edge"]),
+    )
+
+
+def _text(model: Any, folder: Path, device: str) -> Callable[[Sequence[str]], np.ndarray]:
+    def text(sentences: Sequence[str]) -> np.ndarray:
+        with one_line(type(model).__name__, f"the tokenizer in {folder}"):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        length = model.config.text_config.max_position_embeddings
+        padding = "max_length" if model.config.model_type == "siglip" else True
+        tokens: Mapping[str, torch.Tensor] = tokenizer(
+            list(sentences), padding=padding, truncation=True, max_length=length, return_tensors="pt"
+        ).to(device)
+        with torch.inference_mode():
+            out = model.get_text_features(**tokens)
+        return getattr(out, "pooler_output", out).cpu().numpy()
+
+    return text

@@ -1,0 +1,76 @@
+"""phantom-clip: a small CLIP trained by this project on its own phantom images and captions, shipped with it.
+
+It is loaded exactly as BiomedCLIP is, from a folder in open_clip's on-disk format. Images and weights are
+synthetic: it exists so that everything can be tried without a hub, not to say anything about medicine.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from encoders._base import Card, Encoder, EncoderError, Input
+from encoders._open_clip_files import CONFIG
+from encoders._pinned import sites
+from encoders._registry import Checkpoint
+
+FOLDER = Path(__file__).parent / "weights" / "phantom-clip"
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def _described() -> dict[str, Any]:
+    file = FOLDER / "card.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def _card() -> Card:
+    """The card, with what it was trained on, for how long and how well, from the file beside the weights."""
+    told = _described()
+    note = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in told.items() if key != "parameters")
+    return Card(
+        name="phantom-clip",
+        licence="Apache-2.0",
+        parameters=told.get("parameters"),
+        input=Input(
+            size=(128, 128),
+            resize="shortest",
+            crop="center",
+            mean=MEAN,
+            std=STD,
+            interpolation="bicubic",
+            backend="open_clip",
+        ),
+        sites=sites(6, 128, 8, prefix=1, vectors={"pooled": 128, "joint": 128}),
+        text=True,
+        synthetic=True,
+        note=note,
+    )
+
+
+def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:  # noqa: ARG001  never asks a hub
+    """The shipped weights, or those of the folder `weights` in open_clip's format."""
+    folder = weights or FOLDER
+    if not (folder / CONFIG).is_file():
+        raise EncoderError(
+            f"{card.name}: no weights in {folder.name}; they ship with the project, so this copy is incomplete: "
+            "clone it again, or pass --weights PATH with a folder in open_clip's format"
+        )
+    from encoders._open_clip import from_folder
+
+    return from_folder(card, folder, device)
+
+
+def untrained(card: Card, device: str) -> Encoder:
+    """The same image tower under torch's current random state."""
+    from encoders._open_clip import from_config
+
+    file = FOLDER / CONFIG
+    config = json.loads(file.read_text(encoding="utf-8"))["model_cfg"] if file.is_file() else ARCHITECTURE
+    return from_config(card, config, {"mean": MEAN, "std": STD}, device)
+
+
+ARCHITECTURE: dict[str, Any] = {
+    "embed_dim": 128,
+    "vision_cfg": {"image_size": 128, "patch_size": 16, "layers": 6, "width": 128, "head_width": 32},
+}
+CHECKPOINTS = (Checkpoint(card=_card(), load=load, untrained=untrained),)
