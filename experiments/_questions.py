@@ -18,8 +18,9 @@ from tasks._base import DataError, Item, Picture, Source, Task
 class Question:
     """A task put to a source: items with their answers, groups and pictures.
 
-    `y` is int64 class indices, or float64 numbers when `classes` is None. `pool` holds unlabelled
-    pictures of the same kind with their groups.
+    `y` is int64 class indices, or float64 numbers when `classes` is None. `copies` names the image that each
+    item is a copy of, None where a task makes no copies. `pool` holds unlabelled pictures of the same kind
+    with their groups.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Question:
     classes: tuple[str, ...] | None
     pictures: Pictures
     limited: bool
+    copies: tuple[str, ...] | None = None
     warnings: tuple[str, ...] = ()
     pool: "Pool | None" = None
     memo: dict[str, Any] = field(default_factory=dict)
@@ -105,7 +107,7 @@ def _question(options: Options, task: Task, shared: Source | None, store: Store)
     elif task.phantoms is None:
         raise UsageError(f"task {task.name} has no phantoms: say --data SOURCE")
     else:
-        source = task.phantoms(options.items, options.seed)
+        source = task.phantoms(min(options.items, options.limit or options.items), options.seed)
     rng = np.random.default_rng([options.seed, 1])
     items = list(task.items(source, rng, options.label))
     if not items:
@@ -122,9 +124,16 @@ def _question(options: Options, task: Task, shared: Source | None, store: Store)
         classes=classes,
         pictures=Pictures(pictures=[i.picture for i in items], names=[i.id for i in items], store=store),
         limited=options.limit is not None,
-        warnings=source.warnings,
+        copies=_copies(items),
+        warnings=(*source.warnings, *(task.notes(source, options.label) if task.notes else ())),
         pool=_pool(options, task, source, store),
     )
+
+
+def _copies(items: Sequence[Item]) -> tuple[str, ...] | None:
+    """The image behind each item: what stands before the turn in `image:turn`."""
+    images = tuple(item.id.rpartition(":")[0] or item.id for item in items)
+    return images if len(set(images)) < len(images) else None
 
 
 def _answers(task: Task, items: Sequence[Item]) -> tuple[np.ndarray, tuple[str, ...] | None]:

@@ -1,22 +1,11 @@
-"""What the terminal shows: the table and the sentences under it, functions of records alone."""
+"""The table on the terminal, a function of records alone."""
 
 from collections.abc import Sequence
 
 from experiments._records import Record
 
 DASH = "–"
-COLUMNS = (
-    "site",
-    "readout",
-    "score",
-    "95 % interval",
-    "p",
-    "nested",
-    "untrained",
-    "shuffled",
-    "verdict",
-    "credit",
-)
+COLUMNS = ("site", "readout", "score", "95 % interval", "p", "nested", "untrained", "shuffled", "verdict", "credit")
 RIGHT = {"score", "p", "nested", "untrained", "shuffled"}
 
 
@@ -32,64 +21,72 @@ def interval(record: Record) -> str:
     return f"[{record.low:.3f}, {record.high:.3f}]"
 
 
-def chance_of(p: float | None) -> str:
+def p_text(p: float | None) -> str:
     """A p-value to the resolution that permutations give."""
     if p is None:
         return DASH
     return f"{p:.4f}" if p < 0.001 else f"{p:.3f}"
 
 
-def _row(record: Record) -> tuple[str, ...]:
-    screened = "*" if record.screened else ""
-    return (
+def _row(record: Record) -> list[str]:
+    return [
         record.site,
         record.readout,
-        number(record.score) + screened,
+        number(record.score) + ("*" if record.screened else ""),
         interval(record),
-        chance_of(record.p_adjusted if record.p_adjusted is not None else record.p_value),
+        p_text(record.p_value if record.p_adjusted is None else record.p_adjusted),
         number(record.companion),
         number(record.control_random),
         number(record.control_shuffled),
         record.verdict,
         record.credit or DASH,
-    )
+    ]
 
 
-def _lines(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(h), *(len(r[i]) for r in rows)) for i, h in enumerate(heads)]
-    lines = []
-    for row in [heads, *rows]:
-        cells = [c.rjust(w) if h in RIGHT else c.ljust(w) for c, w, h in zip(row, widths, heads, strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return lines
+def _aligned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    keep = [i for i, h in enumerate(heads) if i < 5 or h in ("verdict", "credit") or any(r[i] != DASH for r in rows)]
+    widths = {i: max(len(heads[i]), *(len(r[i]) for r in rows)) for i in keep}
+
+    def line(row: Sequence[str]) -> str:
+        cells = [row[i].rjust(widths[i]) if heads[i] in RIGHT else row[i].ljust(widths[i]) for i in keep]
+        return "  ".join(cells).rstrip()
+
+    return [line(heads), *(line(row) for row in rows)]
 
 
-def table(records: Sequence[Record]) -> str:
-    """One block per task and encoder: a heading, the controls, then site x readout in the encoder's order."""
-    blocks = []
-    for task in dict.fromkeys(r.task for r in records):
-        mine = [r for r in records if r.task == task]
-        for encoder in dict.fromkeys(r.encoder for r in mine if r.role == "encoder"):
-            blocks.append(_block(task, encoder, mine))
-    return "\n\n".join(blocks)
-
-
-def _block(task: str, encoder: str, mine: Sequence[Record]) -> str:
-    own = [r for r in mine if r.role == "encoder" and r.encoder == encoder]
+def table(records: Sequence[Record], encoder: str) -> str:
+    """One question and one encoder: a heading, the controls, then every site and readout in order."""
+    own = [r for r in records if r.role == "encoder" and r.encoder == encoder]
     first = own[0]
-    best = sorted(own, key=lambda r: -r.score)[:1]
-    heading = (
-        f"{task} · {encoder} ({first.weights}) · {first.source}: {first.n_items} items in {first.n_groups} groups · "
-        f"{first.metric}, chance {first.chance:.3f} · {first.probe}"
+    head = f"{first.task} · {encoder} ({first.weights})"
+    data = (
+        f"{first.source} · {first.n_items} items in {first.n_groups} groups · {first.metric}, chance "
+        f"{first.chance:.3f} · {first.repeats} × {first.folds} folds"
     )
     if first.limited:
-        heading = "LIMITED RUN · " + heading
-    controls = [r for r in mine if r.encoder in ("lowlevel", "pixels")]
-    rows = [_row(r) for r in own]
-    extra = [(f"{r.encoder}", "control", *_row(r)[2:]) for r in controls]
-    lines = _lines(COLUMNS, extra + rows)
-    mark = {id(r): n for n, r in enumerate(own)}
-    top = 1 + len(extra) + mark[id(best[0])]
-    lines = [line + ("   ← best" if i == top else "") for i, line in enumerate(lines)]
-    lines.insert(1 + len(extra), "")
-    return "\n".join([heading, "", *lines])
+        data += " · LIMITED RUN"
+    controls = [r for r in records if r.role == "control" and r.encoder in ("lowlevel", "pixels")]
+    rows = [["control", r.encoder, *_row(r)[2:]] for r in controls] + [_row(r) for r in own]
+    lines = _aligned(COLUMNS, rows)
+    best = max(range(len(own)), key=lambda i: own[i].score)
+    lines[1 + len(controls) + best] += "  ← best"
+    rule = "-" * max(len(line) for line in lines)
+    return "\n".join([head, data, lines[0], rule, *lines[1 : 1 + len(controls)], rule, *lines[1 + len(controls) :]])
+
+
+def legend(records: Sequence[Record]) -> str:
+    """What the columns mean, in as many lines as this table needs."""
+    own = [r for r in records if r.role == "encoder"]
+    probes = list(dict.fromkeys(r.probe for r in own if not r.screened))
+    lines = [
+        f"score: {' / '.join(probes) or own[0].probe} on held-out groups; p: permutation, paid for all points of the "
+        "table; untrained: the same network with random weights; shuffled: exchanged labels."
+    ]
+    if any(r.screened for r in own):
+        lines.append("*: screened with closed-form ridge; the other scores are the nested probe.")
+    if any(r.companion is not None for r in own):
+        lines.append(
+            "nested: logistic regression with its penalty chosen inside the training folds, beside the fixed ridge "
+            "that is the headline below 200 groups."
+        )
+    return "\n".join(lines)

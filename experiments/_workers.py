@@ -1,8 +1,8 @@
-"""From questions and encoders to measurements: what is finished is loaded, what is missing is computed."""
+"""Measurements on worker processes: one thread each, so that a number does not depend on the cores."""
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
@@ -10,30 +10,6 @@ from typing import Any
 import numpy as np
 
 from experiments._exit import progress
-from experiments._features import Eye, Filled
-from experiments._questions import Question
-
-CODE = 1  # raised whenever a probe or a statistic gives another number
-CONTROLS = ("lowlevel", "pixels")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One number to be measured: a question, an encoder's point, and how it is asked."""
-
-    question: Question
-    eye: Eye
-    filled: Filled
-    site: str
-    readout: str
-    role: str  # encoder, control, or shuffled
-    probe: str | None
-    level: str  # full or screen
-
-    @property
-    def name(self) -> str:
-        """The dataset of the store that holds the features."""
-        return f"{self.site}/{self.readout}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +50,10 @@ def measure(job: Job) -> tuple[str, Any, float]:
     return job.key, measurement, time.perf_counter() - start
 
 
-def run_jobs(jobs: Sequence[Job], workers: int, what: str) -> Iterator[tuple[str, Any, float]]:
+def run_jobs(jobs: Iterator[Job], total: int, workers: int, what: str) -> Iterator[tuple[str, Any, float]]:
     """Results as they finish; two at a time in flight per worker, so that memory stays flat."""
-    with progress(len(jobs), what) as bar:
-        if workers == 1 or len(jobs) < 4:
+    with progress(total, what) as bar:
+        if workers == 1 or total < 4:
             for job in jobs:
                 yield measure(job)
                 bar.update()

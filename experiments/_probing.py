@@ -1,0 +1,347 @@
+"""A probing run: questions, eyes and cells; what is finished is loaded, what is missing is measured."""
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache as once
+from pathlib import Path
+from typing import Any
+
+import cache
+import encoders
+import probes
+from encoders._base import EncoderError
+from experiments._cells import Cells
+from experiments._exit import DONE, ENCODER, PARTIAL, say
+from experiments._features import Eye, Filled, digest, fill, resolve_device
+from experiments._options import Options
+from experiments._questions import Question, ask
+from experiments._workers import Job, run_jobs, workers
+
+CONTROLS = ("lowlevel", "pixels")
+COMPANION_UP_TO = 400  # items: beyond, the companion is measured at the headline sites only
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One number: a question put to an encoder at a site and readout, by a probe, with true or exchanged labels."""
+
+    question: Question
+    eye: Eye
+    role: str  # encoder, twin, control or shuffled
+    site: str
+    readout: str
+    level: str  # full, or screen for the closed-form map
+    companion: bool
+    pooled: bool = False  # measured with unlabelled images, for the limit of detection
+
+    @property
+    def tag(self) -> tuple[Any, ...]:
+        """What tells this cell from every other of the run."""
+        return (self.question.name, self.eye.spec, self.role, self.name, self.level, self.companion, self.pooled)
+
+    @property
+    def name(self) -> str:
+        """The dataset that holds the features."""
+        return f"{self.site}/{self.readout}"
+
+
+@dataclass(kw_only=True)
+class Run:
+    """What a run gathers: eyes, filled stores, measurements by cell, seconds and failures."""
+
+    options: Options
+    store: cache.Store
+    cells: Cells
+    filled: dict[tuple[str, str], Filled] = field(default_factory=dict)
+    pools: dict[tuple[str, str], Filled] = field(default_factory=dict)
+    plans: dict[str, Any] = field(default_factory=dict)
+    measured: dict[str, Any] = field(default_factory=dict)
+    keys: dict[tuple[Any, ...], str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    encoded: int = 0
+    failed: list[str] = field(default_factory=list)
+
+    def measurement(self, cell: Cell) -> Any:
+        """The finished measurement of a cell."""
+        return self.measured[self.key(cell)]
+
+    def plan(self, question: Question) -> Any:
+        """Folds, exchanged labels and rules of a question, made once for all encoders."""
+        if question.name not in self.plans:
+            options = self.options
+            self.plans[question.name] = probes.plan(
+                question.y,
+                question.groups,
+                classes=question.classes,
+                seed=options.seed,
+                folds=options.folds,
+                repeats=options.repeats,
+                permutations=options.permutations,
+                copies=question.copies,
+            )
+        return self.plans[question.name]
+
+    def key(self, cell: Cell) -> str:
+        """Everything that a measurement rests on, as one digest."""
+        known = self.keys.get(cell.tag)
+        if known is not None:
+            return known
+        options = self.options
+        material = {
+            "space": self.filled[cell.question.name, cell.eye.spec].space.digest,
+            "dataset": cell.name,
+            "data": cell.question.data_key,
+            "seed": options.seed,
+            "folds": options.folds,
+            "repeats": options.repeats,
+            "permutations": options.permutations,
+            "probe": _probe_key(options.probe),
+            "level": cell.level,
+            "companion": cell.companion,
+            "shuffled": cell.role == "shuffled",
+            "pool": self._pool_key(cell),
+            "code": _code_of_probes(),
+        }
+        self.keys[cell.tag] = digest(material)
+        return self.keys[cell.tag]
+
+    def _pool_key(self, cell: Cell) -> str | None:
+        found = self.pools.get((cell.question.name, cell.eye.spec))
+        if not cell.pooled or found is None:
+            return None
+        return digest(list(found.contents))
+
+    def job(self, cell: Cell) -> Job:
+        """Arrays and settings for a worker."""
+        question = cell.question
+        plan = self.plan(question)
+        y = question.y
+        if cell.role == "shuffled":
+            y = plan.permuted[0]
+            plan = dataclasses.replace(plan, y=y)
+        x = self.filled[question.name, cell.eye.spec].read(cell.name)
+        pool = self.pools.get((question.name, cell.eye.spec)) if cell.pooled else None
+        given = probes.FeatureSet(x=x, y=y, groups=question.groups, ids=question.ids, classes=question.classes)
+        return Job(
+            key=self.key(cell),
+            features=given,
+            plan=plan,
+            probe=self.options.probe,
+            level=cell.level,
+            seed=self.options.seed,
+            pool=pool.read(cell.name) if pool is not None else None,
+            pool_groups=question.pool.groups if pool is not None and question.pool is not None else None,
+            detect=pool is not None,
+            companion=cell.companion,
+        )
+
+
+@once
+def _code_of_probes() -> str:
+    """A digest of the statistics' own source: another code, another cell."""
+    whole = hashlib.sha256()
+    for path in sorted(Path(probes.__file__).parent.glob("*.py")):
+        whole.update(path.name.encode() + b"\0" + path.read_bytes())
+    return whole.hexdigest()
+
+
+def _probe_key(name: str | None) -> str | None:
+    if name is None or not name.endswith(".py"):
+        return name
+    return hashlib.sha256(Path(name).read_bytes()).hexdigest()
+
+
+def start(options: Options) -> tuple[Run, list[Question]]:
+    """Open the store and put the questions; nothing is encoded yet."""
+    if options.probe is not None:
+        probes.load(options.probe)  # an unknown name is refused before anything is computed
+    for spec in options.encoder:
+        encoders.card(spec, weights=options.weights)
+    store = cache.Store(cache.default_root())
+    run = Run(options=options, store=store, cells=Cells(folder=Path(options.out) / "cells", types=_types()))
+    questions = ask(options, store)
+    for question in questions:
+        for warning in question.warnings:
+            say(f"warning: {question.name}: {warning}")
+        run.plan(question)  # fewer groups than folds, one class only: said before hours of encoding
+    return run, questions
+
+
+@once
+def _types() -> dict[str, type]:
+    from probes import _detection, _measure, _statistics
+
+    kinds = [probes.Predictions, probes.Estimate, _measure.Measurement, _statistics.Null, _statistics.Scored]
+    return {kind.__name__: kind for kind in [*kinds, _detection.Limit]}
+
+
+def eyes(run: Run) -> tuple[list[Eye], dict[str, Eye], list[Eye]]:
+    """Encoders asked for, the untrained twin of each, and the controls that every table shows."""
+    options = run.options
+    device = resolve_device(options.device)
+
+    def eye(spec: str, kind: str) -> Eye:
+        return Eye(
+            spec=spec,
+            options=options,
+            store=run.store,
+            device=kind,
+            dtype=options.dtype if kind == device else "float32",
+        )
+
+    asked = [eye(spec, device) for spec in dict.fromkeys(options.encoder)]
+    twins = {
+        e.spec: eye(f"random:{e.spec}", device)
+        for e in asked
+        if e.spec not in CONTROLS and not e.spec.startswith("random:")
+    }
+    controls = [eye(spec, "cpu") for spec in CONTROLS]
+    return asked, twins, controls
+
+
+def headline_sites(points: Sequence[tuple[str, str, int]]) -> set[str]:
+    """The sites at which a model's later stages read: the last block or stage, final, pooled, joint."""
+    sites = list(dict.fromkeys(site for site, _, _ in points))
+    inner = [s for s in sites if s.startswith(("block.", "stage."))]
+    return {s for s in sites if s not in inner} | set(inner[-1:])
+
+
+def cells_of(run: Run, question: Question, eye: Eye, role: str) -> list[Cell]:
+    """The cells of one encoder for one question, in the encoder's order."""
+    plan = run.plan(question)
+    points = eye.points() if role not in ("control",) else encoders.points(eye.card)
+    wide = plan.headline == "linear"  # from 200 groups on the nested probe is the headline
+    headline = headline_sites(points)
+    cells = []
+    for site, readout, _ in points:
+        top = site in headline
+        full = role != "shuffled" and (top or not wide)
+        companion = role == "encoder" and not wide and (top or len(question.ids) <= COMPANION_UP_TO)
+        cells.append(
+            Cell(question=question, eye=eye, role=role, site=site, readout=readout,
+                 level="full" if full else "screen", companion=companion)
+        )  # fmt: skip
+        if role == "control" and wide:
+            # screened cells are compared with a control measured the same way
+            cells.append(dataclasses.replace(cells[-1], level="screen", companion=False))
+    return cells
+
+
+def fill_all(run: Run, question: Question, who: Sequence[Eye]) -> list[Eye]:
+    """Encode what is missing for each eye; one that fails is named and left out, the others go on."""
+    ready = []
+    for eye in who:
+        try:
+            points = encoders.points(eye.card) if eye.spec in CONTROLS else eye.points()
+            filled = fill(eye, question.pictures, points, question.source.policy)
+        except EncoderError as error:
+            if len(who) == 1 or eye.spec in CONTROLS:
+                raise
+            line = f"{eye.spec}: {' '.join(str(error).split())}"
+            if line not in run.failed:
+                run.failed.append(line)
+                say(f"error: {line}")
+            continue
+        run.filled[question.name, eye.spec] = filled
+        run.encoded += filled.encoded
+        ready.append(eye)
+    return ready
+
+
+def measure_all(run: Run, cells: Sequence[Cell], what: str) -> None:
+    """Load finished cells and measure the rest; each is written as soon as it is done."""
+    todo: dict[str, Cell] = {}
+    for cell in cells:
+        key = run.key(cell)
+        if key in run.measured or key in todo:
+            continue
+        known = run.cells.load(key)
+        if known is None:
+            todo[key] = cell
+        else:
+            run.measured[key] = dataclasses.replace(known, plan=run.plan(cell.question))
+    jobs: Iterator[Job] = (run.job(cell) for cell in todo.values())
+    for key, measurement, seconds in run_jobs(jobs, len(todo), workers(), what):
+        cell = todo[key]
+        run.cells.save(key, dataclasses.replace(measurement, plan=None), cell.question.classes)
+        run.measured[key] = measurement
+        run.seconds[key] = seconds
+
+
+def could_be_absent(m: Any) -> bool:
+    """Whether only a limit of detection stands between this cell and a claim of absence."""
+    return m.limit is None and not m.leak and m.state != "present" and m.upper < m.plan.chance + m.plan.margin
+
+
+def probe_question(run: Run, question: Question) -> tuple[list[Cell], dict[str, list[Cell]], list[Cell]]:
+    """Measure one question for all encoders: returns (encoder cells, twin cells by spec, control cells)."""
+    asked, twins, controls = eyes(run)
+    asked = fill_all(run, question, asked)
+    if not asked:
+        raise EncoderError("; ".join(run.failed))
+    fill_all(run, question, controls)
+    for eye in asked:
+        if eye.spec in twins:
+            fill_all(run, question, [twins[eye.spec]])
+    own = [c for eye in asked for c in cells_of(run, question, eye, "encoder")]
+    shuffled = [dataclasses.replace(c, role="shuffled", level="screen", companion=False) for c in own]
+    twin = {e.spec: cells_of(run, question, twins[e.spec], "twin") for e in asked if e.spec in twins}
+    basic = [c for eye in controls for c in cells_of(run, question, eye, "control")]
+    everything = [*own, *basic, *(c for group in twin.values() for c in group), *shuffled]
+    measure_all(run, everything, f"probing {question.name}")
+    doubtful = [c for c in own if c.level == "full" and could_be_absent(run.measurement(c))]
+    if doubtful and question.pool is not None:
+        for spec in dict.fromkeys(c.eye.spec for c in doubtful):
+            eye = next(e for e in asked if e.spec == spec)
+            names = {c.name for c in doubtful if c.eye.spec == spec}
+            points = [p for p in eye.points() if f"{p[0]}/{p[1]}" in names]
+            run.pools[question.name, spec] = fill(eye, question.pool.pictures, points, question.pool.source.policy)
+        again = [dataclasses.replace(c, pooled=True) for c in doubtful]
+        measure_all(run, again, f"limits of detection, {question.name}")
+        replaced = {old.tag: new for old, new in zip(doubtful, again, strict=True)}
+        own = [replaced.get(c.tag, c) for c in own]
+    return own, {**twin, "shuffled": shuffled}, basic
+
+
+def run(options: Options, experiment: str) -> int:
+    """The whole run: measure, judge, write and print; returns the exit code."""
+    from experiments._judging import judge
+    from experiments._output import deliver
+
+    began = time.perf_counter()
+    state, questions = start(options)
+    records, verdicts = [], []
+    for question in questions:
+        own, beside, basic = probe_question(state, question)
+        found, said = judge(state, question, own, beside, basic, experiment)
+        records += found
+        verdicts += said
+    deliver(state, options, experiment, records, verdicts, time.perf_counter() - began)
+    if state.failed:
+        return PARTIAL if records else ENCODER
+    return DONE
+
+
+def plan_of(options: Options) -> dict[str, Any]:
+    """What a run would do: cells, images, what is stored already; nothing is encoded or probed."""
+    state, questions = start(options)
+    rows = []
+    for question in questions:
+        asked, twins, controls = eyes(state)
+        for eye in [*asked, *twins.values(), *controls]:
+            card = encoders.card(eye.spec, weights=options.weights)
+            rows.append(
+                {
+                    "task": question.name,
+                    "source": question.source.name,
+                    "items": len(question.ids),
+                    "groups": len(set(question.groups.tolist())),
+                    "encoder": eye.spec,
+                    "sites": len(card.sites) or None,
+                    "cells": len(encoders.points(card)) or None,
+                }
+            )
+    return {"experiment": "linear_probe", "plan": rows, "out": options.out}
