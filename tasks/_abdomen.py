@@ -278,25 +278,31 @@ def _bowel(k: _Canvas, cavity: np.ndarray, rng: np.random.Generator) -> np.ndarr
     return low
 
 
-def _poured(k: _Canvas, other: np.ndarray, low: np.ndarray, matched: bool, rng: np.random.Generator) -> np.ndarray:
-    """HU of the filling pixels: what the organs would be under the other answer, then food and drink.
+def _filled(
+    k: _Canvas, hu: np.ndarray, low: np.ndarray, matched: bool, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """HU of the slice [size, size] before and after contrast, the bowel filled.
 
-    The sorted values go to the loops in a random order, in each the denser below. `other` must not hold
-    more values than there are filling pixels.
+    Filled with what the organs would be under the other answer, the rest with food and drink. The sorted
+    values go to the loops in a random order, in each the denser below.
     """
     where = np.flatnonzero(k.tissue == FILLING)
+    changed = k.tissue[(hu[0] != hu[1])[k.tissue]]
     loops = len(_LOOPS) + 1
     drink = rng.choice(np.float32([12, 25, 40, 60, 110, 190]), size=loops)
     rank = rng.permutation(loops).astype(np.float32)
     wave = 0.12 * noise(rng, k.size, (6, 12, 24)).ravel()[where]
     loop = k.loop.ravel()[where]
-    kept = rng.permutation(len(where))[len(other) :]
-    if not matched:
-        return drink[loop]
-    values = np.sort(np.concatenate([other, drink[loop][kept]]))
-    out = np.empty(len(where), np.float32)
-    out[np.lexsort((low.ravel()[where] + wave, rank[loop]))] = values
-    return out
+    kept = drink[loop][rng.permutation(len(where))[len(changed) :]]
+    order = np.lexsort((low.ravel()[where] + wave, rank[loop]))
+    both = []
+    for answer in (0, 1):
+        image = hu[answer][k.tissue]
+        image.ravel()[where] = drink[loop]
+        if matched:
+            image.ravel()[where[order]] = np.sort(np.concatenate([hu[1 - answer][changed], kept]))
+        both.append(image)
+    return both
 
 
 def _fit(tissue: np.ndarray, hu: np.ndarray) -> np.ndarray:
@@ -323,12 +329,26 @@ def render(p: Abdomen, rng: np.random.Generator, enhanced: bool, size: int = 224
     _vessels(k, rng)
     low = _bowel(k, cavity, rng)
     hu = _fit(k.tissue, hounsfield(p))
-    changed = (hu[0] != hu[1])[k.tissue]
-    out = hu[int(enhanced)][k.tissue]
-    out[k.tissue == FILLING] = _poured(k, hu[1 - int(enhanced)][k.tissue[changed]], low, matched, rng)
-    out += 5 * noise(rng, size, (14, 28, 56), 0.9)
+    filled = _filled(k, hu, low, matched, rng)
+    texture = 5 * noise(rng, size, (14, 28, 56), 0.9)
     grain = smooth(rng.standard_normal((size, size), np.float32), 0.6 * size / 224)
-    return smooth(out, p.blur * size / 224) + np.float32(p.grain * 2.1) * grain
+    grain *= np.float32(p.grain * 2.1)
+    both = [smooth(image + texture, p.blur * size / 224) + grain for image in filled]
+    return _levelled(both[int(enhanced)], both[1 - int(enhanced)]) if matched else both[int(enhanced)]
+
+
+def _levelled(image: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The image with its values moved, in their order, to the mean of its own and the other's order statistics.
+
+    Both answers then hold exactly the same values. What blur does to the edges of vessels and of bowel is
+    all that is left to level, so that values move by little.
+    """
+    differ = np.flatnonzero(image.ravel() != other.ravel())
+    mine, theirs = image.ravel()[differ], np.sort(other.ravel()[differ])
+    order = np.argsort(mine, kind="stable")
+    out = image.copy()
+    out.ravel()[differ[order]] = (mine[order] + theirs) / 2
+    return out
 
 
 def window(hu: np.ndarray, centre: float = 40.0, width: float = 400.0) -> np.ndarray:
