@@ -74,7 +74,8 @@ def judge(
                 x for c, x in zip(mine, measurements, strict=True)
                 if c.site == cell.site and c.readout in ("halves", "grid3") and c.readout != cell.readout
             ]  # fmt: skip
-            verdict = probes.verdict(m, controls=pairs, layout=layout, adjusted=p)
+            known = None if spec in CONTROLS else pairs  # a control has nothing weaker to be measured against
+            verdict = probes.verdict(m, controls=known, layout=layout, adjusted=p)
             judged.append(Judged(cell=cell, measurement=m, verdict=verdict, p=p, controls=pairs))
             scores = {f"control_{name}": pair[0].estimate.score for name, pair in pairs.items()}
             scores["control_shuffled"] = run.measurement(shuffled[cell.name]).estimate.score

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -63,9 +64,7 @@ def run_jobs(jobs: Iterator[Job], total: int, workers: int, what: str) -> Iterat
         pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_quiet)
         try:
             waiting = iter(jobs)
-            running: set[Future] = {
-                pool.submit(measure, job) for job, _ in zip(waiting, range(2 * workers), strict=False)
-            }
+            running: set[Future] = {pool.submit(measure, job) for job in islice(waiting, 2 * workers)}
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
