@@ -193,7 +193,7 @@ def _named(name: str, read: Callable[[], np.ndarray]) -> np.ndarray:
     except Undecided:
         raise
     except DataError as error:
-        raise DataError(f"{name}: {error}") from None
+        raise DataError(f"{name}: {error}") from error
 
 
 def plain(values: np.ndarray) -> np.ndarray:

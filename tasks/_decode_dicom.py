@@ -50,7 +50,7 @@ def _header(path: Path) -> Any:
         try:
             return pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*FACTS, *NESTED])
         except Exception as error:  # pydicom raises what its parsers raise; their texts quote tags
-            raise DataError(f"cannot be read as DICOM ({type(error).__name__})") from None
+            raise DataError(f"cannot be read as DICOM ({type(error).__name__})") from error
 
 
 def _window(head: Any, optics: Optics) -> Window | None:
@@ -177,7 +177,7 @@ def _read(path: Path, number: int, optics: Optics, shelf: Shelf) -> np.ndarray:
         except DataError:
             raise
         except Exception as error:  # decoders of ten syntaxes raise what they like; texts may quote tags
-            raise DataError(f"its pixels cannot be decoded ({type(error).__name__})") from None
+            raise DataError(f"its pixels cannot be decoded ({type(error).__name__})") from error
 
 
 def _shown(opened: Opened, number: int) -> np.ndarray:
@@ -223,16 +223,10 @@ def _bounds(opened: Opened) -> tuple[float, float]:
 
 
 def _colour(image: Any, number: int) -> np.ndarray:
-    from pydicom.pixels.processing import convert_color_space
-
     shown = image.get_frame(number, dtype=np.float64, apply_icc_profile=False)
     if str(image.PhotometricInterpretation) == "PALETTE COLOR":
         bits = int(image.RedPaletteColorLookupTableDescriptor[2])
         return to_grey(shown, 0.0, float(2**bits - 1)) if bits > 8 else shown.astype(np.uint8)
     if int(image.BitsStored) > 8:
         return to_grey(shown, 0.0, float(2 ** int(image.BitsStored) - 1))
-    values = shown.astype(np.uint8)
-    native = not image.file_meta.TransferSyntaxUID.is_compressed
-    if native and str(image.PhotometricInterpretation).startswith("YBR_FULL"):
-        return convert_color_space(values, str(image.PhotometricInterpretation), "RGB")
-    return values
+    return shown.astype(np.uint8)  # highdicom has made YBR into RGB

@@ -30,7 +30,7 @@ def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:
         shape = _canonical_shape(volume)
         told = int(volume.header["sform_code"]) > 0 or int(volume.header["qform_code"]) > 0
     except (*BAD, ImageFileError, HeaderDataError) as error:
-        raise DataError(f"cannot be opened ({reason(error, path)})") from None
+        raise DataError(f"cannot be opened ({reason(error, path)})") from error
     flags = () if told else (UNTOLD,)
     return [
         Frame(
@@ -81,7 +81,7 @@ def _read(path: Path, number: int, optics: Optics, shelf: Shelf) -> np.ndarray:
             warnings.simplefilter("ignore")
             values, low, high = shelf.get(("nifti", path), partial(_open, path))
     except BAD as error:
-        raise DataError(f"its voxels cannot be read ({reason(error, path)})") from None
+        raise DataError(f"its voxels cannot be read ({reason(error, path)})") from error
     window = optics.range
     if window is None and low < AIR:
         raise Undecided(

@@ -39,11 +39,12 @@ def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:  # noqa: ARG0
 
     try:
         with Image.open(path) as image:
-            found = int(image.getexif().get(ORIENTATION, 1) or 1)
-            wide = image.mode in WIDE_MODES or _deep_png(path)
+            deep, tagged = _png(path) if image.format == "PNG" else (False, True)
+            found = int(image.getexif().get(ORIENTATION, 1) or 1) if tagged else 1
+            wide = image.mode in WIDE_MODES or deep
             count = int(getattr(image, "n_frames", 1)) if image.format in ("GIF", "WEBP") else 1
     except (*BAD, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot be opened ({reason(error, path)})") from None
+        raise DataError(f"cannot be opened ({reason(error, path)})") from error
     orientation = found if 1 <= found <= 8 else 1
     read = partial(_read, path, optics, 1 if optics.exif == "ignore" else orientation, wide)
     columns = {"exif_orientation": str(orientation)}
@@ -61,32 +62,49 @@ def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:  # noqa: ARG0
     ]
 
 
-def _deep_png(path: Path) -> bool:
-    """Whether a PNG holds 16 bits per channel, which Pillow would cut to 8 where there is colour."""
+def _png(path: Path) -> tuple[bool, bool]:
+    """Whether a PNG holds 16 bits per channel, and whether it may hold EXIF.
+
+    Pillow cuts 16 bits to 8 where there is colour, and decodes the whole file when it looks for EXIF
+    behind the pixels; walking over the chunks costs neither.
+    """
+    deep = False
     with path.open("rb") as file:
-        head = file.read(25)
-    return head.startswith(b"\x89PNG") and head[24] == 16
+        if file.read(8) != b"\x89PNG\r\n\x1a\n":
+            return False, False
+        while len(head := file.read(8)) == 8:
+            size, name = int.from_bytes(head[:4], "big"), head[4:]
+            start = file.read(min(size, 24)) if name != b"IDAT" else b""
+            deep |= name == b"IHDR" and start[8:9] == b"\x10"
+            if name == b"eXIf" or start.startswith((b"Raw profile type", b"XML:com.adobe.xmp")):
+                return deep, True
+            file.seek(size - len(start) + 4, 1)
+    return deep, False
 
 
 def stored(path: Path, index: int) -> np.ndarray:
     """The values as the file holds them: uint8 after palette and alpha, else the wide numbers."""
     from PIL import Image
 
-    if _deep_png(path):
-        import imagecodecs
-
-        try:
-            return _opaque(imagecodecs.png_decode(path.read_bytes()))
-        except imagecodecs.PngError as error:
-            raise DataError(f"cannot be decoded ({reason(error, path)})") from None
     try:
         with Image.open(path) as image:
+            if image.format == "PNG" and _png(path)[0]:
+                return _opaque(_deep(path))
             if index:
                 image.seek(index)
             image.load()
             return np.asarray(_shown(image))
     except (*BAD, MemoryError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot be decoded ({reason(error, path)})") from None
+        raise DataError(f"cannot be decoded ({reason(error, path)})") from error
+
+
+def _deep(path: Path) -> np.ndarray:
+    import imagecodecs
+
+    try:
+        return imagecodecs.png_decode(path.read_bytes())
+    except imagecodecs.PngError as error:
+        raise ValueError(str(error)) from error
 
 
 def _shown(image: Any) -> Any:

@@ -22,7 +22,7 @@ def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:  # noqa: ARG0
             pages = [(i, p) for i, p in enumerate(tiff.pages) if not _reduced(p)]
             facts = [(i, _orientation(p), _wide(p)) for i, p in pages]
     except (*BAD, tifffile.TiffFileError) as error:
-        raise DataError(f"cannot be opened ({reason(error, path)})") from None
+        raise DataError(f"cannot be opened ({reason(error, path)})") from error
     if not facts:
         raise DataError("the TIFF holds no page")
     return [
@@ -65,7 +65,7 @@ def _read(path: Path, index: int, optics: Optics) -> np.ndarray:
             orientation = 1 if optics.exif == "ignore" else _orientation(page)
             shown = _shown(page, values, optics)
     except (*BAD, tifffile.TiffFileError) as error:
-        raise DataError(f"cannot be decoded ({reason(error, path)})") from None
+        raise DataError(f"cannot be decoded ({reason(error, path)})") from error
     return plain(turned(shown, orientation))
 
 

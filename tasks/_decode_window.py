@@ -80,7 +80,8 @@ def to_grey(values: np.ndarray, low: float, high: float) -> np.ndarray:
     exact = np.float32 if values.dtype.itemsize <= 2 else np.float64
     scaled = values.astype(exact)
     scaled -= exact(low)
-    scaled *= exact(255.0 / (high - low))
+    scaled *= exact(255.0)  # exact for integers, so that a half is a half whatever the number type
+    scaled /= exact(high - low)
     np.rint(scaled, out=scaled)
     np.clip(scaled, 0, 255, out=scaled)
     return scaled.astype(np.uint8)
