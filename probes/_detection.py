@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from probes._base import ProbeError
 from probes._plan import GRID, Plan
 from probes._ridge import Ridge
 from probes._statistics import (
@@ -22,6 +23,7 @@ from probes._statistics import (
     inflation,
     interval,
     score_margin,
+    spread,
     widening,
 )
 
@@ -238,63 +240,79 @@ def _crossing(rates: dict[float, float]) -> float | None:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Base:
-    """One penalty's unplanted smoother on all label columns: what every draw corrects by a low-rank term."""
+    """One penalty before planting, and what each draw needs to correct it at any strength.
+
+    margin [V, K, n] held-out predictions less training means; j [draws, n, 2m] the planted columns seen
+    through I - H and the folds' inverses; core [draws, 2m, 2m]; seen [draws, 2m, V, K] and inside
+    [draws, folds, 2m, V, K] the same columns' products with the labels and with the held-out errors.
+    """
 
     rho: float
-    shrink: np.ndarray
-    error: np.ndarray  # [n, columns] held-out errors before planting
-    inverse: list[np.ndarray]  # of each fold's block of I - H
+    margin: np.ndarray
+    j: np.ndarray
+    core: np.ndarray
+    seen: np.ndarray
+    inside: np.ndarray
+    overlap: np.ndarray  # [draws, folds, 2m, 2m]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Planting:
-    """Everything that does not depend on the planted strength.
+    """Everything that does not depend on the planted strength; items are sorted by fold.
 
-    Columns of codes are label vectors: first the planted ones, one per draw, then the exchanged ones that
-    make the null of every draw; `wide` columns belong to each label vector (K for K > 2 classes, else 1).
+    labels [V, n]: first the planted ones, one per draw, then the exchanged ones that make the null of every
+    draw. target [V, K, n] codes less training means, means [V, K, n]; size [draws, m, m] inner products of
+    the planted directions; edges of the folds.
     """
 
     plan: Plan
-    ridge: Ridge
-    labels: np.ndarray  # [draws + replays, n]
-    codes: np.ndarray  # [n, (draws + replays) * wide]
-    means: np.ndarray  # the same, of the training part
-    wide: int
-    draws: int
-    shift: np.ndarray  # [draws, n, m] planted code of each item
-    along: np.ndarray  # [draws, n, m] features along each planted direction
-    size: np.ndarray  # [draws, m, m] inner products of the planted directions
+    order: np.ndarray
+    edges: list[tuple[int, int]]
+    labels: np.ndarray
+    target: np.ndarray
+    means: np.ndarray
+    size: np.ndarray
     bases: tuple[_Base, ...]
+    draws: int
 
     @classmethod
     def prepare(
-        cls, x: np.ndarray, plan: Plan, space: Subspace, *, draws: int = DRAWS, replays: int = REPLAYS
+        cls,
+        x: np.ndarray,
+        plan: Plan,
+        space: Subspace,
+        *,
+        draws: int = DRAWS,
+        replays: int = REPLAYS,
+        dtype: type = np.float32,
     ) -> "Planting":
         """Decompose the features once, draw directions and labels, and predict before planting."""
-        classes = None if plan.classes is None else len(plan.classes)
-        scaled = np.asarray(x, dtype=np.float64) * space.scale
+        order = np.argsort(plan.folds[0], kind="stable")
+        folds = plan.folds[0][order]
+        scaled = (np.asarray(x, dtype=np.float64) * space.scale)[order]
         scaled = scaled - scaled.mean(axis=0)
-        ridge = Ridge.of(scaled, standardise=False)
-        labels = np.concatenate([plan.draws(draws, 1), plan.permuted[:replays]])
+        classes = None if plan.classes is None else len(plan.classes)
+        labels = np.concatenate([plan.draws(draws, 1), plan.permuted[:replays]])[:, order]
         raw = coded(labels, classes)
-        means = fold_means(raw, plan.folds[0])
-        codes, means, wide = (*(_columns(a) for a in (raw, means)), 1 if raw.ndim == 2 else raw.shape[2])
+        codes, means = (_middle(a) for a in (raw, fold_means(raw, folds)))
         shift = planted_code(labels[:draws], classes)
-        m = shift.shape[2]
-        rng = np.random.default_rng([plan.seed, 82])
-        k = len(space.variance)
-        if k < m:
-            raise ValueError(f"{k} directions cannot hold {m + 1} classes")
-        ways = np.linalg.qr(rng.standard_normal((draws, k, m)))[0]
-        stretched = np.sqrt(space.variance)[:, None] * ways
-        along = (scaled @ space.directions) @ stretched
-        size = np.swapaxes(stretched, 1, 2) @ stretched
+        directions = planted_directions(space, plan.seed, draws, shift.shape[2])
+        columns = np.concatenate([(scaled @ space.directions) @ directions, shift], axis=2)
+        cuts = np.searchsorted(folds, np.arange(plan.n_folds + 1))
+        edges = list(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True))
+        ridge = Ridge.of(scaled, standardise=False)
         penalties = GRID if plan.penalty in GRID or plan.headline == "linear" else (*GRID, plan.penalty)
-        bases = tuple(_base(ridge, codes, plan.folds[0], p) for p in penalties)
         return cls(
-            plan=plan, ridge=ridge, labels=labels, codes=codes, means=means, wide=wide, draws=draws,
-            shift=shift, along=along, size=size, bases=bases,
-        )  # fmt: skip
+            plan=plan,
+            order=order,
+            edges=edges,
+            labels=labels,
+            target=(codes - means).astype(dtype),
+            means=means,
+            size=np.swapaxes(directions, 1, 2) @ directions,
+            bases=tuple(_base(ridge, codes, means, columns, edges, p, dtype) for p in penalties),
+            draws=draws,
+        )
 
     def rate(self, strength: float) -> float:
         """Share of draws that the rule calls present when a signal of this strength is planted."""
@@ -304,81 +322,84 @@ class Planting:
 
     def detected(self, draw: int, s: float) -> bool:
         """The rule for `present` on one planting: permutation p at most .05 and the interval above chance."""
-        margins, labels, base = self.margins(draw, s)
-        classes = None if self.plan.classes is None else len(self.plan.classes)
-        best = np.full(len(labels), -np.inf)
+        margins = [self.margin(base, draw, s) for base in self.bases]
+        return self._tested(margins, draw) and self._clear(self._headline(margins, draw), draw)
+
+    def tested(self, draw: int, s: float) -> bool:
+        """The permutation test's part of that rule alone."""
+        return self._tested([self.margin(base, draw, s) for base in self.bases], draw)
+
+    def _rows(self, draw: int) -> np.ndarray:
+        """Label vectors of one draw: its own, then the exchanged ones."""
+        return np.concatenate([[draw], np.arange(self.draws, len(self.labels))])
+
+    def _tested(self, margins: list[np.ndarray], draw: int) -> bool:
+        rows, classes = self._rows(draw), None if self.plan.classes is None else len(self.plan.classes)
+        best = np.full(len(rows), -np.inf)
         for margin in margins[: len(GRID)]:
-            np.maximum(best, association(margin, labels, base, classes), out=best)
-        if (best[1:] >= best[0]).sum() + 1 > 0.05 * len(best):
-            return False
-        mine = self._headline(margins, labels, base)
-        got = score_margin(mine, labels, base, classes)
-        null = Scored(score=got.score[1:], part=got.part[1:])
-        error = float(Scored(score=got.score[:1], part=got.part[:1]).error(self.plan.groups)[0])
-        error *= inflation(null, self.plan.groups) * widening(self.plan)
+            found = association(_last(margin), self.labels[rows], self._baseline(rows), classes)
+            np.maximum(best, found, out=best)
+        return bool((best[1:] >= best[0]).sum() + 1 <= 0.05 * len(best))
+
+    def _clear(self, margin: np.ndarray, draw: int) -> bool:
+        rows, classes = self._rows(draw), None if self.plan.classes is None else len(self.plan.classes)
+        got = score_margin(_last(margin), self.labels[rows], self._baseline(rows), classes)
+        groups = self.plan.groups[self.order]
+        replayed = Scored(score=got.score[1:], part=got.part[1:])
+        error = float(spread(got.part[:1], groups)[0]) * inflation(replayed, groups) * widening(self.plan)
         ends = interval(float(got.score[0]), error, self.plan)
         return ends is not None and ends[0] > self.plan.chance
 
-    def _headline(self, margins: list[np.ndarray], labels: np.ndarray, base: np.ndarray) -> np.ndarray:
+    def _baseline(self, rows: np.ndarray) -> np.ndarray:
+        return self.means[rows, 0] if self.plan.number else np.zeros((1, 1))
+
+    def _headline(self, margins: list[np.ndarray], draw: int) -> np.ndarray:
         """The margins that decide: of the fixed penalty, or of the one chosen fold by fold."""
         if self.plan.headline != "linear":
             return margins[GRID.index(self.plan.penalty) if self.plan.penalty in GRID else len(GRID)]
-        target = coded(labels, len(self.plan.classes or ())) - self._means_of(labels)
-        error = np.stack([np.square(m - target) for m in margins])
-        error = error if target.ndim == 2 else error.sum(axis=-1)
+        target = self.target[self._rows(draw)]
+        error = np.stack([_fold_errors(target - margin, self.edges) for margin in margins])  # [P, V, folds]
+        best = (error.sum(axis=2, keepdims=True) - error).argmin(axis=0)
         picked = np.empty_like(margins[0])
-        for part in range(self.plan.n_folds):
-            held = self.plan.folds[0] == part
-            best = error[:, :, ~held].sum(axis=2).argmin(axis=0)
-            picked[:, held] = np.stack(margins)[best, np.arange(len(labels))][:, held]
-        del base
+        for part, (a, b) in enumerate(self.edges):
+            for penalty, margin in enumerate(margins):
+                mine = best[:, part] == penalty
+                picked[mine, :, a:b] = margin[mine, :, a:b]
         return picked
 
-    def _means_of(self, labels: np.ndarray) -> np.ndarray:
-        return fold_means(coded(labels, len(self.plan.classes or ())), self.plan.folds[0])
-
-    def margins(self, draw: int, s: float) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-        """Held-out margins of each penalty, [1 + replays, n(, K)], their labels, and the baseline."""
-        mine = np.concatenate([[draw], np.arange(self.draws, len(self.labels))])
-        columns = (mine[:, None] * self.wide + np.arange(self.wide)).ravel()
-        target = self.codes[:, columns] - self.means[:, columns]
-        out = []
-        for base in self.bases:
-            error = base.error[:, columns]
-            if s > 0:
-                error = error + self._correction(base, draw, s, columns)
-            out.append(self._as_rows(target - error, len(mine)))
-        numbers = self.plan.classes is None
-        baseline = self._as_rows(self.means[:, columns], len(mine)) if numbers else np.zeros((1, 1))
-        return out, self.labels[mine], baseline
-
-    def _correction(self, base: _Base, draw: int, s: float, columns: np.ndarray) -> np.ndarray:
-        """What planting adds to the held-out errors, by the Woodbury identity, whole and per fold.
+    def margin(self, base: _Base, draw: int, s: float) -> np.ndarray:
+        """Held-out margins [1 + replays, K, n] after planting, by the Woodbury identity, whole and per fold.
 
         With C = [features along the planted directions, planted codes] and F = (I - H + 11'/n) C, the planted
-        smoother is that of before less F Q F', Q a matrix of 2m x 2m.
+        smoother is that of before less F Q F', Q a matrix of 2m x 2m; each fold's inverse changes likewise.
         """
-        folds = self.plan.folds[0]
-        both = np.concatenate([self.along[draw], self.shift[draw]], axis=1)
-        m = self.shift.shape[2]
-        f = both - self.ridge.u @ (base.shrink[:, None] * (self.ridge.u.T @ both))
-        core = np.zeros((2 * m, 2 * m))
-        core[:m, :m] = -self.size[draw]
-        core[:m, m:] = core[m:, :m] = np.eye(m) / s
-        inverse_q = base.rho * core + both.T @ f
-        q = np.linalg.solve(inverse_q, f.T @ self.codes[:, columns])
-        out = np.empty((len(f), len(columns)))
-        for part, inverse in enumerate(base.inverse):
-            held = folds == part
-            j = inverse @ f[held]
-            inside = f[held].T @ j
-            error = base.error[np.ix_(held, columns)]
-            out[held] = j @ (np.linalg.solve(inverse_q - inside, f[held].T @ error - inside @ q) - q)
+        rows = self._rows(draw)
+        out = base.margin[rows]
+        if s <= 0:
+            return out
+        m = self.size.shape[1]
+        inverse_q = base.core[draw].copy()
+        inverse_q[:m, :m] -= base.rho * self.size[draw]
+        step = base.rho / s * np.eye(m)
+        inverse_q[:m, m:] += step
+        inverse_q[m:, :m] += step
+        seen = base.seen[draw][:, rows].reshape(2 * m, -1)
+        q = np.linalg.solve(inverse_q, seen)
+        overlap = base.overlap[draw]
+        inside = base.inside[draw][:, :, rows].reshape(len(self.edges), 2 * m, -1)
+        g = np.linalg.solve(inverse_q - overlap, inside - overlap @ q) - q
+        for (a, b), change in zip(self.edges, np.swapaxes(g, 1, 2).astype(out.dtype), strict=True):
+            out[:, :, a:b] -= (change @ base.j[draw, a:b].T).reshape(len(rows), -1, b - a)
         return out
 
-    def _as_rows(self, columns: np.ndarray, count: int) -> np.ndarray:
-        rows = columns.T.reshape(count, self.wide, -1)
-        return rows[:, 0] if self.wide == 1 else np.moveaxis(rows, 1, 2)
+
+def planted_directions(space: Subspace, seed: int, draws: int, m: int) -> np.ndarray:
+    """Random directions, orthonormal after whitening, in the coordinates of the subspace: [draws, k, m]."""
+    k = len(space.variance)
+    if k < m:
+        raise ProbeError(f"{k} directions cannot hold a signal for {m + 1} classes: bring more unlabelled images")
+    ways = np.linalg.qr(np.random.default_rng([seed, 82]).standard_normal((draws, k, m)))[0]
+    return np.sqrt(space.variance)[:, None] * ways
 
 
 def planted_code(labels: np.ndarray, classes: int | None) -> np.ndarray:
@@ -391,21 +412,54 @@ def planted_code(labels: np.ndarray, classes: int | None) -> np.ndarray:
     return code - code.mean(axis=1, keepdims=True)
 
 
-def _columns(rows: np.ndarray) -> np.ndarray:
-    """[V, n(, K)] to [n, V * K]."""
-    if rows.ndim == 2:
-        return np.ascontiguousarray(rows.T)
-    return np.ascontiguousarray(np.moveaxis(rows, 1, 0).reshape(rows.shape[1], -1))
+def _middle(rows: np.ndarray) -> np.ndarray:
+    """[V, n] or [V, n, K] to [V, K, n]."""
+    return rows[:, None] if rows.ndim == 2 else np.moveaxis(rows, 2, 1)
 
 
-def _base(ridge: Ridge, codes: np.ndarray, folds: np.ndarray, penalty: float) -> _Base:
-    n = len(codes)
+def _last(rows: np.ndarray) -> np.ndarray:
+    """[V, 1, n] to [V, n], else [V, K, n] to [V, n, K]."""
+    return rows[:, 0] if rows.shape[1] == 1 else np.moveaxis(rows, 1, 2)
+
+
+def _fold_errors(error: np.ndarray, edges: list[tuple[int, int]]) -> np.ndarray:
+    """Squared error of each label vector in each fold, [V, folds]."""
+    return np.stack([np.einsum("vkn,vkn->v", error[..., a:b], error[..., a:b]) for a, b in edges], axis=1)
+
+
+def _base(
+    ridge: Ridge,
+    codes: np.ndarray,
+    means: np.ndarray,
+    columns: np.ndarray,
+    edges: list[tuple[int, int]],
+    penalty: float,
+    dtype: type,
+) -> _Base:
+    v, wide, n = codes.shape
+    draws, _, pair = columns.shape
     shrink = ridge.shrink(penalty)
-    residual = codes - codes.mean(axis=0) - ridge.u @ (shrink[:, None] * (ridge.u.T @ codes))
-    error, inverses = np.empty_like(residual), []
-    for part in range(int(folds.max()) + 1):
-        held = folds == part
-        block = np.eye(int(held.sum())) - (ridge.u[held] * shrink) @ ridge.u[held].T - 1.0 / n
-        inverses.append(np.linalg.inv(block))
-        error[held] = inverses[-1] @ residual[held]
-    return _Base(rho=penalty * ridge.unit, shrink=shrink, error=error, inverse=inverses)
+    through = ridge.u * shrink
+    flat = codes.reshape(v * wide, n)
+    error = flat - flat.mean(axis=1, keepdims=True) - (flat @ through) @ ridge.u.T
+    both = np.swapaxes(columns, 0, 1).reshape(n, draws * pair)
+    f = both - through @ (ridge.u.T @ both)
+    j = np.empty_like(f)
+    inside = np.empty((draws, len(edges), pair, v * wide))
+    overlap = np.empty((draws, len(edges), pair, pair))
+    as_draws = f.reshape(n, draws, pair)
+    for part, (a, b) in enumerate(edges):
+        inverse = np.linalg.inv(np.eye(b - a) - through[a:b] @ ridge.u[a:b].T - 1.0 / n)
+        error[:, a:b] = error[:, a:b] @ inverse.T
+        j[a:b] = inverse @ f[a:b]
+        inside[:, part] = (f[a:b].T @ error[:, a:b].T).reshape(draws, pair, -1)
+        overlap[:, part] = np.einsum("ndp,ndq->dpq", as_draws[a:b], j[a:b].reshape(b - a, draws, pair))
+    return _Base(
+        rho=penalty * ridge.unit,
+        margin=(codes - means - error.reshape(codes.shape)).astype(dtype),
+        j=np.ascontiguousarray(np.swapaxes(j.reshape(n, draws, pair), 0, 1)).astype(dtype),
+        core=np.einsum("dnp,ndq->dpq", columns, as_draws),
+        seen=(f.T @ flat.T).reshape(draws, pair, v, wide),
+        inside=inside.reshape(draws, len(edges), pair, v, wide),
+        overlap=overlap,
+    )

@@ -118,8 +118,9 @@ def fold_means(codes: np.ndarray, folds: np.ndarray) -> np.ndarray:
 
 def _right(margin: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     if classes == 2:
-        side = np.sign(np.where(np.abs(margin) < _TIE32, 0, margin))
-        return (0.5 + 0.5 * side * (labels * 2 - 1)).astype(np.float32)
+        ok = ((margin > 0) == (labels > 0)).astype(np.float32)
+        ok[np.abs(margin) < _TIE32] = 0.5
+        return ok
     tied = margin >= margin.max(axis=2, keepdims=True) - _TIE32
     mine = np.take_along_axis(tied, labels[..., None].astype(np.int64), axis=2)[..., 0]
     return (mine / tied.sum(axis=2)).astype(np.float32)
@@ -140,7 +141,7 @@ def association(margin: np.ndarray, labels: np.ndarray, baseline: np.ndarray, cl
         b = b - b.mean(axis=1, keepdims=True)
         norm = np.sqrt(np.square(a).sum(axis=1, dtype=np.float64) * np.square(b).sum(axis=1))
         return np.divide((a * b).sum(axis=1), norm, out=np.zeros(len(a)), where=norm > 1e-9)
-    step = np.round(margin / _TIE32)  # rounding noise of equal features may not order them
+    step = np.where(np.abs(margin) < _TIE32, np.float32(0), margin)  # rounding noise may not order equal features
     if classes == 2:
         return auc(step, labels)
     return np.mean([auc(step[..., c], labels == c) for c in range(classes)], axis=0)
