@@ -1,0 +1,207 @@
+"""A shard in the making: a temporary file with room for a known number of rows, sealed once and for all."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache.shard import CONTENT, SCHEMA, Column, hasher, sync_folder
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: age alone tells a dead draft
+    fcntl = None
+
+DAY = 86_400.0
+
+
+class Draft:
+    """An open shard. Rows are written in place as they come; what is not sealed is as if it had never been.
+
+    `forms` gives for each dataset its dtype and width. The file is locked while its writer lives.
+    """
+
+    def __init__(self, folder: Path, space: str, forms: Mapping[str, tuple[str, int]], room: int) -> None:
+        self.folder, self.space, self.room = folder, space, room
+        self.forms = dict(forms)
+        self.path = folder / f".shard-{secrets.token_hex(8)}.tmp"
+        self.created, self.sealed = time.time_ns(), False
+        self._state: tuple[int, list[str], dict[str, hashlib._Hash]] = (
+            0,
+            [],
+            {name: hasher(name, *form) for name, form in self.forms.items()},
+        )
+        self.file = io.FileIO(self.path, "x+")
+        try:
+            _lock(self.file)
+            self._lay_out()
+        except BaseException:
+            self.discard()
+            raise
+
+    @property
+    def n(self) -> int:
+        """Rows written so far."""
+        return self._state[0]
+
+    @property
+    def contents(self) -> list[str]:
+        """Content digests of the rows written so far."""
+        return self._state[1]
+
+    def _lay_out(self) -> None:
+        # HDF5 puts metadata into blocks of its own; a block that holds all of it leaves the payload without gaps
+        sites = {name.split("/")[0] for name in self.forms}
+        block = 4096 + 640 * len(self.forms) + 1536 * len(sites)
+        while not self._try_layout(block):
+            block *= 2
+
+    def _try_layout(self, block: int) -> bool:
+        import h5py
+
+        text = len(self._index(1 << 50, "0" * 64))
+        with h5py.File(self.path, "w", locking=False, meta_block_size=block) as file:
+            file.attrs["schema"] = SCHEMA
+            file.attrs["space"] = self.space
+            file.attrs["n"] = self.room
+            file.attrs["created_utc"] = datetime.fromtimestamp(self.created / 1e9, UTC).isoformat()
+            self._index_at = _allocate(file, "index", (text,), "|u1")
+            self._index_size = text
+            every = {CONTENT: ("|u1", 32), **self.forms}
+            self.columns = {
+                name: Column(
+                    offset=_allocate(file, name if name == CONTENT else f"features/{name}", (self.room, width), dtype),
+                    dtype=dtype,
+                    width=width,
+                )
+                for name, (dtype, width) in every.items()
+            }
+        self.head = self.columns[CONTENT].offset
+        offset = self.head
+        for column in self.columns.values():
+            if column.offset != offset:
+                return False
+            offset += column.row * self.room
+        return self.path.stat().st_size == offset and self._index_at + text <= self.head
+
+    def _index(self, offset: int | None = None, sha256: str | None = None) -> bytes:
+        columns = (
+            {name: [c.offset, c.dtype, c.width, c.sha256] for name, c in self.columns.items()}
+            if offset is None
+            else {name: [offset, *form, sha256] for name, form in {CONTENT: ("|u1", 32), **self.forms}.items()}
+        )
+        index = {"schema": SCHEMA, "space": self.space, "n": self.room, "created": self.created, "columns": columns}
+        return json.dumps(index).encode()
+
+    def put(self, contents: Sequence[str], arrays: Mapping[str, np.ndarray]) -> None:
+        """Append rows in their stored dtype. Nothing counts before all of it is written."""
+        n, known, taken = self._state
+        taken = {name: h.copy() for name, h in taken.items()}
+        for name, column in self.columns.items():
+            if name == CONTENT:
+                continue
+            data = np.ascontiguousarray(arrays[name], dtype=column.dtype)
+            assert data.shape == (len(contents), column.width)
+            view = data.reshape(-1).view(np.uint8).data
+            self._write(column.offset + n * column.row, view)
+            taken[name].update(view)
+        self._state = (n + len(contents), known + list(contents), taken)
+
+    def _write(self, offset: int, data: memoryview | bytes) -> None:
+        self.file.seek(offset)
+        view = memoryview(data)
+        while len(view):
+            view = view[self.file.write(view) :]
+
+    def rows(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Rows written so far, in their stored dtype."""
+        column = self.columns[name]
+        out = np.empty((stop - start, column.width), column.dtype)
+        self.file.seek(column.offset + start * column.row)
+        view = out.reshape(-1).view(np.uint8).data
+        done = 0
+        while done < len(view):
+            got = self.file.readinto(view[done:])
+            if not got:
+                raise OSError(5, "a temporary file of the store ended early")
+            done += got
+        return out
+
+    def seal(self) -> Path:
+        """Write the digests, sync, rename: from here on it is a shard, and `path` is its name. It must be full."""
+        if self.sealed:  # interrupted between the rename and the return
+            return self.path
+        n, contents, taken = self._state
+        assert n == self.room
+        ids = b"".join(bytes.fromhex(c) for c in contents)
+        form = self.columns[CONTENT]
+        taken = {CONTENT: hasher(CONTENT, form.dtype, form.width), **taken}
+        taken[CONTENT].update(ids)
+        self._write(form.offset, ids)
+        self.columns = {
+            name: Column(offset=c.offset, dtype=c.dtype, width=c.width, sha256=taken[name].hexdigest())
+            for name, c in self.columns.items()
+        }
+        self._write(self._index_at, self._index().ljust(self._index_size))
+        self.file.seek(0)
+        name = hashlib.sha256(self.file.read(self.head)).hexdigest()[:32]
+        os.fsync(self.file.fileno())
+        final = self.folder / f"shard-{name}-{self.head}.h5"
+        self.path.replace(final)
+        self.path, self.sealed = final, True
+        self.file.close()
+        sync_folder(self.folder)
+        return final
+
+    def discard(self) -> None:
+        """Remove the temporary file."""
+        self.file.close()
+        if not self.sealed:
+            self.path.unlink(missing_ok=True)
+
+
+def _allocate(file: Any, name: str, shape: tuple[int, ...], dtype: str) -> int:
+    """Make a contiguous dataset whose place is fixed now and which is not filled with zeros first."""
+    from h5py import h5d, h5p, h5s, h5t
+
+    made = h5p.create(h5p.DATASET_CREATE)
+    made.set_layout(h5d.CONTIGUOUS)
+    made.set_alloc_time(h5d.ALLOC_TIME_EARLY)
+    made.set_fill_time(h5d.FILL_TIME_NEVER)
+    made.set_obj_track_times(False)
+    linked = h5p.create(h5p.LINK_CREATE)
+    linked.set_create_intermediate_group(True)
+    kind = h5t.py_create(np.dtype(dtype))
+    return h5d.create(file.id, name.encode(), kind, h5s.create_simple(shape), made, linked).get_offset()
+
+
+def _lock(file: io.FileIO) -> None:
+    if fcntl is not None:
+        with contextlib.suppress(OSError):  # a network disk without locks: age alone tells a dead draft
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_dead(path: Path) -> bool:
+    """Whether the writer of a temporary file is gone: its lock is free, or no lock can be had and a day has passed."""
+    with contextlib.suppress(FileNotFoundError):
+        if fcntl is not None:
+            with path.open("rb") as file:
+                try:
+                    fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return False
+                except OSError:
+                    pass
+                else:
+                    return True
+        return time.time() - path.stat().st_mtime > DAY
+    return False

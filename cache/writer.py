@@ -1,0 +1,190 @@
+"""Fills closed shards from batches of features; whatever ends it, what was added before is kept."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from cache.draft import Draft
+from cache.errors import StoreError, is_full, size, unwritable
+from cache.rounding import narrow, not_finite
+
+HALF, SINGLE = "<f2", "<f4"
+COPIED = 256  # rows moved at a time
+
+
+class Writer:
+    """Adds features of items to a space. Use it in a `with` block: leaving it closes the open shard.
+
+    A shard is closed when it holds `shard_items`, or `shard_seconds` after its first batch: that much work
+    is lost by SIGKILL. An exception or Ctrl-C closes the open shard with the rows it has.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        space: str,
+        widths: Mapping[str, int],
+        *,
+        total: int | None,
+        shard_items: int,
+        shard_seconds: float,
+        prepare: Callable[[], None],
+    ) -> None:
+        _check_names(widths)
+        self.folder, self.space, self.widths = folder, space, dict(widths)
+        self.total, self.shard_items, self.shard_seconds = total, shard_items, shard_seconds
+        self.prepare = prepare
+        self.written = 0
+        self._forms = {name: (HALF, width) for name, width in widths.items()}
+        self._draft: Draft | None = None
+        self._opened = 0.0
+
+    def __enter__(self) -> Self:
+        with self._explained():
+            self.prepare()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add(self, contents: Sequence[str], arrays: Mapping[str, np.ndarray]) -> None:
+        """Store float32 arrays {site/readout: [b, d]}, one row per content; raises StoreError for NaN or infinity.
+
+        A vector that float16 holds to 1e-3 of its norm is rounded to float16, any other is kept in float32,
+        each by itself: what is read back does not depend on what else is stored beside it.
+        """
+        self._check(contents, arrays)
+        done = 0
+        while done < len(contents):
+            if self._draft is None:
+                self._open(len(contents) - done)
+            assert self._draft is not None
+            take = min(len(contents) - done, self._draft.room - self._draft.n)
+            part = slice(done, done + take)
+            with self._explained():
+                self._put(contents[part], {name: arrays[name][part] for name in self.widths})
+            done += take
+            if self._draft.n == self._draft.room or time.monotonic() - self._opened >= self.shard_seconds:
+                self.close()
+
+    def close(self) -> None:
+        """Close the open shard with the rows it has; nothing happens where none is open."""
+        if self._draft is None:
+            return
+        with self._explained():
+            if self._draft.n == 0:
+                self._draft.discard()
+            else:
+                if self._draft.n < self._draft.room:
+                    self._move(self._draft.n)
+                self._draft.seal()
+        self._draft = None
+
+    def _check(self, contents: Sequence[str], arrays: Mapping[str, np.ndarray]) -> None:
+        if set(arrays) != set(self.widths):
+            odd = sorted(set(arrays) ^ set(self.widths))[0]
+            raise StoreError(f"{odd} is {'not expected' if odd in arrays else 'missing'} among the features to store")
+        for name, width in self.widths.items():
+            x = arrays[name]
+            if x.dtype != np.float32 or x.shape != (len(contents), width):
+                raise StoreError(
+                    f"{name} is {x.dtype} {list(x.shape)}; the store takes float32 {[len(contents), width]}"
+                )
+            bad = not_finite(x)
+            if len(bad):
+                raise StoreError(
+                    f"{name} of item {contents[int(bad[0])][:12]} (row {bad[0]} of the batch) holds NaN or infinity; "
+                    "the batch is not stored"
+                )
+
+    def _open(self, least: int) -> None:
+        left = self.shard_items if self.total is None else self.total - self.written
+        with self._explained():
+            self._draft = Draft(self.folder, self.space, self._forms, min(self.shard_items, max(left, least)))
+        self._opened = time.monotonic()
+
+    def _put(self, contents: Sequence[str], arrays: Mapping[str, np.ndarray]) -> None:
+        assert self._draft is not None
+        stored, wide = {}, []
+        for name, x in arrays.items():
+            half, fits = narrow(x)
+            whole = bool(fits.all())
+            stored[name] = half if whole else np.where(fits[:, None], half.astype(np.float32), x)
+            if not whole and self._forms[name][0] == HALF:
+                wide.append(name)
+        if wide:
+            # later shards of this writer start wide: moving rows is paid once; the values are the same
+            self._forms |= {name: (SINGLE, self.widths[name]) for name in wide}
+            self._move(self._draft.room)
+        self._draft.put(contents, stored)
+        self.written += len(contents)
+
+    def _move(self, room: int) -> None:
+        """Go on in a new draft with `room` rows and the present dtypes."""
+        old = self._draft
+        assert old is not None
+        new = Draft(self.folder, self.space, self._forms, room)
+        try:
+            for start in range(0, old.n, COPIED):
+                stop = min(start + COPIED, old.n)
+                new.put(old.contents[start:stop], {name: old.rows(name, start, stop) for name in self.widths})
+        except BaseException:
+            new.discard()
+            raise
+        self._draft = new
+        old.discard()
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what the system raises into one line; on a full disk, save what was added before."""
+        try:
+            yield
+        except OSError as error:
+            kept = self._rescue()
+            if not is_full(error):
+                raise unwritable(self.folder, error) from error
+            each = sum(np.dtype(dtype).itemsize * width for dtype, width in self._forms.values())
+            rest = "" if self.total is None else f"; {size(each * (self.total - self.written))} are still needed"
+            raise StoreError(
+                f"the disk of the feature store is full at {self.folder}{rest}; {kept}; free some "
+                "(`python -m experiments.features gc`) or name another folder in SLITLAMP_CACHE"
+            ) from error
+
+    def _rescue(self) -> str:
+        """Close the open shard by way of memory: its room on the disk is given back before it is written again."""
+        draft, self._draft = self._draft, None
+        if draft is None or draft.n == 0:
+            if draft is not None:
+                draft.discard()
+            return "closed shards are kept"
+        try:
+            arrays = {name: draft.rows(name, 0, draft.n) for name in self.widths}
+        finally:
+            draft.discard()
+        try:
+            exact = Draft(self.folder, self.space, draft.forms, draft.n)
+        except OSError:
+            return f"closed shards are kept, {draft.n} items of the open one are lost"
+        try:
+            exact.put(draft.contents, arrays)
+            exact.seal()
+        except OSError:
+            exact.discard()
+            return f"closed shards are kept, {draft.n} items of the open one are lost"
+        return "everything added before is kept"
+
+
+def _check_names(widths: Mapping[str, int]) -> None:
+    if not widths:
+        raise StoreError("no site/readout was named to be stored")
+    for name in widths:
+        parts = name.split("/")
+        if len(parts) != 2 or any(p in ("", ".", "..") or "\0" in p for p in parts):
+            raise StoreError(f"{name!r} does not name features; give site/readout, such as block.3/mean")
