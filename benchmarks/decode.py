@@ -53,7 +53,7 @@ def write(folder: Path) -> dict[str, Path]:
         places[name] = folder / str(k)
         places[name].mkdir()
         for i in range(COUNT):
-            extra = {"quality": 90} if ext == "jpg" else {}
+            extra: dict[str, Any] = {"quality": 90} if ext == "jpg" else {}
             Image.fromarray(scene(rng, h, w, channels)).save(places[name] / f"{i}.{ext}", **extra)
     return places
 

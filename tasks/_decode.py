@@ -4,14 +4,14 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tasks._base import DataError, Picture, Undecided
+from tasks._base import DataError
+from tasks._decode_kinds import kind
 from tasks._decode_window import Window, parse_window
 
 VERSION = 1  # changes whenever a file would be decoded to other pixels
@@ -86,55 +86,6 @@ class Shelf:
         self._last = None
 
 
-MAGIC = {
-    b"\x89PNG": "raster",
-    b"\xff\xd8\xff": "raster",
-    b"BM": "raster",
-    b"GIF8": "raster",
-    b"II*\0": "tiff",
-    b"MM\0*": "tiff",
-    b"II+\0": "tiff",
-    b"MM\0+": "tiff",
-    b"\0\0\0\x0cjP  ": "raster",
-    b"\xff\x4f\xff\x51": "raster",
-}
-SUFFIXES = {
-    **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".jp2", ".j2k"), "raster"),
-    **dict.fromkeys((".pgm", ".ppm", ".pnm", ".pbm", ".jfif"), "raster"),
-    **dict.fromkeys((".tif", ".tiff"), "tiff"),
-    **dict.fromkeys((".dcm", ".dicom", ".ima"), "dicom"),
-    **dict.fromkeys((".nii", ".nii.gz"), "nifti"),
-}
-
-
-def suffix(name: str) -> str:
-    """The ending of a file name in lower case; `.nii.gz` is one ending.
-
-    >>> suffix("a/b.NII.gz"), suffix("scan.1.2.840")
-    ('.nii.gz', '.840')
-    """
-    lower = name.lower()
-    return ".nii.gz" if lower.endswith(".nii.gz") else Path(lower).suffix
-
-
-def kind(path: Path) -> str | None:
-    """`raster`, `tiff`, `dicom` or `nifti`, by the first bytes and then by the name; None for neither.
-
-    Raises OSError.
-    """
-    named = SUFFIXES.get(suffix(path.name))
-    if named == "nifti":
-        return named
-    with path.open("rb") as file:
-        head = file.read(132)
-    if head[128:132] == b"DICM":
-        return "dicom"
-    found = next((k for magic, k in MAGIC.items() if head.startswith(magic)), None)
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        found = "raster"
-    return found or named
-
-
 def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:
     """The frames of a file, from its header; empty for a DICOM object without an image.
 
@@ -147,53 +98,13 @@ def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:
     except OSError as error:
         raise DataError(f"cannot be opened ({error.strerror})") from None
     if found is None:
-        raise DataError("not an image of a known kind")
+        raise DataError("not an image of a known kind (and a manifest ends in .csv, .tsv or .parquet)")
     return import_module(f"tasks._decode_{found}").look(path, optics, shelf)
 
 
 def digest(*parts: str) -> str:
     """A sha256 over the parts, each kept apart from the next."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-class Content:
-    """The sha256 of a file's bytes, computed once and shared by all its frames."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._digest: str | None = None
-
-    def digest(self) -> str | None:
-        """Hex digest, or None where the file cannot be read (reading it then says why)."""
-        if self._digest is None:
-            try:
-                with self.path.open("rb") as file:
-                    self._digest = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError:
-                return None
-        return self._digest
-
-
-def identity(content: Content, policy: str, number: int) -> str | None:
-    """What determines the pixels of one frame: the file's bytes, the policy and the frame's number."""
-    found = content.digest()
-    return None if found is None else digest(found, policy, str(number))
-
-
-def picture(frame: Frame, content: Content, optics: Optics, name: str) -> Picture:
-    """A picture that decodes the frame when it is read; its errors begin with `name`."""
-    policy = json.dumps(optics.policy, sort_keys=True)
-    number = frame.number
-    return Picture(read=partial(_named, name, frame.read), identity=partial(identity, content, policy, number))
-
-
-def _named(name: str, read: Callable[[], np.ndarray]) -> np.ndarray:
-    try:
-        return read()
-    except Undecided:
-        raise
-    except DataError as error:
-        raise DataError(f"{name}: {error}") from error
 
 
 def plain(values: np.ndarray) -> np.ndarray:

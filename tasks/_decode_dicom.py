@@ -11,7 +11,8 @@ import numpy as np
 from tasks._base import DataError
 from tasks._decode import Frame, Optics, Shelf, plain
 from tasks._decode_facts import FACTS, NESTED, described, lies
-from tasks._decode_window import WINDOWS, Window, to_grey
+from tasks._decode_voi import as_stored, own_window, window_of
+from tasks._decode_window import Window, to_grey
 
 
 def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:
@@ -21,7 +22,7 @@ def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:
         return []
     count = int(head.get("NumberOfFrames") or 1)
     facts = described(head)
-    window = _window(head, optics)
+    window = window_of(head, optics)
     if window is not None:
         facts["window"] = "file" if window == "file" else str(optics.window or "soft")
     if window == "file":
@@ -53,48 +54,6 @@ def _header(path: Path) -> Any:
             raise DataError(f"cannot be read as DICOM ({type(error).__name__})") from error
 
 
-def _window(head: Any, optics: Optics) -> Window | None:
-    """The window that acts on this file; None for colour, which needs none."""
-    if not str(head.get("PhotometricInterpretation", "")).startswith("MONOCHROME"):
-        return None
-    if optics.range is not None:
-        return optics.range
-    if head.get("Modality") == "CT":
-        return WINDOWS["soft"]
-    if own_window(head, 0) is None and _is_byte(head):
-        return None
-    return "file"
-
-
-def _is_byte(head: Any) -> bool:
-    return int(head.get("BitsStored", 16)) == 8 and not int(head.get("PixelRepresentation", 0))
-
-
-def own_window(head: Any, index: int) -> str | None:
-    """The file's own VOI for a frame, as text; None where it has none."""
-    groups = [head]
-    for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        items = head.get(name) or []
-        chosen = items[min(index, len(items) - 1)] if len(items) else None
-        groups += list(chosen.get("FrameVOILUTSequence") or []) if chosen is not None else []
-    for group in groups:
-        if group.get("VOILUTSequence"):
-            return "table"
-        centre, width = _first(group.get("WindowCenter")), _first(group.get("WindowWidth"))
-        if centre is not None and width is not None:
-            return f"{float(centre):g}/{float(width):g}"
-    return None
-
-
-def _first(value: Any) -> Any:
-    if value is None or isinstance(value, str | int | float):
-        return value or None if isinstance(value, str) else value
-    try:
-        return value[0] if len(value) else None
-    except TypeError:
-        return value
-
-
 @dataclass(kw_only=True)
 class Opened:
     """A parsed file, kept while its frames are read one after another."""
@@ -121,7 +80,7 @@ class Opened:
             return None
         high = self.image.get("PixelPaddingRangeLimit", low)
         stored = self.image.get_stored_frame(number)
-        a, b = sorted((_as_stored(low, stored), _as_stored(high, stored)))
+        a, b = sorted((as_stored(low, stored), as_stored(high, stored)))
         mask = (stored >= a) & (stored <= b)
         return mask if mask.any() else None
 
@@ -146,16 +105,6 @@ class Opened:
         return str(self.image.PhotometricInterpretation) == "MONOCHROME1"
 
 
-def _as_stored(value: Any, stored: np.ndarray) -> int:
-    """A padding value in the sign of the pixels; writers disagree about its representation."""
-    if isinstance(value, bytes):
-        value = int.from_bytes(value[:2], "little")
-    number = int(value)
-    info = np.iinfo(stored.dtype)
-    span = 2 ** (8 * stored.dtype.itemsize)
-    return number - span if number > info.max else number + span if number < info.min else number
-
-
 def _open(path: Path, optics: Optics) -> Opened:
     import highdicom
     import pydicom
@@ -165,7 +114,7 @@ def _open(path: Path, optics: Optics) -> Opened:
         raise DataError("it does not say how its pixels are stored (no transfer syntax)")
     if "PixelData" not in data and "FloatPixelData" not in data and "DoubleFloatPixelData" not in data:
         raise DataError("it holds no pixels")
-    return Opened(image=highdicom.Image.from_dataset(data, copy=False), window=_window(data, optics))
+    return Opened(image=highdicom.Image.from_dataset(data, copy=False), window=window_of(data, optics))
 
 
 def _read(path: Path, number: int, optics: Optics, shelf: Shelf) -> np.ndarray:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from tasks._base import DataError
-from tasks._decode import Frame, Optics, Shelf, kind, plain, reason
+from tasks._decode import Frame, Optics, Shelf, plain, reason
+from tasks._decode_kinds import kind
 from tasks._decode_raster import BAD, ORIENTATION, stored, turned, windowed
 
 ASSOCIATED, UNASSOCIATED = 1, 2  # kinds of alpha: already multiplied with the colour, or not
@@ -98,7 +99,7 @@ def _opaque(page: Any, values: np.ndarray, channels: int) -> np.ndarray:
     extra = tuple(int(e) for e in page.extrasamples)
     if values.shape[2] == channels + 1 and extra == (UNASSOCIATED,):
         alpha = values[..., -1:] / np.iinfo(values.dtype).max
-        values = np.concatenate([np.rint(values[..., :-1] * alpha).astype(values.dtype)], axis=-1)
+        values = np.rint(values[..., :-1] * alpha).astype(values.dtype)
     elif values.shape[2] == channels + 1 and extra == (ASSOCIATED,):
         values = values[..., :-1]
     elif values.shape[2] != channels:

@@ -2,25 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from tasks._base import DataError, Row, Source, Undecided
-from tasks._decode import Content, Frame, Optics, Shelf, digest, look, picture
+from tasks._decode import Frame, Optics, Shelf, digest, look
+from tasks._decode_content import Content, picture
 from tasks._sources_check import refuse_above
 from tasks._sources_files import Listed, listed, manifest_of, missing, walk
-from tasks._sources_table import TABLES, image_column, like_groups, no_column, read_table
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """A frame with the file it came from."""
-
-    file: Listed
-    frame: Frame
-    content: Content
+from tasks._sources_notes import Seen, decide, exif_decision, flags, grouping, licence
+from tasks._sources_table import TABLES, image_column, no_column, read_table
 
 
 def item_id(name: str, number: int = 1, occurrence: int = 0) -> str:
@@ -70,15 +63,16 @@ def open_source(
     if objects:
         notes.append(f"{objects} DICOM files hold no image and were passed over")
     refuse_above(unreadable, len(unreadable) + len(seen), unreadable_limit)
-    _decide(seen, optics)
+    decide(seen, optics)
     rows = _rows(seen, optics, group, [*columns_needed], name)
     source = Source(
         name=name,
         rows=tuple(rows),
+        licence=licence(rows),
         policy=optics.policy,
         unreadable=tuple(unreadable),
-        warnings=(*notes, *_grouping(seen, group), *_flags(seen, optics)),
-        undecided=_exif(seen, optics),
+        warnings=(*notes, *grouping(seen, group), *flags(seen, optics)),
+        undecided=exif_decision(seen, optics),
     )
     return source if limit is None else limited(source, limit, seed)
 
@@ -141,27 +135,6 @@ def _chosen(frames: list[Frame], number: int | None) -> list[Frame]:
     return [frames[number - 1]]
 
 
-def _decide(seen: Sequence[Seen], optics: Optics) -> None:
-    """Stops where a window is needed and not given, or given and useless."""
-    wide = [s for s in seen if s.frame.wide]
-    if wide and optics.range in (None, "file"):
-        raise _ask(wide)
-    if seen and not any(s.frame.windowed for s in seen) and (optics.window or optics.intercept):
-        flag = f"--window {optics.window}" if optics.window else f"--intercept {optics.intercept:g}"
-        raise DataError(f"{flag} has nothing to act on: all {len(seen)} images hold 8 bits; leave it out")
-
-
-def _ask(wide: Sequence[Seen]) -> Undecided:
-    from tasks._decode_tiff import stored_range
-
-    low, high = stored_range(wide[0].file.path, wide[0].frame.number)
-    return Undecided(
-        f"a decision is needed: {len(wide)} images hold more than 8 bits (the first {low:g} to {high:g}); "
-        "say --window 40/400 --intercept -1024 (CT stored as HU + 1024), or --window full (the whole "
-        "range of the number type), or --window minmax (each image by its own range)"
-    )
-
-
 def _rows(seen: Sequence[Seen], optics: Optics, group: str | None, needed: Sequence[str], name: str) -> list[Row]:
     count: Counter[tuple[str, int]] = Counter()
     rows: list[Row] = []
@@ -197,46 +170,6 @@ def _group(seen: Seen, group: str | None) -> str:
     if group is not None:
         return group_id(_columns(seen).get(group, ""))
     return group_id(seen.frame.patient) if seen.frame.patient else group_id(f"file {seen.file.name}")
-
-
-def _grouping(seen: Sequence[Seen], group: str | None) -> list[str]:
-    if group is not None or not seen:
-        return []
-    patients = {s.frame.patient for s in seen if s.frame.patient}
-    if patients:
-        alone = sum(not s.frame.patient for s in seen)
-        extra = f" ({alone} images name none: each file is its own group)" if alone else ""
-        only = "; they all name ONE patient: say --group COLUMN" if len(patients) == 1 else ""
-        return [f"images are grouped by patient{extra}{only}"] if extra or only else []
-    maybe = like_groups(dict.fromkeys(c for s in seen for c in s.file.columns))
-    hint = f" (perhaps {' or '.join(maybe)})" if maybe else ""
-    return [f"every file counts as its own group; if patients recur, say --group COLUMN{hint}"]
-
-
-def _flags(seen: Sequence[Seen], optics: Optics) -> list[str]:
-    n = len(seen)
-    found = Counter(flag for s in seen for flag in s.frame.flags)
-    notes = [f"{k} of {n} images {flag}" for flag, k in sorted(found.items())]
-    if optics.range in (None, "file"):
-        own = {s.frame.columns["window"] for s in seen if "window" in s.frame.columns}
-        if len(own) > 1:
-            notes.append(f"the files' own windows differ ({len(own)}): brightness may betray the label")
-    if optics.range == "minmax" and any(s.frame.windowed for s in seen):
-        notes.append("each image is stretched over its own range: brightness is not comparable between images")
-    plain = sum(not s.frame.windowed for s in seen)
-    if optics.window and plain:
-        notes.append(f"--window does not act on {plain} of {n} images, which hold 8 bits")
-    return notes
-
-
-def _exif(seen: Sequence[Seen], optics: Optics) -> tuple[str, ...]:
-    turned = sum(s.frame.exif != 1 for s in seen)
-    if not turned or optics.exif is not None:
-        return ()
-    return (
-        f"a decision is needed: {turned} of {len(seen)} images carry an EXIF orientation, so what is upright "
-        "depends on the reader; say --exif apply (as the camera meant it) or --exif ignore (as stored)",
-    )
 
 
 def limited(source: Source, limit: int, seed: int = 0) -> Source:

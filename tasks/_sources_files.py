@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks._base import DataError
-from tasks._decode import SUFFIXES, kind, suffix
+from tasks._decode_kinds import SUFFIXES, kind, suffix
 from tasks._sources_table import TABLES
 
 MANIFESTS = tuple(f"{stem}{end}" for stem in ("manifest", "metadata") for end in TABLES)
@@ -75,13 +75,20 @@ def walk(folder: Path) -> tuple[list[Listed], dict[str, int]]:
         if path.name.lower() in NEVER:
             continue
         end = suffix(name)
-        if end not in SUFFIXES and (end in TEXTS or kind(path) is None):
+        if end not in SUFFIXES and (end in TEXTS or not _image(path)):
             passed[end or "no ending"] = passed.get(end or "no ending", 0) + 1
             continue
         above = Path(name).parts[:-1]
         columns = {"folder": above[0] if above else "", "parent": above[-1] if above else ""}
         kept.append(Listed(path=path, name=name, columns=columns))
     return kept, passed
+
+
+def _image(path: Path) -> bool:
+    try:
+        return kind(path) is not None
+    except OSError:
+        return True  # listed now, so that it is met again as unreadable
 
 
 def _refuse(error: OSError) -> None:

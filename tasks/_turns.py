@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from tasks._base import DataError, Item, Picture, Row, Source
+from tasks._base import DataError, Item, Picture, Row, Source, Undecided
 from tasks._decode import Shelf, digest
 
 VERSION = 1  # changes whenever a copy would have other pixels
@@ -57,10 +57,10 @@ def copies(source: Source, turns: Mapping[str, tuple[str, Turn]], square: bool =
     """Every image once under each turn, so that the classes are exactly balanced.
 
     `turns` maps a class to the suffix of the item's id and the turn. All copies keep the image's group.
-    Raises DataError at once where the source awaits a decision about EXIF.
+    Raises Undecided at once where the source awaits a decision about EXIF.
     """
     if source.undecided:
-        raise DataError(source.undecided[0])
+        raise Undecided(source.undecided[0])
     return _copies(source, turns, square)
 
 

@@ -46,7 +46,7 @@ def read(path: Path, **choices: Any) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.pgm", "a.gif", "a.webp", "a.jp2"])
 def test_a_grey_image_comes_back_bit_for_bit_from_every_lossless_format(tmp_path: Path, name: str) -> None:
-    extra = {"lossless": True} if name.endswith("webp") else {}
+    extra: dict[str, Any] = {"lossless": True} if name.endswith("webp") else {}
     found = read(save(picture(), tmp_path / name, **extra))
     assert found.dtype == np.uint8
     assert found.flags.c_contiguous
@@ -55,7 +55,7 @@ def test_a_grey_image_comes_back_bit_for_bit_from_every_lossless_format(tmp_path
 
 @pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.ppm", "a.webp"])
 def test_colours_come_back_bit_for_bit(tmp_path: Path, name: str) -> None:
-    extra = {"lossless": True} if name.endswith("webp") else {}
+    extra: dict[str, Any] = {"lossless": True} if name.endswith("webp") else {}
     np.testing.assert_array_equal(read(save(colour(), tmp_path / name, **extra)), colour())
 
 
@@ -138,7 +138,8 @@ def exif(path: Path, array: np.ndarray, orientation: int) -> Path:
 
     tags = Image.Exif()
     tags[274] = orientation
-    return save(array, path, exif=tags, **({"quality": 95} if path.suffix == ".jpg" else {}))
+    extra: dict[str, Any] = {"quality": 95} if path.suffix == ".jpg" else {}
+    return save(array, path, exif=tags, **extra)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -261,9 +262,10 @@ def dicom(path: Path, array: np.ndarray, *, syntax: str | None = None, **tags: A
     """A DICOM file made with pydicom alone; `tags` override the defaults."""
     import pydicom
     from pydicom import uid
+    from pydicom.dataset import FileMetaDataset
 
     data = pydicom.Dataset()
-    data.file_meta = pydicom.dataset.FileMetaDataset()
+    data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
     data.SOPClassUID = uid.SecondaryCaptureImageStorage
     data.SOPInstanceUID = uid.generate_uid(entropy_srcs=[str(path)])

@@ -1,0 +1,52 @@
+"""What a file's picture is known by before it is decoded: its bytes, the policy and the frame."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from tasks._base import DataError, Picture, Undecided
+from tasks._decode import Frame, Optics, digest
+
+
+class Content:
+    """The sha256 of a file's bytes, computed once and shared by all its frames."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._digest: str | None = None
+
+    def digest(self) -> str | None:
+        """Hex digest, or None where the file cannot be read (reading it then says why)."""
+        if self._digest is None:
+            try:
+                with self.path.open("rb") as file:
+                    self._digest = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError:
+                return None
+        return self._digest
+
+
+def identity(content: Content, policy: str, number: int) -> str | None:
+    """What determines the pixels of one frame: the file's bytes, the policy and the frame's number."""
+    found = content.digest()
+    return None if found is None else digest(found, policy, str(number))
+
+
+def picture(frame: Frame, content: Content, optics: Optics, name: str) -> Picture:
+    """A picture that decodes the frame when it is read; its errors begin with `name`."""
+    policy = json.dumps(optics.policy, sort_keys=True)
+    number = frame.number
+    return Picture(read=partial(_named, name, frame.read), identity=partial(identity, content, policy, number))
+
+
+def _named(name: str, read: Callable[[], np.ndarray]) -> np.ndarray:
+    try:
+        return read()
+    except Undecided:
+        raise
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error

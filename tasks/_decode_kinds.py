@@ -1,0 +1,51 @@
+"""Which decoder a file needs, by its first bytes and then by its name."""
+
+from pathlib import Path
+
+MAGIC = {
+    b"\x89PNG": "raster",
+    b"\xff\xd8\xff": "raster",
+    b"BM": "raster",
+    b"GIF8": "raster",
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+    b"II+\0": "tiff",
+    b"MM\0+": "tiff",
+    b"\0\0\0\x0cjP  ": "raster",
+    b"\xff\x4f\xff\x51": "raster",
+}
+SUFFIXES = {
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".jp2", ".j2k"), "raster"),
+    **dict.fromkeys((".pgm", ".ppm", ".pnm", ".pbm", ".jfif"), "raster"),
+    **dict.fromkeys((".tif", ".tiff"), "tiff"),
+    **dict.fromkeys((".dcm", ".dicom", ".ima"), "dicom"),
+    **dict.fromkeys((".nii", ".nii.gz"), "nifti"),
+}
+
+
+def suffix(name: str) -> str:
+    """The ending of a file name in lower case; `.nii.gz` is one ending.
+
+    >>> suffix("a/b.NII.gz"), suffix("scan.1.2.840")
+    ('.nii.gz', '.840')
+    """
+    lower = name.lower()
+    return ".nii.gz" if lower.endswith(".nii.gz") else Path(lower).suffix
+
+
+def kind(path: Path) -> str | None:
+    """`raster`, `tiff`, `dicom` or `nifti`, by the first bytes and then by the name; None for neither.
+
+    Raises OSError.
+    """
+    named = SUFFIXES.get(suffix(path.name))
+    if named == "nifti":
+        return named
+    with path.open("rb") as file:
+        head = file.read(132)
+    if head[128:132] == b"DICM":
+        return "dicom"
+    found = next((k for magic, k in MAGIC.items() if head.startswith(magic)), None)
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        found = "raster"
+    return found or named
