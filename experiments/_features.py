@@ -74,6 +74,14 @@ class Eye:
         return self._identity[0]
 
     @property
+    def label(self) -> str:
+        """What tables and records call it: the name it was asked by, or its card's for a user's own file."""
+        if not self.spec.endswith(".py"):
+            return self.spec
+        untrained = self.spec.startswith("random:") and not self.card.name.startswith("random:")
+        return f"random:{self.card.name}" if untrained else self.card.name
+
+    @property
     def fingerprint(self) -> str:
         """What its features are determined by, besides the image."""
         return self._identity[1]
@@ -138,7 +146,7 @@ class Pictures:
         missing = [i for i, k in enumerate(keys) if k is None or k not in known]
         fresh: dict[int, str] = {}
         learnt: dict[str, str] = {}
-        with progress(len(missing), "reading images") as bar:
+        with progress(len(missing), "hashing images") as bar:
             for i in missing:
                 fresh[i] = cache.content_digest(self.read(i))
                 key = keys[i]

@@ -58,7 +58,7 @@ def judge(
 
     for cell in basic:
         if not run.measurement(cell).screened:
-            records.append(record(cell, cell.eye.spec, "control"))
+            records.append(record(cell, cell.eye.label, "control"))
     for spec in dict.fromkeys(c.eye.spec for c in own):
         mine = [c for c in own if c.eye.spec == spec]
         measurements = [run.measurement(c) for c in mine]
@@ -79,10 +79,10 @@ def judge(
             judged.append(Judged(cell=cell, measurement=m, verdict=verdict, p=p, controls=pairs))
             scores = {f"control_{name}": pair[0].estimate.score for name, pair in pairs.items()}
             scores["control_shuffled"] = run.measurement(shuffled[cell.name]).estimate.score
-            records.append(record(cell, spec, "encoder", verdict=verdict, p=p, scores=scores))
-        records += [record(c, c.eye.spec, "control") for c in twins.values()]
-        records += [record(c, f"shuffled:{spec}", "control") for c in shuffled.values()]
-        verdicts.append(_summary(question, spec, judged, sentences(run, question, spec, judged, controls)))
+            records.append(record(cell, cell.eye.label, "encoder", verdict=verdict, p=p, scores=scores))
+        records += [record(c, c.eye.label, "control") for c in twins.values()]
+        records += [record(c, f"shuffled:{c.eye.label}", "control") for c in shuffled.values()]
+        verdicts.append(_summary(question, judged, sentences(run, question, spec, judged, controls)))
     return records, verdicts
 
 
@@ -92,13 +92,13 @@ def best_of(judged: Sequence[Judged]) -> Judged:
     return max(present or judged, key=lambda j: j.measurement.estimate.score)
 
 
-def _summary(question: Question, spec: str, judged: Sequence[Judged], text: Sequence[str]) -> dict[str, Any]:
+def _summary(question: Question, judged: Sequence[Judged], text: Sequence[str]) -> dict[str, Any]:
     best = best_of(judged)
     states = [j.verdict.state for j in judged]
     state = "present" if "present" in states else "absent" if set(states) == {"absent"} else "inconclusive"
     return {
         "task": question.name,
-        "encoder": spec,
+        "encoder": judged[0].cell.eye.label,
         "verdict": state,
         "credit": best.verdict.credit,
         "best": best.cell.name,

@@ -31,7 +31,7 @@ def layer_curve(records: Sequence[Record]) -> Any:
 
     tasks = list(dict.fromkeys(r.task for r in records))
     readouts = [o for o in ORDER if any(r.readout == o and r.role != "control" for r in records)]
-    widths = [max(0.34, len(_sites(records, o)) / 14) for o in readouts]
+    widths = [max(2, len(_sites(records, o))) for o in readouts]
     with mpl.rc_context(STYLE):
         width = 6.75 if len(readouts) > 1 else 3.25
         figure = Figure(figsize=(width, 0.55 + 1.5 * len(tasks)), layout="constrained")

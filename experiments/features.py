@@ -100,9 +100,12 @@ def _gc(store: "Store", asked: argparse.Namespace) -> int:
 
 
 def _days(text: str) -> float:
-    days = float(text)
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
     if not days >= 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of days; give 0 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days; give 0 or more")
     return days
 
 
