@@ -283,7 +283,7 @@ def _temperature(z: np.ndarray, onehot: np.ndarray, prior: np.ndarray, rows: np.
     for _ in range(50):
         first, second = slopes(at)
         low, high = np.where(first < 0, at, low), np.where(first >= 0, at, high)
-        newton = at - first / np.maximum(second, np.finfo(float).tiny)
+        newton = at - np.divide(first, second, out=np.full_like(at, np.inf), where=second > 1e-12 * np.abs(first))
         inside = (newton > low) & (newton < high)
         after = np.where(inside, newton, (low + high) / 2)
         if np.all(np.abs(after - at) <= 1e-9 * at):

@@ -79,7 +79,8 @@ def losses(z: np.ndarray, onehot: np.ndarray) -> np.ndarray:
 def probabilities(z: np.ndarray) -> np.ndarray:
     """Class probabilities [B, J, n]; for J = 1 that of the second class."""
     if z.shape[1] == 1:
-        return 1 / (1 + np.exp(-z))
+        small = np.exp(-np.abs(z))
+        return np.where(z >= 0, 1, small) / (1 + small)
     raised = np.exp(z - z.max(axis=1, keepdims=True))
     return raised / raised.sum(axis=1, keepdims=True)
 

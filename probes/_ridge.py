@@ -116,28 +116,30 @@ class Ridge:
         return best
 
     def inner_errors(
-        self, y: np.ndarray, fold: np.ndarray, held: int, inner: np.ndarray, penalties: Sequence[float]
+        self, y: np.ndarray, outer: np.ndarray, inner: np.ndarray, penalties: Sequence[float]
     ) -> np.ndarray:
-        """Squared error [P, B] over the training part of one outer fold, each item left out with its inner fold.
+        """Squared error [P, M, B] over M training parts, each item left out with its inner fold.
 
-        The outer fold `held` takes no part: its rows are left out together with every inner fold, exactly.
-        y: [B, n] or [B, n, K]; inner: [n], read only where fold != held.
+        The rows outside a training part take no part: they are left out together with every inner fold, exactly.
+        y: [B, n] or [B, n, K]. outer: bool [M, n], who trains. inner: [M, n], read only where outer.
         """
+        import scipy.linalg
+
         rows = _as_rows(y, np.float64)
-        centred = rows - rows.mean(axis=1, keepdims=True)
-        in_basis = rows @ self.u
-        outside = np.flatnonzero(fold == held)
-        total = np.zeros((len(penalties), len(rows)))
+        total = np.zeros((len(penalties), len(outer), len(rows)))
         for p, penalty in enumerate(penalties):
-            shrink = self.shrink(penalty)
-            residual = centred - (in_basis * shrink) @ self.u.T
-            for part in np.unique(inner[fold != held]):
-                test = np.flatnonzero((fold != held) & (inner == part))
-                left = np.concatenate([test, outside])
-                block = np.eye(len(left)) - (self.u[left] * shrink) @ self.u[left].T - 1.0 / len(self.u)
-                error = np.linalg.solve(block, residual[:, left].T)[: len(test)]
-                total[p] += np.square(error).sum(axis=0)
-        return total if y.ndim == 2 else total.reshape(len(penalties), len(y), -1).sum(axis=2)
+            root = self.u * np.sqrt(self.shrink(penalty))
+            keep = np.eye(len(root)) - root @ root.T - 1.0 / len(root)  # I - H; 1/n is the unpenalised intercept
+            residual = rows @ keep
+            for m, (train, fold) in enumerate(zip(outer, inner, strict=True)):
+                outside = np.flatnonzero(~train)
+                for part in np.unique(fold[train]):
+                    test = np.flatnonzero(train & (fold == part))
+                    left = np.concatenate([test, outside])
+                    block = scipy.linalg.cho_factor(keep[np.ix_(left, left)], overwrite_a=True, check_finite=False)
+                    error = scipy.linalg.cho_solve(block, residual[:, left].T, check_finite=False)[: len(test)]
+                    total[p, m] += np.square(error).sum(axis=0)
+        return total if y.ndim == 2 else total.reshape(*total.shape[:2], len(y), -1).sum(axis=3)
 
 
 def auc(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -153,10 +155,8 @@ def auc(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
     many = positive.sum(axis=1)
     first, tied = _rank_sum(bits | positive)
     if tied.any():
-        again = many[tied] * (n + 1.0) - 0.0
-        second, _ = _rank_sum(bits[tied] | (1 - positive[tied]))
-        again = n * (n + 1) / 2.0 - second
-        first[tied] = (first[tied] + again) / 2
+        negatives, _ = _rank_sum(bits[tied] | (1 - positive[tied]))
+        first[tied] = (first[tied] + n * (n + 1) / 2.0 - negatives) / 2
     with np.errstate(invalid="ignore", divide="ignore"):
         return (first - many * (many + 1) / 2.0) / (many * (n - many))
 

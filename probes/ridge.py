@@ -53,17 +53,18 @@ def choose(
     folds, exact: the outer fold is left out together with each inner one.
     """
     codes = coded(given)[None]
+    places = [(repeat, k, part) for repeat, fold in enumerate(folds) for k, part in enumerate(np.unique(fold))]
+    outer = np.stack([folds[repeat] != part for repeat, _, part in places])
+    inner = np.full(outer.shape, -1)
+    for row, train in zip(inner, outer, strict=True):
+        row[train] = inner_folds(given.y[train], given.groups[train], rng)
+    errors = np.stack([s.inner_errors(codes, outer, inner, grid)[..., 0] for s in solvers])  # [S, P, M]
+    best = errors.reshape(-1, len(outer)).argmin(axis=0)
     fitted = np.full((*folds.shape, codes.shape[2]), np.nan)
     chosen = np.full((len(folds), len(np.unique(folds)), 2), np.nan)
-    for repeat, fold in enumerate(folds):
-        every = np.stack([s.held_out(codes, fold, grid, dtype=np.float64)[:, 0] for s in solvers])
-        for k, part in enumerate(np.unique(fold)):
-            train = fold != part
-            inner = np.full(len(fold), -1)
-            inner[train] = inner_folds(given.y[train], given.groups[train], rng)
-            errors = np.stack([s.inner_errors(codes, fold, part, inner, grid)[:, 0] for s in solvers])
-            best = np.unravel_index(int(errors.argmin()), errors.shape)
-            fitted[repeat, ~train] = every[best][~train]
-            chosen[repeat, k] = best[0], grid[best[1]]
+    for (repeat, k, _), train, (s, p) in zip(places, outer, zip(*divmod(best, len(grid)), strict=True), strict=True):
+        every = solvers[s].held_out(codes, folds[repeat], [grid[p]], dtype=np.float64)[0, 0]
+        fitted[repeat, ~train] = every[~train]
+        chosen[repeat, k] = s, grid[p]
     assert np.isfinite(fitted).all(), "the folds left some item out"
     return fitted, chosen

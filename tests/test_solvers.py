@@ -200,9 +200,9 @@ def test_inner_errors_leave_the_outer_fold_out_of_everything() -> None:
     inside = fold != 1
     fitted = refitted(z[inside], y[:, inside], inner[inside], 0.1 * solver.unit)
     expected = np.square(fitted - y[:, inside]).sum(axis=1)
-    np.testing.assert_allclose(solver.inner_errors(y, fold, 1, inner, [0.1])[0], expected, rtol=1e-9)
+    np.testing.assert_allclose(solver.inner_errors(y, inside[None], inner[None], [0.1])[0, 0], expected, rtol=1e-9)
     moved = np.where(inside, y, y + 100.0)
-    np.testing.assert_allclose(solver.inner_errors(moved, fold, 1, inner, [0.1])[0], expected, rtol=1e-7)
+    np.testing.assert_allclose(solver.inner_errors(moved, inside[None], inner[None], [0.1])[0, 0], expected, rtol=1e-7)
 
 
 def test_float32_products_stay_close_to_float64() -> None:
