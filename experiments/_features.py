@@ -60,11 +60,15 @@ class Eye:
         return self.loaded[0]
 
     @cached_property
-    def _identity(self) -> tuple[Card, str]:
+    def remembered(self) -> tuple[Card, str] | None:
+        """Card and fingerprint from an earlier run, if every file they rest on is still the same."""
         record = self.store.memo("encoders").get_many([self._key]).get(self._key)
-        known = recall(record) if record is not None else None
-        if known is not None:
-            return known
+        return recall(record) if record is not None else None
+
+    @cached_property
+    def _identity(self) -> tuple[Card, str]:
+        if self.remembered is not None:
+            return self.remembered
         encoder = self.encoder()
         return encoder.card, encoder.fingerprint
 
@@ -137,6 +141,12 @@ class Pictures:
             self.held += image.nbytes
         return image
 
+    def known(self) -> list[str] | None:
+        """The digests, if an earlier run hashed every picture; nothing is decoded."""
+        keys = [p.identity for p in self.pictures]
+        found = self.store.memo("images").get_many([k for k in keys if k is not None])
+        return [found[k] for k in keys if k is not None] if all(k in found for k in keys) else None
+
     @cached_property
     def contents(self) -> list[str]:
         """A digest of each picture's decoded pixels; from the memo where its identity is known."""
@@ -170,15 +180,20 @@ class Filled:
         return self.space.read(self.contents, name)
 
 
-def fill(eye: Eye, pictures: Pictures, points: Sequence[tuple[str, str, int]], policy: Mapping[str, Any]) -> Filled:
-    """Encode what the store lacks, in one pass over all sites and readouts, and close the shards."""
+def space_of(eye: Eye, policy: Mapping[str, Any]) -> Any:
+    """The part of the store whose key holds everything but the image."""
     material = {
         "fingerprint": eye.fingerprint,
         "device": eye.device.split(":")[0],
         "dtype": eye.dtype,
         "policy": dict(policy),
     }
-    space = eye.store.space(material, label=eye.card.name)
+    return eye.store.space(material, label=eye.label)
+
+
+def fill(eye: Eye, pictures: Pictures, points: Sequence[tuple[str, str, int]], policy: Mapping[str, Any]) -> Filled:
+    """Encode what the store lacks, in one pass over all sites and readouts, and close the shards."""
+    space = space_of(eye, policy)
     widths = {f"{site}/{readout}": width for site, readout, width in points}
     contents = pictures.contents
     todo = space.missing(contents, list(widths))

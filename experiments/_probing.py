@@ -14,8 +14,8 @@ import encoders
 import probes
 from encoders._base import EncoderError
 from experiments._cells import Cells
-from experiments._exit import DONE, ENCODER, PARTIAL, say
-from experiments._features import Eye, Filled, digest, fill, resolve_device
+from experiments._exit import DONE, ENCODER, PARTIAL, UsageError, say
+from experiments._features import Eye, Filled, digest, fill, resolve_device, space_of
 from experiments._options import Options
 from experiments._questions import Question, ask
 from experiments._workers import Job, run_jobs, workers
@@ -282,6 +282,10 @@ def probe_question(run: Run, question: Question) -> tuple[list[Cell], dict[str, 
     asked = fill_all(run, question, asked)
     if not asked:
         raise EncoderError("; ".join(run.failed))
+    labels = [eye.label for eye in asked]
+    twice = [label for label in labels if labels.count(label) > 1]
+    if twice:
+        raise UsageError(f"two encoders are called {twice[0]}: give their CARDs names of their own")
     fill_all(run, question, controls)
     for eye in asked:
         if eye.spec in twins:
@@ -326,22 +330,41 @@ def run(options: Options, experiment: str) -> int:
 
 
 def plan_of(options: Options) -> dict[str, Any]:
-    """What a run would do: cells, images, what is stored already; nothing is encoded or probed."""
+    """What a run would do: cells, images to encode, bytes; nothing is encoded or probed.
+
+    None where only loading the encoder would tell.
+    """
     state, questions = start(options)
     rows = []
     for question in questions:
-        asked, twins, controls = eyes(state)
-        for eye in [*asked, *twins.values(), *controls]:
-            card = encoders.card(eye.spec, weights=options.weights)
-            rows.append(
-                {
-                    "task": question.name,
-                    "source": question.source.name,
-                    "items": len(question.ids),
-                    "groups": len(set(question.groups.tolist())),
-                    "encoder": eye.spec,
-                    "sites": len(card.sites) or None,
-                    "cells": len(encoders.points(card)) or None,
+        contents = question.pictures.known()
+        for eye in _everyone(state):
+            row = {
+                "task": question.name,
+                "source": question.source.name,
+                "items": len(question.ids),
+                "groups": state.plan(question).n_groups,
+                "probe": options.probe or state.plan(question).headline,
+                "encoder": eye.spec,
+                "points": None,
+                "images_to_encode": None,
+                "bytes_to_store": None,
+            }
+            if eye.remembered is not None:
+                points = encoders.points(eye.card) if eye.spec in CONTROLS else eye.points()
+                widths = {f"{site}/{readout}": width for site, readout, width in points}
+                todo = len(question.ids)
+                if contents is not None:
+                    todo = len(space_of(eye, question.source.policy).missing(contents, list(widths), verify=False))
+                row |= {
+                    "points": len(points),
+                    "images_to_encode": todo,
+                    "bytes_to_store": 2 * todo * sum(widths.values()),
                 }
-            )
-    return {"experiment": "linear_probe", "plan": rows, "out": options.out}
+            rows.append(row)
+    return {"experiment": "linear_probe", "plan": rows, "limited": options.limit is not None, "out": options.out}
+
+
+def _everyone(state: Run) -> list[Eye]:
+    asked, twins, controls = eyes(state)
+    return [*asked, *twins.values(), *controls]
