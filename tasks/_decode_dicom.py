@@ -1,35 +1,45 @@
 """DICOM through highdicom: modality and VOI tables, MONOCHROME1, padding, palettes, compressed syntaxes."""
 
 import warnings
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tasks._base import DataError
+from tasks._base import DataError, Undecided
 from tasks._decode import Frame, Optics, Shelf, plain
 from tasks._decode_facts import FACTS, NESTED, described, lies
-from tasks._decode_voi import as_stored, own_window, window_of
-from tasks._decode_window import Window, to_grey
+from tasks._decode_opened import Opened, open_dicom
+from tasks._decode_voi import own_window, window_of
+from tasks._decode_window import to_grey
 
 
 def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:
     """One frame per frame; empty for an object that holds no image. Raises DataError."""
-    head = _header(path)
-    if "Rows" not in head:
-        return []
+    import pydicom
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # values that break the standard's form are common and harmless
+        try:
+            head = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*FACTS, *NESTED])
+            return _frames(head, path, optics, shelf) if "Rows" in head else []
+        except Undecided:
+            raise
+        except Exception as error:  # pydicom raises what its parsers raise; their texts quote tags
+            raise DataError(f"cannot be read as DICOM ({type(error).__name__})") from error
+
+
+def _frames(head: Any, path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:
     count = int(head.get("NumberOfFrames") or 1)
     facts = described(head)
     window = window_of(head, optics)
     if window is not None:
-        facts["window"] = "file" if window == "file" else str(optics.window or "soft")
+        facts["window"] = str(optics.window or "soft")
     if window == "file":
         facts["window"] = own_window(head, 0) or "minmax"
-    flags = tuple(f for f in (lies(head),) if f)
-    patient = str(head.get("PatientID") or "").strip()
-    patient = patient or str(head.get("StudyInstanceUID") or "")
+    flag = lies(head)
+    patient = str(head.get("PatientID") or "").strip() or str(head.get("StudyInstanceUID") or "")
     return [
         Frame(
             read=partial(_read, path, number, optics, shelf),
@@ -37,91 +47,17 @@ def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:
             columns=facts | ({"frame": str(number)} if count > 1 else {}),
             patient=patient,
             windowed=window is not None,
-            flags=flags,
+            flags=(flag,) if flag else (),
         )
         for number in range(1, count + 1)
     ]
-
-
-def _header(path: Path) -> Any:
-    import pydicom
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # values that break the standard's form are common and harmless
-        try:
-            return pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*FACTS, *NESTED])
-        except Exception as error:  # pydicom raises what its parsers raise; their texts quote tags
-            raise DataError(f"cannot be read as DICOM ({type(error).__name__})") from error
-
-
-@dataclass(kw_only=True)
-class Opened:
-    """A parsed file, kept while its frames are read one after another."""
-
-    image: Any
-    window: Window | None
-    own: dict[int, bool] = field(default_factory=dict)
-
-    def values(self, number: int) -> np.ndarray:
-        """[h, w] after the modality transform, before any window."""
-        return self.image.get_frame(
-            number,
-            dtype=np.float64,
-            apply_real_world_transform=False,
-            apply_modality_transform=None,
-            apply_voi_transform=False,
-            apply_presentation_lut=False,
-        )
-
-    def padding(self, number: int) -> np.ndarray | None:
-        """Where the stored value means "no image here" (PS3.3 C.7.5.1.1.2); None where nothing does."""
-        low = self.image.get("PixelPaddingValue")
-        if low is None:
-            return None
-        high = self.image.get("PixelPaddingRangeLimit", low)
-        stored = self.image.get_stored_frame(number)
-        a, b = sorted((as_stored(low, stored), as_stored(high, stored)))
-        mask = (stored >= a) & (stored <= b)
-        return mask if mask.any() else None
-
-    @cached_property
-    def range(self) -> tuple[float, float]:
-        """Least and greatest value over all frames, padding left out."""
-        lows, highs = [], []
-        for number in range(1, int(self.image.get("NumberOfFrames") or 1) + 1):
-            values, mask = self.values(number), self.padding(number)
-            values = values if mask is None else values[~mask]
-            if values.size:
-                lows.append(float(values.min()))
-                highs.append(float(values.max()))
-        return (min(lows), max(highs)) if lows else (0.0, 0.0)
-
-    @cached_property
-    def inverted(self) -> bool:
-        """Whether low values are meant to be bright."""
-        shape = self.image.get("PresentationLUTShape")
-        if shape is not None:
-            return str(shape) == "INVERSE"
-        return str(self.image.PhotometricInterpretation) == "MONOCHROME1"
-
-
-def _open(path: Path, optics: Optics) -> Opened:
-    import highdicom
-    import pydicom
-
-    data = pydicom.dcmread(path, force=True)
-    if "TransferSyntaxUID" not in getattr(data, "file_meta", {}):
-        raise DataError("it does not say how its pixels are stored (no transfer syntax)")
-    if "PixelData" not in data and "FloatPixelData" not in data and "DoubleFloatPixelData" not in data:
-        raise DataError("it holds no pixels")
-    return Opened(image=highdicom.Image.from_dataset(data, copy=False), window=window_of(data, optics))
 
 
 def _read(path: Path, number: int, optics: Optics, shelf: Shelf) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            opened = shelf.get(("dicom", path), partial(_open, path, optics))
+            opened = shelf.get(("dicom", path), partial(open_dicom, path, optics))
             return plain(_shown(opened, number))
         except DataError:
             raise

@@ -63,6 +63,8 @@ def open_source(
     if objects:
         notes.append(f"{objects} DICOM files hold no image and were passed over")
     refuse_above(unreadable, len(unreadable) + len(seen), unreadable_limit)
+    if not seen:
+        raise DataError(f"{name} holds no image ({objects} DICOM files without one)")
     decide(seen, optics)
     rows = _rows(seen, optics, group, [*columns_needed], name)
     source = Source(
@@ -80,7 +82,7 @@ def open_source(
 def _files(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str], list[str] | None]:
     """Files, the source's printable name, sentences for the user, and the manifest's columns."""
     path = Path(spec).expanduser()
-    if not path.exists():
+    if not spec.strip() or not path.exists():
         raise missing(spec)
     notes: list[str] = []
     name = path.resolve().name

@@ -39,7 +39,7 @@ def missing(spec: str) -> DataError:
     """The error for a path that is not there, with the nearest of its neighbours."""
     path = Path(spec)
     try:
-        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        beside = [p.name for p in path.parent.iterdir()] if path.name and path.parent.is_dir() else []
     except OSError:
         beside = []
     near = difflib.get_close_matches(path.name, beside, 1, 0.6)

@@ -319,20 +319,26 @@ def test_compressed_syntaxes_give_the_same_pixels(tmp_path: Path, syntax: str) -
     np.testing.assert_array_equal(read(path), windowed(hounsfield(), 40, 400))
 
 
+def wrap(path: Path, stream: bytes, syntax: str) -> None:
+    """Replaces the pixels of a DICOM file by a compressed stream of them."""
+    import pydicom
+    from pydicom import encaps, uid
+
+    data = pydicom.dcmread(path)
+    data.file_meta.TransferSyntaxUID = uid.UID(syntax)
+    data.PixelData = encaps.encapsulate([stream])
+    data["PixelData"].is_undefined_length = True
+    data.save_as(path, enforce_file_format=True)
+
+
 def encapsulated(path: Path, array: np.ndarray, photometric: str) -> tuple[Path, np.ndarray]:
     """A JPEG-baseline DICOM file, and the pixels that Pillow sees in the same stream."""
-    import pydicom
     from PIL import Image
-    from pydicom import encaps, uid
 
     box = io.BytesIO()
     Image.fromarray(array).save(box, "JPEG", quality=95, subsampling=0)
     dicom(path, array, PhotometricInterpretation=photometric)
-    data = pydicom.dcmread(path)
-    data.file_meta.TransferSyntaxUID = uid.JPEGBaseline8Bit
-    data.PixelData = encaps.encapsulate([box.getvalue()])
-    data["PixelData"].is_undefined_length = True
-    data.save_as(path, enforce_file_format=True)
+    wrap(path, box.getvalue(), "1.2.840.10008.1.2.4.50")
     return path, np.asarray(Image.open(box))
 
 
@@ -341,6 +347,38 @@ def test_jpeg_baseline_is_read_in_grey_and_in_colour(tmp_path: Path) -> None:
     assert np.abs(read(path).astype(int) - expected).max() <= 1
     path, expected = encapsulated(tmp_path / "b.dcm", colour(), "YBR_FULL_422")
     assert np.abs(read(path).astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("uid", ["1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"])
+def test_lossless_jpeg_is_read_bit_for_bit(tmp_path: Path, uid: str) -> None:
+    import imagecodecs
+
+    stored = (hounsfield() + 1024).astype(np.uint16)
+    path = ct(tmp_path / "a.dcm", hounsfield())
+    wrap(path, bytes(imagecodecs.ljpeg_encode(stored, bitspersample=12)), uid)
+    np.testing.assert_array_equal(read(path), windowed(hounsfield(), 40, 400))
+    byte = dicom(tmp_path / "b.dcm", picture(), Modality="US")
+    wrap(byte, bytes(imagecodecs.ljpeg_encode(picture())), uid)
+    np.testing.assert_array_equal(read(byte), picture())
+
+
+def test_twelve_bit_jpeg_is_read(tmp_path: Path) -> None:
+    import imagecodecs
+
+    stored = (hounsfield() + 1024).astype(np.uint16)
+    path = ct(tmp_path / "a.dcm", hounsfield())
+    stream = imagecodecs.jpeg8_encode(stored, level=100, bitspersample=12)
+    wrap(path, bytes(stream), "1.2.840.10008.1.2.4.51")
+    assert np.abs(read(path).astype(int) - windowed(hounsfield(), 40, 400)).max() <= 3
+
+
+def test_big_endian_files_equal_their_little_endian_twin() -> None:
+    import pydicom
+
+    folder = Path(pydicom.__file__).parent / "data" / "test_files"
+    if not (folder / "MR_small_bigendian.dcm").exists():
+        pytest.skip("this pydicom ships no test files")
+    np.testing.assert_array_equal(read(folder / "MR_small_bigendian.dcm"), read(folder / "MR_small.dcm"))
 
 
 def test_monochrome1_is_shown_with_low_values_bright(tmp_path: Path) -> None:

@@ -81,6 +81,8 @@ def test_an_empty_folder_and_a_missing_path_are_refused(tmp_path: Path) -> None:
         tasks.open_source(str(tmp_path / "emty"))
     with pytest.raises(DataError, match="--data takes a folder, a manifest"):
         tasks.open_source("no/such/place")
+    with pytest.raises(DataError, match="no file or folder ''"):
+        tasks.open_source("")
 
 
 def test_every_refusal_is_one_line(tmp_path: Path) -> None:
@@ -383,3 +385,13 @@ def test_a_users_broken_file_is_named_with_its_line(tmp_path: Path, text: str, m
         tasks.load(str(path))
     with pytest.raises(UnknownName, match="no task file"):
         tasks.load(str(tmp_path / "other.py"))
+
+
+def test_the_task_in_the_manual_works(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "images.md").read_text(encoding="utf-8")
+    (tmp_path / "mine.py").write_text(text.split("```python\n")[1].split("```")[0])
+    save(tmp_path / "x" / "a.png")
+    (tmp_path / "x" / "manifest.csv").write_text("file,side\na.png,L\n")
+    source = tasks.open_source(str(tmp_path / "x"), columns_needed=["side"])
+    (item,) = tasks.load(str(tmp_path / "mine.py")).items(source, np.random.default_rng(0), None)
+    assert item.label == "left"
