@@ -1,9 +1,10 @@
 """An axial slice of the abdomen in Hounsfield units, before or after contrast medium, at the kidneys' level.
 
-Left alone, enhancement is a question for a histogram: more bright pixels. Here the bowel's contents pay
-for it. Whatever Hounsfield values vessels and organs would have had under the other answer are poured
-into the bowel (dilute oral contrast, water or food, the denser lower), so that for one and the same
-patient both answers have the same multiset of values, and only *where* they are tells the answer.
+Left alone, enhancement is a question for a histogram: more bright pixels, more strong edges. Here every
+structure that enhances has a double of the same pixels in the bowel, in its own bed of fat, which holds
+the values that the structure would have under the other answer (dilute oral contrast, or water). For one
+and the same patient the two answers are the same picture with two sets of congruent shapes exchanged:
+values, edges and steps are the same, and only *where* the bright ones lie tells the answer.
 """
 
 from dataclasses import dataclass, fields
@@ -19,9 +20,12 @@ VERSION = 1
 CODE = 202
 CLASSES = ("plain", "enhanced")
 
-# Tissues in the order of the tables below.
-(AIR, TABLE, SKIN, FAT, MUSCLE, CORTEX, MARROW, CANAL, WALL, GAS, BILE, LIVER, SPLEEN, KIDNEY, PYRAMID, AORTA,
- CAVA, PORTAL, PANCREAS, TWIG, FILLING) = range(21)  # fmt: skip
+# Tissues in the order of the tables below; DOUBLE is added to a tissue's number in its double.
+(AIR, TABLE, SKIN, FAT, MUSCLE, CORTEX, MARROW, CANAL, WALL, GAS, BILE, LIVER, PANCREAS, FILLING,
+ KIDNEY, PYRAMID, AORTA, CAVA, PORTAL, TWIG) = range(20)  # fmt: skip
+ENHANCING = (KIDNEY, PYRAMID, AORTA, CAVA, PORTAL, TWIG)
+DOUBLE = 32
+HALO = 0.42  # cm of fat around whatever enhances: more than blur and an edge filter reach
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +43,6 @@ class Abdomen:
     wall: float  # muscle
     liver: float
     liver_low: float
-    spleen: float
     kidney: float
     kidney_y: float
     aorta: float  # radius
@@ -62,29 +65,29 @@ class Abdomen:
 def draw(rng: np.random.Generator) -> Abdomen:
     """A patient at random."""
     u, z = rng.uniform, rng.normal
+    wide, fat = u(0.88, 1.06), u(0.5, 2.0)
     return Abdomen(
         turn=float(np.clip(z(0, 0.05), -0.15, 0.15)),
-        field=u(17.5, 21.0),
+        field=wide * (14.2 + fat) * u(1.02, 1.2),
         dx=float(np.clip(z(0, 0.04), -0.1, 0.1)),
         dy=float(np.clip(z(-0.06, 0.04), -0.16, 0.04)),
-        wide=u(0.88, 1.06),
+        wide=wide,
         deep=u(0.88, 1.08),
-        fat=u(0.5, 2.0),
+        fat=fat,
         belly=u(0.0, 1.4),
         wall=u(0.9, 1.7),
         liver=u(0.72, 1.0),
         liver_low=u(-1.0, 1.2),
-        spleen=u(0.5, 1.0) if u() < 0.6 else 0.0,
-        kidney=u(0.88, 1.1),
-        kidney_y=float(z(0, 0.4)),
-        aorta=u(0.85, 1.3),
-        aorta_x=float(z(0.7, 0.35)),
-        aorta_y=float(z(0.1, 0.3)),
+        kidney=u(0.8, 0.95),
+        kidney_y=u(-0.3, 0.5),
+        aorta=u(0.85, 1.2),
+        aorta_x=u(0.2, 1.1),
+        aorta_y=u(-0.2, 0.3),
         bile=u(0.8, 1.5) if u() < 0.7 else 0.0,
         table_gap=u(0.1, 0.6),
         table_curve=u(0.006, 0.016),
         marrow=u(140, 260),
-        liver_hu=u(48, 66),
+        liver_hu=u(50, 78),
         blood_hu=u(36, 46),
         phase=u(0, 1),
         dose=u(0.85, 1.15),
@@ -96,17 +99,21 @@ def draw(rng: np.random.Generator) -> Abdomen:
 
 
 def hounsfield(p: Abdomen) -> np.ndarray:
-    """HU of each tissue [2, 21]: plain, enhanced. Rises after contrast follow the phase and the dose."""
-    t, plain = p.phase, np.zeros(21, np.float32)
-    plain[[AIR, TABLE, SKIN, FAT, MUSCLE, CORTEX, MARROW, CANAL]] = (-1000, 120, 10, -102, 56, 650, p.marrow, 28)
-    plain[[WALL, GAS, BILE, LIVER, SPLEEN, KIDNEY, PYRAMID]] = (48, -950, 8, p.liver_hu, 48, 34, 30)
-    plain[[AORTA, CAVA, PORTAL, PANCREAS, TWIG]] = (p.blood_hu,) * 3 + (42, p.blood_hu)
+    """HU of each tissue [2, 64]: plain, enhanced; doubles have the other answer's values.
+
+    What rises follows the phase and the dose: the arteries first, then kidneys and veins.
+    """
+    t, plain = p.phase, np.zeros(2 * DOUBLE, np.float32)
+    plain[[AIR, TABLE, SKIN, FAT, MUSCLE, CORTEX, MARROW, CANAL]] = (-1000, 220, 10, -102, 56, 650, p.marrow, 28)
+    plain[[WALL, GAS, BILE, LIVER, PANCREAS]] = (48, -950, 8, p.liver_hu, 44)
+    plain[[KIDNEY, PYRAMID, AORTA, CAVA, PORTAL, TWIG]] = (34, 30) + (p.blood_hu,) * 4
     full = plain.copy()
     for tissue, early, late in (
-        (AORTA, 290, 130), (CAVA, 60, 105), (PORTAL, 100, 140), (TWIG, 110, 120), (KIDNEY, 150, 150),
-        (PYRAMID, 45, 120), (LIVER, 14, 52), (SPLEEN, 70, 72), (PANCREAS, 62, 45),
+        (AORTA, 260, 130), (CAVA, 80, 110), (PORTAL, 100, 140), (TWIG, 110, 120), (KIDNEY, 145, 150),
+        (PYRAMID, 110, 135),
     ):  # fmt: skip
         full[tissue] += p.dose * (early + t * (late - early))
+    plain[DOUBLE:], full[DOUBLE:] = full[:DOUBLE], plain[:DOUBLE]
     return np.stack([plain, full])
 
 
@@ -148,7 +155,7 @@ class _Canvas:
 def _trunk(k: _Canvas) -> np.ndarray:
     """Skin, fat, muscle, the cavity's fat and the table; gives the cavity's mask."""
     p, tissue = k.p, k.tissue
-    rx, ry = 14.2 + p.fat, 9.6 + 0.6 * p.fat
+    rx, ry = 14.2 + p.fat, 10.0 + 0.6 * p.fat
     front = np.clip(-k.y / ry, 0, 1)
     q = (np.abs(k.x) / rx) ** 2.3 + (np.abs(k.y) / (ry + p.belly * front)) ** 2.3
     radius = np.float32(np.sqrt(rx * ry)) * (q ** np.float32(1 / 2.3) - 1)
@@ -156,7 +163,7 @@ def _trunk(k: _Canvas) -> np.ndarray:
     back = ry * p.deep + p.table_gap
     depth = y - back + np.float32(p.table_curve) * x**2
     on = (np.abs(x) < 20) & (radius > 0)
-    tissue[on & ((np.abs(depth) < 0.16) | (np.abs(depth - 2.6 + 0.006 * x**2) < 0.13))] = TABLE
+    tissue[on & ((np.abs(depth) < 0.2) | (np.abs(depth - 2.6 + 0.006 * x**2) < 0.18))] = TABLE
     tissue[radius < 0] = SKIN
     tissue[radius < -0.18] = FAT
     muscle = -p.fat - p.belly * front * 0.7
@@ -197,158 +204,190 @@ def _bones(k: _Canvas, rng: np.random.Generator) -> None:
 
 
 def _organs(k: _Canvas, cavity: np.ndarray, rng: np.random.Generator) -> None:
-    """Liver with its vessels, gallbladder, spleen, pancreas and kidneys."""
+    """Liver, with veins that stay as they are, gallbladder and pancreas."""
     p, tissue = k.p, k.tissue
-    at, q = k.level(-9.6, -1.6 + p.liver_low, 5.0 * p.liver, 6.6 * p.liver, -0.12)
-    near, r = k.level(-6.2, 1.4 + p.liver_low, 2.6, 3.0)
-    keep = (q < 1) & cavity[at]
-    tissue[at][keep] = LIVER
+    at, q = k.level(-10.0, -1.6 + p.liver_low, 4.4 * p.liver, 6.6 * p.liver, -0.12)
+    near, r = k.level(-6.0, 1.6 + p.liver_low, 2.6, 3.0)
+    tissue[at][(q < 1) & cavity[at]] = LIVER
     tissue[near][(r < 1) & (tissue[near] == LIVER)] = FAT
-    for _ in range(7):
-        x, y = -9.8 + rng.normal(0, 1.6), -2.2 + p.liver_low + rng.normal(0, 2.3)
-        spot, r = k.level(x, y, rng.uniform(0.2, 0.55), rng.uniform(0.15, 0.3), rng.uniform(0, 3.1))
-        tissue[spot][(r < 1) & (tissue[spot] == LIVER)] = TWIG
+    for _ in range(5):
+        x, y = -10.0 + rng.normal(0, 1.4), -2.2 + p.liver_low + rng.normal(0, 2.3)
+        spot, r = k.level(x, y, rng.uniform(0.2, 0.6), rng.uniform(0.15, 0.28), rng.uniform(0, 3.1))
+        tissue[spot][(r < 1) & (tissue[spot] == LIVER)] = PANCREAS
     if p.bile:
-        k.paint(WALL, -5.9, -4.3, 1.12 * p.bile + 0.15, 1.5 * p.bile + 0.15, 0.5)
-        k.paint(BILE, -5.9, -4.3, 1.12 * p.bile, 1.5 * p.bile, 0.5)
-    if p.spleen:
-        at, q = k.level(11.6, 1.9, 1.9 * p.spleen, 4.0 * p.spleen, 0.35)
-        tissue[at][(q < 1) & cavity[at]] = SPLEEN
-    k.paint(PANCREAS, -2.3, -2.2, 1.5, 1.2, 0.6)
-    k.paint(PANCREAS, 1.2, -3.1, 2.6, 0.75, -0.25)
-    for side in (-1, 1):
-        _kidney(k, side, p.kidney_y + side * -0.3, rng)
+        k.paint(WALL, -5.8, -3.4, 0.95 * p.bile + 0.15, 1.3 * p.bile + 0.15, 0.5)
+        k.paint(BILE, -5.8, -3.4, 0.95 * p.bile, 1.3 * p.bile, 0.5)
+    k.paint(PANCREAS, -3.4, -1.9, 1.2, 1.0, 0.6)
 
 
-def _kidney(k: _Canvas, side: int, dy: float, rng: np.random.Generator) -> None:
-    """Cortex, pyramids, and the sinus with its fat and vein, opening to the middle and the front."""
-    s, x, y = k.p.kidney, side * 6.5, 2.5 + dy
-    k.paint(KIDNEY, x, y, 2.45 * s, 3.0 * s, side * 0.35)
-    for angle in np.linspace(-1.9, 1.9, 6) + rng.normal(0, 0.08, 6):
-        turn = (0 if side > 0 else np.pi) + side * angle
-        px, py = x + 1.25 * s * np.cos(turn), y + 1.7 * s * np.sin(turn)
-        k.paint(PYRAMID, px, py, 0.62 * s, 0.5 * s, turn)
-    k.paint(FAT, x - side * 1.1 * s, y - 0.35 * s, 1.35 * s, 0.95 * s, side * 0.35)
-    k.paint(CAVA, x - side * 2.1 * s, y - 0.75 * s, 1.5 * s, 0.26, side * 0.35)
-
-
-def _vessels(k: _Canvas, rng: np.random.Generator) -> None:
-    """Aorta with its plaques, cava, mesenteric vessels and their twigs in the fat."""
-    p = k.p
-    for _ in range(16):
-        x, y = rng.uniform(-5, 8), rng.uniform(-6.5, 0.0)
-        at, q = k.level(x, y, rng.uniform(0.18, 0.7), rng.uniform(0.13, 0.24), rng.uniform(0, 3.1))
-        k.tissue[at][(q < 1) & (k.tissue[at] == FAT)] = TWIG
-    k.paint(CAVA, -1.9, 0.4, 1.25, rng.uniform(0.65, 1.05), 0.2)
-    k.paint(PORTAL, -0.7, -2.6, 0.7, 0.62)
-    k.paint(AORTA, 0.8, -1.9, 0.42, 0.42)
-    k.paint(AORTA, p.aorta_x, p.aorta_y, p.aorta, p.aorta)
-    if p.calcified:
-        for turn in rng.uniform(0, 6.3, 3):
-            x, y = p.aorta_x + p.aorta * np.cos(turn), p.aorta_y + p.aorta * np.sin(turn)
-            k.paint(CORTEX, x, y, 0.14, p.calcified, turn)
-
-
-# Where loops lie: x, y, radii; colon first, then stomach, then small bowel.
+# Loops of bowel that no answer touches: x, y, radii; colon first, then small bowel.
 _LOOPS = (
-    (-9.4, 3.9, 1.7, 1.6), (10.6, 2.0, 1.6, 1.7), (-7.0, -6.4, 2.4, 1.5), (-2.6, -7.3, 2.6, 1.5),
-    (7.6, -5.4, 3.5, 2.5), (2.4, -6.6, 2.8, 1.8), (-3.9, -0.9, 1.2, 1.2),
-    (10.9, -2.2, 2.0, 2.0), (7.4, -1.7, 2.0, 1.5), (4.4, -2.9, 1.8, 1.5), (4.2, -0.3, 1.6, 1.2), (-1.2, -4.8, 2.3, 1.3),
-    (-4.6, -6.4, 1.5, 1.2),
+    (-9.6, 3.9, 1.7, 1.6), (11.0, 2.2, 1.6, 1.8), (-7.2, -6.2, 2.2, 1.4), (-3.6, -7.0, 2.2, 1.3),
+    (4.0, -7.0, 2.4, 1.3), (7.6, -6.2, 2.6, 1.6), (10.6, -2.4, 1.9, 2.2), (7.4, -2.6, 2.0, 1.6), (4.2, -3.6, 1.8, 1.6),
+    (4.3, -1.1, 1.5, 1.1), (1.4, -5.4, 2.3, 1.5), (-1.8, -5.0, 1.9, 1.4),
 )  # fmt: skip
 
 
 def _bowel(k: _Canvas, cavity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Loops with walls, gas above and filling below; gives how low each filling pixel lies in its loop."""
-    low = np.zeros((k.size, k.size), np.float32)
+    """Loops with walls, gas above and filling below; gives the filling's HU per loop."""
     for number, (x, y, rx, ry) in enumerate(_LOOPS, 1):
         x, y = x + rng.normal(0, 0.35), y + rng.normal(0, 0.3)
-        grow, turn = rng.uniform(0.9, 1.15), rng.normal(0, 0.3)
+        grow, turn = rng.uniform(0.85, 1.1), rng.normal(0, 0.3)
         at, q = k.level(x, y, rx * grow, ry * grow, turn)
-        free = cavity[at] & np.isin(k.tissue[at], (FAT, FILLING, WALL, GAS, TWIG))
+        free = cavity[at] & np.isin(k.tissue[at], (FAT, FILLING, WALL, GAS))
         edge = 1 - 0.22 / min(rx, ry)
         k.tissue[at][(q < 1) & free] = WALL
         content = (q < edge**2) & free
         k.tissue[at][content] = FILLING
         k.loop[at][content] = number
-        depth = (k.y[at] - np.float32(y)) / np.float32(ry * grow)
-        low[at][content] = depth[content]
         if rng.uniform() < k.p.gas:
+            depth = (k.y[at] - np.float32(y)) / np.float32(ry * grow)
             k.tissue[at][content & (depth < rng.uniform(-0.75, 0.1))] = GAS
-    return low
+    return rng.choice(np.float32([8, 15, 25, 40, 60, 120, 190]), size=len(_LOOPS) + 1)
 
 
-def _filled(
-    k: _Canvas, hu: np.ndarray, low: np.ndarray, matched: bool, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """HU of the slice [size, size] before and after contrast, the bowel filled.
+Part = tuple[int, float, float, float, float, float]  # tissue, x, y, radii, turn
 
-    Filled with what the organs would be under the other answer, the rest with food and drink. The sorted
-    values go to the loops in a random order, in each the denser below.
+
+def _shapes(p: Abdomen, shrink: float, rng: np.random.Generator) -> list[tuple[tuple[float, float], list[Part]]]:
+    """What enhances, largest first: where its double should lie, and its parts."""
+    out = []
+    for side, home in ((1, (7.8, -4.2)), (-1, (1.2, -6.0))):
+        s, x, y = p.kidney * shrink, side * 6.5, 2.9 + p.kidney_y - side * 0.25
+        rx, ry = 2.15 * s * rng.uniform(0.9, 1.1), 2.75 * s * rng.uniform(0.9, 1.1)
+        parts: list[Part] = [(KIDNEY, x, y, rx, ry, side * 0.35)]
+        for angle in np.linspace(-1.6, 1.6, 4) + rng.normal(0, 0.15, 4):
+            turn = (0 if side > 0 else np.pi) + side * angle
+            px, py = x + 0.5 * rx * np.cos(turn), y + 0.55 * ry * np.sin(turn)
+            parts.append((PYRAMID, px, py, 0.27 * rx, 0.17 * ry, turn))
+        depth, high = rng.uniform(0.75, 1.0), rng.uniform(0.18, 0.34)
+        parts.append((FAT, x - side * depth * rx, y - 0.2 * ry, 0.55 * rx, high * ry, side * 0.35))
+        out.append((home, parts))
+    parts = [(AORTA, p.aorta_x, p.aorta_y, p.aorta, p.aorta, 0.0)]
+    for turn in rng.uniform(0, 6.3, 3) if p.calcified else ():
+        x, y = p.aorta_x + p.aorta * np.cos(turn), p.aorta_y + p.aorta * np.sin(turn)
+        parts.append((CORTEX, x, y, 0.14, p.calcified, turn))
+    out.append(((-3.8, -6.4), parts))
+    out.append(((-7.0, -6.2), [(CAVA, p.aorta_x - p.aorta - 1.75, 0.4, 1.15, rng.uniform(0.65, 0.95), 0.2)]))
+    out.append(((4.2, -1.6), [(PORTAL, p.aorta_x - 1.6, -2.3, 0.68, 0.6, 0.0)]))
+    above = p.aorta_y - p.aorta - 1.05
+    out.append(((3.4, -2.4), [(AORTA, p.aorta_x + 0.2, above, 0.42, 0.42, 0.0)]))
+    for _ in range(9):
+        x, y, rx, ry = rng.uniform(-4, 8), rng.uniform(-6.5, -1), rng.uniform(0.2, 0.55), rng.uniform(0.15, 0.24)
+        out.append(((rng.uniform(-4, 9), rng.uniform(-6.5, 0)), [(TWIG, x, y, rx, ry, rng.uniform(0, 3.1))]))
+    return out
+
+
+def _patch(k: _Canvas, parts: list[Part]) -> tuple[tuple[slice, slice], np.ndarray]:
+    """A box of the image and the shape in it: tissue numbers, FAT for its bed, 0 elsewhere."""
+    tissue, x, y, rx, ry, turn = parts[0]
+    at, q = k.level(x, y, max(rx, ry) + HALO + 0.4, max(rx, ry) + HALO + 0.4)
+    out = np.zeros(q.shape, np.uint8)
+    for grow in (HALO, 0.0):
+        for tissue, x, y, rx, ry, turn in parts:
+            u, v = k.x[at] - np.float32(x), k.y[at] - np.float32(y)
+            c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+            q = ((c * u + s * v) / np.float32(rx + grow)) ** 2 + ((c * v - s * u) / np.float32(ry + grow)) ** 2
+            if not (grow and tissue == FAT):
+                out[q < 1] = FAT if grow else tissue
+            else:
+                out[(q < 1) & (out > 0)] = FAT
+    return at, out
+
+
+def _stamp(k: _Canvas, cavity: np.ndarray, rng: np.random.Generator) -> None:
+    """Paint what enhances and the double of each; kidneys shrink until every double finds room.
+
+    Twigs are painted only where both find room.
     """
-    where = np.flatnonzero(k.tissue == FILLING)
-    changed = k.tissue[(hu[0] != hu[1])[k.tissue]]
-    loops = len(_LOOPS) + 1
-    drink = rng.choice(np.float32([12, 25, 40, 60, 110, 190]), size=loops)
-    rank = rng.permutation(loops).astype(np.float32)
-    wave = 0.12 * noise(rng, k.size, (6, 12, 24)).ravel()[where]
-    loop = k.loop.ravel()[where]
-    kept = drink[loop][rng.permutation(len(where))[len(changed) :]]
-    order = np.lexsort((low.ravel()[where] + wave, rank[loop]))
-    both = []
-    for answer in (0, 1):
-        image = hu[answer][k.tissue]
-        image.ravel()[where] = drink[loop]
-        if matched:
-            image.ravel()[where[order]] = np.sort(np.concatenate([hu[1 - answer][changed], kept]))
-        both.append(image)
-    return both
+    free = cavity & np.isin(k.tissue, (FAT, WALL, FILLING, GAS, BILE, PANCREAS))
+    before = k.tissue
+    for shrink in 0.93 ** np.arange(12):
+        k.tissue, taken = before.copy(), ~free
+        shapes = [(home, parts[0][0] == TWIG, *_patch(k, parts)) for home, parts in _shapes(k.p, shrink, rng)]
+        for _, twig, at, patch in shapes:
+            if not twig:
+                _press(k.tissue, taken, at, patch)
+        if all(_double(k, taken, *shape, rng=rng) for shape in shapes):
+            return
 
 
-def _fit(tissue: np.ndarray, hu: np.ndarray) -> np.ndarray:
-    """The two tables with the largest organs left unenhanced where the bowel has no room to pay for them."""
-    count = np.bincount(tissue.ravel(), minlength=21)
-    changed, hu = hu[0] != hu[1], hu.copy()
-    for organ in (LIVER, SPLEEN, PANCREAS, PYRAMID, KIDNEY):
-        if count[changed].sum() <= count[FILLING]:
-            break
-        hu[:, organ], changed[organ] = hu[0, organ] + 8, False
-    return hu
+def _double(
+    k: _Canvas,
+    taken: np.ndarray,
+    home: tuple[float, float],
+    twig: bool,
+    at: tuple[slice, slice],
+    patch: np.ndarray,
+    *,
+    rng: np.random.Generator,
+) -> bool:
+    """Paint the double of a shape, transposed and perhaps flipped (and a twig itself); False without room."""
+    double = np.ascontiguousarray(patch.T[:, :: 1 - 2 * int(rng.integers(2))])
+    double[np.isin(double, ENHANCING)] += DOUBLE
+    if twig:
+        if (taken[at] & (patch > 0)).any():
+            return True
+        taken[at][patch > 0] = True
+    spot = _room(k, taken, double > 0, home, rng)
+    if spot is None:
+        return twig
+    _press(k.tissue, taken, spot, double)
+    if twig:
+        _press(k.tissue, taken, at, patch)
+    return True
+
+
+def _press(tissue: np.ndarray, taken: np.ndarray, at: tuple[slice, slice], patch: np.ndarray) -> None:
+    """Put a shape into the slice and its place out of reach of others."""
+    tissue[at][patch > 0] = patch[patch > 0]
+    taken[at][patch > 0] = True
+
+
+def _room(
+    k: _Canvas, taken: np.ndarray, mask: np.ndarray, home: tuple[float, float], rng: np.random.Generator
+) -> tuple[slice, slice] | None:
+    """Where near `home` a mask fits without touching what is taken; looked for ever further away."""
+    h, w = mask.shape
+    for reach in np.repeat((0.3, 0.8, 1.5, 2.5, 4.0, 6.0), 24):
+        x, y = home[0] + rng.uniform(-reach, reach), home[1] + rng.uniform(-reach, reach)
+        column, row = _pixel(k.p, k.size, x, y)
+        top, left = round(row - h / 2), round(column - w / 2)
+        if top < 0 or left < 0 or top + h > k.size or left + w > k.size:
+            continue
+        spot = slice(top, top + h), slice(left, left + w)
+        if not (taken[spot] & mask).any():
+            return spot
+    return None
+
+
+def paint(p: Abdomen, rng: np.random.Generator, size: int) -> tuple[_Canvas, np.ndarray]:
+    """The slice in tissue numbers, and the HU of each loop's filling."""
+    k = _Canvas(p, rng, size)
+    cavity = _trunk(k)
+    _bones(k, rng)
+    _organs(k, cavity, rng)
+    drinks = _bowel(k, cavity, rng)
+    _stamp(k, cavity, rng)
+    return k, drinks
 
 
 def render(p: Abdomen, rng: np.random.Generator, enhanced: bool, size: int = 224, matched: bool = True) -> np.ndarray:
     """The slice in Hounsfield units, float32 [size, size], before or after contrast.
 
     Everything but the answer comes from `p` and `rng`: the same two give the same patient, noise
-    included. Without `matched` the bowel is filled regardless of the answer and the histogram tells it.
+    included. Without `matched` the doubles hold water under either answer and the histogram tells it.
     """
-    k = _Canvas(p, rng, size)
-    cavity = _trunk(k)
-    _bones(k, rng)
-    _organs(k, cavity, rng)
-    _vessels(k, rng)
-    low = _bowel(k, cavity, rng)
-    hu = _fit(k.tissue, hounsfield(p))
-    filled = _filled(k, hu, low, matched, rng)
-    texture = 5 * noise(rng, size, (14, 28, 56), 0.9)
+    k, drinks = paint(p, rng, size)
+    hu = hounsfield(p)
+    if not matched:
+        hu[:, DOUBLE:] = hu[1, DOUBLE:]
+    out = hu[int(enhanced)][k.tissue]
+    filling = k.tissue == FILLING
+    out[filling] = drinks[k.loop[filling]]
+    out += 5 * noise(rng, size, (14, 28, 56), 0.9)
     grain = smooth(rng.standard_normal((size, size), np.float32), 0.6 * size / 224)
-    grain *= np.float32(p.grain * 2.1)
-    both = [smooth(image + texture, p.blur * size / 224) + grain for image in filled]
-    return _levelled(both[int(enhanced)], both[1 - int(enhanced)]) if matched else both[int(enhanced)]
-
-
-def _levelled(image: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The image with its values moved, in their order, to the mean of its own and the other's order statistics.
-
-    Both answers then hold exactly the same values. What blur does to the edges of vessels and of bowel is
-    all that is left to level, so that values move by little.
-    """
-    differ = np.flatnonzero(image.ravel() != other.ravel())
-    mine, theirs = image.ravel()[differ], np.sort(other.ravel()[differ])
-    order = np.argsort(mine, kind="stable")
-    out = image.copy()
-    out.ravel()[differ[order]] = (mine[order] + theirs) / 2
-    return out
+    return smooth(out, p.blur * size / 224) + np.float32(p.grain * 2.1) * grain
 
 
 def window(hu: np.ndarray, centre: float = 40.0, width: float = 400.0) -> np.ndarray:

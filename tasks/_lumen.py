@@ -5,6 +5,7 @@ of the distance and the cosine of incidence (Lambert), with highlights where muc
 radius of the tube is the unit of length. Brightness betrays depth here as it does in any endoscope.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 
@@ -73,14 +74,14 @@ def draw(rng: np.random.Generator) -> Lumen:
         lobe_turn=u(0, 6.28),
         sway=u(0.1, 0.9),
         sway_turn=u(0, 6.28),
-        red=u(0.86, 1.0),
-        green=u(0.40, 0.58),
-        blue=u(0.28, 0.44),
-        vessels=u(0.15, 0.5),
-        bump=u(0.004, 0.012),
+        red=u(0.9, 1.0),
+        green=u(0.24, 0.42),
+        blue=u(0.15, 0.32),
+        vessels=u(0.3, 0.8),
+        bump=u(0.003, 0.009),
         wet=u(0.3, 1.0),
         exposure=u(0.75, 1.3),
-        gamma=u(0.5, 0.7),
+        gamma=u(0.6, 0.8),
         aperture=u(0.93, 1.08),
         corner=u(0, 1),
         grain=u(0.004, 0.018),
@@ -149,6 +150,9 @@ def _shade(p: Lumen, z: np.ndarray, rough: np.ndarray) -> tuple[np.ndarray, np.n
     long = f * f + x * x + y * y
     normal = (f * zx) ** 2 + (f * zy) ** 2 + (z + x * zx + y * zy) ** 2
     facing = f * z / np.sqrt(normal * long)
+    # a pixel that spans two surfaces, a fold and what lies behind it, has no one normal
+    leap = (np.abs(zx) + np.abs(zy)) / (z * step)
+    facing = np.maximum(facing, np.float32(0.6) * np.clip(leap * 8 - 1, 0, 1))
     return facing * f * f / (z * z * long), facing
 
 
@@ -158,12 +162,27 @@ def _mucosa(p: Lumen, z: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarr
     x, y = axes(size)
     u, v = x - np.float32(p.focal * p.tilt_x), y - np.float32(p.focal * p.tilt_y)
     scale = (np.float32(0.34) + np.float32(0.22) * np.log(z)) / np.sqrt(u * u + v * v + np.float32(1e-4))
-    column = np.clip((u * scale + 1) * 128, 0, 255).astype(np.int16)
-    row = np.clip((v * scale + 1) * 128, 0, 255).astype(np.int16)
+    at = _between(u * scale, v * scale, 256)
     lines = noise(rng, 256, (24, 48, 96), 0.6)
-    net = np.exp(-((lines / np.float32(0.11)) ** 2)) * np.clip(0.5 + noise(rng, 256, (12, 24)), 0, 1)
-    rough = noise(rng, 256, (40, 80, 120), 0.9)
-    return net[row, column], noise(rng, size, (5, 10, 20)), rough[row, column]
+    net = np.exp(-((lines / np.float32(0.13)) ** 2)) * np.clip(0.4 + noise(rng, 256, (12, 24)), 0, 1)
+    rough = noise(rng, 256, (32, 64), 0.8)
+    return at(net), noise(rng, size, (5, 10, 20)), at(rough)
+
+
+def _between(u: np.ndarray, v: np.ndarray, side: int) -> Callable[[np.ndarray], np.ndarray]:
+    """A function that reads a texture [side, side] over [-1, 1]² at (u, v), linearly between its values."""
+    x = np.clip((u + 1) * np.float32(side / 2), 0, side - 1.01)
+    y = np.clip((v + 1) * np.float32(side / 2), 0, side - 1.01)
+    column, row = x.astype(np.int32), y.astype(np.int32)
+    fx, fy, first = x - column, y - row, row * side + column
+
+    def read(texture: np.ndarray) -> np.ndarray:
+        flat = texture.ravel()
+        top = flat[first] + fx * (flat[first + 1] - flat[first])
+        low = flat[first + side] + fx * (flat[first + side + 1] - flat[first + side])
+        return top + fy * (low - top)
+
+    return read
 
 
 def render(p: Lumen, rng: np.random.Generator, size: int = 224) -> np.ndarray:
@@ -177,7 +196,7 @@ def render(p: Lumen, rng: np.random.Generator, size: int = 224) -> np.ndarray:
     field = inside((1 - p.corner) * rim + p.corner * octagon - p.aperture, 0.02)
     gain = np.float32(p.exposure * 0.9 / np.quantile(light[::4, ::4], 0.75))
     light = light * gain * (1 - np.float32(0.25) * rim**2)
-    shine = np.float32(p.wet) * np.exp((facing + np.float32(0.035) * rough - 1) / np.float32(0.022)) * light
+    shine = np.float32(p.wet) * np.exp((facing + np.float32(0.025) * rough - 1) / np.float32(0.012)) * light
     out = np.empty((size, size, 3), np.float32)
     for channel, (albedo, drop) in enumerate(((p.red, 0.18), (p.green, 0.62), (p.blue, 0.55))):
         tint = albedo * (1 + 0.06 * blotch - np.float32(drop * p.vessels) * net)
