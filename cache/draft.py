@@ -33,17 +33,19 @@ class Draft:
     def __init__(self, folder: Path, space: str, forms: Mapping[str, tuple[str, int]], room: int) -> None:
         self.folder, self.space, self.room = folder, space, room
         self.forms = dict(forms)
+        self._every = {CONTENT: ("|u1", 32), **self.forms}
         self.path = folder / f".shard-{secrets.token_hex(8)}.tmp"
         self.created, self.sealed = time.time_ns(), False
-        self._state: tuple[int, list[str], dict[str, hashlib._Hash]] = (
+        self._state: tuple[int, list[str], dict[str, Any]] = (
             0,
             [],
-            {name: hasher(name, *form) for name, form in self.forms.items()},
+            {name: hasher(name, *form) for name, form in self._every.items()},
         )
         self.file = io.FileIO(self.path, "x+")
         try:
             _lock(self.file)
             self._lay_out()
+            self._write(self._index_at, b" " * self._index_size)  # sealing takes no more room on the disk
         except BaseException:
             self.discard()
             raise
@@ -76,14 +78,13 @@ class Draft:
             file.attrs["created_utc"] = datetime.fromtimestamp(self.created / 1e9, UTC).isoformat()
             self._index_at = _allocate(file, "index", (text,), "|u1")
             self._index_size = text
-            every = {CONTENT: ("|u1", 32), **self.forms}
             self.columns = {
                 name: Column(
                     offset=_allocate(file, name if name == CONTENT else f"features/{name}", (self.room, width), dtype),
                     dtype=dtype,
                     width=width,
                 )
-                for name, (dtype, width) in every.items()
+                for name, (dtype, width) in self._every.items()
             }
         self.head = self.columns[CONTENT].offset
         offset = self.head
@@ -97,7 +98,7 @@ class Draft:
         columns = (
             {name: [c.offset, c.dtype, c.width, c.sha256] for name, c in self.columns.items()}
             if offset is None
-            else {name: [offset, *form, sha256] for name, form in {CONTENT: ("|u1", 32), **self.forms}.items()}
+            else {name: [offset, *form, sha256] for name, form in self._every.items()}
         )
         index = {"schema": SCHEMA, "space": self.space, "n": self.room, "created": self.created, "columns": columns}
         return json.dumps(index).encode()
@@ -107,9 +108,7 @@ class Draft:
         n, known, taken = self._state
         taken = {name: h.copy() for name, h in taken.items()}
         for name, column in self.columns.items():
-            if name == CONTENT:
-                continue
-            data = np.ascontiguousarray(arrays[name], dtype=column.dtype)
+            data = _digests(contents) if name == CONTENT else np.ascontiguousarray(arrays[name], dtype=column.dtype)
             assert data.shape == (len(contents), column.width)
             view = data.reshape(-1).view(np.uint8).data
             self._write(column.offset + n * column.row, view)
@@ -140,13 +139,8 @@ class Draft:
         """Write the digests, sync, rename: from here on it is a shard, and `path` is its name. It must be full."""
         if self.sealed:  # interrupted between the rename and the return
             return self.path
-        n, contents, taken = self._state
+        n, _, taken = self._state
         assert n == self.room
-        ids = b"".join(bytes.fromhex(c) for c in contents)
-        form = self.columns[CONTENT]
-        taken = {CONTENT: hasher(CONTENT, form.dtype, form.width), **taken}
-        taken[CONTENT].update(ids)
-        self._write(form.offset, ids)
         self.columns = {
             name: Column(offset=c.offset, dtype=c.dtype, width=c.width, sha256=taken[name].hexdigest())
             for name, c in self.columns.items()
@@ -167,6 +161,10 @@ class Draft:
         self.file.close()
         if not self.sealed:
             self.path.unlink(missing_ok=True)
+
+
+def _digests(contents: Sequence[str]) -> np.ndarray:
+    return np.frombuffer(bytes.fromhex("".join(contents)), np.uint8).reshape(-1, 32)
 
 
 def _allocate(file: Any, name: str, shape: tuple[int, ...], dtype: str) -> int:

@@ -19,7 +19,7 @@ def is_full(error: OSError) -> bool:
     return error.errno in FULL or "No space left" in str(error) or "quota exceeded" in str(error)
 
 
-def size(count: float) -> str:
+def size(count: int | float) -> str:
     """A number of bytes in words.
 
     >>> size(1_234_000_000)

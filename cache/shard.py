@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Column:
         return np.dtype(self.dtype).itemsize * self.width
 
 
-def hasher(name: str, dtype: str, width: int) -> "hashlib._Hash":
+def hasher(name: str, dtype: str, width: int) -> Any:
     """A sha256 that starts with what turns bytes into numbers, so that no dataset passes for another."""
     return hashlib.sha256(f"{name} {dtype} {width}\n".encode())
 

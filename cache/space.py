@@ -87,7 +87,7 @@ class Space:
         *,
         total: int | None = None,
         shard_items: int = 4096,
-        shard_seconds: float = 20.0,
+        shard_seconds: int | float = 20.0,
     ) -> Writer:
         """A writer of features {site/readout: width}; `total` items are expected."""
         return Writer(

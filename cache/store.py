@@ -111,7 +111,9 @@ class Store:
         paths = dict.fromkeys(self.root / p.path for p in problems if p.removable)
         return [remove(path, self.root, "damaged") for path in paths if path.exists()]
 
-    def gc(self, older_than_days: float | None = None, *, orphans: bool = True, dry_run: bool = False) -> list[Removed]:
+    def gc(
+        self, older_than_days: int | float | None = None, *, orphans: bool = True, dry_run: bool = False
+    ) -> list[Removed]:
         """Remove what dead writers left behind, and spaces not used for so many days; returns what was removed."""
         removed = []
         for folder in self._folders():

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import numpy as np
 
@@ -32,7 +31,7 @@ class Writer:
         *,
         total: int | None,
         shard_items: int,
-        shard_seconds: float,
+        shard_seconds: int | float,
         prepare: Callable[[], None],
     ) -> None:
         _check_names(widths)
@@ -44,7 +43,7 @@ class Writer:
         self._draft: Draft | None = None
         self._opened = 0.0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Writer":
         with self._explained():
             self.prepare()
         return self
