@@ -484,6 +484,18 @@ def test_no_identifier_leaves_the_dicom_reader(tmp_path: Path) -> None:
     assert row.columns["age"] == "90"
 
 
+def test_dicom_files_of_one_patient_are_one_group_and_those_of_two_are_not(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    folder.mkdir()
+    for i, patient in enumerate(["A", "B", "A"]):
+        ct(folder / f"{i}.dcm", hounsfield() + i, PatientID=patient)
+    first, second, third = (row.group for row in tasks.open_source(str(folder)).rows)
+    assert first == third != second
+    (folder / "m.csv").write_text("file,patient\n0.dcm,A\n1.dcm,B\n2.dcm,A\n")
+    listed = tasks.open_source(str(folder / "m.csv"), group="patient")
+    assert [row.group for row in listed.rows] == [first, second, third]
+
+
 def test_orientation_letters_come_from_the_header_and_their_absence_is_said(tmp_path: Path) -> None:
     folder = tmp_path / "d"
     folder.mkdir()
