@@ -164,9 +164,11 @@ def auc(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _rank_sum(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sum of the ranks of rows' odd entries, and which rows hold an even and an odd entry of equal value."""
     sorted_bits = np.sort(packed.view(np.float32), axis=1).view(np.int32)
-    odd = sorted_bits & np.int32(1)
     tied = ((sorted_bits[:, 1:] ^ sorted_bits[:, :-1]) == 1).any(axis=1)
-    return odd.astype(np.float32) @ np.arange(1, packed.shape[1] + 1, dtype=np.float64), tied
+    n = packed.shape[1]
+    exact = np.float32 if n * (n + 1) < 2**24 else np.float64  # sums of ranks stay whole numbers
+    odd = (sorted_bits & np.int32(1)).astype(exact)
+    return (odd @ np.arange(1, n + 1, dtype=exact)).astype(np.float64), tied
 
 
 def _as_rows(y: np.ndarray, dtype: type) -> np.ndarray:
