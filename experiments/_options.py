@@ -174,7 +174,7 @@ def parse(argv: Sequence[str], command: str, doc: str) -> Options:
     known, rest = parser.parse_known_args(list(argv))
     if rest:
         raise _unknown(rest, [a for action in parser._actions for a in action.option_strings])
-    flags = {k: tuple(v) if isinstance(v, list) else v for k, v in vars(known).items()}
+    flags: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in vars(known).items()}
     if "config" in flags:
         flags = _from_file(flags["config"]) | flags
     options = Options(**flags)

@@ -12,7 +12,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 ORDER = ("cls", "mean", "halves", "grid3", "at-mark", "vector")
 TITLES = {"cls": "CLS token", "mean": "mean of patches", "halves": "halves", "grid3": "3 × 3 regions",
           "at-mark": "at the mark", "vector": "vector"}  # fmt: skip
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 7, "axes.titlesize": 7, "axes.labelsize": 7, "xtick.labelsize": 6, "ytick.labelsize": 6,
     "legend.fontsize": 6, "axes.linewidth": 0.5, "xtick.major.width": 0.5, "ytick.major.width": 0.5,
     "lines.linewidth": 1.0, "axes.spines.top": False, "axes.spines.right": False,

@@ -75,6 +75,7 @@ def _open(options: Options, spec: str, store: Store) -> Source:
         exif=options.exif,
         unreadable_limit=options.unreadable,
         limit=options.limit,
+        seed=options.seed,
     )
     known = _Known(store)
     with progress(len(source.rows), "checking images") as bar:
