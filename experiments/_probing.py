@@ -63,6 +63,7 @@ class Run:
     seconds: dict[str, float] = field(default_factory=dict)
     encoded: int = 0
     failed: list[str] = field(default_factory=list)
+    noted: list[str] = field(default_factory=list)
 
     def measurement(self, cell: Cell) -> Any:
         """The finished measurement of a cell."""
@@ -251,6 +252,22 @@ def fill_all(run: Run, question: Question, who: Sequence[Eye]) -> list[Eye]:
     return ready
 
 
+def _fill_twin(run: Run, question: Question, twin: Eye) -> bool:
+    """Encode with the untrained network; an encoder that is no network has none, which every verdict then says."""
+    spec = twin.spec.removeprefix("random:")
+    if (question.name, spec) not in run.filled:
+        return False
+    try:
+        fill_all(run, question, [twin])
+    except (EncoderError, encoders.UnknownName) as error:
+        line = f"warning: no untrained twin of {spec}: {' '.join(str(error).split())}"
+        if line not in run.noted:
+            run.noted.append(line)
+            say(line)
+        return False
+    return True
+
+
 def measure_all(run: Run, cells: Sequence[Cell], what: str) -> None:
     """Load finished cells and measure the rest; each is written as soon as it is done."""
     todo: dict[str, Cell] = {}
@@ -287,9 +304,7 @@ def probe_question(run: Run, question: Question) -> tuple[list[Cell], dict[str, 
     if twice:
         raise UsageError(f"two encoders are called {twice[0]}: give their CARDs names of their own")
     fill_all(run, question, controls)
-    for eye in asked:
-        if eye.spec in twins:
-            fill_all(run, question, [twins[eye.spec]])
+    twins = {spec: twin for spec, twin in twins.items() if _fill_twin(run, question, twin)}
     own = [c for eye in asked for c in cells_of(run, question, eye, "encoder")]
     shuffled = [dataclasses.replace(c, role="shuffled", level="screen", companion=False) for c in own]
     twin = {e.spec: cells_of(run, question, twins[e.spec], "twin") for e in asked if e.spec in twins}
