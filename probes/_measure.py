@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Literal
 
 import numpy as np
@@ -144,7 +145,7 @@ def _same_items(given: FeatureSet, plan: Plan) -> None:
 
 
 def _label(name: str, plan: Plan) -> str:
-    return {"ridge": f"ridge {plan.penalty:g}", "linear": "linear-v1"}.get(name, name)
+    return {"ridge": f"ridge {plan.penalty:g}", "linear": "linear-v1"}.get(name, PurePath(name).stem)
 
 
 def _predict(name: str, given: FeatureSet, plan: Plan, ridge: Ridge, seed: int) -> Predictions:

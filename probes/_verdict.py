@@ -185,13 +185,6 @@ def _limited(m: "Measurement", plan: Plan) -> tuple[str, int | None] | None:
             f"But planted labels without any signal were called readable in {found.self_check:.0%} of trials "
             f"(at most {SELF_CHECK:.0%} may be), so the limit of detection cannot be trusted here."
         ), None
-    if not found.sure:
-        items = _items_for(plan, found.lod)
-        more = f" About {items} items would." if items else ""
-        return (
-            f"But so few items would not surely show a signal that a probe with unlimited data reads with {what} "
-            f"{_number(plan.a_star)} (found in {found.rates[plan.a_star]:.0%} of trials).{more}"
-        ), items
     if found.held < HELD:
         pool = f"; about {found.images} unlabelled images (--pool) would reach {HELD:.0%}" if found.images else ""
         lod = "" if found.lod is None else (
@@ -201,6 +194,13 @@ def _limited(m: "Measurement", plan: Plan) -> tuple[str, int | None] | None:
             f"But only {found.directions} directions could be searched, which hold {found.held:.0%} of what varies "
             f"between such images:{lod} in the rest, unknown{pool}."
         ), None
+    if not found.sure:
+        items = _items_for(plan, found.lod)
+        more = f" About {items} items would." if items else ""
+        return (
+            f"But so few items would not surely show a signal that a probe with unlimited data reads with {what} "
+            f"{_number(plan.a_star)} (found in {found.rates[plan.a_star]:.0%} of trials).{more}"
+        ), items
     return None
 
 

@@ -1,0 +1,376 @@
+"""Folds, exchange, permutation test, interval: each holds at its nominal rate, and fails without its guard."""
+
+import numpy as np
+import pytest
+
+import probes
+from probes._base import FeatureSet, ProbeError
+from probes._permute import shuffle_within
+from probes._plan import GRID
+from probes._ridge import Ridge
+from probes._statistics import (
+    CHOICES,
+    association,
+    balanced,
+    coded,
+    explained,
+    fold_means,
+    holm,
+    inflation,
+    null,
+    over_layers,
+    replay_choice,
+    score_margin,
+    scored,
+    spread,
+)
+
+TWO = ("no", "yes")
+
+
+def given(x: np.ndarray, y: np.ndarray, groups: np.ndarray, classes: tuple[str, ...] | None = TWO) -> FeatureSet:
+    return FeatureSet(x=x, y=y, groups=groups, ids=[str(i) for i in range(len(x))], classes=classes)
+
+
+def spectrum(d: int) -> np.ndarray:
+    return np.arange(1, d + 1) ** -0.5
+
+
+def upper_rate(nominal: float, runs: int) -> float:
+    """A rate that a true `nominal` exceeds once in a thousand."""
+    return nominal + 3.1 * (nominal * (1 - nominal) / runs) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("y", "groups", "design"),
+    [
+        (np.arange(120) % 2, np.arange(120), "items in folds"),
+        (np.arange(120) % 2, np.arange(120) // 2, "within groups"),
+        (np.arange(120) % 2, np.arange(120) // 2 * (np.arange(120) > 19), "within groups"),
+        (np.arange(120) // 4 % 2, np.arange(120) // 4, "whole groups"),
+        ((np.arange(120) % 3 > 0).astype(int), np.arange(120) // 2, "group label vectors"),
+    ],
+)
+def test_the_exchange_is_read_from_labels_and_groups(y: np.ndarray, groups: np.ndarray, design: str) -> None:
+    assert probes.plan(y, groups, classes=TWO, permutations=9).design == design
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_groups_are_never_split_and_every_fold_has_its_share_of_each_class(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    groups = rng.integers(0, 70, 300)
+    y = (rng.random(300) < 0.3).astype(int)
+    plan = probes.plan(y, groups, classes=TWO, seed=seed, permutations=9)
+    for fold in plan.folds:
+        assert all(len(set(fold[groups == g])) == 1 for g in np.unique(groups))
+        held = np.array([[((fold == f) & (y == c)).sum() for c in (0, 1)] for f in range(plan.n_folds)])
+        assert np.ptp(held, axis=0).max() <= 8
+        assert held.min() >= 10
+
+
+def test_exchanged_labels_keep_what_the_design_fixed() -> None:
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 5, 60)
+    groups = np.repeat(np.arange(60), sizes)
+    y = (rng.random(len(groups)) < 0.5).astype(int)
+    plan = probes.plan(y, groups, classes=TWO, permutations=40)
+    assert plan.design == "group label vectors"
+    for row in plan.permuted:
+        vectors = [tuple(row[groups == g]) for g in range(60)]
+        for f in range(plan.n_folds):
+            inside = [g for g in range(60) if plan.folds[0][groups == g][0] == f]
+            assert sorted(tuple(y[groups == g]) for g in inside) == sorted(vectors[g] for g in inside)
+
+
+def test_copies_of_one_image_exchange_among_themselves_when_a_patient_has_several() -> None:
+    y, copies, patients = np.arange(120) % 2, np.arange(120) // 2, np.arange(120) // 6
+    plan = probes.plan(y, patients, classes=TWO, copies=copies, permutations=30)
+    assert all(row[copies == c].sum() == 1 for row in plan.permuted for c in range(60))
+    free = probes.plan(y, patients, classes=TWO, permutations=30)
+    assert any(row[copies == c].sum() != 1 for row in free.permuted for c in range(60))
+
+
+def test_the_same_seed_gives_the_same_plan_and_another_seed_another() -> None:
+    y, groups = np.arange(80) % 2, np.arange(80)
+    one, two, other = (probes.plan(y, groups, classes=TWO, seed=s, permutations=9) for s in (3, 3, 4))
+    assert np.array_equal(one.folds, two.folds)
+    assert np.array_equal(one.permuted, two.permuted)
+    assert not np.array_equal(one.folds, other.folds)
+
+
+def test_few_arrangements_are_announced() -> None:
+    y, groups = np.repeat([0, 1], 12)[:, None].repeat(3, 1).ravel(), np.arange(72) // 3
+    warned = " ".join(probes.plan(y, groups, classes=TWO).warnings)
+    assert "smallest class has 12 groups" in warned
+    small = probes.plan(np.arange(12) % 2, np.arange(12) // 2, classes=TWO, folds=3)
+    assert "only about 64 different ways" in " ".join(small.warnings)
+    assert "too few for an interval" in " ".join(small.warnings)
+
+
+@pytest.mark.parametrize(
+    ("y", "groups", "classes", "says"),
+    [
+        (np.arange(8) % 2, np.arange(8) // 2, TWO, "4 groups cannot fill 5 folds"),
+        (np.zeros(40, dtype=int), np.arange(40), TWO, r"only one class in the data \(no\)"),
+        ((np.arange(40) < 1).astype(int), np.arange(40), TWO, "class yes is found in 1 group"),
+        (np.arange(40) % 3, np.arange(40), TWO, "labels run from 0 to 2, but 2 classes are named"),
+    ],
+)
+def test_data_that_cannot_be_split_is_refused(
+    y: np.ndarray, groups: np.ndarray, classes: tuple[str, ...], says: str
+) -> None:
+    with pytest.raises(ProbeError, match=says):
+        probes.plan(y, groups, classes=classes)
+
+
+def test_linearised_contributions_give_the_textbook_error_of_a_mean() -> None:
+    rng = np.random.default_rng(0)
+    ok, y = (rng.random((1, 400)) < 0.7).astype(float), np.arange(400) % 2
+    got = balanced(ok, y, 2)
+    assert np.allclose(got.part.sum(axis=1), 0)
+    by_hand = np.sqrt(np.mean([ok[0, y == c].var() / 200 for c in (0, 1)]) / 2 * 400 / 399)
+    assert np.isclose(spread(got.part, np.arange(400))[0], by_hand)
+    doubled = balanced(np.repeat(ok, 2, axis=1), np.repeat(y, 2), 2)
+    assert spread(doubled.part, np.repeat(np.arange(400), 2))[0] == pytest.approx(by_hand)
+    assert spread(doubled.part, np.arange(800))[0] < 0.75 * by_hand  # copies taken for news
+
+
+def test_linearised_r2_matches_leaving_groups_out() -> None:
+    rng = np.random.default_rng(1)
+    e, e0 = rng.standard_normal((1, 300)) * 0.7, rng.standard_normal((1, 300))
+    got = explained(e, e0)
+    left = [explained(np.delete(e, i, 1), np.delete(e0, i, 1)).score[0] for i in range(300)]
+    jackknife = np.sqrt(299 / 300 * np.square(left - np.mean(left)).sum())
+    assert spread(got.part, np.arange(300))[0] == pytest.approx(jackknife, rel=0.02)
+
+
+def test_the_replayed_ridge_scores_what_the_ridge_probe_scores() -> None:
+    rng = np.random.default_rng(2)
+    for k in (2, 3):
+        y = rng.permutation(np.arange(90) % k)
+        x = rng.standard_normal((90, 40)) + y[:, None] * (np.arange(40) < 5)
+        plan = probes.plan(y, np.arange(90), classes=("a", "b", "c")[:k], permutations=9)
+        codes, fold = coded(y[None], k), plan.folds[:1]
+        margin = Ridge.of(x).held_out(codes, fold[0], [0.03], dtype=np.float64)[0] - fold_means(codes, fold[0])
+        ours = score_margin(margin, y[None], np.zeros((1, 1)), k)
+        probed = probes.load("ridge")(given(x, y, np.arange(90), plan.classes), fold, rng)
+        assert ours.score[0] == pytest.approx(scored(probed, k).score[0])
+
+
+def test_items_with_equal_features_score_half_each() -> None:
+    rng = np.random.default_rng(3)
+    x, y, groups = np.repeat(rng.standard_normal((60, 30)), 2, axis=0), np.arange(120) % 2, np.arange(120) // 2
+    plan = probes.plan(y, groups, classes=TWO, permutations=99)
+    for name in ("ridge", "linear"):
+        m = probes.measure(given(x, y, groups), plan, probe=name, detect=False, companion=False)
+        assert m.estimate.score == 0.5
+        assert m.state != "present"
+        assert not m.leak
+
+
+def size(runs: int, design: str, folds: int) -> float:
+    """Share of data sets without signal that the permutation test rejects at .05."""
+    hits = 0
+    for run in range(runs):
+        rng = np.random.default_rng([11, run])
+        y, groups, x = _null(rng, design)
+        plan = probes.plan(y, groups, classes=TWO, seed=run, permutations=99, repeats=1, folds=folds)
+        hits += null(Ridge.of(x), plan).p <= 0.05
+    return hits / runs
+
+
+def textbook_size(runs: int, *, protected: bool) -> float:
+    """The same of the test as it is usually done: pooled scores, and labels shuffled freely or inside folds."""
+    hits = 0
+    for run in range(runs):
+        rng = np.random.default_rng([11, run])
+        y, groups, x = _null(rng, "items")
+        plan = probes.plan(y, groups, classes=TWO, seed=run, permutations=99, repeats=1, folds=20)
+        shuffled = plan.permuted if protected else y[shuffle_within(np.zeros(len(y), dtype=int), rng, 99)]
+        best = Ridge.of(x).largest_auc(np.concatenate([y[None], shuffled]), plan.folds[0], GRID)
+        hits += 1 + (best[1:] >= best[0]).sum() <= 5
+    return hits / runs
+
+
+def _null(rng: np.random.Generator, design: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    if design == "items":
+        return rng.permutation(np.arange(40) % 2), np.arange(40), rng.standard_normal((40, 60))
+    if design == "pairs":
+        groups = np.arange(80) // 2
+        return np.arange(80) % 2, groups, rng.standard_normal((80, 60)) + rng.standard_normal((40, 60))[groups]
+    patients = np.arange(200) // 4
+    who = rng.standard_normal((50, 60))[patients]
+    x = who + 0.3 * rng.standard_normal((200, 60))
+    return rng.permutation(np.arange(50) % 2)[patients], patients, x
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("design", "folds"), [("items", 5), ("items", 20), ("pairs", 5), ("patients", 5)])
+def test_the_permutation_test_keeps_its_size(design: str, folds: int) -> None:
+    runs = 300
+    assert 0.015 <= size(runs, design, folds) <= upper_rate(0.05, runs)
+
+
+def test_free_permutation_of_pooled_scores_under_stratified_folds_does_not() -> None:
+    assert textbook_size(200, protected=True) <= upper_rate(0.05, 200)
+    assert textbook_size(200, protected=False) > upper_rate(0.05, 200)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_size_holds_for_several_classes_and_for_numbers(classes: int) -> None:
+    hits, runs = np.zeros(2), 150
+    for run in range(runs):
+        rng = np.random.default_rng([12, classes, run])
+        n = 15 * classes
+        x, y = rng.standard_normal((n, 50)), np.arange(n) % classes
+        plan = probes.plan(
+            y, np.arange(n) // classes, classes=tuple("abcd"[:classes]), seed=run, permutations=99, repeats=1
+        )
+        number = probes.plan(rng.standard_normal(n), np.arange(n), seed=run, permutations=99, repeats=1)
+        hits += [null(Ridge.of(x), p).p <= 0.05 for p in (plan, number)]
+    assert (hits / runs <= upper_rate(0.05, runs)).all()
+    assert (hits / runs >= 0.005).all()
+
+
+def coverage(n: int, design: str, runs: int, *, shift: float, k: int = 2) -> tuple[float, float, float]:
+    """Coverage of the interval with phi, without it, and the share of leak alarms."""
+    rows = []
+    for run in range(runs):
+        rng = np.random.default_rng([13, n, run])
+        groups = np.arange(n) // (k if design == "pairs" else 4 if design == "patients" else 1)
+        y = np.arange(n) % k if design == "pairs" else rng.permutation(np.arange(groups.max() + 1) % k)[groups]
+        z = rng.standard_normal((n, 200)) + rng.standard_normal((groups.max() + 1, 200))[groups]
+        x = z / 2**0.5 * spectrum(200)
+        x[:, :k] += shift * spectrum(200)[:k] * np.eye(k)[y]
+        plan = probes.plan(y, groups, classes=tuple("abcd"[:k]), seed=run, permutations=99, repeats=2)
+        m = probes.measure(given(x, y, groups, plan.classes), plan, probe="ridge", detect=False, companion=False)
+        assert m.replayed is not None
+        assert m.estimate.low is not None
+        assert m.estimate.high is not None
+        half = (m.estimate.high - m.estimate.low) / 2
+        rows.append((m.estimate.score, half, half / inflation(m.replayed, plan.groups), m.leak))
+    score, half, bare, leak = np.array(rows, dtype=float).T
+    away = np.abs(score - score.mean())
+    return float((away <= half).mean()), float((away <= bare).mean()), float(leak.mean())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("n", "design", "shift"), [(134, "items", 0.0), (134, "items", 2.0), (240, "patients", 1.5), (200, "pairs", 1.0)]
+)
+def test_the_interval_covers_and_without_the_replay_it_covers_less(n: int, design: str, shift: float) -> None:
+    with_phi, without, leak = coverage(n, design, 120, shift=shift)
+    assert with_phi >= 0.93
+    assert without < with_phi
+    assert leak <= upper_rate(0.025, 120)
+
+
+def test_at_sixty_groups_the_interval_without_the_replay_is_too_narrow() -> None:
+    with_phi, without, _ = coverage(240, "patients", 120, shift=0.0)
+    assert with_phi >= 0.93
+    assert without < 0.93
+
+
+@pytest.mark.slow
+def test_small_null_data_raise_no_more_leak_alarms_than_nominal() -> None:
+    for n in (24, 40):
+        _, _, leak = coverage(n, "items", 150, shift=0.0)
+        assert leak <= upper_rate(0.01, 150)
+
+
+def test_the_replayed_choice_spreads_as_a_choice_in_inner_folds() -> None:
+    from probes._inner import inner_folds
+
+    rng = np.random.default_rng(5)
+    y, groups, x = np.arange(120) % 2, np.arange(120), rng.standard_normal((120, 150)) * spectrum(150)
+    plan = probes.plan(y, groups, classes=TWO, permutations=99)
+    ridge, fold = Ridge.of(x), plan.folds[0]
+    codes = coded(plan.permuted, 2)
+    means = fold_means(codes, fold)
+    ours = replay_choice(ridge, fold, plan.permuted, codes, means, 2)
+    margins = ridge.held_out(codes, fold, CHOICES) - means
+    outer = fold[None] != np.arange(plan.n_folds)[:, None]
+    inner = np.repeat(inner_folds(np.zeros(120), groups, rng)[None], plan.n_folds, axis=0)
+    best = ridge.inner_errors(codes, outer, inner, CHOICES).argmin(axis=0)
+    exact = margins[best[fold].T, np.arange(99)[:, None], np.arange(120)]
+    truth = score_margin(exact, plan.permuted, np.zeros((1, 1)), 2)
+    assert inflation(ours, plan.groups) == pytest.approx(inflation(truth, plan.groups), rel=0.08)
+
+
+def test_the_statistic_finds_what_is_planted_for_classes_and_numbers() -> None:
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal((90, 20))
+    for y, classes in ((np.arange(90) % 3, tuple("abc")), (x[:, 0] * 2.0 + rng.standard_normal(90), None)):
+        wide = x + (np.eye(20)[y] * 2 if classes else 0)
+        plan = probes.plan(y, np.arange(90), classes=classes, permutations=199)
+        assert null(Ridge.of(wide), plan).p == 1 / 200
+        assert null(Ridge.of(rng.standard_normal((90, 20))), plan).p > 0.05
+
+
+def test_the_association_of_a_constant_prediction_is_chance() -> None:
+    y = (np.arange(20) % 2)[None]
+    assert association(np.full((1, 20), 1e-7, dtype=np.float32), y, np.zeros((1, 1)), 2)[0] == 0.5
+
+
+def test_a_search_over_layers_is_paid_for() -> None:
+    rng = np.random.default_rng(7)
+    nulls = rng.random((12, 400))
+    single = (1 + (nulls[:, 1:] >= nulls[:, :1]).sum(axis=1)) / 400
+    assert (over_layers(list(nulls)) >= single).all()
+    assert over_layers([nulls[0]]) == pytest.approx(single[:1])
+
+
+def test_holm_is_never_below_the_raw_p_and_keeps_their_order() -> None:
+    raw = np.random.default_rng(8).random(30)
+    adjusted = holm(raw.tolist())
+    assert (adjusted >= raw).all()
+    assert (np.diff(adjusted[np.argsort(raw)]) >= 0).all()
+
+
+def test_paired_differences_of_one_probe_with_itself_are_nothing_and_of_two_are_symmetric() -> None:
+    rng = np.random.default_rng(9)
+    y, groups = np.arange(160) % 2, np.arange(160) // 2
+    plan = probes.plan(y, groups, classes=TWO, permutations=99)
+    weak, strong = (rng.standard_normal((160, 50)) + s * y[:, None] * (np.arange(50) < 4) for s in (0.0, 2.0))
+    a, b = (probes.measure(given(x, y, groups), plan, detect=False, companion=False) for x in (weak, strong))
+    none = probes.compare(a, a, plan)
+    assert (none.score, none.low, none.high, none.p) == (0, 0, 0, 1)
+    up, down = probes.compare(b, a, plan), probes.compare(a, b, plan)
+    assert up.low is not None
+    assert down.high is not None
+    assert up.low > 0
+    assert up.low == pytest.approx(-down.high)
+
+
+@pytest.mark.slow
+def test_a_paired_difference_of_equally_good_features_is_called_at_the_nominal_rate() -> None:
+    calls, runs = 0, 100
+    for run in range(runs):
+        rng = np.random.default_rng([15, run])
+        y, groups = rng.permutation(np.arange(120) % 2), np.arange(120)
+        plan = probes.plan(y, groups, classes=TWO, seed=run, permutations=99, repeats=2)
+        pair = [rng.standard_normal((120, 80)) + 1.5 * y[:, None] * (np.arange(80) < 2) for _ in range(2)]
+        a, b = (probes.measure(given(x, y, groups), plan, detect=False, companion=False) for x in pair)
+        found = probes.compare(a, b, plan)
+        assert found.p is not None
+        calls += found.p <= 0.05
+    assert calls / runs <= upper_rate(0.05, runs)
+
+
+def test_features_of_another_plan_are_refused() -> None:
+    rng = np.random.default_rng(10)
+    plan = probes.plan(np.arange(40) % 2, np.arange(40), classes=TWO, permutations=9)
+    with pytest.raises(ProbeError, match="30 feature rows for a plan of 40 items"):
+        probes.measure(given(rng.standard_normal((30, 3)), np.arange(30) % 2, np.arange(30)), plan)
+    with pytest.raises(ProbeError, match="labels of the features are not those of the plan"):
+        probes.measure(given(rng.standard_normal((40, 3)), np.arange(40) // 20, np.arange(40)), plan)
+
+
+def test_a_perfect_score_keeps_a_lower_end_below_one() -> None:
+    y, groups = np.arange(80) % 2, np.arange(80)
+    plan = probes.plan(y, groups, classes=TWO, permutations=199)
+    m = probes.measure(given(y[:, None] * 10.0 + np.zeros((80, 3)), y, groups), plan, companion=False)
+    assert m.estimate.score == 1
+    assert m.estimate.low == pytest.approx(1 - (1 - 0.025 ** (1 / 40)) / 2)
+    assert m.state == "present"
