@@ -77,6 +77,8 @@ def subspace(pool: np.ndarray, groups: np.ndarray | None = None, *, seed: int = 
     the directions; in-sample they would be too large, and a planting stronger than it says.
     """
     scale = _pool_scale(pool)
+    if not (scale > 0).any():  # nothing varies between the images: there is no direction to search
+        return Subspace(scale=scale, directions=np.zeros((pool.shape[1], 0)), variance=np.zeros(0), held=0.0)
     wide = (pool * scale)[:, scale > 0]
     group = np.arange(len(pool)) if groups is None else np.unique(groups, return_inverse=True)[1].ravel()
     worth = _effective(wide, group)

@@ -170,8 +170,9 @@ class _Curvature:
         strength = self.batch.strength[:, None]
         flat = 1 / (self.total * self.shared.tail + strength)
         lead = 1 / (self.total[..., None] * self.shared.s + strength[..., None]) - flat[..., None]
-        inside = (u.reshape(-1, shape[2]) @ self.shared.v).reshape(*shape[:2], -1)
-        spread = ((inside * lead).reshape(-1, inside.shape[2]) @ self.shared.v.T).reshape(shape)
+        rows, kept = shape[0] * shape[1], self.shared.v.shape[1]  # none is kept of a single column
+        inside = (u.reshape(rows, shape[2]) @ self.shared.v).reshape(*shape[:2], kept)
+        spread = ((inside * lead).reshape(rows, kept) @ self.shared.v.T).reshape(shape)
         spread += flat[..., None] * u
         return spread, b / np.maximum(self.total, np.finfo(b.dtype).tiny)
 
