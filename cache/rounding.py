@@ -26,11 +26,3 @@ def narrow(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             norm = np.linalg.norm(exact, axis=1)
             fits[rows] = (off < TOLERANCE * norm) | ((off == 0) & (norm == 0))
     return half, fits
-
-
-def not_finite(x: np.ndarray) -> np.ndarray:
-    """Positions of vectors that hold a NaN or an infinity."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        square = np.einsum("nd,nd->n", x, x)
-    doubtful = np.flatnonzero(~np.isfinite(square))  # finite elements may overflow the sum
-    return doubtful[~np.isfinite(x[doubtful]).all(axis=1)]

@@ -10,7 +10,7 @@ import numpy as np
 
 from cache.draft import Draft
 from cache.errors import StoreError, is_full, size, unwritable
-from cache.rounding import narrow, not_finite
+from cache.rounding import narrow
 
 HALF, SINGLE = "<f2", "<f4"
 COPIED = 256  # rows moved at a time
@@ -60,6 +60,7 @@ class Writer:
         each by itself: what is read back does not depend on what else is stored beside it.
         """
         self._check(contents, arrays)
+        halves = {name: self._halve(name, arrays[name], contents) for name in self.widths}
         done = 0
         while done < len(contents):
             if self._draft is None:
@@ -68,7 +69,7 @@ class Writer:
             take = min(len(contents) - done, self._draft.room - self._draft.n)
             part = slice(done, done + take)
             with self._explained():
-                self._put(contents[part], {name: arrays[name][part] for name in self.widths})
+                self._put(contents[part], arrays, halves, part)
             done += take
             if self._draft.n == self._draft.room or time.monotonic() - self._opened >= self.shard_seconds:
                 self.close()
@@ -96,12 +97,17 @@ class Writer:
                 raise StoreError(
                     f"{name} is {x.dtype} {list(x.shape)}; the store takes float32 {[len(contents), width]}"
                 )
-            bad = not_finite(x)
-            if len(bad):
+
+    @staticmethod
+    def _halve(name: str, x: np.ndarray, contents: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        half, fits = narrow(x)
+        for row in np.flatnonzero(~fits).tolist():
+            if not np.isfinite(x[row]).all():
                 raise StoreError(
-                    f"{name} of item {contents[int(bad[0])][:12]} (row {bad[0]} of the batch) holds NaN or infinity; "
+                    f"{name} of item {contents[row][:12]} (row {row} of the batch) holds NaN or infinity; "
                     "the batch is not stored"
                 )
+        return half, fits
 
     def _open(self, least: int) -> None:
         left = self.shard_items if self.total is None else self.total - self.written
@@ -109,13 +115,18 @@ class Writer:
             self._draft = Draft(self.folder, self.space, self._forms, min(self.shard_items, max(left, least)))
         self._opened = time.monotonic()
 
-    def _put(self, contents: Sequence[str], arrays: Mapping[str, np.ndarray]) -> None:
+    def _put(
+        self,
+        contents: Sequence[str],
+        arrays: Mapping[str, np.ndarray],
+        halves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+        part: slice,
+    ) -> None:
         assert self._draft is not None
         stored, wide = {}, []
-        for name, x in arrays.items():
-            half, fits = narrow(x)
-            whole = bool(fits.all())
-            stored[name] = half if whole else np.where(fits[:, None], half.astype(np.float32), x)
+        for name, (half, fits) in halves.items():
+            whole = bool(fits[part].all())
+            stored[name] = half[part] if whole else np.where(fits[part, None], half[part], arrays[name][part])
             if not whole and self._forms[name][0] == HALF:
                 wide.append(name)
         if wide:
