@@ -149,13 +149,13 @@ def auc(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
     has one class only. The label rides in the last bit, so that one sort of plain float32 values gives the
     ranks; a row with ties is sorted again with the bit inverted, and the mean of both is the mid-rank value.
     """
-    bits = np.ascontiguousarray(scores + np.float32(0), dtype=np.float32).view(np.int32) & np.int32(-2)
-    positive = np.broadcast_to(y > 0, bits.shape).astype(np.int32)
-    n = bits.shape[1]
-    many = positive.sum(axis=1)
+    bits = np.add(scores, np.float32(0), dtype=np.float32, casting="same_kind").view(np.int32)
+    bits &= np.int32(-2)
+    positive = np.broadcast_to(y > 0, bits.shape)
+    n, many = bits.shape[1], positive.sum(axis=1)
     first, tied = _rank_sum(bits | positive)
     if tied.any():
-        negatives, _ = _rank_sum(bits[tied] | (1 - positive[tied]))
+        negatives, _ = _rank_sum(bits[tied] | ~positive[tied])
         first[tied] = (first[tied] + n * (n + 1) / 2.0 - negatives) / 2
     with np.errstate(invalid="ignore", divide="ignore"):
         return (first - many * (many + 1) / 2.0) / (many * (n - many))

@@ -258,3 +258,14 @@ def test_listing_probes_imports_neither_torch_nor_scipy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
     )
     assert said.stdout.strip() == ""
+
+
+def test_the_probe_in_the_documentation_keeps_the_contract(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "probes.md").read_text()
+    mine = tmp_path / "mine.py"
+    mine.write_text(text[text.index('"""Nearest class mean') :].split("```")[0])
+    given = planted(120, 10, 4.0)
+    found = probes.load(str(mine))(given, folds_of(given), np.random.default_rng(0))
+    assert accuracy(found) > 0.9
+    noise = planted(120, 10, 0.0)
+    assert accuracy(probes.load(str(mine))(noise, folds_of(noise), np.random.default_rng(0))) < 0.65
