@@ -9,92 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes._problem import Batch, Point, Shared, dot, logits, losses, objectives, probabilities
+
 _FORCING = 0.1  # conjugate gradients stop at this share of the squared residual they began with
 _STEPS = 60
 _INNER_STEPS = 250
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Shared:
-    """What all problems have in common.
-
-    x: [n, d], columns centred, of unit sd. onehot: [J, n], one row for two classes, K rows for K classes.
-    v: [d, k] leading eigenvectors of x'x / n with values s [k]; tail: the mean of the other eigenvalues.
-    """
-
-    x: np.ndarray
-    onehot: np.ndarray
-    v: np.ndarray
-    s: np.ndarray
-    tail: float
-
-    def astype(self, dtype: type) -> "Shared":
-        """The same in another precision."""
-        arrays = {k: np.ascontiguousarray(getattr(self, k), dtype=dtype) for k in ("x", "onehot", "v", "s")}
-        return type(self)(tail=self.tail, **arrays)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Batch:
-    """B problems: rows [B, n] 0/1 says who trains, scale [B, d] multiplies columns, strength [B] is lambda.
-
-    The objective of one is sum over its rows of the log-loss + lambda / 2 |u|^2, logits x (scale * u) + b.
-    """
-
-    rows: np.ndarray
-    scale: np.ndarray
-    strength: np.ndarray
-
-    def pick(self, which: np.ndarray) -> "Batch":
-        """Some of the problems."""
-        return type(self)(rows=self.rows[which], scale=self.scale[which], strength=self.strength[which])
-
-
-@dataclass(kw_only=True, eq=False)
-class Point:
-    """Where the B problems stand: weights u [B, J, d], intercepts b [B, J], logits z [B, J, n] of every row."""
-
-    u: np.ndarray
-    b: np.ndarray
-    z: np.ndarray
-
-    def pick(self, which: np.ndarray) -> "Point":
-        """Some of the problems."""
-        return type(self)(u=self.u[which], b=self.b[which], z=self.z[which])
-
-    def put(self, which: np.ndarray, other: "Point") -> None:
-        """Write `other` into some of the problems."""
-        self.u[which], self.b[which], self.z[which] = other.u, other.b, other.z
-
-
-def losses(z: np.ndarray, onehot: np.ndarray) -> np.ndarray:
-    """Log-loss in nats of every row: [B, n] from logits [B, J, n]."""
-    if z.shape[1] == 1:
-        only = z[:, 0]
-        return np.log1p(np.exp(-np.abs(only))) + np.maximum(only, 0) - only * onehot[0]
-    top = z.max(axis=1)
-    return np.log(np.exp(z - top[:, None]).sum(axis=1)) + top - np.einsum("bjn,jn->bn", z, onehot)
-
-
-def probabilities(z: np.ndarray) -> np.ndarray:
-    """Class probabilities [B, J, n]; for J = 1 that of the second class."""
-    if z.shape[1] == 1:
-        small = np.exp(-np.abs(z))
-        return np.where(z >= 0, 1, small) / (1 + small)
-    raised = np.exp(z - z.max(axis=1, keepdims=True))
-    return raised / raised.sum(axis=1, keepdims=True)
-
-
-def objectives(shared: Shared, batch: Batch, at: Point) -> np.ndarray:
-    """The objective of every problem, [B] float64."""
-    fit = np.einsum("bn,bn->b", losses(at.z, shared.onehot), batch.rows, dtype=np.float64)
-    return fit + 0.5 * batch.strength * _dot(at.u, at.u)
-
-
-def logits(shared: Shared, batch: Batch, u: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The logits x (scale * u) + b of every row: [B, J, n]."""
-    scaled = (u * batch.scale[:, None]).reshape(-1, u.shape[2])
-    return (scaled @ shared.x.T).reshape(*u.shape[:2], -1) + b[..., None]
 
 
 def minimise(shared: Shared, batch: Batch, start: Point, tolerance: float) -> Point:
@@ -110,7 +29,7 @@ def minimise(shared: Shared, batch: Batch, start: Point, tolerance: float) -> Po
         curve = _Curvature.at(shared, batch, at)
         slope_u, slope_b = _gradient(shared, batch, at, curve.p)
         ahead_u, ahead_b = curve.precondition(slope_u, slope_b)
-        gap = 0.5 * (_dot(slope_u, ahead_u) + _dot(slope_b, ahead_b))
+        gap = 0.5 * (dot(slope_u, ahead_u) + dot(slope_b, ahead_b))
         going = gap > tolerance * value
         if not going.any():
             done.put(active, at)
@@ -193,13 +112,13 @@ def _conjugate(curve: _Curvature, slope_u: np.ndarray, slope_b: np.ndarray) -> P
     step = Point(u=np.zeros_like(slope_u), b=np.zeros_like(slope_b), z=np.zeros_like(curve.p))
     ru, rb = -slope_u, -slope_b
     su, sb = curve.precondition(ru, rb)
-    du, db, size = su, sb, _dot(ru, su) + _dot(rb, sb)
+    du, db, size = su, sb, dot(ru, su) + dot(rb, sb)
     goal = _FORCING * size
     active = np.arange(len(slope_u))
     part = step
     for _ in range(_INNER_STEPS):
         hu, hb, z = curve.times(du, db)
-        bend = _dot(du, hu) + _dot(db, hb)
+        bend = dot(du, hu) + dot(db, hb)
         along = (size / np.where(bend > 0, bend, np.inf)).astype(ru.dtype)
         part.u += along[:, None, None] * du
         part.b += along[:, None] * db
@@ -207,7 +126,7 @@ def _conjugate(curve: _Curvature, slope_u: np.ndarray, slope_b: np.ndarray) -> P
         ru -= along[:, None, None] * hu
         rb -= along[:, None] * hb
         su, sb = curve.precondition(ru, rb)
-        fresh = _dot(ru, su) + _dot(rb, sb)
+        fresh = dot(ru, su) + dot(rb, sb)
         going = (fresh > goal) & (bend > 0)
         if not going.any():
             break
@@ -236,8 +155,8 @@ def _line_search(
     slope_b: np.ndarray,
 ) -> tuple[Point, np.ndarray]:
     """Halve each step until it lowers its objective enough; only logits are touched."""
-    descent = _dot(slope_u, step.u) + _dot(slope_b, step.b)
-    before, cross, square = _dot(at.u, at.u), _dot(at.u, step.u), _dot(step.u, step.u)
+    descent = dot(slope_u, step.u) + dot(slope_b, step.b)
+    before, cross, square = dot(at.u, at.u), dot(at.u, step.u), dot(step.u, step.u)
     t = np.ones(len(value))
     lower = value.copy()
     open_ = np.arange(len(value))
@@ -257,9 +176,3 @@ def _line_search(
     return Point(
         u=at.u + s[:, None, None] * step.u, b=at.b + s[:, None] * step.b, z=at.z + s[:, None, None] * step.z
     ), lower
-
-
-def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Inner product of every problem, [B] float64."""
-    flat = a.reshape(len(a), -1), b.reshape(len(b), -1)
-    return np.einsum("bi,bi->b", *flat).astype(np.float64)

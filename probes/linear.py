@@ -6,8 +6,9 @@ L2 logistic regression whose strength is chosen by log-loss in inner folds of ea
 import numpy as np
 
 from probes._base import FeatureSet, Predictions, ProbeError
+from probes._calibration import above_prior, calibrated
 from probes._inner import check, inner_folds
-from probes._logistic import C_GRID, Fits, above_prior, calibrated, fit_nested
+from probes._logistic import C_GRID, Fits, fit_nested
 
 
 def probe(

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 from probes import FeatureSet, linear
+from probes._auc import auc
+from probes._calibration import above_prior
 from probes._inner import inner_folds
-from probes._logistic import C_GRID, _leading, above_prior, fit_nested, objective
-from probes._newton import Batch, Point, Shared, logits, minimise, objectives
-from probes._ridge import Ridge, auc
+from probes._logistic import C_GRID, fit_nested, objective
+from probes._newton import minimise
+from probes._path import leading
+from probes._problem import Batch, Point, Shared, logits, objectives
+from probes._ridge import Ridge
 from probes._scale import inverse_scale, standardised
 
 PROBLEMS = [
@@ -122,7 +126,7 @@ def inner_nats(x: np.ndarray, y: np.ndarray, outer: np.ndarray, inner: np.ndarra
 def test_newton_reaches_the_minimum_at_both_ends_of_the_path(c: float, classes: int) -> None:
     x, y = problem(80, 120, classes, seed=2)
     z = standardised(x)
-    v, s, tail = _leading(z.astype(np.float32))
+    v, s, tail = leading(z.astype(np.float32))
     onehot = (y == np.arange(1, 2)[:, None]) if classes == 2 else (y == np.arange(classes)[:, None])
     wide = Shared(x=z, onehot=onehot.astype(float), v=v.astype(float), s=s.astype(float), tail=tail)
     m2 = float(np.square(z).sum(axis=1).mean())
