@@ -56,7 +56,7 @@ def tensors(module: Any) -> str:
     for name in sorted(named):
         value = named[name].detach().cpu().contiguous()
         total.update(f"{name}|{tuple(value.shape)}|{value.dtype}|".encode())
-        total.update(value.reshape(-1).view(torch.uint8).numpy())  # a view: bfloat16 has no NumPy twin
+        total.update(value.reshape(-1).view(torch.uint8).numpy().data)  # a view: bfloat16 has no NumPy twin
     return total.hexdigest()
 
 

@@ -51,12 +51,13 @@ def _cached(repo: str, revision: str | None, weights: Sequence[str], needed: Seq
 
 def _fetch(repo: str, revision: str | None, weights: Sequence[str], others: Sequence[str]) -> tuple[Path, str]:
     import huggingface_hub as hub
+    from huggingface_hub import constants
     from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
     if not sys.stderr.isatty():
         disable_progress_bars()
     try:
-        info = hub.HfApi().model_info(repo, revision=revision, timeout=PATIENCE * 5)
+        info = hub.HfApi(endpoint=constants.ENDPOINT).model_info(repo, revision=revision, timeout=PATIENCE * 5)
         held = {entry.rfilename for entry in info.siblings or []}
         chosen = [name for name in weights if name in held][:1]
         if not chosen:
@@ -64,8 +65,13 @@ def _fetch(repo: str, revision: str | None, weights: Sequence[str], others: Sequ
                 f"{repo} at {revision or 'its newest commit'} holds none of {', '.join(weights)}; "
                 "name a revision that does, or pass --weights PATH"
             )
+        # by the revision's own name, so that the cache remembers which commit it stood for
         folder = hub.snapshot_download(
-            repo, revision=info.sha, allow_patterns=[*chosen, *others], etag_timeout=PATIENCE * 5
+            repo,
+            revision=revision,
+            allow_patterns=[*chosen, *others],
+            etag_timeout=PATIENCE * 5,
+            endpoint=constants.ENDPOINT,
         )
     except EncoderError:
         raise
@@ -73,7 +79,7 @@ def _fetch(repo: str, revision: str | None, weights: Sequence[str], others: Sequ
         raise _translated(repo, revision, error) from error
     finally:
         enable_progress_bars()
-    return Path(folder), str(info.sha)
+    return Path(folder), Path(folder).name
 
 
 def _translated(repo: str, revision: str | None, error: Exception) -> EncoderError:

@@ -85,5 +85,5 @@ def _card(fields: Mapping[str, Any]) -> Card:
         for name, site in fields["sites"].items()
     }
     spec = fields["input"]
-    described = Input(**{k: tuple(v) if isinstance(v, list) else v for k, v in spec.items()}) if spec else None
-    return Card(**{**fields, "sites": sites, "input": described})
+    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in (spec or {}).items()}
+    return Card(**{**fields, "sites": sites, "input": Input(**plain) if spec else None})

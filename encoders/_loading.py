@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from encoders._base import Card, Encoder, EncoderError, UnknownName
-from encoders._registry import find, split
 from encoders._registry import card as card_of
+from encoders._registry import find, split
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -106,7 +106,7 @@ def _from_hub(card: Card, rest: str, device: str, weights: Path | None, offline:
 
 def _untrained(spec: str, rest: str, device: str) -> Encoder:
     """`random:NAME#seed`: NAME's architecture, as its library initialises it, drawn from the name."""
-    inner, _, seed = rest.partition("#")
+    inner, _, _seed = rest.partition("#")
     kind, name = split(inner)
     card = replace(card_of(inner), name=spec, repo=None, revision=None, note=f"{inner}, untrained")
     if kind in ("random", "hf"):

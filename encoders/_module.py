@@ -28,7 +28,10 @@ def from_module(
     files: Sequence[str | Path] = (),
     example: np.ndarray = EXAMPLE,
 ) -> Encoder:
-    """The encoder; see `encoders.from_module`. A 4-D output is a map [b, c, h, w], 3-D tokens [b, t, d], 2-D a vector."""
+    """The encoder; see `encoders.from_module`.
+
+    A 4-D output is a map [b, c, h, w], a 3-D one tokens [b, t, d], a 2-D one a vector [b, d].
+    """
     if not sites:
         raise EncoderError(f'{card.name}: name at least one site, e.g. {{"final": "{_last(module)}"}}')
     module = freeze(module, device)

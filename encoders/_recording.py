@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -29,11 +30,10 @@ class Reads:
 
     def files(self) -> tuple[Path, ...]:
         """The files and folders that an identity rests on; compiled modules stand as their source."""
-        ignored = _libraries()
         kept: dict[Path, None] = {}
         for path in self.paths:
             source = _source(path)
-            if not any(source.is_relative_to(folder) for folder in ignored) and source.exists():
+            if not is_library(source) and source.exists():
                 kept[source] = None
         return tuple(kept)
 
@@ -65,9 +65,12 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if event == "open" and (_writes(arguments) or not path):
         return
+    name = os.fsdecode(path)
+    if name.endswith(".py") and _quoted():
+        return
     for reads in tuple(_ACTIVE):
         if event == "open" or _from_home(reads.home):
-            reads.paths[Path(os.path.abspath(os.fsdecode(path)))] = None  # noqa: PTH100  resolves no link
+            reads.paths[Path(os.path.abspath(name))] = None  # noqa: PTH100  resolves no link
 
 
 def _writes(arguments: tuple[Any, ...]) -> bool:
@@ -84,6 +87,18 @@ def _from_home(home: Path, depth: int = 10) -> bool:
         if frame is None:
             return False
         if frame.f_code.co_filename.startswith(str(home) + os.sep):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _quoted() -> bool:
+    """Whether a source is read only to be shown (a traceback, a library that inspects its caller)."""
+    frame: FrameType | None = sys._getframe(2)
+    for _ in range(4):
+        if frame is None:
+            return False
+        if frame.f_code.co_filename.endswith("linecache.py"):
             return True
         frame = frame.f_back
     return False
@@ -121,7 +136,7 @@ def _environment(reads: Reads) -> Iterator[None]:
     original = kind.__getitem__
 
     def noted(self: Any, key: Any) -> Any:
-        if isinstance(key, str) and _from_home(reads.home, 4):
+        if isinstance(key, str) and _from_home(reads.home, 3):
             reads.variables[key] = None
         return original(self, key)
 
@@ -141,6 +156,12 @@ def _source(path: Path) -> Path:
     return path
 
 
+def is_library(path: Path) -> bool:
+    """Whether a file belongs to the interpreter, its packages or the system: known by version."""
+    return any(path.is_relative_to(folder) for folder in _libraries())
+
+
+@cache
 def _libraries() -> tuple[Path, ...]:
     """Folders whose content is known by version: the interpreter, its packages, the system's own."""
     paths = {*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages(), sys.prefix}

@@ -8,6 +8,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.data import create_transform, resolve_model_data_config  # pyright: ignore[reportPrivateImportUsage]
 
 from encoders._base import Card, Encoder, EncoderError, Input, Site, UnknownName
 from encoders._build import assemble, tower
@@ -81,9 +82,9 @@ def from_folder(card: Card, folder: Path, device: str) -> Encoder:
 def _with_file(name: str, file: Path) -> torch.nn.Module:
     """The model with a file's weights, loaded strictly: timm lets tensors lack when the class count differs."""
     state = timm.models.load_state_dict(str(file), weights_only=True)
-    cfg = timm.get_pretrained_cfg(name, allow_unregistered=True)
-    heads = [cfg.classifier] if isinstance(cfg.classifier, str) else list(cfg.classifier or ())
-    counts = [len(state[f"{head}.weight"]) for head in heads if f"{head}.weight" in state]
+    head = getattr(timm.get_pretrained_cfg(name), "classifier", None) or ()
+    heads = (head,) if isinstance(head, str) else tuple(head)
+    counts = [len(state[f"{h}.weight"]) for h in heads if f"{h}.weight" in state]
     classes = counts[0] if counts else 0
     overlay = {"file": str(file), "num_classes": classes}
     return timm.create_model(name, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay)
@@ -99,9 +100,9 @@ def encoder(card: Card, model: Any, device: str, files: tuple[Path, ...]) -> Enc
     """The encoder around a timm model; its classifier is dropped, its own pooling kept."""
     model.reset_classifier(0)
     model = freeze(model, device)
-    settings = timm.data.resolve_model_data_config(model)
+    settings = resolve_model_data_config(model)
     # an own transform object: timm resizes, crops and normalises as the weights were trained
-    apply = timm.data.create_transform(**settings, is_training=False)
+    apply: Any = create_transform(**settings, is_training=False)
     taps, sites, run = parts(model, settings["input_size"], device)
     return assemble(
         card,
@@ -198,7 +199,7 @@ def _stages(
         last = shape[3] == channels and shape[1] != channels
         name = f"stage.{len(sites) + 1}"
         taps[name] = Tap(module=named[path], tokens=raster_last if last else raster)
-        sites[name] = Site(width=channels, grid=tuple(shape[1:3] if last else shape[2:]))
+        sites[name] = Site(width=channels, grid=(shape[1], shape[2]) if last else (shape[2], shape[3]))
     if any(end is out for out in seen.values()):
         return taps, sites, None
     return taps, sites, _last_map(end, sites)
@@ -215,7 +216,7 @@ def _last_map(end: torch.Tensor, sites: Mapping[str, Site]) -> Callable[[Any], t
 
 
 def _grid(tokens: int, sites: Mapping[str, Site]) -> tuple[int, int]:
-    for site in reversed(sites.values()):
+    for site in reversed(list(sites.values())):
         if site.grid and site.grid[0] * site.grid[1] == tokens:
             return site.grid
     side = round(tokens**0.5)

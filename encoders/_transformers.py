@@ -1,7 +1,8 @@
 """Towers of the transformers library: CLIP, SigLIP, DINOv2, DINOv3 and ViT, from a folder in its format."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def load(card: Card, folder: Path, device: str) -> Encoder:
 
     Raises EncoderError for a family that has no known layout and for weights that are not whole.
     """
-    with one_line(card.name, str(folder)):
+    with one_line(card.name, str(folder)), _quiet():
         kind = _kind(card.name, folder)
         cls = getattr(transformers, DUAL[kind]) if kind in DUAL else transformers.AutoModel
         extra = {"add_pooling_layer": False} if kind == "vit" else {}
@@ -40,6 +41,20 @@ def load(card: Card, folder: Path, device: str) -> Encoder:
     return encoder(card, model, processor, device, folder)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No bar for reading a local file: what takes long is shown by whoever runs the experiment."""
+    from transformers.utils import logging
+
+    was = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was:
+            logging.enable_progress_bar()
+
+
 def _kind(name: str, folder: Path) -> str:
     kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     if kind not in DUAL and kind not in PLAIN:
@@ -50,10 +65,10 @@ def _kind(name: str, folder: Path) -> str:
     return kind
 
 
-def encoder(card: Card, model: torch.nn.Module, processor: Any, device: str, folder: Path | None = None) -> Encoder:
+def encoder(card: Card, network: torch.nn.Module, processor: Any, device: str, folder: Path | None = None) -> Encoder:
     """The encoder around a model of this library and its image processor."""
-    model = freeze(model, device)
-    vision = getattr(model, "vision_model", model)
+    model: Any = freeze(network, device)
+    vision: Any = getattr(model, "vision_model", model)
     size, preprocess = _preprocess(processor)
     blocks = _blocks(vision)
     prefix, cls = _prefix(vision)
@@ -72,11 +87,18 @@ def encoder(card: Card, model: torch.nn.Module, processor: Any, device: str, fol
         preprocess=preprocess,
         input=_input(processor, size),
         device=device,
-        architecture=[model.config.to_dict(), processor.to_dict()],
+        architecture=_portable([model.config.to_dict(), processor.to_dict()]),
         libraries=LIBRARIES,
         files=tuple(p for p in sorted(folder.iterdir()) if p.is_file()) if folder else (),
         text=_text(model, folder, device) if folder and hasattr(model, "get_text_features") else None,
     )
+
+
+def _portable(value: Any) -> Any:
+    """A configuration without the folder that it was read from."""
+    if isinstance(value, Mapping):
+        return {str(k): _portable(v) for k, v in value.items() if k != "_name_or_path"}
+    return [_portable(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _blocks(vision: torch.nn.Module) -> torch.nn.ModuleList:

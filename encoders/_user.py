@@ -11,7 +11,7 @@ from typing import Any
 
 from encoders._base import Card, Encoder, EncoderError, UnknownName
 from encoders._fingerprint import digest, file_digest, of_module
-from encoders._recording import Reads, recording
+from encoders._recording import Reads, is_library, recording
 
 
 def load(path: Path, device: str) -> Encoder:
@@ -63,7 +63,6 @@ def _opened(path: Path) -> Iterator[tuple[ModuleType, Reads]]:
     before = set(sys.modules)
     sys.path.insert(0, str(home))
     quiet, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    _forget(home, set(sys.modules))
     try:
         with recording(home) as reads:
             yield _execute(path), reads
@@ -71,19 +70,18 @@ def _opened(path: Path) -> Iterator[tuple[ModuleType, Reads]]:
         sys.dont_write_bytecode = quiet
         if str(home) in sys.path:
             sys.path.remove(str(home))
-        _forget(home, set(sys.modules) - before)
+        _forget(set(sys.modules) - before)
 
 
-def _forget(home: Path, names: set[str]) -> None:
-    """Drop helper modules of the folder, so that the next load reads them again and is seen to."""
+def _forget(names: set[str]) -> None:
+    """Drop modules that the file brought along, so that the next load reads them again and is seen to."""
     for name in names:
         file = getattr(sys.modules.get(name), "__file__", None)
-        mine = name.startswith("_user_") or name.split(".")[0] not in _OURS
-        if file and mine and Path(file).is_relative_to(home) and "site-packages" not in file:
+        if file and name.split(".")[0] not in _OURS and not is_library(Path(file)):
             del sys.modules[name]
 
 
-_OURS = ("cache", "encoders", "experiments", "probes", "tasks", "__main__", "conftest")
+_OURS = ("cache", "encoders", "experiments", "probes", "tasks", "__main__")
 
 
 def _execute(path: Path) -> ModuleType:

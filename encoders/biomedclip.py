@@ -7,8 +7,8 @@ both are here under names of their own, each pinned to a commit.
 from dataclasses import replace
 from pathlib import Path
 
-from encoders._base import Card, Encoder, EncoderError, Input
 from encoders import _open_clip_files as names
+from encoders._base import Card, Encoder, EncoderError, Input
 from encoders._hub import snapshot
 from encoders._pinned import sites
 from encoders._registry import Checkpoint

@@ -1,0 +1,273 @@
+"""A hub on loopback that serves tiny checkpoints, in the real on-disk formats, under the real repository ids.
+
+Every parameter of the tiny models is random: gates, class tokens and layer scales start at 0 or 1, and a test
+on such values could not see that they were never loaded.
+"""
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+WORDS = ["[PAD]", "[UNK]", "a", "chest", "film", "upright", "turned", "contrast", "no", "with", "[BOS]", "[EOS]"]
+
+
+@dataclass(kw_only=True)
+class Repository:
+    """A folder served as one commit; `fault` makes every answer fail in that way."""
+
+    folder: Path
+    commit: str
+    fault: str = ""  # "gated", "forbidden", "absent" or "cut"
+
+
+@dataclass(kw_only=True)
+class Hub:
+    """The repositories by id, the address, and the paths that were asked for."""
+
+    repositories: dict[str, Repository] = field(default_factory=dict)
+    endpoint: str = ""
+    asked: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def serving(hub: Hub) -> Iterator[Hub]:
+    """Serve `hub` until the end of the block."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+        def do_HEAD(self) -> None:
+            _answer(self, hub, body=False)
+
+        def do_GET(self) -> None:
+            _answer(self, hub, body=True)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    hub.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _answer(request: BaseHTTPRequestHandler, hub: Hub, *, body: bool) -> None:
+    path = unquote(urlsplit(request.path).path)
+    hub.asked.append(path)
+    api = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?", path)
+    file = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
+    found = api or file
+    repository = hub.repositories.get(found[1]) if found else None
+    revision = (api[3] or "main") if api else file[2] if file else ""
+    if found is None or repository is None or repository.fault == "absent":
+        return _refuse(request, 404, "RepoNotFound", body=body)
+    if repository.fault == "gated":
+        return _refuse(request, 403, "GatedRepo", body=body)
+    if repository.fault == "forbidden":
+        return _refuse(request, 403, "", body=body)
+    if revision not in ("main", repository.commit):
+        return _refuse(request, 404, "RevisionNotFound", body=body)
+    if api:
+        listing = [_entry(p) for p in sorted(repository.folder.iterdir())]
+        return _send(request, json.dumps(listing if api[2] == "tree" else _info(api[1], repository)).encode(),
+                     {"Content-Type": "application/json"}, body=body)  # fmt: skip
+    assert file is not None
+    target = repository.folder / file[3]
+    if not target.is_file():
+        return _refuse(request, 404, "EntryNotFound", body=body)
+    data = target.read_bytes()
+    etag = f'"{hashlib.sha256(data).hexdigest()}"'
+    cut = repository.fault == "cut" and target.suffix in (".safetensors", ".bin")
+    return _send(request, data, {"ETag": etag, "X-Repo-Commit": repository.commit}, body=body, cut=cut)
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    oid = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"type": "file", "oid": oid[:40], "size": path.stat().st_size, "path": path.name}
+
+
+def _info(name: str, repository: Repository) -> dict[str, Any]:
+    names = [{"rfilename": p.name} for p in sorted(repository.folder.iterdir())]
+    return {"id": name, "modelId": name, "sha": repository.commit, "siblings": names, "tags": [], "private": False}
+
+
+def _refuse(request: BaseHTTPRequestHandler, status: int, code: str, *, body: bool) -> None:
+    headers = {"X-Error-Code": code, "X-Error-Message": code or "refused"}
+    return _send(request, b"{}", headers, body=body, status=status)
+
+
+def _send(
+    request: BaseHTTPRequestHandler,
+    data: bytes,
+    headers: dict[str, str],
+    *,
+    body: bool,
+    status: int = 200,
+    cut: bool = False,
+) -> None:
+    span = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", ""))
+    if span and status == 200:
+        stop = int(span[2]) + 1 if span[2] else len(data)
+        headers |= {"Content-Range": f"bytes {span[1]}-{stop - 1}/{len(data)}"}
+        data, status = data[int(span[1]) : stop], 206
+    request.send_response(status)
+    for key, value in headers.items():
+        request.send_header(key, value)
+    request.send_header("Content-Length", str(len(data)))
+    request.end_headers()
+    if body:
+        request.wfile.write(data[: len(data) // 2] if cut else data)
+    if cut:
+        request.close_connection = True
+
+
+def randomise(module: Any, seed: int = 0) -> Any:
+    """Every parameter and float buffer random, variances positive, under a generator of its own."""
+    import torch
+
+    rng = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in (*module.named_parameters(), *module.named_buffers()):
+            if value.is_floating_point():
+                draw = torch.randn(value.shape, generator=rng) * (
+                    0.5 / max(value.shape[-1] if value.ndim else 1, 1) ** 0.5
+                )
+                value.copy_(draw.abs() + 0.5 if "var" in name or (value.ndim < 2 and "weight" in name) else draw)
+    return module.eval()
+
+
+def tokenizer(folder: Path) -> None:
+    """A word-level tokenizer in the format of the tokenizers library; [EOS] has the highest id."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    fast = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="[UNK]"))
+    fast.pre_tokenizer = pre_tokenizers.Whitespace()  # pyright: ignore[reportAttributeAccessIssue]
+    fast.post_processor = processors.TemplateProcessing(  # pyright: ignore[reportAttributeAccessIssue]
+        single="[BOS] $A [EOS]", special_tokens=[("[BOS]", WORDS.index("[BOS]")), ("[EOS]", WORDS.index("[EOS]"))]
+    )
+    fast.save(str(folder / "tokenizer.json"))
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "unk_token": "[UNK]",
+              "bos_token": "[BOS]", "eos_token": "[EOS]", "model_max_length": 24}  # fmt: skip
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+NATIVE = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 64, "patch_size": 16, "layers": 3, "width": 32, "head_width": 16},
+    "text_cfg": {"context_length": 12, "vocab_size": len(WORDS), "hf_tokenizer_name": "phantom-clip",
+                 "width": 32, "heads": 2, "layers": 2},
+}  # fmt: skip
+BERT = {
+    "embed_dim": 16,
+    "vision_cfg": {"timm_model_name": "vit_tiny_patch16_224", "timm_model_pretrained": False, "timm_pool": "",
+                   "timm_proj": "linear"},
+    "text_cfg": {"hf_model_name": "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract",
+                 "hf_tokenizer_name": "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract",
+                 "hf_proj_type": "mlp", "hf_pooler_type": "cls_last_hidden_state_pooler", "context_length": 16},
+}  # fmt: skip
+PREPROCESS = {
+    "mean": [0.48145466, 0.4578275, 0.40821073],
+    "std": [0.26862954, 0.26130258, 0.27577711],
+    "interpolation": "bicubic",
+    "resize_mode": "shortest",
+}
+
+
+def open_clip_folder(folder: Path, config: dict[str, Any] = NATIVE, *, half: bool = False) -> Any:
+    """A snapshot in open_clip's format; returns the model whose weights it holds."""
+    import copy
+
+    import open_clip
+    import torch
+    import transformers
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    built = copy.deepcopy(config)
+    if "hf_model_name" in built["text_cfg"]:
+        small = transformers.BertConfig(
+            hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+            vocab_size=len(WORDS), max_position_embeddings=16,
+        )  # fmt: skip
+        small.save_pretrained(folder)
+        built["text_cfg"] |= {"hf_model_name": str(folder), "hf_model_pretrained": False}
+        model: Any = open_clip.CustomTextCLIP(**built)
+    else:
+        model = open_clip.CLIP(**built)
+    randomise(model)
+    if half:
+        model.half().float()
+    state = {k: v.to(torch.float16 if half else v.dtype).contiguous() for k, v in model.state_dict().items()}
+    save_file(state, folder / "open_clip_model.safetensors")
+    described = {"model_cfg": config, "preprocess_cfg": PREPROCESS}
+    (folder / "open_clip_config.json").write_text(json.dumps(described))
+    tokenizer(folder)
+    return model
+
+
+def clip_folder(folder: Path) -> Any:
+    """A tiny CLIP in the transformers format."""
+    import transformers as library
+
+    config = library.CLIPConfig(
+        text_config={"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
+                     "vocab_size": len(WORDS), "max_position_embeddings": 12, "eos_token_id": WORDS.index("[EOS]"),
+                     "bos_token_id": WORDS.index("[BOS]"), "pad_token_id": 0},
+        vision_config={"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3,
+                       "num_attention_heads": 2, "image_size": 64, "patch_size": 16},
+        projection_dim=16,
+    )  # fmt: skip
+    processor = library.CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
+    return _saved(folder, library.CLIPModel(config), processor, text=True)
+
+
+def siglip_folder(folder: Path) -> Any:
+    """A tiny SigLIP in the transformers format."""
+    import transformers as library
+
+    config = library.SiglipConfig(
+        text_config={"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
+                     "vocab_size": len(WORDS), "max_position_embeddings": 12, "projection_size": 32},
+        vision_config={"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3,
+                       "num_attention_heads": 2, "image_size": 64, "patch_size": 16},
+    )  # fmt: skip
+    processor = library.SiglipImageProcessorPil(size={"height": 64, "width": 64})
+    return _saved(folder, library.SiglipModel(config), processor, text=True)
+
+
+def dinov2_folder(folder: Path) -> Any:
+    """A tiny DINOv2 in the transformers format, trained at another size than it is asked at."""
+    import transformers as library
+
+    config = library.Dinov2Config(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=2, image_size=98, patch_size=14, mlp_ratio=2
+    )
+    processor = library.BitImageProcessorPil(
+        size={"shortest_edge": 80}, crop_size={"height": 70, "width": 70}, image_mean=[0.485, 0.456, 0.406],
+        image_std=[0.229, 0.224, 0.225],
+    )  # fmt: skip
+    return _saved(folder, library.Dinov2Model(config), processor)
+
+
+def _saved(folder: Path, model: Any, processor: Any, *, text: bool = False) -> Any:
+    folder.mkdir(parents=True, exist_ok=True)
+    randomise(model).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    if text:
+        tokenizer(folder)
+    return model
