@@ -228,7 +228,7 @@ def _items_for(plan: Plan, lod: float | None) -> int | None:
     if lod is None or plan.number:
         return None
     k = len(plan.classes or ())
-    n = len(plan.y)
+    n = float(len(plan.y))
 
     def reads(strength: float, effective: float, items: float) -> float:
         d = separation(strength, k) * sqrt(2)
@@ -238,7 +238,7 @@ def _items_for(plan: Plan, lod: float | None) -> int | None:
     effective = 1e-3
     while reads(lod, effective, n) > needed and effective < 1e9:
         effective *= 1.1
-    items = float(n)
+    items = n
     while reads(plan.a_star, effective, items) < needed * sqrt(n / items) and items < 1000 * n:
         items *= 1.05
     return _round(items)

@@ -1,0 +1,224 @@
+"""The whole instrument against planted truth: what is there is found, what is not there is not."""
+
+import numpy as np
+import pytest
+
+import probes
+from probes._base import FeatureSet
+from probes._measure import Measurement
+from probes._plan import Plan
+
+TWO = ("upright", "turned")
+
+
+def cell(
+    x: np.ndarray, y: np.ndarray, groups: np.ndarray, *, seed: int = 0, permutations: int = 199, **how: object
+) -> tuple[Measurement, Plan]:
+    classes = tuple("abcdef"[: int(y.max()) + 1])
+    plan = probes.plan(y, groups, classes=classes, seed=seed, permutations=permutations, repeats=2)
+    given = FeatureSet(x=x, y=y, groups=groups, ids=[str(i) for i in range(len(y))], classes=classes)
+    return probes.measure(given, plan, companion=False, **how), plan  # type: ignore[arg-type]
+
+
+def copies(rng: np.random.Generator, n: int, d: int, tie: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images and their turned copies; `tie` is how alike the two are."""
+    own = rng.standard_normal((n, d))[np.arange(2 * n) // 2]
+    x = tie * own + (1 - tie**2) ** 0.5 * rng.standard_normal((2 * n, d))
+    return x, np.arange(2 * n) % 2, np.arange(2 * n) // 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_encoder_blind_to_the_flip_is_exactly_at_chance_and_never_present(seed: int) -> None:
+    x, y, groups = copies(np.random.default_rng(seed), 80, 50, 1.0)
+    m, _ = cell(x, y, groups, seed=seed, probe="ridge")
+    assert m.estimate.score == 0.5
+    assert m.state != "present"
+    assert not m.leak
+    assert m.nonlinear is not None
+    assert m.nonlinear.score == 0.5
+
+
+def test_an_encoder_that_changes_sign_under_the_flip_is_present_and_its_absolute_value_is_not() -> None:
+    rng = np.random.default_rng(1)
+    half = rng.standard_normal((80, 40)) + 0.5
+    x = np.stack([half, -half], axis=1).reshape(160, 40)
+    y, groups = np.arange(160) % 2, np.arange(160) // 2
+    assert cell(x, y, groups)[0].state == "present"
+    even, _ = cell(np.abs(x), y, groups)
+    assert even.estimate.score == 0.5
+    assert even.state != "present"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bayes", [0.6, 0.8, 0.93])
+def test_a_known_bayes_accuracy_lies_in_the_interval_at_the_nominal_rate(bayes: float) -> None:
+    """Eight isotropic features and 400 items: what a probe reads there is Phi(D^2 / 2 / sqrt(D^2 + 4 d / n))."""
+    from scipy.special import ndtr, ndtri
+
+    runs, hits, scores = 60, 0, []
+    distance = 2 * ndtri(bayes)
+    truth = float(ndtr(distance**2 / 2 / np.sqrt(distance**2 + 4 * 8 / 360)))
+    for run in range(runs):
+        rng = np.random.default_rng([2, run])
+        y = rng.permutation(np.arange(400) % 2)
+        x = rng.standard_normal((400, 8)) + distance * y[:, None] * (np.arange(8) == 3)
+        m, _ = cell(x, y, np.arange(400), seed=run, permutations=99, detect=False, probe="ridge")
+        assert m.estimate.low is not None
+        assert m.estimate.high is not None
+        hits += m.estimate.low <= truth <= m.estimate.high
+        scores.append(m.estimate.score)
+    assert np.mean(scores) == pytest.approx(truth, abs=0.015)
+    assert hits / runs >= 0.88  # 95 % less what 60 runs may show
+
+
+@pytest.mark.slow
+def test_shuffled_labels_are_present_no_more_often_than_nominal() -> None:
+    runs, hits = 120, 0
+    for run in range(runs):
+        rng = np.random.default_rng([3, run])
+        x, y, groups = copies(rng, 60, 80, 0.7)
+        x = x * np.arange(1, 81) ** -0.5 + 2.0 * y[:, None] * (np.arange(80) == 0)
+        flip = rng.permutation(60) % 2
+        m, _ = cell(x, (y + flip[groups]) % 2, groups, seed=run, permutations=99, detect=False)
+        hits += m.state == "present"
+    assert hits / runs <= 0.05 + 3.1 * (0.05 * 0.95 / runs) ** 0.5
+
+
+def test_an_exclusive_or_is_not_absent_though_no_hyperplane_reads_it() -> None:
+    rng = np.random.default_rng(4)
+    a, b = rng.integers(0, 2, (2, 240))
+    x = rng.standard_normal((240, 6))
+    x[:, 0] += 5 * a
+    x[:, 1] += 5 * b
+    m, plan = cell(x, a ^ b, np.arange(240), probe="ridge", detect="always")
+    assert m.estimate.score < 0.6
+    assert m.nonlinear is not None
+    assert m.nonlinear.score > 0.8
+    assert m.state == "inconclusive"
+    rng = np.random.default_rng(5)
+    nothing, _ = cell(rng.standard_normal((240, 6)), a ^ b, np.arange(240), probe="ridge", detect="always")
+    assert nothing.nonlinear is not None
+    assert nothing.nonlinear.score < 0.6
+    assert plan.margin == 0.1
+
+
+@pytest.mark.slow
+def test_nothing_to_read_in_few_dimensions_is_absent_and_a_weak_signal_is_not() -> None:
+    states = []
+    for run in range(4):
+        rng = np.random.default_rng([6, run])
+        y = rng.permutation(np.arange(300) % 2)
+        x = rng.standard_normal((300, 12))
+        for shift in (0.0, 1.2):
+            states.append(cell(x + shift * y[:, None] * (np.arange(12) == 0), y, np.arange(300), probe="ridge")[0])
+    quiet, weak = states[::2], states[1::2]
+    assert sum(m.state == "absent" for m in quiet) >= 2
+    assert all(m.state != "present" for m in quiet)
+    assert all(m.state == "present" for m in weak)
+    assert all(m.lod is not None and m.lod < 0.8 for m in quiet if m.state == "absent")
+
+
+@pytest.mark.slow
+def test_a_wide_pool_of_few_images_never_allows_absence_and_says_how_many_would() -> None:
+    rng = np.random.default_rng(7)
+    y = rng.permutation(np.arange(240) % 2)
+    x = rng.standard_normal((240, 500))
+    m, _ = cell(x, y, np.arange(240), probe="ridge", detect="always")
+    assert m.state != "absent"
+    assert m.variance_held is not None
+    assert m.variance_held < 0.9
+    assert m.limit is not None
+    assert m.limit.images is not None
+    assert m.limit.images > 1500
+
+
+@pytest.mark.slow
+def test_who_the_patient_is_does_not_help() -> None:
+    """Fifty patients of four images, a label per patient, nothing to read but the patient."""
+    told = untold = 0
+    runs = 60
+    for run in range(runs):
+        rng = np.random.default_rng([8, run])
+        patient = np.arange(200) // 4
+        x = rng.standard_normal((50, 60))[patient] + 0.3 * rng.standard_normal((200, 60))
+        y = rng.permutation(np.arange(50) % 2)[patient]
+        for groups in (patient, np.arange(200)):
+            m, _ = cell(x, y, groups, seed=run, permutations=99, detect=False, probe="ridge")
+            hit = m.estimate.p is not None and m.estimate.p <= 0.05
+            told, untold = (told + hit, untold) if groups is patient else (told, untold + hit)
+    assert told / runs <= 0.05 + 3.1 * (0.05 * 0.95 / runs) ** 0.5
+    assert untold == runs
+
+
+def test_copies_split_over_folds_raise_the_leak_alarm_and_kept_together_do_not() -> None:
+    x, y, groups = copies(np.random.default_rng(9), 100, 300, 0.99)
+    split, _ = cell(x, y, np.arange(200), probe="ridge")
+    assert split.leak
+    assert split.estimate.score < 0.2
+    assert "LEAK" in split.reason
+    together, _ = cell(x, y, groups, probe="ridge")
+    assert not together.leak
+    assert 0.4 < together.estimate.score < 0.6
+
+
+def test_a_nuisance_that_agrees_with_the_label_takes_the_credit() -> None:
+    rng = np.random.default_rng(10)
+    y = rng.permutation(np.arange(200) % 2)
+    scanner = np.where(rng.random(200) < 0.9, y, 1 - y)
+    lowlevel = scanner[:, None] * 4 + rng.standard_normal((200, 5))
+    encoder = np.concatenate([lowlevel, rng.standard_normal((200, 30))], axis=1)
+    better = encoder.copy()
+    better[:, 20] += 8 * y
+    low, plan = cell(lowlevel, y, np.arange(200), probe="ridge")
+    nothing, _ = cell(rng.standard_normal((200, 5)), y, np.arange(200), probe="ridge", detect=False)
+    for x, credit in ((encoder, "nuisance"), (better, "learned")):
+        m, _ = cell(x, y, np.arange(200), probe="ridge")
+        controls = {"lowlevel": low, "pixels": nothing, "random": nothing}
+        found = probes.verdict(m, controls={k: (c, probes.compare(m, c, plan)) for k, c in controls.items()})
+        assert (found.state, found.credit) == ("present", credit)
+
+
+def test_an_answer_that_only_the_layout_keeps_is_not_called_absent_for_the_mean() -> None:
+    rng = np.random.default_rng(11)
+    y, groups = np.arange(400) % 2, np.arange(400) // 2
+    left, right = rng.standard_normal((2, 400, 5))
+    left[:, 0] += 3 * y
+    right[:, 0] += 3 * (1 - y)
+    mean, _ = cell((left + right) / 2, y, groups, probe="ridge", detect="always")
+    halves, _ = cell(np.concatenate([left, right], axis=1), y, groups, probe="ridge")
+    assert halves.state == "present"
+    assert mean.state == "absent"
+    found = probes.verdict(mean, layout=[halves])
+    assert found.state == "inconclusive"
+    assert "layout" in found.reason
+
+
+def test_a_number_is_read_where_it_is_planted_and_not_elsewhere() -> None:
+    rng = np.random.default_rng(12)
+    x = rng.standard_normal((300, 10))
+    for y, state in ((x[:, 0] + rng.standard_normal(300), "present"), (rng.standard_normal(300), "absent")):
+        plan = probes.plan(y, np.arange(300), permutations=199, repeats=2)
+        given = FeatureSet(x=x, y=y, groups=np.arange(300), ids=[str(i) for i in range(300)], classes=None)
+        m = probes.measure(given, plan)
+        assert m.state == state, m.reason
+        assert m.estimate.metric == "R2"
+        assert m.probe == "ridge 1"
+
+
+def test_the_same_seed_gives_the_same_measurement() -> None:
+    x, y, groups = copies(np.random.default_rng(13), 60, 30, 0.5)
+    one, two = (cell(x, y, groups, probe="ridge", detect="always")[0] for _ in range(2))
+    assert one.estimate == two.estimate
+    assert one.limit == two.limit
+    assert one.reason == two.reason
+
+
+def test_the_screen_says_that_it_is_one_and_keeps_the_headline_s_score_below_200_groups() -> None:
+    x, y, groups = copies(np.random.default_rng(14), 60, 30, 0.5)
+    full, _ = cell(x, y, groups, permutations=1999)
+    screen, _ = cell(x, y, groups, permutations=1999, level="screen")
+    assert screen.screened
+    assert not full.screened
+    assert screen.estimate.score == full.estimate.score
+    assert len(screen.null.statistic) == 200
+    assert screen.limit is None
