@@ -185,6 +185,12 @@ def test_a_6_by_4_image_is_not_a_4_by_6_image() -> None:
     assert content_digest(pixels.reshape(6, 4)) != content_digest(pixels.reshape(4, 6))
 
 
+def test_the_same_bytes_of_another_dtype_are_another_image() -> None:
+    pixels = np.arange(24, dtype=np.uint16).reshape(4, 6)
+    assert content_digest(pixels.view(np.int16)) != content_digest(pixels)
+    assert content_digest(pixels.astype(">u2")) == content_digest(pixels)
+
+
 def test_an_image_and_its_turned_view_differ_though_they_share_memory() -> None:
     image = np.arange(24, dtype=np.uint8).reshape(4, 6)
     assert content_digest(image[::-1]) != content_digest(image)

@@ -143,6 +143,7 @@ def test_what_a_dead_writer_left_is_ignored_and_collected_but_not_a_living_ones(
         assert "left by a writer that is gone" in planned[0].why
         assert len(list(tmp_path.rglob(".shard-*.tmp"))) == 2
         assert store.gc() == planned
+        assert store.gc(older_than_days=0) == [], "someone is writing there"
     assert store.gc(older_than_days=0, orphans=False, dry_run=True)[0].why == "not used"
     assert store.space({"e": 1}).missing(ids(2, 1000), WIDTHS) == []
     assert store.verify() == []
