@@ -9,9 +9,10 @@ import importlib.util
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from probes._base import Estimate, FeatureSet, Predictions, ProbeError, UnknownName, Verdict
+if TYPE_CHECKING:
+    from probes._base import Estimate, FeatureSet, Predictions, ProbeError, UnknownName, Verdict
 
 __all__ = [
     "Estimate",
@@ -24,9 +25,11 @@ __all__ = [
     "names",
 ]
 
-Probe = Callable[..., Predictions]
+Probe = Callable[..., Any]  # (given, folds, rng, **options) -> Predictions
 
+_TYPES = ("Estimate", "FeatureSet", "Predictions", "ProbeError", "UnknownName", "Verdict")
 _LAZY = {
+    **dict.fromkeys(_TYPES, "probes._base"),
     "Difference": "probes._measure",
     "Measurement": "probes._measure",
     "Plan": "probes._plan",
@@ -41,7 +44,7 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import the statistics only when somebody asks for them: listing the probes needs no numpy work."""
+    """Import types and statistics only when somebody asks for them: listing the probes needs no numpy."""
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'probes' has no attribute {name!r}")
@@ -62,6 +65,8 @@ def load(name: str) -> Probe:
     if name.endswith(".py"):
         return _from_file(Path(name))
     if name not in names():
+        from probes._base import UnknownName
+
         near = get_close_matches(name, names(), n=1)
         guess = f"; did you mean '{near[0]}'?" if near else ""
         raise UnknownName(f"no probe '{name}'{guess} (there are: {', '.join(names())}; or a path to a .py file)")
@@ -69,6 +74,8 @@ def load(name: str) -> Probe:
 
 
 def _from_file(path: Path) -> Probe:
+    from probes._base import UnknownName
+
     if not path.is_file():
         raise UnknownName(f"no probe file {path}; give a .py file that defines probe(given, folds, rng)")
     spec = importlib.util.spec_from_file_location(f"_user_probe_{path.stem}", path)
