@@ -92,6 +92,17 @@ def _from_home(home: Path, depth: int = 10) -> bool:
     return False
 
 
+def _asked_by(home: Path) -> bool:
+    """Whether the user's own code asked for a variable, not a library that it called."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name != __file__ and not name.startswith("<") and Path(name).name not in ("os.py", "_collections_abc.py"):
+            return name.startswith(str(home) + os.sep)
+        frame = frame.f_back
+    return False
+
+
 def _quoted() -> bool:
     """Whether a source is read only to be shown (a traceback, a library that inspects its caller)."""
     frame: FrameType | None = sys._getframe(2)
@@ -136,7 +147,7 @@ def _environment(reads: Reads) -> Iterator[None]:
     original = kind.__getitem__
 
     def noted(self: Any, key: Any) -> Any:
-        if isinstance(key, str) and _from_home(reads.home, 3):
+        if isinstance(key, str) and _asked_by(reads.home):
             reads.variables[key] = None
         return original(self, key)
 

@@ -103,7 +103,7 @@ def test_what_cannot_be_done_is_refused_and_not_replaced() -> None:
 def test_a_missing_gpu_is_an_error() -> None:
     import torch
 
-    with pytest.raises(EncoderError, match="torch sees .* CUDA devices"):
+    with pytest.raises(EncoderError, match=r"torch sees .* CUDA devices"):
         encoders.load("pixels", device=f"cuda:{torch.cuda.device_count()}")
 
 
@@ -209,7 +209,7 @@ def test_an_unknown_site_or_readout_names_the_nearest(tiny: encoders.Encoder) ->
         encoders.encode(tiny, [noise(50, 50)], {"block.7": ["cls"]})
     with pytest.raises(EncoderError, match=r"no readout 'halfs'; did you mean 'halves'"):
         encoders.encode(tiny, [noise(50, 50)], {"final": ["halfs"]})
-    with pytest.raises(EncoderError, match="nothing at site 'blok.1'; did you mean 'block.1'"):
+    with pytest.raises(EncoderError, match=r"nothing at site 'blok\.1'; did you mean 'block\.1'"):
         tiny.forward(np.zeros((1, 3, 224, 224), np.float32), ["blok.1"])
     with pytest.raises(EncoderError, match="takes uint8 images"):
         encoders.encode(tiny, [np.zeros((5, 5), np.float32)], {"final": ["cls"]})
