@@ -13,7 +13,7 @@ import numpy as np
 
 from tasks import _marks
 from tasks._base import Mark, Source
-from tasks._phantom import axes, balanced, inside, noise, smooth
+from tasks._phantom import axes, balanced, inside, noise, smooth, stretched
 from tasks._phantom import source as _source
 
 VERSION = 1
@@ -123,19 +123,21 @@ def march(p: Lumen, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _double(size: int, half: int) -> np.ndarray:
-    """Weights [size, half] of linear interpolation between pixel centres."""
+def _double(size: int, half: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which 2 of `half` pixels make each of `size` by linear interpolation [2, size], and their weights."""
     at = np.clip((np.arange(size) + 0.5) * half / size - 0.5, 0, half - 1)
-    return np.clip(1 - np.abs(at[:, None] - np.arange(half)), 0, None).astype(np.float32)
+    first = np.minimum(at.astype(int), half - 2)
+    share = (at - first).astype(np.float32)
+    return np.stack([first, first + 1]), np.stack([1 - share, share])
 
 
 def depth(p: Lumen, size: int = 224) -> np.ndarray:
     """Depth along the optical axis of every pixel, float32 [size, size], in tube radii."""
     half = -(-size // 2)
     x, y = axes(half)
+    coarse = np.log(march(p, *np.broadcast_arrays(x, y)))
     up = _double(size, half)
-    coarse = march(p, *np.broadcast_arrays(x, y))
-    return np.exp(up @ np.log(coarse) @ up.T)
+    return np.exp(stretched(np.ascontiguousarray(stretched(coarse, *up).T), *up).T)
 
 
 def _shade(p: Lumen, z: np.ndarray, rough: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -25,13 +25,25 @@ def axes(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache(maxsize=64)
-def _stretch(size: int, knots: int) -> np.ndarray:
-    """Weights [size, knots] of cubic B-spline interpolation from `knots` values, each row adding to 1."""
-    at = np.linspace(0, knots - 1, size)[:, None]
-    far = np.abs(at - np.arange(knots))
-    near = 2 / 3 - far**2 + far**3 / 2
-    weights = np.where(far < 1, near, np.clip(2 - far, 0, None) ** 3 / 6)
-    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+def _knots(size: int, knots: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which 4 of `knots` values make each of `size` points by cubic B-splines [4, size], and their weights."""
+    at = np.linspace(0, knots - 1, size)
+    which = np.clip(at.astype(int), 0, knots - 2) + np.arange(-1, 3)[:, None]
+    far = np.abs(at - which)
+    weight = np.where(far < 1, 2 / 3 - far**2 + far**3 / 2, np.clip(2 - far, 0, None) ** 3 / 6)
+    weight = np.where((which >= 0) & (which < knots), weight, 0)
+    return np.clip(which, 0, knots - 1), (weight / weight.sum(0)).astype(np.float32)
+
+
+def stretched(values: np.ndarray, which: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Sums of rows of `values` [k, m]: row which[j, i] times weight[j, i], over j, for each i: [size, m].
+
+    Written without matrix products, whose rounding may change with the number of threads.
+    """
+    out = values[which[0]] * weight[0][:, None]
+    for j in range(1, len(which)):
+        out += values[which[j]] * weight[j][:, None]
+    return out
 
 
 def noise(rng: np.random.Generator, size: int, knots: tuple[int, ...], decay: float = 0.6) -> np.ndarray:
@@ -42,10 +54,12 @@ def noise(rng: np.random.Generator, size: int, knots: tuple[int, ...], decay: fl
     """
     out, power = np.zeros((size, size), np.float32), 0.0
     for octave, k in enumerate(knots):
-        up, weight = _stretch(size, k), decay**octave
-        out += (weight * up) @ rng.standard_normal((k, k), np.float32) @ up.T
-        power += (weight * float((up**2).sum(1).mean())) ** 2
-    return out / np.float32(np.sqrt(power))
+        which, weight = _knots(size, k)
+        grid = rng.standard_normal((k, k), np.float32) * np.float32(decay**octave)
+        out += stretched(np.ascontiguousarray(stretched(grid, which, weight).T), which, weight)
+        power += (decay**octave * float((weight**2).sum(0).mean())) ** 2
+    out *= np.float32(1 / np.sqrt(power))
+    return out
 
 
 @lru_cache(maxsize=128)
