@@ -6,7 +6,7 @@ the share of plantings that the instrument's own rule calls present says whether
 decomposition serves every draw and every strength.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -276,6 +276,7 @@ class Planting:
     size: np.ndarray
     bases: tuple[_Base, ...]
     draws: int
+    chosen: bool
 
     @classmethod
     def prepare(
@@ -289,32 +290,86 @@ class Planting:
         dtype: type = np.float32,
     ) -> "Planting":
         """Decompose the features once, draw directions and labels, and predict before planting."""
-        order = np.argsort(plan.folds[0], kind="stable")
-        folds = plan.folds[0][order]
-        scaled = (np.asarray(x, dtype=np.float64) * space.scale)[order]
-        scaled = scaled - scaled.mean(axis=0)
         classes = None if plan.classes is None else len(plan.classes)
-        labels = np.concatenate([plan.draws(draws, 1), plan.permuted[:replays]])[:, order]
-        raw = coded(labels, classes)
-        codes, means = (_middle(a) for a in (raw, fold_means(raw, folds)))
+        scaled = np.asarray(x, dtype=np.float64) * space.scale
+        scaled = scaled - scaled.mean(axis=0)
+        labels = np.concatenate([plan.draws(draws, 1), plan.permuted[:replays]])
         shift = planted_code(labels[:draws], classes)
         directions = planted_directions(space, plan.seed, draws, shift.shape[2])
         columns = np.concatenate([(scaled @ space.directions) @ directions, shift], axis=2)
+        ridge = Ridge.of(scaled, standardise=False)
+        size = np.swapaxes(directions, 1, 2) @ directions
+        chosen = plan.headline == "linear"
+        return cls.of(ridge, plan, labels, columns, size, _penalties(plan, tested=True, chosen=chosen), chosen, dtype)
+
+    @classmethod
+    def alike(cls, ridge: Ridge, plan: Plan, width: int, *, draws: int, chosen: bool) -> "Planting":
+        """Plant along whitened random directions of the population, with nothing to test against.
+
+        The population's covariance is the items' own, shrunk as Ledoit and Wolf (2004) do: unshrunk, directions
+        that happen to vary in these items would draw all signals.
+        """
+        labels = plan.draws(draws, 2)
+        shift = planted_code(labels, None if plan.classes is None else len(plan.classes))
+        n, m = shift.shape[1:]
+        rank = len(ridge.w)
+        level, share = _shrinkage(ridge, plan.n_groups, max(width, rank))
+        ways = np.random.default_rng([plan.seed, 83]).standard_normal((draws, max(width, rank), m))
+        ways = np.linalg.qr(ways)[0]
+        inside = np.sqrt((1 - share) * ridge.w / n + share * level)[:, None] * ways[:, :rank]
+        beyond = np.sqrt(share * level) * ways[:, rank:]
+        columns = np.concatenate([(ridge.u * np.sqrt(ridge.w)) @ inside, shift], axis=2)
+        size = np.swapaxes(inside, 1, 2) @ inside + np.swapaxes(beyond, 1, 2) @ beyond
+        return cls.of(
+            ridge, plan, labels, columns, size, _penalties(plan, tested=False, chosen=chosen), chosen, np.float32
+        )
+
+    @classmethod
+    def of(
+        cls,
+        ridge: Ridge,
+        plan: Plan,
+        labels: np.ndarray,
+        columns: np.ndarray,
+        size: np.ndarray,
+        penalties: tuple[float, ...],
+        chosen: bool,
+        dtype: type,
+    ) -> "Planting":
+        """Sort by fold and predict before planting; `columns` [draws, n, 2m] are features and codes."""
+        order = np.argsort(plan.folds[0], kind="stable")
+        folds = plan.folds[0][order]
+        raw = coded(labels[:, order], None if plan.classes is None else len(plan.classes))
+        codes, means = (_middle(a) for a in (raw, fold_means(raw, folds)))
         cuts = np.searchsorted(folds, np.arange(plan.n_folds + 1))
         edges = list(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True))
-        ridge = Ridge.of(scaled, standardise=False)
-        penalties = GRID if plan.penalty in GRID or plan.headline == "linear" else (*GRID, plan.penalty)
+        sorted_ridge = replace(ridge, u=ridge.u[order])
+        columns = columns[:, order]
         return cls(
             plan=plan,
             order=order,
             edges=edges,
-            labels=labels,
+            labels=labels[:, order],
             target=(codes - means).astype(dtype),
             means=means,
-            size=np.swapaxes(directions, 1, 2) @ directions,
-            bases=tuple(_base(ridge, codes, means, columns, edges, p, dtype) for p in penalties),
-            draws=draws,
+            size=size,
+            bases=tuple(_base(sorted_ridge, codes, means, columns, edges, p, dtype) for p in penalties),
+            draws=len(columns),
+            chosen=chosen,
         )
+
+    def scores(self, s: float, draws: int) -> tuple[float, float]:
+        """Mean score of the first draws planted at this separation, and phi: their spread over their own error."""
+        classes = None if self.plan.classes is None else len(self.plan.classes)
+        groups, found, errors = self.plan.groups[self.order], [], []
+        for draw in range(draws):
+            rows = self._rows(draw)
+            margin = self._headline([self.margin(base, draw, s) for base in self.bases], draw)
+            got = score_margin(_last(margin)[:1], self.labels[rows][:1], self._baseline(rows)[:1], classes)
+            found.append(float(got.score[0]))
+            errors.append(float(spread(got.part, groups)[0]))
+        said = float(np.mean(errors))
+        return float(np.mean(found)), float(np.std(found, ddof=1)) / said if said > 0 else 1.0
 
     def rate(self, strength: float) -> float:
         """Share of draws that the rule calls present when a signal of this strength is planted."""
@@ -357,8 +412,8 @@ class Planting:
 
     def _headline(self, margins: list[np.ndarray], draw: int) -> np.ndarray:
         """The margins that decide: of the fixed penalty, or of the one chosen fold by fold."""
-        if self.plan.headline != "linear":
-            return margins[GRID.index(self.plan.penalty) if self.plan.penalty in GRID else len(GRID)]
+        if not self.chosen:
+            return margins[GRID.index(self.plan.penalty) if len(margins) > 1 and self.plan.penalty in GRID else -1]
         target = self.target[self._rows(draw)]
         error = np.stack([_fold_errors(target - margin, self.edges) for margin in margins])  # [P, V, folds]
         best = (error.sum(axis=2, keepdims=True) - error).argmin(axis=0)
@@ -393,6 +448,45 @@ class Planting:
         for (a, b), change in zip(self.edges, np.swapaxes(g, 1, 2).astype(out.dtype), strict=True):
             out[:, :, a:b] -= (change @ base.j[draw, a:b].T).reshape(len(rows), -1, b - a)
         return out
+
+
+def _shrinkage(ridge: Ridge, independent: int, width: int) -> tuple[float, float]:
+    """Mean variance of a feature and the share of it in the shrunk covariance (Ledoit & Wolf 2004)."""
+    n = len(ridge.u)
+    level = float(ridge.w.sum() / n / width)
+    square = float(np.square(ridge.w / n).sum())
+    apart = square - width * level**2
+    fourth = float(np.square((np.square(ridge.u) * ridge.w).sum(axis=1)).mean())
+    noise = (fourth - square) / independent
+    return level, min(1.0, max(0.0, noise / apart)) if apart > 0 else 1.0
+
+
+def _penalties(plan: Plan, *, tested: bool, chosen: bool) -> tuple[float, ...]:
+    """The penalties a planting needs: those of the test or of a choice, and the one that decides."""
+    if chosen or (tested and plan.penalty in GRID):
+        return GRID
+    return (*GRID, plan.penalty) if tested else (plan.penalty,)
+
+
+def signal_inflation(
+    ridge: Ridge, plan: Plan, width: int, score: float, *, chosen: bool, draws: int = REPLAYS
+) -> float:
+    """The phi of a score that reads something: replayed with a signal that reads as well as the observed one.
+
+    Near as many items as features a probe's luck with its training set grows with the signal, which exchanged
+    labels alone do not show: there the interval would cover 89 % instead of 95.
+    """
+    goal = min(score, 0.95)
+    if goal <= plan.chance or len(ridge.w) < 2 * len(plan.classes or (0, 0)):
+        return 1.0
+    planting = Planting.alike(ridge, plan, width, draws=draws, chosen=chosen)
+    few, low, high = max(8, draws // 3), 0.0, 1.0
+    while planting.scores(high, few)[0] < goal and high < 64:
+        low, high = high, 2 * high
+    for _ in range(4):
+        middle = (low + high) / 2
+        low, high = (middle, high) if planting.scores(middle, few)[0] < goal else (low, middle)
+    return planting.scores((low + high) / 2, draws)[1]
 
 
 def planted_directions(space: Subspace, seed: int, draws: int, m: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from probes import load
 from probes._base import Estimate, FeatureSet, Predictions, ProbeError, State
 from probes._codes import coded as as_codes
 from probes._codes import predictions as decided
-from probes._detection import Limit, limit, subspace
+from probes._detection import Limit, limit, signal_inflation, subspace
 from probes._inner import check
 from probes._plan import FEW, RARE, Plan
 from probes._ridge import Ridge
@@ -126,10 +126,14 @@ def measure(
     under = null(ridge, plan, permutations=count, choose=nested or beside)
     predictions = _predict(name, given, plan, ridge, seed)
     replayed = under.chosen if nested else under.fixed if name == "ridge" else None
-    found = _summarise(predictions, plan, under, replayed, _label(name, plan), screened=level == "screen")
+    found = _summarise(
+        predictions, (ridge, given.x.shape[1]), plan, under, replayed, _label(name, plan), screened=level == "screen"
+    )
     if beside:
         other = _predict("linear", given, plan, ridge, seed)
-        estimate = _summarise(other, plan, under, under.chosen, "linear-v1", screened=False).estimate
+        estimate = _summarise(
+            other, (ridge, given.x.shape[1]), plan, under, under.chosen, "linear-v1", screened=False
+        ).estimate
         found = replace(found, companion=estimate, companion_probe="linear-v1")
     if level == "full" and _in_question(found, plan, detect):
         found = _search(found, given, plan, pool, pool_groups, seed)
@@ -157,10 +161,20 @@ def _predict(name: str, given: FeatureSet, plan: Plan, ridge: Ridge, seed: int) 
 
 
 def _summarise(
-    predictions: Predictions, plan: Plan, under: Null, replayed: Scored | None, label: str, *, screened: bool
+    predictions: Predictions,
+    features: tuple[Ridge, int] | None,
+    plan: Plan,
+    under: Null,
+    replayed: Scored | None,
+    label: str,
+    *,
+    screened: bool,
 ) -> Measurement:
     got = scored(predictions, None if plan.classes is None else len(plan.classes))
-    error = error_of(got, replayed, plan)
+    signal = 1.0
+    if features is not None and replayed is not None and not screened and plan.n_groups >= FEW:
+        signal = signal_inflation(features[0], plan, features[1], got.mean, chosen=replayed is under.chosen)
+    error = error_of(got, replayed, plan, signal)
     ends = interval(got.mean, error, plan)
     flat = error if replayed is None else null_error(replayed, plan)
     upper = upper_bound(got.mean, error, plan)
@@ -222,8 +236,8 @@ def _search(
     space = subspace(pool, None if pool_groups is None else np.asarray(pool_groups), seed=seed)
     enough = len(space.variance) >= (1 if plan.classes is None else len(plan.classes) - 1)
     found = replace(found, limit=limit(given.x, plan, space) if enough else None)
-    other = _summarise(_predict("rbf", given, plan, Ridge.of(given.x[:, :1]), seed), plan, found.null, None, "rbf",
-                       screened=False)  # fmt: skip
+    read = load("rbf")(given, plan.folds, np.random.default_rng([seed, 74]))
+    other = _summarise(read, None, plan, found.null, None, "rbf", screened=False)
     return replace(found, nonlinear=other.estimate, nonlinear_upper=other.upper)
 
 

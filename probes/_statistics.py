@@ -218,11 +218,15 @@ def inflation(replayed: Scored, groups: np.ndarray) -> float:
     return max(1.0, float(replayed.score.std(ddof=1)) / said) if said > 0 else 1.0
 
 
-def error_of(observed: Scored, replayed: Scored | None, plan: Plan) -> float:
-    """Standard error of the score averaged over repeats: the mean of theirs, inflated, widened where rare."""
+def error_of(observed: Scored, replayed: Scored | None, plan: Plan, signal: float = 1.0) -> float:
+    """Standard error of the score averaged over repeats: the mean of theirs, inflated, widened where rare.
+
+    `signal` is the inflation measured where something was planted; the larger of the two counts.
+    """
     if replayed is None:
         return corrected_resampling(observed, plan) * widening(plan)
-    return float(observed.error(plan.groups).mean()) * inflation(replayed, plan.groups) * widening(plan)
+    phi = max(inflation(replayed, plan.groups), signal)
+    return float(observed.error(plan.groups).mean()) * phi * widening(plan)
 
 
 def widening(plan: Plan) -> float:
