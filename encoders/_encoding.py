@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from encoders._base import Encoder, EncoderError, Site
+from encoders._base import Encoder, EncoderError
 from encoders._readouts import stacked, unstack
 
 
@@ -19,7 +19,7 @@ def encode(
     if not images or not wanted:
         raise EncoderError(f"{encoder.card.name} was asked for {len(wanted)} sites of {len(images)} images")
     batch = _batch(encoder, images)
-    pools = {site: stacked(encoder.card.sites[site], readouts) for site, readouts in wanted.items()}
+    pools = {site: stacked(encoder.card.sites[site], tuple(readouts)) for site, readouts in wanted.items()}
     reduce = _reduce_arrays(pools) if encoder.module is None else _reduce_tensors(pools, encoder.device)
     pooled = encoder.forward(batch, tuple(wanted), reduce=reduce)
     found: dict[str, np.ndarray] = {}
@@ -97,10 +97,3 @@ def _shaped(encoder: Encoder, site: str, array: np.ndarray, expected: tuple[int,
         raise EncoderError(
             f"{encoder.card.name} gave {array.shape} at {site!r} after pooling; its card says {expected}"
         )
-
-
-def site_of(shape: tuple[int, ...], prefix: int = 0, cls: bool = False) -> Site:
-    """What a token array [b, t, d] of a square grid says about its site."""
-    tokens = shape[1] - prefix
-    side = round(tokens**0.5)
-    return Site(width=shape[2], grid=(side, side) if side * side == tokens else None, prefix=prefix, cls=cls)

@@ -58,7 +58,10 @@ def reader(name: str, run: Direct, taps: Mapping[str, Tap], device: str) -> Call
         def keep(site: str, tokens: torch.Tensor) -> None:
             if site in found:
                 raise EncoderError(f"{name}: the module of site {site!r} runs more than once in a pass")
-            found[site] = reduce(site, tokens) if reduce else tokens.float()
+            if reduce:
+                found[site] = reduce(site, tokens)
+            else:  # a later operation in place must not reach what was read; a gradient must
+                found[site] = tokens.float() if grad else tokens.float().clone()
 
         with ExitStack() as stack:
             for site in sites:

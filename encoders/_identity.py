@@ -14,6 +14,7 @@ from typing import Any
 
 from encoders._base import Card, Encoder, Input, Site
 from encoders._fingerprint import FEATURES, digest, file_digest, tensor_bytes, versions
+from encoders._registry import card as card_of
 from encoders._registry import split
 
 SEEN = 4  # tensors may take four times the bytes read for them (8-bit files); more came by an unseen way
@@ -32,6 +33,7 @@ def snapshot(spec: str, encoder: Encoder) -> dict[str, Any] | None:
         "schema": 1,
         "spec": spec,
         "dtype": encoder.dtype,
+        "registered": digest(asdict(card_of(spec))),
         "card": asdict(encoder.card),
         "fingerprint": encoder.fingerprint,
         "files": [_described(path) for path in files],
@@ -47,6 +49,8 @@ def recall(record: Mapping[str, Any]) -> tuple[Card, str] | None:
     try:
         if record["schema"] != 1 or record["features"] != FEATURES:
             return None
+        if record["registered"] != digest(asdict(card_of(record["spec"]))):
+            return None  # the project pins another commit by now
         if record["python"] != platform.python_version():
             return None
         if dict(record["versions"]) != versions(list(record["versions"])):
@@ -56,7 +60,7 @@ def recall(record: Mapping[str, Any]) -> tuple[Card, str] | None:
         if any(_described(Path(entry["path"])) != dict(entry) for entry in record["files"]):
             return None
         return _card(record["card"]), str(record["fingerprint"])
-    except (KeyError, TypeError, OSError, metadata.PackageNotFoundError):
+    except (KeyError, TypeError, ValueError, OSError, metadata.PackageNotFoundError):
         return None
 
 

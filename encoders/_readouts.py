@@ -1,6 +1,7 @@
 """Readouts turn a site's tokens into one vector: rows of a pooling matrix over the token axis."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
@@ -47,7 +48,8 @@ def matrix(site: Site, readout: str) -> np.ndarray:
     return np.concatenate([np.zeros((len(patches), site.prefix)), patches], axis=1).astype(np.float32)
 
 
-def stacked(site: Site, readouts: Sequence[str]) -> np.ndarray:
+@cache
+def stacked(site: Site, readouts: tuple[str, ...]) -> np.ndarray:
     """The pooling matrices of several readouts as one, so that a site needs one multiplication."""
     return np.concatenate([matrix(site, readout) for readout in readouts])
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+_FORWARDING = ("os.py", "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>")
 LISTING = ("os.listdir", "os.scandir")
 
 
@@ -92,15 +93,12 @@ def _from_home(home: Path, depth: int = 10) -> bool:
     return False
 
 
-def _asked_by(home: Path) -> bool:
-    """Whether the user's own code asked for a variable, not a library that it called."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if name != __file__ and not name.startswith("<") and Path(name).name not in ("os.py", "_collections_abc.py"):
-            return name.startswith(str(home) + os.sep)
+def _note(reads: Reads, key: Any, frame: FrameType | None) -> None:
+    """Keep a variable that the user's own code asks for, not one that a library asks for."""
+    while frame is not None and Path(frame.f_code.co_filename).name in _FORWARDING:
         frame = frame.f_back
-    return False
+    if isinstance(key, str) and frame and frame.f_code.co_filename.startswith(str(reads.home) + os.sep):
+        reads.variables[key] = None
 
 
 def _quoted() -> bool:
@@ -146,12 +144,8 @@ def _environment(reads: Reads) -> Iterator[None]:
     kind = type(os.environ)
     original = kind.__getitem__
 
-    def noted(self: Any, key: Any) -> Any:
-        if isinstance(key, str) and _asked_by(reads.home):
-            reads.variables[key] = None
-        return original(self, key)
-
-    kind.__getitem__ = noted
+    # a lambda knows its caller whatever wraps the functions of this file
+    kind.__getitem__ = lambda self, key: (_note(reads, key, sys._getframe(1)), original(self, key))[1]
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ synthetic: it exists so that everything can be tried without a hub, not to say a
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ def untrained(card: Card, device: str) -> Encoder:
 
     file = FOLDER / CONFIG
     config = json.loads(file.read_text(encoding="utf-8"))["model_cfg"] if file.is_file() else ARCHITECTURE
-    return from_config(card, config, {"mean": MEAN, "std": STD}, device)
+    encoder = from_config(card, config, {"mean": MEAN, "std": STD}, device)
+    return replace(encoder, files=(file,) if file.is_file() else ())
 
 
 ARCHITECTURE: dict[str, Any] = {

@@ -193,6 +193,19 @@ def test_hooks_change_nothing_for_later_blocks(tiny: encoders.Encoder) -> None:
     np.testing.assert_array_equal(alone["block.2/cls"], together["block.2/cls"])
 
 
+def test_a_later_operation_in_place_does_not_reach_what_was_read() -> None:
+    import torch
+
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(inplace=True))
+    encoder = encoders.from_module(Card(name="x"), module, PLAIN, {"stage.1": "0", "final": "1"})
+    batch = torch.randn(1, 3, 32, 32)
+    found = encoder.forward(batch, ["stage.1", "final"])
+    assert float(found["stage.1"].min()) < 0 <= float(found["final"].min())
+    pooled = encoders.encode(encoder, [noise(32, 32)], {"stage.1": ["mean"], "final": ["mean"]})
+    assert (pooled["stage.1/mean"] < pooled["final/mean"]).any()
+
+
 def test_gradients_reach_the_image_only_when_asked(tiny: encoders.Encoder) -> None:
     import torch
 
@@ -313,6 +326,7 @@ def test_the_static_card_is_what_the_real_architecture_gives(name: str) -> None:
     assert loaded.input == encoders.card(name).input
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["resnet18", "convnext_atto", "swin_tiny_patch4_window7_224"])
 def test_stages_of_a_network_are_maps_in_raster_order(model: str) -> None:
     import torch

@@ -86,6 +86,7 @@ def close(ours: Any, theirs: Any) -> None:
     np.testing.assert_allclose(np.asarray(ours), theirs.detach().numpy(), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_biomedclip_equals_open_clip_and_asks_no_hub_for_its_text_tower(
     hub: Hub, shelf: dict[str, tuple[Path, Any]]
 ) -> None:
@@ -258,6 +259,7 @@ def test_a_repository_is_read_in_whatever_format_it_holds() -> None:
     assert "joint" in encoders.load(f"hf:{BIOMED}").card.sites
 
 
+@pytest.mark.slow
 def test_untrained_twins_need_no_hub(hub: Hub) -> None:
     twin = encoders.load("random:clip-b16", offline=True)
     assert twin.card.sites == encoders.card("clip-b16").sites

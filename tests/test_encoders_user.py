@@ -158,6 +158,18 @@ def test_another_version_of_a_library_is_seen(net: Path) -> None:
     assert recall({**record, "features": -1}) is None
 
 
+def test_another_pinned_commit_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from encoders._registry import checkpoints
+
+    record = remembered("pixels")
+    assert recall(record) is not None
+    entry = checkpoints()["pixels"]
+    monkeypatch.setitem(checkpoints(), "pixels", replace(entry, card=replace(entry.card, revision="c" * 40)))
+    assert recall(record) is None
+
+
 def test_weights_that_came_by_an_unseen_way_are_not_remembered(net: Path) -> None:
     net.write_text(NET.replace("model.load_state_dict(load_file(file))", ""))
     (net.parent / "net.safetensors").unlink()
