@@ -102,9 +102,10 @@ def _double(
 
 
 def _press(tissue: np.ndarray, taken: np.ndarray, at: tuple[slice, slice], patch: np.ndarray) -> None:
-    """Put a shape into the slice and its place out of reach of others."""
-    tissue[at][patch > 0] = patch[patch > 0]
-    taken[at][patch > 0] = True
+    """Put a shape into the slice and its place out of reach of others; its bed spares what enhances."""
+    put = (patch > 0) & ~((patch == t.FAT) & np.isin(tissue[at], ENHANCING))
+    tissue[at][put] = patch[put]
+    taken[at][put] = True
 
 
 def _room(

@@ -10,7 +10,7 @@ Length = float | int
  KIDNEY, PYRAMID, AORTA, CAVA, PORTAL, TWIG) = range(20)  # fmt: skip
 ENHANCING = (KIDNEY, PYRAMID, AORTA, CAVA, PORTAL, TWIG)
 DOUBLE = 32
-HALO = 0.54  # cm of fat around whatever enhances: more than blur and an edge filter reach
+HALO = 0.76  # cm of fat around whatever enhances: more than blur and an edge filter reach
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ def draw(rng: np.random.Generator) -> Abdomen:
         wall=u(0.8, 1.5),
         liver=u(0.72, 1.0),
         liver_low=u(-1.0, 1.2),
-        kidney=u(0.78, 0.93),
+        kidney=u(0.8, 0.96),
         kidney_y=u(-0.3, 0.5),
         aorta=u(0.85, 1.2),
         aorta_x=u(0.2, 1.1),
