@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from experiments._records import write_atomically
 FORMAT = 1
 
 
-def pack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """JSON-able form of nested dataclasses; arrays go into `arrays` and leave a reference."""
+def pack(value: Any, arrays: dict[str, np.ndarray], leave: Sequence[str] = ()) -> Any:
+    """JSON-able form of nested dataclasses; arrays go into `arrays`, fields named in `leave` stay out."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        inner = {f.name: pack(getattr(value, f.name), arrays) for f in dataclasses.fields(value) if f.init}
+        names = [f.name for f in dataclasses.fields(value) if f.init and f.name not in leave]
+        inner = {name: pack(getattr(value, name), arrays) for name in names}
         return {"type": type(value).__name__, "fields": inner}
     if isinstance(value, np.ndarray):
         name = f"a{len(arrays)}"
@@ -41,7 +42,7 @@ def pack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 def unpack(value: Any, arrays: Mapping[str, np.ndarray], types: Mapping[str, type]) -> Any:
     """The inverse of `pack`; `types` names the dataclasses that may occur."""
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not value.keys() & {"array", "mapping", "sequence", "type"}:
         return value
     if "array" in value:
         return arrays[value["array"]]
@@ -60,12 +61,16 @@ class Cells:
 
     folder: Path
     types: Mapping[str, type]
+    leave: tuple[str, ...] = ()  # fields that whoever loads a cell has at hand
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key[:32]}.npz"
 
-    def load(self, key: str) -> Any:
-        """A finished measurement; None where there is none, or it was damaged on disk."""
+    def load(self, key: str, **left: Any) -> Any:
+        """A finished measurement, the fields left out given again as `left`.
+
+        None where there is none, or it was damaged on disk.
+        """
         path = self._path(key)
         try:
             data = path.read_bytes()
@@ -79,12 +84,13 @@ class Cells:
             return None
         if head["format"] != FORMAT or head["key"] != key:
             return None
+        head["value"]["fields"] |= left
         return unpack(head["value"], arrays, self.types)
 
     def save(self, key: str, measurement: Any, classes: tuple[str, ...] | None) -> None:
         """Write a measurement and its predictions; the measurement last, since its file means `finished`."""
         arrays: dict[str, np.ndarray] = {}
-        head = {"format": FORMAT, "key": key, "value": pack(measurement, arrays)}
+        head = {"format": FORMAT, "key": key, "value": pack(measurement, arrays, self.leave)}
         text = np.frombuffer(json.dumps(head).encode(), dtype=np.uint8)
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, json=text, **arrays)  # type: ignore[arg-type]

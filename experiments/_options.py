@@ -81,6 +81,7 @@ class Options:
     limit: int | None = _flag(None, "use only N images (marked `limited` in every record)", metavar="N")
     weights: str | None = _flag(None, "local weights in the library's own format, instead of the hub", metavar="PATH")
     offline: bool = _flag(False, "never ask a hub")
+    jobs: int | None = _flag(None, "processes that probe (omitted: one per core)", metavar="N")
     out: str = _flag("runs/linear_probe", "folder for cells, tables and figures", metavar="DIR")
     config: str | None = _flag(None, "TOML file whose keys are these flags; flags win", metavar="FILE.toml")
     dry_run: bool = _flag(False, "print the plan as JSON and stop")
@@ -165,7 +166,7 @@ def _typed(path: str, key: str, value: Any, kind: str) -> Any:
     return value
 
 
-_BOUNDS = {"items": 2, "folds": 2, "repeats": 1, "permutations": 19, "batch_size": 1, "limit": 1, "seed": 0}
+_BOUNDS = {"items": 2, "folds": 2, "repeats": 1, "permutations": 19, "batch_size": 1, "limit": 1, "seed": 0, "jobs": 1}
 
 
 def parse(argv: Sequence[str], command: str, doc: str) -> Options:
@@ -194,7 +195,7 @@ def command_line(options: Options, command: str) -> str:
     for entry in fields(Options):
         value = getattr(options, entry.name)
         always = entry.name == "encoder"
-        if entry.name in ("out", "json", "debug", "dry_run", "config") or (
+        if entry.name in ("out", "json", "debug", "dry_run", "config", "jobs") or (
             value == getattr(default, entry.name) and not always
         ):
             continue

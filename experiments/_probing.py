@@ -162,7 +162,9 @@ def start(options: Options) -> tuple[Run, list[Question]]:
     for spec in options.encoder:
         encoders.card(spec, weights=options.weights)
     store = cache.Store(cache.default_root())
-    run = Run(options=options, store=store, cells=Cells(folder=Path(options.out) / "cells", types=_types()))
+    run = Run(
+        options=options, store=store, cells=Cells(folder=Path(options.out) / "cells", types=_types(), leave=("plan",))
+    )
     questions = ask(options, store)
     for question in questions:
         for warning in question.warnings:
@@ -260,7 +262,7 @@ def _fill_twin(run: Run, question: Question, twin: Eye) -> bool:
     try:
         fill_all(run, question, [twin])
     except (EncoderError, encoders.UnknownName) as error:
-        line = f"warning: no untrained twin of {spec}: {' '.join(str(error).split())}"
+        line = f"warning: no untrained twin beside {spec}: {' '.join(str(error).split())}"
         if line not in run.noted:
             run.noted.append(line)
             say(line)
@@ -275,15 +277,15 @@ def measure_all(run: Run, cells: Sequence[Cell], what: str) -> None:
         key = run.key(cell)
         if key in run.measured or key in todo:
             continue
-        known = run.cells.load(key)
+        known = run.cells.load(key, plan=run.plan(cell.question))
         if known is None:
             todo[key] = cell
         else:
-            run.measured[key] = dataclasses.replace(known, plan=run.plan(cell.question))
+            run.measured[key] = known
     jobs: Iterator[Job] = (run.job(cell) for cell in todo.values())
-    for key, measurement, seconds in run_jobs(jobs, len(todo), workers(), what):
+    for key, measurement, seconds in run_jobs(jobs, len(todo), run.options.jobs or workers(), what):
         cell = todo[key]
-        run.cells.save(key, dataclasses.replace(measurement, plan=None), cell.question.classes)
+        run.cells.save(key, measurement, cell.question.classes)
         run.measured[key] = measurement
         run.seconds[key] = seconds
 

@@ -1,0 +1,351 @@
+"""The command end to end, on an encoder of NumPy alone: what it prints, keeps, resumes and refuses."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import _features
+from experiments.linear_probe import main
+
+ROOT = Path(__file__).parent.parent
+ENCODER = str(ROOT / "tests" / "numpy_encoder.py")
+RESULTS = ("results.json", "table.csv", "layers.pdf", "layers.svg", "layers.png")
+
+
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("experiments._questions.POOL_OF_PHANTOMS", 60)
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
+    monkeypatch.chdir(ROOT)
+
+
+def probe(out: Path, *more: str, items: int = 40, encoder: str = ENCODER) -> int:
+    words = [
+        "--encoder",
+        encoder,
+        "--items",
+        str(items),
+        "--permutations",
+        "99",
+        "--jobs",
+        "1",
+        "--out",
+        str(out),
+        *more,
+    ]
+    return main(words if "--data" not in more else [w for w in words if w not in ("--items", str(items))])
+
+
+def images(folder: Path, count: int, *, size: int = 48, seed: int = 0, bright: int = 0) -> list[Path]:
+    """Smooth random images with a brighter upper left corner, so that a turn shows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    ramp = np.linspace(60, 0, size)[:, None] + np.linspace(40, 0, size)[None]
+    paths = []
+    for i in range(count):
+        coarse = rng.normal(100 + bright, 12, (6, 6))
+        picture = np.kron(coarse, np.ones((size // 6, size // 6))) + ramp + rng.normal(0, 3, (size, size))
+        paths.append(folder / f"film{seed}_{i:03d}.png")
+        Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(paths[-1])
+    return paths
+
+
+def document(out: Path) -> dict:
+    return json.loads((out / "results.json").read_text(encoding="utf-8"))
+
+
+def test_a_run_prints_a_table_with_its_controls_and_a_verdict_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert probe(tmp_path / "out", "--task", "orientation") == 0
+    out, err = capsys.readouterr()
+    for word in (
+        "lowlevel",
+        "pixels",
+        "stage.1",
+        "halves",
+        "grid3",
+        "95 % interval",
+        "shuffled",
+        "PRESENT, credit: pixels",
+    ):
+        assert word in out, word
+    assert "no untrained twin" in err
+    assert "To repeat: python -m experiments.linear_probe --encoder" in out
+    assert "Synthetic: images are made by this project" in " ".join(out.split())
+    found = document(tmp_path / "out")
+    assert found["schema"] == 1
+    assert set(found["files"]) == set(RESULTS)
+    roles = {(r["encoder"], r["role"]) for r in found["records"]}
+    assert {
+        ("lowlevel", "control"),
+        ("pixels", "control"),
+        ("shuffled:blocks", "control"),
+        ("blocks", "encoder"),
+    } == roles
+    best = next(r for r in found["records"] if (r["role"], r["site"]) == ("encoder", "pooled"))
+    assert best["verdict"] == "present"
+    assert best["credit"] == "pixels"
+    assert best["control_pixels"] > 0.9
+    assert best["control_random"] is None, "a missing value is null, never invented"
+    assert best["limited"] is False
+
+
+def test_an_encoder_blind_to_turns_is_never_present_and_a_mean_loses_what_halves_keep(tmp_path: Path) -> None:
+    assert probe(tmp_path / "out", "--task", "orientation", "--items", "80") == 0
+    by_point = {(r["site"], r["readout"]): r for r in document(tmp_path / "out")["records"] if r["role"] == "encoder"}
+    blind, mean, halves = by_point["blind", "vector"], by_point["stage.1", "mean"], by_point["stage.1", "halves"]
+    assert blind["score"] == 0.5
+    assert blind["verdict"] != "present"
+    assert mean["verdict"] == "inconclusive"
+    assert "the averaging, not the tokens" in mean["reason"]
+    assert halves["verdict"] == "present"
+    text = " ".join(document(tmp_path / "out")["verdicts"][0]["sentences"])
+    assert "Averaging loses it there, not the encoder" in text
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(tmp_path: Path) -> None:
+    for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
+        assert probe(tmp_path / name, "--task", "mirror", "--seed", seed) == 0
+    for name in RESULTS:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+    cells = sorted(p.name for p in (tmp_path / "a" / "cells").iterdir())
+    assert cells == sorted(p.name for p in (tmp_path / "b" / "cells").iterdir())
+    assert document(tmp_path / "a")["records"] != document(tmp_path / "c")["records"]
+
+
+def test_a_second_run_encodes_nothing_and_computes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert probe(tmp_path / "out", "--task", "orientation") == 0
+    first = {name: (tmp_path / "out" / name).read_bytes() for name in RESULTS}
+
+    def never(*_args: object, **_more: object) -> None:
+        raise AssertionError("encoded again")
+
+    monkeypatch.setattr(_features, "_encode", never)
+    monkeypatch.setattr("experiments._workers.measure", never)
+    assert probe(tmp_path / "out", "--task", "orientation") == 0
+    assert first == {name: (tmp_path / "out" / name).read_bytes() for name in RESULTS}
+
+
+def test_another_seed_or_permutation_count_is_another_cell(tmp_path: Path) -> None:
+    counts = []
+    for more in ([], ["--permutations", "49"], ["--repeats", "2"], ["--folds", "4"]):
+        assert probe(tmp_path / "out", "--task", "orientation", *more) == 0
+        counts.append(len(list((tmp_path / "out" / "cells").glob("*.npz"))))
+    assert counts == sorted(set(counts)), "each setting has cells of its own"
+
+
+def test_dry_run_prints_a_plan_and_encodes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert probe(tmp_path / "out", "--task", "orientation", "--dry-run") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert {row["encoder"] for row in plan["plan"]} == {ENCODER, f"random:{ENCODER}", "lowlevel", "pixels"}
+    assert not (tmp_path / "out").exists()
+
+
+def test_json_is_one_document_and_equals_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert probe(tmp_path / "out", "--task", "orientation", "--json", "--site", "pooled") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == document(tmp_path / "out")
+    assert {r["site"] for r in printed["records"] if r["role"] == "encoder"} == {"pooled"}
+
+
+def test_a_folder_of_images_runs_and_an_unreadable_one_is_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images(tmp_path / "films", 30)
+    (tmp_path / "films" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnot an image")
+    assert probe(tmp_path / "out", "--task", "orientation", "--data", str(tmp_path / "films")) == 0
+    out, err = capsys.readouterr()
+    assert "unreadable, left out: " in err
+    assert "broken.png" in err
+    assert "60 items in 30 groups" in out
+    assert (
+        str(tmp_path)
+        not in (tmp_path / "out" / "table.csv")
+        .read_text()
+        .replace(str(tmp_path / "films"), "", 0)
+        .split("python -m")[0]
+    ), "no absolute path before the command itself"
+
+
+def test_a_number_is_probed_as_a_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["file,age,who"]
+    for k in range(60):
+        (path,) = images(tmp_path / "films", 1, seed=k, bright=k)
+        rows.append(f"films/{path.name},{20 + k + 0.5},p{k}")
+    (tmp_path / "m.csv").write_text("\n".join(rows) + "\n")
+    more = ("--data", str(tmp_path / "m.csv"), "--label", "age", "--group", "who")
+    assert probe(tmp_path / "out", *more) == 0
+    assert "R2, chance 0.000" in capsys.readouterr().out
+    pooled = next(r for r in document(tmp_path / "out")["records"] if (r["role"], r["site"]) == ("encoder", "pooled"))
+    assert pooled["n_classes"] is None
+    assert pooled["score"] > 0.5
+    assert pooled["credit"] == "nuisance", "brightness tells it"
+
+
+def faulty(tmp_path: Path, body: str) -> str:
+    path = tmp_path / "faulty.py"
+    path.write_text(
+        "import numpy as np\nimport encoders\n"
+        "CARD = encoders.Card(name='faulty', sites={'pooled': encoders.Site(width=4)})\n"
+        f"def features(images):\n    {body}\n"
+        "def load(device):\n    return encoders.from_function(CARD, features)\n"
+    )
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ("return {'pooled': np.zeros((len(images), 3))}", 4, r"pooled"),
+        ("return {'other': np.zeros((len(images), 4))}", 4, r"declares site 'pooled'"),
+        ("raise ValueError('my own fault')", 4, r"faulty.py.*my own fault"),
+        (
+            "return {'pooled': np.full((len(images), 4), np.nan)}",
+            3,
+            r"NaN or infinite features at pooled/vector for item",
+        ),
+    ],
+)
+def test_a_users_encoder_that_misbehaves_ends_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, code: int, message: str
+) -> None:
+    import re
+
+    assert probe(tmp_path / "out", "--task", "orientation", encoder=faulty(tmp_path, body)) == code
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert re.search(message, last), last
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "message"),
+    [
+        (["--encoder", "biomedclp"], 2, "biomedclip"),
+        (["--encoder", "pixels", "--task", "orientatoin"], 2, "did you mean orientation?"),
+        (["--encoder", "pixels", "--task", "label"], 2, "has no phantoms: say --data SOURCE"),
+        (["--encoder", "pixels", "--probe", "liner"], 2, "linear"),
+        (
+            ["--encoder", "pixels", "--site", "polled"],
+            2,
+            "pixels has no site 'polled'; did you mean pooled? it has pooled",
+        ),
+        (["--encoder", "pixels", "--data", "EMPTY"], 3, "no image"),
+        (["--encoder", "pixels", "--data", "nowhere"], 3, "nowhere"),
+        (["--encoder", "pixels", "--data", "M.csv", "--label", "agee"], 3, "age"),
+        (["--encoder", "pixels", "--data", "M.csv", "--label", "same"], 3, "same"),
+        (["--encoder", "pixels", "--data", "M.csv", "--label", "sex", "--group", "site"], 3, "one group"),
+        (["--encoder", "pixels", "--items", "8", "--folds", "9"], 3, "4 groups cannot fill 9 folds"),
+        (["--encoder", "pixels", "--device", "cuda:7"], 4, "cuda"),
+    ],
+)
+def test_each_mistake_is_one_line_with_its_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: list[str], code: int, message: str
+) -> None:
+    (tmp_path / "EMPTY").mkdir()
+    paths = images(tmp_path / "films", 12)
+    rows = [f"films/{p.name},{30 + i},{'FM'[i % 2]},{'AB'[i % 2]},x" for i, p in enumerate(paths)]
+    (tmp_path / "M.csv").write_text("\n".join(["file,age,sex,site,same", *rows]) + "\n")
+    words = [str(tmp_path / w) if w in ("EMPTY", "M.csv") else w for w in argv]
+    assert main([*words, "--out", str(tmp_path / "out")]) == code
+    out, err = capsys.readouterr()
+    last = err.strip().splitlines()[-1]
+    assert out == ""
+    assert last.startswith("error: "), err
+    assert message in last, last
+    assert "Traceback" not in err
+
+
+def test_a_disk_that_fills_up_loses_nothing_that_was_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from experiments._cells import Cells
+
+    save, calls = Cells.save, []
+
+    def full(self: Cells, *given: object) -> None:
+        calls.append(given)
+        if len(calls) > 3:
+            raise OSError(28, "No space left on device")
+        save(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Cells, "save", full)
+    assert probe(tmp_path / "out", "--task", "orientation") == 5
+    assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]
+    assert len(list((tmp_path / "out" / "cells").glob("*.npz"))) == 3
+    monkeypatch.setattr(Cells, "save", save)
+    assert probe(tmp_path / "out", "--task", "orientation") == 0
+    timing = json.loads((tmp_path / "out" / "timing.json").read_text())
+    assert timing["images_encoded"] == 0, "features were closed before the disk was full"
+
+
+def run_and_stop(out: Path, store: Path, how: signal.Signals, after: float) -> subprocess.CompletedProcess[str] | None:
+    words = ["--encoder", ENCODER, "--task", "orientation", "mirror", "--items", "40", "--permutations", "99"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments.linear_probe", *words, "--out", str(out)],
+        cwd=ROOT, env=os.environ | {"SLITLAMP_CACHE": str(store)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        out_text, err_text = process.communicate(timeout=after)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, how)
+        out_text, err_text = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, out_text, err_text)
+
+
+@pytest.mark.slow
+def test_killed_at_ten_moments_the_same_command_ends_with_the_same_result(tmp_path: Path) -> None:
+    whole = run_and_stop(tmp_path / "whole", tmp_path / "store-whole", signal.SIGKILL, 300)
+    assert whole is not None
+    assert whole.returncode == 0, whole.stderr
+    started = time.monotonic()
+    dice = random.Random(7)
+    killed = 0
+    for _ in range(10):
+        done = run_and_stop(tmp_path / "out", tmp_path / "store", signal.SIGKILL, dice.uniform(0.8, 5.0))
+        assert done is not None
+        killed += done.returncode != 0
+    assert killed > 0, "none was killed: nothing was tried"
+    last = run_and_stop(tmp_path / "out", tmp_path / "store", signal.SIGKILL, 300)
+    assert last is not None
+    assert last.returncode == 0, last.stderr
+    for name in RESULTS:
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    assert time.monotonic() - started < 300
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_with_the_line_that_resumes(tmp_path: Path) -> None:
+    done = run_and_stop(tmp_path / "out", tmp_path / "store", signal.SIGINT, 3.0)
+    assert done is not None
+    if done.returncode == 0:
+        pytest.skip("it was done before it could be interrupted")
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    assert "To resume: python -m experiments.linear_probe --encoder" in done.stderr
+
+
+def test_a_flipped_byte_in_a_shard_is_never_used(tmp_path: Path) -> None:
+    assert probe(tmp_path / "a", "--task", "orientation") == 0
+    shards = sorted((tmp_path / "store").rglob("*.h5"))
+    assert shards
+    for shard in shards:
+        data = bytearray(shard.read_bytes())
+        data[len(data) // 2] ^= 4
+        shard.chmod(0o644)
+        shard.write_bytes(data)
+    from experiments.features import main as features
+
+    assert features(["verify"]) == 3
+    assert probe(tmp_path / "b", "--task", "orientation") == 0
+    assert (tmp_path / "a" / "results.json").read_bytes() == (tmp_path / "b" / "results.json").read_bytes()
