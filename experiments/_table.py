@@ -25,6 +25,8 @@ def p_text(p: float | None) -> str:
     """A p-value to the resolution that permutations give."""
     if p is None:
         return DASH
+    if p < 0.0001:
+        return "<0.0001"
     return f"{p:.4f}" if p < 0.001 else f"{p:.3f}"
 
 
