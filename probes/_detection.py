@@ -480,7 +480,7 @@ def signal_inflation(
     if goal <= plan.chance or len(ridge.w) < 2 * len(plan.classes or (0, 0)):
         return 1.0
     planting = Planting.alike(ridge, plan, width, draws=draws, chosen=chosen)
-    few, low, high = max(8, draws // 3), 0.0, 1.0
+    few, low, high = max(8, draws // 5), 0.0, 1.0
     while planting.scores(high, few)[0] < goal and high < 64:
         low, high = high, 2 * high
     for _ in range(4):

@@ -50,25 +50,25 @@ def test_an_encoder_that_changes_sign_under_the_flip_is_present_and_its_absolute
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bayes", [0.6, 0.8, 0.93])
+@pytest.mark.parametrize("bayes", [0.6, 0.9])
 def test_a_known_bayes_accuracy_lies_in_the_interval_at_the_nominal_rate(bayes: float) -> None:
     """Eight isotropic features and 400 items: what a probe reads there is Phi(D^2 / 2 / sqrt(D^2 + 4 d / n))."""
     from scipy.special import ndtr, ndtri
 
-    runs, hits, scores = 60, 0, []
+    runs, hits, scores = 40, 0, []
     distance = 2 * ndtri(bayes)
     truth = float(ndtr(distance**2 / 2 / np.sqrt(distance**2 + 4 * 8 / 360)))
     for run in range(runs):
         rng = np.random.default_rng([2, run])
         y = rng.permutation(np.arange(400) % 2)
         x = rng.standard_normal((400, 8)) + distance * y[:, None] * (np.arange(8) == 3)
-        m, _ = cell(x, y, np.arange(400), seed=run, permutations=99, detect=False, probe="ridge")
+        m, _ = cell(x, y, np.arange(400), seed=run, permutations=99, level="screen")
         assert m.estimate.low is not None
         assert m.estimate.high is not None
         hits += m.estimate.low <= truth <= m.estimate.high
         scores.append(m.estimate.score)
     assert np.mean(scores) == pytest.approx(truth, abs=0.015)
-    assert hits / runs >= 0.88  # 95 % less what 60 runs may show
+    assert hits / runs >= 0.88  # 95 % less what 40 runs may show
 
 
 @pytest.mark.slow
@@ -79,7 +79,7 @@ def test_shuffled_labels_are_present_no_more_often_than_nominal() -> None:
         x, y, groups = copies(rng, 60, 80, 0.7)
         x = x * np.arange(1, 81) ** -0.5 + 2.0 * y[:, None] * (np.arange(80) == 0)
         flip = rng.permutation(60) % 2
-        m, _ = cell(x, (y + flip[groups]) % 2, groups, seed=run, permutations=99, detect=False)
+        m, _ = cell(x, (y + flip[groups]) % 2, groups, seed=run, permutations=99, level="screen")
         hits += m.state == "present"
     assert hits / runs <= 0.05 + 3.1 * (0.05 * 0.95 / runs) ** 0.5
 
@@ -105,7 +105,7 @@ def test_an_exclusive_or_is_not_absent_though_no_hyperplane_reads_it() -> None:
 @pytest.mark.slow
 def test_nothing_to_read_in_few_dimensions_is_absent_and_a_weak_signal_is_not() -> None:
     states = []
-    for run in range(4):
+    for run in range(3):
         rng = np.random.default_rng([6, run])
         y = rng.permutation(np.arange(300) % 2)
         x = rng.standard_normal((300, 12))
@@ -136,14 +136,14 @@ def test_a_wide_pool_of_few_images_never_allows_absence_and_says_how_many_would(
 def test_who_the_patient_is_does_not_help() -> None:
     """Fifty patients of four images, a label per patient, nothing to read but the patient."""
     told = untold = 0
-    runs = 60
+    runs = 50
     for run in range(runs):
         rng = np.random.default_rng([8, run])
         patient = np.arange(200) // 4
         x = rng.standard_normal((50, 60))[patient] + 0.3 * rng.standard_normal((200, 60))
         y = rng.permutation(np.arange(50) % 2)[patient]
         for groups in (patient, np.arange(200)):
-            m, _ = cell(x, y, groups, seed=run, permutations=99, detect=False, probe="ridge")
+            m, _ = cell(x, y, groups, seed=run, permutations=99, level="screen")
             hit = m.estimate.p is not None and m.estimate.p <= 0.05
             told, untold = (told + hit, untold) if groups is patient else (told, untold + hit)
     assert told / runs <= 0.05 + 3.1 * (0.05 * 0.95 / runs) ** 0.5

@@ -1,5 +1,7 @@
 """Folds, exchange, permutation test, interval: each holds at its nominal rate, and fails without its guard."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 
@@ -207,8 +209,8 @@ def _null(rng: np.random.Generator, design: str) -> tuple[np.ndarray, np.ndarray
 @pytest.mark.slow
 @pytest.mark.parametrize(("design", "folds"), [("items", 5), ("items", 20), ("pairs", 5), ("patients", 5)])
 def test_the_permutation_test_keeps_its_size(design: str, folds: int) -> None:
-    runs = 300
-    assert 0.015 <= size(runs, design, folds) <= upper_rate(0.05, runs)
+    runs = 200
+    assert 0.01 <= size(runs, design, folds) <= upper_rate(0.05, runs)
 
 
 def test_free_permutation_of_pooled_scores_under_stratified_folds_does_not() -> None:
@@ -233,8 +235,10 @@ def test_the_size_holds_for_several_classes_and_for_numbers(classes: int) -> Non
     assert (hits / runs >= 0.005).all()
 
 
-def coverage(n: int, design: str, runs: int, *, shift: float, k: int = 2) -> tuple[float, float, float]:
-    """Coverage of the interval with phi, without it, and the share of leak alarms."""
+def coverage(
+    n: int, design: str, runs: int, *, shift: float, level: Literal["full", "screen"] = "full", k: int = 2
+) -> tuple[float, float, float]:
+    """Coverage of the interval, of the one with phi = 1, and the share of leak alarms."""
     rows = []
     for run in range(runs):
         rng = np.random.default_rng([13, n, run])
@@ -244,38 +248,32 @@ def coverage(n: int, design: str, runs: int, *, shift: float, k: int = 2) -> tup
         x = z / 2**0.5 * spectrum(200)
         x[:, :k] += shift * spectrum(200)[:k] * np.eye(k)[y]
         plan = probes.plan(y, groups, classes=tuple("abcd"[:k]), seed=run, permutations=99, repeats=2)
-        m = probes.measure(given(x, y, groups, plan.classes), plan, probe="ridge", detect=False, companion=False)
-        assert m.replayed is not None
+        cell = given(x, y, groups, plan.classes)
+        m = probes.measure(cell, plan, probe="ridge", detect=False, companion=False, level=level)
         assert m.estimate.low is not None
         assert m.estimate.high is not None
         half = (m.estimate.high - m.estimate.low) / 2
-        rows.append((m.estimate.score, half, half / inflation(m.replayed, plan.groups), m.leak))
+        bare = half * float(m.scored.error(plan.groups).mean()) / m.error
+        rows.append((m.estimate.score, half, bare, m.leak))
     score, half, bare, leak = np.array(rows, dtype=float).T
     away = np.abs(score - score.mean())
     return float((away <= half).mean()), float((away <= bare).mean()), float(leak.mean())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("n", "design", "shift"), [(134, "items", 0.0), (134, "items", 2.0), (240, "patients", 1.5), (200, "pairs", 1.0)]
-)
+@pytest.mark.parametrize(("n", "design", "shift"), [(134, "items", 2.0), (240, "patients", 0.0), (200, "pairs", 1.0)])
 def test_the_interval_covers_and_without_the_replay_it_covers_less(n: int, design: str, shift: float) -> None:
-    with_phi, without, leak = coverage(n, design, 120, shift=shift)
-    assert with_phi >= 0.93
-    assert without < with_phi
-    assert leak <= upper_rate(0.025, 120)
-
-
-def test_at_sixty_groups_the_interval_without_the_replay_is_too_narrow() -> None:
-    with_phi, without, _ = coverage(240, "patients", 120, shift=0.0)
-    assert with_phi >= 0.93
-    assert without < 0.93
+    """200 features: the first and last have about as many training items, where luck counts most."""
+    with_phi, without, leak = coverage(n, design, 100, shift=shift)
+    assert with_phi >= 0.92  # nominal .95, less what 100 runs may show
+    assert without <= with_phi - 0.03
+    assert leak <= upper_rate(0.025, 100)
 
 
 @pytest.mark.slow
 def test_small_null_data_raise_no_more_leak_alarms_than_nominal() -> None:
     for n in (24, 40):
-        _, _, leak = coverage(n, "items", 150, shift=0.0)
+        _, _, leak = coverage(n, "items", 150, shift=0.0, level="screen")
         assert leak <= upper_rate(0.01, 150)
 
 
@@ -353,7 +351,7 @@ def test_a_paired_difference_of_equally_good_features_is_called_at_the_nominal_r
         y, groups = rng.permutation(np.arange(120) % 2), np.arange(120)
         plan = probes.plan(y, groups, classes=TWO, seed=run, permutations=99, repeats=2)
         pair = [rng.standard_normal((120, 80)) + 1.5 * y[:, None] * (np.arange(80) < 2) for _ in range(2)]
-        a, b = (probes.measure(given(x, y, groups), plan, detect=False, companion=False) for x in pair)
+        a, b = (probes.measure(given(x, y, groups), plan, level="screen") for x in pair)
         found = probes.compare(a, b, plan)
         assert found.p is not None
         calls += found.p <= 0.05
