@@ -110,6 +110,7 @@ def organs(k: Canvas, cavity: np.ndarray, rng: np.random.Generator) -> None:
     k.paint(t.PANCREAS, -3.4, -1.9, 1.2, 1.0, 0.6)
 
 
+_SOFT = np.isin(np.arange(2 * t.DOUBLE), (t.FAT, t.FILLING, t.WALL, t.GAS))
 # Loops of bowel that no answer touches: x, y, radii; colon first, then small bowel.
 _LOOPS = (
     (-9.6, 3.9, 1.7, 1.6), (11.0, 2.2, 1.6, 1.8), (-7.2, -6.2, 2.2, 1.4), (-3.6, -7.0, 2.2, 1.3),
@@ -124,7 +125,7 @@ def bowel(k: Canvas, cavity: np.ndarray, rng: np.random.Generator) -> np.ndarray
         x, y = x + rng.normal(0, 0.35), y + rng.normal(0, 0.3)
         grow, turn = rng.uniform(0.85, 1.1), rng.normal(0, 0.3)
         at, q = k.level(x, y, rx * grow, ry * grow, turn)
-        free = cavity[at] & np.isin(k.tissue[at], (t.FAT, t.FILLING, t.WALL, t.GAS))
+        free = cavity[at] & _SOFT[k.tissue[at]]
         edge = 1 - 0.22 / min(rx, ry)
         k.tissue[at][(q < 1) & free] = t.WALL
         content = (q < edge**2) & free

@@ -6,6 +6,8 @@ from tasks import _abdomen_patient as t
 from tasks._abdomen_body import Canvas, pixel
 from tasks._abdomen_patient import DOUBLE, ENHANCING, HALO, Abdomen, Length
 
+_ENHANCES = np.isin(np.arange(2 * DOUBLE), ENHANCING)
+_YIELDS = np.isin(np.arange(2 * DOUBLE), (t.FAT, t.WALL, t.FILLING, t.GAS, t.BILE, t.PANCREAS))
 Part = tuple[int, Length, Length, Length, Length, Length]  # tissue, x, y, radii, turn
 
 
@@ -63,7 +65,7 @@ def stamp(k: Canvas, cavity: np.ndarray, rng: np.random.Generator) -> None:
 
     Twigs are painted only where both find room.
     """
-    free = cavity & np.isin(k.tissue, (t.FAT, t.WALL, t.FILLING, t.GAS, t.BILE, t.PANCREAS))
+    free = cavity & _YIELDS[k.tissue]
     before = k.tissue
     for shrink in 0.93 ** np.arange(12):
         k.tissue, taken = before.copy(), ~free
@@ -87,12 +89,12 @@ def _double(
 ) -> bool:
     """Paint the double of a shape, transposed and perhaps flipped (and a twig itself); False without room."""
     double = np.ascontiguousarray(patch.T[:, :: 1 - 2 * int(rng.integers(2))])
-    double[np.isin(double, ENHANCING)] += DOUBLE
+    double[_ENHANCES[double]] += DOUBLE
     if twig:
         if (taken[at] & (patch > 0)).any():
             return True
         taken[at][patch > 0] = True
-    spot = _room(k, taken, double > 0, home, rng)
+    spot = _room(k, taken, double > 0, home, not twig, rng)
     if spot is None:
         return twig
     _press(k.tissue, taken, spot, double)
@@ -103,15 +105,15 @@ def _double(
 
 def _press(tissue: np.ndarray, taken: np.ndarray, at: tuple[slice, slice], patch: np.ndarray) -> None:
     """Put a shape into the slice and its place out of reach of others; its bed spares what enhances."""
-    put = (patch > 0) & ~((patch == t.FAT) & np.isin(tissue[at], ENHANCING))
+    put = (patch > 0) & ~((patch == t.FAT) & _ENHANCES[tissue[at]])
     tissue[at][put] = patch[put]
     taken[at][put] = True
 
 
 def _room(
-    k: Canvas, taken: np.ndarray, mask: np.ndarray, home: tuple[float, float], rng: np.random.Generator
+    k: Canvas, taken: np.ndarray, mask: np.ndarray, home: tuple[float, float], far: bool, rng: np.random.Generator
 ) -> tuple[slice, slice] | None:
-    """Where near `home` a mask fits without touching what is taken; looked for ever further away."""
+    """Where near `home` a mask fits without touching what is taken; with `far`, where it fits at all."""
     h, w = mask.shape
     for reach in np.repeat((0.3, 0.8, 1.5, 2.5), 16):
         x, y = home[0] + rng.uniform(-reach, reach), home[1] + rng.uniform(-reach, reach)
@@ -119,13 +121,16 @@ def _room(
         spot = _clear(taken, mask, round(row - h / 2), round(column - w / 2))
         if spot is not None:
             return spot
-    rows, columns = np.flatnonzero(~taken.all(1)), np.flatnonzero(~taken.all(0))
-    step = max(k.size // 112, 1)
-    for top in range(rows[0], rows[-1] - h + 2, step):
-        for left in range(columns[0], columns[-1] - w + 2, step):
-            spot = _clear(taken, mask, top, left)
-            if spot is not None:
-                return spot
+    if not far:
+        return None
+    total = np.zeros((taken.shape[0] + 1, taken.shape[1] + 1), np.int32)
+    total[1:, 1:] = taken.cumsum(0).cumsum(1)
+    top, left, high, wide = h // 4, w // 4, h - 2 * (h // 4), w - 2 * (w // 4)  # the box that every mask fills
+    held = total[high:, wide:] - total[:-high, wide:] - total[high:, :-wide] + total[:-high, :-wide]
+    for row, column in rng.permutation(np.argwhere(held == 0)):
+        spot = _clear(taken, mask, int(row) - top, int(column) - left)
+        if spot is not None:
+            return spot
     return None
 
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from tasks import _marks
 from tasks._base import Mark, Source
-from tasks._phantom import axes, balanced, inside, noise, smooth, stretched
+from tasks._phantom import axes, balanced, bell, inside, noise, smooth, stretched
 from tasks._phantom import source as _source
 
-VERSION = 1
+VERSION = 2
 CODE = 303
 COLOURS = ("red", "green", "blue")
 RATIO = 1.35  # smallest ratio of the distances of two neighbouring marks
@@ -101,7 +101,7 @@ def march(p: Lumen, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     bent = p.sway * np.cos(angle + p.sway_turn)
     c, s = np.cos(bent), np.sin(bent)
     out, alive = np.full(u.shape, _Z[-1], np.float32), np.arange(u.size)
-    before = np.full(u.shape, -1.0, np.float32)
+    before, unmet, last = np.zeros(u.shape, np.float32), np.ones(u.shape, bool), _Z[0]
     for i, z in enumerate(_Z):
         cx = p.off_x + p.tilt_x * z + p.bend_x * z * z / 2
         cy = p.off_y + p.tilt_y * z + p.bend_y * z * z / 2
@@ -109,16 +109,15 @@ def march(p: Lumen, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         ridge = (0.5 + 0.5 * (float(np.cos(turn)) * c - float(np.sin(turn)) * s)) ** 2
         gap = (u * float(z / p.focal) - cx) ** 2 + (v * float(z / p.focal) - cy) ** 2
         gap = np.sqrt(gap) - 1 + height * ridge * ridge
-        hit = gap > 0
-        if hit.any():
-            if i:
-                share = before[hit] / (before[hit] - gap[hit])
-                out[alive[hit]] = _Z[i - 1] + share * (z - _Z[i - 1])
-            else:
-                out[alive[hit]] = z
-            left = ~hit
-            alive, u, v, height, c, s, gap = (a[left] for a in (alive, u, v, height, c, s, gap))
-        before = gap
+        hit = np.flatnonzero((gap > 0) & unmet)
+        if len(hit):
+            share = before[hit] / (before[hit] - gap[hit]) if i else np.float32(1)
+            out[alive[hit]] = last + share * (z - last)
+            unmet[hit] = False
+        before, last = gap, z
+        if unmet.sum() < 0.8 * len(unmet):  # drop the rays that have met the wall, but not at every step
+            u, v, height, c, s, before, alive = (a[unmet] for a in (u, v, height, c, s, before, alive))
+            unmet = np.ones(len(u), bool)
     return out.reshape(shape)
 
 
@@ -166,7 +165,7 @@ def _mucosa(p: Lumen, z: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarr
     scale = (np.float32(0.34) + np.float32(0.22) * np.log(z)) / np.sqrt(u * u + v * v + np.float32(1e-4))
     at = _between(u * scale, v * scale, 256)
     lines = noise(rng, 256, (24, 48, 96), 0.6)
-    net = np.exp(-((lines / np.float32(0.13)) ** 2)) * np.clip(0.4 + noise(rng, 256, (12, 24)), 0, 1)
+    net = bell(lines / np.float32(0.13)) * np.clip(0.4 + noise(rng, 256, (12, 24)), 0, 1)
     rough = noise(rng, 256, (32, 64), 0.8)
     return at(net), noise(rng, size, (5, 10, 20)), at(rough)
 
@@ -198,7 +197,11 @@ def render(p: Lumen, rng: np.random.Generator, size: int = 224) -> np.ndarray:
     field = inside((1 - p.corner) * rim + p.corner * octagon - p.aperture, 0.02)
     gain = np.float32(p.exposure * 0.9 / np.quantile(light[::4, ::4], 0.75))
     light = light * gain * (1 - np.float32(0.25) * rim**2)
-    shine = np.float32(p.wet) * np.exp((facing + np.float32(0.025) * rough - 1) / np.float32(0.012)) * light
+    shine = (
+        np.float32(p.wet)
+        * np.exp(np.maximum((facing + np.float32(0.025) * rough - 1) / np.float32(0.012), -20))
+        * light
+    )
     out = np.empty((size, size, 3), np.float32)
     for channel, (albedo, drop) in enumerate(((p.red, 0.18), (p.green, 0.62), (p.blue, 0.55))):
         tint = albedo * (1 + 0.06 * blotch - np.float32(drop * p.vessels) * net)

@@ -95,6 +95,11 @@ def chord(level: np.ndarray) -> np.ndarray:
     return np.sqrt(np.clip(np.float32(1) - level, 0, None))
 
 
+def bell(distance: np.ndarray) -> np.ndarray:
+    """exp(-distance²), cut off before float32 runs into denormal numbers, which are slow."""
+    return np.exp(-np.minimum(distance * distance, np.float32(30)))
+
+
 def posed(size: int, turn: float, scale: float, dx: float, dy: float) -> tuple[np.ndarray, np.ndarray]:
     """Body coordinates x, y [size, size] of every pixel for a body turned (radians), scaled and shifted."""
     x, y = axes(size)
