@@ -14,6 +14,8 @@ def sentences(run: Any, question: Question, spec: str, judged: Sequence[Any], co
     found += _absent(judged)
     found += _undecided(judged)
     found += _betrayed(spec, controls)
+    found += [f"Note: {warning}." for warning in run.plan(question).warnings]
+    found += _notes(judged)
     found += _origin(question, judged)
     return [sentence for sentence in found if sentence]
 
@@ -97,7 +99,7 @@ def _betrayed(spec: str, controls: Mapping[Any, Any]) -> list[str]:
     if control.state == "present":
         return [
             f"WARNING: image statistics without layout (size, brightness, histogram, compression) already read it: "
-            f"{_score(control)}, p = {e.p:.2g}. Scanner, window or exposure may betray the answer; a score no higher "
+            f"{_score(control)}{'' if e.p is None else f', p = {max(e.p, 0.0001):.2g}'}. Scanner, window or exposure may betray the answer; a score no higher "
             "than this says nothing about seeing."
         ]
     if e.score > e.chance + 0.05:
@@ -106,6 +108,15 @@ def _betrayed(spec: str, controls: Mapping[Any, Any]) -> list[str]:
             "that they do not betray the answer."
         ]
     return []
+
+
+def _notes(judged: Sequence[Any]) -> list[str]:
+    """What the probes themselves noted, once each, with the number of points it holds for."""
+    noted: dict[str, int] = {}
+    for j in judged:
+        for note in getattr(j.measurement.predictions, "notes", ()):
+            noted[note] = noted.get(note, 0) + 1
+    return [f"Note: {note.rstrip('.')} (at {count} of {len(judged)} points)." for note, count in noted.items()]
 
 
 def _origin(question: Question, judged: Sequence[Any]) -> list[str]:

@@ -69,7 +69,7 @@ def decide(
         rare = "" if plan.number or plan.rare >= RARE else (
             f" The smallest class has {plan.rare} groups: this rests on the permutation test more than on the interval."
         )  # fmt: skip
-        return "present", f"Readable: {_score(m)}, p = {p:.2g}.{rare}", None
+        return "present", f"Readable: {_score(m)}, {_p(p)}.{rare}", None
     if m.upper >= plan.chance + plan.margin:
         return "inconclusive", *_undecided(m, plan, p)
     missing = _missing(m, plan, layout)
@@ -106,11 +106,12 @@ def credited(controls: "Mapping[str, tuple[Measurement, Difference]]") -> tuple[
 
 def _shared(name: str, control: "Measurement", difference: "Difference") -> str:
     who, score = _WHO[name], _number(control.estimate.score)
+    verb = "reads" if name == "random" else "read"
     if difference.high is not None and difference.high < 0:
-        return f"But {who} reads it better ({score}): no credit to the encoder."
+        return f"But {who} {verb} it better ({score}): no credit to the encoder."
     if control.estimate.low is not None and control.estimate.low > control.estimate.chance:
         praise = "the score proves nothing about training" if name == "random" else "the score alone is no praise"
-        return f"But {who} reads it as well ({score}; the difference may be zero): {praise}."
+        return f"But {who} {verb} it as well ({score}; the difference may be zero): {praise}."
     return (
         f"But with this many items the difference to {who} ({score}) may be zero, so no more than that can be credited."
     )
@@ -124,6 +125,10 @@ def _score(m: "Measurement") -> str:
 
 def _number(value: float) -> str:
     return f"{value:.2f}"
+
+
+def _p(p: float) -> str:
+    return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
 
 
 def _leak(m: "Measurement") -> str:
@@ -144,9 +149,9 @@ def _undecided(m: "Measurement", plan: Plan, p: float | None) -> tuple[str, int 
     tests = ""
     if p is not None and e.low is not None:
         if p <= ALPHA:
-            tests = f" The permutation test sees something (p = {p:.2g}), the interval does not exclude chance."
+            tests = f" The permutation test sees something ({_p(p)}), the interval does not exclude chance."
         elif e.low > plan.chance:
-            tests = f" The interval lies above chance, but the permutation test does not confirm it (p = {p:.2g})."
+            tests = f" The interval lies above chance, but the permutation test does not confirm it ({_p(p)})."
     then = "if the score stayed as it is" if seems else "if there is nothing to read"
     return (
         f"Undecided: {_score(m)}; neither above chance nor surely within {plan.margin:g} of it.{tests} "
