@@ -97,9 +97,10 @@ def _betrayed(spec: str, controls: Mapping[Any, Any]) -> list[str]:
         return []
     e = control.estimate
     if control.state == "present":
+        p = "" if e.p is None else f", p = {max(e.p, 0.0001):.2g}"
         return [
             f"WARNING: image statistics without layout (size, brightness, histogram, compression) already read it: "
-            f"{_score(control)}{'' if e.p is None else f', p = {max(e.p, 0.0001):.2g}'}. Scanner, window or exposure may betray the answer; a score no higher "
+            f"{_score(control)}{p}. Scanner, window or exposure may betray the answer; a score no higher "
             "than this says nothing about seeing."
         ]
     if e.score > e.chance + 0.05:
@@ -111,12 +112,11 @@ def _betrayed(spec: str, controls: Mapping[Any, Any]) -> list[str]:
 
 
 def _notes(judged: Sequence[Any]) -> list[str]:
-    """What the probes themselves noted, once each, with the number of points it holds for."""
-    noted: dict[str, int] = {}
-    for j in judged:
-        for note in getattr(j.measurement.predictions, "notes", ()):
-            noted[note] = noted.get(note, 0) + 1
-    return [f"Note: {note.rstrip('.')} (at {count} of {len(judged)} points)." for note, count in noted.items()]
+    """What the probes themselves noted, with the number of points it holds for."""
+    noted = [note for j in judged for note in getattr(j.measurement.predictions, "notes", ())]
+    if not noted:
+        return []
+    return [f"Note: at {len(noted)} of {len(judged)} points {noted[0].rstrip('.')}, for example."]
 
 
 def _origin(question: Question, judged: Sequence[Any]) -> list[str]:
