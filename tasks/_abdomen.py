@@ -19,7 +19,7 @@ from tasks._base import Source
 from tasks._phantom import balanced, noise, smooth
 from tasks._phantom import source as _source
 
-VERSION = 2
+VERSION = 3
 CODE = 202
 CLASSES = ("plain", "enhanced")
 

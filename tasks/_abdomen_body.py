@@ -134,7 +134,7 @@ def bowel(k: Canvas, cavity: np.ndarray, rng: np.random.Generator) -> np.ndarray
         if rng.uniform() < k.p.gas:
             depth = (k.y[at] - np.float32(y)) / np.float32(ry * grow)
             k.tissue[at][content & (depth < rng.uniform(-0.75, 0.1))] = t.GAS
-    return rng.choice(np.float32([8, 15, 25, 40, 60, 120, 190]), size=len(_LOOPS) + 1)
+    return rng.choice(np.array([8, 15, 25, 40, 60, 120, 190], np.float32), size=len(_LOOPS) + 1)
 
 
 def pixel(p: Abdomen, size: int, x: Length, y: Length) -> tuple[float, float]:

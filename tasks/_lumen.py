@@ -16,7 +16,7 @@ from tasks._base import Mark, Source
 from tasks._phantom import axes, balanced, bell, inside, noise, smooth, stretched
 from tasks._phantom import source as _source
 
-VERSION = 2
+VERSION = 3
 CODE = 303
 COLOURS = ("red", "green", "blue")
 RATIO = 1.35  # smallest ratio of the distances of two neighbouring marks
@@ -116,7 +116,8 @@ def march(p: Lumen, u: np.ndarray, v: np.ndarray) -> np.ndarray:
             unmet[hit] = False
         before, last = gap, z
         if unmet.sum() < 0.8 * len(unmet):  # drop the rays that have met the wall, but not at every step
-            u, v, height, c, s, before, alive = (a[unmet] for a in (u, v, height, c, s, before, alive))
+            alive = alive[unmet]
+            u, v, height, c, s, before = (a[unmet] for a in (u, v, height, c, s, before))
             unmet = np.ones(len(u), bool)
     return out.reshape(shape)
 

@@ -110,7 +110,8 @@ def posed(size: int, turn: float, scale: float, dx: float, dy: float) -> tuple[n
 
 def balanced(n: int, k: int, seed: int, code: int) -> np.ndarray:
     """Labels [n] in 0 … k-1: each block of k holds every label once, in an order drawn per block."""
-    blocks = (np.random.default_rng([seed, block, code]).permutation(k) for block in range(-(-n // k)))
+    # the last number keeps these streams apart from those that draw patients and noise
+    blocks = (np.random.default_rng([seed, block, code, 2]).permutation(k) for block in range(-(-n // k)))
     return np.concatenate([*blocks, np.zeros(0, np.int64)])[:n]
 
 

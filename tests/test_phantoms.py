@@ -146,6 +146,19 @@ def test_before_noise_both_answers_of_one_patient_have_the_same_histogram() -> N
     assert np.array_equal(np.sort(plain, axis=None), np.sort(full, axis=None))
 
 
+def shift(matched: bool, n: int) -> np.ndarray:
+    """How far the answer moves each low-level statistic of one patient, on average, in deviations over patients."""
+    seen = np.array([[describe(_abdomen.scan(55, i, e, matched=matched)) for e in (False, True)] for i in range(n)])
+    spread = seen.reshape(-1, seen.shape[-1]).std(0)
+    return np.abs((seen[:, 1] - seen[:, 0]).mean(0)[spread > 1e-9] / spread[spread > 1e-9])
+
+
+@pytest.mark.slow
+def test_the_answer_moves_no_low_level_statistic_of_a_patient_unless_nothing_is_matched() -> None:
+    assert shift(True, 100).max() < 0.15
+    assert shift(False, 25).max() > 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("probe", ["ridge", "trees"])
 def test_low_level_statistics_do_not_tell_contrast(probe: str) -> None:
