@@ -17,7 +17,7 @@ class EncoderError(Exception):
     """An encoder or its weights cannot be had; the message is one line for the user (exit 4)."""
 
 
-class UnknownName(ValueError):  # noqa: N818  a name is unknown, and that is what it is called
+class UnknownName(ValueError):
     """A name that no registry holds; the message names the nearest valid one (exit 2)."""
 
 

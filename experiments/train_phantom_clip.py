@@ -58,15 +58,18 @@ def _chest(columns: Mapping[str, str]) -> tuple[str, ...]:
     )
 
 
-def _caption(kind: str, columns: Mapping[str, str], rng: np.random.Generator) -> str:
+def _caption(kind: str, columns: Mapping[str, str], rng: np.random.Generator) -> tuple[str, str]:
+    """A caption, and what it says: paraphrases say the same, and are no wrong answers for one another."""
+
     def one(words: Sequence[str]) -> str:
         return words[int(rng.integers(len(words)))]
 
     if kind == "chest":
-        return f"{one(CHEST)} with {one(_chest(columns))}"
+        seen = one(_chest(columns))
+        return f"{one(CHEST)} with {seen}", seen
     if kind == "abdomen":
-        return f"{one(ABDOMEN)} {one(CONTRAST[columns['contrast']])}"
-    return f"{one(LUMEN)} where the {columns['nearest']} marker is nearest"
+        return f"{one(ABDOMEN)} {one(CONTRAST[columns['contrast']])}", columns["contrast"]
+    return f"{one(LUMEN)} where the {columns['nearest']} marker is nearest", columns["nearest"]
 
 
 def vocabulary() -> list[str]:
@@ -103,23 +106,32 @@ def _tokenizer(folder: Path) -> int:
     return len(words)
 
 
-def _pictures(count: int, seed: int, shrink: Callable[[np.ndarray], Any]) -> list[tuple[str, Mapping[str, str], Any]]:
-    """`count` phantoms of each kind as the model's own pixels, with their true parameters."""
+KINDS = {"chest": "orientation", "abdomen": "contrast", "lumen": "depth"}
+
+
+def _render(asked: tuple[str, int, int, int]) -> tuple[str, Mapping[str, str], np.ndarray]:
+    """One phantom of a kind with its true parameters; the list it belongs to is drawn from the seed alone."""
     import tasks
 
-    kinds = {"chest": "orientation", "abdomen": "contrast", "lumen": "depth"}
-    found = []
-    with progress(count * len(kinds), "rendering phantoms") as bar:
-        for kind, name in kinds.items():
-            task = tasks.load(name)
-            assert task.phantoms is not None
-            copies = 2 if kind == "chest" else 1
-            for row in task.phantoms(count * copies, seed).rows[:count]:
-                columns = dict(row.columns)
-                if kind == "lumen":
-                    columns["nearest"] = columns.get("nearest") or columns["depth"]
-                found.append((kind, columns, shrink(row.picture.read())))
-                bar.update()
+    kind, count, seed, index = asked
+    task = tasks.load(KINDS[kind])
+    assert task.phantoms is not None
+    row = task.phantoms(2 * count if kind == "chest" else count, seed).rows[index]
+    return kind, dict(row.columns), row.picture.read()
+
+
+def _pictures(count: int, seed: int, shrink: Callable[[np.ndarray], Any]) -> list[tuple[str, Mapping[str, str], Any]]:
+    """`count` phantoms of each kind as the model's own pixels, with their true parameters."""
+    from multiprocessing import get_context
+
+    from experiments._workers import workers
+
+    wanted = [(kind, count, seed, index) for kind in KINDS for index in range(count)]
+    with progress(len(wanted), "rendering phantoms") as bar, get_context("spawn").Pool(workers()) as pool:
+        found = []
+        for kind, columns, image in pool.imap(_render, wanted, chunksize=50):
+            found.append((kind, columns, shrink(image)))
+            bar.update()
     return found
 
 
@@ -135,14 +147,14 @@ def _turned(pixels: Any, kind: str, rng: np.random.Generator) -> Any:
 
 
 def _loss(image: Any, text: Any, scale: Any, same: Any) -> Any:
-    """Cross-entropy both ways, where every item with the same caption is a right answer."""
+    """Cross-entropy both ways; all that say the same share the right answer (Khosla et al. 2020)."""
     import torch
     from torch.nn.functional import normalize
 
     logits = scale * normalize(image, dim=-1) @ normalize(text, dim=-1).T
-    target = same / same.sum(1, keepdim=True)
-    loss = -(target * torch.log_softmax(logits, 1)).sum(1) - (target * torch.log_softmax(logits.T, 1)).sum(1)
-    return loss.mean() / 2
+    to_text = (same / same.sum(1, keepdim=True) * torch.log_softmax(logits, 1)).sum(1).mean()
+    to_image = (same / same.sum(0, keepdim=True) * torch.log_softmax(logits, 0)).sum(0).mean()
+    return -(to_text + to_image) / 2
 
 
 def train(asked: argparse.Namespace, folder: Path) -> tuple[Any, Any, dict[str, Any]]:
@@ -153,6 +165,7 @@ def train(asked: argparse.Namespace, folder: Path) -> tuple[Any, Any, dict[str, 
     from PIL import Image
 
     torch.manual_seed(asked.seed)
+    torch.set_flush_denormal(True)
     rng = np.random.default_rng([asked.seed, 5])
     CONFIG["model_cfg"]["text_cfg"]["vocab_size"] = _tokenizer(folder)
     write_atomically(folder / "open_clip_config.json", as_json(CONFIG))
@@ -168,12 +181,12 @@ def train(asked: argparse.Namespace, folder: Path) -> tuple[Any, Any, dict[str, 
     with progress(asked.steps, "training") as bar:
         for step in range(asked.steps):
             batch = [pictures[int(i)] for i in rng.choice(len(pictures), asked.batch, replace=False)]
-            captions = [_caption(kind, columns, rng) for kind, columns, _ in batch]
+            told = [_caption(kind, columns, rng) for kind, columns, _ in batch]
             pixels = torch.stack([_turned(p, kind, rng).float() for kind, _, p in batch])
-            ids = {c: i for i, c in enumerate(dict.fromkeys(captions))}
-            which = torch.tensor([ids[c] for c in captions])
-            image, text = model.encode_image(pixels), model.encode_text(tokenizer(captions))
-            loss = _loss(image, text, model.logit_scale.exp().clamp(max=100), (which[:, None] == which).float())
+            said = list(dict.fromkeys(told))  # each caption passes the text tower once
+            image, text = model.encode_image(pixels), model.encode_text(tokenizer([caption for caption, _ in said]))
+            same = torch.tensor([[a[1] == b[1] for b in said] for a in told], dtype=torch.float32)
+            loss = _loss(image, text, model.logit_scale.exp().clamp(max=100), same)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -184,7 +197,7 @@ def train(asked: argparse.Namespace, folder: Path) -> tuple[Any, Any, dict[str, 
             bar.update()
             if asked.log and step % asked.log == 0:
                 say(f"step {step}: loss {np.mean(history[-asked.log :]):.3f}")
-    told = {
+    card = {
         "trained_on": f"{len(pictures)} phantoms with captions, {asked.images} each of chest film, CT and endoscopy",
         "steps": asked.steps,
         "batch": asked.batch,
@@ -193,7 +206,7 @@ def train(asked: argparse.Namespace, folder: Path) -> tuple[Any, Any, dict[str, 
         "threads": torch.get_num_threads(),
         "loss": round(float(np.mean(history[-50:])), 4),
     }
-    return model.eval(), tokenizer, told
+    return model.eval(), tokenizer, card
 
 
 def _arguments(config: dict[str, Any]) -> dict[str, Any]:
@@ -253,9 +266,9 @@ def _body(argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--out", required=True, help="folder for the weights, in open_clip's on-disk format")
-    parser.add_argument("--images", type=int, default=3000, help="phantoms of each kind (default: 3000)")
-    parser.add_argument("--steps", type=int, default=1500, help="optimiser steps (default: 1500)")
-    parser.add_argument("--batch", type=int, default=96, help="images per step (default: 96)")
+    parser.add_argument("--images", type=int, default=1000, help="phantoms of each kind (default: 1000)")
+    parser.add_argument("--steps", type=int, default=600, help="optimiser steps (default: 600)")
+    parser.add_argument("--batch", type=int, default=64, help="images per step (default: 64)")
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate (default: 0.001)")
     parser.add_argument("--seed", type=int, default=0, help="seed (default: 0)")
     parser.add_argument("--log", type=int, default=0, help="print the loss every so many steps")
