@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,14 +110,20 @@ def _tokenizer(folder: Path) -> int:
 KINDS = {"chest": "orientation", "abdomen": "contrast", "lumen": "depth"}
 
 
-def _render(asked: tuple[str, int, int, int]) -> tuple[str, Mapping[str, str], np.ndarray]:
-    """One phantom of a kind with its true parameters; the list it belongs to is drawn from the seed alone."""
+@cache
+def _rows(kind: str, count: int, seed: int) -> tuple[Any, ...]:
+    """The phantoms of a kind, drawn once in each process and rendered one by one."""
     import tasks
 
-    kind, count, seed, index = asked
     task = tasks.load(KINDS[kind])
     assert task.phantoms is not None
-    row = task.phantoms(2 * count if kind == "chest" else count, seed).rows[index]
+    return task.phantoms(2 * count if kind == "chest" else count, seed).rows
+
+
+def _render(asked: tuple[str, int, int, int]) -> tuple[str, Mapping[str, str], np.ndarray]:
+    """One phantom with its true parameters."""
+    kind, count, seed, index = asked
+    row = _rows(kind, count, seed)[index]
     return kind, dict(row.columns), row.picture.read()
 
 
