@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from encoders.lowlevel import NAMES, describe
-from tasks import _abdomen, _abdomen_patient, _chest, _lumen, _marks, contrast, depth
+from tasks import _abdomen, _abdomen_patient, _chest, _lumen, _lumen_light, _lumen_tube, _marks, contrast, depth
 from tasks._base import DataError, Mark, Picture, Row, Source
 
 MAKERS = {"chest": _chest.source, "abdomen": _abdomen.source, "lumen": _lumen.source}
@@ -123,7 +123,7 @@ def test_nothing_that_was_drawn_for_a_patient_goes_with_the_label(name: str) -> 
         rows = [{**vars(_abdomen.patient(5, i))} for i in range(1200)]
         label = _abdomen.balanced(1200, 2, 5, _abdomen.CODE).astype(float)
     else:
-        rows = [vars(_lumen.draw(np.random.default_rng([5, i, _lumen.CODE]))) for i in range(1200)]
+        rows = [vars(_lumen_tube.draw(np.random.default_rng([5, i, _lumen.CODE]))) for i in range(1200)]
         label = (_lumen.balanced(1200, 6, 5, _lumen.CODE) // 2).astype(float)
     drawn = np.array([[float(v) for v in row.values()] for row in rows])
     correlation = [abs(np.corrcoef(column, label)[0, 1]) for column in drawn.T]
@@ -188,7 +188,7 @@ def test_exchanging_the_colours_of_marks_changes_no_low_level_statistic() -> Non
 def test_low_level_statistics_see_marks_that_leave_their_colour_around_them() -> None:
     """The twin: a mark that tints what it covers, instead of replacing it, betrays where each colour lies."""
     p, marks, _ = _lumen.scene(3, 0)
-    image = _lumen.render(p, np.random.default_rng(0))
+    image = _lumen_light.render(p, np.random.default_rng(0))
     seen = []
     for order in ((0, 1, 2), (2, 1, 0)):
         tinted = image.copy()
@@ -201,8 +201,8 @@ def test_low_level_statistics_see_marks_that_leave_their_colour_around_them() ->
 def test_the_depth_map_knows_which_mark_is_nearest() -> None:
     right, off = [], []
     for row in _lumen.source(60, 4).rows:
-        p = _lumen.Lumen(**{name: float(row.columns[name]) for name in _lumen.Lumen.__dataclass_fields__})
-        z = _lumen.depth(p)
+        p = _lumen_tube.Lumen(**{name: float(row.columns[name]) for name in _lumen_tube.Lumen.__dataclass_fields__})
+        z = _lumen_tube.depth(p)
         far = {}
         for mark in row.marks:
             u, v = (2 * mark.x + 1) / 224 - 1, (2 * mark.y + 1) / 224 - 1
@@ -223,9 +223,9 @@ def test_marks_lie_well_apart_in_depth_and_no_colour_prefers_a_depth() -> None:
 
 
 def test_a_ray_down_a_straight_smooth_tube_meets_the_wall_where_geometry_says() -> None:
-    straight = dict.fromkeys(_lumen.Lumen.__dataclass_fields__, 0.0) | {"focal": 0.7, "spacing": 1.0}
+    straight = dict.fromkeys(_lumen_tube.Lumen.__dataclass_fields__, 0.0) | {"focal": 0.7, "spacing": 1.0}
     u = np.array([0.2, 0.5, 0.9])
-    z = _lumen.march(_lumen.Lumen(**straight), u, np.zeros(3))
+    z = _lumen_tube.march(_lumen_tube.Lumen(**straight), u, np.zeros(3))
     assert z == pytest.approx(0.7 / u, rel=2e-3)
 
 
