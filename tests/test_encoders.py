@@ -275,6 +275,28 @@ def test_the_fingerprint_sees_a_tensor_a_buffer_and_what_is_no_tensor() -> None:
     assert len({made(), made(epsilon=1e-3), made(mean=0.1), made(weight=1.1)}) == 4
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": (32, 24)}, {"resize": "shortest"}, {"crop": "center"}, {"mean": (0.5, 0.5, 0.4)},
+        {"std": (0.5, 0.5, 0.4)}, {"interpolation": "bicubic"}, {"backend": "timm"}, {"edge": 40},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_fingerprint_sees_the_preprocessing(change: dict[str, Any]) -> None:
+    """The same tensors behind another transform give other features, which a store must not mix with these."""
+    from dataclasses import replace
+
+    import torch
+
+    def made(spec: Input, note: str = "") -> str:
+        module = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
+        return encoders.from_module(Card(name="x", note=note), module, spec, {"final": "0"}).fingerprint
+
+    assert made(replace(PLAIN, **change)) != made(PLAIN)
+    assert made(PLAIN, note="another word") == made(PLAIN)
+
+
 # images
 
 

@@ -227,6 +227,32 @@ def test_a_users_encoder_that_misbehaves_ends_in_one_line(
     assert re.search(message, last), last
 
 
+@pytest.mark.parametrize(("body", "code"), [("raise ValueError('my own fault')", 5), ("return blocks(images)", 0)])
+def test_one_encoder_of_two_that_fails_is_named_and_the_other_finishes_with_exit_5(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, code: int
+) -> None:
+    second = faulty(tmp_path, body)
+    healthy = (
+        "def blocks(images):\n    return {'pooled': np.stack([i[:2, :2].reshape(-1)[:4] / 1.0 for i in images])}\n"
+    )
+    Path(second).write_text(Path(second).read_text() + healthy)
+    more = ("--task", "mirror", "--site", "pooled", "--repeats", "1", "--encoder", ENCODER, second)
+    assert probe(tmp_path / "out", *more) == code
+    out, err = capsys.readouterr()
+    named = [line for line in err.splitlines() if line.startswith("error: ")]
+    found = document(tmp_path / "out")
+    told = {v["encoder"] for v in found["verdicts"]}
+    assert told == {r["encoder"] for r in found["records"] if r["role"] == "encoder"}
+    if code == 0:
+        assert (named, told) == ([], {"blocks", "faulty"})
+        return
+    assert len(named) == 1
+    assert "faulty.py" in named[0]
+    assert "my own fault" in named[0]
+    assert told == {"blocks"}
+    assert "Traceback" not in out + err
+
+
 @pytest.mark.parametrize(
     ("argv", "code", "message"),
     [

@@ -12,9 +12,11 @@ from probes._plan import GRID
 from probes._ridge import Ridge
 from probes._statistics import (
     CHOICES,
+    Scored,
     association,
     balanced,
     coded,
+    error_of,
     explained,
     fold_means,
     holm,
@@ -275,6 +277,28 @@ def test_small_null_data_raise_no_more_leak_alarms_than_nominal() -> None:
     for n in (24, 40):
         _, _, leak = coverage(n, "items", 150, shift=0.0, level="screen")
         assert leak <= upper_rate(0.01, 150)
+
+
+@pytest.mark.parametrize(("luck", "phi"), [(0.1, 2.0), (0.05, 1.0), (0.01, 1.0)])
+def test_the_error_grows_by_as_much_as_replayed_scores_spread_beyond_their_own_errors(luck: float, phi: float) -> None:
+    """Each of 100 items shows an error of .05; scores that share the luck of a training set spread by more."""
+    plan = probes.plan(np.arange(100) % 2, np.arange(100), classes=TWO, permutations=9)
+    part = np.tile(0.005 * (99 / 100) ** 0.5 * np.array([1.0, -1.0]), 50)
+    spread_out = 0.5 + luck * np.linspace(-1, 1, 99) / np.linspace(-1, 1, 99).std(ddof=1)
+    replayed = Scored(score=spread_out, part=np.tile(part, (99, 1)))
+    observed = Scored(score=np.array([0.7]), part=part[None])
+    assert inflation(replayed, plan.groups) == pytest.approx(phi)
+    assert error_of(observed, replayed, plan) == pytest.approx(0.05 * phi)
+    assert error_of(observed, replayed, plan, signal=3.0) == pytest.approx(0.15), "the larger of the two counts"
+
+
+def test_the_printed_error_is_wider_than_the_items_show() -> None:
+    rng = np.random.default_rng(9)
+    y, groups = np.arange(134) % 2, np.arange(134)
+    plan = probes.plan(y, groups, classes=TWO, permutations=99, repeats=2)
+    cell = given(rng.standard_normal((134, 110)), y, groups)
+    m = probes.measure(cell, plan, detect=False, companion=False)
+    assert m.error > 1.1 * float(m.scored.error(plan.groups).mean())
 
 
 def test_the_replayed_choice_spreads_as_a_choice_in_inner_folds() -> None:

@@ -1,0 +1,246 @@
+"""From cells to verdicts: keys, controls, exchanged labels and the price of searching, on made-up features."""
+
+import dataclasses
+from functools import cache as once
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cache
+from experiments._cells import Cells
+from experiments._features import Filled, space_of
+from experiments._judging import adjusted, judge
+from experiments._options import Options
+from experiments._probing import Cell, Run
+from experiments._workers import measure
+from probes._measure import Measurement
+
+TWO = ("upright", "turned")
+Y, GROUPS = np.arange(120) % 2, np.arange(120) // 2
+OPTIONS = Options(encoder=("eye",), permutations=99, repeats=2, out="nowhere")
+
+
+def features(kind: str, width: int = 6) -> np.ndarray:
+    """`signal` tells the answer, every other name is noise of its own."""
+    x = np.random.default_rng([len(kind), *kind.encode()]).standard_normal((120, width))
+    return x + 3 * np.outer(Y, np.eye(1, width)) if kind == "signal" else x
+
+
+def question(**change: Any) -> Any:
+    given = {
+        "name": "orientation", "y": Y, "groups": GROUPS, "classes": TWO, "copies": None, "data_key": "d" * 64,
+        "ids": tuple(str(i) for i in range(120)), "limited": False, "pool": None,
+        "source": SimpleNamespace(name="made", synthetic=False),
+    }  # fmt: skip
+    return SimpleNamespace(**(given | change))
+
+
+def eye(spec: str) -> Any:
+    card = SimpleNamespace(name=spec, repo=None, revision=None, synthetic=False)
+    return SimpleNamespace(spec=spec, label=spec, card=card, fingerprint="f" * 64, device="cpu", dtype="float32")
+
+
+def cell(asked: Any, spec: str, role: str, site: str = "pooled", **change: Any) -> Cell:
+    level = "screen" if role == "shuffled" else "full"
+    given = {"site": site, "readout": "vector", "level": level, "companion": False}
+    return Cell(question=asked, eye=eye(spec), role=role, **(given | change))
+
+
+def started(asked: Any, kinds: dict[str, str], options: Options = OPTIONS) -> Run:
+    """A run whose store holds the named kind of features for each encoder."""
+    run = Run(options=options, store=SimpleNamespace(), cells=Cells(folder=Path("nowhere"), types={}))  # type: ignore[arg-type]
+    for spec, kind in kinds.items():
+        space: Any = SimpleNamespace(digest=f"{kind:0<64}", read=lambda _contents, _name, kind=kind: features(kind))
+        run.filled[asked.name, spec] = Filled(space=space, contents=(), encoded=0)
+    return run
+
+
+@once
+def seen(kind: str, *, shuffled: bool = False) -> Measurement:
+    asked = question()
+    run = started(asked, {"eye": kind})
+    return measure(run.job(cell(asked, "eye", "shuffled" if shuffled else "encoder")))[1]
+
+
+def judged(kinds: dict[str, str], sites: dict[str, Measurement] | None = None) -> tuple[dict[str, dict], dict]:
+    """Records by encoder and site, and the verdict, where each encoder has features of the named kind."""
+    asked = question()
+    run = started(asked, kinds)
+    own = [cell(asked, "eye", "encoder", site) for site in sites or {"pooled": None}]
+    twins = [cell(asked, "random:eye", "twin", c.site) for c in own if "random:eye" in kinds]
+    shuffled = [dataclasses.replace(c, role="shuffled", level="screen") for c in own]
+    basic = [cell(asked, spec, "control") for spec in ("lowlevel", "pixels")]
+    for c in (*own, *twins, *shuffled, *basic):
+        run.measured[run.key(c)] = seen(kinds[c.eye.spec], shuffled=c.role == "shuffled")
+    for site, m in (sites or {}).items():
+        run.measured[run.key(next(c for c in own if c.site == site))] = m
+    beside = ({"eye": twins} if twins else {}) | {"shuffled": shuffled}
+    records, verdicts = judge(run, asked, own, beside, basic, "linear_probe")
+    found = {f"{r.encoder}/{r.site}": dataclasses.asdict(r) for r in records}
+    return found, verdicts[0]
+
+
+QUIET = {"eye": "signal", "lowlevel": "noise", "pixels": "other", "random:eye": "third"}
+
+
+@pytest.mark.parametrize(
+    ("reads", "credit"),
+    [(None, "learned"), ("random:eye", "architecture"), ("pixels", "pixels"), ("lowlevel", "nuisance")],
+)
+def test_each_control_takes_the_credit_when_it_reads_as_well_and_only_then(reads: str | None, credit: str) -> None:
+    records, verdict = judged(QUIET | ({reads: "signal"} if reads else {}))
+    mine = records["eye/pooled"]
+    assert mine["verdict"] == verdict["verdict"] == "present"
+    assert mine["credit"] == verdict["credit"] == credit
+    for name, spec in (("lowlevel", "lowlevel"), ("pixels", "pixels"), ("random", "random:eye")):
+        assert mine[f"control_{name}"] == records[f"{spec}/pooled"]["score"]
+        assert (mine[f"control_{name}"] > 0.9) == (spec == reads), name
+    assert mine["control_shuffled"] == records["shuffled:eye/pooled"]["score"]
+
+
+def test_without_an_untrained_twin_learning_is_never_credited_and_the_lack_is_said() -> None:
+    records, verdict = judged({k: v for k, v in QUIET.items() if k != "random:eye"})
+    assert verdict["credit"] == "architecture"
+    assert records["eye/pooled"]["control_random"] is None
+    assert "No comparison with the same network untrained was made" in records["eye/pooled"]["reason"]
+
+
+# exchanged labels
+
+
+def test_the_shuffled_control_is_fitted_to_exchanged_labels_and_the_encoder_to_the_true_ones() -> None:
+    asked = question()
+    run = started(asked, {"eye": "signal"})
+    true, exchanged = (run.job(cell(asked, "eye", role)) for role in ("encoder", "shuffled"))
+    np.testing.assert_array_equal(true.features.y, Y)
+    for labels in (exchanged.features.y, exchanged.plan.y):
+        np.testing.assert_array_equal(labels, run.plan(asked).permuted[0])
+        assert 0.2 < (labels == Y).mean() < 0.8
+    np.testing.assert_array_equal(run.plan(asked).y, Y, "the plan that all others share is left as it was")
+    assert seen("signal").estimate.score > 0.9
+    assert seen("signal", shuffled=True).estimate.score < 0.75
+
+
+# the search over a map
+
+
+def with_null(statistic: list[float], m: Measurement, p: float) -> Measurement:
+    null = dataclasses.replace(m.null, statistic=np.array(statistic))
+    return dataclasses.replace(m, null=null, estimate=dataclasses.replace(m.estimate, p=p))
+
+
+def test_a_map_pays_for_all_of_its_points_with_the_largest_of_the_null() -> None:
+    rng = np.random.default_rng(0)
+    tables = rng.random((5, 100))
+    points = [with_null(list(t), seen("noise"), float((t >= t[0]).mean())) for t in tables]
+    by_hand = [float((1 + (tables[:, 1:].max(axis=0) >= t[0]).sum()) / 100) for t in tables]
+    assert adjusted(points) == pytest.approx(by_hand)
+    raw = [float((t >= t[0]).mean()) for t in tables]
+    assert all(np.array(adjusted(points)) > raw), "a search is never free"
+    assert adjusted(points[:1]) == pytest.approx(raw[:1]), "one point searches nothing"
+
+
+def test_a_map_that_cannot_be_replayed_pays_by_holm_s_rule() -> None:
+    points = [with_null([0.0, 0.0], seen("noise"), p) for p in (0.01, 0.04, 0.03)]
+    blind = [dataclasses.replace(m, replayed=None) for m in points]
+    assert adjusted(blind) == pytest.approx([0.03, 0.06, 0.06])
+    assert adjusted(blind[:1]) == pytest.approx([0.01])
+
+
+def test_a_point_that_is_present_alone_is_not_when_the_search_that_found_it_is_paid_for() -> None:
+    lucky = with_null([0.7] + [0.5] * 99, seen("signal"), 0.01)
+    wild = with_null([0.5] + [0.8] * 10 + [0.5] * 89, seen("noise"), 1.0)
+    alone, _ = judged(QUIET, {"block.0": lucky})
+    among, _ = judged(QUIET, {"block.0": lucky, "block.1": wild})
+    one, other = alone["eye/block.0"], among["eye/block.0"]
+    assert (one["p_value"], one["p_adjusted"], one["verdict"]) == (0.01, 0.01, "present")
+    assert (other["p_value"], other["p_adjusted"], other["verdict"]) == (0.01, 0.11, "inconclusive")
+
+
+def test_silence_is_called_absence_only_with_its_limit_of_detection() -> None:
+    from probes._detection import Limit
+
+    m = dataclasses.replace(seen("noise"), upper=0.55, leak=False, nonlinear_upper=0.55)
+    m = with_null([0.5] + [0.6] * 99, m, 1.0)
+    limit = Limit(
+        lod=0.8, rates={0.9: 1.0}, self_check=0.03, valid=True, sure=True, directions=40, held=0.95, images=None
+    )
+    bare, told = judged(QUIET, {"block.0": m})
+    known, verdict = judged(QUIET, {"block.0": dataclasses.replace(m, limit=limit)})
+    assert told["verdict"] == bare["eye/block.0"]["verdict"] == "inconclusive"
+    assert bare["eye/block.0"]["lod"] is None
+    assert "silence is no evidence of absence" in bare["eye/block.0"]["reason"]
+    assert verdict["verdict"] == known["eye/block.0"]["verdict"] == "absent"
+    assert known["eye/block.0"]["lod"] == 0.8
+
+
+# keys
+
+
+def key(options: Options = OPTIONS, kind: str = "signal", asked: Any = None, **change: Any) -> str:
+    put = question() if asked is None else asked
+    role = change.pop("role", "encoder")
+    return started(put, {"eye": kind}, options).key(cell(put, "eye", role, **({"level": "full"} | change)))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"options": dataclasses.replace(OPTIONS, seed=1)},
+        {"options": dataclasses.replace(OPTIONS, folds=4)},
+        {"options": dataclasses.replace(OPTIONS, repeats=3)},
+        {"options": dataclasses.replace(OPTIONS, permutations=199)},
+        {"options": dataclasses.replace(OPTIONS, probe="knn")},
+        {"kind": "noise"},
+        {"asked": question(data_key="e" * 64)},
+        {"site": "block.0"},
+        {"readout": "mean"},
+        {"level": "screen"},
+        {"companion": True},
+        {"role": "shuffled"},
+    ],
+    ids=str,
+)
+def test_whatever_a_measurement_rests_on_is_in_its_key(other: dict[str, Any]) -> None:
+    assert key(**other) != key()
+
+
+def test_what_cannot_change_a_measurement_is_not_in_its_key() -> None:
+    other = dataclasses.replace(OPTIONS, out="elsewhere", jobs=3, batch_size=1, json=True, encoder=("eye", "pixels"))
+    assert key(other) == key()
+
+
+def test_two_cells_of_one_run_never_share_a_key() -> None:
+    asked = question()
+    run = started(asked, QUIET)
+    cells = [
+        cell(asked, spec, role, site, level=level)
+        for spec, role in (("eye", "encoder"), ("eye", "shuffled"), ("random:eye", "twin"), ("pixels", "control"))
+        for site in ("block.0", "pooled")
+        for level in ("full", "screen")
+    ]
+    assert len({run.key(c) for c in cells}) == len(cells)
+
+
+@pytest.mark.parametrize(
+    ("change", "policy"),
+    [
+        ({"fingerprint": "e" * 64}, {}),
+        ({"dtype": "bfloat16"}, {}),
+        ({"device": "cuda:0"}, {}),
+        ({}, {"exif": "ignore"}),
+    ],
+)
+def test_features_of_another_preprocessing_precision_or_decoding_are_never_reused(
+    tmp_path: Path, change: dict[str, str], policy: dict[str, str]
+) -> None:
+    store = cache.Store(tmp_path)
+
+    def space(policy: dict[str, str], **change: str) -> str:
+        return space_of(SimpleNamespace(**(vars(eye("eye")) | {"store": store} | change)), policy).digest  # type: ignore[arg-type]
+
+    assert space({"exif": "apply"} | policy, **change) != space({"exif": "apply"})
+    assert space({"exif": "apply"}, label="another name") == space({"exif": "apply"})
