@@ -266,6 +266,40 @@ def zero_shot(encoder: Any, seed: int, count: int = 300) -> dict[str, float]:
     return scores
 
 
+def probed(encoder: Any, seed: int, count: int = 200) -> dict[str, str]:
+    """Ridge probe of the pooled vector on phantoms that training never saw: score and 95 % interval."""
+    import encoders
+    import probes
+    import tasks
+
+    scores = {}
+    for name in ("contrast", "depth", "orientation", "mirror"):
+        task = tasks.load(name)
+        assert task.phantoms is not None
+        assert task.classes is not None
+        items = list(task.items(task.phantoms(count, seed), np.random.default_rng(seed), None))
+        batches = [[i.picture.read() for i in items[s : s + 32]] for s in range(0, len(items), 32)]
+        x = np.concatenate([encoders.encode(encoder, b, {"pooled": ["vector"]})["pooled/vector"] for b in batches])
+        y = np.array([task.classes.index(str(i.label)) for i in items])
+        groups = np.array([i.group for i in items])
+        given = probes.FeatureSet(x=x, y=y, groups=groups, ids=[i.id for i in items], classes=task.classes)
+        plan = probes.plan(y, groups, classes=task.classes, seed=seed)
+        e = probes.measure(given, plan, probe="ridge", detect=False, companion=False).estimate
+        scores[name] = f"{e.score:.3f} [{e.low:.3f}, {e.high:.3f}]"
+    return scores
+
+
+def measured(folder: Path, seed: int) -> dict[str, Any]:
+    """Zero-shot and probe scores of trained weights, loaded as any user loads them."""
+    import encoders
+
+    encoder = encoders.load("phantom-clip", weights=str(folder))
+    return {
+        "zero_shot_balanced_accuracy": zero_shot(encoder, seed + 2_000_003),
+        "probe_balanced_accuracy_at_pooled": probed(encoder, seed + 3_000_017),
+    }
+
+
 def _body(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.train_phantom_clip",
@@ -291,11 +325,8 @@ def _body(argv: Sequence[str]) -> int:
 
     state = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in model.state_dict().items()}
     save_file(state, folder / "open_clip_model.safetensors")
-    import encoders
-
-    encoder = encoders.load("phantom-clip", weights=str(folder))
     told["parameters"] = sum(v.numel() for v in state.values())
-    told["zero_shot_balanced_accuracy"] = zero_shot(encoder, asked.seed + 2_000_003)
+    told |= measured(folder, asked.seed)
     write_atomically(folder / "card.json", as_json(told))
     print(json.dumps(told, indent=1))
     return DONE
