@@ -61,6 +61,7 @@ class Run:
     measured: dict[str, Any] = field(default_factory=dict)
     keys: dict[tuple[Any, ...], str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    eyes: tuple[list[Eye], dict[str, Eye], list[Eye]] | None = None
     encoded: int = 0
     failed: list[str] = field(default_factory=list)
     noted: list[str] = field(default_factory=list)
@@ -183,6 +184,8 @@ def _types() -> dict[str, type]:
 
 def eyes(run: Run) -> tuple[list[Eye], dict[str, Eye], list[Eye]]:
     """Encoders asked for, the untrained twin of each, and the controls that every table shows."""
+    if run.eyes is not None:
+        return run.eyes
     options = run.options
     device = resolve_device(options.device)
 
@@ -202,7 +205,8 @@ def eyes(run: Run) -> tuple[list[Eye], dict[str, Eye], list[Eye]]:
         if e.spec not in CONTROLS and not e.spec.startswith("random:")
     }
     controls = [eye(spec, "cpu") for spec in CONTROLS]
-    return asked, twins, controls
+    run.eyes = (asked, twins, controls)
+    return run.eyes
 
 
 def headline_sites(points: Sequence[tuple[str, str, int]]) -> set[str]:

@@ -202,8 +202,11 @@ def key(options: Options = OPTIONS, kind: str = "signal", asked: Any = None, **c
         {"companion": True},
         {"role": "shuffled"},
     ],
-    ids=str,
-)
+    ids=[
+        "seed", "folds", "repeats", "permutations", "probe", "features", "data", "site", "readout", "level",
+        "companion", "labels",
+    ],
+)  # fmt: skip
 def test_whatever_a_measurement_rests_on_is_in_its_key(other: dict[str, Any]) -> None:
     assert key(**other) != key()
 
