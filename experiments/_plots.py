@@ -87,7 +87,8 @@ def _panel(axis: Any, records: Sequence[Record], readout: str) -> None:
     axis.axhline(records[0].chance, ls=":", lw=0.8, color="black", label="chance")
     axis.set_xlim(-0.5, len(sites) - 0.5)
     axis.set_xticks(range(len(sites)), [_short(s) for s in sites], rotation=60, ha="right", rotation_mode="anchor")
-    lowest = min([records[0].chance, *(r.low if r.low is not None else r.score for r in records)])
+    shown = [r for r in records if not r.encoder.startswith("shuffled:")]
+    lowest = min([records[0].chance, *(r.score if r.low is None else r.low for r in shown)])
     axis.set_ylim(lowest - 0.03, max(1.02, 0))
 
 
