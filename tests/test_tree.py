@@ -74,9 +74,7 @@ def test_help_needs_no_torch_and_half_a_second(command: str) -> None:
         "use = resource.getrusage(resource.RUSAGE_SELF)\n"
         "print('HEAVY', heavy, 'CPU', use.ru_utime + use.ru_stime, file=sys.stderr)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "usage:" in done.stdout
     last = done.stderr.strip().splitlines()[-1]
@@ -90,9 +88,7 @@ def test_importing_the_packages_loads_nothing_heavy() -> None:
         "encoders.names(), probes.names(), tasks.names()\n"
         f"print([m for m in {HEAVY!r} if m in sys.modules])\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
@@ -100,7 +96,5 @@ def test_source_of_the_cache_package_is_not_ignored_by_git() -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
     paths = [str(p.relative_to(ROOT)) for package in PACKAGES for p in files(package)]
-    done = subprocess.run(
-        ["git", "check-ignore", *paths], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["git", "check-ignore", *paths], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout == ""
