@@ -12,7 +12,7 @@ import pytest
 import tasks
 from tasks import DataError, Undecided, UnknownName
 
-SHARED = Path(os.environ.get("SLITLAMP_SHARED", Path(__file__).parents[2] / "shared"))
+SHARED = Path(os.environ.get("SLITLAMP_SHARED", Path(__file__).parents[2] / "shared" / "data"))
 
 
 def picture(h: int = 40, w: int = 56, seed: int = 0) -> np.ndarray:
@@ -652,7 +652,7 @@ def test_a_png_with_a_broken_checksum_is_refused(tmp_path: Path) -> None:
 
 
 def shared(name: str) -> Path:
-    path = SHARED / "data" / name
+    path = SHARED / name
     if not path.exists():
         pytest.skip("the shared images are not on this machine (SLITLAMP_SHARED)")
     return path

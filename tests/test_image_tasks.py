@@ -12,7 +12,7 @@ import tasks
 from tasks import DataError, Item, Picture, Row, Source
 from tasks._turns import crop
 
-SHARED = Path(os.environ.get("SLITLAMP_SHARED", Path(__file__).parents[2] / "shared"))
+SHARED = Path(os.environ.get("SLITLAMP_SHARED", Path(__file__).parents[2] / "shared" / "data"))
 TURNING = ("orientation", "rotation", "mirror")
 UNDO: dict[str, Any] = {
     "upright": lambda a: a,
@@ -218,7 +218,7 @@ def test_what_cannot_be_asked_of_a_column_is_said_in_one_line() -> None:
 
 
 def test_real_chest_films_by_manifest() -> None:
-    folder = SHARED / "data" / "cxr_nih"
+    folder = SHARED / "cxr_nih"
     if not folder.exists():
         pytest.skip("the shared images are not on this machine (SLITLAMP_SHARED)")
     films = tasks.open_source(str(folder / "manifest.csv"), group="group", limit=60)
