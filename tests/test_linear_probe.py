@@ -375,3 +375,36 @@ def test_a_flipped_byte_in_a_shard_is_never_used(tmp_path: Path) -> None:
     assert features(["verify"]) == 3
     assert probe(tmp_path / "b", "--task", "orientation") == 0
     assert (tmp_path / "a" / "results.json").read_bytes() == (tmp_path / "b" / "results.json").read_bytes()
+
+
+def shared(name: str) -> str:
+    folder = Path(os.environ.get("SLITLAMP_SHARED", ROOT.parent / "shared" / "data")) / name / "manifest.csv"
+    if not folder.exists():
+        pytest.skip("the shared images are not on this machine (SLITLAMP_SHARED)")
+    return str(folder)
+
+
+def test_on_real_films_upright_is_read_from_pixels_too_and_the_words_say_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ("--data", shared("cxr_nih"), "--group", "group", "--limit", "60")
+    assert probe(tmp_path / "out", "--task", "orientation", *data) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "LIMITED RUN" in text
+    assert "the pixels of a 32x32 thumbnail read it" in text
+    records = document(tmp_path / "out")["records"]
+    assert next(r for r in records if r["encoder"] == "pixels")["score"] > 0.9
+    assert next(r for r in records if r["encoder"] == "lowlevel")["score"] == 0.5
+    assert all(r["limited"] for r in records)
+
+
+def test_on_real_ct_the_table_warns_where_scanner_or_window_betrays_contrast(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ("--data", shared("ct_contrast"), "--image-column", "hu16", "--window", "40/400", "--intercept", "-1024")
+    more = ("--task", "contrast", "--label", "contrast", "--group", "group", "--permutations", "499")
+    assert probe(tmp_path / "out", *data, *more) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "61 items in 36 groups" in text
+    assert "WARNING: image statistics without layout" in text
+    assert not [r for r in document(tmp_path / "out")["records"] if r["verdict"] == "absent"], "36 patients show little"
