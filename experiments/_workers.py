@@ -1,5 +1,6 @@
 """Measurements on worker processes: one thread each, so that a number does not depend on the cores."""
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
@@ -64,7 +65,8 @@ def run_jobs(jobs: Iterator[Job], total: int, workers: int, what: str) -> Iterat
         pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_quiet)
         try:
             waiting = iter(jobs)
-            running: set[Future] = {pool.submit(measure, job) for job in islice(waiting, 2 * workers)}
+            with _deaf():
+                running: set[Future] = {pool.submit(measure, job) for job in islice(waiting, 2 * workers)}
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -77,6 +79,22 @@ def run_jobs(jobs: Iterator[Job], total: int, workers: int, what: str) -> Iterat
             pool.shutdown(wait=False, cancel_futures=True)
             for process in list((getattr(pool, "_processes", None) or {}).values()):
                 process.terminate()
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes started here ignore Ctrl-C from their first instruction on, before `_quiet` can run."""
+    import signal
+
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # not the main thread: the caller owns the signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _quiet() -> None:
