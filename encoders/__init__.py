@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from encoders._base import Card, Encoder, EncoderError, Input, Site, UnknownName
+from encoders._base import Card, Encoder, EncoderError, Input, Site, UnknownName, View
 from encoders._registry import card, names
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Input",
     "Site",
     "UnknownName",
+    "View",
     "card",
     "encode",
     "from_function",
@@ -57,7 +58,9 @@ def encode(
 ) -> dict[str, np.ndarray]:
     """Features of `images` (uint8, [h, w] or [h, w, 3]) at every wanted site and readout, in one forward pass.
 
-    Returns {"site/readout": float32 [n, d]}. Tokens are reduced as they appear, with sums in float32.
+    Returns {"site/readout": float32 [n, d]}. Tokens are reduced as they appear, with sums in float32; images
+    that the model cuts into different tiles are passed through in groups of one layout. An encoder of volumes
+    also takes uint8 [d, h, w].
     Raises EncoderError for a site or readout that the encoder does not have.
     """
     from encoders._encoding import encode as run
@@ -67,10 +70,12 @@ def encode(
 
 def points(card: Card) -> list[tuple[str, str, int]]:
     """Every (site, readout, width) that an encoder can be asked for, in the order of every table."""
-    from encoders._readouts import PARTS
+    from encoders._readouts import parts
 
     return [
-        (name, readout, site.width * PARTS[readout]) for name, site in card.sites.items() for readout in site.readouts
+        (name, readout, site.width * parts(site, readout))
+        for name, site in card.sites.items()
+        for readout in site.readouts
     ]
 
 

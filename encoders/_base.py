@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-READOUTS = ("cls", "mean", "halves", "grid3", "vector")
+READOUTS = ("cls", "mean", "halves", "grid3", "queries", "vector")
 
 
 class EncoderError(Exception):
@@ -22,24 +22,41 @@ class UnknownName(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
+class View:
+    """A rectangle of the image as a grid of tokens: one tile, or the thumbnail, of a model that cuts images up.
+
+    `box` is (top, left, bottom, right) in fractions of the image; it reaches past 0 or 1 where the view is padded.
+    """
+
+    grid: tuple[int, int]
+    box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Site:
     """A place where features are read, and how its tokens lie.
 
-    `grid` is (h, w) of the patch tokens in raster order, or None where the site is one vector.
-    `prefix` tokens stand before the patches; the first of them is CLS when `cls` is true.
+    `grid` is (h, w), or (d, h, w) of a volume, of the patch tokens in raster order; None where the site is
+    one vector, or `queries` learnt tokens that stand for no place. `prefix` tokens stand before the patches;
+    the first of them is CLS when `cls` is true. With `views` the tokens are those of each view in turn, each
+    with its own `prefix`, and `grid` is that of the first.
     """
 
     width: int
-    grid: tuple[int, int] | None = None
+    grid: tuple[int, ...] | None = None
     prefix: int = 0
     cls: bool = False
+    queries: int = 0
+    views: tuple[View, ...] = ()
 
     @property
     def readouts(self) -> tuple[str, ...]:
         """The readouts that are defined here, in the order of every table."""
+        if self.queries:
+            return ("mean", "queries")
         if self.grid is None:
             return ("vector",)
-        layout = ("mean", "halves", "grid3") if min(self.grid) >= 3 else ("mean",)
+        layout = ("mean", "halves", "grid3") if min(self.grid[-2:]) >= 3 else ("mean",)
         return (("cls",) if self.cls else ()) + layout
 
 
@@ -59,7 +76,12 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """Who an encoder is. `revision` is a 40-hex commit, or None where it is resolved at first load."""
+    """Who an encoder is. `revision` is a 40-hex commit, or None where it is resolved at first load.
+
+    `parameters` counts the image side: tower, heads and connector. `bytes` is what a load fetches, out of the
+    `bytes_whole` of the checkpoint's weights; None where it is not known before the hub is asked. `unverified`
+    names what of this card was never checked against real weights.
+    """
 
     name: str
     repo: str | None = None
@@ -67,11 +89,14 @@ class Card:
     licence: str = "unknown"
     gated: bool = False
     parameters: int | None = None
+    bytes: int | None = None
+    bytes_whole: int | None = None
     input: Input | None = None
     sites: Mapping[str, Site] = field(default_factory=dict)
     text: bool = False
     synthetic: bool = False  # weights trained on synthetic images only: said wherever it is shown
     note: str = ""
+    unverified: str = ""
 
 
 Reduce = Callable[[str, "torch.Tensor"], Any]
@@ -81,7 +106,9 @@ Reduce = Callable[[str, "torch.Tensor"], Any]
 class Encoder:
     """A loaded encoder: a value that holds functions.
 
-    `preprocess(image)` takes uint8 [h, w] or [h, w, 3] and returns a float32 array or tensor [c, H, W].
+    `preprocess(image)` takes uint8 [h, w] or [h, w, 3] and returns a float32 array or tensor [c, H, W], or
+    for a model with more than one input {name: tensor} without the batch axis; a model of volumes also takes
+    uint8 [d, h, w].
     `forward(batch, sites, grad=False, reduce=None)` returns {site: tokens [b, t, d]}, patches in raster
     order behind the site's prefix tokens; a vector site has t = 1. With `reduce`, each site's value is
     `reduce(site, tokens)`, applied inside the hook so that full tokens are never held for all sites.
@@ -91,6 +118,9 @@ class Encoder:
     `module` is the torch module behind it, None for an encoder that computes without torch.
     `libraries` are the distributions that compute; their versions are part of the identity.
     `environment` names the environment variables that a user's file read while it loaded.
+    `layout(prepared)` gives the sites as they are for one preprocessed image, where the number of tiles or
+    tokens follows from its shape; None where every image has the card's sites.
+    `volumes` says that [d, h, w] is understood.
     """
 
     card: Card
@@ -104,3 +134,5 @@ class Encoder:
     module: Any = None
     libraries: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
+    layout: Callable[[Any], Mapping[str, Site]] | None = None
+    volumes: bool = False

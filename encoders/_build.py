@@ -29,9 +29,16 @@ def assemble(
     libraries: Sequence[str],
     files: Sequence[Path] = (),
     text: Callable[[Sequence[str]], np.ndarray] | None = None,
+    image_side: Sequence[torch.nn.Module] = (),
+    layout: Callable[[Any], Mapping[str, Site]] | None = None,
+    volumes: bool = False,
 ) -> Encoder:
-    """The encoder; its card says what was loaded, which may differ from what was expected."""
-    count = sum(p.numel() for p in module.parameters())
+    """The encoder; its card says what was loaded, which may differ from what was expected.
+
+    `image_side` are the modules whose parameters the card counts, all of `module` by default.
+    """
+    counted = {id(p): p.numel() for part in image_side or (module,) for p in part.parameters()}
+    count = sum(counted.values())
     loaded = replace(card, sites=dict(sites), input=input, parameters=count, text=text is not None)
     libraries = tuple(sorted({*BASE, *libraries}))
     return Encoder(
@@ -44,6 +51,8 @@ def assemble(
         files=tuple(files),
         module=module,
         libraries=libraries,
+        layout=layout,
+        volumes=volumes,
     )
 
 

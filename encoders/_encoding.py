@@ -1,12 +1,12 @@
 """One forward pass gives every wanted site and readout; tokens are reduced as they appear."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from encoders._base import Encoder, EncoderError
+from encoders._base import Encoder, EncoderError, Site
 from encoders._readouts import stacked, unstack
 
 
@@ -18,16 +18,28 @@ def encode(
         _known(encoder, site, readouts)
     if not images or not wanted:
         raise EncoderError(f"{encoder.card.name} was asked for {len(wanted)} sites of {len(images)} images")
-    batch = _batch(encoder, images)
-    pools = {site: stacked(encoder.card.sites[site], tuple(readouts)) for site, readouts in wanted.items()}
+    found: dict[str, np.ndarray] = {}
+    for rows, batch, sites in _groups(encoder, images):
+        for point, vectors in _pass(encoder, batch, {site: sites[site] for site in wanted}, wanted, len(rows)).items():
+            if point not in found:
+                found[point] = np.empty((len(images), vectors.shape[1]), np.float32)
+            found[point][rows] = vectors
+    return found
+
+
+def _pass(
+    encoder: Encoder, batch: Any, sites: Mapping[str, Site], wanted: Mapping[str, Sequence[str]], count: int
+) -> dict[str, np.ndarray]:
+    """Features of images that share a layout."""
+    pools = {site: stacked(sites[site], tuple(readouts)) for site, readouts in wanted.items()}
     reduce = _reduce_arrays(pools) if encoder.module is None else _reduce_tensors(pools, encoder.device)
     pooled = encoder.forward(batch, tuple(wanted), reduce=reduce)
     found: dict[str, np.ndarray] = {}
     for site, readouts in wanted.items():
         value = pooled[site]
         array = value if isinstance(value, np.ndarray) else value.cpu().numpy()
-        _shaped(encoder, site, array, (len(images), len(pools[site]), encoder.card.sites[site].width))
-        for readout, vectors in unstack(array, readouts).items():
+        _shaped(encoder, site, array, (count, len(pools[site]), encoder.card.sites[site].width))
+        for readout, vectors in unstack(array, sites[site], readouts).items():
             found[f"{site}/{readout}"] = vectors
     return found
 
@@ -48,17 +60,48 @@ def _missing(who: str, what: str, given: str, known: Sequence[str]) -> str:
     return f"{who} has no {what} {given!r}; {hint}it has {', '.join(known)}"
 
 
-def _batch(encoder: Encoder, images: Sequence[np.ndarray]) -> Any:
+def _groups(encoder: Encoder, images: Sequence[np.ndarray]) -> Iterator[tuple[list[int], Any, Mapping[str, Site]]]:
+    """Images of one layout together: their positions, their batch, and the sites as they are for them."""
     for image in images:
-        if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
-            raise EncoderError(
-                f"{encoder.card.name} takes uint8 images [h, w] or [h, w, 3], not {image.dtype} {image.shape}"
-            )
+        _takes(encoder, image)
     if encoder.module is None:
-        return [encoder.preprocess(image) for image in images]
+        yield list(range(len(images))), [encoder.preprocess(image) for image in images], encoder.card.sites
+        return
+    groups: dict[Any, list[tuple[int, Any]]] = {}
+    for i, image in enumerate(images):
+        prepared = encoder.preprocess(image)
+        groups.setdefault(_signature(encoder, prepared), []).append((i, prepared))
+    for members in groups.values():
+        sites = encoder.layout(members[0][1]) if encoder.layout else encoder.card.sites
+        yield [i for i, _ in members], collate([prepared for _, prepared in members]), sites
+
+
+def _signature(encoder: Encoder, prepared: Any) -> Any:
+    shapes = {k: tuple(np.shape(v)) for k, v in prepared.items()} if isinstance(prepared, Mapping) else {}
+    layout = encoder.layout(prepared) if encoder.layout else {}
+    return tuple(sorted(shapes.items())), tuple(layout.items())
+
+
+def collate(prepared: Sequence[Any]) -> Any:
+    """Preprocessed images of one shape as a batch: a tensor, or {name: tensor}."""
     import torch
 
-    return torch.stack([torch.as_tensor(encoder.preprocess(image)) for image in images])
+    if isinstance(prepared[0], Mapping):
+        return {key: torch.stack([torch.as_tensor(one[key]) for one in prepared]) for key in prepared[0]}
+    return torch.stack([torch.as_tensor(one) for one in prepared])
+
+
+def _takes(encoder: Encoder, image: np.ndarray) -> None:
+    flat = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
+    if image.dtype == np.uint8 and (flat or (image.ndim == 3 and encoder.volumes)):
+        return
+    if image.dtype == np.uint8 and image.ndim == 3 and not encoder.volumes:
+        raise EncoderError(
+            f"{encoder.card.name} reads one image at a time, not a volume {image.shape}: give its slices as items, "
+            "or use an encoder of volumes (radfm)"
+        )
+    kinds = "[h, w], [h, w, 3] or [d, h, w]" if encoder.volumes else "[h, w] or [h, w, 3]"
+    raise EncoderError(f"{encoder.card.name} takes uint8 images {kinds}, not {image.dtype} {image.shape}")
 
 
 def _reduce_arrays(pools: Mapping[str, np.ndarray]) -> Any:

@@ -10,7 +10,7 @@ import torch
 
 from encoders._base import EncoderError, Reduce
 
-Direct = Callable[[torch.Tensor], Mapping[str, torch.Tensor]]
+Direct = Callable[[Any], Mapping[str, torch.Tensor]]
 
 
 def first(output: Any) -> torch.Tensor:
@@ -69,7 +69,7 @@ def reader(name: str, run: Direct, taps: Mapping[str, Tap], device: str) -> Call
                     handle = taps[site].module.register_forward_hook(_hook(site, taps[site].tokens, keep))
                     stack.callback(handle.remove)
             stack.enter_context(torch.set_grad_enabled(grad) if grad else torch.inference_mode())
-            direct = run(torch.as_tensor(batch).to(device))
+            direct = run(_placed(batch, device))
             for site in sites:
                 if site in direct and site not in taps:
                     keep(site, direct[site])
@@ -79,6 +79,12 @@ def reader(name: str, run: Direct, taps: Mapping[str, Tap], device: str) -> Call
         return found
 
     return forward
+
+
+def _placed(batch: Any, device: str) -> Any:
+    if isinstance(batch, Mapping):
+        return {key: torch.as_tensor(value).to(device) for key, value in batch.items()}
+    return torch.as_tensor(batch).to(device)
 
 
 def _hook(

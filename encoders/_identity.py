@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from encoders._base import Card, Encoder, Input, Site
+from encoders._base import Card, Encoder, Input, Site, View
 from encoders._fingerprint import FEATURES, digest, file_digest, tensor_bytes, versions
 from encoders._registry import card as card_of
 from encoders._registry import split
@@ -84,10 +84,12 @@ def _covered(encoder: Encoder, files: list[Path]) -> bool:
 
 def _card(fields: Mapping[str, Any]) -> Card:
     """A card from JSON, where tuples have become lists."""
-    sites = {
-        name: Site(**{**site, "grid": tuple(site["grid"]) if site["grid"] else None})
-        for name, site in fields["sites"].items()
-    }
+    sites = {name: _site(site) for name, site in fields["sites"].items()}
     spec = fields["input"]
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in (spec or {}).items()}
     return Card(**{**fields, "sites": sites, "input": Input(**plain) if spec else None})
+
+
+def _site(fields: Mapping[str, Any]) -> Site:
+    views = tuple(View(grid=tuple(v["grid"]), box=tuple(v["box"])) for v in fields["views"])
+    return Site(**{**fields, "grid": tuple(fields["grid"]) if fields["grid"] else None, "views": views})

@@ -198,6 +198,7 @@ def encoder(
         libraries=(*LIBRARIES, *(("timm",) if hasattr(model.visual, "trunk") else ())),
         files=files,
         text=_text(card.name, model, tokenizer, device) if tokenizer else None,
+        image_side=(model.visual,),
     )
 
 

@@ -218,7 +218,7 @@ def _last_map(end: torch.Tensor, sites: Mapping[str, Site]) -> Callable[[Any], t
 def _grid(tokens: int, sites: Mapping[str, Site]) -> tuple[int, int]:
     for site in reversed(list(sites.values())):
         if site.grid and site.grid[0] * site.grid[1] == tokens:
-            return site.grid
+            return site.grid[0], site.grid[1]
     side = round(tokens**0.5)
     if side * side != tokens:
         raise EncoderError(f"the last feature map has {tokens} cells, which no stage's grid explains")

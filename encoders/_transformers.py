@@ -91,6 +91,7 @@ def encoder(card: Card, network: torch.nn.Module, processor: Any, device: str, f
         libraries=LIBRARIES,
         files=tuple(p for p in sorted(folder.iterdir()) if p.is_file()) if folder else (),
         text=_text(model, folder, device) if folder and hasattr(model, "get_text_features") else None,
+        image_side=(vision, getattr(model, "visual_projection", vision)),
     )
 
 
