@@ -1,10 +1,13 @@
 """Pinned snapshots from a hub: the commit that was asked for, whole, or one line that says what to do."""
 
+import errno
 import re
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,34 +25,86 @@ def snapshot(
     needed: Sequence[str],
     others: Sequence[str] = (),
     offline: bool = False,
+    repo_type: str = "model",
 ) -> tuple[Path, str]:
     """The folder of a repository at a commit, and the 40-hex commit itself.
 
     The first of `weights` that the repository has is fetched, the files `needed` beside it, and what matches
     `others`. A copy in the hub's own cache is used without asking the network. A `revision` of None is
-    resolved to a commit.
+    resolved to a commit. `repo_type` is "dataset" where the weights lie in a repository of that kind.
     Raises EncoderError in one line.
     """
-    found = _cached(repo, revision, weights, needed)
+    place = Place(repo=repo, revision=revision, kind=repo_type)
+    found = _cached(place, weights, needed)
     if found:
         return found
+    approach(place, offline=offline)
+    return _fetch(place, weights, [*needed, *others])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A repository at a revision; `kind` is "model" or "dataset"."""
+
+    repo: str
+    revision: str | None
+    kind: str = "model"
+
+    def __str__(self) -> str:
+        return f"{self.repo} at revision {self.revision or 'main'}"
+
+    @property
+    def page(self) -> str:
+        """Where a person reads about it and asks for access."""
+        from huggingface_hub import constants
+
+        return f"{constants.ENDPOINT}/{'datasets/' * (self.kind == 'dataset')}{self.repo}"
+
+
+def approach(place: Place, *, offline: bool) -> None:
+    """Refuse at once, in one line, where the run is offline or nothing answers at the hub's address."""
     if offline or _told_offline():
-        raise _unavailable(repo, revision, "is not on this machine and the run is offline")
-    _reach(repo, revision)
-    return _fetch(repo, revision, weights, [*needed, *others])
+        raise unavailable(place, "is not on this machine and the run is offline")
+    _reach(place)
 
 
-def _cached(repo: str, revision: str | None, weights: Sequence[str], needed: Sequence[str]) -> tuple[Path, str] | None:
+def _cached(place: Place, weights: Sequence[str], needed: Sequence[str]) -> tuple[Path, str] | None:
     from huggingface_hub import constants, try_to_load_from_cache
 
     for name in weights:
-        path = try_to_load_from_cache(repo, name, cache_dir=constants.HF_HUB_CACHE, revision=revision)
+        path = try_to_load_from_cache(
+            place.repo, name, cache_dir=constants.HF_HUB_CACHE, revision=place.revision, repo_type=place.kind
+        )
         if isinstance(path, str) and all((Path(path).parent / file).exists() for file in needed):
             return Path(path).parent, Path(path).parent.name
     return None
 
 
-def _fetch(repo: str, revision: str | None, weights: Sequence[str], others: Sequence[str]) -> tuple[Path, str]:
+def _fetch(place: Place, weights: Sequence[str], others: Sequence[str]) -> tuple[Path, str]:
+    held = listing(place)
+    chosen = [name for name in weights if name in held][:1]
+    if not chosen:
+        raise EncoderError(
+            f"{place.repo} at {place.revision or 'its newest commit'} holds none of {', '.join(weights)}; "
+            "name a revision that does, or pass --weights PATH"
+        )
+    return download(place, [*chosen, *others])
+
+
+def listing(place: Place) -> set[str]:
+    """The names of the files that the repository holds; raises EncoderError in one line."""
+    import huggingface_hub as hub
+    from huggingface_hub import constants
+
+    with said(place):
+        info = hub.HfApi(endpoint=constants.ENDPOINT).repo_info(
+            place.repo, repo_type=place.kind, revision=place.revision, timeout=PATIENCE * 5
+        )
+    return {entry.rfilename for entry in getattr(info, "siblings", None) or []}
+
+
+def download(place: Place, patterns: Sequence[str]) -> tuple[Path, str]:
+    """What matches `patterns`, by the client's own download: the snapshot's folder and its commit."""
     import huggingface_hub as hub
     from huggingface_hub import constants
     from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
@@ -57,61 +112,76 @@ def _fetch(repo: str, revision: str | None, weights: Sequence[str], others: Sequ
     if not sys.stderr.isatty():
         disable_progress_bars()
     try:
-        info = hub.HfApi(endpoint=constants.ENDPOINT).model_info(repo, revision=revision, timeout=PATIENCE * 5)
-        held = {entry.rfilename for entry in info.siblings or []}
-        chosen = [name for name in weights if name in held][:1]
-        if not chosen:
-            raise EncoderError(
-                f"{repo} at {revision or 'its newest commit'} holds none of {', '.join(weights)}; "
-                "name a revision that does, or pass --weights PATH"
+        with said(place):
+            # by the revision's own name, so that the cache remembers which commit it stood for
+            folder = hub.snapshot_download(
+                place.repo,
+                repo_type=place.kind,
+                revision=place.revision,
+                allow_patterns=list(patterns),
+                etag_timeout=PATIENCE * 5,
+                endpoint=constants.ENDPOINT,
             )
-        # by the revision's own name, so that the cache remembers which commit it stood for
-        folder = hub.snapshot_download(
-            repo,
-            revision=revision,
-            allow_patterns=[*chosen, *others],
-            etag_timeout=PATIENCE * 5,
-            endpoint=constants.ENDPOINT,
-        )
-    except EncoderError:
-        raise
-    except Exception as error:  # the client raises its own, its transport's and the system's errors
-        raise _translated(repo, revision, error) from error
     finally:
         enable_progress_bars()
     return Path(folder), Path(folder).name
 
 
-def _translated(repo: str, revision: str | None, error: Exception) -> EncoderError:
+@contextmanager
+def said(place: Place) -> Iterator[None]:
+    """Turn whatever a hub's client raises into one EncoderError that says what to do."""
+    try:
+        yield
+    except EncoderError:
+        raise
+    except Exception as error:  # the client raises its own, its transport's and the system's errors
+        raise _translated(place, error) from error
+
+
+def _translated(place: Place, error: Exception) -> EncoderError:
     from huggingface_hub import constants, errors
 
-    at = f"{repo} at revision {revision or 'main'}"
     if isinstance(error, errors.GatedRepoError):
         return EncoderError(
-            f"{repo} is gated: ask for access at {constants.ENDPOINT}/{repo}, then run `hf auth login` "
+            f"{place.repo} is gated: ask for access at {place.page}, then run `hf auth login` "
             f"(or set HF_TOKEN), or pass --weights PATH; `phantom-clip` needs no access"
         )
     if isinstance(error, errors.RepositoryNotFoundError):
         return EncoderError(
-            f"{repo} does not exist at {constants.ENDPOINT}, or is private: check the name, or run "
+            f"{place.repo} does not exist at {constants.ENDPOINT}, or is private: check the name, or run "
             "`hf auth login`; or pass --weights PATH"
         )
     if isinstance(error, errors.RevisionNotFoundError):
-        return EncoderError(f"{repo} has no revision {revision}; give a commit that it has, or --weights PATH")
+        return EncoderError(
+            f"{place.repo} has no revision {place.revision}; give a commit that it has, or --weights PATH"
+        )
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return full(place)
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status in (401, 403):
         return EncoderError(
-            f"the hub refuses {at} ({status}): visit {constants.ENDPOINT}/{repo}, then run `hf auth login`, "
+            f"the hub refuses {place} ({status}): visit {place.page}, then run `hf auth login`, "
             "or pass --weights PATH; `phantom-clip` works offline"
         )
     line = (str(error).splitlines() or [""])[0][:160]
-    return _unavailable(repo, revision, f"could not be fetched ({type(error).__name__}: {line})")
+    return unavailable(place, f"could not be fetched ({type(error).__name__}: {line})")
 
 
-def _unavailable(repo: str, revision: str | None, what: str) -> EncoderError:
-    pin = f" --revision {revision}" if revision else ""
+def full(place: Place) -> EncoderError:
+    """The error for a disk that has no room for what is being fetched."""
+    from huggingface_hub import constants
+
     return EncoderError(
-        f"{repo} at revision {revision or 'main'} {what}: run `hf download {repo}{pin}` where the hub can be "
+        f"the disk is full while {place} is fetched into {constants.HF_HUB_CACHE}; what was written of it is "
+        "removed: make room there, or set HF_HOME to another disk"
+    )
+
+
+def unavailable(place: Place, what: str) -> EncoderError:
+    """The error for a repository that is neither here nor to be had, with the way to bring it by hand."""
+    pin = (f" --revision {place.revision}" if place.revision else "") + " --repo-type dataset" * (place.kind != "model")
+    return EncoderError(
+        f"{place} {what}: run `hf download {place.repo}{pin}` where the hub can be "
         "reached and pass the folder with --weights PATH; `phantom-clip` works offline"
     )
 
@@ -122,7 +192,7 @@ def _told_offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def _reach(repo: str, revision: str | None) -> None:
+def _reach(place: Place) -> None:
     """Refuse at once where nothing answers, before the client begins its retries."""
     from huggingface_hub import constants
 
@@ -141,7 +211,7 @@ def _reach(repo: str, revision: str | None) -> None:
     thread.join(PATIENCE + 0.2)
     reason = outcome[0] if outcome else TimeoutError("no answer")
     if reason is not None:
-        raise _unavailable(repo, revision, f"is not on this machine and {constants.ENDPOINT} cannot be reached")
+        raise unavailable(place, f"is not on this machine and {constants.ENDPOINT} cannot be reached")
 
 
 def _address(endpoint: str) -> tuple[str, int]:
