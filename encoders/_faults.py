@@ -26,6 +26,14 @@ def lacks(who: str, missing: Sequence[str], where: str) -> EncoderError:
     )
 
 
+def strange(who: str, names: Sequence[str], where: str) -> EncoderError:
+    """The error for tensors that the weights have and the architecture has not."""
+    return EncoderError(
+        f"{who}: the weights in {where} hold {len(names)} tensors that the architecture has not "
+        f"(first: {sorted(names)[0]}); these are another model's weights"
+    )
+
+
 @contextmanager
 def one_line(who: str, where: str) -> Iterator[None]:
     """Turn whatever a library raises while it loads `where` into one EncoderError of one line."""
@@ -51,10 +59,7 @@ def explain(who: str, where: str, error: Exception) -> EncoderError:
         )
     if found := _UNEXPECTED.search(text):
         names = re.findall(r'"([^"]+)"', found[1])
-        return EncoderError(
-            f"{who}: the weights in {where} hold {len(names)} tensors that the architecture has not "
-            f"(first: {names[0]}); these are another model's weights"
-        )
+        return strange(who, names, where)
     if any(word in text.lower() for word in _BROKEN) or isinstance(error, EOFError):
         return EncoderError(
             f"{who}: {where} is not a complete weight file ({_first_line(text) or type(error).__name__}); "
