@@ -61,11 +61,22 @@ class Place:
         return f"{constants.ENDPOINT}/{'datasets/' * (self.kind == 'dataset')}{self.repo}"
 
 
-def approach(place: Place, *, offline: bool) -> None:
+def approach(place: Place, *, offline: bool, there: str = "is not on this machine") -> None:
     """Refuse at once, in one line, where the run is offline or nothing answers at the hub's address."""
     if offline or _told_offline():
-        raise unavailable(place, "is not on this machine and the run is offline")
-    _reach(place)
+        raise unavailable(place, f"{there} and the run is offline")
+    _reach(place, there)
+
+
+def folder_of(place: Place) -> Path | None:
+    """The folder of a snapshot in the hub's own cache, None where there is none; what it holds is not looked at."""
+    from huggingface_hub import constants
+
+    store = Path(constants.HF_HUB_CACHE) / f"{place.kind}s--{place.repo.replace('/', '--')}"
+    named = store / "refs" / (place.revision or "main")
+    commit = named.read_text().strip() if named.is_file() else place.revision
+    folder = store / "snapshots" / (commit or "")
+    return folder if commit and folder.is_dir() else None
 
 
 def _cached(place: Place, weights: Sequence[str], needed: Sequence[str]) -> tuple[Path, str] | None:
@@ -192,7 +203,7 @@ def _told_offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def _reach(place: Place) -> None:
+def _reach(place: Place, there: str) -> None:
     """Refuse at once where nothing answers, before the client begins its retries."""
     from huggingface_hub import constants
 
@@ -211,7 +222,7 @@ def _reach(place: Place) -> None:
     thread.join(PATIENCE + 0.2)
     reason = outcome[0] if outcome else TimeoutError("no answer")
     if reason is not None:
-        raise unavailable(place, f"is not on this machine and {constants.ENDPOINT} cannot be reached")
+        raise unavailable(place, f"{there} and {constants.ENDPOINT} cannot be reached")
 
 
 def _address(endpoint: str) -> tuple[str, int]:
