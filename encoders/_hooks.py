@@ -35,10 +35,16 @@ def raster_last(output: Any) -> torch.Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Tap:
-    """Where a site is read: the output of `module`, turned into tokens [b, t, d]."""
+    """Where a site is read: the output of `module`, turned into tokens [b, t, d].
+
+    Where a model passes an image as several tiles, or all images as one sequence, the tokens of one image
+    follow one another and are folded into [b, t, d] here. `order(tokens, batch)` then puts them in raster
+    order and drops what is padding.
+    """
 
     module: torch.nn.Module
     tokens: Callable[[Any], torch.Tensor] = first
+    order: Callable[[torch.Tensor, Any], torch.Tensor] | None = None
 
 
 def freeze(module: torch.nn.Module, device: str) -> torch.nn.Module:
@@ -54,10 +60,13 @@ def reader(name: str, run: Direct, taps: Mapping[str, Tap], device: str) -> Call
 
     def forward(batch: Any, sites: Sequence[str], grad: bool = False, reduce: Reduce | None = None) -> dict[str, Any]:
         found: dict[str, Any] = {}
+        placed = _placed(batch, device)
+        images = len(next(iter(placed.values())) if isinstance(placed, dict) else placed)
 
         def keep(site: str, tokens: torch.Tensor) -> None:
             if site in found:
                 raise EncoderError(f"{name}: the module of site {site!r} runs more than once in a pass")
+            tokens = _folded(tokens, taps.get(site), placed, images)
             if reduce:
                 found[site] = reduce(site, tokens)
             else:  # a later operation in place must not reach what was read; a gradient must
@@ -69,7 +78,7 @@ def reader(name: str, run: Direct, taps: Mapping[str, Tap], device: str) -> Call
                     handle = taps[site].module.register_forward_hook(_hook(site, taps[site].tokens, keep))
                     stack.callback(handle.remove)
             stack.enter_context(torch.set_grad_enabled(grad) if grad else torch.inference_mode())
-            direct = run(_placed(batch, device))
+            direct = run(placed)
             for site in sites:
                 if site in direct and site not in taps:
                     keep(site, direct[site])
@@ -85,6 +94,12 @@ def _placed(batch: Any, device: str) -> Any:
     if isinstance(batch, Mapping):
         return {key: torch.as_tensor(value).to(device) for key, value in batch.items()}
     return torch.as_tensor(batch).to(device)
+
+
+def _folded(tokens: torch.Tensor, tap: Tap | None, batch: Any, images: int) -> torch.Tensor:
+    if len(tokens) != images:
+        tokens = tokens.reshape(images, -1, tokens.shape[-1])
+    return tap.order(tokens, batch) if tap and tap.order else tokens
 
 
 def _hook(

@@ -20,13 +20,14 @@ class Checkpoint:
     `load(card, device, weights, offline)` gives the trained encoder; `untrained(card, device)` the same
     architecture under torch's current random state, None where there is nothing to leave untrained.
     `network()` builds the image side alone, in full size, under torch's current default device: on "meta" it
-    is counted without memory.
+    is counted without memory. `kind` is what a multimodal family says about its model type.
     """
 
     card: Card
     load: Callable[[Card, str, Path | None, bool], Encoder]
     untrained: Callable[[Card, str], Encoder] | None = None
     network: Callable[[], Any] | None = None
+    kind: Any = None
 
 
 @cache

@@ -1,6 +1,7 @@
 """Towers of the transformers library: CLIP, SigLIP, DINOv2, DINOv3 and ViT, from a folder in its format."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +13,17 @@ import transformers
 
 from encoders._base import Card, Encoder, EncoderError, Input, Site
 from encoders._build import assemble, tower
-from encoders._faults import lacks, one_line
+from encoders._faults import lacks, one_line, strange
 from encoders._hooks import Tap, freeze
 from encoders._images import pil
 
 LIBRARIES = ("transformers", "torchvision", "tokenizers")
 DUAL = {"clip": "CLIPModel", "siglip": "SiglipModel"}
 PLAIN = ("dinov2", "dinov2_with_registers", "dinov3_vit", "vit")
+TORCHVISION = ("dinov3_vit",)  # their own code resizes tensors, and the library has no other way for them
+OUTSIDE = re.compile(
+    r"(^|\.)(classifier|pooler|lm_head|decoder|mask_token)\b|\.position_ids$"
+)  # of heads and old buffers
 FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box"}
 
 
@@ -27,7 +32,7 @@ def load(card: Card, folder: Path, device: str) -> Encoder:
 
     Raises EncoderError for a family that has no known layout and for weights that are not whole.
     """
-    with one_line(card.name, str(folder)), _quiet():
+    with one_line(card.name, str(folder)), quiet():
         kind = _kind(card.name, folder)
         cls = getattr(transformers, DUAL[kind]) if kind in DUAL else transformers.AutoModel
         extra = {"add_pooling_layer": False} if kind == "vit" else {}
@@ -37,12 +42,31 @@ def load(card: Card, folder: Path, device: str) -> Encoder:
         )
         if info["missing_keys"]:
             raise lacks(card.name, sorted(info["missing_keys"]), str(folder))
-        processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
-    return encoder(card, model, processor, device, folder)
+        if stray := sorted(key for key in info["unexpected_keys"] if not OUTSIDE.search(key)):
+            raise strange(card.name, stray, str(folder))
+        backend = "torchvision" if kind in TORCHVISION else "pil"
+        reader = transformers.AutoImageProcessor.from_pretrained(folder, backend=backend, local_files_only=True)
+    return encoder(card, model, reader, device, folder)
+
+
+def processor(spec: Input) -> Any:
+    """The image processor that `spec.backend` ends with, as `spec` says."""
+    height, width = spec.size
+    squash = spec.resize == "squash"
+    size = {"height": height, "width": width} if squash else {"shortest_edge": spec.edge}
+    crop = {"crop_size": {"height": height, "width": width}} if spec.crop else {}
+    filters = {name: code for code, name in FILTERS.items()}
+    return getattr(transformers, spec.backend.rpartition(" ")[2])(
+        size=size,
+        image_mean=list(spec.mean),
+        image_std=list(spec.std),
+        resample=filters[spec.interpolation.partition(" ")[0]],
+        **crop,
+    )
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No bar for reading a local file: what takes long is shown by whoever runs the experiment."""
     from transformers.utils import logging
 
@@ -87,7 +111,7 @@ def encoder(card: Card, network: torch.nn.Module, processor: Any, device: str, f
         preprocess=preprocess,
         input=_input(processor, size),
         device=device,
-        architecture=_portable([model.config.to_dict(), processor.to_dict()]),
+        architecture=portable([model.config.to_dict(), processor.to_dict()]),
         libraries=LIBRARIES,
         files=tuple(p for p in sorted(folder.iterdir()) if p.is_file()) if folder else (),
         text=_text(model, folder, device) if folder and hasattr(model, "get_text_features") else None,
@@ -95,11 +119,11 @@ def encoder(card: Card, network: torch.nn.Module, processor: Any, device: str, f
     )
 
 
-def _portable(value: Any) -> Any:
+def portable(value: Any) -> Any:
     """A configuration without the folder that it was read from."""
     if isinstance(value, Mapping):
-        return {str(k): _portable(v) for k, v in value.items() if k != "_name_or_path"}
-    return [_portable(v) for v in value] if isinstance(value, list | tuple) else value
+        return {str(k): portable(v) for k, v in value.items() if k != "_name_or_path"}
+    return [portable(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _blocks(vision: torch.nn.Module) -> torch.nn.ModuleList:
@@ -173,12 +197,18 @@ def _text(model: Any, folder: Path, device: str) -> Callable[[Sequence[str]], np
         with one_line(type(model).__name__, f"the tokenizer in {folder}"):
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         length = model.config.text_config.max_position_embeddings
-        padding = "max_length" if model.config.model_type == "siglip" else True
+        siglip = model.config.model_type == "siglip"
         tokens: Mapping[str, torch.Tensor] = tokenizer(
-            list(sentences), padding=padding, truncation=True, max_length=length, return_tensors="pt"
+            list(sentences),
+            padding="max_length" if siglip else True,
+            truncation=True,
+            max_length=length,
+            return_tensors="pt",
         ).to(device)
+        # SigLIP was trained without a mask: its text tower reads the padding
+        wanted = ("input_ids",) if siglip else ("input_ids", "attention_mask")
         with torch.inference_mode():
-            out = model.get_text_features(**tokens)
+            out = model.get_text_features(**{key: tokens[key] for key in wanted})
         return getattr(out, "pooler_output", out).cpu().numpy()
 
     return text

@@ -1,0 +1,47 @@
+"""Pieces that several multimodal families share: a CLIP-shaped tower, and preprocessing by a library's processor."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from encoders._base import Input
+from encoders._hooks import Tap
+from encoders._images import pil
+
+FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
+
+
+def taps(blocks: Any, **how: Any) -> dict[str, Tap]:
+    """A tap on each block, named block.0 and so on."""
+    return {f"block.{i}": Tap(module=block, **how) for i, block in enumerate(blocks)}
+
+
+def preprocess(processor: Any, *keys: str, **options: Any) -> Callable[[np.ndarray], Any]:
+    """One image through a library's processor: the tensor `keys[0]`, or {key: tensor} where there are several."""
+
+    def apply(image: np.ndarray) -> Any:
+        made = processor(images=pil(image), return_tensors="pt", **options)
+        found = {key: made[key][0] for key in keys}
+        return found if len(keys) > 1 else found[keys[0]]
+
+    return apply
+
+
+def described(processor: Any, size: tuple[int, int], resize: str, crop: str | None = None) -> Input:
+    """The input of a processor as a card tells it."""
+    return Input(
+        size=size,
+        resize=resize,
+        crop=crop,
+        mean=tuple(float(x) for x in processor.image_mean),
+        std=tuple(float(x) for x in processor.image_std),
+        interpolation=FILTERS.get(int(processor.resample), str(processor.resample)),
+        backend=f"transformers {type(processor).__name__}",
+    )
+
+
+def clip_ends(tower: Any, tokens: Any) -> Mapping[str, Any]:
+    """`final` and `pooled` of a CLIP tower from its last block: the library norms CLS alone, we norm every token."""
+    final = tower.post_layernorm(tokens)
+    return {"final": final, "pooled": final[:, :1]}

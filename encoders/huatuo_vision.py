@@ -1,0 +1,53 @@
+"""HuatuoGPT-Vision: LLaVA-1.5's tower and connector before Qwen2-7B or Yi-34B. Chen et al. 2024, arXiv:2406.19280.
+
+The 7B repository has the authors' own layout, the 34B one the library's. A later upload, HuatuoGPT-Vision-7B-hf, may
+be built on another model: `hf:FreedomIntelligence/HuatuoGPT-Vision-7B-hf` reads whatever its configuration says.
+"""
+
+from dataclasses import replace
+
+from encoders._base import Card
+from encoders._llava import PAD, config, original, plain, processor, sites
+from encoders._multimodal import Kind, checkpoint
+
+SEVEN = Kind(
+    model="LlavaForConditionalGeneration",
+    types=("llava",),
+    foreign=("llava_qwen2",),
+    config=config(
+        "Llava", "Qwen2", hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28,
+        num_key_value_heads=4, vocab_size=152064,
+    ),
+    processor=processor("LlavaImageProcessorPil", published=False, do_pad=True),
+    anatomy=plain,
+    rename=original,
+    others=(),
+)  # fmt: skip
+LARGE = replace(
+    SEVEN,
+    config=config(
+        "Llava", "Llama", hidden_size=7168, intermediate_size=20480, num_hidden_layers=60, num_attention_heads=56,
+        num_key_value_heads=8, vocab_size=64064,
+    ),
+    foreign=(),
+)  # fmt: skip
+CARD = Card(
+    name="huatuo-vision-7b",
+    repo="FreedomIntelligence/HuatuoGPT-Vision-7B",
+    licence="Apache-2.0",
+    parameters=320_029_696,
+    bytes=640_059_392,
+    bytes_whole=15_871_292_416,
+    input=PAD,
+    sites=sites(3584),
+    note="padded to a square, as the authors' code does",
+    unverified="configuration, shard placement, licence",
+)
+
+CHECKPOINTS = (
+    checkpoint(CARD, SEVEN),
+    checkpoint(
+        replace(CARD, name="huatuo-vision-34b", repo="FreedomIntelligence/HuatuoGPT-Vision-34B-hf", sites=sites(7168)),
+        LARGE,
+    ),
+)

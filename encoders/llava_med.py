@@ -1,0 +1,98 @@
+"""LLaVA-Med v1.5: LLaVA-1.5 trained further on biomedical figures. Li et al. 2023, arXiv:2306.00890.
+
+The checkpoint holds a tower of its own, which the official code leaves aside for the stock CLIP that it downloads.
+`llava-med` is the tower of the checkpoint with its projector, `llava-med-stock` what the official code runs. That
+code pads to a square with the mean colour and, where the padding is odd, puts the odd pixel on a random side; here
+it is always the same side.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from encoders._base import Card, Encoder, EncoderError
+from encoders._llava import PAD, config, original, plain, processor, sites
+from encoders._multimodal import Kind, checkpoint, from_folders
+from encoders._registry import Checkpoint
+
+STOCK = "openai/clip-vit-large-patch14-336"
+CARD = Card(
+    name="llava-med",
+    repo="microsoft/llava-med-v1.5-mistral-7b",
+    licence="Apache-2.0 on the hub, research only in its README",
+    parameters=324_487_168,
+    bytes=648_974_336,
+    bytes_whole=15_132_438_528,
+    input=PAD,
+    sites=sites(4096),
+    note="tower of the checkpoint",
+    unverified="configuration, shard placement, whether its tower equals the stock one",
+)
+
+
+def _spelling(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The authors' keys, and those of a stock CLIP beside them, in the library's spelling."""
+    return {f"vision_tower.{k}" if k.startswith("vision_model.") else k: v for k, v in original(tensors).items()}
+
+
+KIND = Kind(
+    model="LlavaForConditionalGeneration",
+    types=("llava",),
+    foreign=("llava_mistral",),
+    config=config(
+        "Llava", "Mistral", hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32,
+        num_key_value_heads=8, vocab_size=32000,
+    ),
+    processor=processor("LlavaImageProcessorPil", published=False, do_pad=True),
+    anatomy=plain,
+    rename=_spelling,
+    others=(),
+)  # fmt: skip
+
+
+def _projector(name: str) -> bool:
+    return "mm_projector." in name or name.startswith("multi_modal_projector.")
+
+
+def _tower(name: str) -> bool:
+    return name.startswith("vision_model.") and not name.endswith("position_ids")
+
+
+def _stock(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
+    """The projector of the checkpoint behind the stock tower."""
+    from encoders._parts import fetch
+
+    if weights is None:
+        assert card.repo is not None
+        folder, commit = fetch(card.repo, card.revision, _projector, needed=KIND.needed, offline=offline)
+        tower, _ = fetch(STOCK, None, _tower, needed=KIND.needed, offline=offline)
+        card = replace(card, revision=commit)
+    else:
+        folder, tower = weights, weights / Path(STOCK).name
+        if not tower.is_dir():
+            raise EncoderError(
+                f"{card.name}: --weights {weights} has no folder {tower.name}; put a snapshot of {STOCK} there, "
+                f"inside the snapshot of {card.repo}"
+            )
+        card = replace(card, repo=None, revision=None)
+    return from_folders(card, KIND, device, [(folder, _projector), (tower, _tower)])
+
+
+OWN = checkpoint(CARD, KIND)
+CHECKPOINTS = (
+    OWN,
+    Checkpoint(
+        card=replace(
+            CARD,
+            name="llava-med-stock",
+            bytes=1_255_989_248,
+            bytes_whole=16_844_215_300,
+            note=f"tower of {STOCK}, as the official code runs it",
+        ),
+        load=_stock,
+        untrained=OWN.untrained,
+        network=OWN.network,
+        kind=KIND,
+    ),
+)
