@@ -23,7 +23,8 @@ def state_dict(path: Path, who: str = "weights") -> dict[str, torch.Tensor]:
     """The tensors of a .pt, .pth or .bin file by name, mapped from disk where its format allows that.
 
     A zip that holds one such file is read in memory. What a training script wrapped around the tensors is taken
-    off: `state_dict` or `model_state_dict`. NumPy scalars beside them are let through, nothing else is.
+    off: `state_dict` or `model_state_dict`. A bare tensor is held under the empty name. NumPy scalars beside the
+    tensors are let through, nothing else is.
     Raises EncoderError in one line for a file that is cut short, unsafe, or holds no tensors.
     """
     if not path.is_file():
@@ -38,6 +39,7 @@ def state_dict(path: Path, who: str = "weights") -> dict[str, torch.Tensor]:
     for key in WRAPPED:
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = found[key]
+    found = {"": found} if isinstance(found, torch.Tensor) else found
     tensors = {str(k): v for k, v in found.items() if isinstance(v, torch.Tensor)} if isinstance(found, Mapping) else {}
     if not tensors:
         raise EncoderError(f"{who}: {path} holds no tensors by name, so it is no checkpoint of this kind")

@@ -1,0 +1,71 @@
+"""PMC-CLIP: a ResNet-50 and a PubMed BERT trained on 1.6 M figures and captions. Lin et al. 2023, arXiv:2303.07240.
+
+The number of heads of its attention pool is not in the checkpoint. The training code builds 32; the notebook that
+the authors published, copied by many, builds 8. Both load every tensor and give different joint embeddings, so both
+are here by name. The stages and their mean are the same in both.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from encoders._base import Card, Encoder, Input, Site
+from encoders._registry import Checkpoint
+
+CARD = Card(
+    name="pmc-clip",
+    repo="axiong/pmc_oa",
+    licence="unclear (the repository has one, its weights none)",
+    parameters=37_792_352,
+    bytes=2_392_108_473,
+    bytes_whole=2_392_108_473,
+    input=Input(
+        size=(224, 224),
+        resize="shortest",
+        crop="center",
+        mean=(0.48145466, 0.4578275, 0.40821073),
+        std=(0.26862954, 0.26130258, 0.27577711),
+        interpolation="bicubic",
+        backend="pillow",
+        edge=224,
+    ),
+    sites={f"stage.{i}": Site(width=128 * 2**i, grid=(112 // 2**i, 112 // 2**i)) for i in (1, 2, 3, 4)}
+    | {"pooled": Site(width=2048), "joint": Site(width=768)},
+    text=True,
+    note="32 heads in the attention pool, as the training code builds it; a dataset repository on the hub",
+    unverified="the number of heads, and that the three separate files hold the same weights",
+)
+
+
+def _checkpoint(card: Card, heads: int, fixed: int | None) -> Checkpoint:
+    def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
+        from encoders._pmc_clip import load as read
+
+        return read(card, fixed, device, weights, offline)
+
+    def untrained(card: Card, device: str) -> Encoder:
+        from encoders._pmc_clip import untrained as build
+
+        return build(card, heads, device)
+
+    return Checkpoint(card=card, load=load, untrained=untrained, network=_network(heads))
+
+
+def _network(heads: int) -> Callable[[], Any]:
+    def network() -> Any:
+        from encoders._modified_resnet import network as build
+
+        return build(heads=heads)
+
+    return network
+
+
+CHECKPOINTS = (
+    _checkpoint(CARD, 32, None),
+    _checkpoint(
+        replace(CARD, name="pmc-clip-8h", note="8 heads in the attention pool, as the authors' notebook builds it"),
+        8,
+        8,
+    ),
+)
