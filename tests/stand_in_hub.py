@@ -4,136 +4,14 @@ Every parameter of the tiny models is random: gates, class tokens and layer scal
 on such values could not see that they were never loaded.
 """
 
-import hashlib
 import json
-import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
+from tests.hub_server import Hub, Repository, serving
+
+__all__ = ["Hub", "Repository", "serving"]
 WORDS = ["[PAD]", "[UNK]", "a", "chest", "film", "upright", "turned", "contrast", "no", "with", "[BOS]", "[EOS]"]
-
-
-@dataclass(kw_only=True)
-class Repository:
-    """A folder served as one commit; `fault` makes every answer fail in that way."""
-
-    folder: Path
-    commit: str
-    fault: str = ""  # "gated", "forbidden", "absent" or "cut"
-
-
-@dataclass(kw_only=True)
-class Hub:
-    """The repositories by id, the address, and the paths that were asked for."""
-
-    repositories: dict[str, Repository] = field(default_factory=dict)
-    endpoint: str = ""
-    asked: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def serving(hub: Hub) -> Iterator[Hub]:
-    """Serve `hub` until the end of the block."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class names it
-            """Say nothing."""
-
-        def do_HEAD(self) -> None:
-            _answer(self, hub, body=False)
-
-        def do_GET(self) -> None:
-            _answer(self, hub, body=True)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    hub.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def _answer(request: BaseHTTPRequestHandler, hub: Hub, *, body: bool) -> None:
-    path = unquote(urlsplit(request.path).path)
-    hub.asked.append(path)
-    api = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?", path)
-    file = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
-    found = api or file
-    repository = hub.repositories.get(found[1]) if found else None
-    revision = (api[3] or "main") if api else file[2] if file else ""
-    if found is None or repository is None or repository.fault == "absent":
-        return _refuse(request, 404, "RepoNotFound", body=body)
-    if repository.fault == "gated":
-        return _refuse(request, 403, "GatedRepo", body=body)
-    if repository.fault == "forbidden":
-        return _refuse(request, 403, "", body=body)
-    if revision not in ("main", repository.commit):
-        return _refuse(request, 404, "RevisionNotFound", body=body)
-    if api:
-        listing = [_entry(p) for p in sorted(repository.folder.iterdir())]
-        return _send(request, json.dumps(listing if api[2] == "tree" else _info(api[1], repository)).encode(),
-                     {"Content-Type": "application/json"}, body=body)  # fmt: skip
-    assert file is not None
-    target = repository.folder / file[3]
-    if not target.is_file():
-        return _refuse(request, 404, "EntryNotFound", body=body)
-    data = target.read_bytes()
-    etag = f'"{hashlib.sha256(data).hexdigest()}"'
-    cut = repository.fault == "cut" and target.suffix in (".safetensors", ".bin")
-    return _send(request, data, {"ETag": etag, "X-Repo-Commit": repository.commit}, body=body, cut=cut)
-
-
-def _entry(path: Path) -> dict[str, Any]:
-    oid = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"type": "file", "oid": oid[:40], "size": path.stat().st_size, "path": path.name}
-
-
-def _info(name: str, repository: Repository) -> dict[str, Any]:
-    names = [{"rfilename": p.name} for p in sorted(repository.folder.iterdir())]
-    return {"id": name, "modelId": name, "sha": repository.commit, "siblings": names, "tags": [], "private": False}
-
-
-def _refuse(request: BaseHTTPRequestHandler, status: int, code: str, *, body: bool) -> None:
-    headers = {"X-Error-Code": code, "X-Error-Message": code or "refused"}
-    return _send(request, b"{}", headers, body=body, status=status)
-
-
-def _send(
-    request: BaseHTTPRequestHandler,
-    data: bytes,
-    headers: dict[str, str],
-    *,
-    body: bool,
-    status: int = 200,
-    cut: bool = False,
-) -> None:
-    span = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", ""))
-    if span and status == 200:
-        stop = int(span[2]) + 1 if span[2] else len(data)
-        headers |= {"Content-Range": f"bytes {span[1]}-{stop - 1}/{len(data)}"}
-        data, status = data[int(span[1]) : stop], 206
-    request.send_response(status)
-    for key, value in headers.items():
-        request.send_header(key, value)
-    request.send_header("Content-Length", str(len(data)))
-    request.end_headers()
-    if body:
-        request.wfile.write(data[: len(data) // 2] if cut else data)
-    if cut:
-        request.close_connection = True
 
 
 def randomise(module: Any, seed: int = 0) -> Any:
