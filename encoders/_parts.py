@@ -61,7 +61,7 @@ def _wanting(folder: Path, keep: Keep, needed: Sequence[str]) -> str:
     try:
         _where(folder, keep)
     except EncoderError as error:
-        absent.append(str(error))
+        absent += [str(error), *(f"{path.name} is half fetched" for path in sorted(folder.glob("*.incomplete")))]
     return f"wanting: {'; '.join(absent)}" if absent else ""
 
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-CHUNK = 1 << 20  # bytes held at a time
 TIMEOUT = 20.0  # seconds without a byte
 TRIES = 6  # attempts in a row that bring nothing
 PAUSE = 0.5  # seconds before the second attempt, doubled with each that follows
@@ -87,7 +86,7 @@ def _once(url: str, start: int, stop: int) -> Generator[tuple[int, bytes]]:
         left = int(span[2]) + 1 - start
         if length is not None and int(length) != left:
             raise _AgainError(f"a range of {left} bytes comes as {length}")
-        for chunk in response.iter_raw(CHUNK):
+        for chunk in response.iter_raw():  # as they arrive: a buffer would be lost with the connection
             left -= len(chunk)
             if left < 0:
                 raise _AgainError("more bytes came than were asked for")
