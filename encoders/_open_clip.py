@@ -6,7 +6,7 @@ The library downloads nothing here and asks no hub for a text tower's configurat
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from encoders._hooks import Tap, first, freeze, raster, vector
 from encoders._hub import snapshot
 from encoders._images import pil
 from encoders._open_clip_files import CONFIG, WEIGHTS
+from encoders._pickles import fill
 
 LIBRARIES = ("open_clip_torch", "torchvision")
 
@@ -36,15 +37,38 @@ def from_folder(card: Card, folder: Path, device: str) -> Encoder:
             # without require_pretrained a missing weight file gives random weights and a log line
             model = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True, **overrides)
     files = tuple(p for p in sorted(folder.iterdir()) if p.is_file() and p.suffix not in (".md", ".py"))
-    return encoder(card, model, device, files, config, f"local-dir:{folder}")
+    return encoder(card, model, device, files, config, lambda: open_clip.get_tokenizer(f"local-dir:{folder}"))
+
+
+def from_state(
+    card: Card,
+    state: Mapping[str, torch.Tensor],
+    config: Mapping[str, Any],
+    device: str,
+    *,
+    bert: Mapping[str, Any],
+    where: Path,
+    tokenizer: Callable[[], Any],
+) -> Encoder:
+    """The encoder of a `model_cfg` with a BERT text tower, filled strictly with tensors in open_clip's spelling.
+
+    `bert` are the settings of that tower where they are not BERT-base's; `where` is the file they came from.
+    """
+    with _text_tower(config, None, bert) as overrides:
+        model = open_clip.CustomTextCLIP(**{**config, **overrides})
+    fill(model, state, card.name, str(where))
+    assert card.input is not None
+    described(model, {"mean": card.input.mean, "std": card.input.std})
+    return encoder(card, model, device, (where,), config, tokenizer)
 
 
 class _text_tower:  # noqa: N801  a context manager reads as a verb
     """Arguments that build a BERT text tower from local constants; {} where open_clip has its own."""
 
-    def __init__(self, config: Mapping[str, Any], folder: Path | None) -> None:
+    def __init__(self, config: Mapping[str, Any], folder: Path | None, bert: Mapping[str, Any] | None = None) -> None:
         self.text = config.get("text_cfg", {})
         self.folder = folder
+        self.bert = bert or {}  # BERT-base: what the PubMed towers are
         self.scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> dict[str, Any]:
@@ -57,7 +81,7 @@ class _text_tower:  # noqa: N801  a context manager reads as a verb
 
             self.scratch = tempfile.TemporaryDirectory()
             source = self.scratch.name
-            transformers.BertConfig().save_pretrained(source)  # BERT-base: what the PubMed towers are
+            transformers.BertConfig(**self.bert).save_pretrained(source)
         return {"text_cfg": {**self.text, "hf_model_name": source, "hf_model_pretrained": False}}
 
     def __exit__(self, *_: object) -> None:
@@ -93,7 +117,7 @@ def load(card: Card, name: str, device: str, weights: Path | None, offline: bool
             force_preprocess_cfg={k: listed[k] for k in _PREPROCESS if k in listed},
             **overrides,
         )
-    return encoder(card, model, device, (file,), config, architecture)
+    return encoder(card, model, device, (file,), config, lambda: open_clip.get_tokenizer(architecture))
 
 
 _PREPROCESS = ("mean", "std", "interpolation", "resize_mode", "fill_color")
@@ -154,22 +178,24 @@ def untrained(card: Card, name: str, device: str) -> Encoder:
 
 def from_config(card: Card, config: Mapping[str, Any], preprocess: Mapping[str, Any], device: str) -> Encoder:
     """The untrained image tower of a `model_cfg`; the text tower is left out, for it says nothing."""
-    from open_clip.model import _build_vision_tower, set_model_preprocess_cfg
-
-    quick = config.get("quick_gelu", False)
-    visual = _build_vision_tower(config["embed_dim"], dict(config["vision_cfg"]), quick)
     model = torch.nn.Module()
-    model.visual = visual
-    size = visual.image_size
-    cfg = {**_as_dict(PreprocessCfg()), **preprocess, "size": size}
-    set_model_preprocess_cfg(model, cfg)
+    model.visual = image_tower(config)
+    described(model, preprocess)
     return encoder(card, model, device, (), config, None)
 
 
-def _as_dict(cfg: Any) -> dict[str, Any]:
-    from dataclasses import asdict
+def image_tower(config: Mapping[str, Any]) -> torch.nn.Module:
+    """The image side of a `model_cfg`, untrained."""
+    from open_clip.model import _build_vision_tower
 
-    return asdict(cfg)
+    return _build_vision_tower(config["embed_dim"], dict(config["vision_cfg"]), config.get("quick_gelu", False))
+
+
+def described(model: Any, preprocess: Mapping[str, Any]) -> None:
+    """Note on the model how its images are prepared: at its own size, otherwise as `preprocess` says."""
+    from open_clip.model import set_model_preprocess_cfg
+
+    set_model_preprocess_cfg(model, {**asdict(PreprocessCfg()), **preprocess, "size": model.visual.image_size})
 
 
 def encoder(
@@ -178,9 +204,9 @@ def encoder(
     device: str,
     files: tuple[Path, ...],
     config: Mapping[str, Any],
-    tokenizer: str | None,
+    tokenizer: Callable[[], Any] | None,
 ) -> Encoder:
-    """The encoder around an open_clip model; `tokenizer` names its tokenizer, None for an image tower."""
+    """The encoder around an open_clip model; `tokenizer` makes its tokenizer, None for an image tower."""
     model = freeze(model, device)
     settings = PreprocessCfg(**model.visual.preprocess_cfg)
     apply = image_transform_v2(settings, is_train=False)
@@ -274,10 +300,10 @@ def _size(settings: PreprocessCfg) -> tuple[int, int]:
     return (int(size[0]), int(size[1])) if isinstance(size, tuple | list) else (int(size), int(size))
 
 
-def _text(name: str, model: Any, tokenizer: str, device: str) -> Callable[[Sequence[str]], np.ndarray]:
+def _text(name: str, model: Any, tokenizer: Callable[[], Any], device: str) -> Callable[[Sequence[str]], np.ndarray]:
     def text(sentences: Sequence[str]) -> np.ndarray:
-        with one_line(name, f"the tokenizer of {tokenizer}"):
-            tokens = open_clip.get_tokenizer(tokenizer)(list(sentences))
+        with one_line(name, "its tokenizer"):
+            tokens = tokenizer()(list(sentences))
         with torch.inference_mode():
             return first(model.encode_text(tokens.to(device))).float().cpu().numpy()
 

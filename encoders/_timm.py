@@ -67,16 +67,21 @@ def _home(name: str) -> tuple[str, None]:
     return (f"timm/{cfg.architecture}.{cfg.tag}" if hub == "timm/" else hub), None
 
 
-def from_folder(card: Card, folder: Path, device: str) -> Encoder:
-    """The encoder of a folder in timm's hub format: config.json beside model.safetensors."""
+def from_folder(
+    card: Card, folder: Path, device: str, arguments: Mapping[str, Any] | None = None, spec: Input | None = None
+) -> Encoder:
+    """The encoder of a folder in timm's hub format: config.json beside model.safetensors.
+
+    `arguments` go to the architecture beside those of the configuration; `spec` replaces its preprocessing.
+    """
     with one_line(card.name, str(folder)):
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if "architecture" not in config:
             raise EncoderError(f"{card.name}: {folder / 'config.json'} names no timm architecture")
         classes = config.get("num_classes", 1000)
-        model = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=classes)
+        model = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=classes, **(arguments or {}))
     files = [p for p in sorted(folder.iterdir()) if p.name in ("config.json", *WEIGHTS)]
-    return encoder(card, model, device, tuple(files))
+    return encoder(card, model, device, tuple(files), spec)
 
 
 def _with_file(name: str, file: Path) -> torch.nn.Module:
@@ -96,11 +101,14 @@ def untrained(card: Card, name: str, device: str) -> Encoder:
     return encoder(card, timm.create_model(name, pretrained=False), device, ())
 
 
-def encoder(card: Card, model: Any, device: str, files: tuple[Path, ...]) -> Encoder:
-    """The encoder around a timm model; its classifier is dropped, its own pooling kept."""
+def encoder(card: Card, model: Any, device: str, files: tuple[Path, ...], spec: Input | None = None) -> Encoder:
+    """The encoder around a timm model; its classifier is dropped, its own pooling kept.
+
+    Images are prepared as the model's own configuration says, or as `spec` does.
+    """
     model.reset_classifier(0)
     model = freeze(model, device)
-    settings = resolve_model_data_config(model)
+    settings = resolve_model_data_config(model) | (_settings(spec) if spec else {})
     # an own transform object: timm resizes, crops and normalises as the weights were trained
     apply: Any = create_transform(**settings, is_training=False)
     taps, sites, run = parts(model, settings["input_size"], device)
@@ -117,6 +125,17 @@ def encoder(card: Card, model: Any, device: str, files: tuple[Path, ...]) -> Enc
         libraries=LIBRARIES,
         files=files,
     )
+
+
+def _settings(spec: Input) -> dict[str, Any]:
+    return {
+        "input_size": (3, *spec.size),
+        "mean": spec.mean,
+        "std": spec.std,
+        "interpolation": spec.interpolation,
+        "crop_pct": min(spec.size) / (spec.edge or min(spec.size)),
+        "crop_mode": "center" if spec.crop else "squash",
+    }
 
 
 def _input(settings: Mapping[str, Any]) -> Input:

@@ -1,72 +1,41 @@
-"""CLIP ViT-B/16 and ViT-L/14 as OpenAI released them: image and text towers trained on 400 M pairs.
+"""CLIP ViT-B/16, B/32, L/14 and L/14 at 336 pixels as OpenAI released them: two towers trained on 400 M pairs.
 
 Read through transformers, because these repositories hold its format: the commit can be pinned, and the
 configuration beside the weights sets the activation (QuickGELU) and the preprocessing, which a bare weight
 file does not. Radford et al. 2021, arXiv:2103.00020.
 """
 
-from typing import Any
-
-from encoders._base import Card, Input
-from encoders._pinned import load, sites, untrained
+from encoders._base import Input
+from encoders._pinned import CLIP_NORM, checkpoint, sites
 from encoders._registry import Checkpoint
 
-INPUT = Input(
-    size=(224, 224),
-    resize="shortest",
-    crop="center",
-    mean=(0.48145466, 0.4578275, 0.40821073),
-    std=(0.26862954, 0.26130258, 0.27577711),
-    interpolation="bicubic",
-    backend="transformers CLIPImageProcessorPil",
-    edge=224,
-)
 
-
-def _card(name: str, repo: str, millions: float, **shape: Any) -> Card:
-    return Card(
+def _clip(
+    name: str, repo: str, *, width: int, layers: int, patch: int, size: int, joint: int, counts: tuple[int, int]
+) -> Checkpoint:
+    parameters, whole = counts
+    return checkpoint(
+        "CLIPVisionModelWithProjection",
+        {"hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": layers,
+         "num_attention_heads": width // 64, "patch_size": patch, "image_size": size, "projection_dim": joint},
+        whole=whole,
         name=name,
-        repo=repo,
+        repo=f"openai/clip-vit-{repo}",
         licence="MIT",
-        parameters=round(millions * 1e6),
-        input=INPUT,
-        sites=sites(prefix=1, **shape),
+        parameters=parameters,
+        input=Input(size=(size, size), resize="shortest", crop="center", interpolation="bicubic", edge=size,
+                    backend="transformers CLIPImageProcessorPil", **CLIP_NORM),
+        sites=sites(layers, width, size // patch, prefix=1, vectors={"pooled": width, "joint": joint}),
         text=True,
-        note="revision resolved at first load",
-    )
+        unverified="licence of the weights, size of the file",
+    )  # fmt: skip
 
 
-def _vision(width: int, layers: int, patch: int, joint: int) -> Any:
-    def build(library: Any) -> Any:
-        config = library.CLIPVisionConfig(
-            hidden_size=width,
-            intermediate_size=4 * width,
-            num_hidden_layers=layers,
-            num_attention_heads=width // 64,
-            patch_size=patch,
-            image_size=224,
-            projection_dim=joint,
-        )
-        return library.CLIPVisionModelWithProjection(config)
-
-    return untrained(build, lambda library: library.CLIPImageProcessorPil())
-
-
+BASE = {"width": 768, "layers": 12, "joint": 512}
+LARGE = {"width": 1024, "layers": 24, "joint": 768, "patch": 14}
 CHECKPOINTS = (
-    Checkpoint(
-        card=_card(
-            "clip-b16", "openai/clip-vit-base-patch16", 149.6,
-            layers=12, width=768, side=14, vectors={"pooled": 768, "joint": 512},
-        ),
-        load=load,
-        untrained=_vision(768, 12, 16, 512),
-    ),
-    Checkpoint(
-        card=_card(
-            "clip-l14", "openai/clip-vit-large-patch14", 427.6,
-            layers=24, width=1024, side=16, vectors={"pooled": 1024, "joint": 768},
-        ),
-        load=load,
-        untrained=_vision(1024, 24, 14, 768),
-    ),
-)  # fmt: skip
+    _clip("clip-b16", "base-patch16", **BASE, patch=16, size=224, counts=(86_192_640, 149_620_737)),
+    _clip("clip-b32", "base-patch32", **BASE, patch=32, size=224, counts=(87_849_216, 151_277_313)),
+    _clip("clip-l14", "large-patch14", **LARGE, size=224, counts=(303_966_208, 427_616_513)),
+    _clip("clip-l14-336", "large-patch14-336", **LARGE, size=336, counts=(304_293_888, 427_944_193)),
+)

@@ -1,38 +1,43 @@
-"""DINOv2 ViT-B/14: an image tower trained without any labels or text. Oquab et al. 2023, arXiv:2304.07193."""
+"""DINOv2 ViT-S, B, L and g: image towers trained without any labels or text, and their twins with registers.
 
-from encoders._base import Card, Input
-from encoders._pinned import load, sites, untrained
+The four registers stand between CLS and the patches and belong to no place. Oquab et al. 2023, arXiv:2304.07193;
+Darcet et al. 2023, arXiv:2309.16588.
+"""
+
+from encoders._base import Input
+from encoders._pinned import IMAGENET_NORM, checkpoint, sites
 from encoders._registry import Checkpoint
 
-CHECKPOINTS = (
-    Checkpoint(
-        card=Card(
-            name="dinov2-b14",
-            repo="facebook/dinov2-base",
-            licence="Apache-2.0",
-            parameters=86_580_480,
-            input=Input(
-                size=(224, 224),
-                resize="shortest",
-                crop="center",
-                mean=(0.485, 0.456, 0.406),
-                std=(0.229, 0.224, 0.225),
-                interpolation="bicubic",
-                backend="transformers BitImageProcessorPil",
-                edge=256,
-            ),
-            sites=sites(12, 768, 16, prefix=1, vectors={"pooled": 768}),
-            note="revision resolved at first load",
-        ),
-        load=load,
-        untrained=untrained(
-            lambda library: library.Dinov2Model(library.Dinov2Config(image_size=518, patch_size=14)),
-            lambda library: library.BitImageProcessorPil(
-                size={"shortest_edge": 256},
-                crop_size={"height": 224, "width": 224},
-                image_mean=[0.485, 0.456, 0.406],
-                image_std=[0.229, 0.224, 0.225],
-            ),
-        ),
-    ),
-)
+REGISTERS = 4
+SHAPES = {  # width, blocks, heads, parameters without and with registers
+    "small": (384, 12, 6, 22_056_576, 22_058_112),
+    "base": (768, 12, 12, 86_580_480, 86_583_552),
+    "large": (1024, 24, 16, 304_368_640, 304_372_736),
+    "giant": (1536, 40, 24, 1_136_480_768, 1_136_486_912),
+}
+INPUT = Input(
+    size=(224, 224), resize="shortest", crop="center", interpolation="bicubic", edge=256,
+    backend="transformers BitImageProcessorPil", **IMAGENET_NORM,
+)  # fmt: skip
+
+
+def _dinov2(size: str, registers: int) -> Checkpoint:
+    width, layers, heads, plain, with_registers = SHAPES[size]
+    count = with_registers if registers else plain
+    extra = {"num_register_tokens": registers} if registers else {}
+    return checkpoint(
+        "Dinov2WithRegistersModel" if registers else "Dinov2Model",
+        {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads, "patch_size": 14,
+         "image_size": 518, "use_swiglu_ffn": size == "giant", **extra},
+        whole=count,
+        name=f"dinov2-{size[0]}14" + "-reg" * bool(registers),
+        repo=f"facebook/dinov2-{'with-registers-' * bool(registers)}{size}",
+        licence="Apache-2.0",
+        parameters=count,
+        input=INPUT,
+        sites=sites(layers, width, 16, prefix=1 + registers, vectors={"pooled": width}),
+        unverified="licence, preprocessing, size of the file",
+    )  # fmt: skip
+
+
+CHECKPOINTS = tuple(_dinov2(size, registers) for size in SHAPES for registers in (0, REGISTERS))

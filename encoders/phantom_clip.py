@@ -9,14 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from encoders._base import Card, Encoder, EncoderError, Input
-from encoders._open_clip_files import CONFIG
-from encoders._pinned import sites
+from encoders._base import Card, Encoder, EncoderError
+from encoders._open_clip_files import CONFIG, cropped
+from encoders._pinned import CLIP_NORM, sites
 from encoders._registry import Checkpoint
 
 FOLDER = Path(__file__).parent / "weights" / "phantom-clip"
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
+ARCHITECTURE: dict[str, Any] = {
+    "embed_dim": 128,
+    "vision_cfg": {"image_size": 128, "patch_size": 16, "layers": 6, "width": 128, "head_width": 32},
+}
 
 
 def _described() -> dict[str, Any]:
@@ -31,16 +33,9 @@ def _card() -> Card:
     return Card(
         name="phantom-clip",
         licence="Apache-2.0",
-        parameters=told.get("parameters"),
-        input=Input(
-            size=(128, 128),
-            resize="shortest",
-            crop="center",
-            mean=MEAN,
-            std=STD,
-            interpolation="bicubic",
-            backend="open_clip",
-        ),
+        parameters=1_313_280,
+        bytes=0,  # it is here already
+        input=cropped(128),
         sites=sites(6, 128, 8, prefix=1, vectors={"pooled": 128, "joint": 128}),
         text=True,
         synthetic=True,
@@ -66,13 +61,20 @@ def untrained(card: Card, device: str) -> Encoder:
     from encoders._open_clip import from_config
 
     file = FOLDER / CONFIG
-    config = json.loads(file.read_text(encoding="utf-8"))["model_cfg"] if file.is_file() else ARCHITECTURE
-    encoder = from_config(card, config, {"mean": MEAN, "std": STD}, device)
+    encoder = from_config(card, _architecture(), CLIP_NORM, device)
     return replace(encoder, files=(file,) if file.is_file() else ())
 
 
-ARCHITECTURE: dict[str, Any] = {
-    "embed_dim": 128,
-    "vision_cfg": {"image_size": 128, "patch_size": 16, "layers": 6, "width": 128, "head_width": 32},
-}
-CHECKPOINTS = (Checkpoint(card=_card(), load=load, untrained=untrained),)
+def network() -> Any:
+    """The image tower under torch's current default device."""
+    from encoders._open_clip import image_tower
+
+    return image_tower(_architecture())
+
+
+def _architecture() -> dict[str, Any]:
+    file = FOLDER / CONFIG
+    return json.loads(file.read_text(encoding="utf-8"))["model_cfg"] if file.is_file() else ARCHITECTURE
+
+
+CHECKPOINTS = (Checkpoint(card=_card(), load=load, untrained=untrained, network=network),)

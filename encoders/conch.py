@@ -1,0 +1,101 @@
+"""CONCH: an image and text model of pathology that also writes captions. Lu et al. 2024, arXiv:2307.12914.
+
+A ViT-B/16 at 448 pixels under two attention poolers: one query gives the pooled vector, which a matrix takes to the
+joint space, and 256 queries give what the caption decoder reads, site `caption`. Images are normed as CLIP's, though
+the tower is timm's. The text tower is left out: its tokenizer lies in the authors' package, not beside the weights.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from encoders._base import Card, Encoder, Site
+from encoders._open_clip_files import cropped
+from encoders._pinned import fetch_file, sites
+from encoders._registry import Checkpoint
+
+SIDE = 448
+VISION: dict[str, Any] = {"img_size": SIDE, "patch_size": 16, "embed_dim": 768, "depth": 12, "num_heads": 12}
+HEADS = {"joint": 512, "caption": 768, "queries": 256, "heads": 8}
+
+
+def network() -> Any:
+    """The image side, spelt as in the checkpoint."""
+    import torch
+    from open_clip.transformer import AttentionalPooler, LayerNorm
+    from timm.models import VisionTransformer
+
+    joint, caption, width = HEADS["joint"], HEADS["caption"], VISION["embed_dim"]
+    visual: Any = torch.nn.Module()
+    visual.trunk = VisionTransformer(**VISION, num_classes=0, dynamic_img_size=True)
+    visual.attn_pool_contrast = AttentionalPooler(joint, width, n_head=HEADS["heads"], n_queries=1)
+    visual.ln_contrast = torch.nn.LayerNorm(joint)
+    visual.proj_contrast = torch.nn.Parameter(width**-0.5 * torch.randn(joint, joint))
+    visual.attn_pool_caption = AttentionalPooler(
+        caption, width, n_head=HEADS["heads"], n_queries=HEADS["queries"], norm_layer=LayerNorm
+    )
+    visual.ln_caption = torch.nn.LayerNorm(caption)
+    return visual
+
+
+def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
+    """CONCH from its repository, or from the file or folder `weights`."""
+    card, file = fetch_file(card, weights, offline, files=("pytorch_model.bin",))
+    from encoders._pickles import below, fill, state_dict
+
+    state = {key.removeprefix("module."): value for key, value in state_dict(file, card.name).items()}
+    visual = fill(network(), below(state, "visual."), card.name, str(file))
+    return _encoder(card, visual, device, (file,))
+
+
+def untrained(card: Card, device: str) -> Encoder:
+    """The same image side under torch's current random state."""
+    return _encoder(card, network(), device, ())
+
+
+def _encoder(card: Card, network: Any, device: str, files: tuple[Path, ...]) -> Encoder:
+    from encoders._build import assemble
+    from encoders._hooks import freeze
+    from encoders._images import transform
+    from encoders._timm import LIBRARIES, parts
+
+    visual: Any = freeze(network, device)
+    assert card.input is not None
+    taps, found, trunk = parts(visual.trunk, (3, *card.input.size), device)
+
+    def run(batch: Any) -> dict[str, Any]:
+        tokens = trunk(batch)["final"]
+        pooled = visual.ln_contrast(visual.attn_pool_contrast(tokens)[:, :1])
+        caption = visual.ln_caption(visual.attn_pool_caption(tokens))
+        return {"final": tokens, "pooled": pooled, "joint": pooled @ visual.proj_contrast, "caption": caption}
+
+    vector = Site(width=HEADS["joint"])
+    queries = Site(width=HEADS["caption"], queries=HEADS["queries"])
+    return assemble(
+        card,
+        visual,
+        run=run,
+        taps=taps,
+        sites=found | {"pooled": vector, "joint": vector, "caption": queries},
+        preprocess=transform(card.input),
+        input=card.input,
+        device=device,
+        architecture=[VISION, HEADS],
+        libraries=(*LIBRARIES, "open_clip_torch"),
+        files=files,
+    )
+
+
+CARD = Card(
+    name="conch",
+    repo="MahmoodLab/CONCH",
+    licence="CC-BY-NC-ND-4.0",
+    gated=True,
+    parameters=90_392_832,
+    input=replace(cropped(SIDE), backend="torchvision"),
+    sites=sites(12, 768, SIDE // 16, prefix=1, vectors={"pooled": 512, "joint": 512})
+    | {"caption": Site(width=768, queries=256)},
+    note="revision resolved at first load; image side only",
+    unverified="layout and name of the file, size of its position table",
+)
+CHECKPOINTS = (Checkpoint(card=CARD, load=load, untrained=untrained, network=network),)
