@@ -32,11 +32,20 @@ def tower(state: Mapping[str, torch.Tensor], who: str, where: str) -> Any:
 
 
 def text(
-    who: str, repo: str, folder: Path | None, offline: bool, length: int, embed: Callable[[Any], torch.Tensor]
+    who: str,
+    repo: str,
+    folder: Path | None,
+    offline: bool,
+    length: int,
+    embed: Callable[[Any], torch.Tensor],
+    *,
+    padded: bool = True,
 ) -> Callable[[Sequence[str]], np.ndarray]:
-    """The `text` of an encoder: `embed` takes tokens padded to `length` and gives [n, d].
+    """The `text` of an encoder: `embed` takes tokens, at most `length` a sentence, and gives [n, d].
 
-    The tokenizer is read from `folder` where its vocabulary lies there, else from `repo` at the first sentence.
+    With `padded` every sentence is filled up to `length`; without, sentences go in one by one, so that none is
+    changed by the padding that a longer neighbour brings. The tokenizer is read from `folder` where its vocabulary
+    lies there, else from `repo` at the first sentence.
     """
 
     def encode(sentences: Sequence[str]) -> np.ndarray:
@@ -44,11 +53,11 @@ def text(
         place = folder if here else _fetched(repo, offline)
         with one_line(who, f"the tokenizer in {place}"):
             tokenizer: Any = transformers.AutoTokenizer.from_pretrained(place, local_files_only=True)
-        tokens = tokenizer(
-            list(sentences), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
-        )
+        groups = [list(sentences)] if padded else [[sentence] for sentence in sentences]
+        options = {"padding": "max_length" if padded else False, "truncation": True, "max_length": length}
         with torch.inference_mode():
-            return embed(tokens).float().cpu().numpy()
+            found = [embed(tokenizer(group, return_tensors="pt", **options)) for group in groups]
+        return torch.cat(found).float().cpu().numpy()
 
     return encode
 

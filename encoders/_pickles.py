@@ -16,7 +16,7 @@ from encoders._faults import one_line
 
 WRAPPED = ("state_dict", "model_state_dict")
 HEADS = (b"PK", b"\x80\x02")  # of torch's zip, and of the pickle that it wrote before that
-_REFUSED = re.compile(r"(?:GLOBAL|global|class:?|function)\s+`?([\w.]+\.\w+)`?")
+_REFUSED = re.compile(r"(?:GLOBAL|[Gg]lobal|class:?|function)\s+`?(?:<[\w-]+ )?([\w.]+)`?")
 
 
 def state_dict(path: Path, who: str = "weights") -> dict[str, torch.Tensor]:

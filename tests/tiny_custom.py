@@ -1,0 +1,138 @@
+"""Tiny checkpoints of models that no library reads, in the files and under the names in which they were published."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.stand_in_hub import WORDS, randomise, tokenizer
+
+
+def bert() -> Any:
+    """A tiny BERT, and its tensors under the names of the library that trained it."""
+    import torch
+    import transformers
+
+    config = transformers.BertConfig(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=1, intermediate_size=48, vocab_size=len(WORDS),
+        max_position_embeddings=96,
+    )  # fmt: skip
+    model = randomise(transformers.BertModel(config))
+    return model, {**model.state_dict(), "embeddings.position_ids": torch.arange(96)[None]}
+
+
+def pmc_clip(folder: Path, *, heads: int = 4) -> dict[str, Any]:
+    """PMC-CLIP's checkpoint with what its training code wrapped around it; gives the models behind it."""
+    import torch
+    from open_clip.modified_resnet import ModifiedResNet
+
+    folder.mkdir(parents=True, exist_ok=True)
+    visual = randomise(ModifiedResNet([1, 2, 1, 1], 24, heads, 64, 8))
+    text, words = bert()
+    projection = torch.randn(32, 24, generator=torch.Generator().manual_seed(3))
+    state = {f"module.visual.{k}": v for k, v in visual.state_dict().items()}
+    state |= {f"module.text_encoder.{k}": v for k, v in words.items()}
+    state |= {"module.text_projection": projection, "module.fusion_module.x": torch.ones(3)}
+    wrapped = {"epoch": 3, "name": "pmc", "loss": np.float64(0.5), "state_dict": state}
+    torch.save(wrapped, folder / "checkpoint.pt")
+    tokenizer(folder)
+    return {"visual": visual, "text": text, "projection": projection}
+
+
+def pmc_clip_files(folder: Path) -> None:
+    """The same tensors in the three files that lie beside the checkpoint."""
+    import torch
+
+    state = torch.load(folder / "checkpoint.pt", weights_only=False)["state_dict"]
+
+    def part(prefix: str) -> dict[str, Any]:
+        return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+    (folder / "apart").mkdir()
+    torch.save(part("module.visual."), folder / "apart" / "image_encoder(resnet50).pth")
+    torch.save(part("module.text_encoder."), folder / "apart" / "text_encoder.pth")
+    torch.save(torch.nn.Parameter(state["module.text_projection"]), folder / "apart" / "text_projection_layer.pth")
+    tokenizer(folder / "apart")
+
+
+def radfm(folder: Path, *, width: int = 48, blocks: int = 2, language: int = 40) -> dict[str, Any]:
+    """RadFM's checkpoint: its eye below `embedding_layer.`, beside tensors of its language model."""
+    import torch
+
+    rng = torch.Generator().manual_seed(5)
+
+    def made(*shape: int) -> Any:
+        return torch.randn(shape, generator=rng) * 0.7 / max(shape[-1], 1) ** 0.5
+
+    def norm(name: str, size: int) -> dict[str, Any]:
+        return {f"{name}.weight": made(size) + 1, f"{name}.bias": made(size)}
+
+    def linear(name: str, out: int, size: int, *, bias: bool = True) -> dict[str, Any]:
+        return {f"{name}.weight": made(out, size)} | ({f"{name}.bias": made(out)} if bias else {})
+
+    eye = norm("vision_encoder.to_patch_embedding.1", 12288)
+    eye |= linear("vision_encoder.to_patch_embedding.2", width, 12288) | norm(
+        "vision_encoder.to_patch_embedding.3", width
+    )
+    for axis, count in (("row", 16), ("col", 16), ("dep", 128)):
+        eye[f"vision_encoder.pos_embedding.{axis}_embed.weight"] = made(count, width // 3) * 3
+    for i in range(blocks):
+        at = f"vision_encoder.transformer.layers.{i}"
+        eye |= norm(f"{at}.0.norm", width) | linear(f"{at}.0.fn.to_qkv", 384, width, bias=False)
+        eye |= linear(f"{at}.0.fn.to_out.0", width, 128) | norm(f"{at}.1.norm", width)
+        eye |= linear(f"{at}.1.fn.net.0", 64, width) | linear(f"{at}.1.fn.net.3", width, 64)
+    eye |= {f"perceiver.{k}": v for k, v in perceiver(width, 5, made).items()}
+    eye |= linear("fc", language, width)
+    state = {f"embedding_layer.{k}": v for k, v in eye.items()}
+    state |= {"embedding_layer.weight": made(6, language), "lang_model.lm_head.weight": made(6, language)}
+    state |= {"embedding_layer.bert_model.embeddings.word_embeddings.weight": made(6, 8)}
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(state, folder / "pytorch_model.bin")
+    return eye
+
+
+def perceiver(width: int, latents: int, made: Any, depth: int = 2) -> dict[str, Any]:
+    """The tensors of a perceiver under the names of the Flamingo code."""
+    found = {"latents": made(latents, width) * 3, "norm.weight": made(width) + 1, "norm.bias": made(width)}
+    for i in range(depth):
+        for part in ("0.norm_media", "0.norm_latents", "1.0"):
+            found |= {f"layers.{i}.{part}.weight": made(width) + 1, f"layers.{i}.{part}.bias": made(width)}
+        found |= {f"layers.{i}.0.to_q.weight": made(128, width), f"layers.{i}.0.to_kv.weight": made(256, width)}
+        found |= {f"layers.{i}.0.to_out.weight": made(width, 128)}
+        found |= {f"layers.{i}.1.1.weight": made(72, width), f"layers.{i}.1.3.weight": made(width, 72)}
+    return found
+
+
+def medclip(folder: Path, kind: str) -> dict[str, Any]:
+    """MedCLIP's zip, with Swin names as its library wrote them then; gives the models behind it."""
+    import torch
+    import torchvision
+    import transformers
+    from safetensors.torch import load_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if kind == "vit":
+        config = transformers.SwinConfig(embed_dim=16, depths=[1, 2, 1, 1], num_heads=[1, 2, 2, 4])
+        eye = randomise(transformers.SwinModel(config))
+        eye.save_pretrained(folder / "swin")  # writes the names of the hub
+        named = load_file(folder / "swin" / "model.safetensors")
+        named["encoder.layers.0.blocks.0.attention.self.relative_position_index"] = torch.zeros(49, 49)
+        head = torch.randn(512, 128, generator=torch.Generator().manual_seed(1)) / 10
+        state = {f"vision_model.model.{k}": v for k, v in named.items()}
+        state["vision_model.projection_head.weight"] = head
+    else:
+        eye = torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1])
+        eye.fc = torch.nn.Linear(2048, 512, bias=False)
+        randomise(eye)
+        head = eye.fc.weight
+        state = {f"vision_model.model.{k}": v for k, v in eye.state_dict().items()}
+    text, words = bert()
+    projection = torch.randn(512, 32, generator=torch.Generator().manual_seed(2))
+    state |= {f"text_model.model.{k}": v for k, v in words.items()}
+    state |= {"text_model.projection_head.weight": projection, "logit_scale": torch.tensor(2.0)}
+    torch.save(state, folder / "pytorch_model.bin")
+    with zipfile.ZipFile(folder / "pretrained.zip", "w") as archive:
+        archive.write(folder / "pytorch_model.bin", "pytorch_model.bin")
+    tokenizer(folder)
+    return {"vision": eye, "head": head, "text": text, "projection": projection}
