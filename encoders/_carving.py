@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from encoders._headers import SIZES, Entry, Header, header
-from encoders._hub import Place
+from encoders._place import Place
 from encoders._ranges import BrokenTransferError, NoRangesError, pull
 
 PIECE = 32 << 20  # bytes asked for at once

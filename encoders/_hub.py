@@ -1,18 +1,16 @@
 """Pinned snapshots from a hub: the commit that was asked for, whole, or one line that says what to do."""
 
-import errno
 import re
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from encoders._base import EncoderError
+from encoders._place import Place, said, unavailable
 
 PATIENCE = 2.0  # seconds; a hub that cannot be reached is reported within three
 
@@ -42,41 +40,11 @@ def snapshot(
     return _fetch(place, weights, [*needed, *others])
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """A repository at a revision; `kind` is "model" or "dataset"."""
-
-    repo: str
-    revision: str | None
-    kind: str = "model"
-
-    def __str__(self) -> str:
-        return f"{self.repo} at revision {self.revision or 'main'}"
-
-    @property
-    def page(self) -> str:
-        """Where a person reads about it and asks for access."""
-        from huggingface_hub import constants
-
-        return f"{constants.ENDPOINT}/{'datasets/' * (self.kind == 'dataset')}{self.repo}"
-
-
 def approach(place: Place, *, offline: bool, there: str = "is not on this machine") -> None:
     """Refuse at once, in one line, where the run is offline or nothing answers at the hub's address."""
     if offline or _told_offline():
         raise unavailable(place, f"{there} and the run is offline")
     _reach(place, there)
-
-
-def folder_of(place: Place) -> Path | None:
-    """The folder of a snapshot in the hub's own cache, None where there is none; what it holds is not looked at."""
-    from huggingface_hub import constants
-
-    store = Path(constants.HF_HUB_CACHE) / f"{place.kind}s--{place.repo.replace('/', '--')}"
-    named = store / "refs" / (place.revision or "main")
-    commit = named.read_text().strip() if named.is_file() else place.revision
-    folder = store / "snapshots" / (commit or "")
-    return folder if commit and folder.is_dir() else None
 
 
 def _cached(place: Place, weights: Sequence[str], needed: Sequence[str]) -> tuple[Path, str] | None:
@@ -136,65 +104,6 @@ def download(place: Place, patterns: Sequence[str]) -> tuple[Path, str]:
     finally:
         enable_progress_bars()
     return Path(folder), Path(folder).name
-
-
-@contextmanager
-def said(place: Place) -> Iterator[None]:
-    """Turn whatever a hub's client raises into one EncoderError that says what to do."""
-    try:
-        yield
-    except EncoderError:
-        raise
-    except Exception as error:  # the client raises its own, its transport's and the system's errors
-        raise _translated(place, error) from error
-
-
-def _translated(place: Place, error: Exception) -> EncoderError:
-    from huggingface_hub import constants, errors
-
-    if isinstance(error, errors.GatedRepoError):
-        return EncoderError(
-            f"{place.repo} is gated: ask for access at {place.page}, then run `hf auth login` "
-            f"(or set HF_TOKEN), or pass --weights PATH; `phantom-clip` needs no access"
-        )
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return EncoderError(
-            f"{place.repo} does not exist at {constants.ENDPOINT}, or is private: check the name, or run "
-            "`hf auth login`; or pass --weights PATH"
-        )
-    if isinstance(error, errors.RevisionNotFoundError):
-        return EncoderError(
-            f"{place.repo} has no revision {place.revision}; give a commit that it has, or --weights PATH"
-        )
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return full(place)
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status in (401, 403):
-        return EncoderError(
-            f"the hub refuses {place} ({status}): visit {place.page}, then run `hf auth login`, "
-            "or pass --weights PATH; `phantom-clip` works offline"
-        )
-    line = (str(error).splitlines() or [""])[0][:160]
-    return unavailable(place, f"could not be fetched ({type(error).__name__}: {line})")
-
-
-def full(place: Place) -> EncoderError:
-    """The error for a disk that has no room for what is being fetched."""
-    from huggingface_hub import constants
-
-    return EncoderError(
-        f"the disk is full while {place} is fetched into {constants.HF_HUB_CACHE}; what was written of it is "
-        "removed: make room there, or set HF_HOME to another disk"
-    )
-
-
-def unavailable(place: Place, what: str) -> EncoderError:
-    """The error for a repository that is neither here nor to be had, with the way to bring it by hand."""
-    pin = (f" --revision {place.revision}" if place.revision else "") + " --repo-type dataset" * (place.kind != "model")
-    return EncoderError(
-        f"{place} {what}: run `hf download {place.repo}{pin}` where the hub can be "
-        "reached and pass the folder with --weights PATH; `phantom-clip` works offline"
-    )
 
 
 def _told_offline() -> bool:

@@ -12,7 +12,8 @@ from encoders._base import EncoderError
 from encoders._carving import THREADS, carve, remote
 from encoders._faults import lacks, one_line
 from encoders._headers import Entry, Header, local
-from encoders._hub import Place, approach, download, folder_of, listing, said
+from encoders._hub import approach, download, listing
+from encoders._place import Place, folder_of, said
 from encoders._ranges import NoRangesError
 
 if TYPE_CHECKING:

@@ -1,37 +1,26 @@
 """Name what there is: encoders, tasks, probes.
 
 $ python -m experiments.list encoders
+$ python -m experiments.list encoders llava-med
 """
 
 import argparse
+import difflib
 import json
+import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from experiments._exit import DONE, guard
+from experiments._exit import DONE, UsageError, guard, say
 
 
 def _encoders() -> list[dict[str, Any]]:
     import encoders
+    from experiments._cards import full
 
-    rows = []
-    for name in encoders.names():
-        card = encoders.card(name)
-        rows.append(
-            {
-                "name": name,
-                "repo": card.repo,
-                "revision": card.revision,
-                "licence": card.licence,
-                "gated": card.gated,
-                "parameters": card.parameters,
-                "input": f"{card.input.size[0]} × {card.input.size[1]}" if card.input else None,
-                "sites": len(card.sites),
-                "note": card.note,
-            }
-        )
-    return rows
+    return [full(name) for name in encoders.names()]
 
 
 def _tasks() -> list[dict[str, Any]]:
@@ -61,15 +50,22 @@ def _probes() -> list[dict[str, Any]]:
 KINDS = {"encoders": _encoders, "tasks": _tasks, "probes": _probes}
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows of equal keys as text in columns; None is a dash."""
+def table(rows: Sequence[dict[str, Any]], width: int | None = None) -> str:
+    """Rows of equal keys as text in columns; None is a dash. What is wider than `width` is cut, widest column first."""
     if not rows:
         return ""
     words = [[_word(v) for v in row.values()] for row in rows]
     heads = [key.replace("_", " ") for key in rows[0]]
     widths = [max(len(h), *(len(line[i]) for line in words)) for i, h in enumerate(heads)]
-    lines = ["  ".join(w.ljust(n) for w, n in zip(line, widths, strict=True)).rstrip() for line in [heads, *words]]
-    return "\n".join(lines)
+    while width and sum(widths) + 2 * len(widths) - 2 > width and max(widths) > 16:
+        widths[widths.index(max(widths))] -= 1
+    return "\n".join(
+        "  ".join(_cut(w, n).ljust(n) for w, n in zip(line, widths, strict=True)).rstrip() for line in [heads, *words]
+    )
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _word(value: Any) -> str:
@@ -89,10 +85,59 @@ def _body(argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("kind", choices=sorted(KINDS), help="what to list")
+    parser.add_argument("name", nargs="?", help="say everything about this one")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument(
+        "--markdown", nargs="?", const="", metavar="FILE",
+        help="print the encoders as the documents show them, or bring FILE's table up to date",
+    )  # fmt: skip
     asked = parser.parse_args(list(argv))
-    rows = KINDS[asked.kind]()
-    print(json.dumps(rows, indent=1, ensure_ascii=False) if asked.json else table(rows))
+    if asked.markdown is not None:
+        return _markdown(asked.markdown)
+    rows = _only(KINDS[asked.kind](), asked.kind, asked.name)
+    if asked.json:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+    elif asked.kind == "encoders":
+        _show(rows, asked.name)
+    else:
+        print(table(rows))
+    return DONE
+
+
+def _only(rows: list[dict[str, Any]], kind: str, name: str | None) -> list[dict[str, Any]]:
+    found = [row for row in rows if name in (None, row["name"])]
+    if not found:
+        near = difflib.get_close_matches(name or "", [row["name"] for row in rows], 1, 0.5)
+        raise UsageError(f"no {kind.removesuffix('s')} {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return found
+
+
+def _show(rows: Sequence[dict[str, Any]], name: str | None) -> None:
+    from experiments._cards import lines, short
+
+    if name:
+        print(lines(name))
+        return
+    lively = sys.stdout.isatty()
+    print(table([short(row["name"]) for row in rows], shutil.get_terminal_size().columns if lively else None))
+    unverified = sum(bool(row["unverified"]) for row in rows)
+    say(
+        f"{unverified} of {len(rows)} hold facts that were never checked against real weights; "
+        "`python -m experiments.list encoders NAME` says which"
+    )
+
+
+def _markdown(file: str) -> int:
+    from experiments._cards import markdown, written
+
+    if not file:
+        print(markdown(), end="")
+        return DONE
+    try:
+        text = written(Path(file))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--markdown {file}: {error}") from None
+    Path(file).write_text(text, encoding="utf-8")
     return DONE
 
 
