@@ -105,8 +105,8 @@ def tiled(model: Any, processor: Any) -> Anatomy:
         out = inner.get_image_features(**batch)
         ends = clip_ends(inner.vision_tower, out.last_hidden_state)
         whole = ends["pooled"].reshape(count, pieces, -1)[:, :1]
-        size = tuple(int(x) for x in batch["image_sizes"][0])
-        (_, high) = _views(size, model.config.image_grid_pinpoints, vision.image_size, side)[1]
+        height, width = (int(x) for x in batch["image_sizes"][0])
+        (_, high) = _views((height, width), model.config.image_grid_pinpoints, vision.image_size, side)[1]
         tokens = torch.stack(list(out.pooler_output))
         base, rows = tokens[:, : side * side], tokens[:, side * side :]
         rows = rows.reshape(count, high.grid[0], high.grid[1] + 1, -1)[:, :, :-1].flatten(1, 2)

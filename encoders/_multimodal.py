@@ -23,13 +23,7 @@ LANGUAGE = (
     r"|model\.(?:layers|embed_tokens|norm|gated_cross_attn_layers|transformer)\b"
 )
 UNSAVED = re.compile(r"position_ids$|inv_freq$|rotary_pos_emb|num_batches_tracked$")  # computed, not learnt
-SMALL = {
-    "num_hidden_layers": 0,
-    "vocab_size": 8,
-    "pad_token_id": None,
-    "bos_token_id": None,
-    "eos_token_id": None,
-}
+SMALL = {"num_hidden_layers": 0, "vocab_size": 8, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 FILES = ("preprocessor_config.json", "processor_config.json")
 
 

@@ -17,13 +17,12 @@ def taps(blocks: Any, **how: Any) -> dict[str, Tap]:
     return {f"block.{i}": Tap(module=block, **how) for i, block in enumerate(blocks)}
 
 
-def preprocess(processor: Any, *keys: str, **options: Any) -> Callable[[np.ndarray], Any]:
-    """One image through a library's processor: the tensor `keys[0]`, or {key: tensor} where there are several."""
+def preprocess(processor: Any, key: str, *others: str) -> Callable[[np.ndarray], Any]:
+    """One image through a library's processor: the tensor `key`, or {key: tensor} where there are `others`."""
 
     def apply(image: np.ndarray) -> Any:
-        made = processor(images=pil(image), return_tensors="pt", **options)
-        found = {key: made[key][0] for key in keys}
-        return found if len(keys) > 1 else found[keys[0]]
+        made = processor(images=pil(image), return_tensors="pt")
+        return {name: made[name][0] for name in (key, *others)} if others else made[key][0]
 
     return apply
 

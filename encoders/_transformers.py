@@ -67,14 +67,16 @@ def processor(spec: Input) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No bar for reading a local file: what takes long is shown by whoever runs the experiment."""
+    """No bar and no report on stderr: what takes long is shown by whoever runs, what lacks is an error here."""
     from transformers.utils import logging
 
-    was = logging.is_progress_bar_enabled()
+    was, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(level)
         if was:
             logging.enable_progress_bar()
 

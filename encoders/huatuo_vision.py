@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from encoders._base import Card
 from encoders._llava import PAD, config, original, plain, processor, sites
-from encoders._multimodal import Kind, checkpoint
+from encoders._multimodal import FILES, Kind, checkpoint
 
 SEVEN = Kind(
     model="LlavaForConditionalGeneration",
@@ -30,6 +30,8 @@ LARGE = replace(
         num_key_value_heads=8, vocab_size=64064,
     ),
     foreign=(),
+    processor=processor("LlavaImageProcessorPil", do_pad=True),
+    others=FILES,
 )  # fmt: skip
 CARD = Card(
     name="huatuo-vision-7b",

@@ -1,0 +1,223 @@
+"""Qwen2-VL, Qwen2.5-VL and Qwen3-VL: towers of native resolution whose merger joins two by two tokens.
+
+Wang et al. 2024, arXiv:2409.12191; Bai et al. 2025, arXiv:2502.13923. Inside the towers tokens lie in merge groups,
+in Qwen2.5 also sorted by attention window: they leave here row by row. By default an image keeps its size, as the
+models' own code has it; `-448` squashes it to one square, so that every image has the same grid. Qwen3 hands its
+language model the outputs of three more mergers, the sites deepstack.0 to deepstack.2.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from encoders._base import Card, Input, Site
+from encoders._multimodal import Anatomy, Kind, checkpoint
+
+FIXED = 448
+
+
+def _config(model: str, vision: Mapping[str, Any], text: Mapping[str, Any]) -> Callable[[Any], Any]:
+    return lambda library: getattr(library, f"{model}Config")(vision_config=dict(vision), text_config=dict(text))
+
+
+def _processor(patch: int, mean: float | None) -> Callable[[Any, Path | None], Any]:
+    def read(library: Any, folder: Path | None) -> Any:
+        if folder is not None:
+            return library.Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
+        norm = {"image_mean": [mean] * 3, "image_std": [mean] * 3} if mean else {}
+        size = {"shortest_edge": 65536, "longest_edge": 16777216} if mean else {
+            "shortest_edge": 3136, "longest_edge": 12845056}  # fmt: skip
+        return library.Qwen2VLImageProcessorPil(patch_size=patch, size=size, **norm)
+
+    return read
+
+
+def _anatomy(fixed: bool) -> Callable[[Any, Any], Anatomy]:
+    def anatomy(model: Any, processor: Any) -> Anatomy:
+        import torch
+
+        from encoders._hooks import Tap
+        from encoders._images import pil
+        from encoders._towers import described, taps
+
+        visual, vision = model.model.visual, model.config.vision_config
+        merge, width = vision.spatial_merge_size, getattr(vision, "embed_dim", vision.hidden_size)
+        norm = getattr(visual.merger, "ln_q", None) or visual.merger.norm
+        extra = len(getattr(vision, "deepstack_visual_indexes", ()))
+
+        def layout(prepared: Any) -> dict[str, Site]:
+            _, h, w = (int(x) for x in prepared["image_grid_thw"])
+            block = Site(width=width, grid=(h, w))
+            merged = Site(width=model.config.text_config.hidden_size, grid=(h // merge, w // merge))
+            deep = {f"deepstack.{i}": merged for i in range(extra)}
+            return {f"block.{i}": block for i in range(vision.depth)} | {"final": block, "connector": merged} | deep
+
+        def order(tokens: Any, batch: Any) -> Any:
+            return raster(tokens, batch["image_grid_thw"][:1], visual, merge)
+
+        def run(batch: Any) -> Mapping[str, Any]:
+            out = model.model.get_image_features(batch["pixel_values"].flatten(0, 1), batch["image_grid_thw"])
+            deep = {f"deepstack.{i}": torch.stack(list(out.deepstack_features[i])) for i in range(extra)}
+            return {"connector": torch.stack(list(out.pooler_output))} | deep
+
+        def prepare(image: np.ndarray) -> dict[str, Any]:
+            made = processor(images=pil(image), return_tensors="pt")
+            return {"pixel_values": made["pixel_values"], "image_grid_thw": made["image_grid_thw"][0]}
+
+        return Anatomy(
+            image_side={"visual": visual},
+            taps=taps(visual.blocks, order=order) | {"final": Tap(module=norm, order=order)},
+            run=run,
+            preprocess=(lambda image: prepare(_squashed(image, processor))) if fixed else prepare,
+            input=described(processor, (FIXED, FIXED) if fixed else (512, 512), "squash" if fixed else "native"),
+            layout=layout,
+            varies=not fixed,
+        )
+
+    return anatomy
+
+
+def _squashed(image: np.ndarray, processor: Any) -> np.ndarray:
+    """The image as one square of a size that every patch and merger divides."""
+    from PIL import Image
+
+    from encoders._images import pil
+
+    return np.asarray(pil(image).resize((FIXED, FIXED), Image.Resampling(int(processor.resample))))
+
+
+def raster(tokens: Any, grid: Any, visual: Any, merge: int) -> Any:
+    """Tokens [b, h * w, d] of a tower's inside, row by row: windows first undone, then the merge groups."""
+    count, _, width = tokens.shape
+    _, h, w = (int(x) for x in grid[0])
+    groups = tokens.reshape(count, -1, merge * merge, width)
+    if hasattr(visual, "window_size"):
+        from transformers.vision_utils import get_vision_window_index
+
+        index, _ = get_vision_window_index(
+            grid, spatial_merge_size=merge, window_size=visual.window_size, patch_size=visual.patch_size
+        )
+        groups = groups[:, index.argsort().to(groups.device)]
+    cells = groups.reshape(count, h // merge, w // merge, merge, merge, width)
+    return cells.permute(0, 1, 3, 2, 4, 5).reshape(count, h * w, width)
+
+
+def _sites(layers: int, width: int, connector: int, side: int, deep: int = 0) -> dict[str, Site]:
+    block, merged = Site(width=width, grid=(side, side)), Site(width=connector, grid=(side // 2, side // 2))
+    named = {f"block.{i}": block for i in range(layers)} | {"final": block, "connector": merged}
+    return named | {f"deepstack.{i}": merged for i in range(deep)}
+
+
+TWO = {"depth": 32, "embed_dim": 1280, "num_heads": 16, "mlp_ratio": 4, "patch_size": 14}
+FIVE = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16, "patch_size": 14,
+        "window_size": 112, "fullatt_block_indexes": [7, 15, 23, 31]}  # fmt: skip
+THREE = {"depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "num_heads": 16, "patch_size": 16,
+         "num_position_embeddings": 2304, "deepstack_visual_indexes": [8, 16, 24]}  # fmt: skip
+SEVEN_B = {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
+           "num_key_value_heads": 4, "vocab_size": 152064}  # fmt: skip
+CLIP_NORM = Input(
+    size=(512, 512), resize="native", crop=None, mean=(0.48145466, 0.4578275, 0.40821073),
+    std=(0.26862954, 0.26130258, 0.27577711), interpolation="bicubic",
+    backend="transformers Qwen2VLImageProcessorPil",
+)  # fmt: skip
+HALF = replace(CLIP_NORM, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+def _kind(model: str, vision: Mapping[str, Any], text: Mapping[str, Any], **more: Any) -> Kind:
+    kinds = {"Qwen2VL": "qwen2_vl", "Qwen2_5_VL": "qwen2_5_vl", "Qwen3VL": "qwen3_vl"}
+    mean = 0.5 if model == "Qwen3VL" else None
+    return Kind(
+        model=f"{model}ForConditionalGeneration",
+        types=(kinds[model],),
+        config=_config(model, vision, text),
+        processor=_processor(vision["patch_size"], mean),
+        anatomy=_anatomy(fixed=False),
+        language=r"(?!(?:model\.)?visual\.)",
+        **more,
+    )
+
+
+def _pair(card: Card, kind: Kind, squares: Mapping[str, Site]) -> tuple[Any, Any]:
+    """A checkpoint at native resolution, and at one square."""
+    assert card.input is not None
+    fixed = replace(
+        card,
+        name=f"{card.name}-448",
+        input=replace(card.input, size=(FIXED, FIXED), resize="squash"),
+        sites=squares,
+        note="squashed to 448 x 448: one grid for every image",
+    )
+    return checkpoint(card, kind), checkpoint(fixed, replace(kind, anatomy=_anatomy(fixed=True)))
+
+
+def _card(
+    name: str,
+    repo: str,
+    counts: tuple[int, int],
+    sites: Mapping[str, Site],
+    licence: str = "Apache-2.0",
+    norm: Input = CLIP_NORM,
+) -> Card:
+    parameters, whole = counts
+    return Card(
+        name=name, repo=f"Qwen/{repo}", licence=licence, input=norm, parameters=parameters, bytes=2 * parameters,
+        bytes_whole=whole,
+        note="native resolution: the grid follows the image", unverified="configuration, licence, normalisation",
+        sites=sites,
+    )  # fmt: skip
+
+
+CHECKPOINTS = (
+    *_pair(
+        _card(
+            "qwen2-vl-2b", "Qwen2-VL-2B-Instruct", (665_271_296, 4_417_971_200), _sites(32, 1280, 1536, 36),
+        ),
+        _kind(
+            "Qwen2VL", {**TWO, "hidden_size": 1536},
+            {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12,
+             "num_key_value_heads": 2, "vocab_size": 151936, "tie_word_embeddings": True},
+        ),
+        _sites(32, 1280, 1536, 32),
+    ),
+    *_pair(
+        _card(
+            "qwen2-vl-7b", "Qwen2-VL-7B-Instruct", (675_759_104, 16_582_751_232), _sites(32, 1280, 3584, 36),
+        ),
+        _kind("Qwen2VL", {**TWO, "hidden_size": 3584}, SEVEN_B),
+        _sites(32, 1280, 3584, 32),
+    ),
+    *_pair(
+        _card(
+            "qwen2.5-vl-3b", "Qwen2.5-VL-3B-Instruct", (668_684_288, 7_509_245_952), _sites(32, 1280, 2048, 36),
+            "Qwen research",
+        ),
+        _kind(
+            "Qwen2_5_VL", {**FIVE, "out_hidden_size": 2048},
+            {"hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "num_attention_heads": 16,
+             "num_key_value_heads": 2, "vocab_size": 151936, "tie_word_embeddings": True},
+        ),
+        _sites(32, 1280, 2048, 32),
+    ),
+    *_pair(
+        _card(
+            "qwen2.5-vl-7b", "Qwen2.5-VL-7B-Instruct", (676_550_144, 16_584_333_312), _sites(32, 1280, 3584, 36),
+        ),
+        _kind("Qwen2_5_VL", {**FIVE, "out_hidden_size": 3584}, SEVEN_B),
+        _sites(32, 1280, 3584, 32),
+    ),
+    *_pair(
+        _card(
+            "qwen3-vl-8b", "Qwen3-VL-8B-Instruct", (576_388_336, 17_534_247_392), _sites(27, 1152, 4096, 32, 3),
+            norm=HALF,
+        ),
+        _kind(
+            "Qwen3VL", {**THREE, "out_hidden_size": 4096},
+            {"hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36, "num_attention_heads": 32,
+             "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936},
+        ),
+        _sites(27, 1152, 4096, 28, 3),
+    ),
+)  # fmt: skip

@@ -1,0 +1,494 @@
+"""Towers and connectors without their language model equal what the whole model computes."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import encoders
+from encoders import EncoderError
+from encoders._encoding import collate
+
+CLIP = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2,
+        "image_size": 56, "patch_size": 14, "projection_dim": 16}  # fmt: skip
+TEXT = {"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "num_key_value_heads": 2, "vocab_size": 64}  # fmt: skip
+ROPE = {"rope_type": "default", "mrope_section": [4, 4, 4], "rope_theta": 10000.0}
+QWEN = {"depth": 3, "num_heads": 2, "hidden_size": 32, "intermediate_size": 48, "out_hidden_size": 48}
+SQUARE = {"size": {"shortest_edge": 56}, "crop_size": {"height": 56, "width": 56}}
+IMAGES = [
+    np.random.default_rng(0).integers(0, 256, (90, 120), dtype=np.uint8),
+    np.random.default_rng(1).integers(0, 256, (150, 70, 3), dtype=np.uint8),
+    np.random.default_rng(2).integers(0, 256, (90, 120, 3), dtype=np.uint8),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiny:
+    """A tiny whole model, its image processor, and how its key spelling on the hub differs from what is saved."""
+
+    model: Callable[[Any], Any]
+    processor: Callable[[Any], Any]
+    infix: tuple[str, str] = ("", "")
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _llava(library: Any) -> Any:
+    config = library.LlavaConfig(
+        vision_config=library.CLIPVisionConfig(**CLIP), text_config=library.LlamaConfig(**TEXT), image_seq_length=16
+    )
+    return library.LlavaForConditionalGeneration(config)
+
+
+def _llava_next(library: Any) -> Any:
+    config = library.LlavaNextConfig(
+        vision_config=library.CLIPVisionConfig(**CLIP), text_config=library.MistralConfig(**TEXT),
+        image_grid_pinpoints=[[56, 112], [112, 56], [112, 112], [168, 56], [56, 168]],
+    )  # fmt: skip
+    return library.LlavaNextForConditionalGeneration(config)
+
+
+def _mllama(library: Any) -> Any:
+    vision = library.models.mllama.configuration_mllama.MllamaVisionConfig(
+        hidden_size=32, num_hidden_layers=3, num_global_layers=2, attention_heads=2, intermediate_size=48,
+        vision_output_dim=96, image_size=56, patch_size=14, intermediate_layers_indices=[0, 2],
+    )  # fmt: skip
+    text = library.models.mllama.configuration_mllama.MllamaTextConfig(
+        **TEXT, pad_token_id=0, cross_attention_layers=[1]
+    )
+    return library.MllamaForConditionalGeneration(library.MllamaConfig(vision_config=vision, text_config=text))
+
+
+def _internvl(library: Any) -> Any:
+    vision = library.InternVLVisionConfig(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=48, image_size=[56, 56],
+        patch_size=[14, 14], use_mean_pooling=True,
+    )  # fmt: skip
+    return library.InternVLForConditionalGeneration(
+        library.InternVLConfig(vision_config=vision, text_config=library.Qwen2Config(**TEXT))
+    )
+
+
+def _qwen(name: str, **more: Any) -> Callable[[Any], Any]:
+    def build(library: Any) -> Any:
+        vision = {**QWEN, **more}
+        config = getattr(library, f"{name}Config")(
+            vision_config={k: v for k, v in vision.items() if v is not None},
+            text_config={**TEXT, "rope_parameters": ROPE, "head_dim": 24},
+        )
+        return getattr(library, f"{name}ForConditionalGeneration")(config)
+
+    return build
+
+
+def _qwen_processor(patch: int) -> Callable[[Any], Any]:
+    return lambda library: library.Qwen2VLImageProcessorPil(
+        patch_size=patch, size={"shortest_edge": 56 * 56, "longest_edge": 160 * 160}
+    )
+
+
+PAD = Tiny(
+    model=_llava,
+    processor=lambda library: library.CLIPImageProcessorPil(**SQUARE),
+    infix=("vision_tower.", "vision_tower.vision_model."),
+)
+TINY: dict[str, Tiny] = {
+    "llava-1.5-7b": PAD,
+    "llava-1.5-13b-crop": PAD,
+    "huatuo-vision-34b": PAD,
+    "llava-1.6-mistral": Tiny(
+        model=_llava_next,
+        processor=lambda library: library.LlavaNextImageProcessorPil(
+            **SQUARE, image_grid_pinpoints=[[56, 112], [112, 56], [112, 112], [168, 56], [56, 168]]
+        ),
+        infix=("vision_tower.", "vision_tower.vision_model."),
+    ),
+    "llama-3.2-vision-11b": Tiny(
+        model=_mllama,
+        processor=lambda library: library.MllamaImageProcessorPil(size={"height": 56, "width": 56}),
+    ),
+    "internvl3-1b": Tiny(
+        model=_internvl,
+        processor=lambda library: library.GotOcr2ImageProcessorPil(size={"height": 56, "width": 56}),
+        options={"crop_to_patches": True},
+    ),
+    "qwen2-vl-7b": Tiny(
+        model=_qwen("Qwen2VL", embed_dim=32, hidden_size=48, mlp_ratio=2, out_hidden_size=None, intermediate_size=None),
+        processor=_qwen_processor(14),
+    ),
+    "qwen2.5-vl-7b": Tiny(
+        model=_qwen("Qwen2_5_VL", window_size=56, fullatt_block_indexes=[1]), processor=_qwen_processor(14)
+    ),
+    "qwen3-vl-8b": Tiny(
+        model=_qwen("Qwen3VL", patch_size=16, num_position_embeddings=64, deepstack_visual_indexes=[0, 1, 2]),
+        processor=_qwen_processor(16),
+    ),
+}
+
+
+def randomised(model: Any, seed: int = 0) -> Any:
+    """Every parameter random: gates, class tokens and layer scales start at 0 or 1 and would hide a missed load."""
+    import torch
+
+    rng = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for value in model.parameters():
+            draw = torch.randn(value.shape, generator=rng) * 0.5 / max(value.shape[-1:] or (1,)) ** 0.5
+            value.copy_(draw if value.ndim > 1 else draw * 3 + 0.5)
+    return model.eval()
+
+
+def published(tiny: Tiny, folder: Path) -> Any:
+    """The tiny model sharded under `folder` as on the hub; returns the whole model."""
+    import transformers
+    from safetensors.torch import load_file, save_file
+
+    model = randomised(tiny.model(transformers))
+    model.save_pretrained(folder, max_shard_size="20KB")
+    tiny.processor(transformers).save_pretrained(folder)
+    old, new = tiny.infix
+    for file in folder.glob("model-*.safetensors") if new else ():
+        state = {(new + k[len(old) :] if k.startswith(old) else k): v for k, v in load_file(file).items()}
+        save_file(state, file, metadata={"format": "pt"})
+    index = folder / "model.safetensors.index.json"
+    told = json.loads(index.read_text())
+    told["weight_map"] = {
+        (new + k[len(old) :] if new and k.startswith(old) else k): v for k, v in told["weight_map"].items()
+    }
+    index.write_text(json.dumps(told))
+    return model
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Any]]:
+    """Each tiny model, published once."""
+    made: dict[str, tuple[Path, Any]] = {}
+
+    def get(name: str) -> tuple[Path, Any]:
+        if name not in made:
+            folder = tmp_path_factory.mktemp("shelf") / name
+            made[name] = (folder, published(TINY[name], folder))
+        return made[name]
+
+    return get
+
+
+def tokens(encoder: encoders.Encoder, image: np.ndarray, site: str) -> np.ndarray:
+    return encoder.forward(collate([encoder.preprocess(image)]), [site])[site][0].numpy()
+
+
+def told(name: str, folder: Path, model: Any, image: np.ndarray) -> dict[str, Any]:
+    """What the whole model computes for one image, by its library's own processor and functions."""
+    import torch
+    import transformers
+    from PIL import Image
+
+    picture = Image.fromarray(image).convert("RGB")
+    kind = type(TINY[name].processor(transformers))
+    if name in ("llava-1.5-7b", "huatuo-vision-34b"):
+        kind = transformers.LlavaImageProcessorPil
+        options: dict[str, Any] = {"do_pad": True}
+    else:
+        options = dict(TINY[name].options)
+    made = kind.from_pretrained(folder)(images=picture, return_tensors="pt", **options)
+    given = {k: v for k, v in made.items() if k not in ("num_tiles", "num_patches")}
+    seen: dict[str, Any] = {}
+    blocks = {
+        n: m for n, m in model.named_modules()
+        if n.rpartition(".")[0].rpartition(".")[2] in ("layers", "layer", "blocks") and "language" not in n
+    }  # fmt: skip
+    handles = [
+        m.register_forward_hook(lambda _m, _i, o, n=n: seen.update({n: o[0] if isinstance(o, tuple) else o}))
+        for n, m in blocks.items()
+    ]
+    with torch.no_grad():
+        if name.startswith("llama"):
+            state = model.model.vision_model(**given).last_hidden_state
+            seen["connector"] = model.model.multi_modal_projector(state)
+        else:
+            out = model.get_image_features(**given)
+            seen["connector"] = out.pooler_output
+            seen["out"] = out
+    for handle in handles:
+        handle.remove()
+    return {**seen, "given": given, "blocks": [seen[n] for n in blocks]}
+
+
+def close(ours: np.ndarray, theirs: Any) -> None:
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(n for n in TINY if n.startswith(("llava", "huatuo"))))
+def test_llava_without_its_language_model_equals_llava(name: str, shelf: Callable[[str], tuple[Path, Any]]) -> None:
+    folder, model = shelf(name)
+    encoder = encoders.load(name, weights=folder)
+    for image in IMAGES:
+        full = told(name, folder, model, image)
+        close(tokens(encoder, image, "block.1"), full["blocks"][1].flatten(0, 1))
+        close(
+            tokens(encoder, image, "pooled")[0],
+            model.model.vision_tower.post_layernorm(full["blocks"][2])[0, 0].detach(),
+        )
+        theirs = full["connector"][0]
+        if name == "llava-1.6-mistral":
+            site = encoder.layout(encoder.preprocess(image))["connector"]  # pyright: ignore[reportOptionalCall]
+            h, w = site.views[1].grid
+            rows = theirs[16:].reshape(h, w + 1, -1)
+            assert (rows[:, -1] == model.model.image_newline).all()
+            theirs = __import__("torch").cat([theirs[:16], rows[:, :-1].flatten(0, 1)])
+        close(tokens(encoder, image, "connector"), theirs)
+
+
+@pytest.mark.parametrize("name", sorted(n for n in TINY if n.startswith("qwen")))
+def test_qwen_tokens_leave_row_by_row(name: str, shelf: Callable[[str], tuple[Path, Any]]) -> None:
+    folder, model = shelf(name)
+    encoder = encoders.load(name, weights=folder)
+    assert encoder.layout is not None
+    for image in IMAGES:
+        full = told(name, folder, model, image)
+        close(tokens(encoder, image, "connector"), full["connector"][0])
+        h, w = (int(x) for x in full["given"]["image_grid_thw"][0, 1:])
+        assert encoder.layout(encoder.preprocess(image))["block.0"].grid == (h, w)
+        # by hand: merged cells row by row, each a window of two by two patches
+        ours, theirs = tokens(encoder, image, "block.2"), full["blocks"][2].reshape(-1, 4, 32).numpy()
+        cells = ours.reshape(h // 2, 2, w // 2, 2, 32).transpose(0, 2, 1, 3, 4).reshape(-1, 4, 32)
+        if name.startswith("qwen2.5"):
+            assert {c.tobytes() for c in cells} == {c.tobytes() for c in theirs}
+            assert np.array_equal(cells, theirs) == (w <= 4)  # one window is four patches wide
+        else:
+            np.testing.assert_allclose(cells, theirs, atol=1e-5)
+        if name.startswith("qwen3"):
+            for k in range(3):
+                close(tokens(encoder, image, f"deepstack.{k}"), full["out"].deepstack_features[k][0])
+
+
+@pytest.mark.parametrize("name", sorted(n for n in TINY if n.startswith("qwen")))
+def test_a_qwen_merger_over_our_raster_gives_the_connector(name: str, shelf: Callable[[str], tuple[Path, Any]]) -> None:
+    """What shows that the order is right, and not only some permutation: the merger joins neighbours."""
+    import torch
+
+    folder, model = shelf(name)
+    encoder = encoders.load(name, weights=folder)
+    visual = model.model.visual
+    for image in IMAGES[:2]:
+        ours = torch.from_numpy(tokens(encoder, image, "block.2"))
+        assert encoder.layout is not None
+        h, w = encoder.layout(encoder.preprocess(image))["block.2"].grid or (0, 0)
+        grouped = ours.reshape(h // 2, 2, w // 2, 2, 32).permute(0, 2, 1, 3, 4).reshape(-1, 32)
+        with torch.no_grad():
+            close(tokens(encoder, image, "connector"), visual.merger(grouped))
+
+
+def test_mllama_leaves_out_padding_rows_and_tiles(shelf: Callable[[str], tuple[Path, Any]]) -> None:
+    name = "llama-3.2-vision-11b"
+    folder, model = shelf(name)
+    encoder = encoders.load(name, weights=folder)
+    assert encoder.layout is not None
+    for image in IMAGES:
+        full = told(name, folder, model, image)
+        count = int(full["given"]["aspect_ratio_mask"].sum())
+        close(tokens(encoder, image, "connector"), full["connector"][0, 0, :count].flatten(0, 1))
+        for i, site in ((1, "block.1"), (4, "block.4")):
+            theirs = full["blocks"][i].reshape(4, -1, 32)[:count, :17]
+            close(tokens(encoder, image, site), theirs.flatten(0, 1))
+        assert len(encoder.layout(encoder.preprocess(image))["block.0"].views or (1,)) == count
+
+
+def test_internvl_tiles_come_before_the_whole_image(shelf: Callable[[str], tuple[Path, Any]]) -> None:
+    name = "internvl3-1b"
+    folder, model = shelf(name)
+    encoder = encoders.load(name, weights=folder)
+    assert encoder.layout is not None
+    for image in IMAGES:
+        full = told(name, folder, model, image)
+        close(tokens(encoder, image, "connector"), full["connector"].flatten(0, 1))
+        close(tokens(encoder, image, "block.2"), full["blocks"][2].flatten(0, 1))
+        views = encoder.layout(encoder.preprocess(image))["connector"].views
+        assert len(views) == len(full["connector"]) > 1
+        assert views[-1].box == (0.0, 0.0, 1.0, 1.0)
+
+
+# layouts
+
+
+@pytest.mark.parametrize("name", sorted(TINY))
+@pytest.mark.parametrize("shape", [(120, 260), (260, 120), (200, 200), (56, 56)])
+def test_tiles_lie_where_their_pixels_come_from(
+    name: str, shape: tuple[int, int], shelf: Callable[[str], tuple[Path, Any]]
+) -> None:
+    """An image whose red rises downwards and green to the right: each patch's mean colour says where it lies."""
+    folder, _ = shelf(name)
+    encoder = encoders.load(name, weights=folder)
+    h, w = shape
+    image = np.zeros((h, w, 3), np.uint8)
+    image[..., 0] = np.linspace(20, 235, h).astype(np.uint8)[:, None]
+    image[..., 1] = np.linspace(20, 235, w).astype(np.uint8)[None]
+    image[..., 2] = 255
+    prepared = encoder.preprocess(image)
+    site = encoder.layout(prepared)["block.0"] if encoder.layout else encoder.card.sites["block.0"]
+    if not encoder.layout or name.startswith("qwen"):
+        return  # one grid over the whole picture
+    views = site.views or (encoders.View(grid=site.grid),)  # pyright: ignore[reportArgumentType]
+    assert encoder.card.input is not None
+    mean, std = (np.array(x)[:, None, None] for x in (encoder.card.input.mean, encoder.card.input.std))
+    tiles = np.asarray(prepared["pixel_values"]).reshape(-1, 3, 56, 56)
+    for view, tile in zip(views, tiles, strict=False):
+        colours = (tile * std + mean) * 255
+        top, left, bottom, right = view.box
+        for i in range(4):
+            for j in range(4):
+                y, x = top + (bottom - top) * (i + 0.5) / 4, left + (right - left) * (j + 0.5) / 4
+                patch = colours[:, 14 * i : 14 * i + 14, 14 * j : 14 * j + 14].mean((1, 2))
+                if patch[2] < 250 or not (0.03 < y < 0.97 and 0.03 < x < 0.97):
+                    continue  # on or beyond the image's border
+                assert patch[0] == pytest.approx(20 + 215 * y, abs=8)
+                assert patch[1] == pytest.approx(20 + 215 * x, abs=8)
+
+
+@pytest.mark.parametrize("name", ["llava-1.6-mistral", "llama-3.2-vision-11b", "internvl3-1b", "qwen2.5-vl-7b"])
+def test_images_of_many_shapes_in_one_batch_equal_each_alone(
+    name: str, shelf: Callable[[str], tuple[Path, Any]]
+) -> None:
+    encoder = encoders.load(name, weights=shelf(name)[0])
+    wanted = {"block.1": ["mean"], "connector": ["mean"]}
+    for readout in ("cls", "halves", "grid3"):
+        if readout in encoder.card.sites["block.1"].readouts:
+            wanted["block.1"].append(readout)
+    together = encoders.encode(encoder, IMAGES, wanted)
+    for i, image in enumerate(IMAGES):
+        alone = encoders.encode(encoder, [image], wanted)
+        for point, vectors in alone.items():
+            np.testing.assert_allclose(together[point][i], vectors[0], atol=1e-5, err_msg=point)
+
+
+# what is refused
+
+
+@pytest.mark.parametrize("name", ["llava-1.6-mistral", "qwen3-vl-8b", "llama-3.2-vision-11b", "internvl3-1b"])
+def test_a_missing_tensor_is_named_and_a_changed_one_is_seen(
+    name: str, shelf: Callable[[str], tuple[Path, Any]], tmp_path: Path
+) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    copy = tmp_path / "copy"
+    shutil.copytree(shelf(name)[0], copy)
+    before = encoders.load(name, weights=copy)
+    index = json.loads((copy / "model.safetensors.index.json").read_text())["weight_map"]
+    gone = next(
+        k
+        for k in sorted(index)
+        if "vis" in k and k.endswith("1.mlp.fc1.weight") or "blocks.1.mlp.linear_fc1.weight" in k
+    )
+    file = copy / index[gone]
+    state = load_file(file)
+    save_file({k: v + 0.01 if k == gone else v for k, v in state.items()}, file, metadata={"format": "pt"})
+    after = encoders.load(name, weights=copy)
+    assert after.fingerprint != before.fingerprint
+    assert not np.allclose(tokens(after, IMAGES[0], "connector"), tokens(before, IMAGES[0], "connector"))
+    save_file({k: v for k, v in state.items() if k != gone}, file, metadata={"format": "pt"})
+    with pytest.raises(EncoderError, match=r"1\.mlp\.(fc1|linear_fc1)\.weight") as caught:
+        encoders.load(name, weights=copy)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_language_model_need_not_be_there(shelf: Callable[[str], tuple[Path, Any]], tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(shelf("llava-1.5-7b")[0], copy)
+    index = json.loads((copy / "model.safetensors.index.json").read_text())["weight_map"]
+    wanted = {file for key, file in index.items() if not key.startswith("language_model")}
+    idle = set(index.values()) - wanted
+    assert idle
+    for file in idle:
+        (copy / file).unlink()
+    same = encoders.load("llava-1.5-7b", weights=copy)
+    assert same.fingerprint == encoders.load("llava-1.5-7b", weights=shelf("llava-1.5-7b")[0]).fingerprint
+    (copy / sorted(wanted)[0]).unlink()
+    with pytest.raises(EncoderError, match=sorted(wanted)[0]):
+        encoders.load("llava-1.5-7b", weights=copy)
+
+
+def test_another_family_s_folder_is_refused_by_its_type(shelf: Callable[[str], tuple[Path, Any]]) -> None:
+    with pytest.raises(EncoderError, match=r"of model type 'qwen3_vl', llava-1.5-7b is 'llava'"):
+        encoders.load("llava-1.5-7b", weights=shelf("qwen3-vl-8b")[0])
+
+
+# original spellings
+
+
+def test_llava_med_reads_the_authors_spelling_with_either_tower(
+    shelf: Callable[[str], tuple[Path, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder, _ = shelf("llava-1.5-7b")
+    state = {k: v for file in folder.glob("model-*.safetensors") for k, v in load_file(file).items()}
+    original = {}
+    for name, value in state.items():
+        name = name.replace("multi_modal_projector.linear_1.", "model.mm_projector.0.")
+        name = name.replace("multi_modal_projector.linear_2.", "model.mm_projector.2.")
+        name = name.replace("vision_tower.", "model.vision_tower.vision_tower.")
+        original[name.removeprefix("language_model.")] = value
+    med = tmp_path / "med"
+    (med / "clip-vit-large-patch14-336").mkdir(parents=True)
+    save_file(original, med / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (med / "config.json").write_text(json.dumps({**config, "model_type": "llava_mistral"}))
+    stock = {k.removeprefix("vision_tower."): v + 0.01 for k, v in state.items() if k.startswith("vision_tower.")}
+    save_file(stock, med / "clip-vit-large-patch14-336" / "model.safetensors", metadata={"format": "pt"})
+    own = small_med(med, monkeypatch)
+    converted = encoders.load("llava-1.5-7b", weights=folder)
+    for site in ("block.2", "connector"):
+        np.testing.assert_array_equal(tokens(own, IMAGES[0], site), tokens(converted, IMAGES[0], site))
+    official = encoders.load("llava-med-stock", weights=med)
+    assert not np.allclose(tokens(official, IMAGES[0], "connector"), tokens(own, IMAGES[0], "connector"))
+    (med / "clip-vit-large-patch14-336" / "model.safetensors").unlink()
+    with pytest.raises(EncoderError, match="clip-vit-large-patch14-336"):
+        encoders.load("llava-med-stock", weights=med)
+
+
+def small_med(folder: Path, monkeypatch: pytest.MonkeyPatch) -> encoders.Encoder:
+    """LLaVA-Med as its file has it, in the size of the tiny model: its own config.json tells no sizes of a tower."""
+    from encoders import _multimodal, llava_med
+
+    small = replace(
+        llava_med.KIND,
+        config=lambda library: _llava(library).config,
+        processor=lambda library, _: library.LlavaImageProcessorPil(**SQUARE, do_pad=True),
+    )
+    monkeypatch.setattr(llava_med, "KIND", small)
+    return _multimodal.load(llava_med.CARD, small, "cpu", folder, offline=True)
+
+
+def test_internvl_reads_the_authors_fused_attention(shelf: Callable[[str], tuple[Path, Any]]) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    from encoders.internvl import SPELLING, TO, original
+
+    folder, _ = shelf("internvl3-1b")
+    state = {k: v for file in folder.glob("model-*.safetensors") for k, v in load_file(file).items()}
+    vision = {k: v for k, v in state.items() if not k.startswith("language_model")}
+    theirs: dict[str, Any] = {}
+    for name, value in vision.items():
+        if ".q_proj." in name:
+            parts = [vision[name.replace(".q_proj.", f".{p}_proj.")] for p in "qkv"]
+            fused = name.replace(".attention.q_proj.", ".attn.qkv.").replace("encoder.layer.", "encoder.layers.")
+            theirs[fused.replace("vision_tower.", "vision_model.")] = torch.cat(parts)
+        elif "k_proj" not in name and "v_proj" not in name:
+            for old, new in SPELLING:
+                name = name.replace(new, old)
+            for module, place in (("layer_norm", 0), ("linear_1", 1), ("linear_2", 3)):
+                name = name.replace(f"{TO}.{module}.", f"mlp1.{place}.")
+            theirs[name] = value
+    assert any("attn.qkv" in k for k in theirs)
+    back = original(theirs)
+    assert back.keys() == vision.keys()
+    assert all(torch.equal(back[k], vision[k]) for k in vision)
