@@ -111,7 +111,7 @@ def encoder(card: Card, model: Any, device: str, files: tuple[Path, ...], spec: 
     settings = resolve_model_data_config(model) | (_settings(spec) if spec else {})
     # an own transform object: timm resizes, crops and normalises as the weights were trained
     apply: Any = create_transform(**settings, is_training=False)
-    taps, sites, run = parts(model, settings["input_size"], device)
+    taps, sites, run = parts(model, tuple(settings["input_size"]), device)
     return assemble(
         card,
         model,

@@ -16,7 +16,8 @@ HUGE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _huge() -> dict[str, Any]:
+def huge() -> dict[str, Any]:
+    """The arguments of UNI2-h, those that are classes among them."""
     import torch
     from timm.layers.mlp import SwiGLUPacked
 
@@ -30,7 +31,7 @@ CHECKPOINTS = (
         unverified="interpolation, names and size of the files",
     ),
     checkpoint(
-        "vit_giant_patch14_224", _huge, name="uni2-h", repo="MahmoodLab/UNI2-h", licence="CC-BY-NC-ND-4.0",
+        "vit_giant_patch14_224", huge, name="uni2-h", repo="MahmoodLab/UNI2-h", licence="CC-BY-NC-ND-4.0",
         parameters=681_394_176, input=IMAGENET, sites=sites(24, 1536, 16, prefix=9, vectors={"pooled": 1536}),
         unverified="interpolation, names and size of the files",
     ),

@@ -90,7 +90,7 @@ def _tokenizer(folder: Path) -> Any:
         )
     import open_clip
 
-    return open_clip.HFTokenizer(str(folder), context_length=CONTEXT)
+    return open_clip.tokenizer.HFTokenizer(str(folder), context_length=CONTEXT)
 
 
 CHECKPOINTS = (

@@ -1,0 +1,347 @@
+"""Tiny, fully random checkpoints of the towers that transformers, timm and open_clip read, in their real formats.
+
+Each builder lays a snapshot into a folder and gives back what the library's own full model says of images: a
+function from PIL images to {site: tokens [b, t, d]}, and one from sentences to vectors where there is a text tower.
+"""
+
+import copy
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.stand_in_hub import PREPROCESS, WORDS, clip_folder, dinov2_folder, randomise, siglip_folder, tokenizer
+
+TEXT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+SMALL = {"embed_dim": 32, "depth": 3, "num_heads": 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiny:
+    """A snapshot and what its model says; `pixels` is the reference processor, batch first."""
+
+    folder: Path
+    pixels: Callable[[Sequence[Any]], Any]
+    sites: Callable[[Any], Mapping[str, Any]]
+    text: Callable[[list[str]], Any] | None = None
+
+
+def _transformers(folder: Path, model: Any) -> Tiny:
+    import transformers
+
+    backend = "torchvision" if model.config.model_type == "dinov3_vit" else "pil"
+    processor = transformers.AutoImageProcessor.from_pretrained(folder, backend=backend)
+    vision = getattr(model, "vision_model", model)
+    siglip = model.config.model_type == "siglip"
+
+    def sites(batch: Any) -> dict[str, Any]:
+        out = vision(pixel_values=batch, output_hidden_states=True)
+        clip = model.config.model_type == "clip"
+        found = {f"block.{i}": tokens for i, tokens in enumerate(out.hidden_states[1:])}
+        found["final"] = vision.post_layernorm(out.last_hidden_state) if clip else out.last_hidden_state
+        found["pooled"] = out.pooler_output[:, None]
+        if hasattr(model, "get_image_features"):
+            found["joint"] = model.get_image_features(pixel_values=batch).pooler_output[:, None]
+        return found
+
+    def text(sentences: list[str]) -> Any:
+        words = transformers.AutoTokenizer.from_pretrained(folder)
+        length = model.config.text_config.max_position_embeddings
+        if siglip:
+            tokens = words(sentences, padding="max_length", max_length=length, return_tensors="pt")
+            return model.get_text_features(input_ids=tokens["input_ids"]).pooler_output
+        tokens = words(sentences, padding=True, return_tensors="pt")
+        return model.get_text_features(
+            input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]
+        ).pooler_output
+
+    dual = hasattr(model, "get_text_features")
+    return Tiny(
+        folder=folder,
+        pixels=lambda images: processor(images=list(images), return_tensors="pt")["pixel_values"],
+        sites=sites,
+        text=text if dual else None,
+    )
+
+
+def _filled(model: Any) -> Any:
+    """Random parameters; what is computed and never saved, such as rotary positions, stays as it was."""
+    saved = model.state_dict()
+    computed = {name: value.clone() for name, value in model.named_buffers() if name not in saved}
+    randomise(model)
+    for name, value in computed.items():
+        model.get_buffer(name).copy_(value)
+    return model
+
+
+def clip(folder: Path) -> Tiny:
+    """CLIP as it is published today."""
+    return _transformers(folder, clip_folder(folder))
+
+
+def clip_bin(folder: Path) -> Tiny:
+    """CLIP as it was published first: torch's format, with the position indices that are no longer saved."""
+    import torch
+
+    model = clip_folder(folder)
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    for side, count in (("text", 12), ("vision", 17)):
+        state[f"{side}_model.embeddings.position_ids"] = torch.arange(count)[None]
+    torch.save(state, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    return _transformers(folder, model)
+
+
+def siglip(folder: Path) -> Tiny:
+    """SigLIP, SigLIP 2 at one resolution, and MedSigLIP: one class, one layout."""
+    return _transformers(folder, siglip_folder(folder))
+
+
+def dinov2(folder: Path) -> Tiny:
+    """DINOv2."""
+    return _transformers(folder, dinov2_folder(folder))
+
+
+def dinov2_giant(folder: Path) -> Tiny:
+    """DINOv2 with the gated feed-forward layer of the giant."""
+    return _dino(folder, "Dinov2", use_swiglu_ffn=True)
+
+
+def dinov2_registers(folder: Path) -> Tiny:
+    """DINOv2 with four registers."""
+    return _dino(folder, "Dinov2WithRegisters", num_register_tokens=4)
+
+
+def dinov2_giant_registers(folder: Path) -> Tiny:
+    """DINOv2 giant with four registers."""
+    return _dino(folder, "Dinov2WithRegisters", num_register_tokens=4, use_swiglu_ffn=True)
+
+
+def rad_dino(folder: Path) -> Tiny:
+    """RAD-DINO: three weight files beside one another, the last in the alphabet no tower."""
+    import torch
+    from safetensors.torch import save_file
+
+    made = _dino(folder, "Dinov2")
+    for name in ("backbone_compatible", "dino_head"):
+        save_file({"cls_token": torch.ones(1, 1, 32)}, folder / f"{name}.safetensors", metadata={"format": "pt"})
+    return made
+
+
+def _dino(folder: Path, family: str, **options: Any) -> Tiny:
+    import transformers
+
+    config = getattr(transformers, f"{family}Config")(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=2, image_size=56, patch_size=14, mlp_ratio=2, **options
+    )
+    processor = transformers.BitImageProcessorPil(size={"shortest_edge": 64}, crop_size={"height": 56, "width": 56})
+    return _saved(folder, getattr(transformers, f"{family}Model")(config), processor)
+
+
+def dinov3(folder: Path) -> Tiny:
+    """DINOv3."""
+    import transformers
+
+    config = transformers.DINOv3ViTConfig(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=2, num_register_tokens=4,
+        image_size=64, patch_size=16,
+    )  # fmt: skip
+    processor = transformers.DINOv3ViTImageProcessor(size={"height": 64, "width": 64})
+    return _saved(folder, transformers.DINOv3ViTModel(config), processor)
+
+
+def _saved(folder: Path, model: Any, processor: Any) -> Tiny:
+    _filled(model).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return _transformers(folder, model)
+
+
+def eva(folder: Path) -> Tiny:
+    """EVA-CLIP in open_clip's format, around the smallest EVA02 tower of timm."""
+    import open_clip
+    from safetensors.torch import save_file
+
+    vision = {"image_size": 224, "timm_model_name": "eva02_tiny_patch14_224", "timm_model_pretrained": False,
+              "timm_pool": "token", "timm_proj": None}  # fmt: skip
+    text = {"context_length": 12, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
+    config = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text, "custom_text": True}
+    model: Any = _filled(open_clip.CustomTextCLIP(16, copy.deepcopy(vision), copy.deepcopy(text)))
+    folder.mkdir(parents=True)
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": PREPROCESS}))
+    trunk = model.visual.trunk
+
+    def sites(batch: Any) -> dict[str, Any]:
+        found = _of_timm(trunk, batch)
+        return found | {"pooled": found["final"][:, :1], "joint": model.encode_image(batch)[:, None]}
+
+    def words(sentences: list[str]) -> Any:
+        return model.encode_text(open_clip.SimpleTokenizer(context_length=12)(sentences))
+
+    return Tiny(folder=folder, pixels=_cropped(224), sites=sites, text=words)
+
+
+def _of_timm(model: Any, batch: Any) -> dict[str, Any]:
+    import torch
+
+    final, middle = model.forward_intermediates(batch, output_fmt="NLC", return_prefix_tokens=True)
+    found = {f"block.{i}": torch.cat([prefix, patches], 1) for i, (patches, prefix) in enumerate(middle)}
+    return found | {"final": final}
+
+
+def _cropped(size: int) -> Callable[[Sequence[Any]], Any]:
+    import torch
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in PREPROCESS.items()}
+    apply: Any = image_transform_v2(PreprocessCfg(size=size, **settings), is_train=False)
+    return lambda images: torch.stack([apply(image) for image in images])
+
+
+def timm_tower(
+    folder: Path, architecture: str, arguments: Mapping[str, Any], listed: Mapping[str, Any], side: int, resize: int
+) -> Tiny:
+    """A tower in timm's format: `arguments` are told by the model card, those `listed` by the configuration."""
+    import timm
+    import torch
+    from torchvision import transforms
+
+    size = resize if resize != side else side
+    model: Any = _filled(timm.create_model(architecture, num_classes=0, **{**listed, **arguments}))
+    folder.mkdir(parents=True)
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    cfg = {"input_size": [3, side, side], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
+           "interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "center", "num_classes": 0,
+           "first_conv": "patch_embed.proj", "classifier": "head"}  # fmt: skip
+    described = {"architecture": architecture, "num_classes": 0, "model_args": dict(listed), "pretrained_cfg": cfg}
+    (folder / "config.json").write_text(json.dumps(described))
+    apply = transforms.Compose([
+        transforms.Resize(size, interpolation=transforms.InterpolationMode.BICUBIC), transforms.CenterCrop(side),
+        transforms.ToTensor(), transforms.Normalize(cfg["mean"], cfg["std"]),
+    ])  # fmt: skip
+
+    def sites(batch: Any) -> dict[str, Any]:
+        return _of_timm(model, batch) | {"pooled": model(batch)[:, None]}
+
+    return Tiny(
+        folder=folder,
+        pixels=lambda images: torch.stack([apply(image) for image in images]),  # pyright: ignore
+        sites=sites,
+    )
+
+
+def conch(folder: Path) -> Tiny:
+    """CONCH's file, with a few tensors of its text side; the poolers are computed here a second time, by hand."""
+    import torch
+
+    from encoders import conch as family
+
+    visual = randomise(family.network())
+    state = {f"visual.{k}": v for k, v in visual.state_dict().items()}
+    state |= {"logit_scale": torch.ones([]), "text.cls_emb": torch.ones(8), "text_decoder.x": torch.ones(3)}
+    folder.mkdir(parents=True)
+    torch.save(state, folder / "pytorch_model.bin")
+
+    def sites(batch: Any) -> dict[str, Any]:
+        found = _of_timm(visual.trunk, batch)
+        tensors = {k.removeprefix("visual."): v for k, v in state.items()}
+        pooled = _norm(_pool(found["final"], tensors, "attn_pool_contrast."), tensors, "ln_contrast.")
+        caption = _norm(_pool(found["final"], tensors, "attn_pool_caption."), tensors, "ln_caption.")
+        return found | {"pooled": pooled, "joint": pooled @ tensors["proj_contrast"], "caption": caption}
+
+    return Tiny(folder=folder, pixels=_cropped(family.SIDE), sites=sites)
+
+
+def _norm(x: Any, state: Mapping[str, Any], at: str) -> Any:
+    centred = x - x.mean(-1, keepdim=True)
+    scaled = centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+    return scaled * state[f"{at}weight"] + state[f"{at}bias"]
+
+
+def _pool(tokens: Any, state: Mapping[str, Any], at: str, heads: int = 2) -> Any:
+    import torch
+
+    keys, query = _norm(tokens, state, f"{at}ln_k."), _norm(state[f"{at}query"], state, f"{at}ln_q.")
+    if f"{at}attn.in_proj_weight" in state:
+        of_q, of_k, of_v = state[f"{at}attn.in_proj_weight"].chunk(3)
+    else:
+        of_q, of_k, of_v = (state[f"{at}attn.{name}_proj_weight"] for name in "qkv")
+    bias_q, bias_k, bias_v = state[f"{at}attn.in_proj_bias"].chunk(3)
+    q, k, v = query @ of_q.T + bias_q, keys @ of_k.T + bias_k, keys @ of_v.T + bias_v
+    answers = []
+    for one in range(heads):
+        part = slice(one * q.shape[-1] // heads, (one + 1) * q.shape[-1] // heads)
+        weight = torch.softmax(q[None, :, part] @ k[..., part].mT / (part.stop - part.start) ** 0.5, -1)
+        answers.append(weight @ v[..., part])
+    return torch.cat(answers, -1) @ state[f"{at}attn.out_proj.weight"].T + state[f"{at}attn.out_proj.bias"]
+
+
+def unimed(folder: Path, name: str, file: str, joint: int, scratch: Path) -> Tiny:
+    """UniMed-CLIP's training checkpoint: the fork's spelling, NumPy scalars, the optimiser's state."""
+    import open_clip
+    import torch
+    import transformers
+
+    from encoders import unimed_clip as family
+
+    scratch.mkdir(parents=True)
+    transformers.BertConfig(**family.BERT).save_pretrained(scratch)
+    text = {**family.TEXT, "hf_model_name": str(scratch), "hf_model_pretrained": False}
+    vision: Any = family.VISION[name]
+    model: Any = randomise(open_clip.CustomTextCLIP(joint, dict(vision), text, quick_gelu=True))
+    state = {
+        "text_encoder." + k.removeprefix("text.") if k.startswith("text.") else k: v
+        for k, v in model.state_dict().items()
+    }
+    state["text_encoder.transformer.embeddings.position_ids"] = torch.arange(16)[None]
+    folder.mkdir(parents=True)
+    torch.save({"epoch": np.int64(3), "loss": np.float64(0.5), "state_dict": state, "optimizer": {}}, folder / file)
+    tokenizer(scratch)
+    blocks = model.visual.transformer.resblocks
+
+    def sites(batch: Any) -> dict[str, Any]:
+        out = model.visual.forward_intermediates(
+            batch, output_fmt="NLC", output_extra_tokens=True, normalize_intermediates=False
+        )
+        middle, prefix = out["image_intermediates"], out["image_intermediates_prefix"]
+        found = {f"block.{i}": torch.cat([prefix[i], middle[i]], 1) for i in range(len(blocks))}
+        found["final"] = model.visual.ln_post(found[f"block.{len(blocks) - 1}"])
+        return found | {"pooled": found["final"][:, :1], "joint": model.encode_image(batch)[:, None]}
+
+    def words(sentences: list[str]) -> Any:
+        return model.encode_text(
+            open_clip.tokenizer.HFTokenizer(str(scratch), context_length=family.CONTEXT)(sentences)
+        )
+
+    return Tiny(folder=folder, pixels=_cropped(vision["image_size"]), sites=sites, text=words)
+
+
+def copied(tiny: Tiny, folder: Path) -> Path:
+    """A copy of the snapshot that a test may spoil."""
+    return Path(shutil.copytree(tiny.folder, folder))
+
+
+def weight_file(folder: Path) -> Path:
+    """The file of the tower's weights."""
+    names = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors")
+    return next((folder / name for name in names if (folder / name).exists()), *folder.glob("*.pt"))
+
+
+def edited(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Apply `change` to the tensors of the folder's weight file."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    file = weight_file(folder)
+    if file.suffix == ".safetensors":
+        state = load_file(file)
+        change(state)
+        save_file(state, file, metadata={"format": "pt"})
+        return
+    whole = torch.load(file, weights_only=False)
+    change(whole.get("state_dict", whole))
+    torch.save(whole, file)
