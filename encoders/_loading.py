@@ -1,14 +1,16 @@
 """From a spec to an encoder: which loader, which random state, which precision."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from encoders._base import Card, Encoder, EncoderError, UnknownName
 from encoders._registry import card as card_of
-from encoders._registry import find, split
+from encoders._registry import checkpoints, find, split
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -74,34 +76,52 @@ def _trained(spec: str, device: str, weights: Path | None, offline: bool) -> Enc
 
 
 def _from_hub(card: Card, rest: str, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """A repository, by what it holds: open_clip's, timm's or transformers' format."""
+    """A repository, by what it holds: open_clip's or timm's format, a multimodal model's, or a plain tower's."""
     from encoders._hub import repository, snapshot
     from encoders._open_clip_files import CONFIG, TOKENIZER
     from encoders._open_clip_files import WEIGHTS as OPEN_CLIP
     from encoders._pinned import NEEDED, OTHERS, WEIGHTS
 
     repo, revision = repository(rest)
+    folder = weights
+    if folder is None:  # what it is comes first: of a multimodal model most is never fetched
+        folder, revision = snapshot(repo, revision, weights=(CONFIG, "config.json"), needed=(), offline=offline)
+    kind = _kind(folder / "config.json")
+    if kind and not (folder / CONFIG).is_file():
+        from encoders._multimodal import load as multimodal
+
+        return multimodal(replace(card, repo=repo, revision=revision), kind, device, weights, offline)
     if weights is None:
         every = (*OPEN_CLIP, *WEIGHTS)
         others = (CONFIG, *NEEDED, *OTHERS, *TOKENIZER)
-        weights, commit = snapshot(repo, revision, weights=every, needed=(), others=others, offline=offline)
+        folder, commit = snapshot(repo, revision, weights=every, needed=(), others=others, offline=offline)
         card = replace(card, repo=repo, revision=commit)
-    if not weights.is_dir():
-        raise EncoderError(f"{card.name}: --weights {weights} is not a folder; give a snapshot of {repo}")
-    if (weights / CONFIG).is_file():
+    if not folder.is_dir():
+        raise EncoderError(f"{card.name}: --weights {folder} is not a folder; give a snapshot of {repo}")
+    if (folder / CONFIG).is_file():
         from encoders._open_clip import from_folder
 
-        return from_folder(card, weights, device)
-    config = weights / "config.json"
+        return from_folder(card, folder, device)
+    config = folder / "config.json"
     if not config.is_file():
-        raise EncoderError(f"{card.name}: {weights} has neither config.json nor {CONFIG}")
+        raise EncoderError(f"{card.name}: {folder} has neither config.json nor {CONFIG}")
     if '"architecture"' in config.read_text(encoding="utf-8"):
         from encoders._timm import from_folder as timm
 
-        return timm(card, weights, device)
+        return timm(card, folder, device)
     from encoders._transformers import load as transformers
 
-    return transformers(card, weights, device)
+    return transformers(card, folder, device)
+
+
+def _kind(config: Path) -> Any:
+    """How a multimodal model of the type that a configuration tells is taken apart; None for every other."""
+    try:
+        told = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return None  # absent or broken: said by whoever needs it
+    kinds = [checkpoint.kind for checkpoint in checkpoints().values() if checkpoint.kind]
+    return next((kind for kind in kinds if told in kind.types), None)
 
 
 def _untrained(spec: str, rest: str, device: str) -> Encoder:

@@ -192,11 +192,11 @@ def network(kind: Kind) -> Any:
     """The image side in full size, under torch's current default device and random state."""
     import transformers
 
-    model = _built(kind)
+    model = built(kind)
     return side(kind.anatomy(model, kind.processor(transformers, None)).image_side)
 
 
-def _built(kind: Kind) -> Any:
+def built(kind: Kind) -> Any:
     import transformers
 
     config = kind.config(transformers)
@@ -208,7 +208,7 @@ def untrained(card: Card, kind: Kind, device: str) -> Encoder:
     """The same tower and connector under torch's current random state."""
     import transformers
 
-    return _encoder(card, kind, _built(kind), kind.processor(transformers, None), device, ())
+    return _encoder(card, kind, built(kind), kind.processor(transformers, None), device, ())
 
 
 def side(parts: Mapping[str, Any]) -> Any:

@@ -16,6 +16,7 @@ from encoders._build import assemble, tower
 from encoders._faults import lacks, one_line, strange
 from encoders._hooks import Tap, freeze
 from encoders._images import pil
+from encoders._registry import checkpoints
 
 LIBRARIES = ("transformers", "torchvision", "tokenizers")
 DUAL = {"clip": "CLIPModel", "siglip": "SiglipModel"}
@@ -84,9 +85,10 @@ def quiet() -> Iterator[None]:
 def _kind(name: str, folder: Path) -> str:
     kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     if kind not in DUAL and kind not in PLAIN:
+        multimodal = {t for checkpoint in checkpoints().values() if checkpoint.kind for t in checkpoint.kind.types}
         raise EncoderError(
             f"{name}: transformers models of type {kind!r} have no known layout here (known: "
-            f"{', '.join([*DUAL, *PLAIN])}); write a file with CARD and load(device) that names its sites"
+            f"{', '.join([*DUAL, *PLAIN, *sorted(multimodal)])}); write a file with CARD and load(device) that names its sites"
         )
     return kind
 

@@ -49,7 +49,15 @@ CARD = Card(
 CHECKPOINTS = (
     checkpoint(CARD, SEVEN),
     checkpoint(
-        replace(CARD, name="huatuo-vision-34b", repo="FreedomIntelligence/HuatuoGPT-Vision-34B-hf", sites=sites(7168)),
+        replace(
+            CARD,
+            name="huatuo-vision-34b",
+            repo="FreedomIntelligence/HuatuoGPT-Vision-34B-hf",
+            parameters=362_242_048,
+            bytes=724_484_096,
+            bytes_whole=69_504_153_600,
+            sites=sites(7168),
+        ),
         LARGE,
     ),
 )

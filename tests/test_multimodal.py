@@ -1,7 +1,7 @@
 """Towers and connectors without their language model equal what the whole model computes."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 import encoders
 from encoders import EncoderError
 from encoders._encoding import collate
+from tests.stand_in_hub import Hub, Repository, serving
 
 CLIP = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2,
         "image_size": 56, "patch_size": 14, "projection_dim": 16}  # fmt: skip
@@ -383,7 +384,7 @@ def test_a_missing_tensor_is_named_and_a_changed_one_is_seen(
     gone = next(
         k
         for k in sorted(index)
-        if "vis" in k and k.endswith("1.mlp.fc1.weight") or "blocks.1.mlp.linear_fc1.weight" in k
+        if ("vis" in k and k.endswith("1.mlp.fc1.weight")) or "blocks.1.mlp.linear_fc1.weight" in k
     )
     file = copy / index[gone]
     state = load_file(file)
@@ -492,3 +493,95 @@ def test_internvl_reads_the_authors_fused_attention(shelf: Callable[[str], tuple
     back = original(theirs)
     assert back.keys() == vision.keys()
     assert all(torch.equal(back[k], vision[k]) for k in vision)
+
+
+# through the hub
+
+REPOS = {
+    "llava-1.6-mistral": "llava-hf/llava-v1.6-mistral-7b-hf",
+    "llama-3.2-vision-11b": "meta-llama/Llama-3.2-11B-Vision-Instruct",
+    "internvl3-1b": "OpenGVLab/InternVL3-1B-hf",
+    "qwen2.5-vl-7b": "Qwen/Qwen2.5-VL-7B-Instruct",
+}
+
+
+@pytest.fixture
+def hub(shelf: Callable[[str], tuple[Path, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    from huggingface_hub import constants
+
+    found = {repo: Repository(folder=shelf(name)[0], commit="c" * 40) for name, repo in REPOS.items()}
+    with serving(Hub(repositories=found)) as running:
+        monkeypatch.setattr(constants, "ENDPOINT", running.endpoint)
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", running.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        yield running
+
+
+@pytest.mark.parametrize("name", sorted(REPOS))
+def test_from_the_hub_comes_the_image_side_alone(name: str, hub: Hub, shelf: Callable[[str], tuple[Path, Any]]) -> None:
+    encoder = encoders.load(name)
+    assert encoder.card.revision == "c" * 40
+    local = encoders.load(name, weights=shelf(name)[0])
+    assert encoder.fingerprint == local.fingerprint
+    kept = [p for p in encoder.files if p.suffix == ".safetensors"]
+    assert len(kept) == 1
+    from safetensors import safe_open
+
+    with safe_open(kept[0], "pt") as file:
+        assert not [k for k in file.keys() if "language" in k or "lm_head" in k]  # noqa: SIM118  no mapping
+    hub.asked.clear()
+    assert encoders.load(name, offline=True).fingerprint == local.fingerprint
+    assert encoders.load(f"hf:{REPOS[name]}@{'c' * 40}", offline=True).fingerprint == local.fingerprint
+    assert hub.asked == []
+
+
+def test_a_repository_of_an_unknown_type_names_the_known_ones(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llavva"}')
+    (tmp_path / "preprocessor_config.json").write_text("{}")
+    with pytest.raises(EncoderError, match=r"of type 'llavva'.*known: .*clip.*llava"):
+        encoders.load("hf:some/where", weights=tmp_path)
+
+
+# the full size, without its memory
+
+PUBLISHED = {  # millions of parameters of tower and connector, as published
+    "llava-1.5-7b": 303.5 + 21.0,
+    "llava-1.5-13b": 303.5 + 31.5,
+    "llava-1.6-mistral": 324.5,
+    "llava-med": 324.5,
+    "llama-3.2-vision-11b": 863.6 + 31.5,
+    "qwen2-vl-7b": 675.8,
+    "qwen2.5-vl-7b": 676.6,
+    "qwen3-vl-8b": 576.4,
+    "internvl3-1b": 304.0 + 4.5,
+    "internvl3-2b": 304.0 + 8.7,
+    "internvl3-8b": 304.0 + 27.5,
+}
+HERE = ("llava", "huatuo", "llama", "qwen", "internvl")
+
+
+@pytest.mark.parametrize("name", [n for n in encoders.names() if n.startswith(HERE)])
+def test_in_full_size_the_card_tells_what_is_built(name: str) -> None:
+    import torch
+    import transformers
+
+    from encoders import _multimodal
+    from encoders._registry import find
+
+    checkpoint = find(name)
+    kind, card = checkpoint.kind, checkpoint.card
+    with torch.device("meta"):
+        model = _multimodal.built(kind)
+        whole = getattr(transformers, kind.model)(kind.config(transformers))
+    parts = kind.anatomy(model, kind.processor(transformers, None))
+    count = sum(p.numel() for p in _multimodal.side(parts.image_side).parameters())
+    assert card.parameters == count
+    assert name not in PUBLISHED or count / 1e6 == pytest.approx(PUBLISHED[name], abs=0.15)
+    assert dict(parts.layout(parts.preprocess(np.zeros((512, 512), np.uint8)))) == dict(card.sites)
+    assert parts.input == card.input
+    if name != "llava-med-stock":
+        assert card.bytes == 2 * count
+        assert card.bytes_whole == 2 * sum(p.numel() for p in whole.parameters())
