@@ -289,10 +289,9 @@ def _timm_tower(
 
     def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
         found = trunk(batch)
-        if "pooled" in found:  # the projection is the trunk's classifier, or a head of open_clip's own
-            features = visual.trunk.get_classifier()(found["pooled"][:, 0])
-        else:
-            features = visual.trunk(batch)
+        # the projection is the trunk's classifier, or a head of open_clip's own
+        project = visual.trunk.get_classifier()
+        features = project(found["pooled"][:, 0]) if "pooled" in found else visual.trunk(batch)
         return found | {"joint": visual.head(features)[:, None]}
 
     return taps, sites | {"joint": Site(width=joint)}, run

@@ -1,7 +1,6 @@
 """Towers of transformers, timm and open_clip by name: their features are those of the library's own full model."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 
 import encoders
 from encoders import EncoderError, conch, gigapath, uni, unimed_clip
-from encoders._registry import find
 from tests import tiny_towers as make
 from tests.stand_in_hub import WORDS, Hub, Repository, serving
 from tests.tiny_towers import SMALL, TEXT, Tiny
@@ -54,6 +52,7 @@ BUILT: dict[str, Callable[[Path], Tiny]] = {
         at, "unimed-clip-l14", "unimed_clip_vit_l14_base_text_encoder.pt", 768, at.parent / "bert2"
     ),
 }
+LAYOUTS = tuple({build: name for name, build in reversed(BUILT.items())}.values())
 ALONE = ("unimed-clip-b16", "unimed-clip-l14", "conch")  # one weight file, nothing beside it
 
 
@@ -108,11 +107,12 @@ def pictures() -> list[Any]:
     return [Image.fromarray(image).convert("RGB") for image in IMAGES]
 
 
-def features(encoder: encoders.Encoder) -> Mapping[str, Any]:
+def features(encoder: encoders.Encoder, site: str = "") -> Any:
+    """Tokens of both images at every site, or of the first at `site`."""
     import torch
 
     batch = torch.stack([torch.as_tensor(encoder.preprocess(image)) for image in IMAGES])
-    return encoder.forward(batch, list(encoder.card.sites))
+    return encoder.forward(batch[:1], [site])[site] if site else encoder.forward(batch, list(encoder.card.sites))
 
 
 def near(ours: Any, theirs: Any, to: float = 1e-5) -> None:
@@ -142,3 +142,88 @@ def test_features_at_every_site_are_those_of_the_library(name: str, shelf: dict[
         assert encoder.card.text == encoders.card(name).text
         if encoder.text and tiny.text:
             near(encoder.text(SENTENCES), tiny.text(SENTENCES))
+
+
+def _matrix(state: Mapping[str, Any]) -> str:
+    """A weight matrix in the middle of the image tower."""
+    found = [key for key in sorted(state) if ".1." in key and "mlp" in key and state[key].ndim == 2]
+    return next(key for key in found if "text" not in key)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_tensor_that_lacks_is_named_and_one_that_differs_is_another_encoder(
+    name: str, shelf: dict[str, Tiny], tmp_path: Path
+) -> None:
+    tiny, changed = shelf[name], []
+
+    def perturb(state: dict[str, Any]) -> None:
+        changed.append(_matrix(state))
+        state[changed[0]] = state[changed[0]] + 0.05
+
+    same = encoders.load(name, weights=tiny.folder)
+    spoilt = make.copied(tiny, tmp_path / "perturbed")
+    make.edited(spoilt, perturb)
+    other = encoders.load(name, weights=spoilt)
+    assert other.fingerprint != same.fingerprint
+    assert not np.allclose(features(other, "pooled"), features(same, "pooled"), rtol=0, atol=1e-4)
+    make.edited(spoilt, lambda state: state.pop(changed[0]))
+    with pytest.raises(EncoderError, match=rf"{name}: the weights in .* lack 1 tensor .*\.1\.") as caught:
+        encoders.load(name, weights=spoilt)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["clip-b16", "dinov2-b14", "dinov3-b16", "siglip2-b16", "uni", "conch"])
+def test_a_tensor_too_many_is_another_models(name: str, shelf: dict[str, Tiny], tmp_path: Path) -> None:
+    spoilt = make.copied(shelf[name], tmp_path / "more")
+
+    def deepen(state: dict[str, Any]) -> None:
+        key = _matrix(state)
+        state[key.replace(".1.", ".7.", 1)] = state[key].clone()
+
+    make.edited(spoilt, deepen)
+    with pytest.raises(EncoderError, match=r"hold 1 tensors that the architecture has not .*another model's"):
+        encoders.load(name, weights=spoilt)
+
+
+def test_clip_is_the_same_in_both_of_its_published_formats(tmp_path: Path) -> None:
+    new, old = make.clip(tmp_path / "new"), make.clip_bin(tmp_path / "old")
+    ours, theirs = (features(encoders.load("clip-l14-336", weights=tiny.folder)) for tiny in (new, old))
+    for site, tokens in ours.items():
+        np.testing.assert_array_equal(tokens, theirs[site])
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_checkpoint_saved_from_several_devices_is_the_same(name: str, shelf: dict[str, Tiny], tmp_path: Path) -> None:
+    wrapped = make.copied(shelf[name], tmp_path / "wrapped")
+
+    def prefix(state: dict[str, Any]) -> None:
+        for key in list(state):
+            state[f"module.{key}"] = state.pop(key)
+
+    make.edited(wrapped, prefix)
+    ours = features(encoders.load(name, weights=make.weight_file(wrapped)))
+    for site, tokens in features(encoders.load(name, weights=shelf[name].folder)).items():
+        np.testing.assert_array_equal(tokens, ours[site])
+
+
+def test_unimed_clip_without_its_tokenizer_says_what_to_lay_beside_it(shelf: dict[str, Tiny]) -> None:
+    encoder = encoders.load("unimed-clip-b16", weights=shelf["unimed-clip-b16"].folder)
+    assert encoder.text
+    with pytest.raises(EncoderError, match=r"none of tokenizer.json, vocab.txt: lay the tokenizer of microsoft/Biomed"):
+        encoder.text(["a film"])
+
+
+@pytest.mark.usefixtures("hub")
+def test_rad_dino_fetches_one_of_its_three_weight_files(hub: Hub) -> None:
+    encoders.load("rad-dino")
+    fetched = {path.rpartition("/")[2] for path in hub.asked if "rad-dino/resolve" in path}
+    assert {name for name in fetched if name.endswith(".safetensors")} <= {"model.safetensors"}
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("name", ["siglip2-b16", "dinov3-b16", "dinov2-b14-reg", "eva02-b16"])
+def test_a_repository_gives_by_its_id_what_it_gives_by_name(name: str) -> None:
+    plain = encoders.load(f"hf:{encoders.card(name).repo}@{COMMIT}")
+    named = encoders.load(name)
+    assert plain.fingerprint == named.fingerprint
+    assert plain.card.sites == named.card.sites

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.stand_in_hub import PREPROCESS, WORDS, clip_folder, dinov2_folder, randomise, siglip_folder, tokenizer
+from tests.stand_in_hub import PREPROCESS, clip_folder, dinov2_folder, randomise, siglip_folder, tokenizer
 
 TEXT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 SMALL = {"embed_dim": 32, "depth": 3, "num_heads": 2}
