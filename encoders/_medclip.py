@@ -12,12 +12,11 @@ import transformers
 from encoders import _bert as bert
 from encoders._base import Card, Encoder, EncoderError, Input, Site
 from encoders._build import assemble
-from encoders._faults import lacks, strange
+from encoders._eyes import read
 from encoders._hooks import Tap, first, freeze, raster, vector
 from encoders._images import transform
 from encoders._modified_resnet import STAGES
 from encoders._pickles import below, fill, state_dict
-from encoders._transformers import quiet
 
 TOKENIZER = "emilyalsentzer/Bio_ClinicalBERT"
 CONTEXT = 77
@@ -67,15 +66,7 @@ def _swin(who: str, state: Mapping[str, torch.Tensor], file: Path) -> Any:
     """The Swin is read by its library, which translates the names that it had when this checkpoint was made."""
     tower = {k: v for k, v in below(state, "model.").items() if not k.endswith(COUNTERS)}
     module = torch.nn.Module()
-    library: Any = transformers.SwinModel
-    with quiet():
-        module.model, told = library.from_pretrained(
-            None, config=_config(tower), state_dict=tower, dtype=torch.float32, output_loading_info=True
-        )
-    if told["missing_keys"]:
-        raise lacks(who, sorted(told["missing_keys"]), str(file))
-    if told["unexpected_keys"]:
-        raise strange(who, sorted(told["unexpected_keys"]), str(file))
+    module.model = read(transformers.SwinModel, _config(tower), tower, who, str(file))
     module.projection_head = torch.nn.Linear(module.model.num_features, 512, bias=False)
     fill(module.projection_head, below(state, "projection_head."), who, str(file))
     return module

@@ -51,7 +51,7 @@ def below(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
-def fill(module: torch.nn.Module, state: Mapping[str, torch.Tensor], who: str, where: str) -> torch.nn.Module:
+def fill(module: Any, state: Mapping[str, torch.Tensor], who: str, where: str) -> Any:
     """`module` with every tensor of `state`; one that lacks, is left over or has another shape is an EncoderError."""
     with one_line(who, where):
         module.load_state_dict(dict(state), strict=True)

@@ -1,0 +1,60 @@
+"""Med-Flamingo: OpenFlamingo trained on further medical text and figures. Moor et al. 2023, arXiv:2307.15189.
+
+Its eye is OpenAI's CLIP ViT-L/14, never trained on, in a repository of its own; the checkpoint holds the perceiver that
+makes 64 tokens of an image. The perceiver reads the last block before the tower's norm, as the library did with which
+it was trained; newer versions of that library hand on normed tokens.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from encoders._base import Card, Encoder, Input, Site
+from encoders._registry import Checkpoint
+
+BLOCK = Site(width=1024, grid=(16, 16), prefix=1, cls=True)
+CARD = Card(
+    name="med-flamingo",
+    repo="med-flamingo/med-flamingo",
+    licence="LLaMA-1 terms",
+    parameters=366_198_784,
+    bytes=6_450_000_000,
+    bytes_whole=6_950_000_000,
+    input=Input(
+        size=(224, 224),
+        resize="shortest",
+        crop="center",
+        mean=(0.48145466, 0.4578275, 0.40821073),
+        std=(0.26862954, 0.26130258, 0.27577711),
+        interpolation="bicubic",
+        backend="pillow",
+        edge=224,
+    ),
+    sites={f"block.{i}": BLOCK for i in range(24)}
+    | {"final": BLOCK, "pooled": Site(width=1024), "connector": Site(width=1024, queries=64)},
+    note="its tower comes from openai/clip-vit-large-patch14; bytes are to 1 %",
+    unverified="the names in model.pt, and its licence",
+)
+
+
+def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
+    """Med-Flamingo's eye from its two repositories, or one folder with both."""
+    from encoders._med_flamingo import load as read
+
+    return read(card, device, weights, offline)
+
+
+def network() -> Any:
+    """The eye in full size."""
+    from encoders._med_flamingo import network as build
+
+    return build()
+
+
+def untrained(card: Card, device: str) -> Encoder:
+    """The eye under torch's current random state."""
+    from encoders._med_flamingo import encoder
+
+    return encoder(card, network(), device)
+
+
+CHECKPOINTS = (Checkpoint(card=CARD, load=load, untrained=untrained, network=network),)
