@@ -54,8 +54,10 @@ def _cached(place: Place, weights: Sequence[str], needed: Sequence[str]) -> tupl
         path = try_to_load_from_cache(
             place.repo, name, cache_dir=constants.HF_HUB_CACHE, revision=place.revision, repo_type=place.kind
         )
-        if isinstance(path, str) and all((Path(path).parent / file).exists() for file in needed):
-            return Path(path).parent, Path(path).parent.name
+        if isinstance(path, str):
+            folder = Path(path).parents[name.count("/")]
+            if all((folder / file).exists() for file in needed):
+                return folder, folder.name
     return None
 
 

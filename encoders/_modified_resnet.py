@@ -29,16 +29,20 @@ def trained(state: Mapping[str, torch.Tensor], heads: int | None, who: str, wher
         if name not in state:
             raise EncoderError(f"{who}: {where} lacks {name}, so it holds no image tower of PMC-CLIP")
     width = len(state["conv3.weight"])
-    blocks = tuple(len({key.split(".")[1] for key in state if key.startswith(f"layer{i}.")}) for i in STAGES)
     side = round((len(state["attnpool.positional_embedding"]) - 1) ** 0.5)
     model = network(
         heads=heads or width // 2,
         width=width,
-        layers=blocks,
+        layers=blocks(state, *(f"layer{i}." for i in STAGES)),
         joint=len(state["attnpool.c_proj.weight"]),
         size=32 * side,
     )
     return fill(model, state, who, where)
+
+
+def blocks(state: Mapping[str, torch.Tensor], *prefixes: str) -> tuple[int, ...]:
+    """How many blocks the tensors below each prefix belong to."""
+    return tuple(len({key[len(p) :].split(".")[0] for key in state if key.startswith(p)}) for p in prefixes)
 
 
 def unwrapped(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,0 +1,94 @@
+"""MedVInT-TD and MedVInT-TE: PMC-CLIP's ResNet over images of 512 pixels. Zhang et al. 2023, arXiv:2305.10415.
+
+TD drops the tower's last stage; 32 learnt queries read the third through 12 decoder layers, and two linear layers hand
+them to a language model. TE reads the last stage. Its repository holds the PMC-CLIP checkpoint from which it starts:
+that tower is here, without TE's own queries, whose trained tensors nobody has published under a known name.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from encoders._base import Card, Encoder, EncoderError, Input, Site
+from encoders._registry import Checkpoint
+
+FILE = "pytorch_model.bin"
+STAGES = {f"stage.{i}": Site(width=128 * 2**i, grid=(256 // 2**i, 256 // 2**i)) for i in (1, 2, 3, 4)}
+TD = Card(
+    name="medvint-td",
+    repo="xmcmic/MedVInT-TD",
+    licence="see its repository",
+    parameters=139_871_072,
+    input=Input(
+        size=(512, 512),
+        resize="squash",
+        crop=None,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        interpolation="bicubic",
+        backend="pillow",
+    ),
+    sites={name: STAGES[name] for name in ("stage.1", "stage.2", "stage.3")}
+    | {"connector": Site(width=4096, queries=32)},
+    note=f"its {FILE} is given with --weights: the names of the files on the hub are not known",
+    unverified="the checkpoint's names, and the decoder, which the authors' published code leaves out",
+)
+TE = replace(
+    TD,
+    name="medvint-te",
+    repo="xmcmic/MedVInT-TE",
+    parameters=23_527_264,
+    bytes=2_392_108_473,
+    bytes_whole=2_392_108_473,
+    sites=STAGES | {"pooled": Site(width=2048)},
+    note="the tower from which it was trained, without its connector",
+    unverified="that its tower was left as PMC-CLIP trained it",
+)
+
+
+def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
+    """MedVInT-TD's eye and connector from the file of its whole model."""
+    del offline  # nothing is fetched
+    how = f"`hf download {TD.repo}` and give the {FILE} of a run with PMC-CLIP in it with --weights PATH"
+    if weights is None:
+        raise EncoderError(f"{card.name}: which file of {TD.repo} holds it was never seen: {how}")
+    file = weights / FILE if weights.is_dir() else weights
+    if not file.is_file():
+        raise EncoderError(f"{card.name}: --weights {weights} has no {FILE}: {how}")
+    from encoders._medvint import load_decoder
+
+    return load_decoder(card, device, file)
+
+
+def load_trunk(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
+    """MedVInT-TE's tower from its repository, or from `weights`."""
+    from encoders._medvint import load_trunk as read
+
+    return read(card, device, weights, offline)
+
+
+def network() -> Any:
+    """TD's eye and connector in full size."""
+    from encoders._medvint import Decoder
+
+    return Decoder()
+
+
+def trunk() -> Any:
+    """TE's tower in full size."""
+    from encoders._medvint import trunk as build
+
+    return build()
+
+
+def untrained(card: Card, device: str) -> Encoder:
+    """The same network under torch's current random state."""
+    from encoders._medvint import decoder, encoder
+
+    return decoder(card, network(), device) if card.sites.get("connector") else encoder(card, trunk(), device)
+
+
+CHECKPOINTS = (
+    Checkpoint(card=TD, load=load, untrained=untrained, network=network),
+    Checkpoint(card=TE, load=load_trunk, untrained=untrained, network=trunk),
+)
