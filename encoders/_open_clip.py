@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -303,9 +304,11 @@ def _size(settings: PreprocessCfg) -> tuple[int, int]:
 
 
 def _text(name: str, model: Any, tokenizer: Callable[[], Any], device: str) -> Callable[[Sequence[str]], np.ndarray]:
+    made = cache(tokenizer)
+
     def text(sentences: Sequence[str]) -> np.ndarray:
         with one_line(name, "its tokenizer"):
-            tokens = tokenizer()(list(sentences))
+            tokens = made()(list(sentences))
         with torch.inference_mode():
             return first(model.encode_text(tokens.to(device))).float().cpu().numpy()
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,10 @@ def _kind(name: str, folder: Path) -> str:
     kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     if kind not in DUAL and kind not in PLAIN:
         multimodal = {t for checkpoint in checkpoints().values() if checkpoint.kind for t in checkpoint.kind.types}
+        known = ", ".join([*DUAL, *PLAIN, *sorted(multimodal)])
         raise EncoderError(
-            f"{name}: transformers models of type {kind!r} have no known layout here (known: "
-            f"{', '.join([*DUAL, *PLAIN, *sorted(multimodal)])}); write a file with CARD and load(device) that names its sites"
+            f"{name}: transformers models of type {kind!r} have no known layout here (known: {known}); "
+            "write a file with CARD and load(device) that names its sites"
         )
     return kind
 
@@ -197,9 +199,11 @@ def _input(processor: Any, size: tuple[int, int]) -> Input:
 
 
 def _text(model: Any, folder: Path, device: str) -> Callable[[Sequence[str]], np.ndarray]:
+    made = cache(lambda: transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True))
+
     def text(sentences: Sequence[str]) -> np.ndarray:
         with one_line(type(model).__name__, f"the tokenizer in {folder}"):
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = made()
         length = model.config.text_config.max_position_embeddings
         siglip = model.config.model_type == "siglip"
         tokens: Mapping[str, torch.Tensor] = tokenizer(

@@ -59,7 +59,13 @@ ALONE = ("unimed-clip-b16", "unimed-clip-l14", "conch")  # one weight file, noth
 @pytest.fixture(scope="module")
 def patched() -> Iterator[pytest.MonkeyPatch]:
     """Architectures that the code knows and no file says, made small for this module."""
+    from functools import partial
+
+    import timm
+
+    entries = timm.models._registry._model_entrypoints  # pyright: ignore
     with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(entries, make.EVA, partial(entries[make.EVA], **SMALL, img_size=64))
         for key, value in (*SMALL.items(), ("img_size", 56)):
             patch.setitem(uni.HUGE, key, value)
         for key, value in {**SMALL, "img_size": 64}.items():
@@ -167,7 +173,7 @@ def test_a_tensor_that_lacks_is_named_and_one_that_differs_is_another_encoder(
     assert other.fingerprint != same.fingerprint
     assert not np.allclose(features(other, "pooled"), features(same, "pooled"), rtol=0, atol=1e-4)
     make.edited(spoilt, lambda state: state.pop(changed[0]))
-    with pytest.raises(EncoderError, match=rf"{name}: the weights in .* lack 1 tensor .*\.1\.") as caught:
+    with pytest.raises(EncoderError, match=rf"{name}: the weights in .* lack \d tensors? .*\.1\.") as caught:
         encoders.load(name, weights=spoilt)
     assert "\n" not in str(caught.value)
 
@@ -227,3 +233,103 @@ def test_a_repository_gives_by_its_id_what_it_gives_by_name(name: str) -> None:
     named = encoders.load(name)
     assert plain.fingerprint == named.fingerprint
     assert plain.card.sites == named.card.sites
+
+
+def test_medsiglip_behind_its_cards_resize_sees_tensorflows_pixels(shelf: dict[str, Tiny]) -> None:
+    import torch
+
+    from encoders.medsiglip import SIDE, resized
+
+    for image in (*IMAGES, np.full((1, 1), 100, np.uint8), np.full((37, 600, 3), 100, np.uint8)):
+        planes = torch.from_numpy(image if image.ndim == 3 else image[..., None]).permute(2, 0, 1)[None].float()
+        reference = torch.nn.functional.interpolate(planes, (SIDE, SIDE), mode="bilinear", antialias=False)
+        expected = reference[0].permute(1, 2, 0).numpy()
+        ours = resized(image, SIDE).reshape(expected.shape)
+        assert (np.abs(ours + 0.5 - expected) < 0.502).all()  # cut to whole levels, but for rounding
+        if image.min() == image.max():
+            assert (ours == image.min()).all()
+    folder = shelf["medsiglip"].folder
+    plain, card = (encoders.load(name, weights=folder) for name in ("medsiglip", "medsiglip-tf"))
+    assert plain.fingerprint != card.fingerprint
+    assert card.card.input != plain.card.input
+    np.testing.assert_array_equal(card.preprocess(IMAGES[1]), plain.preprocess(resized(IMAGES[1], SIDE)))
+    assert not np.array_equal(card.preprocess(IMAGES[1]), plain.preprocess(IMAGES[1]))
+
+
+@pytest.mark.parametrize("name", ["clip-b16", "siglip-b16", "dinov2-b14", "dinov3-b16", "eva02-b16", "uni", "conch"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 1, 3), (3, 40, 3), (5, 3)])
+def test_an_image_smaller_than_the_patch_grid_is_enlarged(
+    name: str, shape: tuple[int, ...], small: dict[str, encoders.Encoder]
+) -> None:
+    encoder = small[name]
+    image = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+    prepared = encoder.preprocess(image)
+    assert encoder.card.input
+    assert tuple(prepared.shape) == (3, *encoder.card.input.size)
+    assert np.isfinite(np.asarray(prepared)).all()
+
+
+@pytest.fixture(scope="module")
+def small(shelf: dict[str, Tiny]) -> dict[str, encoders.Encoder]:
+    """One encoder of every library's preprocessing."""
+    names = ("clip-b16", "siglip-b16", "dinov2-b14", "dinov3-b16", "eva02-b16", "uni", "conch")
+    return {name: encoders.load(name, weights=shelf[name].folder) for name in names}
+
+
+def test_a_model_of_unknown_type_is_refused_with_the_types_that_are_known(
+    shelf: dict[str, Tiny], tmp_path: Path
+) -> None:
+    folder = make.copied(shelf["dinov2-b14"], tmp_path / "other")
+    config = (folder / "config.json").read_text().replace('"model_type": "dinov2"', '"model_type": "resnet"')
+    (folder / "config.json").write_text(config)
+    with pytest.raises(
+        EncoderError, match=r"type 'resnet' have no known layout .*clip, siglip, dinov2.*dinov3_vit"
+    ) as e:
+        encoders.load("dinov2-b14", weights=folder)
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "of", "said"),
+    [
+        ("uni", "dinov2-b14", "names no timm architecture"),
+        ("eva02-b16", "dinov2-b14", "has no open_clip_config.json"),
+        ("dinov2-b14", "uni", "has no preprocessor_config.json"),
+        ("conch", "uni", "lack .* tensors"),
+        ("conch", "clip-b16", "has none of pytorch_model.bin"),
+        ("unimed-clip-b16", "clip-b16", "has none of unimed-clip-vit-b16.pt"),
+        ("uni2-h", "gigapath", "shape|lack|hold"),
+    ],
+)
+def test_the_folder_of_another_family_is_refused_in_one_line(
+    name: str, of: str, said: str, shelf: dict[str, Tiny]
+) -> None:
+    with pytest.raises(EncoderError, match=said) as caught:
+        encoders.load(name, weights=shelf[of].folder)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"{name}:")
+
+
+def test_a_file_where_a_folder_is_needed_is_refused(shelf: dict[str, Tiny]) -> None:
+    file = make.weight_file(shelf["clip-b16"].folder)
+    with pytest.raises(EncoderError, match=r"clip-b16: --weights .* is not a folder; give one with config.json, "):
+        encoders.load("clip-b16", weights=file)
+
+
+@pytest.mark.parametrize("name", ["uni", "dinov3-b16", "medsiglip", "conch"])
+def test_a_gated_repository_says_which_page_to_visit(name: str, hub: Hub, tmp_path: Path) -> None:
+    from huggingface_hub import constants
+
+    repo = str(encoders.card(name).repo)
+    assert encoders.card(name).gated
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        patch.setattr(hub.repositories[repo], "fault", "gated")
+        with pytest.raises(EncoderError, match=f"{repo} is gated: ask for access at http.*{repo}.*--weights PATH"):
+            encoders.load(name)
+
+
+def test_twins_of_the_new_towers_are_drawn_from_their_name() -> None:
+    first, again, other = (encoders.load(spec) for spec in ("random:conch", "random:conch", "random:conch#1"))
+    assert first.fingerprint == again.fingerprint != other.fingerprint
+    assert first.card.sites.keys() == encoders.load("random:conch").card.sites.keys()

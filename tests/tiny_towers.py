@@ -17,6 +17,7 @@ import numpy as np
 from tests.stand_in_hub import PREPROCESS, clip_folder, dinov2_folder, randomise, siglip_folder, tokenizer
 
 TEXT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+EVA = "eva02_base_patch16_clip_224"
 SMALL = {"embed_dim": 32, "depth": 3, "num_heads": 2}
 
 
@@ -161,11 +162,11 @@ def _saved(folder: Path, model: Any, processor: Any) -> Tiny:
 
 
 def eva(folder: Path) -> Tiny:
-    """EVA-CLIP in open_clip's format, around the smallest EVA02 tower of timm."""
+    """EVA-CLIP in open_clip's format; timm's entry for its tower must give a small one meanwhile."""
     import open_clip
     from safetensors.torch import save_file
 
-    vision = {"image_size": 224, "timm_model_name": "eva02_tiny_patch14_224", "timm_model_pretrained": False,
+    vision = {"image_size": 64, "timm_model_name": EVA, "timm_model_pretrained": False,
               "timm_pool": "token", "timm_proj": None}  # fmt: skip
     text = {"context_length": 12, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
     config = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text, "custom_text": True}
@@ -182,7 +183,7 @@ def eva(folder: Path) -> Tiny:
     def words(sentences: list[str]) -> Any:
         return model.encode_text(open_clip.SimpleTokenizer(context_length=12)(sentences))
 
-    return Tiny(folder=folder, pixels=_cropped(224), sites=sites, text=words)
+    return Tiny(folder=folder, pixels=_cropped(64), sites=sites, text=words)
 
 
 def _of_timm(model: Any, batch: Any) -> dict[str, Any]:
