@@ -26,7 +26,7 @@ def source(
     """
     if weights is None:
         assert card.repo is not None
-        folder, commit = fetch(card.repo, card.revision, keep, needed=(), offline=offline)
+        folder, commit = fetch(card.repo, card.revision, keep, needed=("config.json",), offline=offline)
         return replace(card, revision=commit), folder, tensors(folder, keep)
     if not weights.is_dir():
         raise EncoderError(

@@ -136,3 +136,136 @@ def medclip(folder: Path, kind: str) -> dict[str, Any]:
         archive.write(folder / "pytorch_model.bin", "pytorch_model.bin")
     tokenizer(folder)
     return {"vision": eye, "head": head, "text": text, "projection": projection}
+
+
+def clip(side: int, layers: int = 3) -> Any:
+    """A tiny CLIP tower with QuickGELU over images of `side` pixels."""
+    import transformers
+
+    config = transformers.CLIPVisionConfig(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=layers, num_attention_heads=1, image_size=side,
+        patch_size=14, hidden_act="quick_gelu",
+    )  # fmt: skip
+    return randomise(transformers.CLIPVisionModel(config))
+
+
+def sharded(folder: Path, state: dict[str, Any], shards: int = 3) -> None:
+    """The tensors as safetensors in several files, with their index."""
+    import json
+
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    names = list(state)
+    files = {name: f"model-{i % shards + 1:05d}-of-{shards:05d}.safetensors" for i, name in enumerate(names)}
+    for file in set(files.values()):
+        held = {name: state[name].contiguous() for name in names if files[name] == file}
+        save_file(held, folder / file, metadata={"format": "pt"})
+    index = {"metadata": {"total_size": 0}, "weight_map": files}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "config.json").write_text("{}")
+
+
+def draws(seed: int) -> Any:
+    """A function from a shape to a random tensor of it."""
+    import torch
+
+    rng = torch.Generator().manual_seed(seed)
+    return lambda *shape: torch.randn(shape, generator=rng) * 0.7 / shape[-1] ** 0.5
+
+
+def med_flamingo(folder: Path) -> dict[str, Any]:
+    """The files of both repositories, in `clip` and `flamingo`, and together in `both`."""
+    import shutil
+
+    import torch
+    from safetensors.torch import save_file
+
+    tower = clip(224)
+    state = {f"vision_model.{k}": v.contiguous() for k, v in tower.state_dict().items()}
+    state |= {"text_model.final_layer_norm.weight": torch.ones(4), "logit_scale": torch.tensor(1.0)}
+    for name in ("clip", "flamingo", "both"):
+        (folder / name).mkdir(parents=True)
+    save_file(state, folder / "clip" / "model.safetensors", metadata={"format": "pt"})
+    (folder / "clip" / "config.json").write_text("{}")
+    latents = perceiver(32, 6, draws(7))
+    whole = {f"perceiver.{k}": v for k, v in latents.items()} | {"lang_encoder.gated.x": torch.ones(3)}
+    torch.save(whole, folder / "flamingo" / "model.pt")
+    for part in ("clip/model.safetensors", "clip/config.json", "flamingo/model.pt"):
+        shutil.copy(folder / part, folder / "both")
+    return {"tower": tower, "perceiver": latents}
+
+
+def phi3_vision(folder: Path) -> dict[str, Any]:
+    """Phi-3-vision: its eye below `model.vision_embed_tokens.`, beside tensors of its language model."""
+    made, tower = draws(9), clip(336)
+    rest = {"glb_GN": made(1, 1, 128), "sub_GN": made(1, 1, 1, 128), "img_projection.0.weight": made(20, 128)}
+    rest |= {
+        "img_projection.0.bias": made(20),
+        "img_projection.2.weight": made(20, 20),
+        "img_projection.2.bias": made(20),
+    }
+    at = "model.vision_embed_tokens."
+    state = {f"{at}img_processor.vision_model.{k}": v for k, v in tower.state_dict().items()}
+    state |= {f"{at}{k}": v for k, v in rest.items()}
+    state |= {
+        f"{at}wte.weight": made(5, 20),
+        "model.layers.0.mlp.down_proj.weight": made(4, 4),
+        "lm_head.weight": made(5, 20),
+    }
+    sharded(folder, state)
+    return {"tower": tower, "rest": rest}
+
+
+def molmo(folder: Path) -> dict[str, Any]:
+    """Molmo: its eye under the names of its own code, flat patches and all, beside its language model."""
+    made, tower = draws(11), clip(336, layers=10)
+    names = {
+        "self_attn.q_proj": "attention.wq", "self_attn.k_proj": "attention.wk", "self_attn.v_proj": "attention.wv",
+        "self_attn.out_proj": "attention.wo", "layer_norm1": "attention_norm", "layer_norm2": "ffn_norm",
+        "mlp.fc1": "feed_forward.w1", "mlp.fc2": "feed_forward.w2", "encoder.layers": "transformer.resblocks",
+        "pre_layrnorm": "pre_ln", "embeddings.class_embedding": "class_embedding",
+        "embeddings.patch_embedding": "patch_embedding", "embeddings.position_embedding.weight": "positional_embedding",
+    }  # fmt: skip
+    eye = {}
+    for name, value in tower.state_dict().items():
+        for ours, theirs in names.items():
+            name = name.replace(ours, theirs)
+        if not name.startswith("post_"):
+            eye[name] = value.permute(0, 2, 3, 1).flatten(1) if name == "patch_embedding.weight" else value
+    rest = {"pad_embed": made(2, 64) * 4, "image_projector.w2.weight": made(18, 24)}
+    rest |= {f"image_projector.{w}.weight": made(24, 32) for w in ("w1", "w3")}
+    for w in ("wq", "wk", "wv", "wo"):
+        rest |= {
+            f"image_pooling_2d.{w}.weight": made(32, 32 if w == "wo" else 64),
+            f"image_pooling_2d.{w}.bias": made(32),
+        }
+    state = {f"model.vision_backbone.image_vit.{k}": v for k, v in eye.items()}
+    state |= {f"model.vision_backbone.{k}": v for k, v in rest.items()}
+    state |= {"model.transformer.wte.embedding": made(5, 18), "model.transformer.ff_out.weight": made(5, 18)}
+    sharded(folder, state)
+    return {"tower": tower, "rest": rest}
+
+
+def medvint_td(folder: Path) -> dict[str, Any]:
+    """MedVInT-TD: the children of a trunk by number, a decoder and two layers, beside its language model."""
+    import torch
+    from open_clip.modified_resnet import ModifiedResNet
+
+    folder.mkdir(parents=True, exist_ok=True)
+    trunk = randomise(ModifiedResNet([1, 2, 1, 1], 24, 4, 64, 4))
+    cut = torch.nn.Sequential(*list(trunk.children())[:-2])
+    layer = torch.nn.TransformerDecoderLayer(64, 8, 40, norm_first=True, batch_first=True)
+    decoder = randomise(torch.nn.TransformerDecoder(layer, 2, torch.nn.LayerNorm(64)))
+    made = draws(13)
+    rest = {"query_embed.weight": made(5, 64) * 4, "fc_l1.weight": made(64, 64), "fc_l1.bias": made(64)}
+    rest |= {"fc_l2.weight": made(20, 64), "fc_l2.bias": made(20)}
+    state = {f"vision_model.{k}": v for k, v in cut.state_dict().items()} | rest
+    state |= {f"decoder.{k}": v for k, v in decoder.state_dict().items()}
+    torch.save(state | {"llamacasual.base_model.model.lm_head.weight": made(5, 20)}, folder / "pytorch_model.bin")
+    return {"trunk": trunk, "decoder": decoder, "rest": rest}
+
+
+def medvint_te(folder: Path) -> dict[str, Any]:
+    """MedVInT-TE's repository: PMC-CLIP's checkpoint in a folder of its own."""
+    return pmc_clip(folder / "pmc_clip")
