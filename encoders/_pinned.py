@@ -21,14 +21,6 @@ IMAGENET_NORM: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0
 HALF_NORM: dict[str, Any] = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
 
-def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """The encoder from its repository at its commit, or from the folder `weights`."""
-    card, folder = fetch(card, weights, offline)
-    from encoders._transformers import load as build
-
-    return build(card, folder, device)
-
-
 def checkpoint(model: str, config: Mapping[str, Any], *, whole: int, **card: Any) -> Checkpoint:
     """A checkpoint of transformers: `model` names the class of its image side, `config` the class's settings.
 
@@ -37,6 +29,12 @@ def checkpoint(model: str, config: Mapping[str, Any], *, whole: int, **card: Any
     """
     size = FLOAT32 * whole
     card = {"bytes": size, "bytes_whole": size, "note": "revision resolved at first load"} | card
+
+    def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
+        card, folder = fetch(card, weights, offline)
+        from encoders._transformers import load as build
+
+        return build(card, folder, device, model)
 
     def network() -> Any:
         import transformers

@@ -29,13 +29,19 @@ OUTSIDE = re.compile(
 FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box"}
 
 
-def load(card: Card, folder: Path, device: str) -> Encoder:
+def load(card: Card, folder: Path, device: str, model_class: str = "") -> Encoder:
     """The encoder whose configuration, preprocessing and weights lie in `folder`, read by the library.
 
-    Raises EncoderError for a family that has no known layout and for weights that are not whole.
+    `model_class` names the library's class of the image side, where the card is of one family.
+    Raises EncoderError for another family, for one that has no known layout, and for weights that are not whole.
     """
     with one_line(card.name, str(folder)), quiet():
         kind = _kind(card.name, folder)
+        if model_class and kind != (due := _due(model_class)):
+            raise EncoderError(
+                f"{card.name}: {folder} holds a model of type {kind!r}, not {due!r}; give a folder of that family, "
+                "or the name of the encoder that it is"
+            )
         cls = getattr(transformers, DUAL[kind]) if kind in DUAL else transformers.AutoModel
         extra = {"add_pooling_layer": False} if kind == "vit" else {}
         # eager loading of a strict subset would leave random tensors behind with only a log line
@@ -93,6 +99,11 @@ def _kind(name: str, folder: Path) -> str:
             "write a file with CARD and load(device) that names its sites"
         )
     return kind
+
+
+def _due(model_class: str) -> str:
+    """The type that a configuration states for a checkpoint whose image side is of that class."""
+    return getattr(transformers, model_class).config_class.model_type.removesuffix("_vision_model")
 
 
 def encoder(card: Card, network: torch.nn.Module, processor: Any, device: str, folder: Path | None = None) -> Encoder:

@@ -23,6 +23,8 @@ CARD = Card(
     name="lowlevel",
     licence="Apache-2.0",
     parameters=0,
+    bytes=0,
+    bytes_whole=0,
     sites={"pooled": Site(width=len(NAMES))},
     note="size, aspect, border, intensity statistics, edge density, block artefacts; nothing about layout",
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from encoders._base import Card, Encoder, Input
-from encoders._pinned import HALF_NORM, checkpoint, load, sites
+from encoders._pinned import HALF_NORM, checkpoint, sites
 from encoders._registry import Checkpoint
 
 SIDE = 448
@@ -56,7 +56,7 @@ def resized(image: np.ndarray, side: int) -> np.ndarray:
 
 def load_tensorflow(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
     """MedSigLIP from its repository or a folder, with the resize of its model card."""
-    return as_tensorflow(load(card, device, weights, offline))
+    return as_tensorflow(PROCESSOR.load(card, device, weights, offline))
 
 
 def untrained_tensorflow(card: Card, device: str) -> Encoder:

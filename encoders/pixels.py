@@ -12,6 +12,8 @@ CARD = Card(
     name="pixels",
     licence="Apache-2.0",
     parameters=0,
+    bytes=0,
+    bytes_whole=0,
     sites={"pooled": Site(width=SIDE * SIDE)},
     note="32 x 32 grey, area-averaged",
 )

@@ -198,6 +198,23 @@ def test_clip_is_the_same_in_both_of_its_published_formats(tmp_path: Path) -> No
         np.testing.assert_array_equal(tokens, theirs[site])
 
 
+@pytest.mark.parametrize("name", ["clip-b16", "siglip2-b16", "dinov2-g14", "dinov2-b14-reg", "dinov3-b16"])
+def test_tensors_in_the_librarys_own_spelling_of_today_are_the_same(
+    name: str, shelf: dict[str, Tiny], tmp_path: Path
+) -> None:
+    published = encoders.load(name, weights=shelf[name].folder)
+    spelt = make.copied(shelf[name], tmp_path / "spelt")
+
+    def respell(state: dict[str, Any]) -> None:
+        state.clear()
+        state.update({key: value.contiguous() for key, value in published.module.state_dict().items()})
+
+    make.edited(spelt, respell)
+    ours = features(encoders.load(name, weights=spelt))
+    for site, tokens in features(published).items():
+        np.testing.assert_array_equal(tokens, ours[site])
+
+
 @pytest.mark.parametrize("name", ALONE)
 def test_a_checkpoint_saved_from_several_devices_is_the_same(name: str, shelf: dict[str, Tiny], tmp_path: Path) -> None:
     wrapped = make.copied(shelf[name], tmp_path / "wrapped")
@@ -299,6 +316,9 @@ def test_a_model_of_unknown_type_is_refused_with_the_types_that_are_known(
         ("conch", "clip-b16", "has none of pytorch_model.bin"),
         ("unimed-clip-b16", "clip-b16", "has none of unimed-clip-vit-b16.pt"),
         ("uni2-h", "gigapath", "shape|lack|hold"),
+        ("dinov2-b14", "clip-b16", "holds a model of type 'clip', not 'dinov2'"),
+        ("dinov2-b14", "dinov2-b14-reg", "holds a model of type 'dinov2_with_registers', not 'dinov2'"),
+        ("medsiglip-tf", "clip-b16", "holds a model of type 'clip', not 'siglip'"),
     ],
 )
 def test_the_folder_of_another_family_is_refused_in_one_line(
