@@ -15,7 +15,7 @@ from encoders._llava import MEAN, STD
 from encoders._multimodal import FILES, Anatomy, Kind, checkpoint
 
 INSTRUCTION = "Describe the image."
-WORDS = (101, 6235, 1996, 3746, 1012, 102)  # the same for the published tokenizer of the Q-Former
+WORDS = (101, 6235, 1996, 3746, 1012, 102)  # in the vocabulary of uncased BERT, for the untrained twin
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,9 +57,7 @@ def views(size: tuple[int, int], tall: int, wide: int, tile: int, patch: int) ->
     across, down = wide / size[1], tall / size[0]
     scaled = (int(size[0] * across), wide) if across < down else (tall, int(size[1] * down))
     box, side, cell = canvas(scaled, (tall, wide)), tile // patch, 2 * patch
-    rows, columns = (
-        ceil((all_ // patch - (all_ - used) // patch) / 2) for all_, used in zip((tall, wide), scaled, strict=True)
-    )
+    rows, columns = (ceil(used / cell) for used in scaled)  # what lies wholly on white is masked
     merged = View(grid=(rows, columns), box=canvas(scaled, (rows * cell, columns * cell)))
     towers = [View(grid=(side, side), box=box), *tiles(tall // tile, wide // tile, (side, side), box)]
     return towers, [merged, View(grid=(side // 2, side // 2), box=box)]

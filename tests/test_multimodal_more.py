@@ -604,6 +604,10 @@ def test_only_tower_and_connector_are_fetched_from_the_hub(name: str, hub: Hub, 
     assert encoders.load(name, offline=True).fingerprint == encoder.fingerprint
     assert len(hub.asked) == asked
     folder = next(path for path in encoder.files if path.suffix == ".safetensors").parent
+    if name.startswith("instructblip"):
+        assert sorted(path.name for path in (folder / "qformer_tokenizer").iterdir()) == [
+            "tokenizer.json", "tokenizer_config.json"
+        ]  # fmt: skip
     (folder / "config.json").unlink()
     with pytest.raises(EncoderError, match=r"config\.json") as caught:
         encoders.load(name, offline=True)
@@ -613,18 +617,57 @@ def test_only_tower_and_connector_are_fetched_from_the_hub(name: str, hub: Hub, 
 # full size
 
 
-@pytest.mark.parametrize("name", [*NAMES, "medgemma-27b", "medgemma-1.5-4b"])
-def test_the_full_size_image_side_has_the_published_parameters(name: str) -> None:
-    import torch
+PUBLISHED = {  # millions of parameters of tower and connector
+    "medgemma-4b": 416.9 + 3.0, "medgemma-27b": 416.9 + 6.2,
+    "blip2-opt-2.7b": 986 + 105.1 + 2, "instructblip-vicuna-7b": 986 + 185.7 + 3.1, "idefics-9b": 630.8 + 126.0,
+    "phi-4-multimodal": 428.6 + 12.9, "molmo2-8b": 382.5 + 87.9,
+}  # fmt: skip
+WIDE = ("blip2-opt-2.7b", "instructblip-vicuna-7b", "molmo2-8b")  # four bytes to a number on disk
+BESIDE = {  # parameters on disk that the library's class has not: an output head of its own, two adapters
+    "blip2-opt-2.7b": 50304 * 2560,
+    "phi-4-multimodal": 32 * (256 + 320) * (8192 + 6144 + 19456 + 11264),
+}
 
-    published = {
-        "medgemma-4b": 416.9 + 3.0, "medgemma-1.5-4b": 416.9 + 3.0, "medgemma-27b": 416.9 + 6.2,
-        "blip2-opt-2.7b": 986 + 105.1 + 2, "instructblip-vicuna-7b": 986 + 185.7 + 3.1, "idefics-9b": 630.8 + 126.0,
-        "phi-4-multimodal": 428.6 + 12.9, "molmo2-8b": 382.5 + 87.9,
-    }  # fmt: skip
-    checkpoint = find(name)
-    assert checkpoint.network is not None
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_in_full_size_the_card_tells_what_is_built(name: str) -> None:
+    import torch
+    import transformers
+
+    from encoders import _multimodal
+
+    card, kind = find(name).card, find(name).kind
     with torch.device("meta"):
-        network = checkpoint.network()
-    assert sum(p.numel() for p in network.parameters()) == checkpoint.card.parameters
-    assert (checkpoint.card.parameters or 0) / 1e6 == pytest.approx(published[name], abs=0.1)
+        model = _multimodal.built(kind).eval()
+        whole = getattr(transformers, kind.model)(kind.config(transformers))
+    parts = kind.anatomy(model, kind.processor(transformers, None))
+    count_ = sum(p.numel() for p in _multimodal.side(parts.image_side).parameters())
+    assert card.parameters == count_
+    assert count_ / 1e6 == pytest.approx(PUBLISHED[name], abs=0.1)
+    assert parts.input == card.input
+    each = 4 if name in WIDE else 2
+    assert card.bytes == each * count_
+    assert card.bytes_whole == each * (sum(p.numel() for p in whole.parameters()) + BESIDE.get(name, 0))
+    prepared = parts.preprocess(np.zeros((512, 512), np.uint8))
+    assert dict(parts.layout(prepared)) == dict(card.sites)
+    if name.startswith(("medgemma", "idefics")):  # the others look at values, which the meta device has not
+        with torch.no_grad():
+            found = parts.run(prepared[None].to("meta"))
+        shapes = {site: tuple(value.shape[1:]) for site, value in found.items()}
+        assert shapes == {site: (count(card.sites[site]), card.sites[site].width) for site in shapes}
+        assert {*shapes, *parts.taps} == set(card.sites)
+
+
+def test_medgemma_1_5_has_the_architecture_of_medgemma() -> None:
+    first, second = find("medgemma-4b"), find("medgemma-1.5-4b")
+    assert second.kind == first.kind
+    assert replace(second.card, name=first.card.name, repo=first.card.repo) == first.card
+
+
+def test_an_untrained_instructblip_reads_the_same_instruction() -> None:
+    import transformers
+
+    told = find("instructblip-vicuna-7b").kind.processor(transformers, None).to_dict()
+    assert told["instruction"] == "Describe the image."
+    assert told["qformer_input_ids"][:1] + told["qformer_input_ids"][-1:] == [101, 102]
+    assert max(told["qformer_input_ids"]) < 30523
