@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import torch
 
 from encoders import EncoderError, _carving, _ranges
 from encoders._carving import layout
-from encoders._headers import Entry, header
+from encoders._headers import SIZES, Entry, header
 from encoders._hub import snapshot
 from encoders._parts import fetch, tensors
 from tests.hub_server import Hub, Repository, serving
@@ -493,6 +495,8 @@ def test_any_choice_of_tensors_makes_a_file_that_the_library_reads(tmp_path: Pat
             assert piece.target == len(out)
             out += data[piece.start : piece.start + piece.length]
         (tmp_path / "made.safetensors").write_bytes(out)
+        table = json.loads(head[8:])
+        assert all(table[e.name]["data_offsets"][0] % SIZES[e.dtype] == 0 for e in kept), "every tensor is aligned"
         found = load_file(tmp_path / "made.safetensors")
         assert found.keys() == {e.name for e in kept}, trial
         assert all(torch.equal(found[name], state[name]) for name in found)
@@ -503,8 +507,40 @@ def test_neighbours_are_one_request_and_long_runs_are_cut(monkeypatch: pytest.Mo
         return Entry(file="f", name=name, dtype="U8", shape=(count,), start=start, stop=start + count)
 
     monkeypatch.setattr(_carving, "PIECE", 100)
-    _, pieces = layout([entry("a", 10, 60), entry("b", 70, 60), entry("c", 200, 5)], [])
-    assert [(p.start, p.length) for p in pieces] == [(10, 100), (110, 20), (200, 5)]
+    other = replace(entry("d", 205, 7), file="g")
+    _, pieces = layout([entry("a", 10, 60), entry("b", 70, 60), entry("c", 200, 5), other], [])
+    assert [(p.file, p.start, p.length) for p in pieces] == [
+        ("f", 10, 100), ("f", 110, 20), ("f", 200, 5), ("g", 205, 7)
+    ]  # fmt: skip
+
+
+def test_a_transfer_that_brings_something_each_time_is_not_given_up(
+    hub: Hub, shelf: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = shelf.folder / "model-00002-of-00004.safetensors"
+    monkeypatch.setattr(_ranges, "TRIES", 3)
+    shelf.fault, shelf.times = "cut", 6
+    got = bytearray()
+
+    def sink(at: int, chunk: bytes) -> None:
+        assert at == 100 + len(got)
+        got.extend(chunk)
+
+    url = f"{hub.endpoint}/{REPO}/resolve/{COMMIT}/{file.name}"
+    assert _ranges.pull(url, 100, 4196, sink, threading.Event()) == file.stat().st_size
+    assert got == file.read_bytes()[100:4196]
+    assert (shelf.sent, shelf.answers) == (4096, 7)
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_file_that_changes_its_length_meanwhile_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from encoders import _parts
+
+    remote = _parts.remote
+    monkeypatch.setattr(_parts, "remote", lambda *what: replace(remote(*what), size=12))
+    with pytest.raises(EncoderError, match=r"model-0000.-of-00004.safetensors has .* bytes, and had 12 before"):
+        get()
+    assert not list((tmp_path / "hub").rglob("vision-*.safetensors"))
 
 
 def test_a_dataset_is_a_repository_too(hub: Hub, shelf: Repository) -> None:
