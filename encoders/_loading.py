@@ -25,7 +25,7 @@ def load(spec: str, *, device: str, dtype: str, weights: Path | None, offline: b
     if kind == "name":
         find(rest)  # an unknown name is said before anything heavy is imported
     _device(device)
-    encoder = _untrained(spec, rest, device) if kind == "random" else _trained(spec, device, weights, offline)
+    encoder = _untrained(spec, rest, device, weights) if kind == "random" else _trained(spec, device, weights, offline)
     if dtype == "float32":
         return encoder
     from encoders._precision import lowered
@@ -124,8 +124,11 @@ def _kind(config: Path) -> Any:
     return next((kind for kind in kinds if told in kind.types), None)
 
 
-def _untrained(spec: str, rest: str, device: str) -> Encoder:
-    """`random:NAME#seed`: NAME's architecture, as its library initialises it, drawn from the name."""
+def _untrained(spec: str, rest: str, device: str, weights: Path | None) -> Encoder:
+    """`random:NAME#seed`: NAME's architecture, as its library initialises it, drawn from the name.
+
+    With `weights` it is the architecture that the configuration in that folder tells, where it has one.
+    """
     inner, _, _seed = rest.partition("#")
     kind, name = split(inner)
     card = replace(card_of(inner), name=spec, repo=None, revision=None, note=f"{inner}, untrained")
@@ -135,9 +138,7 @@ def _untrained(spec: str, rest: str, device: str) -> Encoder:
         raise UnknownName(f"{spec!r}: {name} has nothing to train, so it has no untrained twin")
     with drawn(f"random:{rest}"):
         if kind == "name":
-            untrained = find(name).untrained
-            assert untrained is not None
-            return untrained(card, device)
+            return _named(card, name, device, weights)
         if kind == "timm":
             from encoders._timm import untrained as timm
 
@@ -149,6 +150,36 @@ def _untrained(spec: str, rest: str, device: str) -> Encoder:
         from encoders._user import untrained as user
 
         return user(Path(name), card, device)
+
+
+def _named(card: Card, name: str, device: str, weights: Path | None) -> Encoder:
+    """The untrained twin of a registered encoder, in the sizes of the folder that stands for its weights."""
+    checkpoint = find(name)
+    assert checkpoint.untrained is not None
+    twin = _in_sizes_of(weights, card, checkpoint.kind, device) if weights and weights.is_dir() else None
+    if twin is None or weights is None:
+        return checkpoint.untrained(card, device)
+    return replace(twin, files=tuple(sorted(p for p in weights.glob("*.json") if ".index." not in p.name)))
+
+
+def _in_sizes_of(folder: Path, card: Card, kind: Any, device: str) -> Encoder | None:
+    """The untrained network that the configuration in a folder tells, None where it holds none."""
+    from encoders._open_clip_files import CONFIG
+
+    if kind:
+        from encoders._multimodal import untrained as multimodal
+
+        return multimodal(card, kind, device, folder)
+    if (folder / CONFIG).is_file():
+        from encoders._open_clip import from_config
+
+        told = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return from_config(card, told["model_cfg"], told.get("preprocess_cfg", {}), device)
+    if (folder / "config.json").is_file() and (folder / "preprocessor_config.json").is_file():
+        from encoders._transformers import untrained as transformers
+
+        return transformers(card, folder, device)
+    return None
 
 
 @contextmanager

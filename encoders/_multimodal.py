@@ -134,9 +134,12 @@ def from_folders(card: Card, kind: Kind, device: str, sources: Sequence[tuple[Pa
             state = kind.rename(state)
         strip(config, kind)
         model, told = getattr(transformers, kind.model).from_pretrained(
-            None, config=config, state_dict=dict(state), dtype=torch.float32, output_loading_info=True
-        )
+            None, config=config, state_dict=dict(state), dtype=torch.float32, output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, by name
+        )  # fmt: skip
         _whole(card.name, kind, folder, told)
+        if kind.others and not any((folder / name).is_file() for name in FILES):
+            raise EncoderError(f"{card.name}: {folder} has neither {' nor '.join(FILES)}")
         processor = kind.processor(transformers, folder)
     found = (p for place, _ in sources for p in sorted(place.iterdir()))
     files = tuple(p for p in found if p.is_file() and p.suffix in (".safetensors", ".bin", ".json"))
@@ -196,19 +199,21 @@ def network(kind: Kind) -> Any:
     return side(kind.anatomy(model, kind.processor(transformers, None)).image_side)
 
 
-def built(kind: Kind) -> Any:
+def built(kind: Kind, config: Any = None) -> Any:
+    """The model without its language model, under torch's current default device and random state."""
     import transformers
 
-    config = kind.config(transformers)
+    config = kind.config(transformers) if config is None else config
     strip(config, kind)
     return getattr(transformers, kind.model)(config)
 
 
-def untrained(card: Card, kind: Kind, device: str) -> Encoder:
-    """The same tower and connector under torch's current random state."""
+def untrained(card: Card, kind: Kind, device: str, folder: Path | None = None) -> Encoder:
+    """The same tower and connector under torch's current random state, of the sizes that `folder` tells if given."""
     import transformers
 
-    return _encoder(card, kind, built(kind), kind.processor(transformers, None), device, ())
+    config = _config(card.name, kind, folder) if folder else None
+    return _encoder(card, kind, built(kind, config), kind.processor(transformers, folder), device, ())
 
 
 def side(parts: Mapping[str, Any]) -> Any:

@@ -101,6 +101,15 @@ def _kind(name: str, folder: Path) -> str:
     return kind
 
 
+def untrained(card: Card, folder: Path, device: str) -> Encoder:
+    """The network that the configuration in `folder` tells, under torch's current random state."""
+    with one_line(card.name, str(folder)), quiet():
+        _kind(card.name, folder)
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        made = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
+        return encoder(card, transformers.AutoModel.from_config(config), made, device)
+
+
 def _due(model_class: str) -> str:
     """The type that a configuration states for a checkpoint whose image side is of that class."""
     return getattr(transformers, model_class).config_class.model_type.removesuffix("_vision_model")

@@ -38,9 +38,14 @@ class Eye:
     loaded: list[Encoder] = field(default_factory=list)
 
     @property
+    def weights(self) -> str | None:
+        """The path of --weights for the encoder that was asked for and its untrained twin, None for other controls."""
+        asked = self.spec.removeprefix("random:").partition("#")[0]
+        return self.options.weights if asked in self.options.encoder or self.spec in self.options.encoder else None
+
+    @property
     def _key(self) -> str:
-        weights = self.options.weights
-        return digest([self.spec, weights, self.device, self.dtype])
+        return digest([self.spec, self.weights, self.device, self.dtype])
 
     def encoder(self) -> Encoder:
         """Load the tensors once; what determines them is remembered for the next run."""
@@ -50,7 +55,7 @@ class Eye:
                 self.spec,
                 device=self.device,
                 dtype=self.dtype,
-                weights=self.options.weights,
+                weights=self.weights,
                 offline=self.options.offline,
             )
             self.loaded.append(encoder)

@@ -118,7 +118,7 @@ def _record(
         experiment=experiment,
         role=role,
         encoder=name,
-        weights=_weights(run, cell, card),
+        weights=_weights(cell, card),
         task=question.name,
         source=question.source.name,
         site=cell.site,
@@ -162,13 +162,13 @@ def _record(
     )
 
 
-def _weights(run: Run, cell: Cell, card: Any) -> str:
+def _weights(cell: Cell, card: Any) -> str:
     """What the numbers were computed with: repository and commit, or the fingerprint of local tensors."""
     if cell.eye.spec in CONTROLS:
         return "none"
     if cell.eye.spec.startswith("random:"):
         return "untrained"
     short = f"fingerprint {cell.eye.fingerprint[:12]}"
-    if card.repo and card.revision and run.options.weights is None:
+    if card.repo and card.revision and cell.eye.weights is None:
         return f"{card.repo}@{card.revision[:12]}, {short}"
     return f"synthetic training, {short}" if card.synthetic else short

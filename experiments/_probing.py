@@ -162,6 +162,11 @@ def start(options: Options) -> tuple[Run, list[Question]]:
         probes.load(options.probe)  # an unknown name is refused before anything is computed
     for spec in options.encoder:
         encoders.card(spec, weights=options.weights)
+    if options.weights is not None and len(options.encoder) > 1:
+        raise UsageError(
+            f"--weights {options.weights} can stand for one encoder, not for {' and '.join(options.encoder)}: "
+            "give one --encoder, and the others in runs of their own"
+        )
     store = cache.Store(cache.default_root())
     run = Run(
         options=options, store=store, cells=Cells(folder=Path(options.out) / "cells", types=_types(), leave=("plan",))

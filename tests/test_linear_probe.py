@@ -408,3 +408,15 @@ def test_on_real_ct_the_table_warns_where_scanner_or_window_betrays_contrast(
     assert "61 items in 36 groups" in text
     assert "WARNING: image statistics without layout" in text
     assert not [r for r in document(tmp_path / "out")["records"] if r["verdict"] == "absent"], "36 patients show little"
+
+
+def test_local_weights_are_the_encoder_s_and_no_control_s(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shipped = ROOT / "encoders" / "weights" / "phantom-clip"
+    weights = ["--weights", str(shipped), "--task", "orientation", "--site", "pooled", "--json"]
+    assert probe(tmp_path / "out", *weights, encoder="phantom-clip") == 0
+    told = {r["encoder"]: r["weights"] for r in json.loads(capsys.readouterr().out)["records"]}
+    assert "fingerprint" in told["phantom-clip"]
+    assert told["lowlevel"] == told["pixels"] == "none"
+    assert told["random:phantom-clip"] == "untrained"
+    assert probe(tmp_path / "two", *weights, "--encoder", "phantom-clip", "clip-b16") == 2
+    assert "can stand for one encoder, not for phantom-clip and clip-b16" in capsys.readouterr().err

@@ -585,3 +585,16 @@ def test_in_full_size_the_card_tells_what_is_built(name: str) -> None:
     if name != "llava-med-stock":
         assert card.bytes == 2 * count
         assert card.bytes_whole == 2 * sum(p.numel() for p in whole.parameters())
+
+
+def test_an_untrained_twin_has_the_sizes_of_the_folder_that_stands_for_the_weights(
+    shelf: Callable[[str], tuple[Path, Any]],
+) -> None:
+    folder, _ = shelf("qwen2.5-vl-7b")
+    encoder = encoders.load("qwen2.5-vl-7b", weights=folder)
+    twin = encoders.load("random:qwen2.5-vl-7b", weights=folder)
+    assert twin.card.sites == encoder.card.sites
+    assert twin.card.parameters == encoder.card.parameters
+    assert twin.fingerprint != encoder.fingerprint
+    assert twin.fingerprint == encoders.load("random:qwen2.5-vl-7b", weights=folder).fingerprint
+    assert twin.fingerprint != encoders.load("random:qwen2.5-vl-7b#1", weights=folder).fingerprint
