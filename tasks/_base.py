@@ -59,13 +59,19 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One image of a source, before any question is asked of it."""
+    """One image of a source, before any question is asked of it.
+
+    `text` is what a benchmark asks of it: `question`, `options` (a tuple of texts) and `answer`. Where a
+    question has several images, `picture` shows them side by side and `pictures` holds them apart.
+    """
 
     id: str  # stable, unique, holds no path and no patient identifier
     group: str
     picture: Picture
     columns: Mapping[str, str] = field(default_factory=dict)
     marks: tuple[Mark, ...] = ()
+    text: Mapping[str, Any] | None = None
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +82,13 @@ class Source:
     feature key. `unreadable` lists (id, reason) of files that could not be read. `warnings` are
     sentences the user must see (mixed EXIF, possible leak through windows, ungrouped source …).
     `undecided` holds decisions that only some tasks need (EXIF for those that turn images); each is
-    the whole error message.
+    the whole error message. `benchmark` is the name of the published question set that the rows come
+    from, with its own questions and answers; empty for plain images.
     """
 
     name: str
     rows: tuple[Row, ...]
+    benchmark: str = ""
     synthetic: bool = False
     licence: str = "unknown"
     policy: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,98 @@
+"""What a task asks of a published benchmark: the benchmark's own rows, with the answers it gives itself."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from tasks._base import DataError, Item, Row, Source
+
+YES, NO = "yes", "no"
+
+
+def rows_of(source: Source, strings: Sequence[str], *, task: str) -> list[Row]:
+    """The rows whose column `task` is one of `strings`, in the source's order.
+
+    A string may hold `*`, for a name that is not known to the letter.
+
+    Raises:
+        DataError: the benchmark holds no such row; the message says which task strings it has.
+    """
+    rows = [row for row in source.rows if any(fnmatchcase(row.columns.get("task", ""), s) for s in strings)]
+    if not rows:
+        have = sorted({row.columns["task"] for row in source.rows if row.columns.get("task")})
+        near = difflib.get_close_matches(strings[0].strip("*"), have, 1, 0.5)
+        hint = f"; nearest: {near[0]}" if near else ""
+        there = f"its tasks are {', '.join(have)}" if have else "its rows name no task"
+        raise DataError(f"task {task} needs rows of {' or '.join(strings)}, and {source.name} has none{hint}; {there}")
+    return rows
+
+
+def benchmark_items(
+    source: Source,
+    strings: Sequence[str],
+    words: Mapping[str, Sequence[str]],
+    *,
+    task: str,
+    yes: Mapping[str, Sequence[str]] | None = None,
+) -> Iterator[Item]:
+    """The benchmark's rows of a task, each with its question, its options and its answer.
+
+    `words` maps each class of the task to the answers that mean it, as for `answers`. `yes` says what "yes"
+    means where a benchmark asks yes or no: the first class of which a word occurs in the question (so the
+    order matters: "non-contrast" before "contrast"), the other class being "no". Where an answer is none of
+    these words, every item keeps the benchmark's own answer as its label.
+
+    Raises:
+        DataError: the benchmark has no such rows, or one of them names no answer.
+    """
+    rows = rows_of(source, strings, task=task)
+    own = [_own(row, source.name) for row in rows]
+    named = [_named(row, answer, words, yes or {}) for row, answer in zip(rows, own, strict=True)]
+    known = [name for name in named if name is not None]
+    labels = known if len(known) == len(rows) else own
+    if labels is own:
+        _refuse_mixture(rows, own, source.name, task)
+    return (
+        Item(id=row.id, group=row.group, label=label, picture=row.picture, marks=row.marks, text=row.text)
+        for row, label in zip(rows, labels, strict=True)
+    )
+
+
+def _own(row: Row, name: str) -> str:
+    answer = row.columns.get("answer", "").strip().lower()
+    if not answer:
+        raise DataError(f"{name}: row {row.id} has no answer, so nothing can be held against it")
+    return answer
+
+
+def _named(row: Row, answer: str, words: Mapping[str, Sequence[str]], yes: Mapping[str, Sequence[str]]) -> str | None:
+    """The task's class that the answer means; None where it means none for certain."""
+    plain = _plain(answer)
+    if plain in (YES, NO) and yes:
+        question = _plain(row.columns.get("question", ""))
+        means = next((c for c, marks in yes.items() if any(_occurs(m, question) for m in marks)), None)
+        others = [c for c in words if c != means]
+        if means is None or len(others) != 1:
+            return None
+        return means if plain == YES else others[0]
+    found = [name for name, list_ in words.items() if plain in (name.lower(), *(_plain(word) for word in list_))]
+    return found[0] if len(found) == 1 else None
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split()).strip(" .")
+
+
+def _occurs(phrase: str, text: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(phrase.lower())}", text) is not None
+
+
+def _refuse_mixture(rows: Sequence[Row], own: Sequence[str], name: str, task: str) -> None:
+    """Yes to one question need not mean yes to another: such answers are asked one benchmark task at a time."""
+    asked = sorted({row.columns.get("task", "") for row in rows})
+    if len(asked) > 1 and {YES, NO} & {_plain(a) for a in own}:
+        raise DataError(
+            f"task {task}: {name} answers yes or no to {' and '.join(asked)}, whose questions may not mean the same; "
+            f"ask one at a time, e.g. --data {name.split('+')[0]}+{asked[0]}"
+        )
