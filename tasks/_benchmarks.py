@@ -40,8 +40,8 @@ def benchmark_items(
 
     `words` maps each class of the task to the answers that mean it, as for `answers`. `yes` says what "yes"
     means where a benchmark asks yes or no: the first class of which a word occurs in the question (so the
-    order matters: "non-contrast" before "contrast"), the other class being "no". Where an answer is none of
-    these words, every item keeps the benchmark's own answer as its label.
+    order matters: "non-contrast" before "contrast"), the other class being "no"; without it, yes and no mean
+    no class for certain. Where one answer means none, every item keeps the benchmark's own as its label.
 
     Raises:
         DataError: the benchmark has no such rows, or one of them names no answer.
@@ -69,7 +69,7 @@ def _own(row: Row, name: str) -> str:
 def _named(row: Row, answer: str, words: Mapping[str, Sequence[str]], yes: Mapping[str, Sequence[str]]) -> str | None:
     """The task's class that the answer means; None where it means none for certain."""
     plain = _plain(answer)
-    if plain in (YES, NO) and yes:
+    if plain in (YES, NO):
         question = _plain(row.columns.get("question", ""))
         means = next((c for c, marks in yes.items() if any(_occurs(m, question) for m in marks)), None)
         others = [c for c in words if c != means]
