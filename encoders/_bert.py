@@ -10,7 +10,7 @@ import transformers
 
 from encoders._faults import one_line
 from encoders._hub import snapshot
-from encoders._pickles import fill
+from encoders._pickles import fill, required
 
 FILES = ("tokenizer*", "special_tokens_map.json", "config.json")
 HEAD = 64  # the width of an attention head in every BERT
@@ -18,6 +18,14 @@ HEAD = 64  # the width of an attention head in every BERT
 
 def tower(state: Mapping[str, torch.Tensor], who: str, where: str) -> Any:
     """The BertModel whose tensors `state` holds, its sizes read off their shapes."""
+    required(
+        state,
+        who,
+        where,
+        "embeddings.word_embeddings.weight",
+        "embeddings.position_embeddings.weight",
+        "encoder.layer.0.intermediate.dense.bias",
+    )
     words, width = state["embeddings.word_embeddings.weight"].shape
     config = transformers.BertConfig(
         vocab_size=words,

@@ -13,6 +13,7 @@ from encoders._faults import lacks, one_line, strange
 from encoders._parts import fetch, tensors
 from encoders._transformers import quiet
 
+Naming = Callable[[str], str]
 HEAD = 64  # the width of an attention head in every CLIP
 COUNTER = "embeddings.position_ids"  # computed, not learnt
 
@@ -41,14 +42,17 @@ def files(folder: Path) -> tuple[Path, ...]:
     return tuple(p for p in sorted(folder.iterdir()) if p.suffix in (".safetensors", ".bin", ".json"))
 
 
-def clip(state: Mapping[str, torch.Tensor], who: str, where: str, *, last_norm: bool = True) -> Any:
+def clip(
+    state: Mapping[str, torch.Tensor], who: str, where: str, *, last_norm: bool = True, called: Naming = str
+) -> Any:
     """The CLIPVisionModel whose tensors `state` holds under the library's names, its sizes read off their shapes.
 
-    Without `last_norm` the checkpoint has none, and the tower's own is taken out.
+    Without `last_norm` the checkpoint has none, and the tower's own is taken out. `called(name)` is what the
+    checkpoint calls a tensor, for whoever must be told that it lacks.
     """
     for name in ("embeddings.patch_embedding.weight", "embeddings.position_embedding.weight"):
         if name not in state:
-            raise lacks(who, [name], where)
+            raise lacks(who, [called(name)], where)
     width, _, patch, _ = state["embeddings.patch_embedding.weight"].shape
     side = round((len(state["embeddings.position_embedding.weight"]) - 1) ** 0.5)
     layers = [name for name in state if name.startswith("encoder.layers.")]
@@ -61,7 +65,7 @@ def clip(state: Mapping[str, torch.Tensor], who: str, where: str, *, last_norm: 
         side=side * patch,
     )
     absent = () if last_norm else ("post_layernorm.weight", "post_layernorm.bias")
-    model = read(transformers.CLIPVisionModel, config, state, who, where, absent)
+    model = read(transformers.CLIPVisionModel, config, state, who, where, absent, called)
     if not last_norm:
         model.post_layernorm = torch.nn.Identity()
     return model
@@ -81,7 +85,13 @@ def tower(*, width: int = 1024, layers: int = 24, inner: int = 4096, patch: int 
 
 
 def read(
-    library: Any, config: Any, state: Mapping[str, torch.Tensor], who: str, where: str, absent: Sequence[str] = ()
+    library: Any,
+    config: Any,
+    state: Mapping[str, torch.Tensor],
+    who: str,
+    where: str,
+    absent: Sequence[str] = (),
+    called: Naming = str,
 ) -> Any:
     """A model of `library` with the tensors of `state`; EncoderError where one lacks, but `absent`, or is too many."""
     given = {name: value for name, value in state.items() if name != COUNTER}
@@ -91,7 +101,7 @@ def read(
         )
     missing = sorted(set(told["missing_keys"]) - set(absent))
     if missing:
-        raise lacks(who, missing, where)
+        raise lacks(who, [called(name) for name in missing], where)
     if told["unexpected_keys"]:
         raise strange(who, sorted(told["unexpected_keys"]), where)
     for name, on_disk, built in told.get("mismatched_keys") or ():

@@ -50,13 +50,10 @@ def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encode
         card = replace(card, revision=commit)
     else:
         place, card = weights, replace(card, repo=None, revision=None)
-    vision = clip(below(tensors, "vision_model."), card.name, str(folder))
+    vision = clip(below(tensors, "vision_model."), card.name, str(folder), called="vision_model.{}".format)
     state = below(state_dict(place / FILE, card.name), "perceiver.")
-    if not {"latents", "layers.0.0.to_q.weight", "layers.0.1.1.weight"} <= state.keys():
-        raise EncoderError(
-            f"{card.name}: {place / FILE} holds no perceiver; is it the model.pt of {card.repo or TOWER}?"
-        )
-    resampler = fill(shaped_like(state), state, card.name, str(place / FILE))
+    where = str(place / FILE)
+    resampler = fill(shaped_like(state, card.name, where), state, card.name, where)
     return encoder(card, eye(vision, resampler), device, (*files(folder), place / FILE))
 
 

@@ -11,10 +11,9 @@ from torch.nn import functional
 from encoders._base import Card, Encoder, Site
 from encoders._build import assemble
 from encoders._eyes import HEAD, clip, files, source, tower
-from encoders._faults import lacks
 from encoders._hooks import freeze
 from encoders._molmo_images import MARGIN, POOL, SIDE, layout, preprocess, tiling
-from encoders._pickles import below, fill
+from encoders._pickles import below, fill, required
 from encoders._towers import taps
 
 AT = "model.vision_backbone."
@@ -93,10 +92,9 @@ def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encode
     """The eye from its repository, of which the language model is not fetched, or from a snapshot."""
     card, folder, tensors = source(card, weights, offline, lambda name: name.startswith(AT))
     state, module = below(tensors, AT), nn.Module()
-    module.vision = clip(_renamed(below(state, VIT)), card.name, str(folder), last_norm=False)
+    module.vision = clip(_renamed(below(state, VIT)), card.name, str(folder), last_norm=False, called=_original)
     rest = {name: value for name, value in state.items() if not name.startswith(VIT)}
-    if "image_projector.w2.weight" not in rest:
-        raise lacks(card.name, [f"{AT}image_projector.w2.weight"], str(folder))
+    required(rest, card.name, str(folder), "image_projector.w2.weight")
     language, inner = rest["image_projector.w2.weight"].shape
     module.adapter = fill(Adapter(module.vision.config.hidden_size, inner, language), rest, card.name, str(folder))
     return encoder(card, module, device, files(folder))
@@ -130,6 +128,13 @@ def _renamed(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             value = value.unflatten(1, (side, side, 3)).permute(0, 3, 1, 2)
         found[name] = value
     return found
+
+
+def _original(name: str) -> str:
+    """The name in the checkpoint of a tensor of the library's tower."""
+    for theirs, ours in NAMES.items():
+        name = name.replace(ours, theirs)
+    return f"{AT}{VIT}{name}"
 
 
 def encoder(card: Card, module: Any, device: str, known: Sequence[Path] = ()) -> Encoder:

@@ -34,7 +34,7 @@ def _canvas(rows: int, columns: int) -> tuple[int, int]:
 def _scaled(height: int, width: int, size: tuple[int, int]) -> tuple[int, int]:
     """The image's size on a canvas, in the model's own rounding: float32 throughout."""
     scale = min(np.float32(size[0]) / np.float32(height), np.float32(size[1]) / np.float32(width))
-    return int(np.float32(height) * scale), int(np.float32(width) * scale)
+    return max(int(np.float32(height) * scale), 1), max(int(np.float32(width) * scale), 1)
 
 
 def _laid(image: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:

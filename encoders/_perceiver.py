@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from encoders._pickles import required
+
 HEAD = 64  # the width of an attention head in every checkpoint
 
 
@@ -60,8 +62,9 @@ def _feed_forward(width: int, inner: int) -> nn.Sequential:
     )
 
 
-def shaped_like(state: Mapping[str, torch.Tensor]) -> Perceiver:
+def shaped_like(state: Mapping[str, torch.Tensor], who: str, where: str) -> Perceiver:
     """A perceiver of the sizes that the tensors of `state` have."""
+    required(state, who, where, "latents", "layers.0.0.to_q.weight", "layers.0.1.1.weight")
     latents, width = state["latents"].shape
     return Perceiver(
         width,

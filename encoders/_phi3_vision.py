@@ -56,7 +56,7 @@ def load(card: Card, crops: int, device: str, weights: Path | None, offline: boo
 
     card, folder, tensors = source(card, weights, offline, wanted)
     state, module = below(tensors, AT), nn.Module()
-    module.vision = clip(below(state, CLIP), card.name, str(folder))
+    module.vision = clip(below(state, CLIP), card.name, str(folder), called=f"{AT}{CLIP}{{}}".format)
     rest = {name: value for name, value in state.items() if not name.startswith(CLIP)}
     language = len(rest["img_projection.0.bias"]) if "img_projection.0.bias" in rest else 3072
     module.connector = fill(Connector(module.vision.config.hidden_size, language), rest, card.name, str(folder))

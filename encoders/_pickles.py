@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from encoders._base import EncoderError
-from encoders._faults import one_line
+from encoders._faults import lacks, one_line
 
 WRAPPED = ("state_dict", "model_state_dict")
 HEADS = (b"PK", b"\x80\x02")  # of torch's zip, and of the pickle that it wrote before that
@@ -49,6 +49,13 @@ def state_dict(path: Path, who: str = "weights") -> dict[str, torch.Tensor]:
 def below(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     """The tensors whose names begin with `prefix`, without it."""
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def required(state: Mapping[str, torch.Tensor], who: str, where: str, *names: str) -> None:
+    """Refuse, in one line, tensors among which one of `names` lacks: sizes are read off these."""
+    absent = [name for name in names if name not in state]
+    if absent:
+        raise lacks(who, absent, where)
 
 
 def fill(module: Any, state: Mapping[str, torch.Tensor], who: str, where: str) -> Any:

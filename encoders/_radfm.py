@@ -157,7 +157,7 @@ def load(card: Card, device: str, file: Path) -> Encoder:
         blocks=len({k.split(".")[3] for k in state if k.startswith("vision_encoder.transformer.layers.")}),
         heads=three // (3 * HEAD),
         inner=len(state[f"{first}1.fn.net.0.bias"]),
-        perceiver=shaped_like(below(state, "perceiver.")),
+        perceiver=shaped_like(below(state, "perceiver."), card.name, str(file)),
         language=len(state["fc.weight"]),
     )
     return encoder(card, fill(module, state, card.name, str(file)), device, (file,))
