@@ -34,6 +34,7 @@ class Repository:
     fault: str = ""
     times: int | None = None
     retry_after: str = "0"
+    pause: float = 0.02  # seconds before each 16 kB of what is slow
     sent: int = 0  # bytes of weights
     answers: int = 0  # bodies of weights that were begun
 
@@ -222,7 +223,7 @@ def _file(
     if fault == "cut":
         count //= 2
         request.close_connection = True
-    sent = _pour(request, path, start, count, slow=fault == "slow")
+    sent = _pour(request, path, start, count, repository.pause if fault == "slow" else 0.0)
     if heavy:
         with hub.lock:
             repository.sent += sent
@@ -238,10 +239,11 @@ def _fault(hub: Hub, repository: Repository) -> str:
         return repository.fault if repository.times >= 0 else ""
 
 
-def _pour(request: BaseHTTPRequestHandler, path: Path, start: int, count: int, *, slow: bool) -> int:
-    sent, step = 0, 1 << 14 if slow else 1 << 20
+def _pour(request: BaseHTTPRequestHandler, path: Path, start: int, count: int, pause: float) -> int:
+    sent, step = 0, 1 << 14 if pause else 1 << 20
     with path.open("rb") as file:
         while sent < count:
+            time.sleep(pause)
             try:
                 done = request.connection.sendfile(file, start + sent, min(step, count - sent))
             except ConnectionError:
@@ -249,6 +251,4 @@ def _pour(request: BaseHTTPRequestHandler, path: Path, start: int, count: int, *
             if not done:
                 break
             sent += done
-            if slow:
-                time.sleep(0.02)
     return sent

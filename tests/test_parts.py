@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -302,7 +303,7 @@ def test_a_killed_fetch_goes_on_where_it_stopped(
     def finished() -> set[int]:
         return {int(n) for p in (tmp_path / "hub").rglob("*.journal") for n in p.read_text().split()[1:]}
 
-    shelf.fault = "slow"
+    shelf.fault, shelf.pause = "slow", 0.4
     process = child(hub, tmp_path / "hub")
     end = time.monotonic() + 20
     while len(finished()) < 3 and time.monotonic() < end and process.poll() is None:
@@ -326,6 +327,22 @@ def test_a_killed_fetch_goes_on_where_it_stopped(
     assert left_over(tmp_path) == []
     assert missing
     assert fresh.sent == sum(missing) + headers(shelf, 2, 3)
+
+
+def test_an_interrupted_fetch_ends_at_once_and_can_go_on(hub: Hub, shelf: Repository, tmp_path: Path) -> None:
+    shelf.fault, shelf.pause = "slow", 0.4
+    process = child(hub, tmp_path / "hub")
+    end = time.monotonic() + 20
+    while not list((tmp_path / "hub").rglob("*.journal")) and time.monotonic() < end:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    process.communicate()
+    assert time.monotonic() - start < 5
+    assert process.returncode != 0
+    assert len(left_over(tmp_path)) == 2
+    shelf.fault = ""
+    equal(get()[0])
 
 
 def test_two_processes_fetch_once(hub: Hub, shelf: Repository, tmp_path: Path) -> None:
