@@ -582,6 +582,30 @@ def test_another_family_s_folder_is_refused_by_its_type(name: str, shelf: Shelf)
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "idefics-9b"])
+def test_a_processor_for_another_size_is_refused_before_any_image(name: str, shelf: Shelf, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(shelf(name)[0], copy)
+    path = copy / "preprocessor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"size": {"height": 70, "width": 70}}))
+    with pytest.raises(EncoderError, match=r"makes 70 x 70 pixels where the tower reads") as caught:
+        encoders.load(name, weights=copy)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tensor_of_another_shape_and_a_folder_without_processor_are_named(shelf: Shelf, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(shelf("blip2-opt-2.7b")[0], copy)
+    edited(copy, "query_tokens", lambda value: value[:, :-1].clone())
+    with pytest.raises(EncoderError, match=r"query_tokens in .* has shape \[1, 4, 24\] where .* has \[1, 5, 24\]"):
+        encoders.load("blip2-opt-2.7b", weights=copy)
+    edited(copy, "query_tokens", lambda value: value[:, [0, 1, 2, 3, 3]].clone())
+    encoders.load("blip2-opt-2.7b", weights=copy)
+    (copy / "preprocessor_config.json").unlink()
+    with pytest.raises(EncoderError, match=r"has neither preprocessor_config\.json nor processor_config\.json"):
+        encoders.load("blip2-opt-2.7b", weights=copy)
+
+
 # the hub
 
 
