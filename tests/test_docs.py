@@ -49,6 +49,12 @@ def test_contributing_shows_the_example_whole(name: str) -> None:
     assert f"```python\n# docs/examples/{name}.py\n{body}```" in text
 
 
+def test_the_documents_show_the_smallest_family_whole() -> None:
+    text = (ROOT / "docs" / "encoders.md").read_text(encoding="utf-8")
+    body = (ROOT / "encoders" / "gigapath.py").read_text(encoding="utf-8")
+    assert f"```python\n# encoders/gigapath.py\n{body}```" in text
+
+
 def test_every_name_is_in_the_documents() -> None:
     text = README + "".join(p.read_text(encoding="utf-8") for p in PAGES)
     for name in (*encoders.names(), *tasks.names(), *probes.names()):
