@@ -51,7 +51,7 @@ def _load(card: Card, device: str, weights: Path | None, offline: bool) -> Encod
 
 def _network(inner: int, language: int) -> Callable[[], Any]:
     def network() -> Any:
-        from encoders._molmo import network as build
+        from encoders._molmo_network import network as build
 
         return build(inner, language)
 
@@ -60,7 +60,8 @@ def _network(inner: int, language: int) -> Callable[[], Any]:
 
 def _untrained(inner: int, language: int) -> Callable[[Card, str], Encoder]:
     def untrained(card: Card, device: str) -> Encoder:
-        from encoders._molmo import encoder, network
+        from encoders._molmo import encoder
+        from encoders._molmo_network import network
 
         return encoder(card, network(inner, language), device)
 

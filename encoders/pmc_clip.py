@@ -16,7 +16,7 @@ from encoders._registry import Checkpoint
 CARD = Card(
     name="pmc-clip",
     repo="axiong/pmc_oa",
-    licence="unclear (the repository has one, its weights none)",
+    licence="unclear",
     parameters=37_792_352,
     bytes=2_392_108_473,
     bytes_whole=2_392_108_473,

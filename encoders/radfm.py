@@ -56,7 +56,7 @@ def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encode
 
 def network() -> Any:
     """The eye in full size."""
-    from encoders._radfm import RadFMVision
+    from encoders._radfm_network import RadFMVision
 
     return RadFMVision()
 
