@@ -4,14 +4,11 @@ The library downloads nothing here and asks no hub for a text tower's configurat
 """
 
 import json
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
@@ -19,10 +16,11 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from encoders._base import Card, Encoder, EncoderError, Input, Site, UnknownName
 from encoders._build import assemble, tower
 from encoders._faults import one_line
-from encoders._hooks import Tap, first, freeze, raster, vector
+from encoders._hooks import Tap, freeze, raster, vector
 from encoders._hub import snapshot
 from encoders._images import pil
 from encoders._open_clip_files import CONFIG, WEIGHTS
+from encoders._open_clip_text import text_of, text_tower
 from encoders._pickles import fill
 
 LIBRARIES = ("open_clip_torch", "torchvision")
@@ -34,7 +32,7 @@ def from_folder(card: Card, folder: Path, device: str) -> Encoder:
         raise EncoderError(f"{card.name}: {folder} has no {CONFIG}, so it is not in open_clip's format")
     with one_line(card.name, str(folder)):
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"]
-        with _text_tower(config, folder) as overrides:
+        with text_tower(config, folder) as overrides:
             # without require_pretrained a missing weight file gives random weights and a log line
             model = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True, **overrides)
     files = tuple(p for p in sorted(folder.iterdir()) if p.is_file() and p.suffix not in (".md", ".py"))
@@ -55,39 +53,12 @@ def from_state(
 
     `bert` are the settings of that tower where they are not BERT-base's; `where` is the file they came from.
     """
-    with _text_tower(config, None, bert) as overrides:
+    with text_tower(config, None, bert) as overrides:
         model = open_clip.CustomTextCLIP(**{**config, **overrides})
     fill(model, state, card.name, str(where))
     assert card.input is not None
     described(model, {"mean": card.input.mean, "std": card.input.std})
     return encoder(card, model, device, (where,), config, tokenizer)
-
-
-class _text_tower:  # noqa: N801  a context manager reads as a verb
-    """Arguments that build a BERT text tower from local constants; {} where open_clip has its own."""
-
-    def __init__(self, config: Mapping[str, Any], folder: Path | None, bert: Mapping[str, Any] | None = None) -> None:
-        self.text = config.get("text_cfg", {})
-        self.folder = folder
-        self.bert = bert or {}  # BERT-base: what the PubMed towers are
-        self.scratch: tempfile.TemporaryDirectory[str] | None = None
-
-    def __enter__(self) -> dict[str, Any]:
-        if "hf_model_name" not in self.text:
-            return {}
-        if self.folder and (self.folder / "config.json").is_file():
-            source = str(self.folder)
-        else:
-            import transformers
-
-            self.scratch = tempfile.TemporaryDirectory()
-            source = self.scratch.name
-            transformers.BertConfig(**self.bert).save_pretrained(source)
-        return {"text_cfg": {**self.text, "hf_model_name": source, "hf_model_pretrained": False}}
-
-    def __exit__(self, *_: object) -> None:
-        if self.scratch:
-            self.scratch.cleanup()
 
 
 def load(card: Card, name: str, device: str, weights: Path | None, offline: bool) -> Encoder:
@@ -110,7 +81,7 @@ def load(card: Card, name: str, device: str, weights: Path | None, offline: bool
             f"{'QuickGELU' if listed.get('quick_gelu') else 'GELU'}, {architecture} has the other; "
             f"try open_clip:{_other_gelu(architecture)}/{tag}"
         )
-    with one_line(card.name, str(file)), _text_tower(config, None) as overrides:
+    with one_line(card.name, str(file)), text_tower(config, None) as overrides:
         model = open_clip.create_model(
             architecture,
             pretrained=str(file),
@@ -224,7 +195,7 @@ def encoder(
         architecture=[_portable(config), str(apply)],
         libraries=(*LIBRARIES, *(("timm",) if hasattr(model.visual, "trunk") else ())),
         files=files,
-        text=_text(card.name, model, tokenizer, device) if tokenizer else None,
+        text=text_of(card.name, model, tokenizer, device) if tokenizer else None,
         image_side=(model.visual,),
     )
 
@@ -301,15 +272,3 @@ def _timm_tower(
 def _size(settings: PreprocessCfg) -> tuple[int, int]:
     size = settings.size
     return (int(size[0]), int(size[1])) if isinstance(size, tuple | list) else (int(size), int(size))
-
-
-def _text(name: str, model: Any, tokenizer: Callable[[], Any], device: str) -> Callable[[Sequence[str]], np.ndarray]:
-    made = cache(tokenizer)
-
-    def text(sentences: Sequence[str]) -> np.ndarray:
-        with one_line(name, "its tokenizer"):
-            tokens = made()(list(sentences))
-        with torch.inference_mode():
-            return first(model.encode_text(tokens.to(device))).float().cpu().numpy()
-
-    return text

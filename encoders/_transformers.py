@@ -2,9 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from encoders._faults import lacks, one_line, strange
 from encoders._hooks import Tap, freeze
 from encoders._images import pil
 from encoders._registry import checkpoints
+from encoders._transformers_text import text_of
 
 LIBRARIES = ("transformers", "torchvision", "tokenizers")
 DUAL = {"clip": "CLIPModel", "siglip": "SiglipModel"}
@@ -140,7 +140,7 @@ def encoder(card: Card, network: torch.nn.Module, processor: Any, device: str, f
         architecture=portable([model.config.to_dict(), processor.to_dict()]),
         libraries=LIBRARIES,
         files=tuple(p for p in sorted(folder.iterdir()) if p.is_file()) if folder else (),
-        text=_text(model, folder, device) if folder and hasattr(model, "get_text_features") else None,
+        text=text_of(model, folder, device) if folder and hasattr(model, "get_text_features") else None,
         image_side=(vision, getattr(model, "visual_projection", vision)),
     )
 
@@ -216,27 +216,3 @@ def _input(processor: Any, size: tuple[int, int]) -> Input:
         backend=f"transformers {type(processor).__name__}",
         edge=None if squash else int(dict(processor.size)["shortest_edge"]),
     )
-
-
-def _text(model: Any, folder: Path, device: str) -> Callable[[Sequence[str]], np.ndarray]:
-    made = cache(lambda: transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True))
-
-    def text(sentences: Sequence[str]) -> np.ndarray:
-        with one_line(type(model).__name__, f"the tokenizer in {folder}"):
-            tokenizer = made()
-        length = model.config.text_config.max_position_embeddings
-        siglip = model.config.model_type == "siglip"
-        tokens: Mapping[str, torch.Tensor] = tokenizer(
-            list(sentences),
-            padding="max_length" if siglip else True,
-            truncation=True,
-            max_length=length,
-            return_tensors="pt",
-        ).to(device)
-        # SigLIP was trained without a mask: its text tower reads the padding
-        wanted = ("input_ids",) if siglip else ("input_ids", "attention_mask")
-        with torch.inference_mode():
-            out = model.get_text_features(**{key: tokens[key] for key in wanted})
-        return getattr(out, "pooler_output", out).cpu().numpy()
-
-    return text

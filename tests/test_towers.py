@@ -26,8 +26,8 @@ BUILT: dict[str, Callable[[Path], Tiny]] = {
     "clip-l14-336": make.clip_bin,
     "siglip-b16": make.siglip,
     "siglip-so400m": make.siglip,
-    "siglip2-b16": make.siglip,
-    "siglip2-so400m": make.siglip,
+    "siglip2-b16": make.siglip2,
+    "siglip2-so400m": make.siglip2,
     "medsiglip": make.siglip,
     "dinov2-s14": make.dinov2,
     "dinov2-b14": make.dinov2,
@@ -148,6 +148,8 @@ def test_features_at_every_site_are_those_of_the_library(name: str, shelf: dict[
         assert encoder.card.text == encoders.card(name).text
         if encoder.text and tiny.text:
             near(encoder.text(SENTENCES), tiny.text(SENTENCES))
+            if "siglip" in name:
+                near(encoder.text(["A Chest FILM"]), tiny.text(["a chest film"]))
 
 
 def _matrix(state: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.stand_in_hub import PREPROCESS, clip_folder, dinov2_folder, randomise, siglip_folder, tokenizer
+from tests.stand_in_hub import PREPROCESS, WORDS, clip_folder, dinov2_folder, randomise, siglip_folder, tokenizer
 
 TEXT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 EVA = "eva02_base_patch16_clip_224"
@@ -32,6 +32,7 @@ class Tiny:
 
 
 def _transformers(folder: Path, model: Any) -> Tiny:
+    import torch
     import transformers
 
     backend = "torchvision" if model.config.model_type == "dinov3_vit" else "pil"
@@ -50,15 +51,12 @@ def _transformers(folder: Path, model: Any) -> Tiny:
         return found
 
     def text(sentences: list[str]) -> Any:
-        words = transformers.AutoTokenizer.from_pretrained(folder)
         length = model.config.text_config.max_position_embeddings
-        if siglip:
-            tokens = words(sentences, padding="max_length", max_length=length, return_tensors="pt")
-            return model.get_text_features(input_ids=tokens["input_ids"]).pooler_output
-        tokens = words(sentences, padding=True, return_tensors="pt")
-        return model.get_text_features(
-            input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]
-        ).pooler_output
+        rows = [[WORDS.index(w) for w in ("[BOS]", *one.lower().split(), "[EOS]")] for one in sentences]
+        wide = length if siglip else max(map(len, rows))  # SigLIP reads padding, which follows the words
+        ids = torch.tensor([row + [0] * (wide - len(row)) for row in rows])
+        mask = {} if siglip else {"attention_mask": (ids != 0).long()}
+        return model.get_text_features(input_ids=ids, **mask).pooler_output
 
     dual = hasattr(model, "get_text_features")
     return Tiny(
@@ -98,8 +96,20 @@ def clip_bin(folder: Path) -> Tiny:
 
 
 def siglip(folder: Path) -> Tiny:
-    """SigLIP, SigLIP 2 at one resolution, and MedSigLIP: one class, one layout."""
-    return _transformers(folder, siglip_folder(folder))
+    """SigLIP and MedSigLIP, whose tokenizer's class asks for SentencePiece."""
+    return _siglip(folder, "SiglipTokenizer")
+
+
+def siglip2(folder: Path) -> Tiny:
+    """SigLIP 2 at one resolution: the same class, and a tokenizer whose class pads on the left."""
+    return _siglip(folder, "GemmaTokenizer")
+
+
+def _siglip(folder: Path, tokenizer_class: str) -> Tiny:
+    made = siglip_folder(folder)
+    file = folder / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"tokenizer_class": tokenizer_class}))
+    return _transformers(folder, made)
 
 
 def dinov2(folder: Path) -> Tiny:
