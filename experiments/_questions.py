@@ -76,6 +76,7 @@ def _open(options: Options, spec: str, store: Store) -> Source:
         unreadable_limit=options.unreadable,
         limit=options.limit,
         seed=options.seed,
+        offline=options.offline,
     )
     known = _Known(store)
     with progress(len(source.rows), "checking images") as bar:
@@ -114,7 +115,7 @@ def _question(options: Options, task: Task, shared: Source | None, store: Store)
     if not items:
         raise DataError(f"task {task.name} finds no item in {source.name}")
     name = f"{task.name} {options.label}" if task.name == "label" else task.name
-    y, classes = _answers(task, items)
+    y, classes = _answers(task, items, own=bool(source.benchmark))
     return Question(
         name=name,
         task=task,
@@ -137,14 +138,17 @@ def _copies(items: Sequence[Item]) -> tuple[str, ...] | None:
     return images if len(set(images)) < len(images) else None
 
 
-def _answers(task: Task, items: Sequence[Item]) -> tuple[np.ndarray, tuple[str, ...] | None]:
+def _answers(task: Task, items: Sequence[Item], *, own: bool) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """The answers as class indices or numbers; with `own` the classes may be the benchmark's instead of the task's."""
     labels = [item.label for item in items]
     if task.unit is not None or all(isinstance(label, float) for label in labels):
         return np.array([float(label) for label in labels]), None
     found = {str(label) for label in labels}
     classes = task.classes or tuple(sorted(found))
     strange = found - set(classes)
-    if strange:
+    if own:
+        classes = tuple(sorted(found)) if strange else tuple(c for c in classes if c in found)
+    elif strange:
         raise DataError(f"task {task.name} gave the answers {sorted(strange)}, which are none of {list(classes)}")
     return np.array([classes.index(str(label)) for label in labels], dtype=np.int64), classes
 

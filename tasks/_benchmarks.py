@@ -39,9 +39,9 @@ def benchmark_items(
     """The benchmark's rows of a task, each with its question, its options and its answer.
 
     `words` maps each class of the task to the answers that mean it, as for `answers`. `yes` says what "yes"
-    means where a benchmark asks yes or no: the first class of which a word occurs in the question (so the
-    order matters: "non-contrast" before "contrast"), the other class being "no"; without it, yes and no mean
-    no class for certain. Where one answer means none, every item keeps the benchmark's own as its label.
+    means where a benchmark asks yes or no: the one class of which a phrase begins in the question, the other
+    being "no". Phrases are taken out in the order of `yes`, so "non-contrast" stands before "contrast". Where
+    an answer means no class for certain, every item keeps the benchmark's own answer as its label.
 
     Raises:
         DataError: the benchmark has no such rows, or one of them names no answer.
@@ -70,22 +70,35 @@ def _named(row: Row, answer: str, words: Mapping[str, Sequence[str]], yes: Mappi
     """The task's class that the answer means; None where it means none for certain."""
     plain = _plain(answer)
     if plain in (YES, NO):
-        question = _plain(row.columns.get("question", ""))
-        means = next((c for c, marks in yes.items() if any(_occurs(m, question) for m in marks)), None)
+        means = _means(_plain(row.columns.get("question", "")), yes)
         others = [c for c in words if c != means]
-        if means is None or len(others) != 1:
-            return None
-        return means if plain == YES else others[0]
+        return None if means is None or len(others) != 1 else means if plain == YES else others[0]
     found = [name for name, list_ in words.items() if plain in (name.lower(), *(_plain(word) for word in list_))]
     return found[0] if len(found) == 1 else None
+
+
+def dot_words(colours: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """For each colour, the answers that name the dot of that colour."""
+    kinds = ("", "dot", "point", "marker", "circle")
+    plain = {c: [f"{c} {kind}".strip() for kind in kinds] for c in colours}
+    return {c: (*told, *(f"the {t}" for t in told)) for c, told in plain.items()}
 
 
 def _plain(text: str) -> str:
     return " ".join(text.lower().split()).strip(" .")
 
 
-def _occurs(phrase: str, text: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(phrase.lower())}", text) is not None
+def _means(question: str, yes: Mapping[str, Sequence[str]]) -> str | None:
+    """The class that "yes" names: the only one that the question speaks of; None where that is not certain."""
+    if re.search(r"\bnot\b|n't\b", question):
+        return None
+    found = []
+    for name, phrases in yes.items():
+        pattern = "|".join(rf"(?<!\w){re.escape(phrase.lower())}" for phrase in phrases)
+        if re.search(pattern, question):
+            found.append(name)
+            question = re.sub(pattern, " ", question)  # what means one class means no other
+    return found[0] if len(found) == 1 else None
 
 
 def _refuse_mixture(rows: Sequence[Row], own: Sequence[str], name: str, task: str) -> None:

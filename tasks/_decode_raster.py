@@ -38,7 +38,7 @@ def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:  # noqa: ARG0
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with Image.open(_where(path)) as image:
             deep, tagged = _png(path) if image.format == "PNG" else (False, True)
             found = int(image.getexif().get(ORIENTATION, 1) or 1) if tagged else 1
             wide = image.mode in WIDE_MODES or deep
@@ -60,6 +60,11 @@ def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:  # noqa: ARG0
         )
         for index in range(count)
     ]
+
+
+def _where(path: Path) -> Any:
+    """What Pillow opens: the path, or the bytes of an image that lies inside another file."""
+    return path if isinstance(path, Path) else path.open("rb")
 
 
 def _png(path: Path) -> tuple[bool, bool]:
@@ -87,7 +92,7 @@ def stored(path: Path, index: int) -> np.ndarray:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with Image.open(_where(path)) as image:
             if image.format == "PNG" and _png(path)[0]:
                 return _opaque(_deep(path))
             if index:

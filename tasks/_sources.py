@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tasks._base import DataError, Row, Source, Undecided
+from tasks._benchmarks_images import Ask
+from tasks._benchmarks_open import near, open_benchmark, parse
 from tasks._decode import Frame, Optics, Shelf, digest, look
 from tasks._decode_content import Content, picture
 from tasks._sources_check import refuse_above
@@ -41,11 +43,13 @@ def open_source(
     unreadable_limit: float = 0.05,
     limit: int | None = None,
     seed: int = 0,
+    offline: bool = False,
 ) -> Source:
     """The images that `spec` names, known from their headers and not yet decoded.
 
     `spec` is a folder (one that holds `manifest.csv` is read through it), a CSV, TSV or Parquet
-    manifest, a DICOM tree or file, a NIfTI file, or an image. `group` is the column whose values may
+    manifest, a DICOM tree or file, a NIfTI file, an image, or a benchmark: `medblink`, `mediconfusion`,
+    `mmvp`, `mmvp-vlm` or `blink`, each with `:PATH` for a local copy. `group` is the column whose values may
     not be split over folds. `limit` keeps about the first N rows of a seeded shuffle of the groups.
     Raises DataError, Undecided where images can be shown in several ways, UnknownName for a window.
     """
@@ -53,6 +57,13 @@ def open_source(
     if exif not in (None, "apply", "ignore"):
         raise DataError(f"--exif {exif}: it is apply or ignore")
     optics.policy  # noqa: B018 - an unknown window is refused before any file is opened
+    named = parse(spec)
+    if named is not None:
+        if image_column is not None:
+            raise DataError(f"--image-column has nothing to act on: {named.name} knows where its images are")
+        ask = Ask(optics=optics, unreadable=unreadable_limit, offline=offline)
+        found = open_benchmark(named, ask, group=group, needed=columns_needed)
+        return found if limit is None else limited(found, limit, seed)
     files, name, notes, columns = _files(spec, image_column)
     if group is not None and columns is not None and group not in columns:
         raise no_column(group, columns, name, "--group:")
@@ -83,7 +94,8 @@ def _files(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str],
     """Files, the source's printable name, sentences for the user, and the manifest's columns."""
     path = Path(spec).expanduser()
     if not spec.strip() or not path.exists():
-        raise missing(spec)
+        meant = near(spec)
+        raise DataError(f"no file or folder {spec!r}; did you mean the benchmark {meant}?") if meant else missing(spec)
     notes: list[str] = []
     name = path.resolve().name
     if path.is_dir():

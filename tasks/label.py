@@ -53,7 +53,7 @@ def items(source: Source, rng: np.random.Generator, column: str | None) -> Itera
         _refuse(rows, str(column), source.name)
     labels: Sequence[str | float] = [value for _, value in rows] if values is None else values
     return (
-        Item(id=row.id, group=row.group, label=label, picture=row.picture, marks=row.marks)
+        Item(id=row.id, group=row.group, label=label, picture=row.picture, marks=row.marks, text=row.text)
         for (row, _), label in zip(rows, labels, strict=True)
     )
 

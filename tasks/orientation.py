@@ -6,13 +6,27 @@ from functools import partial
 import numpy as np
 
 from tasks._base import Item, Source, Task
+from tasks._benchmarks import benchmark_items
 from tasks._turns import as_stored, copies, films, turned_twice
 
 TURNS = {"upright": ("0", as_stored), "upside down": ("180", turned_twice)}
+TOLD = {
+    "upright": ("right side up", "right-side up", "correctly oriented", "normal"),
+    "upside down": ("upside-down", "flipped", "inverted", "rotated by 180 degrees"),
+}
+YES = {
+    "upside down": ("upside down", "upside-down", "flipped", "inverted", "rotated"),
+    "upright": ("upright", "right side up", "right-side up", "correctly oriented"),
+}
 
 
 def items(source: Source, rng: np.random.Generator, column: str | None) -> Iterator[Item]:  # noqa: ARG001
-    """Each image as it is and turned by 180 degrees; nothing is drawn at random."""
+    """Each image as it is and turned by 180 degrees; nothing is drawn at random.
+
+    MedBLINK's images are asked as they are, with the benchmark's own answers.
+    """
+    if source.benchmark == "medblink":
+        return benchmark_items(source, ("imaging_orientation_*",), TOLD, task="orientation", yes=YES)
     return copies(source, TURNS)
 
 
