@@ -24,10 +24,6 @@ def _config(library: Any) -> Any:
     )  # fmt: skip
 
 
-def _shrink(config: Any) -> None:
-    config.additional_vocab_size = 0
-
-
 def _processor(library: Any, folder: Path | None) -> Any:
     if folder is not None:
         return library.IdeficsImageProcessorPil.from_pretrained(folder, local_files_only=True)
@@ -85,7 +81,6 @@ KIND = Kind(
     config=_config,
     processor=_processor,
     anatomy=_anatomy,
-    shrink=_shrink,
 )
 
 CHECKPOINTS = (checkpoint(CARD, KIND),)

@@ -26,11 +26,6 @@ def _config(library: Any) -> Any:
     )
 
 
-def _shrink(config: Any) -> None:
-    config.text_config.additional_vocab_size = 0
-    config.text_config.rope_scaling_layers = []
-
-
 def _processor(library: Any, folder: Path | None) -> Any:
     if folder is None:
         return library.Molmo2ImageProcessor(image_mean=list(HALVES), image_std=list(HALVES))
@@ -123,7 +118,6 @@ KIND = Kind(
     config=_config,
     processor=_processor,
     anatomy=_anatomy,
-    shrink=_shrink,
 )
 
 CHECKPOINTS = (checkpoint(CARD, KIND),)
