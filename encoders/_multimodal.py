@@ -210,10 +210,15 @@ def built(kind: Kind, config: Any = None) -> Any:
 
 def untrained(card: Card, kind: Kind, device: str, folder: Path | None = None) -> Encoder:
     """The same tower and connector under torch's current random state, of the sizes that `folder` tells if given."""
+    import torch
     import transformers
 
     config = _config(card.name, kind, folder) if folder else None
-    return _encoder(card, kind, built(kind, config), kind.processor(transformers, folder), device, ())
+    model = built(kind, config)
+    with torch.no_grad():
+        for matrix in (value for value in model.parameters() if value.ndim > 1 and not value.any()):
+            matrix.normal_(std=0.02)  # the library leaves it at zero for training, and the twin would see nothing
+    return _encoder(card, kind, model, kind.processor(transformers, folder), device, ())
 
 
 def side(parts: Mapping[str, Any]) -> Any:

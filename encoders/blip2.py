@@ -93,12 +93,17 @@ def _instructblip(library: Any) -> Any:
     return library.InstructBlipConfig(vision_config={}, qformer_config=qformer, text_config=language)
 
 
+def _shrink(config: Any) -> None:
+    config.vision_config.initializer_range = 0.02  # the library's 1e-10 would leave the untrained twin blind
+
+
 BLIP2 = Kind(
     model="Blip2ForConditionalGeneration",
     types=("blip-2",),
     config=_blip2,
     processor=_processor,
     anatomy=_anatomy,
+    shrink=_shrink,
 )
 INSTRUCTBLIP = replace(
     BLIP2,

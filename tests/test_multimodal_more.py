@@ -418,6 +418,14 @@ def test_instructblip_reads_one_instruction_that_its_identity_tells(shelf: Shelf
         encoders.load(name, weights=copy)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_an_untrained_twin_tells_images_apart_at_every_site(name: str, shelf: Shelf) -> None:
+    twin = encoders.load(f"random:{name}", weights=shelf(name)[0])
+    wanted = {site: of.readouts[-1:] for site, of in twin.card.sites.items()}
+    for point, (first, second, _) in encoders.encode(twin, IMAGES, wanted).items():
+        assert np.abs(first - second).max() > 1e-4 * np.abs(first).max() > 0, point
+
+
 # where tokens lie
 
 
