@@ -17,7 +17,7 @@ def mediconfusion_letter(text: str | None) -> str:
     A letter counts where a word between blanks or line ends is that letter, bare or in one of the forms that its
     prompts provoke; both letters, or none, is invalid. The article "A" at the head of a sentence is such a word.
 
-    >>> mediconfusion_letter('A"). The left one'), mediconfusion_letter("(A)"), mediconfusion_letter("A or B")
+    >>> mediconfusion_letter('A") The left one'), mediconfusion_letter("(A)"), mediconfusion_letter("A or B")
     ('A', '-', '-')
     """
     words = set((text or "").replace("\n", " ").split(" "))
