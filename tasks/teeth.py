@@ -1,0 +1,34 @@
+"""How many third molars are there, on a panoramic dental film."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tasks import _panorama
+from tasks._answers import answers
+from tasks._base import Item, Source, Task
+
+WORDS = {
+    "0": ("zero", "none", "no"),
+    "1": ("one",),
+    "2": ("two",),
+    "3": ("three",),
+    "4": ("four",),
+}
+
+
+def _items(source: Source, rng: np.random.Generator, column: str | None) -> Iterator[Item]:  # noqa: ARG001 - nothing is drawn
+    """One item per image, its answer read from `column` (by default `count`)."""
+    said = answers(source, column or "count", WORDS, task="teeth")
+    for row, label in zip(source.rows, said, strict=True):
+        yield Item(id=row.id, group=row.group, label=label, picture=row.picture, marks=row.marks)
+
+
+TASK = Task(
+    name="teeth",
+    question="How many third molars (wisdom teeth) are there on this panoramic film?",
+    classes=_panorama.CLASSES,
+    version=1,
+    items=_items,
+    phantoms=_panorama.source,
+)
