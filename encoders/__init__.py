@@ -54,29 +54,37 @@ def load(
 
 
 def encode(
-    encoder: Encoder, images: Sequence[np.ndarray], wanted: Mapping[str, Sequence[str]]
+    encoder: Encoder,
+    images: Sequence[np.ndarray],
+    wanted: Mapping[str, Sequence[str]],
+    marks: Sequence[Sequence[tuple[float, float]]] = (),
 ) -> dict[str, np.ndarray]:
     """Features of `images` (uint8, [h, w] or [h, w, 3]) at every wanted site and readout, in one forward pass.
 
     Returns {"site/readout": float32 [n, d]}. Tokens are reduced as they appear, with sums in float32; images
     that the model cuts into different tiles are passed through in groups of one layout. An encoder of volumes
-    also takes uint8 [d, h, w].
-    Raises EncoderError for a site or readout that the encoder does not have.
+    also takes uint8 [d, h, w]. `marks` are the points (x, y) of each image in its pixels, equally many for all:
+    the readout "at-mark" is the token under each, one behind the other.
+    Raises EncoderError for a site or readout that the encoder does not have, and for a mark that it does not see.
     """
     from encoders._encoding import encode as run
 
-    return run(encoder, images, wanted)
+    return run(encoder, images, wanted, marks)
 
 
-def points(card: Card) -> list[tuple[str, str, int]]:
-    """Every (site, readout, width) that an encoder can be asked for, in the order of every table."""
+def points(card: Card, marks: int = 0) -> list[tuple[str, str, int]]:
+    """Every (site, readout, width) that an encoder can be asked for, in the order of every table.
+
+    `marks` is how many marks each image carries: a flat grid of tokens can then be read under them.
+    """
     from encoders._readouts import parts
 
-    return [
-        (name, readout, site.width * parts(site, readout))
-        for name, site in card.sites.items()
-        for readout in site.readouts
-    ]
+    found = []
+    for name, site in card.sites.items():
+        found += [(name, readout, site.width * parts(site, readout)) for readout in site.readouts]
+        if marks and site.grid is not None and len(site.grid) == 2:
+            found.append((name, "at-mark", site.width * marks))
+    return found
 
 
 def from_module(

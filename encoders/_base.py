@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-READOUTS = ("cls", "mean", "halves", "grid3", "queries", "vector")
+READOUTS = ("cls", "mean", "halves", "grid3", "at-mark", "queries", "vector")
 
 
 class EncoderError(Exception):
@@ -51,7 +51,10 @@ class Site:
 
     @property
     def readouts(self) -> tuple[str, ...]:
-        """The readouts that are defined here, in the order of every table."""
+        """The readouts that are defined here for every image, in the order of every table.
+
+        Where images carry marks and the site is a flat grid, `at-mark` is another.
+        """
         if self.queries:
             return ("mean", "queries")
         if self.grid is None:

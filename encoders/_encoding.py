@@ -7,50 +7,92 @@ from typing import Any
 import numpy as np
 
 from encoders._base import Encoder, EncoderError, Site
+from encoders._marks import WHOLE, Point, frame, matrix
 from encoders._readouts import stacked, unstack
 
 
 def encode(
-    encoder: Encoder, images: Sequence[np.ndarray], wanted: Mapping[str, Sequence[str]]
+    encoder: Encoder,
+    images: Sequence[np.ndarray],
+    wanted: Mapping[str, Sequence[str]],
+    marks: Sequence[Sequence[Point]] = (),
 ) -> dict[str, np.ndarray]:
     """Features {"site/readout": float32 [n, d]} of `images`; see `encoders.encode`."""
     for site, readouts in wanted.items():
         _known(encoder, site, readouts)
     if not images or not wanted:
         raise EncoderError(f"{encoder.card.name} was asked for {len(wanted)} sites of {len(images)} images")
+    marked = any("at-mark" in readouts for readouts in wanted.values())
+    count = _count(encoder, images, marks) if marked else 0
     found: dict[str, np.ndarray] = {}
     for rows, batch, sites in _groups(encoder, images):
-        for point, vectors in _pass(encoder, batch, {site: sites[site] for site in wanted}, wanted, len(rows)).items():
-            if point not in found:
-                found[point] = np.empty((len(images), vectors.shape[1]), np.float32)
-            found[point][rows] = vectors
+        pools = {site: _pool(encoder, sites[site], readouts, images, marks, rows) for site, readouts in wanted.items()}
+        pooled = _pass(encoder, batch, pools)
+        for site, readouts in wanted.items():
+            array = pooled[site]
+            _shaped(encoder, site, array, (len(rows), pools[site].shape[-2], encoder.card.sites[site].width))
+            for readout, vectors in unstack(array, sites[site], _ordered(readouts), count).items():
+                all_of_them = found.setdefault(
+                    f"{site}/{readout}", np.empty((len(images), vectors.shape[1]), np.float32)
+                )
+                all_of_them[rows] = vectors
     return found
 
 
-def _pass(
-    encoder: Encoder, batch: Any, sites: Mapping[str, Site], wanted: Mapping[str, Sequence[str]], count: int
-) -> dict[str, np.ndarray]:
-    """Features of images that share a layout."""
-    pools = {site: stacked(sites[site], tuple(readouts)) for site, readouts in wanted.items()}
+def _ordered(readouts: Sequence[str]) -> tuple[str, ...]:
+    """The readouts with the one that differs from image to image last."""
+    return tuple(sorted(readouts, key=lambda readout: readout == "at-mark"))
+
+
+def _count(encoder: Encoder, images: Sequence[np.ndarray], marks: Sequence[Sequence[Point]]) -> int:
+    counts = {len(points) for points in marks}
+    if len(marks) != len(images) or len(counts) != 1 or counts == {0}:
+        raise EncoderError(
+            f"{encoder.card.name}: 'at-mark' needs the same number of marks in every image; given are "
+            f"{sorted(counts)} marks for {len(marks)} of {len(images)} images"
+        )
+    return counts.pop()
+
+
+def _pool(
+    encoder: Encoder,
+    site: Site,
+    readouts: Sequence[str],
+    images: Sequence[np.ndarray],
+    marks: Sequence[Sequence[Point]],
+    rows: Sequence[int],
+) -> np.ndarray:
+    """The pooling matrix [parts, tokens] of a site, or one for each image [n, parts, tokens] where marks are read."""
+    plain = tuple(r for r in readouts if r != "at-mark")
+    fixed = stacked(site, plain) if plain else None
+    if len(plain) == len(readouts):
+        assert fixed is not None
+        return fixed
+    own = []
+    for i in rows:
+        box = WHOLE if site.views else frame(encoder.card.input, *images[i].shape[:2])
+        own.append(matrix(site, box, images[i].shape, marks[i]))
+    each = np.stack(own)
+    if fixed is None:
+        return each
+    return np.concatenate([np.broadcast_to(fixed, (len(rows), *fixed.shape)), each], axis=1)
+
+
+def _pass(encoder: Encoder, batch: Any, pools: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Pooled tokens of images that share a layout."""
     reduce = _reduce_arrays(pools) if encoder.module is None else _reduce_tensors(pools, encoder.device)
-    pooled = encoder.forward(batch, tuple(wanted), reduce=reduce)
-    found: dict[str, np.ndarray] = {}
-    for site, readouts in wanted.items():
-        value = pooled[site]
-        array = value if isinstance(value, np.ndarray) else value.cpu().numpy()
-        _shaped(encoder, site, array, (count, len(pools[site]), encoder.card.sites[site].width))
-        for readout, vectors in unstack(array, sites[site], readouts).items():
-            found[f"{site}/{readout}"] = vectors
-    return found
+    pooled = encoder.forward(batch, tuple(pools), reduce=reduce)
+    return {site: value if isinstance(value, np.ndarray) else value.cpu().numpy() for site, value in pooled.items()}
 
 
 def _known(encoder: Encoder, site: str, readouts: Sequence[str]) -> None:
     card = encoder.card
     if site not in card.sites:
         raise EncoderError(_missing(card.name, "site", site, list(card.sites)))
+    flat = len(card.sites[site].grid or ()) == 2
     for readout in readouts:
-        if readout not in card.sites[site].readouts:
-            known = list(card.sites[site].readouts)
+        if readout not in card.sites[site].readouts and not (readout == "at-mark" and flat):
+            known = [*card.sites[site].readouts, *(("at-mark",) if flat else ())]
             raise EncoderError(_missing(f"{card.name} at {site}", "readout", readout, known))
 
 
@@ -107,7 +149,7 @@ def _takes(encoder: Encoder, image: np.ndarray) -> None:
 def _reduce_arrays(pools: Mapping[str, np.ndarray]) -> Any:
     def reduce(site: str, tokens: np.ndarray) -> np.ndarray:
         pool = pools[site]
-        _tokens_fit(site, tokens.shape, pool.shape[1])
+        _tokens_fit(site, tokens.shape, pool.shape[-1])
         return np.matmul(pool, tokens.astype(np.float32, copy=False))
 
     return reduce
@@ -121,7 +163,7 @@ def _reduce_tensors(pools: Mapping[str, np.ndarray], device: str) -> Any:
 
     def reduce(site: str, tokens: torch.Tensor) -> torch.Tensor:
         pool = ready[site]
-        _tokens_fit(site, tuple(tokens.shape), pool.shape[1])
+        _tokens_fit(site, tuple(tokens.shape), pool.shape[-1])
         # a pooling matrix in bfloat16 would put 3e-3 into every mean
         with torch.autocast(kind, enabled=False):
             tokens = tokens.float()

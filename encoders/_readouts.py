@@ -112,11 +112,11 @@ def stacked(site: Site, readouts: tuple[str, ...]) -> np.ndarray:
     return np.concatenate([matrix(site, readout) for readout in readouts])
 
 
-def unstack(pooled: np.ndarray, site: Site, readouts: Sequence[str]) -> dict[str, np.ndarray]:
-    """Pooled [n, parts, d] as one float32 [n, parts * d] per readout."""
+def unstack(pooled: np.ndarray, site: Site, readouts: Sequence[str], marks: int = 0) -> dict[str, np.ndarray]:
+    """Pooled [n, parts, d] as one float32 [n, parts * d] per readout; `at-mark` has as many parts as `marks`."""
     found, start = {}, 0
     for readout in readouts:
-        stop = start + parts(site, readout)
+        stop = start + (marks if readout == "at-mark" else parts(site, readout))
         found[readout] = np.ascontiguousarray(pooled[:, start:stop].reshape(len(pooled), -1), np.float32)
         start = stop
     return found

@@ -95,9 +95,12 @@ class Eye:
         """What its features are determined by, besides the image."""
         return self._identity[1]
 
-    def points(self) -> list[tuple[str, str, int]]:
-        """The (site, readout, width) that were asked for; an unknown name is refused with the nearest."""
-        every = encoders.points(self.card)
+    def points(self, marks: int = 0) -> list[tuple[str, str, int]]:
+        """The (site, readout, width) that were asked for; an unknown name is refused with the nearest.
+
+        `marks` is how many marks each image carries.
+        """
+        every = encoders.points(self.card, marks)
         sites = _matching(self.options.site, [s for s, _, _ in every], "site", self.spec)
         readouts = _matching(self.options.readout, [r for _, r, _ in every], "readout", self.spec)
         return [p for p in every if p[0] in sites and p[1] in readouts]
@@ -123,11 +126,15 @@ def _matching(asked: Sequence[str], known: Sequence[str], what: str, spec: str) 
 
 @dataclass(kw_only=True)
 class Pictures:
-    """Pictures with their content digests; decoded arrays are kept while they fit in `BOX_BYTES`."""
+    """Pictures with their content digests; decoded arrays are kept while they fit in `BOX_BYTES`.
+
+    `marks` are the points (x, y) of each picture, equally many for all and in the same order, or ().
+    """
 
     pictures: Sequence[Picture]
     names: Sequence[str]
     store: cache.Store
+    marks: Sequence[Sequence[tuple[float, float]]] = ()
     box: dict[str, np.ndarray] = field(default_factory=dict)
     held: int = 0
 
@@ -146,15 +153,28 @@ class Pictures:
             self.held += image.nbytes
         return image
 
+    @property
+    def marked(self) -> int:
+        """How many marks each picture carries."""
+        return len(self.marks[0]) if self.marks else 0
+
     def known(self) -> list[str] | None:
         """The digests, if an earlier run hashed every picture; nothing is decoded."""
         keys = [p.identity for p in self.pictures]
         found = self.store.memo("images").get_many([k for k in keys if k is not None])
-        return [found[k] for k in keys if k is not None] if all(k in found for k in keys) else None
+        if not all(k in found for k in keys):
+            return None
+        return self._with_marks([found[k] for k in keys if k is not None])
+
+    def _with_marks(self, contents: list[str]) -> list[str]:
+        """Digests in which the marks count too: the token under a mark is another where the mark is."""
+        if not self.marks:
+            return contents
+        return [digest([content, *points]) for content, points in zip(contents, self.marks, strict=True)]
 
     @cached_property
     def contents(self) -> list[str]:
-        """A digest of each picture's decoded pixels; from the memo where its identity is known."""
+        """A digest of each picture's decoded pixels and marks; from the memo where its identity is known."""
         memo = self.store.memo("images")
         keys = [p.identity for p in self.pictures]
         known = memo.get_many([k for k in keys if k is not None])
@@ -169,7 +189,7 @@ class Pictures:
                     learnt[key] = fresh[i]
                 bar.update()
         memo.put_many(learnt)
-        return [fresh[i] if i in fresh else known[str(k)] for i, k in enumerate(keys)]
+        return self._with_marks([fresh[i] if i in fresh else known[str(k)] for i, k in enumerate(keys)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +247,9 @@ def _encode(
     ):
         for batch in _batches(todo, eye.options.batch_size):
             images = [pictures.read(i) for i in batch]
-            arrays = encoders.encode(encoder, images, wanted)
+            arrays = encoders.encode(
+                encoder, images, wanted, [pictures.marks[i] for i in batch] if pictures.marks else ()
+            )
             for name, array in arrays.items():
                 bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
                 if len(bad):

@@ -9,9 +9,9 @@ from experiments._records import Record, write_atomically
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
 MARKERS = ("o", "s", "^", "D", "v", "P")
-ORDER = ("cls", "mean", "halves", "grid3", "at-mark", "vector")
+ORDER = ("cls", "mean", "halves", "grid3", "at-mark", "queries", "vector")
 TITLES = {"cls": "CLS token", "mean": "mean of patches", "halves": "halves", "grid3": "3 × 3 regions",
-          "at-mark": "at the mark", "vector": "vector"}  # fmt: skip
+          "at-mark": "at the marks", "queries": "queries", "vector": "vector"}  # fmt: skip
 STYLE: dict[Any, Any] = {
     "font.size": 7, "axes.titlesize": 7, "axes.labelsize": 7, "xtick.labelsize": 6, "ytick.labelsize": 6,
     "legend.fontsize": 6, "axes.linewidth": 0.5, "xtick.major.width": 0.5, "ytick.major.width": 0.5,

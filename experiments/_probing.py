@@ -21,6 +21,7 @@ from experiments._questions import Question, ask
 from experiments._workers import Job, run_jobs, workers
 
 CONTROLS = ("lowlevel", "pixels")
+CHOICE = "marks"  # the probe that reads nothing but the tokens under marks
 COMPANION_UP_TO = 400  # items: beyond, the companion is measured at the headline sites only
 
 
@@ -131,7 +132,7 @@ class Run:
             key=self.key(cell),
             features=given,
             plan=plan,
-            probe=self.options.probe,
+            probe=None if self.options.probe == CHOICE and cell.role == "control" else self.options.probe,
             level=cell.level,
             seed=self.options.seed,
             pool=pool.read(cell.name) if pool is not None else None,
@@ -221,10 +222,26 @@ def headline_sites(points: Sequence[tuple[str, str, int]]) -> set[str]:
     return {s for s in sites if s not in inner} | set(inner[-1:])
 
 
+def points_of(eye: Eye, question: Question) -> list[tuple[str, str, int]]:
+    """Where an encoder is read for a question; a control is read wherever it can be, whatever was asked."""
+    if eye.spec in CONTROLS:
+        return encoders.points(eye.card)
+    points = eye.points(question.pictures.marked)
+    if eye.options.probe != CHOICE:
+        return points
+    if set(question.names_of_marks) != set(question.classes or ()):
+        have = ", ".join(question.names_of_marks) or "none"
+        raise UsageError(
+            f"--probe {CHOICE} chooses between the marks of an image, one for each answer "
+            f"({', '.join(question.classes or ())}); {question.source.name} carries marks: {have}"
+        )
+    return [point for point in points if point[1] == "at-mark"]
+
+
 def cells_of(run: Run, question: Question, eye: Eye, role: str) -> list[Cell]:
     """The cells of one encoder for one question, in the encoder's order."""
     plan = run.plan(question)
-    points = eye.points() if role not in ("control",) else encoders.points(eye.card)
+    points = points_of(eye, question)
     wide = plan.headline == "linear"  # from 200 groups on the nested probe is the headline
     headline = headline_sites(points)
     cells = []
@@ -247,7 +264,7 @@ def fill_all(run: Run, question: Question, who: Sequence[Eye]) -> list[Eye]:
     ready = []
     for eye in who:
         try:
-            points = encoders.points(eye.card) if eye.spec in CONTROLS else eye.points()
+            points = points_of(eye, question)
             filled = fill(eye, question.pictures, points, question.source.policy)
         except EncoderError as error:
             if len(who) == 1 or eye.spec in CONTROLS:
@@ -322,12 +339,15 @@ def probe_question(run: Run, question: Question) -> tuple[list[Cell], dict[str, 
     basic = [c for eye in controls for c in cells_of(run, question, eye, "control")]
     everything = [*own, *basic, *(c for group in twin.values() for c in group), *shuffled]
     measure_all(run, everything, f"probing {question.name}")
+    pool = question.pool
     doubtful = [c for c in own if c.level == "full" and could_be_absent(run.measurement(c))]
+    if pool is not None and pool.pictures.marked != question.pictures.marked:
+        doubtful = [c for c in doubtful if c.readout != "at-mark"]  # a pool without marks has no token under them
     if doubtful and question.pool is not None:
         for spec in dict.fromkeys(c.eye.spec for c in doubtful):
             eye = next(e for e in asked if e.spec == spec)
             names = {c.name for c in doubtful if c.eye.spec == spec}
-            points = [p for p in eye.points() if f"{p[0]}/{p[1]}" in names]
+            points = [p for p in points_of(eye, question) if f"{p[0]}/{p[1]}" in names]
             run.pools[question.name, spec] = fill(eye, question.pool.pictures, points, question.pool.source.policy)
         again = [dataclasses.replace(c, pooled=True) for c in doubtful]
         measure_all(run, again, f"limits of detection, {question.name}")
@@ -377,7 +397,7 @@ def plan_of(options: Options) -> dict[str, Any]:
                 "bytes_to_store": None,
             }
             if eye.remembered is not None:
-                points = encoders.points(eye.card) if eye.spec in CONTROLS else eye.points()
+                points = points_of(eye, question)
                 widths = {f"{site}/{readout}": width for site, readout, width in points}
                 todo = len(question.ids)
                 if contents is not None:

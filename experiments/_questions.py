@@ -11,7 +11,7 @@ from cache import Store
 from experiments._exit import UsageError, progress, say
 from experiments._features import Pictures, digest
 from experiments._options import Options
-from tasks._base import DataError, Item, Picture, Source, Task
+from tasks._base import DataError, Item, Row, Source, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,7 @@ class Question:
     copies: tuple[str, ...] | None = None
     warnings: tuple[str, ...] = ()
     pool: "Pool | None" = None
+    names_of_marks: tuple[str, ...] = ()
     memo: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -116,6 +117,7 @@ def _question(options: Options, task: Task, shared: Source | None, store: Store)
         raise DataError(f"task {task.name} finds no item in {source.name}")
     name = f"{task.name} {options.label}" if task.name == "label" else task.name
     y, classes = _answers(task, items, own=bool(source.benchmark))
+    marks = _marks(items, classes)
     return Question(
         name=name,
         task=task,
@@ -124,12 +126,34 @@ def _question(options: Options, task: Task, shared: Source | None, store: Store)
         groups=np.array([item.group for item in items]),
         y=y,
         classes=classes,
-        pictures=Pictures(pictures=[i.picture for i in items], names=[i.id for i in items], store=store),
+        pictures=Pictures(
+            pictures=[i.picture for i in items],
+            names=[i.id for i in items],
+            store=store,
+            marks=_places(items, marks),
+        ),
+        names_of_marks=marks,
         limited=options.limit is not None,
         copies=_copies(items),
         warnings=(*source.warnings, *(task.notes(source, options.label) if task.notes else ())),
-        pool=_pool(options, task, source, store),
+        pool=_pool(options, task, source, store, classes),
     )
+
+
+def _marks(items: Sequence[Item | Row], classes: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of the marks that every item carries, in the order of the answers they stand for; () without."""
+    names = [mark.name for mark in items[0].marks]
+    if len(set(names)) < len(names) or any(sorted(names) != sorted(m.name for m in item.marks) for item in items):
+        return ()
+    return tuple(classes) if classes and set(names) == set(classes) else tuple(names)
+
+
+def _places(items: Sequence[Item | Row], names: Sequence[str]) -> list[list[tuple[float, float]]]:
+    """Where the marks of that name lie in each item."""
+    if not names:
+        return []
+    places = [{m.name: (float(m.x), float(m.y)) for m in item.marks} for item in items]
+    return [[place[name] for name in names] for place in places]
 
 
 def _copies(items: Sequence[Item]) -> tuple[str, ...] | None:
@@ -156,7 +180,7 @@ def _answers(task: Task, items: Sequence[Item], *, own: bool) -> tuple[np.ndarra
 POOL_OF_PHANTOMS = 1000
 
 
-def _pool(options: Options, task: Task, source: Source, store: Store) -> Pool:
+def _pool(options: Options, task: Task, source: Source, store: Store, classes: Sequence[str] | None) -> Pool:
     """Unlabelled pictures: --pool, else every image of the source, else fresh phantoms."""
     if options.pool is not None:
         pool = _open(options, options.pool, store)
@@ -167,12 +191,17 @@ def _pool(options: Options, task: Task, source: Source, store: Store) -> Pool:
     if options.label is None:
         # a task that makes its own answers sees the pool as it sees the data: every copy it would ask about
         rng = np.random.default_rng([options.seed, 2])
-        members = [(i.id, i.group, i.picture) for i in task.items(pool, rng, None)]
+        members: Sequence[Item | Row] = list(task.items(pool, rng, None))
     else:
-        members = [(row.id, row.group, row.picture) for row in pool.rows]
-    pictures: list[Picture] = [picture for _, _, picture in members]
+        members = pool.rows
+    pictures = Pictures(
+        pictures=[m.picture for m in members],
+        names=[m.id for m in members],
+        store=store,
+        marks=_places(members, _marks(members, classes)),
+    )
     return Pool(
-        pictures=Pictures(pictures=pictures, names=[name for name, _, _ in members], store=store),
-        groups=np.array([group for _, group, _ in members]),
+        pictures=pictures,
+        groups=np.array([m.group for m in members]),
         source=pool,
     )
