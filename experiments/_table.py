@@ -76,12 +76,18 @@ def table(records: Sequence[Record], encoder: str) -> str:
     return "\n".join([head, data, lines[0], rule, *lines[1 : 1 + len(controls)], rule, *lines[1 + len(controls) :]])
 
 
+REPLAYED = ("linear", "ridge")  # probes whose p comes from refits to exchanged labels
+
+
 def legend(records: Sequence[Record]) -> str:
     """What the columns mean, in as many lines as this table needs."""
     own = [r for r in records if r.role == "encoder"]
     probes = list(dict.fromkeys(r.probe for r in own if not r.screened))
+    names = probes or [own[0].probe]
+    replayed = all(name.split()[0] in REPLAYED for name in names)
+    how = "permutation" if replayed else "from the spread over folds, as this probe is not refitted to exchanged labels"
     lines = [
-        f"score: {' / '.join(probes) or own[0].probe} on held-out groups; p: permutation, paid for all points of the "
+        f"score: {' / '.join(names)} on held-out groups; p: {how}, paid for all points of the "
         "table; untrained: the same network with random weights; shuffled: exchanged labels."
     ]
     if any(r.screened for r in own):
