@@ -31,17 +31,28 @@ def patient(seed: int, i: int, count: int, matched: bool = True) -> tuple[Film, 
 
 def render(p: Film, teeth: Teeth, there: np.ndarray, rng: np.random.Generator, size: int = 224) -> np.ndarray:
     """The film, uint8 [size, size]; `rng` gives trabeculae and grain."""
-    x, y = posed(size, p.turn, p.scale, p.dx, p.dy)
+    x, y = posed(-(-size // 2), p.turn, p.scale, p.dx, p.dy)
     x = x - np.float32(p.yaw) * (1 - x * x)
+    bone, rest = (_doubled(half, size) for half in jaws(p, x, y))
     dense, taken = shadows(p, teeth, there, size)
-    film = jaws(p, x, y, noise(rng, size, (14, 48, 100), 1.0), taken) + dense
-    film = smooth(film, p.blur * size / 224)
+    bone *= (1 + np.float32(p.grit * 2.2) * noise(rng, size, (14, 48, 100), 1.0)) * (1 - 0.45 * np.minimum(taken, 1))
+    film = smooth(bone + rest + dense, p.blur * size / 224)
     film += np.float32(p.grain) * smooth(rng.standard_normal((size, size), np.float32), 0.5)
     shown = 255 / (1 + np.exp(np.float32(-4.2 * p.contrast) * (film - np.float32(0.72 - 0.5 * p.exposure))))
     if p.border:
         across, down = axes(size)
         shown *= inside(np.maximum(np.abs(across), np.abs(down)) - np.float32(1 - p.border), 0.02)
     return np.clip(shown + np.float32(0.5), 0, 255).astype(np.uint8)
+
+
+def _doubled(half: np.ndarray, size: int) -> np.ndarray:
+    """An image of half the size made `size` pixels wide, linearly between its values."""
+    wide = np.pad(half, 1, mode="edge")
+    for _ in (0, 1):  # rows, then the columns of what is turned
+        near = wide[1:-1] * np.float32(0.75)
+        both = np.stack([near + wide[:-2] * np.float32(0.25), near + wide[2:] * np.float32(0.25)], 1)
+        wide = np.ascontiguousarray(both.reshape(-1, wide.shape[1]).T)
+    return wide[:size, :size]
 
 
 def film(seed: int, i: int, count: int, size: int = 224, matched: bool = True) -> np.ndarray:

@@ -66,8 +66,8 @@ def _maxilla(p: Film, x: np.ndarray, y: np.ndarray, side: np.ndarray) -> np.ndar
     return out - 0.16 * inside(orbit * np.float32(0.27), 0.04) + 0.24 * bell(orbit * np.float32(0.27 / 0.016))
 
 
-def jaws(p: Film, side: np.ndarray, y: np.ndarray, rough: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """Attenuation of everything but teeth; `rough` is noise, `taken` where teeth replace bone."""
+def jaws(p: Film, side: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Attenuation of the bones of both jaws, and of everything else but teeth."""
     x = np.abs(side)
     gap = _mandible(p, x, y)
     inner = inside(gap, 0.014)
@@ -84,9 +84,7 @@ def jaws(p: Film, side: np.ndarray, y: np.ndarray, rough: np.ndarray, taken: np.
     )
     bone += walls * inner * inside(np.abs(x - 0.52) - 0.22, 0.05)
     bone += _maxilla(p, x, y, side)
-    bone *= 1 + np.float32(p.grit * 2.2) * rough
-    out = bone * np.float32(p.density) * (1 - np.float32(0.45) * np.minimum(taken, 1))
-    out += np.float32(p.spine) * bell(side / np.float32(0.17)) * (0.5 + 0.35 * np.clip(y + 0.3, 0, 1))
+    out = np.float32(p.spine) * bell(side / np.float32(0.17)) * (0.5 + 0.35 * np.clip(y + 0.3, 0, 1))
     out += np.float32(p.ghost) * bell((x - 0.62) / 0.28) * bell((y + 0.02) / 0.22)
     out += 0.42 * inside(0.965 - x + 0.03 * np.sin(13 * y), 0.03) * inside(-0.45 - y, 0.1)  # the neck's own spine
     air = x - 0.72 - 0.20 * (y - 0.1)
@@ -106,4 +104,4 @@ def jaws(p: Film, side: np.ndarray, y: np.ndarray, rough: np.ndarray, taken: np.
         * inside(0.99 - x, 0.06)
         * inside(-y, 0.4)
     )
-    return out + soft.astype(np.float32)
+    return bone * np.float32(p.density), out + soft
