@@ -23,4 +23,4 @@ check: lint types docs wheel test  ## What a commit must pass
 bench: setup  ## Run every benchmark beside its peer
 	for b in benchmarks/*.py; do ./uv run --no-sync python $$b || exit 1; done
 verify-weights: setup  ## Check NAME against real weights where they are on this machine
-	./uv run --no-sync pytest -m weights -k "$(NAME)"
+	./uv run --no-sync pytest -m weights -k "[$(NAME)]"
