@@ -132,7 +132,8 @@ def _said(pinned: Pinned, error: Exception) -> DataError:
     from huggingface_hub import constants, errors
 
     page = f"{constants.ENDPOINT}/datasets/{pinned.repo}"
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    cause = error if getattr(error, "response", None) is not None else error.__cause__
+    status = getattr(getattr(cause, "response", None), "status_code", None)
     if isinstance(error, errors.GatedRepoError) or status in (401, 403):
         return _absent(pinned, f"is gated or private (ask for access at {page}, then `hf auth login`)")
     if isinstance(error, errors.RepositoryNotFoundError):

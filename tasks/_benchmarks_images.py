@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from tasks._base import DataError, Row, Source, Undecided
 from tasks._benchmarks_join import MARGIN, beside
 from tasks._benchmarks_parquet import Place
-from tasks._decode import Frame, Optics, Shelf, look
+from tasks._decode import Optics, Shelf, look
 from tasks._decode_content import Content, picture
-from tasks._decode_kinds import kind
 from tasks._sources_check import refuse_above
 from tasks._sources_files import Listed
 from tasks._sources_notes import Seen, decide, exif_decision, flags
@@ -96,23 +93,13 @@ def _seen(entry: Entry, optics: Optics, shelf: Shelf) -> list[Seen]:
     out = []
     for place, name in zip(entry.places, names, strict=True):
         try:
-            frames = _frames(place, optics, shelf)
+            frames = look(place, optics, shelf)
         except DataError as error:
             raise type(error)(f"{name}: {error}") from error
         if len(frames) != 1:
             raise DataError(f"{name}: it holds {len(frames)} images, not one")
-        file: Any = place  # an embedded image opens as a path does
-        out.append(Seen(file=Listed(path=file, name=name), frame=frames[0], content=Content(file)))
+        out.append(Seen(file=Listed(path=place, name=name), frame=frames[0], content=Content(place)))
     return out
-
-
-def _frames(place: Place, optics: Optics, shelf: Shelf) -> list[Frame]:
-    if isinstance(place, Path):
-        return look(place, optics, shelf)
-    file: Any = place
-    if kind(file) != "raster":
-        raise DataError("the embedded file is no image of a known kind")
-    return import_module("tasks._decode_raster").look(file, optics, shelf)
 
 
 def _row(entry: Entry, seen: Sequence[Seen], optics: Optics) -> Row:

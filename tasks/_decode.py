@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tasks._base import DataError
-from tasks._decode_kinds import kind
+from tasks._decode_kinds import File, kind
 from tasks._decode_window import Window, parse_window
 
 VERSION = 1  # changes whenever a file would be decoded to other pixels
@@ -86,7 +86,7 @@ class Shelf:
         self._last = None
 
 
-def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:
+def look(path: File, optics: Optics, shelf: Shelf) -> list[Frame]:
     """The frames of a file, from its header; empty for a DICOM object without an image.
 
     Raises DataError with the reason, which names neither the file nor anything inside it.
@@ -97,6 +97,8 @@ def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:
         raise DataError("no such file") from None
     except OSError as error:
         raise DataError(f"cannot be opened ({error.strerror})") from None
+    if found != "raster" and not isinstance(path, Path):
+        raise DataError("the embedded file is no image of a known kind")
     if found is None:
         raise DataError("not an image of a known kind (and a manifest ends in .csv, .tsv or .parquet)")
     return import_module(f"tasks._decode_{found}").look(path, optics, shelf)
@@ -125,7 +127,7 @@ def _same(values: np.ndarray) -> bool:
     return bool(np.array_equal(values[..., 0], values[..., 1]) and np.array_equal(values[..., 0], values[..., 2]))
 
 
-def reason(error: BaseException, path: Path) -> str:
+def reason(error: BaseException, path: File) -> str:
     """An error's text without the path, in one line."""
     text = " ".join(str(error).replace(str(path), "the file").split())
     return f"{type(error).__name__}: {text}"[:160] if text else type(error).__name__

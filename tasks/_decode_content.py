@@ -4,18 +4,18 @@ import hashlib
 import json
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from tasks._base import DataError, Picture, Undecided
 from tasks._decode import Frame, Optics, digest
+from tasks._decode_kinds import File
 
 
 class Content:
     """The sha256 of a file's bytes, computed once and shared by all its frames."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: File) -> None:
         self.path = path
         self._digest: str | None = None
 

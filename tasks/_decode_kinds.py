@@ -1,6 +1,7 @@
 """Which decoder a file needs, by its first bytes and then by its name."""
 
 from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
 
 MAGIC = {
     b"\x89PNG": "raster",
@@ -23,6 +24,24 @@ SUFFIXES = {
 }
 
 
+@runtime_checkable
+class File(Protocol):
+    """What can be opened and read like a path: a path, or an image that lies inside another file."""
+
+    @property
+    def name(self) -> str:
+        """Its name, with its ending; empty where it has none."""
+        ...
+
+    def open(self, mode: Literal["rb"], /) -> Any:
+        """The opened bytes; OSError."""
+        ...
+
+    def read_bytes(self) -> bytes:
+        """All of its bytes; OSError."""
+        ...
+
+
 def suffix(name: str) -> str:
     """The ending of a file name in lower case; `.nii.gz` is one ending.
 
@@ -33,7 +52,7 @@ def suffix(name: str) -> str:
     return ".nii.gz" if lower.endswith(".nii.gz") else Path(lower).suffix
 
 
-def kind(path: Path) -> str | None:
+def kind(path: File) -> str | None:
     """`raster`, `tiff`, `dicom` or `nifti`, by the first bytes and then by the name; None for neither.
 
     Raises OSError.

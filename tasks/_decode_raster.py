@@ -9,6 +9,7 @@ import numpy as np
 
 from tasks._base import DataError
 from tasks._decode import Frame, Optics, Shelf, plain, reason
+from tasks._decode_kinds import File
 from tasks._decode_window import bounds, to_grey
 
 ORIENTATION = 274  # the EXIF and TIFF tag
@@ -33,7 +34,7 @@ def turned(values: np.ndarray, orientation: int) -> np.ndarray:
     return values
 
 
-def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:  # noqa: ARG001 - one frame needs no shelf
+def look(path: File, optics: Optics, shelf: Shelf) -> list[Frame]:  # noqa: ARG001 - one frame needs no shelf
     """The one frame of a raster file, or the frames of an animation; raises DataError."""
     from PIL import Image
 
@@ -62,12 +63,12 @@ def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:  # noqa: ARG0
     ]
 
 
-def _where(path: Path) -> Any:
+def _where(path: File) -> Any:
     """What Pillow opens: the path, or the bytes of an image that lies inside another file."""
     return path if isinstance(path, Path) else path.open("rb")
 
 
-def _png(path: Path) -> tuple[bool, bool]:
+def _png(path: File) -> tuple[bool, bool]:
     """Whether a PNG holds 16 bits per channel, and whether it may hold EXIF.
 
     Pillow cuts 16 bits to 8 where there is colour, and decodes the whole file when it looks for EXIF
@@ -87,7 +88,7 @@ def _png(path: Path) -> tuple[bool, bool]:
     return deep, False
 
 
-def stored(path: Path, index: int) -> np.ndarray:
+def stored(path: File, index: int) -> np.ndarray:
     """The values as the file holds them: uint8 after palette and alpha, else the wide numbers."""
     from PIL import Image
 
@@ -103,7 +104,7 @@ def stored(path: Path, index: int) -> np.ndarray:
         raise DataError(f"cannot be decoded ({reason(error, path)})") from error
 
 
-def _deep(path: Path) -> np.ndarray:
+def _deep(path: File) -> np.ndarray:
     import imagecodecs
 
     try:
@@ -138,7 +139,7 @@ def _opaque(values: np.ndarray) -> np.ndarray:
     return colour[..., 0] if colour.shape[2] == 1 else colour
 
 
-def _read(path: Path, optics: Optics, orientation: int, wide: bool, index: int) -> np.ndarray:
+def _read(path: File, optics: Optics, orientation: int, wide: bool, index: int) -> np.ndarray:
     values = stored(path, index)
     if wide:
         values = windowed(values, optics)

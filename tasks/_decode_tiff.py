@@ -8,7 +8,7 @@ import numpy as np
 
 from tasks._base import DataError
 from tasks._decode import Frame, Optics, Shelf, plain, reason
-from tasks._decode_kinds import kind
+from tasks._decode_kinds import File, kind
 from tasks._decode_raster import BAD, ORIENTATION, stored, turned, windowed
 
 ASSOCIATED, UNASSOCIATED = 1, 2  # kinds of alpha: already multiplied with the colour, or not
@@ -107,9 +107,9 @@ def _opaque(page: Any, values: np.ndarray, channels: int) -> np.ndarray:
     return values[..., 0] if channels == 1 else values
 
 
-def stored_range(path: Path, number: int) -> tuple[float, float]:
+def stored_range(path: File, number: int) -> tuple[float, float]:
     """The least and the greatest stored value of one image, for a message that asks for a window."""
-    if kind(path) != "tiff":
+    if kind(path) != "tiff" or not isinstance(path, Path):
         values = stored(path, number - 1)
     else:
         import tifffile

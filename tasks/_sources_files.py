@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks._base import DataError
-from tasks._decode_kinds import SUFFIXES, kind, suffix
+from tasks._decode_kinds import SUFFIXES, File, kind, suffix
 from tasks._sources_table import TABLES
 
 MANIFESTS = tuple(f"{stem}{end}" for stem in ("manifest", "metadata") for end in TABLES)
@@ -19,7 +19,7 @@ TEXTS = (".txt", ".md", ".json", ".csv", ".tsv", ".parquet", ".xml", ".html", ".
 class Listed:
     """A file of a source: where it lies, its name inside the source, and what the manifest says of it."""
 
-    path: Path
+    path: File
     name: str
     columns: dict[str, str] = field(default_factory=dict)
     frame: int | None = None
