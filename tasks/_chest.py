@@ -14,13 +14,11 @@ from tasks._base import Source
 from tasks._chest_body import path
 from tasks._chest_patient import Chest, draw
 from tasks._chest_vessels import vessels
-from tasks._phantom import inside, noise, posed, smooth
+from tasks._phantom import bands, inside, noise, posed, smooth
 from tasks._phantom import source as _source
 
 VERSION = 2
 CODE = 101
-BAND = 12288  # pixels worked on at once: arrays that stay in the processor's cache
-
 
 _GLYPHS = {"L": ("1000",) * 6 + ("1111",), "R": ("1110", "1001", "1001", "1110", "1100", "1010", "1001")}
 
@@ -36,20 +34,24 @@ def _mark(image: np.ndarray, size: int) -> None:
         view[big] = 247
 
 
-def render(p: Chest, rng: np.random.Generator, size: int = 224, letter: bool = False) -> np.ndarray:
-    """The film of a patient, uint8 [size, size]; `rng` gives vessels, texture and grain."""
+def exposed(p: Chest, rng: np.random.Generator, size: int = 224) -> tuple[np.ndarray, np.ndarray]:
+    """What reaches the film, as optical depth, and a field of grain of deviation about 0.5; both [size, size]."""
     x, y = posed(size, p.turn, p.scale, p.dx, p.dy)
     blood = vessels(p, rng, size)
     texture = noise(rng, size, (7, 14, 28, 56), 0.8)
     grain = smooth(rng.standard_normal((size, size), np.float32), 0.6)
     film = np.empty((size, size), np.float32)
-    bands = [slice(i, i + BAND // size + 1) for i in range(0, size, BAND // size + 1)]
-    for rows in bands:
+    for rows in bands(size):
         film[rows] = -np.log(np.exp(-path(p, x[rows], y[rows], blood[rows], texture[rows])) + np.float32(p.scatter))
-    film = smooth(film, 0.6 * size / 224)
+    return smooth(film, 0.6 * size / 224), grain
+
+
+def render(p: Chest, rng: np.random.Generator, size: int = 224, letter: bool = False) -> np.ndarray:
+    """The film of a patient, uint8 [size, size]; `rng` gives vessels, texture and grain."""
+    film, grain = exposed(p, rng, size)
     out = np.empty((size, size), np.uint8)
     line = np.abs(np.linspace(-1, 1, size, dtype=np.float32))
-    for rows in bands:
+    for rows in bands(size):
         seen = film[rows] + np.float32(p.grain * 4) * grain[rows] * (0.4 + film[rows] / 3)
         shown = 255 / (1 + np.exp(-2.0 * p.contrast * (seen - 1.45 + p.exposure)))
         if p.border:

@@ -6,12 +6,14 @@ from tasks._chest_patient import Chest
 from tasks._phantom import bell, chord, inside
 
 
-def _lungs(p: Chest, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Half-width of the rib cage at each height, air along the beam, and depth below the diaphragm."""
+def _lungs(p: Chest, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Half-width of an adult's rib cage and of this one at each height, air along the beam, depth below the diaphragm."""
     t = np.clip((y - p.apex) / np.float32(0.62), 0, 1)
     rise = np.sqrt(np.clip(1 - (1 - t) ** 2, 0, None))
     taper = 1 + 0.08 * np.clip(y, -0.3, 1)
-    outer = 0.31 + (p.width - 0.31) * rise**0.85 * taper
+    outer = adult = 0.31 + (p.width - 0.31) * rise**0.85 * taper
+    if p.round:
+        outer = adult + np.float32(p.round) * (_circle(p, y) - adult)
     side = np.abs(x)
     inner = 0.31 - 0.21 * rise
     air = chord((side / outer) ** 2.4) * inside(inner - side, 0.05) * inside(side - outer, 0.012)
@@ -22,7 +24,14 @@ def _lungs(p: Chest, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarr
     flat = np.clip(np.abs(x - centre) / 0.42, 0, 1.2)
     below = y - top - 0.30 * flat**2.3
     air *= inside(below, 0.014) + 0.16 * np.exp(-np.clip(below, 0, 1) / 0.07) * (below > 0)
-    return outer, air * 0.62, below
+    return adult, outer, air * 0.62, below
+
+
+def _circle(p: Chest, y: np.ndarray) -> np.ndarray:
+    """Half-width of a rib cage that is round from its apex to below the diaphragm."""
+    low = p.right_dome + 0.34
+    middle, radius = (p.apex + low) / 2, (low - p.apex) / 2
+    return 0.31 + np.float32(p.width * 1.05 - 0.31) * chord(((y - middle) / np.float32(radius)) ** 2) ** 0.8
 
 
 def _heart(p: Chest, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -131,15 +140,15 @@ def _soft(p: Chest, x: np.ndarray, y: np.ndarray, outer: np.ndarray) -> np.ndarr
 
 def path(p: Chest, x: np.ndarray, y: np.ndarray, blood: np.ndarray, texture: np.ndarray) -> np.ndarray:
     """The integral of attenuation along each beam; all arguments are pixelwise."""
-    outer, air, below = _lungs(p, x, y)
+    adult, outer, air, below = _lungs(p, x, y)
     heart, middle = _heart(p, x, y)
     lung = np.clip(air - 0.55 * heart - 0.5 * middle, 0, None)
     lung *= 0.86 + 0.05 * texture - np.minimum(0.28 * blood, 0.6)
-    tissue = _soft(p, x, y, outer) - lung - _airway(p, x, y)
+    tissue = _soft(p, x, y, adult) - lung - _airway(p, x, y)
     if p.bubble:
         top = p.right_dome + p.left_drop + 0.05
         q = ((x - 0.40) / (p.bubble * 1.15)) ** 2 + ((y - top - p.bubble * 0.6) / (p.bubble * 0.6)) ** 2
         tissue -= 0.30 * chord(q) * inside(-below, 0.02)
     tissue += 0.10 * heart + 0.06 * middle + 0.012 * texture
     bone = 0.26 * _ribs(p, x, y, outer) + 0.26 * _girdle(p, x, y) + 0.22 * _spine(p, x, y)
-    return 2.6 * np.clip(tissue, 0, None) + 1.15 * np.clip(bone, 0, None)
+    return 2.6 * np.clip(tissue, 0, None) + 1.15 * p.bone * np.clip(bone, 0, None)

@@ -36,6 +36,8 @@ class Chest:
     scatter: float
     grain: float
     border: float  # width of the collimator's shadow, 0 where the field is open
+    bone: float = 1.0  # density of all bones
+    round: float = 0.0  # how circular the rib cage is: 0 as in adults, 1 a circle
 
 
 def draw(rng: np.random.Generator) -> Chest:

@@ -16,6 +16,14 @@ def digest(**what: Any) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
+BAND = 12288  # pixels worked on at once: arrays that stay in the processor's cache
+
+
+def bands(size: int) -> list[slice]:
+    """The rows of an image in bands of about BAND pixels, for whatever is pixelwise."""
+    return [slice(i, i + BAND // size + 1) for i in range(0, size, BAND // size + 1)]
+
+
 @lru_cache(maxsize=8)
 def axes(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Pixel centres x [1, size] and y [size, 1] in [-1, 1], x to the right and y down, read-only."""

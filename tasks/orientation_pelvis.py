@@ -1,0 +1,37 @@
+"""Is a pelvic film upright, or turned by 180 degrees?"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tasks._base import Item, Source, Task
+from tasks._benchmarks import benchmark_items
+from tasks._turns import copies
+from tasks.orientation import TOLD, TURNS, YES
+
+
+def items(source: Source, rng: np.random.Generator, column: str | None) -> Iterator[Item]:  # noqa: ARG001
+    """Each image as it is and turned by 180 degrees; nothing is drawn at random.
+
+    MedBLINK's pelvic images are asked as they are, with the benchmark's own answers.
+    """
+    if source.benchmark == "medblink":
+        return benchmark_items(source, ("imaging_orientation_pelvic",), TOLD, task="orientation-pelvis", yes=YES)
+    return copies(source, TURNS)
+
+
+def _films(n: int, seed: int) -> Source:
+    """Phantom pelvic films for about `n` items, two from each film."""
+    from tasks._pelvis import source
+
+    return source(max(1, n // len(TURNS)), seed)
+
+
+TASK = Task(
+    name="orientation-pelvis",
+    question="Is the pelvic film upright or upside down?",
+    classes=tuple(TURNS),
+    version=1,
+    items=items,
+    phantoms=_films,
+)
