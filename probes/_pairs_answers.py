@@ -30,7 +30,7 @@ def _forms(letter: str) -> set[str]:
     return bare | {f"{letter}.", f'{letter}")', f'("{letter}":', f'("{letter}")', f'("{letter}").'}
 
 
-def by_gap(a: float, b: float, gap: float = 3) -> str:
+def by_gap(a: int, b: int, gap: int = 3) -> str:
     """`A` or `B`, whichever is ahead by `gap` or more, else `INVALID`: the rule for scored free answers."""
     return "A" if a >= b + gap else "B" if b >= a + gap else INVALID
 
