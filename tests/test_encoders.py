@@ -485,3 +485,11 @@ def test_pixels_average_areas_and_keep_an_image_of_their_own_size() -> None:
     image = noise(32, 32)
     np.testing.assert_array_equal(small(image), (image / 255).astype(np.float32))
     np.testing.assert_allclose(small(np.kron(image, np.ones((5, 5), np.uint8))), image / 255, atol=1e-7)
+
+
+def test_a_volume_is_refused_by_an_encoder_of_images_and_says_who_reads_them() -> None:
+    encoder = encoders.load("pixels")
+    with pytest.raises(EncoderError, match=r"pixels reads one image at a time, not a volume \(8, 40, 40\).*radfm"):
+        encoders.encode(encoder, [noise(8, 40, 40)], {"pooled": ["vector"]})
+    with pytest.raises(EncoderError, match=r"takes uint8 images \[h, w\] or \[h, w, 3\], not float32"):
+        encoders.encode(encoder, [noise(40, 40).astype(np.float32)], {"pooled": ["vector"]})
