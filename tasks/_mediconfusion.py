@@ -1,11 +1,12 @@
 """MediConfusion (arXiv 2409.15477): pairs of radiological images with one question and opposite answers."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from tasks._base import DataError, Source
 from tasks._benchmarks_images import Ask, Entry, assemble
-from tasks._mediconfusion_table import IMAGES, PAIRS, REMEDY, Slot, linked, read
+from tasks._mediconfusion_table import CATEGORIES, IMAGES, PAIRS, REMEDY, Slot, linked, read
 from tasks._sources_check import refuse_above
 
 ROCO = "roco-dataset/data"
@@ -16,10 +17,10 @@ def source(path: str | None, options: Sequence[str], ask: Ask) -> Source:
     """Two rows per pair, grouped by the components of the image and article graph.
 
     `path` holds `dataset.json` and `image_dict.json` (or is the repository that has them under `data`), and the
-    images as `images/NUMBER.jpg`, or as a ROCO checkout `roco-dataset`. Raises DataError.
+    images as `images/NUMBER.jpg`, or as a ROCO checkout `roco-dataset`. `options` are categories: rows whose
+    image has one of them as its first label are kept. Raises DataError.
     """
-    if options:
-        raise DataError(f"mediconfusion has no option {options[0]!r}; say mediconfusion:PATH")
+    wanted = [_category(option) for option in options]
     if path is None:
         raise DataError(f"the images of mediconfusion are on no hub, they come from the articles themselves: {REMEDY}")
     folder = _folder(path)
@@ -29,13 +30,30 @@ def source(path: str | None, options: Sequence[str], ask: Ask) -> Source:
     told = [(name, f"{name} is missing (or a ROCO checkout as {ROCO})") for name in absent.values()]
     refuse_above(told, IMAGES, ask.unreadable)
     near, far = linked(slots, by="image"), linked(slots, by="article")
-    entries = [_entry(s, files[s.image], near[s.pair], far[s.pair]) for s in slots]
+    kept = [s for s in slots if not wanted or s.categories[0] in wanted]
+    entries = [_entry(s, files[s.image], near[s.pair], far[s.pair]) for s in kept]
     notes = [
         f"mediconfusion: {len(slots)} rows show {IMAGES} images in {PAIRS} pairs, and images recur: pairs linked by "
         f"image or article form {len(set(far.values()))} groups ({len(set(near.values()))} by image alone, in the "
         "column image_component)"
     ]
-    return assemble("mediconfusion", "mediconfusion", entries, ask, licence="MIT", warnings=notes)
+    name = "+".join(["mediconfusion", *options])
+    return assemble(name, "mediconfusion", entries, ask, licence="MIT", warnings=notes)
+
+
+def _category(option: str) -> str:
+    """The category that an option of the command line names; blanks may be written as underscores."""
+    plain = {column(name): name for name in CATEGORIES}
+    if column(option) not in plain:
+        near = get_close_matches(column(option), plain, 1, 0.4)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise DataError(f"mediconfusion has no category {option!r}; {hint}there are {', '.join(plain)}")
+    return plain[column(option)]
+
+
+def column(category: str) -> str:
+    """The name of the yes/no column of a category."""
+    return category.lower().replace(" ", "_")
 
 
 def _folder(path: str) -> Path:
@@ -78,6 +96,7 @@ def _entry(slot: Slot, file: Path, near: str, far: str) -> Entry:
             "answer": slot.answer,
             "category": "; ".join(slot.categories),
             **labels,
+            **{column(name): "yes" if name in slot.categories else "no" for name in CATEGORIES},
             "biomedclip_similarity": slot.similarities[0],
             "dino_similarity": slot.similarities[1],
         },

@@ -100,6 +100,8 @@ def _slot(name: str, pair: Mapping[str, Any], side: int, images: Mapping[str, An
     image, correct = pair[f"im_{side}"], pair[f"im_{side}_correct"]
     if correct not in ("A", "B"):
         raise DataError(f"mediconfusion: pair {name} has the answer {correct!r} for image {side}; options are A and B")
+    if not pair[f"category_{side}"]:
+        raise DataError(f"mediconfusion: image {side} of pair {name} has no category")
     known = images.get(image)
     if known is None or known.get("local") != pair[f"im_{side}_local"]:
         raise DataError(f"mediconfusion: image_dict.json does not say where image {side} of pair {name} is from")

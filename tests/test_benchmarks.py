@@ -476,6 +476,10 @@ def test_a_category_of_mediconfusion_can_be_asked_as_a_label(copies: Path) -> No
     assert len(items) == 352
     assert {i.label for i in items} == set(CATEGORIES)
     assert items[0].text is not None
+    assert Counter(i.label for i in ask(source, "label", "head_and_neck")) == {"yes": 67, "no": 285}
+    some = tasks.open_source(f"mediconfusion+head_and_neck+Spinal:{copies / 'mediconfusion'}")
+    assert {i.label for i in ask(some, "label", "category_1")} == {"Head and Neck", "Spinal"}
+    assert "did you mean spinal?" in refused(f"mediconfusion+spine:{copies / 'mediconfusion'}")
 
 
 def test_components_are_found_by_brute_force_too() -> None:
@@ -514,6 +518,8 @@ def test_the_published_mediconfusion_has_176_pairs_of_228_images_in_60_component
     assert [n for _, n in sizes.most_common(4)] == [25, 20, 18, 8]
     assert sum(n == 1 for n in sizes.values()) == 33
     assert Counter(c for s in slots for c in s.categories) == CATEGORIES
+    groups = linked(slots, by="article")
+    assert len({groups[s.pair] for s in slots if "Cardiac" in s.categories}) == 1  # all of them hang together
     assert json.loads((real() / "statistics.json").read_text()) == CATEGORIES
 
 

@@ -20,7 +20,7 @@ from probes._pairs_answers import (
     vlm_scores,
 )
 
-SAID = list(product("AB-", repeat=2))
+SAID = list(product("AB-", "AB-"))
 KEYS = [("A", "B"), ("B", "A")]
 LABELS = [((), ()), (("x",), ("x",)), (("x",), ("y",)), (("x", "y"), ("y",)), (("y",), ("x", "y", "z"))]
 
