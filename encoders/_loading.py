@@ -134,7 +134,10 @@ def _untrained(spec: str, rest: str, device: str, weights: Path | None) -> Encod
     """
     inner, _, _seed = rest.partition("#")
     kind, name = split(inner)
-    card = replace(card_of(inner), name=spec, repo=None, revision=None, note=f"{inner}, untrained")
+    card = replace(
+        card_of(inner), name=spec, repo=None, revision=None, note=f"{inner}, untrained", bytes=0, bytes_whole=0,
+        unverified="",
+    )  # fmt: skip
     if kind in ("random", "hf"):
         raise UnknownName(f"{spec!r}: random: goes before a registered name, timm:, open_clip: or a file")
     if kind == "name" and find(name).untrained is None:

@@ -89,8 +89,9 @@ def card(spec: str, weights: str | Path | None = None) -> Card:
 
         inner = card(rest.partition("#")[0], weights)
         return replace(
-            inner, name=spec, repo=None, revision=None, gated=False, text=False, note=f"{inner.name}, untrained"
-        )
+            inner, name=spec, repo=None, revision=None, gated=False, text=False, note=f"{inner.name}, untrained",
+            bytes=0, bytes_whole=0, unverified="",
+        )  # fmt: skip
     if kind == "name":
         return find(spec).card
     return Card(name=Path(rest).stem if kind == "file" else spec)
