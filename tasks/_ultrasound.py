@@ -44,12 +44,10 @@ def _candidates(
     return pixel[rank], depth[rank], across[rank]
 
 
-def _bright(
-    p: Scan, levels: tuple[np.ndarray, np.ndarray], depth: np.ndarray, across: np.ndarray, size: int
-) -> np.ndarray:
+def _bright(p: Scan, levels: tuple[np.ndarray, np.ndarray], depth: np.ndarray, across: np.ndarray) -> np.ndarray:
     """Grey value expected around each place [k], over about the width of a mark and its surroundings."""
     n, m = levels[0].shape
-    shown = smooth(shown_at(p, np.maximum(*levels)), 0.035 * size)
+    shown = smooth(shown_at(p, np.maximum(*levels)), 0.039 * n)
     row = np.clip((depth / p.span * n).astype(int), 0, n - 1)
     return shown[row, np.clip(((across + 1) / 2 * (m - 1)).round().astype(int), 0, m - 1)]
 
@@ -63,7 +61,7 @@ def _places(
     where a view offers none so, the likeness gives way first, the order last.
     """
     pixel, depth, across = _candidates(p, rng, size)
-    bright = _bright(p, levels, depth, across, size)
+    bright = _bright(p, levels, depth, across)
     first, second, third = rng.integers(0, len(depth), (3, 5000))
     near, far = np.minimum(np.minimum(first, second), third), np.maximum(np.maximum(first, second), third)
     triple = np.stack([near, first + second + third - near - far, far])  # candidates are sorted by depth
@@ -87,7 +85,7 @@ def scene(
 ) -> tuple[Scan, tuple[Mark, ...], np.ndarray]:
     """The image's parameters, its marks from near to far, and their depths in half image widths [3]."""
     p = draw(np.random.default_rng([seed, i, CODE]))
-    levels = expected(p, np.random.default_rng([seed, i, CODE, 1]), size)
+    levels = expected(p, np.random.default_rng([seed, i, CODE, 1]), -(-size // 2))  # finer needs no search
     where, depth = _places(p, np.random.default_rng([seed, i, CODE, 3]), levels, size, matched)
     marks = tuple(Mark(name=COLOURS[c], x=float(x), y=float(y)) for c, (x, y) in zip(order, where, strict=True))
     return p, marks, depth

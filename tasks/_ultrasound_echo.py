@@ -52,13 +52,14 @@ def _inclusions(
     """What inclusions add to levels, dB, and to attenuation, dB per half width; their walls and fluid, 0 … 1."""
     x, y = place(p, depth, across)
     level, loss, walls, clear = (np.zeros(np.broadcast_shapes(depth.shape, across.shape), np.float32) for _ in range(4))
+    along = False
     for _ in range(rng.integers(1, 6)):
         u, kind = rng.uniform, rng.integers(4)  # fluid, dark, bright, calcified
         at_x, at_y = place(p, np.asarray(p.span * u(0.1, 0.92)), np.asarray(u(-0.85, 0.85)))
         wide, tall = (u(0.02, 0.06), u(0.012, 0.025)) if kind == 3 else (u(0.07, 0.26), u(0.05, 0.16))
         turn = 0.0 if kind == 3 else u(-0.5, 0.5)
-        if kind == 0 and u() < 0.3:
-            wide, tall = 1.5, tall * 0.7  # a vessel along the image
+        if kind == 0 and not along and u() < 0.3:
+            along, wide, tall = True, 1.5, tall * 0.6  # a vessel through the image
         c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
         dx, dy = x - np.float32(at_x), y - np.float32(at_y)
         q = np.sqrt(((c * dx + s * dy) / np.float32(wide)) ** 2 + ((c * dy - s * dx) / np.float32(tall)) ** 2)
@@ -127,15 +128,19 @@ def _between(p: Scan, shown: np.ndarray, size: int) -> np.ndarray:
     n, m = shown.shape
     depth, across = beam(p, *axes(size))
     field = inside(np.maximum(-depth, depth - np.float32(p.span)), 0.01) * inside((np.abs(across) - 1) * p.half, 0.01)
-    depth, across = np.broadcast_arrays(depth, across)
+    seen = np.flatnonzero(field)
+    depth, across = (np.broadcast_to(a, field.shape).ravel()[seen] for a in (depth, across))
     row = np.clip(depth * np.float32(n / p.span) - np.float32(0.5), 0, n - 1.01)
     column = np.clip((across + 1) * np.float32((m - 1) / 2), 0, m - 1.01)
     i, j = row.astype(np.int32), column.astype(np.int32)
     fr, fc = row - i.astype(np.float32), column - j.astype(np.float32)
     first, flat = i * m + j, shown.ravel()
-    upper = flat[first] + fc * (flat[first + 1] - flat[first])
-    lower = flat[first + m] + fc * (flat[first + m + 1] - flat[first + m])
-    return (upper + fr * (lower - upper)) * field
+    upper, lower = flat[first], flat[first + m]
+    upper += fc * (flat[first + 1] - upper)
+    lower += fc * (flat[first + m + 1] - lower)
+    out = np.zeros(field.size, np.float32)
+    out[seen] = (upper + fr * (lower - upper)) * field.ravel()[seen]
+    return out.reshape(field.shape)
 
 
 def heard(p: Scan, rng: np.random.Generator, levels: tuple[np.ndarray, np.ndarray], size: int) -> np.ndarray:
