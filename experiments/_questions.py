@@ -81,7 +81,12 @@ def _open(options: Options, spec: str, store: Store) -> Source:
     )
     known = _Known(store)
     with progress(len(source.rows), "checking images") as bar:
-        source = tasks.check(source, progress=lambda done, _: bar.update(done - bar.n), known=known)
+        source = tasks.check(
+            source,
+            unreadable_limit=options.unreadable,
+            progress=lambda done, _: bar.update(done - bar.n),
+            known=known,
+        )
     known.keep(row.picture for row in source.rows)
     for name, reason in source.unreadable:
         say(f"unreadable, left out: {name}: {reason}")

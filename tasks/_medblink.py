@@ -37,7 +37,7 @@ TOTAL = 1429  # questions, as the paper counts them
 FIELDS = ("task", "question_id", "question", "answer")
 UNGROUPED = (
     "medblink names no patient: rows are grouped only where they share an image byte for byte, so two images of "
-    "one patient may lie in different folds"
+    "one patient, or a film and its turned copy, may lie in different folds"
 )
 
 Question = tuple[dict[str, Any], list[Place]]

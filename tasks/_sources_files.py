@@ -45,7 +45,7 @@ def missing(spec: str) -> DataError:
     near = difflib.get_close_matches(path.name, beside, 1, 0.6)
     hint = f"; did you mean {path.parent / near[0]}?" if near else ""
     return DataError(
-        f"no file or folder {spec!r}{hint or '; --data takes a folder, a manifest, a DICOM tree or a NIfTI file'}"
+        f"no file or folder {spec!r}{hint or '; --data takes a folder, a manifest, a DICOM tree, a NIfTI file or a benchmark'}"
     )
 
 

@@ -540,6 +540,22 @@ def test_the_published_pair_with_both_images_is_opened(tmp_path: Path) -> None:
     assert len({r.group for r in source.rows}) >= 1
 
 
+def test_a_run_accepts_the_share_of_missing_images_that_it_was_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from experiments.linear_probe import main
+
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "cache"))
+    folder = tiny.mediconfusion(tmp_path / "m")
+    for i in range(20000, 20040):
+        (folder / "images" / f"{i}.jpg").unlink()
+    words = ["--encoder", "pixels", "--data", f"mediconfusion:{folder}", "--label", "vascular", "--dry-run"]
+    assert main([*words, "--out", str(tmp_path / "o")]) == 3
+    assert "40 of 228 images cannot be read (--unreadable 0.05 accepts 11)" in capsys.readouterr().err
+    assert main([*words, "--out", str(tmp_path / "o"), "--unreadable", "0.4"]) == 0
+    assert "20001.jpg: no such file" in capsys.readouterr().err
+
+
 # ---- the hub
 
 
