@@ -7,7 +7,7 @@ from tasks._phantom import bell, chord, inside
 
 
 def _lungs(p: Chest, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Half-width of an adult's rib cage and of this one at each height, air along the beam, depth below the diaphragm."""
+    """Half-width of an adult's rib cage and of this one by height, air along the beam, depth below the diaphragm."""
     t = np.clip((y - p.apex) / np.float32(0.62), 0, 1)
     rise = np.sqrt(np.clip(1 - (1 - t) ** 2, 0, None))
     taper = 1 + 0.08 * np.clip(y, -0.3, 1)

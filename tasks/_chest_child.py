@@ -59,8 +59,8 @@ def _spread(shape: float) -> np.ndarray:
 
 
 def _leads(rng: np.random.Generator, size: int) -> np.ndarray:
-    """The wires and electrodes of none to four leads that lie on the chest, 0 … 0.4 [size, size]."""
-    n, t = int(rng.integers(0, 5)), np.linspace(0, 1, 3 * size)[:, None, None]
+    """The wires and electrodes of none to five leads that lie on the chest, 0 … 0.55 [size, size]."""
+    n, t = int(rng.integers(0, 6)), np.linspace(0, 1, 3 * size)[:, None, None]
     start = np.stack([rng.uniform(-0.9, 0.9, n), np.full(n, -1.02)], 1)
     end = np.stack([rng.uniform(-0.7, 0.7, n), rng.uniform(-0.6, 0.6, n)], 1)
     bow = (start + end) / 2 + rng.normal(0, 0.3, (n, 2))
@@ -73,7 +73,7 @@ def _leads(rng: np.random.Generator, size: int) -> np.ndarray:
     x, y = axes(size)
     for ex, ey in end:
         wire = np.maximum(wire, inside(np.hypot(x - np.float32(ex), y - np.float32(ey)) - 0.028, 0.012))
-    return np.float32(rng.uniform(0.15, 0.4)) * wire
+    return np.float32(rng.uniform(0.15, 0.55)) * wire
 
 
 def film(seed: int, i: int, child: bool, size: int = 224) -> np.ndarray:

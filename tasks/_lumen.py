@@ -21,7 +21,27 @@ VERSION = 3
 CODE = 303
 COLOURS = ("red", "green", "blue")
 RATIO = 1.35  # smallest ratio of the distances of two neighbouring marks
-_ORDERS = np.array([(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+ORDERS = np.array([(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+
+
+def candidates(p: Lumen, rng: np.random.Generator, size: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels [n, 2] (column, row) that a mark may take, their distances from the camera, and which lie over no edge."""
+    reach = _marks.radius(size)
+    limit = (p.aperture if p.corner < 0.5 else min(p.aperture, 1.0)) * 0.95 - 2.6 * reach / size
+    angle, far = rng.uniform(0, 2 * np.pi, n), np.sqrt(rng.uniform(0, 1, n)) * min(limit, 0.86)
+    middle = (np.stack([far * np.cos(angle), far * np.sin(angle)], 1) + 1) * size / 2
+    pixel = np.clip(np.rint(middle), reach + 1, size - reach - 2)
+    offsets = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)]) * reach * 0.8
+    uv = (2 * (pixel[:, None] + offsets) + 1) / size - 1
+    z = march(p, uv[..., 0], uv[..., 1])
+    distance = z[:, 0] * np.sqrt(1 + (uv[:, 0] ** 2).sum(1) / p.focal**2)
+    return pixel, distance, (z.max(1) / z.min(1) < 1.6) & (z[:, 0] < 7)
+
+
+def apart(pixel: np.ndarray, triple: np.ndarray) -> np.ndarray:
+    """The least distance, in pixels, between two of the three marks of each triple [n, 3]."""
+    near, mid, last = (pixel[triple[:, j]] for j in range(3))
+    return np.min([np.hypot(*(a - b).T) for a, b in ((near, mid), (mid, last), (near, last))], 0)
 
 
 def _places(p: Lumen, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -31,24 +51,14 @@ def _places(p: Lumen, rng: np.random.Generator, size: int) -> tuple[np.ndarray, 
     no more), no mark touches another, and none lies over an edge in depth.
     """
     reach = _marks.radius(size)
-    limit = (p.aperture if p.corner < 0.5 else min(p.aperture, 1.0)) * 0.95 - 2.6 * reach / size
-    angle, far = rng.uniform(0, 2 * np.pi, 96), np.sqrt(rng.uniform(0, 1, 96)) * min(limit, 0.86)
-    middle = (np.stack([far * np.cos(angle), far * np.sin(angle)], 1) + 1) * size / 2
-    pixel = np.clip(np.rint(middle), reach + 1, size - reach - 2)
-    offsets = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)]) * reach * 0.8
-    uv = (2 * (pixel[:, None] + offsets) + 1) / size - 1
-    z = march(p, uv[..., 0], uv[..., 1])
-    distance = z[:, 0] * np.sqrt(1 + (uv[:, 0] ** 2).sum(1) / p.focal**2)
-    calm = (z.max(1) / z.min(1) < 1.6) & (z[:, 0] < 7)
+    pixel, distance, calm = candidates(p, rng, size, 96)
     best, found = -1.0, np.array([0, 1, 2])
     for _ in range(10):
         triple = rng.integers(0, 96, (400, 3))
         triple = np.take_along_axis(triple, np.argsort(distance[triple], 1), 1)
-        near, mid, last = (pixel[triple[:, j]] for j in range(3))
-        apart = np.min([np.hypot(*(a - b).T) for a, b in ((near, mid), (mid, last), (near, last))], 0)
         steps = distance[triple]
         score = np.minimum(steps[:, 1] / steps[:, 0], steps[:, 2] / steps[:, 1])
-        score = np.where((apart > 2 * reach + 4) & calm[triple].all(1), np.minimum(score, RATIO), -1)
+        score = np.where((apart(pixel, triple) > 2 * reach + 4) & calm[triple].all(1), np.minimum(score, RATIO), -1)
         if score.max() > best:
             best, found = float(score.max()), triple[int(score.argmax())]
         if best >= RATIO:
@@ -82,7 +92,7 @@ def source(n: int, seed: int, size: int = 224) -> Source:
     Raises:
         DataError: n is below 1.
     """
-    orders = _ORDERS[balanced(n, 6, seed, CODE)]
+    orders = ORDERS[balanced(n, 6, seed, CODE)]
 
     def build(i: int) -> tuple:
         order = tuple(int(c) for c in orders[i])

@@ -181,7 +181,7 @@ def test_who_looks_at_the_aorta_tells_contrast() -> None:
 
 def test_exchanging_the_colours_of_marks_changes_no_low_level_statistic() -> None:
     for i in range(6):
-        seen = np.array([describe(_lumen.view(3, i, order=tuple(order)))[STATED] for order in _lumen._ORDERS.tolist()])
+        seen = np.array([describe(_lumen.view(3, i, order=tuple(order)))[STATED] for order in _lumen.ORDERS.tolist()])
         assert np.array_equal(seen, np.broadcast_to(seen[0], seen.shape))
 
 
