@@ -85,11 +85,12 @@ def source(n: int, seed: int, size: int = 224, matched: bool = True) -> Source:
 
 def _thirds(p: Film, teeth: Teeth, there: np.ndarray, size: int) -> dict[str, str | float]:
     """Presence and place of the four third molars."""
+    third = np.arange(7, 32, 8)
+    reach = teeth.length[third] * teeth.crown[third] * 0.55
+    lean, down = teeth.lean[third] * teeth.side[third], np.where(teeth.upper[third], -1, 1)
+    x, y = teeth.x[third] + reach * np.sin(lean), teeth.y[third] + down * reach * np.cos(lean)
     out: dict[str, str | float] = {}
-    for place, k in zip(PLACES, range(7, 32, 8), strict=True):
-        reach = float(teeth.length[k] * teeth.crown[k] * 0.55)
-        down, lean = (-1 if teeth.upper[k] else 1), float(teeth.lean[k] * teeth.side[k])
-        column, row = pixels(p, teeth.x[k] + reach * np.sin(lean), teeth.y[k] + down * reach * np.cos(lean), size)
-        out |= {f"third_{place}": "yes" if there[k] else "no"}
+    for place, is_there, column, row in zip(PLACES, there[third], *pixels(p, x, y, size), strict=True):
+        out |= {f"third_{place}": "yes" if is_there else "no"}
         out |= {f"third_{place}_column": float(column), f"third_{place}_row": float(row)}
     return out

@@ -55,13 +55,13 @@ def _inclusions(
     along = False
     for _ in range(rng.integers(1, 6)):
         u, kind = rng.uniform, rng.integers(4)  # fluid, dark, bright, calcified
-        at_x, at_y = place(p, np.asarray(p.span * u(0.1, 0.92)), np.asarray(u(-0.85, 0.85)))
+        at_x, at_y = place(p, np.array([p.span * u(0.1, 0.92)]), np.array([u(-0.85, 0.85)]))
         wide, tall = (u(0.02, 0.06), u(0.012, 0.025)) if kind == 3 else (u(0.07, 0.26), u(0.05, 0.16))
         turn = 0.0 if kind == 3 else u(-0.5, 0.5)
         if kind == 0 and not along and u() < 0.3:
             along, wide, tall = True, 1.5, tall * 0.6  # a vessel through the image
         c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
-        dx, dy = x - np.float32(at_x), y - np.float32(at_y)
+        dx, dy = x - np.float32(at_x[0]), y - np.float32(at_y[0])
         q = np.sqrt(((c * dx + s * dy) / np.float32(wide)) ** 2 + ((c * dy - s * dx) / np.float32(tall)) ** 2)
         q += np.float32((0.03, 0.13, 0.1, 0.05)[kind]) * texture
         body = inside((q - 1) * np.float32(min(wide, tall)), 0.02)
