@@ -129,13 +129,14 @@ def test_images_of_two_heights_and_kinds_are_centred_in_colour() -> None:
 
 def test_rows_that_share_an_image_share_a_group_and_others_do_not(tmp_path: Path) -> None:
     rows = tiny.medblink_rows()
-    rows[300]["image"] = rows[0]["image"]
-    last = next(i for i, r in enumerate(rows) if r["task"] == "relative_position")
-    rows[last]["image_2"] = rows[300]["image"]
-    source = tasks.open_source(f"medblink:{tiny.medblink(tmp_path, rows)}")
+    rows[100]["image"] = rows[0]["image"]
+    pair = next(r for r in rows if r["task"] == "relative_position")
+    pair["image_2"] = rows[100]["image"]
+    folder = tiny.medblink(tmp_path, rows)
+    source = tasks.open_source(f"medblink+image_enhancement_detection+relative_position:{folder}")
     groups = [r.group for r in source.rows]
-    assert groups[0] == groups[300] == groups[last]
-    assert len(set(groups)) == 1427
+    assert groups[0] == groups[100] == groups[134]
+    assert len(set(groups)) == 134 + 176 - 2
 
 
 def test_a_row_without_an_image_is_listed_and_too_many_stop(tmp_path: Path) -> None:
@@ -144,17 +145,16 @@ def test_a_row_without_an_image_is_listed_and_too_many_stop(tmp_path: Path) -> N
     rows[4]["image"] = tiny.embedded(b"not an image")
     rows[5]["image"] = tiny.embedded(None, "gone.png")
     folder = tiny.medblink(tmp_path, rows)
-    source = tasks.open_source(f"medblink:{folder}")
-    assert len(source.rows) == 1426
+    spec = f"medblink+image_enhancement_detection:{folder}"
+    source = tasks.open_source(spec)
+    assert len(source.rows) == 131
     assert [name for name, _ in source.unreadable] == [f"image_enhancement_detection-{i}" for i in (3, 4, 5)]
     assert [why.partition(": ")[2] for _, why in source.unreadable] == [
         "it holds no image",
         "the embedded file is no image of a known kind",
         "no such file",
     ]
-    assert "3 of 1429 images cannot be read (--unreadable 0.001 accepts 1)" in refused(
-        f"medblink:{folder}", unreadable_limit=0.001
-    )
+    assert "3 of 134 images cannot be read (--unreadable 0.01 accepts 1)" in refused(spec, unreadable_limit=0.01)
 
 
 def test_another_count_or_commit_is_one_line_that_names_both(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_copy_of_the_pinned_commit_with_another_total_is_warned_of_and_not_ref
     note = tmp_path / ".cache" / "huggingface" / "download" / "val.metadata"
     note.parent.mkdir(parents=True)
     note.write_text(PINNED.revision + "\netag\n1.0\n")
-    source = tasks.open_source(f"medblink:{folder}")
+    source = tasks.open_source(f"medblink+age_estimation:{folder}")
     assert any("1293 questions are there; the paper counts 1429" in w for w in source.warnings)
 
 
