@@ -2,60 +2,79 @@
 
 Every marker is the same set of pixels, centred on a whole pixel, flat inside, with a ring wider than the
 reach of a 3x3 operator around it: exchanging two colours exchanges the discs and changes nothing else.
+Markers drawn smaller than 6 pixels have a narrower ring.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tasks._base import DataError, Mark
 
-COLOURS = {"red": (235, 30, 30), "green": (30, 200, 40), "blue": (40, 70, 240)}
-RING = (255, 255, 255)
+Colour = tuple[int, int, int]
+
+COLOURS: Mapping[str, Colour] = {"red": (235, 30, 30), "green": (30, 200, 40), "blue": (40, 70, 240)}
+RING: Colour = (255, 255, 255)
+SHARE = 0.036  # radius, ring included, as a share of the shorter side
 
 
-def radius(size: int) -> int:
-    """Radius of a marker, ring included, in pixels of an image whose shorter side is `size`."""
-    return max(round(size * 0.036), 6)
+def radius(size: int, share: float = SHARE) -> int:
+    """Radius of a marker, ring included, in pixels of an image whose shorter side is `size`; at least 6."""
+    return max(round(size * share), 6)
 
 
-def draw(image: np.ndarray, marks: Sequence[Mark]) -> np.ndarray:
+def draw(
+    image: np.ndarray,
+    marks: Sequence[Mark],
+    *,
+    reach: int | None = None,
+    colours: Mapping[str, Colour] = COLOURS,
+    outline: Colour | None = RING,
+) -> np.ndarray:
     """A copy of an RGB image, uint8 [h, w, 3], with a ringed disc at every mark.
 
+    `reach` is the radius in pixels, ring included (by default that of `radius`); `colours` gives RGB by a
+    mark's name; without an `outline` the disc takes the whole radius.
+
     Raises:
-        DataError: the image is grey, a mark's name is no known colour, it would leave the image, or it
-            would touch another one.
+        DataError: the image is grey, the radius is below 2, a mark's name is no known colour, it lies outside
+            the image or would leave it, or it would cover or touch another one.
     """
     if image.ndim != 3:
         raise DataError(f"coloured marks need an RGB image; this one is grey, {image.shape}")
     h, w = image.shape[:2]
-    reach = radius(min(h, w))
-    _check(marks, reach, h, w)
+    reach = radius(min(h, w)) if reach is None else reach
+    if reach < 2:
+        raise DataError(f"marks of radius {reach} show no colour; give 2 pixels or more")
+    check(marks, reach, h, w, colours)
     out = image.copy()
     line = np.arange(-reach, reach + 1)
     far = np.hypot(line[:, None], line)
-    ring, disc = far <= reach + 0.3, far <= reach - 2.7
+    inner = reach - min(2.7, 0.45 * reach) if outline is not None else reach + 0.3
     for mark in marks:
         column, row = round(mark.x), round(mark.y)
         view = out[row - reach : row + reach + 1, column - reach : column + reach + 1]
-        view[ring] = RING
-        view[disc] = COLOURS[mark.name]
+        if outline is not None:
+            view[far <= reach + 0.3] = outline
+        view[far <= inner] = colours[mark.name]
     return out
 
 
-def _check(marks: Sequence[Mark], reach: int, h: int, w: int) -> None:
-    """Every mark has a known colour, lies inside and touches no other."""
+def check(marks: Sequence[Mark], reach: int, h: int, w: int, colours: Mapping[str, Colour] = COLOURS) -> None:
+    """Every mark has a known colour, lies inside an image [h, w] and covers or touches no other; else DataError."""
     for i, mark in enumerate(marks):
-        if mark.name not in COLOURS:
-            raise DataError(f"mark {mark.name!r} is no known colour; known are {', '.join(COLOURS)}")
+        if mark.name not in colours:
+            raise DataError(f"mark {mark.name!r} is no known colour; known are {', '.join(colours)}")
+        at = f"mark {mark.name} at ({mark.x:g}, {mark.y:g})"
+        if not (0 <= round(mark.x) < w and 0 <= round(mark.y) < h):
+            raise DataError(f"{at} lies outside the image of {w} x {h}; x is 0 … {w - 1}, y is 0 … {h - 1}")
         if not (reach <= round(mark.x) < w - reach and reach <= round(mark.y) < h - reach):
-            raise DataError(
-                f"mark {mark.name} at ({mark.x:g}, {mark.y:g}) leaves the image of {w} x {h}; "
-                f"keep {reach} pixels from the border"
-            )
+            raise DataError(f"{at} leaves the image of {w} x {h}; keep {reach} pixels from the border")
         for other in marks[:i]:
-            if np.hypot(mark.x - other.x, mark.y - other.y) < 2 * reach + 3:
+            apart, keep = np.hypot(mark.x - other.x, mark.y - other.y), 2 * reach + 3
+            if apart < reach / 2:
+                raise DataError(f"{at} covers mark {other.name}, {apart:.0f} pixels away; keep {keep}")
+            if apart < keep:
                 raise DataError(
-                    f"marks {other.name} and {mark.name} lie {np.hypot(mark.x - other.x, mark.y - other.y):.0f} "
-                    f"pixels apart and would touch; keep {2 * reach + 3}"
+                    f"marks {other.name} and {mark.name} lie {apart:.0f} pixels apart and would touch; keep {keep}"
                 )

@@ -1,0 +1,263 @@
+"""Bias of answers apart from what they know: upright bias, constant answers, size and position of marks."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from probes._base import ProbeError
+from probes._prompts import COLOURS, Presentations
+from probes._statistics import holm
+
+CONSTANT = 0.95  # share of one answer from which it is called constant
+
+
+@dataclass(frozen=True, kw_only=True)
+class UprightBias:
+    """Answers to images as they are and turned, in terms of signal detection.
+
+    hits: share called upright of upright images; false_alarms: of turned ones. d: z(H) - z(F), what is told apart;
+    criterion: -(z(H) + z(F)) / 2, below 0 where upright is favoured; both with 95 % intervals. unbiased: accuracy of
+    the same d without bias. p: exact McNemar test of the two kinds of error. errors: what they favour, `upright`,
+    `turned` or `neither`.
+    """
+
+    pairs: int
+    hits: float
+    false_alarms: float
+    accuracy: float
+    d: tuple[float, float, float]
+    criterion: tuple[float, float, float]
+    unbiased: float
+    p: float
+    errors: str
+
+
+def _detection(hit: np.ndarray, alarm: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """d' and c from counts out of n, half an answer added to each cell (Hautus 1995)."""
+    from scipy.special import ndtri
+
+    h, f = ndtri((hit + 0.5) / (n + 1)), ndtri((alarm + 0.5) / (n + 1))
+    return h - f, -(h + f) / 2
+
+
+def upright_bias(upright: np.ndarray, turned: np.ndarray, rng: np.random.Generator, draws: int = 4000) -> UprightBias:
+    """From two bool arrays [n], was each image called upright, as it is and turned; pairs are resampled together.
+
+    Raises:
+        ProbeError: fewer than two pairs, or arrays of different length.
+    """
+    from scipy.special import bdtr, ndtr
+
+    n = len(upright)
+    if n < 2 or len(turned) != n:
+        raise ProbeError(f"{n} answers to upright and {len(turned)} to turned images: give two pairs or more")
+    cells = np.array([(~upright & ~turned).sum(), (~upright & turned).sum(), (upright & ~turned).sum(), (upright & turned).sum()])  # fmt: skip # noqa: E501
+    drawn = rng.multinomial(n, cells / n, draws)
+    d, c = (float(v) for v in _detection(upright.sum(), turned.sum(), n))
+    ds, cs = _detection(drawn[:, 2] + drawn[:, 3], drawn[:, 1] + drawn[:, 3], n)
+    d_low, d_high = (float(v) for v in np.quantile(ds, (0.025, 0.975)))
+    c_low, c_high = (float(v) for v in np.quantile(cs, (0.025, 0.975)))
+    # an error on one side only: both called upright, or both called turned
+    few, some = min(cells[0], cells[3]), cells[0] + cells[3]
+    return UprightBias(
+        pairs=n, hits=float(upright.mean()), false_alarms=float(turned.mean()),
+        accuracy=float((upright.mean() + 1 - turned.mean()) / 2), d=(d, d_low, d_high), criterion=(c, c_low, c_high),
+        unbiased=float(ndtr(d / 2)), p=min(1.0, 2 * float(bdtr(float(few), int(some), 0.5))),
+        errors="upright" if c_high < 0 else "turned" if c_low > 0 else "neither",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Histogram:
+    """How often each answer was given and was right to give; `constant` names one given nearly always, else None.
+
+    divergence: Kullback-Leibler distance in nats from the right answers to the given ones (0 where they agree).
+    """
+
+    said: dict[str, int]
+    truth: dict[str, int]
+    unread: int
+    constant: str | None
+    divergence: float
+
+
+def histogram(said: Sequence[str], truth: Sequence[str]) -> Histogram:
+    """Count answers; an empty text is one that could not be read.
+
+    >>> histogram(["red"] * 9 + [""], ["red", "blue"] * 5).constant
+    'red'
+    """
+    names = sorted(set(truth) | set(said) - {""})
+    given, right = Counter(said), Counter(truth)
+    read = len(said) - given[""]
+    top = max(names, key=lambda name: given[name])
+    p = np.array([right[name] for name in names]) / max(len(truth), 1)
+    q = (np.array([given[name] for name in names]) + 0.5) / (read + 0.5 * len(names))
+    kept = p > 0
+    return Histogram(
+        said={name: given[name] for name in names},
+        truth={name: right[name] for name in names},
+        unread=given[""],
+        constant=top if read and given[top] >= CONSTANT * read else None,
+        divergence=max(0.0, float((p[kept] * np.log(p[kept] / q[kept])).sum())),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """A share of right answers with its 95 % interval, clustered by image; p against `against`, adjusted by Holm."""
+
+    name: str
+    images: int
+    share: float
+    low: float
+    high: float
+    against: float
+    p: float
+
+
+def clustered(right: np.ndarray, item: np.ndarray, against: float) -> tuple[float, float, float, float]:
+    """Mean of `right` [n] with its 95 % interval and the p of its being `against`, images being independent.
+
+    The error is at least that of independent answers, half a right and half a wrong one added, so that no interval
+    is a point.
+    """
+    which, cluster = np.unique(item, return_inverse=True)
+    m, n, mean = len(which), len(right), float(right.mean())
+    sums = np.bincount(cluster, weights=right - mean)
+    floor = (mean * n + 0.5) / (n + 1)
+    error = max(float(np.sqrt((sums**2).sum() * m / max(m - 1, 1))) / n, float(np.sqrt(floor * (1 - floor) / n)))
+    low, high, p = _student(mean, error, m, against)
+    return mean, max(0.0, low), min(1.0, high), p
+
+
+def _student(mean: float, error: float, m: int, against: float) -> tuple[float, float, float]:
+    """95 % interval of a mean over m images and the p of its being `against`."""
+    from scipy.special import stdtr, stdtrit
+
+    half = float(stdtrit(max(m - 1, 1), 0.975)) * error
+    p = 2 * float(stdtr(max(m - 1, 1), -abs(mean - against) / error)) if error else float(mean == against)
+    return mean - half, mean + half, p
+
+
+def by_cell(shown: Presentations, least: int = 5) -> list[Share]:
+    """Accuracy where the correct mark lies, in a 3 x 3 grid, against the accuracy elsewhere; Holm over the cells.
+
+    Cells with fewer images than `least` are left out.
+    """
+    here = shown.place[np.arange(len(shown.item)), shown.correct]
+    column, row = (np.clip(((here[:, k] + 1) * 1.5).astype(int), 0, 2) for k in (0, 1))
+    found = []
+    for cell in range(9):
+        mine = (row * 3 + column) == cell
+        images = len(np.unique(shown.item[mine]))
+        if images < least or mine.all():
+            continue
+        mean, low, high, _ = clustered(shown.right[mine], shown.item[mine], 1 / 3)
+        rest, rest_low, rest_high, _ = clustered(shown.right[~mine], shown.item[~mine], 1 / 3)
+        p = _two_sided((mean - rest) / max(np.hypot((high - low) / 3.92, (rest_high - rest_low) / 3.92), 1e-9))
+        name = f"{('top', 'middle', 'bottom')[cell // 3]} {('left', 'centre', 'right')[cell % 3]}"
+        found.append(Share(name=name, images=images, share=mean, low=low, high=high, against=rest, p=p))
+    return _adjusted(found)
+
+
+def _two_sided(z: float) -> float:
+    from scipy.special import ndtr
+
+    return 2 * float(ndtr(-abs(z)))
+
+
+def _adjusted(found: list[Share]) -> list[Share]:
+    from dataclasses import replace
+
+    return [replace(s, p=float(p)) for s, p in zip(found, holm([s.p for s in found]), strict=True)] if found else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dose:
+    """Accuracy by size of the marks. slope: change per doubling with its 95 % interval, from each image's own slope.
+
+    smallest: least size from which every larger one is above chance (Holm), None where none is.
+    """
+
+    shares: tuple[Share, ...]
+    slope: tuple[float, float, float] | None
+    p: float | None
+    smallest: float | None
+
+
+def dose(sizes: Sequence[float], right: Sequence[np.ndarray], item: Sequence[np.ndarray], chance: float) -> Dose:
+    """For each size the answers' correctness [n] and images [n]; sizes may hold different images.
+
+    Raises:
+        ProbeError: no size was given.
+    """
+    if not sizes:
+        raise ProbeError("no size of marks was given")
+    order = np.argsort(sizes)
+    found = []
+    for k in order:
+        mean, low, high, p = clustered(right[k], item[k], chance)
+        found.append(
+            Share(name=f"{sizes[k]:g}", images=len(np.unique(item[k])), share=mean, low=low, high=high,
+                  against=chance, p=p)
+        )  # fmt: skip
+    found = _adjusted(found)
+    above = [s.share > chance and s.p < 0.05 for s in found]
+    smallest = next((float(sizes[order[k]]) for k in range(len(found)) if all(above[k:])), None)
+    slope, p = _slope(sizes, right, item)
+    return Dose(shares=tuple(found), slope=slope, p=p, smallest=smallest)
+
+
+def _slope(
+    sizes: Sequence[float], right: Sequence[np.ndarray], item: Sequence[np.ndarray]
+) -> tuple[tuple[float, float, float] | None, float | None]:
+    """Mean over images of the slope of their accuracy on log2 of size; None with one size or fewer than two images."""
+    whole = sorted(set.intersection(*(set(np.unique(i).tolist()) for i in item)))
+    if len(set(sizes)) < 2 or len(whole) < 2:
+        return None, None
+    steps = np.log2(np.asarray(sizes, dtype=float))
+    steps -= steps.mean()
+    means = np.array([[r[i == one].mean() for r, i in zip(right, item, strict=True)] for one in whole])
+    slopes = means @ steps / (steps**2).sum()
+    mean, error = float(slopes.mean()), float(slopes.std(ddof=1) / np.sqrt(len(slopes)))
+    low, high, p = _student(mean, error, len(slopes), 0.0)
+    return (mean, low, high), p
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """The quoted rule: largest less smallest accuracy over the six assignments, with an interval over images.
+
+    by_mark: assignments counted by the marks' own order; by_colour: accuracy by colour of the correct mark.
+    """
+
+    by_mark: tuple[float, float, float]
+    by_colour: tuple[float, float, float]
+    reading: str
+
+
+def spread(shown: Presentations, rng: np.random.Generator, draws: int = 1000) -> Spread:
+    """Both spreads with their 95 % percentile intervals over resampled images, and what the quoted rule would say."""
+    code = shown.colour @ np.array([9, 3, 1])
+    kinds = np.unique(code, return_inverse=True)[1]
+    truth = shown.colour[np.arange(len(code)), shown.correct]
+    _, image = np.unique(shown.item, return_inverse=True)
+    m = image.max() + 1
+    weight = rng.multinomial(m, np.full(m, 1 / m), draws).astype(float)
+    weight = np.concatenate([np.ones((1, m)), weight])
+    found = []
+    for part, count in ((kinds, kinds.max() + 1), (truth, len(COLOURS))):
+        total, hits = np.zeros((m, count)), np.zeros((m, count))
+        np.add.at(total, (image, part), 1)
+        np.add.at(hits, (image, part), shown.right)
+        share = (weight @ hits) / np.maximum(weight @ total, 1e-9)
+        ranges = np.where(weight @ total > 0, share, np.nan)
+        ranges = np.nanmax(ranges, axis=1) - np.nanmin(ranges, axis=1)
+        low, high = np.quantile(ranges[1:], (0.025, 0.975))
+        found.append((float(ranges[0]), float(low), float(high)))
+    size = found[0][0]
+    reading = "spatial" if size < 0.10 else "colour heuristic" if size > 0.30 else "undecided"
+    return Spread(by_mark=found[0], by_colour=found[1], reading=reading)
