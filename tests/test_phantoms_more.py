@@ -42,19 +42,19 @@ def interval(right: np.ndarray) -> tuple[float, float]:
 
 
 def held_out(x: np.ndarray, y: np.ndarray, trees: bool) -> np.ndarray:
-    """Whether each item is answered rightly while held out, by ridge or by boosted trees; a patient is an item."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    """Whether each item is answered rightly while held out, by ridge or by a forest; a patient is an item."""
+    from sklearn.ensemble import ExtraTreesClassifier
     from sklearn.linear_model import RidgeClassifier
     from sklearn.model_selection import KFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     model = (
-        HistGradientBoostingClassifier(max_iter=25, early_stopping=False)
+        ExtraTreesClassifier(120, min_samples_leaf=2, random_state=0)
         if trees
         else make_pipeline(StandardScaler(), RidgeClassifier(10.0))
     )
-    return cross_val_predict(model, x, y, cv=KFold(8, shuffle=True, random_state=0)) == y
+    return cross_val_predict(model, x, y, cv=KFold(6, shuffle=True, random_state=0)) == y
 
 
 def learnt(x: np.ndarray, y: np.ndarray, x2: np.ndarray) -> np.ndarray:
@@ -232,7 +232,7 @@ def brightest(n: int, draw: Callable[[int], np.ndarray], matched: bool) -> np.nd
 
 @pytest.mark.slow
 def test_brightness_around_a_mark_does_not_tell_its_depth() -> None:
-    low, high = interval(brightest(300, partial(_ultrasound.view, 8), matched=True))
+    low, high = interval(brightest(200, partial(_ultrasound.view, 8), matched=True))
     assert low < 1 / 3 < high
 
 
@@ -387,7 +387,7 @@ def test_low_level_statistics_do_not_tell_the_answer(column: str) -> None:
     task = TASKS[column]
     assert task.phantoms is not None
     assert task.classes is not None
-    rows = task.phantoms(420, 31).rows
+    rows = task.phantoms(400, 31).rows
     x = np.array([describe(row.picture.read()) for row in rows])
     y = np.array([row.columns[column] for row in rows])
     for trees in (False, True):
