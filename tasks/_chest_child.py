@@ -34,10 +34,10 @@ def patient(seed: int, i: int, child: bool) -> Chest:
         grain=p.grain * u(0.4, 1.6),
         vessels=p.vessels * u(0.4, 1.4),
         bone=u(0.5, 1.5),
-        heart=(0.57 if child else 0.45) + 0.045 * heart,
+        heart=(0.585 if child else 0.445) + 0.035 * heart,
         heart_left=float(np.clip(p.heart_left, 0.04, 0.14)),
-        round=(0.85 if child else 0.12) + 0.12 * roundness,
-        rib_drop=(0.34 if child else 1.10) + 0.14 * run,
+        round=(0.88 if child else 0.10) + 0.10 * roundness,
+        rib_drop=(0.24 if child else 1.15) + 0.12 * run,
     )
 
 
@@ -81,7 +81,7 @@ def film(seed: int, i: int, child: bool, size: int = 224) -> np.ndarray:
     p, rng = patient(seed, i, child), np.random.default_rng([seed, i, CODE, 1])
     steps, bright = rng.uniform(0.7, 1.3, 10), rng.uniform(0.75, 1.3)  # before the body, so that no age moves them
     fine, coarse, wide = rng.uniform(0.012, 0.03), rng.uniform(0.018, 0.032), rng.uniform(0.03, 0.05)
-    shape = rng.uniform(0.85, 1.15)
+    shape = rng.uniform(1.05, 1.45)
     tones = np.concatenate([[0], np.cumsum(np.diff(_TONES) * steps)])
     tones = (tones / tones[-1]) ** bright * p.contrast * 0.82 + _TONES[0]
     leads = _leads(rng, size)
