@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks._duplicates_align import BLOCK, SIDE, alike, has_structure, structure
-from tasks._duplicates_search import candidates, hashes, turned
+from tasks._duplicates_align import BLOCK, SIDE, alike, has_structure, levels, structure
+from tasks._duplicates_search import Candidates, candidates, hashes, turned
 
 VERSION = 1  # changes whenever a fingerprint would
 ALIKE = 0.85  # copies lie above 0.9 and films of different patients below 0.75
@@ -55,7 +55,7 @@ def fingerprint(image: np.ndarray) -> Print:
     from PIL import Image
 
     exact = hashlib.sha256(str(image.shape).encode())
-    exact.update(np.ascontiguousarray(image))
+    exact.update(np.ascontiguousarray(image).data)
     small = Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     return Print(exact=exact.hexdigest(), small=np.asarray(small.convert("L")))
 
@@ -83,24 +83,30 @@ def pairs(prints: Sequence[Print], progress: Callable[[int, int], None] | None =
     if len(own) < 2:
         return found
     small = np.stack([prints[place].small for place in own])
-    starts = range(0, len(own), BLOCK)
-    some = np.concatenate([has_structure(structure(small[s : s + BLOCK])) for s in starts])
-    own, small = own[some], small[some]
-    return found + _near(own, small, progress) if len(own) > 1 else found
+    fine = [structure(small[s : s + BLOCK]) for s in range(0, len(own), BLOCK)]
+    some = np.concatenate([has_structure(block) for block in fine])
+    if some.sum() < 2:
+        return found
+    shapes = [np.concatenate(level)[some] for level in zip(*map(levels, fine), strict=True)]
+    return found + _near(own[some], candidates(hashes(small[some])), shapes, progress)
 
 
-def _near(own: np.ndarray, small: np.ndarray, progress: Callable[[int, int], None] | None) -> list[Pair]:
-    could = candidates(hashes(small), progress)
+def _near(
+    own: np.ndarray, could: Candidates, shapes: Sequence[np.ndarray], progress: Callable[[int, int], None] | None
+) -> list[Pair]:
     found = []
     for start in range(0, len(could.first), BLOCK):
         rows = slice(start, start + BLOCK)
-        left = np.stack([turned(small[i], t) for i, t in zip(could.first[rows], could.turn[rows], strict=True)])
-        right = small[could.second[rows]]
-        likeness, place = alike(structure(left), structure(right), 1 / could.scale[rows])
+        ends = [*zip(could.first[rows], could.turn[rows], strict=True)]
+        left = [np.stack([turned(level[i], t) for i, t in ends]) for level in shapes]
+        right = [level[could.second[rows]] for level in shapes]
+        likeness, place = alike(left, right, 1 / could.scale[rows])
         for k in np.flatnonzero(likeness >= ALIKE):
-            ends = sorted((int(own[could.first[start + k]]), int(own[could.second[start + k]])))
+            one, two = sorted((int(own[could.first[start + k]]), int(own[could.second[start + k]])))
             kind = "turned" if could.turn[start + k] else _kind(place[k])
-            found.append(Pair(first=ends[0], second=ends[1], kind=kind, alike=round(float(likeness[k]), 3)))
+            found.append(Pair(first=one, second=two, kind=kind, alike=round(float(likeness[k]), 3)))
+        if progress is not None:
+            progress(min(start + BLOCK, len(could.first)), len(could.first))
     best = {(p.first, p.second): p for p in sorted(found, key=lambda p: (p.alike, -KINDS.index(p.kind)))}
     return [best[ends] for ends in sorted(best)]
 

@@ -1,5 +1,7 @@
 """Whether two small pictures are one picture: laid on each other as a crop would be, then compared in parts."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 SIDE = 64  # pixels of the small picture
@@ -19,11 +21,9 @@ def structure(small: np.ndarray) -> np.ndarray:
     `small` is [n, 64, 64] in grey levels of 0 to 255. The neighbourhood's mean is taken away, since that
     is what films of one view share, and its spread divided out.
     """
-    from scipy.ndimage import gaussian_filter
-
     grey = np.asarray(small, np.float32)
-    fine = grey - gaussian_filter(grey, (0, NEAR, NEAR), mode="nearest")
-    spread = np.sqrt(gaussian_filter(fine * fine, (0, WIDE, WIDE), mode="nearest") + np.float32(EVEN**2))
+    fine = grey - _blurred(grey, NEAR)
+    spread = np.sqrt(_blurred(fine * fine, WIDE) + np.float32(EVEN**2))
     return np.clip(fine / spread, -2.5, 2.5)
 
 
@@ -32,43 +32,66 @@ def has_structure(fine: np.ndarray) -> np.ndarray:
     return ((_parts(fine) ** 2).mean(-1) > SOME).sum(-1) >= FEW
 
 
-def alike(a: np.ndarray, b: np.ndarray, scale: np.ndarray | float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def levels(fine: np.ndarray) -> tuple[np.ndarray, ...]:
+    """What is aligned, from coarse to fine: three of half the size, two blurred, and `structure` itself; float16."""
+    half = fine.reshape(len(fine), SIDE // 2, 2, SIDE // 2, 2).mean((2, 4))
+    return tuple(x.astype(np.float16) for x in (_blurred(half, 1.5), _blurred(half, 0.75), half, fine))
+
+
+def alike(
+    a: Sequence[np.ndarray], b: Sequence[np.ndarray], scale: np.ndarray | float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
     """How alike pairs of small pictures are once the second is shifted and scaled onto the first.
 
-    `a` and `b` are `structure` of [p, 64, 64]; `scale` is where to begin. Returns the median over 4x4
+    `a` and `b` are `levels` of p pictures each; `scale` is where to begin. Returns the median over 4x4
     parts of the correlation [p], and [p, 4]: scale and shift across, scale and shift down (a point x of
     `a` lies at scale x + shift of `b`; x counts from the middle, in sides). Pairs in which too few parts
-    hold structure get 0. The alignment is that of Lucas and Kanade (1981), here with four parameters and
-    from coarse to fine.
+    hold structure get 0. The alignment is that of Lucas and Kanade (1981) in its inverse compositional
+    form (Baker and Matthews 2004), with four parameters and from coarse to fine.
     """
-    score = np.zeros(len(a), np.float32)
-    place = np.zeros((len(a), 4), np.float32)
-    place[:, 0::2] = np.broadcast_to(np.asarray(scale, np.float32), len(a))[:, None]
-    for start in range(0, len(a), BLOCK):
-        block = slice(start, start + BLOCK)
-        score[block], place[block] = _alike(a[block], b[block], place[block])
-    return score, place
-
-
-def _alike(a: np.ndarray, b: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    half = [x.reshape(len(x), SIDE // 2, 2, SIDE // 2, 2).mean((2, 4)) for x in (a, b)]
-    for blur in (1.5, 0.75):
-        place = _moved(*half, place, blur)
-    score = _median(*half, place)
+    place = np.zeros((len(a[0]), 4), np.float32)
+    place[:, 0::2] = np.broadcast_to(np.asarray(scale, np.float32), len(place))[:, None]
+    one, two = ([x.astype(np.float32) for x in level[:3]] for level in (a, b))
+    for left, right in zip(one[:2], two[:2], strict=True):
+        place = _moved(left, right, place)
+    score = _median(one[2], two[2], place)
     close = np.flatnonzero(score >= COARSE)
     if len(close):
-        place[close] = _moved(a[close], b[close], place[close], 0.75)
-        score[close] = _median(a[close], b[close], place[close])
+        left, right = (level[3][close].astype(np.float32) for level in (a, b))
+        place[close] = _moved(_blurred(left, 0.75), _blurred(right, 0.75), place[close])
+        score[close] = _median(left, right, place[close])
     return score, place
 
 
-def _moved(a: np.ndarray, b: np.ndarray, place: np.ndarray, blur: float, steps: int = 4) -> np.ndarray:
+def _blurred(x: np.ndarray, blur: float) -> np.ndarray:
     from scipy.ndimage import gaussian_filter
 
-    a, b = (gaussian_filter(x, (0, blur, blur), mode="nearest") for x in (a, b))
+    return gaussian_filter(x, (0, blur, blur), mode="nearest")
+
+
+def _moved(a: np.ndarray, b: np.ndarray, place: np.ndarray, steps: int = 4) -> np.ndarray:
+    p, n = a.shape[:2]
+    slopes = _slopes(a)
+    square = slopes @ slopes.transpose(0, 2, 1)
+    square += (np.trace(square, axis1=1, axis2=2) / 400 + 1e-3)[:, None, None] * np.eye(4, dtype=np.float32)
+    solver = np.linalg.inv(square) @ slopes
     for _ in range(steps):
-        place = _step(a, b, place)
+        laid, inside = _laid(b, place)
+        moved = (solver @ ((laid - a) * inside).reshape(p, n * n, 1))[:, :, 0]
+        scale = np.clip(place[:, 0::2] / (1 + 2 * moved[:, 0::2]), 1 / STRETCH, STRETCH)
+        shift = np.clip(place[:, 1::2] - scale * moved[:, 1::2], -SHIFT, SHIFT)
+        place = np.stack([scale, shift], axis=2).reshape(p, 4)
     return place
+
+
+def _slopes(a: np.ndarray) -> np.ndarray:
+    """How each pixel changes with half of each scale and with each shift, float32 [p, 4, n * n]."""
+    p, n = a.shape[:2]
+    down, across = np.zeros_like(a), np.zeros_like(a)
+    down[:, 1:-1] = (a[:, 2:] - a[:, :-2]) * (n / 2)
+    across[:, :, 1:-1] = (a[:, :, 2:] - a[:, :, :-2]) * (n / 2)
+    x, y = 2 * _axis(n)[None, None, :], 2 * _axis(n)[None, :, None]  # doubled, so that scale and shift weigh alike
+    return np.stack([across * x, across, down * y, down], axis=1).reshape(p, 4, n * n)
 
 
 def _axis(n: int) -> np.ndarray:
@@ -88,28 +111,14 @@ def _laid(b: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return down @ b @ across.transpose(0, 2, 1), inside_y[:, :, None] * inside_x[:, None, :]
 
 
-def _step(a: np.ndarray, b: np.ndarray, place: np.ndarray) -> np.ndarray:
-    n, p = a.shape[-1], len(a)
-    laid, inside = _laid(b, place)
-    down, across = (g * (n * inside) for g in np.gradient(laid, axis=(1, 2)))
-    x, y = 2 * _axis(n)[None, None, :], 2 * _axis(n)[None, :, None]  # doubled, so that scale and shift weigh alike
-    slopes = np.stack([across * x, across, down * y, down], axis=1).reshape(p, 4, n * n)
-    error = ((a - laid) * inside).reshape(p, n * n, 1)
-    square = slopes @ slopes.transpose(0, 2, 1)
-    square += (np.trace(square, axis1=1, axis2=2) / 400 + 1e-3)[:, None, None] * np.eye(4, dtype=np.float32)
-    moved = place + np.linalg.solve(square, slopes @ error)[:, :, 0] * np.array([2, 1, 2, 1], np.float32)
-    moved[:, 0::2] = np.clip(moved[:, 0::2], 1 / STRETCH, STRETCH)
-    moved[:, 1::2] = np.clip(moved[:, 1::2], -SHIFT, SHIFT)
-    return moved.astype(np.float32)
-
-
 def _median(a: np.ndarray, b: np.ndarray, place: np.ndarray) -> np.ndarray:
     laid, inside = _laid(b, place)
-    first, second, weight = (_parts(x) for x in (a, laid, inside))
+    first, second, weight = _parts(a), _parts(laid), _parts(inside)
     total = np.maximum(weight.sum(-1, keepdims=True), 1)
-    first, second = (weight * (x - (x * weight).sum(-1, keepdims=True) / total) for x in (first, second))
+    first = weight * (first - (first * weight).sum(-1, keepdims=True) / total)
+    second = weight * (second - (second * weight).sum(-1, keepdims=True) / total)
     powers = [(x * x).sum(-1) / total[..., 0] for x in (first, second)]
-    holds = (weight.mean(-1) > 0.5) & (np.maximum(*powers) > SOME)
+    holds = (weight.mean(-1) > 0.5) & (np.maximum(powers[0], powers[1]) > SOME)
     spread = np.sqrt(powers[0] * powers[1]) * total[..., 0]
     each = np.where(holds, (first * second).sum(-1) / np.maximum(spread, 1e-6), np.nan)
     each[holds.sum(-1) < FEW] = 0

@@ -1,6 +1,5 @@
 """Which pictures could be copies: 64 signs of each, under every turn, compared by counting bits."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,7 @@ LOW = 12  # frequencies along a side that are computed
 CUT = 0.95  # of each side: the middle that is looked for beside the whole, since a crop moves every sign
 BITS = 16  # of 64 may differ between a picture and its copy
 NEAREST = 8  # candidates that are kept for a picture
+CODES, NONE = 16, 65535  # turns and cuts; what stands for no comparison
 ROWS = 128  # pictures that are compared with all others together
 
 
@@ -56,36 +56,32 @@ def hashes(small: np.ndarray) -> np.ndarray:
     return found
 
 
-def candidates(found: np.ndarray, progress: Callable[[int, int], None] | None = None) -> Candidates:
-    """For each picture the nearest others within BITS bits, over every turn and cut of `hashes`."""
+def candidates(found: np.ndarray) -> Candidates:
+    """For each picture the NEAREST others within BITS bits, over every turn and cut of `hashes`."""
     n = found.shape[-1]
-    base = found[0, 0]
-    kept: list[np.ndarray] = []
+    kept = [np.zeros((3, 0), np.int64)]
     for start in range(0, n, ROWS):
-        rows = np.arange(start, min(start + ROWS, n))
-        hits = []
-        for place, turn in np.ndindex(2, 8):
-            later = start if place == 0 else 0  # whole against whole is the same both ways
-            bits = np.bitwise_count(found[place, turn, rows][:, None] ^ base[None, later:])
-            a, b = np.nonzero(bits <= BITS)
-            other = b + later
-            real = other > rows[a] if place == 0 else other != rows[a]
-            a, b, other = a[real], b[real], other[real]
-            hits.append(np.stack([rows[a], other, np.full(len(a), place * 8 + turn), bits[a, b]]))
-        kept.append(_nearest(np.concatenate(hits, axis=1)))
-        if progress is not None:
-            progress(len(rows), n)
-    first, second, code, _ = np.concatenate(kept, axis=1) if kept else np.zeros((4, 0), int)
+        best = _best(found, start)
+        near = np.argpartition(best, min(NEAREST, n - 1), axis=1)[:, :NEAREST]
+        value = np.take_along_axis(best, near, axis=1)
+        rows, columns = np.nonzero(value < (BITS + 1) * CODES)
+        kept.append(np.stack([rows + start, near[rows, columns], value[rows, columns] % CODES]))
+    first, second, code = np.concatenate(kept, axis=1)
     return Candidates(first=first, second=second, turn=code % 8, scale=np.where(code >= 8, CUT, 1.0))
 
 
-def _nearest(hits: np.ndarray) -> np.ndarray:
-    """The NEAREST columns of each first picture by bits; of one pair the best turn and cut alone."""
-    hits = hits[:, np.lexsort((hits[2], hits[3], hits[1], hits[0]))]
-    fresh = np.ones(hits.shape[1], bool)
-    fresh[1:] = (hits[:2, 1:] != hits[:2, :-1]).any(0)
-    hits = hits[:, fresh]
-    hits = hits[:, np.lexsort((hits[1], hits[3], hits[0]))]
-    _, begins, counts = np.unique(hits[0], return_index=True, return_counts=True)
-    rank = np.arange(hits.shape[1]) - np.repeat(begins, counts)
-    return hits[:, rank < NEAREST]
+def _best(found: np.ndarray, start: int) -> np.ndarray:
+    """For ROWS pictures from `start` and every other: the fewest bits times CODES, plus the turn and cut of it."""
+    n = found.shape[-1]
+    rows = slice(start, min(start + ROWS, n))
+    best = np.full((rows.stop - start, n), NONE, np.uint16)
+    own = np.arange(rows.stop - start)
+    for place, turn in np.ndindex(2, 8):
+        later = 0 if place else start  # whole against whole is the same both ways
+        bits = np.bitwise_count(found[place, turn, rows][:, None] ^ found[0, 0, None, later:])
+        value = bits.astype(np.uint16) * np.uint16(CODES) + np.uint16(place * 8 + turn)
+        if not place:
+            value[np.tril_indices(len(own), 0, len(own))] = NONE
+        np.minimum(best[:, later:], value, out=best[:, later:])
+    best[own, own + start] = NONE
+    return best
