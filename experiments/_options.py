@@ -55,6 +55,9 @@ class Options:
     )
     exif: str | None = _flag(None, "what to do with EXIF orientation", choices=("apply", "ignore"))
     unreadable: float = _flag(0.05, "largest share of unreadable images that a run accepts", metavar="SHARE")
+    copies: str = _flag(
+        "refuse", "what to do where copies of one image lie in more than one group", choices=("refuse", "warn")
+    )
     pool: str | None = _flag(
         None,
         "unlabelled images of the same kind, for the limit of detection (omitted: all images of --data)",

@@ -1,13 +1,14 @@
 """From the command line to questions: a task put to a source, with items, answers and groups."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 import tasks
 from cache import Store
+from experiments._copies import Copies, refuse
 from experiments._exit import UsageError, progress, say
 from experiments._features import Pictures, digest
 from experiments._options import Options
@@ -61,6 +62,8 @@ class Pool:
 def ask(options: Options, store: Store) -> list[Question]:
     """Every task of the command line put to its source."""
     shared = _open(options, options.data, store) if options.data is not None else None
+    if shared is not None:
+        shared = replace(shared, warnings=(*shared.warnings, *refuse(shared, Copies(store=store), options)))
     names = options.task or (("label",) if options.label else ("orientation",))
     return [_question(options, tasks.load(name), shared, store) for name in names]
 
@@ -79,14 +82,16 @@ def _open(options: Options, spec: str, store: Store) -> Source:
         seed=options.seed,
         offline=options.offline,
     )
-    known = _Known(store)
+    known, copies = _Known(store), Copies(store=store)
     with progress(len(source.rows), "checking images") as bar:
         source = tasks.check(
             source,
             unreadable_limit=options.unreadable,
             progress=lambda done, _: bar.update(done - bar.n),
             known=known,
+            seen=copies.see,
         )
+    copies.keep()
     known.keep(row.picture for row in source.rows)
     for name, reason in source.unreadable:
         say(f"unreadable, left out: {name}: {reason}")

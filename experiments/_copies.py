@@ -1,0 +1,145 @@
+"""Copies inside a source: fingerprints from the store's memo, and what a run does when copies cross groups."""
+
+import hashlib
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from experiments._exit import progress
+from experiments._options import Options
+from tasks._base import DataError, Row, Source
+
+if TYPE_CHECKING:
+    from cache import Store
+    from tasks._duplicates import Cluster, Pair, Print
+
+KEPT = 1000  # fingerprints that are gathered before they are written
+
+
+@dataclass(kw_only=True)
+class Copies:
+    """Finds copies among rows; what was found out once is remembered by the pictures' identities."""
+
+    store: "Store"
+    fresh: dict[str, "Print"] = field(default_factory=dict)
+
+    def see(self, row: Row, image: np.ndarray) -> None:
+        """Take the fingerprint of an image that is being decoded anyway."""
+        from tasks._duplicates import fingerprint
+
+        if row.picture.identity is not None:
+            self.fresh[self._key(row)] = fingerprint(image)
+            if len(self.fresh) >= KEPT:
+                self.keep()
+
+    def pairs(self, rows: Sequence[Row]) -> list["Pair"]:
+        """The pairs of places in `rows` that hold one image; nothing is decoded that was seen before."""
+        from tasks._duplicates import Pair, pairs
+
+        self.keep()
+        seal = hashlib.sha256("\n".join([_code(), *(self._key(row) for row in rows)]).encode()).hexdigest()
+        memo = self.store.memo("copies")
+        known = memo.get_many([seal]).get(seal)
+        if known is not None and all(row.picture.identity is not None for row in rows):
+            return [Pair(first=a, second=b, kind=kind, alike=alike) for a, b, kind, alike in known]
+        with progress(0, "comparing images") as bar:
+            found = pairs(self._prints(rows), _advance(bar))
+        memo.put_many({seal: [[p.first, p.second, p.kind, p.alike] for p in found]})
+        return found
+
+    def _prints(self, rows: Sequence[Row]) -> list["Print"]:
+        from tasks._duplicates import fingerprint, unpacked
+
+        held = self.store.memo("prints").get_many([self._key(r) for r in rows if r.picture.identity is not None])
+        known = {key: unpacked(value) for key, value in held.items()}
+        todo = [row for row in rows if row.picture.identity is None or self._key(row) not in known]
+        alone = {}
+        with progress(len(todo), "taking fingerprints") as bar:
+            for row in todo:
+                image = row.picture.read()
+                if row.picture.identity is None:
+                    alone[row.id] = fingerprint(image)
+                else:
+                    self.see(row, image)
+                    known[self._key(row)] = fingerprint(image)
+                bar.update()
+        self.keep()
+        return [alone[row.id] if row.id in alone else known[self._key(row)] for row in rows]
+
+    def keep(self) -> None:
+        """Remember the fingerprints that were taken."""
+        self.store.memo("prints").put_many({key: held.packed() for key, held in self.fresh.items()})
+        self.fresh.clear()
+
+    def _key(self, row: Row) -> str:
+        from tasks._duplicates import VERSION
+
+        return f"{VERSION}:{row.picture.identity}"
+
+
+def _code() -> str:
+    """A digest of the search's own source: another code, another answer."""
+    from pathlib import Path
+
+    import tasks
+
+    whole = hashlib.sha256()
+    for path in sorted(Path(tasks.__file__).parent.glob("_duplicates*.py")):
+        whole.update(path.read_bytes())
+    return whole.hexdigest()
+
+
+def _advance(bar: "object") -> Callable[[int, int], None]:
+    def advance(done: int, total: int) -> None:
+        bar.total = total  # pyright: ignore[reportAttributeAccessIssue]
+        bar.update(done - bar.n)  # pyright: ignore[reportAttributeAccessIssue]
+
+    return advance
+
+
+def refuse(source: Source, copies: Copies, options: Options) -> tuple[str, ...]:
+    """Raises DataError where copies lie in more than one group; with `--copies warn` returns the sentence instead.
+
+    The groups of a benchmark are as it was published, so its copies are said and never refused. Phantoms
+    have no copies.
+    """
+    from tasks._duplicates import clusters, crossing
+
+    if source.synthetic:
+        return ()
+    groups = [row.group for row in source.rows]
+    found = crossing(clusters(copies.pairs(source.rows)), groups)
+    if not found:
+        return ()
+    sentence = told(found, [row.id for row in source.rows])
+    if source.benchmark or options.copies == "warn":
+        return (sentence,)
+    raise DataError(
+        f"{sentence}; `{_command(options)} --write groups.csv` shows them and writes groups that keep copies "
+        "together (then --data groups.csv --group group); --copies warn goes on"
+    )
+
+
+def told(found: Sequence["Cluster"], ids: Sequence[str]) -> str:
+    """One sentence about the clusters that cross groups."""
+    images = sum(len(c.members) for c in found)
+    first = found[0]
+    lie = f"{len(found)} clusters of copies ({images} images) lie" if len(found) > 1 else "copies of one image lie"
+    pair = " and ".join(ids[place] for place in first.members[:2])
+    return (
+        f"{lie} in more than one group, so that a fold can hold a copy of a test image: "
+        f"{pair} ({first.kind}, {first.alike:.2f} alike)"
+    )
+
+
+def _command(options: Options) -> str:
+    words = ["python", "-m", "experiments.duplicates", "--data", str(options.data)]
+    for name in ("group", "image_column", "window", "exif"):
+        value = getattr(options, name)
+        words += ["--" + name.replace("_", "-"), value] if value is not None else []
+    if options.intercept:
+        words += [f"--intercept={options.intercept:g}"]
+    return shlex.join(words)
