@@ -1,0 +1,310 @@
+"""Films of children and adults, of pelves, with marks, and lumens lit evenly: exact, balanced, for sight alone."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+
+import tasks
+from encoders.lowlevel import NAMES, describe
+from tasks import _chest, _chest_child, _chest_marks, _lumen, _lumen_matched, _lumen_tube, _pelvis
+from tasks._base import DataError, Picture, Row, Source
+from tasks._marks import COLOURS, radius
+from tasks._phantom import smooth
+
+MAKERS = {
+    "age": _chest_child.source,
+    "pelvis": _pelvis.source,
+    "chest-marks": _chest_marks.source,
+    "lumen-matched": _lumen_matched.source,
+}
+# what the films and lumens were when phantom-clip was trained
+CHEST = "c18d461ff56d805d71a8bb767885114a5665f5fe9757a273c44e4f8b55076d2b"
+LUMEN = "97ce42abb342f3f9b626943afab79afb05e14c6bdf68d046000f619f3d1a7abe"
+STATED = [i for i, name in enumerate(NAMES) if name != "blockiness"]
+
+
+def digest(*images: np.ndarray) -> str:
+    return hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest()
+
+
+def interval(right: np.ndarray) -> tuple[float, float]:
+    """A 95 % Wilson interval of a share."""
+    n, share = len(right), right.mean()
+    centre = (share + 1.9208 / n) / (1 + 3.8416 / n)
+    half = 1.96 * np.sqrt(share * (1 - share) / n + 0.9604 / n**2) / (1 + 3.8416 / n)
+    return centre - half, centre + half
+
+
+def held_out(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Whether ridge answers each item rightly while it is held out."""
+    from sklearn.linear_model import RidgeClassifier
+    from sklearn.model_selection import KFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), RidgeClassifier(10.0))
+    return cross_val_predict(model, x, y, cv=KFold(10, shuffle=True, random_state=0)) == y
+
+
+def test_films_and_lumens_that_the_shipped_encoder_was_trained_on_are_what_they_were() -> None:
+    assert digest(*(_chest.film(11, i) for i in range(3))) == CHEST
+    assert digest(*(_lumen.view(11, i) for i in range(3))) == LUMEN
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_seed_gives_the_same_bytes_in_any_order_of_reading(name: str) -> None:
+    first, second = MAKERS[name](2, 7, size=96), MAKERS[name](3, 7, size=96)
+    if name == "pelvis":  # the others' answers are balanced in blocks, which the number of rows may cut
+        assert [r.picture.identity for r in first.rows] == [r.picture.identity for r in second.rows[:2]]
+    backwards = [row.picture.read() for row in reversed(second.rows[:2])][::-1]
+    for row, b in zip(first.rows, backwards, strict=True):
+        a = row.picture.read()
+        assert a.dtype == np.uint8
+        assert a.flags.c_contiguous
+        assert a.shape[:2] == (96, 96)
+        assert np.array_equal(a, b)
+    other = MAKERS[name](2, 8, size=96)
+    assert not np.array_equal(first.rows[0].picture.read(), other.rows[0].picture.read())
+    assert len({row.picture.identity for row in (*first.rows, *other.rows)}) == 4
+    with pytest.raises(DataError, match="0 phantoms asked for"):
+        MAKERS[name](0, 1)
+
+
+@pytest.mark.parametrize("name", ["age", "relative-position"])
+def test_labels_are_balanced_by_construction_and_in_no_fixed_order(name: str) -> None:
+    task = tasks.load(name)
+    assert task.phantoms is not None
+    assert task.classes is not None
+    orders = []
+    for seed in (0, 1):
+        found = list(task.items(task.phantoms(48, seed), np.random.default_rng(0), None))
+        orders.append([item.label for item in found])
+        assert Counter(orders[-1]) == dict.fromkeys(task.classes, 48 // len(task.classes))
+        assert len({item.group for item in found}) == 48
+    assert orders[0] != orders[1]
+
+
+def test_pelvic_films_are_asked_once_upright_and_once_upside_down() -> None:
+    task = tasks.load("orientation-pelvis")
+    assert task.phantoms is not None
+    found = list(task.items(task.phantoms(6, 0), np.random.default_rng(0), None))
+    assert [i.label for i in found] == ["upright", "upside down"] * 3
+    assert len({i.group for i in found}) == 3
+    up, down = (i.picture.read() for i in found[:2])
+    assert np.array_equal(up, down[::-1, ::-1])
+
+
+def test_the_legs_say_which_way_up_a_pelvis_is() -> None:
+    """The oracle: between the thighs it is darker than between the iliac wings, where the spine lies."""
+    films = np.array([_pelvis.film(4, i) for i in range(40)], float)
+    middle = films[:, :, 100:124]
+    assert np.mean(middle[:, 20:60].mean((1, 2)) > middle[:, 164:204].mean((1, 2))) >= 0.95
+
+
+# --- age
+
+
+def test_a_child_differs_from_the_same_patient_grown_up_in_three_proportions_only() -> None:
+    for i in range(20):
+        child, adult = (vars(_chest_child.patient(3, i, c)) for c in (True, False))
+        assert {k for k in child if child[k] != adult[k]} == {"heart", "round", "rib_drop"}
+        assert child["heart"] > adult["heart"]
+        assert child["round"] > adult["round"]
+        assert child["rib_drop"] < adult["rib_drop"]
+
+
+@cache
+def ages(n: int, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
+    rows = _chest_child.source(n, seed).rows
+    return [row.picture.read() for row in rows], np.array([row.columns["age"] == "child" for row in rows])
+
+
+def walls(step: np.ndarray, low: int, high: int) -> tuple[int, int]:
+    """How far the lungs' outer edges lie from the picture's middle, by the steepest rise outwards."""
+    line = step[low:high].mean(0)
+    return 112 - int(np.argmin(line[8:90]) + 8), int(np.argmax(line[134:216]) + 134) - 112
+
+
+def proportions(film: np.ndarray) -> list[float]:
+    """Run of the ribs beside the walls of the chest, breadth of the heart, and of the lower rib cage."""
+    grey = smooth(film.astype(np.float32), 2.0)
+    across, down = np.gradient(smooth(grey, 2.0), axis=1), np.gradient(grey, axis=0)
+    left, right = np.median([walls(across, row, row + 8) for row in range(84, 124, 8)], 0)
+    middle, wide = 112 + (right - left) / 2, (left + right) / 2
+    lung = slice(int(middle - 0.62 * wide), int(middle - 0.42 * wide))
+    dome = int(np.argmax(down[110:205, lung].mean(1)) + 110)
+    fine = smooth(film.astype(np.float32), 0.8)
+    fine = fine - smooth(fine, 5.0)
+    fine = np.tanh(fine / (1.5 * np.median(np.abs(fine)) + 1e-3))
+    slopes, score = np.linspace(-0.6, 1.2, 19), np.zeros(19)
+    rows = np.arange(int(dome - 1.15 * wide), int(dome - 0.2 * wide))
+    for side in (-1, 1):
+        columns = np.rint(middle + side * wide * np.arange(0.75, 0.95, 1 / wide)).astype(int)
+        for k, slope in enumerate(slopes):  # ribs line up along the shear that follows them
+            shift = np.rint(slope * np.abs(columns - columns[0])).astype(int)
+            score[k] += fine[np.clip(rows[:, None] + shift, 0, 223), columns].mean(1).var()
+    heart = []
+    for up in np.arange(0.1, 0.4, 0.05):
+        line = grey[int(dome - up * wide) - 1 : int(dome - up * wide) + 2].mean(0)
+        line = line[int(middle - 0.95 * wide) : int(middle + 0.95 * wide)]
+        heart.append(np.mean(line > (np.quantile(line, 0.1) + np.quantile(line, 0.95)) / 2))
+    low = [sum(walls(across, int(dome - up * wide) - 4, int(dome - up * wide) + 4)) for up in (0.02, 0.1, 0.18)]
+    level = score[np.abs(slopes) <= 0.2].max()
+    return [float(np.log(score[slopes > 0.25].max() / level)), float(np.median(heart)), float(np.median(low) / wide)]
+
+
+def test_who_measures_ribs_heart_and_rib_cage_tells_a_child() -> None:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    (films, age), (others, truth) = ages(50, 1), ages(60, 2)
+    measured, new = (np.array([proportions(f) for f in given]) for given in (films, others))
+    assert LinearDiscriminantAnalysis().fit(measured, age).score(new, truth) >= 0.9
+
+
+@pytest.mark.slow
+def test_low_level_statistics_do_not_tell_a_child() -> None:
+    rows = _chest_child.source(400, 3, size=128).rows
+    seen = np.array([describe(row.picture.read()) for row in rows])
+    low, high = interval(held_out(seen, np.array([row.columns["age"] == "child" for row in rows])))
+    assert low < 0.5 < high
+
+
+def shift(draw: Callable[[int, bool], np.ndarray], n: int = 24) -> float:
+    """How far age moves the low-level statistic that it moves most, on average, in deviations over patients."""
+    seen = np.array([[describe(draw(i, child)) for child in (False, True)] for i in range(n)])
+    spread = seen.reshape(-1, seen.shape[-1]).std(0)
+    return float(np.abs((seen[:, 1] - seen[:, 0]).mean(0)[spread > 1e-9] / spread[spread > 1e-9]).max())
+
+
+def test_age_moves_low_level_statistics_less_than_it_would_if_greys_were_left_alone() -> None:
+    def untouched(i: int, child: bool) -> np.ndarray:
+        return _chest.render(_chest_child.patient(7, i, child), np.random.default_rng([7, i]), 128)
+
+    assert shift(lambda i, child: _chest_child.film(7, i, child, 128)) < 0.3
+    assert shift(untouched) > 0.4
+
+
+# --- relative position
+
+
+def red(image: np.ndarray) -> tuple[float, float]:
+    """Row and column of the middle of all pixels in the red mark's colour."""
+    return tuple(np.argwhere((image == COLOURS["red"]).all(-1)).mean(0))
+
+
+def test_the_same_film_has_the_same_marks_whatever_the_answer() -> None:
+    seen = np.array([describe(_chest_marks.film(3, 0, q, v)) for q in range(4) for v in range(4)])
+    assert np.array_equal(seen[:, STATED], np.broadcast_to(seen[0, STATED], seen[:, STATED].shape))
+
+
+def test_a_marks_place_in_the_picture_goes_with_no_answer() -> None:
+    rows = _chest_marks.source(160, 1).rows
+    table = Counter((r.columns["quarter"], r.marks[0].x > 112, r.marks[0].y > 112) for r in rows)
+    assert set(table.values()) == {10}
+    assert len(table) == 16
+
+
+def test_a_mark_lies_where_the_row_says() -> None:
+    for row in _chest_marks.source(16, 2).rows:
+        y, x = red(row.picture.read())
+        assert (x, y) == pytest.approx((row.marks[0].x, row.marks[0].y))
+    upright = _chest_marks.place(0, 0, 0, 0, 224)  # the patient's upper left is the picture's upper right
+    assert upright.x > 112 > upright.y
+
+
+def apex(grey: np.ndarray, known: np.ndarray) -> float:
+    """How much brighter an upright film is at the right of its axis of symmetry: heart and aortic arch; sign tells."""
+    grey = np.where(known, grey, np.nan)
+    halves = {a: (grey[:, a - 85 : a][:, ::-1], grey[:, a : a + 85]) for a in range(94, 131)}
+    left, right = min(halves.values(), key=lambda h: np.nanmean(np.abs(h[1] - h[0])[20:110, :80]))
+    dome = 110 + int(np.nanargmax(np.gradient(np.nanmean((left + right)[110:205, 20:75], axis=1))))
+    more = right - left
+    return float(np.nanmean(more[dome - 45 : dome - 8, 18:60]) + np.nanmean(more[dome - 95 : dome - 60, 8:28]))
+
+
+def test_who_finds_belly_heart_and_arch_tells_the_quarter() -> None:
+    """The oracle: the belly is brighter than the neck; heart and aortic arch make the patient's left brighter."""
+    right = []
+    for row in _chest_marks.source(48, 5).rows:
+        image = row.picture.read()
+        y, x = red(image)
+        grey, known = image[:, :, 0].astype(float), smooth((np.ptp(image, axis=2) > 0).astype(np.float32), 1.5) < 0.02
+        if np.median(grey[16:60, 60:164]) > np.median(grey[-60:-16, 60:164]):
+            grey, known, y = grey[::-1], known[::-1], 223 - y
+        left = (x > 112) == (apex(grey, known) > 0)
+        right.append(f"{'lower' if y > 112 else 'upper'} {'left' if left else 'right'}" == row.columns["quarter"])
+    assert np.mean(right) >= 0.93
+
+
+# --- depth, matched
+
+
+def band(image: np.ndarray, x: float, y: float) -> float:
+    """Mean brightness of a band four pixels wide around a mark's ring."""
+    reach, grey = radius(len(image)), image @ np.array([0.299, 0.587, 0.114])
+    rows, columns = np.ogrid[: len(image), : len(image)]
+    far = np.hypot(rows - y, columns - x)
+    return float(grey[(far > reach + 0.8) & (far <= reach + 4)].mean())
+
+
+@cache
+def brightest(matched: bool, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the mark with the brightest surroundings, and the one that a depth map says, is the nearest."""
+    by_light, by_map = [], []
+    for row in (_lumen_matched if matched else _lumen).source(n, 3).rows:
+        image, p = (
+            row.picture.read(),
+            _lumen_tube.Lumen(**{k: float(row.columns[k]) for k in _lumen_tube.Lumen.__dataclass_fields__}),
+        )
+        light = {m.name: band(image, m.x, m.y) for m in row.marks}
+        x, y = (np.array([getattr(m, a) for m in row.marks]) for a in "xy")
+        u, v = (2 * x + 1) / 224 - 1, (2 * y + 1) / 224 - 1
+        far = _lumen_tube.depth(p)[y.astype(int), x.astype(int)] * np.sqrt(1 + (u * u + v * v) / p.focal**2)
+        by_light.append(max(light, key=lambda k: light[k]) == row.columns["nearest"])
+        by_map.append(row.marks[int(np.argmin(far))].name == row.columns["nearest"])
+    return np.array(by_light), np.array(by_map)
+
+
+def test_brightness_around_a_mark_tells_depth_but_not_where_marks_are_matched() -> None:
+    assert interval(brightest(False, 24)[0])[0] > 0.5
+    low, high = interval(brightest(True, 36)[0])
+    assert low < 1 / 3 < high
+
+
+def test_the_depth_map_tells_the_nearest_mark_in_both() -> None:
+    assert brightest(False, 24)[1].mean() >= 0.95
+    assert brightest(True, 36)[1].mean() >= 0.95
+
+
+def test_exchanging_the_colours_of_matched_marks_changes_no_low_level_statistic() -> None:
+    _, marks, _, _ = _lumen_matched.scene(3, 0)
+    seen = []
+    for order in _lumen.ORDERS:
+        named = tuple(type(m)(name=_lumen.COLOURS[c], x=m.x, y=m.y) for c, m in zip(order, marks, strict=True))
+        seen.append(describe(_lumen_matched.view(3, 0, 224, named))[STATED])
+    assert np.array_equal(seen, np.broadcast_to(seen[0], (6, len(STATED))))
+
+
+# --- the user's own images
+
+
+def made(column: str, *values: str) -> Source:
+    picture = Picture(read=lambda: np.zeros((8, 8), np.uint8))
+    rows = (Row(id=f"r{i}", group=f"g{i}", picture=picture, columns={column: v}) for i, v in enumerate(values))
+    return Source(name="mine.csv", rows=tuple(rows))
+
+
+def test_age_and_position_read_the_usual_words_of_a_manifest_and_name_what_they_do_not_know() -> None:
+    rng = np.random.default_rng(0)
+    said = [i.label for i in tasks.load("age").items(made("age", "Child", "paediatric", "adult"), rng, None)]
+    assert said == ["child", "child", "adult"]
+    said = [i.label for i in tasks.load("relative-position").items(made("quarter", "upper-left"), rng, None)]
+    assert said == ["upper left"]
+    with pytest.raises(DataError, match=r"mine.csv: item r0 has age = '7'; known values are child"):
+        list(tasks.load("age").items(made("age", "7"), rng, None))
+    with pytest.raises(DataError, match="needs a column 'quarter'"):
+        list(tasks.load("relative-position").items(made("side", "left"), rng, None))
