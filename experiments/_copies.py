@@ -3,12 +3,12 @@
 import hashlib
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments._exit import progress
+from experiments._exit import progress, say
 from experiments._options import Options
 from tasks._base import DataError, Row, Source
 
@@ -34,6 +34,22 @@ class Copies:
             self.fresh[self._key(row)] = fingerprint(image)
             if len(self.fresh) >= KEPT:
                 self.keep()
+
+    def readable(self, source: Source, limit: float) -> Source:
+        """The source without the images that cannot be decoded, in the groups that it came with."""
+        import tasks
+
+        memo = self.store.memo("readable")
+        known = memo.get_many([row.picture.identity for row in source.rows if row.picture.identity is not None])
+        with progress(len(source.rows), "checking images") as bar:
+            good = tasks.check(source, known=known, unreadable_limit=limit, seen=self.see, progress=_advance(bar))
+        self.keep()
+        kept = {row.id for row in good.rows}
+        rows = tuple(row for row in source.rows if row.id in kept)
+        memo.put_many({row.picture.identity: True for row in rows if row.picture.identity is not None})
+        for name, reason in good.unreadable:
+            say(f"unreadable, left out: {name}: {reason}")
+        return replace(good, rows=rows, warnings=source.warnings)
 
     def pairs(self, rows: Sequence[Row]) -> list["Pair"]:
         """The pairs of places in `rows` that hold one image; nothing is decoded that was seen before."""
@@ -92,10 +108,10 @@ def _code() -> str:
     return whole.hexdigest()
 
 
-def _advance(bar: "object") -> Callable[[int, int], None]:
+def _advance(bar: Any) -> Callable[[int, int], None]:
     def advance(done: int, total: int) -> None:
-        bar.total = total  # pyright: ignore[reportAttributeAccessIssue]
-        bar.update(done - bar.n)  # pyright: ignore[reportAttributeAccessIssue]
+        bar.total = total
+        bar.update(done - bar.n)
 
     return advance
 
