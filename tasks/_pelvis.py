@@ -16,7 +16,7 @@ from tasks._phantom import bands, inside, noise, posed, smooth
 from tasks._phantom import source as _source
 
 VERSION = 1
-CODE = 505
+CODE = 808
 
 
 def render(p: Pelvis, rng: np.random.Generator, size: int = 224) -> np.ndarray:

@@ -1,15 +1,19 @@
 """Films of children and adults, of pelves, with marks, and lumens lit evenly: exact, balanced, for sight alone."""
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import tasks
 from encoders.lowlevel import NAMES, describe
+from experiments import phantoms
 from tasks import _chest, _chest_child, _chest_marks, _lumen, _lumen_matched, _lumen_tube, _pelvis
 from tasks._base import DataError, Picture, Row, Source
 from tasks._marks import COLOURS, radius
@@ -308,3 +312,29 @@ def test_age_and_position_read_the_usual_words_of_a_manifest_and_name_what_they_
         list(tasks.load("age").items(made("age", "7"), rng, None))
     with pytest.raises(DataError, match="needs a column 'quarter'"):
         list(tasks.load("relative-position").items(made("side", "left"), rng, None))
+
+
+# --- the gallery
+
+
+def test_the_gallery_shows_every_task_that_has_phantoms_and_no_other() -> None:
+    docs = Path(__file__).parent.parent / "docs"
+    page = (docs / "gallery.md").read_text(encoding="utf-8")
+    have = [name for name in tasks.names() if tasks.load(name).phantoms is not None]
+    assert sorted(re.findall(r"^## `(.+)`$", page, flags=re.MULTILINE)) == have
+    for name in have:
+        figure = docs / "figures" / f"gallery_{name}.jpg"
+        assert f"(figures/{figure.name})" in page
+        assert figure.stat().st_size < 150_000
+        assert all(str(answer) in page for answer in tasks.load(name).classes or ())
+
+
+def test_a_sheet_is_drawn_for_a_task_and_refused_for_one_without_phantoms(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--task", "orientation-pelvis", "--n", "2", "--side", "64", "--out", str(tmp_path)]
+    assert phantoms.main(asked) == 0
+    with Image.open(tmp_path / "gallery_orientation-pelvis.jpg") as sheet:
+        assert sheet.size == (2 * 68 - 4, 64 + 18)
+    assert phantoms.main(["--task", "label"]) == 2
+    assert "task label has no phantoms; those that have: age" in capsys.readouterr().err
