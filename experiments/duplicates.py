@@ -137,7 +137,7 @@ def _near(found: dict[str, Any] | None) -> list[str]:
         return []
     pairs = found["pairs"]
     lines = [
-        f"{len(pairs)} further pairs of different groups are nearer than {found['cosine']:.3f} (centred cosine of "
+        f"{len(pairs)} further pairs of different groups are nearer than {found['cosine']:.4f} (centred cosine of "
         f"{found['encoder']} {found['site']}/{found['readout']}): look at them; they are not counted as copies"
     ]
     return lines + [f"  {p['ids'][0]} {p['ids'][1]}  {p['cosine']:.3f}" for p in pairs[:SHOWN]]
