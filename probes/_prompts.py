@@ -76,7 +76,7 @@ class Fit:
         return float(self.b[i]), float(self.b[i] - half), float(self.b[i] + half)
 
     def wald(self, names: Sequence[str]) -> float:
-        """p of the hypothesis that all these coefficients are 0."""
+        """The p of the hypothesis that all these coefficients are 0."""
         from scipy.special import chdtrc
 
         rows = [self.names.index(name) for name in names]
@@ -86,7 +86,7 @@ class Fit:
 
 
 def design(shown: Presentations) -> tuple[np.ndarray, tuple[str, ...]]:
-    """One row per mark [n, 3, p]: is it correct, is it green, is it blue, x, y, and log2 of its size where sizes differ.
+    """One row per mark [n, 3, p]: is it correct, green, blue, its x, y, and log2 of its size where sizes differ.
 
     x, y and size are in standard deviations within a presentation, so that an odds ratio is for a typical step.
     """
@@ -257,7 +257,8 @@ def audit(shown: Presentations) -> Audit:
     return Audit(
         presentations=len(shown.item), images=len(np.unique(shown.item)), unread=len(shown.item) - len(read),
         accuracy=float(shown.right.mean()), spatial=spatial, p_values=p, adjusted=adjusted, odds=odds,
-        effects=marginal(x[read], fit, flags), steepness=steepness, consistency=consistency(shown), verdict=verdict, reason=reason,
+        effects=marginal(x[read], fit, flags), steepness=steepness, consistency=consistency(shown),
+        verdict=verdict, reason=reason,
     )  # fmt: skip
 
 
@@ -285,14 +286,16 @@ def _verdict(
     """Equivalence is of probabilities: rare errors leave an odds ratio open that moves no answer."""
     found = [name for name, p in adjusted.items() if p < 0.05]
     wide = [n for n, (_, low, high) in odds.items() if max(abs(np.log(low)), abs(np.log(high))) * steepness > POINTS]
+    place = "answers follow the correct place"
     if spatial[1] > 0 and not wide:
-        return "SPATIAL", "answers follow the correct place, and no colour, position or size moves them by more than 5 points"  # fmt: skip # noqa: E501
+        return "SPATIAL", f"{place}, and no colour, position or size moves them by more than 5 points"
     if adjusted["colour"] < 0.05 and spatial[2] * steepness < POINTS:
-        return "COLOUR_HEURISTIC", "answers follow colour, and the correct place moves them by less than 5 points"  # fmt: skip # noqa: E501
+        why = "answers follow colour, and the correct place moves them by less than 5 points"
+        return "COLOUR_HEURISTIC", why
     if spatial[1] > 0 and found:
-        return "MIXED", f"answers follow the correct place and also {' and '.join(found)}"
+        return "MIXED", f"{place} and also {' and '.join(found)}"
     if spatial[1] > 0:
-        return "NOT_TESTABLE", f"answers follow the correct place, but too few were given to exclude an effect of {', '.join(wide)}"  # fmt: skip # noqa: E501
+        return "NOT_TESTABLE", f"{place}, but too few were given to exclude an effect of {', '.join(wide)}"
     if found:
         return "NOT_TESTABLE", f"answers follow {' and '.join(found)}; whether the correct place moves them too is open"
-    return "NOT_TESTABLE", "answers follow neither the correct place nor colour, position or size, as far as so many can show"  # fmt: skip # noqa: E501
+    return "NOT_TESTABLE", "answers follow neither the correct place nor colour or position, as far as so many can show"

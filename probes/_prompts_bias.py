@@ -35,7 +35,7 @@ class UprightBias:
 
 
 def _detection(hit: np.ndarray, alarm: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """d' and c from counts out of n, half an answer added to each cell (Hautus 1995)."""
+    """Signal detection's d' and c from counts out of n, half an answer added to each cell (Hautus 1995)."""
     from scipy.special import ndtri
 
     h, f = ndtri((hit + 0.5) / (n + 1)), ndtri((alarm + 0.5) / (n + 1))
@@ -53,8 +53,8 @@ def upright_bias(upright: np.ndarray, turned: np.ndarray, rng: np.random.Generat
     n = len(upright)
     if n < 2 or len(turned) != n:
         raise ProbeError(f"{n} answers to upright and {len(turned)} to turned images: give two pairs or more")
-    cells = np.array([(~upright & ~turned).sum(), (~upright & turned).sum(), (upright & ~turned).sum(), (upright & turned).sum()])  # fmt: skip # noqa: E501
-    drawn = rng.multinomial(n, cells / n, draws)
+    cells = np.bincount(2 * upright.astype(int) + turned.astype(int), minlength=4)
+    drawn = rng.multinomial(n, (cells + 0.25) / (n + 1), draws)  # no cell is impossible because it was not seen
     d, c = (float(v) for v in _detection(upright.sum(), turned.sum(), n))
     ds, cs = _detection(drawn[:, 2] + drawn[:, 3], drawn[:, 1] + drawn[:, 3], n)
     d_low, d_high = (float(v) for v in np.quantile(ds, (0.025, 0.975)))
@@ -65,7 +65,7 @@ def upright_bias(upright: np.ndarray, turned: np.ndarray, rng: np.random.Generat
         pairs=n, hits=float(upright.mean()), false_alarms=float(turned.mean()),
         accuracy=float((upright.mean() + 1 - turned.mean()) / 2), d=(d, d_low, d_high), criterion=(c, c_low, c_high),
         unbiased=float(ndtr(d / 2)), p=min(1.0, 2 * float(bdtr(float(few), int(some), 0.5))),
-        errors="upright" if c_high < 0 else "turned" if c_low > 0 else "neither",
+        errors="upright" if c_high < -1e-9 else "turned" if c_low > 1e-9 else "neither",
     )  # fmt: skip
 
 
@@ -121,16 +121,23 @@ class Share:
 def clustered(right: np.ndarray, item: np.ndarray, against: float) -> tuple[float, float, float, float]:
     """Mean of `right` [n] with its 95 % interval and the p of its being `against`, images being independent.
 
-    The error is at least that of independent answers, half a right and half a wrong one added, so that no interval
-    is a point.
+    The error is at least that of independent answers, half a right and half a wrong one added; where all are alike, of
+    one answer per image.
     """
+    m, mean, error = _mean_error(right, item)
+    low, high, p = _student(mean, error, m, against)
+    return mean, max(0.0, low), min(1.0, high), p
+
+
+def _mean_error(right: np.ndarray, item: np.ndarray) -> tuple[int, float, float]:
+    """How many images, the mean of `right`, and its clustered standard error."""
     which, cluster = np.unique(item, return_inverse=True)
     m, n, mean = len(which), len(right), float(right.mean())
     sums = np.bincount(cluster, weights=right - mean)
-    floor = (mean * n + 0.5) / (n + 1)
-    error = max(float(np.sqrt((sums**2).sum() * m / max(m - 1, 1))) / n, float(np.sqrt(floor * (1 - floor) / n)))
-    low, high, p = _student(mean, error, m, against)
-    return mean, max(0.0, low), min(1.0, high), p
+    count = n if 0 < mean < 1 else m
+    floor = (mean * count + 0.5) / (count + 1)
+    error = np.sqrt((sums**2).sum() * m / max(m - 1, 1)) / n
+    return m, mean, max(float(error), float(np.sqrt(floor * (1 - floor) / count)))
 
 
 def _student(mean: float, error: float, m: int, against: float) -> tuple[float, float, float]:
@@ -156,17 +163,12 @@ def by_cell(shown: Presentations, least: int = 5) -> list[Share]:
         if images < least or mine.all():
             continue
         mean, low, high, _ = clustered(shown.right[mine], shown.item[mine], 1 / 3)
-        rest, rest_low, rest_high, _ = clustered(shown.right[~mine], shown.item[~mine], 1 / 3)
-        p = _two_sided((mean - rest) / max(np.hypot((high - low) / 3.92, (rest_high - rest_low) / 3.92), 1e-9))
+        errors = [_mean_error(shown.right[part], shown.item[part]) for part in (mine, ~mine)]
+        rest = errors[1][1]
+        p = _student(mean - rest, float(np.hypot(errors[0][2], errors[1][2])), images, 0.0)[2]
         name = f"{('top', 'middle', 'bottom')[cell // 3]} {('left', 'centre', 'right')[cell % 3]}"
         found.append(Share(name=name, images=images, share=mean, low=low, high=high, against=rest, p=p))
     return _adjusted(found)
-
-
-def _two_sided(z: float) -> float:
-    from scipy.special import ndtr
-
-    return 2 * float(ndtr(-abs(z)))
 
 
 def _adjusted(found: list[Share]) -> list[Share]:

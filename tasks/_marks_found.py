@@ -5,7 +5,7 @@ neither flat nor sharply bounded. Its centre and radius come from the share of t
 they are finer than a pixel. A ring around the disc may be there or not, and is not counted in the radius.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ NAMES = ("red", "green", "blue")
 LEVELS = (210, 180, 150, 120, 90, 65)  # how far one channel must lie above the two others
 LARGEST, SMALLEST = 0.1, 0.012  # radius as a share of the shorter side
 ROUND = 0.72  # least overlap (intersection over union) with a perfect disc
+RIVAL = 0.15  # what is less round by this than another mark of its colour is tissue
 FLAT = 18.0  # largest deviation of the channels inside
 SOFT = 3.0  # widest edge in pixels: JPEG keeps colour at half resolution
 
@@ -59,39 +60,45 @@ def every(image: np.ndarray) -> tuple[Found, ...]:
 
 def _of_colour(image: np.ndarray, name: str) -> tuple[list[Found], str]:
     """The marks of one colour, and what was there instead where there is none."""
-    from scipy import ndimage
-
     wide = image.astype(np.int16)
-    own = NAMES.index(name)
+    own, short = NAMES.index(name), min(image.shape[:2])
     over = wide[..., own] - np.maximum(wide[..., own - 1], wide[..., own - 2])
-    short, kept, seen = min(image.shape[:2]), [], ""
-    least = max(7.0, 2 * (SMALLEST * short) ** 2)
-    for level in LEVELS:
-        labels, count = ndimage.label(over >= level)
-        areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-        boxes = ndimage.find_objects(labels)
-        for part in np.flatnonzero(areas >= least):
-            box = boxes[part]
-            high, broad = box[0].stop - box[0].start, box[1].stop - box[1].start
-            if max(high, broad) > 2.4 * LARGEST * short:
-                share = 100 * areas[part] / over.size
-                seen = f": the {name} area at ({box[1].start}, {box[0].start}) is {broad} x {high} pixels ({share:.0f} % of the image), too big for a mark"  # fmt: skip # noqa: E501
-                continue
-            if not 0.55 < high / broad < 1.8 or areas[part] < 0.5 * high * broad:
-                continue
-            rows, columns = np.nonzero(labels[box] == part + 1)
-            first = Found(name=name, x=columns.mean() + box[1].start, y=rows.mean() + box[0].start,
-                          radius=float(np.sqrt(areas[part] / np.pi)), colour=(0.0, 0.0, 0.0))  # fmt: skip
+    kept, seen = [], ""
+    for x, y, broad, high, area in _areas(over, max(7.0, 2 * (SMALLEST * short) ** 2)):
+        if max(high, broad) > 2.4 * LARGEST * short:
+            seen = f": {name} around ({x:.0f}, {y:.0f}), {broad} x {high} pixels, is too big for a mark"
+        elif min(high, broad) >= 2 * SMALLEST * short and 0.55 < high / broad < 1.8 and area >= 0.5 * high * broad:
+            first = Found(name=name, x=x, y=y, radius=float(np.sqrt(area / np.pi)), colour=(0.0, 0.0, 0.0))
             mark, fit = _measured(image, first)
             if mark is not None and SMALLEST * short <= mark.radius <= LARGEST * short:
                 kept.append((fit, mark))
     return _apart(kept), seen
 
 
+def _areas(over: np.ndarray, least: float) -> Iterator[tuple[float, float, int, int, float]]:
+    """Connected areas above each level: their middle x and y, width, height and number of pixels."""
+    from scipy import ndimage
+
+    for level in LEVELS:
+        labels, count = ndimage.label(over >= level)
+        areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+        boxes = ndimage.find_objects(labels)
+        for part in np.flatnonzero(areas >= least):
+            rows, columns = boxes[part]
+            y, x = np.nonzero(labels[boxes[part]] == part + 1)
+            yield (
+                float(x.mean() + columns.start), float(y.mean() + rows.start),
+                columns.stop - columns.start, rows.stop - rows.start, float(areas[part]),
+            )  # fmt: skip
+
+
 def _apart(kept: list[tuple[float, Found]]) -> list[Found]:
-    """Of marks that lie over each other, found at several levels, the roundest."""
+    """Of marks that lie over each other, found at several levels, the roundest; none much less round than the best."""
     out: list[Found] = []
-    for _, mark in sorted(kept, key=lambda pair: -pair[0]):
+    best = max((fit for fit, _ in kept), default=0.0)
+    for fit, mark in sorted(kept, key=lambda pair: -pair[0]):
+        if fit < best - RIVAL:
+            break
         if all(np.hypot(mark.x - o.x, mark.y - o.y) > max(mark.radius, o.radius) + 1 for o in out):
             out.append(mark)
     return out
@@ -128,27 +135,28 @@ def _patch(image: np.ndarray, mark: Found, margin: int = 4) -> _Patch:
 
 
 def _measured(image: np.ndarray, mark: Found) -> tuple[Found | None, float]:
-    """The mark with its centre, radius and colour to a fraction of a pixel, and how round it is; None if it is no disc."""
+    """The mark to a fraction of a pixel, and how round it is; None if it is no disc."""
+    good, fit = False, 0.0
     for _ in range(3):
         there = _patch(image, mark)
-        if there.contrast < 50:
-            return None, 0.0
         near = there.far <= mark.radius + 2.2
         # shares near 0 and 1 are noise of the surroundings and of compression, not coverage
         weight = np.clip((there.share - 0.2) / 0.6, 0, 1) * near
-        if weight.sum() < 5:
-            return None, 0.0
-        y, x = np.mgrid[there.rows.start : there.rows.start + weight.shape[0],
-                        there.columns.start : there.columns.start + weight.shape[1]]  # fmt: skip
         total = weight.sum()
-        mark = replace(mark, x=float((weight * x).sum() / total), y=float((weight * y).sum() / total),
-                       radius=float(np.sqrt(total / np.pi)), colour=tuple(there.colour))  # fmt: skip
-    far = np.hypot(x - mark.x, y - mark.y)
-    disc = np.clip(mark.radius + 0.5 - far, 0, 1)
-    fit = float(np.minimum(disc, weight).sum() / np.maximum(disc, weight).sum())
-    core = there.pixels[far <= max(0.6 * mark.radius, 1.0)]
-    soft = float(((there.share > 0.2) & (there.share < 0.8) & near).sum() / (2 * np.pi * mark.radius))
-    good = fit >= ROUND and core.std(axis=0).max() <= FLAT and soft <= SOFT
+        if there.contrast < 50 or total < 5:
+            return None, 0.0
+        y, x = np.mgrid[: len(weight), : weight.shape[1]]
+        column, row = (weight * x).sum() / total, (weight * y).sum() / total
+        disc = np.clip(np.sqrt(total / np.pi) + 0.5 - np.hypot(x - column, y - row), 0, 1)
+        fit = float(np.minimum(disc, weight).sum() / np.maximum(disc, weight).sum())
+        soft = float(((there.share > 0.2) & (there.share < 0.8) & near).sum() / (2 * np.sqrt(np.pi * total)))
+        rough = there.pixels[there.far <= max(0.6 * mark.radius, 1.0)].std(axis=0).max()
+        red, green, blue = (float(v) for v in there.colour)
+        mark = replace(
+            mark, x=float(column + there.columns.start), y=float(row + there.rows.start),
+            radius=float(np.sqrt(total / np.pi)), colour=(red, green, blue),
+        )  # fmt: skip
+        good = fit >= ROUND and rough <= FLAT and soft <= SOFT
     return (mark if good else None), fit
 
 
@@ -170,7 +178,7 @@ def at(image: np.ndarray, mark: Mark) -> Found:
         alike = np.linalg.norm(near - image[row, column], axis=2) < 40
         labels: Any = ndimage.label(alike)[0]
         area = float((labels == labels[row - top, column - left]).sum())
-        first = Found(name=mark.name, x=mark.x, y=mark.y, radius=float(np.sqrt(area / np.pi)), colour=(0.0,) * 3)
+        first = Found(name=mark.name, x=mark.x, y=mark.y, radius=float(np.sqrt(area / np.pi)), colour=(0.0, 0.0, 0.0))
         found, _ = _measured(image, first)
         if found is not None and np.hypot(found.x - mark.x, found.y - mark.y) < found.radius:
             return found
@@ -178,7 +186,7 @@ def at(image: np.ndarray, mark: Mark) -> Found:
 
 
 def recoloured(image: np.ndarray, marks: Sequence[Mark], assignment: Mapping[str, str]) -> np.ndarray:
-    """The image with the colours of its marks exchanged and all else kept: mark `name` gets the colour `assignment[name]`.
+    """The image with the colours of its marks exchanged, all else kept: mark `name` gets that of `assignment[name]`.
 
     Colours are those measured in the image, so no new one appears. Marks drawn by this project change exactly as if
     they had been drawn in the other colour. Of a compressed image the fringe of colour further than 1.5 pixels from a
@@ -220,6 +228,12 @@ def erased(image: np.ndarray, marks: Sequence[Mark]) -> np.ndarray:
         fill = weight @ there.pixels[rim] / weight.sum(axis=1, keepdims=True)
         out[there.rows, there.columns][hole] = np.clip(np.rint(fill), 0, 255).astype(np.uint8)
     return out
+
+
+def outer(image: np.ndarray, mark: Mark) -> float:
+    """Radius in pixels of a mark with its ring; DataError where no disc lies at it."""
+    disc = at(image, mark)
+    return _outer(_patch(image, disc, margin=8), disc.radius) - 0.5
 
 
 def _outer(there: _Patch, radius: float) -> float:

@@ -1,0 +1,191 @@
+"""Presentations of a question's images: every assignment of colours to the marks, in several sizes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import permutations
+
+import numpy as np
+
+import tasks
+from cache import Store
+from experiments._exit import UsageError, progress, say
+from experiments._features import Pictures, digest
+from experiments._options import Options
+from experiments._questions import _open
+from probes._prompts import COLOURS, Presentations
+from tasks import _marks, _marks_found
+from tasks._base import DataError, Item, Mark, Picture, Source, Task
+from tasks._decode import Shelf
+
+VERSION = 1
+ASSIGNMENTS = tuple(permutations(range(3)))
+CODES = tuple("".join(COLOURS[c][0] for c in a) for a in ASSIGNMENTS)  # rgb: red, green, blue from left to right
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompted:
+    """Images of a task with three coloured marks each, in the order from left to right.
+
+    marks [n][3]: where they lie and what colour they have as they are. correct [n]: which mark is the answer.
+    """
+
+    task: Task
+    source: Source
+    items: tuple[Item, ...]
+    marks: tuple[tuple[Mark, ...], ...]
+    correct: np.ndarray
+    shapes: tuple[tuple[int, int], ...]
+    drawn: float  # radius of the marks as they are, ring included, as a share of the shorter side
+
+    @property
+    def groups(self) -> np.ndarray:
+        """The group of each image."""
+        return np.array([item.group for item in self.items])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Showing:
+    """Presentations of one size: which image [n], which assignment [n], and the pictures to encode."""
+
+    size: float
+    image: np.ndarray
+    assignment: np.ndarray
+    pictures: Pictures
+
+    def colour(self) -> np.ndarray:
+        """Colour of each mark from left to right, [n, 3]."""
+        return np.array(ASSIGNMENTS)[self.assignment]
+
+
+def open_task(options: Options, store: Store) -> tuple[Task, Source, tuple[Item, ...]]:
+    """The one task of the command line with its source and items."""
+    task = tasks.load(options.task[0])
+    if options.data is not None:
+        source = _open(options, options.data, store)
+    elif task.phantoms is None:
+        raise UsageError(f"task {task.name} has no phantoms: say --data SOURCE")
+    else:
+        source = task.phantoms(min(options.items, options.limit or options.items), options.seed)
+    items = tuple(task.items(source, np.random.default_rng([options.seed, 1]), options.label))
+    if not items:
+        raise DataError(f"task {task.name} finds no item in {source.name}")
+    for warning in source.warnings:
+        say(f"warning: {task.name}: {warning}")
+    return task, source, items
+
+
+def prompted(task: Task, source: Source, items: tuple[Item, ...]) -> Prompted:
+    """The images' marks from left to right, found in the image where the source does not tell them."""
+    labels = {str(item.label) for item in items}
+    if not labels <= set(COLOURS):
+        raise UsageError(
+            f"task {task.name} is not answered by the colour of a mark ({', '.join(sorted(labels)[:4])}); "
+            "the audit is for depth, wave-depth and their like, or for orientation"
+        )
+    marks, shapes, sizes = [], [], []
+    with progress(len(items), "looking for marks") as bar:
+        for item in items:
+            image = _read(item)
+            try:
+                known = item.marks if {m.name for m in item.marks} == set(COLOURS) else _marks_found.find(image)
+                if not sizes:
+                    sizes = [_marks_found.outer(image, m) / min(image.shape[:2]) for m in known]
+            except DataError as error:
+                raise DataError(f"item {item.id}: {error}") from error
+            marks.append(tuple(sorted(known, key=lambda m: (m.x, m.y))))
+            shapes.append(image.shape[:2])
+            bar.update()
+    correct = [[m.name for m in own].index(str(item.label)) for own, item in zip(marks, items, strict=True)]
+    return Prompted(
+        task=task, source=source, items=items, marks=tuple(marks), correct=np.array(correct), shapes=tuple(shapes),
+        drawn=round(float(np.median(sizes)), 3),
+    )  # fmt: skip
+
+
+def _read(item: Item) -> np.ndarray:
+    try:
+        return item.picture.read()
+    except DataError as error:
+        raise DataError(f"item {item.id}: {error}") from error
+
+
+class _Base:
+    """The last image that was read, with its marks measured and, when asked for, erased: six presentations share it."""
+
+    def __init__(self) -> None:
+        self.image, self.clean = Shelf(), Shelf()
+
+    def measured(self, item: Item, marks: Sequence[Mark]) -> tuple[np.ndarray, list[_marks_found.Found]]:
+        """The image and its marks with radius and colour."""
+
+        def look() -> tuple[np.ndarray, list[_marks_found.Found]]:
+            image = item.picture.read()
+            return image, [_marks_found.at(image, mark) for mark in marks]
+
+        return self.image.get(item.id, look)
+
+    def erased(self, item: Item, marks: Sequence[Mark]) -> np.ndarray:
+        """The image without its marks."""
+        image, found = self.measured(item, marks)
+        return self.clean.get(item.id, lambda: _marks_found.erased(image, found))
+
+
+def shown(base: _Base, item: Item, marks: Sequence[Mark], assignment: Sequence[int], size: float | None) -> np.ndarray:
+    """The image with its marks in another assignment, and redrawn with another radius (share of the shorter side)."""
+    image, found = base.measured(item, marks)
+    change = {mark.name: COLOURS[c] for mark, c in zip(marks, assignment, strict=True)}
+    if size is None:
+        return _marks_found.recoloured(image, found, change)
+    rgb = {m.name: (round(m.colour[0]), round(m.colour[1]), round(m.colour[2])) for m in found}
+    moved = [Mark(name=change[m.name], x=m.x, y=m.y) for m in marks]
+    return _marks.draw(base.erased(item, marks), moved, reach=reach(image.shape[:2], size), colours=rgb)
+
+
+def reach(shape: tuple[int, int], size: float) -> int:
+    """Radius in pixels of marks of a size, at least 2."""
+    return max(round(min(shape) * size), 2)
+
+
+def showing(given: Prompted, size: float | None, store: Store) -> Showing:
+    """All images under all six assignments; those in which marks of this size would touch are left out and told."""
+    images, pictures, names, shared = [], [], [], _Base()
+    for i, (item, marks, shape) in enumerate(zip(given.items, given.marks, given.shapes, strict=True)):
+        if size is not None:
+            try:
+                _marks.check(marks, reach(shape, size), *shape)
+            except DataError as error:
+                say(f"left out at size {size:g}: item {item.id}: {error}")
+                continue
+        for k, assignment in enumerate(ASSIGNMENTS):
+            base = item.picture.identity
+            place = [[m.name, float(m.x), float(m.y)] for m in marks]
+            key = None if base is None else digest(["prompt", VERSION, base, place, assignment, size])
+            read = partial(shown, shared, item, marks, assignment, size)
+            pictures.append(Picture(read=read, identity=key))
+            names.append(f"{item.id}:{CODES[k]}")
+            images.append(i)
+    if not images:
+        raise DataError(f"marks of size {size:g} fit into none of {len(given.items)} images; give a smaller --sizes")
+    places = [[(float(m.x), float(m.y)) for m in given.marks[i]] for i in images]
+    return Showing(
+        size=given.drawn if size is None else size,
+        image=np.array(images),
+        assignment=np.tile(np.arange(6), len(images) // 6),
+        pictures=Pictures(pictures=pictures, names=names, store=store, marks=places),
+    )
+
+
+def presentations(given: Prompted, image: np.ndarray, assignment: np.ndarray, said: np.ndarray) -> Presentations:
+    """What was shown and said, for the audit."""
+    place = np.array(
+        [[[2 * (m.x + 0.5) / w - 1, 2 * (m.y + 0.5) / h - 1] for m in own]
+         for own, (h, w) in zip(given.marks, given.shapes, strict=True)]
+    )  # fmt: skip
+    return Presentations(
+        item=image,
+        colour=np.array(ASSIGNMENTS)[assignment],
+        place=place[image],
+        correct=given.correct[image],
+        said=said,
+    )

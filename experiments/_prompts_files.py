@@ -1,0 +1,108 @@
+"""Answers that a model gave, read from a CSV file."""
+
+import csv
+import difflib
+from pathlib import Path
+
+import numpy as np
+
+from experiments._exit import UsageError
+from experiments._prompts import ASSIGNMENTS, CODES, Prompted
+from probes._prompts import COLOURS
+from tasks._base import DataError
+
+UPRIGHT = {"upright": True, "0": True, "right side up": True, "upside down": False, "turned": False, "flipped": False,
+           "180": False}  # fmt: skip
+TURNED = {"0": False, "no": False, "false": False, "180": True, "1": True, "yes": True, "true": True}
+
+
+def rows(path: str, needed: tuple[str, ...]) -> list[dict[str, str]]:
+    """The file's rows, with the columns that are needed.
+
+    Raises:
+        UsageError: it cannot be read.
+        DataError: a column is missing, or there is no row.
+    """
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as handle:
+            reader = csv.DictReader(handle)
+            have = reader.fieldnames or []
+            found = [{k: (v or "").strip() for k, v in row.items() if k} for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"--answers {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    name = Path(path).name
+    for column in needed:
+        if column not in have:
+            near = difflib.get_close_matches(column, have, 1)
+            hint = f" (nearest: {near[0]!r})" if near else ""
+            raise DataError(f"{name} has no column {column!r}{hint}; needed are {', '.join(needed)}")
+    if not found:
+        raise DataError(f"{name} holds no answer")
+    return found
+
+
+def _one_of(word: str, known: dict, where: str, column: str) -> object:
+    value = known.get(word.lower())
+    if value is None:
+        near = difflib.get_close_matches(word.lower(), known, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise DataError(f"{where}: {column} is {word!r}{hint}; known are {', '.join(w for w in known if w)}")
+    return value
+
+
+def of_colours(path: str, given: Prompted) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
+    """Image [n], assignment [n], mark that was said [n] (-1: not read), and the answers as colours.
+
+    An answer is a colour or its first letter; an empty one, or "-", could not be read.
+
+    Raises:
+        DataError: an unknown item, assignment or answer, or a presentation that was answered twice.
+    """
+    ids = {item.id: i for i, item in enumerate(given.items)}
+    words = {w: c for c, name in enumerate(COLOURS) for w in (name, name[0])} | {"": -1, "-": -1}
+    image, kind, said, seen = [], [], [], set()
+    for number, row in enumerate(rows(path, ("item", "assignment", "answer")), 2):
+        where = f"{Path(path).name} line {number}"
+        if row["item"] not in ids:
+            near = difflib.get_close_matches(row["item"], ids, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise DataError(f"{where}: {given.source.name} has no item {row['item']!r}{hint}")
+        i = ids[row["item"]]
+        k = int(str(_one_of(row["assignment"], {code: j for j, code in enumerate(CODES)}, where, "assignment")))
+        c = int(str(_one_of(row["answer"], words, where, "answer")))
+        if (i, k) in seen:
+            raise DataError(f"{where}: item {row['item']} was answered before under {row['assignment']}")
+        seen.add((i, k))
+        image.append(i)
+        kind.append(k)
+        said.append(ASSIGNMENTS[k].index(c) if c >= 0 else -1)
+    told = [COLOURS[ASSIGNMENTS[k][s]] if s >= 0 else "" for k, s in zip(kind, said, strict=True)]
+    return np.array(image), np.array(kind), np.array(said), told
+
+
+def of_turns(path: str) -> tuple[np.ndarray, np.ndarray, list[str], int]:
+    """Was each image called upright, as it is [n] and turned [n]; its id; and how many lines found no partner.
+
+    A pair with an answer that could not be read has no partner either.
+
+    Raises:
+        DataError: an unknown word, or an image that was answered twice.
+    """
+    found: dict[str, dict[bool, bool | None]] = {}
+    count = 0
+    for number, row in enumerate(rows(path, ("item", "turned", "answer")), 2):
+        where = f"{Path(path).name} line {number}"
+        turned = bool(_one_of(row["turned"], TURNED, where, "turned"))
+        unread = row["answer"] in ("", "-")
+        said = None if unread else bool(_one_of(row["answer"], UPRIGHT, where, "answer"))
+        own = found.setdefault(row["item"], {})
+        if turned in own:
+            raise DataError(f"{where}: item {row['item']} was answered before, turned {row['turned']}")
+        own[turned] = said
+        count += 1
+    whole = [name for name, own in found.items() if len(own) == 2 and None not in own.values()]
+    if not whole:
+        raise DataError(f"{Path(path).name}: no item has an answer both as it is and turned")
+    upright = np.array([bool(found[name][False]) for name in whole])
+    turned_ = np.array([bool(found[name][True]) for name in whole])
+    return upright, turned_, whole, count - 2 * len(whole)

@@ -1,0 +1,142 @@
+"""Do answers about coloured marks follow the place of a mark or its colour, its size and position, or the upright?
+
+$ python -m experiments.visual_prompts --encoder phantom-clip --task depth
+$ python -m experiments.visual_prompts --task depth --answers answers.csv
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from experiments._exit import DONE, UsageError, guard
+from experiments._options import Options, _Parser, _unknown
+
+NAME = "visual_prompts"
+KEPT = ("encoder", "task", "data", "label", "group", "image_column", "window", "intercept", "exif", "unreadable",
+        "items", "site", "readout", "seed", "device", "dtype", "batch_size", "limit", "weights", "offline", "out",
+        "json", "debug")  # fmt: skip
+SIZES = (0.009, 0.018)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The command line: what all experiments know, and what only this one does."""
+
+    options: Options
+    sizes: tuple[float, ...]
+    answers: str | None
+    images: bool
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=f"python -m experiments.{NAME}",
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+    )
+    default = Options(task=("depth",), out=f"runs/{NAME}")
+    for entry in (f for f in fields(Options) if f.name in KEPT):
+        meta: dict[str, Any] = dict(entry.metadata)
+        value: Any = getattr(default, entry.name)
+        text = str(meta.pop("help"))
+        if entry.name == "task":
+            text, meta = "the question: depth, wave-depth and their like, or orientation", {"metavar": "NAME"}
+        if entry.name in ("site", "readout"):
+            text = f"{entry.name}s to read (omitted: the last grid; mean, grid3, at-mark)"
+        name = "--" + entry.name.replace("_", "-")
+        if isinstance(value, bool):
+            parser.add_argument(name, action="store_true", help=text)
+            continue
+        if isinstance(value, tuple) and entry.name != "task":
+            meta["nargs"] = "+"
+        kind: Any = float if isinstance(value, float) else int if "int" in str(entry.type) else str
+        shown = " ".join(value) if isinstance(value, tuple) else value
+        told = text + (f" (default: {shown})" if shown not in (None, "") else "")
+        parser.add_argument(name, type=kind, help=told.replace("%", "%%"), **meta)
+    parser.add_argument(
+        "--sizes",
+        nargs="*",
+        type=float,
+        metavar="SHARE",
+        help="radii besides the marks' own, as shares of the shorter side (default: 0.009 0.018)",
+    )
+    parser.add_argument(
+        "--answers",
+        metavar="FILE.csv",
+        help="answers of a model: item, assignment (rgb … bgr from left to right), answer; "
+        "for orientation item, turned, answer",
+    )
+    parser.add_argument("--images", action="store_true", help="write every picture as PNG, to show it to a model")
+    return parser
+
+
+def parse(argv: Sequence[str]) -> Asked:
+    """The command line; UsageError on anything that does not fit."""
+    parser = _parser()
+    known, rest = parser.parse_known_args(list(argv))
+    if rest:
+        raise _unknown(rest, [a for action in parser._actions for a in action.option_strings])
+    given: dict[str, Any] = vars(known)
+    own = {name: given.pop(name) for name in ("sizes", "answers", "images") if name in given}
+    given = {"task": "depth", "out": f"runs/{NAME}"} | given
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()} | {"task": (given["task"],)}
+    options = Options(**given)
+    sizes = tuple(own.get("sizes", SIZES))
+    for name, least in {"items": 10, "batch_size": 1, "seed": 0}.items():
+        if getattr(options, name) < least:
+            raise UsageError(f"--{name.replace('_', '-')} {getattr(options, name)}: must be at least {least}")
+    if options.limit is not None and options.limit < 10:
+        raise UsageError(f"--limit {options.limit}: must be at least 10")
+    for size in sizes:
+        if not 0.004 <= size <= 0.1:
+            raise UsageError(f"--sizes {size:g}: a radius is a share of the shorter side from 0.004 to 0.1")
+    if own.get("answers") and ("encoder" in given or "sizes" in own):
+        clash = "--encoder" if "encoder" in given else "--sizes"
+        raise UsageError(f"--answers audits what a model said; {clash} asks an encoder: give one of the two")
+    return Asked(options=options, sizes=sizes, answers=own.get("answers"), images=own.get("images", False))
+
+
+def command_line(asked: Asked) -> str:
+    """The line that repeats the run, but not where output went."""
+    import shlex
+
+    default, words = Options(task=("depth",)), ["python", "-m", f"experiments.{NAME}"]
+    for name in (f.name for f in fields(Options) if f.name in KEPT and f.name not in ("out", "json", "debug")):
+        value = getattr(asked.options, name)
+        if value == getattr(default, name) and not (name == "task" or (name == "encoder" and asked.answers is None)):
+            continue
+        words.append("--" + name.replace("_", "-"))
+        if not isinstance(value, bool):
+            words += [str(v) for v in (value if isinstance(value, tuple) else (value,))]
+    if asked.answers is not None:
+        words += ["--answers", asked.answers]
+    elif asked.sizes != SIZES:
+        words += ["--sizes", *(f"{s:g}" for s in asked.sizes)]
+    return shlex.join(words)
+
+
+def _body(argv: Sequence[str]) -> int:
+    asked = parse(argv)
+    from experiments._exit import say
+    from experiments._prompts_output import deliver, page
+    from experiments._prompts_run import run
+
+    found = run(asked)
+    document, files = deliver(found, asked)
+    print(json.dumps(document, indent=1, ensure_ascii=False) if asked.options.json else page(found, asked))
+    say(f"files in {asked.options.out}: {', '.join(files)}")
+    return DONE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Audit a probe's or a model's answers; returns the exit code."""
+    return guard(_body, argv, NAME)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
