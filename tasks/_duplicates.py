@@ -97,7 +97,7 @@ def _near(
     found = []
     for start in range(0, len(could.first), BLOCK):
         rows = slice(start, start + BLOCK)
-        ends = [*zip(could.first[rows], could.turn[rows], strict=True)]
+        ends = [*zip(could.first[rows].tolist(), could.turn[rows].tolist(), strict=True)]
         left = [np.stack([turned(level[i], t) for i, t in ends]) for level in shapes]
         right = [level[could.second[rows]] for level in shapes]
         likeness, place = alike(left, right, 1 / could.scale[rows])

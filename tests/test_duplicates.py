@@ -1,0 +1,296 @@
+"""Copies of one image are found under other bytes, sizes, greys, crops and turns, and nothing else is."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+import tasks
+from experiments import duplicates, linear_probe
+from experiments._copies_near import close
+from tasks._duplicates import Cluster, Pair, Print, clusters, crossing, fingerprint, pairs, united, unpacked
+
+DATA = Path(os.environ.get("SLITLAMP_SHARED", Path(__file__).parents[2] / "shared" / "data"))
+Change = Callable[[np.ndarray], np.ndarray]
+
+
+def scene(seed: int, side: int = 160) -> np.ndarray:
+    """A picture with structure at every scale, as photographs have it."""
+    rng = np.random.default_rng([71, seed])
+    waves = np.fft.fft2(rng.standard_normal((side, side)))
+    there = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)))
+    smooth = np.fft.ifft2(waves / (there + 0.01) ** 1.2).real
+    low, high = smooth.min(), smooth.max()
+    return (20 + 200 * (smooth - low) / (high - low)).astype(np.uint8)
+
+
+def jpeg(image: np.ndarray, quality: int = 50) -> np.ndarray:
+    """The image as a JPEG gives it back."""
+    held = io.BytesIO()
+    Image.fromarray(image).save(held, "JPEG", quality=quality)
+    return np.asarray(Image.open(held))
+
+
+def resized(image: np.ndarray, share: float = 0.6) -> np.ndarray:
+    """The image at another size."""
+    size = tuple(round(n * share) for n in image.shape[1::-1])
+    return np.asarray(Image.fromarray(image).resize((size[0], size[1]), Image.Resampling.BICUBIC))
+
+
+def written(image: np.ndarray) -> np.ndarray:
+    """The image with text burned into a corner."""
+    page = Image.fromarray(image)
+    ImageDraw.Draw(page).text((8, 8), "L PORTABLE 12:30", fill=255)
+    return np.asarray(page)
+
+
+def cropped(image: np.ndarray) -> np.ndarray:
+    """The image without 5 % of each side, more of it on one than on the other."""
+    h, w = image.shape[:2]
+    return image[h // 60 : h - h // 30, w // 25 : w - w // 100]
+
+
+def everything(image: np.ndarray) -> np.ndarray:
+    """Cropped, brighter, smaller, mirrored and compressed."""
+    bright = np.clip(cropped(image) * 1.1 + 5, 0, 255).astype(np.uint8)
+    return jpeg(np.ascontiguousarray(resized(bright)[:, ::-1]), 70)
+
+
+CHANGES: dict[str, tuple[Change, str]] = {
+    "resized": (resized, "recompressed"),
+    "compressed": (jpeg, "recompressed"),
+    "brighter": (lambda x: np.clip(x * 1.15 + 15, 0, 255).astype(np.uint8), "recompressed"),
+    "of another gamma": (lambda x: (255 * (x / 255) ** 1.6).astype(np.uint8), "recompressed"),
+    "written on": (written, "recompressed"),
+    "cropped": (cropped, "cropped"),
+    "mirrored": (lambda x: x[:, ::-1], "turned"),
+    "turned": (lambda x: np.rot90(x), "turned"),
+    "turned and mirrored": (lambda x: np.rot90(x)[:, ::-1], "turned"),
+    "all of it": (everything, "turned"),
+}
+
+
+def prints(images: list[np.ndarray]) -> list[Print]:
+    return [fingerprint(np.ascontiguousarray(image)) for image in images]
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_copy_is_found_whatever_was_done_to_it_and_nothing_else_is(name: str) -> None:
+    change, kind = CHANGES[name]
+    images = [scene(k) for k in range(12)]
+    found = pairs(prints([*images, *(change(x) for x in images)]))
+    assert [(p.first, p.second, p.kind) for p in found] == [(k, 12 + k, kind) for k in range(12)]
+
+
+def test_equal_pixels_are_identical_and_different_images_are_not_copies() -> None:
+    images = [scene(k) for k in range(40)]
+    assert pairs(prints(images)) == []
+    assert pairs(prints([*images, images[3]])) == [Pair(first=3, second=40, kind="identical", alike=1.0)]
+
+
+def test_blank_images_are_copies_only_where_their_pixels_are_equal() -> None:
+    blank = [np.full((80, 80), grey, np.uint8) for grey in (0, 90, 91, 90)]
+    assert [(p.first, p.second) for p in pairs(prints(blank))] == [(1, 3)]
+    assert pairs([]) == []
+    assert pairs(prints([scene(0)])) == []
+
+
+def test_a_fingerprint_comes_back_from_the_text_that_it_is_kept_as() -> None:
+    held = fingerprint(np.stack([scene(1)] * 3, axis=2))
+    back = unpacked(json.loads(json.dumps(held.packed())))
+    assert back.exact == held.exact
+    assert np.array_equal(back.small, held.small)
+
+
+def test_clusters_are_connected_and_those_inside_one_group_cross_nothing() -> None:
+    chain = [
+        Pair(first=0, second=2, kind="recompressed", alike=0.95),
+        Pair(first=2, second=5, kind="turned", alike=0.9),
+        Pair(first=1, second=3, kind="identical", alike=1.0),
+    ]
+    found = clusters(chain)
+    assert found == [Cluster(members=(0, 2, 5), kind="turned", alike=0.9),
+                     Cluster(members=(1, 3), kind="identical", alike=1.0)]  # fmt: skip
+    assert crossing(found, ["a", "b", "a", "b", "c", "a"]) == []
+    assert crossing(found, ["a", "b", "a", "b", "c", "d"]) == found[:1]
+    assert united(["a", "b", "a", "b", "c", "d"], found) == ["a", "b", "a", "b", "c", "a"]
+    assert united(["a", "b", "c", "d", "e", "a"], found) == ["a", "b", "a", "b", "e", "a"]
+
+
+def test_near_pairs_in_features_stand_out_from_different_ones_and_none_do_where_there_are_none() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((120, 24))
+    groups = np.arange(120)
+    assert close(x, groups)[1] == []
+    x[7] = x[90] + 0.05 * rng.standard_normal(24)
+    limit, found = close(x, groups)
+    assert [(a, b) for a, b, _ in found] == [(7, 90)]
+    assert 0.7 < limit < found[0][2]
+    assert close(x, groups, {(7, 90)})[1] == []
+    groups[90] = 7
+    assert close(x, groups)[1] == []
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Twelve images in twelve groups; the last is a mirrored, compressed copy of the first, the eleventh of the second.
+
+    The manifest names patients; `b` and `c` are one patient under two names.
+    """
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
+    place = tmp_path / "films"
+    place.mkdir()
+    images = [scene(k) for k in range(10)]
+    images += [jpeg(images[1]), np.ascontiguousarray(jpeg(images[0])[:, ::-1])]
+    lines = ["path,patient,group,side"]
+    for k, image in enumerate(images):
+        Image.fromarray(image).save(place / f"{k}.png")
+        lines.append(f"{k}.png,p{k},old{k},{'left' if k % 2 else 'right'}")
+    (place / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return place
+
+
+def asked(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = duplicates.main([*words])
+    told = capsys.readouterr()
+    return code, told.out, told.err
+
+
+def test_the_command_names_the_copies_that_cross_groups_and_ends_with_3(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = asked(capsys, "--data", str(folder), "--group", "patient", "--json")
+    whole = json.loads(out)
+    assert code == 3
+    assert (whole["images"], whole["groups"], whole["clusters_across_groups"]) == (12, 12, 2)
+    ids = [row.id for row in tasks.open_source(str(folder)).rows]
+    assert [c["ids"] for c in whole["across_groups"]] == [[ids[0], ids[11]], [ids[1], ids[10]]]
+    assert [c["kind"] for c in whole["across_groups"]] == ["turned", "recompressed"]
+    code, out, _ = asked(capsys, "--data", str(folder), "--group", "patient")
+    assert code == 3
+    assert "2 clusters of copies (4 images), 2 of them across groups (1 turned, 1 recompressed)" in out
+    assert str(folder) not in out
+
+
+def test_the_manifest_that_it_writes_holds_copies_together_and_keeps_the_user_s_columns(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    target = tmp_path / "groups.csv"
+    code, _, err = asked(capsys, "--data", str(folder), "--group", "patient", "--write", str(target))
+    assert code == 3
+    assert f"use it as --data {target} --group group" in err
+    with target.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == [f"films/{k}.png" for k in range(12)]
+    assert [row["group_before"] for row in rows] == [f"old{k}" for k in range(12)]
+    assert rows[0]["group"] == rows[11]["group"] != rows[1]["group"] == rows[10]["group"]
+    code, out, _ = asked(capsys, "--data", str(target), "--group", "group")
+    assert code == 0
+    assert "12 images in 10 groups; 2 clusters of copies (4 images), 0 of them across groups" in out
+
+
+@pytest.mark.usefixtures("folder")
+def test_pages_of_one_file_are_named_by_their_frames(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    pages = [Image.fromarray(scene(k)) for k in (20, 21, 20)]
+    pages[0].save(scans / "a.tif", save_all=True, append_images=pages[1:])
+    pages[1].save(scans / "b.png")
+    target = tmp_path / "scans.csv"
+    assert asked(capsys, "--data", str(scans), "--write", str(target))[0] == 3
+    with target.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["file"], row["frame"]) for row in rows] == [
+        ("scans/a.tif", "1"), ("scans/a.tif", "2"), ("scans/a.tif", "3"), ("scans/b.png", "")]  # fmt: skip
+    assert asked(capsys, "--data", str(target), "--group", "group")[0] == 0
+
+
+def test_a_manifest_of_another_ending_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = asked(capsys, "--data", str(folder), "--write", "groups.parquet")
+    assert code == 2
+    assert "call it groups.csv" in err
+
+
+def test_pairs_are_drawn_only_when_asked(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert not [*tmp_path.glob("*.png")]
+    asked(capsys, "--data", str(folder), "--thumbnails", str(tmp_path / "sheet.png"))
+    with Image.open(tmp_path / "sheet.png") as page:
+        assert page.size[0] > 500
+
+
+def probe(capsys: pytest.CaptureFixture[str], tmp_path: Path, *words: str) -> tuple[int, str]:
+    code = linear_probe.main([*words, "--encoder", "lowlevel", "--task", "label", "--label", "side", "--folds", "2",
+                              "--dry-run", "--out", str(tmp_path / "out")])  # fmt: skip
+    return code, capsys.readouterr().err
+
+
+def test_a_run_is_refused_with_the_line_that_mends_it_unless_the_user_says_warn(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, err = probe(capsys, tmp_path, "--data", str(folder), "--group", "patient")
+    assert code == 3
+    assert "2 clusters of copies (4 images) lie in more than one group" in err
+    assert f"python -m experiments.duplicates --data {folder} --group patient --write groups.csv" in err
+    code, err = probe(capsys, tmp_path, "--data", str(folder), "--group", "patient", "--copies", "warn")
+    assert code == 0
+    assert "warning: label side: 2 clusters of copies" in err
+    asked(capsys, "--data", str(folder), "--write", str(tmp_path / "groups.csv"))
+    code, err = probe(capsys, tmp_path, "--data", str(tmp_path / "groups.csv"), "--group", "group")
+    assert (code, "copies" in err) == (0, False)
+
+
+def test_what_was_compared_once_is_neither_decoded_nor_compared_again(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert probe(capsys, tmp_path, "--data", str(folder))[0] == 3
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("done again")
+
+    monkeypatch.setattr("tasks._duplicates.fingerprint", never)
+    monkeypatch.setattr("tasks._duplicates.pairs", never)
+    monkeypatch.setattr("tasks._decode_content._named", never)
+    code, err = probe(capsys, tmp_path, "--data", str(folder))
+    assert code == 3
+    assert "2 clusters" in err
+
+
+def test_a_source_without_copies_and_phantoms_are_not_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for k in (10, 11):
+        Image.fromarray(scene(50 + k)).save(folder / f"{k}.png")
+    assert probe(capsys, tmp_path, "--data", str(folder))[0] == 0
+    assert asked(capsys, "--data", str(folder))[0] == 0
+    code = linear_probe.main(["--encoder", "lowlevel", "--task", "contrast", "--items", "40", "--dry-run"])
+    assert code == 0
+
+
+def real(name: str) -> tasks.Source:
+    if not (DATA / name).is_dir():
+        pytest.skip(f"{name} is not in SLITLAMP_SHARED")
+    return tasks.open_source(str(DATA / name), group="group")
+
+
+def test_films_of_different_patients_are_no_copies_and_planted_ones_are_found() -> None:
+    rows = real("cxr_nih").rows[:160]
+    images = [row.picture.read() for row in rows]
+    planted = [everything(image) for image in images[:40]]
+    groups = [row.group for row in rows] + [row.group for row in rows[:40]]
+    found = pairs(prints([*images, *planted]))
+    assert not crossing(clusters(found), groups)
+    assert sum((p.second - 160 == p.first) for p in found) == 40
+
+
+def test_the_known_copies_among_ultrasound_images_are_found_and_no_others() -> None:
+    rows = real("us_busi").rows
+    found = pairs(prints([row.picture.read() for row in rows]))
+    groups = np.array([row.group for row in rows])
+    known = {(a, b) for a in range(len(rows)) for b in range(a + 1, len(rows)) if groups[a] == groups[b]}
+    assert {(p.first, p.second) for p in found} == known
