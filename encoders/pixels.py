@@ -1,12 +1,16 @@
-"""Control `pixels`: the image itself, as 32 x 32 grey values. What they answer needs no encoder."""
+"""Control `pixels`: the image itself, as 32 x 32 grey values. What they answer needs no encoder.
+
+Its site `final` is an 8 x 8 map of grey for questions about places: what the brightness around a mark answers.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from encoders._base import Card, Encoder, Site
+from encoders._base import Card, Encoder, Input, Site
 
 SIDE = 32
+MAP = 8  # cells across the map: a mark fills a good part of a finer one
 LUMA = np.array([299, 587, 114])  # ITU-R BT.601, in thousandths
 CARD = Card(
     name="pixels",
@@ -14,7 +18,10 @@ CARD = Card(
     parameters=0,
     bytes=0,
     bytes_whole=0,
-    sites={"pooled": Site(width=SIDE * SIDE)},
+    input=Input(
+        size=(SIDE, SIDE), resize="squash", crop=None, mean=(0.0,), std=(1.0,), interpolation="area", backend="numpy"
+    ),
+    sites={"pooled": Site(width=SIDE * SIDE), "final": Site(width=1, grid=(MAP, MAP))},
     note="32 x 32 grey, area-averaged",
 )
 
@@ -38,8 +45,11 @@ def _overlap(cells: int) -> np.ndarray:
 
 
 def features(images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """`pooled` [n, 1024], row by row."""
-    return {"pooled": np.stack([small(image).ravel() for image in images])}
+    """`pooled` [n, 1024], row by row, and `final` [n, 64, 1], means of four by four of them."""
+    grey = np.stack([small(image) for image in images])
+    step = SIDE // MAP
+    cells = grey.reshape(-1, MAP, step, MAP, step).mean(axis=(2, 4))
+    return {"final": cells.reshape(-1, MAP * MAP, 1), "pooled": grey.reshape(-1, SIDE * SIDE)}
 
 
 def load(device: str) -> Encoder:  # noqa: ARG001  every encoder is asked for a device

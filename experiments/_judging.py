@@ -10,6 +10,8 @@ from experiments._probing import CONTROLS, Cell, Run
 from experiments._questions import Question
 from experiments._records import Record, code_version
 
+THUMBNAIL = "the pixels of a 32x32 thumbnail"  # how a verdict names the control of pixels
+
 
 def adjusted(measurements: Sequence[Any]) -> list[float | None]:
     """P of each point of one encoder's map, with the search over all of its points paid for.
@@ -49,7 +51,9 @@ def judge(
 
     plan = run.plan(question)
     command = command_line(run.options, experiment)
-    controls = {(c.eye.spec, run.measurement(c).screened): run.measurement(c) for c in basic}
+    found = [(c.readout, (c.eye.spec, run.measurement(c).screened), run.measurement(c)) for c in basic]
+    controls = {key: m for readout, key, m in found if readout != "at-mark"}
+    by_place = {key: m for readout, key, m in found if readout == "at-mark"}
     records: list[Record] = []
     verdicts: list[dict[str, Any]] = []
 
@@ -67,6 +71,9 @@ def judge(
         judged = []
         for cell, m, p in zip(mine, measurements, adjusted(measurements), strict=True):
             against = {name: controls[name, m.screened] for name in CONTROLS if name != spec}
+            place = by_place.get(("pixels", m.screened)) if cell.readout == "at-mark" and spec != "pixels" else None
+            if place is not None and place.estimate.score > against["pixels"].estimate.score:
+                against["pixels"] = place  # what brightness at the place answers is no merit of the token there
             if cell.name in twins:
                 against["random"] = run.measurement(twins[cell.name])
             pairs = {name: (other, probes.compare(m, other, plan)) for name, other in against.items()}
@@ -76,6 +83,9 @@ def judge(
             ]  # fmt: skip
             known = None if spec in CONTROLS else pairs  # a control has nothing weaker to be measured against
             verdict = probes.verdict(m, controls=known, layout=layout, adjusted=p)
+            if against.get("pixels") is place and place is not None:
+                reason = verdict.reason.replace(THUMBNAIL, "the brightness around the marks")
+                verdict = dataclasses.replace(verdict, reason=reason)
             judged.append(Judged(cell=cell, measurement=m, verdict=verdict, p=p, controls=pairs))
             scores = {f"control_{name}": pair[0].estimate.score for name, pair in pairs.items()}
             scores["control_shuffled"] = run.measurement(shuffled[cell.name]).estimate.score

@@ -132,7 +132,7 @@ class Run:
             key=self.key(cell),
             features=given,
             plan=plan,
-            probe=None if self.options.probe == CHOICE and cell.role == "control" else self.options.probe,
+            probe=None if self.options.probe == CHOICE and cell.readout != "at-mark" else self.options.probe,
             level=cell.level,
             seed=self.options.seed,
             pool=pool.read(cell.name) if pool is not None else None,
@@ -222,26 +222,31 @@ def headline_sites(points: Sequence[tuple[str, str, int]]) -> set[str]:
     return {s for s in sites if s not in inner} | set(inner[-1:])
 
 
-def points_of(eye: Eye, question: Question) -> list[tuple[str, str, int]]:
-    """Where an encoder is read for a question; a control is read wherever it can be, whatever was asked."""
-    if eye.spec in CONTROLS:
-        return encoders.points(eye.card)
-    points = eye.points(question.pictures.marked)
-    if eye.options.probe != CHOICE:
-        return points
-    if set(question.names_of_marks) != set(question.classes or ()):
+def points_of(eye: Eye, question: Question, *, asked: bool = False) -> list[tuple[str, str, int]]:
+    """Where an encoder is read for a question; a control at its vector, and under the marks where there are any.
+
+    A control that is `asked` for by name keeps to the sites and readouts of the command line too.
+    """
+    choice = eye.options.probe == CHOICE
+    if choice and set(question.names_of_marks) != set(question.classes or ()):
         have = ", ".join(question.names_of_marks) or "none"
         raise UsageError(
             f"--probe {CHOICE} chooses between the marks of an image, one for each answer "
             f"({', '.join(question.classes or ())}); {question.source.name} carries marks: {have}"
         )
-    return [point for point in points if point[1] == "at-mark"]
+    if eye.spec in CONTROLS:
+        marks = question.pictures.marked
+        every = eye.points(marks) if asked else encoders.points(eye.card, marks)
+        wanted = ("at-mark",) if choice and asked else ("vector", "at-mark")
+        return [point for point in every if point[1] in wanted]
+    points = eye.points(question.pictures.marked)
+    return [point for point in points if point[1] == "at-mark"] if choice else points
 
 
 def cells_of(run: Run, question: Question, eye: Eye, role: str) -> list[Cell]:
     """The cells of one encoder for one question, in the encoder's order."""
     plan = run.plan(question)
-    points = points_of(eye, question)
+    points = points_of(eye, question, asked=role == "encoder")
     wide = plan.headline == "linear"  # from 200 groups on the nested probe is the headline
     headline = headline_sites(points)
     cells = []

@@ -68,12 +68,16 @@ def table(records: Sequence[Record], encoder: str) -> str:
     if first.limited:
         data += " · LIMITED RUN"
     controls = [r for r in records if r.role == "control" and r.encoder in ("lowlevel", "pixels")]
-    rows = [["control", r.encoder, *_row(r)[2:]] for r in controls] + [_row(r) for r in own]
+    rows = [["control", _named(r), *_row(r)[2:]] for r in controls] + [_row(r) for r in own]
     lines = _aligned(COLUMNS, rows)
     best = max(range(len(own)), key=lambda i: own[i].score)
     lines[1 + len(controls) + best] += "  ← best"
     rule = "-" * max(len(line) for line in lines)
     return "\n".join([head, data, lines[0], rule, *lines[1 : 1 + len(controls)], rule, *lines[1 + len(controls) :]])
+
+
+def _named(control: Record) -> str:
+    return control.encoder if control.readout == "vector" else f"{control.encoder} {control.readout}"
 
 
 REPLAYED = ("linear", "ridge")  # probes whose p comes from refits to exchanged labels
