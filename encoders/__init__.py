@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from encoders._base import Card, Encoder, EncoderError, Input, Site, UnknownName, View
+from encoders._base import Card, Encoder, EncoderError, Input, Site, UnknownName, UnseenMarkError, View
 from encoders._registry import card, names
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Input",
     "Site",
     "UnknownName",
+    "UnseenMarkError",
     "View",
     "card",
     "encode",
@@ -65,7 +66,8 @@ def encode(
     that the model cuts into different tiles are passed through in groups of one layout. An encoder of volumes
     also takes uint8 [d, h, w]. `marks` are the points (x, y) of each image in its pixels, equally many for all:
     the readout "at-mark" is the token under each, one behind the other.
-    Raises EncoderError for a site or readout that the encoder does not have, and for a mark that it does not see.
+    Raises EncoderError for a site or readout that the encoder does not have, and UnseenMarkError for
+    a mark that it does not see.
     """
     from encoders._encoding import encode as run
 
@@ -75,14 +77,16 @@ def encode(
 def points(card: Card, marks: int = 0) -> list[tuple[str, str, int]]:
     """Every (site, readout, width) that an encoder can be asked for, in the order of every table.
 
-    `marks` is how many marks each image carries: a flat grid of tokens can then be read under them.
+    `marks` is how many marks each image carries: a flat grid of tokens can then be read under them, where the
+    card says how images are prepared, for only then is it known which token that is.
     """
     from encoders._readouts import parts
 
     found = []
     for name, site in card.sites.items():
         found += [(name, readout, site.width * parts(site, readout)) for readout in site.readouts]
-        if marks and site.grid is not None and len(site.grid) == 2:
+        known = card.input is not None or bool(site.views)
+        if marks and known and site.grid is not None and len(site.grid) == 2:
             found.append((name, "at-mark", site.width * marks))
     return found
 

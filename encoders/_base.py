@@ -17,6 +17,10 @@ class EncoderError(Exception):
     """An encoder or its weights cannot be had; the message is one line for the user (exit 4)."""
 
 
+class UnseenMarkError(EncoderError):
+    """A mark lies where the encoder does not look, outside its crop; the message is one line."""
+
+
 class UnknownName(ValueError):
     """A name that no registry holds; the message names the nearest valid one (exit 2)."""
 

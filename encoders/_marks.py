@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from encoders._base import EncoderError, Input, Site, View
+from encoders._base import EncoderError, Input, Site, UnseenMarkError, View
 
 Box = tuple[float, float, float, float]
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
@@ -35,7 +35,7 @@ def matrix(site: Site, box: Box, shape: tuple[int, ...], points: Sequence[Point]
     """The pooling matrix float32 [marks, tokens] of points (x, y) in pixels of an image of `shape`.
 
     `box` is where the grid lies in the image, for a site without views of its own.
-    Raises EncoderError for a point that the encoder does not see.
+    Raises UnseenMarkError for a point that the encoder does not see.
     """
     assert site.grid is not None
     views = site.views or (View(grid=(site.grid[0], site.grid[1]), box=box),)
@@ -45,7 +45,7 @@ def matrix(site: Site, box: Box, shape: tuple[int, ...], points: Sequence[Point]
         place = (y / shape[0], x / shape[1])
         seeing = [i for i, view in enumerate(views) if _sees(view, place)]
         if not seeing:
-            raise EncoderError(
+            raise UnseenMarkError(
                 f"a mark at ({x:g}, {y:g}) of an image of {shape[1]} x {shape[0]} pixels lies outside what the encoder "
                 "sees of it (its crop): use square images, or an encoder that squashes or pads"
             )

@@ -228,6 +228,7 @@ def points_of(eye: Eye, question: Question, *, asked: bool = False) -> list[tupl
     A control that is `asked` for by name keeps to the sites and readouts of the command line too.
     """
     choice = eye.options.probe == CHOICE
+    marks = 0 if eye.spec in question.unmarked else question.pictures.marked
     if choice and set(question.names_of_marks) != set(question.classes or ()):
         have = ", ".join(question.names_of_marks) or "none"
         raise UsageError(
@@ -235,11 +236,15 @@ def points_of(eye: Eye, question: Question, *, asked: bool = False) -> list[tupl
             f"({', '.join(question.classes or ())}); {question.source.name} carries marks: {have}"
         )
     if eye.spec in CONTROLS:
-        marks = question.pictures.marked
         every = eye.points(marks) if asked else encoders.points(eye.card, marks)
         wanted = ("at-mark",) if choice and asked else ("vector", "at-mark")
         return [point for point in every if point[1] in wanted]
-    points = eye.points(question.pictures.marked)
+    points = eye.points(marks)
+    if choice and not any(readout == "at-mark" for _, readout, _ in points):
+        raise UsageError(
+            f"--probe {CHOICE} reads tokens under marks; {eye.spec} has no grid of tokens whose place in the image is "
+            "known (an encoder of your own tells it by the Input of its CARD)"
+        )
     return [point for point in points if point[1] == "at-mark"] if choice else points
 
 
@@ -269,8 +274,7 @@ def fill_all(run: Run, question: Question, who: Sequence[Eye]) -> list[Eye]:
     ready = []
     for eye in who:
         try:
-            points = points_of(eye, question)
-            filled = fill(eye, question.pictures, points, question.source.policy)
+            filled = _filled(run, question, eye)
         except EncoderError as error:
             if len(who) == 1 or eye.spec in CONTROLS:
                 raise
@@ -283,6 +287,21 @@ def fill_all(run: Run, question: Question, who: Sequence[Eye]) -> list[Eye]:
         run.encoded += filled.encoded
         ready.append(eye)
     return ready
+
+
+def _filled(run: Run, question: Question, eye: Eye) -> Filled:
+    """The features of one eye; where its crop leaves a mark out, all but those under marks, which it is told."""
+    try:
+        return fill(eye, question.pictures, points_of(eye, question), question.source.policy)
+    except encoders.UnseenMarkError as error:
+        if run.options.probe == CHOICE or "at-mark" in run.options.readout:
+            raise
+        question.unmarked.add(eye.spec)
+        line = f"warning: {eye.spec} is not read under the marks: {error}"
+        if line not in run.noted:
+            run.noted.append(line)
+            say(line)
+        return fill(eye, question.pictures, points_of(eye, question), question.source.policy)
 
 
 def _fill_twin(run: Run, question: Question, twin: Eye) -> bool:
@@ -348,12 +367,17 @@ def probe_question(run: Run, question: Question) -> tuple[list[Cell], dict[str, 
     doubtful = [c for c in own if c.level == "full" and could_be_absent(run.measurement(c))]
     if pool is not None and pool.pictures.marked != question.pictures.marked:
         doubtful = [c for c in doubtful if c.readout != "at-mark"]  # a pool without marks has no token under them
-    if doubtful and question.pool is not None:
+    if doubtful and pool is not None:
         for spec in dict.fromkeys(c.eye.spec for c in doubtful):
             eye = next(e for e in asked if e.spec == spec)
             names = {c.name for c in doubtful if c.eye.spec == spec}
             points = [p for p in points_of(eye, question) if f"{p[0]}/{p[1]}" in names]
-            run.pools[question.name, spec] = fill(eye, question.pool.pictures, points, question.pool.source.policy)
+            try:
+                run.pools[question.name, spec] = fill(eye, pool.pictures, points, pool.source.policy)
+            except encoders.UnseenMarkError:  # a mark of the pool alone: its cells stay without a limit of detection
+                doubtful = [c for c in doubtful if c.eye.spec != spec or c.readout != "at-mark"]
+                points = [p for p in points if p[1] != "at-mark"]
+                run.pools[question.name, spec] = fill(eye, pool.pictures, points, pool.source.policy)
         again = [dataclasses.replace(c, pooled=True) for c in doubtful]
         measure_all(run, again, f"limits of detection, {question.name}")
         replaced = {old.tag: new for old, new in zip(doubtful, again, strict=True)}

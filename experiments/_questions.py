@@ -37,6 +37,7 @@ class Question:
     warnings: tuple[str, ...] = ()
     pool: "Pool | None" = None
     names_of_marks: tuple[str, ...] = ()
+    unmarked: set[str] = field(default_factory=set)  # encoders whose crop leaves a mark out
     memo: dict[str, Any] = field(default_factory=dict)
 
     @property

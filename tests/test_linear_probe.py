@@ -420,3 +420,49 @@ def test_local_weights_are_the_encoder_s_and_no_control_s(tmp_path: Path, capsys
     assert told["random:phantom-clip"] == "untrained"
     assert probe(tmp_path / "two", *weights, "--encoder", "phantom-clip", "clip-b16") == 2
     assert "can stand for one encoder, not for phantom-clip and clip-b16" in capsys.readouterr().err
+
+
+GRID = """
+import encoders
+from tests.numpy_encoder import features
+
+CARD = encoders.Card(
+    name="grid", licence="Apache-2.0", sites={{"stage.1": encoders.Site(width=1, grid=(8, 8))}},
+    input=encoders.Input(size=(64, 64), resize="shortest", crop={crop}, mean=(0.0,), std=(1.0,),
+                         interpolation="area", backend="numpy", edge={edge}),
+)
+
+
+def load(device):
+    return encoders.from_function(CARD, lambda images: {{"stage.1": features(images)["stage.1"]}})
+"""
+
+
+def test_under_the_marks_brightness_is_the_control(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "grid.py").write_text(GRID.format(crop=None, edge=None))
+    own_file = str(tmp_path / "grid.py")
+    words = ["--task", "depth", "--probe", "marks", "--json"]
+    assert probe(tmp_path / "out", *words, items=120, encoder=own_file) == 0
+    told = json.loads(capsys.readouterr().out)
+    own = [r for r in told["records"] if r["role"] == "encoder"]
+    assert {r["readout"] for r in own} == {"at-mark"}
+    place = next(r for r in told["records"] if r["encoder"] == "pixels" and r["readout"] == "at-mark")
+    assert place["score"] > 0.7  # near walls are bright
+    assert own[0]["control_pixels"] == place["score"]
+    assert own[0]["credit"] == "pixels"
+    assert "the brightness around the marks" in own[0]["reason"]
+    assert probe(tmp_path / "none", "--task", "orientation", "--probe", "marks", encoder=own_file) == 2
+    assert "chooses between the marks of an image" in capsys.readouterr().err
+    assert probe(tmp_path / "blind", "--task", "depth", "--probe", "marks") == 2
+    assert "has no grid of tokens whose place in the image is known" in capsys.readouterr().err
+
+
+def test_where_a_crop_leaves_a_mark_out_everything_else_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "grid.py").write_text(GRID.format(crop='"center"', edge=128))
+    assert probe(tmp_path / "out", "--task", "depth", "--json", encoder=str(tmp_path / "grid.py")) == 0
+    out, err = capsys.readouterr()
+    own = {r["readout"] for r in json.loads(out)["records"] if r["role"] == "encoder"}
+    assert own == {"mean", "halves", "grid3"}
+    assert "grid.py is not read under the marks: a mark at" in err

@@ -101,6 +101,13 @@ def test_each_image_is_read_under_its_own_marks() -> None:
     assert "at-mark" not in [readout for _, readout, _ in encoders.points(CARD)]
 
 
+def test_an_encoder_that_prepares_images_its_own_way_is_not_offered_marks() -> None:
+    from dataclasses import replace
+
+    own = replace(CARD, input=None)
+    assert encoders.points(own, marks=2) == encoders.points(own)
+
+
 def test_images_without_equally_many_marks_are_refused() -> None:
     encoder = encoders.from_function(CARD, mosaic)
     images = [np.zeros((80, 80), np.uint8)] * 2
