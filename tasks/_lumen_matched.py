@@ -26,8 +26,9 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 def around(image: np.ndarray, pixel: np.ndarray) -> np.ndarray:
     """Mean brightness 0 … 255 of a band around a mark at each pixel [n, 2] (column, row) of an RGB image."""
-    reach, size = _marks.radius(image.shape[0]), image.shape[0]
-    angle, far = np.meshgrid(np.linspace(0, 2 * np.pi, 24, endpoint=False), reach + np.array([1.5, 3.0, 4.5, 6.0]))
+    size = len(image)
+    far = _marks.radius(224) + np.array([1.5, 3.0, 4.5, 6.0])
+    angle, far = np.meshgrid(np.linspace(0, 2 * np.pi, 24, endpoint=False), far * size / 224)
     offset = np.stack([far * np.cos(angle), far * np.sin(angle)], -1).reshape(-1, 2)
     at = np.clip(np.rint(pixel[:, None] + offset).astype(int), 0, size - 1)
     return (image[at[..., 1], at[..., 0]] @ _LUMA).mean(1)
@@ -45,23 +46,23 @@ def evened(image: np.ndarray, power: float) -> np.ndarray:
 
 def _shown(p: Lumen, seed: int, i: int, size: int) -> np.ndarray:
     """The view without marks."""
-    rng = np.random.default_rng([seed, i, CODE, 1])
-    return evened(render(p, rng, size), rng.uniform(0.65, 0.85))
+    power = np.random.default_rng([seed, i, CODE, 2]).uniform(0.65, 0.85)
+    return evened(render(p, np.random.default_rng([seed, i, CODE, 1]), size), power)
 
 
 def _places(
-    p: Lumen, image: np.ndarray, rng: np.random.Generator, ranks: tuple[int, ...]
+    p: Lumen, image: np.ndarray, rng: np.random.Generator, size: int, ranks: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pixels [3, 2] of three marks from near to far, their distances, and the brightness around each.
 
-    The nearest is number ranks[0] in brightness, and so on. Neighbouring distances differ by RATIO at least
-    and brightness as little as 30000 trials give; where no trial fits, the ratio gives way first.
+    `image` is the view without marks, of any size. The nearest is number ranks[0] in brightness, and so on.
+    Neighbouring distances differ by RATIO at least and brightness as little as 12000 trials give; where no
+    trial fits, the ratio gives way first.
     """
-    size = image.shape[0]
-    pixel, distance, calm = candidates(p, rng, size, 240)
+    pixel, distance, calm = candidates(p, rng, size, 200)
     pixel, distance = pixel[calm], distance[calm]
-    bright = around(image, pixel)
-    triple = rng.integers(0, len(pixel), (30000, 3))
+    bright = around(image, (pixel + 0.5) * len(image) / size - 0.5)
+    triple = rng.integers(0, len(pixel), (12000, 3))
     triple = np.take_along_axis(triple, np.argsort(distance[triple], 1), 1)
     triple = triple[apart(pixel, triple) > 2 * _marks.radius(size) + 4]
     steps = distance[triple]
@@ -79,7 +80,7 @@ def scene(
     """The view's parameters, its marks from near to far, their distances and the brightness around each [3]."""
     rng = np.random.default_rng([seed, i, CODE])
     p = draw(rng)
-    where, distance, bright = _places(p, _shown(p, seed, i, size), rng, ranks)
+    where, distance, bright = _places(p, _shown(p, seed, i, size // 2), rng, size, ranks)  # half as fine will do
     marks = tuple(Mark(name=COLOURS[c], x=float(x), y=float(y)) for c, (x, y) in zip(order, where, strict=True))
     return p, marks, distance, bright
 
