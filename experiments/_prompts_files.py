@@ -50,15 +50,26 @@ def _one_of(word: str, known: dict, where: str, column: str) -> object:
     return value
 
 
+def _ids(given: Prompted) -> dict[str, int]:
+    """Number of each image by its id, and by its name in the source where names are unique."""
+    ids = {item.id: i for i, item in enumerate(given.items)}
+    for column in ("item", "id"):
+        names = [(row.columns.get(column, ""), row.id) for row in given.source.rows]
+        if len({name for name, _ in names}) == len(names):
+            ids |= {name: ids[key] for name, key in names if key in ids and name}
+    return ids
+
+
 def of_colours(path: str, given: Prompted) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
     """Image [n], assignment [n], mark that was said [n] (-1: not read), and the answers as colours.
 
-    An answer is a colour or its first letter; an empty one, or "-", could not be read.
+    An item is named by its id, or by the source's column `item` or `id`. An answer is a colour or its first letter;
+    an empty one, or "-", could not be read.
 
     Raises:
         DataError: an unknown item, assignment or answer, or a presentation that was answered twice.
     """
-    ids = {item.id: i for i, item in enumerate(given.items)}
+    ids = _ids(given)
     words = {w: c for c, name in enumerate(COLOURS) for w in (name, name[0])} | {"": -1, "-": -1}
     image, kind, said, seen = [], [], [], set()
     for number, row in enumerate(rows(path, ("item", "assignment", "answer")), 2):

@@ -182,14 +182,18 @@ def _marks_said(
 
 
 def _write_images(given: Prompted, store: cache.Store, folder: Path) -> None:
+    """Every presentation as PNG, and presentations.csv, to which a model's answers need only be added."""
     from PIL import Image
 
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = showing(given, None, store).pictures
-    for i, name in enumerate(pictures.names):
-        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
-        Image.fromarray(pictures.read(i)).save(folder / f"{safe}.png")
-    say(f"{len(pictures.names)} pictures in {folder}: the last three letters are the colours from left to right")
+    show = showing(given, None, store)
+    lines = ["item,assignment,file"]
+    for n, (i, k) in enumerate(zip(show.image, show.assignment, strict=True)):
+        name = f"{i:05d}_{CODES[k]}.png"
+        Image.fromarray(show.pictures.read(n)).save(folder / name)
+        lines.append(f"{given.items[i].id},{CODES[k]},{name}")
+    (folder / "presentations.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    say(f"{len(lines) - 1} pictures in {folder}, listed in presentations.csv: add a column answer for --answers")
 
 
 def _turns_answered(asked: "Asked") -> Found:

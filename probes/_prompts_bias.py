@@ -55,7 +55,7 @@ def upright_bias(upright: np.ndarray, turned: np.ndarray, rng: np.random.Generat
         raise ProbeError(f"{n} answers to upright and {len(turned)} to turned images: give two pairs or more")
     cells = np.bincount(2 * upright.astype(int) + turned.astype(int), minlength=4)
     drawn = rng.multinomial(n, (cells + 0.25) / (n + 1), draws)  # no cell is impossible because it was not seen
-    d, c = (float(v) for v in _detection(upright.sum(), turned.sum(), n))
+    d, c = (float(v[0]) for v in _detection(upright.sum(keepdims=True), turned.sum(keepdims=True), n))
     ds, cs = _detection(drawn[:, 2] + drawn[:, 3], drawn[:, 1] + drawn[:, 3], n)
     d_low, d_high = (float(v) for v in np.quantile(ds, (0.025, 0.975)))
     c_low, c_high = (float(v) for v in np.quantile(cs, (0.025, 0.975)))

@@ -1,0 +1,563 @@
+"""Marks found and recoloured, and audits that tell a responder that looks from one that knows a colour."""
+
+import csv
+import io
+import json
+import os
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.visual_prompts import main
+from probes import _prompts, _prompts_bias, _prompts_readout
+from probes._base import ProbeError
+from probes._prompts import Presentations
+from tasks import _lumen, _lumen_light, _marks, _marks_found, _ultrasound
+from tasks._base import DataError, Mark
+
+ROOT = Path(__file__).parent.parent
+SHARED = Path(os.environ.get("SLITLAMP_SHARED", ROOT.parent / "shared" / "data"))
+PURE = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
+KINDS = ("lumen", "ultrasound", "endoscopy")
+
+
+# marks in images
+
+
+def bare(kind: str, i: int = 0) -> np.ndarray:
+    """An RGB image without marks: two phantoms, and reddish endoscopy where it is at hand."""
+    if kind == "lumen":
+        return _lumen_light.render(_lumen.scene(0, i)[0], np.random.default_rng([0, i]), 224)
+    if kind == "ultrasound":
+        return np.repeat(_ultrasound.view(0, i)[:, :, None], 3, axis=2)
+    files = sorted((SHARED / "endo_depth" / "images").glob("*.jpg"))
+    if not files:
+        pytest.skip("the shared endoscopy images are not on this machine (SLITLAMP_SHARED)")
+    return np.array(Image.open(files[7 * i]).convert("RGB"))[::2, ::2]
+
+
+def dotted(image: np.ndarray, marks: list[Mark], radius: float, ring: float, colours: dict) -> np.ndarray:
+    """Antialiased discs at places between pixels, with a white ring or without."""
+    out = image.astype(float)
+    y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+    for mark in marks:
+        far = np.hypot(x - mark.x, y - mark.y)
+        for reach, colour in ((radius + ring, (255, 255, 255)), (radius, colours[mark.name])):
+            cover = np.clip(reach + 0.5 - far, 0, 1)[..., None]
+            out = out * (1 - cover) + cover * np.array(colour)
+    return np.rint(out).astype(np.uint8)
+
+
+def jpeg(image: np.ndarray, quality: int = 75) -> np.ndarray:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality)
+    return np.array(Image.open(buffer))
+
+
+def three(shape: tuple[int, ...], rng: np.random.Generator, apart: float) -> list[Mark]:
+    h, w = shape[:2]
+    while True:
+        at = rng.uniform(0.25, 0.75, (3, 2)) * (w, h)
+        if min(np.hypot(*(at[a] - at[b])) for a, b in ((0, 1), (0, 2), (1, 2))) > apart:
+            return [Mark(name=name, x=float(x), y=float(y)) for name, (x, y) in zip(PURE, at, strict=True)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("share", [0.02, 0.036, 0.08])
+def test_marks_are_found_to_a_fraction_of_a_pixel(kind: str, share: float) -> None:
+    image = bare(kind)
+    radius = share * min(image.shape[:2])
+    for number, (ring, colours) in enumerate(
+        ((0, PURE), (2, PURE), (0, dict(_marks.COLOURS)), (3, dict(_marks.COLOURS)))
+    ):
+        marks = three(image.shape, np.random.default_rng([int(1000 * share), number]), 2 * radius + 12)
+        drawn = dotted(image, marks, radius, ring, colours)
+        for shown, slack in ((drawn, 0.5), (jpeg(drawn), 0.8)):
+            found = _marks_found.find(shown)
+            off = [np.hypot(f.x - m.x, f.y - m.y) for f, m in zip(found, marks, strict=True)]
+            assert [f.name for f in found] == list(PURE)
+            assert max(off) < (slack if ring else 1.0), (ring, off)
+            assert max(abs(f.radius - radius) for f in found) < (0.7 if ring else 1.2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_mark_is_found_where_none_is(kind: str) -> None:
+    for i in range(2):
+        image = bare(kind, i)
+        assert _marks_found.every(image) == ()
+        assert _marks_found.every(jpeg(image)) == ()
+        with pytest.raises(DataError, match=r"no red mark found.*expected one of each of red, green, blue"):
+            _marks_found.find(image)
+
+
+def test_what_is_no_clear_set_of_marks_is_said_in_one_line() -> None:
+    image = bare("ultrasound")
+    marks = [
+        Mark(name="red", x=70.0, y=100.0),
+        Mark(name="green", x=150.0, y=100.0),
+        Mark(name="blue", x=110.0, y=150.0),
+    ]
+    drawn = _marks.draw(image, marks)
+    with pytest.raises(DataError, match="a grey image holds no coloured marks; looked for red, green, blue"):
+        _marks_found.find(drawn[:, :, 0])
+    twice = _marks.draw(drawn, [Mark(name="red", x=110.0, y=60.0)])
+    with pytest.raises(DataError, match=r"2 red marks, at \(\d+, \d+\) and \(\d+, \d+\); expected one"):
+        _marks_found.find(twice)
+    with pytest.raises(DataError, match="no blue mark found; expected"):
+        _marks_found.find(_marks.draw(image, marks[:2]))
+    big = _marks.draw(image, marks[1:])
+    big[20:90, 20:90] = PURE["red"]
+    with pytest.raises(DataError, match=r"no red mark found: red around \(54, 54\), 70 x 70 pixels, is too big"):
+        _marks_found.find(big)
+    assert [m.name for m in _marks_found.find(drawn, ("blue", "red"))] == ["blue", "red"]
+
+
+@pytest.mark.parametrize("make", [_lumen.source, _ultrasound.source])
+def test_exchanged_colours_are_those_that_would_have_been_drawn(make: object) -> None:
+    change = {"red": "green", "green": "blue", "blue": "red"}
+    for row in make(3, 0).rows:  # pyright: ignore[reportCallIssue]
+        image = row.picture.read()
+        moved = [Mark(name=change[m.name], x=m.x, y=m.y) for m in row.marks]
+        again = _marks_found.recoloured(image, row.marks, change)
+        assert (again == _marks.draw(image, moved)).all()
+        back = {new: old for old, new in change.items()}
+        assert (_marks_found.recoloured(again, moved, back) == image).all()
+
+
+def test_a_compressed_image_is_recoloured_and_nothing_far_from_a_mark_changes() -> None:
+    image = bare("lumen")
+    marks = three(image.shape, np.random.default_rng(3), 40)
+    drawn = jpeg(dotted(image, marks, 7.0, 2, PURE), 90)
+    found = _marks_found.find(drawn)
+    again = _marks_found.recoloured(drawn, found, {"red": "blue", "blue": "red", "green": "green"})
+    names = {m.name: (m.x, m.y) for m in _marks_found.find(again)}
+    assert names["red"] == pytest.approx((marks[2].x, marks[2].y), abs=0.5)
+    assert names["blue"] == pytest.approx((marks[0].x, marks[0].y), abs=0.5)
+    y, x = np.mgrid[:224, :224]
+    far = np.min([np.hypot(x - m.x, y - m.y) for m in marks], axis=0) > 10
+    assert (again == drawn)[far].all()
+
+
+def test_erased_marks_leave_no_mark_and_nothing_far_changes() -> None:
+    row = _ultrasound.source(1, 0).rows[0]
+    image = row.picture.read()
+    clean = _marks_found.erased(image, row.marks)
+    assert _marks_found.every(clean) == ()
+    small = _marks.draw(clean, row.marks, reach=6)
+    assert [m.name for m in _marks_found.find(small)] == list(PURE)
+    with pytest.raises(DataError, match="no coloured disc lies at mark"):
+        _marks_found.recoloured(clean, row.marks, {n: n for n in PURE})
+    with pytest.raises(DataError, match=r"must be a permutation of .*; given is red to blue"):
+        _marks_found.recoloured(image, row.marks, {"red": "blue"})
+
+
+def test_marks_are_drawn_in_other_sizes_colours_and_without_outline() -> None:
+    image = np.full((100, 120, 3), 90, np.uint8)
+    mark = Mark(name="pink", x=60.0, y=50.0)
+    drawn = _marks.draw(image, [mark], reach=4, colours={"pink": (255, 100, 200)}, outline=None)
+    assert {tuple(v) for v in drawn.reshape(-1, 3)} == {(90, 90, 90), (255, 100, 200)}
+    assert np.ptp(np.nonzero((drawn != image).any(axis=2))[0]) == 8
+    ringed = _marks.draw(image, [mark], reach=4, colours={"pink": (255, 100, 200)}, outline=(0, 0, 0))
+    assert tuple(ringed[50, 60]) == (255, 100, 200)
+    assert tuple(ringed[50, 64]) == (0, 0, 0)
+
+
+def test_marks_that_cover_leave_or_miss_the_image_are_refused() -> None:
+    image = np.zeros((100, 100, 3), np.uint8)
+    at = {"x": 50.0, "y": 50.0}
+    with pytest.raises(DataError, match=r"blue at \(51, 50\) covers mark red, 1 pixels away; keep 15"):
+        _marks.draw(image, [Mark(name="red", **at), Mark(name="blue", x=51.0, y=50.0)])
+    with pytest.raises(DataError, match=r"red at \(130, 50\) lies outside the image of 100 x 100; x is 0 … 99"):
+        _marks.draw(image, [Mark(name="red", x=130.0, y=50.0)])
+    with pytest.raises(DataError, match="radius 1 show no colour; give 2 pixels or more"):
+        _marks.draw(image, [Mark(name="red", **at)], reach=1)
+
+
+# what answers follow
+
+PERMUTED = np.array(list(permutations(range(3))))
+
+
+def responder(seed: int, n: int, *, place: float = 0.0, colour: float = 0.0, left: float = 0.0) -> Presentations:
+    """Answers by the correct place with one probability, the red mark or the leftmost with another, else a guess."""
+    rng = np.random.default_rng(seed)
+    shown = np.tile(PERMUTED, (n, 1))
+    where = np.repeat(np.sort(rng.uniform(-1, 1, (n, 3, 2)), axis=1), 6, axis=0)
+    correct = np.repeat(rng.integers(0, 3, n), 6)
+    u, said = rng.uniform(size=6 * n), rng.integers(0, 3, 6 * n)
+    said = np.where(u < place, correct, said)
+    said = np.where((u >= place) & (u < place + colour), (shown == 0).argmax(axis=1), said)
+    said = np.where((u >= place + colour) & (u < place + colour + left), 0, said)
+    return Presentations(item=np.repeat(np.arange(n), 6), colour=shown, place=where, correct=correct, said=said)
+
+
+PLANTED = {  # share of answers by place, by colour; consistency of location and of colour; verdict at 400 images
+    "spatial .6": (0.4, 0.0, 0.44, 0.31, "SPATIAL"),
+    "spatial .9": (0.85, 0.0, 0.81, 0.24, "SPATIAL"),
+    "guessing": (0.0, 0.0, 0.33, 0.33, "NOT_TESTABLE"),
+    "one colour": (0.0, 0.8, 0.25, 0.76, "COLOUR_HEURISTIC"),
+    "mixed": (0.35, 0.4, 0.40, 0.42, "MIXED"),
+    "never wrong": (1.0, 0.0, 1.0, 0.2, "SPATIAL"),
+    "only one colour": (0.0, 1.0, 0.2, 1.0, "COLOUR_HEURISTIC"),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_planted_responders_are_told_apart(name: str) -> None:
+    place, colour, same_place, same_colour, verdict = PLANTED[name]
+    found = [_prompts.audit(responder(seed, 400, place=place, colour=colour)) for seed in range(8)]
+    assert np.mean([a.consistency.location for a in found]) == pytest.approx(same_place, abs=0.02)
+    assert np.mean([a.consistency.colour for a in found]) == pytest.approx(same_colour, abs=0.02)
+    assert sum(a.verdict == verdict for a in found) >= 6
+    assert all(a.spatial[1] > 0 for a in found) == (place > 0)
+    assert all(a.p_values["colour"] < 0.05 for a in found) == (colour > 0)
+
+
+def test_tests_of_colour_and_place_hold_their_size_on_guesses() -> None:
+    found = [_prompts.audit(responder(seed, 60)) for seed in range(120)]
+    for rate in (
+        np.mean([a.p_values["colour"] < 0.05 for a in found]),
+        np.mean([a.p_values["position"] < 0.05 for a in found]),
+        np.mean([a.spatial[1] > 0 or a.spatial[2] < 0 for a in found]),
+    ):
+        assert rate <= 0.12
+
+
+def test_the_quoted_spread_calls_a_colour_user_spatial_and_the_audit_does_not() -> None:
+    shown = responder(0, 400, colour=0.8)
+    told = _prompts_bias.spread(shown, np.random.default_rng(0), draws=200)
+    assert told.reading == "spatial"
+    assert told.by_mark[0] < 0.1 < 0.3 < told.by_colour[0]
+    assert told.by_mark[1] <= told.by_mark[2]
+
+
+def test_the_leftmost_mark_is_a_position_bias_and_no_colour() -> None:
+    found = [_prompts.audit(responder(seed, 200, left=0.5)) for seed in range(6)]
+    assert max(a.adjusted["position"] for a in found) < 0.001
+    assert sum(a.p_values["colour"] < 0.05 for a in found) <= 1
+    assert max(a.odds["x"][2] for a in found) < 1
+    assert np.mean([a.effects["correct"] for a in found]) == pytest.approx(0.0, abs=0.05)
+
+
+def test_the_model_of_choice_agrees_with_an_independent_optimiser() -> None:
+    from scipy.optimize import minimize
+    from scipy.special import logsumexp
+
+    shown = responder(5, 134, place=0.35, colour=0.3)
+    x, names = _prompts.design(shown)
+    fit = _prompts.choice(x, shown.said, shown.item, names, prior=0.0)
+
+    def loss(b: np.ndarray) -> float:
+        u = x @ b
+        return float((logsumexp(u, axis=1) - u[np.arange(len(u)), shown.said]).sum())
+
+    best = minimize(loss, np.zeros(x.shape[2]), method="BFGS", options={"gtol": 1e-6})
+    assert names == ("correct", "green", "blue", "x", "y")
+    assert fit.b == pytest.approx(best.x, abs=1e-4)
+    assert fit.log_likelihood == pytest.approx(-best.fun, abs=1e-6)
+    step = 1e-3 * np.eye(5)
+    hessian = [
+        [loss(best.x + p + q) - loss(best.x + p - q) - loss(best.x - p + q) + loss(best.x - p - q) for q in step]
+        for p in step
+    ]
+    assert fit.information == pytest.approx(np.array(hessian) / 4e-6, rel=1e-3, abs=0.05)
+    weak = _prompts.choice(x, shown.said, shown.item, names)
+    assert weak.b == pytest.approx(fit.b, abs=1e-3)
+    effect = _prompts.marginal(x, fit, ["correct"])["correct"]
+    assert effect == pytest.approx(0.567 - 1 / 3, abs=0.04)
+
+
+def test_copies_of_presentations_narrow_no_interval() -> None:
+    once = responder(2, 60, place=0.4)
+    twice = Presentations(
+        **{f: np.concatenate([getattr(once, f)] * 2) for f in ("item", "colour", "place", "correct", "said")}
+    )
+    a, b = (_prompts.audit(s).spatial for s in (once, twice))
+    assert b == pytest.approx(a, abs=1e-3)
+
+
+def test_presentations_that_disagree_are_refused() -> None:
+    with pytest.raises(ProbeError, match="nothing can be audited"):
+        responder(0, 0)
+    good = responder(0, 4)
+    fields = {f: getattr(good, f) for f in ("item", "colour", "place", "correct", "said")}
+    with pytest.raises(ProbeError, match=r"said has shape \(23,\); 24 presentations need \(24,\)"):
+        Presentations(**{**fields, "said": good.said[1:]})
+    with pytest.raises(ProbeError, match="each of three colours once"):
+        Presentations(**{**fields, "colour": np.zeros((24, 3), int)})
+
+
+# biases
+
+
+def test_upright_bias_has_the_worked_figures() -> None:
+    rng = np.random.default_rng(0)
+    hundred = np.arange(100)
+    biased = _prompts_bias.upright_bias(hundred < 95, hundred < 85, rng)
+    assert (biased.accuracy, biased.unbiased) == pytest.approx((0.55, 0.614), abs=5e-4)
+    assert (biased.d[0], biased.criterion[0]) == pytest.approx((0.58, -1.31), abs=5e-3)
+    assert biased.d[1] < 0.58 < biased.d[2]
+    assert biased.errors == "upright"
+    assert biased.p < 1e-10
+    fair = _prompts_bias.upright_bias(hundred < 60, hundred >= 60, rng)
+    assert (fair.accuracy, fair.d[0], fair.criterion[0]) == pytest.approx((0.6, 0.50, 0.0), abs=2e-3)
+    assert fair.errors == "neither"
+    assert fair.p == 1.0
+    perfect = _prompts_bias.upright_bias(hundred >= 0, hundred < 0, rng)
+    assert perfect.errors == "neither"
+    assert _prompts_bias.upright_bias(hundred < 15, hundred < 5, rng).errors == "turned"
+
+
+def test_a_constant_answer_is_flagged_and_a_common_one_is_not() -> None:
+    truth = ["red", "green", "blue", "red"] * 25
+    assert _prompts_bias.histogram(["red"] * 96 + ["green"] * 4, truth).constant == "red"
+    common = _prompts_bias.histogram(["red"] * 60 + ["green"] * 39 + [""], truth)
+    assert common.constant is None
+    assert (common.unread, common.said["blue"], common.truth["blue"]) == (1, 0, 25)
+    assert _prompts_bias.histogram(truth, truth).divergence < 1e-3 < common.divergence
+
+
+def test_accuracy_that_grows_with_size_is_found_and_flat_accuracy_is_not() -> None:
+    rng = np.random.default_rng(0)
+    item, sizes = np.repeat(np.arange(100), 6), (0.01, 0.02, 0.04)
+    grown = [rng.uniform(size=600) < p for p in (0.34, 0.6, 0.9)]
+    dose = _prompts_bias.dose(sizes, grown, [item] * 3, 1 / 3)
+    assert dose.slope is not None
+    assert dose.slope[0] == pytest.approx(0.28, abs=0.04)
+    assert dose.smallest == 0.02
+    flat = _prompts_bias.dose(sizes, [rng.uniform(size=600) < 1 / 3 for _ in sizes], [item] * 3, 1 / 3)
+    assert flat.smallest is None
+    assert flat.p is not None
+    assert flat.p > 0.05
+
+
+def test_a_blind_corner_is_found_and_an_even_field_is_not() -> None:
+    shown = responder(3, 300, place=0.7)
+    here = shown.place[np.arange(1800), shown.correct]
+    corner = (here < -1 / 3).all(axis=1)
+    blind = np.where(corner, (shown.correct + 1) % 3, shown.said)
+    seen = Presentations(item=shown.item, colour=shown.colour, place=shown.place, correct=shown.correct, said=blind)
+    first, *others = sorted(_prompts_bias.by_cell(seen), key=lambda cell: cell.p)
+    assert (first.name, first.share) == ("top left", 0.0)
+    assert first.p < 1e-6 < min(cell.share for cell in others)
+    assert min(cell.p for cell in _prompts_bias.by_cell(shown)) > 0.01
+
+
+# readouts
+
+
+def planted(seed: int, n: int, *, bound: bool) -> tuple[np.ndarray, ...]:
+    """Features of 6 n presentations that hold the colour at the correct place, or only place and colours apart."""
+    rng = np.random.default_rng(seed)
+    colour, correct = np.tile(PERMUTED, (n, 1)), np.repeat(rng.integers(0, 3, n), 6)
+    answer = colour[np.arange(6 * n), correct]
+    what = np.eye(3)[answer] if bound else np.concatenate([np.eye(3)[correct], np.eye(3)[colour[:, 0]]], axis=1)
+    x = np.concatenate([2 * what, np.zeros((6 * n, 12 - what.shape[1]))], axis=1) + rng.normal(size=(6 * n, 12)) * 0.5
+    return x, answer, np.repeat(np.arange(n) % 5, 6), np.tile(np.arange(6), n)
+
+
+def test_a_bound_colour_is_read_under_assignments_never_seen_and_an_unbound_one_is_not() -> None:
+    x, answer, fold, kind = planted(0, 60, bound=True)
+    assert (_prompts_readout.answers(x, answer, fold, kind, unseen=True, marks=False) == answer).mean() > 0.9
+    x, answer, fold, kind = planted(0, 60, bound=False)
+    assert (_prompts_readout.answers(x, answer, fold, kind, unseen=True, marks=False) == answer).mean() < 0.4
+
+
+def test_a_readout_says_what_a_refit_by_hand_says() -> None:
+    x, answer, fold, kind = planted(1, 30, bound=True)
+    said = _prompts_readout.answers(x, answer, fold, kind, unseen=True, marks=False)
+    z = (x - x.mean(axis=0)) / x.std(axis=0)
+    train = (fold != 2) & (kind != 4) & (kind != 0)
+    mean = z[train].mean(axis=0)
+    a, codes = z[train] - mean, np.eye(3)[answer[train]]
+    weight = np.linalg.solve(a.T @ a + 0.03 * (a**2).sum() / len(a) * np.eye(12), a.T @ (codes - codes.mean(axis=0)))
+    test = (fold == 2) & (kind == 4)
+    assert (said[test] == ((z[test] - mean) @ weight + codes.mean(axis=0)).argmax(axis=1)).all()
+    wide = np.concatenate([x, np.random.default_rng(0).normal(size=(180, 300))], axis=1)  # more columns than rows
+    assert (_prompts_readout.answers(wide, answer, fold, kind, unseen=True, marks=False) == answer).mean() > 0.6
+
+
+# the command
+
+EYE = '''
+import numpy as np
+from scipy.ndimage import uniform_filter
+import encoders
+CARD = encoders.Card(name="eye", licence="none", sites={"stage.1": encoders.Site(width=4, grid=(24, 24))},
+    input=encoders.Input(size=(96, 96), resize="squash", crop=None, mean=(0.0,) * 3, std=(1.0,) * 3,
+                         interpolation="bilinear", backend="pillow"))
+
+def features(images):
+    """Redness, greenness, blueness and wide brightness of 24 x 24 blocks."""
+    out = []
+    for image in images:
+        h, w = image.shape[0] // 24, image.shape[1] // 24
+        block = image[: 24 * h, : 24 * w].astype(float).reshape(24, h, 24, w, 3).mean((1, 3))
+        wide = uniform_filter(block.mean(2), 9)
+        out.append(np.concatenate([block - block.mean(2, keepdims=True), wide[..., None]], axis=2).reshape(576, 4))
+    return {"stage.1": np.stack(out)}
+
+def load(device):
+    return encoders.from_function(CARD, features)
+'''
+
+
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
+    monkeypatch.chdir(ROOT)
+
+
+def ran(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> tuple[str, str]:
+    assert main(list(words)) == code
+    told = capsys.readouterr()
+    return told.out, told.err
+
+
+def scenes(folder: Path, n: int) -> list[tuple[str, str, list[str]]]:
+    """A manifest of images with three marks, the nearest on the brightest patch; id, nearest, colours from left."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng, out, lines = np.random.default_rng(0), [], ["id,file,group,nearest"]
+    y, x = np.mgrid[:96, :96]
+    for i in range(n):
+        places, names = rng.permutation(9)[:3], [str(v) for v in rng.permutation(list(PURE))]
+        at = [(float(18 + 30 * (k % 3) + rng.integers(-2, 3)), float(18 + 30 * (k // 3))) for k in places]
+        grey = rng.normal(80, 6, (96, 96))
+        for (column, row), light in zip(at, (110, 55, 0), strict=True):
+            grey += light * np.exp(-(np.hypot(x - column, y - row) ** 2) / 250)
+        marks = [Mark(name=name, x=a, y=b) for name, (a, b) in zip(names, at, strict=True)]
+        image = np.repeat(grey.clip(0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+        Image.fromarray(_marks.draw(image, marks)).save(folder / f"s{i:03d}.png")
+        lines.append(f"s{i:03d},s{i:03d}.png,p{i},{names[0]}")
+        out.append((f"s{i:03d}", names[0], [m.name for m in sorted(marks, key=lambda m: (m.x, m.y))]))
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return out
+
+
+def test_an_encoder_is_audited_end_to_end_at_marks_that_are_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "eye.py").write_text(EYE)
+    scenes(tmp_path / "in", 20)
+    words = ["--encoder", str(tmp_path / "eye.py"), "--data", str(tmp_path / "in" / "manifest.csv"), "--sizes", "0.04"]
+    out, _ = ran(capsys, *words, "--readout", "mean", "at-mark", "--out", str(tmp_path / "run"), "--json")
+    told = json.loads(out)
+    mean, at = told["responders"]
+    assert [mean["responder"], at["responder"]] == ["eye stage.1/mean", "eye stage.1/at-mark"]
+    assert mean["audit"]["presentations"] == 120
+    assert mean["audit"]["accuracy"] < 0.5 < 0.9 < at["audit"]["accuracy"]
+    assert at["audit"]["spatial"][1] > 0
+    assert [s["name"] for s in at["dose"]["shares"]] == ["0.04", "0.064"]
+    for name in ("audit.json", "answers.csv", "audit.pdf", "audit.png"):
+        assert (tmp_path / "run" / name).stat().st_size > 0
+    with (tmp_path / "run" / "answers.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    assert len(rows) == 2 * 2 * 120
+    assert {r["assignment"] for r in rows} == {"rgb", "rbg", "grb", "gbr", "brg", "bgr"}
+
+
+def test_phantoms_tell_their_marks_and_are_written_for_a_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--encoder", "pixels", "--task", "wave-depth", "--items", "10", "--sizes", "--images"]
+    out, err = ran(capsys, *words, "--out", str(tmp_path / "run"))
+    assert "pixels" in out
+    assert "It misleads" in out
+    assert "60 pictures in" in err
+    image = np.array(Image.open(tmp_path / "run" / "images" / "00003_gbr.png"))
+    found = sorted(_marks_found.find(image), key=lambda m: m.x)
+    assert [m.name for m in found] == ["green", "blue", "red"]
+    listed = (tmp_path / "run" / "images" / "presentations.csv").read_text()
+    assert "ultrasound-000003,gbr,00003_gbr.png" in listed
+
+
+def test_answers_of_a_model_that_looks_and_of_one_that_says_red(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known, rng = scenes(tmp_path / "in", 50), np.random.default_rng(0)
+    for kind in ("looks", "red"):
+        lines = ["item,assignment,answer"]
+        for name, nearest, colours in known:
+            for order in permutations(PURE):
+                said = "red" if kind == "red" else order[colours.index(nearest)]
+                said = said if rng.uniform() < 0.85 else list(PURE)[rng.integers(3)]
+                lines.append(f"{name},{''.join(c[0] for c in order)},{said}")
+        (tmp_path / f"{kind}.csv").write_text("\n".join(lines) + "\n")
+    words = ["--data", str(tmp_path / "in" / "manifest.csv"), "--out", str(tmp_path / "run"), "--answers"]
+    out, _ = ran(capsys, *words, str(tmp_path / "looks.csv"))
+    assert "looks.csv: SPATIAL" in out
+    out, _ = ran(capsys, *words, str(tmp_path / "red.csv"))
+    assert "red.csv: COLOUR_HEURISTIC" in out
+    assert "would be read as" in out
+    lines = (tmp_path / "red.csv").read_text().splitlines()
+    (tmp_path / "red.csv").write_text("\n".join(lines[:-1]) + "\n")
+    assert "note: 49 of 50 images have an answer under all six" in ran(capsys, *words, str(tmp_path / "red.csv"))[0]
+
+
+def test_bad_answers_are_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scenes(tmp_path / "in", 3)
+    data = str(tmp_path / "in" / "manifest.csv")
+    words = ["--data", data, "--out", str(tmp_path / "run"), "--answers", str(tmp_path / "a.csv")]
+
+    def said(text: str, code: int = 3) -> str:
+        (tmp_path / "a.csv").write_text(text)
+        err = ran(capsys, *words, code=code)[1]
+        lines = [line for line in err.splitlines() if line.startswith("error:")]
+        assert len(lines) == 1
+        return lines[0]
+
+    head = "item,assignment,answer\n"
+    assert "a.csv has no column 'assignment' (nearest: 'asignment')" in said("item,asignment,answer\nx,rgb,red\n")
+    assert "a.csv holds no answer" in said(head)
+    assert "line 2: in/manifest.csv has no item 's0001'; did you mean 's00" in said(head + "s0001,rgb,red\n")
+    assert "assignment is 'rgg'" in said(head + "s001,rgg,red\n")
+    assert "answer is 'rd'; did you mean 'red'?" in said(head + "s001,rgb,rd\n")
+    assert "answered before under rgb" in said(head + "s001,rgb,red\ns001,rgb,red\n")
+    assert "answers to two images or more" in said(head + "s001,rgb,red\n")
+
+
+def test_upright_bias_of_a_model_and_its_lone_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["item,turned,answer"]
+    for i in range(100):
+        lines += [f"f{i},0,{'upright' if i < 95 else 'flipped'}", f"f{i},180,{'upright' if i < 85 else 'upside down'}"]
+    path = tmp_path / "films.csv"
+    path.write_text("\n".join([*lines, "alone,0,upright"]) + "\n")
+    out, _ = ran(capsys, "--task", "orientation", "--answers", str(path), "--out", str(tmp_path / "run"))
+    assert "films.csv: upright is favoured" in out
+    assert "accuracy             0.550; without bias 0.614" in out
+    assert "criterion, c         -1.31" in out
+    assert "1 answers without a readable partner" in out
+    path.write_text("item,turned,answer\na,0,upright\n")
+    err = ran(capsys, "--task", "orientation", "--answers", str(path), "--out", str(tmp_path / "run"), code=3)[1]
+    assert "no item has an answer both as it is and turned" in err
+
+
+def test_a_readout_of_an_encoder_is_asked_for_upright_bias(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = ran(capsys, "--task", "orientation", "--encoder", str(ROOT / "tests" / "numpy_encoder.py"), "--site",
+                 "pooled", "blind", "--items", "40", "--out", str(tmp_path / "run"))  # fmt: skip
+    assert "blocks pooled/vector: neither is favoured" in out
+    assert "told apart, d'" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--task", "contrast", "--items", "10"], 2, "task contrast is not answered by the colour of a mark"),
+        (["--task", "depht"], 2, "did you mean"),
+        (["--sizes", "3"], 2, "--sizes 3: a radius is a share of the shorter side from 0.004 to 0.1"),
+        (["--items", "4"], 2, "--items 4: must be at least 10"),
+        (["--answers", "a.csv", "--encoder", "pixels"], 2, "give one of the two"),
+        (["--answers", "nowhere.csv", "--items", "10"], 2, "nowhere.csv cannot be read: No such file"),
+        (["--permutations", "9"], 2, "unrecognised argument --permutations"),
+        (["--task", "label"], 2, "task label has no phantoms: say --data SOURCE"),
+    ],
+)
+def test_what_cannot_be_audited_is_refused_in_one_line(
+    words: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    err = ran(capsys, *words, "--out", str(tmp_path / "run"), code=code)[1]
+    assert message in err
+    assert sum(line.startswith("error:") for line in err.splitlines()) == 1
