@@ -13,7 +13,7 @@ from tasks._duplicates_align import BLOCK, SIDE, alike, has_structure, levels, s
 from tasks._duplicates_search import Candidates, candidates, hashes, turned
 
 VERSION = 1  # changes whenever a fingerprint would
-ALIKE = 0.85  # copies lie above 0.9 and films of different patients below 0.75
+ALIKE = 0.9  # copies of films, scans and slides lie above, films of two patients below 0.75
 KINDS = ("identical", "recompressed", "cropped", "turned")  # from the least change to the greatest
 STILL = 0.012  # of a side: an alignment that moves no corner further is none
 
