@@ -15,8 +15,9 @@ def figure(found: Found) -> Any:
 
     with mpl.rc_context(STYLE):
         if found.judged[0].bias is not None:
-            fig = Figure(figsize=(3.25, 2.4), layout="constrained")
-            _turns(fig.subplots(), found.judged)
+            fig = Figure(figsize=(3.25, 2.8 + 0.12 * len(found.judged)), layout="constrained")
+            axes = [fig.subplots()]
+            _turns(axes[0], found.judged)
         else:
             sized = any(j.dose is not None and len(j.dose.shares) > 1 for j in found.judged)
             fig = Figure(figsize=(6.75, 2.6), layout="constrained")
@@ -25,8 +26,9 @@ def figure(found: Found) -> Any:
             _consistency(axes[1], found.judged)
             if sized:
                 _sizes(axes[2], found.judged)
-            handles, labels = axes[0].get_legend_handles_labels()
-            fig.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+        handles, labels = axes[0].get_legend_handles_labels()
+        columns = 1 if found.judged[0].bias is not None else 3
+        fig.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
         words = f"{found.task}, {found.source}, {found.images} images" + (", LIMITED RUN" if found.limited else "")
         fig.suptitle(words, fontsize=6, color="red" if found.limited else "0.3", x=0.995, ha="right")
     return fig
@@ -111,6 +113,5 @@ def _turns(axis: Any, judged: list[Judged]) -> None:
         )
     axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="turned images called upright", ylabel="upright images called upright")
     axis.set_aspect("equal")
-    axis.text(0.97, 0.9, "upright\nfavoured", fontsize=6, color="0.4", ha="right", va="top")
-    axis.text(0.03, 0.1, "upside down\nfavoured", fontsize=6, color="0.4", ha="left", va="bottom")
-    axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1))
+    axis.text(0.97, 0.5, "upright\nfavoured", fontsize=6, color="0.4", ha="right", va="center")
+    axis.text(0.03, 0.5, "upside down\nfavoured", fontsize=6, color="0.4", ha="left", va="center")

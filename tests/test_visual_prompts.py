@@ -209,8 +209,8 @@ PLANTED = {  # share of answers by place, by colour; consistency of location and
 def test_planted_responders_are_told_apart(name: str) -> None:
     place, colour, same_place, same_colour, verdict = PLANTED[name]
     found = [_prompts.audit(responder(seed, 400, place=place, colour=colour)) for seed in range(8)]
-    assert np.mean([a.consistency.location for a in found]) == pytest.approx(same_place, abs=0.02)
-    assert np.mean([a.consistency.colour for a in found]) == pytest.approx(same_colour, abs=0.02)
+    same = np.array([[a.consistency.location, a.consistency.colour] for a in found], dtype=float)
+    assert same.mean(axis=0) == pytest.approx([same_place, same_colour], abs=0.02)
     assert sum(a.verdict == verdict for a in found) >= 6
     assert all(a.spatial[1] > 0 for a in found) == (place > 0)
     assert all(a.p_values["colour"] < 0.05 for a in found) == (colour > 0)
@@ -483,7 +483,7 @@ def test_answers_of_a_model_that_looks_and_of_one_that_says_red(
         for name, nearest, colours in known:
             for order in permutations(PURE):
                 said = "red" if kind == "red" else order[colours.index(nearest)]
-                said = said if rng.uniform() < 0.85 else list(PURE)[rng.integers(3)]
+                said = said if rng.uniform() < 0.92 else list(PURE)[rng.integers(3)]
                 lines.append(f"{name},{''.join(c[0] for c in order)},{said}")
         (tmp_path / f"{kind}.csv").write_text("\n".join(lines) + "\n")
     words = ["--data", str(tmp_path / "in" / "manifest.csv"), "--out", str(tmp_path / "run"), "--answers"]
