@@ -12,6 +12,7 @@ from tasks._benchmarks_images import Ask
 from tasks._benchmarks_open import near, open_benchmark, parse
 from tasks._decode import Frame, Optics, Shelf, digest, look
 from tasks._decode_content import Content, picture
+from tasks._marks_placed import from_columns
 from tasks._sources_check import refuse_above
 from tasks._sources_files import Listed, listed, manifest_of, missing, walk
 from tasks._sources_notes import Seen, decide, exif_decision, flags, grouping, licence
@@ -160,6 +161,7 @@ def _rows(seen: Sequence[Seen], optics: Optics, group: str | None, needed: Seque
                 group=_group(s, group),
                 picture=picture(s.frame, s.content, optics, s.file.name),
                 columns=_columns(s),
+                marks=from_columns(s.file.columns),
             )
         )
         count[key] += 1
