@@ -127,12 +127,17 @@ def _probed(asked: "Asked", given: Prompted, store: cache.Store) -> tuple[list[J
     fold = _prompts_readout.folds(given.groups, np.random.default_rng([options.seed, 5]))
     shows = [showing(given, None, store)]
     shows += [showing(given, size, store) for size in asked.sizes]
+    eyes = [(eye, _points(eye, 3, READOUTS)) for eye in _eyes(asked, store)]
+    filled: list[list[Any]] = [[] for _ in eyes]
+    for show in shows:
+        for (eye, points), own in zip(eyes, filled, strict=True):
+            own.append(fill(eye, show.pictures, points, given.source.policy))
+        show.pictures.box.clear()  # decoded pictures of one size at a time
+        show.pictures.held = 0
     judged = []
-    for eye in _eyes(asked, store):
-        points = _points(eye, 3, READOUTS)
-        filled = [fill(eye, show.pictures, points, given.source.policy) for show in shows]
+    for (eye, points), own in zip(eyes, filled, strict=True):
         for site, readout, _ in points:
-            each = [f.read(f"{site}/{readout}") for f in filled]
+            each = [one.read(f"{site}/{readout}") for one in own]
             name = f"{eye.label} {site}/{readout}"
             judged.append(_judge_point(name, given, shows, each, fold, options.seed, marks=readout == "at-mark"))
     notes = [f"sizes are radii as shares of the shorter side; {given.drawn:g} is that of the marks as they are"]

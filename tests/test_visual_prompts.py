@@ -242,6 +242,20 @@ def test_the_leftmost_mark_is_a_position_bias_and_no_colour() -> None:
     assert np.mean([a.effects["correct"] for a in found]) == pytest.approx(0.0, abs=0.05)
 
 
+def test_a_liking_for_large_marks_is_a_bias_of_size() -> None:
+    rng = np.random.default_rng(4)
+    even = responder(4, 150, place=0.4)
+    size = rng.choice([4.0, 8.0, 16.0], even.colour.shape)
+    fields = {f: getattr(even, f) for f in ("item", "colour", "place", "correct", "said")}
+    free = _prompts.audit(Presentations(**fields, size=size))
+    assert free.adjusted["size"] > 0.05
+    liked = np.where(rng.uniform(size=900) < 0.5, size.argmax(axis=1), even.said)
+    found = _prompts.audit(Presentations(**{**fields, "said": liked}, size=size))
+    assert found.adjusted["size"] < 0.001
+    assert found.odds["size"][1] > 1.25
+    assert (found.verdict, "size" in found.reason) == ("MIXED", True)
+
+
 def test_the_model_of_choice_agrees_with_an_independent_optimiser() -> None:
     from scipy.optimize import minimize
     from scipy.special import logsumexp
