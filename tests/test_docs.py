@@ -15,8 +15,11 @@ import tasks
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-# these need a hub, files of the user's own, or (training) a quarter of an hour
-ELSEWHERE = ("biomedclip", "path/to", "timm:", "train_phantom_clip", "python -m experiments.linear_probe`")
+# these need a hub, files of the user's own, or minutes (visual prompts) to a quarter of an hour (training)
+ELSEWHERE = (
+    "biomedclip", "path/to", "timm:", "films/", "points.csv", "visual_prompts", "train_phantom_clip",
+    "python -m experiments.linear_probe`",
+)  # fmt: skip
 
 
 def readme_commands() -> list[str]:
