@@ -149,13 +149,13 @@ def reach(shape: tuple[int, int], size: float) -> int:
 
 def showing(given: Prompted, size: float | None, store: Store) -> Showing:
     """All images under all six assignments; those in which marks of this size would touch are left out and told."""
-    images, pictures, names, shared = [], [], [], _Base()
+    images, pictures, names, without, shared = [], [], [], [], _Base()
     for i, (item, marks, shape) in enumerate(zip(given.items, given.marks, given.shapes, strict=True)):
         if size is not None:
             try:
                 _marks.check(marks, reach(shape, size), *shape)
             except DataError as error:
-                say(f"left out at size {size:g}: item {item.id}: {error}")
+                without.append(f"item {item.id}: {error}")
                 continue
         for k, assignment in enumerate(ASSIGNMENTS):
             base = item.picture.identity
@@ -165,6 +165,8 @@ def showing(given: Prompted, size: float | None, store: Store) -> Showing:
             pictures.append(Picture(read=read, identity=key))
             names.append(f"{item.id}:{CODES[k]}")
             images.append(i)
+    if without:
+        say(f"warning: {len(without)} of {len(given.items)} images left out at size {size:g}; the first: {without[0]}")
     if not images:
         raise DataError(f"marks of size {size:g} fit into none of {len(given.items)} images; give a smaller --sizes")
     places = [[(float(m.x), float(m.y)) for m in given.marks[i]] for i in images]

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 from itertools import permutations
 from pathlib import Path
 
@@ -479,11 +480,13 @@ def test_an_encoder_is_audited_end_to_end_at_marks_that_are_found(
 def test_phantoms_tell_their_marks_and_are_written_for_a_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--encoder", "pixels", "--task", "wave-depth", "--items", "10", "--sizes", "--images"]
+    words = ["--encoder", "pixels", "--task", "wave-depth", "--items", "10", "--sizes", "0.08", "--images"]
     out, err = ran(capsys, *words, "--out", str(tmp_path / "run"))
     assert "pixels" in out
     assert "It misleads" in out
     assert "60 pictures in" in err
+    assert re.search(r"\d of 10 images left out at size 0.08; the first: item ultrasound-\d+: mark", err)
+    assert re.search(r"note: size 0.08 fits into \d of 10 images", out)
     image = np.array(Image.open(tmp_path / "run" / "images" / "00003_gbr.png"))
     found = sorted(_marks_found.find(image), key=lambda m: m.x)
     assert [m.name for m in found] == ["green", "blue", "red"]
