@@ -44,8 +44,8 @@ def patient(seed: int, i: int, child: bool) -> Chest:
 def ranked(values: np.ndarray, shown: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     """Values by rank: those `shown` follow `quantiles` (evenly spaced from least to greatest), the rest is 0."""
     low, high = values[shown].min(), values[shown].max()
-    level = np.clip((values - low) * np.float32(65535 / (high - low)), 0, 65535).astype(np.uint16)
-    count = np.bincount(level[shown], minlength=65536)
+    level = np.clip((values - low) * np.float32(16383 / (high - low)), 0, 16383).astype(np.uint16)
+    count = np.bincount(level[shown], minlength=16384)
     share = (np.cumsum(count) - count / 2) * ((len(quantiles) - 1) / count.sum())
     return np.interp(share, np.arange(len(quantiles)), quantiles).astype(np.float32)[level] * shown
 
