@@ -6,9 +6,9 @@ from typing import Any
 
 import probes
 from experiments._options import command_line
-from experiments._probing import CONTROLS, Cell, Run
 from experiments._questions import Question
 from experiments._records import Record, code_version
+from experiments._runs import CONTROLS, Cell, Run
 
 THUMBNAIL = "the pixels of a 32x32 thumbnail"  # how a verdict names the control of pixels
 

@@ -14,7 +14,7 @@ from experiments._cells import Cells
 from experiments._features import Filled, space_of
 from experiments._judging import adjusted, judge
 from experiments._options import Options
-from experiments._probing import Cell, Run
+from experiments._runs import Cell, Run
 from experiments._workers import measure
 from probes._measure import Measurement
 
