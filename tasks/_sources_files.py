@@ -44,9 +44,8 @@ def missing(spec: str) -> DataError:
         beside = []
     near = difflib.get_close_matches(path.name, beside, 1, 0.6)
     hint = f"; did you mean {path.parent / near[0]}?" if near else ""
-    return DataError(
-        f"no file or folder {spec!r}{hint or '; --data takes a folder, a manifest, a DICOM tree, a NIfTI file or a benchmark'}"
-    )
+    takes = "; --data takes a folder, a manifest, a DICOM tree, a NIfTI file or a benchmark"
+    return DataError(f"no file or folder {spec!r}{hint or takes}")
 
 
 def manifest_of(folder: Path) -> Path | None:

@@ -277,8 +277,9 @@ def test_a_qwen_merger_over_our_raster_gives_the_connector(name: str, shelf: Cal
     visual = model.model.visual
     for image in IMAGES[:2]:
         ours = torch.from_numpy(tokens(encoder, image, "block.2"))
-        assert encoder.layout is not None
-        h, w = encoder.layout(encoder.preprocess(image))["block.2"].grid or (0, 0)
+        layout = encoder.layout
+        assert layout is not None
+        h, w = layout(encoder.preprocess(image))["block.2"].grid or (0, 0)
         grouped = ours.reshape(h // 2, 2, w // 2, 2, 32).permute(0, 2, 1, 3, 4).reshape(-1, 32)
         with torch.no_grad():
             close(tokens(encoder, image, "connector"), visual.merger(grouped))
