@@ -8,7 +8,7 @@ spellings of the hub and computes what it computes in the whole model.
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,6 @@ class Anatomy:
     input: Input
     layout: Callable[[Any], Mapping[str, Site]]
     varies: bool = False
-    libraries: tuple[str, ...] = field(default=())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +49,10 @@ class Kind:
     """What a family says about one model type.
 
     `model` is the library's class and `types` the `model_type`s of config.json that it reads. `config(library)`
-    is the full-size configuration; it also stands for a config.json that the library does not know (`foreign`),
-    after `adapt(config, told)` has taken over what that file tells. `processor(library, folder)` gives the image
-    processor, with the folder None for the published one. `rename(tensors)` brings another spelling of the keys
-    into the hub's. `language` matches the names, on disk and at run time, of what is never read.
+    is the full-size configuration; it also stands for a config.json that the library does not know (`foreign`).
+    `processor(library, folder)` gives the image processor, with the folder None for the published one.
+    `rename(tensors)` brings another spelling of the keys into the hub's. `language`
+    matches the names, on disk and at run time, of what is never read.
     """
 
     model: str
@@ -63,7 +62,6 @@ class Kind:
     anatomy: Callable[[Any, Any], Anatomy]
     language: str = LANGUAGE
     foreign: tuple[str, ...] = ()
-    adapt: Callable[[Any, Mapping[str, Any]], Any] | None = None
     rename: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     shrink: Callable[[Any], None] | None = None
     needed: tuple[str, ...] = ("config.json",)
@@ -170,8 +168,7 @@ def _config(who: str, kind: Kind, folder: Path) -> Any:
     told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     found = told.get("model_type")
     if found in kind.foreign:
-        config = kind.config(transformers)
-        return kind.adapt(config, told) if kind.adapt else config
+        return kind.config(transformers)
     if found not in kind.types:
         known = " or ".join(repr(name) for name in (*kind.types, *kind.foreign))
         raise EncoderError(f"{who}: {folder / 'config.json'} is of model type {found!r}, {who} is {known}")
@@ -251,7 +248,7 @@ def _encoder(card: Card, kind: Kind, model: Any, processor: Any, device: str, fi
         input=parts.input,
         device=device,
         architecture=portable([model.config.to_dict(), processor.to_dict()]),
-        libraries=(*LIBRARIES, *parts.libraries),
+        libraries=LIBRARIES,
         files=files,
         layout=parts.layout if parts.varies else None,
     )
