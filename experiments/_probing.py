@@ -89,7 +89,8 @@ def measure_all(run: Run, cells: Sequence[Cell], what: str) -> None:
 
 def could_be_absent(m: Any) -> bool:
     """Whether only a limit of detection stands between this cell and a claim of absence."""
-    return m.limit is None and not m.leak and m.state != "present" and m.upper < m.plan.chance + m.plan.margin
+    found = m.limit is not None or m.leak or m.state == "present" or m.probe == CHOICE  # no limit is known for a choice
+    return not found and m.upper < m.plan.chance + m.plan.margin
 
 
 def probe_question(run: Run, question: Question) -> tuple[list[Cell], dict[str, list[Cell]], list[Cell]]:

@@ -80,7 +80,7 @@ def _named(control: Record) -> str:
     return control.encoder if control.readout == "vector" else f"{control.encoder} {control.readout}"
 
 
-REPLAYED = ("linear", "ridge")  # probes whose p comes from refits to exchanged labels
+REPLAYED = ("linear", "ridge", "marks")  # probes whose p comes from refits to exchanged labels
 
 
 def legend(records: Sequence[Record]) -> str:

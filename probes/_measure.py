@@ -9,6 +9,7 @@ import numpy as np
 
 from probes import load
 from probes._base import Estimate, FeatureSet, Predictions, ProbeError, State
+from probes._choice import null_of_choices, solver_of
 from probes._codes import coded as as_codes
 from probes._codes import predictions as decided
 from probes._detection import Limit, limit, signal_inflation, subspace
@@ -115,10 +116,10 @@ def measure(
         ProbeError: features and plan do not belong together.
     """
     _same_items(given, plan)
-    from probes._verdict import decide
-
     name = "ridge" if level == "screen" else (probe or plan.headline)
     check(given, plan.folds, probe=name)
+    if name == "marks":
+        return _measure_choice(given, plan, seed)
     ridge = Ridge.of(given.x)
     nested = name == "linear"
     beside = level == "full" and companion and name == "ridge" and plan.headline == "ridge" and not plan.number
@@ -137,8 +138,22 @@ def measure(
         found = replace(found, companion=estimate, companion_probe="linear-v1")
     if level == "full" and _in_question(found, plan, detect):
         found = _search(found, given, plan, pool, pool_groups, seed)
+    return _decided(found)
+
+
+def _decided(found: Measurement) -> Measurement:
+    from probes._verdict import decide
+
     state, reason, items = decide(found)
     return replace(found, state=state, reason=reason, items_needed=items)
+
+
+def _measure_choice(given: FeatureSet, plan: Plan, seed: int) -> Measurement:
+    """The choice between marks, replayed by its own test; the limit of detection of another probe is not its own."""
+    under = null_of_choices(solver_of(given), plan)
+    told = load("marks")(given, plan.folds, np.random.default_rng([seed, 74]))
+    found = _summarise(told, None, plan, under, under.fixed, "marks", screened=False)
+    return _decided(found)
 
 
 def _same_items(given: FeatureSet, plan: Plan) -> None:

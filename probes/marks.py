@@ -7,12 +7,9 @@ by least squares, so that held-out predictions are exact.
 
 import numpy as np
 
-from probes._base import FeatureSet, Predictions, ProbeError
+from probes._base import FeatureSet, Predictions
+from probes._choice import PENALTY, choices, solver_of
 from probes._inner import check
-from probes._ridge import Ridge
-from probes._scale import standardised
-
-PENALTY = 0.03  # relative to trace(K) / rows, as for the ridge probe
 
 
 def probe(
@@ -31,22 +28,11 @@ def probe(
     Raises:
         ProbeError: a numeric target, a width that K does not divide, or folds that split a group.
     """
-    if given.classes is None:
-        raise ProbeError("the probe 'marks' chooses one of an image's marks: it needs classes, not a number")
-    n, count = len(given.x), len(given.classes)
-    if given.x.shape[1] % count:
-        raise ProbeError(
-            f"the probe 'marks' needs one token for each of {count} classes: a width of {given.x.shape[1]} is none; "
-            "use the readout at-mark"
-        )
+    solver = solver_of(given)
     check(given, folds, probe="marks")
-    tokens = standardised(given.x.reshape(n * count, -1)).reshape(n, count, -1)
-    rows = (tokens - tokens.mean(axis=1, keepdims=True)).reshape(n * count, -1)
-    target = (np.eye(count)[given.y] - 1 / count).reshape(1, -1, 1)
-    solver = Ridge.of(rows, standardise=False)
-    score = np.stack(
-        [solver.held_out(target, np.repeat(fold, count), [penalty], dtype=np.float64)[0, 0, :, 0] for fold in folds]
-    ).reshape(len(folds), n, count)
+    count = len(given.classes or ())
+    each = (choices(solver, given.y[None], fold, count, [penalty], dtype=np.float64) for fold in folds)
+    score = np.concatenate([found for scores in each for found in scores])
     return Predictions(
         truth=given.y,
         said=score.argmax(axis=2),

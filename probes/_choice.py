@@ -1,0 +1,70 @@
+"""The choice between an image's marks for thousands of label vectors at once, exactly as the probe makes it.
+
+The fit is linear in the labels, so one decomposition serves the observed labels and every exchanged vector.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from probes._base import FeatureSet, ProbeError
+from probes._plan import GRID, Plan
+from probes._ridge import Ridge
+from probes._scale import standardised
+from probes._statistics import REPLAYS, Null, Scored, association, score_margin
+
+PENALTY = 0.03  # relative to trace(K) / rows, as for the ridge probe
+
+
+def solver_of(given: FeatureSet) -> Ridge:
+    """Decompose the tokens [n * K, d] under the K marks of every item.
+
+    Tokens are standardised over all marks of all items and centred within each item. No label enters.
+
+    Raises:
+        ProbeError: a numeric target, or a width that K does not divide.
+    """
+    if given.classes is None:
+        raise ProbeError("the probe 'marks' chooses one of an image's marks: it needs classes, not a number")
+    n, count = len(given.x), len(given.classes)
+    if given.x.shape[1] % count:
+        raise ProbeError(
+            f"the probe 'marks' needs one token for each of {count} classes: a width of {given.x.shape[1]} is none; "
+            "use the readout at-mark"
+        )
+    tokens = standardised(given.x.reshape(n * count, -1)).reshape(n, count, -1)
+    return Ridge.of((tokens - tokens.mean(axis=1, keepdims=True)).reshape(n * count, -1), standardise=False)
+
+
+def choices(
+    solver: Ridge,
+    labels: np.ndarray,
+    fold: np.ndarray,
+    count: int,
+    penalties: Sequence[float],
+    *,
+    dtype: type = np.float32,
+) -> Iterator[np.ndarray]:
+    """For each penalty in turn, the held-out score of every mark, [B, n, K], for label vectors [B, n]."""
+    target = ((labels[..., None] == np.arange(count)) - 1 / count).reshape(len(labels), -1)
+    for fitted in solver.each(target, np.repeat(fold, count), penalties, dtype=dtype):
+        yield fitted.reshape(*labels.shape, count)
+
+
+def null_of_choices(solver: Ridge, plan: Plan, *, permutations: int | None = None) -> Null:
+    """Permutation test and replay of the choice under the plan's exchanged labels; the statistic is ridge's.
+
+    Labels change places between items as the plan says, never between the marks of one item: what marks have in
+    common by their place or colour is the same under every exchange.
+    """
+    count = len(plan.classes or ())
+    labels = np.concatenate([plan.y[None], plan.permuted[:permutations]])
+    best, none = np.full(len(labels), -np.inf), np.zeros((1, 1))
+    fixed: Scored | None = None
+    for penalty, score in zip(GRID, choices(solver, labels, plan.folds[0], count, GRID), strict=True):
+        margin = score[..., 1] - score[..., 0] if count == 2 else score
+        np.maximum(best, association(margin, labels, none, count), out=best)
+        if penalty == PENALTY:
+            fixed = score_margin(margin[1 : 1 + REPLAYS], labels[1 : 1 + REPLAYS], none, count)
+    assert fixed is not None, "the test's penalties hold the probe's own"
+    return Null(statistic=best, fixed=fixed, chosen=None)
