@@ -9,6 +9,7 @@ is kept. Marks keep to the places of three points of one image; colours are deal
 
 import argparse
 import csv
+import math
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from experiments._exit import DONE, UsageError, guard, progress, say
+from experiments._options import _Parser
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m experiments.mark_points", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
@@ -42,29 +44,36 @@ def points_of(path: Path, depth: str) -> tuple[dict[str, list[Any]], dict[str, s
     """The points of each image by its file, and each image's group (its file where the CSV tells none)."""
     from tasks._base import DataError
     from tasks._marks_placed import Point
+    from tasks._sources_table import read_table
 
     if not path.is_file():
         raise DataError(f"--points {path} does not exist; it is a CSV with the columns file, x, y and a depth")
     found: dict[str, list[Any]] = defaultdict(list)
     groups: dict[str, str] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        lacking = [name for name in ("file", "x", "y", depth) if name not in (reader.fieldnames or ())]
-        if lacking:
-            have = ", ".join(reader.fieldnames or ())
-            raise DataError(f"{path.name} has no column {lacking[0]!r}; it has {have}; --depth names the depth's")
-        for number, row in enumerate(reader, 2):
-            try:
-                found[row["file"]].append(Point(x=float(row["x"]), y=float(row["y"]), depth=float(row[depth])))
-            except (TypeError, ValueError):
-                raise DataError(
-                    f"{path.name} line {number}: x, y and {depth} are numbers; given "
-                    f"{row['x']}, {row['y']}, {row[depth]}"
-                ) from None
-            groups[row["file"]] = row.get("group") or row["file"]
+    columns, table = read_table(path)
+    lacking = [name for name in ("file", "x", "y", depth) if name not in columns]
+    if lacking:
+        have = ", ".join(columns) or "none"
+        raise DataError(f"{path.name} has no column {lacking[0]!r}; it has {have}; --depth names the depth's")
+    for number, row in enumerate(table, 1):
+        where, told = f"{path.name} row {number}", [row[name] for name in ("x", "y", depth)]
+        if not (path.parent / row["file"]).is_file():
+            raise DataError(f"{where}: there is no image {row['file']!r}; file is relative to {path.name}")
+        if not all(map(_number, told)):
+            raise DataError(f"{where}: x, y and {depth} are numbers; given {', '.join(map(repr, told))}")
+        x, y, far = map(float, told)
+        found[row["file"]].append(Point(x=x, y=y, depth=far))
+        groups[row["file"]] = row.get("group") or row["file"]
     if not found:
         raise DataError(f"{path.name} holds no point")
     return found, groups
+
+
+def _number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def read(path: Path) -> np.ndarray:
@@ -110,8 +119,10 @@ def _body(argv: Sequence[str]) -> int:
     from tasks._marks_placed import place
 
     asked = _parser().parse_args(list(argv))
-    if asked.per_image < 1 or asked.apart < 1:
+    if asked.per_image < 1 or not asked.apart >= 1:
         raise UsageError(f"--per-image {asked.per_image} and --apart {asked.apart}: both are at least 1")
+    if asked.seed < 0:
+        raise UsageError(f"--seed {asked.seed}: must be at least 0")
     path, out = Path(asked.points), Path(asked.out)
     found, groups = points_of(path, asked.depth)
     rng = np.random.default_rng(asked.seed)
@@ -119,12 +130,12 @@ def _body(argv: Sequence[str]) -> int:
     bare: list[str] = []
     (out / "images").mkdir(parents=True, exist_ok=True)
     with progress(len(found), "marking images") as bar:
-        for file, points in found.items():
+        for number, (file, points) in enumerate(found.items(), 1):
             image, before = read(path.parent / file), len(rows)
             for k in range(asked.per_image):
                 made = place(image, points, rng, nearest=list(COLOURS)[len(rows) % 3], apart=asked.apart)
                 if made is not None:
-                    name = f"images/{Path(file).stem}_{k}.png"
+                    name = f"images/{number:04d}_{Path(file).stem}_{k}.png"  # two folders may hold one name
                     Image.fromarray(made.image).save(out / name)
                     rows.append(_row(name, file, groups[file], made))
             bare += [file] if len(rows) == before else []

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from experiments._exit import DONE, UsageError, guard
+from experiments._options import _Parser
 
 GAP, LINE = 4, 18  # pixels between pictures, and for the answer below each
 
@@ -49,9 +50,7 @@ def known() -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.phantoms", description="Draw a contact sheet of each task's phantoms."
-    )
+    parser = _Parser(prog="python -m experiments.phantoms", description="Draw a contact sheet of each task's phantoms.")
     parser.add_argument("--task", nargs="+", metavar="NAME", help="which tasks (default: all that have phantoms)")
     parser.add_argument("--n", type=int, default=12, metavar="N", help="images on a sheet (default: 12)")
     parser.add_argument("--columns", type=int, default=6, metavar="N", help="images side by side (default: 6)")
@@ -80,6 +79,8 @@ def _run(argv: Sequence[str]) -> int:
             f"--n {given.n} --columns {given.columns} --side {given.side}: a sheet needs at least one image, "
             "one column and 16 pixels"
         )
+    if given.seed < 0:
+        raise UsageError(f"--seed {given.seed}: must be at least 0")
     asked = _asked(given.task)
     given.out.mkdir(parents=True, exist_ok=True)
     for name in asked:

@@ -39,7 +39,7 @@ def from_columns(columns: Mapping[str, str]) -> tuple[Mark, ...]:
     """The marks that a manifest's columns `red_x`, `red_y` and so on tell; () where it has none.
 
     Raises:
-        DataError: one of the two is missing or no number.
+        DataError: one of the two is missing or no number from 0, or two marks lie on one spot.
     """
     found = []
     for name in COLOURS:
@@ -48,11 +48,16 @@ def from_columns(columns: Mapping[str, str]) -> tuple[Mark, ...]:
             continue
         try:
             x, y = (float(value) for value in told)
+            if not (0 <= x < np.inf and 0 <= y < np.inf):
+                raise ValueError
         except ValueError:
             raise DataError(
-                f"the {name} mark lies at x = {told[0]!r}, y = {told[1]!r}: {name}_x and {name}_y are both numbers, "
-                "in pixels of the image, or both empty"
+                f"the {name} mark lies at x = {told[0]!r}, y = {told[1]!r}: {name}_x and {name}_y are both numbers "
+                "from 0, in pixels of the image, or both empty"
             ) from None
+        there = [mark.name for mark in found if (mark.x, mark.y) == (x, y)]
+        if there:
+            raise DataError(f"the marks {there[0]} and {name} both lie at x = {x:g}, y = {y:g}; one of them is wrong")
         found.append(Mark(name=name, x=x, y=y))
     return tuple(found)
 

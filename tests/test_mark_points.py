@@ -76,17 +76,50 @@ def test_brightness_tells_nothing_where_it_has_nothing_to_tell(
         (["--points", "nowhere.csv"], "nowhere.csv does not exist"),
         (["--depth", "depht"], "points.csv has no column 'depht'; it has file, x, y, depth_mm, group"),
         (["--apart", "99"], "no image of points.csv has three points that are 99 times apart"),
+        (
+            ["add", "frame0.png,nan,50,3,case0"],
+            "points.csv row 31: x, y and depth_mm are numbers; given 'nan', '50', '3'",
+        ),
+        (["add", "frame0.png,50,50,inf,case0"], "given '50', '50', 'inf'"),
+        (["add", "frame0.png,50"], "points.csv line 32 has 2 values for 5 columns"),
+        (["add", "frame9.png,50,50,3,case0"], "points.csv row 31: there is no image 'frame9.png'; file is relative to"),
+        (["encoding", "frame0.png,50,50,3,ü"], "points.csv is not UTF-8 text"),
     ],
 )
 def test_what_cannot_be_marked_is_one_line(
     change: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     points = written(tmp_path / "in", shortcut=False, images=1)
+    if not change[0].startswith("--"):
+        text = points.read_text() + change[1] + "\n"
+        points.write_text(text, encoding="latin-1" if change[0] == "encoding" else "utf-8")
+        change = []
     words = ["--points", str(points), "--depth", "depth_mm", "--out", str(tmp_path / "out"), *change]
     assert main(words) == 3
     err = capsys.readouterr().err
     assert said in err
-    assert "Traceback" not in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("flags", [["--seed", "-1"], ["--apart", "nan"], ["--per-image", "0"], ["--ponts", "x"]])
+def test_a_flag_that_cannot_be_is_one_line_of_usage(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--points", "p.csv", "--out", "o", *flags]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert flags[0] in line
+
+
+def test_two_folders_may_hold_images_of_one_name_and_the_points_semicolons(tmp_path: Path) -> None:
+    points = written(tmp_path / "in", shortcut=False, images=2)
+    for i in (0, 1):
+        (tmp_path / "in" / f"eye{i}").mkdir()
+        (tmp_path / "in" / f"frame{i}.png").rename(tmp_path / "in" / f"eye{i}" / "frame.png")
+    text = points.read_text().replace("frame0.png", "eye0/frame.png").replace("frame1.png", "eye1/frame.png")
+    points.write_text(text.replace(",", ";"), encoding="utf-8-sig")
+    assert main(["--points", str(points), "--depth", "depth_mm", "--out", str(tmp_path / "out")]) == 0
+    with (tmp_path / "out" / "manifest.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["file"] for row in rows}) == len(rows) == 8
+    assert len(list((tmp_path / "out" / "images").iterdir())) == 8
 
 
 def test_points_that_would_touch_or_leave_the_image_are_not_marked() -> None:
@@ -107,6 +140,12 @@ def test_a_manifest_s_marks_are_numbers_or_nothing() -> None:
     assert (mark.name, mark.x, mark.y) == ("red", 3.5, 4.0)
     with pytest.raises(DataError, match=r"red mark lies at x = '3', y = ''.*both numbers.*or both empty"):
         from_columns({"red_x": "3", "red_y": ""})
+    for odd in ("nan", "inf", "-4", "left"):
+        with pytest.raises(DataError, match=f"red mark lies at x = '{odd}'"):
+            from_columns({"red_x": odd, "red_y": "1"})
+    with pytest.raises(DataError, match="the marks red and blue both lie at x = 3, y = 4"):
+        from_columns({"red_x": "3", "red_y": "4", "blue_x": "3.0", "blue_y": "4"})
+    assert len(from_columns({"red_x": "3", "red_y": "4", "blue_x": "3", "blue_y": "40"})) == 2
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real endoscopy frames are not on this machine")
