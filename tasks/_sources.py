@@ -115,6 +115,8 @@ def _files(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str],
         return [Listed(path=path, name=path.name)], path.resolve().parent.name, notes, None
     name = f"{path.resolve().parent.name}/{path.name}"
     columns, table = read_table(path)
+    if not any(columns):
+        raise DataError(f"{name} is empty; a manifest has a line of column names and a row for each image")
     column = image_column(columns, chosen, name)
     if not table:
         raise DataError(f"{name} has no rows")
@@ -155,13 +157,17 @@ def _rows(seen: Sequence[Seen], optics: Optics, group: str | None, needed: Seque
     rows: list[Row] = []
     for s in seen:
         key = (s.file.name, s.frame.number)
+        try:
+            marks = from_columns(s.file.columns)
+        except DataError as error:
+            raise DataError(f"{name}: {s.file.name}: {error}") from error
         rows.append(
             Row(
                 id=item_id(*key, count[key]),
                 group=_group(s, group),
                 picture=picture(s.frame, s.content, optics, s.file.name),
                 columns=_columns(s),
-                marks=from_columns(s.file.columns),
+                marks=marks,
             )
         )
         count[key] += 1

@@ -108,7 +108,7 @@ def listed(table: list[dict[str, str]], column: str, base: Path) -> list[Listed]
         found.append(
             Listed(
                 path=path,
-                name=Path(inside).as_posix(),
+                name=Path(inside).as_posix() if text else "",
                 columns={k: v for k, v in values.items() if k != column},
                 frame=int(frame) if frame.isdecimal() else None,
             )

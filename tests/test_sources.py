@@ -187,7 +187,8 @@ def test_parquet_says_what_csv_says(tmp_path: Path) -> None:
         ("file,a\nx.png,1,2\n", "line 2 has 3 values for 2 columns"),
         ("file,a,a\nx.png,1,2\n", "more than one column 'a'"),
         ("file,a\n", "has no rows"),
-        ("", "no column that is known to name image files"),
+        ("", r"/m\.csv is empty; a manifest has a line of column names"),
+        ("file,red_x,red_y\nx.png,,\n", "no such file"),
     ],
 )
 def test_broken_tables_are_refused_by_line(tmp_path: Path, text: str, message: str) -> None:
@@ -241,6 +242,16 @@ def test_missing_files_are_listed_counted_and_stop_above_the_limit(tmp_path: Pat
     assert len(source.rows) == 7
     assert [why for _, why in source.unreadable] == ["images/3.png: no such file"]
     assert "images" not in source.unreadable[0][0]
+
+
+def test_a_row_that_names_no_file_and_a_wrong_mark_are_told_by_name(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    (tmp_path / "m.csv").write_text("file,red_x,red_y\na.png,1,1\n,1,1\n")
+    source = tasks.open_source(str(tmp_path / "m.csv"), unreadable_limit=0.5)
+    assert [why for _, why in source.unreadable] == ["a row: the manifest names no file"]
+    (tmp_path / "m.csv").write_text("file,red_x,red_y\na.png,1,nan\n")
+    with pytest.raises(DataError, match=r"/m\.csv: a\.png: the red mark lies at x = '1', y = 'nan'"):
+        tasks.open_source(str(tmp_path / "m.csv"))
 
 
 def test_when_nothing_can_be_read_no_limit_helps(tmp_path: Path) -> None:
