@@ -88,7 +88,8 @@ def prompted(task: Task, source: Source, items: tuple[Item, ...]) -> Prompted:
         for item in items:
             image = _read(item)
             try:
-                known = item.marks if {m.name for m in item.marks} == set(COLOURS) else _marks_found.find(image)
+                told = {m.name for m in item.marks} == set(COLOURS)
+                known = _as_told(image, item.marks) if told else _marks_found.find(image)
                 if not sizes:
                     sizes = [_marks_found.outer(image, m) / min(image.shape[:2]) for m in known]
             except DataError as error:
@@ -101,6 +102,16 @@ def prompted(task: Task, source: Source, items: tuple[Item, ...]) -> Prompted:
         task=task, source=source, items=items, marks=tuple(marks), correct=np.array(correct), shapes=tuple(shapes),
         drawn=round(float(np.median(sizes)), 3),
     )  # fmt: skip
+
+
+def _as_told(image: np.ndarray, marks: Sequence[Mark]) -> Sequence[Mark]:
+    """The marks whose places are told; DataError where the disc there has another colour or is another mark's."""
+    for mark in marks:
+        found = _marks_found.at(image, mark)
+        seen = COLOURS[int(np.argmax(found.colour))]
+        if seen != mark.name:
+            raise DataError(f"the mark told to be {mark.name}, at ({mark.x:g}, {mark.y:g}), is {seen} in the image")
+    return marks
 
 
 def _read(item: Item) -> np.ndarray:

@@ -477,6 +477,32 @@ def test_an_encoder_is_audited_end_to_end_at_marks_that_are_found(
     assert {r["assignment"] for r in rows} == {"rgb", "rbg", "grb", "gbr", "brg", "bgr"}
 
 
+def test_marks_told_where_another_colour_lies_are_refused_and_true_ones_are_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, lines = tmp_path / "in", ["item,assignment,answer"]
+    lines += [f"{name},{code},r" for name, _, _ in scenes(folder, 10) for code in ("rgb", "gbr")]
+    (tmp_path / "said.csv").write_text("\n".join(lines))
+    with (folder / "manifest.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    for row in rows:
+        for mark in _marks_found.find(np.asarray(Image.open(folder / row["file"]))):
+            row |= {f"{mark.name}_x": f"{mark.x:.0f}", f"{mark.name}_y": f"{mark.y:.0f}"}
+    words = ["--data", str(folder / "manifest.csv"), "--answers", str(tmp_path / "said.csv"), "--out", str(tmp_path)]
+    for wrong, code in ((False, 0), (True, 3)):
+        if wrong:
+            rows[4] |= {"red_x": rows[4]["blue_x"], "red_y": rows[4]["blue_y"], "blue_x": "", "blue_y": ""}
+            rows[4] |= {"blue_x": rows[4]["green_x"], "blue_y": rows[4]["green_y"]}
+            rows[4] |= {"green_x": str(int(rows[4]["green_x"]) + 1)}
+        with (folder / "manifest.csv").open("w", newline="") as handle:
+            writer = csv.DictWriter(handle, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        err = ran(capsys, *words, code=code)[1]
+    assert "the mark told to be red, at (" in err
+    assert ", is blue in the image" in err
+
+
 def test_phantoms_tell_their_marks_and_are_written_for_a_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
