@@ -48,6 +48,8 @@ def matrix(site: Site, box: Box, shape: tuple[int, ...], points: Sequence[Point]
             raise UnseenMarkError(
                 f"a mark at ({x:g}, {y:g}) of an image of {shape[1]} x {shape[0]} pixels lies outside what the encoder "
                 "sees of it (its crop): use square images, or an encoder that squashes or pads"
+                if 0 <= x <= shape[1] and 0 <= y <= shape[0]
+                else f"a mark at ({x:g}, {y:g}) lies outside its image of {shape[1]} x {shape[0]} pixels"
             )
         best = min(seeing, key=lambda i: _cell(views[i]))
         start = int(starts[best]) + site.prefix

@@ -70,6 +70,8 @@ def test_a_mark_beyond_the_crop_is_refused() -> None:
     box = frame(shaped(resize="shortest", crop="center", edge=64), 100, 50)
     with pytest.raises(EncoderError, match=r"a mark at \(25, 5\) of an image of 50 x 100 pixels lies outside.*crop"):
         matrix(site, box, (100, 50), [(25.0, 5.0)])
+    with pytest.raises(EncoderError, match=r"a mark at \(999, 5\) lies outside its image of 50 x 100 pixels"):
+        matrix(site, box, (100, 50), [(999.0, 5.0)])
 
 
 def mosaic(images: object) -> dict[str, np.ndarray]:
