@@ -134,6 +134,8 @@ def collate(prepared: Sequence[Any]) -> Any:
 
 
 def _takes(encoder: Encoder, image: np.ndarray) -> None:
+    if image.size == 0:
+        raise EncoderError(f"{encoder.card.name} was given an empty image {image.shape}: it has no pixels")
     flat = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
     if image.dtype == np.uint8 and (flat or (image.ndim == 3 and encoder.volumes)):
         return

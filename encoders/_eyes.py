@@ -10,7 +10,7 @@ import transformers
 
 from encoders._base import Card, EncoderError
 from encoders._faults import lacks, one_line, strange
-from encoders._parts import fetch, tensors
+from encoders._parts import fetch, floats
 from encoders._transformers import quiet
 
 Naming = Callable[[str], str]
@@ -28,13 +28,13 @@ def source(
     if weights is None:
         assert card.repo is not None
         folder, commit = fetch(card.repo, card.revision, keep, needed=("config.json",), offline=offline)
-        return replace(card, revision=commit), folder, tensors(folder, keep)
+        return replace(card, revision=commit), folder, floats(folder, keep)
     if not weights.is_dir():
         raise EncoderError(
             f"{card.name}: --weights {weights} is not a folder; give a snapshot of {card.repo}, as "
             f"`hf download {card.repo}` makes it"
         )
-    return replace(card, repo=None, revision=None), weights, tensors(weights, keep)
+    return replace(card, repo=None, revision=None), weights, floats(weights, keep)
 
 
 def files(folder: Path) -> tuple[Path, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from encoders._base import Input, Site, View
+from encoders._base import EncoderError, Input, Site, View
 from encoders._multimodal import Anatomy
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -148,6 +148,11 @@ def _views(image: tuple[int, int], pinpoints: Any, tile: int, side: int) -> tupl
         box[2] - height * cut[0] / (rows * side), box[3] - width * cut[1] / (columns * side),
     )  # fmt: skip
     merged = View(grid=(rows * side - 2 * cut[0], columns * side - 2 * cut[1]), box=within)
+    if min(merged.grid) < 1:
+        raise EncoderError(
+            f"an image of {image} pixels is too narrow for LLaVA-1.6: without its padding no token is left of its "
+            f"{rows} x {columns} tiles; crop it, or leave it out"
+        )
     return (whole, *tiles(rows, columns, (side, side), box)), (whole, merged)
 
 

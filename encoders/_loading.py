@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import Card, Encoder, EncoderError, UnknownName
+from encoders._faults import one_line
 from encoders._registry import card as card_of
 from encoders._registry import checkpoints, find, split
 
@@ -25,12 +26,17 @@ def load(spec: str, *, device: str, dtype: str, weights: Path | None, offline: b
     if kind == "name":
         find(rest)  # an unknown name is said before anything heavy is imported
     _device(device)
-    encoder = _untrained(spec, rest, device, weights) if kind == "random" else _trained(spec, device, weights, offline)
+    try:
+        made = _untrained(spec, rest, device, weights) if kind == "random" else _trained(spec, device, weights, offline)
+    except OSError as error:
+        if weights is None:
+            raise
+        raise EncoderError(f"{spec}: --weights {weights} cannot be read ({error})") from error
     if dtype == "float32":
-        return encoder
+        return made
     from encoders._precision import lowered
 
-    return lowered(encoder, dtype)
+    return lowered(made, dtype)
 
 
 def _device(device: str) -> None:
@@ -162,8 +168,11 @@ def _named(card: Card, name: str, device: str, weights: Path | None) -> Encoder:
     """The untrained twin of a registered encoder, in the sizes of the folder that stands for its weights."""
     checkpoint = find(name)
     assert checkpoint.untrained is not None
-    twin = _in_sizes_of(weights, card, checkpoint.kind, device) if weights and weights.is_dir() else None
-    if twin is None or weights is None:
+    if weights is None or not weights.is_dir():
+        return checkpoint.untrained(card, device)
+    with one_line(card.name, str(weights)):
+        twin = _in_sizes_of(weights, card, checkpoint.kind, device)
+    if twin is None:
         return checkpoint.untrained(card, device)
     return replace(twin, files=tuple(sorted(p for p in weights.glob("*.json") if ".index." not in p.name)))
 

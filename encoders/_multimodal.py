@@ -121,13 +121,13 @@ def from_folders(card: Card, kind: Kind, device: str, sources: Sequence[tuple[Pa
     import torch
     import transformers
 
-    from encoders._parts import tensors
+    from encoders._parts import floats
     from encoders._transformers import quiet
 
     folder = sources[0][0]
     with one_line(card.name, str(folder)), quiet():
         config = _config(card.name, kind, folder)
-        state: Mapping[str, Any] = {k: v for place, keep in sources for k, v in tensors(place, keep).items()}
+        state: Mapping[str, Any] = {k: v for place, keep in sources for k, v in floats(place, keep).items()}
         if kind.rename:
             state = kind.rename(state)
         strip(config, kind)
@@ -136,12 +136,21 @@ def from_folders(card: Card, kind: Kind, device: str, sources: Sequence[tuple[Pa
             ignore_mismatched_sizes=True,  # refused below, by name
         )  # fmt: skip
         _whole(card.name, kind, folder, told)
-        if kind.others and not any((folder / name).is_file() for name in FILES):
-            raise EncoderError(f"{card.name}: {folder} has neither {' nor '.join(FILES)}")
+        if kind.others and not any(_of_images(folder / name) for name in FILES):
+            raise EncoderError(
+                f"{card.name}: {folder} has neither {FILES[0]} nor {FILES[1]} with an image processor in it"
+            )
         processor = kind.processor(transformers, folder)
     found = (p for place, _ in sources for p in sorted(place.iterdir()))
     files = tuple(p for p in found if p.is_file() and p.suffix in (".safetensors", ".bin", ".json"))
     return _encoder(card, kind, model, processor, device, files)
+
+
+def _of_images(path: Path) -> bool:
+    """Whether a file is there that says how images are prepared."""
+    if not path.is_file() or path.name == FILES[0]:
+        return path.is_file()
+    return "image_processor" in json.loads(path.read_text(encoding="utf-8"))
 
 
 def _whole(who: str, kind: Kind, folder: Path, told: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 Keep = Callable[[str], bool]
+COMPUTED = re.compile(r"(position_ids|_index|num_batches_tracked)$")  # integers that are no weights
 INDEX = ".index.json"
 FORMS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
@@ -71,9 +73,10 @@ def _where(folder: Path, keep: Keep) -> dict[Path, list[str]]:
 
     Raises EncoderError naming the file that is not there, if a wanted tensor lies in it.
     """
-    for file in sorted(folder.glob("vision-*.safetensors")):
+    for file in sorted(folder.glob(f"vision-{'[0-9a-f]' * 8}.safetensors")):
         head = local(file)
-        if not any(keep(name) for name in head.metadata.get("left", "").split("\n") if name):
+        left = head.metadata.get("left")  # told by what was carved, and by no file of another making
+        if left is not None and not any(keep(name) for name in left.split("\n") if name):
             return {file: _some(head.entries, keep, file)}
     form = next((folder / name for name in FORMS if (folder / name).is_file()), None)
     if form is None:
@@ -127,9 +130,24 @@ def tensors(folder: Path, keep: Keep) -> dict[str, "torch.Tensor"]:
     return found
 
 
+def floats(folder: Path, keep: Keep) -> dict[str, "torch.Tensor"]:
+    """The same tensors; EncoderError where one is of integers or of 8 bits: without its scale it means nothing."""
+    found = tensors(folder, keep)
+    for name, value in found.items():
+        whole = value.dtype.is_floating_point and value.dtype.itemsize > 1
+        if not whole and not COMPUTED.search(name):
+            raise EncoderError(
+                f"tensor {name} in {folder} is of type {str(value.dtype).removeprefix('torch.')}: quantised weights "
+                "are not read here; give the checkpoint in bfloat16, float16 or float32"
+            )
+    return found
+
+
 def _mapped(file: Path, names: Sequence[str]) -> dict[str, "torch.Tensor"]:
     from safetensors import safe_open
 
+    with one_line("weights", str(file)):
+        file.open("rb").close()  # the library calls a file that may not be read one that is not there
     with one_line("weights", str(file)), safe_open(file, framework="pt") as opened:
         _all(names, set(opened.keys()), file)
         return {name: opened.get_tensor(name) for name in names}

@@ -29,8 +29,12 @@ def preprocess(processor: Any, key: str, *others: str) -> Callable[[np.ndarray],
 
 def described(processor: Any, size: tuple[int, int], resize: str, crop: str | None = None) -> Input:
     """The input of a processor as a card tells it; EncoderError if it makes other sizes than the tower reads."""
-    made = dict(processor.size)
-    if resize in ("squash", "tiles") and "height" in made and (made["height"], made["width"]) != size:
+    made = dict((getattr(processor, "do_center_crop", False) and processor.crop_size) or processor.size)
+    if (
+        resize in ("squash", "tiles", "pad", "shortest")
+        and "height" in made
+        and (made["height"], made["width"]) != size
+    ):
         raise EncoderError(
             f"the image processor makes {made['height']} x {made['width']} pixels where the tower reads "
             f"{size[0]} x {size[1]}; configuration and preprocessor_config.json are of different models"

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from encoders._base import Card, Input, Site
+from encoders._base import Card, EncoderError, Input, Site
 from encoders._multimodal import Anatomy, Kind, checkpoint
 
 FIXED = 448
@@ -64,7 +64,13 @@ def _anatomy(fixed: bool) -> Callable[[Any, Any], Anatomy]:
             return {"connector": torch.stack(list(out.pooler_output))} | deep
 
         def prepare(image: np.ndarray) -> dict[str, Any]:
-            made = processor(images=pil(image), return_tensors="pt")
+            try:
+                made = processor(images=pil(image), return_tensors="pt")
+            except ValueError as error:
+                raise EncoderError(
+                    f"an image of {image.shape[:2]} pixels cannot be read in its own shape: {error}; the encoder with "
+                    "-448 at the end of its name squashes it"
+                ) from error
             return {"pixel_values": made["pixel_values"], "image_grid_thw": made["image_grid_thw"][0]}
 
         return Anatomy(
