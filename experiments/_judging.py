@@ -10,6 +10,7 @@ from experiments._questions import Question
 from experiments._records import Record, code_version
 from experiments._runs import CONTROLS, Cell, Run
 
+LAYOUT = ("halves", "grid3", "at-mark", "queries")  # readouts that keep what a mean over tokens may lose
 THUMBNAIL = "the pixels of a 32x32 thumbnail"  # how a verdict names the control of pixels
 
 
@@ -79,7 +80,7 @@ def judge(
             pairs = {name: (other, probes.compare(m, other, plan)) for name, other in against.items()}
             layout = [
                 x for c, x in zip(mine, measurements, strict=True)
-                if c.site == cell.site and c.readout in ("halves", "grid3") and c.readout != cell.readout
+                if c.site == cell.site and c.readout in LAYOUT and c.readout != cell.readout
             ]  # fmt: skip
             known = None if spec in CONTROLS else pairs  # a control has nothing weaker to be measured against
             verdict = probes.verdict(m, controls=known, layout=layout, adjusted=p)

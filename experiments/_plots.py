@@ -81,9 +81,10 @@ def _panel(axis: Any, records: Sequence[Record], readout: str) -> None:
         twins = [r.score for r in twin]
         axis.plot([at[r.site] for r in twin], twins, ls=dashes, marker=marker, ms=2.2, mfc="white",
                   mew=0.6, color=colour, alpha=0.8, lw=0.8, label=f"{encoder}, untrained")  # fmt: skip
-    pixels = next((r for r in records if r.encoder == "pixels"), None)
-    if pixels is not None:
-        axis.axhline(pixels.score, ls="-.", lw=0.7, color="0.35", label="32 × 32 pixels")
+    pixels = [r for r in records if r.encoder == "pixels" and r.readout in (readout, "vector")]
+    if pixels:  # under marks, the brightness there
+        nearest = max(pixels, key=lambda r: r.readout == readout)
+        axis.axhline(nearest.score, ls="-.", lw=0.7, color="0.35", label="32 × 32 pixels")
     axis.axhline(records[0].chance, ls=":", lw=0.8, color="black", label="chance")
     axis.set_xlim(-0.5, len(sites) - 0.5)
     axis.set_xticks(range(len(sites)), [_short(s) for s in sites], rotation=60, ha="right", rotation_mode="anchor")

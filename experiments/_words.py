@@ -70,13 +70,17 @@ def _layout(run: Any, question: Question, judged: Sequence[Any]) -> list[str]:
     ]
 
 
+def _points(count: int) -> str:
+    return f"{count} point{'s' * (count != 1)}"
+
+
 def _absent(judged: Sequence[Any]) -> list[str]:
     absent = [j for j in judged if j.verdict.state == "absent"]
     if not absent:
         return []
     names = ", ".join(j.cell.name for j in absent[:4]) + (" …" if len(absent) > 4 else "")
     weakest = max(absent, key=lambda j: j.measurement.lod or 1.0)
-    return [f"Absent at {len(absent)} points ({names}). {weakest.verdict.reason}"]
+    return [f"Absent at {_points(len(absent))} ({names}). {weakest.verdict.reason}"]
 
 
 def _undecided(judged: Sequence[Any]) -> list[str]:
@@ -87,7 +91,7 @@ def _undecided(judged: Sequence[Any]) -> list[str]:
     first = max(open_, key=lambda j: j.measurement.estimate.score)
     leaks = [j for j in open_ if j.measurement.leak]
     shown = leaks[0] if leaks else first
-    return [f"Not decided at {len(open_)} points ({names}). For example {shown.cell.name}: {shown.verdict.reason}"]
+    return [f"Not decided at {_points(len(open_))} ({names}). For example {shown.cell.name}: {shown.verdict.reason}"]
 
 
 def _betrayed(spec: str, controls: Mapping[Any, Any]) -> list[str]:

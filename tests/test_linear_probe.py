@@ -451,6 +451,11 @@ def test_under_the_marks_brightness_is_the_control(tmp_path: Path, capsys: pytes
     assert own[0]["control_pixels"] == place["score"]
     assert own[0]["credit"] == "pixels"
     assert "the brightness around the marks" in own[0]["reason"]
+    assert probe(tmp_path / "all", "--task", "depth", "--json", items=120, encoder=own_file) == 0
+    mean = next(r for r in json.loads(capsys.readouterr().out)["records"] if r["role"] == "encoder")
+    assert mean["readout"] == "mean"
+    assert mean["verdict"] == "inconclusive"  # the tokens hold what their mean has lost
+    assert "what fails here is the averaging" in mean["reason"]
     assert probe(tmp_path / "none", "--task", "orientation", "--probe", "marks", encoder=own_file) == 2
     assert "chooses between the marks of an image" in capsys.readouterr().err
     assert probe(tmp_path / "blind", "--task", "depth", "--probe", "marks") == 2
