@@ -1,6 +1,5 @@
 """Answers that a model gave, read from a CSV file."""
 
-import csv
 import difflib
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from experiments._exit import UsageError
 from experiments._prompts import ASSIGNMENTS, CODES, Prompted
 from probes._prompts import COLOURS
 from tasks._base import DataError
+from tasks._sources_table import read_table
 
 UPRIGHT = {"upright": True, "0": True, "right side up": True, "upside down": False, "turned": False, "flipped": False,
            "180": False}  # fmt: skip
@@ -20,16 +20,13 @@ def rows(path: str, needed: tuple[str, ...]) -> list[dict[str, str]]:
     """The file's rows, with the columns that are needed.
 
     Raises:
-        UsageError: it cannot be read.
-        DataError: a column is missing, or there is no row.
+        UsageError: there is no such file.
+        DataError: it is no table, a column is missing, or there is no row.
     """
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as handle:
-            reader = csv.DictReader(handle)
-            have = reader.fieldnames or []
-            found = [{k: (v or "").strip() for k, v in row.items() if k} for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"--answers {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if not Path(path).is_file():
+        why = "it is a folder" if Path(path).is_dir() else "no such file"
+        raise UsageError(f"--answers {path} cannot be read: {why}")
+    have, found = read_table(Path(path))
     name = Path(path).name
     for column in needed:
         if column not in have:

@@ -563,6 +563,10 @@ def test_bad_answers_are_told_in_one_line(tmp_path: Path, capsys: pytest.Capture
     assert "answer is 'rd'; did you mean 'red'?" in said(head + "s001,rgb,rd\n")
     assert "answered before under rgb" in said(head + "s001,rgb,red\ns001,rgb,red\n")
     assert "answers to two images or more" in said(head + "s001,rgb,red\n")
+    assert "answers to two images or more" in said((head + "s001,rgb,red\n").replace(",", ";"))
+    assert "a.csv line 2 has 4 values for 3 columns" in said(head + "s001,rgb,red, or blue\n")
+    (tmp_path / "a.csv").unlink()
+    assert "a.csv cannot be read: no such file" in ran(capsys, *words, code=2)[1]
 
 
 def test_upright_bias_of_a_model_and_its_lone_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
