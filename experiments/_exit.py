@@ -77,4 +77,6 @@ def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, comm
 
 
 def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())

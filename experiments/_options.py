@@ -148,6 +148,9 @@ def _from_file(path: str) -> dict[str, Any]:
             raise UsageError(f"--config {path}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         kind = known[name].type
         values[name] = _typed(path, key, value, getattr(kind, "__name__", None) or str(kind))
+        choices = known[name].metadata.get("choices")
+        if choices and value not in choices:
+            raise UsageError(f"--config {path}: {key} = {value!r} is none of {', '.join(choices)}")
     return values
 
 

@@ -28,6 +28,8 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) 
         ("seed = true", r"seed = True is not of type int"),
         ("task = 3", r"task = 3 is not of type tuple"),
         ("seed =", r"is not TOML"),
+        ("copies = 'wran'", r"copies = 'wran' is none of refuse, warn"),
+        ("exif = 'no'", r"exif = 'no' is none of apply, ignore"),
     ],
 )
 def test_a_bad_configuration_file_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -171,3 +173,16 @@ def test_a_damaged_or_foreign_cell_is_never_used(tmp_path: Path) -> None:
         assert cells.load(key) is None, place
     path.write_bytes(data[:100])
     assert cells.load(key) is None
+
+
+def test_a_folder_that_cannot_be_written_is_told_without_its_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+
+    def body(_: object) -> int:
+        (tmp_path / "file" / "run").mkdir(parents=True)
+        return DONE
+
+    assert guard(body, [], "thing") == PARTIAL
+    assert capsys.readouterr().err == f"error: {tmp_path / 'file' / 'run'}: Not a directory\n"
