@@ -6,6 +6,7 @@ the share of plantings that the instrument's own rule calls present says whether
 decomposition serves every draw and every strength.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -479,14 +480,18 @@ def signal_inflation(
     goal = min(score, 0.95)
     if goal <= plan.chance or len(ridge.w) < 2 * len(plan.classes or (0, 0)):
         return 1.0
-    planting = Planting.alike(ridge, plan, width, draws=draws, chosen=chosen)
+    return inflation_at(Planting.alike(ridge, plan, width, draws=draws, chosen=chosen).scores, goal, draws)
+
+
+def inflation_at(scores: Callable[[float, int], tuple[float, float]], goal: float, draws: int) -> float:
+    """Phi at the separation whose plantings read as well as `goal`, by doubling and halving; see `Planting.scores`."""
     few, low, high = max(8, draws // 5), 0.0, 1.0
-    while planting.scores(high, few)[0] < goal and high < 64:
+    while scores(high, few)[0] < goal and high < 64:
         low, high = high, 2 * high
     for _ in range(4):
         middle = (low + high) / 2
-        low, high = (middle, high) if planting.scores(middle, few)[0] < goal else (low, middle)
-    return planting.scores((low + high) / 2, draws)[1]
+        low, high = (middle, high) if scores(middle, few)[0] < goal else (low, middle)
+    return scores((low + high) / 2, draws)[1]
 
 
 def planted_directions(space: Subspace, seed: int, draws: int, m: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from probes import load
 from probes._base import Estimate, FeatureSet, Predictions, ProbeError, State
-from probes._choice import null_of_choices, solver_of
+from probes._choice import choice_inflation, null_of_choices, solver_of
 from probes._codes import coded as as_codes
 from probes._codes import predictions as decided
 from probes._detection import Limit, limit, signal_inflation, subspace
@@ -150,9 +150,14 @@ def _decided(found: Measurement) -> Measurement:
 
 def _measure_choice(given: FeatureSet, plan: Plan, seed: int) -> Measurement:
     """The choice between marks, replayed by its own test; the limit of detection of another probe is not its own."""
-    under = null_of_choices(solver_of(given), plan)
+    solver = solver_of(given)
+    under = null_of_choices(solver, plan)
     told = load("marks")(given, plan.folds, np.random.default_rng([seed, 74]))
-    found = _summarise(told, None, plan, under, under.fixed, "marks", screened=False)
+    width, signal = given.x.shape[1] // len(plan.classes or (0,)), 1.0
+    if plan.n_groups >= FEW:
+        score = scored(told, len(plan.classes or ())).mean
+        signal = choice_inflation(solver, plan, width, score)
+    found = _summarise(told, None, plan, under, under.fixed, "marks", screened=False, signal=signal)
     return _decided(found)
 
 
@@ -184,9 +189,9 @@ def _summarise(
     label: str,
     *,
     screened: bool,
+    signal: float = 1.0,
 ) -> Measurement:
     got = scored(predictions, None if plan.classes is None else len(plan.classes))
-    signal = 1.0
     if features is not None and replayed is not None and not screened and plan.n_groups >= FEW:
         signal = signal_inflation(features[0], plan, features[1], got.mean, chosen=replayed is under.chosen)
     error = error_of(got, replayed, plan, signal)
