@@ -76,9 +76,13 @@ def run_jobs(jobs: Iterator[Job], total: int, workers: int, what: str) -> Iterat
                     yield future.result()
                     bar.update()
         finally:
+            manager = getattr(pool, "_executor_manager_thread", None)
+            processes = list((getattr(pool, "_processes", None) or {}).values())
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in list((getattr(pool, "_processes", None) or {}).values()):
+            for process in processes:
                 process.terminate()
+            if manager is not None:
+                manager.join(5)  # else the interpreter's end may write to a pipe that this thread is closing
 
 
 @contextlib.contextmanager
