@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments._exit import DONE, ENCODER, guard
+from experiments._options import _Parser
 from experiments.list import table
 
 LIBRARIES = ("torch", "torchvision", "timm", "open-clip-torch", "transformers", "numpy", "scipy", "h5py",
@@ -61,7 +62,7 @@ def _smoke() -> str:
 
 
 def _body(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m experiments.doctor",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

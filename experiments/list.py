@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments._exit import DONE, UsageError, guard, say
+from experiments._options import _Parser
 
 
 def _encoders() -> list[dict[str, Any]]:
@@ -79,7 +80,7 @@ def _word(value: Any) -> str:
 
 
 def _body(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m experiments.list",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

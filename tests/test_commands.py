@@ -1,6 +1,7 @@
 """The command line: flags, files, one line for every mistake, and cells that survive."""
 
 import dataclasses
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -186,3 +187,21 @@ def test_a_folder_that_cannot_be_written_is_told_without_its_number(
 
     assert guard(body, [], "thing") == PARTIAL
     assert capsys.readouterr().err == f"error: {tmp_path / 'file' / 'run'}: Not a directory\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "line"),
+    [
+        ("list", ["tsks"], "argument kind: invalid choice: 'tsks'"),
+        ("list", [], "the following arguments are required: kind"),
+        ("doctor", ["--jsn"], "unrecognized arguments: --jsn"),
+        ("phantoms", ["--tsk", "depth"], "unrecognized arguments: --tsk depth"),
+        ("phantoms", ["--seed", "-1"], "--seed -1: must be at least 0"),
+    ],
+)
+def test_every_small_command_refuses_a_wrong_flag_in_one_line(
+    command: str, words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert importlib.import_module(f"experiments.{command}").main(words) == USAGE
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"error: {line}")
