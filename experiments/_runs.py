@@ -191,21 +191,15 @@ def eyes(run: Run) -> tuple[list[Eye], dict[str, Eye], list[Eye]]:
     options = run.options
     device = resolve_device(options.device)
 
-    def eye(spec: str, kind: str) -> Eye:
-        return Eye(
-            spec=spec,
-            options=options,
-            store=run.store,
-            device=kind,
-            dtype=options.dtype if kind == device else "float32",
-        )
+    def eye(spec: str, kind: str, dtype: str) -> Eye:
+        return Eye(spec=spec, options=options, store=run.store, device=kind, dtype=dtype)
 
-    asked = [eye(spec, device) for spec in dict.fromkeys(options.encoder)]
+    asked = [eye(spec, device, options.dtype) for spec in dict.fromkeys(options.encoder)]
     twins = {
-        e.spec: eye(f"random:{e.spec}", device)
+        e.spec: eye(f"random:{e.spec}", device, options.dtype)
         for e in asked
         if e.spec not in CONTROLS and not e.spec.startswith("random:")
     }
-    controls = [eye(spec, "cpu") for spec in CONTROLS]
+    controls = [eye(spec, "cpu", "float32") for spec in CONTROLS]  # they compute without torch
     run.eyes = (asked, twins, controls)
     return run.eyes

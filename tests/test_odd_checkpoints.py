@@ -140,3 +140,18 @@ def test_a_processor_configuration_without_an_image_processor_is_none(copy: Path
     edited(copy / "processor_config.json", image_processor=told | {"image_processor_type": "CLIPImageProcessorFast"})
     after = features(copy)
     assert all(np.array_equal(before[point], after[point]) for point in before)
+
+
+# commands
+
+
+def test_a_run_in_bfloat16_has_its_controls_in_float32(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from experiments import linear_probe
+
+    monkeypatch.setattr("experiments._questions.POOL_OF_PHANTOMS", 20)
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
+    flags = "--task orientation --items 20 --site connector --readout mean --permutations 19 --repeats 1 --jobs 1"
+    given = ["--encoder", "llava-1.5-7b", "--weights", str(copy), "--dtype", "bfloat16", "--out", str(tmp_path / "out")]
+    assert linear_probe.main([*given, *flags.split()]) == 0
