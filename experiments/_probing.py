@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import encoders
@@ -139,6 +140,7 @@ def run(options: Options, experiment: str) -> int:
     from experiments._output import deliver
 
     began = time.perf_counter()
+    _writable(Path(options.out))
     state, questions = start(options)
     records, verdicts = [], []
     for question in questions:
@@ -150,6 +152,17 @@ def run(options: Options, experiment: str) -> int:
     if state.failed:
         return PARTIAL if records else ENCODER
     return DONE
+
+
+def _writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written before hours of encoding, not after."""
+    import tempfile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UsageError(f"--out {folder} cannot be written ({error.strerror}): name a folder of your own") from None
 
 
 def plan_of(options: Options) -> dict[str, Any]:

@@ -471,3 +471,13 @@ def test_where_a_crop_leaves_a_mark_out_everything_else_is_read(
     own = {r["readout"] for r in json.loads(out)["records"] if r["role"] == "encoder"}
     assert own == {"mean", "halves", "grid3"}
     assert "grid.py is not read under the marks: a mark at" in err
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_encoded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert probe(tmp_path / "file" / "out") == 2
+    err = capsys.readouterr().err
+    assert "cannot be written (Not a directory): name a folder of your own" in err
+    assert "loading" not in err
