@@ -330,7 +330,7 @@ def test_a_killed_fetch_goes_on_where_it_stopped(
 
 
 def test_an_interrupted_fetch_ends_at_once_and_can_go_on(hub: Hub, shelf: Repository, tmp_path: Path) -> None:
-    shelf.fault, shelf.pause = "slow", 0.4
+    shelf.fault, shelf.pause = "slow", 1.5
     process = child(hub, tmp_path / "hub")
     end = time.monotonic() + 20
     while not list((tmp_path / "hub").rglob("*.journal")) and time.monotonic() < end:

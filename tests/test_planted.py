@@ -119,6 +119,18 @@ def test_nothing_to_read_in_few_dimensions_is_absent_and_a_weak_signal_is_not() 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("probe", ["knn", "rbf"])
+def test_a_probe_without_a_limit_of_its_own_never_says_absent(probe: str) -> None:
+    rng = np.random.default_rng([6, 0])
+    y = rng.permutation(np.arange(300) % 2)
+    x = rng.standard_normal((300, 12))
+    assert cell(x, y, np.arange(300), probe="ridge")[0].state == "absent"
+    m = cell(x, y, np.arange(300), probe=probe)[0]
+    assert m.limit is None
+    assert m.state == "inconclusive"
+
+
+@pytest.mark.slow
 def test_a_wide_pool_of_few_images_never_allows_absence_and_says_how_many_would() -> None:
     rng = np.random.default_rng(7)
     y = rng.permutation(np.arange(240) % 2)

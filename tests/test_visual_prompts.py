@@ -600,7 +600,7 @@ def test_a_readout_of_an_encoder_is_asked_for_upright_bias(tmp_path: Path, capsy
         (["--sizes", "3"], 2, "--sizes 3: a radius is a share of the shorter side from 0.004 to 0.1"),
         (["--items", "4"], 2, "--items 4: must be at least 10"),
         (["--answers", "a.csv", "--encoder", "pixels"], 2, "give one of the two"),
-        (["--answers", "nowhere.csv", "--items", "10"], 2, "nowhere.csv cannot be read: No such file"),
+        (["--answers", "nowhere.csv", "--items", "10"], 2, "nowhere.csv cannot be read: no such file"),
         (["--permutations", "9"], 2, "unrecognised argument --permutations"),
         (["--task", "label"], 2, "task label has no phantoms: say --data SOURCE"),
     ],
