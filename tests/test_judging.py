@@ -247,3 +247,28 @@ def test_features_of_another_preprocessing_precision_or_decoding_are_never_reuse
 
     assert space({"exif": "apply"} | policy, **change) != space({"exif": "apply"})
     assert space({"exif": "apply"}, label="another name") == space({"exif": "apply"})
+
+
+@pytest.mark.parametrize(("other", "held"), [("queries", 1), ("at-mark", 1), ("halves", 1), ("cls", 0)])
+def test_a_mean_is_judged_beside_what_keeps_the_tokens_apart(
+    other: str, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import probes
+
+    seen_beside: list[int] = []
+    plain = probes.verdict
+
+    def watched(measurement: Any, **given: Any) -> Any:
+        seen_beside.append(len(given["layout"]))
+        return plain(measurement, **given)
+
+    monkeypatch.setattr(probes, "verdict", watched, raising=False)
+    asked = question()
+    run = started(asked, QUIET)
+    own = [cell(asked, "eye", "encoder", "connector", readout=name) for name in ("mean", other)]
+    shuffled = [dataclasses.replace(c, role="shuffled", level="screen") for c in own]
+    basic = [cell(asked, spec, "control") for spec in ("lowlevel", "pixels")]
+    for c in (*own, *shuffled, *basic):
+        run.measured[run.key(c)] = seen(QUIET[c.eye.spec], shuffled=c.role == "shuffled")
+    judge(run, asked, own, {"shuffled": shuffled}, basic, "linear_probe")
+    assert seen_beside[0] == held
