@@ -2,9 +2,11 @@
 
 A ViT-B/16 at 448 pixels under two attention poolers: one query gives the pooled vector, which a matrix takes to the
 joint space, and 256 queries give what the caption decoder reads, site `caption`. Images are normed as CLIP's, though
-the tower is timm's. The text tower is left out: its tokenizer lies in the authors' package, not beside the weights.
+the tower is timm's. The tokenizer of the text tower lies in the authors' code and not beside the weights: sentences are
+read once it is laid into the folder that is given with --weights.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from encoders._registry import Checkpoint
 SIDE = 448
 VISION: dict[str, Any] = {"img_size": SIDE, "patch_size": 16, "embed_dim": 768, "depth": 12, "num_heads": 12}
 HEADS = {"joint": 512, "caption": 768, "queries": 256, "heads": 8}
+TEXT = {"context_length": 127, "vocab_size": 32007, "width": 768, "heads": 12, "layers": 12}
 
 
 def network() -> Any:
@@ -45,21 +48,31 @@ def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encode
 
     state = {key.removeprefix("module."): value for key, value in state_dict(file, card.name).items()}
     visual = fill(network(), below(state, "visual."), card.name, str(file))
-    return _encoder(card, visual, device, (file,))
+    return _encoder(card, visual, device, file, below(state, "text."))
 
 
 def untrained(card: Card, device: str) -> Encoder:
     """The same image side under torch's current random state."""
-    return _encoder(card, network(), device, ())
+    return _encoder(card, network(), device)
 
 
-def _encoder(card: Card, network: Any, device: str, files: tuple[Path, ...]) -> Encoder:
+def _encoder(
+    card: Card, network: Any, device: str, file: Path | None = None, words: Mapping[str, Any] | None = None
+) -> Encoder:
+    """The encoder around the image side and, where the file holds its tensors `words`, the text tower."""
+    import torch
+
     from encoders._build import assemble
+    from encoders._conch_text import text_of, tower
     from encoders._hooks import freeze
     from encoders._images import transform
     from encoders._timm import LIBRARIES, parts
 
-    visual: Any = freeze(network, device)
+    whole: Any = torch.nn.Module()
+    whole.visual = visual = network
+    if file and words:
+        whole.text = tower(TEXT, HEADS["joint"], words, card.name, str(file))
+    freeze(whole, device)
     assert card.input is not None
     taps, found, trunk = parts(visual.trunk, (3, *card.input.size), device)
 
@@ -73,7 +86,7 @@ def _encoder(card: Card, network: Any, device: str, files: tuple[Path, ...]) -> 
     queries = Site(width=HEADS["caption"], queries=HEADS["queries"])
     return assemble(
         card,
-        visual,
+        whole,
         run=run,
         taps=taps,
         sites=found | {"pooled": vector, "joint": vector, "caption": queries},
@@ -81,8 +94,10 @@ def _encoder(card: Card, network: Any, device: str, files: tuple[Path, ...]) -> 
         input=card.input,
         device=device,
         architecture=[VISION, HEADS],
-        libraries=(*LIBRARIES, "open_clip_torch"),
-        files=files,
+        libraries=(*LIBRARIES, "open_clip_torch", *(("tokenizers",) if file and words else ())),
+        files=(file,) if file else (),
+        text=text_of(card.name, whole.text, file.parent, device) if file and words else None,
+        image_side=(visual,),
     )
 
 
@@ -95,7 +110,8 @@ CARD = Card(
     input=replace(cropped(SIDE), backend="torchvision"),
     sites=sites(12, 768, SIDE // 16, prefix=1, vectors={"pooled": 512, "joint": 512})
     | {"caption": Site(width=768, queries=256)},
-    note="revision resolved at first load; image side only",
+    text=True,
+    note="revision resolved at first load; sentences need a tokenizer from the authors' code beside the weights",
     unverified="layout and name of the file, size of its position table",
 )
 CHECKPOINTS = (Checkpoint(card=CARD, load=load, untrained=untrained, network=network),)

@@ -246,16 +246,20 @@ def timm_tower(
 
 
 def conch(folder: Path) -> Tiny:
-    """CONCH's file, with a few tensors of its text side; the poolers are computed here a second time, by hand."""
+    """CONCH's file and tokenizer; the poolers and the text tower are computed here a second time, by hand."""
     import torch
+    from open_clip.transformer import TextTransformer
 
     from encoders import conch as family
 
     visual = randomise(family.network())
     state = {f"visual.{k}": v for k, v in visual.state_dict().items()}
-    state |= {"logit_scale": torch.ones([]), "text.cls_emb": torch.ones(8), "text_decoder.x": torch.ones(3)}
+    words = _filled(TextTransformer(**family.TEXT, output_dim=family.HEADS["joint"], embed_cls=True)).state_dict()
+    state |= {f"text.{k}": v for k, v in words.items()}
+    state |= {"logit_scale": torch.ones([]), "text_decoder.x": torch.ones(3)}
     folder.mkdir(parents=True)
     torch.save(state, folder / "pytorch_model.bin")
+    _bytes_tokenizer(folder / "conch_byte_level_bpe_uncased.json")
 
     def sites(batch: Any) -> dict[str, Any]:
         found = _of_timm(visual.trunk, batch)
@@ -264,7 +268,60 @@ def conch(folder: Path) -> Tiny:
         caption = _norm(_pool(found["final"], tensors, "attn_pool_caption."), tensors, "ln_caption.")
         return found | {"pooled": pooled, "joint": pooled @ tensors["proj_contrast"], "caption": caption}
 
-    return Tiny(folder=folder, pixels=_cropped(family.SIDE), sites=sites)
+    return Tiny(
+        folder=folder,
+        pixels=_cropped(family.SIDE),
+        sites=sites,
+        text=lambda sentences: torch.stack([_conch_sentence(one, words) for one in sentences]),
+    )
+
+
+def _bytes_tokenizer(file: Path) -> None:
+    """A tokenizer of bytes that is built as CONCH's is: three special tokens first, accents and capitals dropped."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    letters = {word: i for i, word in enumerate([*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())])}
+    fast: Any = Tokenizer(models.BPE(letters, []))
+    fast.normalizer = normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents(), normalizers.Lowercase()])
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    fast.post_processor = processors.TemplateProcessing(
+        single="<start_of_text> $A <end_of_text>", special_tokens=[("<start_of_text>", 1), ("<end_of_text>", 2)]
+    )
+    fast.add_special_tokens(SPECIAL)
+    fast.save(str(file))
+
+
+SPECIAL = ["<pad>", "<start_of_text>", "<end_of_text>"]
+
+
+def _conch_sentence(sentence: str, state: Mapping[str, Any], context: int = 12, heads: int = 2) -> Any:
+    """One sentence as the authors' code reads it: bytes, padding, and CLS last, which sees one token too far."""
+    import torch
+    from tokenizers import pre_tokenizers
+
+    letters = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    spelt = "Ġ" * bool(sentence) + sentence.lower().replace(" ", "Ġ")
+    ids = [1, *[letters.index(letter) for letter in spelt][: context - 2], 2]
+    count = len(ids)
+    ids += [0] * (context - count)
+    x = torch.cat([state["token_embedding.weight"][ids], state["cls_emb"][None]]) + state["positional_embedding"]
+    mask = torch.full((context + 1, context + 1), -torch.inf).triu(1)
+    mask[-1, count + 1 :] = -torch.inf  # of the padding the first is left open, and CLS itself is shut
+    for i in range(2):
+        at = f"transformer.resblocks.{i}."
+        q, k, v = (
+            _norm(x, state, f"{at}ln_1.") @ state[f"{at}attn.in_proj_weight"].T + state[f"{at}attn.in_proj_bias"]
+        ).chunk(3, -1)
+        wide = q.shape[-1] // heads
+        answers = [
+            torch.softmax(a @ b.T / wide**0.5 + mask, -1) @ c
+            for a, b, c in zip(q.split(wide, -1), k.split(wide, -1), v.split(wide, -1), strict=True)
+        ]
+        x = x + torch.cat(answers, -1) @ state[f"{at}attn.out_proj.weight"].T + state[f"{at}attn.out_proj.bias"]
+        inner = _norm(x, state, f"{at}ln_2.") @ state[f"{at}mlp.c_fc.weight"].T + state[f"{at}mlp.c_fc.bias"]
+        inner = torch.nn.functional.gelu(inner)
+        x = x + inner @ state[f"{at}mlp.c_proj.weight"].T + state[f"{at}mlp.c_proj.bias"]
+    return _norm(x[-1], state, "ln_final.") @ state["text_projection"]
 
 
 def _norm(x: Any, state: Mapping[str, Any], at: str) -> Any:
