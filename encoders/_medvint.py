@@ -1,4 +1,4 @@
-"""MedVInT's two eyes, both PMC-CLIP's ResNet without its attention pool, over larger images."""
+"""MedVInT-TD: PMC-CLIP's ResNet up to its third stage, and the decoder whose queries read it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,11 +13,9 @@ from encoders import _modified_resnet as resnet
 from encoders._base import Card, Encoder, EncoderError, Site
 from encoders._build import assemble
 from encoders._hooks import Tap, freeze
-from encoders._hub import snapshot
 from encoders._images import transform
-from encoders._pickles import below, fill, state_dict
+from encoders._pickles import fill, state_dict
 
-TRUNK = "pmc_clip/checkpoint.pt"
 PARTS = ("vision_model.", "query_embed.", "decoder.", "fc_l1.", "fc_l2.")
 STAGES = ("10.", "11.", "12.")  # the stages among the children of the trunk, whose last two were cut off
 HEADS = 8
@@ -52,13 +50,6 @@ class Decoder(nn.Module):
         return self.fc_l2(functional.relu(self.fc_l1(read)))
 
 
-def trunk(width: int = 64, blocks: Sequence[int] = (3, 4, 6, 3)) -> Any:
-    """PMC-CLIP's ResNet without its attention pool."""
-    model = resnet.network(width=width, layers=tuple(blocks))
-    model.add_module("attnpool", nn.Identity())
-    return model
-
-
 def load_decoder(card: Card, device: str, file: Path) -> Encoder:
     """MedVInT-TD's eye and connector from its pytorch_model.bin, beside the language model in it."""
     state = {k: v for k, v in resnet.unwrapped(state_dict(file, card.name)).items() if k.startswith(PARTS)}
@@ -83,7 +74,7 @@ def decoder(card: Card, module: Any, device: str, files: Sequence[Path] = ()) ->
     queries, wide = module.query_embed.weight.shape
     size = card.input.size[0] if card.input else 512
     stages = [module.vision_model[int(stage.rstrip("."))] for stage in STAGES]
-    return _encoder(
+    return assembled(
         card,
         module,
         device,
@@ -95,43 +86,8 @@ def decoder(card: Card, module: Any, device: str, files: Sequence[Path] = ()) ->
     )
 
 
-def load_trunk(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """MedVInT-TE's trunk: the PMC-CLIP checkpoint in its repository, or the file or folder `weights`."""
-    if weights is None:
-        assert card.repo is not None
-        folder, commit = snapshot(card.repo, card.revision, weights=(TRUNK,), needed=(), offline=offline)
-        card, file = replace(card, revision=commit), folder / TRUNK
-    else:
-        card = replace(card, repo=None, revision=None)
-        found = [weights / TRUNK, weights / "checkpoint.pt"] if weights.is_dir() else [weights]
-        file = next((path for path in found if path.is_file()), None)
-        if file is None:
-            raise EncoderError(f"{card.name}: --weights {weights} has no {TRUNK}; give a snapshot of xmcmic/MedVInT-TE")
-    state = below(resnet.unwrapped(state_dict(file, card.name)), "visual.")
-    if "conv3.weight" not in state:
-        raise EncoderError(f"{card.name}: {file} lacks visual.conv3.weight, so it holds no image tower of PMC-CLIP")
-    kept = {name: value for name, value in state.items() if not name.startswith("attnpool.")}
-    module = trunk(len(state["conv3.weight"]), resnet.blocks(kept, *(f"layer{i}." for i in resnet.STAGES)))
-    return encoder(card, fill(module, kept, card.name, str(file)), device, (file,))
-
-
-def encoder(card: Card, module: Any, device: str, files: Sequence[Path] = ()) -> Encoder:
-    """The encoder around a trunk."""
-    freeze(module, device)
-    stages = resnet.stages(module.conv3.out_channels, card.input.size[0] if card.input else 512)
-    pooled = Tap(module=module.layer4, tokens=resnet.average)
-    return _encoder(
-        card,
-        module,
-        device,
-        files,
-        run=lambda batch: {"": module(batch)},
-        taps=resnet.taps(module) | {"pooled": pooled},
-        sites=stages | {"pooled": Site(width=stages["stage.4"].width)},
-    )
-
-
-def _encoder(card: Card, module: Any, device: str, files: Sequence[Path], **parts: Any) -> Encoder:
+def assembled(card: Card, module: Any, device: str, files: Sequence[Path], **parts: Any) -> Encoder:
+    """The encoder of either model, over images as the card says."""
     assert card.input is not None
     return assemble(
         card,

@@ -1,8 +1,9 @@
 """MedVInT-TD and MedVInT-TE: PMC-CLIP's ResNet over images of 512 pixels. Zhang et al. 2023, arXiv:2305.10415.
 
 TD drops the tower's last stage; 32 learnt queries read the third through 12 decoder layers, and two linear layers hand
-them to a language model. TE reads the last stage. Its repository holds the PMC-CLIP checkpoint from which it starts:
-that tower is here, without TE's own queries, whose trained tensors nobody has published under a known name.
+them to a language model. TE reads the last stage by 32 queries of its own, and its language model sees the question
+alone: the queries' answers are laid behind it for one more transformer, and are the site `connector`. TE's repository
+also holds the PMC-CLIP checkpoint from which it was trained: that tower is `medvint-te-pmc-clip`.
 """
 
 from dataclasses import replace
@@ -37,12 +38,20 @@ TE = replace(
     TD,
     name="medvint-te",
     repo="xmcmic/MedVInT-TE",
+    parameters=96_053_344,
+    sites=STAGES | {"pooled": Site(width=2048), "connector": Site(width=768, queries=32)},
+    note="of the run with PMC-CLIP; one file of torch that holds a language model of 7 B too, and is fetched whole",
+    unverified="path of the file in its repository, the checkpoint's names",
+)
+START = replace(
+    TE,
+    name="medvint-te-pmc-clip",
     parameters=23_527_264,
     bytes=2_392_108_473,
     bytes_whole=2_392_108_473,
     sites=STAGES | {"pooled": Site(width=2048)},
-    note="the tower from which it was trained, without its connector",
-    unverified="that its tower was left as PMC-CLIP trained it",
+    note="the tower from which MedVInT-TE was trained, as it was before",
+    unverified="licence",
 )
 
 
@@ -60,9 +69,16 @@ def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encode
     return load_decoder(card, device, file)
 
 
-def load_trunk(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """MedVInT-TE's tower from its repository, or from `weights`."""
-    from encoders._medvint import load_trunk as read
+def load_reader(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
+    """MedVInT-TE's tower and connector from its repository, or from `weights`."""
+    from encoders._medvint_te import load as read
+
+    return read(card, device, weights, offline)
+
+
+def load_start(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
+    """The tower from which MedVInT-TE was trained, from its repository, or from `weights`."""
+    from encoders._medvint_te import load_start as read
 
     return read(card, device, weights, offline)
 
@@ -74,21 +90,36 @@ def network() -> Any:
     return Decoder()
 
 
+def reader() -> Any:
+    """TE's tower and connector in full size."""
+    from encoders._medvint_te import Reader
+
+    return Reader()
+
+
 def trunk() -> Any:
-    """TE's tower in full size."""
-    from encoders._medvint import trunk as build
+    """The tower before TE in full size."""
+    from encoders._medvint_te import trunk as build
 
     return build()
 
 
 def untrained(card: Card, device: str) -> Encoder:
-    """The same network under torch's current random state."""
-    from encoders._medvint import decoder, encoder
+    """TD's network under torch's current random state."""
+    from encoders._medvint import decoder
 
-    return decoder(card, network(), device) if card.sites.get("connector") else encoder(card, trunk(), device)
+    return decoder(card, network(), device)
+
+
+def untrained_te(card: Card, device: str) -> Encoder:
+    """TE's network, or its tower alone, under torch's current random state."""
+    from encoders._medvint_te import encoder
+
+    return encoder(card, reader() if "connector" in card.sites else trunk(), device)
 
 
 CHECKPOINTS = (
     Checkpoint(card=TD, load=load, untrained=untrained, network=network),
-    Checkpoint(card=TE, load=load_trunk, untrained=untrained, network=trunk),
+    Checkpoint(card=TE, load=load_reader, untrained=untrained_te, network=reader),
+    Checkpoint(card=START, load=load_start, untrained=untrained_te, network=trunk),
 )

@@ -82,7 +82,7 @@ def linear(x: Any, state: dict[str, Any], name: str) -> Any:
     return x @ state[f"{name}.weight"].T + state.get(f"{name}.bias", 0)
 
 
-@pytest.mark.parametrize("name", [*sorted(set(BUILD) - {"medvint-td"}), "pmc-clip"])
+@pytest.mark.parametrize("name", [*sorted(set(BUILD) - {"medvint-td"}), "medvint-te-pmc-clip", "pmc-clip"])
 def test_from_the_hub_comes_what_is_needed_and_a_second_load_asks_nothing(name: str, hub: Hub) -> None:
     encoder = encoders.load(name)
     assert encoder.card.revision == "e" * 40
@@ -353,21 +353,56 @@ def medvint_image(image: np.ndarray) -> Any:
     return t.Compose([resize, t.ToTensor(), t.Normalize(*IMAGENET)])(picture(image))
 
 
-def test_medvint_te_is_pmc_clips_tower_over_large_images(root: Path, made: dict[str, Any]) -> None:
+def test_medvint_te_equals_its_own_code_written_out(root: Path, made: dict[str, Any]) -> None:
     import torch
+    from torch.nn.functional import relu
 
     encoder = encoders.load("medvint-te", weights=root / "medvint-te")
-    batch = medvint_image(TALL)[None]
-    ours, visual = tokens(encoder, TALL), made["medvint-te"]["visual"]
+    models = made["medvint-te"]
+    ours, rest = tokens(encoder, GREY, TALL), models["rest"]
     with torch.no_grad():
-        x = visual.stem(batch)
+        maps = medvint_stages(models["trained"], torch.stack([medvint_image(image) for image in (GREY, TALL)]))
         for i in (1, 2, 3, 4):
-            x = getattr(visual, f"layer{i}")(x)
-            close(ours[f"stage.{i}"], x.flatten(2).transpose(1, 2))
-    close(ours["pooled"][:, 0], x.mean((2, 3)))
+            close(ours[f"stage.{i}"], maps[i - 1].flatten(2).transpose(1, 2))
+        read = linear(maps[3].flatten(2).transpose(1, 2), rest, "image_embed.0").transpose(0, 1)
+        x = rest["qformer_query"][:, None].expand(-1, 2, -1)
+        for layer in models["decoder"].layers:
+            own = layer.norm1(x)
+            x = x + layer.self_attn(own, own, own)[0]
+            x = x + layer.multihead_attn(layer.norm2(x), read, read)[0]
+            x = x + layer.linear2(relu(layer.linear1(layer.norm3(x))))
+    close(ours["pooled"][:, 0], maps[3].mean((2, 3)))
+    close(ours["connector"], models["decoder"].norm(x).transpose(0, 1))
+    assert encoder.card.sites["connector"].queries == 6
+    (file,) = encoder.files
+    assert encoders.load("medvint-te", weights=file).fingerprint == encoder.fingerprint
+
+
+def medvint_stages(visual: Any, batch: Any) -> list[Any]:
+    x, found = visual.stem(batch), []
+    for i in (1, 2, 3, 4):
+        x = getattr(visual, f"layer{i}")(x)
+        found.append(x)
+    return found
+
+
+def test_the_tower_before_medvint_te_is_pmc_clips_over_large_images(root: Path, made: dict[str, Any]) -> None:
+    import torch
+
+    encoder = encoders.load("medvint-te-pmc-clip", weights=root / "medvint-te")
+    ours = tokens(encoder, TALL)
+    with torch.no_grad():
+        maps = medvint_stages(made["medvint-te"]["visual"], medvint_image(TALL)[None])
+    for i in (1, 2, 3, 4):
+        close(ours[f"stage.{i}"], maps[i - 1].flatten(2).transpose(1, 2))
+    close(ours["pooled"][:, 0], maps[3].mean((2, 3)))
     assert encoder.card.sites["stage.4"].grid == (16, 16)
+    assert "connector" not in encoder.card.sites
     for folder in ("medvint-te/pmc_clip", "medvint-te/pmc_clip/checkpoint.pt"):
-        assert encoders.load("medvint-te", weights=root / folder).fingerprint == encoder.fingerprint
+        again = encoders.load("medvint-te-pmc-clip", weights=root / folder)
+        assert again.fingerprint == encoder.fingerprint
+    trained = encoders.load("medvint-te", weights=root / "medvint-te")
+    assert not np.allclose(tokens(trained, TALL)["pooled"], ours["pooled"], atol=1e-3)
 
 
 WHERE = {
@@ -375,8 +410,13 @@ WHERE = {
     "phi-3.5-vision": ("", "img_projection.2.weight", "encoder.layers.1.mlp.fc2.weight"),
     "molmo-7b-d": ("", "image_pooling_2d.wo.weight", "resblocks.1.feed_forward.w2.weight"),
     "medvint-td": ("", "decoder.layers.1.linear2.weight", "vision_model.11.0.conv2.weight"),
-    "medvint-te": ("pmc_clip", "visual.layer2.0.conv2.weight", "visual.layer4.0.conv3.weight"),
-}
+    "medvint-te": (
+        "VQA_lora_pmcclip/vqa/checkpoint-13500", "qformer_decoder.layers.1.linear2.weight",
+        "visual.layer4.0.conv3.weight",
+    ),
+    "medvint-te-pmc-clip": ("pmc_clip", "visual.layer2.0.conv2.weight", "visual.layer4.0.conv3.weight"),
+}  # fmt: skip
+HOME = {"medvint-te-pmc-clip": "medvint-te"}  # the folder under `root`, where it is not the name
 
 
 def changed(folder: Path, ending: str, change: Callable[[dict[str, Any], str], None]) -> None:
@@ -411,7 +451,7 @@ def test_a_checkpoint_that_lacks_a_tensor_is_refused(
 ) -> None:
     assert made
     sub, *endings = WHERE[name]
-    shutil.copytree(root / name / sub, tmp_path / "copy")
+    shutil.copytree(root / HOME.get(name, name) / sub, tmp_path / "copy")
     changed(tmp_path / "copy", endings[part], dict.__delitem__)
     with pytest.raises(EncoderError, match=r"lack 1 tensor \(|lacks ") as caught:
         encoders.load(name, weights=tmp_path / "copy")
@@ -425,9 +465,10 @@ def test_one_changed_tensor_changes_features_and_fingerprint(
 ) -> None:
     assert made
     sub, ending, _ = WHERE[name]
-    shutil.copytree(root / name / sub, tmp_path / "copy")
+    shutil.copytree(root / HOME.get(name, name) / sub, tmp_path / "copy")
     changed(tmp_path / "copy", ending, lambda state, key: state.update({key: state[key] + 0.1}))
-    plain, other = (encoders.load(name, weights=folder) for folder in (root / name / sub, tmp_path / "copy"))
+    folders = (root / HOME.get(name, name) / sub, tmp_path / "copy")
+    plain, other = (encoders.load(name, weights=folder) for folder in folders)
     assert plain.fingerprint != other.fingerprint
     last = list(plain.card.sites)[-1]
     assert not np.array_equal(tokens(plain, GREY)[last], tokens(other, GREY)[last])
@@ -436,7 +477,7 @@ def test_one_changed_tensor_changes_features_and_fingerprint(
 SIZES = {  # millions of parameters: tower, connector
     "med-flamingo": (303.2, 63.0), "phi-3.5-vision": (303.5, 22.0), "phi-3-vision": (303.5, 22.0),
     "molmo-7b-d": (290.9, 114.0), "molmo-7b-o": (290.9, 75.0), "molmo-72b": (290.9, 310.1),
-    "medvint-td": (8.6, 131.3), "medvint-te": (23.5, 0.0),
+    "medvint-td": (8.6, 131.3), "medvint-te": (23.5, 72.5), "medvint-te-pmc-clip": (23.5, 0.0),
 }  # fmt: skip
 
 
@@ -486,7 +527,8 @@ def test_the_cards_sites_are_those_of_a_square_image_at_full_size(name: str) -> 
         ("med-flamingo", r"has no model.pt.*hf download med-flamingo/med-flamingo --local-dir DIR.*clip-vit-large"),
         ("molmo-7b-d", r"has none of model.safetensors"),
         ("phi-3.5-vision", r"has none of model.safetensors"),
-        ("medvint-te", r"has no pmc_clip/checkpoint.pt"),
+        ("medvint-te", r"has no VQA_lora_pmcclip/vqa/checkpoint-13500/pytorch_model.bin; give a snapshot of xmcmic"),
+        ("medvint-te-pmc-clip", r"has no pmc_clip/checkpoint.pt"),
     ],
 )
 def test_an_empty_folder_is_told_what_it_needs(name: str, said: str, tmp_path: Path) -> None:
@@ -501,7 +543,8 @@ def test_another_models_folder_is_refused_in_one_line(root: Path, made: dict[str
         ("molmo-7b-d", "phi-3.5-vision"),
         ("phi-3.5-vision", "molmo-7b-d"),
         ("medvint-td", "medvint-te/pmc_clip/checkpoint.pt"),
+        ("medvint-te", "medvint-te/pmc_clip/checkpoint.pt"),
     ):
-        with pytest.raises(EncoderError, match=r"another model's weights|lacks") as caught:
+        with pytest.raises(EncoderError, match=r"another model's weights|lacks? ") as caught:
             encoders.load(name, weights=root / other)
         assert "\n" not in str(caught.value)

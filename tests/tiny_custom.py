@@ -1,5 +1,6 @@
 """Tiny checkpoints of models that no library reads, in the files and under the names in which they were published."""
 
+import copy
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -267,5 +268,22 @@ def medvint_td(folder: Path) -> dict[str, Any]:
 
 
 def medvint_te(folder: Path) -> dict[str, Any]:
-    """MedVInT-TE's repository: PMC-CLIP's checkpoint in a folder of its own."""
-    return pmc_clip(folder / "pmc_clip")
+    """MedVInT-TE's repository: the run's whole model where its authors keep it, and PMC-CLIP's checkpoint."""
+    import torch
+
+    found = pmc_clip(folder / "pmc_clip")
+    layer = torch.nn.TransformerDecoderLayer(20, 4, 12, norm_first=True)
+    decoder = randomise(torch.nn.TransformerDecoder(layer, 2, torch.nn.LayerNorm(20)))
+    visual = randomise(copy.deepcopy(found["visual"]), 5)  # the run trains the tower on
+    made = draws(14)
+    wide = visual.layer4[-1].conv3.out_channels
+    rest = {"image_embed.0.weight": made(20, wide), "image_embed.0.bias": made(20), "qformer_query": made(6, 20) * 4}
+    state = {f"image_encoder.visual.{k}": v for k, v in visual.state_dict().items()} | rest
+    del state["image_encoder.visual.attnpool.positional_embedding"]
+    state |= {f"qformer_decoder.{k}": v for k, v in decoder.state_dict().items()}
+    state |= {f"qformer_decoder_layer.{k}": v for k, v in layer.state_dict().items()}
+    state |= {"text_embed.0.bias": made(20), "img_special_token": made(1, 1, 20), "mlm_projection": made(20, 5)}
+    file = folder / "VQA_lora_pmcclip" / "vqa" / "checkpoint-13500" / "pytorch_model.bin"
+    file.parent.mkdir(parents=True)
+    torch.save(state, file)
+    return found | {"trained": visual, "decoder": decoder, "rest": rest}
