@@ -102,6 +102,8 @@ def from_module(
 
     Options: `device`; `prefix` (tokens before the patches, e.g. 1 for a CLS token) and `cls` (whether the
     first of them is one); `files` that the weights came from; `example` (uint8 image for the dry run).
+    Where the card says `volumes`, `preprocess` is a function of uint8 [d, h, w], maps are [b, c, d, h, w], and
+    a site of tokens takes its grid (d, h, w) from the card.
     Raises EncoderError where a submodule does not exist or gives no tokens, map or vector.
     """
     from encoders._module import from_module as build
@@ -116,7 +118,8 @@ def from_function(
 ) -> Encoder:
     """An encoder from a function of images: it returns {site: [n, d] or [n, t, d]} as `card.sites` declares.
 
-    Its identity is the source file of the function and `files`.
+    Where the card says `volumes`, images may be uint8 [d, h, w] and a grid (d, h, w). Its identity is the source
+    file of the function and `files`.
     """
     from encoders._function import from_function as build
 

@@ -85,7 +85,8 @@ class Input:
 class Card:
     """Who an encoder is. `revision` is a 40-hex commit, or None where it is resolved at first load.
 
-    `parameters` counts the image side: tower, heads and connector. `bytes` is what a load fetches, out of the
+    `parameters` counts the image side: tower, heads and connector. `volumes` says that uint8 [d, h, w] is
+    understood beside flat images. `bytes` is what a load fetches, out of the
     `bytes_whole` of the checkpoint's weights; None where it is not known before the hub is asked. `unverified`
     names what of this card was never checked against real weights.
     """
@@ -101,6 +102,7 @@ class Card:
     input: Input | None = None
     sites: Mapping[str, Site] = field(default_factory=dict)
     text: bool = False
+    volumes: bool = False
     synthetic: bool = False  # weights trained on synthetic images only: said wherever it is shown
     note: str = ""
     unverified: str = ""
@@ -115,7 +117,7 @@ class Encoder:
 
     `preprocess(image)` takes uint8 [h, w] or [h, w, 3] and returns a float32 array or tensor [c, H, W], or
     for a model with more than one input {name: tensor} without the batch axis; a model of volumes also takes
-    uint8 [d, h, w].
+    uint8 [d, h, w], as its card says.
     `forward(batch, sites, grad=False, reduce=None)` returns {site: tokens [b, t, d]}, patches in raster
     order behind the site's prefix tokens; a vector site has t = 1. With `reduce`, each site's value is
     `reduce(site, tokens)`, applied inside the hook so that full tokens are never held for all sites.
@@ -127,7 +129,6 @@ class Encoder:
     `environment` names the environment variables that a user's file read while it loaded.
     `layout(prepared)` gives the sites as they are for one preprocessed image, where the number of tiles or
     tokens follows from its shape; None where every image has the card's sites.
-    `volumes` says that [d, h, w] is understood.
     """
 
     card: Card
@@ -142,4 +143,3 @@ class Encoder:
     libraries: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
     layout: Callable[[Any], Mapping[str, Site]] | None = None
-    volumes: bool = False

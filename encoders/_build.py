@@ -31,7 +31,6 @@ def assemble(
     text: Callable[[Sequence[str]], np.ndarray] | None = None,
     image_side: Sequence[torch.nn.Module] = (),
     layout: Callable[[Any], Mapping[str, Site]] | None = None,
-    volumes: bool = False,
 ) -> Encoder:
     """The encoder; its card says what was loaded, which may differ from what was expected.
 
@@ -52,7 +51,6 @@ def assemble(
         module=module,
         libraries=libraries,
         layout=layout,
-        volumes=volumes,
     )
 
 

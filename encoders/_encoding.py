@@ -9,6 +9,7 @@ import numpy as np
 from encoders._base import Encoder, EncoderError, Site
 from encoders._marks import WHOLE, Point, frame, matrix
 from encoders._readouts import stacked, unstack
+from encoders._volumes import flat_only, is_volume
 
 
 def encode(
@@ -137,14 +138,12 @@ def _takes(encoder: Encoder, image: np.ndarray) -> None:
     if image.size == 0:
         raise EncoderError(f"{encoder.card.name} was given an empty image {image.shape}: it has no pixels")
     flat = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
-    if image.dtype == np.uint8 and (flat or (image.ndim == 3 and encoder.volumes)):
+    volumes = encoder.card.volumes
+    if image.dtype == np.uint8 and (flat or (is_volume(image) and volumes)):
         return
-    if image.dtype == np.uint8 and image.ndim == 3 and not encoder.volumes:
-        raise EncoderError(
-            f"{encoder.card.name} reads one image at a time, not a volume {image.shape}: give its slices as items, "
-            "or use an encoder of volumes (radfm)"
-        )
-    kinds = "[h, w], [h, w, 3] or [d, h, w]" if encoder.volumes else "[h, w] or [h, w, 3]"
+    if image.dtype == np.uint8 and is_volume(image):
+        raise flat_only(encoder.card.name, image.shape)
+    kinds = "[h, w], [h, w, 3] or [d, h, w]" if volumes else "[h, w] or [h, w, 3]"
     raise EncoderError(f"{encoder.card.name} takes uint8 images {kinds}, not {image.dtype} {image.shape}")
 
 

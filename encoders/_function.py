@@ -1,6 +1,7 @@
 """An encoder from a plain function of images: no torch, no weights, features by NumPy or anything else."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -67,7 +68,7 @@ def _tokens(card: Card, name: str, given: Any, n: int) -> np.ndarray:
         )
     site = card.sites[name]
     array = np.asarray(given[name], np.float32)
-    count = site.prefix + (site.grid[0] * site.grid[1] if site.grid else 1)
+    count = site.prefix + (math.prod(site.grid) if site.grid else 1)
     if array.shape not in ((n, count, site.width), *(((n, site.width),) if count == 1 else ())):
         wanted = f"[{n}, {site.width}]" if count == 1 else f"[{n}, {count}, {site.width}]"
         raise EncoderError(f"{card.name}: gives {list(array.shape)} at {name!r} for {n} images; its card says {wanted}")

@@ -1,6 +1,7 @@
 """Any torch module becomes an encoder: named submodules are read by hooks, their layout from a dry pass."""
 
 import difflib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from encoders._build import assemble
 from encoders._hooks import Tap, first, freeze, raster, vector
 from encoders._images import transform
 
-EXAMPLE = np.random.default_rng(0).integers(0, 256, (224, 224), dtype=np.uint8)
+FLAT, VOLUME = (224, 224), (16, 64, 64)
 
 
 def from_module(
@@ -26,19 +27,24 @@ def from_module(
     prefix: int = 0,
     cls: bool | None = None,
     files: Sequence[str | Path] = (),
-    example: np.ndarray = EXAMPLE,
+    example: np.ndarray | None = None,
 ) -> Encoder:
     """The encoder; see `encoders.from_module`.
 
-    A 4-D output is a map [b, c, h, w], a 3-D one tokens [b, t, d], a 2-D one a vector [b, d].
+    A 4-D output is a map [b, c, h, w], a 3-D one tokens [b, t, d], a 2-D one a vector [b, d]. Where the card says
+    `volumes`, a 5-D output is a map [b, c, d, h, w], and tokens lie on the grid that the card declares for the site.
     """
     if not sites:
         raise EncoderError(f'{card.name}: name at least one site, e.g. {{"final": "{_last(module)}"}}')
     module = freeze(module, device)
     described = preprocess if isinstance(preprocess, Input) else None
     apply = transform(preprocess) if isinstance(preprocess, Input) else preprocess
+    if card.volumes and described is not None:
+        raise EncoderError(f"{card.name}: an Input prepares flat images; for volumes give a function of [d, h, w]")
     has_cls = prefix > 0 if cls is None else cls
-    found, taps = _learn(card.name, module, apply, sites, device, example, (prefix, has_cls))
+    if example is None:
+        example = np.random.default_rng(0).integers(0, 256, VOLUME if card.volumes else FLAT, dtype=np.uint8)
+    found, taps = _learn(card, module, apply, sites, device, example, (prefix, has_cls))
     for name, site in card.sites.items():
         _declared(card.name, name, site, found)
     return assemble(
@@ -66,7 +72,7 @@ def _last(module: torch.nn.Module) -> str:
 
 
 def _learn(
-    who: str,
+    card: Card,
     module: torch.nn.Module,
     apply: Callable[[np.ndarray], Any],
     sites: Mapping[str, str],
@@ -74,6 +80,7 @@ def _learn(
     example: np.ndarray,
     layout: tuple[int, bool],
 ) -> tuple[dict[str, Site], dict[str, Tap]]:
+    who = card.name
     named = dict(module.named_modules())
     shapes: dict[str, tuple[int, ...]] = {}
     handles = [
@@ -92,8 +99,8 @@ def _learn(
     for site, path in sites.items():
         if site not in shapes:
             raise EncoderError(f"{who}: the submodule {path!r} of site {site!r} does not run in a forward pass")
-        found[site] = _site(who, site, path, shapes[site], layout)
-        tokens = {4: raster, 3: first, 2: vector}[len(shapes[site])]
+        found[site] = _site(card, site, path, shapes[site], layout)
+        tokens = {5: raster, 4: raster, 3: first, 2: vector}[len(shapes[site])]
         taps[site] = Tap(module=named[path], tokens=vector if found[site].grid is None else tokens)
     return found, taps
 
@@ -116,19 +123,24 @@ def _shape(who: str, site: str, output: Any) -> tuple[int, ...]:
     return tuple(tensor.shape)
 
 
-def _site(who: str, site: str, path: str, shape: tuple[int, ...], layout: tuple[int, bool]) -> Site:
+def _site(card: Card, site: str, path: str, shape: tuple[int, ...], layout: tuple[int, bool]) -> Site:
+    who = card.name
     if len(shape) == 2:
         return Site(width=shape[1])
-    if len(shape) == 4:
+    if len(shape) == 4 or (len(shape) == 5 and card.volumes):
         return Site(width=shape[1], grid=shape[2:]) if max(shape[2:]) > 1 else Site(width=shape[1])
     if len(shape) == 3:
         prefix, cls = layout
+        told = card.sites[site].grid if card.volumes and site in card.sites else None
+        if told is not None and math.prod(told) == shape[1] - prefix:
+            return Site(width=shape[2], grid=told, prefix=prefix, cls=cls)
         side = round(max(shape[1] - prefix, 0) ** 0.5)
         if side and side * side == shape[1] - prefix:
             return Site(width=shape[2], grid=(side, side), prefix=prefix, cls=cls)
         raise EncoderError(
             f"{who}: site {site!r} ({path}) gives {shape[1]} tokens, which with prefix={prefix} are no square grid; "
             "pass prefix= the number of tokens before the patches"
+            + (", and let the CARD declare the site's grid=(depth, height, width)" if card.volumes else "")
         )
     raise EncoderError(
         f"{who}: site {site!r} ({path}) gives shape {shape}; a map [b, c, h, w], tokens [b, t, d] or a vector "

@@ -15,6 +15,7 @@ from encoders._images import transform
 from encoders._perceiver import shaped_like
 from encoders._pickles import below, fill, state_dict
 from encoders._radfm_network import CELLS, DEPTH, HEAD, SIDE, RadFMVision
+from encoders._volumes import is_volume
 
 DEPTHS = tuple(range(4, 65, 4))  # the depths of training
 PARTS = ("vision_encoder.", "perceiver.", "fc.")
@@ -65,11 +66,10 @@ def encoder(card: Card, module: Any, device: str, files: Sequence[Path] = ()) ->
         preprocess=_preprocess(card.input),
         input=card.input,
         device=device,
-        architecture=["RadFM", DEPTHS],
+        architecture=["RadFM", DEPTHS, "halves and thirds of the slices"],
         libraries=(),
         files=files,
         layout=layout,
-        volumes=True,
     )
 
 
@@ -82,7 +82,7 @@ def _preprocess(spec: Input) -> Any:
     flat = transform(spec)
 
     def preprocess(image: np.ndarray) -> torch.Tensor:
-        if image.ndim == 3 and image.shape[2] != 3:
+        if is_volume(image):
             volume = torch.from_numpy(np.ascontiguousarray(image.transpose(1, 2, 0)))[None, None].float() / 255
             depth = min(DEPTHS, key=lambda known: (abs(known - len(image)), known))
             return functional.interpolate(volume, size=(SIDE, SIDE, depth))[0].expand(3, -1, -1, -1)

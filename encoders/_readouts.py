@@ -8,12 +8,14 @@ import numpy as np
 from encoders._base import Site, View
 
 PARTS = {"cls": 1, "mean": 1, "halves": 4, "grid3": 9, "vector": 1}  # vectors that a readout concatenates
+DEEP = {"halves": 2, "grid3": 3}  # parts of the slices that follow them where the grid has a depth
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
 def parts(site: Site, readout: str) -> int:
     """How many token-wide vectors a readout concatenates at a site."""
-    return site.queries if readout == "queries" else PARTS[readout]
+    deep = site.grid is not None and len(site.grid) == 3
+    return site.queries if readout == "queries" else PARTS[readout] + DEEP.get(readout, 0) * deep
 
 
 def shares(cells: int, parts: int) -> np.ndarray:
@@ -33,7 +35,8 @@ def shares(cells: int, parts: int) -> np.ndarray:
 def matrix(site: Site, readout: str) -> np.ndarray:
     """The pooling matrix float32 [parts, tokens] of a readout at a site; every row sums to one.
 
-    `halves` are left, right, top, bottom; `grid3` goes row by row. Over a volume both average all slices.
+    `halves` are left, right, top, bottom; `grid3` goes row by row. Over a volume these average all slices, and
+    the halves (thirds) of the slices follow, first to last, each over the whole plane.
     With several views every token counts alike, by the share of it that lies in the region; what lies outside
     the image is read by none. `cls` is that of the view of the whole image, else the mean over the tiles.
     """
@@ -59,8 +62,10 @@ def matrix(site: Site, readout: str) -> np.ndarray:
         patches = np.concatenate([np.kron(all_rows, columns), np.kron(rows, all_columns)])
     else:
         patches = np.kron(rows, columns)
-    slices = depth[0] if depth else 1
-    patches = np.kron(np.full((1, slices), 1 / slices), patches)
+    if depth:
+        plane = np.kron(shares(h, 1), shares(w, 1))
+        deep = [np.kron(shares(depth[0], DEEP[readout]), plane)] if readout in DEEP else []
+        patches = np.concatenate([np.kron(shares(depth[0], 1), patches), *deep])
     return np.concatenate([np.zeros((len(patches), site.prefix)), patches], axis=1).astype(np.float32)
 
 

@@ -2,13 +2,18 @@
 
 No number here changes when a square image is flipped or turned by quarter turns: each is made of counts of
 whole numbers, joined symmetrically over both axes. What it answers is a nuisance, not sight.
+
+A volume has the same numbers, counted over all its slices: its area is that of all of them, its rim that of
+each, and its steps between neighbours lie between slices too. Reversing the slices changes none of them.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from encoders._base import Card, Encoder, Site
+from encoders._volumes import is_volume
 
 LUMA = np.array([299, 587, 114])
 EDGES = (8, 16, 32, 64)
@@ -26,31 +31,54 @@ CARD = Card(
     bytes=0,
     bytes_whole=0,
     sites={"pooled": Site(width=len(NAMES))},
+    volumes=True,
     note="size, aspect, border, intensity statistics, edge density, block artefacts; nothing about layout",
 )
 
 
 def describe(image: np.ndarray) -> np.ndarray:
-    """The numbers of `NAMES` for one image, float64."""
-    colour = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
-    grey = ((colour @ LUMA + 500) // 1000).astype(np.int64)
-    h, w = grey.shape
-    counts = np.bincount(grey.ravel(), minlength=256)
-    border = _border(grey)
-    steps = np.concatenate([np.abs(np.diff(grey, axis=a)).ravel() for a in (0, 1)])
+    """The numbers of `NAMES` for one image or volume, float64."""
+    if is_volume(image):
+        slices = image.astype(np.int16)  # differences of bytes need a sign
+        channels = [_counts(image)] * 3
+    else:
+        colour = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+        slices = ((colour @ LUMA + 500) // 1000).astype(np.int64)[None]
+        channels = [_counts(colour[:, :, c]) for c in range(3)]
+    d, h, w = slices.shape
+    counts = _counts(slices)
     return np.array(
         [
             np.log(w / h),
-            np.log(h * w),
-            *_moments(np.bincount(border, minlength=256))[:2],
-            _blockiness(grey),
+            np.log(d * h * w),
+            *_moments(_counts(np.concatenate([_border(grey) for grey in slices])))[:2],
+            _even([_blockiness(grey) for grey in slices]),
             _entropy(counts),
-            _entropy(np.bincount(steps, minlength=256)),  # how well it compresses: stands for file size
-            *_edges(grey),
-            *(v for c in range(3) for v in _channel(np.bincount(colour[:, :, c].ravel(), minlength=256))),
+            _entropy(_steps(slices)),  # how well it compresses: stands for file size
+            *_edges(slices),
+            *(v for channel in channels for v in _channel(channel)),
             *(counts.reshape(16, 16).sum(axis=1) / counts.sum()),
         ]
     )
+
+
+def _counts(values: np.ndarray) -> np.ndarray:
+    return np.bincount(values.ravel(), minlength=256)
+
+
+def _even(values: Sequence[float]) -> float:
+    """The mean of one value per slice, the same to the last bit in whatever order they come."""
+    return sum(sorted(values)) / len(values)
+
+
+def _steps(slices: np.ndarray) -> np.ndarray:
+    """How often neighbours differ by so much, along every axis."""
+    found = np.zeros(256, np.int64)
+    for grey in slices:
+        found += _counts(np.abs(np.diff(grey, axis=0))) + _counts(np.abs(np.diff(grey, axis=1)))
+    for one, other in pairwise(slices):
+        found += _counts(np.abs(other - one))
+    return found
 
 
 def _border(grey: np.ndarray) -> np.ndarray:
@@ -80,14 +108,18 @@ def _entropy(counts: np.ndarray) -> float:
     return float(-(share * np.log2(share)).sum())
 
 
-def _edges(grey: np.ndarray) -> list[float]:
-    """Share of inner pixels whose central-difference gradient is longer than each threshold."""
-    if min(grey.shape) < 3:
+def _edges(slices: np.ndarray) -> list[float]:
+    """Share of inner pixels whose central-difference gradient within the slice is longer than each threshold."""
+    if min(slices.shape[1:]) < 3:
         return [0.0] * len(EDGES)
-    across = grey[1:-1, 2:] - grey[1:-1, :-2]
-    down = grey[2:, 1:-1] - grey[:-2, 1:-1]
-    squared = across**2 + down**2
-    return [float((squared > t * t).mean()) for t in EDGES]
+    longer = np.zeros(len(EDGES), np.int64)
+    for grey in slices:
+        across = grey[1:-1, 2:].astype(np.int64) - grey[1:-1, :-2]
+        down = grey[2:, 1:-1].astype(np.int64) - grey[:-2, 1:-1]
+        squared = across**2 + down**2
+        longer += [int((squared > t * t).sum()) for t in EDGES]
+    d, h, w = slices.shape
+    return [float(share) for share in longer / (d * (h - 2) * (w - 2))]
 
 
 def _blockiness(grey: np.ndarray) -> float:

@@ -28,7 +28,8 @@ CARD = Card(
     ),
     sites={f"block.{i}": Site(width=768, grid=(1, 16, 16)) for i in range(12)}
     | {"perceiver": Site(width=768, queries=32), "connector": Site(width=5120, queries=32)},
-    note="reads volumes; its weights are parts of a zip on the hub and are given with --weights",
+    volumes=True,
+    note="its weights are parts of a zip on the hub and are given with --weights",
     unverified="the checkpoint's names, and which of a training volume's axes came first in the plane",
 )
 

@@ -23,6 +23,7 @@ def full(name: str) -> dict[str, Any]:
         "gated": card.gated,
         "parameters": card.parameters,
         "input": None if card.input is None else vars(card.input),
+        "volumes": card.volumes,
         "sites": {k: {"width": v.width, "grid": v.grid, "readouts": v.readouts} for k, v in card.sites.items()},
         "text": card.text,
         "bytes": card.bytes,
@@ -124,7 +125,8 @@ def _input(card: Card) -> str:
         return ""
     height, width = card.input.size
     how = "crop" if card.input.crop else card.input.resize
-    return f"{height if height == width else f'{height} × {width}'} {how}"
+    side = f"{height if height == width else f'{height} × {width}'} {how}"
+    return f"{side}, volumes" if card.volumes else side
 
 
 def _licence(card: Card) -> str:

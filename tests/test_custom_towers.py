@@ -236,7 +236,7 @@ def test_radfm_takes_images_and_volumes_of_any_depth_in_one_call(made: dict[str,
     wanted = {"block.1": ["mean", "halves", "grid3"], "connector": ["mean", "queries"]}
     found = encoders.encode(encoder, [GREY, VOLUME, COLOUR], wanted)
     assert {k: v.shape for k, v in found.items()} == {
-        "block.1/mean": (3, 48), "block.1/halves": (3, 4 * 48), "block.1/grid3": (3, 9 * 48),
+        "block.1/mean": (3, 48), "block.1/halves": (3, 6 * 48), "block.1/grid3": (3, 12 * 48),
         "connector/mean": (3, 40), "connector/queries": (3, 5 * 40),
     }  # fmt: skip
     again = encoders.encode(encoder, [VOLUME], wanted)

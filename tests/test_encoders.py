@@ -488,8 +488,9 @@ def test_pixels_average_areas_and_keep_an_image_of_their_own_size() -> None:
 
 
 def test_a_volume_is_refused_by_an_encoder_of_images_and_says_who_reads_them() -> None:
-    encoder = encoders.load("pixels")
-    with pytest.raises(EncoderError, match=r"pixels reads one image at a time, not a volume \(8, 40, 40\).*radfm"):
+    encoder = encoders.load(str(ROOT / "tests" / "numpy_encoder.py"))
+    who = r"blocks reads one image at a time, not a volume \(8, 40, 40\): .*\(radfm, or a file .* volumes=True\)"
+    with pytest.raises(EncoderError, match=who):
         encoders.encode(encoder, [noise(8, 40, 40)], {"pooled": ["vector"]})
     with pytest.raises(EncoderError, match=r"takes uint8 images \[h, w\] or \[h, w, 3\], not float32"):
         encoders.encode(encoder, [noise(40, 40).astype(np.float32)], {"pooled": ["vector"]})
