@@ -85,10 +85,12 @@ class Eye:
     @property
     def label(self) -> str:
         """What tables and records call it: the name it was asked by, or its card's for a user's own file."""
-        if not self.spec.endswith(".py"):
+        file, hash_, draw = self.spec.partition("#")
+        if not file.endswith(".py"):
             return self.spec
-        untrained = self.spec.startswith("random:") and not self.card.name.startswith("random:")
-        return f"random:{self.card.name}" if untrained else self.card.name
+        name = self.card.name.partition("#")[0]
+        untrained = self.spec.startswith("random:") and not name.startswith("random:")
+        return (f"random:{name}" if untrained else name) + hash_ + draw
 
     @property
     def fingerprint(self) -> str:

@@ -78,6 +78,9 @@ class Options:
     permutations: int | None = _flag(
         None, "label permutations (omitted: 1999, or 199 for the screened map)", metavar="B"
     )
+    twins: int = _flag(
+        3, "untrained draws of the network; what is credited to learning must beat each of them", metavar="N"
+    )
     seed: int = _flag(0, "seed of every random choice", metavar="N")
     device: str = _flag("cpu", "cpu, cuda:0 …, or auto (recorded)", metavar="DEVICE")
     dtype: str = _flag("float32", "compute type of the encoder", choices=("float32", "bfloat16", "float16"))
@@ -173,7 +176,17 @@ def _typed(path: str, key: str, value: Any, kind: str) -> Any:
     return value
 
 
-_BOUNDS = {"items": 2, "folds": 2, "repeats": 1, "permutations": 19, "batch_size": 1, "limit": 1, "seed": 0, "jobs": 1}
+_BOUNDS = {
+    "items": 2,
+    "folds": 2,
+    "repeats": 1,
+    "permutations": 19,
+    "batch_size": 1,
+    "limit": 1,
+    "seed": 0,
+    "jobs": 1,
+    "twins": 0,
+}
 
 
 def parse(argv: Sequence[str], command: str, doc: str) -> Options:

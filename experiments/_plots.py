@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments._records import Record, write_atomically
+from experiments._table import drawn
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -76,11 +77,15 @@ def _panel(axis: Any, records: Sequence[Record], readout: str) -> None:
         else:
             axis.vlines([at[r.site] for r in known], [r.low for r in known], [r.high for r in known],
                         color=colour, lw=0.9)  # fmt: skip
-        twin = [r for r in records if r.encoder == f"random:{encoder}" and r.readout == readout and r.site in at]
+        twin = [r for r in records if drawn(r.encoder, encoder) and r.readout == readout and r.site in at]
         dashes = "--" if readout != "vector" else "none"
-        twins = [r.score for r in twin]
-        axis.plot([at[r.site] for r in twin], twins, ls=dashes, marker=marker, ms=2.2, mfc="white",
-                  mew=0.6, color=colour, alpha=0.8, lw=0.8, label=f"{encoder}, untrained")  # fmt: skip
+        draws = list(dict.fromkeys(r.encoder for r in twin))
+        many = f" ({len(draws)} draws)" if len(draws) > 1 else ""
+        for draw in draws:
+            one = [r for r in twin if r.encoder == draw]
+            axis.plot([at[r.site] for r in one], [r.score for r in one], ls=dashes, marker=marker, ms=2.2,
+                      mfc="white", mew=0.6, color=colour, alpha=0.8 if draw == draws[0] else 0.45, lw=0.8,
+                      label=f"{encoder}, untrained{many}")  # fmt: skip
     pixels = [r for r in records if r.encoder == "pixels" and r.readout in (readout, "vector")]
     if pixels:  # under marks, the brightness there
         nearest = max(pixels, key=lambda r: r.readout == readout)

@@ -52,20 +52,26 @@ def _filled(run: Run, question: Question, eye: Eye) -> Filled:
         return fill(eye, question.pictures, points_of(eye, question), question.source.policy)
 
 
-def _fill_twin(run: Run, question: Question, twin: Eye) -> bool:
-    """Encode with the untrained network; an encoder that is no network has none, which every verdict then says."""
-    spec = twin.spec.removeprefix("random:")
+def _fill_twins(run: Run, question: Question, spec: str, twins: Sequence[Eye]) -> list[Eye]:
+    """Encode with the untrained draws; an encoder that is no network has none, which every verdict then says.
+
+    A draw that equals an earlier one (a file that draws its weights the same each time) is left out.
+    """
+    drawn: dict[str, Eye] = {}
     if (question.name, spec) not in run.filled:
-        return False
-    try:
-        fill_all(run, question, [twin])
-    except (EncoderError, encoders.UnknownName) as error:
-        line = f"warning: no untrained twin beside {spec}: {' '.join(str(error).split())}"
-        if line not in run.noted:
-            run.noted.append(line)
-            say(line)
-        return False
-    return True
+        return []
+    for twin in twins:
+        try:
+            fill_all(run, question, [twin])
+        except (EncoderError, encoders.UnknownName) as error:
+            line = f"warning: no untrained twin beside {spec}: {' '.join(str(error).split())}"
+            if line not in run.noted:
+                run.noted.append(line)
+                say(line)
+            break
+        drawn.setdefault(twin.fingerprint, twin)
+        twin.loaded.clear()  # several full networks need not lie in memory at once
+    return list(drawn.values())
 
 
 def measure_all(run: Run, cells: Sequence[Cell], what: str) -> None:
@@ -105,10 +111,14 @@ def probe_question(run: Run, question: Question) -> tuple[list[Cell], dict[str, 
     if twice:
         raise UsageError(f"two encoders are called {twice[0]}: give their CARDs names of their own")
     fill_all(run, question, controls)
-    twins = {spec: twin for spec, twin in twins.items() if _fill_twin(run, question, twin)}
+    twins = {spec: _fill_twins(run, question, spec, draws) for spec, draws in twins.items()}
     own = [c for eye in asked for c in cells_of(run, question, eye, "encoder")]
     shuffled = [dataclasses.replace(c, role="shuffled", level="screen", companion=False) for c in own]
-    twin = {e.spec: cells_of(run, question, twins[e.spec], "twin") for e in asked if e.spec in twins}
+    twin = {
+        e.spec: [c for draw in twins[e.spec] for c in cells_of(run, question, draw, "twin")]
+        for e in asked
+        if twins.get(e.spec)
+    }
     basic = [c for eye in controls for c in cells_of(run, question, eye, "control")]
     everything = [*own, *basic, *(c for group in twin.values() for c in group), *shuffled]
     measure_all(run, everything, f"probing {question.name}")
@@ -203,4 +213,4 @@ def plan_of(options: Options) -> dict[str, Any]:
 
 def _everyone(state: Run) -> list[Eye]:
     asked, twins, controls = eyes(state)
-    return [*asked, *twins.values(), *controls]
+    return [*asked, *(draw for draws in twins.values() for draw in draws), *controls]

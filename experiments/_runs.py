@@ -58,7 +58,7 @@ class Run:
     measured: dict[str, Any] = field(default_factory=dict)
     keys: dict[tuple[Any, ...], str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    eyes: tuple[list[Eye], dict[str, Eye], list[Eye]] | None = None
+    eyes: tuple[list[Eye], dict[str, list[Eye]], list[Eye]] | None = None
     encoded: int = 0
     failed: list[str] = field(default_factory=list)
     noted: list[str] = field(default_factory=list)
@@ -184,8 +184,8 @@ def _types() -> dict[str, type]:
     return {kind.__name__: kind for kind in [*kinds, _detection.Limit]}
 
 
-def eyes(run: Run) -> tuple[list[Eye], dict[str, Eye], list[Eye]]:
-    """Encoders asked for, the untrained twin of each, and the controls that every table shows."""
+def eyes(run: Run) -> tuple[list[Eye], dict[str, list[Eye]], list[Eye]]:
+    """Encoders asked for, the untrained twins of each, and the controls that every table shows."""
     if run.eyes is not None:
         return run.eyes
     options = run.options
@@ -196,7 +196,10 @@ def eyes(run: Run) -> tuple[list[Eye], dict[str, Eye], list[Eye]]:
 
     asked = [eye(spec, device, options.dtype) for spec in dict.fromkeys(options.encoder)]
     twins = {
-        e.spec: eye(f"random:{e.spec}", device, options.dtype)
+        e.spec: [
+            eye(f"random:{e.spec}" + (f"#{draw}" if draw else ""), device, options.dtype)
+            for draw in range(options.twins)
+        ]
         for e in asked
         if e.spec not in CONTROLS and not e.spec.startswith("random:")
     }

@@ -83,6 +83,19 @@ def _named(control: Record) -> str:
 REPLAYED = ("linear", "ridge", "marks")  # probes whose p comes from refits to exchanged labels
 
 
+def drawn(name: str, encoder: str) -> bool:
+    """Whether `name` is that of an untrained draw of `encoder`."""
+    return name.partition("#")[0] == f"random:{encoder}"
+
+
+def _draws(records: Sequence[Record]) -> str:
+    """How many untrained draws the column stands for."""
+    asked = {r.encoder for r in records if r.role == "encoder"}
+    counts = {sum(drawn(name, one) for name in {r.encoder for r in records if r.role == "control"}) for one in asked}
+    most = max(counts, default=0)
+    return f", the hardest to beat of {most} draws" if most > 1 else ""
+
+
 def legend(records: Sequence[Record]) -> str:
     """What the columns mean, in as many lines as this table needs."""
     own = [r for r in records if r.role == "encoder"]
@@ -92,7 +105,7 @@ def legend(records: Sequence[Record]) -> str:
     how = "permutation" if replayed else "from the spread over folds, as this probe is not refitted to exchanged labels"
     lines = [
         f"score: {' / '.join(names)} on held-out groups; p: {how}, paid for all points of the "
-        "table; untrained: the same network with random weights; shuffled: exchanged labels."
+        f"table; untrained: the same network with random weights{_draws(records)}; shuffled: exchanged labels."
     ]
     if any(r.screened for r in own):
         lines.append("*: screened with closed-form ridge; the other scores are the nested probe.")

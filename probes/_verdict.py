@@ -32,16 +32,17 @@ def verdict(
     controls: "Mapping[str, tuple[Measurement, Difference]] | None" = None,
     layout: "Sequence[Measurement]" = (),
     adjusted: float | None = None,
+    called: Mapping[str, str] | None = None,
 ) -> Verdict:
     """The verdict on one cell: its state, what a `present` may be credited to, and the sentence that says so.
 
     `controls` maps lowlevel, pixels, random to their measurement on the same folds and the paired difference
     to them; `layout` are the measurements of halves and grid3 at the same site; `adjusted` is the p-value
-    after the multiplicity rule, where there was one.
+    after the multiplicity rule, where there was one; `called` names a control otherwise than usual.
     """
     plan = m.plan
     state, reason, items = decide(m, layout=layout, adjusted=adjusted)
-    credit, said = (None, "") if state != "present" else credited(controls or {})
+    credit, said = (None, "") if state != "present" else credited(controls or {}, called or {})
     low = m.estimate.low
     clear = state == "present" and low is not None and low > plan.chance + MATERIAL
     return Verdict(
@@ -88,24 +89,27 @@ def _above(m: "Measurement", plan: Plan) -> bool:
     return ends is not None and ends[0] > plan.chance
 
 
-def credited(controls: "Mapping[str, tuple[Measurement, Difference]]") -> tuple[Credit | None, str]:
+def credited(
+    controls: "Mapping[str, tuple[Measurement, Difference]]", called: Mapping[str, str]
+) -> tuple[Credit | None, str]:
     """The weakest explanation that no paired difference excludes, and the sentence that says it."""
     if not controls:
         return None, ""
+    who = _WHO | dict(called)
     for name, credit in _ORDER:
         if name not in controls:
-            return credit, f"No comparison with {_WHO[name]} was made, so no more than that can be credited."
+            return credit, f"No comparison with {who[name]} was made, so no more than that can be credited."
         control, difference = controls[name]
         if difference.low is None or difference.low <= 0:
-            return credit, _shared(name, control, difference)
+            return credit, _shared(name, who[name], control, difference)
     return "learned", (
         "More than plain image statistics, thumbnail pixels and the untrained network read: "
         "credited to what was learnt."
     )
 
 
-def _shared(name: str, control: "Measurement", difference: "Difference") -> str:
-    who, score = _WHO[name], _number(control.estimate.score)
+def _shared(name: str, who: str, control: "Measurement", difference: "Difference") -> str:
+    score = _number(control.estimate.score)
     verb = "reads" if name == "random" else "read"
     if difference.high is not None and difference.high < 0:
         return f"But {who} {verb} it better ({score}): no credit to the encoder."

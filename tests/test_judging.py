@@ -12,9 +12,11 @@ import pytest
 import cache
 from experiments._cells import Cells
 from experiments._features import Filled, space_of
-from experiments._judging import adjusted, judge
+from experiments._judging import adjusted, hardest, judge
 from experiments._options import Options
+from experiments._records import Record
 from experiments._runs import Cell, Run
+from experiments._table import legend
 from experiments._workers import measure
 from probes._measure import Measurement
 
@@ -70,7 +72,8 @@ def judged(kinds: dict[str, str], sites: dict[str, Measurement] | None = None) -
     asked = question()
     run = started(asked, kinds)
     own = [cell(asked, "eye", "encoder", site) for site in sites or {"pooled": None}]
-    twins = [cell(asked, "random:eye", "twin", c.site) for c in own if "random:eye" in kinds]
+    draws = [spec for spec in kinds if spec.startswith("random:")]
+    twins = [cell(asked, spec, "twin", c.site) for spec in draws for c in own]
     shuffled = [dataclasses.replace(c, role="shuffled", level="screen") for c in own]
     basic = [cell(asked, spec, "control") for spec in ("lowlevel", "pixels")]
     for c in (*own, *twins, *shuffled, *basic):
@@ -106,6 +109,30 @@ def test_without_an_untrained_twin_learning_is_never_credited_and_the_lack_is_sa
     assert verdict["credit"] == "architecture"
     assert records["eye/pooled"]["control_random"] is None
     assert "No comparison with the same network untrained was made" in records["eye/pooled"]["reason"]
+
+
+@pytest.mark.parametrize("best", ["random:eye", "random:eye#1", "random:eye#2", None])
+def test_learning_is_credited_only_when_every_untrained_draw_is_surpassed(best: str | None) -> None:
+    draws = {"random:eye": "third", "random:eye#1": "fourth", "random:eye#2": "fifth"}
+    records, verdict = judged(QUIET | draws | ({best: "signal"} if best else {}))
+    mine = records["eye/pooled"]
+    assert verdict["credit"] == ("architecture" if best else "learned")
+    scores = {spec: records[f"{spec}/pooled"]["score"] for spec in draws}
+    assert mine["control_random"] in scores.values()
+    if best:
+        assert mine["control_random"] == scores[best] > 0.9
+        assert "But the same network untrained (the hardest to beat of 3 draws) reads it as well" in mine["reason"]
+    text = legend([Record(**r) for r in records.values()])
+    assert "random weights, the hardest to beat of 3 draws; shuffled" in text
+
+
+def test_the_hardest_draw_is_the_one_surpassed_least_surely_and_not_the_one_that_scores_most() -> None:
+    def draw(score: float, low: float | None) -> Any:
+        return SimpleNamespace(), SimpleNamespace(score=score, low=low)
+
+    near, unsure = draw(0.05, 0.02), draw(0.08, -0.01)
+    assert hardest([near, unsure]) is unsure
+    assert hardest([draw(0.2, None), few := draw(0.1, None)]) is few, "below 20 groups there is no interval"
 
 
 # exchanged labels

@@ -147,7 +147,11 @@ def test_another_seed_or_permutation_count_is_another_cell(tmp_path: Path) -> No
 def test_dry_run_prints_a_plan_and_encodes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert probe(tmp_path / "out", "--task", "orientation", "--dry-run") == 0
     plan = json.loads(capsys.readouterr().out)
-    assert {row["encoder"] for row in plan["plan"]} == {ENCODER, f"random:{ENCODER}", "lowlevel", "pixels"}
+    twins = {f"random:{ENCODER}{draw}" for draw in ("", "#1", "#2")}
+    assert {row["encoder"] for row in plan["plan"]} == {ENCODER, "lowlevel", "pixels"} | twins
+    assert probe(tmp_path / "out", "--task", "orientation", "--dry-run", "--twins", "0") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert {row["encoder"] for row in plan["plan"]} == {ENCODER, "lowlevel", "pixels"}
     assert not (tmp_path / "out").exists()
 
 
@@ -417,7 +421,7 @@ def test_local_weights_are_the_encoder_s_and_no_control_s(tmp_path: Path, capsys
     told = {r["encoder"]: r["weights"] for r in json.loads(capsys.readouterr().out)["records"]}
     assert "fingerprint" in told["phantom-clip"]
     assert told["lowlevel"] == told["pixels"] == "none"
-    assert told["random:phantom-clip"] == "untrained"
+    assert [told[f"random:phantom-clip{draw}"] for draw in ("", "#1", "#2")] == ["untrained"] * 3
     assert probe(tmp_path / "two", *weights, "--encoder", "phantom-clip", "clip-b16") == 2
     assert "can stand for one encoder, not for phantom-clip and clip-b16" in capsys.readouterr().err
 
