@@ -127,8 +127,8 @@ def _kind(config: Path) -> Any:
     except (OSError, ValueError, AttributeError):
         return None  # absent or broken: said by whoever needs it
     kinds = [checkpoint.kind for checkpoint in checkpoints().values() if checkpoint.kind]
-    known = next((kind for kind in kinds if told in kind.types), None)
-    # a type of the authors' own tells no sizes: it is read where one size alone is published under it
+    known = next((kind for kind in kinds if told in kind.types or (told in kind.foreign and kind.own)), None)
+    # a type of the authors' own that tells no sizes is read where one size alone is published under it
     own = {id(kind.config): kind for kind in kinds if told in kind.foreign}
     return known or (next(iter(own.values())) if len(own) == 1 else None)
 

@@ -49,7 +49,8 @@ class Kind:
     """What a family says about one model type.
 
     `model` is the library's class and `types` the `model_type`s of config.json that it reads. `config(library)`
-    is the full-size configuration; it also stands for a config.json that the library does not know (`foreign`).
+    is the full-size configuration; it also stands for a config.json that the library does not know (`foreign`),
+    unless `own(library, told)` makes one of what that tells.
     `processor(library, folder)` gives the image processor, with the folder None for the published one.
     `rename(tensors)` brings another spelling of the keys into the hub's. `language`
     matches the names, on disk and at run time, of what is never read.
@@ -62,6 +63,7 @@ class Kind:
     anatomy: Callable[[Any, Any], Anatomy]
     language: str = LANGUAGE
     foreign: tuple[str, ...] = ()
+    own: Callable[[Any, Mapping[str, Any]], Any] | None = None
     rename: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     shrink: Callable[[Any], None] | None = None
     needed: tuple[str, ...] = ("config.json",)
@@ -70,6 +72,16 @@ class Kind:
     def wanted(self, name: str) -> bool:
         """Whether a tensor of that name on disk belongs to the image side."""
         return not re.match(self.language, name) and not UNSAVED.search(name)
+
+    def says_images(self, folder: Path) -> bool:
+        """Whether a folder says how images are prepared, in a file of its own or in the authors' configuration."""
+        first, second = (folder / name for name in FILES)
+        if first.is_file() or (second.is_file() and "image_processor" in json.loads(second.read_text("utf-8"))):
+            return True
+        return (
+            self.own is not None
+            and json.loads((folder / "config.json").read_text("utf-8"))["model_type"] in self.foreign
+        )
 
 
 def checkpoint(card: Card, kind: Kind) -> Checkpoint:
@@ -136,7 +148,7 @@ def from_folders(card: Card, kind: Kind, device: str, sources: Sequence[tuple[Pa
             ignore_mismatched_sizes=True,  # refused below, by name
         )  # fmt: skip
         _whole(card.name, kind, folder, told)
-        if kind.others and not any(_of_images(folder / name) for name in FILES):
+        if kind.others and not kind.says_images(folder):
             raise EncoderError(
                 f"{card.name}: {folder} has neither {FILES[0]} nor {FILES[1]} with an image processor in it"
             )
@@ -144,13 +156,6 @@ def from_folders(card: Card, kind: Kind, device: str, sources: Sequence[tuple[Pa
     found = (p for place, _ in sources for p in sorted(place.iterdir()))
     files = tuple(p for p in found if p.is_file() and p.suffix in (".safetensors", ".bin", ".json"))
     return _encoder(card, kind, model, processor, device, files)
-
-
-def _of_images(path: Path) -> bool:
-    """Whether a file is there that says how images are prepared."""
-    if not path.is_file() or path.name == FILES[0]:
-        return path.is_file()
-    return "image_processor" in json.loads(path.read_text(encoding="utf-8"))
 
 
 def _whole(who: str, kind: Kind, folder: Path, told: Mapping[str, Any]) -> None:
@@ -176,6 +181,11 @@ def _config(who: str, kind: Kind, folder: Path) -> Any:
 
     told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     found = told.get("model_type")
+    if found in kind.foreign and kind.own:
+        try:
+            return kind.own(transformers, told)
+        except EncoderError as error:
+            raise EncoderError(f"{who}: {folder / 'config.json'} {error}") from None
     if found in kind.foreign:
         return kind.config(transformers)
     if found not in kind.types:

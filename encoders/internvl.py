@@ -2,7 +2,7 @@
 
 Zhu et al. 2025, arXiv:2504.10479. An image is squashed onto the grid of 448-pixel tiles nearest to its shape and,
 where that is more than one, seen once more as a whole. `-448` looks at the whole alone. The authors' own layout
-(model type internvl_chat) is read too: its fused attention weights are split.
+(model type internvl_chat) is read too, in any size: `hf:OpenGVLab/InternVL2_5-4B` as well as these names.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from encoders import _internvl_own as own
 from encoders._base import Card, Input, Site, View
+from encoders._internvl_own import MEAN, STD
 from encoders._multimodal import Anatomy, Kind, checkpoint
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 INPUT = Input(
     size=(448, 448), resize="tiles", crop=None, mean=MEAN, std=STD, interpolation="bicubic",
     backend="transformers GotOcr2ImageProcessorPil",
@@ -24,7 +25,9 @@ INPUT = Input(
 
 def _config(**text: Any) -> Callable[[Any], Any]:
     def build(library: Any) -> Any:
-        vision = library.InternVLVisionConfig(image_size=[448, 448], patch_size=[14, 14], use_mean_pooling=True)
+        vision = library.InternVLVisionConfig(
+            image_size=[448, 448], patch_size=[14, 14], use_mean_pooling=True, attention_bias=True
+        )
         language = library.Qwen2Config(**text, vocab_size=151674, tie_word_embeddings=False)
         return library.InternVLConfig(vision_config=vision, text_config=language)
 
@@ -36,6 +39,8 @@ def _processor(library: Any, folder: Path | None) -> Any:
     if folder is None:
         norm = {"image_mean": list(MEAN), "image_std": list(STD)}
         return kind(size={"height": 448, "width": 448}, min_patches=1, max_patches=12, **norm)
+    if (told := own.told(folder)) is not None:
+        return own.processor(library, told)
     return kind.from_pretrained(folder, local_files_only=True)
 
 
@@ -96,41 +101,6 @@ def _views(image: Any, count: int, tile: int, side: int, processor: Any) -> tupl
     return (*tiles(rows, columns, (side, side)), whole)
 
 
-def original(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys of the authors' own layout in the library's spelling, fused attention split; others stay as they are."""
-    renamed: dict[str, Any] = {}
-    for name, value in tensors.items():
-        if name.startswith("mlp1."):
-            name = name.replace("mlp1.0.", f"{TO}.layer_norm.").replace("mlp1.1.", f"{TO}.linear_1.")
-            renamed[name.replace("mlp1.3.", f"{TO}.linear_2.")] = value
-        elif not name.startswith("vision_model."):
-            renamed[name] = value
-        elif ".attn.qkv." in name:
-            stem, _, kind = name.rpartition(".attn.qkv.")
-            stem = stem.replace("vision_model.encoder.layers.", "vision_tower.encoder.layer.")
-            for part, piece in zip("qkv", value.chunk(3), strict=True):
-                renamed[f"{stem}.attention.{part}_proj.{kind}"] = piece
-        else:
-            for old, new in SPELLING:
-                name = name.replace(old, new)
-            renamed[name] = value
-    return renamed
-
-
-TO = "multi_modal_projector"
-SPELLING = (
-    ("vision_model.embeddings.class_embedding", "vision_tower.embeddings.cls_token"),
-    ("vision_model.embeddings.patch_embedding.", "vision_tower.embeddings.patch_embeddings.projection."),
-    ("vision_model.embeddings.position_embedding", "vision_tower.embeddings.position_embeddings"),
-    ("vision_model.encoder.layers.", "vision_tower.encoder.layer."),
-    (".attn.proj.", ".attention.projection_layer."),
-    (".norm1.", ".layernorm_before."),
-    (".norm2.", ".layernorm_after."),
-    (".ls1", ".lambda_1"),
-    (".ls2", ".lambda_2"),
-)
-
-
 def _sites(connector: int) -> dict[str, Site]:
     block = Site(width=1024, grid=(32, 32), prefix=1, cls=True)
     return {f"block.{i}": block for i in range(24)} | {"connector": Site(width=connector, grid=(16, 16))}
@@ -153,11 +123,12 @@ def _pair(name: str, counts: tuple[int, int], **text: int) -> tuple[Any, Any]:
     kind = Kind(
         model="InternVLForConditionalGeneration",
         types=("internvl",),
-        foreign=("internvl_chat",),
+        foreign=(own.TYPE,),
+        own=own.config,
         config=_config(**text),
         processor=_processor,
         anatomy=_anatomy(cut=True),
-        rename=original,
+        rename=own.original,
     )
     whole_only = replace(
         card, name=f"{name}-448", input=replace(INPUT, resize="squash"), note="squashed to one tile of 448 x 448"
@@ -167,15 +138,15 @@ def _pair(name: str, counts: tuple[int, int], **text: int) -> tuple[Any, Any]:
 
 CHECKPOINTS = (
     *_pair(
-        "internvl3-1b", (308_421_376, 1_604_438_784), hidden_size=896, intermediate_size=4864, num_hidden_layers=24,
+        "internvl3-1b", (308_495_104, 1_604_586_240), hidden_size=896, intermediate_size=4864, num_hidden_layers=24,
         num_attention_heads=14, num_key_value_heads=2,
     ),
     *_pair(
-        "internvl3-2b", (312_600_576, 3_711_824_896), hidden_size=1536, intermediate_size=8960, num_hidden_layers=28,
+        "internvl3-2b", (312_674_304, 3_711_972_352), hidden_size=1536, intermediate_size=8960, num_hidden_layers=28,
         num_attention_heads=12, num_key_value_heads=2,
     ),
     *_pair(
-        "internvl3-8b", (331_479_040, 14_801_400_832), hidden_size=3584, intermediate_size=18944, num_hidden_layers=28,
+        "internvl3-8b", (331_552_768, 14_801_548_288), hidden_size=3584, intermediate_size=18944, num_hidden_layers=28,
         num_attention_heads=28, num_key_value_heads=4,
     ),
 )  # fmt: skip

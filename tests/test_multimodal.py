@@ -114,7 +114,12 @@ TINY: dict[str, Tiny] = {
     ),
     "internvl3-1b": Tiny(
         model=_internvl,
-        processor=lambda library: library.GotOcr2ImageProcessorPil(size={"height": 56, "width": 56}),
+        processor=lambda library: library.GotOcr2ImageProcessorPil(
+            size={"height": 56, "width": 56},
+            max_patches=12,
+            image_mean=[0.485, 0.456, 0.406],
+            image_std=[0.229, 0.224, 0.225],
+        ),
         options={"crop_to_patches": True},
     ),
     "qwen2-vl-7b": Tiny(
@@ -469,31 +474,142 @@ def small_med(folder: Path, monkeypatch: pytest.MonkeyPatch) -> encoders.Encoder
     return _multimodal.load(llava_med.CARD, small, "cpu", folder, offline=True)
 
 
-def test_internvl_reads_the_authors_fused_attention(shelf: Callable[[str], tuple[Path, Any]]) -> None:
+INTERN = {  # how the authors' code calls what the library calls otherwise
+    "model.vision_tower.embeddings.cls_token": "vision_model.embeddings.class_embedding",
+    "model.vision_tower.embeddings.position_embeddings": "vision_model.embeddings.position_embedding",
+    "model.vision_tower.embeddings.patch_embeddings.projection": "vision_model.embeddings.patch_embedding",
+    "model.multi_modal_projector.layer_norm": "mlp1.0",
+    "model.multi_modal_projector.linear_1": "mlp1.1",
+    "model.multi_modal_projector.linear_2": "mlp1.3",
+}
+LAYER = {
+    "attention.projection_layer": "attn.proj", "attention.q_norm": "attn.q_norm", "attention.k_norm": "attn.k_norm",
+    "layernorm_before": "norm1", "layernorm_after": "norm2", "lambda_1": "ls1", "lambda_2": "ls2", "mlp.fc1": "mlp.fc1",
+    "mlp.fc2": "mlp.fc2",
+}  # fmt: skip
+
+
+def authors_internvl(model: Any, folder: Path, **more: Any) -> Path:
+    """The same weights as the authors publish them: their configuration, their names, attention fused."""
     import torch
-    from safetensors.torch import load_file
+    from safetensors.torch import save_file
 
-    from encoders.internvl import SPELLING, TO, original
+    state, theirs = model.state_dict(), {}
+    for name, value in state.items():
+        stem, _, kind = name.rpartition(".")
+        if not name.startswith(("model.vision_tower.", "model.multi_modal_projector.")):
+            theirs[name.replace("model.language_model.", "language_model.model.")] = value
+        elif ".layer." not in name:
+            theirs[INTERN[name] if name in INTERN else f"{INTERN[stem]}.{kind}"] = value
+        else:
+            number, _, part = name.partition(".layer.")[2].partition(".")
+            at = f"vision_model.encoder.layers.{number}"
+            if part.startswith("attention.q_proj."):
+                three = [state[name.replace("q_proj", f"{p}_proj")] for p in "qkv"]
+                theirs[f"{at}.attn.qkv.{kind}"] = torch.cat(three)
+            elif not part.startswith(("attention.k_proj.", "attention.v_proj.")):
+                inner = part.rpartition(".")[0]
+                theirs[f"{at}.{LAYER[part]}" if part in LAYER else f"{at}.{LAYER[inner]}.{kind}"] = value
+    folder.mkdir()
+    save_file({k: v.clone() for k, v in theirs.items()}, folder / "model.safetensors", metadata={"format": "pt"})
+    eye, words = model.config.vision_config, model.config.text_config
+    vision = {
+        "architectures": ["InternVisionModel"], "model_type": "intern_vit_6b", "hidden_act": "gelu", "num_channels": 3,
+        "hidden_size": eye.hidden_size, "num_hidden_layers": eye.num_hidden_layers, "image_size": eye.image_size[0],
+        "num_attention_heads": eye.num_attention_heads, "intermediate_size": eye.intermediate_size, "patch_size": 14,
+        "layer_norm_eps": 1e-6, "norm_type": eye.norm_type, "qkv_bias": eye.attention_bias, "use_flash_attn": True,
+        "qk_normalization": eye.use_qk_norm,
+    }  # fmt: skip
+    config = {
+        "architectures": ["InternVLChatModel"], "model_type": "internvl_chat", "auto_map": {"AutoModel": "x.Y"},
+        "vision_config": vision, "llm_config": {"architectures": ["X"], "hidden_size": words.hidden_size},
+        "downsample_ratio": 0.5, "dynamic_image_size": True, "force_image_size": 56, "max_dynamic_patch": 12,
+        "min_dynamic_patch": 1, "pad2square": False, "ps_version": "v2", "select_layer": -1, "use_thumbnail": True,
+        "template": "internvl2_5",
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config | more))
+    return folder
 
-    folder, _ = shelf("internvl3-1b")
-    state = {k: v for file in folder.glob("model-*.safetensors") for k, v in load_file(file).items()}
-    vision = {k: v for k, v in state.items() if not k.startswith("language_model")}
-    theirs: dict[str, Any] = {}
-    for name, value in vision.items():
-        if ".q_proj." in name:
-            parts = [vision[name.replace(".q_proj.", f".{p}_proj.")] for p in "qkv"]
-            fused = name.replace(".attention.q_proj.", ".attn.qkv.").replace("encoder.layer.", "encoder.layers.")
-            theirs[fused.replace("vision_tower.", "vision_model.")] = torch.cat(parts)
-        elif "k_proj" not in name and "v_proj" not in name:
-            for old, new in SPELLING:
-                name = name.replace(new, old)
-            for module, place in (("layer_norm", 0), ("linear_1", 1), ("linear_2", 3)):
-                name = name.replace(f"{TO}.{module}.", f"mlp1.{place}.")
-            theirs[name] = value
-    assert any("attn.qkv" in k for k in theirs)
-    back = original(theirs)
-    assert back.keys() == vision.keys()
-    assert all(torch.equal(back[k], vision[k]) for k in vision)
+
+@pytest.mark.parametrize(
+    ("variant", "layer"),
+    [({"attention_bias": True}, -1), ({"norm_type": "rms_norm", "use_qk_norm": True}, -2)],
+)
+def test_internvl_as_its_authors_publish_it_gives_what_the_librarys_form_gives(
+    variant: dict[str, Any], layer: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With biases and layer norms, as in the tower of 300 M, and with RMS norms of queries, as in that of 6 B."""
+
+    def build(library: Any) -> Any:
+        config = _internvl(library).config
+        for key, value in variant.items():
+            setattr(config.vision_config, key, value)
+        config.vision_feature_layer = layer
+        return library.InternVLForConditionalGeneration(config)
+
+    converted = tmp_path / "converted"
+    model = published(replace(TINY["internvl3-1b"], model=build), converted)
+    theirs = authors_internvl(model, tmp_path / "authors", select_layer=layer)
+    assert not (theirs / "preprocessor_config.json").exists()
+    with serving(Hub(repositories={"OpenGVLab/InternVL9-1B": Repository(folder=theirs, commit="c" * 40)})) as running:
+        running.set_client(monkeypatch.setattr, tmp_path / "hub")
+        encoder = encoders.load("hf:OpenGVLab/InternVL9-1B")
+        assert not [path for path in running.asked if path.endswith(".py")]
+    assert encoder.card.revision == "c" * 40
+    same = encoders.load("internvl3-1b", weights=converted)
+    assert encoder.card.sites == same.card.sites
+    for image in (*IMAGES, IMAGES[0][:56, :56]):
+        whole = told("internvl3-1b", converted, model, image)
+        close(tokens(encoder, image, "connector"), whole["connector"].flatten(0, 1))
+        for site in ("block.0", "block.2", "connector"):
+            np.testing.assert_array_equal(tokens(encoder, image, site), tokens(same, image, site))
+    by_name = encoders.load("internvl3-1b", weights=theirs)
+    assert by_name.fingerprint == encoder.fingerprint
+
+
+def test_internvl_of_one_tile_is_squashed_as_its_authors_configuration_says(
+    shelf: Callable[[str], tuple[Path, Any]], tmp_path: Path
+) -> None:
+    folder, model = shelf("internvl3-1b")
+    theirs = authors_internvl(model, tmp_path / "authors", dynamic_image_size=False)
+    one = encoders.load("hf:some/where", weights=theirs)
+    squashed = encoders.load("internvl3-1b-448", weights=folder)
+    for image in IMAGES:
+        np.testing.assert_array_equal(tokens(one, image, "connector"), tokens(squashed, image, "connector"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"ps_version": "v1"}, "asks for ps_version 'v1', which transposes tokens, which is not built here"),
+        ({"pad2square": True}, "asks for pad2square"),
+        ({"use_thumbnail": False}, "tiles without the whole image"),
+        ({"force_image_size": 448}, "force_image_size 448 over a position table for 56"),
+        ({"vision_config": {"hidden_size": 32}}, "lacks vision_config.num_hidden_layers, vision_config.num_att"),
+        ({"llm_config": {}}, "lacks llm_config.hidden_size; it is no configuration of an InternVL"),
+    ],
+)
+def test_an_internvl_that_computes_otherwise_is_refused_in_one_line(
+    change: dict[str, Any], said: str, shelf: Callable[[str], tuple[Path, Any]], tmp_path: Path
+) -> None:
+    theirs = authors_internvl(shelf("internvl3-1b")[1], tmp_path / "authors", **change)
+    with pytest.raises(EncoderError, match=said) as caught:
+        encoders.load("hf:some/where", weights=theirs)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("hf:some/where: ")
+
+
+def test_an_internvl_of_the_authors_that_lacks_a_tensor_is_refused_by_its_name(
+    shelf: Callable[[str], tuple[Path, Any]], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    theirs = authors_internvl(shelf("internvl3-1b")[1], tmp_path / "authors")
+    state = load_file(theirs / "model.safetensors")
+    del state["vision_model.encoder.layers.1.attn.qkv.weight"]
+    save_file(state, theirs / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(EncoderError, match=r"lack 3 tensors .*layer\.1\.attention\.k_proj"):
+        encoders.load("hf:some/where", weights=theirs)
 
 
 # through the hub

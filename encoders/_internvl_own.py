@@ -1,0 +1,119 @@
+"""InternVL as its authors publish it: a configuration of type internvl_chat, and tensors spelt as in their code.
+
+None of that code is run: what it would compute is told by the configuration, and where that asks for something which
+the library's class does not compute, the checkpoint is refused.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from encoders._base import EncoderError
+
+TYPE = "internvl_chat"
+SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "image_size", "patch_size")
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+TO = "multi_modal_projector"
+SPELLING = (
+    ("vision_model.embeddings.class_embedding", "vision_tower.embeddings.cls_token"),
+    ("vision_model.embeddings.patch_embedding.", "vision_tower.embeddings.patch_embeddings.projection."),
+    ("vision_model.embeddings.position_embedding", "vision_tower.embeddings.position_embeddings"),
+    ("vision_model.encoder.layers.", "vision_tower.encoder.layer."),
+    (".attn.proj.", ".attention.projection_layer."),
+    (".attn.q_norm.", ".attention.q_norm."),
+    (".attn.k_norm.", ".attention.k_norm."),
+    (".norm1.", ".layernorm_before."),
+    (".norm2.", ".layernorm_after."),
+    (".ls1", ".lambda_1"),
+    (".ls2", ".lambda_2"),
+)
+
+
+def told(folder: Path | None) -> Mapping[str, Any] | None:
+    """The authors' own configuration where that is what lies in `folder`, None elsewhere."""
+    if folder is None:
+        return None
+    found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return found if found.get("model_type") == TYPE else None
+
+
+def config(library: Any, told: Mapping[str, Any]) -> Any:
+    """The library's configuration of the same image side; of the language model it has the width alone.
+
+    Raises EncoderError, whose message goes on after the name of the file, where the library computes otherwise.
+    """
+    eye, words = dict(told.get("vision_config") or {}), dict(told.get("llm_config") or {})
+    absent = [f"vision_config.{name}" for name in SIZES if name not in eye]
+    absent += [] if "hidden_size" in words else ["llm_config.hidden_size"]
+    if absent:
+        raise EncoderError(f"lacks {', '.join(absent)}; it is no configuration of an InternVL of type {TYPE}")
+    _plain(told, eye)
+    vision = library.InternVLVisionConfig(
+        **{name: eye[name] for name in SIZES},
+        attention_bias=eye.get("qkv_bias", False),
+        use_qk_norm=eye.get("qk_normalization", True),
+        norm_type=eye.get("norm_type", "rms_norm"),
+        hidden_act=eye.get("hidden_act", "gelu"),
+        layer_norm_eps=eye.get("layer_norm_eps", 1e-6),
+        use_mean_pooling=True,  # the authors' tower ends without a norm
+    )
+    return library.InternVLConfig(
+        vision_config=vision,
+        text_config=library.Qwen2Config(hidden_size=words["hidden_size"]),
+        downsample_ratio=told.get("downsample_ratio", 0.5),
+        vision_feature_layer=told.get("select_layer", -1),
+    )
+
+
+def _plain(told: Mapping[str, Any], eye: Mapping[str, Any]) -> None:
+    """Refuse a variant of which the library has no equal."""
+    tower = (eye.get("architectures") or ["InternVisionModel"])[0]
+    side = told.get("force_image_size") or eye["image_size"]
+    cut = _most(told) > 1
+    for odd, what in (
+        (tower != "InternVisionModel", f"a tower {tower!r}"),
+        (told.get("ps_version", "v1") != "v2", f"ps_version {told.get('ps_version', 'v1')!r}, which transposes tokens"),
+        (told.get("pad2square", False), "pad2square, which pads images"),
+        (cut and not told.get("use_thumbnail", False), "tiles without the whole image (use_thumbnail)"),
+        (side != eye["image_size"], f"force_image_size {side} over a position table for {eye['image_size']}"),
+    ):
+        if odd:
+            raise EncoderError(f"asks for {what}, which is not built here; give a model without it")
+
+
+def _most(told: Mapping[str, Any]) -> int:
+    return told.get("max_dynamic_patch", 6) if told.get("dynamic_image_size", False) else 1
+
+
+def processor(library: Any, told: Mapping[str, Any]) -> Any:
+    """The image processor that does what the authors' example code does with that configuration."""
+    side = told["vision_config"]["image_size"]
+    return library.GotOcr2ImageProcessorPil(
+        size={"height": side, "width": side},
+        min_patches=min(told.get("min_dynamic_patch", 1), _most(told)),
+        max_patches=_most(told),
+        image_mean=list(MEAN),
+        image_std=list(STD),
+    )
+
+
+def original(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of the authors' own layout in the library's spelling, fused attention split; others stay as they are."""
+    renamed: dict[str, Any] = {}
+    for name, value in tensors.items():
+        if name.startswith("mlp1."):
+            name = name.replace("mlp1.0.", f"{TO}.layer_norm.").replace("mlp1.1.", f"{TO}.linear_1.")
+            renamed[name.replace("mlp1.3.", f"{TO}.linear_2.")] = value
+        elif not name.startswith("vision_model."):
+            renamed[name] = value
+        elif ".attn.qkv." in name:
+            stem, _, kind = name.rpartition(".attn.qkv.")
+            stem = stem.replace("vision_model.encoder.layers.", "vision_tower.encoder.layer.")
+            for part, piece in zip("qkv", value.chunk(3), strict=True):
+                renamed[f"{stem}.attention.{part}_proj.{kind}"] = piece
+        else:
+            for old, new in SPELLING:
+                name = name.replace(old, new)
+            renamed[name] = value
+    return renamed
