@@ -17,7 +17,7 @@ from tasks._lumen_tube import Lumen, draw, march
 from tasks._phantom import balanced
 from tasks._phantom import source as _source
 
-VERSION = 3
+VERSION = 4
 CODE = 303
 COLOURS = ("red", "green", "blue")
 RATIO = 1.35  # smallest ratio of the distances of two neighbouring marks
@@ -66,10 +66,15 @@ def _places(p: Lumen, rng: np.random.Generator, size: int) -> tuple[np.ndarray, 
     return pixel[found], distance[found]
 
 
+def marked(seed: int, i: int, size: int, marks: tuple[Mark, ...]) -> np.ndarray:
+    """View number i of a seed with these marks, uint8 [size, size, 3]."""
+    p = draw(np.random.default_rng([seed, i, CODE]))
+    return _marks.draw(render(p, np.random.default_rng([seed, i, CODE, 1]), size), marks)
+
+
 def view(seed: int, i: int, size: int = 224, order: tuple[int, ...] = (0, 1, 2)) -> np.ndarray:
     """View number i of a seed with its marks, uint8 [size, size, 3]; `order` colours them near to far."""
-    p, marks, _ = scene(seed, i, size, order)
-    return _marks.draw(render(p, np.random.default_rng([seed, i, CODE, 1]), size), marks)
+    return marked(seed, i, size, scene(seed, i, size, order)[1])
 
 
 def scene(
@@ -99,6 +104,6 @@ def source(n: int, seed: int, size: int = 224) -> Source:
         p, marks, distance = scene(seed, i, size, order)
         columns = {"nearest": marks[0].name, **{f.name: getattr(p, f.name) for f in fields(p)}}
         columns.update({f"depth_{m.name}": float(d) for m, d in zip(marks, distance, strict=True)})
-        return partial(view, seed, i, size, order), columns, marks
+        return partial(marked, seed, i, size, marks), columns, marks
 
     return _source("lumen", n, build, version=VERSION, seed=seed, size=size)

@@ -1,81 +1,153 @@
 """What a camera sees of a lumen: light that falls off, mucosa with vessels, mucus that shines."""
 
-from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
-from tasks._lumen_tube import Lumen, depth
-from tasks._phantom import axes, bell, inside, noise, smooth
+from tasks._bank import periodic, piece, white
+from tasks._lumen_tube import Lumen, logdepth
+from tasks._phantom import axes, bell, inside
+
+_SIDE = 1024  # of the texture of vessels, which has no seams
+_COLOURS = ("red", 0.18), ("green", 0.62), ("blue", 0.55)  # how much of each colour a vessel takes away
 
 
-def _shade(p: Lumen, z: np.ndarray, rough: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Light that comes back from every pixel, and how squarely the wall faces the camera."""
-    size = z.shape[0]
+@lru_cache(maxsize=1)
+def _texture() -> np.ndarray:
+    """Vessels 0 … 1 and roughness of a stretch of mucosa without seams, as real and imaginary part [_SIDE * _SIDE]."""
+    lines = periodic(_SIDE, (24, 48, 96), 0.6)
+    net = bell(lines / np.float32(0.13)) * np.clip(0.4 + periodic(_SIDE, (12, 24)), 0, 1)
+    return (net + 1j * periodic(_SIDE, (26, 52), 0.8)).astype(np.complex64).ravel()
+
+
+def _mucosa(depth: np.ndarray, turn: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Vessels 0 … 1 and roughness on the wall, in a texture wound around the tube from a place drawn by `rng`.
+
+    `depth` is the logarithm, `turn` the direction of every pixel about the axis' far end, 0 … 1.
+    """
+    around, along = rng.uniform(0, _SIDE, 2)
+    column = turn * np.float32(_SIDE)
+    column += np.float32(around)
+    row = depth * np.float32(rng.choice((-1, 1)) * 0.12 * _SIDE)
+    row += np.float32(along + _SIDE)
+    at = row.astype(np.int32)
+    at &= _SIDE - 1
+    at *= _SIDE
+    at += column.astype(np.int32) & (_SIDE - 1)
+    found = _texture().take(at.ravel().astype(np.intp)).view(np.float32)
+    rough = np.ascontiguousarray(found[1::2].reshape(depth.shape))
+    _soft(rough, 0.7)  # read at whole cells it would shimmer
+    return found[::2].reshape(depth.shape), rough
+
+
+@lru_cache(maxsize=8)
+def _frame(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of every pixel: squared and plain distance from the centre, and the least octagon that it lies in."""
     x, y = axes(size)
-    step = np.float32(size / 4)
-    bumpy = z * (1 + np.float32(p.bump) * rough)
-    zx, zy = np.zeros_like(z), np.zeros_like(z)
-    zx[:, 1:-1], zy[1:-1] = (bumpy[:, 2:] - bumpy[:, :-2]) * step, (bumpy[2:] - bumpy[:-2]) * step
-    f = np.float32(p.focal)
-    long = f * f + x * x + y * y
-    normal = (f * zx) ** 2 + (f * zy) ** 2 + (z + x * zx + y * zy) ** 2
-    facing = f * z / np.sqrt(normal * long)
+    across, down = np.abs(x), np.abs(y)
+    squared = x * x + y * y
+    return (
+        squared,
+        np.sqrt(squared),
+        np.maximum(np.maximum(across, down), (across + down) * np.float32(0.74)),
+    )
+
+
+def _shade(p: Lumen, depth: np.ndarray, rough: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Light that comes back from every pixel, and how squarely the wall faces the camera; `depth` is the logarithm."""
+    size = depth.shape[0]
+    x, y = axes(size)
+    bumpy = rough * np.float32(p.bump)
+    bumpy += depth
+    right, down = np.zeros_like(depth), np.zeros_like(depth)
+    np.subtract(bumpy[:, 2:], bumpy[:, :-2], out=right[:, 1:-1])
+    np.subtract(bumpy[2:], bumpy[:-2], out=down[1:-1])
     # a pixel that spans two surfaces, a fold and what lies behind it, has no one normal
-    leap = (np.abs(zx) + np.abs(zy)) / (z * step)
-    facing = np.maximum(facing, np.float32(0.6) * np.clip(leap * 8 - 1, 0, 1))
-    return facing * f * f / (z * z * long), facing
+    leap = np.abs(right)
+    leap += np.abs(down)
+    leap *= np.float32(4.8)
+    leap -= np.float32(0.6)
+    np.minimum(leap, np.float32(0.6), out=leap)
+    f, step = np.float32(p.focal), np.float32(size / 4)
+    facing = right * (x * step)
+    facing += down * (y * step)
+    facing += 1
+    facing *= facing
+    right *= right
+    down *= down
+    right += down
+    right *= (f * step) ** 2
+    facing += right
+    long = _frame(size)[0] + f * f
+    facing *= long
+    np.sqrt(facing, out=facing)
+    np.divide(f, facing, out=facing)
+    np.maximum(facing, leap, out=facing)
+    light = np.exp(np.multiply(depth, -2, out=leap), out=leap)
+    light *= facing
+    light /= long
+    return light, facing
 
 
-def _mucosa(p: Lumen, z: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """On the wall: vessels 0 … 1, blotches and roughness, in textures that follow the surface."""
-    size = z.shape[0]
-    x, y = axes(size)
-    u, v = x - np.float32(p.focal * p.tilt_x), y - np.float32(p.focal * p.tilt_y)
-    scale = (np.float32(0.34) + np.float32(0.22) * np.log(z)) / np.sqrt(u * u + v * v + np.float32(1e-4))
-    at = _between(u * scale, v * scale, 256)
-    lines = noise(rng, 256, (24, 48, 96), 0.6)
-    net = bell(lines / np.float32(0.13)) * np.clip(0.4 + noise(rng, 256, (12, 24)), 0, 1)
-    rough = noise(rng, 256, (32, 64), 0.8)
-    return at(net), noise(rng, size, (5, 10, 20)), at(rough)
+def _soft(image: np.ndarray, blur: float) -> None:
+    """Blur the image in place by three by three weights of deviation `blur` pixels, at most 0.7."""
+    share = np.float32(min(blur * blur / 2, 0.25))
+    flat = image.ravel()
+    for step in (1, len(image)):  # its first and last pixels stay, and its sides meet, where the field is black
+        sides = flat[: -2 * step] + flat[2 * step :]
+        sides *= share
+        middle = flat[step:-step]
+        middle *= 1 - 2 * share
+        middle += sides
 
 
-def _between(u: np.ndarray, v: np.ndarray, side: int) -> Callable[[np.ndarray], np.ndarray]:
-    """A function that reads a texture [side, side] over [-1, 1]² at (u, v), linearly between its values."""
-    x = np.clip((u + 1) * np.float32(side / 2), 0, side - 1.01)
-    y = np.clip((v + 1) * np.float32(side / 2), 0, side - 1.01)
-    column, row = x.astype(np.int32), y.astype(np.int32)
-    fx, fy, first = x - column, y - row, row * side + column
-
-    def read(texture: np.ndarray) -> np.ndarray:
-        flat = texture.ravel()
-        top = flat[first] + fx * (flat[first + 1] - flat[first])
-        low = flat[first + side] + fx * (flat[first + side + 1] - flat[first + side])
-        return top + fy * (low - top)
-
-    return read
+def _shine(p: Lumen, facing: np.ndarray, light: np.ndarray, rough: np.ndarray) -> np.ndarray:
+    """What mucus adds where it faces the camera, up to 1; `facing` is used up."""
+    facing += rough * np.float32(0.025)
+    facing -= 1
+    facing *= np.float32(1 / 0.012)
+    np.maximum(facing, -20, out=facing)
+    np.minimum(facing, 20, out=facing)
+    np.exp(facing, out=facing)
+    facing *= light
+    facing *= np.float32(p.wet)
+    return np.minimum(facing, 1, out=facing)
 
 
 def render(p: Lumen, rng: np.random.Generator, size: int = 224) -> np.ndarray:
     """The view without marks, uint8 [size, size, 3]; `rng` gives texture and grain."""
-    z = depth(p, size)
-    net, blotch, rough = _mucosa(p, z, rng)
-    light, facing = _shade(p, z, rough)
-    x, y = axes(size)
-    rim = np.sqrt(x * x + y * y)
-    octagon = np.maximum(np.maximum(np.abs(x), np.abs(y)), (np.abs(x) + np.abs(y)) * np.float32(0.74))
-    field = inside((1 - p.corner) * rim + p.corner * octagon - p.aperture, 0.02)
-    gain = np.float32(p.exposure * 0.9 / np.quantile(light[::4, ::4], 0.75))
-    light = light * gain * (1 - np.float32(0.25) * rim**2)
-    shine = (
-        np.float32(p.wet)
-        * np.exp(np.maximum((facing + np.float32(0.025) * rough - 1) / np.float32(0.012), -20))
-        * light
-    )
-    out = np.empty((size, size, 3), np.float32)
-    for channel, (albedo, drop) in enumerate(((p.red, 0.18), (p.green, 0.62), (p.blue, 0.55))):
-        tint = albedo * (1 + 0.06 * blotch - np.float32(drop * p.vessels) * net)
-        seen = (1 - np.exp(-tint * light)) ** np.float32(p.gamma)
-        seen = smooth(seen + np.minimum(shine, 1), p.blur * size / 224)
-        seen += np.float32(p.grain) * rng.standard_normal((size, size), np.float32)
-        out[..., channel] = seen * field * np.float32(255) + np.float32(0.5)
-    return np.clip(out, 0, 255).astype(np.uint8)
+    depth, turn = logdepth(p, size)
+    net, rough = _mucosa(depth, turn, rng)
+    light, facing = _shade(p, depth, rough)
+    squared, far, octagon = _frame(size)
+    field = inside(far * np.float32(1 - p.corner) + octagon * np.float32(p.corner) - np.float32(p.aperture), 0.02)
+    field *= 255
+    some = light[::4, ::4].ravel()
+    gain = np.float32(p.exposure * 0.9) / np.partition(some, some.size * 3 // 4)[some.size * 3 // 4]
+    light *= gain - (gain * np.float32(0.25)) * squared
+    shine = _shine(p, facing, light, rough)
+    blotch = piece(rng, size, (5, 10, 20)) * np.float32(0.06)
+    blotch += 1
+    blotch *= light
+    light *= net
+    grain = white(rng, 3, size, size)
+    curve = np.float32(2.1 * p.gamma - 0.97)  # the share of what is not under the root that comes nearest to the power
+    out = np.empty((size, size, 3), np.uint8)
+    for channel, (colour, drop) in enumerate(_COLOURS):
+        seen = light * np.float32(drop * p.vessels)
+        seen -= blotch
+        seen *= np.float32(getattr(p, colour))
+        np.exp(seen, out=seen)
+        np.subtract(1, seen, out=seen)
+        root = np.sqrt(seen)
+        root *= 1 - curve
+        seen *= curve
+        seen += root
+        seen += shine
+        _soft(seen, p.blur * size / 224)
+        seen += grain[channel] * np.float32(p.grain)
+        seen *= field
+        seen += np.float32(0.5)
+        np.maximum(seen, 0, out=seen)
+        out[..., channel] = np.minimum(seen, 255, out=seen)
+    return out

@@ -1,13 +1,21 @@
-"""The shape of a bent tube with folds, and where rays from a camera inside it meet its wall."""
+"""The shape of a bent tube with folds, and where rays from a camera inside it meet its wall.
+
+At a given depth the rays that stay within the tube, on a line out from the point to which its axis runs, are
+those between two bounds (a quadratic equation). A ray meets the wall at the first depth whose bounds leave it
+out; what has stayed in so far lies between the running maximum and minimum of the bounds. So a map in polar
+coordinates about that point gives all depths at once, exactly, and the picture reads it.
+"""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
-from tasks._phantom import axes, stretched
+from tasks._phantom import axes
 
-_Z = np.geomspace(0.42, 12, 84)
+_Z = np.geomspace(0.42, 12, 100).astype(np.float32)  # depths that are looked at, in equal steps of the logarithm
+_STEP = np.float32(np.log(12 / 0.42) / 99)
+_BEND = np.float32((1 - np.exp(-_STEP)) / _STEP)
+_ANGLES, _REACHES = 176, 176  # cells of the polar map
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,52 +83,125 @@ def draw(rng: np.random.Generator) -> Lumen:
     )
 
 
+def bounds(p: Lumen, angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Within which of two distances from the axis' far end a ray is still in the tube, at every depth looked at.
+
+    The angles [n] are directions in the image about the point to which the axis runs at the camera; both
+    results are [n, depths], in half image widths. Where they are equal no ray is in the tube.
+    """
+    angle = angle.astype(np.float32)[:, None]
+    bent_x, bent_y = (
+        np.float32(a) + np.float32(b / 2) * _Z * _Z for a, b in ((p.off_x, p.bend_x), (p.off_y, p.bend_y))
+    )
+    towards = np.cos(angle) * bent_x + np.sin(angle) * bent_y
+    height = np.float32(p.fold) * (1 + np.float32(p.lobes) * np.cos(3 * angle + np.float32(p.lobe_turn)))
+    turn = np.float32(6.2832 / p.spacing) * _Z + np.float32(p.phase)
+    ridge = np.cos(turn + np.float32(p.sway) * np.cos(angle + np.float32(p.sway_turn)))
+    ridge += 1
+    ridge *= ridge
+    ridge *= ridge
+    radius = 1 - height / 16 * ridge
+    root = np.sqrt(np.maximum(towards * towards + radius * radius - (bent_x * bent_x + bent_y * bent_y), 0))
+    scale = np.float32(p.focal) / _Z
+    return (towards - root) * scale, (towards + root) * scale
+
+
 def march(p: Lumen, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Depth along the optical axis, in tube radii, where the ray through (u, v) meets the wall.
 
     u and v are image coordinates in half image widths from the centre. Rays that meet nothing within 12
     radii get 12.
     """
-    shape, u, v = u.shape, u.ravel().astype(np.float32), v.ravel().astype(np.float32)
-    angle = np.arctan2(v - p.focal * p.tilt_y, u - p.focal * p.tilt_x)
-    height = p.fold * (1 + p.lobes * np.cos(3 * angle + p.lobe_turn))
-    bent = p.sway * np.cos(angle + p.sway_turn)
-    c, s = np.cos(bent), np.sin(bent)
-    out, alive = np.full(u.shape, _Z[-1], np.float32), np.arange(u.size)
-    before, unmet, last = np.zeros(u.shape, np.float32), np.ones(u.shape, bool), _Z[0]
-    for i, z in enumerate(_Z):
-        cx = p.off_x + p.tilt_x * z + p.bend_x * z * z / 2
-        cy = p.off_y + p.tilt_y * z + p.bend_y * z * z / 2
-        turn = 6.2832 * z / p.spacing + p.phase
-        ridge = (0.5 + 0.5 * (float(np.cos(turn)) * c - float(np.sin(turn)) * s)) ** 2
-        gap = (u * float(z / p.focal) - cx) ** 2 + (v * float(z / p.focal) - cy) ** 2
-        gap = np.sqrt(gap) - 1 + height * ridge * ridge
-        hit = np.flatnonzero((gap > 0) & unmet)
-        if len(hit):
-            share = before[hit] / (before[hit] - gap[hit]) if i else np.float32(1)
-            out[alive[hit]] = last + share * (z - last)
-            unmet[hit] = False
-        before, last = gap, z
-        if unmet.sum() < 0.8 * len(unmet):  # drop the rays that have met the wall, but not at every step
-            alive = alive[unmet]
-            u, v, height, c, s, before = (a[unmet] for a in (u, v, height, c, s, before))
-            unmet = np.ones(len(u), bool)
-    return out.reshape(shape)
+    across, down = u.ravel() - p.focal * p.tilt_x, v.ravel() - p.focal * p.tilt_y
+    far = np.hypot(across, down).astype(np.float32)[:, None]
+    inner, outer = bounds(p, np.arctan2(down, across))
+    out = (far > outer) | (far < inner)
+    met = np.clip(np.where(out.any(1), out.argmax(1), len(_Z)), 1, len(_Z) - 1)[:, None]
+    wall = np.where(np.take_along_axis(far < inner, met, 1), inner, outer)
+    here, before = np.take_along_axis(wall, met, 1), np.take_along_axis(wall, met - 1, 1)
+    return _Z[0] * np.exp((met - 1 + _between(before, here, far)) * _STEP).reshape(u.shape).astype(np.float32)
 
 
-@lru_cache(maxsize=8)
-def _double(size: int, half: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which 2 of `half` pixels make each of `size` by linear interpolation [2, size], and their weights."""
-    at = np.clip((np.arange(size) + 0.5) * half / size - 0.5, 0, half - 1)
-    first = np.minimum(at.astype(int), half - 2)
-    share = (at - first).astype(np.float32)
-    return np.stack([first, first + 1]), np.stack([1 - share, share])
+def _between(before: np.ndarray, here: np.ndarray, far: np.ndarray) -> np.ndarray:
+    """Where between two depths, as a share of the logarithm's step, a wall from `before` to `here` passes `far`.
+
+    Between them 1 / depth goes with the distance in the image, as on a straight wall.
+    """
+    gap = before - here
+    gap[gap == 0] = 1
+    share = before - far
+    share /= gap
+    np.maximum(share, 0, out=share)
+    np.minimum(share, 1, out=share)
+    share *= share * (1 - _BEND) + _BEND  # -log(1 - share * (1 - exp(-step))) / step, to second order
+    return share
+
+
+def _polar(p: Lumen, reach: float) -> np.ndarray:
+    """Logarithm of the depth over directions from -π to π and distances up to `reach`, [_ANGLES + 1, _REACHES]."""
+    angle = np.arange(_ANGLES, dtype=np.float32) * np.float32(2 * np.pi / _ANGLES) - np.float32(np.pi)
+    inner, outer = bounds(p, angle)
+    cell, depths = np.float32(reach / (_REACHES - 1)), len(_Z)
+    # the cells [first, last) of a direction still hold rays at a depth: one difference per end, then their sum
+    last = np.clip(np.minimum.accumulate(outer, 1) / cell + 1, 0, _REACHES).astype(np.int32)
+    first = np.clip(np.maximum.accumulate(inner, 1) / cell + 1, 0, last).astype(np.int32)
+    ends = np.arange(_ANGLES, dtype=np.int32)[:, None] * (_REACHES + 1)
+    change = np.bincount((first + ends).ravel(), minlength=_ANGLES * (_REACHES + 1))
+    change -= np.bincount((last + ends).ravel(), minlength=_ANGLES * (_REACHES + 1))
+    met = change.cumsum().reshape(_ANGLES, -1)[:, :-1]
+    met = np.clip(met, 1, depths - 1)
+    # rays nearer than the cell that holds out longest leave through the inner bound
+    longest = first[np.arange(_ANGLES), np.maximum((first < last).sum(1), 1) - 1]
+    near = np.arange(longest.max()) < longest[:, None]
+    at = met + (np.arange(_ANGLES) * depths)[:, None]
+    at[:, : near.shape[1]] += near * outer.size
+    wall = np.concatenate([outer.ravel(), inner.ravel()])
+    out = met.astype(np.float32)
+    out += _between(wall.take(at - 1), wall.take(at), np.arange(_REACHES, dtype=np.float32) * cell)
+    out *= _STEP
+    out += np.log(_Z[0]) - _STEP
+    return np.concatenate([out, out[:1]])
+
+
+def logdepth(p: Lumen, size: int = 224) -> tuple[np.ndarray, np.ndarray]:
+    """Logarithm of every pixel's depth in tube radii, and its direction from the axis' far end in turns, 0 … 1.
+
+    Both float32 [size, size].
+    """
+    x, y = axes(size)
+    across, down = x - np.float32(p.focal * p.tilt_x), y - np.float32(p.focal * p.tilt_y)
+    reach = 1.001 * float(np.hypot(np.abs(across).max(), np.abs(down).max()))
+    polar = _polar(p, reach).ravel()
+    turn = np.arctan2(np.broadcast_to(down, (size, size)), np.broadcast_to(across, (size, size)))
+    turn *= np.float32(1 / (2 * np.pi))
+    turn += np.float32(0.5)
+    angle = turn * np.float32(_ANGLES)
+    place = across * across + down * down
+    np.sqrt(place, out=place)
+    place *= np.float32((_REACHES - 1) / reach)
+    row, column = np.floor(angle), np.floor(place)
+    np.minimum(row, _ANGLES - 1, out=row)
+    angle -= row
+    place -= column
+    row *= _REACHES
+    row += column
+    first = row.astype(np.intp)
+    top, low = polar.take(first), polar.take(first + _REACHES)
+    first += 1
+    after = polar.take(first)
+    after -= top
+    after *= place
+    top += after
+    after = polar.take(first + _REACHES)
+    after -= low
+    after *= place
+    low += after
+    low -= top
+    low *= angle
+    top += low
+    return top, turn
 
 
 def depth(p: Lumen, size: int = 224) -> np.ndarray:
     """Depth along the optical axis of every pixel, float32 [size, size], in tube radii."""
-    half = -(-size // 2)
-    x, y = axes(half)
-    coarse = np.log(march(p, *np.broadcast_arrays(x, y)))
-    up = _double(size, half)
-    return np.exp(stretched(np.ascontiguousarray(stretched(coarse, *up).T), *up).T)
+    return np.exp(logdepth(p, size)[0])

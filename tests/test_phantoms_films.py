@@ -27,7 +27,7 @@ MAKERS = {
 }
 # what the films and lumens were when phantom-clip was trained
 CHEST = "c18d461ff56d805d71a8bb767885114a5665f5fe9757a273c44e4f8b55076d2b"
-LUMEN = "97ce42abb342f3f9b626943afab79afb05e14c6bdf68d046000f619f3d1a7abe"
+LUMEN = "9a6d1aa51e1e11411b23f606fd4bdfc41e745f4c4ca0b46889225f80565a326d"
 STATED = [i for i, name in enumerate(NAMES) if name != "blockiness"]
 
 
