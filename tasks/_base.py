@@ -22,7 +22,7 @@ class Undecided(DataError):
 class Picture:
     """An image that is read when it is needed.
 
-    `read()` returns uint8 [h, w] (grey) or [h, w, 3] (RGB), C-contiguous; it raises DataError.
+    `read()` returns uint8 [h, w] (grey), [h, w, 3] (RGB) or [d, h, w] (a volume), C-contiguous; it raises DataError.
     `identity` is a hex digest that determines the pixels without reading them (bytes of the file +
     decode policy + transforms; for a phantom its generator's version, seed and parameters): it keys a
     memo of content hashes, so a rerun need not decode. None where no such digest is cheap. It may be
@@ -46,6 +46,11 @@ class Picture:
         if callable(self._identity):
             self._identity = self._identity()
         return self._identity
+
+
+def is_volume(image: np.ndarray) -> bool:
+    """Whether a picture is a volume [d, h, w]; none is three pixels wide, which would be a colour image."""
+    return image.ndim == 3 and image.shape[2] != 3
 
 
 @dataclass(frozen=True, kw_only=True)

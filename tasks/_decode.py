@@ -14,16 +14,22 @@ from tasks._base import DataError
 from tasks._decode_kinds import File, kind
 from tasks._decode_window import Window, parse_window
 
+VOLUMES = ("dicom", "nifti")  # kinds of files that hold volumes or slices of them
+NARROW = 4  # pixels: [d, h, 3] would be a colour image
 VERSION = 1  # changes whenever a file would be decoded to other pixels
 
 
 @dataclass(frozen=True, kw_only=True)
 class Optics:
-    """How files become pixels: the user's choices; None where they left it to the defaults."""
+    """How files become pixels: the user's choices; None where they left it to the defaults.
+
+    With `volumes` a NIfTI file (each of its time points) or a DICOM series is one image [d, h, w].
+    """
 
     exif: str | None = None
     window: str | None = None
     intercept: float = 0.0
+    volumes: bool = False
 
     @property
     def range(self) -> Window | None:
@@ -45,7 +51,27 @@ class Optics:
             "icc": "ignored",
             "nifti": "canonical, patient's right on the left, anterior up",
             "dicom": "as stored",
-        }
+        } | ({"volumes": "whole, slices by position, min to max of all slices"} if self.volumes else {})
+
+    @property
+    def noun(self) -> str:
+        """What an item is called in a sentence."""
+        return "volumes" if self.volumes else "images"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a DICOM frame lies among the slices of its series.
+
+    `series` is what a volume is known by, `normal` the direction in which its slices follow one another, and
+    `position` how far along it this one lies, in mm; None where the file does not say. `number` counts instances.
+    """
+
+    series: tuple[str, ...]
+    shape: tuple[int, int]
+    normal: tuple[float, float, float] | None = None
+    position: float | None = None
+    number: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +79,7 @@ class Frame:
     """One image inside a file, known from the header and not yet decoded.
 
     `patient` is what a group may rest on; it leaves this package only as a hash. `flags` end the
-    sentence "12 of 40 images …". `wide` marks values that need a window before they can be shown.
+    sentence "12 of 40 images …" (or volumes). `wide` marks values that need a window before they can be shown.
     """
 
     read: Callable[[], np.ndarray]
@@ -64,6 +90,7 @@ class Frame:
     wide: bool = False
     windowed: bool = False  # a window, chosen or default, acts on it
     flags: tuple[str, ...] = ()
+    place: Place | None = None  # of a slice that is to become part of a volume
 
 
 class Shelf:
@@ -95,13 +122,27 @@ def look(path: File, optics: Optics, shelf: Shelf) -> list[Frame]:
         found = kind(path)
     except FileNotFoundError:
         raise DataError("no such file") from None
+    except IsADirectoryError:
+        hint = "holds no image" if optics.volumes else "is one item with --volumes, where it holds one series"
+        raise DataError(f"a folder, which {hint}") from None
     except OSError as error:
         raise DataError(f"cannot be opened ({error.strerror})") from None
     if found != "raster" and not isinstance(path, Path):
         raise DataError("the embedded file is no image of a known kind")
     if found is None:
         raise DataError("not an image of a known kind (and a manifest ends in .csv, .tsv or .parquet)")
+    if optics.volumes and found not in VOLUMES:
+        raise DataError("a flat image; --volumes makes items of NIfTI files and DICOM series")
     return import_module(f"tasks._decode_{found}").look(path, optics, shelf)
+
+
+def thick(shape: tuple[int, ...]) -> None:
+    """Raises DataError where [d, h, w] is no volume: a single slice, or a plane too narrow to be one."""
+    d, h, w = shape
+    if d == 1:
+        raise DataError("it holds one slice, which is no volume; leave --volumes out to ask slices")
+    if min(h, w) < NARROW:
+        raise DataError(f"its slices have {w} x {h} pixels; a volume has at least {NARROW} x {NARROW}")
 
 
 def digest(*parts: str) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -30,13 +30,27 @@ class Content:
         return self._digest
 
 
-def identity(content: Content, policy: str, number: int) -> str | None:
+class Stack:
+    """The digest of several frames as one volume: their files' bytes and their numbers, in order."""
+
+    def __init__(self, parts: Sequence[tuple[Content, int]]) -> None:
+        self.parts = tuple(parts)
+
+    def digest(self) -> str | None:
+        """Hex digest, or None where a file cannot be read."""
+        found = [content.digest() for content, _ in self.parts]
+        known = [d for d in found if d is not None]
+        numbers = [str(number) for _, number in self.parts]
+        return digest("stack", *known, *numbers) if len(known) == len(found) else None
+
+
+def identity(content: Content | Stack, policy: str, number: int) -> str | None:
     """What determines the pixels of one frame: the file's bytes, the policy and the frame's number."""
     found = content.digest()
     return None if found is None else digest(found, policy, str(number))
 
 
-def picture(frame: Frame, content: Content, optics: Optics, name: str) -> Picture:
+def picture(frame: Frame, content: Content | Stack, optics: Optics, name: str) -> Picture:
     """A picture that decodes the frame when it is read; its errors begin with `name`."""
     policy = json.dumps(optics.policy, sort_keys=True)
     number = frame.number

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks._decode import digest
+from tasks._decode import Place, digest
 
 COLUMNS = {  # column -> attribute; none of them names a person, a place or a day
     "modality": "Modality",
@@ -27,6 +27,7 @@ FACTS = (
     *("Rows", "Columns", "NumberOfFrames", "BitsStored", "PixelRepresentation", "PatientID", "PatientAge"),
     *("StudyInstanceUID", "SeriesInstanceUID", "ContrastBolusAgent", "ImageOrientationPatient"),
     *("PatientOrientation", "WindowCenter", "WindowWidth", "VOILUTSequence"),
+    *("ImagePositionPatient", "InstanceNumber"),
 )
 NESTED = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 OLDEST = 90.0  # ages above 89 may identify a person (HIPAA safe harbour), so they are one age here
@@ -86,16 +87,44 @@ def letters(head: Any) -> tuple[str, str]:
     return opposite.get(right, ""), opposite.get(bottom, "")
 
 
-def _cosines(head: Any) -> np.ndarray | None:
-    found = head.get("ImageOrientationPatient")
+def _cosines(head: Any, index: int = 0) -> np.ndarray | None:
+    found = head.get("ImageOrientationPatient") or _nested(head, index, "PlaneOrientation", "ImageOrientationPatient")
+    return np.array([float(f) for f in found]) if found and len(found) == 6 else None
+
+
+def _nested(head: Any, index: int, group: str, attribute: str) -> Any:
+    """What the functional groups say of a frame, counted from 0: shared by all, or its own."""
     for name in NESTED:
         items = head.get(name) or []
-        planes = items[0].get("PlaneOrientationSequence") or [] if len(items) else []
-        if not found and len(planes):
-            found = planes[0].get("ImageOrientationPatient")
-    if not found or len(found) != 6:
-        return None
-    return np.array([float(f) for f in found])
+        own = items[min(index, len(items) - 1)].get(f"{group}Sequence") or [] if len(items) else []
+        if len(own) and own[0].get(attribute):
+            return own[0].get(attribute)
+    return None
+
+
+def place(head: Any, index: int, count: int, path: str) -> Place:
+    """Where frame `index` (from 0) of `count` lies; a file of several frames is a series of its own.
+
+    Slices follow one another towards the patient's left, back or head, whichever is nearest to their normal.
+    """
+    uids = [_text(head.get(name)) for name in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")]
+    cosines = _cosines(head, index)
+    spot = head.get("ImagePositionPatient") if count == 1 else None  # of several frames it is that of the first
+    spot = spot or _nested(head, index, "PlanePosition", "ImagePositionPatient")
+    instance = head.get("InstanceNumber")
+    normal = None if cosines is None else np.cross(cosines[:3], cosines[3:])
+    if normal is not None:
+        normal = normal * np.sign(normal[np.argmax(np.abs(normal))])
+    position = None
+    if normal is not None and spot is not None and len(spot) == 3:
+        position = float(normal @ np.array([float(v) for v in spot]))
+    return Place(
+        series=(*uids, path) if count > 1 else tuple(uids) if uids[-1] else (),
+        shape=(int(head.Rows), int(head.Columns)),
+        normal=None if normal is None else tuple(normal.tolist()),
+        position=position,
+        number=(0, index) if count > 1 else None if instance in (None, "") else (int(instance), 0),
+    )
 
 
 def _away(direction: np.ndarray) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tasks._base import DataError, Undecided
-from tasks._decode import Frame, Optics, Shelf, plain, reason
+from tasks._decode import Frame, Optics, Shelf, plain, reason, thick
 from tasks._decode_window import to_grey
 
 BAD = (OSError, ValueError, EOFError, KeyError, zlib.error, TypeError, MemoryError)
@@ -32,6 +32,8 @@ def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:
     except (*BAD, ImageFileError, HeaderDataError) as error:
         raise DataError(f"cannot be opened ({reason(error, path)})") from error
     flags = () if told else (UNTOLD,)
+    if optics.volumes:
+        return _whole(path, shape, optics, shelf, flags)
     return [
         Frame(
             read=partial(_read, path, number, optics, shelf),
@@ -42,6 +44,23 @@ def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:
             flags=flags,
         )
         for number in range(shape[2] * shape[3])
+    ]
+
+
+def _whole(
+    path: Path, shape: tuple[int, int, int, int], optics: Optics, shelf: Shelf, flags: tuple[str, ...]
+) -> list[Frame]:
+    """One frame [d, h, w] per time point: the slices from the feet up, each as it is shown alone."""
+    thick((shape[2], shape[1], shape[0]))
+    return [
+        Frame(
+            read=partial(_read, path, None, optics, shelf, time),
+            number=time + 1,
+            columns={"slices": str(shape[2])} | ({"time": str(time + 1)} if shape[3] > 1 else {}),
+            windowed=True,
+            flags=flags,
+        )
+        for time in range(shape[3])
     ]
 
 
@@ -75,7 +94,8 @@ def _open(path: Path) -> tuple[np.ndarray, float, float]:
     return values, float(finite.min()), float(finite.max())
 
 
-def _read(path: Path, number: int, optics: Optics, shelf: Shelf) -> np.ndarray:
+def _read(path: Path, number: int | None, optics: Optics, shelf: Shelf, time: int = 0) -> np.ndarray:
+    """The slice of that number, counted through all time points, or with None the volume at one of them."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -90,8 +110,14 @@ def _read(path: Path, number: int, optics: Optics, shelf: Shelf) -> np.ndarray:
         )
     if isinstance(window, tuple):
         low, high = window[0] - window[1] / 2, window[0] + window[1] / 2
+    if number is None:
+        return np.ascontiguousarray(_shown(values[::-1, ::-1, :, time], low, high))
     time, level = divmod(number, values.shape[2])
-    piece = values[::-1, ::-1, level, time].T
+    return plain(_shown(values[::-1, ::-1, level, time], low, high))
+
+
+def _shown(piece: np.ndarray, low: float, high: float) -> np.ndarray:
+    """The grey values of voxels [x, y] or [x, y, z] as [y, x] or [z, y, x]."""
+    piece = piece.T
     lost = ~np.isfinite(piece)
-    grey = to_grey(np.where(lost, np.float32(low), piece), low, high)  # outside the field of view: black
-    return plain(grey)
+    return to_grey(np.where(lost, np.float32(low), piece), low, high)  # outside the field of view: black

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks._base import is_volume
 from tasks._duplicates_align import BLOCK, SIDE, alike, has_structure, levels, structure
 from tasks._duplicates_search import Candidates, candidates, hashes, turned
 
@@ -51,13 +52,25 @@ class Cluster:
 
 
 def fingerprint(image: np.ndarray) -> Print:
-    """The print of a decoded image, uint8 [h, w] or [h, w, 3]; the small picture is the whole, drawn square."""
+    """The print of a decoded image, uint8 [h, w], [h, w, 3] or [d, h, w]; the small picture is the whole, drawn square.
+
+    Of a volume it is the middle slice: all pixels count for equality, and one slice for likeness.
+    """
     from PIL import Image
 
     exact = hashlib.sha256(str(image.shape).encode())
     exact.update(np.ascontiguousarray(image).data)
-    small = Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    small = Image.fromarray(drawn(image)).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     return Print(exact=exact.hexdigest(), small=np.asarray(small.convert("L")))
+
+
+def drawn(image: np.ndarray) -> np.ndarray:
+    """What a page shows of a picture: of a volume the middle slice, or the mean of the two that share the middle."""
+    if not is_volume(image):
+        return image
+    last = len(image) - 1
+    both = image[last // 2].astype(np.uint16) + image[-(-last // 2)]
+    return (both // 2).astype(np.uint8)
 
 
 def unpacked(held: Mapping[str, Any]) -> Print:

@@ -1,7 +1,7 @@
 """Sources: from a folder, a manifest, a DICOM tree or a NIfTI file to rows that can be asked."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tasks._sources_check import refuse_above
 from tasks._sources_files import Listed, listed, manifest_of, missing, walk
 from tasks._sources_notes import Seen, decide, exif_decision, flags, grouping, licence
 from tasks._sources_table import TABLES, image_column, no_column, read_table
+from tasks._sources_volumes import expanded, stacked
 
 
 def item_id(name: str, number: int = 1, occurrence: int = 0) -> str:
@@ -45,21 +46,25 @@ def open_source(
     limit: int | None = None,
     seed: int = 0,
     offline: bool = False,
+    volumes: bool = False,
 ) -> Source:
     """The images that `spec` names, known from their headers and not yet decoded.
 
     `spec` is a folder (one that holds `manifest.csv` is read through it), a CSV, TSV or Parquet
     manifest, a DICOM tree or file, a NIfTI file, an image, or a benchmark: `medblink`, `mediconfusion`,
     `mmvp`, `mmvp-vlm` or `blink`, each with `:PATH` for a local copy. `group` is the column whose values may
-    not be split over folds. `limit` keeps about the first N rows of a seeded shuffle of the groups.
+    not be split over folds. `limit` keeps about the first N rows of a seeded shuffle of the groups. With
+    `volumes` a row is not a slice but a NIfTI file or a DICOM series, [d, h, w].
     Raises DataError, Undecided where images can be shown in several ways, UnknownName for a window.
     """
-    optics = Optics(exif=exif, window=window, intercept=intercept)
+    optics = Optics(exif=exif, window=window, intercept=intercept, volumes=volumes)
     if exif not in (None, "apply", "ignore"):
         raise DataError(f"--exif {exif}: it is apply or ignore")
     optics.policy  # noqa: B018 - an unknown window is refused before any file is opened
     named = parse(spec)
     if named is not None:
+        if volumes:
+            raise DataError(f"--volumes has nothing to act on: the images of {named.name} are flat")
         if image_column is not None:
             raise DataError(f"--image-column has nothing to act on: {named.name} knows where its images are")
         ask = Ask(optics=optics, unreadable=unreadable_limit, offline=offline)
@@ -71,10 +76,10 @@ def open_source(
     for wanted in columns_needed:
         if columns is not None and wanted not in columns:
             raise no_column(wanted, columns, name)
-    seen, unreadable, objects = _look(files, optics)
+    seen, unreadable, objects = _look(files, optics, [*columns_needed, *([group] if group else [])])
     if objects:
         notes.append(f"{objects} DICOM files hold no image and were passed over")
-    refuse_above(unreadable, len(unreadable) + len(seen), unreadable_limit)
+    refuse_above(unreadable, len(unreadable) + len(seen), unreadable_limit, optics.noun)
     if not seen:
         raise DataError(f"{name} holds no image ({objects} DICOM files without one)")
     decide(seen, optics)
@@ -123,16 +128,18 @@ def _files(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str],
     return listed(table, column, path.parent), name, notes, columns
 
 
-def _look(files: Iterable[Listed], optics: Optics) -> tuple[list[Seen], list[tuple[str, str]], int]:
+def _look(
+    files: Sequence[Listed], optics: Optics, needed: Sequence[str] = ()
+) -> tuple[list[Seen], list[tuple[str, str]], int]:
     shelf, contents = Shelf(), {}
     seen: list[Seen] = []
     unreadable: list[tuple[str, str]] = []
     objects = 0
-    for file in files:
+    for file in expanded(files) if optics.volumes else files:
         try:
             if not file.name:
                 raise DataError("the manifest names no file")
-            frames = _chosen(look(file.path, optics, shelf), file.frame)
+            frames = _chosen(look(file.path, optics, shelf), file.frame, whole=optics.volumes)
         except Undecided:
             raise
         except DataError as error:
@@ -141,14 +148,20 @@ def _look(files: Iterable[Listed], optics: Optics) -> tuple[list[Seen], list[tup
         objects += not frames
         content = contents.setdefault(file.path, Content(file.path))
         seen += [Seen(file=file, frame=frame, content=content) for frame in frames]
+    if optics.volumes:
+        seen, refused = stacked(seen, optics, shelf, needed)
+        unreadable += [(item_id(name, 0), f"{name}: {why}") for name, why in refused]
     return seen, unreadable, objects
 
 
-def _chosen(frames: list[Frame], number: int | None) -> list[Frame]:
-    if number is None or len(frames) < 2:
+def _chosen(frames: list[Frame], number: int | None, *, whole: bool) -> list[Frame]:
+    """The frame that a manifest names; a file of one is that one, unless it is a volume whose slice is named."""
+    volume = whole and bool(frames) and frames[0].place is None
+    if number is None or (len(frames) < 2 and not volume):
         return frames
     if not 1 <= number <= len(frames):
-        raise DataError(f"it has frames 1 to {len(frames)}, not {number}")
+        held = f"{len(frames)} volume{'s' * (len(frames) > 1)}" if volume else f"frames 1 to {len(frames)}"
+        raise DataError(f"it has {held}, not {'frame ' * volume}{number}")
     return [frames[number - 1]]
 
 
@@ -159,13 +172,15 @@ def _rows(seen: Sequence[Seen], optics: Optics, group: str | None, needed: Seque
         key = (s.file.name, s.frame.number)
         try:
             marks = from_columns(s.file.columns)
+            if marks and optics.volumes:
+                raise DataError(f"the {marks[0].name} mark has x and y, which are no place in a volume")
         except DataError as error:
             raise DataError(f"{name}: {s.file.name}: {error}") from error
         rows.append(
             Row(
                 id=item_id(*key, count[key]),
                 group=_group(s, group),
-                picture=picture(s.frame, s.content, optics, s.file.name),
+                picture=picture(s.frame, s.content, optics, s.file.shown or s.file.name),
                 columns=_columns(s),
                 marks=marks,
             )

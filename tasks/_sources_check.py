@@ -10,7 +10,7 @@ from tasks._base import DataError, Row, Source, Undecided
 SHOWN = 3  # unreadable files that an error message names
 
 
-def refuse_above(unreadable: Sequence[tuple[str, str]], total: int, limit: float) -> None:
+def refuse_above(unreadable: Sequence[tuple[str, str]], total: int, limit: float, noun: str = "images") -> None:
     """Raises DataError where a larger share than `limit` cannot be read, or nothing can."""
     k = len(unreadable)
     if not k or (k < total and k <= limit * total):
@@ -18,7 +18,7 @@ def refuse_above(unreadable: Sequence[tuple[str, str]], total: int, limit: float
     first = "; ".join(why for _, why in unreadable[:SHOWN])
     more = f"; and {k - SHOWN} more" if k > SHOWN else ""
     rule = "" if k == total else f" (--unreadable {limit:g} accepts {int(limit * total)})"
-    raise DataError(f"{k} of {total} images cannot be read{rule}: {first}{more}")
+    raise DataError(f"{k} of {total} {noun} cannot be read{rule}: {first}{more}")
 
 
 def check(
@@ -57,12 +57,13 @@ def check(
         good.append(row)
         if progress is not None:
             progress(done, len(source.rows))
-    refuse_above(bad, total, unreadable_limit)
-    rows, merged = _united(good)
+    noun = "volumes" if "volumes" in source.policy else "images"
+    refuse_above(bad, total, unreadable_limit, noun)
+    rows, merged = _united(good, noun)
     return replace(source, rows=rows, unreadable=tuple(bad), warnings=(*source.warnings, *merged))
 
 
-def _united(rows: Sequence[Row]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+def _united(rows: Sequence[Row], noun: str) -> tuple[tuple[Row, ...], tuple[str, ...]]:
     root: dict[str, str] = {}
 
     def find(group: str) -> str:
@@ -84,4 +85,4 @@ def _united(rows: Sequence[Row]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
     if not copies:
         return tuple(rows), ()
     united = tuple(r if find(r.group) == r.group else replace(r, group=find(r.group)) for r in rows)
-    return united, (f"{copies} images are byte for byte copies of one in another group: the groups were united",)
+    return united, (f"{copies} {noun} are byte for byte copies of one in another group: the groups were united",)

@@ -17,12 +17,18 @@ TEXTS = (".txt", ".md", ".json", ".csv", ".tsv", ".parquet", ".xml", ".html", ".
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """A file of a source: where it lies, its name inside the source, and what the manifest says of it."""
+    """A file of a source: where it lies, its name inside the source, and what the manifest says of it.
+
+    `folder` is the name of the folder that the manifest's row names instead of the file; `shown` is what a message
+    calls it, where that is not its name.
+    """
 
     path: File
     name: str
     columns: dict[str, str] = field(default_factory=dict)
     frame: int | None = None
+    folder: str = ""
+    shown: str = ""
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:

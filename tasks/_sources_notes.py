@@ -6,18 +6,19 @@ from dataclasses import dataclass
 
 from tasks._base import DataError, Row, Undecided
 from tasks._decode import Frame, Optics
-from tasks._decode_content import Content
+from tasks._decode_content import Content, Stack
 from tasks._sources_files import Listed
 from tasks._sources_table import like_groups
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """A frame with the file it came from."""
+    """A frame with the file it came from; the volume of a DICOM series stands for its slices, the `parts`."""
 
     file: Listed
     frame: Frame
-    content: Content
+    content: Content | Stack
+    parts: tuple["Seen", ...] = ()
 
 
 def decide(seen: Sequence[Seen], optics: Optics) -> None:
@@ -58,7 +59,7 @@ def grouping(seen: Sequence[Seen], group: str | None) -> list[str]:
 def flags(seen: Sequence[Seen], optics: Optics) -> list[str]:
     n = len(seen)
     found = Counter(flag for s in seen for flag in s.frame.flags)
-    notes = [f"{k} of {n} images {flag}" for flag, k in sorted(found.items())]
+    notes = [f"{k} of {n} {optics.noun} {flag}" for flag, k in sorted(found.items())]
     if optics.range in (None, "file"):
         own = {s.frame.columns["window"] for s in seen if "window" in s.frame.columns}
         if len(own) > 1:

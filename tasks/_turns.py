@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from tasks._base import DataError, Item, Picture, Row, Source, Undecided
+from tasks._base import DataError, Item, Picture, Row, Source, Undecided, is_volume
 from tasks._decode import Shelf, digest
 
 VERSION = 1  # changes whenever a copy would have other pixels
@@ -44,8 +44,11 @@ def corner(row: Row, policy: Mapping[str, object]) -> tuple[bool, bool]:
 
 
 def _read(row: Row, shelf: Shelf, prepare: Callable[[np.ndarray], np.ndarray], turn: Turn) -> np.ndarray:
-    base = shelf.get(row.id, lambda: prepare(row.picture.read()))
-    return np.array(turn(base), order="C")
+    """The image cut and turned; of a volume every slice is, in its plane."""
+    image = shelf.get(row.id, row.picture.read)
+    if not is_volume(image):
+        return np.array(turn(prepare(image)), order="C")
+    return np.stack([turn(prepare(plane)) for plane in image])
 
 
 def _identity(row: Row, name: str, square: bool, place: tuple[bool, bool]) -> str | None:
