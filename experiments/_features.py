@@ -83,6 +83,12 @@ class Eye:
         return self._identity[0]
 
     @property
+    def reads_volumes(self) -> bool:
+        """Whether it reads volumes, as its card says; only a user's own file is loaded to know."""
+        known = reads_volumes(self.spec)
+        return self.card.volumes if known is None else known
+
+    @property
     def label(self) -> str:
         """What tables and records call it: the name it was asked by, or its card's for a user's own file."""
         file, hash_, draw = self.spec.partition("#")
@@ -106,6 +112,12 @@ class Eye:
         sites = _matching(self.options.site, [s for s, _, _ in every], "site", self.spec)
         readouts = _matching(self.options.readout, [r for _, r, _ in every], "readout", self.spec)
         return [p for p in every if p[0] in sites and p[1] in readouts]
+
+
+def reads_volumes(spec: str) -> bool | None:
+    """Whether the card of a registered encoder says that it reads volumes; None for a user's own file."""
+    inner = spec.removeprefix("random:").partition("#")[0]
+    return None if inner.endswith(".py") else encoders.card(inner).volumes
 
 
 def _matching(asked: Sequence[str], known: Sequence[str], what: str, spec: str) -> set[str]:
@@ -247,7 +259,7 @@ def _encode(
         progress(len(todo), f"encoding with {eye.card.name}") as bar,
         space.writer(widths, total=len(todo)) as writer,
     ):
-        for batch in _batches(todo, eye.options.batch_size):
+        for batch in _batches(todo, 1 if eye.options.volumes else eye.options.batch_size):  # one volume fills a pass
             images = [pictures.read(i) for i in batch]
             arrays = encoders.encode(
                 encoder, images, wanted, [pictures.marks[i] for i in batch] if pictures.marks else ()

@@ -40,6 +40,11 @@ class Options:
     )
     label: str | None = _flag(None, "column of the manifest that holds the answer", metavar="COLUMN")
     group: str | None = _flag(None, "column that may not be split over folds (patient, sequence)", metavar="COLUMN")
+    volumes: bool = _flag(
+        False,
+        "make one item of each NIfTI file (each time point) or DICOM series, not of each slice; the encoder must read "
+        "volumes: radfm, or a file of your own",
+    )
     image_column: str | None = _flag(
         None, "column that holds the image files (omitted: found by its name)", metavar="COLUMN"
     )
@@ -84,7 +89,7 @@ class Options:
     seed: int = _flag(0, "seed of every random choice", metavar="N")
     device: str = _flag("cpu", "cpu, cuda:0 …, or auto (recorded)", metavar="DEVICE")
     dtype: str = _flag("float32", "compute type of the encoder", choices=("float32", "bfloat16", "float16"))
-    batch_size: int = _flag(16, "images per forward pass", metavar="N")
+    batch_size: int = _flag(16, "images per forward pass (volumes go one by one)", metavar="N")
     limit: int | None = _flag(None, "use only N images (marked `limited` in every record)", metavar="N")
     weights: str | None = _flag(None, "local weights in the library's own format, instead of the hub", metavar="PATH")
     offline: bool = _flag(False, "never ask a hub")
@@ -203,6 +208,8 @@ def parse(argv: Sequence[str], command: str, doc: str) -> Options:
         value = getattr(options, name)
         if value is not None and value < least:
             raise UsageError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
+    if options.volumes and options.data is None:
+        raise UsageError("--volumes needs --data SOURCE (NIfTI files or DICOM series): the built-in phantoms are flat")
     if not 0 <= options.unreadable <= 1:
         raise UsageError(f"--unreadable {options.unreadable}: must be a share from 0 to 1")
     return options

@@ -8,6 +8,7 @@ from typing import Any
 
 import encoders
 from encoders._base import EncoderError
+from encoders._volumes import flat_only
 from experiments._exit import DONE, ENCODER, PARTIAL, UsageError, say
 from experiments._features import Eye, Filled, fill, space_of
 from experiments._options import Options
@@ -22,6 +23,8 @@ def fill_all(run: Run, question: Question, who: Sequence[Eye]) -> list[Eye]:
     ready = []
     for eye in who:
         try:
+            if run.options.volumes and not eye.reads_volumes:
+                raise flat_only(eye.label)
             filled = _filled(run, question, eye)
         except EncoderError as error:
             if len(who) == 1 or eye.spec in CONTROLS:

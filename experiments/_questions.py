@@ -82,6 +82,7 @@ def _open(options: Options, spec: str, store: Store) -> Source:
         limit=options.limit,
         seed=options.seed,
         offline=options.offline,
+        volumes=options.volumes,
     )
     known, copies = _Known(store), Copies(store=store)
     with progress(len(source.rows), "checking images") as bar:

@@ -10,9 +10,10 @@ from typing import Any
 import cache
 import encoders
 import probes
+from encoders._volumes import flat_only
 from experiments._cells import Cells
 from experiments._exit import UsageError, say
-from experiments._features import Eye, Filled, digest, resolve_device
+from experiments._features import Eye, Filled, digest, reads_volumes, resolve_device
 from experiments._options import Options
 from experiments._questions import Question, ask
 from experiments._workers import Job
@@ -159,6 +160,8 @@ def start(options: Options) -> tuple[Run, list[Question]]:
         probes.load(options.probe)  # an unknown name is refused before anything is computed
     for spec in options.encoder:
         encoders.card(spec, weights=options.weights)
+    if options.volumes and not any(reads_volumes(spec) is not False for spec in options.encoder):
+        raise flat_only(options.encoder[0])  # before anything is decoded or fetched
     if options.weights is not None and len(options.encoder) > 1:
         raise UsageError(
             f"--weights {options.weights} can stand for one encoder, not for {' and '.join(options.encoder)}: "
