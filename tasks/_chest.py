@@ -5,19 +5,19 @@ film sees -log(exp(-∫ mu ds) + scatter) through its characteristic curve. Bone
 and the patient's left is at the image's right. Nothing in a film depends on any question asked of it.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
 
 from tasks._base import Source
-from tasks._chest_body import path
+from tasks._chest_body import path, soft
 from tasks._chest_patient import Chest, draw
 from tasks._chest_vessels import vessels
-from tasks._phantom import bands, inside, noise, posed, smooth
 from tasks._phantom import source as _source
+from tasks._phantom_grid import Pose, developed, grain, resized, texture
 
-VERSION = 2
+VERSION = 3
 CODE = 101
 
 _GLYPHS = {"L": ("1000",) * 6 + ("1111",), "R": ("1110", "1001", "1001", "1110", "1100", "1010", "1001")}
@@ -34,29 +34,21 @@ def _mark(image: np.ndarray, size: int) -> None:
         view[big] = 247
 
 
-def exposed(p: Chest, rng: np.random.Generator, size: int = 224) -> tuple[np.ndarray, np.ndarray]:
-    """What reaches the film, as optical depth, and a field of grain of deviation about 0.5; both [size, size]."""
-    x, y = posed(size, p.turn, p.scale, p.dx, p.dy)
-    blood = vessels(p, rng, size)
-    texture = noise(rng, size, (7, 14, 28, 56), 0.8)
-    grain = smooth(rng.standard_normal((size, size), np.float32), 0.6)
-    film = np.empty((size, size), np.float32)
-    for rows in bands(size):
-        film[rows] = -np.log(np.exp(-path(p, x[rows], y[rows], blood[rows], texture[rows])) + np.float32(p.scatter))
-    return smooth(film, 0.6 * size / 224), grain
+def exposed(p: Chest, rng: np.random.Generator, size: int = 224) -> np.ndarray:
+    """What reaches the film, as optical depth [size, size], before grain."""
+    coarse = Pose(side=-(-size // 2), turn=p.turn, scale=p.scale, dx=p.dx, dy=p.dy)
+    pose = replace(coarse, side=-(-5 * size // 7))
+    cloud = texture(rng, pose.side, (7, 14, 28, 56), 0.8)
+    tissue, filled = (resized(half, pose.side) for half in soft(p, coarse))
+    beam = np.exp(-path(p, pose, tissue=tissue, filled=filled, blood=vessels(p, rng, pose), texture=cloud))
+    return resized(-np.log(beam + np.float32(p.scatter)), size, blur=0.5)
 
 
 def render(p: Chest, rng: np.random.Generator, size: int = 224, letter: bool = False) -> np.ndarray:
     """The film of a patient, uint8 [size, size]; `rng` gives vessels, texture and grain."""
-    film, grain = exposed(p, rng, size)
-    out = np.empty((size, size), np.uint8)
-    line = np.abs(np.linspace(-1, 1, size, dtype=np.float32))
-    for rows in bands(size):
-        seen = film[rows] + np.float32(p.grain * 4) * grain[rows] * (0.4 + film[rows] / 3)
-        shown = 255 / (1 + np.exp(-2.0 * p.contrast * (seen - 1.45 + p.exposure)))
-        if p.border:
-            shown *= inside(np.maximum(line[rows, None], line) - 1 + p.border, 0.02)
-        out[rows] = np.clip(shown + 0.5, 0, 255)
+    film = exposed(p, rng, size)
+    film += (film * (4 / 3 * p.grain) + 1.6 * p.grain) * grain(rng, size, 0.6)
+    out = developed(film, 2.0 * p.contrast, 1.45 - p.exposure, p.border)
     if letter:
         _mark(out, size)
     return out

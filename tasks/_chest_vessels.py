@@ -3,44 +3,60 @@
 import numpy as np
 
 from tasks._chest_patient import Chest
-from tasks._phantom import smooth
+from tasks._phantom_grid import Pose
+
+_STEPS = np.linspace(0, 1, 20, dtype=np.float32)[None, :]
 
 
-def _branches(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Points [n, 2] along both vessel trees of the lungs, and the calibre [n] at each."""
-    side = np.where(np.arange(56) % 2, 1.0, -1.0)
-    start = np.stack([side * rng.uniform(0.13, 0.19, 56), rng.uniform(-0.16, 0.08, 56)], 1)
-    start[:, 1] += np.where(side > 0, -0.03, 0.01)
-    heading = rng.uniform(-1.35, 1.25, 56)
-    calibre = rng.uniform(0.5, 1.0, 56)
-    points, sizes = [], []
+def _branches(rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Points along both vessel trees of the lungs, by generation: x, y and the calibre at each, float32."""
+    side = np.where(np.arange(56) % 2, np.float32(1), np.float32(-1))
+    start = rng.random((2, 56), np.float32) * np.array([[0.06], [0.24]], np.float32)
+    x, y = side * (start[0] + np.float32(0.13)), start[1] - np.where(side > 0, np.float32(0.19), np.float32(0.15))
+    heading = rng.random(56, np.float32) * np.float32(2.6) - np.float32(1.35)
+    calibre = rng.random(56, np.float32) * np.float32(0.5) + np.float32(0.5)
+    points = []
     for generation, length in enumerate((0.16, 0.15, 0.14, 0.13)):
-        steps = np.linspace(0, 1, 22)[None, :]
-        bend = heading[:, None] + rng.normal(0, 0.25, len(side))[:, None] * steps
-        reach = length * rng.uniform(0.7, 1.3, len(side))[:, None] * steps
-        px = start[:, :1] + side[:, None] * np.cos(bend) * reach
-        py = start[:, 1:] + np.sin(bend) * reach
-        points.append(np.stack([px, py], -1).reshape(-1, 2))
-        sizes.append((calibre[:, None] * (1 - 0.25 * steps)).ravel())
-        keep = np.repeat(np.arange(len(side)), 2 if generation < 2 else 1)
-        start = np.stack([px[keep, -1], py[keep, -1]], 1)
-        heading = bend[keep, -1] + rng.normal(0, 0.42, len(keep))
-        side, calibre = side[keep], calibre[keep] * 0.62
-    return np.concatenate(points), np.concatenate(sizes)
+        n = len(side)
+        bend = heading[:, None] + rng.standard_normal((n, 1), np.float32) * np.float32(0.25) * _STEPS
+        reach = (rng.random((n, 1), np.float32) * np.float32(0.6) + np.float32(0.7)) * np.float32(length) * _STEPS
+        px = x[:, None] + side[:, None] * np.cos(bend) * reach
+        py = y[:, None] + np.sin(bend) * reach
+        points.append((px.ravel(), py.ravel(), (calibre[:, None] * (1 - np.float32(0.25) * _STEPS)).ravel()))
+        keep = np.repeat(np.arange(n), 2 if generation < 2 else 1)
+        x, y = px[keep, -1], py[keep, -1]
+        heading = bend[keep, -1] + rng.standard_normal(len(keep), np.float32) * np.float32(0.42)
+        side, calibre = side[keep], calibre[keep] * np.float32(0.62)
+    return points
 
 
-def vessels(p: Chest, rng: np.random.Generator, size: int) -> np.ndarray:
-    """Blood in the lungs' vessels along the beam [size, size]."""
-    at, calibre = _branches(rng)
-    c, s = np.cos(p.turn) * p.scale, np.sin(p.turn) * p.scale
-    x, y = at[:, 0] + p.yaw, at[:, 1] + 0.02
-    column = ((c * x - s * y + p.dx + 1) * size / 2).astype(int)
-    row = ((s * x + c * y + p.dy + 1) * size / 2).astype(int)
-    good = (column >= 0) & (column < size) & (row >= 0) & (row < size)
-    where, calibre = row[good] * size + column[good], calibre[good]
-    out = np.zeros((size, size), np.float32)
-    for low, high, sigma in ((0.0, 0.3, 0.5), (0.3, 0.6, 1.1), (0.6, 9.0, 2.1)):
-        some = (calibre >= low) & (calibre < high)
-        drawn = np.bincount(where[some], calibre[some], minlength=size * size).reshape(size, size)
-        out += smooth(np.minimum(drawn, 2.5).astype(np.float32), sigma * size / 224) * np.float32(0.6 + sigma)
-    return out * np.float32(p.vessels)
+def _drawn(pose: Pose, x: np.ndarray, y: np.ndarray, calibre: np.ndarray) -> np.ndarray:
+    """Calibres added up at the nearest points of the grid; what leaves the picture gathers on its border."""
+    side = pose.side
+    places = (np.clip(np.rint(at), 0, side - 1).astype(np.intp) for at in pose.at(x, y))
+    column, row = places
+    drawn = np.bincount(row * side + column, calibre, minlength=side * side).reshape(side, side)
+    dense = np.float32(side / 160)  # points are as many on every grid
+    return np.minimum(drawn.astype(np.float32) * dense, 3)
+
+
+def _smeared(image: np.ndarray, middle: float) -> np.ndarray:
+    """The image smeared over three rows and three columns, `middle` of a line staying."""
+    aside = np.float32((1 - middle) / 2)
+    for _ in (0, 1):
+        out = image * np.float32(middle)
+        out[1:-1] += aside * (image[2:] + image[:-2])
+        image = np.ascontiguousarray(out.T)
+    return image
+
+
+def vessels(p: Chest, rng: np.random.Generator, pose: Pose) -> np.ndarray:
+    """Blood in the lungs' vessels along the beam through each grid point."""
+    first, second, *thin = _branches(rng)
+    x, y, calibre = (np.concatenate(values) for values in zip(first, second, strict=True))
+    out = _smeared(_smeared(_drawn(pose, x + p.yaw, y + 0.02, calibre), 0.4), 0.4) * np.float32(1.4)
+    x, y, calibre = (np.concatenate(values) for values in zip(*thin, strict=True))
+    out += _drawn(pose, x + p.yaw, y + 0.02, calibre) * np.float32(0.8)
+    out = _smeared(out, 0.76) * np.float32(p.vessels)
+    out[[0, -1]] = out[:, [0, -1]] = 0
+    return out

@@ -4,37 +4,31 @@ Bones are bright, gas dark; the patient's left is at the image's right. Nothing 
 question asked of it.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
 
 from tasks._base import Source
-from tasks._pelvis_body import gas, path
+from tasks._pelvis_body import path
 from tasks._pelvis_patient import Pelvis, draw
-from tasks._phantom import bands, inside, noise, posed, smooth
+from tasks._pelvis_soft import soft
 from tasks._phantom import source as _source
+from tasks._phantom_grid import Pose, developed, grain, resized, texture
 
-VERSION = 1
+VERSION = 2
 CODE = 808
 
 
 def render(p: Pelvis, rng: np.random.Generator, size: int = 224) -> np.ndarray:
     """The film of a patient, uint8 [size, size]; `rng` gives bowel gas, texture and grain."""
-    x, y = posed(size, p.turn, p.scale, p.dx, p.dy)
-    air = gas(p, rng, x, y)
-    texture = noise(rng, size, (7, 14, 28, 56), 0.8)
-    grain = smooth(rng.standard_normal((size, size), np.float32), 0.6)
-    film = np.empty((size, size), np.float32)
-    for rows in bands(size):
-        film[rows] = -np.log(np.exp(-path(p, x[rows], y[rows], air[rows], texture[rows])) + np.float32(p.scatter))
-    film = smooth(film, 0.7 * size / 224)
-    film += np.float32(p.grain * 4) * grain * (0.4 + film / 3)
-    shown = 255 / (1 + np.exp(-1.9 * p.contrast * (film - 2.3 + p.exposure)))
-    if p.border:
-        line = np.abs(np.linspace(-1, 1, size, dtype=np.float32))
-        shown *= inside(np.maximum(line[:, None], line) - 1 + p.border, 0.02)
-    return np.clip(shown + np.float32(0.5), 0, 255).astype(np.uint8)
+    coarse = Pose(side=-(-size // 2), turn=p.turn, scale=p.scale, dx=p.dx, dy=p.dy)
+    pose = replace(coarse, side=-(-5 * size // 7))
+    tissue = resized(soft(p, coarse, rng), pose.side)
+    beam = np.exp(-path(p, pose, tissue, texture(rng, pose.side, (7, 14, 28, 56), 0.8)))
+    film = resized(-np.log(beam + np.float32(p.scatter)), size, blur=1.0)
+    film += (film * (4 / 3 * p.grain) + 1.6 * p.grain) * grain(rng, size, 0.6)
+    return developed(film, 1.9 * p.contrast, 2.3 - p.exposure, p.border)
 
 
 def patient(seed: int, i: int) -> Pelvis:

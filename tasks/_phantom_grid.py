@@ -1,0 +1,138 @@
+"""What lets a phantom be drawn fast: grids coarser than the picture, and noise cut from fields drawn once.
+
+A film is blurred over about a pixel, so that five points draw what seven pixels show, and soft parts need fewer.
+Noise is stationary: a piece cut at random from a field three times as wide, perhaps flipped, is as good as one
+drawn anew, and there are some hundred thousand of them.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from tasks._phantom import inside, noise, smooth
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pose:
+    """How a body lies in a picture that `side` x `side` points cover: turned (radians), scaled, then shifted.
+
+    Lengths are in half image widths, y points down.
+    """
+
+    side: int
+    turn: float
+    scale: float
+    dx: float
+    dy: float
+
+    def grid(self, at: tuple[slice, slice] = (slice(None), slice(None))) -> tuple[np.ndarray, np.ndarray]:
+        """Body coordinates x, y of all points [side, side], or of those in some rows and columns; float32."""
+        line = (2 * np.arange(self.side, dtype=np.float32) + 1) / np.float32(self.side) - 1
+        c, s = math.cos(self.turn) / self.scale, math.sin(self.turn) / self.scale
+        x, y = line[at[1]] - self.dx, (line[at[0]] - self.dy)[:, None]
+        return c * x + s * y, c * y - s * x
+
+    def at(self, x: Any, y: Any) -> tuple[Any, Any]:
+        """Column and row of points of the body."""
+        c, s = math.cos(self.turn) * self.scale, math.sin(self.turn) * self.scale
+        half = self.side / 2
+        return (c * x - s * y + (self.dx + 1)) * half - 0.5, (s * x + c * y + (self.dy + 1)) * half - 0.5
+
+    def box(self, left: float, right: float, top: float, bottom: float) -> tuple[slice, slice]:
+        """Rows and columns that hold a rectangle of the body; one of each at least."""
+        spans = []
+        for values in zip(*(self.at(x, y) for x in (left, right) for y in (top, bottom)), strict=True):
+            low = min(max(math.floor(min(values)), 0), self.side - 1)
+            spans.append(slice(low, min(max(math.ceil(max(values)) + 1, low + 1), self.side)))
+        return spans[1], spans[0]
+
+
+@lru_cache(maxsize=32)
+def _between(side: int, size: int, blur: float) -> np.ndarray:
+    """Weights [size, side] of cubic interpolation; borders repeat themselves."""
+    at = (np.arange(size) + 0.5) * side / size - 0.5
+    which = np.floor(at).astype(int)[:, None] + np.arange(-1, 3)
+    far, b, c = np.abs(at[:, None] - which), blur, (1 - blur) / 2
+    near = (2 - 1.5 * b - c) * far**3 + (2 * b + c - 3) * far**2 + 1 - b / 3
+    beyond = (-b / 6 - c) * far**3 + (b + 5 * c) * far**2 - (2 * b + 8 * c) * far + 4 * b / 3 + 4 * c
+    out = np.zeros((size, side))
+    np.add.at(out, (np.arange(size)[:, None], np.clip(which, 0, side - 1)), np.where(far < 1, near, beyond))
+    return out.astype(np.float32)
+
+
+def resized(image: np.ndarray, size: int, blur: float = 1 / 3) -> np.ndarray:
+    """An image [side, side] brought to [size, size], `size` being the greater, by cubic interpolation.
+
+    `blur` is B of Mitchell and Netravali (1988), from 0 (through the values given) to 1 (B-splines). The short
+    sums are not split among threads, so that how many there are changes no bit.
+    """
+    weights = _between(len(image), size, blur)
+    return weights @ image @ weights.T
+
+
+def looked_up(table: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """The values of a table at shares of its length, 0 … 1; its ends beyond."""
+    return table.take((share * np.float32(len(table))).astype(np.intp), mode="clip")
+
+
+@lru_cache(maxsize=16)
+def _grown(size: int, knots: tuple[int, ...], decay: float) -> np.ndarray:
+    """Smooth noise [3 size, 3 size] whose octaves have `knots` values per `size`."""
+    field = noise(np.random.default_rng([size, *knots]), 3 * size, tuple(3 * k - 2 for k in knots), decay)
+    field.flags.writeable = False
+    return field
+
+
+@lru_cache(maxsize=16)
+def _sown(size: int, sigma: float) -> np.ndarray:
+    """White noise of deviation 1 [3 size, 3 size], blurred by a Gaussian of `sigma` pixels."""
+    field = smooth(
+        np.random.default_rng([size, round(100 * sigma)]).standard_normal((3 * size,) * 2, np.float32), sigma
+    )
+    field.flags.writeable = False
+    return field
+
+
+def _cut(field: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A third of a field's rows and columns at random, perhaps flipped: a view, read-only."""
+    size = len(field) // 3
+    row, column, turn = rng.integers(0, (2 * size + 1, 2 * size + 1, 4)).tolist()
+    piece = field[row : row + size, column : column + size]
+    return piece[:: -1 if turn & 1 else 1, :: -1 if turn & 2 else 1]
+
+
+def texture(rng: np.random.Generator, size: int, knots: tuple[int, ...], decay: float = 0.6) -> np.ndarray:
+    """Smooth random field [size, size] as `tasks._phantom.noise` gives, read-only."""
+    return _cut(_grown(size, knots, decay), rng)
+
+
+def grain(rng: np.random.Generator, size: int, sigma: float) -> np.ndarray:
+    """White noise [size, size] of deviation 1, then blurred by a Gaussian of `sigma` pixels; read-only."""
+    return _cut(_sown(size, round(sigma, 2)), rng)
+
+
+def developed(film: np.ndarray, contrast: float, middle: float, border: float) -> np.ndarray:
+    """Grey values, uint8, of a film [size, size] after its characteristic curve; `film` is used up.
+
+    `border` is the width of the collimator's shadow, 0 where the field is open.
+    """
+    film -= np.float32(middle)
+    film *= np.float32(-contrast)
+    np.exp(film, out=film)
+    film += 1
+    np.divide(np.float32(255), film, out=film)
+    if border:
+        shadow = _rim(len(film), border)
+        film *= shadow
+        film *= shadow[:, None]
+    film += np.float32(0.5)
+    return film.astype(np.uint8)
+
+
+def _rim(size: int, border: float) -> np.ndarray:
+    """1 within the collimated field along one axis [size], 0 beyond it."""
+    line = np.abs(np.linspace(-1, 1, size, dtype=np.float32))
+    return inside(line - np.float32(1 - border), 0.02)
