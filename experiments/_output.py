@@ -31,7 +31,8 @@ def deliver(
         print(as_json(whole).decode(), end="")
     else:
         print(_page(records, verdicts, options, experiment))
-    say(f"{run.encoded} images encoded, {len(run.seconds)} cells measured, {seconds:.0f} s; files in {options.out}")
+    what = "volumes" if options.volumes else "images"
+    say(f"{run.encoded} {what} encoded, {len(run.seconds)} cells measured, {seconds:.0f} s; files in {options.out}")
 
 
 def _figure(records: Sequence[Record], out: Path) -> list[str]:

@@ -24,7 +24,7 @@ STYLE: dict[Any, Any] = {
 def layer_curve(records: Sequence[Record]) -> Any:
     """One row per task, one column per readout: score along the sites with its interval.
 
-    Solid with band: the encoder. Dashed: the same architecture untrained. Dash-dot: 32 × 32 pixels.
+    Solid with band: the encoder. Dashed: the same architecture untrained. Dash-dot: the control of 1024 pixels.
     Dotted: chance. The last column holds the sites that are one vector (pooled, joint).
     """
     import matplotlib as mpl
@@ -89,7 +89,7 @@ def _panel(axis: Any, records: Sequence[Record], readout: str) -> None:
     pixels = [r for r in records if r.encoder == "pixels" and r.readout in (readout, "vector")]
     if pixels:  # under marks, the brightness there
         nearest = max(pixels, key=lambda r: r.readout == readout)
-        axis.axhline(nearest.score, ls="-.", lw=0.7, color="0.35", label="32 × 32 pixels")
+        axis.axhline(nearest.score, ls="-.", lw=0.7, color="0.35", label="1024 pixels")
     axis.axhline(records[0].chance, ls=":", lw=0.8, color="black", label="chance")
     axis.set_xlim(-0.5, len(sites) - 0.5)
     axis.set_xticks(range(len(sites)), [_short(s) for s in sites], rotation=60, ha="right", rotation_mode="anchor")

@@ -21,7 +21,7 @@ _ORDER: tuple[tuple[str, Credit], ...] = (
 )
 _WHO = {
     "lowlevel": "plain image statistics (size, brightness, histogram; no layout)",
-    "pixels": "the pixels of a 32x32 thumbnail",
+    "pixels": "a thumbnail of 1024 pixels",
     "random": "the same network untrained",
 }
 

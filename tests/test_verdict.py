@@ -131,7 +131,7 @@ READS, CHANCE = seen(0.7, p=0.001), seen(0.5)
     ("lows", "who", "credit", "says"),
     [
         ((-0.1, 0.1, 0.1), READS, "nuisance", "plain image statistics .* reads? it as well"),
-        ((0.1, -0.1, 0.1), READS, "pixels", "32x32 thumbnail read"),
+        ((0.1, -0.1, 0.1), READS, "pixels", "a thumbnail of 1024 pixels read"),
         ((0.1, 0.1, -0.1), READS, "architecture", "untrained reads it as well"),
         ((0.1, 0.1, 0.1), READS, "learned", "credited to what was learnt"),
         ((-0.1, 0.1, 0.1), CHANCE, "nuisance", "may be zero, so no more than that can be credited"),
