@@ -43,6 +43,21 @@ class Prompted:
         """The group of each image."""
         return np.array([item.group for item in self.items])
 
+    @property
+    def homes(self) -> np.ndarray:
+        """The group of each image as a number."""
+        return np.unique(self.groups, return_inverse=True)[1]
+
+    @property
+    def own(self) -> np.ndarray:
+        """The assignment that each image has as it is."""
+        return np.array([CODES.index("".join(m.name[0] for m in marks)) for marks in self.marks])
+
+    @property
+    def truth(self) -> np.ndarray:
+        """The colour that is the answer to each image as it is."""
+        return np.array(ASSIGNMENTS)[self.own, self.correct]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Showing:
@@ -189,8 +204,10 @@ def showing(given: Prompted, size: float | None, store: Store) -> Showing:
     )
 
 
-def presentations(given: Prompted, image: np.ndarray, assignment: np.ndarray, said: np.ndarray) -> Presentations:
-    """What was shown and said, for the audit."""
+def presentations(
+    given: Prompted, image: np.ndarray, assignment: np.ndarray, said: np.ndarray, phase: np.ndarray | None = None
+) -> Presentations:
+    """What was shown and said, for the audit; `phase` [images, 3] where the place of tokens is known."""
     place = np.array(
         [[[2 * (m.x + 0.5) / w - 1, 2 * (m.y + 0.5) / h - 1] for m in own]
          for own, (h, w) in zip(given.marks, given.shapes, strict=True)]
@@ -201,4 +218,6 @@ def presentations(given: Prompted, image: np.ndarray, assignment: np.ndarray, sa
         place=place[image],
         correct=given.correct[image],
         said=said,
+        phase=None if phase is None else phase[image],
+        group=given.homes[image],
     )

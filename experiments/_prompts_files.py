@@ -1,6 +1,8 @@
 """Answers that a model gave, read from a CSV file."""
 
 import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from tasks._sources_table import read_table
 
 UPRIGHT = {"upright": True, "0": True, "right side up": True, "upside down": False, "turned": False, "flipped": False,
            "180": False}  # fmt: skip
+ASIDE = ("none", "moved")  # images without marks, and with marks elsewhere, as `--images` writes them
 TURNED = {"0": False, "no": False, "false": False, "180": True, "1": True, "yes": True, "true": True}
 
 
@@ -57,18 +60,33 @@ def _ids(given: Prompted) -> dict[str, int]:
     return ids
 
 
-def of_colours(path: str, given: Prompted) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
-    """Image [n], assignment [n], mark that was said [n] (-1: not read), and the answers as colours.
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """Answers to coloured marks: image [n], assignment [n] and the mark that was said [n], -1 where it was not read.
+
+    aside: for images without marks (`none`) and with marks elsewhere (`moved`), image [m] and colour [m], -1 unread.
+    """
+
+    image: np.ndarray
+    assignment: np.ndarray
+    said: np.ndarray
+    aside: Mapping[str, tuple[np.ndarray, np.ndarray]]
+
+
+def of_colours(path: str, given: Prompted) -> Answers:
+    """The answers in a file.
 
     An item is named by its id, or by the source's column `item` or `id`. An answer is a colour or its first letter;
     an empty one, or "-", could not be read.
 
     Raises:
-        DataError: an unknown item, assignment or answer, or a presentation that was answered twice.
+        DataError: an unknown item, assignment or answer, a presentation that was answered twice, or none of marks.
     """
     ids = _ids(given)
     words = {w: c for c, name in enumerate(COLOURS) for w in (name, name[0])} | {"": -1, "-": -1}
-    image, kind, said, seen = [], [], [], set()
+    kinds = {code: j for j, code in enumerate(CODES)} | {name: 6 + j for j, name in enumerate(ASIDE)}
+    found: list[tuple[int, int, int]] = []
+    seen: set[tuple[int, int]] = set()
     for number, row in enumerate(rows(path, ("item", "assignment", "answer")), 2):
         where = f"{Path(path).name} line {number}"
         if row["item"] not in ids:
@@ -76,16 +94,21 @@ def of_colours(path: str, given: Prompted) -> tuple[np.ndarray, np.ndarray, np.n
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise DataError(f"{where}: {given.source.name} has no item {row['item']!r}{hint}")
         i = ids[row["item"]]
-        k = int(str(_one_of(row["assignment"], {code: j for j, code in enumerate(CODES)}, where, "assignment")))
+        k = int(str(_one_of(row["assignment"], kinds, where, "assignment")))
         c = int(str(_one_of(row["answer"], words, where, "answer")))
         if (i, k) in seen:
             raise DataError(f"{where}: item {row['item']} was answered before under {row['assignment']}")
         seen.add((i, k))
-        image.append(i)
-        kind.append(k)
-        said.append(ASSIGNMENTS[k].index(c) if c >= 0 else -1)
-    told = [COLOURS[ASSIGNMENTS[k][s]] if s >= 0 else "" for k, s in zip(kind, said, strict=True)]
-    return np.array(image), np.array(kind), np.array(said), told
+        found.append((i, k, c))
+    of_marks = np.array([(i, k, ASSIGNMENTS[k].index(c) if c >= 0 else -1) for i, k, c in found if k < 6])
+    if not len(of_marks):
+        raise DataError(f"{Path(path).name} answers no image in any assignment of colours, only {' and '.join(ASIDE)}")
+    others = {name: np.array([(i, c) for i, k, c in found if k == 6 + j]) for j, name in enumerate(ASIDE)}
+    image, kind, said = of_marks.T
+    return Answers(
+        image=image, assignment=kind, said=said,
+        aside={name: (own[:, 0], own[:, 1]) for name, own in others.items() if len(own)},
+    )  # fmt: skip
 
 
 def of_turns(path: str) -> tuple[np.ndarray, np.ndarray, list[str], int]:

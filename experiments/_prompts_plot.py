@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from experiments._plots import COLOURS, MARKERS, STYLE
-from experiments._prompts_run import Found, Judged
+from experiments._prompts_judged import Found, Judged
 
 
 def figure(found: Found) -> Any:
@@ -60,6 +60,7 @@ def _odds(axis: Any, judged: list[Judged]) -> None:
     axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axis.minorticks_off()
     words = {"correct": "correct mark", "x": "further right (1 sd)", "y": "lower (1 sd)", "size": "larger (1 sd)"}
+    words["phase"] = "off tokens' borders (1 sd)"
     axis.set_yticks([at[r] for r in rows], [words.get(r, r.replace("/", " against ")) for r in rows])
     axis.set_xlabel("odds of being chosen (grey: up to 1.25)")
 

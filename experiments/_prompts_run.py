@@ -1,55 +1,25 @@
 """An audit of visual prompts: show, encode, let a readout answer, and judge the answers; or judge a model's."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import cache
 import encoders
 from experiments._exit import UsageError, say
-from experiments._features import Eye, Pictures, fill, resolve_device
-from experiments._prompts import CODES, Prompted, Showing, open_task, presentations, prompted, showing
-from experiments._prompts_files import of_colours, of_turns
-from probes import _prompts, _prompts_bias, _prompts_readout
-from probes._prompts import COLOURS, Audit
-from probes._prompts_bias import Dose, Histogram, Share, Spread, UprightBias
+from experiments._features import Pictures, fill
+from experiments._prompts import CODES, Prompted, open_task, prompted, showing
+from experiments._prompts_controls import aside
+from experiments._prompts_files import Answers, of_colours, of_turns
+from experiments._prompts_judged import Found, Judged, judge
+from experiments._prompts_probed import READOUTS, eyes_of, points_of, probed
+from probes import _prompts_bias, _prompts_controls, _prompts_readout
 from tasks._base import DataError, Item
 
 if TYPE_CHECKING:
     from experiments.visual_prompts import Asked
-
-READOUTS = ("mean", "grid3", "at-mark")
-
-
-@dataclass(kw_only=True)
-class Judged:
-    """One responder: a readout at a site, or a model. `seen` is accuracy under assignments that were trained on."""
-
-    responder: str
-    histogram: Histogram
-    answers: list[dict[str, Any]]
-    audit: Audit | None = None
-    spread: Spread | None = None
-    cells: list[Share] = field(default_factory=list)
-    seen: float | None = None
-    dose: Dose | None = None
-    bias: UprightBias | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """A whole run."""
-
-    task: str
-    source: str
-    images: int
-    groups: int
-    limited: bool
-    judged: list[Judged]
-    notes: list[str]
 
 
 def run(asked: "Asked") -> Found:
@@ -63,34 +33,18 @@ def run(asked: "Asked") -> Found:
         encoders.card(spec, weights=options.weights)
     given = prompted(*open_task(options, store))
     if asked.images:
-        _write_images(given, store, Path(options.out) / "images")
-    judged, notes = _answered(asked, given) if asked.answers else _probed(asked, given, store)
+        _write_images(given, store, Path(options.out) / "images", options.seed)
+    judged, notes = _answered(asked, given) if asked.answers else probed(asked, given, store)
     return Found(
         task=given.task.name, source=given.source.name, images=len(given.items), groups=len(set(given.groups)),
         limited=options.limit is not None, judged=judged, notes=notes,
     )  # fmt: skip
 
 
-def judge(
-    responder: str, given: Prompted, image: np.ndarray, assignment: np.ndarray, said: np.ndarray, seed: int
-) -> Judged:
-    """The audit of the answers to one set of presentations; `said` is the mark [n] from left to right, -1 unread."""
-    shown = presentations(given, image, assignment, said)
-    truth = [COLOURS[c] for c in shown.colour[np.arange(len(said)), shown.correct]]
-    told = [COLOURS[shown.colour[i, s]] if s >= 0 else "" for i, s in enumerate(said)]
-    rows = [
-        {"responder": responder, "item": given.items[i].id, "assignment": CODES[k], "correct": right, "answer": answer}
-        for i, k, right, answer in zip(image, assignment, truth, told, strict=True)
-    ]
-    return Judged(
-        responder=responder, histogram=_prompts_bias.histogram(told, truth), answers=rows, audit=_prompts.audit(shown),
-        spread=_prompts_bias.spread(shown, np.random.default_rng([seed, 7])), cells=_prompts_bias.by_cell(shown),
-    )  # fmt: skip
-
-
 def _answered(asked: "Asked", given: Prompted) -> tuple[list[Judged], list[str]]:
     assert asked.answers is not None
-    image, kind, said, _ = of_colours(asked.answers, given)
+    read = of_colours(asked.answers, given)
+    image, kind, said = read.image, read.assignment, read.said
     notes = []
     whole = int((np.bincount(image, minlength=len(given.items)) == 6).sum())
     if whole < len(given.items):
@@ -98,105 +52,38 @@ def _answered(asked: "Asked", given: Prompted) -> tuple[list[Judged], list[str]]
             f"{whole} of {len(given.items)} images have an answer under all six assignments; consistency rests on "
             f"these, the model of choice on all {len(said)} answers"
         )
-    return [judge(Path(asked.answers).name, given, image, kind, said, asked.options.seed)], notes
+    out = judge(Path(asked.answers).name, given, image, kind, said, asked.options.seed)
+    right = said == given.correct[image]
+    out.published = _prompts_controls.apart(right, kind == given.own[image], given.homes[image])
+    out.controls = _aside_answers(read, given)
+    return [out], notes
 
 
-def _eyes(asked: "Asked", store: cache.Store) -> list[Eye]:
-    options = asked.options
-    device = resolve_device(options.device)
-    if options.weights is not None and len(options.encoder) > 1:
-        raise UsageError(f"--weights {options.weights} can stand for one encoder, not for {len(options.encoder)}")
-    return [
-        Eye(spec=spec, options=options, store=store, device=device, dtype=options.dtype)
-        for spec in dict.fromkeys(options.encoder)
-    ]
+def _aside_answers(read: Answers, given: Prompted) -> list[_prompts_controls.Control]:
+    """What a model said of images without marks and of those with marks elsewhere."""
+    found = []
+    for name, (image, colour) in read.aside.items():
+        told = {"none": "without marks", "moved": "marks elsewhere"}[name]
+        found.append(_prompts_controls.elsewhere(told, colour, given.truth[image], given.homes[image]))
+    return _prompts_controls.read([c for c in found if c is not None])
 
 
-def _points(eye: Eye, marks: int, wanted: Sequence[str]) -> list[tuple[str, str, int]]:
-    """What was asked for; else the wanted readouts of the last grid, or all of the last site without one."""
-    points = eye.points(marks)
-    if eye.options.site or eye.options.readout:
-        return points
-    grids = [p for p in points if p[1] in wanted]
-    last = (grids or points)[-1][0]
-    return [p for p in points if p[0] == last and (p[1] in wanted or not grids)]
-
-
-def _probed(asked: "Asked", given: Prompted, store: cache.Store) -> tuple[list[Judged], list[str]]:
-    options = asked.options
-    fold = _prompts_readout.folds(given.groups, np.random.default_rng([options.seed, 5]))
-    shows = [showing(given, None, store)]
-    shows += [showing(given, size, store) for size in asked.sizes]
-    eyes = [(eye, _points(eye, 3, READOUTS)) for eye in _eyes(asked, store)]
-    filled: list[list[Any]] = [[] for _ in eyes]
-    for show in shows:
-        for (eye, points), own in zip(eyes, filled, strict=True):
-            own.append(fill(eye, show.pictures, points, given.source.policy))
-        show.pictures.box.clear()  # decoded pictures of one size at a time
-        show.pictures.held = 0
-    judged = []
-    for (eye, points), own in zip(eyes, filled, strict=True):
-        for site, readout, _ in points:
-            each = [one.read(f"{site}/{readout}") for one in own]
-            name = f"{eye.label} {site}/{readout}"
-            judged.append(_judge_point(name, given, shows, each, fold, options.seed, marks=readout == "at-mark"))
-    notes = [f"sizes are radii as shares of the shorter side; {given.drawn:g} is that of the marks as they are"]
-    fewer = [show for show in shows if len(show.image) < 6 * len(given.items)]
-    notes += [f"size {s.size:g} fits into {len(s.image) // 6} of {len(given.items)} images" for s in fewer]
-    return judged, notes
-
-
-def _judge_point(
-    name: str, given: Prompted, shows: list[Showing], features: list[np.ndarray], fold: np.ndarray, seed: int,
-    *, marks: bool
-) -> Judged:  # fmt: skip
-    said = [
-        _marks_said(given, show, x, fold, marks=marks, unseen=True) for show, x in zip(shows, features, strict=True)
-    ]
-    seen = _marks_said(given, shows[0], features[0], fold, marks=marks, unseen=False)
-    out = judge(name, given, shows[0].image, shows[0].assignment, said[0], seed)
-    out.seen = float((seen == given.correct[shows[0].image]).mean())
-    right = [s == given.correct[show.image] for s, show in zip(said, shows, strict=True)]
-    out.dose = _prompts_bias.dose([s.size for s in shows], right, [s.image for s in shows], 1 / 3)
-    for row in out.answers:
-        row["size"] = shows[0].size
-    for show, s in zip(shows[1:], said[1:], strict=True):
-        more = judge_rows(name, given, show, s)
-        out.answers += more
-    return out
-
-
-def judge_rows(name: str, given: Prompted, show: Showing, said: np.ndarray) -> list[dict[str, Any]]:
-    """The answers to one size, for the table of answers."""
-    colour = show.colour()
-    return [
-        {"responder": name, "item": given.items[i].id, "assignment": CODES[k],
-         "correct": COLOURS[colour[n, given.correct[i]]], "answer": COLOURS[colour[n, said[n]]], "size": show.size}
-        for n, (i, k) in enumerate(zip(show.image, show.assignment, strict=True))
-    ]  # fmt: skip
-
-
-def _marks_said(
-    given: Prompted, show: Showing, x: np.ndarray, fold: np.ndarray, *, marks: bool, unseen: bool
-) -> np.ndarray:
-    """Which mark from left to right each answer names; a pooled readout says its colour, at the marks its place."""
-    colour, place = show.colour(), given.correct[show.image]
-    target = place if marks else colour[np.arange(len(place)), place]
-    said = _prompts_readout.answers(x, target, fold[show.image], show.assignment, unseen=unseen, marks=marks)
-    return said if marks else (colour == said[:, None]).argmax(axis=1)
-
-
-def _write_images(given: Prompted, store: cache.Store, folder: Path) -> None:
+def _write_images(given: Prompted, store: cache.Store, folder: Path, seed: int) -> None:
     """Every presentation as PNG, and presentations.csv, to which a model's answers need only be added."""
     from PIL import Image
 
     folder.mkdir(parents=True, exist_ok=True)
-    show = showing(given, None, store)
+    show, beside = showing(given, None, store), aside(given, seed, store)
+    kinds = [CODES[k] for k in show.assignment]
+    shown = [(i, kind, show.pictures, n) for n, (i, kind) in enumerate(zip(show.image, kinds, strict=True))]
+    if beside is not None:
+        for name, pictures in (("none", beside.none), ("moved", beside.moved)):
+            shown += [(i, name, pictures, n) for n, i in enumerate(beside.image)]
     lines = ["item,assignment,file"]
-    for n, (i, k) in enumerate(zip(show.image, show.assignment, strict=True)):
-        name = f"{i:05d}_{CODES[k]}.png"
-        Image.fromarray(show.pictures.read(n)).save(folder / name)
-        lines.append(f"{given.items[i].id},{CODES[k]},{name}")
+    for i, name, pictures, n in shown:
+        file = f"{i:05d}_{name}.png"
+        Image.fromarray(pictures.read(n)).save(folder / file)
+        lines.append(f"{given.items[i].id},{name},{file}")
     (folder / "presentations.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     say(f"{len(lines) - 1} pictures in {folder}, listed in presentations.csv: add a column answer for --answers")
 
@@ -232,8 +119,8 @@ def _turns(asked: "Asked", store: cache.Store) -> Found:
     groups = np.array([i.group for i in own])
     fold = _prompts_readout.folds(groups, np.random.default_rng([asked.options.seed, 5]))
     judged = []
-    for eye in _eyes(asked, store):
-        points = _points(eye, 0, READOUTS)
+    for eye in eyes_of(asked, store):
+        points = points_of(eye, 0, READOUTS)
         filled = fill(eye, pictures, points, source.policy)
         for site, readout, _ in points:
             said = _prompts_readout.two_sided(filled.read(f"{site}/{readout}"), np.tile([1, 0], len(pairs)), fold) == 1

@@ -29,6 +29,7 @@ class Asked:
     sizes: tuple[float, ...]
     answers: str | None
     images: bool
+    details: bool
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,10 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--answers",
         metavar="FILE.csv",
-        help="answers of a model: item, assignment (rgb … bgr from left to right), answer; "
+        help="answers of a model: item, assignment (rgb … bgr from left to right, none, moved), answer; "
         "for orientation item, turned, answer",
     )
     parser.add_argument("--images", action="store_true", help="write every picture as PNG, to show it to a model")
+    parser.add_argument("--details", action="store_true", help="print every responder in full, not a table of them")
     return parser
 
 
@@ -82,7 +84,7 @@ def parse(argv: Sequence[str]) -> Asked:
     if rest:
         raise _unknown(rest, [a for action in parser._actions for a in action.option_strings])
     given: dict[str, Any] = vars(known)
-    own = {name: given.pop(name) for name in ("sizes", "answers", "images") if name in given}
+    own = {name: given.pop(name) for name in ("sizes", "answers", "images", "details") if name in given}
     given = {"task": "depth", "out": f"runs/{NAME}"} | given
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()} | {"task": (given["task"],)}
     options = Options(**given)
@@ -98,7 +100,10 @@ def parse(argv: Sequence[str]) -> Asked:
     if own.get("answers") and ("encoder" in given or "sizes" in own):
         clash = "--encoder" if "encoder" in given else "--sizes"
         raise UsageError(f"--answers audits what a model said; {clash} asks an encoder: give one of the two")
-    return Asked(options=options, sizes=sizes, answers=own.get("answers"), images=own.get("images", False))
+    return Asked(
+        options=options, sizes=sizes, answers=own.get("answers"),
+        images=own.get("images", False), details=own.get("details", False),
+    )  # fmt: skip
 
 
 def command_line(asked: Asked) -> str:
@@ -123,12 +128,14 @@ def command_line(asked: Asked) -> str:
 def _body(argv: Sequence[str]) -> int:
     asked = parse(argv)
     from experiments._exit import say
-    from experiments._prompts_output import deliver, page
+    from experiments._prompts_output import deliver
+    from experiments._prompts_page import page
     from experiments._prompts_run import run
 
     found = run(asked)
     document, files = deliver(found, asked)
-    print(json.dumps(document, indent=1, ensure_ascii=False) if asked.options.json else page(found, asked))
+    shown = page(found, asked, full=asked.details)
+    print(json.dumps(document, indent=1, ensure_ascii=False) if asked.options.json else shown)
     say(f"files in {asked.options.out}: {', '.join(files)}")
     return DONE
 

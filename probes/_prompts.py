@@ -26,7 +26,8 @@ class Presentations:
 
     item [n]: integer per image. colour [n, 3]: colour of each mark, 0 … 2. place [n, 3, 2]: x and y of each mark in
     half image sides from the middle. correct [n], said [n]: number of the mark; said is -1 where no answer was read.
-    size [n, 3], where marks of one presentation differ in size, else None.
+    size [n, 3], where marks of one presentation differ in size, else None. phase [n, 3]: distance of a mark's centre
+    from the nearest border between tokens, in tokens, where it is known. group [n]: what is independent, else the item.
     """
 
     item: np.ndarray
@@ -35,6 +36,8 @@ class Presentations:
     correct: np.ndarray
     said: np.ndarray
     size: np.ndarray | None = None
+    phase: np.ndarray | None = None
+    group: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Refuse arrays that disagree, naming the first."""
@@ -45,8 +48,10 @@ class Presentations:
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ProbeError(f"{name} has shape {getattr(self, name).shape}; {n} presentations need {shape}")
-        if self.size is not None and self.size.shape != (n, 3):
-            raise ProbeError(f"size has shape {self.size.shape}; {n} presentations need {(n, 3)}")
+        for name, shape in {"size": (n, 3), "phase": (n, 3), "group": (n,)}.items():
+            value = getattr(self, name)
+            if value is not None and value.shape != shape:
+                raise ProbeError(f"{name} has shape {value.shape}; {n} presentations need {shape}")
         if not (np.sort(self.colour, axis=1) == np.arange(3)).all():
             raise ProbeError("every presentation shows each of three colours once; some do not")
 
@@ -54,6 +59,11 @@ class Presentations:
     def right(self) -> np.ndarray:
         """Whether each answer is right, bool [n]; one that could not be read is not."""
         return self.said == self.correct
+
+    @property
+    def cluster(self) -> np.ndarray:
+        """What is independent of the rest, [n]: the group of each image, else the image."""
+        return self.item if self.group is None else self.group
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,9 +96,9 @@ class Fit:
 
 
 def design(shown: Presentations) -> tuple[np.ndarray, tuple[str, ...]]:
-    """One row per mark [n, 3, p]: is it correct, green, blue, its x, y, and log2 of its size where sizes differ.
+    """One row per mark [n, 3, p]: is it correct, green, blue, its x, y, log2 of its size where sizes differ, its phase.
 
-    x, y and size are in standard deviations within a presentation, so that an odds ratio is for a typical step.
+    x, y, size and phase are in standard deviations within a presentation, so that an odds ratio is for a typical step.
     """
     n = len(shown.item)
     columns = [np.arange(3) == shown.correct[:, None], shown.colour == 1, shown.colour == 2]
@@ -96,6 +106,8 @@ def design(shown: Presentations) -> tuple[np.ndarray, tuple[str, ...]]:
     steps = {"x": shown.place[..., 0], "y": shown.place[..., 1]}
     if shown.size is not None:
         steps["size"] = np.log2(shown.size)
+    if shown.phase is not None:
+        steps["phase"] = shown.phase
     for name, values in steps.items():
         off = values - values.mean(axis=1, keepdims=True)
         sd = float(np.sqrt((off**2).mean()))
@@ -244,9 +256,9 @@ def audit(shown: Presentations) -> Audit:
     """
     read = np.flatnonzero(shown.said >= 0)
     x, names = design(shown)
-    fit = choice(x[read], shown.said[read], shown.item[read], names)
+    fit = choice(x[read], shown.said[read], shown.cluster[read], names)
     tests = {"colour": COLOURS[1:], "position": [n for n in ("x", "y") if n in names]}
-    tests |= {"size": ["size"]} if "size" in names else {}
+    tests |= {name: [name] for name in ("size", "phase") if name in names}
     p = {name: fit.wald(columns) for name, columns in tests.items() if columns}
     adjusted = dict(zip(p, holm(list(p.values())).tolist(), strict=True))
     odds, spatial = _odds(fit), fit.interval("correct")
@@ -269,12 +281,16 @@ def _odds(fit: Fit) -> dict[str, tuple[float, float, float]]:
     unit["red"] = np.zeros(len(fit.names))
     for a, b in (("green", "red"), ("blue", "red"), ("blue", "green")):
         contrasts[f"{a}/{b}"] = unit[a] - unit[b]
-    contrasts |= {name: unit[name] for name in ("x", "y", "size") if name in unit}
+    contrasts |= {name: unit[name] for name in ("x", "y", "size", "phase") if name in unit}
     out = {}
     for name, row in contrasts.items():
         b, half = float(row @ fit.b), 1.6449 * float(np.sqrt(max(row @ fit.covariance @ row, 0.0)))
         out[name] = (float(np.exp(b)), float(np.exp(b - half)), float(np.exp(b + half)))
     return out
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + " or " * (len(names) > 1) + names[-1]
 
 
 def _verdict(
@@ -288,7 +304,7 @@ def _verdict(
     wide = [n for n, (_, low, high) in odds.items() if max(abs(np.log(low)), abs(np.log(high))) * steepness > POINTS]
     place = "answers follow the correct place"
     if spatial[1] > 0 and not wide:
-        return "SPATIAL", f"{place}, and no colour, position or size moves them by more than 5 points"
+        return "SPATIAL", f"{place}, and no {_listed(list(adjusted))} moves them by more than 5 points"
     if adjusted["colour"] < 0.05 and spatial[2] * steepness < POINTS:
         why = "answers follow colour, and the correct place moves them by less than 5 points"
         return "COLOUR_HEURISTIC", why
@@ -298,4 +314,7 @@ def _verdict(
         return "NOT_TESTABLE", f"{place}, but too few were given to exclude an effect of {', '.join(wide)}"
     if found:
         return "NOT_TESTABLE", f"answers follow {' and '.join(found)}; whether the correct place moves them too is open"
-    return "NOT_TESTABLE", "answers follow neither the correct place nor colour or position, as far as so many can show"
+    return (
+        "NOT_TESTABLE",
+        f"answers follow neither the correct place nor {_listed(list(adjusted))}, as far as so many show",
+    )

@@ -125,7 +125,7 @@ def clustered(right: np.ndarray, item: np.ndarray, against: float) -> tuple[floa
     one answer per image.
     """
     m, mean, error = _mean_error(right, item)
-    low, high, p = _student(mean, error, m, against)
+    low, high, p = student(mean, error, m, against)
     return mean, max(0.0, low), min(1.0, high), p
 
 
@@ -140,7 +140,7 @@ def _mean_error(right: np.ndarray, item: np.ndarray) -> tuple[int, float, float]
     return m, mean, max(float(error), float(np.sqrt(floor * (1 - floor) / count)))
 
 
-def _student(mean: float, error: float, m: int, against: float) -> tuple[float, float, float]:
+def student(mean: float, error: float, m: int, against: float) -> tuple[float, float, float]:
     """95 % interval of a mean over m images and the p of its being `against`."""
     from scipy.special import stdtr, stdtrit
 
@@ -162,10 +162,10 @@ def by_cell(shown: Presentations, least: int = 5) -> list[Share]:
         images = len(np.unique(shown.item[mine]))
         if images < least or mine.all():
             continue
-        mean, low, high, _ = clustered(shown.right[mine], shown.item[mine], 1 / 3)
-        errors = [_mean_error(shown.right[part], shown.item[part]) for part in (mine, ~mine)]
+        mean, low, high, _ = clustered(shown.right[mine], shown.cluster[mine], 1 / 3)
+        errors = [_mean_error(shown.right[part], shown.cluster[part]) for part in (mine, ~mine)]
         rest = errors[1][1]
-        p = _student(mean - rest, float(np.hypot(errors[0][2], errors[1][2])), images, 0.0)[2]
+        p = student(mean - rest, float(np.hypot(errors[0][2], errors[1][2])), errors[0][0], 0.0)[2]
         name = f"{('top', 'middle', 'bottom')[cell // 3]} {('left', 'centre', 'right')[cell % 3]}"
         found.append(Share(name=name, images=images, share=mean, low=low, high=high, against=rest, p=p))
     return _adjusted(found)
@@ -190,8 +190,16 @@ class Dose:
     smallest: float | None
 
 
-def dose(sizes: Sequence[float], right: Sequence[np.ndarray], item: Sequence[np.ndarray], chance: float) -> Dose:
+def dose(
+    sizes: Sequence[float],
+    right: Sequence[np.ndarray],
+    item: Sequence[np.ndarray],
+    chance: float,
+    group: np.ndarray | None = None,
+) -> Dose:
     """For each size the answers' correctness [n] and images [n]; sizes may hold different images.
+
+    `group` gives the group of each image by its number, where images are not independent.
 
     Raises:
         ProbeError: no size was given.
@@ -201,7 +209,7 @@ def dose(sizes: Sequence[float], right: Sequence[np.ndarray], item: Sequence[np.
     order = np.argsort(sizes)
     found = []
     for k in order:
-        mean, low, high, p = clustered(right[k], item[k], chance)
+        mean, low, high, p = clustered(right[k], item[k] if group is None else group[item[k]], chance)
         found.append(
             Share(name=f"{sizes[k]:g}", images=len(np.unique(item[k])), share=mean, low=low, high=high,
                   against=chance, p=p)
@@ -209,12 +217,12 @@ def dose(sizes: Sequence[float], right: Sequence[np.ndarray], item: Sequence[np.
     found = _adjusted(found)
     above = [s.share > chance and s.p < 0.05 for s in found]
     smallest = next((float(sizes[order[k]]) for k in range(len(found)) if all(above[k:])), None)
-    slope, p = _slope(sizes, right, item)
+    slope, p = _slope(sizes, right, item, group)
     return Dose(shares=tuple(found), slope=slope, p=p, smallest=smallest)
 
 
 def _slope(
-    sizes: Sequence[float], right: Sequence[np.ndarray], item: Sequence[np.ndarray]
+    sizes: Sequence[float], right: Sequence[np.ndarray], item: Sequence[np.ndarray], group: np.ndarray | None
 ) -> tuple[tuple[float, float, float] | None, float | None]:
     """Mean over images of the slope of their accuracy on log2 of size; None with one size or fewer than two images."""
     whole = sorted(set.intersection(*(set(np.unique(i).tolist()) for i in item)))
@@ -224,9 +232,17 @@ def _slope(
     steps -= steps.mean()
     means = np.array([[r[i == one].mean() for r, i in zip(right, item, strict=True)] for one in whole])
     slopes = means @ steps / (steps**2).sum()
-    mean, error = float(slopes.mean()), float(slopes.std(ddof=1) / np.sqrt(len(slopes)))
-    low, high, p = _student(mean, error, len(slopes), 0.0)
+    m, mean, error = mean_error(slopes, np.array(whole) if group is None else group[np.array(whole)])
+    low, high, p = student(mean, error, m, 0.0)
     return (mean, low, high), p
+
+
+def mean_error(values: np.ndarray, cluster: np.ndarray) -> tuple[int, float, float]:
+    """How many clusters, the mean of `values` [n], and its clustered standard error."""
+    which, number = np.unique(cluster, return_inverse=True)
+    m, mean = len(which), float(values.mean())
+    sums = np.bincount(number, weights=values - mean)
+    return m, mean, float(np.sqrt((sums**2).sum() * m / max(m - 1, 1)) / len(values))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,11 +258,11 @@ class Spread:
 
 
 def spread(shown: Presentations, rng: np.random.Generator, draws: int = 1000) -> Spread:
-    """Both spreads with their 95 % percentile intervals over resampled images, and what the quoted rule would say."""
+    """Both spreads with their 95 % percentile intervals over resampled groups, and what the quoted rule would say."""
     code = shown.colour @ np.array([9, 3, 1])
     kinds = np.unique(code, return_inverse=True)[1]
     truth = shown.colour[np.arange(len(code)), shown.correct]
-    _, image = np.unique(shown.item, return_inverse=True)
+    _, image = np.unique(shown.cluster, return_inverse=True)
     m = image.max() + 1
     weight = rng.multinomial(m, np.full(m, 1 / m), draws).astype(float)
     weight = np.concatenate([np.ones((1, m)), weight])

@@ -1,13 +1,16 @@
 """Answers that a linear readout gives to presentations it never saw: other images, and other assignments of colours."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from probes._base import ProbeError
 from probes._scale import standardised
 
 PENALTY = 0.03  # relative to trace(K) / rows, as for the ridge probe
-# assignments are the permutations of three colours in lexical order; left out beside each is the next of its parity,
-# so that every mark has every colour among the four that train
+# assignments are the permutations of three colours in lexical order; a readout is trained on one and the three of the
+# other parity, so that every mark has every colour among the four, and asked about that one and the next of its parity
+PARITY = np.array((0, 1, 1, 0, 0, 1))
 PARTNER = (3, 5, 1, 4, 0, 2)
 
 
@@ -22,51 +25,76 @@ def _fit(x: np.ndarray, codes: np.ndarray, unknown: np.ndarray, penalty: float) 
     if d <= n:
         gram = x.T @ x
         gram[np.diag_indices(d)] += penalty * unit
-        return unknown @ scipy.linalg.solve(gram, x.T @ codes, assume_a="pos", check_finite=False)
+        return mean + unknown @ scipy.linalg.solve(gram, x.T @ codes, assume_a="pos", check_finite=False)
     kernel = x @ x.T
     kernel[np.diag_indices(n)] += penalty * unit
-    return unknown @ (x.T @ scipy.linalg.solve(kernel, codes, assume_a="pos", check_finite=False))
+    return mean + unknown @ (x.T @ scipy.linalg.solve(kernel, codes, assume_a="pos", check_finite=False))
 
 
-def answers(
-    x: np.ndarray, target: np.ndarray, fold: np.ndarray, assignment: np.ndarray, *, unseen: bool, marks: bool
-) -> np.ndarray:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Said:
+    """Answers [n] under assignments that did not train the readout, and under those that did; trainings of one size."""
+
+    unseen: np.ndarray
+    seen: np.ndarray
+
+
+def answers(x: np.ndarray, target: np.ndarray, fold: np.ndarray, assignment: np.ndarray, *, marks: bool) -> Said:
     """The class [n] that a readout says of every presentation, its image's fold left out.
 
-    x [n, d], target [n] in 0 … 2, fold [n] by group, assignment [n] in 0 … 5. With `unseen` the presentation's own
-    assignment and its partner are left out too. With `marks`, x holds the tokens under three marks one behind the
-    other, one direction is sought for all of them, and the mark furthest along it is the answer.
+    x [n, d], target [n] in 0 … 2, fold [n] by group, assignment [n] in 0 … 5. A readout is trained on one assignment
+    and the three of the other parity; it is asked about that one (seen) and about its partner (unseen). With `marks`, x
+    holds the tokens under three marks one behind the other, one direction is sought for all of them, and the mark
+    furthest along it is the answer.
 
     Raises:
         ProbeError: a width that three marks do not share, or a training part without one of the answers.
     """
-    n = len(x)
-    if marks and x.shape[1] % 3:
+    rows = _rows(x, marks=marks)
+    unseen, seen = np.zeros(len(x), np.int64), np.zeros(len(x), np.int64)
+    for part in np.unique(fold):
+        for kind in range(6):
+            train = (fold != part) & ((assignment == kind) | (PARITY[assignment] != PARITY[kind]))
+            tests = [(fold == part) & (assignment == k) for k in (kind, PARTNER[kind])]
+            both = np.concatenate([rows[test] for test in tests])
+            if not len(both):
+                continue
+            said = _told(rows[train], target[train], both, marks=marks)
+            seen[tests[0]], unseen[tests[1]] = said[: tests[0].sum()], said[tests[0].sum() :]
+    return Said(unseen=unseen, seen=seen)
+
+
+def asked(
+    x: np.ndarray, target: np.ndarray, fold: np.ndarray, other: np.ndarray, other_fold: np.ndarray, *, marks: bool
+) -> np.ndarray:
+    """What a readout trained on x [n, d] says of other pictures [m, d], whose fold took no part in its training."""
+    rows = _rows(np.concatenate([x, other]), marks=marks)
+    said = np.zeros(len(other), np.int64)
+    for part in np.unique(other_fold):
+        test, train = np.flatnonzero(other_fold == part), fold != part
+        said[test] = _told(rows[: len(x)][train], target[train], rows[len(x) + test], marks=marks)
+    return said
+
+
+def _rows(x: np.ndarray, *, marks: bool) -> np.ndarray:
+    """Standardised features [n, d], or those of three tokens [n, 3, d] less what the three have in common."""
+    if not marks:
+        return standardised(x)
+    if x.shape[1] % 3:
         raise ProbeError(f"three marks need three tokens of one width; {x.shape[1]} features are none")
+    tokens = standardised(x.reshape(3 * len(x), -1)).reshape(len(x), 3, -1)
+    return tokens - tokens.mean(axis=1, keepdims=True)
+
+
+def _told(train: np.ndarray, target: np.ndarray, test: np.ndarray, *, marks: bool) -> np.ndarray:
     codes = np.eye(3)[target] - 1 / 3
     if marks:
-        tokens = standardised(x.reshape(3 * n, -1)).reshape(n, 3, -1)
-        rows = tokens - tokens.mean(axis=1, keepdims=True)
-    else:
-        rows = standardised(x)
-    score = np.full((n, 3), np.nan)
-    for part in np.unique(fold):
-        for kind in range(6) if unseen else (-1,):
-            test = (fold == part) & ((assignment == kind) | (kind < 0))
-            train = fold != part
-            if unseen:
-                train &= (assignment != kind) & (assignment != PARTNER[kind])
-            if not test.any():
-                continue
-            if len(np.unique(target[train])) < 3 and not marks:
-                raise ProbeError("too few images: one of the three answers is missing where the readout is trained")
-            if marks:
-                flat = rows[train].reshape(-1, rows.shape[2])
-                told = _fit(flat, codes[train].reshape(-1, 1), rows[test].reshape(-1, rows.shape[2]), PENALTY)
-                score[test] = told.reshape(-1, 3)
-            else:
-                score[test] = _fit(rows[train], codes[train], rows[test], PENALTY)
-    return score.argmax(axis=1)
+        width = train.shape[2]
+        flat = _fit(train.reshape(-1, width), codes.reshape(-1, 1), test.reshape(-1, width), PENALTY)
+        return flat.reshape(-1, 3).argmax(axis=1)
+    if len(np.unique(target)) < 3:
+        raise ProbeError("too few images: one of the three answers is missing where the readout is trained")
+    return _fit(train, codes, test, PENALTY).argmax(axis=1)
 
 
 def two_sided(x: np.ndarray, target: np.ndarray, fold: np.ndarray) -> np.ndarray:

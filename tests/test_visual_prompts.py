@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from experiments.visual_prompts import main
-from probes import _prompts, _prompts_bias, _prompts_readout
+from probes import _prompts, _prompts_bias, _prompts_controls, _prompts_readout
 from probes._base import ProbeError
 from probes._prompts import Presentations
 from tasks import _lumen, _lumen_light, _marks, _marks_found, _ultrasound
@@ -376,23 +376,125 @@ def planted(seed: int, n: int, *, bound: bool) -> tuple[np.ndarray, ...]:
 
 def test_a_bound_colour_is_read_under_assignments_never_seen_and_an_unbound_one_is_not() -> None:
     x, answer, fold, kind = planted(0, 60, bound=True)
-    assert (_prompts_readout.answers(x, answer, fold, kind, unseen=True, marks=False) == answer).mean() > 0.9
+    assert (_prompts_readout.answers(x, answer, fold, kind, marks=False).unseen == answer).mean() > 0.9
     x, answer, fold, kind = planted(0, 60, bound=False)
-    assert (_prompts_readout.answers(x, answer, fold, kind, unseen=True, marks=False) == answer).mean() < 0.4
+    assert (_prompts_readout.answers(x, answer, fold, kind, marks=False).unseen == answer).mean() < 0.4
 
 
 def test_a_readout_says_what_a_refit_by_hand_says() -> None:
     x, answer, fold, kind = planted(1, 30, bound=True)
-    said = _prompts_readout.answers(x, answer, fold, kind, unseen=True, marks=False)
+    said = _prompts_readout.answers(x, answer, fold, kind, marks=False)
     z = (x - x.mean(axis=0)) / x.std(axis=0)
-    train = (fold != 2) & (kind != 4) & (kind != 0)
-    mean = z[train].mean(axis=0)
-    a, codes = z[train] - mean, np.eye(3)[answer[train]]
-    weight = np.linalg.solve(a.T @ a + 0.03 * (a**2).sum() / len(a) * np.eye(12), a.T @ (codes - codes.mean(axis=0)))
-    test = (fold == 2) & (kind == 4)
-    assert (said[test] == ((z[test] - mean) @ weight + codes.mean(axis=0)).argmax(axis=1)).all()
+    for own, left_out in ((said.unseen, (4, 0)), (said.seen, (0, 3))):  # 0, 3 and 4 are of one parity
+        train = (fold != 2) & ~np.isin(kind, left_out)
+        mean = z[train].mean(axis=0)
+        a, codes = z[train] - mean, np.eye(3)[answer[train]]
+        ridge = a.T @ a + 0.03 * (a**2).sum() / len(a) * np.eye(12)
+        weight = np.linalg.solve(ridge, a.T @ (codes - codes.mean(axis=0)))
+        test = (fold == 2) & (kind == 4)
+        assert (own[test] == ((z[test] - mean) @ weight + codes.mean(axis=0)).argmax(axis=1)).all()
     wide = np.concatenate([x, np.random.default_rng(0).normal(size=(180, 300))], axis=1)  # more columns than rows
-    assert (_prompts_readout.answers(wide, answer, fold, kind, unseen=True, marks=False) == answer).mean() > 0.6
+    assert (_prompts_readout.answers(wide, answer, fold, kind, marks=False).unseen == answer).mean() > 0.6
+
+
+# where a right answer may come from, and what is read of the marks
+
+
+def test_a_readout_that_rests_on_its_assignments_does_not_transfer_and_one_that_does_not_transfers() -> None:
+    for bound, reading in ((True, "alike"), (False, "differs")):
+        x, answer, fold, kind = planted(2, 60, bound=bound)
+        said = _prompts_readout.answers(x, answer, fold, kind, marks=False)
+        found = _prompts_controls.change(said.seen == answer, said.unseen == answer, np.repeat(np.arange(60), 6))
+        assert found.reading == reading
+        assert (found.value[0] > 0.2) == (not bound)
+
+
+def test_a_responder_that_errs_at_borders_between_tokens_is_found_and_an_even_one_is_alike() -> None:
+    even = responder(5, 300, place=0.8)
+    phase = np.repeat(np.random.default_rng(6).uniform(0, 0.5, (300, 3)), 6, axis=0)
+    fields = {f: getattr(even, f) for f in ("item", "colour", "place", "correct")}
+    found = _prompts_controls.by_phase(Presentations(**fields, said=even.said, phase=phase))
+    assert found is not None
+    assert found.reading == "alike"
+    assert _prompts.audit(Presentations(**fields, said=even.said, phase=phase)).adjusted["phase"] > 0.05
+    here = phase[np.arange(1800), even.correct] < 0.15
+    blind = np.where(here & (np.arange(1800) % 2 == 0), phase.argmax(axis=1), even.said)
+    seen = Presentations(**fields, said=blind, phase=phase)
+    found = _prompts_controls.by_phase(seen)
+    assert found is not None
+    assert (found.reading, found.value[0] < -0.2) == ("differs", True)
+    audit = _prompts.audit(seen)
+    assert audit.adjusted["phase"] < 0.001
+    assert "phase" in audit.reason
+    assert _prompts_controls.by_phase(even) is None
+
+
+def test_answers_without_marks_are_found_where_images_betray_them_and_not_where_they_do_not() -> None:
+    rng = np.random.default_rng(8)
+    truth, groups = rng.integers(0, 3, 150), np.arange(150) // 2
+    fold = _prompts_readout.folds(groups, rng)
+    blank = rng.normal(size=(150, 30))
+    betraying = np.concatenate([blank, 2 * np.eye(3)[truth]], axis=1)
+    for x, reading in ((blank, ("chance", "open")), (betraying, ("above",))):
+        found = _prompts_controls.unmarked("without marks", x, truth, fold, groups, np.random.default_rng(0))
+        assert found is not None
+        assert _prompts_controls.read([found])[0].reading in reading
+    lone = _prompts_controls.unmarked("without marks", blank[:8], truth[:8], fold[:8], np.arange(8), rng)
+    assert lone is None
+
+
+def test_answers_that_outlive_their_marks_are_found_and_a_liking_for_red_is_no_such_answer() -> None:
+    rng = np.random.default_rng(9)
+    truth = rng.choice(3, 200, p=[0.6, 0.2, 0.2])
+    red = _prompts_controls.elsewhere("marks elsewhere", np.zeros(200, int), truth, np.arange(200))
+    knows = np.where(rng.uniform(size=200) < 0.6, truth, rng.integers(0, 3, 200))
+    told = _prompts_controls.elsewhere("marks elsewhere", knows, truth, np.arange(200))
+    assert red is not None
+    assert told is not None
+    assert [c.reading for c in _prompts_controls.read([red, told])] == ["chance", "above"]
+    assert _prompts_controls.elsewhere("none", np.full(200, -1), truth, np.arange(200)) is None
+
+
+@pytest.mark.parametrize("held", ["mark and colour", "mark", "nothing"])
+def test_tokens_that_hold_a_mark_and_its_colour_are_told_from_those_that_do_not(held: str) -> None:
+    rng = np.random.default_rng(10)
+    n, fold = 60, np.arange(60) % 5
+    colour = rng.permuted(np.tile(np.arange(3), (n, 2, 1)), axis=2)
+    place = rng.normal(size=(n, 6, 8))  # what lies there, with a mark or without
+    own, moved = place + 0.3 * rng.normal(size=place.shape), place + 0.3 * rng.normal(size=place.shape)
+    if held != "nothing":
+        own[:, :3, 0] += 4
+        moved[:, 3:, 0] += 4
+    if held == "mark and colour":
+        own[:, :3, 1:4] += 4 * np.eye(3)[colour[:, 0]]
+        moved[:, 3:, 1:4] += 4 * np.eye(3)[colour[:, 1]]
+    found = _prompts_controls.under_tokens(
+        own.reshape(n, -1), moved.reshape(n, -1), colour, fold, np.arange(n), np.random.default_rng(0)
+    )
+    mark, hue = (c.reading == "above" for c in _prompts_controls.read(found))
+    assert (mark, hue) == (held != "nothing", held == "mark and colour")
+
+
+def test_a_vector_that_binds_colours_to_places_is_told_from_one_that_knows_the_places_alone() -> None:
+    shown, fold = responder(11, 60), np.repeat(np.arange(60) % 5, 6)
+    by_colour = np.argsort(shown.colour, axis=1)
+    places = np.take_along_axis(shown.place, by_colour[..., None], axis=1).reshape(360, 6)
+    noise = np.random.default_rng(11).normal(size=(360, 6))
+    unbound = np.concatenate([shown.place.reshape(360, 6), noise], axis=1)  # where marks lie, and not which is which
+    for x, reading in ((places + 0.1 * noise, "above"), (unbound, "chance")):
+        found = _prompts_controls.read(_prompts_controls.bound(x, shown, fold))
+        assert [c.reading for c in found] == [reading] * 2
+
+
+def test_marks_that_share_a_group_count_once() -> None:
+    even = responder(3, 80, place=0.4)
+    fields = {f: getattr(even, f) for f in ("item", "colour", "place", "correct", "said")}
+    alone, paired = (_prompts.audit(Presentations(**fields, group=even.item // k)) for k in (1, 20))
+    assert alone.spatial == _prompts.audit(even).spatial
+    assert paired.spatial[0] == alone.spatial[0]
+    assert paired.spatial[1:] != alone.spatial[1:]
+    with pytest.raises(ProbeError, match=r"phase has shape \(480, 2\); 480 presentations need \(480, 3\)"):
+        Presentations(**fields, phase=np.zeros((480, 2)))
 
 
 # the command
@@ -469,6 +571,15 @@ def test_an_encoder_is_audited_end_to_end_at_marks_that_are_found(
     assert mean["audit"]["accuracy"] < 0.5 < 0.9 < at["audit"]["accuracy"]
     assert at["audit"]["spatial"][1] > 0
     assert [s["name"] for s in at["dose"]["shares"]] == ["0.04", "0.064"]
+    assert [c["name"] for c in mean["controls"]] == ["without marks", "marks elsewhere"]
+    # three colours that cancel: no direction of this eye's tokens says that there is a mark, of whatever colour
+    assert [c["reading"] for c in at["encoded"]] == ["open", "above", "above"]
+    assert [at["audit"]["adjusted"].keys(), at["transfer"]["reading"]] == [mean["audit"]["adjusted"].keys(), "alike"]
+    assert "phase" in at["audit"]["adjusted"]
+    assert not any(c["reading"] == "above" for c in (*mean["controls"], *at["controls"]))
+    whole = (tmp_path / "run" / "details.txt").read_text()
+    assert "a mark under the token" in whole
+    assert "borders of tokens" in whole
     for name in ("audit.json", "answers.csv", "audit.pdf", "audit.png"):
         assert (tmp_path / "run" / name).stat().st_size > 0
     with (tmp_path / "run" / "answers.csv").open() as handle:
@@ -509,8 +620,8 @@ def test_phantoms_tell_their_marks_and_are_written_for_a_model(
     words = ["--encoder", "pixels", "--task", "wave-depth", "--items", "10", "--sizes", "0.08", "--images"]
     out, err = ran(capsys, *words, "--out", str(tmp_path / "run"))
     assert "pixels" in out
-    assert "It misleads" in out
-    assert "60 pictures in" in err
+    assert "It misleads" in (tmp_path / "run" / "details.txt").read_text()
+    assert "80 pictures in" in err
     assert re.search(r"\d of 10 images left out at size 0.08; the first: item ultrasound-\d+: mark", err)
     assert re.search(r"note: size 0.08 fits into \d of 10 images", out)
     image = np.array(Image.open(tmp_path / "run" / "images" / "00003_gbr.png"))
@@ -518,6 +629,12 @@ def test_phantoms_tell_their_marks_and_are_written_for_a_model(
     assert [m.name for m in found] == ["green", "blue", "red"]
     listed = (tmp_path / "run" / "images" / "presentations.csv").read_text()
     assert "ultrasound-000003,gbr,00003_gbr.png" in listed
+    assert "ultrasound-000003,none,00003_none.png" in listed
+    folder = tmp_path / "run" / "images"
+    assert _marks_found.every(np.array(Image.open(folder / "00003_none.png"))) == ()
+    moved = _marks_found.find(np.array(Image.open(folder / "00003_moved.png")))
+    away = [np.hypot(a.x - b.x, a.y - b.y) for a in moved for b in found]
+    assert min(away) > 2 * found[0].radius
 
 
 def test_answers_of_a_model_that_looks_and_of_one_that_says_red(
@@ -538,6 +655,17 @@ def test_answers_of_a_model_that_looks_and_of_one_that_says_red(
     out, _ = ran(capsys, *words, str(tmp_path / "red.csv"))
     assert "red.csv: COLOUR_HEURISTIC" in out
     assert "would be read as" in out
+    assert "without marks" not in out
+    own = {name: "".join(c[0] for c in colours) for name, _, colours in known}
+    memory = {name: nearest for name, nearest, _ in known}
+    lines = (tmp_path / "looks.csv").read_text().splitlines()[1:]
+    lines = [f"{n},{a},{memory[n] if a == own[n] else said}" for n, a, said in (line.split(",") for line in lines)]
+    lines += [f"{name},{kind},{memory[name]}" for name in memory for kind in ("none", "moved")]
+    (tmp_path / "knows.csv").write_text("item,assignment,answer\n" + "\n".join(lines))
+    out, _ = ran(capsys, *words, str(tmp_path / "knows.csv"))
+    assert re.search(r"without marks +1.000 .*answers come from elsewhere than the marks", out)
+    assert re.search(r"marks elsewhere +1.000 .*answers come from elsewhere than the marks", out)
+    assert re.search(r"colours as they came 1.000 against 0.9", out)
     lines = (tmp_path / "red.csv").read_text().splitlines()
     (tmp_path / "red.csv").write_text("\n".join(lines[:-1]) + "\n")
     assert "note: 39 of 40 images have an answer under all six" in ran(capsys, *words, str(tmp_path / "red.csv"))[0]
@@ -561,6 +689,7 @@ def test_bad_answers_are_told_in_one_line(tmp_path: Path, capsys: pytest.Capture
     assert "line 2: in/manifest.csv has no item 's0001'; did you mean 's00" in said(head + "s0001,rgb,red\n")
     assert "assignment is 'rgg'" in said(head + "s001,rgg,red\n")
     assert "answer is 'rd'; did you mean 'red'?" in said(head + "s001,rgb,rd\n")
+    assert "a.csv answers no image in any assignment of colours, only none and moved" in said(head + "s001,none,red\n")
     assert "answered before under rgb" in said(head + "s001,rgb,red\ns001,rgb,red\n")
     assert "answers to two images or more" in said(head + "s001,rgb,red\n")
     assert "answers to two images or more" in said((head + "s001,rgb,red\n").replace(",", ";"))
