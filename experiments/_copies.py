@@ -133,9 +133,10 @@ def refuse(source: Source, copies: Copies, options: Options) -> tuple[str, ...]:
     sentence = told(found, [row.id for row in source.rows])
     if source.benchmark or options.copies == "warn":
         return (sentence,)
+    then = "--data groups.csv --group group" + " --volumes" * options.volumes
     raise DataError(
         f"{sentence}; `{_command(options)} --write groups.csv` shows them and writes groups that keep copies "
-        "together (then --data groups.csv --group group); --copies warn goes on"
+        f"together (then {then}); --copies warn goes on"
     )
 
 
@@ -156,6 +157,7 @@ def _command(options: Options) -> str:
     for name in ("group", "image_column", "window", "exif"):
         value = getattr(options, name)
         words += ["--" + name.replace("_", "-"), value] if value is not None else []
+    words += ["--volumes"] if options.volumes else []
     if options.intercept:
         words += [f"--intercept={options.intercept:g}"]
     return shlex.join(words)

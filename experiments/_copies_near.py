@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from encoders._volumes import flat_only
 from experiments._exit import UsageError
 from experiments._features import Eye, Pictures, fill, resolve_device
 from experiments._options import Options
@@ -27,10 +28,13 @@ def near(asked: argparse.Namespace, source: Source, store: "Store", known: Seque
     Pairs that are known as copies are left out. Features come from the store, or go there.
     """
     options = Options(
-        encoder=(asked.encoder,), weights=asked.weights, batch_size=asked.batch_size, offline=asked.offline
-    )
+        encoder=(asked.encoder,), weights=asked.weights, batch_size=asked.batch_size, offline=asked.offline,
+        volumes=asked.volumes,
+    )  # fmt: skip
     device = resolve_device(asked.device)
     eye = Eye(spec=asked.encoder, options=options, store=store, device=device, dtype=options.dtype)
+    if asked.volumes and not eye.reads_volumes:
+        raise flat_only(eye.label)
     points = eye.points()
     if not points:
         raise UsageError(f"--encoder {asked.encoder} has no features of whole images")

@@ -20,7 +20,7 @@ TILE, LINE, ROWS = 192, 16, 12  # pixels of a picture and of a line of text; pai
 
 
 def write(path: Path, spec: str, image_column: str | None, source: Source, found: Sequence["Cluster"]) -> None:
-    """A CSV of the source's readable images in which copies share a group.
+    """A CSV of the source's readable images in which copies share a group; a DICOM volume has a line for each slice.
 
     `file` is relative to the CSV, and every column that the source had follows; a `group` or `file` among
     them becomes `group_before` or `file_before`. It names the user's own files, as the user's own manifest
@@ -34,11 +34,12 @@ def write(path: Path, spec: str, image_column: str | None, source: Source, found
 
     groups = united([row.group for row in source.rows], found)
     base = path.resolve().parent
-    where = _files_of(spec, image_column, {row.id for row in source.rows})
+    where = _files_of(spec, image_column, source)
     lost = [row.id for row in source.rows if row.id not in where]
     if lost:
         raise DataError(f"{len(lost)} of {len(source.rows)} images cannot be named by a manifest, the first {lost[0]}")
-    lines = [_line(group, *where[row.id], base) for row, group in zip(source.rows, groups, strict=True)]
+    own = zip(source.rows, groups, strict=True)
+    lines = [_line(group, file, frame, base) for row, group in own for file, frame in where[row.id]]
     columns = list(dict.fromkeys(name for line in lines for name in line))
     text = io.StringIO()
     sheet = csv.DictWriter(text, columns, restval="", lineterminator="\n")
@@ -54,13 +55,16 @@ def _line(group: str, file: "Listed", frame: int | None, base: Path) -> dict[str
     return {"file": os.path.relpath(Path(str(file.path)).resolve(), base), "group": group, **number, **own}
 
 
-def _files_of(spec: str, image_column: str | None, ids: set[str]) -> dict[str, tuple["Listed", int | None]]:
-    """The file of each id, and its frame where the file holds several."""
-    from tasks._sources import _files, item_id
+def _files_of(spec: str, image_column: str | None, source: Source) -> dict[str, list[tuple["Listed", int | None]]]:
+    """The file of each id, and its frame where the file holds several; of a volume all of its files."""
+    from tasks._sources import _files, item_id, slices_of
 
+    if "volumes" in source.policy:
+        return slices_of(spec, image_column)
+    ids = {row.id for row in source.rows}
     files, _, _, _ = _files(spec, image_column)
     seen: Counter[tuple[str, int]] = Counter()
-    found: dict[str, tuple[Listed, int | None]] = {}
+    found: dict[str, list[tuple[Listed, int | None]]] = {}
     for file in files:
         held = []
         for number in _numbers(file, ids):
@@ -69,7 +73,7 @@ def _files_of(spec: str, image_column: str | None, ids: set[str]) -> dict[str, t
             if mine in ids:
                 held.append((mine, number))
         several = len(held) > 1 or file.frame is not None
-        found |= {mine: (file, number if several else None) for mine, number in held}
+        found |= {mine: [(file, number if several else None)] for mine, number in held}
     return found
 
 
@@ -92,6 +96,8 @@ def sheet(path: Path, source: Source, pairs: Sequence["Pair"]) -> None:
     """Draw pairs side by side, at most ROWS in two columns, each above its ids and likeness; none draws nothing."""
     from PIL import Image, ImageDraw
 
+    from tasks._duplicates import drawn
+
     if not pairs:
         return
     shown = pairs[: 2 * ROWS]
@@ -101,7 +107,7 @@ def sheet(path: Path, source: Source, pairs: Sequence["Pair"]) -> None:
     for k, pair in enumerate(shown):
         left, top = k % 2 * (2 * TILE + 24), k // 2 * (TILE + 2 * LINE)
         for side, place in enumerate((pair.first, pair.second)):
-            picture = Image.fromarray(source.rows[place].picture.read()).convert("RGB")
+            picture = Image.fromarray(drawn(source.rows[place].picture.read())).convert("RGB")
             picture.thumbnail((TILE - 4, TILE - 4))
             page.paste(picture, (left + side * TILE, top))
             draw.text((left + side * TILE, top + TILE), source.rows[place].id, fill="black")

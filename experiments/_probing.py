@@ -211,7 +211,14 @@ def plan_of(options: Options) -> dict[str, Any]:
                     "bytes_to_store": 2 * todo * sum(widths.values()),
                 }
             rows.append(row)
-    return {"experiment": "linear_probe", "plan": rows, "limited": options.limit is not None, "out": options.out}
+    limited = options.limit is not None
+    return {
+        "experiment": "linear_probe",
+        "plan": rows,
+        "volumes": options.volumes,
+        "limited": limited,
+        "out": options.out,
+    }
 
 
 def _everyone(state: Run) -> list[Eye]:

@@ -27,6 +27,8 @@ def _parser() -> argparse.ArgumentParser:
                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--data", required=True, metavar="SOURCE", help="images, as for linear_probe")
     parser.add_argument("--group", metavar="COLUMN", help="column that may not be split over folds")
+    parser.add_argument("--volumes", action="store_true",
+                        help="items are NIfTI files and DICOM series, not slices")  # fmt: skip
     parser.add_argument("--image-column", metavar="COLUMN", help="column that holds the image files")
     parser.add_argument("--window", metavar="WINDOW", help="grey window, as for linear_probe")
     parser.add_argument("--intercept", type=float, default=0.0, metavar="NUMBER", help="added before windowing")
@@ -58,6 +60,7 @@ def _body(argv: Sequence[str]) -> int:
     source = tasks.open_source(
         asked.data, image_column=asked.image_column, group=asked.group, window=asked.window,
         intercept=asked.intercept, exif=asked.exif, unreadable_limit=asked.unreadable, offline=asked.offline,
+        volumes=asked.volumes,
     )  # fmt: skip
     copies = Copies(store=store)
     source = copies.readable(source, asked.unreadable)
@@ -72,9 +75,11 @@ def _body(argv: Sequence[str]) -> int:
         ends = [p for p in pairs if groups[p.first] != groups[p.second]]
         sheet(Path(asked.thumbnails), source, sorted(ends, key=lambda p: p.alike))
     whole = _document(source, found, across, alike)
-    print(json.dumps(whole, indent=1, ensure_ascii=False) if asked.json else _page(whole))
+    noun = "volumes" if asked.volumes else "images"
+    print(json.dumps(whole, indent=1, ensure_ascii=False) if asked.json else _page(whole, noun))
     if asked.write:
-        say(f"{asked.write} written; use it as --data {asked.write} --group group")
+        more = " --volumes" if asked.volumes else ""
+        say(f"{asked.write} written; use it as --data {asked.write} --group group{more}")
     return DATA if across else DONE
 
 
@@ -106,7 +111,7 @@ def _document(source: Any, found: Sequence[Any], across: Sequence[Any], alike: A
     }
 
 
-def _page(whole: dict[str, Any]) -> str:
+def _page(whole: dict[str, Any], noun: str = "images") -> str:
     from experiments.list import table
 
     rows = [
@@ -114,7 +119,7 @@ def _page(whole: dict[str, Any]) -> str:
             "cluster": str(k),
             "kind": cluster["kind"],
             "alike": f"{cluster['alike']:.3f}",
-            "images": str(len(cluster["ids"])),
+            noun: str(len(cluster["ids"])),
             "ids": " ".join(cluster["ids"]),
             "groups": " ".join(dict.fromkeys(cluster["groups"])),
         }
@@ -125,8 +130,8 @@ def _page(whole: dict[str, Any]) -> str:
         parts.append(f"and {len(rows) - SHOWN} more (--json lists all)")
     kinds = ", ".join(f"{n} {kind}" for kind, n in whole["kinds_across_groups"].items())
     parts.append(
-        f"{whole['source']}: {whole['images']} images in {whole['groups']} groups; {whole['clusters']} clusters of "
-        f"copies ({whole['images_in_clusters']} images), {whole['clusters_across_groups']} of them across groups"
+        f"{whole['source']}: {whole['images']} {noun} in {whole['groups']} groups; {whole['clusters']} clusters of "
+        f"copies ({whole['images_in_clusters']} {noun}), {whole['clusters_across_groups']} of them across groups"
         + (f" ({kinds})" if kinds else "")
     )
     return "\n".join([*parts, *_near(whole["near_in_features"])])

@@ -166,10 +166,8 @@ def _chosen(frames: list[Frame], number: int | None, *, whole: bool) -> list[Fra
 
 
 def _rows(seen: Sequence[Seen], optics: Optics, group: str | None, needed: Sequence[str], name: str) -> list[Row]:
-    count: Counter[tuple[str, int]] = Counter()
     rows: list[Row] = []
-    for s in seen:
-        key = (s.file.name, s.frame.number)
+    for s, known in zip(seen, _ids(seen), strict=True):
         try:
             marks = from_columns(s.file.columns)
             if marks and optics.volumes:
@@ -178,14 +176,13 @@ def _rows(seen: Sequence[Seen], optics: Optics, group: str | None, needed: Seque
             raise DataError(f"{name}: {s.file.name}: {error}") from error
         rows.append(
             Row(
-                id=item_id(*key, count[key]),
+                id=known,
                 group=_group(s, group),
                 picture=picture(s.frame, s.content, optics, s.file.shown or s.file.name),
                 columns=_columns(s),
                 marks=marks,
             )
         )
-        count[key] += 1
     present = dict.fromkeys(c for row in rows for c in row.columns)
     for wanted in [*needed, *([group] if group else [])]:
         if wanted not in present:
@@ -195,6 +192,28 @@ def _rows(seen: Sequence[Seen], optics: Optics, group: str | None, needed: Seque
         if bare:
             raise DataError(f"{bare} of {len(rows)} rows of {name} have no value in the group column {group!r}")
     return rows
+
+
+def _ids(seen: Sequence[Seen]) -> list[str]:
+    count: Counter[tuple[str, int]] = Counter()
+    found = []
+    for s in seen:
+        key = (s.file.name, s.frame.number)
+        found.append(item_id(*key, count[key]))
+        count[key] += 1
+    return found
+
+
+def slices_of(spec: str, image_column: str | None = None) -> dict[str, list[tuple[Listed, int | None]]]:
+    """The files of each volume of a source, by its id, each with its frame's number where a file holds several."""
+    files = _files(spec, image_column)[0]
+    seen, _, _ = _look(files, Optics(window="minmax", volumes=True))
+    parts = [one.parts or (one,) for one in seen]
+    held = Counter(str(part.file.path) for own in parts for part in own)
+    return {
+        known: [(p.file, p.frame.number if held[str(p.file.path)] > 1 else None) for p in own]
+        for known, own in zip(_ids(seen), parts, strict=True)
+    }
 
 
 def _columns(seen: Seen) -> dict[str, str]:
