@@ -37,11 +37,6 @@ def source(
     return replace(card, repo=None, revision=None), weights, floats(weights, keep)
 
 
-def files(folder: Path) -> tuple[Path, ...]:
-    """The weights and configurations of a snapshot."""
-    return tuple(p for p in sorted(folder.iterdir()) if p.suffix in (".safetensors", ".bin", ".json"))
-
-
 def clip(
     state: Mapping[str, torch.Tensor], who: str, where: str, *, last_norm: bool = True, called: Naming = str
 ) -> Any:

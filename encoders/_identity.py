@@ -16,6 +16,7 @@ from encoders._base import Card, Encoder, Input, Site, View
 from encoders._fingerprint import FEATURES, digest, file_digest, tensor_bytes, versions
 from encoders._registry import card as card_of
 from encoders._registry import split
+from encoders._used import decisive
 
 SEEN = 4  # tensors may take four times the bytes read for them (8-bit files); more came by an unseen way
 
@@ -37,6 +38,7 @@ def snapshot(spec: str, encoder: Encoder) -> dict[str, Any] | None:
         "card": asdict(encoder.card),
         "fingerprint": encoder.fingerprint,
         "files": [_described(path) for path in files],
+        "decisive": decisive(files),
         "environment": {name: _variable(name) for name in encoder.environment},
         "versions": versions(encoder.libraries),
         "python": platform.python_version(),
@@ -59,6 +61,8 @@ def recall(record: Mapping[str, Any]) -> tuple[Card, str] | None:
             return None
         if any(_described(Path(entry["path"])) != dict(entry) for entry in record["files"]):
             return None
+        if dict(record["decisive"]) != decisive([Path(entry["path"]) for entry in record["files"]]):
+            return None  # another file would be read by now
         return _card(record["card"]), str(record["fingerprint"])
     except (KeyError, TypeError, ValueError, OSError, metadata.PackageNotFoundError):
         return None

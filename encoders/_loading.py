@@ -12,6 +12,7 @@ from encoders._base import Card, Encoder, EncoderError, UnknownName
 from encoders._faults import one_line
 from encoders._registry import card as card_of
 from encoders._registry import checkpoints, find, split
+from encoders._used import settings
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -174,7 +175,7 @@ def _named(card: Card, name: str, device: str, weights: Path | None) -> Encoder:
         twin = _in_sizes_of(weights, card, checkpoint.kind, device)
     if twin is None:
         return checkpoint.untrained(card, device)
-    return replace(twin, files=tuple(sorted(p for p in weights.glob("*.json") if ".index." not in p.name)))
+    return replace(twin, files=settings(weights))
 
 
 def _in_sizes_of(folder: Path, card: Card, kind: Any, device: str) -> Encoder | None:

@@ -9,10 +9,11 @@ import torch
 
 from encoders._base import Card, Encoder, EncoderError, Site
 from encoders._build import assemble
-from encoders._eyes import clip, files, source, tower
+from encoders._eyes import clip, source, tower
 from encoders._hooks import freeze
 from encoders._hub import snapshot
 from encoders._images import transform
+from encoders._parts import read_from
 from encoders._perceiver import Perceiver, shaped_like
 from encoders._pickles import below, fill, state_dict
 from encoders._towers import clip_ends, taps
@@ -43,7 +44,7 @@ def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encode
             f"--local-dir DIR` and `hf download {TOWER} --local-dir DIR`"
         )
     stock = replace(card, repo=TOWER, revision=None)
-    _, folder, tensors = source(stock, weights, offline, lambda name: name.startswith("vision_model."))
+    _, folder, tensors = source(stock, weights, offline, _of_tower)
     if weights is None:
         assert card.repo is not None
         place, commit = snapshot(card.repo, card.revision, weights=(FILE,), needed=(), offline=offline)
@@ -54,7 +55,11 @@ def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encode
     state = below(state_dict(place / FILE, card.name), "perceiver.")
     where = str(place / FILE)
     resampler = fill(shaped_like(state, card.name, where), state, card.name, where)
-    return encoder(card, eye(vision, resampler), device, (*files(folder), place / FILE))
+    return encoder(card, eye(vision, resampler), device, (*read_from(folder, _of_tower), place / FILE))
+
+
+def _of_tower(name: str) -> bool:
+    return name.startswith("vision_model.")
 
 
 def encoder(card: Card, module: Any, device: str, known: Sequence[Path] = ()) -> Encoder:

@@ -9,10 +9,11 @@ from torch import nn
 
 from encoders._base import Card, Encoder, Site
 from encoders._build import assemble
-from encoders._eyes import clip, files, source
+from encoders._eyes import clip, source
 from encoders._hooks import freeze
 from encoders._molmo_images import MARGIN, POOL, SIDE, layout, preprocess, tiling
 from encoders._molmo_network import READ, Adapter
+from encoders._parts import read_from
 from encoders._pickles import below, fill, required
 from encoders._towers import taps
 
@@ -22,14 +23,18 @@ VIT = "image_vit."
 
 def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
     """The eye from its repository, of which the language model is not fetched, or from a snapshot."""
-    card, folder, tensors = source(card, weights, offline, lambda name: name.startswith(AT))
+    card, folder, tensors = source(card, weights, offline, _wanted)
     state, module = below(tensors, AT), nn.Module()
     module.vision = clip(_renamed(below(state, VIT)), card.name, str(folder), last_norm=False, called=_original)
     rest = {name: value for name, value in state.items() if not name.startswith(VIT)}
     required(rest, card.name, str(folder), "image_projector.w2.weight")
     language, inner = rest["image_projector.w2.weight"].shape
     module.adapter = fill(Adapter(module.vision.config.hidden_size, inner, language), rest, card.name, str(folder))
-    return encoder(card, module, device, files(folder))
+    return encoder(card, module, device, read_from(folder, _wanted))
+
+
+def _wanted(name: str) -> bool:
+    return name.startswith(AT)
 
 
 NAMES = {

@@ -133,8 +133,9 @@ def from_folders(card: Card, kind: Kind, device: str, sources: Sequence[tuple[Pa
     import torch
     import transformers
 
-    from encoders._parts import floats
+    from encoders._parts import floats, read_from
     from encoders._transformers import quiet
+    from encoders._used import settings
 
     folder = sources[0][0]
     with one_line(card.name, str(folder)), quiet():
@@ -153,8 +154,7 @@ def from_folders(card: Card, kind: Kind, device: str, sources: Sequence[tuple[Pa
                 f"{card.name}: {folder} has neither {FILES[0]} nor {FILES[1]} with an image processor in it"
             )
         processor = kind.processor(transformers, folder)
-    found = (p for place, _ in sources for p in sorted(place.iterdir()))
-    files = tuple(p for p in found if p.is_file() and p.suffix in (".safetensors", ".bin", ".json"))
+    files = settings(folder) + tuple(path for place, keep in sources for path in read_from(place, keep))
     return _encoder(card, kind, model, processor, device, files)
 
 

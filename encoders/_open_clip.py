@@ -22,20 +22,28 @@ from encoders._images import pil
 from encoders._open_clip_files import CONFIG, WEIGHTS
 from encoders._open_clip_text import text_of, text_tower
 from encoders._pickles import fill
+from encoders._used import settings
 
 LIBRARIES = ("open_clip_torch", "torchvision")
+LOCAL = (  # weights in a folder, in the library's own order
+    "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin",
+    "open_clip_pytorch_model.pth", "model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth",
+)  # fmt: skip
 
 
 def from_folder(card: Card, folder: Path, device: str) -> Encoder:
     """The encoder of a folder with open_clip_config.json, weights, and the tokenizer's files."""
     if not (folder / CONFIG).is_file():
         raise EncoderError(f"{card.name}: {folder} has no {CONFIG}, so it is not in open_clip's format")
+    file = next((folder / name for name in LOCAL if (folder / name).is_file()), None)
+    if file is None:  # the library would take whatever weights it finds, with a log line
+        raise EncoderError(f"{card.name}: {folder} has none of {', '.join(LOCAL)}")
     with one_line(card.name, str(folder)):
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"]
         with text_tower(config, folder) as overrides:
             # without require_pretrained a missing weight file gives random weights and a log line
             model = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True, **overrides)
-    files = tuple(p for p in sorted(folder.iterdir()) if p.is_file() and p.suffix not in (".md", ".py"))
+    files = (*settings(folder), file)
     return encoder(card, model, device, files, config, lambda: open_clip.get_tokenizer(f"local-dir:{folder}"))
 
 

@@ -16,6 +16,7 @@ from encoders._headers import Entry, Header, local
 from encoders._hub import approach, download, listing
 from encoders._place import Place, folder_of, said
 from encoders._ranges import NoRangesError
+from encoders._used import CARVED, FORMS
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 Keep = Callable[[str], bool]
 COMPUTED = re.compile(r"(position_ids|_index|num_batches_tracked)$")  # integers that are no weights
 INDEX = ".index.json"
-FORMS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
 def fetch(
@@ -91,6 +91,14 @@ def _where(folder: Path, keep: Keep) -> dict[Path, list[str]]:
         if not file.is_file():
             raise EncoderError(f"{folder} has no {file.name}, where {form.name} places {_named(names)}")
     return placed
+
+
+def read_from(folder: Path, keep: Keep) -> tuple[Path, ...]:
+    """The files of a folder that `tensors` reads, with the index that names them."""
+    placed = tuple(_where(folder, keep))
+    form = next((folder / name for name in FORMS if (folder / name).is_file()), folder)
+    carved = any(file.match(CARVED) for file in placed)
+    return placed if carved or not form.name.endswith(INDEX) else (form, *placed)
 
 
 def _index(path: Path) -> dict[str, str]:

@@ -12,9 +12,10 @@ from torch.nn import functional
 
 from encoders._base import Card, Encoder, Input, Site, View
 from encoders._build import assemble
-from encoders._eyes import clip, files, source, tower
+from encoders._eyes import clip, source, tower
 from encoders._hooks import freeze
 from encoders._images import pil
+from encoders._parts import read_from
 from encoders._pickles import below, fill
 from encoders._tiles import canvas, site, tiles
 from encoders._towers import clip_ends, taps
@@ -60,7 +61,7 @@ def load(card: Card, crops: int, device: str, weights: Path | None, offline: boo
     rest = {name: value for name, value in state.items() if not name.startswith(CLIP)}
     language = len(rest["img_projection.0.bias"]) if "img_projection.0.bias" in rest else 3072
     module.connector = fill(Connector(module.vision.config.hidden_size, language), rest, card.name, str(folder))
-    return encoder(card, module, crops, device, files(folder))
+    return encoder(card, module, crops, device, read_from(folder, wanted))
 
 
 def encoder(card: Card, module: Any, crops: int, device: str, known: Sequence[Path] = ()) -> Encoder:

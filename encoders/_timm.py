@@ -19,6 +19,7 @@ from encoders._images import pil
 
 LIBRARIES = ("timm", "torchvision")
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+LOCAL = (*WEIGHTS, "pytorch_model.pth", "model.pth")  # of a folder, in the library's own order
 HUB = "hf-hub:"
 
 
@@ -79,9 +80,11 @@ def from_folder(
         if "architecture" not in config:
             raise EncoderError(f"{card.name}: {folder / 'config.json'} names no timm architecture")
         classes = config.get("num_classes", 1000)
+        file = next((folder / name for name in LOCAL if (folder / name).is_file()), None)
+        if file is None:  # the library would take whatever weights it finds, with a log line
+            raise EncoderError(f"{card.name}: {folder} has none of {', '.join(LOCAL)}")
         model = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=classes, **(arguments or {}))
-    files = [p for p in sorted(folder.iterdir()) if p.name in ("config.json", *WEIGHTS)]
-    return encoder(card, model, device, tuple(files), spec)
+    return encoder(card, model, device, (folder / "config.json", file), spec)
 
 
 def _with_file(name: str, file: Path) -> torch.nn.Module:

@@ -18,6 +18,7 @@ from encoders._hooks import Tap, freeze
 from encoders._images import pil
 from encoders._registry import checkpoints
 from encoders._transformers_text import text_of
+from encoders._used import settings, weights
 
 LIBRARIES = ("transformers", "torchvision", "tokenizers")
 DUAL = {"clip": "CLIPModel", "siglip": "SiglipModel"}
@@ -139,7 +140,7 @@ def encoder(card: Card, network: torch.nn.Module, processor: Any, device: str, f
         device=device,
         architecture=portable([model.config.to_dict(), processor.to_dict()]),
         libraries=LIBRARIES,
-        files=tuple(p for p in sorted(folder.iterdir()) if p.is_file()) if folder else (),
+        files=(*settings(folder), *weights(folder)) if folder else (),
         text=text_of(model, folder, device) if folder and hasattr(model, "get_text_features") else None,
         image_side=(vision, getattr(model, "visual_projection", vision)),
     )

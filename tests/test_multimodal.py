@@ -422,6 +422,35 @@ def test_the_language_model_need_not_be_there(shelf: Callable[[str], tuple[Path,
         encoders.load("llava-1.5-7b", weights=copy)
 
 
+def test_an_identity_rests_on_the_files_that_hold_tower_and_connector(
+    shelf: Callable[[str], tuple[Path, Any]], tmp_path: Path
+) -> None:
+    import shutil
+
+    from encoders._identity import recall, snapshot
+
+    copy = tmp_path / "copy"
+    shutil.copytree(shelf("llava-1.5-7b")[0], copy)
+    encoder = encoders.load("llava-1.5-7b", weights=copy)
+    record = snapshot("llava-1.5-7b", encoder)
+    assert record
+    read = {path.name for path in encoder.files}
+    index = json.loads((copy / "model.safetensors.index.json").read_text())["weight_map"]
+    assert read >= {file for key, file in index.items() if not key.startswith("language_model")}
+    idle = set(index.values()) - read
+    for name in (*idle, "adapter.bin", "notes.json"):
+        (copy / name).write_bytes(b"no tensor of the image side")
+    assert recall(record) == (encoder.card, encoder.fingerprint)
+    for name in ("model.safetensors", "processor_config.json"):  # they would be read in their stead
+        (copy / name).write_bytes(b"")
+        assert recall(record) is None
+        (copy / name).unlink()
+    assert recall(record) is not None
+    shard = copy / sorted(file for key, file in index.items() if "vision" in key)[0]
+    shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+    assert recall(record) is None
+
+
 def test_another_family_s_folder_is_refused_by_its_type(shelf: Callable[[str], tuple[Path, Any]]) -> None:
     with pytest.raises(EncoderError, match=r"of model type 'qwen3_vl', llava-1.5-7b is 'llava'"):
         encoders.load("llava-1.5-7b", weights=shelf("qwen3-vl-8b")[0])

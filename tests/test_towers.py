@@ -182,6 +182,31 @@ def test_a_tensor_that_lacks_is_named_and_one_that_differs_is_another_encoder(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["clip-l14-336", "dinov2-b14", "eva02-b16", "uni", "conch"])
+def test_a_strangers_file_beside_the_weights_is_no_reason_to_load_again(
+    name: str, shelf: dict[str, Tiny], tmp_path: Path
+) -> None:
+    from encoders._identity import recall, snapshot
+
+    folder = make.copied(shelf[name], tmp_path / "copy")
+    encoder = encoders.load(name, weights=folder)
+    record = snapshot(name, encoder)
+    assert record
+    for stranger in ("notes.json", "optimiser.bin", "another.safetensors", "README.md"):
+        (folder / stranger).write_bytes(b"what a stranger keeps here")
+    assert recall(record) == (encoder.card, encoder.fingerprint)
+    if name in ("clip-l14-336", "uni"):  # their library would read this one before their own .bin
+        (folder / "model.safetensors").write_bytes(b"")
+        assert recall(record) is None
+        (folder / "model.safetensors").unlink()
+    for file in encoder.files:
+        before = file.read_bytes()
+        file.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+        assert recall(record) is None
+        file.write_bytes(before)
+    assert recall(record) is not None
+
+
 @pytest.mark.parametrize("name", ["clip-b16", "dinov2-b14", "dinov3-b16", "siglip2-b16", "uni", "conch"])
 def test_a_tensor_too_many_is_another_models(name: str, shelf: dict[str, Tiny], tmp_path: Path) -> None:
     spoilt = make.copied(shelf[name], tmp_path / "more")
