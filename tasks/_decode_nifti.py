@@ -2,6 +2,8 @@
 
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,8 @@ def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:
     if optics.range in ("file", "full"):
         raise Undecided(f"--window {optics.range} means nothing in NIfTI; say --window CENTRE/WIDTH or minmax")
     try:
-        volume: Any = nibabel.load(path)
+        with _quiet():
+            volume: Any = nibabel.load(path)
         shape = _canonical_shape(volume)
         told = int(volume.header["sform_code"]) > 0 or int(volume.header["qform_code"]) > 0
     except (*BAD, ImageFileError, HeaderDataError) as error:
@@ -64,6 +67,18 @@ def _whole(
     ]
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the log of what nibabel mends in headers, which it says at every reading."""
+    from nibabel.imageglobals import logger
+
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
 def _canonical_shape(volume: Any) -> tuple[int, int, int, int]:
     from nibabel.orientations import io_orientation
 
@@ -71,7 +86,10 @@ def _canonical_shape(volume: Any) -> tuple[int, int, int, int]:
         raise DataError("its voxels are colours or complex numbers")
     stored = (*volume.shape, 1, 1, 1)[:3]
     rest = volume.shape[3:]
-    axes = io_orientation(volume.affine)[:, 0].astype(int)
+    lie = io_orientation(volume.affine)[:, 0] if np.isfinite(volume.affine).all() else np.array([np.nan])
+    if np.isnan(lie).any():
+        raise DataError("its affine gives an axis no direction (a zero or no number where voxels have a size)")
+    axes = lie.astype(int)
     shape = [0, 0, 0]
     for axis, target in enumerate(axes):
         shape[target] = stored[axis]
@@ -82,7 +100,8 @@ def _open(path: Path) -> tuple[np.ndarray, float, float]:
     """The volume [x to the right, y to the front, z to the head, t], its least and greatest finite value."""
     import nibabel
 
-    volume: Any = nibabel.load(path)
+    with _quiet():
+        volume: Any = nibabel.load(path)
     if len(volume.shape) < 3:
         volume = nibabel.Nifti1Image(np.asanyarray(volume.dataobj).reshape((*volume.shape, 1, 1)[:3]), volume.affine)
     canonical: Any = nibabel.as_closest_canonical(volume)
