@@ -154,7 +154,8 @@ def from_folders(card: Card, kind: Kind, device: str, sources: Sequence[tuple[Pa
                 f"{card.name}: {folder} has neither {FILES[0]} nor {FILES[1]} with an image processor in it"
             )
         processor = kind.processor(transformers, folder)
-    files = settings(folder) + tuple(path for place, keep in sources for path in read_from(place, keep))
+    apart = sorted({path for name in kind.needed if "/" in name for path in (folder / name).parent.iterdir()})
+    files = (*settings(folder), *apart, *(path for place, keep in sources for path in read_from(place, keep)))
     return _encoder(card, kind, model, processor, device, files)
 
 

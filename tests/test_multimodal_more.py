@@ -13,6 +13,7 @@ import pytest
 import encoders
 from encoders import EncoderError, Site, View
 from encoders._encoding import collate
+from encoders._identity import recall, snapshot
 from encoders._registry import find
 from tests.hub_server import Hub, Repository, serving
 from tests.stand_in_hub import WORDS, randomise, tokenizer
@@ -405,10 +406,14 @@ def test_instructblip_reads_one_instruction_that_its_identity_tells(shelf: Shelf
     shutil.copytree(shelf(name)[0], copy)
     before = encoders.load(name, weights=copy)
     assert "'Describe the image.'" in before.card.note
+    record = snapshot(name, before)
+    assert record
+    assert recall(record)
     path = copy / "qformer_tokenizer" / "tokenizer.json"
     told = json.loads(path.read_text())
     told["model"]["vocab"] |= {"a": told["model"]["vocab"]["[UNK]"], "[UNK]": told["model"]["vocab"]["a"]}
     path.write_text(json.dumps(told))
+    assert recall(record) is None
     after = encoders.load(name, weights=copy)
     assert after.fingerprint != before.fingerprint
     assert not np.allclose(tokens(after, IMAGES[0], "connector"), tokens(before, IMAGES[0], "connector"))
