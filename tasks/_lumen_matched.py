@@ -1,94 +1,108 @@
-"""The endoscopic lumen with marks at places of equal brightness, so that the light around a mark tells no depth.
+"""The endoscopic lumen with marks at places that neither brightness nor the middle of the picture tells apart.
 
-The view is the lumen's own. Of all places for three marks those are taken whose surroundings are about equally
-bright, and which of them is the brightest follows one of six orders, drawn apart from the colours and equally
-often. Where a mark lies in the picture still goes with its depth, as it does in any tube.
+The view is the lumen's own, looked at askance and with its light evened out. Of all places for three marks those
+are taken that keep two orders, both drawn apart from the colours: one of brightness, which holds for a narrow band
+around each mark and for about an eighth of the picture alike, and one of distance from the picture's centre. What
+remains is the shape of the tube: where it leads, and which folds lie before which.
 """
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 
 import numpy as np
 
 from tasks import _marks
 from tasks._base import Mark, Source
-from tasks._lumen import COLOURS, ORDERS, apart, candidates
+from tasks._lumen import COLOURS, ORDERS, candidates
+from tasks._lumen_even import around, evened, luma, surroundings
 from tasks._lumen_light import render
 from tasks._lumen_tube import Lumen, draw
-from tasks._phantom import balanced, smooth
+from tasks._phantom import balanced
 from tasks._phantom import source as _source
 
-VERSION = 1
+VERSION = 2
 CODE = 606
-RATIO = 1.25  # smallest ratio of the distances of two neighbouring marks
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+RATIO = 1.25  # ratio of the distances of two neighbouring marks that is sought
+LEAST = 1.15  # smallest ratio that is taken
+GAP = 4.0  # smallest difference of two marks' brightness, grey values of 255
+ATTEMPTS = 24  # views drawn for one that has such places; the last is taken as it is
 
 
-def around(image: np.ndarray, pixel: np.ndarray) -> np.ndarray:
-    """Mean brightness 0 … 255 of a band around a mark at each pixel [n, 2] (column, row) of an RGB image."""
-    size = len(image)
-    far = _marks.radius(224) + np.array([1.5, 3.0, 4.5, 6.0])
-    angle, far = np.meshgrid(np.linspace(0, 2 * np.pi, 24, endpoint=False), far * size / 224)
-    offset = np.stack([far * np.cos(angle), far * np.sin(angle)], -1).reshape(-1, 2)
-    at = np.clip(np.rint(pixel[:, None] + offset).astype(int), 0, size - 1)
-    return (image[at[..., 1], at[..., 0]] @ _LUMA).mean(1)
+def patient(seed: int, i: int, attempt: int) -> Lumen:
+    """The lumen of view i of a seed, drawn for the first time (attempt 0) or again, and looked at askance."""
+    rng = np.random.default_rng([seed, i, CODE, 4, attempt])
+    way, far = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.65)
+    return replace(draw(rng), tilt_x=float(far * np.cos(way)), tilt_y=float(far * np.sin(way)))
 
 
-def evened(image: np.ndarray, power: float) -> np.ndarray:
-    """The RGB image with its light evened out: each pixel times (mean / local mean) ** power, uint8."""
-    grey = image @ _LUMA
-    local = smooth(grey, 0.05 * len(grey)) + np.float32(6)
-    seen = grey > 8
-    gain = (np.float32(local[seen].mean()) / local) ** np.float32(power)
-    gain += np.clip((grey - 170) / 60, 0, 1) * (1 - gain)  # what shines stays as it is
-    return np.clip(image * np.where(seen, gain, 1)[..., None] + np.float32(0.5), 0, 255).astype(np.uint8)
-
-
-def _shown(p: Lumen, seed: int, i: int, size: int) -> np.ndarray:
-    """The view without marks."""
-    power = np.random.default_rng([seed, i, CODE, 2]).uniform(0.65, 0.85)
-    return evened(render(p, np.random.default_rng([seed, i, CODE, 1]), size), power)
+def shown(seed: int, i: int, attempt: int, size: int) -> np.ndarray:
+    """The view without marks, uint8 [size, size, 3]."""
+    image = render(patient(seed, i, attempt), np.random.default_rng([seed, i, CODE, 1, attempt]), size)
+    return evened(image, np.random.default_rng([seed, i, CODE, 2, attempt]))
 
 
 def _places(
-    p: Lumen, image: np.ndarray, rng: np.random.Generator, size: int, ranks: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels [3, 2] of three marks from near to far, their distances, and the brightness around each.
+    p: Lumen, image: np.ndarray, rng: np.random.Generator, size: int, ranks: tuple[int, ...], away: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+    """Pixels [3, 2] of three marks from near to far, their distances, the brightness around each, and if all fits.
 
-    `image` is the view without marks, of any size. The nearest is number ranks[0] in brightness, and so on.
-    Neighbouring distances differ by RATIO at least and brightness as little as 12000 trials give; where no
-    trial fits, the ratio gives way first.
+    `image` is the view without marks, of any size. The nearest is number ranks[0] in brightness and number
+    away[0] in distance from the centre (counted from the least), and so on. Of 8000 trials that one is taken
+    of those that fit whose neighbouring distances differ by RATIO or nearly so and whose marks are most alike
+    in brightness.
     """
-    pixel, distance, calm = candidates(p, rng, size, 200)
-    pixel, distance = pixel[calm], distance[calm]
-    bright = around(image, (pixel + 0.5) * len(image) / size - 0.5)
-    triple = rng.integers(0, len(pixel), (12000, 3))
-    triple = np.take_along_axis(triple, np.argsort(distance[triple], 1), 1)
-    triple = triple[apart(pixel, triple) > 2 * _marks.radius(size) + 4]
-    steps = distance[triple]
+    pixel, distance, calm = candidates(p, rng, size, 140)
+    rank = np.flatnonzero(calm)[np.argsort(distance[calm])]
+    pixel, distance = pixel[rank], distance[rank]
+    grey, middle = luma(image), np.hypot(*((2 * pixel + 1) / size - 1).T)
+    bright = around(grey, (pixel + 0.5) * len(image) / size - 0.5)
+    wide, added = surroundings(grey, pixel, size)
+    triple = np.sort(rng.integers(0, len(pixel), (8000, 3)), 1)  # from near to far
+    clear = np.hypot(*(pixel[:, None] - pixel).T) > 2 * _marks.radius(size) + 4
+    triple = triple[clear[triple[:, 0], triple[:, 1]] & clear[triple[:, 1], triple[:, 2]]]
+    triple = triple[clear[triple[:, 0], triple[:, 2]]]
+    steps, light = distance[triple], bright[triple]
     ratio = np.minimum(steps[:, 1] / steps[:, 0], steps[:, 2] / steps[:, 1])
-    light = bright[triple]
-    fits = (np.argsort(np.argsort(-light, 1), 1) == np.array(ranks)).all(1)
-    cost = np.maximum(np.ptp(light, 1), 8) + 900 * np.clip(RATIO - ratio, 0, None) + 1000 * ~fits
-    best = triple[int(np.argmin(cost))]
-    return pixel[best], distance[best], bright[best]
+    broad = wide[triple] + added[triple, triple[:, :1]] + added[triple, triple[:, 1:2]] + added[triple, triple[:, 2:]]
+    fits = _ordered(-light, ranks, GAP) & _ordered(-broad, ranks, GAP) & _ordered(middle[triple], away, 0.02)
+    fits &= ratio >= LEAST
+    spread = np.maximum(_spread(light), 12) + np.maximum(_spread(broad), 12)
+    best = int(np.argmin(spread + 900 * np.clip(RATIO - ratio, 0, None) + 1000 * ~fits))
+    return pixel[triple[best]], distance[triple[best]], light[best], bool(fits[best])
+
+
+def _spread(values: np.ndarray) -> np.ndarray:
+    """The greatest minus the least of each row [n, 3]."""
+    a, b, c = values.T
+    return np.maximum(np.maximum(a, b), c) - np.minimum(np.minimum(a, b), c)
+
+
+def _ordered(values: np.ndarray, ranks: tuple[int, ...], gap: float) -> np.ndarray:
+    """Which rows [n, 3] are such that number ranks[j] of their values from below is the j-th, all `gap` apart."""
+    low, mid, high = (values[:, j] for j in np.argsort(ranks))
+    return (mid - low >= gap) & (high - mid >= gap)
 
 
 def scene(
     seed: int, i: int, size: int = 224, order: tuple[int, ...] = (0, 1, 2), ranks: tuple[int, ...] = (0, 1, 2)
-) -> tuple[Lumen, tuple[Mark, ...], np.ndarray, np.ndarray]:
-    """The view's parameters, its marks from near to far, their distances and the brightness around each [3]."""
-    rng = np.random.default_rng([seed, i, CODE])
-    p = draw(rng)
-    where, distance, bright = _places(p, _shown(p, seed, i, size // 2), rng, size, ranks)  # half as fine will do
+) -> tuple[int, tuple[Mark, ...], np.ndarray, np.ndarray]:
+    """The attempt that was taken, its marks from near to far, their distances and the brightness around each [3]."""
+    found = None
+    away = tuple(np.random.default_rng([seed, i, CODE, 5]).permutation(3).tolist())
+    for attempt in range(ATTEMPTS):
+        rng, half = np.random.default_rng([seed, i, CODE, 3, attempt]), size // 2  # half as fine will do
+        found = attempt, *_places(patient(seed, i, attempt), shown(seed, i, attempt, half), rng, size, ranks, away)
+        if found[-1]:
+            break
+    assert found is not None
+    attempt, where, distance, bright, _ = found
     marks = tuple(Mark(name=COLOURS[c], x=float(x), y=float(y)) for c, (x, y) in zip(order, where, strict=True))
-    return p, marks, distance, bright
+    return attempt, marks, distance, bright
 
 
-def view(seed: int, i: int, size: int, marks: tuple[Mark, ...]) -> np.ndarray:
+def view(seed: int, i: int, size: int, attempt: int, marks: tuple[Mark, ...]) -> np.ndarray:
     """View number i of a seed with these marks, uint8 [size, size, 3]."""
-    p = draw(np.random.default_rng([seed, i, CODE]))
-    return _marks.draw(_shown(p, seed, i, size), marks)
+    return _marks.draw(shown(seed, i, attempt, size), marks)
 
 
 def source(n: int, seed: int, size: int = 224) -> Source:
@@ -103,10 +117,11 @@ def source(n: int, seed: int, size: int = 224) -> Source:
 
     def build(i: int) -> tuple:
         order, ranks = (tuple(int(c) for c in ORDERS[k]) for k in divmod(int(kinds[i]), 6))
-        p, marks, distance, bright = scene(seed, i, size, order, ranks)
+        attempt, marks, distance, bright = scene(seed, i, size, order, ranks)
+        p = patient(seed, i, attempt)
         columns = {"nearest": marks[0].name, **{f.name: getattr(p, f.name) for f in fields(p)}}
         for m, d, b in zip(marks, distance, bright, strict=True):
             columns |= {f"depth_{m.name}": float(d), f"bright_{m.name}": float(b)}
-        return partial(view, seed, i, size, marks), columns, marks
+        return partial(view, seed, i, size, attempt, marks), columns, marks
 
     return _source("lumen-matched", n, build, version=VERSION, seed=seed, size=size)
