@@ -270,7 +270,7 @@ def broad(images: list[np.ndarray], rows: list[Row]) -> np.ndarray:
 
 @cache
 def nearest(matched: bool, n: int) -> dict[str, np.ndarray]:
-    """Whether the brightest mark (narrowly and broadly), the farthest out, and the nearest by a depth map is the one."""
+    """Whether the brightest mark (narrowly, broadly), the farthest out, and the nearest by a depth map is the one."""
     rows = list((_lumen_matched if matched else _lumen).source(n, 3).rows)
     images = [row.picture.read() for row in rows]
     found = {"broad": broad(images, rows), "band": [], "out": [], "map": []}
