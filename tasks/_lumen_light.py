@@ -7,6 +7,7 @@ import numpy as np
 from tasks._bank import periodic, piece, white
 from tasks._lumen_tube import Lumen, logdepth
 from tasks._phantom import axes, bell, inside
+from tasks._soft import soft
 
 _SIDE = 1024  # of the texture of vessels, which has no seams
 _COLOURS = ("red", 0.18), ("green", 0.62), ("blue", 0.55)  # how much of each colour a vessel takes away
@@ -36,7 +37,7 @@ def _mucosa(depth: np.ndarray, turn: np.ndarray, rng: np.random.Generator) -> tu
     at += column.astype(np.int32) & (_SIDE - 1)
     found = _texture().take(at.ravel().astype(np.intp)).view(np.float32)
     rough = np.ascontiguousarray(found[1::2].reshape(depth.shape))
-    _soft(rough, 0.7)  # read at whole cells it would shimmer
+    soft(rough, 0.7)  # read at whole cells it would shimmer
     return found[::2].reshape(depth.shape), rough
 
 
@@ -89,18 +90,6 @@ def _shade(p: Lumen, depth: np.ndarray, rough: np.ndarray) -> tuple[np.ndarray, 
     return light, facing
 
 
-def _soft(image: np.ndarray, blur: float) -> None:
-    """Blur the image in place by three by three weights of deviation `blur` pixels, at most 0.7."""
-    share = np.float32(min(blur * blur / 2, 0.25))
-    flat = image.ravel()
-    for step in (1, len(image)):  # its first and last pixels stay, and its sides meet, where the field is black
-        sides = flat[: -2 * step] + flat[2 * step :]
-        sides *= share
-        middle = flat[step:-step]
-        middle *= 1 - 2 * share
-        middle += sides
-
-
 def _shine(p: Lumen, facing: np.ndarray, light: np.ndarray, rough: np.ndarray) -> np.ndarray:
     """What mucus adds where it faces the camera, up to 1; `facing` is used up."""
     facing += rough * np.float32(0.025)
@@ -144,7 +133,7 @@ def render(p: Lumen, rng: np.random.Generator, size: int = 224) -> np.ndarray:
         seen *= curve
         seen += root
         seen += shine
-        _soft(seen, p.blur * size / 224)
+        soft(seen, p.blur * size / 224)
         seen += grain[channel] * np.float32(p.grain)
         seen *= field
         seen += np.float32(0.5)

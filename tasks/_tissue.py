@@ -6,7 +6,7 @@ in the middle of the wall are no nearer to it than those at its edges. The mark'
 """
 
 from dataclasses import fields
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from tasks._phantom import source as _source
 from tasks._tissue_patient import CLASSES, Plan, Wall, draw, interior, plan
 from tasks._tissue_stain import render
 
-VERSION = 1
+VERSION = 2
 CODE = 505
 COLOURS = ("red", "green", "blue")
 RINGS = np.linspace(0, 1.2, 25)  # classes of distance from the middle, half image widths
@@ -47,16 +47,26 @@ def scene(seed: int, i: int, size: int = 224) -> tuple[int, Wall, Plan, tuple[Ma
     raise DataError(f"{size} pixels are too few for a mark in each layer of a section; ask for 64 or more")
 
 
+@lru_cache(maxsize=8)
+def _rings(size: int) -> np.ndarray:
+    """The class of distance from the middle of every pixel, [size * size]."""
+    line = (2 * np.arange(size) + 1) / size - 1
+    return np.digitize(np.hypot(line[:, None], line), RINGS).ravel()
+
+
 def _places(labels: np.ndarray, rng: np.random.Generator, size: int) -> list[np.ndarray] | None:
     """One pixel (row, column) in each layer, all in one ring about the middle; None where no ring has all."""
-    reach = _marks.radius(size)
-    spots = [np.argwhere(interior(labels, layer, reach + 1)) for layer in range(len(CLASSES))]
-    rings = [np.digitize(np.hypot(*((2 * at + 1) / size - 1).T), RINGS) for at in spots]
-    shared = set.intersection(*(set(np.flatnonzero(np.bincount(r) >= 12).tolist()) for r in rings))
-    if not shared:
+    reach = _marks.radius(size) + 1
+    within = np.full((size, size), 255, np.uint8)
+    within[reach:-reach, reach:-reach] = interior(labels, reach)
+    spots = [np.flatnonzero(within == layer) for layer in range(len(CLASSES))]
+    rings = [_rings(size).take(at) for at in spots]
+    enough = np.all([np.bincount(ring, minlength=len(RINGS) + 1) >= 12 for ring in rings], axis=0)
+    if not enough.any():
         return None
-    ring = rng.choice(sorted(shared))
-    return [at[rng.choice(np.flatnonzero(r == ring))] for at, r in zip(spots, rings, strict=True)]
+    ring = rng.choice(np.flatnonzero(enough))
+    found = (rng.choice(at[r == ring]) for at, r in zip(spots, rings, strict=True))
+    return [np.array(divmod(int(at), size)) for at in found]
 
 
 def view(seed: int, i: int, size: int = 224, attempt: int = 0, marks: tuple[Mark, ...] = ()) -> np.ndarray:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks._phantom import axes, noise
+from tasks._bank import piece
+from tasks._phantom import axes
 
 EPITHELIUM, STROMA, MUSCLE, FAT, LUMEN = range(5)
 CLASSES = ("epithelium", "stroma", "muscle", "fat")
@@ -84,23 +85,31 @@ def plan(p: Wall, rng: np.random.Generator, size: int) -> Plan:
     x, y = axes(size)
     c, s = np.float32(np.cos(p.turn)), np.float32(np.sin(p.turn))
     across, along = c * x + s * y, c * y - s * x
-    wander = noise(rng, size, (4, 8, 15), 0.7)
+    wander = piece(rng, size, (4, 8, 15), 0.7)
     bent = across + np.float32(p.sway) * wander
     pegs = np.float32(p.pegs) * np.sin(np.float32(p.peg_pitch) * along + np.float32(p.peg_phase) + wander)
     depth = bent - np.float32(p.lumen)
-    first = np.float32(p.epithelium) + pegs
-    rest = np.float32(p.epithelium + p.stroma), np.float32(p.epithelium + p.stroma + p.muscle)
-    labels = (depth > first).astype(np.uint8)
-    for edge in rest:
+    pegs += np.float32(p.epithelium)
+    labels = (depth > pegs).astype(np.uint8)
+    for edge in np.float32(p.epithelium + p.stroma), np.float32(p.epithelium + p.stroma + p.muscle):
         labels += depth > edge
     labels[depth < 0] = LUMEN
     return Plan(across=depth, along=along, wander=wander, labels=labels)
 
 
-def interior(labels: np.ndarray, layer: int, reach: int) -> np.ndarray:
-    """Where a square of 2 reach + 1 pixels lies in one layer and in the image, bool [h, w]."""
-    other = np.pad(labels != layer, ((1, 0), (1, 0))).astype(np.int32).cumsum(0).cumsum(1)
-    side, out = 2 * reach + 1, np.zeros(labels.shape, bool)
-    total = other[side:, side:] - other[:-side, side:] - other[side:, :-side] + other[:-side, :-side]
-    out[reach : labels.shape[0] - reach, reach : labels.shape[1] - reach] = total == 0
-    return out
+def interior(labels: np.ndarray, reach: int) -> np.ndarray:
+    """The layer in which all of a square of 2 reach + 1 pixels lies, uint8 [h - 2 reach, w - 2 reach]; 255 where mixed.
+
+    Element (0, 0) is the square about pixel (reach, reach).
+    """
+    least = most = labels
+    for axis in (0, 1):
+        side, have = 2 * reach + 1, 1  # the window so far, doubled until it is `side` pixels long
+        while have < side:
+            step = min(have, side - have)
+            least, most = (
+                pick(*(a[step:], a[:-step]) if axis == 0 else (a[:, step:], a[:, :-step]))
+                for pick, a in ((np.minimum, least), (np.maximum, most))
+            )
+            have += step
+    return np.where(least == most, most, np.uint8(255))
