@@ -28,7 +28,8 @@ def load(spec: str, *, device: str, dtype: str, weights: Path | None, offline: b
         find(rest)  # an unknown name is said before anything heavy is imported
     _device(device)
     try:
-        made = _untrained(spec, rest, device, weights) if kind == "random" else _trained(spec, device, weights, offline)
+        build = _untrained if kind == "random" else _trained
+        made = build(spec, device, weights, offline)
     except OSError as error:
         if weights is None:
             raise
@@ -134,19 +135,20 @@ def _kind(config: Path) -> Any:
     return known or (next(iter(own.values())) if len(own) == 1 else None)
 
 
-def _untrained(spec: str, rest: str, device: str, weights: Path | None) -> Encoder:
+def _untrained(spec: str, device: str, weights: Path | None, offline: bool) -> Encoder:
     """`random:NAME#seed`: NAME's architecture, as its library initialises it, drawn from the name.
 
     With `weights` it is the architecture that the configuration in that folder tells, where it has one.
     """
+    rest = split(spec)[1]
     inner, _, _seed = rest.partition("#")
     kind, name = split(inner)
     card = replace(
         card_of(inner), name=spec, repo=None, revision=None, note=f"{inner}, untrained", bytes=0, bytes_whole=0,
         unverified="",
     )  # fmt: skip
-    if kind in ("random", "hf"):
-        raise UnknownName(f"{spec!r}: random: goes before a registered name, timm:, open_clip: or a file")
+    if kind == "random":
+        raise UnknownName(f"{spec!r}: random: goes before a registered name, timm:, open_clip:, hf: or a file")
     if kind == "name" and find(name).untrained is None:
         raise UnknownName(f"{spec!r}: {name} has nothing to train, so it has no untrained twin")
     with drawn(f"random:{rest}"):
@@ -160,6 +162,8 @@ def _untrained(spec: str, rest: str, device: str, weights: Path | None) -> Encod
             from encoders._open_clip import untrained as open_clip
 
             return open_clip(card, name, device)
+        if kind == "hf":
+            return _repository(card, name, device, weights, offline)
         from encoders._user import untrained as user
 
         return user(Path(name), card, device)
@@ -176,6 +180,28 @@ def _named(card: Card, name: str, device: str, weights: Path | None) -> Encoder:
     if twin is None:
         return checkpoint.untrained(card, device)
     return replace(twin, files=settings(weights))
+
+
+def _repository(card: Card, name: str, device: str, weights: Path | None, offline: bool) -> Encoder:
+    """The untrained network that a repository's configuration tells; none of its weights is fetched."""
+    from encoders._hub import repository, snapshot
+    from encoders._open_clip_files import CONFIG
+
+    folder = weights
+    if folder is None:
+        repo, revision = repository(name)
+        told = ("*.json", "*.txt", "*.model")
+        folder, _ = snapshot(repo, revision, weights=(CONFIG, "config.json"), needed=(), others=told, offline=offline)
+    with one_line(card.name, str(folder)):
+        config = folder / "config.json"
+        twin = _in_sizes_of(folder, card, _kind(config), device)
+        if twin is None and config.is_file() and '"architecture"' in config.read_text(encoding="utf-8"):
+            from encoders._timm import untrained_folder
+
+            twin = untrained_folder(card, folder, device)
+    if twin is None:
+        raise EncoderError(f"{card.name}: {folder} tells no architecture ({CONFIG} or config.json)")
+    return replace(twin, files=tuple(sorted(p for p in folder.glob("*.json") if ".index." not in p.name)))
 
 
 def _in_sizes_of(folder: Path, card: Card, kind: Any, device: str) -> Encoder | None:

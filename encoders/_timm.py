@@ -104,6 +104,12 @@ def untrained(card: Card, name: str, device: str) -> Encoder:
     return encoder(card, timm.create_model(name, pretrained=False), device, ())
 
 
+def untrained_folder(card: Card, folder: Path, device: str) -> Encoder:
+    """The architecture of a folder in timm's hub format under torch's current random state."""
+    classes = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("num_classes", 1000)
+    return encoder(card, timm.create_model(f"local-dir:{folder}", pretrained=False, num_classes=classes), device, ())
+
+
 def encoder(card: Card, model: Any, device: str, files: tuple[Path, ...], spec: Input | None = None) -> Encoder:
     """The encoder around a timm model; its classifier is dropped, its own pooling kept.
 

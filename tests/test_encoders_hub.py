@@ -146,30 +146,50 @@ def test_a_second_load_asks_the_network_nothing(hub: Hub) -> None:
     assert again.card == first.card
 
 
+@pytest.fixture
+def folders(shelf: dict[str, tuple[Path, Any]]) -> dict[str, Path]:
+    """The folders of the tiny snapshots, and that of the weights that ship with the project."""
+    from encoders.phantom_clip import FOLDER
+
+    return {name: folder for name, (folder, _) in shelf.items()} | {"phantom-clip": FOLDER}
+
+
 @pytest.mark.usefixtures("hub")
-def test_one_perturbed_tensor_is_another_encoder(shelf: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("dinov2-b14", "encoder.layer.1.mlp.fc1.weight"),
+        ("biomedclip", "visual.trunk.blocks.1.mlp.fc1.weight"),
+        ("phantom-clip", "visual.transformer.resblocks.1.mlp.c_fc.weight"),
+    ],
+)
+def test_one_perturbed_tensor_is_another_encoder(name: str, key: str, folders: dict[str, Path], tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     copy = tmp_path / "copy"
-    shutil.copytree(shelf["dinov2-b14"][0], copy)
-    same = encoders.load("dinov2-b14", weights=copy)
-    assert same.fingerprint == encoders.load("dinov2-b14").fingerprint
-    state = load_file(copy / "model.safetensors")
-    state["encoder.layer.1.mlp.fc1.weight"][0, 0] += 1e-3
-    save_file(state, copy / "model.safetensors", metadata={"format": "pt"})
-    other = encoders.load("dinov2-b14", weights=copy)
+    shutil.copytree(folders[name], copy)
+    same = encoders.load(name, weights=copy)
+    assert same.fingerprint == encoders.load(name).fingerprint
+    (file,) = copy.glob("*.safetensors")
+    state = load_file(file)
+    state[key][0, 0] += 1e-3
+    save_file(state, file, metadata={"format": "pt"})
+    other = encoders.load(name, weights=copy)
     assert other.fingerprint != same.fingerprint
     assert not np.array_equal(tokens(other, "block.1"), tokens(same, "block.1"))
 
 
-@pytest.mark.parametrize("name", sorted(MADE))
+WHOLE = ("biomedclip-v1", "phantom-clip", *sorted(MADE))
+
+
+@pytest.mark.parametrize("name", WHOLE)
 def test_a_weight_file_that_lacks_a_tensor_is_refused_by_name(
-    name: str, shelf: dict[str, tuple[Path, Any]], tmp_path: Path
+    name: str, folders: dict[str, Path], tmp_path: Path
 ) -> None:
     from safetensors.torch import load_file, save_file
 
     copy = tmp_path / "copy"
-    shutil.copytree(shelf[name][0], copy)
+    shutil.copytree(folders[name.removesuffix("-v1")], copy)
     file = next(copy.glob("*.safetensors"))
     state = load_file(file)
     gone = sorted(key for key in state if key.endswith("weight") and "1." in key)[0]
@@ -259,9 +279,40 @@ def test_a_repository_is_read_in_whatever_format_it_holds() -> None:
     assert "joint" in encoders.load(f"hf:{BIOMED}").card.sites
 
 
+@pytest.mark.parametrize("spec", [f"hf:facebook/dinov2-base@{'a' * 40}", f"hf:{BIOMED}"])
+def test_a_repository_has_an_untrained_twin_from_its_configuration_alone(spec: str, hub: Hub) -> None:
+    twin = encoders.load(f"random:{spec}")
+    assert sum(repository.sent for repository in hub.repositories.values()) == 0, "no weights are fetched"
+    trained = encoders.load(spec)
+    assert twin.card.sites == trained.card.sites
+    assert twin.card.repo is None
+    again, other = (encoders.load(f"random:{spec}{draw}", offline=True) for draw in ("", "#1"))
+    assert twin.fingerprint == again.fingerprint
+    assert len({twin.fingerprint, other.fingerprint, trained.fingerprint}) == 3
+    assert not np.allclose(*(encoders.encode(e, IMAGES[:1], {"pooled": ["vector"]})["pooled/vector"]
+                             for e in (twin, trained)))  # fmt: skip
+
+
 @pytest.mark.slow
 def test_untrained_twins_need_no_hub(hub: Hub) -> None:
     twin = encoders.load("random:clip-b16", offline=True)
     assert twin.card.sites == encoders.card("clip-b16").sites
     assert hub.asked == []
     assert encoders.encode(twin, IMAGES[:1], {"block.11": ["grid3"]})["block.11/grid3"].shape == (1, 9 * 768)
+
+
+def test_every_family_is_tried_without_a_tensor_and_with_another() -> None:
+    from importlib import import_module
+
+    modules = {name: import_module(f"tests.test_{name}") for name in (
+        "towers", "multimodal", "multimodal_more", "custom_towers", "custom_connectors")}  # fmt: skip
+    tried = {
+        *WHOLE, *modules["towers"].TRIED, *modules["multimodal"].TINY, *modules["multimodal"].AUTHORS, *modules["multimodal_more"].NAMES,
+        *modules["custom_towers"].FILES, *modules["custom_connectors"].WHERE,
+    }  # fmt: skip
+    by_file = {}
+    for path in sorted(Path(encoders.__file__).parent.glob("[!_]*.py")):
+        family = import_module(f"encoders.{path.stem}")
+        by_file[path.stem] = {one.card.name for one in getattr(family, "CHECKPOINTS", ()) if one.untrained}
+    assert {stem for stem, names in by_file.items() if names and not names & tried} == set()
+    assert tried <= set(encoders.names())

@@ -1,6 +1,7 @@
 """Towers and connectors without their language model equal what the whole model computes."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import encoders
 from encoders import EncoderError
 from encoders._encoding import collate
+from encoders._registry import find
 from tests.stand_in_hub import Hub, Repository, serving
 
 CLIP = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2,
@@ -171,14 +173,15 @@ def published(tiny: Tiny, folder: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Any]]:
-    """Each tiny model, published once."""
-    made: dict[str, tuple[Path, Any]] = {}
+    """Each tiny model, published once; names of one layout share it."""
+    made: dict[int, tuple[Path, Any]] = {}
 
     def get(name: str) -> tuple[Path, Any]:
-        if name not in made:
+        key = id(TINY[name])
+        if key not in made:
             folder = tmp_path_factory.mktemp("shelf") / name
-            made[name] = (folder, published(TINY[name], folder))
-        return made[name]
+            made[key] = (folder, published(TINY[name], folder))
+        return made[key]
 
     return get
 
@@ -375,23 +378,21 @@ def test_images_of_many_shapes_in_one_batch_equal_each_alone(
 # what is refused
 
 
-@pytest.mark.parametrize("name", ["llava-1.6-mistral", "qwen3-vl-8b", "llama-3.2-vision-11b", "internvl3-1b"])
+AUTHORS = ("huatuo-vision-7b", "llava-med")  # tried below, in their authors' spelling
+
+
+@pytest.mark.parametrize("name", sorted(TINY))
 def test_a_missing_tensor_is_named_and_a_changed_one_is_seen(
     name: str, shelf: Callable[[str], tuple[Path, Any]], tmp_path: Path
 ) -> None:
-    import shutil
-
     from safetensors.torch import load_file, save_file
 
     copy = tmp_path / "copy"
     shutil.copytree(shelf(name)[0], copy)
     before = encoders.load(name, weights=copy)
     index = json.loads((copy / "model.safetensors.index.json").read_text())["weight_map"]
-    gone = next(
-        k
-        for k in sorted(index)
-        if ("vis" in k and k.endswith("1.mlp.fc1.weight")) or "blocks.1.mlp.linear_fc1.weight" in k
-    )
+    ends = ("1.mlp.fc1.weight", "blocks.1.mlp.linear_fc1.weight", "blocks.1.mlp.up_proj.weight")
+    gone = next(k for k in sorted(index) if "vis" in k and k.endswith(ends))
     file = copy / index[gone]
     state = load_file(file)
     save_file({k: v + 0.01 if k == gone else v for k, v in state.items()}, file, metadata={"format": "pt"})
@@ -399,14 +400,12 @@ def test_a_missing_tensor_is_named_and_a_changed_one_is_seen(
     assert after.fingerprint != before.fingerprint
     assert not np.allclose(tokens(after, IMAGES[0], "connector"), tokens(before, IMAGES[0], "connector"))
     save_file({k: v for k, v in state.items() if k != gone}, file, metadata={"format": "pt"})
-    with pytest.raises(EncoderError, match=r"1\.mlp\.(fc1|linear_fc1)\.weight") as caught:
+    with pytest.raises(EncoderError, match=r"1\.mlp\.(fc1|linear_fc1|up_proj)\.weight") as caught:
         encoders.load(name, weights=copy)
     assert "\n" not in str(caught.value)
 
 
 def test_the_language_model_need_not_be_there(shelf: Callable[[str], tuple[Path, Any]], tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(shelf("llava-1.5-7b")[0], copy)
     index = json.loads((copy / "model.safetensors.index.json").read_text())["weight_map"]
@@ -425,8 +424,6 @@ def test_the_language_model_need_not_be_there(shelf: Callable[[str], tuple[Path,
 def test_an_identity_rests_on_the_files_that_hold_tower_and_connector(
     shelf: Callable[[str], tuple[Path, Any]], tmp_path: Path
 ) -> None:
-    import shutil
-
     from encoders._identity import recall, snapshot
 
     copy = tmp_path / "copy"
@@ -459,12 +456,10 @@ def test_another_family_s_folder_is_refused_by_its_type(shelf: Callable[[str], t
 # original spellings
 
 
-def test_llava_med_reads_the_authors_spelling_with_either_tower(
-    shelf: Callable[[str], tuple[Path, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def authors_llava(folder: Path, to: Path, model_type: str) -> dict[str, Any]:
+    """The tiny LLaVA in `folder` as the authors of its descendants publish theirs; returns its tensors as they were."""
     from safetensors.torch import load_file, save_file
 
-    folder, _ = shelf("llava-1.5-7b")
     state = {k: v for file in folder.glob("model-*.safetensors") for k, v in load_file(file).items()}
     original = {}
     for name, value in state.items():
@@ -472,35 +467,79 @@ def test_llava_med_reads_the_authors_spelling_with_either_tower(
         name = name.replace("multi_modal_projector.linear_2.", "model.mm_projector.2.")
         name = name.replace("vision_tower.", "model.vision_tower.vision_tower.")
         original[name.removeprefix("language_model.")] = value
-    med = tmp_path / "med"
-    (med / "clip-vit-large-patch14-336").mkdir(parents=True)
-    save_file(original, med / "model.safetensors", metadata={"format": "pt"})
+    to.mkdir()
+    save_file(original, to / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((folder / "config.json").read_text())
-    (med / "config.json").write_text(json.dumps({**config, "model_type": "llava_mistral"}))
-    stock = {k.removeprefix("vision_tower."): v + 0.01 for k, v in state.items() if k.startswith("vision_tower.")}
-    save_file(stock, med / "clip-vit-large-patch14-336" / "model.safetensors", metadata={"format": "pt"})
-    own = small_med(med, monkeypatch)
-    converted = encoders.load("llava-1.5-7b", weights=folder)
+    (to / "config.json").write_text(json.dumps({**config, "model_type": model_type}))
+    return state
+
+
+def edited(folder: Path, ending: str, change: Callable[[Any], Any] | None) -> Path:
+    """The folder, in whose one file the tensor with that ending is changed, or gone where `change` is None."""
+    from safetensors.torch import load_file, save_file
+
+    file = folder / "model.safetensors"
+    state = load_file(file)
+    (key,) = [key for key in state if key.endswith(ending)]
+    value = state.pop(key)
+    save_file(state | ({key: change(value)} if change else {}), file, metadata={"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize("name", AUTHORS)
+def test_the_authors_spelling_of_a_llava_gives_what_the_converted_one_gives(
+    name: str, shelf: Callable[[str], tuple[Path, Any]], tmp_path: Path
+) -> None:
+    folder, _ = shelf("llava-1.5-7b")
+    kind = find(name).kind
+    authors_llava(folder, tmp_path / "authors", *kind.foreign)
+    own, converted = small(name, tmp_path / "authors"), encoders.load("llava-1.5-7b", weights=folder)
     for site in ("block.2", "connector"):
         np.testing.assert_array_equal(tokens(own, IMAGES[0], site), tokens(converted, IMAGES[0], site))
+    other = small(name, edited(tmp_path / "authors", "layers.1.mlp.fc1.weight", lambda value: value.flip(-1)))
+    assert other.fingerprint != own.fingerprint
+    assert not np.allclose(tokens(other, IMAGES[0], "connector"), tokens(own, IMAGES[0], "connector"))
+    with pytest.raises(EncoderError, match=rf"{name}: the weights in .* lack 1 tensor .*projector.linear_2"):
+        small(name, edited(tmp_path / "authors", "mm_projector.2.weight", None))
+
+
+def test_llava_med_with_the_stock_tower_has_that_tower_behind_its_own_projector(
+    shelf: Callable[[str], tuple[Path, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import save_file
+
+    from encoders import llava_med
+
+    med, tower = tmp_path / "med", tmp_path / "med" / "clip-vit-large-patch14-336"
+    state = authors_llava(shelf("llava-1.5-7b")[0], med, "llava_mistral")
+    tower.mkdir()
+    stock = {k.removeprefix("vision_tower."): v + 0.01 for k, v in state.items() if k.startswith("vision_tower.")}
+    save_file(stock, tower / "model.safetensors", metadata={"format": "pt"})
+    own = small("llava-med", med)
+    monkeypatch.setattr(llava_med, "KIND", smaller(llava_med.KIND))
     official = encoders.load("llava-med-stock", weights=med)
+    assert official.fingerprint != own.fingerprint
     assert not np.allclose(tokens(official, IMAGES[0], "connector"), tokens(own, IMAGES[0], "connector"))
-    (med / "clip-vit-large-patch14-336" / "model.safetensors").unlink()
+    with pytest.raises(EncoderError, match=r"lack 1 tensor .*layers\.1\.mlp\.fc1\.weight"):
+        encoders.load("llava-med-stock", weights=edited(tower, "layers.1.mlp.fc1.weight", None).parent)
+    (tower / "model.safetensors").unlink()
     with pytest.raises(EncoderError, match="clip-vit-large-patch14-336"):
         encoders.load("llava-med-stock", weights=med)
 
 
-def small_med(folder: Path, monkeypatch: pytest.MonkeyPatch) -> encoders.Encoder:
-    """LLaVA-Med as its file has it, in the size of the tiny model: its own config.json tells no sizes of a tower."""
-    from encoders import _multimodal, llava_med
+def small(name: str, folder: Path) -> encoders.Encoder:
+    """A descendant of LLaVA in the size of the tiny model: its authors' config.json tells no sizes of a tower."""
+    from encoders import _multimodal
 
-    small = replace(
-        llava_med.KIND,
+    return _multimodal.load(encoders.card(name), smaller(find(name).kind), "cpu", folder, offline=True)
+
+
+def smaller(kind: Any) -> Any:
+    return replace(
+        kind,
         config=lambda library: _llava(library).config,
         processor=lambda library, _: library.LlavaImageProcessorPil(**SQUARE, do_pad=True),
     )
-    monkeypatch.setattr(llava_med, "KIND", small)
-    return _multimodal.load(llava_med.CARD, small, "cpu", folder, offline=True)
 
 
 INTERN = {  # how the authors' code calls what the library calls otherwise
@@ -681,6 +720,9 @@ def test_from_the_hub_comes_the_image_side_alone(name: str, hub: Hub, shelf: Cal
     hub.asked.clear()
     assert encoders.load(name, offline=True).fingerprint == local.fingerprint
     assert encoders.load(f"hf:{REPOS[name]}@{'c' * 40}", offline=True).fingerprint == local.fingerprint
+    twin = encoders.load(f"random:hf:{REPOS[name]}@{'c' * 40}", offline=True)
+    assert twin.card.sites == local.card.sites
+    assert twin.fingerprint != local.fingerprint
     assert hub.asked == []
 
 
@@ -715,7 +757,6 @@ def test_in_full_size_the_card_tells_what_is_built(name: str) -> None:
     import transformers
 
     from encoders import _multimodal
-    from encoders._registry import find
 
     checkpoint = find(name)
     kind, card = checkpoint.kind, checkpoint.card

@@ -1,5 +1,6 @@
 """Towers of transformers, timm and open_clip by name: their features are those of the library's own full model."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,10 @@ def _matrix(state: Mapping[str, Any]) -> str:
     return next(key for key in found if "text" not in key)
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+TRIED = (*LAYOUTS, "medsiglip", "medsiglip-tf")
+
+
+@pytest.mark.parametrize("name", TRIED)
 def test_a_tensor_that_lacks_is_named_and_one_that_differs_is_another_encoder(
     name: str, shelf: dict[str, Tiny], tmp_path: Path
 ) -> None:
@@ -368,6 +372,21 @@ def small(shelf: dict[str, Tiny]) -> dict[str, encoders.Encoder]:
     """One encoder of every library's preprocessing."""
     names = ("clip-b16", "siglip-b16", "dinov2-b14", "dinov3-b16", "eva02-b16", "uni", "conch")
     return {name: encoders.load(name, weights=shelf[name].folder) for name in names}
+
+
+@pytest.mark.parametrize("name", ["uni", "clip-b16", "eva02-b16"])
+def test_a_folder_in_each_library_s_format_tells_the_untrained_twin_too(
+    name: str, shelf: dict[str, Tiny], tmp_path: Path
+) -> None:
+    folder = make.copied(shelf[name], tmp_path / "other")
+    if name == "uni":  # what its card adds stands in the configuration of others
+        config = json.loads((folder / "config.json").read_text())
+        config["model_args"] = {**config.get("model_args", {}), "init_values": 1e-5}
+        (folder / "config.json").write_text(json.dumps(config))
+    trained, twin = (encoders.load(spec, weights=folder) for spec in ("hf:some/where", "random:hf:some/where"))
+    assert twin.card.sites == trained.card.sites
+    assert twin.fingerprint != trained.fingerprint
+    assert twin.fingerprint == encoders.load("random:hf:some/where", weights=folder).fingerprint
 
 
 def test_a_model_of_unknown_type_is_refused_with_the_types_that_are_known(
