@@ -343,16 +343,16 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
     monkeypatch.setattr("experiments._output._figure", lambda *_: [])
     (tmp_path / "cells.py").write_text(CELLS)
-    rows = ["file,patient,where"]
+    rows = ["file,patient,scan,where"]
     for k in range(24):
         rng = np.random.default_rng(k)
         values = rng.integers(0, 60, (20, 20, 8)) + (RAMP if k % 2 else RAMP[::-1])
         if k < 20:
             nifti(tmp_path / f"v{k}.nii", values.astype(np.int16))
-            rows.append(f"v{k}.nii,p{k // 2},{'above' if k % 2 else 'below'}")
+            rows.append(f"v{k}.nii,p{k // 2},{k},{'above' if k % 2 else 'below'}")
         else:
             series(tmp_path / f"s{k}", values, first=k, SeriesInstanceUID=f"1.7.{k}")
-            rows.append(f"s{k},p{k // 2},{'above' if k % 2 else 'below'}")
+            rows.append(f"s{k},p{k // 2},{k},{'above' if k % 2 else 'below'}")
     (tmp_path / "m.csv").write_text("\n".join(rows) + "\n")
     return tmp_path
 
@@ -404,7 +404,8 @@ def test_radfm_and_its_untrained_twin_read_volumes_from_the_command(
 
     monkeypatch.setattr("encoders.radfm.network", network)
     tiny_custom.radfm(planted / "radfm", blocks=1)
-    more = ("--weights", str(planted / "radfm"), "--site", "block.0", "--twins", "1", "--limit", "12", "--folds", "3")
+    more = ("--weights", str(planted / "radfm"), "--site", "block.0", "--twins", "1", "--limit", "10", "--folds", "5")
+    more += ("--group", "scan")  # fewer volumes fill the folds
     assert probe(planted, *more, encoder="radfm") == 0
     out, _ = capsys.readouterr()
     assert "LIMITED RUN" in out
