@@ -18,7 +18,7 @@ from tasks._phantom import source as _source
 from tasks._ultrasound_echo import expected, heard, shown_at
 from tasks._ultrasound_patient import Scan, beam, draw, place
 
-VERSION = 1
+VERSION = 2
 CODE = 404
 COLOURS = ("red", "green", "blue")
 GAP = 0.1  # smallest difference in depth of two marks, as a share of the span
@@ -100,7 +100,9 @@ def view(seed: int, i: int, size: int = 224) -> np.ndarray:
 
 def marked(seed: int, i: int, size: int, marks: tuple[Mark, ...]) -> np.ndarray:
     """Image number i of a seed with marks, uint8 [size, size, 3]."""
-    return _marks.draw(np.repeat(view(seed, i, size)[:, :, None], 3, axis=2), marks)
+    image = np.empty((size, size, 3), np.uint8)
+    image[:] = view(seed, i, size)[:, :, None]
+    return _marks.draw(image, marks)
 
 
 def source(n: int, seed: int, size: int = 224, matched: bool = True) -> Source:

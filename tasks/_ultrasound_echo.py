@@ -5,9 +5,12 @@ normal noise smoothed by the pulse along the beam and by the beam's width across
 Rice statistics where a surface reflects; Wagner et al. 1983).
 """
 
+from functools import lru_cache
+
 import numpy as np
 
-from tasks._phantom import axes, bell, inside, noise
+from tasks._bank import piece
+from tasks._phantom import axes, bell, inside
 from tasks._ultrasound_patient import Scan, beam, place
 
 
@@ -25,7 +28,7 @@ def _layers(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scatter of the layers, dB, and their surfaces that reflect, 0 … 1; rows lie along the skin."""
     stretch = (np.arange(across.size) * np.float32(p.streak)).astype(int)
-    streaks = noise(rng, share.size, (17, 52), 0.9)[:, stretch]
+    streaks = piece(rng, share.size, (17, 52), 0.9)[:, stretch]
     bend = np.float32(p.slope) * across + np.float32(p.wave) * np.sin(np.float32(p.ripple) * across + p.phase)
     bend = bend.astype(np.float32)
     level, lines = np.float32(p.patches) * texture + np.float32(p.strands) * streaks, np.zeros_like(texture)
@@ -50,27 +53,30 @@ def _inclusions(
     p: Scan, depth: np.ndarray, across: np.ndarray, texture: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """What inclusions add to levels, dB, and to attenuation, dB per half width; their walls and fluid, 0 … 1."""
-    x, y = place(p, depth, across)
+    x, y = (np.broadcast_to(a, (depth.size, across.size)) for a in place(p, depth, across))
     level, loss, walls, clear = (np.zeros(np.broadcast_shapes(depth.shape, across.shape), np.float32) for _ in range(4))
     along = False
     for _ in range(rng.integers(1, 6)):
         u, kind = rng.uniform, rng.integers(4)  # fluid, dark, bright, calcified
-        at_x, at_y = place(p, np.array([p.span * u(0.1, 0.92)]), np.array([u(-0.85, 0.85)]))
+        deep = p.span * u(0.1, 0.92)
+        at_x, at_y = place(p, np.array([deep]), np.array([u(-0.85, 0.85)]))
         wide, tall = (u(0.02, 0.06), u(0.012, 0.025)) if kind == 3 else (u(0.07, 0.26), u(0.05, 0.16))
         turn = 0.0 if kind == 3 else u(-0.5, 0.5)
         if kind == 0 and not along and u() < 0.3:
             along, wide, tall = True, 1.5, tall * 0.6  # a vessel through the image
         c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
-        dx, dy = x - np.float32(at_x[0]), y - np.float32(at_y[0])
+        reach = 1.7 * max(wide, tall) + 0.05
+        rows = slice(*np.searchsorted(depth[:, 0], (deep - reach, deep + reach)))  # further off it changes nothing
+        dx, dy = x[rows] - np.float32(at_x[0]), y[rows] - np.float32(at_y[0])
         q = np.sqrt(((c * dx + s * dy) / np.float32(wide)) ** 2 + ((c * dy - s * dx) / np.float32(tall)) ** 2)
-        q += np.float32((0.03, 0.13, 0.1, 0.05)[kind]) * texture
+        q += np.float32((0.03, 0.13, 0.1, 0.05)[kind]) * texture[rows]
         body = inside((q - 1) * np.float32(min(wide, tall)), 0.02)
-        level += body * np.float32((-48, u(-20, -9), u(4, 9), 14)[kind])
-        loss += body * np.float32((-p.attenuation * 0.9, u(-20, 45), u(-10, 20), u(250, 700))[kind])
+        level[rows] += body * np.float32((-48, u(-20, -9), u(4, 9), 14)[kind])
+        loss[rows] += body * np.float32((-p.attenuation * 0.9, u(-20, 45), u(-10, 20), u(250, 700))[kind])
         if kind == 0:
-            clear = np.maximum(clear, body)
+            clear[rows] = np.maximum(clear[rows], body)
             upright = np.abs(dy) / (np.abs(dx) + np.abs(dy) + np.float32(0.01))
-            walls = np.maximum(walls, bell((q - 1) * np.float32(tall / 0.012)) * upright)
+            walls[rows] = np.maximum(walls[rows], bell((q - 1) * np.float32(tall / 0.012)) * upright)
     return level, loss, walls, clear
 
 
@@ -78,7 +84,7 @@ def expected(p: Scan, rng: np.random.Generator, size: int) -> tuple[np.ndarray, 
     """Levels of scatter and of mirror-like reflection before noise, dB [n, m], after the time gain."""
     depth, across = grid(p, size)
     share = depth / np.float32(p.span)
-    texture = noise(rng, depth.size, (5, 11, 24), 0.8)[:, : across.size]
+    texture = piece(rng, depth.size, (5, 11, 24), 0.8)[:, : across.size]
     level, lines = _layers(p, share, across, texture, rng)
     more, loss, walls, clear = _inclusions(p, depth, across, texture[::-1], rng)
     lost = np.cumsum(loss, 0, dtype=np.float32) * np.float32(p.span / depth.size)
@@ -113,34 +119,74 @@ def _kernel(sigma: float) -> tuple[float, ...]:
     return tuple((half / np.sqrt(2 * (half**2).sum() - half[0] ** 2)).tolist())
 
 
+@lru_cache(maxsize=16)
+def _waves(wide: float, side: int) -> np.ndarray:
+    """Complex noise without seams as two real planes [2, side, side], smoothed by the pulse and by a beam of a width.
+
+    The noise is the same for every width.
+    """
+    raw = np.random.default_rng(side).standard_normal((2, side, side), np.float32)
+    return _blurred(_blurred(raw, _kernel(0.8), 1), _kernel(wide), 2)
+
+
 def _speckle(p: Scan, share: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Complex noise of mean power 2 as two real planes [2, n, m], smoothed by pulse and beam."""
-    raw = _blurred(rng.standard_normal((2, *shape), np.float32), _kernel(0.8), 1)
-    narrow, wide = _kernel(0.6), _kernel(p.wide)
+    """Complex noise of mean power 2 as two real planes [2, n, m], smoothed by pulse and beam.
+
+    It is read from a bank, at a place drawn by `rng`; the width of the beam is kept to 0.3 samples.
+    """
+    side, broad = max(640, 2 * max(shape)), round(p.wide / 0.3) * 0.3
+    narrow, wide = _kernel(0.6), _kernel(broad)
     first = sum(a * b * (1 if i == 0 else 2) for i, (a, b) in enumerate(zip(narrow, wide, strict=False)))
     w = np.clip(np.abs(share - np.float32(p.focus)) * 2, 0, 1)
-    mixed = (1 - w) * _blurred(raw, narrow, 2) + w * _blurred(raw, wide, 2)
-    return mixed / np.sqrt((1 - w) ** 2 + w**2 + 2 * w * (1 - w) * np.float32(first))
+    scale = 1 / np.sqrt((1 - w) ** 2 + w**2 + 2 * w * (1 - w) * np.float32(first))
+    top, left = (int(rng.integers(side - k)) for k in shape)
+    here = np.s_[:, top : top + shape[0], left : left + shape[1]]
+    mixed = _waves(0.6, side)[here] * ((1 - w) * scale)
+    mixed += _waves(broad, side)[here] * (w * scale)
+    return mixed
 
 
 def _between(p: Scan, shown: np.ndarray, size: int) -> np.ndarray:
     """The grid of beams as an image, float32 [size, size], 0 outside the field."""
     n, m = shown.shape
     depth, across = beam(p, *axes(size))
-    field = inside(np.maximum(-depth, depth - np.float32(p.span)), 0.01) * inside((np.abs(across) - 1) * p.half, 0.01)
-    seen = np.flatnonzero(field)
-    depth, across = (np.broadcast_to(a, field.shape).ravel()[seen] for a in (depth, across))
-    row = np.clip(depth * np.float32(n / p.span) - np.float32(0.5), 0, n - 1.01)
-    column = np.clip((across + 1) * np.float32((m - 1) / 2), 0, m - 1.01)
-    i, j = row.astype(np.int32), column.astype(np.int32)
-    fr, fc = row - i.astype(np.float32), column - j.astype(np.float32)
-    first, flat = i * m + j, shown.ravel()
-    upper, lower = flat[first], flat[first + m]
-    upper += fc * (flat[first + 1] - upper)
-    lower += fc * (flat[first + m + 1] - lower)
-    out = np.zeros(field.size, np.float32)
-    out[seen] = (upper + fr * (lower - upper)) * field.ravel()[seen]
-    return out.reshape(field.shape)
+    field = inside(np.maximum(-depth, depth - np.float32(p.span)), 0.01)
+    field = field * inside((np.abs(across) - 1) * np.float32(p.half), 0.01)
+    row = _held(depth * np.float32(n / p.span) - np.float32(0.5), n)
+    column = _held((across + 1) * np.float32((m - 1) / 2), m)
+    top, left = np.floor(row), np.floor(column)
+    row -= top
+    column -= left
+    if not p.bow:  # a flat probe's beams are columns: rows first, then columns
+        first, second = top[:, 0].astype(np.intp), left[0].astype(np.intp)
+        lines = shown[first] + row * (shown[first + 1] - shown[first])
+        out = lines[:, second] + column * (lines[:, second + 1] - lines[:, second])
+        out *= field
+        return out
+    top *= m
+    top += left
+    first, flat = top.astype(np.intp), shown.ravel()
+    upper, lower = flat.take(first), flat.take(first + m)
+    first += 1
+    after = flat.take(first)
+    after -= upper
+    after *= column
+    upper += after
+    after = flat.take(first + m)
+    after -= lower
+    after *= column
+    lower += after
+    lower -= upper
+    lower *= row
+    upper += lower
+    upper *= field
+    return upper
+
+
+def _held(place: np.ndarray, count: int) -> np.ndarray:
+    """Places among `count` samples, changed so that each has a sample on either side."""
+    np.maximum(place, 0, out=place)
+    return np.minimum(place, np.float32(count - 1.01), out=place)
 
 
 def heard(p: Scan, rng: np.random.Generator, levels: tuple[np.ndarray, np.ndarray], size: int) -> np.ndarray:
@@ -154,7 +200,8 @@ def heard(p: Scan, rng: np.random.Generator, levels: tuple[np.ndarray, np.ndarra
     heard_power = real * real + speckle[1] ** 2 * (power / 2)
     shown = shown_at(p, np.float32(4.3429) * np.log(heard_power + np.float32(1e-7)))
     image = _between(p, shown, size)
-    return np.clip(image + np.float32(0.5), 0, 255).astype(np.uint8)
+    image += np.float32(0.5)
+    return image.astype(np.uint8)  # `shown_at` keeps to 0 … 255
 
 
 def shown_at(p: Scan, level: np.ndarray) -> np.ndarray:
