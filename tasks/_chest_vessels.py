@@ -3,7 +3,7 @@
 import numpy as np
 
 from tasks._chest_patient import Chest
-from tasks._phantom_grid import Pose
+from tasks._phantom_grid import Pose, smeared
 
 _STEPS = np.linspace(0, 1, 20, dtype=np.float32)[None, :]
 
@@ -40,23 +40,13 @@ def _drawn(pose: Pose, x: np.ndarray, y: np.ndarray, calibre: np.ndarray) -> np.
     return np.minimum(drawn.astype(np.float32) * dense, 3)
 
 
-def _smeared(image: np.ndarray, middle: float) -> np.ndarray:
-    """The image smeared over three rows and three columns, `middle` of a line staying."""
-    aside = np.float32((1 - middle) / 2)
-    for _ in (0, 1):
-        out = image * np.float32(middle)
-        out[1:-1] += aside * (image[2:] + image[:-2])
-        image = np.ascontiguousarray(out.T)
-    return image
-
-
 def vessels(p: Chest, rng: np.random.Generator, pose: Pose) -> np.ndarray:
     """Blood in the lungs' vessels along the beam through each grid point."""
     first, second, *thin = _branches(rng)
     x, y, calibre = (np.concatenate(values) for values in zip(first, second, strict=True))
-    out = _smeared(_smeared(_drawn(pose, x + p.yaw, y + 0.02, calibre), 0.4), 0.4) * np.float32(1.4)
+    out = smeared(smeared(_drawn(pose, x + p.yaw, y + 0.02, calibre), 0.4), 0.4) * np.float32(1.4)
     x, y, calibre = (np.concatenate(values) for values in zip(*thin, strict=True))
     out += _drawn(pose, x + p.yaw, y + 0.02, calibre) * np.float32(0.8)
-    out = _smeared(out, 0.76) * np.float32(p.vessels)
+    out = smeared(out, 0.76) * np.float32(p.vessels)
     out[[0, -1]] = out[:, [0, -1]] = 0
     return out

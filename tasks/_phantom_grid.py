@@ -73,6 +73,23 @@ def resized(image: np.ndarray, size: int, blur: float = 1 / 3) -> np.ndarray:
     return weights @ image @ weights.T
 
 
+def shrunk(image: np.ndarray) -> np.ndarray:
+    """An image [size, size] at half the size, each value a weighted mean of those around it."""
+    weights = _between(-(-len(image) // 2), len(image), 1.0).T
+    weights = weights / weights.sum(1, keepdims=True)
+    return weights @ image @ weights.T
+
+
+def smeared(image: np.ndarray, middle: float) -> np.ndarray:
+    """The image smeared over three rows and three columns, `middle` of a line staying."""
+    aside = np.float32((1 - middle) / 2)
+    for _ in (0, 1):
+        out = image * np.float32(middle)
+        out[1:-1] += aside * (image[2:] + image[:-2])
+        image = np.ascontiguousarray(out.T)
+    return image
+
+
 def looked_up(table: np.ndarray, share: np.ndarray) -> np.ndarray:
     """The values of a table at shares of its length, 0 … 1; its ends beyond."""
     return table.take((share * np.float32(len(table))).astype(np.intp), mode="clip")
@@ -125,14 +142,14 @@ def developed(film: np.ndarray, contrast: float, middle: float, border: float) -
     film += 1
     np.divide(np.float32(255), film, out=film)
     if border:
-        shadow = _rim(len(film), border)
+        shadow = rim(len(film), border)
         film *= shadow
         film *= shadow[:, None]
     film += np.float32(0.5)
     return film.astype(np.uint8)
 
 
-def _rim(size: int, border: float) -> np.ndarray:
+def rim(size: int, border: float) -> np.ndarray:
     """1 within the collimated field along one axis [size], 0 beyond it."""
     line = np.abs(np.linspace(-1, 1, size, dtype=np.float32))
     return inside(line - np.float32(1 - border), 0.02)
