@@ -36,9 +36,7 @@ def _mucosa(depth: np.ndarray, turn: np.ndarray, rng: np.random.Generator) -> tu
     at *= _SIDE
     at += column.astype(np.int32) & (_SIDE - 1)
     found = _texture().take(at.ravel().astype(np.intp)).view(np.float32)
-    rough = np.ascontiguousarray(found[1::2].reshape(depth.shape))
-    soft(rough, 0.7)  # read at whole cells it would shimmer
-    return found[::2].reshape(depth.shape), rough
+    return found[::2].reshape(depth.shape), found[1::2].reshape(depth.shape)
 
 
 @lru_cache(maxsize=8)
@@ -61,15 +59,15 @@ def _shade(p: Lumen, depth: np.ndarray, rough: np.ndarray) -> tuple[np.ndarray, 
     bumpy = rough * np.float32(p.bump)
     bumpy += depth
     right, down = np.zeros_like(depth), np.zeros_like(depth)
-    np.subtract(bumpy[:, 2:], bumpy[:, :-2], out=right[:, 1:-1])
-    np.subtract(bumpy[2:], bumpy[:-2], out=down[1:-1])
+    np.subtract(bumpy[:, 4:], bumpy[:, :-4], out=right[:, 2:-2])
+    np.subtract(bumpy[4:], bumpy[:-4], out=down[2:-2])
     # a pixel that spans two surfaces, a fold and what lies behind it, has no one normal
     leap = np.abs(right)
     leap += np.abs(down)
-    leap *= np.float32(4.8)
-    leap -= np.float32(0.6)
+    leap *= np.float32(4)
+    leap -= np.float32(0.8)
     np.minimum(leap, np.float32(0.6), out=leap)
-    f, step = np.float32(p.focal), np.float32(size / 4)
+    f, step = np.float32(p.focal), np.float32(size / 8)
     facing = right * (x * step)
     facing += down * (y * step)
     facing += 1

@@ -12,10 +12,10 @@ import numpy as np
 
 from tasks._phantom import axes
 
-_Z = np.geomspace(0.42, 12, 100).astype(np.float32)  # depths that are looked at, in equal steps of the logarithm
-_STEP = np.float32(np.log(12 / 0.42) / 99)
+_Z = np.geomspace(0.42, 12, 84).astype(np.float32)  # depths that are looked at, in equal steps of the logarithm
+_STEP = np.float32(np.log(12 / 0.42) / 83)
 _BEND = np.float32((1 - np.exp(-_STEP)) / _STEP)
-_ANGLES, _REACHES = 176, 176  # cells of the polar map
+_ANGLES, _REACHES = 144, 160  # cells of the polar map
 
 
 @dataclass(frozen=True, kw_only=True)
