@@ -1,7 +1,6 @@
 """The wanted tensors of a big checkpoint: fetched without the rest, and read from wherever they lie."""
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from encoders._headers import Entry, Header, local
 from encoders._hub import approach, download, listing
 from encoders._place import Place, folder_of, said
 from encoders._ranges import NoRangesError
-from encoders._used import CARVED, FORMS
+from encoders._used import CARVED, FORMS, shards_of
 
 if TYPE_CHECKING:
     import torch
@@ -103,9 +102,7 @@ def read_from(folder: Path, keep: Keep) -> tuple[Path, ...]:
 
 def _index(path: Path) -> dict[str, str]:
     """The file of every tensor, as an index tells it; none may lie outside the folder."""
-    with one_line("weights", str(path)):
-        found = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-        placed = {str(name): str(file) for name, file in found.items()}
+    placed = shards_of(path)
     for file in set(placed.values()):
         if Path(file).name != file:
             raise EncoderError(f"{path} places tensors in {file!r}, which is no file beside it")

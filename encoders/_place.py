@@ -1,13 +1,13 @@
 """A repository at a revision: where its snapshot lies on this machine, and what is said where it cannot be had."""
 
 import errno
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from encoders._base import EncoderError
+from encoders._used import shards_of
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".zip")
 
@@ -52,8 +52,11 @@ def standing(repo: str, revision: str | None) -> str:
     weights = {name for name in files if name.endswith(WEIGHTS)}
     if any(name.startswith("vision-") for name in weights):
         return "yes"
-    for index in sorted(name for name in files if name.endswith(".index.json")):
-        shards = json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values()
+    for name in sorted(name for name in files if name.endswith(".index.json")):
+        try:
+            shards = shards_of(folder / name).values()
+        except EncoderError:  # a broken index is no whole checkpoint; what reads it says so
+            return "part"
         return "yes" if weights.issuperset(shards) else "part"
     return "yes" if weights else "part"
 

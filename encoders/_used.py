@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from encoders._base import EncoderError
+
 SETTINGS = ("config.json", "preprocessor_config.json", "processor_config.json", "open_clip_config.json")
 FORMS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 OTHERS = (  # that a library prefers to another file, beside the settings and forms
@@ -26,8 +28,26 @@ def weights(folder: Path) -> tuple[Path, ...]:
     form = next((folder / name for name in FORMS if (folder / name).is_file()), None)
     if form is None or form.suffix != ".json":
         return () if form is None else (form,)
-    shards = sorted(set(json.loads(form.read_text(encoding="utf-8"))["weight_map"].values()))
+    shards = sorted(set(shards_of(form).values()))
     return (form, *(folder / name for name in shards if (folder / name).is_file()))
+
+
+def shards_of(path: Path) -> dict[str, str]:
+    """The file of every tensor, as the index of a sharded checkpoint tells it.
+
+    Raises:
+        EncoderError: the file cannot be read, is cut short, or is no such index.
+    """
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EncoderError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # JSON's and UTF-8's
+        raise EncoderError(f"{path} is cut short or no JSON: delete it and fetch it again") from error
+    found = told.get("weight_map") if isinstance(told, dict) else None
+    if not isinstance(found, dict) or not found or not all(isinstance(file, str) for file in found.values()):
+        raise EncoderError(f"{path} is no index of weights: its 'weight_map' must name a file for every tensor")
+    return found
 
 
 def decisive(files: Iterable[Path]) -> dict[str, list[str]]:

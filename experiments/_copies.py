@@ -66,6 +66,11 @@ class Copies:
         memo.put_many({seal: [[p.first, p.second, p.kind, p.alike] for p in found]})
         return found
 
+    def same(self, rows: Sequence[Row]) -> dict[str, str]:
+        """For the id of each row that repeats the pixels of an earlier one, the id of the first."""
+        found = sorted((p.second, p.first) for p in self.pairs(rows) if p.kind == "identical")
+        return {rows[second].id: rows[first].id for second, first in found}
+
     def _prints(self, rows: Sequence[Row]) -> list["Print"]:
         from tasks._duplicates import fingerprint, unpacked
 
@@ -116,27 +121,35 @@ def _advance(bar: Any) -> Callable[[int, int], None]:
     return advance
 
 
-def refuse(source: Source, copies: Copies, options: Options) -> tuple[str, ...]:
-    """Raises DataError where copies lie in more than one group; with `--copies warn` returns the sentence instead.
+def settled(source: Source, copies: Copies, options: Options) -> Source:
+    """The source once its copies are dealt with: raises DataError where copies lie in more than one group.
 
-    The groups of a benchmark are as it was published, so its copies are said and never refused. Phantoms
-    have no copies.
+    It is one rule for equal files and for near copies, whether groups were given or every file is its own. With
+    `--copies unite` the groups that share a copy become one, with `warn` they stay as they are; both are said. The
+    groups of a benchmark are as it was published: its copies are said and never refused. Phantoms have no copies.
     """
-    from tasks._duplicates import clusters, crossing
+    from tasks._duplicates import clusters, crossing, united
 
     if source.synthetic:
-        return ()
+        return source
     groups = [row.group for row in source.rows]
-    found = crossing(clusters(copies.pairs(source.rows)), groups)
+    every = clusters(copies.pairs(source.rows))
+    found = crossing(every, groups)
     if not found:
-        return ()
+        return source
     sentence = told(found, [row.id for row in source.rows])
+    if options.copies == "unite" and not source.benchmark:
+        rows = tuple(replace(r, group=g) for r, g in zip(source.rows, united(groups, every), strict=True))
+        left = len({row.group for row in rows})
+        sentence = f"{sentence}; these groups were united, {left} of {len(set(groups))} are left"
+        return replace(source, rows=rows, warnings=(*source.warnings, sentence))
     if source.benchmark or options.copies == "warn":
-        return (sentence,)
+        return replace(source, warnings=(*source.warnings, sentence))
+    own = f"--group {options.group} says that they are apart" if options.group else "without --group files are apart"
     then = "--data groups.csv --group group" + " --volumes" * options.volumes
     raise DataError(
-        f"{sentence}; `{_command(options)} --write groups.csv` shows them and writes groups that keep copies "
-        f"together (then {then}); --copies warn goes on"
+        f"{sentence}; {own}. --copies unite makes one group of those that share a copy; `{_command(options)} --write "
+        f"groups.csv` shows them and writes such groups (then {then}); --copies warn goes on"
     )
 
 

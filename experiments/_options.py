@@ -61,7 +61,9 @@ class Options:
     exif: str | None = _flag(None, "what to do with EXIF orientation", choices=("apply", "ignore"))
     unreadable: float = _flag(0.05, "largest share of unreadable images that a run accepts", metavar="SHARE")
     copies: str = _flag(
-        "refuse", "what to do where copies of one image lie in more than one group", choices=("refuse", "warn")
+        "refuse",
+        "what to do where copies of one image lie in more than one group: refuse, unite the groups, or warn and go on",
+        choices=("refuse", "unite", "warn"),
     )
     pool: str | None = _flag(
         None,
@@ -208,11 +210,28 @@ def parse(argv: Sequence[str], command: str, doc: str) -> Options:
         value = getattr(options, name)
         if value is not None and value < least:
             raise UsageError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
+    idle(options)
     if options.volumes and options.data is None:
         raise UsageError("--volumes needs --data SOURCE (NIfTI files or DICOM series): the built-in phantoms are flat")
     if not 0 <= options.unreadable <= 1:
         raise UsageError(f"--unreadable {options.unreadable}: must be a share from 0 to 1")
     return options
+
+
+OF_FILES = ("group", "image_column", "window", "intercept", "exif")
+
+
+def idle(options: Options) -> None:
+    """Refuses flags that would have nothing to act on: those of files without any, and --items beside --data."""
+    default = Options()
+    given = [name for name in OF_FILES if getattr(options, name) != getattr(default, name)]
+    if given and options.data is None and options.pool is None:
+        raise UsageError(
+            f"--{given[0].replace('_', '-')} {getattr(options, given[0])} has nothing to act on: the built-in phantoms "
+            "are no files; give --data SOURCE"
+        )
+    if options.data is not None and options.items != default.items:
+        raise UsageError(f"--items {options.items} makes phantoms, and --data has its own images; --limit N takes some")
 
 
 def command_line(options: Options, command: str) -> str:

@@ -9,10 +9,12 @@ import numpy as np
 
 import tasks
 from cache import Store
+from experiments._copies import Copies, settled
+from experiments._copies_answers import agreed
 from experiments._exit import UsageError, progress, say
 from experiments._features import Pictures, digest
 from experiments._options import Options
-from experiments._questions import _open
+from experiments._questions import _open, unheard
 from probes._prompts import COLOURS, Presentations
 from tasks import _marks, _marks_found
 from tasks._base import DataError, Item, Mark, Picture, Source, Task
@@ -76,8 +78,9 @@ class Showing:
 def open_task(options: Options, store: Store) -> tuple[Task, Source, tuple[Item, ...]]:
     """The one task of the command line with its source and items."""
     task = tasks.load(options.task[0])
+    unheard(options, [task])
     if options.data is not None:
-        source = _open(options, options.data, store)
+        source = settled(_open(options, options.data, store), Copies(store=store), options)
     elif task.phantoms is None:
         raise UsageError(f"task {task.name} has no phantoms: say --data SOURCE")
     else:
@@ -85,7 +88,8 @@ def open_task(options: Options, store: Store) -> tuple[Task, Source, tuple[Item,
     items = tuple(task.items(source, np.random.default_rng([options.seed, 1]), options.label))
     if not items:
         raise DataError(f"task {task.name} finds no item in {source.name}")
-    for warning in source.warnings:
+    said = agreed(items, source, Copies(store=store), task.name, options)
+    for warning in (*source.warnings, *said):
         say(f"warning: {task.name}: {warning}")
     return task, source, items
 

@@ -1,14 +1,15 @@
 """From the command line to questions: a task put to a source, with items, answers and groups."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 import tasks
 from cache import Store
-from experiments._copies import Copies, refuse
+from experiments._copies import Copies, settled
+from experiments._copies_answers import agreed, pooled
 from experiments._exit import UsageError, progress, say
 from experiments._features import Pictures, digest
 from experiments._options import Options
@@ -62,11 +63,24 @@ class Pool:
 
 def ask(options: Options, store: Store) -> list[Question]:
     """Every task of the command line put to its source."""
+    names = options.task or (("label",) if options.label else ("orientation",))
+    asked = [tasks.load(name) for name in names]
+    unheard(options, asked)
     shared = _open(options, options.data, store) if options.data is not None else None
     if shared is not None:
-        shared = replace(shared, warnings=(*shared.warnings, *refuse(shared, Copies(store=store), options)))
-    names = options.task or (("label",) if options.label else ("orientation",))
-    return [_question(options, tasks.load(name), shared, store) for name in names]
+        shared = settled(shared, Copies(store=store), options)
+    return [_question(options, task, shared, store) for task in asked]
+
+
+def unheard(options: Options, asked: Sequence[Task]) -> None:
+    """Refuses a --label that no task would read, as all of them make their own answers."""
+    if options.label is None or not all(task.makes_answers for task in asked):
+        return
+    names = " and ".join(task.name for task in asked)
+    raise UsageError(
+        f"--label {options.label} has nothing to act on: {names} make{'s' * (len(asked) == 1)} the answers by turning "
+        "images; leave it out, or ask --task label"
+    )
 
 
 def _open(options: Options, spec: str, store: Store) -> Source:
@@ -128,8 +142,10 @@ def _question(options: Options, task: Task, shared: Source | None, store: Store)
     if not items:
         raise DataError(f"task {task.name} finds no item in {source.name}")
     name = f"{task.name} {options.label}" if task.name == "label" else task.name
+    said = agreed(items, source, Copies(store=store), name, options)
     y, classes = _answers(task, items, own=bool(source.benchmark))
     marks = _marks(items, classes)
+    pool, more = _pool(options, task, source, store, classes)
     return Question(
         name=name,
         task=task,
@@ -147,8 +163,8 @@ def _question(options: Options, task: Task, shared: Source | None, store: Store)
         names_of_marks=marks,
         limited=options.limit is not None,
         copies=_copies(items),
-        warnings=(*source.warnings, *(task.notes(source, options.label) if task.notes else ())),
-        pool=_pool(options, task, source, store, classes),
+        warnings=(*source.warnings, *said, *(task.notes(source, options.label) if task.notes else ()), *more),
+        pool=pool,
     )
 
 
@@ -192,15 +208,19 @@ def _answers(task: Task, items: Sequence[Item], *, own: bool) -> tuple[np.ndarra
 POOL_OF_PHANTOMS = 1000
 
 
-def _pool(options: Options, task: Task, source: Source, store: Store, classes: Sequence[str] | None) -> Pool:
-    """Unlabelled pictures: --pool, else every image of the source, else fresh phantoms."""
+def _pool(
+    options: Options, task: Task, source: Source, store: Store, classes: Sequence[str] | None
+) -> tuple[Pool, tuple[str, ...]]:
+    """Unlabelled pictures: --pool, else every image of the source, else fresh phantoms; and what is to be said."""
+    said: tuple[str, ...] = ()
     if options.pool is not None:
-        pool = _open(options, options.pool, store)
+        pool, said = pooled(_open(options, options.pool, store), source, Copies(store=store))
     elif options.data is None and task.phantoms is not None:
         pool = task.phantoms(POOL_OF_PHANTOMS, options.seed + 1_000_003)
     else:
         pool = source
-    if options.label is None:
+    own = options.pool is None or bool(pool.benchmark)
+    if task.makes_answers or (options.label is None and own):
         # a task that makes its own answers sees the pool as it sees the data: every copy it would ask about
         rng = np.random.default_rng([options.seed, 2])
         members: Sequence[Item | Row] = list(task.items(pool, rng, None))
@@ -212,8 +232,4 @@ def _pool(options: Options, task: Task, source: Source, store: Store, classes: S
         store=store,
         marks=_places(members, _marks(members, classes)),
     )
-    return Pool(
-        pictures=pictures,
-        groups=np.array([m.group for m in members]),
-        source=pool,
-    )
+    return Pool(pictures=pictures, groups=np.array([m.group for m in members]), source=pool), said

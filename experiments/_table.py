@@ -40,7 +40,7 @@ def _row(record: Record) -> list[str]:
         number(record.companion),
         number(record.control_random),
         number(record.control_shuffled),
-        record.verdict,
+        record.verdict + ", LEAK" * record.reason.startswith("LEAK:"),
         record.credit or DASH,
     ]
 

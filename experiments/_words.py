@@ -10,6 +10,7 @@ from experiments._questions import Question
 def sentences(run: Any, question: Question, spec: str, judged: Sequence[Any], controls: Mapping[Any, Any]) -> list[str]:
     """What a reader must know of one encoder and one question, the most important first."""
     found = [_readable(judged)]
+    found += _leaks(judged, found)
     found += _layout(run, question, judged)
     found += _absent(judged)
     found += _undecided(judged)
@@ -40,6 +41,15 @@ def _readable(judged: Sequence[Any]) -> str:
         top = max(learned, key=lambda j: j.measurement.estimate.score)
         more = f" Credited to learning at {len(learned)} of them, best {top.cell.name} ({_score(top.measurement)})."
     return f"Present {many}; best {best.cell.name}. {best.verdict.reason}{more}"
+
+
+def _leaks(judged: Sequence[Any], said: Sequence[str]) -> list[str]:
+    """The alarm of a score below chance, wherever it rings, unless the first sentence has said it."""
+    ringing = [j for j in judged if j.measurement.leak]
+    if not ringing or any(ringing[0].verdict.reason in sentence for sentence in said):
+        return []
+    worst = min(ringing, key=lambda j: j.measurement.estimate.score)
+    return [f"WARNING: at {_points(len(ringing))}, the worst {worst.cell.name}: {worst.verdict.reason}"]
 
 
 def _layout(run: Any, question: Question, judged: Sequence[Any]) -> list[str]:
@@ -89,9 +99,7 @@ def _undecided(judged: Sequence[Any]) -> list[str]:
         return []
     names = ", ".join(j.cell.name for j in open_[:4]) + (" …" if len(open_) > 4 else "")
     first = max(open_, key=lambda j: j.measurement.estimate.score)
-    leaks = [j for j in open_ if j.measurement.leak]
-    shown = leaks[0] if leaks else first
-    return [f"Not decided at {_points(len(open_))} ({names}). For example {shown.cell.name}: {shown.verdict.reason}"]
+    return [f"Not decided at {_points(len(open_))} ({names}). For example {first.cell.name}: {first.verdict.reason}"]
 
 
 def _betrayed(spec: str, controls: Mapping[Any, Any]) -> list[str]:

@@ -68,6 +68,7 @@ def _body(argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
     asked = parser.parse_args(list(argv))
     from cache import default_root
 
@@ -86,6 +87,8 @@ def _body(argv: Sequence[str]) -> int:
     try:
         rows["smoke run"] = _smoke()
     except Exception as error:  # the doctor reports whatever is ill
+        if asked.debug:
+            raise
         rows["smoke run"] = f"FAILED: {type(error).__name__}: {error}"
         code = ENCODER
     listing = [{"what": k, "found": v} for k, v in rows.items()]

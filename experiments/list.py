@@ -92,6 +92,7 @@ def _body(argv: Sequence[str]) -> int:
         "--markdown", nargs="?", const="", metavar="FILE",
         help="print the encoders as the documents show them, or bring FILE's table up to date",
     )  # fmt: skip
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
     asked = parser.parse_args(list(argv))
     if asked.markdown is not None:
         return _markdown(asked.markdown)

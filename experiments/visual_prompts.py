@@ -12,12 +12,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from experiments._exit import DONE, UsageError, guard
-from experiments._options import Options, _Parser, _unknown
+from experiments._options import Options, _Parser, _unknown, idle
 
 NAME = "visual_prompts"
 KEPT = ("encoder", "task", "data", "label", "group", "image_column", "window", "intercept", "exif", "unreadable",
-        "items", "site", "readout", "seed", "device", "dtype", "batch_size", "limit", "weights", "offline", "out",
-        "json", "debug")  # fmt: skip
+        "copies", "items", "site", "readout", "seed", "device", "dtype", "batch_size", "limit", "weights", "offline",
+        "out", "json", "debug")  # fmt: skip
+OF_ENCODERS = ("encoder", "sizes", "site", "readout", "weights", "device", "dtype", "batch_size")
 SIZES = (0.009, 0.018)
 
 
@@ -94,11 +95,14 @@ def parse(argv: Sequence[str]) -> Asked:
             raise UsageError(f"--{name.replace('_', '-')} {getattr(options, name)}: must be at least {least}")
     if options.limit is not None and options.limit < 10:
         raise UsageError(f"--limit {options.limit}: must be at least 10")
+    if not options.task[0].startswith("orientation") or not own.get("answers"):  # a file of those names its own items
+        idle(options)
     for size in sizes:
         if not 0.004 <= size <= 0.1:
             raise UsageError(f"--sizes {size:g}: a radius is a share of the shorter side from 0.004 to 0.1")
-    if own.get("answers") and ("encoder" in given or "sizes" in own):
-        clash = "--encoder" if "encoder" in given else "--sizes"
+    clashing = [name for name in OF_ENCODERS if name in given or name in own]
+    if own.get("answers") and clashing:
+        clash = "--" + clashing[0].replace("_", "-")
         raise UsageError(f"--answers audits what a model said; {clash} asks an encoder: give one of the two")
     return Asked(
         options=options, sizes=sizes, answers=own.get("answers"),

@@ -123,6 +123,7 @@ class Task:
     None where the task makes its own labels. `phantoms(n, seed)` builds the default source of about n
     items, None where the task needs the user's data. `version` changes whenever an item would.
     `notes(source, column)` gives sentences that the user must see beside the result (rows left out).
+    `makes_answers` says that the answers are the task's own (turned copies), whatever column is named.
     """
 
     name: str
@@ -134,3 +135,4 @@ class Task:
     unit: str | None = None
     licence: str = "Apache-2.0"
     notes: Callable[[Source, str | None], tuple[str, ...]] | None = None
+    makes_answers: bool = False

@@ -33,9 +33,9 @@ def check(
 
     Pictures whose identity is in `known` were decoded before and are not read again. `seen(row, image)`
     is given each image that was decoded here, so that the caller need not decode it a second time.
-    `progress(done, total)` is called per image. Byte-identical images in two groups make one group of
-    the two, since a fold that holds a copy of a test image has seen the answer. Raises DataError above
-    the limit, and Undecided.
+    `progress(done, total)` is called per image. Byte-identical images in two groups of a published
+    benchmark make one group of the two, since a fold that holds a copy of a test image has seen the
+    answer; of a user's images the run decides (`--copies`). Raises DataError above the limit, and Undecided.
     """
     if source.synthetic:  # a phantom has no file that could be broken
         return source
@@ -59,7 +59,7 @@ def check(
             progress(done, len(source.rows))
     noun = "volumes" if "volumes" in source.policy else "images"
     refuse_above(bad, total, unreadable_limit, noun)
-    rows, merged = _united(good, noun)
+    rows, merged = _united(good, noun) if source.benchmark else (tuple(good), ())
     return replace(source, rows=rows, unreadable=tuple(bad), warnings=(*source.warnings, *merged))
 
 

@@ -23,4 +23,5 @@ TASK = Task(
     version=1,
     items=items,
     phantoms=partial(films, turns=len(TURNS)),
+    makes_answers=True,
 )

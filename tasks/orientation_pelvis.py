@@ -34,4 +34,5 @@ TASK = Task(
     version=1,
     items=items,
     phantoms=_films,
+    makes_answers=True,
 )

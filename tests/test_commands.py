@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tasks
+from experiments import list as list_
 from experiments._cells import Cells, pack, unpack
 from experiments._exit import DATA, DONE, ENCODER, INTERRUPTED, PARTIAL, USAGE, UsageError, guard
 from experiments._options import Options, command_line, parse
+from experiments._questions import unheard
 from tasks._base import DataError
 
 
@@ -29,7 +32,7 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) 
         ("seed = true", r"seed = True is not of type int"),
         ("task = 3", r"task = 3 is not of type tuple"),
         ("seed =", r"is not TOML"),
-        ("copies = 'wran'", r"copies = 'wran' is none of refuse, warn"),
+        ("copies = 'wran'", r"copies = 'wran' is none of refuse, unite, warn"),
         ("exif = 'no'", r"exif = 'no' is none of apply, ignore"),
     ],
 )
@@ -51,11 +54,42 @@ def test_a_bad_configuration_file_is_named(tmp_path: Path, text: str, message: s
         (["--unreadable", "2"], r"--unreadable 2.0: must be a share from 0 to 1"),
         (["--config", "missing.toml"], r"--config missing.toml cannot be read: No such file"),
         (["--dtype", "half"], r"invalid choice: 'half'"),
+        (["--group", "patient"], r"--group patient has nothing to act on: the built-in phantoms are no files"),
+        (["--window", "bone"], r"--window bone has nothing to act on"),
+        (["--data", "films", "--items", "40"], r"--items 40 makes phantoms, and --data has its own images; --limit N"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_clear_sentence(argv: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse(argv, "linear_probe", "")
+
+
+def test_a_label_that_no_task_would_read_is_refused_and_one_that_a_task_reads_is_not() -> None:
+    def asked(*names: str) -> None:
+        unheard(Options(task=names, label="sex"), [tasks.load(name) for name in names])
+
+    with pytest.raises(UsageError, match="--label sex has nothing to act on: mirror makes the answers by turning"):
+        asked("mirror")
+    with pytest.raises(UsageError, match="orientation and rotation make the answers by turning images; leave it out"):
+        asked("orientation", "rotation")
+    asked("label", "mirror")
+    asked("depth")
+
+
+@pytest.mark.parametrize("command", ["list", "doctor"])
+def test_an_error_shows_where_it_comes_from_when_asked(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module(f"experiments.{command}")
+
+    def ill(*_: object) -> None:
+        raise RuntimeError("ill")
+
+    monkeypatch.setitem(list_.KINDS, "probes", ill)
+    monkeypatch.setattr("experiments.doctor._smoke", ill)
+    monkeypatch.setattr("experiments.doctor._device", lambda: "cpu")
+    words = ["probes"] if command == "list" else []
+    assert module.main(words) in (1, ENCODER)
+    with pytest.raises(RuntimeError, match="ill"):
+        module.main([*words, "--debug"])
 
 
 def test_the_printed_line_repeats_the_run() -> None:
@@ -65,6 +99,8 @@ def test_the_printed_line_repeats_the_run() -> None:
         "pixels",
         "--task",
         "mirror",
+        "--data",
+        "films",
         "--intercept",
         "-1024",
         "--offline",

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 import tasks
-from experiments import duplicates, linear_probe
+from experiments import duplicates, linear_probe, visual_prompts
 from experiments._copies_near import close
 from tasks._duplicates import Cluster, Pair, Print, clusters, crossing, fingerprint, pairs, united, unpacked
 
@@ -245,6 +245,80 @@ def test_a_run_is_refused_with_the_line_that_mends_it_unless_the_user_says_warn(
     assert (code, "copies" in err) == (0, False)
 
 
+def test_equal_files_in_two_groups_are_refused_as_near_copies_are_with_a_group_column_and_without(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for k in (10, 11):
+        (folder / f"{k}.png").write_bytes((folder / f"{k - 10}.png").read_bytes())
+    code, err = probe(capsys, tmp_path, "--data", str(folder), "--group", "patient")
+    assert code == 3
+    assert "identical, 1.00 alike" in err
+    assert "--group patient says that they are apart" in err
+    code, err = probe(capsys, tmp_path, "--data", str(folder))
+    assert code == 3
+    assert "without --group files are apart" in err
+    code, err = probe(capsys, tmp_path, "--data", str(folder), "--group", "patient", "--copies", "unite")
+    assert code == 0
+    assert "these groups were united, 10 of 12 are left" in err
+
+
+def test_the_audit_of_marks_refuses_copies_in_two_groups_too(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    lines = (folder / "manifest.csv").read_text().splitlines()
+    named = [lines[0] + ",nearest", *(line + ",red" for line in lines[1:])]
+    (folder / "manifest.csv").write_text("\n".join(named))
+    words = ["--data", str(folder), "--encoder", "lowlevel", "--out", str(tmp_path / "out")]
+    assert visual_prompts.main(words) == 3
+    assert "2 clusters of copies (4 images) lie in more than one group" in capsys.readouterr().err
+    assert visual_prompts.main([*words, "--copies", "warn"]) == 3
+    err = capsys.readouterr().err
+    assert "warning: depth: 2 clusters of copies" in err
+    assert "holds no coloured marks" in err
+
+
+def test_copies_in_a_pool_count_once_and_copies_of_asked_images_are_said(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    for k, image in enumerate((scene(30), scene(31), jpeg(scene(30)), jpeg(scene(4)))):
+        Image.fromarray(image).save(pool / f"{k}.png")
+    words = ["--data", str(folder), "--copies", "unite", "--pool"]
+    code, err = probe(capsys, tmp_path, *words, str(pool))
+    assert code == 0
+    assert "2 images of the pool are copies of each other: their groups were united, and count as one" in err
+    assert "1 of 4 images of the pool are copies of images that are asked: they bring no answer with them" in err
+    for name in ("2.png", "3.png"):
+        (pool / name).unlink()
+    code, err = probe(capsys, tmp_path, *words, str(pool))
+    assert (code, "of the pool" in err) == (0, False)
+
+
+def test_one_image_with_two_answers_is_refused_and_with_two_questions_it_is_not(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (folder / "manifest.csv").unlink()
+    lines = ["path,side"] + [f"{k}.png,{'left' if k % 2 else 'right'}" for k in range(10)]
+    table = tmp_path / "films" / "answers.csv"
+    for more in (["0.png,right"], []):  # twice with one answer, and once, are no contradiction
+        table.write_text("\n".join([*lines, *more]))
+        assert probe(capsys, tmp_path, "--data", str(table))[0] == 0
+    table.write_text("\n".join([*lines, "0.png,left"]))
+    code, err = probe(capsys, tmp_path, "--data", str(table))
+    assert code == 3
+    assert "label side: one image has two different answers: row 1 (0.png) says 'right' " in err
+    assert "and row 11 (0.png) says 'left'" in err
+    (folder / "again.png").write_bytes((folder / "0.png").read_bytes())
+    table.write_text("\n".join([*lines, "again.png,left"]))
+    code, err = probe(capsys, tmp_path, "--data", str(table), "--copies", "unite")
+    assert code == 3
+    assert "and row 11 (again.png) says 'left'" in err
+    asked_twice = [f"{line},{'question' if k == 0 else 'Which side?'}" for k, line in enumerate(lines)]
+    table.write_text("\n".join([*asked_twice, "0.png,left,Which side is marked?"]))
+    assert probe(capsys, tmp_path, "--data", str(table))[0] == 0
+
+
 def test_what_was_compared_once_is_neither_decoded_nor_compared_again(
     folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +344,32 @@ def test_a_source_without_copies_and_phantoms_are_not_refused(
     assert asked(capsys, "--data", str(folder))[0] == 0
     code = linear_probe.main(["--encoder", "lowlevel", "--task", "contrast", "--items", "40", "--dry-run"])
     assert code == 0
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_turned_copy_in_another_fold_rings_in_the_table_the_words_and_the_record_and_kept_together_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], together: bool
+) -> None:
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
+    monkeypatch.setattr("experiments._plots.save", lambda *_: [])
+    rng, lines = np.random.default_rng(0), ["file,side,source"]
+    for k in range(30):
+        image = rng.normal(rng.uniform(60, 190), rng.uniform(5, 50), (16, 16)).clip(0, 255).astype(np.uint8)
+        for name, turned in (("up", image), ("down", np.ascontiguousarray(image[::-1, ::-1]))):
+            Image.fromarray(turned).save(tmp_path / f"{k}{name}.png")
+            lines.append(f"{k}{name}.png,{name},s{k}")
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    words = ["--encoder", "lowlevel", "--task", "label", "--label", "side", "--data", str(tmp_path), "--copies", "warn"]
+    words += ["--group", "source"] if together else []
+    quick = ["--permutations", "19", "--repeats", "1", "--folds", "5", "--jobs", "1", "--out", str(tmp_path / "run")]
+    assert linear_probe.main([*words, *quick]) == 0
+    out = capsys.readouterr().out
+    told = json.loads((tmp_path / "run" / "results.json").read_text())
+    record = next(r for r in told["records"] if r["role"] == "encoder")
+    assert ("inconclusive, LEAK" in out) == (not together)
+    assert ("below chance by more than luck explains" in " ".join(out.split())) == (not together)
+    assert record["reason"].startswith("LEAK: balanced accuracy 0.") == (not together)
+    assert any("LEAK" in s for v in told["verdicts"] for s in v["sentences"]) == (not together)
 
 
 def real(name: str) -> tasks.Source:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from encoders import EncoderError, _carving, _ranges
+from encoders import EncoderError, _carving, _ranges, _used
 from encoders._carving import layout
 from encoders._headers import SIZES, Entry, header
 from encoders._hub import snapshot
@@ -467,6 +467,23 @@ def test_a_folder_of_something_else_is_said_to_be_so(shelf: Repository, tmp_path
     (tmp_path / "empty").mkdir()
     with pytest.raises(EncoderError, match=r"has none of model.safetensors"):
         tensors(tmp_path / "empty", wanted)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"weight_map": {"a": "x', "is cut short or no JSON: delete it and fetch it again"),
+        ("[1, 2]", "is no index of weights: its 'weight_map' must name a file for every tensor"),
+        ('{"metadata": {}}', "is no index of weights"),
+        ('{"weight_map": {"a": 3}}', "is no index of weights"),
+    ],
+)
+def test_a_broken_index_is_told_in_words(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "model.safetensors.index.json"
+    file.write_text(text)
+    for read in (_used.shards_of, lambda path: _used.weights(path.parent)):
+        with pytest.raises(EncoderError, match=message):
+            read(file)
 
 
 def test_an_index_cannot_lead_out_of_its_folder(shelf: Repository) -> None:
