@@ -14,6 +14,7 @@ import encoders
 from encoders import EncoderError
 from encoders._encoding import collate
 from encoders._registry import find
+from tests.full_size import on_meta
 from tests.stand_in_hub import Hub, Repository, serving
 
 CLIP = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2,
@@ -753,14 +754,13 @@ HERE = ("llava", "huatuo", "llama", "qwen", "internvl")
 
 @pytest.mark.parametrize("name", [n for n in encoders.names() if n.startswith(HERE)])
 def test_in_full_size_the_card_tells_what_is_built(name: str) -> None:
-    import torch
     import transformers
 
     from encoders import _multimodal
 
     checkpoint = find(name)
     kind, card = checkpoint.kind, checkpoint.card
-    with torch.device("meta"):
+    with on_meta():
         model = _multimodal.built(kind)
         whole = getattr(transformers, kind.model)(kind.config(transformers))
     parts = kind.anatomy(model, kind.processor(transformers, None))

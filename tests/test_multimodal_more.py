@@ -15,6 +15,7 @@ from encoders import EncoderError, Site, View
 from encoders._encoding import collate
 from encoders._identity import recall, snapshot
 from encoders._registry import find
+from tests.full_size import on_meta
 from tests.hub_server import Hub, Repository, serving
 from tests.stand_in_hub import WORDS, randomise, tokenizer
 
@@ -693,7 +694,7 @@ def test_in_full_size_the_card_tells_what_is_built(name: str) -> None:
     from encoders import _multimodal
 
     card, kind = find(name).card, find(name).kind
-    with torch.device("meta"):
+    with on_meta():
         model = _multimodal.built(kind).eval()
         whole = getattr(transformers, kind.model)(kind.config(transformers))
     parts = kind.anatomy(model, kind.processor(transformers, None))
