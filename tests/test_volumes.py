@@ -316,25 +316,7 @@ def test_a_users_torch_module_reads_volumes_as_maps_and_as_tokens_of_a_declared_
 
 # the command
 
-CELLS = """
-import numpy as np
-import encoders
-from encoders import Card, Site
-
-CARD = Card(name="cells", volumes=True, sites={"block.0": Site(width=1, grid=(4, 4, 4)), "total": Site(width=1)})
-
-
-def features(images):
-    cut = [v[: len(v) // 4 * 4, :20, :20] for v in images]
-    x = np.stack([v.reshape(4, len(v) // 4, 4, 5, 4, 5).mean(axis=(1, 3, 5)) for v in cut])
-    return {"block.0": x.reshape(len(x), 64, 1), "total": x.mean(axis=(1, 2, 3))[:, None]}
-
-
-def load(device):
-    return encoders.from_function(CARD, features)
-"""
-
-
+DOCUMENT = Path(__file__).parent.parent / "docs" / "encoders.md"
 RAMP = np.array([0, 0, 0, 0, 20, 40, 60, 80])
 
 
@@ -343,7 +325,8 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Volumes whose slices brighten in the upper or in the lower half, all equally bright; NIfTI and DICOM."""
     monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
     monkeypatch.setattr("experiments._output._figure", lambda *_: [])
-    (tmp_path / "cells.py").write_text(CELLS)
+    page = DOCUMENT.read_text(encoding="utf-8").partition("## Your own encoder of volumes")[2]
+    (tmp_path / "cells.py").write_text(page.partition("```python\n")[2].partition("```")[0])
     rows = ["file,patient,scan,where"]
     for k in range(20):
         rng = np.random.default_rng(k)
@@ -379,10 +362,10 @@ def test_the_command_reads_what_lies_in_the_slices_and_not_what_does_not(
     assert "--volumes" in out.rpartition("To repeat:")[2]
     records = json.loads((planted / "out" / "results.json").read_text())["records"]
     score = {(r["encoder"], r["site"], r["readout"]): r["score"] for r in records if r["role"] != "control"}
-    assert score["cells", "block.0", "halves"] > 0.95
-    assert score["cells", "block.0", "grid3"] > 0.95
-    assert score["cells", "block.0", "mean"] < 0.75
-    assert score["cells", "total", "vector"] < 0.75
+    assert score["cells", "final", "halves"] > 0.95
+    assert score["cells", "final", "grid3"] > 0.95
+    assert score["cells", "final", "mean"] < 0.75
+    assert score["cells", "pooled", "vector"] < 0.75
     control = {r["encoder"]: r["score"] for r in records if r["role"] == "control" and ":" not in r["encoder"]}
     assert control["pixels"] > 0.95
     assert control["lowlevel"] < 0.75
@@ -444,7 +427,7 @@ def test_an_encoder_of_flat_images_is_refused_before_anything_is_read(
 def test_beside_an_encoder_of_volumes_one_of_flat_images_is_named_and_left_out(
     planted: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    more = ("--site", "total", "--twins", "0")
+    more = ("--site", "pooled", "--twins", "0")
     words = ["--encoder", str(planted / "cells.py"), "clip-b16"]
     assert probe(planted, *words, *more) == 5
     assert "error: clip-b16: clip-b16 reads one image at a time, not volumes" in capsys.readouterr().err
