@@ -28,7 +28,7 @@ MAKERS = {
 }
 # what the films and lumens were when phantom-clip was trained
 CHEST = "a9a4f8cffee2bc7ba90a99a4b0caebe19b193e36f2890d60ccbd5eb1599c34d0"
-LUMEN = "f032c891b78195b94556fddf5b962600626178245b8263c24afa5a4ed000e40f"
+LUMEN = "b7bf247fbd905813bf2e9e418c746bbd3323d0f6eb9f591fdd0267207c821b74"
 STATED = [i for i, name in enumerate(NAMES) if name != "blockiness"]
 
 
