@@ -61,14 +61,22 @@ def evened(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """
     size, power, uneven = len(image), rng.uniform(0.75, 0.95), rng.uniform(0.1, 0.3)
     grey = luma(image)
-    seen = (grey > 8).astype(np.float32)
+    some = np.ascontiguousarray(grey[:: max(size // 112, 1), :: max(size // 112, 1)])
+    seen = (some > 8).astype(np.float32)
     share = _blur() @ _cells(seen, _COARSE) @ _blur().T
-    local = _blur() @ _cells(grey * seen, _COARSE) @ _blur().T
+    local = _blur() @ _cells(some * seen, _COARSE) @ _blur().T
     local = local / np.maximum(share, np.float32(0.02)) + np.float32(8)
     gain = np.exp(np.float32(power) * (np.log(np.average(local, weights=share)).astype(np.float32) - np.log(local)))
-    gain = _fine(gain, size) * np.exp(np.float32(uneven) * piece(rng, size, (3, 5)))
-    gain += np.clip((grey - 170) / 60, 0, 1) * (1 - gain)  # what shines stays as it is
-    return np.clip(image * gain[..., None] + np.float32(0.5), 0, 255).astype(np.uint8)
+    gain = _fine(gain, size)
+    gain *= np.exp(np.float32(uneven) * piece(rng, size, (3, 5)))
+    shine = np.clip((grey - 170) / 60, 0, 1)
+    gain += shine * (1 - gain)  # what shines stays as it is
+    out = np.empty_like(image)
+    for channel in range(3):
+        given = image[..., channel] * gain
+        given += np.float32(0.5)
+        out[..., channel] = np.minimum(given, 255, out=given)
+    return out
 
 
 def surroundings(grey: np.ndarray, pixel: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

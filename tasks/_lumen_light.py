@@ -15,10 +15,11 @@ _COLOURS = ("red", 0.18), ("green", 0.62), ("blue", 0.55)  # how much of each co
 
 @lru_cache(maxsize=1)
 def _texture() -> np.ndarray:
-    """Vessels 0 … 1 and roughness of a stretch of mucosa without seams, as real and imaginary part [_SIDE * _SIDE]."""
+    """Vessels (6 bits) and roughness (10 bits) of a stretch of mucosa without seams, uint16 [_SIDE * _SIDE]."""
     lines = periodic(_SIDE, (24, 48, 96), 0.6)
     net = bell(lines / np.float32(0.13)) * np.clip(0.4 + periodic(_SIDE, (12, 24)), 0, 1)
-    return (net + 1j * periodic(_SIDE, (26, 52), 0.8)).astype(np.complex64).ravel()
+    rough = np.clip(periodic(_SIDE, (26, 52), 0.8) * 128 + 512, 0, 1023)
+    return (np.rint(net * 63).astype(np.uint16) * 1024 + np.rint(rough).astype(np.uint16)).ravel()
 
 
 def _mucosa(depth: np.ndarray, turn: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -35,8 +36,12 @@ def _mucosa(depth: np.ndarray, turn: np.ndarray, rng: np.random.Generator) -> tu
     at &= _SIDE - 1
     at *= _SIDE
     at += column.astype(np.int32) & (_SIDE - 1)
-    found = _texture().take(at.ravel().astype(np.intp)).view(np.float32)
-    return found[::2].reshape(depth.shape), found[1::2].reshape(depth.shape)
+    found = _texture().take(at.astype(np.intp))
+    net, rough = (found >> 10).astype(np.float32), (found & 1023).astype(np.float32)
+    net *= np.float32(1 / 63)
+    rough -= 512
+    rough *= np.float32(1 / 128)
+    return net, rough
 
 
 @lru_cache(maxsize=8)

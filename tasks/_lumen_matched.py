@@ -58,7 +58,7 @@ def _places(
     bright = around(grey, (pixel + 0.5) * len(image) / size - 0.5)
     wide, added = surroundings(grey, pixel, size)
     triple = np.sort(rng.integers(0, len(pixel), (8000, 3)), 1)  # from near to far
-    clear = np.hypot(*(pixel[:, None] - pixel).T) > 2 * _marks.radius(size) + 4
+    clear = ((pixel[:, None] - pixel) ** 2).sum(2) > (2 * _marks.radius(size) + 4) ** 2
     triple = triple[clear[triple[:, 0], triple[:, 1]] & clear[triple[:, 1], triple[:, 2]]]
     triple = triple[clear[triple[:, 0], triple[:, 2]]]
     steps, light = distance[triple], bright[triple]
