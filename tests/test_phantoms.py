@@ -229,6 +229,20 @@ def test_a_ray_down_a_straight_smooth_tube_meets_the_wall_where_geometry_says() 
     assert z == pytest.approx(0.7 / u, rel=2e-3)
 
 
+def test_the_depth_map_is_what_rays_find_and_not_what_they_find_in_another_lumen() -> None:
+    line = (2 * np.arange(64) + 1) / 64 - 1
+    off = []
+    for i in (0, 1):
+        p = _lumen_tube.draw(np.random.default_rng([i, 7]))
+        rays = _lumen_tube.march(p, *np.meshgrid(line, line))
+        for other in (p, _lumen_tube.draw(np.random.default_rng([i, 8]))):
+            off.append(np.abs(np.log(_lumen_tube.depth(other, 64) / rays)))
+    for own, another in (off[:2], off[2:]):
+        assert np.median(own) < 1e-3
+        assert (own > 0.1).mean() < 0.04  # pixels that a fold's edge runs through
+        assert np.median(another) > 0.05
+
+
 @pytest.mark.slow
 def test_a_heart_lies_to_the_patients_left_in_most_films_but_brightness_as_a_whole_does_not_say_so() -> None:
     films = np.array([_chest.film(3, i) for i in range(150)], dtype=float)

@@ -261,17 +261,18 @@ UNMIX = np.linalg.pinv(np.array([(0.65, 0.70, 0.29), (0.09, 0.95, 0.28)]))
 
 def stains(image: np.ndarray, colour: str) -> list[float]:
     """Haematoxylin, eosin, clear share and direction of texture in a ring around the mark."""
-    row, column = at(image, colour)
-    line = np.arange(len(image))
-    far = np.hypot((line - row)[:, None], line - column)
+    row, column = (round(k) for k in at(image, colour))
+    some = -np.log((image[::4, ::4].astype(float) + 1) / 256) @ UNMIX
+    top, left = (min(max(k - 20, 0), len(image) - 41) for k in (row, column))
+    density = -np.log((image[top : top + 41, left : left + 41].astype(float) + 1) / 256)
+    far = np.hypot((np.arange(41) + top - row)[:, None], np.arange(41) + left - column)
     ring = (far > 9.5) & (far < 17)
-    density = -np.log((image.astype(float) + 1) / 256)
     blue, pink = np.moveaxis(density @ UNMIX, -1, 0)
     total = density.sum(2)
     down, right = (g[ring] for g in np.gradient(total))
     even, odd = (right**2).mean() - (down**2).mean(), 2 * (right * down).mean()
     directed = np.hypot(even, odd) / ((right**2).mean() + (down**2).mean())
-    whole = blue[ring].mean() - blue.mean(), pink[ring].mean() - pink.mean()
+    whole = blue[ring].mean() - some[..., 0].mean(), pink[ring].mean() - some[..., 1].mean()
     return [blue[ring].mean(), blue[ring].std(), (total[ring] < 0.35).mean(), pink[ring].std(), directed, *whole]
 
 
