@@ -107,7 +107,9 @@ def _touching(points: Sequence[Point], reach: int) -> bool:
 
 def around(image: np.ndarray, mark: Mark, reach: int) -> float:
     """Mean grey value of the ring from one to two radii around a place, from 0 to 255."""
-    rows, columns = np.ogrid[: image.shape[0], : image.shape[1]]
+    top, left = (max(int(at) - 2 * reach - 1, 0) for at in (mark.y, mark.x))
+    near = image[top : int(mark.y) + 2 * reach + 2, left : int(mark.x) + 2 * reach + 2]
+    rows, columns = np.ogrid[top : top + near.shape[0], left : left + near.shape[1]]
     far = np.hypot(rows - mark.y, columns - mark.x)
     ring = (far > reach) & (far <= 2 * reach)
-    return float(image[ring].mean())
+    return float(near[ring].mean())

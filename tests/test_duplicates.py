@@ -351,7 +351,7 @@ def test_a_turned_copy_in_another_fold_rings_in_the_table_the_words_and_the_reco
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], together: bool
 ) -> None:
     monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
-    monkeypatch.setattr("experiments._plots.save", lambda *_: [])
+    monkeypatch.setattr("experiments._output._figure", lambda *_: [])
     rng, lines = np.random.default_rng(0), ["file,side,source"]
     for k in range(30):
         image = rng.normal(rng.uniform(60, 190), rng.uniform(5, 50), (16, 16)).clip(0, 255).astype(np.uint8)

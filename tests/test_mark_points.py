@@ -150,9 +150,20 @@ def test_a_manifest_s_marks_are_numbers_or_nothing() -> None:
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real endoscopy frames are not on this machine")
 def test_on_real_endoscopy_the_brightest_mark_is_too_often_the_nearest(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    points = ["--points", str(SHARED / "points.csv"), "--depth", "depth_sfm_units", "--apart", "1.2"]
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
+    monkeypatch.setattr("experiments._output._figure", lambda *_: [])
+    points = [
+        "--points",
+        str(SHARED / "points.csv"),
+        "--depth",
+        "depth_sfm_units",
+        "--apart",
+        "1.2",
+        "--per-image",
+        "2",
+    ]
     assert main([*points, "--out", str(tmp_path / "out")]) == 0
     out = capsys.readouterr().out
     assert share(out, "brightest") > 0.42 > 1 / 3 > share(out, "darkest")

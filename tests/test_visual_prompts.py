@@ -537,10 +537,14 @@ def ran(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> tuple
     return told.out, told.err
 
 
-def scenes(folder: Path, n: int) -> list[tuple[str, str, list[str]]]:
-    """A manifest of images with three marks, the nearest on the brightest patch; id, nearest, colours from left."""
+def scenes(folder: Path, n: int, *, told: bool = False) -> list[tuple[str, str, list[str]]]:
+    """A manifest of images with three marks, the nearest on the brightest patch; id, nearest, colours from left.
+
+    `told` says where the marks lie, which spares looking for them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    rng, out, lines = np.random.default_rng(0), [], ["id,file,group,nearest"]
+    columns = "".join(f",{name}_{axis}" for name in PURE for axis in "xy") if told else ""
+    rng, out, lines = np.random.default_rng(0), [], ["id,file,group,nearest" + columns]
     y, x = np.mgrid[:96, :96]
     for i in range(n):
         places, names = rng.permutation(9)[:3], [str(v) for v in rng.permutation(list(PURE))]
@@ -551,7 +555,9 @@ def scenes(folder: Path, n: int) -> list[tuple[str, str, list[str]]]:
         marks = [Mark(name=name, x=a, y=b) for name, (a, b) in zip(names, at, strict=True)]
         image = np.repeat(grey.clip(0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
         Image.fromarray(_marks.draw(image, marks)).save(folder / f"s{i:03d}.png")
-        lines.append(f"s{i:03d},s{i:03d}.png,p{i},{names[0]}")
+        by_name = {m.name: m for m in marks}
+        where = "".join(f",{by_name[name].x:g},{by_name[name].y:g}" for name in PURE) if told else ""
+        lines.append(f"s{i:03d},s{i:03d}.png,p{i},{names[0]}{where}")
         out.append((f"s{i:03d}", names[0], [m.name for m in sorted(marks, key=lambda m: (m.x, m.y))]))
     (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
     return out
@@ -640,7 +646,7 @@ def test_phantoms_tell_their_marks_and_are_written_for_a_model(
 def test_answers_of_a_model_that_looks_and_of_one_that_says_red(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    known, rng = scenes(tmp_path / "in", 40), np.random.default_rng(0)
+    known, rng = scenes(tmp_path / "in", 40, told=True), np.random.default_rng(0)
     for kind in ("looks", "red"):
         lines = ["item,assignment,answer"]
         for name, nearest, colours in known:
