@@ -33,7 +33,7 @@ class Content:
 class Stack:
     """The digest of several frames as one volume: their files' bytes and their numbers, in order."""
 
-    def __init__(self, parts: Sequence[tuple[Content, int]]) -> None:
+    def __init__(self, parts: Sequence[tuple["Content | Stack", int]]) -> None:
         self.parts = tuple(parts)
 
     def digest(self) -> str | None:

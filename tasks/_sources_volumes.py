@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks._base import DataError
 from tasks._decode import Frame, Optics, Shelf, digest, thick
-from tasks._decode_content import Content, Stack
+from tasks._decode_content import Stack
 from tasks._decode_dicom import read_stack
 from tasks._sources_files import Listed, walk
 from tasks._sources_notes import Seen
@@ -68,29 +68,33 @@ def _one_per_folder(found: list[Seen], refused: list[tuple[str, str]]) -> tuple[
 
 def _stack(members: Sequence[Seen], name: str, optics: Optics, shelf: Shelf, needed: Sequence[str]) -> Seen:
     ordered, flags = _sorted(members)
-    slices = [(Path(str(one.file.path)), one.frame.number) for one in ordered]
+    _refuse_differing(members, needed)
     first = members[0]
-    columns = _agreed([one.file.columns for one in members])
-    facts = _agreed([one.frame.columns for one in members])
-    for column in needed:
-        told = {{**one.frame.columns, **one.file.columns}.get(column, "") for one in members}
-        if len(told) > 1:
-            raise DataError(f"its slices differ in {column!r} ({', '.join(repr(v) for v in sorted(told)[:3])})")
+    facts = _agreed([one.frame.columns for one in members]) | {"slices": str(len(members))}
+    facts.pop("frame", None)
     if len({one.frame.columns.get("window") for one in members}) > 1:
         facts["window"] = "various"
         flags.append(WINDOWS)
-    facts.pop("frame", None)
+    slices = [(Path(str(one.file.path)), one.frame.number) for one in ordered]
     frame = Frame(
         read=partial(read_stack, slices, optics, shelf),
         number=0,  # no frame of any file
-        columns=facts | {"slices": str(len(members))},
+        columns=facts,
         patient=first.frame.patient,
         windowed=any(one.frame.windowed for one in members),
         flags=(*sorted({flag for one in members for flag in one.frame.flags}), *flags),
     )
-    content = Stack([(c, n) for one in ordered if isinstance(c := one.content, Content) for n in [one.frame.number]])
-    file = replace(first.file, columns=columns, frame=None)
-    return Seen(file=replace(file, shown=name), frame=frame, content=content, parts=tuple(ordered))
+    content = Stack([(one.content, one.frame.number) for one in ordered])
+    columns = _agreed([one.file.columns for one in members])
+    file = replace(first.file, columns=columns, frame=None, shown=name)
+    return Seen(file=file, frame=frame, content=content, parts=tuple(ordered))
+
+
+def _refuse_differing(members: Sequence[Seen], needed: Sequence[str]) -> None:
+    for column in needed:
+        told = {{**one.frame.columns, **one.file.columns}.get(column, "") for one in members}
+        if len(told) > 1:
+            raise DataError(f"its slices differ in {column!r} ({', '.join(repr(v) for v in sorted(told)[:3])})")
 
 
 def _agreed(columns: Sequence[Mapping[str, str]]) -> dict[str, str]:

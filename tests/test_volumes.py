@@ -109,6 +109,32 @@ def test_time_points_are_volumes_of_one_group(tmp_path: Path) -> None:
     np.testing.assert_array_equal(rows[0].picture.read(), rows[1].picture.read()[:, :, ::-1])
 
 
+def test_a_file_of_several_frames_is_a_volume_sorted_by_what_each_frame_says(tmp_path: Path) -> None:
+    from pydicom import Dataset
+
+    def group(name: str, attribute: str, value: list[float]) -> Dataset:
+        outer, inner = Dataset(), Dataset()
+        setattr(inner, attribute, value)
+        setattr(outer, name, [inner])
+        return outer
+
+    order = [3, 0, 5, 1, 4, 2]
+    stored = (HU + 300).astype(np.uint16)
+    frames = np.ascontiguousarray(stored[::-1, ::-1, order].T)
+    lies = group("PlaneOrientationSequence", "ImageOrientationPatient", [float(v) for v in AXIAL])
+    spots = [group("PlanePositionSequence", "ImagePositionPatient", [0, 0, 2.0 * z]) for z in order]
+    tags = {"SharedFunctionalGroupsSequence": [lies], "PerFrameFunctionalGroupsSequence": spots, "Modality": "MR"}
+    dicom(tmp_path / "a.dcm", frames, **tags)
+    (row,) = opened(tmp_path / "a.dcm").rows
+    scaled = (stored - float(stored.min())) / (int(stored.max()) - int(stored.min())) * 255
+    np.testing.assert_array_equal(row.picture.read(), np.rint(scaled)[::-1, ::-1].T)
+    dicom(tmp_path / "b.dcm", frames, Modality="MR")
+    source = opened(tmp_path)
+    assert len(source.rows) == 2, "each such file is a volume, although both name one series"
+    assert any("1 of 2 volumes do not say where their slices lie" in w for w in source.warnings)
+    np.testing.assert_array_equal(source.rows[0].picture.read()[order], source.rows[1].picture.read())
+
+
 def test_a_manifest_names_folders_of_one_series_each(tmp_path: Path) -> None:
     for k in range(3):
         series(tmp_path / f"p{k}", HU + k, first=k, PatientID=f"P{k}")
@@ -186,6 +212,17 @@ def test_mixed_sizes_single_slices_and_colours_make_no_volume(tmp_path: Path) ->
     assert "b2/0.dcm and 2 more slices: its slices differ in size (10 x 12 and 10 x 8 pixels)" in told
     assert "c/0.dcm: it holds one slice, which is no volume; leave --volumes out" in told
     assert "d/0.dcm and 2 more slices: its slices are in colour, and a volume is grey" in told
+
+
+def test_one_broken_slice_makes_its_volume_unreadable_and_is_named(tmp_path: Path) -> None:
+    series(tmp_path / "a", SeriesInstanceUID="1.3")
+    broken = series(tmp_path / "b", SeriesInstanceUID="1.4") / "2.dcm"
+    broken.write_bytes(broken.read_bytes()[:-50])
+    source = opened(tmp_path, limit=0.5)
+    assert len(source.rows) == 1
+    ((_, why),) = source.unreadable
+    assert why.startswith("b/0.dcm and 5 more slices: slice ")
+    assert "of 6: its pixels cannot be decoded" in why
 
 
 def test_flat_images_marks_slices_by_number_and_benchmarks_are_refused(tmp_path: Path) -> None:
