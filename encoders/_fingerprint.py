@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ FEATURES = 1  # raised whenever the code between the image and the feature chang
 
 def versions(libraries: Sequence[str]) -> dict[str, str]:
     """The installed version of each distribution, without importing it."""
-    return {name: metadata.version(name) for name in sorted(set(libraries))}
+    return {name: _version(name) for name in sorted(set(libraries))}
+
+
+_version = cache(metadata.version)  # a distribution's files are parsed anew each time
 
 
 def digest(*parts: Any) -> str:
