@@ -108,9 +108,8 @@ def _colours(judged: Judged) -> list[str]:
     if "position" in a.adjusted:
         lines.append(f"  position             {_nuisance(a, 'position', ('x', 'y'))} per sd")
     if "phase" in a.adjusted:
-        lines.append(
-            f"  borders of tokens    {_nuisance(a, 'phase', ('phase',))} per sd of distance{_phase(judged.phase)}"
-        )
+        odds = _nuisance(a, "phase", ("phase",)).replace("odds phase", "odds")
+        lines.append(f"  borders of tokens    {odds} per sd of distance{_phase(judged.phase)}")
     lines += [
         f"  consistency          {_consistency(a)}",
         f"  quoted spread        {_span(s.by_mark)} over assignments, would be read as {s.reading}; "

@@ -17,6 +17,7 @@ from probes._statistics import holm
 COLOURS = ("red", "green", "blue")
 ALIKE = 1.25  # odds ratio up to which a nuisance counts as none; of a mark chosen in 1 of 3, five points
 POINTS = float(np.log(ALIKE)) * 2 / 9  # the same as a change of probability
+WORDS = {"phase": "borders of tokens"}  # how a nuisance is called
 PRIOR = 0.01  # precision of a normal prior: keeps a responder without any error finite, moves no other
 
 
@@ -300,21 +301,23 @@ def _verdict(
     steepness: float,
 ) -> tuple[str, str]:
     """Equivalence is of probabilities: rare errors leave an odds ratio open that moves no answer."""
-    found = [name for name, p in adjusted.items() if p < 0.05]
+    called = [WORDS.get(name, name) for name in adjusted]
+    found = [WORDS.get(name, name) for name, p in adjusted.items() if p < 0.05]
     wide = [n for n, (_, low, high) in odds.items() if max(abs(np.log(low)), abs(np.log(high))) * steepness > POINTS]
     place = "answers follow the correct place"
     if spatial[1] > 0 and not wide:
-        return "SPATIAL", f"{place}, and no {_listed(list(adjusted))} moves them by more than 5 points"
+        return "SPATIAL", f"{place}, and no {_listed(called)} moves them by more than 5 points"
     if adjusted["colour"] < 0.05 and spatial[2] * steepness < POINTS:
         why = "answers follow colour, and the correct place moves them by less than 5 points"
         return "COLOUR_HEURISTIC", why
     if spatial[1] > 0 and found:
         return "MIXED", f"{place} and also {' and '.join(found)}"
     if spatial[1] > 0:
-        return "NOT_TESTABLE", f"{place}, but too few were given to exclude an effect of {', '.join(wide)}"
+        left = ", ".join(WORDS.get(name, name) for name in wide)
+        return "NOT_TESTABLE", f"{place}, but too few were given to exclude an effect of {left}"
     if found:
         return "NOT_TESTABLE", f"answers follow {' and '.join(found)}; whether the correct place moves them too is open"
     return (
         "NOT_TESTABLE",
-        f"answers follow neither the correct place nor {_listed(list(adjusted))}, as far as so many show",
+        f"answers follow neither the correct place nor {_listed(called)}, as far as so many show",
     )

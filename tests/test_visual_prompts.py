@@ -425,7 +425,7 @@ def test_a_responder_that_errs_at_borders_between_tokens_is_found_and_an_even_on
     assert (found.reading, found.value[0] < -0.2) == ("differs", True)
     audit = _prompts.audit(seen)
     assert audit.adjusted["phase"] < 0.001
-    assert "phase" in audit.reason
+    assert "borders of tokens" in audit.reason
     assert _prompts_controls.by_phase(even) is None
 
 
