@@ -47,9 +47,9 @@ def _places(
     """Pixels [3, 2] of three marks from near to far, their distances, the brightness around each, and if all fits.
 
     `image` is the view without marks, of any size. The nearest is number ranks[0] in brightness and number
-    away[0] in distance from the centre (counted from the least), and so on. Of 8000 trials that one is taken
-    of those that fit whose neighbouring distances differ by RATIO or nearly so and whose marks are most alike
-    in brightness.
+    away[0] in distance from the centre (counted from the least), and so on. Of 16000 trials that one is taken
+    whose neighbouring distances differ by RATIO or nearly so and whose steps in both orders are about the same
+    in every view, whatever the depths.
     """
     pixel, distance, calm = candidates(p, rng, size, 140)
     rank = np.flatnonzero(calm)[np.argsort(distance[calm])]
@@ -57,30 +57,28 @@ def _places(
     grey, middle = luma(image), np.hypot(*((2 * pixel + 1) / size - 1).T)
     bright = around(grey, (pixel + 0.5) * len(image) / size - 0.5)
     wide, added = surroundings(grey, pixel, size)
-    triple = np.sort(rng.integers(0, len(pixel), (8000, 3)), 1)  # from near to far
+    triple = np.sort(rng.integers(0, len(pixel), (16000, 3)), 1)  # from near to far
     clear = ((pixel[:, None] - pixel) ** 2).sum(2) > (2 * _marks.radius(size) + 4) ** 2
     triple = triple[clear[triple[:, 0], triple[:, 1]] & clear[triple[:, 1], triple[:, 2]]]
     triple = triple[clear[triple[:, 0], triple[:, 2]]]
     steps, light = distance[triple], bright[triple]
     ratio = np.minimum(steps[:, 1] / steps[:, 0], steps[:, 2] / steps[:, 1])
     broad = wide[triple] + added[triple, triple[:, :1]] + added[triple, triple[:, 1:2]] + added[triple, triple[:, 2:]]
-    fits = _ordered(-light, ranks, GAP) & _ordered(-broad, ranks, GAP) & _ordered(middle[triple], away, 0.02)
-    fits &= ratio >= LEAST
-    spread = np.maximum(_spread(light), 12) + np.maximum(_spread(broad), 12)
-    best = int(np.argmin(spread + 900 * np.clip(RATIO - ratio, 0, None) + 1000 * ~fits))
+    off = [2 * _off(-light, ranks, GAP), 2 * _off(-broad, ranks, GAP), 250 * _off(middle[triple], away, 0.03)]
+    fits = np.isfinite(off).all(0) & (ratio >= LEAST)
+    cost = np.nan_to_num(off, posinf=1000).sum(0) + 600 * np.clip(RATIO - ratio, 0, None) + 1000 * (ratio < LEAST)
+    best = int(np.argmin(cost))
     return pixel[triple[best]], distance[triple[best]], light[best], bool(fits[best])
 
 
-def _spread(values: np.ndarray) -> np.ndarray:
-    """The greatest minus the least of each row [n, 3]."""
-    a, b, c = values.T
-    return np.maximum(np.maximum(a, b), c) - np.minimum(np.minimum(a, b), c)
+def _off(values: np.ndarray, ranks: tuple[int, ...], gap: float) -> np.ndarray:
+    """How far the steps of each row [n, 3] from low to high are from 2 gap, infinite where the order is another.
 
-
-def _ordered(values: np.ndarray, ranks: tuple[int, ...], gap: float) -> np.ndarray:
-    """Which rows [n, 3] are such that number ranks[j] of their values from below is the j-th, all `gap` apart."""
+    Number ranks[j] from below must be the j-th, and each step at least `gap`.
+    """
     low, mid, high = (values[:, j] for j in np.argsort(ranks))
-    return (mid - low >= gap) & (high - mid >= gap)
+    steps = np.stack([mid - low, high - mid])
+    return np.where((steps >= gap).all(0), np.abs(steps - 2 * gap).sum(0), np.inf)
 
 
 def scene(
