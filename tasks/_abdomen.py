@@ -15,11 +15,13 @@ import numpy as np
 from tasks._abdomen_body import Canvas, bones, bowel, organs, pixel, trunk
 from tasks._abdomen_doubles import stamp
 from tasks._abdomen_patient import DOUBLE, FILLING, Abdomen, draw, hounsfield
+from tasks._bank import piece
 from tasks._base import Source
-from tasks._phantom import balanced, noise, smooth
+from tasks._phantom import balanced
 from tasks._phantom import source as _source
+from tasks._phantom_grid import grain, smeared
 
-VERSION = 3
+VERSION = 4
 CODE = 202
 CLASSES = ("plain", "enhanced")
 
@@ -27,11 +29,11 @@ CLASSES = ("plain", "enhanced")
 def paint(p: Abdomen, rng: np.random.Generator, size: int) -> tuple[Canvas, np.ndarray]:
     """The slice in tissue numbers, and the HU of each loop's filling."""
     k = Canvas(p, rng, size)
-    cavity = trunk(k)
+    cavity, well_inside = trunk(k)
     bones(k, rng)
-    organs(k, cavity, rng)
+    organs(k)
     drinks = bowel(k, cavity, rng)
-    stamp(k, cavity, rng)
+    stamp(k, cavity, well_inside, rng)
     return k, drinks
 
 
@@ -45,12 +47,13 @@ def render(p: Abdomen, rng: np.random.Generator, enhanced: bool, size: int = 224
     hu = hounsfield(p)
     if not matched:
         hu[:, DOUBLE:] = hu[1, DOUBLE:]
-    out = hu[int(enhanced)][k.tissue]
+    out = hu[int(enhanced)].take(k.tissue)
     filling = k.tissue == FILLING
     out[filling] = drinks[k.loop[filling]]
-    out += 5 * noise(rng, size, (14, 28, 56), 0.9)
-    grain = smooth(rng.standard_normal((size, size), np.float32), 0.6 * size / 224)
-    return smooth(out, p.blur * size / 224) + np.float32(p.grain * 2.1) * grain
+    out += np.float32(5) * piece(rng, size, (14, 28, 56), 0.9)
+    out = smeared(out, 1 - (p.blur * size / 224) ** 2)
+    out += np.float32(p.grain * 2.1) * grain(rng, size, 0.6 * size / 224)
+    return out
 
 
 def window(hu: np.ndarray, centre: float = 40.0, width: float = 400.0) -> np.ndarray:

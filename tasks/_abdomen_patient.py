@@ -6,11 +6,11 @@ import numpy as np
 
 Length = float | int
 # Tissues in the order of the tables below; DOUBLE is added to a tissue's number in its double.
-(AIR, TABLE, SKIN, FAT, MUSCLE, CORTEX, MARROW, CANAL, WALL, GAS, BILE, LIVER, PANCREAS, FILLING,
- KIDNEY, PYRAMID, AORTA, CAVA, PORTAL, TWIG) = range(20)  # fmt: skip
-ENHANCING = (KIDNEY, PYRAMID, AORTA, CAVA, PORTAL, TWIG)
+(AIR, TABLE, SKIN, FAT, MUSCLE, CORTEX, MARROW, CANAL, WALL, GAS, BILE, PANCREAS, FILLING,
+ KIDNEY, PYRAMID, AORTA, CAVA, PORTAL, TWIG, LIVER, SPLEEN) = range(21)  # fmt: skip
+ENHANCING = (KIDNEY, PYRAMID, AORTA, CAVA, PORTAL, TWIG, LIVER, SPLEEN)
 DOUBLE = 32
-HALO = 0.76  # cm of fat around whatever enhances: more than blur and an edge filter reach
+HALO = 0.55  # cm of fat around whatever enhances: about what blur and an edge filter reach
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,7 @@ class Abdomen:
     wall: float  # muscle
     liver: float
     liver_low: float
+    spleen: float
     kidney: float
     kidney_y: float
     aorta: float  # radius
@@ -38,6 +39,7 @@ class Abdomen:
     table_curve: float
     marrow: float  # HU
     liver_hu: float
+    spleen_hu: float
     blood_hu: float
     phase: float  # 0 late arterial … 1 portal venous; what it would be if enhanced
     dose: float
@@ -61,9 +63,10 @@ def draw(rng: np.random.Generator) -> Abdomen:
         fat=fat,
         belly=u(0.0, 1.4),
         wall=u(0.8, 1.5),
-        liver=u(0.72, 1.0),
-        liver_low=u(-1.0, 1.2),
-        kidney=u(0.8, 0.96),
+        liver=u(0.75, 1.0),
+        liver_low=u(-1.0, 0.6),
+        spleen=u(0.75, 1.0),
+        kidney=u(0.76, 0.9),
         kidney_y=u(-0.3, 0.5),
         aorta=u(0.85, 1.2),
         aorta_x=u(0.2, 1.1),
@@ -72,12 +75,13 @@ def draw(rng: np.random.Generator) -> Abdomen:
         table_gap=u(0.1, 0.6),
         table_curve=u(0.006, 0.016),
         marrow=u(140, 260),
-        liver_hu=u(50, 78),
+        liver_hu=u(50, 68),
+        spleen_hu=u(44, 54),
         blood_hu=u(36, 46),
         phase=u(0, 1),
         dose=u(0.85, 1.15),
         grain=u(5, 14),
-        blur=u(0.55, 0.85),
+        blur=u(0.5, 0.76),
         calcified=u(0.2, 0.6) if u() < 0.35 else 0.0,
         gas=u(0.2, 0.8),
     )
@@ -86,16 +90,16 @@ def draw(rng: np.random.Generator) -> Abdomen:
 def hounsfield(p: Abdomen) -> np.ndarray:
     """HU of each tissue [2, 64]: plain, enhanced; doubles have the other answer's values.
 
-    What rises follows the phase and the dose: the arteries first, then kidneys and veins.
+    What rises follows the phase and the dose: arteries, kidneys and spleen first, then veins and liver.
     """
     t, plain = p.phase, np.zeros(2 * DOUBLE, np.float32)
     plain[[AIR, TABLE, SKIN, FAT, MUSCLE, CORTEX, MARROW, CANAL]] = (-1000, 220, 10, -102, 56, 650, p.marrow, 28)
-    plain[[WALL, GAS, BILE, LIVER, PANCREAS]] = (48, -950, 8, p.liver_hu, 44)
+    plain[[WALL, GAS, BILE, PANCREAS, LIVER, SPLEEN]] = (48, -950, 8, 44, p.liver_hu, p.spleen_hu)
     plain[[KIDNEY, PYRAMID, AORTA, CAVA, PORTAL, TWIG]] = (34, 30) + (p.blood_hu,) * 4
     full = plain.copy()
     for tissue, early, late in (
         (AORTA, 260, 130), (CAVA, 80, 110), (PORTAL, 100, 140), (TWIG, 110, 120), (KIDNEY, 145, 150),
-        (PYRAMID, 110, 135),
+        (PYRAMID, 110, 135), (LIVER, 25, 55), (SPLEEN, 85, 72),
     ):  # fmt: skip
         full[tissue] += p.dose * (early + t * (late - early))
     plain[DOUBLE:], full[DOUBLE:] = full[:DOUBLE], plain[:DOUBLE]

@@ -10,12 +10,13 @@ from functools import partial
 
 import numpy as np
 
+from tasks._bank import piece
 from tasks._base import Source
 from tasks._chest_body import path, soft
 from tasks._chest_patient import Chest, draw
 from tasks._chest_vessels import vessels
 from tasks._phantom import source as _source
-from tasks._phantom_grid import Pose, developed, grain, resized, texture
+from tasks._phantom_grid import Pose, developed, grain, resized
 
 VERSION = 3
 CODE = 101
@@ -38,7 +39,7 @@ def exposed(p: Chest, rng: np.random.Generator, size: int = 224) -> np.ndarray:
     """What reaches the film, as optical depth [size, size], before grain."""
     coarse = Pose(side=-(-size // 2), turn=p.turn, scale=p.scale, dx=p.dx, dy=p.dy)
     pose = replace(coarse, side=-(-5 * size // 7))
-    cloud = texture(rng, pose.side, (7, 14, 28, 56), 0.8)
+    cloud = piece(rng, pose.side, (7, 14, 28, 56), 0.8)
     tissue, filled = (resized(half, pose.side) for half in soft(p, coarse))
     beam = np.exp(-path(p, pose, tissue=tissue, filled=filled, blood=vessels(p, rng, pose), texture=cloud))
     return resized(-np.log(beam + np.float32(p.scatter)), size, blur=0.5)

@@ -10,14 +10,16 @@ from functools import partial
 
 import numpy as np
 
+from tasks._bank import piece
 from tasks._base import Source
 from tasks._panorama_bones import jaws
 from tasks._panorama_patient import PLACES, Film, Teeth, draw, erupt, present
 from tasks._panorama_teeth import pixels, shadows
-from tasks._phantom import axes, balanced, inside, noise, posed, smooth
+from tasks._phantom import balanced
 from tasks._phantom import source as _source
+from tasks._phantom_grid import Pose, developed, grain, resized
 
-VERSION = 1
+VERSION = 2
 CODE = 606
 CLASSES = ("0", "1", "2", "3", "4")
 
@@ -31,28 +33,15 @@ def patient(seed: int, i: int, count: int, matched: bool = True) -> tuple[Film, 
 
 def render(p: Film, teeth: Teeth, there: np.ndarray, rng: np.random.Generator, size: int = 224) -> np.ndarray:
     """The film, uint8 [size, size]; `rng` gives trabeculae and grain."""
-    x, y = posed(-(-size // 2), p.turn, p.scale, p.dx, p.dy)
-    x = x - np.float32(p.yaw) * (1 - x * x)
-    bone, rest = (_doubled(half, size) for half in jaws(p, x, y))
-    dense, taken = shadows(p, teeth, there, size)
-    bone *= (1 + np.float32(p.grit * 2.2) * noise(rng, size, (14, 48, 100), 1.0)) * (1 - 0.45 * np.minimum(taken, 1))
-    film = smooth(bone + rest + dense, p.blur * size / 224)
-    film += np.float32(p.grain) * smooth(rng.standard_normal((size, size), np.float32), 0.5)
-    shown = 255 / (1 + np.exp(np.float32(-4.2 * p.contrast) * (film - np.float32(0.72 - 0.5 * p.exposure))))
-    if p.border:
-        across, down = axes(size)
-        shown *= inside(np.maximum(np.abs(across), np.abs(down)) - np.float32(1 - p.border), 0.02)
-    return np.clip(shown + np.float32(0.5), 0, 255).astype(np.uint8)
-
-
-def _doubled(half: np.ndarray, size: int) -> np.ndarray:
-    """An image of half the size made `size` pixels wide, linearly between its values."""
-    wide = np.pad(half, 1, mode="edge")
-    for _ in (0, 1):  # rows, then the columns of what is turned
-        near = wide[1:-1] * np.float32(0.75)
-        both = np.stack([near + wide[:-2] * np.float32(0.25), near + wide[2:] * np.float32(0.25)], 1)
-        wide = np.ascontiguousarray(both.reshape(-1, wide.shape[1]).T)
-    return wide[:size, :size]
+    coarse = Pose(side=-(-size // 2), turn=p.turn, scale=p.scale, dx=p.dx, dy=p.dy)
+    side = -(-5 * size // 7)
+    bone, rest = (resized(part, side) for part in jaws(p, coarse))
+    dense, taken = shadows(p, teeth, there, side)
+    bone *= 1 - 0.45 * np.minimum(taken, 1)
+    bone *= 1 + np.float32(p.grit * 2.2) * piece(rng, side, (14, 48, 100), 1.0)
+    film = resized(bone + rest + dense, size, blur=round(p.blur, 1))
+    film += np.float32(p.grain) * grain(rng, size, 0.5)
+    return developed(film, 4.2 * p.contrast, 0.72 - 0.5 * p.exposure, p.border)
 
 
 def film(seed: int, i: int, count: int, size: int = 224, matched: bool = True) -> np.ndarray:

@@ -1,9 +1,10 @@
-"""Jaws, sinuses and what else the beam of a panoramic film crosses; every function is pixelwise."""
+"""Jaws, sinuses and what else the beam of a panoramic film crosses."""
 
 import numpy as np
 
 from tasks._panorama_patient import Film, line
 from tasks._phantom import bell, inside
+from tasks._phantom_grid import Pose
 
 
 def _rod(
@@ -66,42 +67,55 @@ def _maxilla(p: Film, x: np.ndarray, y: np.ndarray, side: np.ndarray) -> np.ndar
     return out - 0.16 * inside(orbit * np.float32(0.27), 0.04) + 0.24 * bell(orbit * np.float32(0.27 / 0.016))
 
 
-def jaws(p: Film, side: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Attenuation of the bones of both jaws, and of everything else but teeth."""
+def jaws(p: Film, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+    """Attenuation of the bones of both jaws, and of everything else but teeth, on the grid of a pose."""
+    side, y = pose.grid()
+    side -= np.float32(p.yaw) * (1 - side * side)
     x = np.abs(side)
     gap = _mandible(p, x, y)
     inner = inside(gap, 0.014)
     border = inside(0.5 - y, 0.2) * np.float32(0.16) + np.float32(0.13)
-    bone = inner * (np.float32(0.42) - 0.14 * np.clip(x - 0.4, 0, 1)) + border * bell((gap + 0.014) / 0.013)
-    canal = (
-        y
-        - np.float32(0.44 * p.chin + 0.56 * (p.bite + 10 * p.tall))
-        - np.float32(0.02)
-        + 0.42 * np.clip(x - 0.35, 0, 1) ** 2
-    )
-    walls = bell((np.abs(canal) - 0.022) / 0.010) * np.float32(0.09) - bell(canal / np.float32(0.018)) * np.float32(
-        0.08
-    )
-    bone += walls * inner * inside(np.abs(x - 0.52) - 0.22, 0.05)
-    bone += _maxilla(p, x, y, side)
-    out = np.float32(p.spine) * bell(side / np.float32(0.17)) * (0.5 + 0.35 * np.clip(y + 0.3, 0, 1))
-    out += np.float32(p.ghost) * bell((x - 0.62) / 0.28) * bell((y + 0.02) / 0.22)
-    out += 0.42 * inside(0.965 - x + 0.03 * np.sin(13 * y), 0.03) * inside(-0.45 - y, 0.1)  # the neck's own spine
-    air = x - 0.72 - 0.20 * (y - 0.1)
-    out -= np.float32(p.airway * 0.6) * bell(air / np.float32(0.055)) * inside(np.abs(y - 0.1) - 0.42, 0.12)
-    under = y - p.bite + np.float32(17.5 * p.tall) + np.float32(p.smile) * x * x
-    out -= np.float32(p.airway * 0.4) * bell(under / np.float32(0.05)) * inside(x - 0.6, 0.1)
-    hyoid = _rod(x, y, (0.60, 0.90), (0.80, 0.80), (0.022, 0.012))
-    out += 0.25 * inside(hyoid, 0.02)
-    soft = (
-        0.32
-        + 0.12 * bell((y - 0.15) / 0.45) * inside(x - 0.8, 0.2)
-        - 0.22 * inside(np.float32(p.chin + 0.05) - y + 0.12 * x, 0.12)
-    )
-    soft -= (
-        0.20
-        * inside(np.float32(p.head + 0.12) + 0.5 * (x - 0.98) ** 2 - y, 0.2)
-        * inside(0.99 - x, 0.06)
-        * inside(-y, 0.4)
-    )
-    return bone * np.float32(p.density), out + soft
+    bone = inner * (np.float32(0.42) - 0.14 * np.minimum(np.maximum(x - 0.4, 0), 1))
+    bone += border * bell((gap + 0.014) * (1 / 0.013))
+    at = _rows(pose, 0.1, 0.95)
+    bone[at] += _canal(p, x[at], y[at]) * inner[at]
+    at = _rows(pose, -1.4, p.bite + 0.1)
+    bone[at] += _maxilla(p, x[at], y[at], side[at])
+    bone *= np.float32(p.density)
+    return bone, _rest(p, pose, side, x, y)
+
+
+def _rows(pose: Pose, top: float, bottom: float) -> slice:
+    """The rows of a grid that hold all between two heights of the head."""
+    return pose.box(-1.3, 1.3, top, bottom)[0]
+
+
+def _canal(p: Film, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The canal of the mandible: dark between two bright walls."""
+    middle = 0.44 * p.chin + 0.56 * (p.bite + 10 * p.tall) + 0.02
+    canal = y - np.float32(middle) + 0.42 * np.square(np.maximum(x - 0.35, 0))
+    walls = bell((np.abs(canal) - 0.022) * 100) * np.float32(0.09) - bell(canal * (1 / 0.018)) * np.float32(0.08)
+    return walls * inside(np.abs(x - 0.52) - 0.22, 0.05)
+
+
+def _rest(p: Film, pose: Pose, side: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Soft tissue and air, the spine's shadow, the other side's ghost, the neck's own spine and the hyoid bone."""
+    out = np.float32(p.spine) * bell(side * (1 / 0.17)) * (0.5 + 0.35 * np.minimum(np.maximum(y + 0.3, 0), 1))
+    out += np.float32(p.ghost) * bell((x - 0.62) * (1 / 0.28)) * bell((y + 0.02) * (1 / 0.22))
+    out += 0.32 + 0.12 * bell((y - 0.15) * (1 / 0.45)) * inside(x - 0.8, 0.2)
+    out -= 0.22 * inside(np.float32(p.chin + 0.05) - y + 0.12 * x, 0.12)
+    at = _rows(pose, -0.52, 1.4)
+    u, v = x[at], y[at]
+    out[at] += 0.42 * inside(0.965 - u + 0.03 * np.sin(13 * v), 0.03) * inside(-0.45 - v, 0.1)  # the neck's own spine
+    at = _rows(pose, -0.5, 0.65)
+    u, v = x[at], y[at]
+    air = bell((u - 0.72 - 0.20 * (v - 0.1)) * (1 / 0.055)) * inside(np.abs(v - 0.1) - 0.42, 0.12)
+    under = bell((v + np.float32(17.5 * p.tall - p.bite) + np.float32(p.smile) * u * u) * 20) * inside(u - 0.6, 0.1)
+    out[at] -= np.float32(p.airway) * (0.6 * air + 0.4 * under)
+    at = _rows(pose, 0.7, 1.0)
+    out[at] += 0.25 * inside(_rod(x[at], y[at], (0.60, 0.90), (0.80, 0.80), (0.022, 0.012)), 0.02)
+    at = _rows(pose, -0.22, 1.4)
+    u, v = x[at], y[at]
+    back = inside(np.float32(p.head + 0.12) + 0.5 * np.square(u - 0.98) - v, 0.2)
+    out[at] -= 0.20 * back * inside(0.99 - u, 0.06) * inside(-v, 0.4)
+    return out

@@ -144,7 +144,7 @@ def present(p: Film, teeth: Teeth, count: int, rng: np.random.Generator, matched
     there = np.ones(32, bool)
     third = np.arange(7, 32, 8)
     there[third] = rng.permutation(4) < count
-    others = rng.permutation(np.setdiff1d(np.arange(32), third))
+    others = rng.permutation(np.flatnonzero(np.arange(32) % 8 != 7))
     budget = p.losses * area[others].mean() + (area[third][there[third]].sum() if matched else 0)
     gone = np.cumsum(area[others]) - area[others] / 2 < budget
     there[others[gone]] = False

@@ -9,12 +9,13 @@ from functools import partial
 
 import numpy as np
 
+from tasks._bank import piece
 from tasks._base import Source
 from tasks._pelvis_body import path
 from tasks._pelvis_patient import Pelvis, draw
 from tasks._pelvis_soft import soft
 from tasks._phantom import source as _source
-from tasks._phantom_grid import Pose, developed, grain, resized, texture
+from tasks._phantom_grid import Pose, developed, grain, resized
 
 VERSION = 2
 CODE = 808
@@ -25,7 +26,7 @@ def render(p: Pelvis, rng: np.random.Generator, size: int = 224) -> np.ndarray:
     coarse = Pose(side=-(-size // 2), turn=p.turn, scale=p.scale, dx=p.dx, dy=p.dy)
     pose = replace(coarse, side=-(-5 * size // 7))
     tissue = resized(soft(p, coarse, rng), pose.side)
-    beam = np.exp(-path(p, pose, tissue, texture(rng, pose.side, (7, 14, 28, 56), 0.8)))
+    beam = np.exp(-path(p, pose, tissue, piece(rng, pose.side, (7, 14, 28, 56), 0.8)))
     film = resized(-np.log(beam + np.float32(p.scatter)), size, blur=1.0)
     film += (film * (4 / 3 * p.grain) + 1.6 * p.grain) * grain(rng, size, 0.6)
     return developed(film, 1.9 * p.contrast, 2.3 - p.exposure, p.border)

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from tasks._bank import piece
 from tasks._pelvis_patient import Pelvis
 from tasks._phantom import chord
-from tasks._phantom_grid import Pose, texture
+from tasks._phantom_grid import Pose
 
 
 def soft(p: Pelvis, pose: Pose, rng: np.random.Generator) -> np.ndarray:
@@ -37,7 +38,7 @@ _HOMES = ((-0.58, -0.45), (-0.50, -0.68), (0.60, -0.50), (0.48, -0.72), (0.25, -
 
 def _gas(p: Pelvis, pose: Pose, rng: np.random.Generator) -> np.ndarray:
     """What the gas in loops of bowel takes away along the beam."""
-    ripple = texture(rng, pose.side, (10, 20))
+    ripple = piece(rng, pose.side, (10, 20))
     out = np.zeros_like(ripple)
     for hx, hy in _HOMES:
         cx, cy, rx = hx + 0.06 * rng.standard_normal(), hy + 0.06 * rng.standard_normal(), 0.05 + 0.08 * rng.random()

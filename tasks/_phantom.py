@@ -16,14 +16,6 @@ def digest(**what: Any) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
-BAND = 12288  # pixels worked on at once: arrays that stay in the processor's cache
-
-
-def bands(size: int) -> list[slice]:
-    """The rows of an image in bands of about BAND pixels, for whatever is pixelwise."""
-    return [slice(i, i + BAND // size + 1) for i in range(0, size, BAND // size + 1)]
-
-
 @lru_cache(maxsize=8)
 def axes(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Pixel centres x [1, size] and y [size, 1] in [-1, 1], x to the right and y down, read-only."""
@@ -95,25 +87,25 @@ def smooth(image: np.ndarray, sigma: float) -> np.ndarray:
 
 def inside(distance: np.ndarray, width: float) -> np.ndarray:
     """1 where a signed distance is negative, 0 where positive, a ramp of `width` between."""
-    return np.clip(np.float32(0.5) - distance / np.float32(width), 0, 1)
+    out = distance / np.float32(width)
+    np.subtract(np.float32(0.5), out, out=out)
+    np.maximum(out, 0, out=out)
+    return np.minimum(out, 1, out=out)
 
 
 def chord(level: np.ndarray) -> np.ndarray:
     """sqrt(1 - level) where level < 1, else 0: half the chord of a ball at squared radius `level`."""
-    return np.sqrt(np.clip(np.float32(1) - level, 0, None))
+    out = np.float32(1) - level
+    np.maximum(out, 0, out=out)
+    return np.sqrt(out, out=out)
 
 
 def bell(distance: np.ndarray) -> np.ndarray:
     """exp(-distance²), cut off before float32 runs into denormal numbers, which are slow."""
-    return np.exp(-np.minimum(distance * distance, np.float32(30)))
-
-
-def posed(size: int, turn: float, scale: float, dx: float, dy: float) -> tuple[np.ndarray, np.ndarray]:
-    """Body coordinates x, y [size, size] of every pixel for a body turned (radians), scaled and shifted."""
-    x, y = axes(size)
-    c, s = np.float32(np.cos(turn) / scale), np.float32(np.sin(turn) / scale)
-    x, y = x - np.float32(dx), y - np.float32(dy)
-    return c * x + s * y, c * y - s * x
+    out = distance * distance
+    np.minimum(out, np.float32(30), out=out)
+    np.negative(out, out=out)
+    return np.exp(out, out=out)
 
 
 def balanced(n: int, k: int, seed: int, code: int) -> np.ndarray:

@@ -1,8 +1,6 @@
-"""What lets a phantom be drawn fast: grids coarser than the picture, and noise cut from fields drawn once.
+"""What lets films be drawn fast: grids coarser than the picture, tables, and grain cut from a field drawn once.
 
 A film is blurred over about a pixel, so that five points draw what seven pixels show, and soft parts need fewer.
-Noise is stationary: a piece cut at random from a field three times as wide, perhaps flipped, is as good as one
-drawn anew, and there are some hundred thousand of them.
 """
 
 import math
@@ -12,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks._phantom import inside, noise, smooth
+from tasks._phantom import inside, smooth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,11 +79,15 @@ def shrunk(image: np.ndarray) -> np.ndarray:
 
 
 def smeared(image: np.ndarray, middle: float) -> np.ndarray:
-    """The image smeared over three rows and three columns, `middle` of a line staying."""
+    """The image smeared over three rows and three columns, `middle` of a line staying; its border is repeated."""
     aside = np.float32((1 - middle) / 2)
     for _ in (0, 1):
         out = image * np.float32(middle)
-        out[1:-1] += aside * (image[2:] + image[:-2])
+        part = image * aside
+        out[1:] += part[:-1]
+        out[:-1] += part[1:]
+        out[0] += part[0]
+        out[-1] += part[-1]
         image = np.ascontiguousarray(out.T)
     return image
 
@@ -93,14 +95,6 @@ def smeared(image: np.ndarray, middle: float) -> np.ndarray:
 def looked_up(table: np.ndarray, share: np.ndarray) -> np.ndarray:
     """The values of a table at shares of its length, 0 … 1; its ends beyond."""
     return table.take((share * np.float32(len(table))).astype(np.intp), mode="clip")
-
-
-@lru_cache(maxsize=16)
-def _grown(size: int, knots: tuple[int, ...], decay: float) -> np.ndarray:
-    """Smooth noise [3 size, 3 size] whose octaves have `knots` values per `size`."""
-    field = noise(np.random.default_rng([size, *knots]), 3 * size, tuple(3 * k - 2 for k in knots), decay)
-    field.flags.writeable = False
-    return field
 
 
 @lru_cache(maxsize=16)
@@ -113,22 +107,15 @@ def _sown(size: int, sigma: float) -> np.ndarray:
     return field
 
 
-def _cut(field: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A third of a field's rows and columns at random, perhaps flipped: a view, read-only."""
-    size = len(field) // 3
+def grain(rng: np.random.Generator, size: int, sigma: float) -> np.ndarray:
+    """White noise [size, size] of deviation 1, then blurred by a Gaussian of `sigma` pixels; read-only.
+
+    Cut at random from a field three times as wide, and perhaps flipped.
+    """
+    field = _sown(size, round(sigma, 2))
     row, column, turn = rng.integers(0, (2 * size + 1, 2 * size + 1, 4)).tolist()
     piece = field[row : row + size, column : column + size]
     return piece[:: -1 if turn & 1 else 1, :: -1 if turn & 2 else 1]
-
-
-def texture(rng: np.random.Generator, size: int, knots: tuple[int, ...], decay: float = 0.6) -> np.ndarray:
-    """Smooth random field [size, size] as `tasks._phantom.noise` gives, read-only."""
-    return _cut(_grown(size, knots, decay), rng)
-
-
-def grain(rng: np.random.Generator, size: int, sigma: float) -> np.ndarray:
-    """White noise [size, size] of deviation 1, then blurred by a Gaussian of `sigma` pixels; read-only."""
-    return _cut(_sown(size, round(sigma, 2)), rng)
 
 
 def developed(film: np.ndarray, contrast: float, middle: float, border: float) -> np.ndarray:
