@@ -217,7 +217,7 @@ def apex(grey: np.ndarray, known: np.ndarray) -> float:
 def test_who_finds_belly_heart_and_arch_tells_the_quarter() -> None:
     """The oracle: the belly is brighter than the neck; heart and aortic arch make the patient's left brighter."""
     right = []
-    for row in _chest_marks.source(40, 5).rows:
+    for row in _chest_marks.source(80, 5).rows:
         image = row.picture.read()
         y, x = red(image)
         grey, known = image[:, :, 0].astype(float), smooth((np.ptp(image, axis=2) > 0).astype(np.float32), 1.5) < 0.02
