@@ -81,6 +81,14 @@ class Input:
     edge: int | None = None  # the shorter side after the resize, where it is longer than the crop
 
 
+CLIP_NORM: dict[str, Any] = {
+    "mean": (0.48145466, 0.4578275, 0.40821073),
+    "std": (0.26862954, 0.26130258, 0.27577711),
+}
+IMAGENET_NORM: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+HALF_NORM: dict[str, Any] = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Card:
     """Who an encoder is. `revision` is a 40-hex commit, or None where it is resolved at first load.

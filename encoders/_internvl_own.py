@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from encoders._base import EncoderError
+from encoders._base import IMAGENET_NORM, EncoderError
 
 TYPE = "internvl_chat"
 SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "image_size", "patch_size")
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TO = "multi_modal_projector"
 SPELLING = (
     ("vision_model.embeddings.class_embedding", "vision_tower.embeddings.cls_token"),
@@ -93,8 +92,8 @@ def processor(library: Any, told: Mapping[str, Any]) -> Any:
         size={"height": side, "width": side},
         min_patches=min(told.get("min_dynamic_patch", 1), _most(told)),
         max_patches=_most(told),
-        image_mean=list(MEAN),
-        image_std=list(STD),
+        image_mean=list(IMAGENET_NORM["mean"]),
+        image_std=list(IMAGENET_NORM["std"]),
     )
 
 

@@ -4,14 +4,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from encoders._base import EncoderError, Input, Site, View
-from encoders._multimodal import Anatomy
+from encoders._base import CLIP_NORM, EncoderError, Input, Site, View
+from encoders._multimodal import Anatomy, Kind
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
 PAD = Input(
-    size=(336, 336), resize="pad", crop=None, mean=MEAN, std=STD, interpolation="bicubic",
-    backend="transformers LlavaImageProcessorPil",
+    size=(336, 336), resize="pad", crop=None, interpolation="bicubic",
+    backend="transformers LlavaImageProcessorPil", **CLIP_NORM,
 )  # fmt: skip
 SQUARE = {"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}}
 
@@ -28,6 +26,23 @@ def config(model: str, family: str, **text: Any) -> Callable[[Any], Any]:
         return getattr(library, f"{model}Config")(vision_config=vision, text_config=language)
 
     return build
+
+
+def descendant(model_type: str, family: str, **text: Any) -> Kind:
+    """What is said of a LLaVA-1.5 that was trained further and published in its authors' layout, of that type.
+
+    Its code pads images to a square, and no file beside the weights says so.
+    """
+    return Kind(
+        model="LlavaForConditionalGeneration",
+        types=("llava",),
+        foreign=(model_type,),
+        config=config("Llava", family, **text),
+        processor=processor("LlavaImageProcessorPil", published=False, do_pad=True),
+        anatomy=plain,
+        rename=original,
+        others=(),
+    )
 
 
 def sites(connector: int) -> dict[str, Site]:

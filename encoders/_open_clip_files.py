@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from encoders._base import Card, Encoder, Input
-from encoders._pinned import CLIP_NORM, fetch
+from encoders._base import CLIP_NORM, Card, Encoder, Input
+from encoders._pinned import fetch
 from encoders._registry import Checkpoint
 
 CONFIG = "open_clip_config.json"

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from encoders._base import Card, Encoder, Input
-from encoders._pinned import FLOAT32, IMAGENET_NORM, WEIGHTS, fetch
+from encoders._base import IMAGENET_NORM, Card, Encoder, Input
+from encoders._pinned import FLOAT32, WEIGHTS, fetch
 from encoders._registry import Checkpoint
 
 NEEDED = ("config.json",)

@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from encoders._base import Card, Input, Site
-from encoders._llava import MEAN, STD
+from encoders._base import CLIP_NORM, Card, Input, Site
 from encoders._multimodal import FILES, Anatomy, Kind, checkpoint
 
 INSTRUCTION = "Describe the image."
@@ -122,7 +121,7 @@ CARD = Card(
     bytes=4_372_332_544,
     bytes_whole=15_494_160_384,
     input=Input(
-        size=(224, 224), resize="squash", crop=None, mean=MEAN, std=STD, interpolation="bicubic",
+        size=(224, 224), resize="squash", crop=None, **CLIP_NORM, interpolation="bicubic",
         backend="transformers BlipImageProcessorPil",
     ),
     sites=_sites(39, 1408, 16, 32, 768) | {"connector": Site(width=2560, queries=32)},

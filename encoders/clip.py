@@ -5,8 +5,8 @@ configuration beside the weights sets the activation (QuickGELU) and the preproc
 file does not. Radford et al. 2021, arXiv:2103.00020.
 """
 
-from encoders._base import Input
-from encoders._pinned import CLIP_NORM, checkpoint, sites
+from encoders._base import CLIP_NORM, Input
+from encoders._pinned import checkpoint, sites
 from encoders._registry import Checkpoint
 
 

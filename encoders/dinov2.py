@@ -4,8 +4,8 @@ The four registers stand between CLS and the patches and belong to no place. Oqu
 Darcet et al. 2023, arXiv:2309.16588.
 """
 
-from encoders._base import Input
-from encoders._pinned import IMAGENET_NORM, checkpoint, sites
+from encoders._base import IMAGENET_NORM, Input
+from encoders._pinned import checkpoint, sites
 from encoders._registry import Checkpoint
 
 REGISTERS = 4

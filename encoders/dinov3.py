@@ -4,8 +4,8 @@ The pooled vector is CLS after the last norm, as transformers has it; timm's cop
 is resized as float after rescaling, not as bytes.
 """
 
-from encoders._base import Input
-from encoders._pinned import IMAGENET_NORM, checkpoint, sites
+from encoders._base import IMAGENET_NORM, Input
+from encoders._pinned import checkpoint, sites
 from encoders._registry import Checkpoint
 
 SHAPES = {  # width, blocks, heads, parameters

@@ -7,21 +7,12 @@ be built on another model: `hf:FreedomIntelligence/HuatuoGPT-Vision-7B-hf` reads
 from dataclasses import replace
 
 from encoders._base import Card
-from encoders._llava import PAD, config, original, plain, processor, sites
-from encoders._multimodal import FILES, Kind, checkpoint
+from encoders._llava import PAD, config, descendant, processor, sites
+from encoders._multimodal import FILES, checkpoint
 
-SEVEN = Kind(
-    model="LlavaForConditionalGeneration",
-    types=("llava",),
-    foreign=("llava_qwen2",),
-    config=config(
-        "Llava", "Qwen2", hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28,
-        num_key_value_heads=4, vocab_size=152064,
-    ),
-    processor=processor("LlavaImageProcessorPil", published=False, do_pad=True),
-    anatomy=plain,
-    rename=original,
-    others=(),
+SEVEN = descendant(
+    "llava_qwen2", "Qwen2", hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28,
+    num_key_value_heads=4, vocab_size=152064,
 )  # fmt: skip
 LARGE = replace(
     SEVEN,

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from encoders._base import Card, Input, Site
-from encoders._llava import MEAN, STD
+from encoders._base import CLIP_NORM, Card, Input, Site
 from encoders._multimodal import Anatomy, Kind, checkpoint
 
 
@@ -69,7 +68,7 @@ CARD = Card(
     bytes=1_513_456_128,
     bytes_whole=17_859_359_264,
     input=Input(
-        size=(224, 224), resize="squash", crop=None, mean=MEAN, std=STD, interpolation="bicubic",
+        size=(224, 224), resize="squash", crop=None, **CLIP_NORM, interpolation="bicubic",
         backend="transformers IdeficsImageProcessorPil",
     ),
     sites=_sites(32, 1280, 16, 64),

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from encoders import _internvl_own as own
-from encoders._base import Card, Input, Site, View
-from encoders._internvl_own import MEAN, STD
+from encoders._base import IMAGENET_NORM, Card, Input, Site, View
 from encoders._multimodal import Anatomy, Kind, checkpoint
 
 INPUT = Input(
-    size=(448, 448), resize="tiles", crop=None, mean=MEAN, std=STD, interpolation="bicubic",
+    size=(448, 448), resize="tiles", crop=None, **IMAGENET_NORM, interpolation="bicubic",
     backend="transformers GotOcr2ImageProcessorPil",
 )  # fmt: skip
 
@@ -37,7 +36,7 @@ def _config(**text: Any) -> Callable[[Any], Any]:
 def _processor(library: Any, folder: Path | None) -> Any:
     kind = library.GotOcr2ImageProcessorPil
     if folder is None:
-        norm = {"image_mean": list(MEAN), "image_std": list(STD)}
+        norm = {"image_mean": list(IMAGENET_NORM["mean"]), "image_std": list(IMAGENET_NORM["std"])}
         return kind(size={"height": 448, "width": 448}, min_patches=1, max_patches=12, **norm)
     if (told := own.told(folder)) is not None:
         return own.processor(library, told)

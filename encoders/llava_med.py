@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import Card, Encoder, EncoderError
-from encoders._llava import PAD, config, original, plain, processor, sites
-from encoders._multimodal import Kind, checkpoint, from_folders
+from encoders._llava import PAD, descendant, original, sites
+from encoders._multimodal import checkpoint, from_folders
 from encoders._registry import Checkpoint
 
 STOCK = "openai/clip-vit-large-patch14-336"
@@ -36,18 +36,12 @@ def _spelling(tensors: Mapping[str, Any]) -> dict[str, Any]:
     return {f"vision_tower.{k}" if k.startswith("vision_model.") else k: v for k, v in original(tensors).items()}
 
 
-KIND = Kind(
-    model="LlavaForConditionalGeneration",
-    types=("llava",),
-    foreign=("llava_mistral",),
-    config=config(
-        "Llava", "Mistral", hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32,
-        num_key_value_heads=8, vocab_size=32000,
+KIND = replace(
+    descendant(
+        "llava_mistral", "Mistral", hidden_size=4096, intermediate_size=14336, num_hidden_layers=32,
+        num_attention_heads=32, num_key_value_heads=8, vocab_size=32000,
     ),
-    processor=processor("LlavaImageProcessorPil", published=False, do_pad=True),
-    anatomy=plain,
     rename=_spelling,
-    others=(),
 )  # fmt: skip
 
 

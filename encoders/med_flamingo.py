@@ -8,7 +8,7 @@ it was trained; newer versions of that library hand on normed tokens.
 from pathlib import Path
 from typing import Any
 
-from encoders._base import Card, Encoder, Input, Site
+from encoders._base import CLIP_NORM, Card, Encoder, Input, Site
 from encoders._registry import Checkpoint
 
 BLOCK = Site(width=1024, grid=(16, 16), prefix=1, cls=True)
@@ -23,11 +23,10 @@ CARD = Card(
         size=(224, 224),
         resize="shortest",
         crop="center",
-        mean=(0.48145466, 0.4578275, 0.40821073),
-        std=(0.26862954, 0.26130258, 0.27577711),
         interpolation="bicubic",
         backend="pillow",
         edge=224,
+        **CLIP_NORM,
     ),
     sites={f"block.{i}": BLOCK for i in range(24)}
     | {"final": BLOCK, "pooled": Site(width=1024), "connector": Site(width=1024, queries=64)},

@@ -9,10 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from encoders._base import Card, Input, Site
+from encoders._base import HALF_NORM, Card, Input, Site
 from encoders._multimodal import Anatomy, Kind, checkpoint
-
-HALVES = (0.5, 0.5, 0.5)
 
 
 def _config(**text: Any) -> Any:
@@ -30,8 +28,8 @@ def _config(**text: Any) -> Any:
 def _processor(library: Any, folder: Path | None) -> Any:
     if folder is not None:
         return library.Gemma3ImageProcessorPil.from_pretrained(folder, local_files_only=True)
-    size = {"height": 896, "width": 896}
-    return library.Gemma3ImageProcessorPil(size=size, image_mean=list(HALVES), image_std=list(HALVES))
+    norm = {"image_mean": list(HALF_NORM["mean"]), "image_std": list(HALF_NORM["std"])}
+    return library.Gemma3ImageProcessorPil(size={"height": 896, "width": 896}, **norm)
 
 
 def _anatomy(model: Any, processor: Any) -> Anatomy:
@@ -85,7 +83,7 @@ CARD = Card(
     bytes=839_632_608,
     bytes_whole=8_600_158_944,
     input=Input(
-        size=(896, 896), resize="squash", crop=None, mean=HALVES, std=HALVES, interpolation="bilinear",
+        size=(896, 896), resize="squash", crop=None, **HALF_NORM, interpolation="bilinear",
         backend="transformers Gemma3ImageProcessorPil",
     ),
     sites=TOWER | {"connector": Site(width=2560, grid=(16, 16))},

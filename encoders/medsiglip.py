@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from encoders._base import Card, Encoder, Input
-from encoders._pinned import HALF_NORM, checkpoint, sites
+from encoders._base import HALF_NORM, Card, Encoder, Input
+from encoders._pinned import checkpoint, sites
 from encoders._registry import Checkpoint
 
 SIDE = 448

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from encoders._base import Card, Encoder, EncoderError, Input, Site
+from encoders._base import IMAGENET_NORM, Card, Encoder, EncoderError, Input, Site
 from encoders._registry import Checkpoint
 
 FILE = "pytorch_model.bin"
@@ -24,10 +24,9 @@ TD = Card(
         size=(512, 512),
         resize="squash",
         crop=None,
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
         interpolation="bicubic",
         backend="pillow",
+        **IMAGENET_NORM,
     ),
     sites={name: STAGES[name] for name in ("stage.1", "stage.2", "stage.3")}
     | {"connector": Site(width=4096, queries=32)},

@@ -12,11 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from encoders._base import Card, Input, Site
+from encoders._base import CLIP_NORM, Card, Input, Site
 from encoders._multimodal import Anatomy, Kind, checkpoint
-
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def _config(hidden: int, inner: int, layers: int, heads: int) -> Callable[[Any], Any]:
@@ -33,7 +30,7 @@ def _config(hidden: int, inner: int, layers: int, heads: int) -> Callable[[Any],
 
 def _processor(library: Any, folder: Path | None) -> Any:
     if folder is None:
-        norm = {"image_mean": list(MEAN), "image_std": list(STD)}
+        norm = {"image_mean": list(CLIP_NORM["mean"]), "image_std": list(CLIP_NORM["std"])}
         return library.MllamaImageProcessorPil(size={"height": 560, "width": 560}, **norm)
     return library.MllamaImageProcessorPil.from_pretrained(folder, local_files_only=True)
 
@@ -117,7 +114,7 @@ CARD = Card(
     bytes=1_790_057_510,
     bytes_whole=21_340_441_670,
     input=Input(
-        size=(560, 560), resize="tiles", crop=None, mean=MEAN, std=STD, interpolation="bilinear",
+        size=(560, 560), resize="tiles", crop=None, **CLIP_NORM, interpolation="bilinear",
         backend="transformers MllamaImageProcessorPil",
     ),
     sites=_sites(4096),

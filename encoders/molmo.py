@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from encoders._base import Card, Encoder, Input, View
+from encoders._base import CLIP_NORM, Card, Encoder, Input, View
 from encoders._registry import Checkpoint
 from encoders._tiles import Box, site
 
@@ -31,10 +31,9 @@ def _checkpoint(name: str, repo: str, inner: int, language: int, parameters: int
             size=(336, 336),
             resize="tiles",
             crop=None,
-            mean=(0.48145466, 0.4578275, 0.40821073),
-            std=(0.26862954, 0.26130258, 0.27577711),
             interpolation="bilinear",
             backend="torch",
+            **CLIP_NORM,
         ),
         sites={f"block.{i}": TOWER for i in range(23)} | {"connector": connector},
         note="at most 12 overlapping crops beside the whole image; the whole checkpoint's bytes are to 1 %",

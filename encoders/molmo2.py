@@ -11,11 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from encoders._base import Card, Input, Site, View
+from encoders._base import HALF_NORM, Card, Input, Site, View
 from encoders._multimodal import Anatomy, Kind, checkpoint
 from encoders._tiles import site
-
-HALVES = (0.5, 0.5, 0.5)
 
 
 def _config(library: Any) -> Any:
@@ -28,7 +26,7 @@ def _config(library: Any) -> Any:
 
 def _processor(library: Any, folder: Path | None) -> Any:
     if folder is None:
-        return library.Molmo2ImageProcessor(image_mean=list(HALVES), image_std=list(HALVES))
+        return library.Molmo2ImageProcessor(image_mean=list(HALF_NORM["mean"]), image_std=list(HALF_NORM["std"]))
     return library.Molmo2ImageProcessor.from_pretrained(folder, local_files_only=True)
 
 
@@ -105,7 +103,7 @@ CARD = Card(
     bytes=1_881_773_888,
     bytes_whole=34_646_812_480,
     input=Input(
-        size=(378, 378), resize="tiles", crop=None, mean=HALVES, std=HALVES, interpolation="bilinear",
+        size=(378, 378), resize="tiles", crop=None, **HALF_NORM, interpolation="bilinear",
         backend="transformers Molmo2ImageProcessor",
     ),
     sites={f"block.{i}": site(1152, TOWER) for i in range(25)} | {"connector": site(4096, MERGED)},

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from encoders._base import Card, Encoder, EncoderError
+from encoders._base import CLIP_NORM, Card, Encoder, EncoderError
 from encoders._open_clip_files import CONFIG, cropped
-from encoders._pinned import CLIP_NORM, sites
+from encoders._pinned import sites
 from encoders._registry import Checkpoint
 
 FOLDER = Path(__file__).parent / "weights" / "phantom-clip"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from encoders._base import Card, Encoder, Input, Site, View
+from encoders._base import CLIP_NORM, Card, Encoder, Input, Site, View
 from encoders._registry import Checkpoint
 from encoders._tiles import site, tiles
 
@@ -35,10 +35,9 @@ NEW = Card(
         size=(336, 336),
         resize="tiles",
         crop=None,
-        mean=(0.48145466, 0.4578275, 0.40821073),
-        std=(0.26862954, 0.26130258, 0.27577711),
         interpolation="bilinear",
         backend="pillow",
+        **CLIP_NORM,
     ),
     sites=_sites(2),
     note="at most 4 tiles beside the whole image",

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from encoders._base import Card, EncoderError, Input, Site, View
+from encoders._base import HALF_NORM, Card, EncoderError, Input, Site, View
 from encoders._multimodal import Anatomy, Kind, checkpoint
 from encoders._tiles import canvas, site, tiles
 
-HALVES = (0.5, 0.5, 0.5)
 INTERPOLATION = "bilinear, whole image bicubic"
 BASE = "model.embed_tokens_extend.image_embed."
 ORIGINAL = {
@@ -132,7 +131,7 @@ CARD = Card(
     bytes=883_100_032,
     bytes_whole=11_048_289_152,
     input=Input(
-        size=(448, 448), resize="tiles", crop=None, mean=HALVES, std=HALVES, interpolation=INTERPOLATION,
+        size=(448, 448), resize="tiles", crop=None, **HALF_NORM, interpolation=INTERPOLATION,
         backend="transformers Phi4MultimodalImageProcessor",
     ),
     sites={f"block.{i}": BLOCK for i in range(27)}

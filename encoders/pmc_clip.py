@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from encoders._base import Card, Encoder, Input, Site
+from encoders._base import CLIP_NORM, Card, Encoder, Input, Site
 from encoders._registry import Checkpoint
 
 CARD = Card(
@@ -24,11 +24,10 @@ CARD = Card(
         size=(224, 224),
         resize="shortest",
         crop="center",
-        mean=(0.48145466, 0.4578275, 0.40821073),
-        std=(0.26862954, 0.26130258, 0.27577711),
         interpolation="bicubic",
         backend="pillow",
         edge=224,
+        **CLIP_NORM,
     ),
     sites={f"stage.{i}": Site(width=128 * 2**i, grid=(112 // 2**i, 112 // 2**i)) for i in (1, 2, 3, 4)}
     | {"pooled": Site(width=2048), "joint": Site(width=768)},

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from encoders._base import Card, EncoderError, Input, Site
+from encoders._base import CLIP_NORM, HALF_NORM, Card, EncoderError, Input, Site
 from encoders._multimodal import Anatomy, Kind, checkpoint
 
 FIXED = 448
@@ -124,12 +124,10 @@ THREE = {"depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "num_heads
          "num_position_embeddings": 2304, "deepstack_visual_indexes": [8, 16, 24]}  # fmt: skip
 SEVEN_B = {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
            "num_key_value_heads": 4, "vocab_size": 152064}  # fmt: skip
-CLIP_NORM = Input(
-    size=(512, 512), resize="native", crop=None, mean=(0.48145466, 0.4578275, 0.40821073),
-    std=(0.26862954, 0.26130258, 0.27577711), interpolation="bicubic",
-    backend="transformers Qwen2VLImageProcessorPil",
+NATIVE = Input(
+    size=(512, 512), resize="native", crop=None, interpolation="bicubic",
+    backend="transformers Qwen2VLImageProcessorPil", **CLIP_NORM,
 )  # fmt: skip
-HALF = replace(CLIP_NORM, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def _kind(model: str, vision: Mapping[str, Any], text: Mapping[str, Any], **more: Any) -> Kind:
@@ -165,12 +163,12 @@ def _card(
     counts: tuple[int, int],
     sites: Mapping[str, Site],
     licence: str = "Apache-2.0",
-    norm: Input = CLIP_NORM,
+    norm: Mapping[str, Any] = CLIP_NORM,
 ) -> Card:
     parameters, whole = counts
     return Card(
-        name=name, repo=f"Qwen/{repo}", licence=licence, input=norm, parameters=parameters, bytes=2 * parameters,
-        bytes_whole=whole,
+        name=name, repo=f"Qwen/{repo}", licence=licence, input=replace(NATIVE, **norm), parameters=parameters,
+        bytes=2 * parameters, bytes_whole=whole,
         note="native resolution: the grid follows the image", unverified="configuration, licence, normalisation",
         sites=sites,
     )  # fmt: skip
@@ -217,7 +215,7 @@ CHECKPOINTS = (
     *_pair(
         _card(
             "qwen3-vl-8b", "Qwen3-VL-8B-Instruct", (576_388_336, 17_534_247_392), _sites(27, 1152, 4096, 32, 3),
-            norm=HALF,
+            norm=HALF_NORM,
         ),
         _kind(
             "Qwen3VL", {**THREE, "out_hidden_size": 4096},

@@ -5,8 +5,8 @@ text towers were trained on 64 tokens, padded, and read the padding. Zhai et al.
 Tschannen et al. 2025, arXiv:2502.14786 (`siglip2-`: many languages, lower case, Gemma's 256 000 tokens).
 """
 
-from encoders._base import Input
-from encoders._pinned import HALF_NORM, checkpoint, sites
+from encoders._base import HALF_NORM, Input
+from encoders._pinned import checkpoint, sites
 from encoders._registry import Checkpoint
 
 SHAPES = {

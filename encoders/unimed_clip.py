@@ -8,10 +8,10 @@ QuickGELU, which no tensor says. The tokenizer is that of the BERT and lies in a
 from pathlib import Path
 from typing import Any
 
-from encoders._base import Card, Encoder, EncoderError
+from encoders._base import CLIP_NORM, Card, Encoder, EncoderError
 from encoders._hub import snapshot
 from encoders._open_clip_files import cropped
-from encoders._pinned import CLIP_NORM, fetch_file, sites
+from encoders._pinned import fetch_file, sites
 from encoders._registry import Checkpoint
 
 BERT_REPO = "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract"
