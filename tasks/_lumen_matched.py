@@ -51,24 +51,36 @@ def _places(
     whose neighbouring distances differ by RATIO or nearly so and whose steps in both orders are about the same
     in every view, whatever the depths.
     """
-    pixel, distance, calm = candidates(p, rng, size, 140)
+    pixel, distance, calm = candidates(p, rng, size, 120)
     rank = np.flatnonzero(calm)[np.argsort(distance[calm])]
     pixel, distance = pixel[rank], distance[rank]
-    grey, middle = luma(image), np.hypot(*((2 * pixel + 1) / size - 1).T)
+    triple = _triples(pixel, rng, size)
+    steps, middle = distance[triple], np.hypot(*((2 * pixel + 1) / size - 1).T)
+    ratio = np.minimum(steps[:, 1] / steps[:, 0], steps[:, 2] / steps[:, 1])
+    out = _off(middle[triple], away, 0.03)
+    fits = np.isfinite(out) & (ratio >= LEAST)
+    if fits.any():
+        triple, ratio, out = triple[fits], ratio[fits], out[fits]
+    grey = luma(image)
     bright = around(grey, (pixel + 0.5) * len(image) / size - 0.5)
     wide, added = surroundings(grey, pixel, size)
-    triple = np.sort(rng.integers(0, len(pixel), (16000, 3)), 1)  # from near to far
-    clear = ((pixel[:, None] - pixel) ** 2).sum(2) > (2 * _marks.radius(size) + 4) ** 2
-    triple = triple[clear[triple[:, 0], triple[:, 1]] & clear[triple[:, 1], triple[:, 2]]]
-    triple = triple[clear[triple[:, 0], triple[:, 2]]]
-    steps, light = distance[triple], bright[triple]
-    ratio = np.minimum(steps[:, 1] / steps[:, 0], steps[:, 2] / steps[:, 1])
+    light = bright[triple]
     broad = wide[triple] + added[triple, triple[:, :1]] + added[triple, triple[:, 1:2]] + added[triple, triple[:, 2:]]
-    off = [2 * _off(-light, ranks, GAP), 2 * _off(-broad, ranks, GAP), 250 * _off(middle[triple], away, 0.03)]
-    fits = np.isfinite(off).all(0) & (ratio >= LEAST)
-    cost = np.nan_to_num(off, posinf=1000).sum(0) + 600 * np.clip(RATIO - ratio, 0, None) + 1000 * (ratio < LEAST)
+    off = 2 * _off(-light, ranks, GAP) + 2 * _off(-broad, ranks, GAP)
+    cost = np.nan_to_num(off, posinf=1000) + np.nan_to_num(250 * out, posinf=1000) + 600 * np.maximum(RATIO - ratio, 0)
     best = int(np.argmin(cost))
-    return pixel[triple[best]], distance[triple[best]], light[best], bool(fits[best])
+    return pixel[triple[best]], distance[triple[best]], light[best], bool(fits.any() and np.isfinite(off[best]))
+
+
+def _triples(pixel: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
+    """Of 16000 triples of places [n, 2] drawn by `rng` those whose marks do not touch, [k, 3], each in rising order."""
+    first, second, third = rng.integers(0, len(pixel), (3, 16000))
+    least, most = np.minimum(np.minimum(first, second), third), np.maximum(np.maximum(first, second), third)
+    between = first + second + third - least - most
+    clear = (((pixel[:, None] - pixel) ** 2).sum(2) > (2 * _marks.radius(size) + 4) ** 2).ravel()
+    n = len(pixel)
+    kept = clear.take(least * n + between) & clear.take(between * n + most) & clear.take(least * n + most)
+    return np.stack([least, between, most], 1)[kept]
 
 
 def _off(values: np.ndarray, ranks: tuple[int, ...], gap: float) -> np.ndarray:
