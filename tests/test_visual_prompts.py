@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from encoders._base import View
+from experiments._prompts_controls import _elsewhere as _prompts_elsewhere
+from experiments._prompts_controls import _phase as _prompts_phase
 from experiments.visual_prompts import main
 from probes import _prompts, _prompts_bias, _prompts_controls, _prompts_readout
 from probes._base import ProbeError
@@ -427,6 +430,31 @@ def test_a_responder_that_errs_at_borders_between_tokens_is_found_and_an_even_on
     assert audit.adjusted["phase"] < 0.001
     assert "borders of tokens" in audit.reason
     assert _prompts_controls.by_phase(even) is None
+
+
+def test_how_far_a_mark_lies_from_a_border_is_told_by_the_finest_view_that_sees_it() -> None:
+    whole = View(grid=(4, 4))
+    assert _prompts_phase([whole], 0.375, 0.125) == pytest.approx(0.5)  # the middle of a token
+    assert _prompts_phase([whole], 0.25, 0.125) == 0  # on a border
+    assert _prompts_phase([whole], 0.3, 0.125) == pytest.approx(0.2)
+    tile = View(grid=(4, 4), box=(0.0, 0.0, 0.5, 0.5))
+    assert _prompts_phase([whole, tile], 0.3, 0.0625) == pytest.approx(0.4)
+    assert _prompts_phase([whole, tile], 0.8, 0.125) == pytest.approx(0.2)  # the tile does not see it
+    cropped = View(grid=(4, 4), box=(0.0, 0.25, 1.0, 0.75))
+    assert _prompts_phase([cropped], 0.25 + 0.125 / 2, 0.125) == pytest.approx(0.5)
+
+
+def test_marks_are_moved_where_no_mark_was_or_not_at_all() -> None:
+    marks = [Mark(name=name, x=60.0 + 50 * k, y=112.0) for k, name in enumerate(PURE)]
+    for seed in range(20):
+        moved = _prompts_elsewhere(marks, (224, 224), 8, np.random.default_rng(seed))
+        assert moved is not None
+        assert [m.name for m in moved] == list(PURE)
+        every = [*marks, *moved]
+        apart = [np.hypot(a.x - b.x, a.y - b.y) for i, a in enumerate(every) for b in every[:i]]
+        assert min(apart) > 19
+        _marks.check(moved, 8, 224, 224)
+    assert _prompts_elsewhere(marks, (224, 224), 60, np.random.default_rng(0)) is None
 
 
 def test_answers_without_marks_are_found_where_images_betray_them_and_not_where_they_do_not() -> None:
