@@ -145,7 +145,11 @@ def settled(source: Source, copies: Copies, options: Options) -> Source:
         return replace(source, rows=rows, warnings=(*source.warnings, sentence))
     if source.benchmark or options.copies == "warn":
         return replace(source, warnings=(*source.warnings, sentence))
-    own = f"--group {options.group} says that they are apart" if options.group else "without --group files are apart"
+    own = (
+        f"--group {options.group} says that they belong to different ones"
+        if options.group
+        else "without --group every file is its own group"
+    )
     then = "--data groups.csv --group group" + " --volumes" * options.volumes
     raise DataError(
         f"{sentence}; {own}. --copies unite makes one group of those that share a copy; `{_command(options)} --write "

@@ -105,6 +105,9 @@ class Options:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
+        what, _, rest = message.partition(": ")
+        if what == "unrecognized arguments":
+            raise _unknown(rest.split(), [flag for action in self._actions for flag in action.option_strings])
         raise UsageError(f"{message} (--help lists the flags)")
 
 

@@ -230,8 +230,9 @@ def test_a_folder_that_cannot_be_written_is_told_without_its_number(
     [
         ("list", ["tsks"], "argument kind: invalid choice: 'tsks'"),
         ("list", [], "the following arguments are required: kind"),
-        ("doctor", ["--jsn"], "unrecognized arguments: --jsn"),
-        ("phantoms", ["--tsk", "depth"], "unrecognized arguments: --tsk depth"),
+        ("doctor", ["--jsn"], "unrecognised argument --jsn; did you mean --json?"),
+        ("phantoms", ["--tsk", "depth"], "unrecognised argument --tsk; did you mean --task?"),
+        ("duplicates", ["--data", "x", "--debgu"], "unrecognised argument --debgu; did you mean --debug?"),
         ("phantoms", ["--seed", "-1"], "--seed -1: must be at least 0"),
     ],
 )

@@ -253,10 +253,10 @@ def test_equal_files_in_two_groups_are_refused_as_near_copies_are_with_a_group_c
     code, err = probe(capsys, tmp_path, "--data", str(folder), "--group", "patient")
     assert code == 3
     assert "identical, 1.00 alike" in err
-    assert "--group patient says that they are apart" in err
+    assert "--group patient says that they belong to different ones" in err
     code, err = probe(capsys, tmp_path, "--data", str(folder))
     assert code == 3
-    assert "without --group files are apart" in err
+    assert "without --group every file is its own group" in err
     code, err = probe(capsys, tmp_path, "--data", str(folder), "--group", "patient", "--copies", "unite")
     assert code == 0
     assert "these groups were united, 10 of 12 are left" in err
