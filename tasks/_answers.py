@@ -1,9 +1,12 @@
 """Answers that a source already holds: a column's values as the names of a task's classes."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from tasks._base import DataError, Source
+import numpy as np
+
+from tasks._base import DataError, Item, Source
+from tasks._benchmarks import benchmark_items
 
 
 def answers(source: Source, column: str, words: Mapping[str, Sequence[str]], *, task: str) -> list[str]:
@@ -27,6 +30,30 @@ def answers(source: Source, column: str, words: Mapping[str, Sequence[str]], *, 
             )
         out.append(known[value])
     return out
+
+
+def told_items(
+    source: Source,
+    rng: np.random.Generator,  # noqa: ARG001 - nothing is drawn
+    column: str | None,
+    *,
+    task: str,
+    default: str,
+    words: Mapping[str, Sequence[str]],
+    medblink: Sequence[str] = (),
+    told: Mapping[str, Sequence[str]] | None = None,
+    yes: Mapping[str, Sequence[str]] | None = None,
+) -> Iterator[Item]:
+    """One item per image as it is, marks drawn or not, its answer read from `column`, or else from `default`.
+
+    MedBLINK's images, where it has tasks named in `medblink`, keep the benchmark's own questions and answers:
+    `told` (or else `words`) and `yes` say how those are worded.
+    """
+    if medblink and source.benchmark == "medblink":
+        yield from benchmark_items(source, tuple(medblink), told or words, task=task, yes=yes)
+        return
+    for row, label in zip(source.rows, answers(source, column or default, words, task=task), strict=True):
+        yield Item(id=row.id, group=row.group, label=label, picture=row.picture, marks=row.marks)
 
 
 def _missing(source: Source, column: str, words: Mapping[str, Sequence[str]], task: str) -> str:

@@ -1,13 +1,10 @@
 """How many third molars are there, on a panoramic dental film."""
 
-from collections.abc import Iterator
-
-import numpy as np
+from functools import partial
 
 from tasks import _panorama
-from tasks._answers import answers
-from tasks._base import Item, Source, Task
-from tasks._benchmarks import benchmark_items
+from tasks._answers import told_items
+from tasks._base import Task
 
 WORDS = {
     "0": ("zero", "none"),
@@ -18,21 +15,11 @@ WORDS = {
 }
 
 
-def _items(source: Source, rng: np.random.Generator, column: str | None) -> Iterator[Item]:  # noqa: ARG001 - nothing is drawn
-    """One item per image, its answer read from `column` (by default `count`), or MedBLINK's own."""
-    if source.benchmark == "medblink":
-        yield from benchmark_items(source, ("morphology_quantification",), WORDS, task="teeth")
-        return
-    said = answers(source, column or "count", WORDS, task="teeth")
-    for row, label in zip(source.rows, said, strict=True):
-        yield Item(id=row.id, group=row.group, label=label, picture=row.picture, marks=row.marks)
-
-
 TASK = Task(
     name="teeth",
     question="How many third molars (wisdom teeth) are there on this panoramic film?",
     classes=_panorama.CLASSES,
     version=1,
-    items=_items,
+    items=partial(told_items, task="teeth", default="count", words=WORDS, medblink=("morphology_quantification",)),
     phantoms=_panorama.source,
 )

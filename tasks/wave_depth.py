@@ -5,25 +5,20 @@ from collections.abc import Iterator
 import numpy as np
 
 from tasks import _ultrasound
-from tasks._answers import answers
+from tasks._answers import told_items
 from tasks._base import DataError, Item, Source, Task
-from tasks._benchmarks import benchmark_items, dot_words
+from tasks._benchmarks import dot_words
 
 WORDS = {"red": ("r",), "green": ("g",), "blue": ("b",)}
 
 
-def _items(source: Source, rng: np.random.Generator, column: str | None) -> Iterator[Item]:  # noqa: ARG001 - nothing is drawn
-    """One item per image with its marks already drawn, its answer read from `column` (by default `nearest`).
-
-    MedBLINK's images keep the benchmark's own answers.
-    """
-    if source.benchmark == "medblink":
-        words = dot_words(_ultrasound.COLOURS)
-        yield from benchmark_items(source, (_asked(source),), words, task="wave-depth")
-        return
-    said = answers(source, column or "nearest", WORDS, task="wave-depth")
-    for row, label in zip(source.rows, said, strict=True):
-        yield Item(id=row.id, group=row.group, label=label, picture=row.picture, marks=row.marks)
+def _items(source: Source, rng: np.random.Generator, column: str | None) -> Iterator[Item]:
+    """One item per image with its marks already drawn; MedBLINK's keep the benchmark's own answers."""
+    asked = (_asked(source),) if source.benchmark == "medblink" else ()
+    words = dot_words(_ultrasound.COLOURS)
+    yield from told_items(
+        source, rng, column, task="wave-depth", default="nearest", words=WORDS, medblink=asked, told=words
+    )
 
 
 def _asked(source: Source) -> str:
