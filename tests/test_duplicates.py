@@ -295,6 +295,17 @@ def test_copies_in_a_pool_count_once_and_copies_of_asked_images_are_said(
     assert (code, "of the pool" in err) == (0, False)
 
 
+def test_a_pool_needs_no_answers(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    lines = (folder / "manifest.csv").read_text().splitlines()
+    told = [f"{line},{'enhanced' if k % 2 else 'unenhanced'}" for k, line in enumerate(lines[1:])]
+    (folder / "manifest.csv").write_text("\n".join([f"{lines[0]},contrast", *told]))
+    (tmp_path / "pool").mkdir()
+    for k in (30, 31):
+        Image.fromarray(scene(k)).save(tmp_path / "pool" / f"{k}.png")
+    words = ["--encoder", "lowlevel", "--task", "contrast", "--data", str(folder), "--copies", "unite", "--folds", "2"]
+    assert linear_probe.main([*words, "--pool", str(tmp_path / "pool"), "--dry-run"]) == 0, capsys.readouterr().err
+
+
 def test_one_image_with_two_answers_is_refused_and_with_two_questions_it_is_not(
     folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
