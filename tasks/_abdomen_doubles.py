@@ -46,8 +46,8 @@ def _kidney(p: Abdomen, side: int, rng: np.random.Generator) -> list[Part]:
 
 
 def _liver(p: Abdomen, rng: np.random.Generator) -> list[Part]:
-    x, y = -13.1 + 2.9 * p.liver, -1.7 + p.liver_low
-    parts: list[Part] = [(t.LIVER, x, y, 2.9 * p.liver, 4.4 * p.liver, -0.1)]
+    x, y = -13.1 + 2.6 * p.liver, -1.7 + p.liver_low
+    parts: list[Part] = [(t.LIVER, x, y, 2.6 * p.liver, 4.1 * p.liver, -0.1)]
     for right, low, rx, ry, turn in rng.random((4, 5)).tolist():  # veins
         at = x + p.liver * (1.6 * right - 0.8), y + p.liver * (5.0 * low - 2.5)
         parts.append((t.PORTAL, *at, 0.18 + 0.3 * rx, 0.14 + 0.1 * ry, 3 * turn))
@@ -62,13 +62,13 @@ def _shapes(p: Abdomen, rng: np.random.Generator) -> list[Shape]:
         aorta.append((t.CORTEX, x, y, 0.14, p.calcified, turn))
     above = p.aorta_y - p.aorta - 1.4
     out = [
-        Shape(parts=_kidney(p, 1, rng), home=(7.4, -3.0)),
-        Shape(parts=_kidney(p, -1, rng), home=(-3.8, -6.4)),
-        Shape(parts=aorta, home=(-6.4, -4.4)),
+        Shape(parts=aorta, home=(-8.2, -5.4)),
         Shape(parts=[(t.CAVA, p.aorta_x - p.aorta - 2.1, 0.4, 1.1, 0.65 + 0.3 * rng.random(), 0.2)], home=(8.0, -6.6)),
         Shape(parts=[(t.PORTAL, p.aorta_x - 1.9, above + 0.2, 0.68, 0.6, 0.0)], home=(5.4, -1.4)),
         Shape(parts=[(t.AORTA, p.aorta_x + 0.2, above, 0.42, 0.42, 0.0)], home=(4.4, -1.6)),
         Shape(parts=_liver(p, rng), home=(3.0, -5.8), walled=True),
+        Shape(parts=_kidney(p, 1, rng), home=(7.4, -3.0)),
+        Shape(parts=_kidney(p, -1, rng), home=(-3.8, -6.4)),
         Shape(parts=[(t.SPLEEN, 13.0 - 1.8 * p.spleen, -0.6, 1.8 * p.spleen, 3.2 * p.spleen, 0.15)],
               home=(-3.0, -3.2), walled=True),
     ]  # fmt: skip
@@ -178,8 +178,8 @@ def _paired(
     return False
 
 
-_SHRINKS = tuple((0.88 ** np.arange(16)).tolist())
-_SPREAD = np.repeat(np.array([0.4, 1.2, 3.0, 6.0], np.float32), (16, 24, 24, 32))  # cm from home
+_SHRINKS = tuple((0.93 ** np.arange(28)).tolist())
+_SPREAD = np.repeat(np.array([0.4, 1.2, 3.0, 6.0], np.float32), (16, 48, 96, 128))  # cm from home
 
 
 def _places(

@@ -10,7 +10,7 @@ Length = float | int
  KIDNEY, PYRAMID, AORTA, CAVA, PORTAL, TWIG, LIVER, SPLEEN) = range(21)  # fmt: skip
 ENHANCING = (KIDNEY, PYRAMID, AORTA, CAVA, PORTAL, TWIG, LIVER, SPLEEN)
 DOUBLE = 32
-HALO = 0.55  # cm of fat around whatever enhances: about what blur and an edge filter reach
+HALO = 0.45  # cm of fat around whatever enhances: about what blur and an edge filter reach
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ def draw(rng: np.random.Generator) -> Abdomen:
         liver=u(0.75, 1.0),
         liver_low=u(-1.0, 0.6),
         spleen=u(0.75, 1.0),
-        kidney=u(0.76, 0.9),
+        kidney=u(0.72, 0.86),
         kidney_y=u(-0.3, 0.5),
         aorta=u(0.85, 1.2),
         aorta_x=u(0.2, 1.1),

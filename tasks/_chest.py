@@ -5,7 +5,7 @@ film sees -log(exp(-∫ mu ds) + scatter) through its characteristic curve. Bone
 and the patient's left is at the image's right. Nothing in a film depends on any question asked of it.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 
 import numpy as np
@@ -16,7 +16,8 @@ from tasks._chest_body import path, soft
 from tasks._chest_patient import Chest, draw
 from tasks._chest_vessels import vessels
 from tasks._phantom import source as _source
-from tasks._phantom_grid import Pose, developed, grain, resized
+from tasks._phantom_grid import resized
+from tasks._radiograph import grids, optical_depth, printed
 
 VERSION = 3
 CODE = 101
@@ -37,19 +38,16 @@ def _mark(image: np.ndarray, size: int) -> None:
 
 def exposed(p: Chest, rng: np.random.Generator, size: int = 224) -> np.ndarray:
     """What reaches the film, as optical depth [size, size], before grain."""
-    coarse = Pose(side=-(-size // 2), turn=p.turn, scale=p.scale, dx=p.dx, dy=p.dy)
-    pose = replace(coarse, side=-(-5 * size // 7))
+    coarse, pose = grids(p, size)
     cloud = piece(rng, pose.side, (7, 14, 28, 56), 0.8)
-    tissue, filled = (resized(half, pose.side) for half in soft(p, coarse))
-    beam = np.exp(-path(p, pose, tissue=tissue, filled=filled, blood=vessels(p, rng, pose), texture=cloud))
-    return resized(-np.log(beam + np.float32(p.scatter)), size, blur=0.5)
+    tissue, filled = (resized(part, pose.side) for part in soft(p, coarse))
+    beam = path(p, pose, tissue=tissue, filled=filled, blood=vessels(p, rng, pose), texture=cloud)
+    return resized(optical_depth(p, beam), size, blur=0.5)
 
 
 def render(p: Chest, rng: np.random.Generator, size: int = 224, letter: bool = False) -> np.ndarray:
     """The film of a patient, uint8 [size, size]; `rng` gives vessels, texture and grain."""
-    film = exposed(p, rng, size)
-    film += (film * (4 / 3 * p.grain) + 1.6 * p.grain) * grain(rng, size, 0.6)
-    out = developed(film, 2.0 * p.contrast, 1.45 - p.exposure, p.border)
+    out = printed(p, exposed(p, rng, size), rng, 2.0, 1.45)
     if letter:
         _mark(out, size)
     return out

@@ -4,16 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks._radiograph import Radiograph
+
 
 @dataclass(frozen=True, kw_only=True)
-class Chest:
+class Chest(Radiograph):
     """One patient and one exposure; lengths in half image widths, angles in radians."""
 
-    turn: float  # of the patient in the image plane
-    scale: float
-    dx: float
-    dy: float
-    yaw: float  # of the patient about the long axis: the mediastinum moves against the spine
     width: float  # of the thorax
     apex: float
     right_dome: float  # height of the right diaphragm; y points down
@@ -31,11 +28,6 @@ class Chest:
     wall: float  # thickness of the soft tissue beside the ribs
     breast: float  # 0 where there is no shadow
     vessels: float
-    exposure: float
-    contrast: float
-    scatter: float
-    grain: float
-    border: float  # width of the collimator's shadow, 0 where the field is open
     bone: float = 1.0  # density of all bones
     round: float = 0.0  # how circular the rib cage is: 0 as in adults, 1 a circle
 

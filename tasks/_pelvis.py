@@ -4,7 +4,7 @@ Bones are bright, gas dark; the patient's left is at the image's right. Nothing 
 question asked of it.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 
 import numpy as np
@@ -15,7 +15,8 @@ from tasks._pelvis_body import path
 from tasks._pelvis_patient import Pelvis, draw
 from tasks._pelvis_soft import soft
 from tasks._phantom import source as _source
-from tasks._phantom_grid import Pose, developed, grain, resized
+from tasks._phantom_grid import resized
+from tasks._radiograph import grids, optical_depth, printed
 
 VERSION = 2
 CODE = 808
@@ -23,13 +24,10 @@ CODE = 808
 
 def render(p: Pelvis, rng: np.random.Generator, size: int = 224) -> np.ndarray:
     """The film of a patient, uint8 [size, size]; `rng` gives bowel gas, texture and grain."""
-    coarse = Pose(side=-(-size // 2), turn=p.turn, scale=p.scale, dx=p.dx, dy=p.dy)
-    pose = replace(coarse, side=-(-5 * size // 7))
+    coarse, pose = grids(p, size)
     tissue = resized(soft(p, coarse, rng), pose.side)
-    beam = np.exp(-path(p, pose, tissue, piece(rng, pose.side, (7, 14, 28, 56), 0.8)))
-    film = resized(-np.log(beam + np.float32(p.scatter)), size, blur=1.0)
-    film += (film * (4 / 3 * p.grain) + 1.6 * p.grain) * grain(rng, size, 0.6)
-    return developed(film, 1.9 * p.contrast, 2.3 - p.exposure, p.border)
+    beam = path(p, pose, tissue, piece(rng, pose.side, (7, 14, 28, 56), 0.8))
+    return printed(p, resized(optical_depth(p, beam), size, blur=1.0), rng, 1.9, 2.3)
 
 
 def patient(seed: int, i: int) -> Pelvis:

@@ -4,16 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks._radiograph import Radiograph
+
 
 @dataclass(frozen=True, kw_only=True)
-class Pelvis:
+class Pelvis(Radiograph):
     """One patient and one exposure; lengths in half image widths, angles in radians."""
 
-    turn: float  # of the patient in the image plane
-    scale: float
-    dx: float
-    dy: float
-    yaw: float  # of the patient about the long axis: the symphysis moves against the sacrum
     tilt: float  # of the pelvis about the axis through both hips: how open the obturator foramina are
     wide: float  # breadth of the ring
     wing: float  # height of the iliac wings
@@ -32,11 +29,6 @@ class Pelvis:
     gap: float  # half-width between the thighs at the lower edge
     bladder: float  # size, 0 where it is empty
     gas: float  # how full of gas the bowel is
-    exposure: float
-    contrast: float
-    scatter: float
-    grain: float
-    border: float  # width of the collimator's shadow, 0 where the field is open
 
 
 def draw(rng: np.random.Generator) -> Pelvis:
