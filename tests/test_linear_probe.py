@@ -380,7 +380,7 @@ def test_ctrl_c_ends_with_the_line_that_resumes(tmp_path: Path) -> None:
 
 
 def test_a_flipped_byte_in_a_shard_is_never_used(tmp_path: Path) -> None:
-    assert probe(tmp_path / "a", "--task", "orientation") == 0
+    assert probe(tmp_path / "a", "--task", "orientation", "--site", "pooled") == 0
     shards = sorted((tmp_path / "store").rglob("*.h5"))
     assert shards
     for shard in shards:
@@ -391,7 +391,7 @@ def test_a_flipped_byte_in_a_shard_is_never_used(tmp_path: Path) -> None:
     from experiments.features import main as features
 
     assert features(["verify"]) == 3
-    assert probe(tmp_path / "b", "--task", "orientation") == 0
+    assert probe(tmp_path / "b", "--task", "orientation", "--site", "pooled") == 0
     assert (tmp_path / "a" / "results.json").read_bytes() == (tmp_path / "b" / "results.json").read_bytes()
 
 
@@ -406,7 +406,7 @@ def test_on_real_films_upright_is_read_from_pixels_too_and_the_words_say_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = ("--data", shared("cxr_nih"), "--group", "group", "--limit", "60")
-    assert probe(tmp_path / "out", "--task", "orientation", *data) == 0
+    assert probe(tmp_path / "out", "--task", "orientation", "--site", "pooled", *data) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "LIMITED RUN" in text
     assert "a thumbnail of 1024 pixels read" in text
