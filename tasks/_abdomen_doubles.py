@@ -1,81 +1,16 @@
 """What enhances, painted as shapes in beds of fat, and the congruent double of each in stomach and bowel."""
 
 import math
-from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tasks import _abdomen_patient as t
 from tasks._abdomen_body import Box, Canvas, pixel
-from tasks._abdomen_patient import DOUBLE, ENHANCING, HALO, Abdomen, Length
+from tasks._abdomen_patient import DOUBLE, ENHANCING, HALO
+from tasks._abdomen_shapes import Shape, shapes
 
 _ENHANCES = np.isin(np.arange(2 * DOUBLE), ENHANCING)
 _YIELDS = np.isin(np.arange(2 * DOUBLE), (t.FAT, t.WALL, t.FILLING, t.GAS, t.BILE, t.PANCREAS))
-Part = tuple[int, Length, Length, Length, Length, Length]  # tissue, x, y, radii, turn
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shape:
-    """What enhances: its parts, where its double should lie, and whether it is left out where that finds no room."""
-
-    parts: list[Part]
-    home: tuple[float, float]
-    spare: bool = False
-    walled: bool = False  # follows the wall of the cavity, and gives way to the kidneys
-
-    def shrunk(self, share: float) -> "Shape":
-        """The shape at a share of its size, its middle where it was; it keeps within its outline."""
-        _, x, y, *_ = self.parts[0]
-        parts = [
-            (tissue, x + (px - x) * share, y + (py - y) * share, rx * share, ry * share, turn)
-            for tissue, px, py, rx, ry, turn in self.parts
-        ]
-        return replace(self, parts=parts)
-
-
-def _kidney(p: Abdomen, side: int, rng: np.random.Generator) -> list[Part]:
-    x, y = side * 6.3, 3.1 + p.kidney_y - side * 0.25
-    rx, ry = 2.15 * p.kidney * (0.9 + 0.2 * rng.random()), 2.75 * p.kidney * (0.9 + 0.2 * rng.random())
-    parts: list[Part] = [(t.KIDNEY, x, y, rx, ry, side * 0.35)]
-    for nth in (-1.6, -0.53, 0.53, 1.6):
-        turn = (0 if side > 0 else math.pi) + side * (nth + 0.15 * rng.standard_normal())
-        px, py = x + 0.5 * rx * math.cos(turn), y + 0.55 * ry * math.sin(turn)
-        parts.append((t.PYRAMID, px, py, 0.27 * rx, 0.17 * ry, turn))
-    depth, high = 0.75 + 0.25 * rng.random(), 0.18 + 0.16 * rng.random()
-    return [*parts, (t.FAT, x - side * depth * rx, y - 0.2 * ry, 0.55 * rx, high * ry, side * 0.35)]
-
-
-def _liver(p: Abdomen, rng: np.random.Generator) -> list[Part]:
-    x, y = -13.1 + 2.6 * p.liver, -1.7 + p.liver_low
-    parts: list[Part] = [(t.LIVER, x, y, 2.6 * p.liver, 4.1 * p.liver, -0.1)]
-    for right, low, rx, ry, turn in rng.random((4, 5)).tolist():  # veins
-        at = x + p.liver * (1.6 * right - 0.8), y + p.liver * (5.0 * low - 2.5)
-        parts.append((t.PORTAL, *at, 0.18 + 0.3 * rx, 0.14 + 0.1 * ry, 3 * turn))
-    return parts
-
-
-def _shapes(p: Abdomen, rng: np.random.Generator) -> list[Shape]:
-    """What enhances, in the order in which doubles are placed."""
-    aorta: list[Part] = [(t.AORTA, p.aorta_x, p.aorta_y, p.aorta, p.aorta, 0.0)]
-    for turn in (6.3 * rng.random(3)).tolist() if p.calcified else ():
-        x, y = p.aorta_x + p.aorta * math.cos(turn), p.aorta_y + p.aorta * math.sin(turn)
-        aorta.append((t.CORTEX, x, y, 0.14, p.calcified, turn))
-    above = p.aorta_y - p.aorta - 1.4
-    out = [
-        Shape(parts=aorta, home=(-8.2, -5.4)),
-        Shape(parts=[(t.CAVA, p.aorta_x - p.aorta - 2.1, 0.4, 1.1, 0.65 + 0.3 * rng.random(), 0.2)], home=(8.0, -6.6)),
-        Shape(parts=[(t.PORTAL, p.aorta_x - 1.9, above + 0.2, 0.68, 0.6, 0.0)], home=(5.4, -1.4)),
-        Shape(parts=[(t.AORTA, p.aorta_x + 0.2, above, 0.42, 0.42, 0.0)], home=(4.4, -1.6)),
-        Shape(parts=_liver(p, rng), home=(3.0, -5.8), walled=True),
-        Shape(parts=_kidney(p, 1, rng), home=(7.4, -3.0)),
-        Shape(parts=_kidney(p, -1, rng), home=(-3.8, -6.4)),
-        Shape(parts=[(t.SPLEEN, 13.0 - 1.8 * p.spleen, -0.6, 1.8 * p.spleen, 3.2 * p.spleen, 0.15)],
-              home=(-3.0, -3.2), walled=True),
-    ]  # fmt: skip
-    for x, y, rx, ry, turn, left, up in rng.random((3, 7)).tolist():
-        twig = (t.TWIG, 12 * x - 4, 5.5 * y - 6.5, 0.2 + 0.35 * rx, 0.15 + 0.1 * ry, 3 * turn)
-        out.append(Shape(parts=[twig], home=(13 * left - 4, 6.5 * up - 6.5), spare=True))
-    return out
 
 
 def _patch(k: Canvas, shape: Shape, allowed: np.ndarray) -> tuple[Box, np.ndarray]:
@@ -91,10 +26,28 @@ def _patch(k: Canvas, shape: Shape, allowed: np.ndarray) -> tuple[Box, np.ndarra
     if shape.walled:
         out *= allowed[at]
     rows, columns = np.flatnonzero(out.any(1)), np.flatnonzero(out.any(0))
+    core = out[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return _placed(k, core, at[0].start + int(rows[0]), at[1].start + int(columns[0]))
+
+
+def _placed(k: Canvas, core: np.ndarray, top: int, left: int) -> tuple[Box, np.ndarray]:
+    """The box of the image and, in it, a shape whose core begins at (top, left), with its bed."""
     bed = math.ceil(HALO * k.size / (2 * k.p.field))
-    top, left = at[0].start + int(rows[0]), at[1].start + int(columns[0])
-    out = _bedded(out[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], bed)
-    return _inside(k.size, top - bed, left - bed, out)
+    return _inside(k.size, top - bed, left - bed, _bedded(core, bed))
+
+
+def _shrunk(k: Canvas, at: Box, patch: np.ndarray, share: float) -> tuple[Box, np.ndarray]:
+    """The shape at a share of its size, about its middle: the nearest of its pixels."""
+    core = patch * (patch > t.FAT)
+    h, w = (max(round(n * share), 1) for n in core.shape)
+    rows, columns = (
+        ((np.arange(n) + 0.5) / share).astype(int).clip(0, m - 1) for n, m in zip((h, w), core.shape, strict=True)
+    )
+    core = core[rows[:, None], columns]
+    top, left = at[0].start + (patch.shape[0] - h) // 2, at[1].start + (patch.shape[1] - w) // 2
+    rows, columns = np.flatnonzero(core.any(1)), np.flatnonzero(core.any(0))
+    inner = core[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return _placed(k, inner, top + int(rows[0]), left + int(columns[0]))
 
 
 def _inside(size: int, top: int, left: int, patch: np.ndarray) -> tuple[Box, np.ndarray]:
@@ -132,7 +85,7 @@ def stamp(k: Canvas, cavity: np.ndarray, well_inside: np.ndarray, rng: np.random
     """
     taken = ~(cavity & _YIELDS[k.tissue])
     allowed, made = well_inside & ~taken, []
-    for shape in _shapes(k.p, rng):
+    for shape in shapes(k.p, rng):
         at, patch = _patch(k, shape, allowed)
         made.append((shape, at, patch))
         if not shape.spare:  # keeps its place before any double looks for one
@@ -141,11 +94,10 @@ def stamp(k: Canvas, cavity: np.ndarray, well_inside: np.ndarray, rng: np.random
     for shape, at, patch in made:
         if shape.spare and (taken[at] & (patch > 0)).any():
             continue
-        core = np.zeros_like(taken)
-        core[at] = patch > t.FAT
-        taken |= core
-        if not _paired(k, taken, shape, at, patch, core=core, rng=rng) and shape.spare:
-            taken ^= core
+        core = patch > t.FAT
+        taken[at] |= core
+        if not _paired(k, taken, shape, at, patch, rng=rng) and shape.spare:
+            taken[at] ^= core
 
 
 def _paired(
@@ -155,18 +107,18 @@ def _paired(
     at: Box,
     patch: np.ndarray,
     *,
-    core: np.ndarray,
     rng: np.random.Generator,
 ) -> bool:
     """Paint a shape and its double, transposed and perhaps flipped, as large as there is room; False without any."""
     flip = 1 - 2 * int(rng.integers(2))
     cover = np.stack(np.nonzero(patch.T[:, ::flip])) - np.array([[patch.shape[1]], [patch.shape[0]]]) / 2
+    cover, whole = cover[:, :: max(cover.shape[1] // 250, 1)], (at, patch)
     for shrink in _SHRINKS[: 1 if shape.spare else None]:
         places = _places(k, taken, cover * shrink, shape.home, rng)
         if not places:
             continue
         if shrink < 1:
-            at, patch = _patch(k, shape.shrunk(shrink), core)
+            at, patch = _shrunk(k, *whole, shrink)
         double = np.ascontiguousarray(patch.T[:, ::flip])
         double[_ENHANCES[double]] += DOUBLE
         for row, column in places:
@@ -179,7 +131,7 @@ def _paired(
 
 
 _SHRINKS = tuple((0.93 ** np.arange(28)).tolist())
-_SPREAD = np.repeat(np.array([0.4, 1.2, 3.0, 6.0], np.float32), (16, 48, 96, 128))  # cm from home
+_SPREAD = np.repeat(np.array([0.4, 1.2, 3.0, 6.0], np.float32), (12, 36, 72, 96))  # cm from home
 
 
 def _places(
