@@ -96,7 +96,7 @@ def _from_hub(card: Card, rest: str, device: str, weights: Path | None, offline:
         folder, revision = snapshot(repo, revision, weights=(CONFIG, "config.json"), needed=(), offline=offline)
     kind = _kind(folder / "config.json")
     if kind and not (folder / CONFIG).is_file():
-        from encoders._multimodal import load as multimodal
+        from encoders._multimodal_load import load as multimodal
 
         return multimodal(replace(card, repo=repo, revision=revision), kind, device, weights, offline)
     if weights is None:
@@ -209,11 +209,11 @@ def _in_sizes_of(folder: Path, card: Card, kind: Any, device: str) -> Encoder | 
     from encoders._open_clip_files import CONFIG
 
     if kind:
-        from encoders._multimodal import untrained as multimodal
+        from encoders._multimodal_load import untrained as multimodal
 
         return multimodal(card, kind, device, folder)
     if (folder / CONFIG).is_file():
-        from encoders._open_clip import from_config
+        from encoders._open_clip_tower import from_config
 
         told = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         return from_config(card, told["model_cfg"], told.get("preprocess_cfg", {}), device)

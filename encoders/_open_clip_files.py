@@ -18,12 +18,12 @@ def checkpoint(card: Card, config: Mapping[str, Any]) -> Checkpoint:
     """A checkpoint in open_clip's format; `config` holds the `embed_dim` and `vision_cfg` of its image side."""
 
     def network() -> Any:
-        from encoders._open_clip import image_tower
+        from encoders._open_clip_tower import image_tower
 
         return image_tower(config)
 
     def untrained(card: Card, device: str) -> Encoder:
-        from encoders._open_clip import from_config
+        from encoders._open_clip_tower import from_config
 
         assert card.input is not None
         return from_config(card, config, {"mean": card.input.mean, "std": card.input.std}, device)

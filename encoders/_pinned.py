@@ -37,7 +37,8 @@ def checkpoint(model: str, config: Mapping[str, Any], *, whole: int, **card: Any
         return family(family.config_class(**config))
 
     def untrained(card: Card, device: str) -> Encoder:
-        from encoders._transformers import encoder, processor
+        from encoders._transformers import encoder
+        from encoders._transformers_images import processor
 
         assert card.input is not None
         return encoder(card, network(), processor(card.input), device)

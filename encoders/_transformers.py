@@ -7,16 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
 
-from encoders._base import Card, Encoder, EncoderError, Input, Site
+from encoders._base import Card, Encoder, EncoderError, Site
 from encoders._build import assemble, tower
 from encoders._faults import lacks, one_line, strange
 from encoders._hooks import Tap, freeze
-from encoders._images import pil
 from encoders._registry import checkpoints
+from encoders._transformers_images import input_of, preprocessed_by
 from encoders._transformers_text import text_of
 from encoders._used import settings, weights
 
@@ -27,7 +26,6 @@ TORCHVISION = ("dinov3_vit",)  # their own code resizes tensors, and the library
 OUTSIDE = re.compile(
     r"(^|\.)(classifier|pooler|lm_head|decoder|mask_token)\b|\.position_ids$"
 )  # of heads and old buffers
-FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box"}
 
 
 def load(card: Card, folder: Path, device: str, model_class: str = "") -> Encoder:
@@ -56,22 +54,6 @@ def load(card: Card, folder: Path, device: str, model_class: str = "") -> Encode
         backend = "torchvision" if kind in TORCHVISION else "pil"
         reader = transformers.AutoImageProcessor.from_pretrained(folder, backend=backend, local_files_only=True)
     return encoder(card, model, reader, device, folder)
-
-
-def processor(spec: Input) -> Any:
-    """The image processor that `spec.backend` ends with, as `spec` says."""
-    height, width = spec.size
-    squash = spec.resize == "squash"
-    size = {"height": height, "width": width} if squash else {"shortest_edge": spec.edge}
-    crop = {"crop_size": {"height": height, "width": width}} if spec.crop else {}
-    filters = {name: code for code, name in FILTERS.items()}
-    return getattr(transformers, spec.backend.rpartition(" ")[2])(
-        size=size,
-        image_mean=list(spec.mean),
-        image_std=list(spec.std),
-        resample=filters[spec.interpolation.partition(" ")[0]],
-        **crop,
-    )
 
 
 @contextmanager
@@ -120,7 +102,7 @@ def encoder(card: Card, network: torch.nn.Module, processor: Any, device: str, f
     """The encoder around a model of this library and its image processor."""
     model: Any = freeze(network, device)
     vision: Any = getattr(model, "vision_model", model)
-    size, preprocess = _preprocess(processor)
+    size, preprocess = preprocessed_by(processor)
     blocks = _blocks(vision)
     prefix, cls = _prefix(vision)
     patch = vision.config.patch_size
@@ -136,7 +118,7 @@ def encoder(card: Card, network: torch.nn.Module, processor: Any, device: str, f
         taps={f"block.{i}": Tap(module=block) for i, block in enumerate(blocks)},
         sites=sites,
         preprocess=preprocess,
-        input=_input(processor, size),
+        input=input_of(processor, size),
         device=device,
         architecture=portable([model.config.to_dict(), processor.to_dict()]),
         libraries=LIBRARIES,
@@ -194,26 +176,3 @@ def _run(model: Any, vision: Any) -> tuple[Callable[[torch.Tensor], dict[str, to
         return {"final": tokens, "pooled": tokens[:, :1]}
 
     return run, {"pooled": width}
-
-
-def _preprocess(processor: Any) -> tuple[tuple[int, int], Callable[[np.ndarray], torch.Tensor]]:
-    def preprocess(image: np.ndarray) -> torch.Tensor:
-        return processor(images=pil(image), return_tensors="pt")["pixel_values"][0]
-
-    shape = preprocess(np.zeros((8, 8), np.uint8)).shape
-    return (int(shape[1]), int(shape[2])), preprocess
-
-
-def _input(processor: Any, size: tuple[int, int]) -> Input:
-    crop = bool(getattr(processor, "do_center_crop", False))
-    squash = "height" in dict(processor.size)
-    return Input(
-        size=size,
-        resize="squash" if squash else "shortest",
-        crop="center" if crop else None,
-        mean=tuple(processor.image_mean),
-        std=tuple(processor.image_std),
-        interpolation=FILTERS.get(int(processor.resample), str(processor.resample)),
-        backend=f"transformers {type(processor).__name__}",
-        edge=None if squash else int(dict(processor.size)["shortest_edge"]),
-    )

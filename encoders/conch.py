@@ -66,7 +66,8 @@ def _encoder(
     from encoders._conch_text import text_of, tower
     from encoders._hooks import freeze
     from encoders._images import transform
-    from encoders._timm import LIBRARIES, parts
+    from encoders._timm import LIBRARIES
+    from encoders._timm_sites import parts
 
     whole: Any = torch.nn.Module()
     whole.visual = visual = network

@@ -13,7 +13,7 @@ from typing import Any
 
 from encoders._base import Card, Encoder, EncoderError
 from encoders._llava import PAD, descendant, original, sites
-from encoders._multimodal import checkpoint, from_folders
+from encoders._multimodal import checkpoint
 from encoders._registry import Checkpoint
 
 STOCK = "openai/clip-vit-large-patch14-336"
@@ -55,6 +55,7 @@ def _tower(name: str) -> bool:
 
 def _stock(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
     """The projector of the checkpoint behind the stock tower."""
+    from encoders._multimodal_load import from_folders
     from encoders._parts import fetch
 
     if weights is None:

@@ -58,7 +58,7 @@ def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encode
 
 def untrained(card: Card, device: str) -> Encoder:
     """The same image tower under torch's current random state."""
-    from encoders._open_clip import from_config
+    from encoders._open_clip_tower import from_config
 
     file = FOLDER / CONFIG
     encoder = from_config(card, _architecture(), CLIP_NORM, device)
@@ -67,7 +67,7 @@ def untrained(card: Card, device: str) -> Encoder:
 
 def network() -> Any:
     """The image tower under torch's current default device."""
-    from encoders._open_clip import image_tower
+    from encoders._open_clip_tower import image_tower
 
     return image_tower(_architecture())
 

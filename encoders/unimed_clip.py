@@ -47,12 +47,12 @@ def _checkpoint(name: str, repo: str, joint: int, parameters: int, size: int | N
                           tokenizer=lambda: _tokenizer(vocabulary))  # fmt: skip
 
     def network() -> Any:
-        from encoders._open_clip import image_tower
+        from encoders._open_clip_tower import image_tower
 
         return image_tower(config)
 
     def untrained(card: Card, device: str) -> Encoder:
-        from encoders._open_clip import from_config
+        from encoders._open_clip_tower import from_config
 
         return from_config(card, config, CLIP_NORM, device)
 

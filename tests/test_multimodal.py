@@ -530,9 +530,9 @@ def test_llava_med_with_the_stock_tower_has_that_tower_behind_its_own_projector(
 
 def small(name: str, folder: Path) -> encoders.Encoder:
     """A descendant of LLaVA in the size of the tiny model: its authors' config.json tells no sizes of a tower."""
-    from encoders import _multimodal
+    from encoders import _multimodal_load
 
-    return _multimodal.load(encoders.card(name), smaller(find(name).kind), "cpu", folder, offline=True)
+    return _multimodal_load.load(encoders.card(name), smaller(find(name).kind), "cpu", folder, offline=True)
 
 
 def smaller(kind: Any) -> Any:
@@ -756,15 +756,15 @@ HERE = ("llava", "huatuo", "llama", "qwen", "internvl")
 def test_in_full_size_the_card_tells_what_is_built(name: str) -> None:
     import transformers
 
-    from encoders import _multimodal
+    from encoders import _multimodal_model
 
     checkpoint = find(name)
     kind, card = checkpoint.kind, checkpoint.card
     with on_meta():
-        model = _multimodal.built(kind)
+        model = _multimodal_model.built(kind)
         whole = getattr(transformers, kind.model)(kind.config(transformers))
     parts = kind.anatomy(model, kind.processor(transformers, None))
-    count = sum(p.numel() for p in _multimodal.side(parts.image_side).parameters())
+    count = sum(p.numel() for p in _multimodal_model.side(parts.image_side).parameters())
     assert card.parameters == count
     assert name not in PUBLISHED or count / 1e6 == pytest.approx(PUBLISHED[name], abs=0.15)
     assert dict(parts.layout(parts.preprocess(np.zeros((512, 512), np.uint8)))) == dict(card.sites)

@@ -594,10 +594,10 @@ def test_the_authors_keys_of_phi4_give_the_same_features(shelf: Shelf, tmp_path:
 
 
 def test_the_authors_configuration_of_phi4_is_the_published_size(tmp_path: Path) -> None:
-    from encoders._multimodal import _config
+    from encoders._multimodal_model import config_of
 
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "phi4mm", "hidden_size": 3072}))
-    config = _config("phi-4-multimodal", find("phi-4-multimodal").kind, tmp_path)
+    config = config_of("phi-4-multimodal", find("phi-4-multimodal").kind, tmp_path)
     assert (config.hidden_size, config.vision_config.num_hidden_layers, config.vision_config.crop_size) == (
         3072,
         27,
@@ -691,14 +691,14 @@ def test_in_full_size_the_card_tells_what_is_built(name: str) -> None:
     import torch
     import transformers
 
-    from encoders import _multimodal
+    from encoders import _multimodal_model
 
     card, kind = find(name).card, find(name).kind
     with on_meta():
-        model = _multimodal.built(kind).eval()
+        model = _multimodal_model.built(kind).eval()
         whole = getattr(transformers, kind.model)(kind.config(transformers))
     parts = kind.anatomy(model, kind.processor(transformers, None))
-    count_ = sum(p.numel() for p in _multimodal.side(parts.image_side).parameters())
+    count_ = sum(p.numel() for p in _multimodal_model.side(parts.image_side).parameters())
     assert card.parameters == count_
     assert count_ / 1e6 == pytest.approx(PUBLISHED[name], abs=0.1)
     assert parts.input == card.input
