@@ -165,7 +165,7 @@ def _undecided(m: "Measurement", plan: Plan, p: float | None) -> tuple[str, int 
 
 def _missing(m: "Measurement", plan: Plan, layout: "Sequence[Measurement]") -> tuple[str, int | None] | None:
     """What an absence still lacks, as a sentence and a number of items; None where it lacks nothing."""
-    for other in layout:
+    for other in sorted(layout, key=lambda one: -one.estimate.score):
         if other.leak:
             return "A readout with layout scores below chance: see its leak alarm.", None
         if other.upper >= plan.chance + plan.margin:
