@@ -113,10 +113,10 @@ def _judged(
 ) -> Judged:  # fmt: skip
     said = [_said(one, given, show, x, fold) for show, x in zip(shows, one.each, strict=True)]
     first = shows[0]
-    out = judge(one.name, given, first.image, first.assignment, said[0].unseen, seed, phase)
-    hits = [s.unseen == given.correct[show.image] for s, show in zip(said, shows, strict=True)]
+    out = judge(one.name, given, first.image, first.assignment, said[0], seed, phase)
+    hits = [s == given.correct[show.image] for s, show in zip(said, shows, strict=True)]
     home = given.homes
-    out.transfer = _prompts_controls.change(said[0].seen == given.correct[first.image], hits[0], home[first.image])
+    out.transfer = _transfer(one, given, first, fold)
     out.dose = _prompts_bias.dose([s.size for s in shows], hits, [s.image for s in shows], 1 / 3, home)
     if beside is not None:
         out.controls = _elsewhere(one, given, first, beside, fold, seed)
@@ -124,8 +124,15 @@ def _judged(
     for row in out.answers:
         row["size"] = first.size
     for show, s in zip(shows[1:], said[1:], strict=True):
-        out.answers += judge_rows(one.name, given, show, s.unseen)
+        out.answers += judge_rows(one.name, given, show, s)
     return out
+
+
+def _transfer(one: Read, given: Prompted, show: Showing, fold: np.ndarray) -> _prompts_controls.Change:
+    """Accuracy under assignments that trained a readout, and under those that did not."""
+    target = _target(one, given, show)
+    said = _prompts_readout.answers(one.each[0], target, fold[show.image], show.assignment, marks=one.marks)
+    return _prompts_controls.change(said.seen == target, said.unseen == target, given.homes[show.image])
 
 
 def _elsewhere(
@@ -135,13 +142,12 @@ def _elsewhere(
     assert one.none is not None
     assert one.moved is not None
     rows, home, truth = beside.image, given.homes[beside.image], given.truth[beside.image]
-    colour = show.colour()
     found = []
     if not one.marks:
         rng = np.random.default_rng([seed, 13])
         found.append(_prompts_controls.unmarked("without marks", one.none, truth, fold[rows], home, rng))
     moved = one.moved.reshape(len(rows), 2, -1)[:, 1] if one.marks else one.moved
-    target = given.correct[show.image] if one.marks else colour[np.arange(len(colour)), given.correct[show.image]]
+    target = _target(one, given, show)
     said = _prompts_readout.asked(one.each[0], target, fold[show.image], moved, fold[rows], marks=one.marks)
     right = given.correct[rows] if one.marks else truth
     found.append(_prompts_controls.elsewhere("marks elsewhere", said, right, home))
@@ -172,15 +178,21 @@ def _encoded(
     return _prompts_controls.read(found)
 
 
-def _said(one: Read, given: Prompted, show: Showing, x: np.ndarray, fold: np.ndarray) -> _prompts_readout.Said:
-    """Which mark from left to right each answer names; a pooled readout says its colour, at the marks its place."""
-    colour, place = show.colour(), given.correct[show.image]
-    target = place if one.marks else colour[np.arange(len(place)), place]
-    said = _prompts_readout.answers(x, target, fold[show.image], show.assignment, marks=one.marks)
-    if one.marks:
-        return said
-    unseen, seen = ((colour == s[:, None]).argmax(axis=1) for s in (said.unseen, said.seen))
-    return _prompts_readout.Said(unseen=unseen, seen=seen)
+def _target(one: Read, given: Prompted, show: Showing) -> np.ndarray:
+    """What a readout is trained to say: at the marks the place from left to right, else the colour there."""
+    place = given.correct[show.image]
+    return place if one.marks else show.colour()[np.arange(len(place)), place]
+
+
+def _said(one: Read, given: Prompted, show: Showing, x: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Which mark from left to right each answer names, its image's fold left out.
+
+    It was trained on all six assignments of the other images, so that one who knows the place and not the colour
+    there is right in a third, as chance is.
+    """
+    at = fold[show.image]
+    said = _prompts_readout.asked(x, _target(one, given, show), at, x, at, marks=one.marks)
+    return said if one.marks else (show.colour() == said[:, None]).argmax(axis=1)
 
 
 def judge_rows(name: str, given: Prompted, show: Showing, said: np.ndarray) -> list[dict[str, Any]]:

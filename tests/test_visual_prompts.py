@@ -384,6 +384,16 @@ def test_a_bound_colour_is_read_under_assignments_never_seen_and_an_unbound_one_
     assert (_prompts_readout.answers(x, answer, fold, kind, marks=False).unseen == answer).mean() < 0.4
 
 
+def test_a_readout_of_all_assignments_is_at_chance_and_not_below_where_colours_are_not_bound() -> None:
+    right = []
+    for seed in range(8):
+        x, answer, fold, _ = planted(seed, 60, bound=False)
+        right.append((_prompts_readout.asked(x, answer, fold, x, fold, marks=False) == answer).mean())
+    assert abs(np.mean(right) - 1 / 3) < 0.03
+    x, answer, fold, _ = planted(0, 60, bound=True)
+    assert (_prompts_readout.asked(x, answer, fold, x, fold, marks=False) == answer).mean() > 0.9
+
+
 def test_a_readout_says_what_a_refit_by_hand_says() -> None:
     x, answer, fold, kind = planted(1, 30, bound=True)
     said = _prompts_readout.answers(x, answer, fold, kind, marks=False)
