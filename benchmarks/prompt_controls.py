@@ -56,7 +56,7 @@ def found(seed: int, n: int, width: int) -> dict[str, float]:
     near = controls.by_phase(given)
     assert near is not None
     answer = given.colour[np.arange(6 * n), given.correct]
-    said = readout.answers(scene, answer, each, kind, marks=False)
+    said = readout.answers(scene, answer, each, kind, rng, marks=False)
     transfer = controls.change(said.seen == answer, said.unseen == answer, given.item)
     return p | {"borders of tokens": near.p, "transfer": transfer.p}
 

@@ -111,12 +111,13 @@ def _judged(
     one: Read, given: Prompted, shows: Sequence[Showing], beside: Aside | None, fold: np.ndarray, seed: int,
     phase: np.ndarray | None,
 ) -> Judged:  # fmt: skip
-    said = [_said(one, given, show, x, fold) for show, x in zip(shows, one.each, strict=True)]
+    rng = np.random.default_rng([seed, 15])
+    said = [_said(one, given, show, x, fold, rng) for show, x in zip(shows, one.each, strict=True)]
     first = shows[0]
     out = judge(one.name, given, first.image, first.assignment, said[0], seed, phase)
     hits = [s == given.correct[show.image] for s, show in zip(said, shows, strict=True)]
     home = given.homes
-    out.transfer = _transfer(one, given, first, fold)
+    out.transfer = _transfer(one, given, first, fold, rng)
     out.dose = _prompts_bias.dose([s.size for s in shows], hits, [s.image for s in shows], 1 / 3, home)
     if beside is not None:
         out.controls = _elsewhere(one, given, first, beside, fold, seed)
@@ -128,10 +129,12 @@ def _judged(
     return out
 
 
-def _transfer(one: Read, given: Prompted, show: Showing, fold: np.ndarray) -> _prompts_controls.Change:
+def _transfer(
+    one: Read, given: Prompted, show: Showing, fold: np.ndarray, rng: np.random.Generator
+) -> _prompts_controls.Change:
     """Accuracy under assignments that trained a readout, and under those that did not."""
     target = _target(one, given, show)
-    said = _prompts_readout.answers(one.each[0], target, fold[show.image], show.assignment, marks=one.marks)
+    said = _prompts_readout.answers(one.each[0], target, fold[show.image], show.assignment, rng, marks=one.marks)
     return _prompts_controls.change(said.seen == target, said.unseen == target, given.homes[show.image])
 
 
@@ -143,12 +146,12 @@ def _elsewhere(
     assert one.moved is not None
     rows, home, truth = beside.image, given.homes[beside.image], given.truth[beside.image]
     found = []
+    rng = np.random.default_rng([seed, 13])
     if not one.marks:
-        rng = np.random.default_rng([seed, 13])
         found.append(_prompts_controls.unmarked("without marks", one.none, truth, fold[rows], home, rng))
     moved = one.moved.reshape(len(rows), 2, -1)[:, 1] if one.marks else one.moved
     target = _target(one, given, show)
-    said = _prompts_readout.asked(one.each[0], target, fold[show.image], moved, fold[rows], marks=one.marks)
+    said = _prompts_readout.asked(one.each[0], target, fold[show.image], moved, fold[rows], rng, marks=one.marks)
     right = given.correct[rows] if one.marks else truth
     found.append(_prompts_controls.elsewhere("marks elsewhere", said, right, home))
     return _prompts_controls.read([c for c in found if c is not None])
@@ -172,7 +175,7 @@ def _encoded(
     rng = np.random.default_rng([seed, 14])
     found = _prompts_controls.under_tokens(one.own, one.moved, colour, fold[rows], given.homes[rows], rng)
     if one.none is not None:
-        said = _prompts_controls.placed(one.none, given.correct[rows], fold[rows])
+        said = _prompts_controls.placed(one.none, given.correct[rows], fold[rows], rng)
         right, home = said == given.correct[rows], given.homes[rows]
         found.append(_prompts_controls.of_share("the answer, no mark drawn", right, home, 1 / 3, len(rows)))
     return _prompts_controls.read(found)
@@ -184,14 +187,16 @@ def _target(one: Read, given: Prompted, show: Showing) -> np.ndarray:
     return place if one.marks else show.colour()[np.arange(len(place)), place]
 
 
-def _said(one: Read, given: Prompted, show: Showing, x: np.ndarray, fold: np.ndarray) -> np.ndarray:
+def _said(
+    one: Read, given: Prompted, show: Showing, x: np.ndarray, fold: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Which mark from left to right each answer names, its image's fold left out.
 
     It was trained on all six assignments of the other images, so that one who knows the place and not the colour
     there is right in a third, as chance is.
     """
     at = fold[show.image]
-    said = _prompts_readout.asked(x, _target(one, given, show), at, x, at, marks=one.marks)
+    said = _prompts_readout.asked(x, _target(one, given, show), at, x, at, rng, marks=one.marks)
     return said if one.marks else (show.colour() == said[:, None]).argmax(axis=1)
 
 

@@ -123,7 +123,9 @@ def _turns(asked: "Asked", store: cache.Store) -> Found:
         points = points_of(eye, 0, READOUTS)
         filled = fill(eye, pictures, points, source.policy)
         for site, readout, _ in points:
-            said = _prompts_readout.two_sided(filled.read(f"{site}/{readout}"), np.tile([1, 0], len(pairs)), fold) == 1
+            x, upright = filled.read(f"{site}/{readout}"), np.tile([1, 0], len(pairs))
+            rng = np.random.default_rng([asked.options.seed, 15])
+            said = _prompts_readout.two_sided(x, upright, fold, rng) == 1
             judged.append(
                 _bias(f"{eye.label} {site}/{readout}", said[::2], said[1::2], list(pairs), asked.options.seed)
             )

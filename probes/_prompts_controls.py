@@ -12,7 +12,7 @@ import numpy as np
 from probes._permute import design_of, exchange
 from probes._prompts import Presentations
 from probes._prompts_bias import clustered, mean_error, student
-from probes._prompts_readout import PENALTY, _fit, _rows
+from probes._prompts_readout import PENALTY, _fit, _rows, chosen
 from probes._scale import standardised
 from probes._statistics import holm
 
@@ -239,12 +239,15 @@ def bound(x: np.ndarray, shown: Presentations, fold: np.ndarray) -> list[Control
     ]
 
 
-def placed(x: np.ndarray, correct: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """The mark [n] that one direction of the tokens at three places [n, 3 d] chooses, its fold left out."""
+def placed(x: np.ndarray, correct: np.ndarray, fold: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The mark [n] that one direction of the tokens at three places [n, 3 d] chooses, its fold left out.
+
+    Tokens that are equal are chosen from by `rng`.
+    """
     rows, said = _rows(x, marks=True), np.zeros(len(x), np.int64)
     width, codes = rows.shape[2], np.eye(3)[correct] - 1 / 3
     for part in np.unique(fold):
         test, train = fold == part, fold != part
         flat, ends = rows[train].reshape(-1, width), rows[test].reshape(-1, width)
-        said[test] = _fit(flat, codes[train].reshape(-1, 1), ends, PENALTY).reshape(-1, 3).argmax(axis=1)
+        said[test] = chosen(_fit(flat, codes[train].reshape(-1, 1), ends, PENALTY).reshape(-1, 3), rng)
     return said

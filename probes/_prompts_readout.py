@@ -12,6 +12,7 @@ PENALTY = 0.03  # relative to trace(K) / rows, as for the ridge probe
 # other parity, so that every mark has every colour among the four, and asked about that one and the next of its parity
 PARITY = np.array((0, 1, 1, 0, 0, 1))
 PARTNER = (3, 5, 1, 4, 0, 2)
+TIE = 1e-6  # scores this near are equal but for rounding: codes are a whole unit apart
 
 
 def _fit(x: np.ndarray, codes: np.ndarray, unknown: np.ndarray, penalty: float) -> np.ndarray:
@@ -39,13 +40,22 @@ class Said:
     seen: np.ndarray
 
 
-def answers(x: np.ndarray, target: np.ndarray, fold: np.ndarray, assignment: np.ndarray, *, marks: bool) -> Said:
+def answers(
+    x: np.ndarray,
+    target: np.ndarray,
+    fold: np.ndarray,
+    assignment: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    marks: bool,
+) -> Said:
     """The class [n] that a readout says of every presentation, its image's fold left out.
 
     x [n, d], target [n] in 0 … 2, fold [n] by group, assignment [n] in 0 … 5. A readout is trained on one assignment
     and the three of the other parity; it is asked about that one (seen) and about its partner (unseen). With `marks`, x
     holds the tokens under three marks one behind the other, one direction is sought for all of them, and the mark
-    furthest along it is the answer.
+    furthest along it is the answer. Where scores are equal, `rng` draws one: who knows nothing guesses, and does not
+    say one colour or place throughout.
 
     Raises:
         ProbeError: a width that three marks do not share, or a training part without one of the answers.
@@ -59,20 +69,30 @@ def answers(x: np.ndarray, target: np.ndarray, fold: np.ndarray, assignment: np.
             both = np.concatenate([rows[test] for test in tests])
             if not len(both):
                 continue
-            said = _told(rows[train], target[train], both, marks=marks)
+            said = _told(rows[train], target[train], both, rng, marks=marks)
             seen[tests[0]], unseen[tests[1]] = said[: tests[0].sum()], said[tests[0].sum() :]
     return Said(unseen=unseen, seen=seen)
 
 
 def asked(
-    x: np.ndarray, target: np.ndarray, fold: np.ndarray, other: np.ndarray, other_fold: np.ndarray, *, marks: bool
+    x: np.ndarray,
+    target: np.ndarray,
+    fold: np.ndarray,
+    other: np.ndarray,
+    other_fold: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    marks: bool,
 ) -> np.ndarray:
-    """What a readout trained on x [n, d] says of other pictures [m, d], whose fold took no part in its training."""
+    """What a readout trained on x [n, d] says of other pictures [m, d], whose fold took no part in its training.
+
+    Equal scores are drawn from by `rng`.
+    """
     rows = _rows(np.concatenate([x, other]), marks=marks)
     said = np.zeros(len(other), np.int64)
     for part in np.unique(other_fold):
         test, train = np.flatnonzero(other_fold == part), fold != part
-        said[test] = _told(rows[: len(x)][train], target[train], rows[len(x) + test], marks=marks)
+        said[test] = _told(rows[: len(x)][train], target[train], rows[len(x) + test], rng, marks=marks)
     return said
 
 
@@ -86,24 +106,36 @@ def _rows(x: np.ndarray, *, marks: bool) -> np.ndarray:
     return tokens - tokens.mean(axis=1, keepdims=True)
 
 
-def _told(train: np.ndarray, target: np.ndarray, test: np.ndarray, *, marks: bool) -> np.ndarray:
+def chosen(score: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The place [n] of the largest score [n, K] of each row, at random among those that are equal but for rounding.
+
+    The first of equal scores, or the one that rounding favours, would be a liking that the features do not have, and
+    the same in every image of a fold.
+    """
+    near = score > score.max(axis=1, keepdims=True) - TIE
+    return np.where(near, rng.random(score.shape), -1.0).argmax(axis=1)
+
+
+def _told(
+    train: np.ndarray, target: np.ndarray, test: np.ndarray, rng: np.random.Generator, *, marks: bool
+) -> np.ndarray:
     codes = np.eye(3)[target] - 1 / 3
     if marks:
         width = train.shape[2]
         flat = _fit(train.reshape(-1, width), codes.reshape(-1, 1), test.reshape(-1, width), PENALTY)
-        return flat.reshape(-1, 3).argmax(axis=1)
+        return chosen(flat.reshape(-1, 3), rng)
     if len(np.unique(target)) < 3:
         raise ProbeError("too few images: one of the three answers is missing where the readout is trained")
-    return _fit(train, codes, test, PENALTY).argmax(axis=1)
+    return chosen(_fit(train, codes, test, PENALTY), rng)
 
 
-def two_sided(x: np.ndarray, target: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """The class [n], 0 or 1, that a readout says of every image, its fold left out."""
+def two_sided(x: np.ndarray, target: np.ndarray, fold: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The class [n], 0 or 1, that a readout says of every image, its fold left out; `rng` draws from equal scores."""
     rows, codes = standardised(x), np.eye(2)[target] - 0.5
     said = np.zeros(len(x), dtype=np.int64)
     for part in np.unique(fold):
         test = fold == part
-        said[test] = _fit(rows[~test], codes[~test], rows[test], PENALTY).argmax(axis=1)
+        said[test] = chosen(_fit(rows[~test], codes[~test], rows[test], PENALTY), rng)
     return said
 
 

@@ -377,26 +377,56 @@ def planted(seed: int, n: int, *, bound: bool) -> tuple[np.ndarray, ...]:
     return x, answer, np.repeat(np.arange(n) % 5, 6), np.tile(np.arange(6), n)
 
 
+def any_of() -> np.random.Generator:
+    """What draws from equal scores."""
+    return np.random.default_rng(3)
+
+
 def test_a_bound_colour_is_read_under_assignments_never_seen_and_an_unbound_one_is_not() -> None:
     x, answer, fold, kind = planted(0, 60, bound=True)
-    assert (_prompts_readout.answers(x, answer, fold, kind, marks=False).unseen == answer).mean() > 0.9
+    assert (_prompts_readout.answers(x, answer, fold, kind, any_of(), marks=False).unseen == answer).mean() > 0.9
     x, answer, fold, kind = planted(0, 60, bound=False)
-    assert (_prompts_readout.answers(x, answer, fold, kind, marks=False).unseen == answer).mean() < 0.4
+    assert (_prompts_readout.answers(x, answer, fold, kind, any_of(), marks=False).unseen == answer).mean() < 0.4
 
 
 def test_a_readout_of_all_assignments_is_at_chance_and_not_below_where_colours_are_not_bound() -> None:
     right = []
     for seed in range(8):
         x, answer, fold, _ = planted(seed, 60, bound=False)
-        right.append((_prompts_readout.asked(x, answer, fold, x, fold, marks=False) == answer).mean())
+        right.append((_prompts_readout.asked(x, answer, fold, x, fold, any_of(), marks=False) == answer).mean())
     assert abs(np.mean(right) - 1 / 3) < 0.03
     x, answer, fold, _ = planted(0, 60, bound=True)
-    assert (_prompts_readout.asked(x, answer, fold, x, fold, marks=False) == answer).mean() > 0.9
+    assert (_prompts_readout.asked(x, answer, fold, x, fold, any_of(), marks=False) == answer).mean() > 0.9
+
+
+@pytest.mark.parametrize("marks", [False, True])
+def test_a_readout_of_features_that_no_colour_moves_guesses_and_likes_neither_a_colour_nor_a_place(marks: bool) -> None:
+    rng, n = np.random.default_rng(5), 60
+    scene = rng.normal(size=(n, 1, 4)) * np.ones((1, 3 if marks else 1, 1))
+    x, fold = np.repeat(scene.reshape(n, -1), 6, axis=0), np.repeat(np.arange(n) % 5, 6)
+    colour, correct = np.tile(PERMUTED, (n, 1)), np.repeat(rng.integers(0, 3, n), 6)
+    target = correct if marks else colour[np.arange(6 * n), correct]
+    said = _prompts_readout.asked(x, target, fold, x, fold, any_of(), marks=marks)
+    assert all(90 < count < 150 for count in np.bincount(said, minlength=3))
+    mark = said if marks else (colour == said[:, None]).argmax(axis=1)
+    places = np.repeat(np.sort(rng.uniform(-1, 1, (n, 3, 2)), axis=1), 6, axis=0)
+    item = np.repeat(np.arange(n), 6)
+    found = _prompts.audit(Presentations(item=item, colour=colour, place=places, correct=correct, said=mark))
+    assert (found.verdict, min(found.adjusted.values()) > 0.05) == ("NOT_TESTABLE", True)
+
+
+def test_a_readout_blind_to_turns_favours_neither_and_one_that_sees_them_is_right() -> None:
+    rng = np.random.default_rng(6)
+    scene, upright = np.repeat(rng.normal(size=(200, 3)), 2, axis=0), np.tile([1, 0], 200)
+    fold = np.repeat(np.arange(200) % 5, 2)
+    said = _prompts_readout.two_sided(scene, upright, fold, any_of())
+    assert 160 < said.sum() < 240
+    assert (_prompts_readout.two_sided(scene + 3 * upright[:, None], upright, fold, any_of()) == upright).mean() > 0.8
 
 
 def test_a_readout_says_what_a_refit_by_hand_says() -> None:
     x, answer, fold, kind = planted(1, 30, bound=True)
-    said = _prompts_readout.answers(x, answer, fold, kind, marks=False)
+    said = _prompts_readout.answers(x, answer, fold, kind, any_of(), marks=False)
     z = (x - x.mean(axis=0)) / x.std(axis=0)
     for own, left_out in ((said.unseen, (4, 0)), (said.seen, (0, 3))):  # 0, 3 and 4 are of one parity
         train = (fold != 2) & ~np.isin(kind, left_out)
@@ -407,7 +437,7 @@ def test_a_readout_says_what_a_refit_by_hand_says() -> None:
         test = (fold == 2) & (kind == 4)
         assert (own[test] == ((z[test] - mean) @ weight + codes.mean(axis=0)).argmax(axis=1)).all()
     wide = np.concatenate([x, np.random.default_rng(0).normal(size=(180, 300))], axis=1)  # more columns than rows
-    assert (_prompts_readout.answers(wide, answer, fold, kind, marks=False).unseen == answer).mean() > 0.6
+    assert (_prompts_readout.answers(wide, answer, fold, kind, any_of(), marks=False).unseen == answer).mean() > 0.6
 
 
 # where a right answer may come from, and what is read of the marks
@@ -416,7 +446,7 @@ def test_a_readout_says_what_a_refit_by_hand_says() -> None:
 def test_a_readout_that_rests_on_its_assignments_does_not_transfer_and_one_that_does_not_transfers() -> None:
     for bound, reading in ((True, "alike"), (False, "differs")):
         x, answer, fold, kind = planted(2, 60, bound=bound)
-        said = _prompts_readout.answers(x, answer, fold, kind, marks=False)
+        said = _prompts_readout.answers(x, answer, fold, kind, any_of(), marks=False)
         found = _prompts_controls.change(said.seen == answer, said.unseen == answer, np.repeat(np.arange(60), 6))
         assert found.reading == reading
         assert (found.value[0] > 0.2) == (not bound)
