@@ -196,6 +196,18 @@ def test_depths_are_exact_and_well_apart() -> None:
     assert min(steps) > 0.05
 
 
+def test_places_equally_deep_stay_as_they_were_drawn_whatever_a_processor_sorts_fastest() -> None:
+    flat = next(p for p in (_ultrasound_patient.draw(np.random.default_rng(i)) for i in range(20)) if not p.bow)
+    pixel, _, _ = _ultrasound._candidates(flat, np.random.default_rng(3), 224)
+    rng = np.random.default_rng(3)
+    down, across = flat.span * rng.uniform(0.03, 0.97, 160), 0.97 * np.sin(1.571 * rng.uniform(-1, 1, 160))
+    drawn = np.rint((np.stack(_ultrasound_patient.place(flat, down, across), 1) + 1) * 112 - 0.5).tolist()
+    kept = set(map(tuple, pixel.tolist()))
+    by_depth = sorted((place for place in drawn if tuple(place) in kept), key=lambda place: place[1])
+    assert len({row for _, row in kept}) < len(kept) - 20
+    assert pixel.tolist() == by_depth
+
+
 def test_beam_coordinates_are_the_inverse_of_places() -> None:
     for i in range(12):
         p = _ultrasound_patient.draw(np.random.default_rng(i))
