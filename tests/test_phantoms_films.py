@@ -1,6 +1,5 @@
 """Films of children and adults, of pelves, with marks, and lumens lit evenly: exact, balanced, for sight alone."""
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -26,14 +25,26 @@ MAKERS = {
     "chest-marks": _chest_marks.source,
     "lumen-matched": _lumen_matched.source,
 }
-# what the films and lumens were when phantom-clip was trained
-CHEST = "eff4a7d6a3ae3257e98f6f5a9f58070410ebeb1fdafb5e1d08c555dac48b5075"
-LUMEN = "b7bf247fbd905813bf2e9e418c746bbd3323d0f6eb9f591fdd0267207c821b74"
+# what every 28th pixel of films and lumens was when phantom-clip was trained
+CHEST = (
+    "074b6b7a87680806527e288c9c2a734c5d352847a82f4856543d42714d6f4853493854c5b853431f654253ceba9e521a"
+    "72acb2ceb7b3942b92b2bed5c0b89e3c1031968fa2942d108aa05bb6c05fad888a624fc14e53967f91639ea9b2a96881"
+    "6e8ba5d1a0a159424c7c57ded57574476eb4d6cdb7cbbc6b85c5d9dad6d6c897085489a0a08e3d0879b42db4bb329a84"
+    "86672f7dbb3f6a788174614ba386737f486b5ad8d7995853598cafded4da654676becdd7cd91b76a90c5d8d7d5d4c486"
+)
+LUMEN = (
+    "00004c42433d0000004a40403f313c007a49521b17242a395146ff130a103b3b524249221719373c57ff4a624848383d"
+    "00584f4b4944410000005956524f000000214f5250ff0f0025554c5aff5e4c04645ba238394c5fbc624cff2d18c827ff"
+    "5f4d571f46292b6d63564a4b524fffb00a5b4b41836850000001554c4f3a0000000035393e3e0000002fff2c181c9900"
+    "4c3dff1a0f21206e5242821f09ff1e4f5b4c472e201a23af5d584a49ff4e473c005d55494948410000004f52504c0000"
+)
 STATED = [i for i, name in enumerate(NAMES) if name != "blockiness"]
 
 
-def digest(*images: np.ndarray) -> str:
-    return hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest()
+def farthest(images: list[np.ndarray], pinned: str) -> int:
+    """The greatest difference from pinned grey values; processors round apart by one or two."""
+    seen = np.stack([image[14::28, 14::28] for image in images]).astype(int).ravel()
+    return int(np.abs(seen - np.frombuffer(bytes.fromhex(pinned), np.uint8)).max())
 
 
 def interval(right: np.ndarray) -> tuple[float, float]:
@@ -55,16 +66,17 @@ def held_out(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return cross_val_predict(model, x, y, cv=KFold(10, shuffle=True, random_state=0)) == y
 
 
-def test_films_and_lumens_that_the_shipped_encoder_was_trained_on_are_what_they_were() -> None:
-    assert digest(*(_chest.film(11, i) for i in range(3))) == CHEST
-    assert digest(*(_lumen.view(11, i) for i in range(3))) == LUMEN
+def test_films_and_lumens_that_the_shipped_encoder_was_trained_on_are_what_they_were_and_others_are_not() -> None:
+    assert farthest([_chest.film(11, i) for i in range(3)], CHEST) <= 3
+    assert farthest([_lumen.view(11, i)[..., 1] for i in range(3)], LUMEN) <= 3
+    assert farthest([_chest.film(12, i) for i in range(3)], CHEST) > 3
 
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_seed_gives_the_same_bytes_in_any_order_of_reading(name: str) -> None:
     first, second = MAKERS[name](2, 7, size=96), MAKERS[name](3, 7, size=96)
-    if name == "pelvis":  # the others' answers are balanced in blocks, which the number of rows may cut
-        assert [r.picture.identity for r in first.rows] == [r.picture.identity for r in second.rows[:2]]
+    told = [[(r.picture.identity, dict(r.columns), r.marks) for r in given.rows[:2]] for given in (first, second)]
+    assert told[0] == told[1]
     backwards = [row.picture.read() for row in reversed(second.rows[:2])][::-1]
     for row, b in zip(first.rows, backwards, strict=True):
         a = row.picture.read()
