@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments._exit import progress, say
+from experiments._exit import UsageError, progress, say
 from experiments._options import Options
 from tasks._base import DataError, Row, Source
 
@@ -132,13 +132,18 @@ def settled(source: Source, copies: Copies, options: Options) -> Source:
 
     if source.synthetic:
         return source
+    if source.benchmark and options.copies != Options().copies:
+        raise UsageError(
+            f"--copies {options.copies} has nothing to act on: {source.benchmark} keeps the groups it was published "
+            "with, and its copies are said"
+        )
     groups = [row.group for row in source.rows]
     every = clusters(copies.pairs(source.rows))
     found = crossing(every, groups)
     if not found:
         return source
     sentence = told(found, [row.id for row in source.rows])
-    if options.copies == "unite" and not source.benchmark:
+    if options.copies == "unite":
         rows = tuple(replace(r, group=g) for r, g in zip(source.rows, united(groups, every), strict=True))
         left = len({row.group for row in rows})
         sentence = f"{sentence}; these groups were united, {left} of {len(set(groups))} are left"

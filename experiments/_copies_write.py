@@ -26,8 +26,6 @@ def write(path: Path, spec: str, image_column: str | None, source: Source, found
     them becomes `group_before` or `file_before`. It names the user's own files, as the user's own manifest
     does. Raises UsageError, DataError.
     """
-    if path.suffix.lower() != ".csv":
-        raise UsageError(f"--write {path}: the manifest is a CSV; call it {path.stem or 'groups'}.csv")
     if source.benchmark:
         raise UsageError(f"--write has nothing to act on: {source.benchmark} has the groups it was published with")
     from tasks._duplicates import united

@@ -213,15 +213,15 @@ def parse(argv: Sequence[str], command: str, doc: str) -> Options:
         value = getattr(options, name)
         if value is not None and value < least:
             raise UsageError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
+    if not 0 <= options.unreadable <= 1:
+        raise UsageError(f"--unreadable {options.unreadable}: must be a share from 0 to 1")
     idle(options)
     if options.volumes and options.data is None:
         raise UsageError("--volumes needs --data SOURCE (NIfTI files or DICOM series): the built-in phantoms are flat")
-    if not 0 <= options.unreadable <= 1:
-        raise UsageError(f"--unreadable {options.unreadable}: must be a share from 0 to 1")
     return options
 
 
-OF_FILES = ("group", "image_column", "window", "intercept", "exif")
+OF_FILES = ("group", "image_column", "window", "intercept", "exif", "copies", "unreadable")
 
 
 def idle(options: Options) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments._exit import DATA, DONE, guard, say
+from experiments._exit import DATA, DONE, UsageError, guard, say
 
 SHOWN = 20  # clusters that the table shows; --json holds all
 
@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _body(argv: Sequence[str]) -> int:
     asked = _parser().parse_args(list(argv))
+    _fits(asked)
     import tasks
     from cache import Store, default_root
     from experiments._copies import Copies
@@ -81,6 +82,24 @@ def _body(argv: Sequence[str]) -> int:
         more = " --volumes" if asked.volumes else ""
         say(f"{asked.write} written; use it as --data {asked.write} --group group{more}")
     return DATA if across else DONE
+
+
+def _fits(asked: argparse.Namespace) -> None:
+    """Refuses what cannot be carried out, or would act on nothing, before any image is read."""
+    from experiments._options import Options
+
+    default = Options()
+    if not 0 <= asked.unreadable <= 1:
+        raise UsageError(f"--unreadable {asked.unreadable}: must be a share from 0 to 1")
+    if asked.batch_size < 1:
+        raise UsageError(f"--batch-size {asked.batch_size}: must be at least 1")
+    for name in ("weights", "device", "batch_size"):
+        value = getattr(asked, name)
+        if not asked.encoder and value != getattr(default, name):
+            flag = "--" + name.replace("_", "-")
+            raise UsageError(f"{flag} {value} has nothing to act on: copies are found without one; give --encoder NAME")
+    if asked.write and Path(asked.write).suffix.lower() != ".csv":
+        raise UsageError(f"--write {asked.write}: the manifest is a CSV; call it {Path(asked.write).stem}.csv")
 
 
 def _document(source: Any, found: Sequence[Any], across: Sequence[Any], alike: Any) -> dict[str, Any]:

@@ -95,8 +95,12 @@ def parse(argv: Sequence[str]) -> Asked:
             raise UsageError(f"--{name.replace('_', '-')} {getattr(options, name)}: must be at least {least}")
     if options.limit is not None and options.limit < 10:
         raise UsageError(f"--limit {options.limit}: must be at least 10")
+    if not 0 <= options.unreadable <= 1:
+        raise UsageError(f"--unreadable {options.unreadable}: must be a share from 0 to 1")
     if not options.task[0].startswith("orientation") or not own.get("answers"):  # a file of those names its own items
         idle(options)
+    if len(set(sizes)) < len(sizes):
+        raise UsageError(f"--sizes {' '.join(f'{s:g}' for s in sizes)}: one of them is given twice")
     for size in sizes:
         if not 0.004 <= size <= 0.1:
             raise UsageError(f"--sizes {size:g}: a radius is a share of the shorter side from 0.004 to 0.1")

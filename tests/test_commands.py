@@ -56,6 +56,7 @@ def test_a_bad_configuration_file_is_named(tmp_path: Path, text: str, message: s
         (["--dtype", "half"], r"invalid choice: 'half'"),
         (["--group", "patient"], r"--group patient has nothing to act on: the built-in phantoms are no files"),
         (["--window", "bone"], r"--window bone has nothing to act on"),
+        (["--copies", "unite"], r"--copies unite has nothing to act on: the built-in phantoms are no files"),
         (["--data", "films", "--items", "40"], r"--items 40 makes phantoms, and --data has its own images; --limit N"),
     ],
 )

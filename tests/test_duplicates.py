@@ -12,8 +12,13 @@ import pytest
 from PIL import Image, ImageDraw
 
 import tasks
+from cache import Store
 from experiments import duplicates, linear_probe, visual_prompts
+from experiments._copies import Copies, settled
 from experiments._copies_near import close
+from experiments._exit import UsageError
+from experiments._options import Options
+from tasks._base import Source
 from tasks._duplicates import Cluster, Pair, Print, clusters, crossing, fingerprint, pairs, united, unpacked
 
 DATA = Path(os.environ.get("SLITLAMP_SHARED", Path(__file__).parents[2] / "shared" / "data"))
@@ -211,10 +216,27 @@ def test_pages_of_one_file_are_named_by_their_frames(capsys: pytest.CaptureFixtu
     assert asked(capsys, "--data", str(target), "--group", "group")[0] == 0
 
 
-def test_a_manifest_of_another_ending_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = asked(capsys, "--data", str(folder), "--write", "groups.parquet")
-    assert code == 2
-    assert "call it groups.csv" in err
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--write", "groups.parquet"], "call it groups.csv"),
+        (["--weights", "w"], "--weights w has nothing to act on: copies are found without one; give --encoder NAME"),
+        (["--batch-size", "4"], "--batch-size 4 has nothing to act on"),
+        (["--batch-size", "0", "--encoder", "pixels"], "--batch-size 0: must be at least 1"),
+        (["--unreadable", "2"], "--unreadable 2.0: must be a share from 0 to 1"),
+    ],
+)
+def test_what_cannot_be_carried_out_is_refused_before_an_image_is_read(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = asked(capsys, "--data", "nowhere", *words)
+    assert (code, message in err) == (2, True)
+
+
+def test_what_to_do_with_copies_is_not_asked_of_a_benchmark(tmp_path: Path) -> None:
+    source = Source(name="mmvp", rows=(), synthetic=False, benchmark="mmvp")
+    with pytest.raises(UsageError, match="--copies unite has nothing to act on: mmvp keeps the groups"):
+        settled(source, Copies(store=Store(tmp_path)), Options(copies="unite"))
 
 
 def test_pairs_are_drawn_only_when_asked(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

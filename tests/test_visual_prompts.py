@@ -802,6 +802,8 @@ def test_a_readout_of_an_encoder_is_asked_for_upright_bias(tmp_path: Path, capsy
         (["--task", "depht"], 2, "did you mean"),
         (["--sizes", "3"], 2, "--sizes 3: a radius is a share of the shorter side from 0.004 to 0.1"),
         (["--items", "4"], 2, "--items 4: must be at least 10"),
+        (["--sizes", "0.03", "0.03"], 2, "--sizes 0.03 0.03: one of them is given twice"),
+        (["--data", "x", "--unreadable", "2"], 2, "--unreadable 2.0: must be a share from 0 to 1"),
         (["--answers", "a.csv", "--encoder", "pixels"], 2, "give one of the two"),
         (["--answers", "a.csv", "--site", "final"], 2, "--site asks an encoder: give one of the two"),
         (["--task", "orientation", "--label", "sex"], 2, "--label sex has nothing to act on: orientation makes"),
