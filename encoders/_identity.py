@@ -15,7 +15,7 @@ from typing import Any
 from encoders._base import Card, Encoder, Input, Site, View
 from encoders._fingerprint import FEATURES, digest, file_digest, tensor_bytes, versions
 from encoders._registry import card as card_of
-from encoders._registry import split
+from encoders._registry import draw_of, split
 from encoders._used import decisive
 
 SEEN = 4  # tensors may take four times the bytes read for them (8-bit files); more came by an unseen way
@@ -24,14 +24,14 @@ SEEN = 4  # tensors may take four times the bytes read for them (8-bit files); m
 def snapshot(spec: str, encoder: Encoder) -> dict[str, Any] | None:
     """What the identity of a loaded encoder rests on, as JSON; None where part of it cannot be seen."""
     kind, rest = split(spec)
-    inner = split(rest.partition("#")[0])[0] if kind == "random" else kind
+    inner = split(draw_of(rest)[0])[0] if kind == "random" else kind
     files = [path.absolute() for path in encoder.files]
     if not all(path.exists() for path in files) or (not files and kind != "random"):
         return None
     if "file" in (kind, inner) and encoder.module is not None and not _covered(encoder, files):
         return None
     return {
-        "schema": 1,
+        "schema": 2,
         "spec": spec,
         "dtype": encoder.dtype,
         "registered": digest(asdict(card_of(spec))),
@@ -49,7 +49,7 @@ def snapshot(spec: str, encoder: Encoder) -> dict[str, Any] | None:
 def recall(record: Mapping[str, Any]) -> tuple[Card, str] | None:
     """The card and fingerprint of a snapshot, or None where anything that they rest on has changed."""
     try:
-        if record["schema"] != 1 or record["features"] != FEATURES:
+        if record["schema"] != 2 or record["features"] != FEATURES:
             return None
         if record["registered"] != digest(asdict(card_of(record["spec"]))):
             return None  # the project pins another commit by now

@@ -11,7 +11,7 @@ from typing import Any
 from encoders._base import Card, Encoder, EncoderError, UnknownName
 from encoders._faults import one_line
 from encoders._registry import card as card_of
-from encoders._registry import checkpoints, find, split
+from encoders._registry import checkpoints, draw_of, find, split
 from encoders._used import settings
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -141,7 +141,7 @@ def _untrained(spec: str, device: str, weights: Path | None, offline: bool) -> E
     With `weights` it is the architecture that the configuration in that folder tells, where it has one.
     """
     rest = split(spec)[1]
-    inner, _, _seed = rest.partition("#")
+    inner = draw_of(rest)[0]
     kind, name = split(inner)
     card = replace(
         card_of(inner), name=spec, repo=None, revision=None, note=f"{inner}, untrained", bytes=0, bytes_whole=0,

@@ -78,6 +78,12 @@ def split(spec: str) -> tuple[str, str]:
     return "name", spec
 
 
+def draw_of(rest: str) -> tuple[str, str]:
+    """What a twin is of and which draw: `clip-b16#7` is (clip-b16, 7). A `#` in the path of a file is the path's."""
+    inner, hash_, draw = rest.rpartition("#")
+    return (inner, draw) if hash_ and not draw.endswith(".py") else (rest, "")
+
+
 def card(spec: str, weights: str | Path | None = None) -> Card:
     """Who `spec` is, without loading it: complete for a registered name, only the name for others.
 
@@ -87,7 +93,7 @@ def card(spec: str, weights: str | Path | None = None) -> Card:
     if kind == "random":
         from dataclasses import replace
 
-        inner = card(rest.partition("#")[0], weights)
+        inner = card(draw_of(rest)[0], weights)
         return replace(
             inner, name=spec, repo=None, revision=None, gated=False, text=False, note=f"{inner.name}, untrained",
             bytes=0, bytes_whole=0, unverified="",

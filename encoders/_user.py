@@ -28,15 +28,19 @@ def untrained(path: Path, card: Card, device: str) -> Encoder:
     The file may define `untrained(device)` instead. Raises EncoderError where a module holds parameters and
     no way to draw them.
     """
+    import torch
+
+    state = torch.get_rng_state()
     with _opened(path) as (file, reads):
         own = hasattr(file, "untrained")
         encoder = _call(path, file, "untrained" if own else "load", device)
         if encoder.module is None:
             raise UnknownName(f"{card.name!r}: {path.name} computes without torch: it has no untrained twin")
         if not own:
+            torch.set_rng_state(state)  # the file may have set a seed, with which every draw would be the same
             _redraw(path, encoder.module, device)
     files = tuple(dict.fromkeys((*reads.files(), *(f.resolve() for f in encoder.files))))
-    named = replace(encoder.card, name=card.name, repo=None, revision=None, note=card.note, text=False)
+    named = replace(encoder.card, name=f"random:{file.CARD.name}", repo=None, revision=None, note=card.note, text=False)
     fingerprint = of_module(encoder.module, named, "untrained", encoder.libraries)
     encoder = replace(encoder, card=named, fingerprint=fingerprint, text=None)
     return _guarded(path, _identified(encoder, path, files, tuple(reads.variables)))

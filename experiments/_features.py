@@ -13,11 +13,16 @@ import cache
 import encoders
 from encoders._base import Card, Encoder, EncoderError
 from encoders._identity import recall, snapshot
+from encoders._registry import draw_of
 from experiments._exit import UsageError, progress, say
 from experiments._options import Options
 from tasks._base import DataError, Picture
 
 BOX_BYTES = 1 << 30  # decoded images kept between hashing and encoding
+
+
+class NotFiniteError(DataError):
+    """An encoder gives NaN or infinite features; the others may go on."""
 
 
 def digest(material: Any) -> str:
@@ -40,7 +45,7 @@ class Eye:
     @property
     def weights(self) -> str | None:
         """The path of --weights for the encoder that was asked for and its untrained twin, None for other controls."""
-        asked = self.spec.removeprefix("random:").partition("#")[0]
+        asked = draw_of(self.spec.removeprefix("random:"))[0]
         return self.options.weights if asked in self.options.encoder or self.spec in self.options.encoder else None
 
     @property
@@ -91,12 +96,10 @@ class Eye:
     @property
     def label(self) -> str:
         """What tables and records call it: the name it was asked by, or its card's for a user's own file."""
-        file, hash_, draw = self.spec.partition("#")
+        file, draw = draw_of(self.spec)
         if not file.endswith(".py"):
             return self.spec
-        name = self.card.name.partition("#")[0]
-        untrained = self.spec.startswith("random:") and not name.startswith("random:")
-        return (f"random:{name}" if untrained else name) + hash_ + draw
+        return self.card.name + (f"#{draw}" if draw else "")
 
     @property
     def fingerprint(self) -> str:
@@ -116,7 +119,7 @@ class Eye:
 
 def reads_volumes(spec: str) -> bool | None:
     """Whether the card of a registered encoder says that it reads volumes; None for a user's own file."""
-    inner = spec.removeprefix("random:").partition("#")[0]
+    inner = draw_of(spec.removeprefix("random:"))[0]
     return None if inner.endswith(".py") else encoders.card(inner).volumes
 
 
@@ -267,7 +270,7 @@ def _encode(
             for name, array in arrays.items():
                 bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
                 if len(bad):
-                    raise DataError(
+                    raise NotFiniteError(
                         f"{eye.card.name} gives NaN or infinite features at {name} for item "
                         f"{pictures.names[batch[int(bad[0])]]}; nothing was filled in for it"
                     )

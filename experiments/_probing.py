@@ -10,7 +10,7 @@ import encoders
 from encoders._base import EncoderError
 from encoders._volumes import flat_only
 from experiments._exit import DONE, ENCODER, PARTIAL, UsageError, say
-from experiments._features import Eye, Filled, fill, space_of
+from experiments._features import Eye, Filled, NotFiniteError, fill, space_of
 from experiments._options import Options
 from experiments._points import cells_of, points_of
 from experiments._questions import Question
@@ -26,7 +26,7 @@ def fill_all(run: Run, question: Question, who: Sequence[Eye]) -> list[Eye]:
             if run.options.volumes and not eye.reads_volumes:
                 raise flat_only(eye.label)
             filled = _filled(run, question, eye)
-        except EncoderError as error:
+        except (EncoderError, NotFiniteError) as error:
             if len(who) == 1 or eye.spec in CONTROLS:
                 raise
             line = f"{eye.spec}: {' '.join(str(error).split())}"
@@ -48,17 +48,14 @@ def _filled(run: Run, question: Question, eye: Eye) -> Filled:
         if run.options.probe == CHOICE or "at-mark" in run.options.readout:
             raise
         question.unmarked.add(eye.spec)
-        line = f"warning: {eye.spec} is not read under the marks: {error}"
-        if line not in run.noted:
-            run.noted.append(line)
-            say(line)
+        _note(run, f"warning: {eye.spec} is not read under the marks: {error}")
         return fill(eye, question.pictures, points_of(eye, question), question.source.policy)
 
 
 def _fill_twins(run: Run, question: Question, spec: str, twins: Sequence[Eye]) -> list[Eye]:
     """Encode with the untrained draws; an encoder that is no network has none, which every verdict then says.
 
-    A draw that equals an earlier one (a file that draws its weights the same each time) is left out.
+    A draw that equals an earlier one (a file that draws its weights the same each time) is left out, and said.
     """
     drawn: dict[str, Eye] = {}
     if (question.name, spec) not in run.filled:
@@ -66,15 +63,22 @@ def _fill_twins(run: Run, question: Question, spec: str, twins: Sequence[Eye]) -
     for twin in twins:
         try:
             fill_all(run, question, [twin])
-        except (EncoderError, encoders.UnknownName) as error:
-            line = f"warning: no untrained twin beside {spec}: {' '.join(str(error).split())}"
-            if line not in run.noted:
-                run.noted.append(line)
-                say(line)
+        except (EncoderError, NotFiniteError, encoders.UnknownName) as error:
+            have = "no untrained twin" if not drawn else f"only {len(drawn)} of {len(twins)} untrained draws"
+            _note(run, f"warning: {have} beside {spec}: {' '.join(str(error).split())}")
             break
+        if twin.fingerprint in drawn:
+            _note(run, f"warning: {twin.spec} is the draw that {drawn[twin.fingerprint].spec} is; it is left out")
         drawn.setdefault(twin.fingerprint, twin)
         twin.loaded.clear()  # several full networks need not lie in memory at once
     return list(drawn.values())
+
+
+def _note(run: Run, line: str) -> None:
+    """Say a line that holds for the whole run once."""
+    if line not in run.noted:
+        run.noted.append(line)
+        say(line)
 
 
 def measure_all(run: Run, cells: Sequence[Cell], what: str) -> None:

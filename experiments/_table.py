@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from encoders._registry import draw_of
 from experiments._records import Record
 
 DASH = "–"
@@ -85,7 +86,7 @@ REPLAYED = ("linear", "ridge", "marks")  # probes whose p comes from refits to e
 
 def drawn(name: str, encoder: str) -> bool:
     """Whether `name` is that of an untrained draw of `encoder`."""
-    return name.partition("#")[0] == f"random:{encoder}"
+    return draw_of(name)[0] == f"random:{encoder}"
 
 
 def _draws(records: Sequence[Record]) -> str:

@@ -120,6 +120,7 @@ def look(path: File, optics: Optics, shelf: Shelf) -> list[Frame]:
     """
     try:
         found = kind(path)
+        empty = isinstance(path, Path) and path.is_file() and path.stat().st_size == 0
     except FileNotFoundError:
         raise DataError("no such file") from None
     except IsADirectoryError:
@@ -127,6 +128,8 @@ def look(path: File, optics: Optics, shelf: Shelf) -> list[Frame]:
         raise DataError(f"a folder, which {hint}") from None
     except OSError as error:
         raise DataError(f"cannot be opened ({error.strerror})") from None
+    if empty:
+        raise DataError("the file is empty: it holds 0 bytes")
     if found != "raster" and not isinstance(path, Path):
         raise DataError("the embedded file is no image of a known kind")
     if found is None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,22 @@ def test_its_untrained_twin_is_drawn_anew_and_always_the_same(net: Path) -> None
     assert twin.card.sites == trained.card.sites
     a, b = (encoders.encode(e, IMAGES, {"pooled": ["vector"]})["pooled/vector"] for e in (trained, twin))
     assert not np.allclose(a, b)
+
+
+def test_draws_of_a_file_that_sets_a_seed_differ_and_are_called_by_its_card(net: Path) -> None:
+    net.write_text(
+        net.read_text().replace("def load(device):", "def load(device):\n    import torch; torch.manual_seed(0)")
+    )
+    draws = [encoders.load(f"random:{net}{draw}") for draw in ("", "#1", "#2", "#2")]
+    assert len({one.fingerprint for one in draws}) == 3
+    assert {one.card.name for one in draws} == {f"random:{encoders.load(str(net)).card.name}"}
+
+
+def test_a_file_whose_path_holds_a_hash_has_twins_too(net: Path, tmp_path: Path) -> None:
+    spec = str(shutil.copytree(net.parent, tmp_path / "study #3" / "mine") / net.name)
+    first, second = (encoders.load(f"random:{spec}{draw}") for draw in ("", "#1"))
+    assert first.fingerprint != second.fingerprint
+    assert encoders.card(f"random:{spec}#1").name == f"random:{spec}#1"
 
 
 def test_a_module_that_cannot_be_drawn_anew_says_which(tmp_path: Path) -> None:

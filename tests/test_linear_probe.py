@@ -245,9 +245,16 @@ def test_a_users_encoder_that_misbehaves_ends_in_one_line(
     assert re.search(message, last), last
 
 
-@pytest.mark.parametrize(("body", "code"), [("raise ValueError('my own fault')", 5), ("return blocks(images)", 0)])
+@pytest.mark.parametrize(
+    ("body", "code", "fault"),
+    [
+        ("raise ValueError('my own fault')", 5, "faulty.py, line 5: ValueError: my own fault"),
+        ("return {'pooled': np.full((len(images), 4), np.nan)}", 5, "faulty gives NaN or infinite features at pooled"),
+        ("return blocks(images)", 0, None),
+    ],
+)
 def test_one_encoder_of_two_that_fails_is_named_and_the_other_finishes_with_exit_5(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, code: int
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, code: int, fault: str | None
 ) -> None:
     second = faulty(tmp_path, body)
     healthy = (
@@ -261,12 +268,11 @@ def test_one_encoder_of_two_that_fails_is_named_and_the_other_finishes_with_exit
     found = document(tmp_path / "out")
     told = {v["encoder"] for v in found["verdicts"]}
     assert told == {r["encoder"] for r in found["records"] if r["role"] == "encoder"}
-    if code == 0:
+    if fault is None:
         assert (named, told) == ([], {"blocks", "faulty"})
         return
     assert len(named) == 1
-    assert "faulty.py" in named[0]
-    assert "my own fault" in named[0]
+    assert fault in named[0]
     assert told == {"blocks"}
     assert "Traceback" not in out + err
 
@@ -426,6 +432,51 @@ def test_on_real_ct_the_table_warns_where_scanner_or_window_betrays_contrast(
     assert "61 items in 36 groups" in text
     assert "WARNING: image statistics without layout" in text
     assert not [r for r in document(tmp_path / "out")["records"] if r["verdict"] == "absent"], "36 patients show little"
+
+
+OWN_TWIN = """
+import encoders, numpy as np, torch
+CARD = encoders.Card(name="own")
+def made(device):
+    return encoders.from_module(CARD, torch.nn.Sequential(torch.nn.AvgPool2d(6), torch.nn.Conv2d(1, 4, 1)),
+                                lambda image: np.float32(image[None, :48, :48]), {"final": "1"}, device=device)
+load = made
+def untrained(device):
+    BODY
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "said", "drawn"),
+    [
+        (
+            "torch.manual_seed(3); return made(device)",
+            r"warning: random:.*own.py#1 is the draw that random:.*own.py is",
+            1,
+        ),
+        ("e = made(device); e.module[1].weight *= np.nan; return e", r"no untrained twin beside .*NaN or infinite", 0),
+        ("return made(device)", None, 2),
+    ],
+)
+def test_draws_of_a_users_own_that_are_none_or_one_are_told_and_the_others_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, said: str | None, drawn: int
+) -> None:
+    import re
+
+    (tmp_path / "own.py").write_text(OWN_TWIN.replace("BODY", body))
+    more = ("--data", str(images(tmp_path / "films", 20)[0].parent), "--task", "mirror", "--readout", "mean")
+    assert probe(tmp_path / "out", *more, "--repeats", "1", "--twins", "2", encoder=str(tmp_path / "own.py")) == 0
+    out, err = capsys.readouterr()
+    warnings = [line for line in err.splitlines() if line.startswith("warning") and re.search(said or "draw|twin", line)]
+    assert len(warnings) == (said is not None), err
+    named = {r["encoder"] for r in document(tmp_path / "out")["records"]} - {
+        "own",
+        "shuffled:own",
+        "lowlevel",
+        "pixels",
+    }
+    assert named == set(("random:own", "random:own#1")[:drawn])
+    assert ("the hardest to beat of 2 draws" in out) == (drawn == 2)
 
 
 def test_local_weights_are_the_encoder_s_and_no_control_s(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
