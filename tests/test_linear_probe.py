@@ -467,7 +467,7 @@ def test_draws_of_a_users_own_that_are_none_or_one_are_told_and_the_others_count
     more = ("--data", str(images(tmp_path / "films", 20)[0].parent), "--task", "mirror", "--readout", "mean")
     assert probe(tmp_path / "out", *more, "--repeats", "1", "--twins", "2", encoder=str(tmp_path / "own.py")) == 0
     out, err = capsys.readouterr()
-    warnings = [line for line in err.splitlines() if line.startswith("warning") and re.search(said or "draw|twin", line)]
+    warnings = [w for w in err.splitlines() if w.startswith("warning") and re.search(said or "draw|twin", w)]
     assert len(warnings) == (said is not None), err
     named = {r["encoder"] for r in document(tmp_path / "out")["records"]} - {
         "own",
