@@ -47,7 +47,8 @@ def points_of(path: Path, depth: str) -> tuple[dict[str, list[Any]], dict[str, s
     from tasks._sources_table import read_table
 
     if not path.is_file():
-        raise DataError(f"--points {path} does not exist; it is a CSV with the columns file, x, y and a depth")
+        why = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError(f"--points {path} {why}; it is a CSV with the columns file, x, y and a depth")
     found: dict[str, list[Any]] = defaultdict(list)
     groups: dict[str, str] = {}
     columns, table = read_table(path)
@@ -62,6 +63,8 @@ def points_of(path: Path, depth: str) -> tuple[dict[str, list[Any]], dict[str, s
         if not all(map(_number, told)):
             raise DataError(f"{where}: x, y and {depth} are numbers; given {', '.join(map(repr, told))}")
         x, y, far = map(float, told)
+        if far <= 0:
+            raise DataError(f"{where}: a depth is above 0, since --apart is a ratio; {depth} is {row[depth]!r}")
         found[row["file"]].append(Point(x=x, y=y, depth=far))
         groups[row["file"]] = row.get("group") or row["file"]
     if not found:
@@ -86,6 +89,19 @@ def read(path: Path) -> np.ndarray:
         raise DataError(source.unreadable[0][1])
     image = source.rows[0].picture.read()
     return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
+
+
+def _inside(image: np.ndarray, points: Sequence[Any], file: str, table: str) -> None:
+    """DataError where a point lies outside its image: x and y are exchanged, or of another size."""
+    from tasks._base import DataError
+
+    h, w = image.shape[:2]
+    for point in points:
+        if not (-0.5 <= point.x < w and -0.5 <= point.y < h):
+            raise DataError(
+                f"{table}: the point ({point.x:g}, {point.y:g}) lies outside {file}, which is {w} x {h} pixels; "
+                "x and y are pixels of the image from its upper left corner"
+            )
 
 
 def _row(name: str, file: str, group: str, made: Any) -> dict[str, Any]:
@@ -132,6 +148,7 @@ def _body(argv: Sequence[str]) -> int:
     with progress(len(found), "marking images") as bar:
         for number, (file, points) in enumerate(found.items(), 1):
             image, before = read(path.parent / file), len(rows)
+            _inside(image, points, file, path.name)
             for k in range(asked.per_image):
                 made = place(image, points, rng, nearest=list(COLOURS)[len(rows) % 3], apart=asked.apart)
                 if made is not None:

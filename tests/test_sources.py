@@ -243,6 +243,9 @@ def test_missing_files_are_listed_counted_and_stop_above_the_limit(tmp_path: Pat
     assert len(source.rows) == 7
     assert [why for _, why in source.unreadable] == ["images/3.png: no such file"]
     assert "images" not in source.unreadable[0][0]
+    (tmp_path / "images" / "3.png").write_bytes(b"")
+    source = tasks.open_source(str(path), unreadable_limit=0.2)
+    assert [why for _, why in source.unreadable] == ["images/3.png: the file is empty: it holds 0 bytes"]
 
 
 def test_a_row_that_names_no_file_and_a_wrong_mark_are_told_by_name(tmp_path: Path) -> None:
