@@ -135,11 +135,15 @@ def command_line(asked: Asked) -> str:
 
 def _body(argv: Sequence[str]) -> int:
     asked = parse(argv)
+    from pathlib import Path
+
     from experiments._exit import say
+    from experiments._probing import _writable
     from experiments._prompts_output import deliver
     from experiments._prompts_page import page
     from experiments._prompts_run import run
 
+    _writable(Path(asked.options.out))
     found = run(asked)
     document, files = deliver(found, asked)
     shown = page(found, asked, full=asked.details)

@@ -795,6 +795,14 @@ def test_a_readout_of_an_encoder_is_asked_for_upright_bias(tmp_path: Path, capsy
     assert "told apart, d'" in out
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_encoded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["--data", "nowhere", "--out", str(tmp_path / "file" / "x")]) == 2
+    assert "cannot be written (Not a directory): name a folder of your own" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
