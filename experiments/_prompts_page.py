@@ -70,7 +70,7 @@ def _row(judged: Judged) -> dict[str, Any]:
 
 
 def _starred(given: Change | None) -> str:
-    return DASH if given is None else f"{-given.value[0]:+.2f}" + "*" * (given.reading == "differs")
+    return DASH if given is None else f"{0.0 - round(given.value[0], 2):+.2f}" + "*" * (given.reading == "differs")
 
 
 def _beside(given: Control | None) -> str:
