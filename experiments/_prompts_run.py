@@ -15,6 +15,7 @@ from experiments._prompts_controls import aside
 from experiments._prompts_files import Answers, of_colours, of_turns
 from experiments._prompts_judged import Found, Judged, judge
 from experiments._prompts_probed import READOUTS, eyes_of, points_of, probed
+from experiments._workers import spare_threads
 from probes import _prompts_bias, _prompts_controls, _prompts_readout
 from tasks._base import DataError, Item
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 def run(asked: "Asked") -> Found:
     """The audit that the command line asks for."""
+    spare_threads()
     options, store = asked.options, cache.Store(cache.default_root())
     if options.task[0].startswith("orientation"):
         if asked.images:

@@ -16,7 +16,7 @@ from experiments._exit import UsageError, say
 from experiments._features import Eye, Filled, digest, reads_volumes, resolve_device
 from experiments._options import Options
 from experiments._questions import Question, ask
-from experiments._workers import Job
+from experiments._workers import Job, spare_threads
 
 CONTROLS = ("lowlevel", "pixels")
 CHOICE = "marks"  # the probe that reads nothing but the tokens under marks
@@ -156,6 +156,7 @@ def _probe_key(name: str | None) -> str | None:
 
 def start(options: Options) -> tuple[Run, list[Question]]:
     """Open the store and put the questions; nothing is encoded yet."""
+    spare_threads()
     if options.probe is not None:
         probes.load(options.probe)  # an unknown name is refused before anything is computed
     for spec in options.encoder:

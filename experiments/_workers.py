@@ -52,6 +52,17 @@ def measure(job: Job) -> tuple[str, Any, float]:
     return job.key, measurement, time.perf_counter() - start
 
 
+def spare_threads() -> None:
+    """Keep NumPy's matrix products in this process to one thread from here on.
+
+    Drawing and hashing images multiplies small matrices: with a thread for each core they gain nothing, and on a
+    machine that others use the threads wait for one another. torch keeps its threads.
+    """
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1, user_api="blas")
+
+
 def run_jobs(jobs: Iterator[Job], total: int, workers: int, what: str) -> Iterator[tuple[str, Any, float]]:
     """Results as they finish; two at a time in flight per worker, so that memory stays flat."""
     with progress(total, what) as bar:

@@ -131,10 +131,13 @@ def _pictures(count: int, seed: int, shrink: Callable[[np.ndarray], Any]) -> lis
     """`count` phantoms of each kind as the model's own pixels, with their true parameters."""
     from multiprocessing import get_context
 
-    from experiments._workers import workers
+    from experiments._workers import spare_threads, workers
 
     wanted = [(kind, count, seed, index) for kind in KINDS for index in range(count)]
-    with progress(len(wanted), "rendering phantoms") as bar, get_context("spawn").Pool(workers()) as pool:
+    with (
+        progress(len(wanted), "rendering phantoms") as bar,
+        get_context("spawn").Pool(workers(), spare_threads) as pool,
+    ):
         found = []
         for kind, columns, image in pool.imap(_render, wanted, chunksize=50):
             found.append((kind, columns, shrink(image)))

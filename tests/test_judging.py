@@ -299,3 +299,19 @@ def test_a_mean_is_judged_beside_what_keeps_the_tokens_apart(
         run.measured[run.key(c)] = seen(QUIET[c.eye.spec], shuffled=c.role == "shuffled")
     judge(run, asked, own, {"shuffled": shuffled}, basic, "linear_probe")
     assert seen_beside[0] == held
+
+
+def test_a_command_keeps_its_small_matrix_products_to_one_thread_and_no_other_library_s() -> None:
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    from experiments._workers import spare_threads
+
+    def threads(api: str) -> set[int]:
+        return {found["num_threads"] for found in threadpool_info() if found["user_api"] == api}
+
+    with threadpool_limits(2):
+        others = threads("openmp")
+        assert threads("blas") == {2}
+        spare_threads()
+        assert threads("blas") == {1}
+        assert threads("openmp") == others

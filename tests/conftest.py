@@ -1,0 +1,6 @@
+"""Each test process computes on one thread: two at once on two cores, each with two, would wait for one another."""
+
+import os
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
