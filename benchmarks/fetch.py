@@ -56,7 +56,8 @@ def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
     config = NEXT.config(transformers)
     config.save_pretrained(folder)
-    transformers.LlavaNextImageProcessorPil().save_pretrained(folder)
+    size, crop = {"shortest_edge": 336}, {"height": 336, "width": 336}  # the library's own default is 224
+    transformers.LlavaNextImageProcessorPil(size=size, crop_size=crop).save_pretrained(folder)
     with torch.device("meta"):
         model = transformers.LlavaNextForConditionalGeneration(config)
     found = {}
