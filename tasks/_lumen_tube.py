@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks._phantom import axes
+from tasks._phantom_grid import bilinear
 
 _Z = np.geomspace(0.42, 12, 84).astype(np.float32)  # depths that are looked at, in equal steps of the logarithm
 _STEP = np.float32(np.log(12 / 0.42) / 83)
@@ -185,21 +186,7 @@ def logdepth(p: Lumen, size: int = 224) -> tuple[np.ndarray, np.ndarray]:
     place -= column
     row *= _REACHES
     row += column
-    first = row.astype(np.intp)
-    top, low = polar.take(first), polar.take(first + _REACHES)
-    first += 1
-    after = polar.take(first)
-    after -= top
-    after *= place
-    top += after
-    after = polar.take(first + _REACHES)
-    after -= low
-    after *= place
-    low += after
-    low -= top
-    low *= angle
-    top += low
-    return top, turn
+    return bilinear(polar, row.astype(np.intp), _REACHES, angle, place), turn
 
 
 def depth(p: Lumen, size: int = 224) -> np.ndarray:

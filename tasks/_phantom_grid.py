@@ -48,6 +48,28 @@ class Pose:
         return spans[1], spans[0]
 
 
+def bilinear(table: np.ndarray, first: np.ndarray, width: int, down: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """Values between the points of a grid that `table` [n * width] holds row by row, of the shape of `first`.
+
+    `first` is the point above and to the left of each place, and is changed; `down` and `across` are what remains, in
+    points of the grid.
+    """
+    upper, lower = table.take(first), table.take(first + width)
+    first += 1
+    after = table.take(first)
+    after -= upper
+    after *= across
+    upper += after
+    after = table.take(first + width)
+    after -= lower
+    after *= across
+    lower += after
+    lower -= upper
+    lower *= down
+    upper += lower
+    return upper
+
+
 @lru_cache(maxsize=32)
 def _between(side: int, size: int, blur: float) -> np.ndarray:
     """Weights [size, side] of cubic interpolation; borders repeat themselves."""

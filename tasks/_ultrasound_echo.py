@@ -11,6 +11,7 @@ import numpy as np
 
 from tasks._bank import piece
 from tasks._phantom import axes, bell, inside
+from tasks._phantom_grid import bilinear
 from tasks._ultrasound_patient import Scan, beam, place
 
 
@@ -165,22 +166,9 @@ def _between(p: Scan, shown: np.ndarray, size: int) -> np.ndarray:
         return out
     top *= m
     top += left
-    first, flat = top.astype(np.intp), shown.ravel()
-    upper, lower = flat.take(first), flat.take(first + m)
-    first += 1
-    after = flat.take(first)
-    after -= upper
-    after *= column
-    upper += after
-    after = flat.take(first + m)
-    after -= lower
-    after *= column
-    lower += after
-    lower -= upper
-    lower *= row
-    upper += lower
-    upper *= field
-    return upper
+    out = bilinear(shown.ravel(), top.astype(np.intp), m, row, column)
+    out *= field
+    return out
 
 
 def _held(place: np.ndarray, count: int) -> np.ndarray:
