@@ -110,7 +110,7 @@ def credited(
 
 def _shared(name: str, who: str, control: "Measurement", difference: "Difference") -> str:
     score = _number(control.estimate.score)
-    verb = "reads" if name == "random" else "read"
+    verb = "read" if name == "lowlevel" else "reads"
     if difference.high is not None and difference.high < 0:
         return f"But {who} {verb} it better ({score}): no credit to the encoder."
     if control.estimate.low is not None and control.estimate.low > control.estimate.chance:

@@ -102,6 +102,8 @@ def test_each_control_takes_the_credit_when_it_reads_as_well_and_only_then(reads
         assert mine[f"control_{name}"] == records[f"{spec}/pooled"]["score"]
         assert (mine[f"control_{name}"] > 0.9) == (spec == reads), name
     assert mine["control_shuffled"] == records["shuffled:eye/pooled"]["score"]
+    verbs = {"random:eye": "untrained reads it", "pixels": "pixels reads it", "lowlevel": "layout) read it"}
+    assert reads is None or verbs[reads] in mine["reason"]
 
 
 def test_without_an_untrained_twin_learning_is_never_credited_and_the_lack_is_said() -> None:
