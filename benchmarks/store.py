@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import numpy as np  # noqa: E402  threads are set first
 
 from cache import Space, Store  # noqa: E402
-from cache.draft import Draft  # noqa: E402
+from cache.open_shard import Draft  # noqa: E402
 
 BATCH, SHARD = 64, 4096
 Arrays = Mapping[str, np.ndarray]

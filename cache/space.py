@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from cache.atomic import replace_text
 from cache.errors import StoreError
-from cache.files import replace_text
 from cache.keys import canonical, digest
-from cache.ledger import Ledger
 from cache.shard import NAME, SCHEMA, Shard
+from cache.verified import Ledger
 from cache.writer import Writer
 
 SPEC, LABEL = "spec.json", "label.txt"

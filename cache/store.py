@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cache.care import Problem, Removed, problems_of, removable, remove
 from cache.errors import StoreError, size
 from cache.keys import digest
-from cache.ledger import Ledger
+from cache.maintenance import Problem, Removed, problems_of, removable, remove
 from cache.memo import Memo
 from cache.shard import CONTENT
 from cache.space import LABEL, SPEC, Space, shard_paths
+from cache.verified import Ledger
 
 
 def default_root() -> Path:

@@ -8,9 +8,9 @@ from types import TracebackType
 
 import numpy as np
 
-from cache.draft import Draft
 from cache.errors import StoreError, is_full, size, unwritable
-from cache.rounding import narrow
+from cache.float16 import narrow
+from cache.open_shard import Draft
 
 HALF, SINGLE = "<f2", "<f4"
 COPIED = 256  # rows moved at a time

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from cache import Space, Store, StoreError, content_digest, default_root
+from cache.float16 import narrow
 from cache.keys import digest
-from cache.rounding import narrow
 
 ROOT = Path(__file__).parent.parent
 

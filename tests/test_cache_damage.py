@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from cache import Space, Store, StoreError
-from cache.draft import Draft
+from cache.open_shard import Draft
 from experiments.features import main
 
 ROOT = Path(__file__).parent.parent

@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache.draft import DAY, is_dead
 from cache.errors import DamagedError, StoreError
 from cache.keys import digest
+from cache.open_shard import DAY, is_dead
 from cache.shard import NAME, SCHEMA, load
 from cache.space import SPEC
 
