@@ -23,9 +23,9 @@ import numpy as np  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from probes._auc import auc  # noqa: E402
-from probes._ridge import Ridge  # noqa: E402
-from probes._scale import standardised  # noqa: E402
+from probes.solvers.auc import auc  # noqa: E402
+from probes.solvers.ridge import Ridge  # noqa: E402
+from probes.solvers.scale import standardised  # noqa: E402
 
 PENALTIES = tuple(float(p) for p in 10.0 ** np.linspace(-3, 3, 15))
 LABELS, FOLDS = 2000, 10

@@ -24,9 +24,9 @@ import numpy as np  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from probes._calibration import above_prior  # noqa: E402
-from probes._inner import inner_folds  # noqa: E402
-from probes._logistic import C_GRID, Fits, fit_nested, objective  # noqa: E402
+from probes.solvers.calibration import above_prior  # noqa: E402
+from probes.solvers.inner_folds import inner_folds  # noqa: E402
+from probes.solvers.logistic import C_GRID, Fits, fit_nested, objective  # noqa: E402
 
 TOLERANCE = 1e-8  # of the peer; its default stops up to several per cent above the optimum
 REPEATS, OUTER, INNER = 5, 10, 5

@@ -19,9 +19,8 @@ import numpy as np  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from probes import _prompts_controls as controls  # noqa: E402
-from probes import _prompts_readout as readout  # noqa: E402
-from probes._prompts import Presentations  # noqa: E402
+from probes.prompts import controls, readout  # noqa: E402
+from probes.prompts.audit import Presentations  # noqa: E402
 
 
 def shown(rng: np.random.Generator, n: int, place: float) -> Presentations:

@@ -20,7 +20,7 @@ def adjusted(measurements: Sequence[Any]) -> list[float | None]:
     The largest statistic over the map under the same exchanged labels where the probe can be replayed
     (Westfall & Young 1993, single step), Holm's rule otherwise.
     """
-    from probes._statistics import holm, over_layers
+    from probes.stats.multiplicity import holm, over_layers
 
     if all(m.replayed is not None for m in measurements):
         count = min(len(m.null.statistic) for m in measurements)

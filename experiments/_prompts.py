@@ -15,7 +15,7 @@ from experiments._exit import UsageError, progress, say
 from experiments._features import Pictures, digest
 from experiments._options import Options
 from experiments._questions import _open, unheard
-from probes._prompts import COLOURS, Presentations
+from probes.prompts.audit import COLOURS, Presentations
 from tasks import _marks, _marks_found
 from tasks._base import DataError, Item, Mark, Picture, Source, Task
 from tasks._decode import Shelf

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments._exit import UsageError
 from experiments._prompts import ASSIGNMENTS, CODES, Prompted
-from probes._prompts import COLOURS
+from probes.prompts.audit import COLOURS
 from tasks._base import DataError
 from tasks._sources_table import read_table
 

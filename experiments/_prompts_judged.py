@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from experiments._prompts import CODES, Prompted, presentations
-from probes import _prompts, _prompts_bias, _prompts_controls
-from probes._prompts import COLOURS, Audit
-from probes._prompts_bias import Dose, Histogram, Share, Spread, UprightBias
-from probes._prompts_controls import Change, Control
+from probes.prompts import audit as prompts
+from probes.prompts import bias as prompts_bias
+from probes.prompts import controls as prompts_controls
+from probes.prompts.audit import COLOURS, Audit
+from probes.prompts.bias import Dose, Histogram, Share, Spread, UprightBias
+from probes.prompts.controls import Change, Control
 
 
 @dataclass(kw_only=True)
@@ -70,7 +72,7 @@ def judge(
         for i, k, right, answer in zip(image, assignment, truth, told, strict=True)
     ]
     return Judged(
-        responder=responder, histogram=_prompts_bias.histogram(told, truth), answers=rows, audit=_prompts.audit(shown),
-        spread=_prompts_bias.spread(shown, np.random.default_rng([seed, 7])), cells=_prompts_bias.by_cell(shown),
-        phase=_prompts_controls.by_phase(shown),
+        responder=responder, histogram=prompts_bias.histogram(told, truth), answers=rows, audit=prompts.audit(shown),
+        spread=prompts_bias.spread(shown, np.random.default_rng([seed, 7])), cells=prompts_bias.by_cell(shown),
+        phase=prompts_controls.by_phase(shown),
     )  # fmt: skip

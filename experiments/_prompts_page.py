@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from experiments._prompts_judged import Found, Judged
 from experiments._table import DASH, p_text
-from probes._prompts import Audit
-from probes._prompts_controls import Change, Control
+from probes.prompts.audit import Audit
+from probes.prompts.controls import Change, Control
 
 if TYPE_CHECKING:
     from experiments.visual_prompts import Asked

@@ -12,8 +12,9 @@ from experiments._features import Eye, Filled, fill, resolve_device
 from experiments._prompts import CODES, Prompted, Showing, showing
 from experiments._prompts_controls import Aside, aside, phases
 from experiments._prompts_judged import Judged, judge
-from probes import _prompts_bias, _prompts_controls, _prompts_readout
-from probes._prompts import COLOURS
+from probes.prompts import bias, controls
+from probes.prompts import readout as prompts_readout
+from probes.prompts.audit import COLOURS
 
 if TYPE_CHECKING:
     from experiments.visual_prompts import Asked
@@ -59,7 +60,7 @@ class Read:
 def probed(asked: "Asked", given: Prompted, store: cache.Store) -> tuple[list[Judged], list[str]]:
     """Every readout that was asked for, judged; and notes."""
     options = asked.options
-    fold = _prompts_readout.folds(given.groups, np.random.default_rng([options.seed, 5]))
+    fold = prompts_readout.folds(given.groups, np.random.default_rng([options.seed, 5]))
     shows = [showing(given, size, store) for size in (None, *asked.sizes)]
     beside = aside(given, options.seed, store)
     eyes = [(eye, points_of(eye, 3, READOUTS)) for eye in eyes_of(asked, store)]
@@ -118,7 +119,7 @@ def _judged(
     hits = [s == given.correct[show.image] for s, show in zip(said, shows, strict=True)]
     home = given.homes
     out.transfer = _transfer(one, given, first, fold, rng)
-    out.dose = _prompts_bias.dose([s.size for s in shows], hits, [s.image for s in shows], 1 / 3, home)
+    out.dose = bias.dose([s.size for s in shows], hits, [s.image for s in shows], 1 / 3, home)
     if beside is not None:
         out.controls = _elsewhere(one, given, first, beside, fold, seed)
     out.encoded = _encoded(one, given, first, beside, fold, seed)
@@ -129,18 +130,16 @@ def _judged(
     return out
 
 
-def _transfer(
-    one: Read, given: Prompted, show: Showing, fold: np.ndarray, rng: np.random.Generator
-) -> _prompts_controls.Change:
+def _transfer(one: Read, given: Prompted, show: Showing, fold: np.ndarray, rng: np.random.Generator) -> controls.Change:
     """Accuracy under assignments that trained a readout, and under those that did not."""
     target = _target(one, given, show)
-    said = _prompts_readout.answers(one.each[0], target, fold[show.image], show.assignment, rng, marks=one.marks)
-    return _prompts_controls.change(said.seen == target, said.unseen == target, given.homes[show.image])
+    said = prompts_readout.answers(one.each[0], target, fold[show.image], show.assignment, rng, marks=one.marks)
+    return controls.change(said.seen == target, said.unseen == target, given.homes[show.image])
 
 
 def _elsewhere(
     one: Read, given: Prompted, show: Showing, beside: Aside, fold: np.ndarray, seed: int
-) -> list[_prompts_controls.Control]:
+) -> list[controls.Control]:
     """Are answers right where no mark lies at the evidence? Tokens under marks are told the places, so only moved."""
     assert one.none is not None
     assert one.moved is not None
@@ -148,24 +147,24 @@ def _elsewhere(
     found = []
     rng = np.random.default_rng([seed, 13])
     if not one.marks:
-        found.append(_prompts_controls.unmarked("without marks", one.none, truth, fold[rows], home, rng))
+        found.append(controls.unmarked("without marks", one.none, truth, fold[rows], home, rng))
     moved = one.moved.reshape(len(rows), 2, -1)[:, 1] if one.marks else one.moved
     target = _target(one, given, show)
-    said = _prompts_readout.asked(one.each[0], target, fold[show.image], moved, fold[rows], rng, marks=one.marks)
+    said = prompts_readout.asked(one.each[0], target, fold[show.image], moved, fold[rows], rng, marks=one.marks)
     right = given.correct[rows] if one.marks else truth
-    found.append(_prompts_controls.elsewhere("marks elsewhere", said, right, home))
-    return _prompts_controls.read([c for c in found if c is not None])
+    found.append(controls.elsewhere("marks elsewhere", said, right, home))
+    return controls.read([c for c in found if c is not None])
 
 
 def _encoded(
     one: Read, given: Prompted, show: Showing, beside: Aside | None, fold: np.ndarray, seed: int
-) -> list[_prompts_controls.Control]:
+) -> list[controls.Control]:
     """What is read of the marks themselves: by the tokens under them, or by a vector of the whole image."""
     from experiments._prompts import ASSIGNMENTS, presentations
 
     if not one.marks:
         shown = presentations(given, show.image, show.assignment, given.correct[show.image])
-        return _prompts_controls.read(_prompts_controls.bound(one.each[0], shown, fold[show.image]))
+        return controls.read(controls.bound(one.each[0], shown, fold[show.image]))
     if beside is None:
         return []
     assert one.own is not None
@@ -173,12 +172,12 @@ def _encoded(
     rows, kinds = beside.image, np.array(ASSIGNMENTS)
     colour = np.stack([kinds[beside.assignment], kinds[given.own[rows]]], axis=1)
     rng = np.random.default_rng([seed, 14])
-    found = _prompts_controls.under_tokens(one.own, one.moved, colour, fold[rows], given.homes[rows], rng)
+    found = controls.under_tokens(one.own, one.moved, colour, fold[rows], given.homes[rows], rng)
     if one.none is not None:
-        said = _prompts_controls.placed(one.none, given.correct[rows], fold[rows], rng)
+        said = controls.placed(one.none, given.correct[rows], fold[rows], rng)
         right, home = said == given.correct[rows], given.homes[rows]
-        found.append(_prompts_controls.of_share("the answer, no mark drawn", right, home, 1 / 3, len(rows)))
-    return _prompts_controls.read(found)
+        found.append(controls.of_share("the answer, no mark drawn", right, home, 1 / 3, len(rows)))
+    return controls.read(found)
 
 
 def _target(one: Read, given: Prompted, show: Showing) -> np.ndarray:
@@ -196,7 +195,7 @@ def _said(
     there is right in a third, as chance is.
     """
     at = fold[show.image]
-    said = _prompts_readout.asked(x, _target(one, given, show), at, x, at, rng, marks=one.marks)
+    said = prompts_readout.asked(x, _target(one, given, show), at, x, at, rng, marks=one.marks)
     return said if one.marks else (show.colour() == said[:, None]).argmax(axis=1)
 
 

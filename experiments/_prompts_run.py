@@ -16,7 +16,9 @@ from experiments._prompts_files import Answers, of_colours, of_turns
 from experiments._prompts_judged import Found, Judged, judge
 from experiments._prompts_probed import READOUTS, eyes_of, points_of, probed
 from experiments._workers import spare_threads
-from probes import _prompts_bias, _prompts_controls, _prompts_readout
+from probes.prompts import bias as prompts_bias
+from probes.prompts import controls
+from probes.prompts import readout as prompts_readout
 from tasks._base import DataError, Item
 
 if TYPE_CHECKING:
@@ -56,18 +58,18 @@ def _answered(asked: "Asked", given: Prompted) -> tuple[list[Judged], list[str]]
         )
     out = judge(Path(asked.answers).name, given, image, kind, said, asked.options.seed)
     right = said == given.correct[image]
-    out.published = _prompts_controls.apart(right, kind == given.own[image], given.homes[image])
+    out.published = controls.apart(right, kind == given.own[image], given.homes[image])
     out.controls = _aside_answers(read, given)
     return [out], notes
 
 
-def _aside_answers(read: Answers, given: Prompted) -> list[_prompts_controls.Control]:
+def _aside_answers(read: Answers, given: Prompted) -> list[controls.Control]:
     """What a model said of images without marks and of those with marks elsewhere."""
     found = []
     for name, (image, colour) in read.aside.items():
         told = {"none": "without marks", "moved": "marks elsewhere"}[name]
-        found.append(_prompts_controls.elsewhere(told, colour, given.truth[image], given.homes[image]))
-    return _prompts_controls.read([c for c in found if c is not None])
+        found.append(controls.elsewhere(told, colour, given.truth[image], given.homes[image]))
+    return controls.read([c for c in found if c is not None])
 
 
 def _write_images(given: Prompted, store: cache.Store, folder: Path, seed: int) -> None:
@@ -106,8 +108,8 @@ def _bias(name: str, upright: np.ndarray, turned: np.ndarray, names: Sequence[st
         for item, pair in zip(names, zip(upright, turned, strict=True), strict=True)
         for t, said in enumerate(pair)
     ]
-    histogram = _prompts_bias.histogram([r["answer"] for r in rows], [r["correct"] for r in rows])
-    bias = _prompts_bias.upright_bias(upright, turned, np.random.default_rng([seed, 7]))
+    histogram = prompts_bias.histogram([r["answer"] for r in rows], [r["correct"] for r in rows])
+    bias = prompts_bias.upright_bias(upright, turned, np.random.default_rng([seed, 7]))
     return Judged(responder=name, histogram=histogram, answers=rows, bias=bias)
 
 
@@ -119,7 +121,7 @@ def _turns(asked: "Asked", store: cache.Store) -> Found:
     own = [items[i] for i in order]
     pictures = Pictures(pictures=[i.picture for i in own], names=[i.id for i in own], store=store)
     groups = np.array([i.group for i in own])
-    fold = _prompts_readout.folds(groups, np.random.default_rng([asked.options.seed, 5]))
+    fold = prompts_readout.folds(groups, np.random.default_rng([asked.options.seed, 5]))
     judged = []
     for eye in eyes_of(asked, store):
         points = points_of(eye, 0, READOUTS)
@@ -127,7 +129,7 @@ def _turns(asked: "Asked", store: cache.Store) -> Found:
         for site, readout, _ in points:
             x, upright = filled.read(f"{site}/{readout}"), np.tile([1, 0], len(pairs))
             rng = np.random.default_rng([asked.options.seed, 15])
-            said = _prompts_readout.two_sided(x, upright, fold, rng) == 1
+            said = prompts_readout.two_sided(x, upright, fold, rng) == 1
             judged.append(
                 _bias(f"{eye.label} {site}/{readout}", said[::2], said[1::2], list(pairs), asked.options.seed)
             )

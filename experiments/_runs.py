@@ -143,8 +143,9 @@ class Run:
 def _code_of_probes() -> str:
     """A digest of the statistics' own source: another code, another cell."""
     whole = hashlib.sha256()
-    for path in sorted(Path(probes.__file__).parent.glob("*.py")):
-        whole.update(path.name.encode() + b"\0" + path.read_bytes())
+    home = Path(probes.__file__).parent
+    for path in sorted(home.rglob("*.py")):
+        whole.update(path.relative_to(home).as_posix().encode() + b"\0" + path.read_bytes())
     return whole.hexdigest()
 
 
@@ -182,10 +183,10 @@ def start(options: Options) -> tuple[Run, list[Question]]:
 
 @once
 def _types() -> dict[str, type]:
-    from probes import _detection, _measure, _statistics
+    from probes.stats import detection, measurement, permutation, scores
 
-    kinds = [probes.Predictions, probes.Estimate, _measure.Measurement, _statistics.Null, _statistics.Scored]
-    return {kind.__name__: kind for kind in [*kinds, _detection.Limit]}
+    kinds = [probes.Predictions, probes.Estimate, measurement.Measurement, permutation.Null, scores.Scored]
+    return {kind.__name__: kind for kind in [*kinds, detection.Limit]}
 
 
 def eyes(run: Run) -> tuple[list[Eye], dict[str, list[Eye]], list[Eye]]:

@@ -30,16 +30,16 @@ Probe = Callable[..., Any]  # (given, folds, rng, **options) -> Predictions
 _TYPES = ("Estimate", "FeatureSet", "Predictions", "ProbeError", "UnknownName", "Verdict")
 _LAZY = {
     **dict.fromkeys(_TYPES, "probes._base"),
-    "Difference": "probes._measure",
-    "Measurement": "probes._measure",
-    "Plan": "probes._plan",
-    "benjamini_hochberg": "probes._statistics",
-    "compare": "probes._measure",
-    "holm": "probes._statistics",
-    "measure": "probes._measure",
-    "over_layers": "probes._statistics",
-    "plan": "probes._plan",
-    "verdict": "probes._verdict",
+    "Difference": "probes.stats.measurement",
+    "Measurement": "probes.stats.measurement",
+    "Plan": "probes.stats.plan",
+    "benjamini_hochberg": "probes.stats.multiplicity",
+    "compare": "probes.stats.measure",
+    "holm": "probes.stats.multiplicity",
+    "measure": "probes.stats.measure",
+    "over_layers": "probes.stats.multiplicity",
+    "plan": "probes.stats.plan",
+    "verdict": "probes.stats.verdict",
 }
 
 

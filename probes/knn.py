@@ -6,8 +6,8 @@ Settings of DINO's k-NN evaluation (Caron et al. 2021): temperature 0.07, featur
 import numpy as np
 
 from probes._base import FeatureSet, Predictions
-from probes._codes import coded, training_means
-from probes._inner import check
+from probes.solvers.codes import coded, training_means
+from probes.solvers.inner_folds import check
 
 NEIGHBOURS = 20
 TEMPERATURE = 0.07

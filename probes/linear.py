@@ -6,9 +6,9 @@ L2 logistic regression whose strength is chosen by log-loss in inner folds of ea
 import numpy as np
 
 from probes._base import FeatureSet, Predictions, ProbeError
-from probes._calibration import above_prior, calibrated
-from probes._inner import check, inner_folds
-from probes._logistic import C_GRID, Fits, fit_nested
+from probes.solvers.calibration import above_prior, calibrated
+from probes.solvers.inner_folds import check, inner_folds
+from probes.solvers.logistic import C_GRID, Fits, fit_nested
 
 
 def probe(

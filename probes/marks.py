@@ -8,8 +8,8 @@ by least squares, so that held-out predictions are exact.
 import numpy as np
 
 from probes._base import FeatureSet, Predictions
-from probes._choice import PENALTY, choices, solver_of
-from probes._inner import check
+from probes.solvers.inner_folds import check
+from probes.stats.choice import PENALTY, choices, solver_of
 
 
 def probe(

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes._base import FeatureSet, Predictions
-from probes._codes import coded, training_means
-from probes._inner import INNER, check, inner_folds
-from probes._scale import standardised
+from probes.solvers.codes import coded, training_means
+from probes.solvers.inner_folds import INNER, check, inner_folds
+from probes.solvers.scale import standardised
 
 HIDDEN = 64
 DECAY = 1e-3

@@ -6,11 +6,11 @@ Closed form like `ridge`; width and penalty are chosen inside each training part
 import numpy as np
 
 from probes._base import FeatureSet, Predictions
-from probes._codes import predictions
-from probes._inner import check
-from probes._ridge import Ridge
-from probes._scale import standardised
 from probes.ridge import choose
+from probes.solvers.codes import predictions
+from probes.solvers.inner_folds import check
+from probes.solvers.ridge import Ridge
+from probes.solvers.scale import standardised
 
 WIDTHS = (0.1, 0.5, 1.0, 2.0)  # gamma times the median squared distance
 GRID = (1e-3, 1e-2, 1e-1, 1.0)

@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 
 from probes._base import FeatureSet, Predictions
-from probes._codes import coded, predictions
-from probes._inner import check, inner_folds
-from probes._ridge import Ridge
+from probes.solvers.codes import coded, predictions
+from probes.solvers.inner_folds import check, inner_folds
+from probes.solvers.ridge import Ridge
 
 CLASSES = 0.03  # relative to trace(K) / n
 NUMBERS = 1.0

@@ -7,8 +7,9 @@ import pytest
 
 import probes
 from probes._base import FeatureSet
-from probes._choice import PENALTY, choice_inflation, choices, null_of_choices, solver_of
-from probes._statistics import inflation, interval, scored
+from probes.stats.choice import PENALTY, choice_inflation, choices, null_of_choices, solver_of
+from probes.stats.intervals import inflation, interval
+from probes.stats.scores import scored
 
 COLOURS = ("red", "green", "blue")
 

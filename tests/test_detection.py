@@ -7,20 +7,12 @@ import pytest
 
 import probes
 from probes._base import ProbeError
-from probes._detection import (
-    SELF_CHECK,
-    Planting,
-    Subspace,
-    accuracy,
-    limit,
-    planted_code,
-    planted_directions,
-    separation,
-    strengths,
-    subspace,
-)
-from probes._plan import Plan
-from probes._statistics import coded
+from probes.stats.detection import SELF_CHECK, limit, strengths
+from probes.stats.effect_size import accuracy, separation
+from probes.stats.plan import Plan
+from probes.stats.planting import Planting, planted_code, planted_directions
+from probes.stats.scores import coded
+from probes.stats.subspace import Subspace, subspace
 
 
 def everything(sd: np.ndarray) -> Subspace:
@@ -133,8 +125,8 @@ def test_scaling_again_after_planting_is_caught_by_the_self_check() -> None:
             if restandardise:
                 shifted = (shifted - shifted.mean(0)) / shifted.std(0)
             only = dataclasses.replace(plan, y=y, seed=draw)
-            from probes._ridge import Ridge
-            from probes._statistics import null
+            from probes.solvers.ridge import Ridge
+            from probes.stats.permutation import null
 
             hits += null(Ridge.of(shifted, standardise=False), only).p <= 0.05
         return hits / 30

@@ -18,7 +18,7 @@ from experiments._records import Record
 from experiments._runs import Cell, Run
 from experiments._table import legend
 from experiments._workers import measure
-from probes._measure import Measurement
+from probes.stats.measurement import Measurement
 
 TWO = ("upright", "turned")
 Y, GROUPS = np.arange(120) % 2, np.arange(120) // 2
@@ -190,7 +190,7 @@ def test_a_point_that_is_present_alone_is_not_when_the_search_that_found_it_is_p
 
 
 def test_silence_is_called_absence_only_with_its_limit_of_detection() -> None:
-    from probes._detection import Limit
+    from probes.stats.detection import Limit
 
     m = dataclasses.replace(seen("noise"), upper=0.55, leak=False, nonlinear_upper=0.55)
     m = with_null([0.5] + [0.6] * 99, m, 1.0)

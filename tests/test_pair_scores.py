@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from probes._base import ProbeError
-from probes._pairs import INVALID, Consistency, category_scores, consistent, pair_scores
-from probes._pairs_answers import (
+from probes.pairs.answers import (
     blink_letter,
     blink_total,
     by_gap,
@@ -19,6 +18,7 @@ from probes._pairs_answers import (
     vlm_right,
     vlm_scores,
 )
+from probes.pairs.scores import INVALID, Consistency, category_scores, consistent, pair_scores
 
 SAID = list(product("AB-", "AB-"))
 KEYS = [("A", "B"), ("B", "A")]

@@ -5,8 +5,8 @@ import pytest
 
 import probes
 from probes._base import FeatureSet
-from probes._measure import Measurement
-from probes._plan import Plan
+from probes.stats.measurement import Measurement
+from probes.stats.plan import Plan
 
 TWO = ("upright", "turned")
 

@@ -7,8 +7,8 @@ import pytest
 
 import probes
 from probes import FeatureSet, Predictions, ProbeError, UnknownName
-from probes._inner import inner_folds
 from probes.ridge import GRID
+from probes.solvers.inner_folds import inner_folds
 
 NAMES = [name for name in probes.names() if name != "marks"]  # chooses between tokens: tests/test_marks.py
 

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from probes import FeatureSet, linear
-from probes._auc import auc
-from probes._calibration import above_prior
-from probes._inner import inner_folds
-from probes._logistic import C_GRID, fit_nested, objective
-from probes._newton import minimise
-from probes._path import leading
-from probes._problem import Batch, Point, Shared, logits, objectives
-from probes._ridge import Ridge
-from probes._scale import inverse_scale, standardised
+from probes.solvers.auc import auc
+from probes.solvers.calibration import above_prior
+from probes.solvers.inner_folds import inner_folds
+from probes.solvers.logistic import C_GRID, fit_nested, objective
+from probes.solvers.newton import minimise
+from probes.solvers.path import leading
+from probes.solvers.problem import Batch, Point, Shared, logits, objectives
+from probes.solvers.ridge import Ridge
+from probes.solvers.scale import inverse_scale, standardised
 
 PROBLEMS = [
     (60, 200, 2), (90, 400, 2), (120, 150, 2), (150, 40, 2), (240, 30, 2),

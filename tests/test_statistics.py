@@ -7,23 +7,19 @@ import pytest
 
 import probes
 from probes._base import FeatureSet, ProbeError
-from probes._permute import shuffle_within
-from probes._plan import GRID
-from probes._ridge import Ridge
-from probes._statistics import (
-    CHOICES,
+from probes.solvers.ridge import Ridge
+from probes.stats.exchange import shuffle_within
+from probes.stats.intervals import error_of, inflation
+from probes.stats.multiplicity import holm, over_layers
+from probes.stats.permutation import CHOICES, null, replay_choice
+from probes.stats.plan import GRID
+from probes.stats.scores import (
     Scored,
     association,
     balanced,
     coded,
-    error_of,
     explained,
     fold_means,
-    holm,
-    inflation,
-    null,
-    over_layers,
-    replay_choice,
     score_margin,
     scored,
     spread,
@@ -302,7 +298,7 @@ def test_the_printed_error_is_wider_than_the_items_show() -> None:
 
 
 def test_the_replayed_choice_spreads_as_a_choice_in_inner_folds() -> None:
-    from probes._inner import inner_folds
+    from probes.solvers.inner_folds import inner_folds
 
     rng = np.random.default_rng(5)
     y, groups, x = np.arange(120) % 2, np.arange(120), rng.standard_normal((120, 150)) * spectrum(150)

@@ -8,8 +8,8 @@ import pytest
 
 import probes
 from probes._base import Estimate, FeatureSet
-from probes._detection import Limit
-from probes._measure import Difference, Measurement
+from probes.stats.detection import Limit
+from probes.stats.measurement import Difference, Measurement
 
 TWO = ("upright", "turned")
 

@@ -16,9 +16,10 @@ from encoders._base import View
 from experiments._prompts_controls import _elsewhere as _prompts_elsewhere
 from experiments._prompts_controls import _phase as _prompts_phase
 from experiments.visual_prompts import main
-from probes import _prompts, _prompts_bias, _prompts_controls, _prompts_readout
 from probes._base import ProbeError
-from probes._prompts import Presentations
+from probes.prompts import audit as prompts
+from probes.prompts import bias, controls, readout
+from probes.prompts.audit import Presentations
 from tasks import _lumen, _lumen_light, _marks, _marks_found, _ultrasound
 from tasks._base import DataError, Mark
 
@@ -212,7 +213,7 @@ PLANTED = {  # share of answers by place, by colour; consistency of location and
 @pytest.mark.parametrize("name", PLANTED)
 def test_planted_responders_are_told_apart(name: str) -> None:
     place, colour, same_place, same_colour, verdict = PLANTED[name]
-    found = [_prompts.audit(responder(seed, 400, place=place, colour=colour)) for seed in range(8)]
+    found = [prompts.audit(responder(seed, 400, place=place, colour=colour)) for seed in range(8)]
     same = np.array([[a.consistency.location, a.consistency.colour] for a in found], dtype=float)
     assert same.mean(axis=0) == pytest.approx([same_place, same_colour], abs=0.02)
     assert sum(a.verdict == verdict for a in found) >= 6
@@ -221,7 +222,7 @@ def test_planted_responders_are_told_apart(name: str) -> None:
 
 
 def test_tests_of_colour_and_place_hold_their_size_on_guesses() -> None:
-    found = [_prompts.audit(responder(seed, 60)) for seed in range(120)]
+    found = [prompts.audit(responder(seed, 60)) for seed in range(120)]
     for rate in (
         np.mean([a.p_values["colour"] < 0.05 for a in found]),
         np.mean([a.p_values["position"] < 0.05 for a in found]),
@@ -232,14 +233,14 @@ def test_tests_of_colour_and_place_hold_their_size_on_guesses() -> None:
 
 def test_the_quoted_spread_calls_a_colour_user_spatial_and_the_audit_does_not() -> None:
     shown = responder(0, 400, colour=0.8)
-    told = _prompts_bias.spread(shown, np.random.default_rng(0), draws=200)
+    told = bias.spread(shown, np.random.default_rng(0), draws=200)
     assert told.reading == "spatial"
     assert told.by_mark[0] < 0.1 < 0.3 < told.by_colour[0]
     assert told.by_mark[1] <= told.by_mark[2]
 
 
 def test_the_leftmost_mark_is_a_position_bias_and_no_colour() -> None:
-    found = [_prompts.audit(responder(seed, 200, left=0.5)) for seed in range(6)]
+    found = [prompts.audit(responder(seed, 200, left=0.5)) for seed in range(6)]
     assert max(a.adjusted["position"] for a in found) < 0.001
     assert sum(a.p_values["colour"] < 0.05 for a in found) <= 1
     assert max(a.odds["x"][2] for a in found) < 1
@@ -251,10 +252,10 @@ def test_a_liking_for_large_marks_is_a_bias_of_size() -> None:
     even = responder(4, 150, place=0.4)
     size = rng.choice([4.0, 8.0, 16.0], even.colour.shape)
     fields = {f: getattr(even, f) for f in ("item", "colour", "place", "correct", "said")}
-    free = _prompts.audit(Presentations(**fields, size=size))
+    free = prompts.audit(Presentations(**fields, size=size))
     assert free.adjusted["size"] > 0.05
     liked = np.where(rng.uniform(size=900) < 0.5, size.argmax(axis=1), even.said)
-    found = _prompts.audit(Presentations(**{**fields, "said": liked}, size=size))
+    found = prompts.audit(Presentations(**{**fields, "said": liked}, size=size))
     assert found.adjusted["size"] < 0.001
     assert found.odds["size"][1] > 1.25
     assert (found.verdict, "size" in found.reason) == ("MIXED", True)
@@ -265,8 +266,8 @@ def test_the_model_of_choice_agrees_with_an_independent_optimiser() -> None:
     from scipy.special import logsumexp
 
     shown = responder(5, 134, place=0.35, colour=0.3)
-    x, names = _prompts.design(shown)
-    fit = _prompts.choice(x, shown.said, shown.item, names, prior=0.0)
+    x, names = prompts.design(shown)
+    fit = prompts.choice(x, shown.said, shown.item, names, prior=0.0)
 
     def loss(b: np.ndarray) -> float:
         u = x @ b
@@ -282,9 +283,9 @@ def test_the_model_of_choice_agrees_with_an_independent_optimiser() -> None:
         for p in step
     ]
     assert fit.information == pytest.approx(np.array(hessian) / 4e-6, rel=1e-3, abs=0.05)
-    weak = _prompts.choice(x, shown.said, shown.item, names)
+    weak = prompts.choice(x, shown.said, shown.item, names)
     assert weak.b == pytest.approx(fit.b, abs=1e-3)
-    effect = _prompts.marginal(x, fit, ["correct"])["correct"]
+    effect = prompts.marginal(x, fit, ["correct"])["correct"]
     assert effect == pytest.approx(0.567 - 1 / 3, abs=0.04)
 
 
@@ -293,7 +294,7 @@ def test_copies_of_presentations_narrow_no_interval() -> None:
     twice = Presentations(
         **{f: np.concatenate([getattr(once, f)] * 2) for f in ("item", "colour", "place", "correct", "said")}
     )
-    a, b = (_prompts.audit(s).spatial for s in (once, twice))
+    a, b = (prompts.audit(s).spatial for s in (once, twice))
     assert b == pytest.approx(a, abs=1e-3)
 
 
@@ -314,39 +315,39 @@ def test_presentations_that_disagree_are_refused() -> None:
 def test_upright_bias_has_the_worked_figures() -> None:
     rng = np.random.default_rng(0)
     hundred = np.arange(100)
-    biased = _prompts_bias.upright_bias(hundred < 95, hundred < 85, rng)
+    biased = bias.upright_bias(hundred < 95, hundred < 85, rng)
     assert (biased.accuracy, biased.unbiased) == pytest.approx((0.55, 0.614), abs=5e-4)
     assert (biased.d[0], biased.criterion[0]) == pytest.approx((0.58, -1.31), abs=5e-3)
     assert biased.d[1] < 0.58 < biased.d[2]
     assert biased.errors == "upright"
     assert biased.p < 1e-10
-    fair = _prompts_bias.upright_bias(hundred < 60, hundred >= 60, rng)
+    fair = bias.upright_bias(hundred < 60, hundred >= 60, rng)
     assert (fair.accuracy, fair.d[0], fair.criterion[0]) == pytest.approx((0.6, 0.50, 0.0), abs=2e-3)
     assert fair.errors == "neither"
     assert fair.p == 1.0
-    perfect = _prompts_bias.upright_bias(hundred >= 0, hundred < 0, rng)
+    perfect = bias.upright_bias(hundred >= 0, hundred < 0, rng)
     assert perfect.errors == "neither"
-    assert _prompts_bias.upright_bias(hundred < 15, hundred < 5, rng).errors == "turned"
+    assert bias.upright_bias(hundred < 15, hundred < 5, rng).errors == "turned"
 
 
 def test_a_constant_answer_is_flagged_and_a_common_one_is_not() -> None:
     truth = ["red", "green", "blue", "red"] * 25
-    assert _prompts_bias.histogram(["red"] * 96 + ["green"] * 4, truth).constant == "red"
-    common = _prompts_bias.histogram(["red"] * 60 + ["green"] * 39 + [""], truth)
+    assert bias.histogram(["red"] * 96 + ["green"] * 4, truth).constant == "red"
+    common = bias.histogram(["red"] * 60 + ["green"] * 39 + [""], truth)
     assert common.constant is None
     assert (common.unread, common.said["blue"], common.truth["blue"]) == (1, 0, 25)
-    assert _prompts_bias.histogram(truth, truth).divergence < 1e-3 < common.divergence
+    assert bias.histogram(truth, truth).divergence < 1e-3 < common.divergence
 
 
 def test_accuracy_that_grows_with_size_is_found_and_flat_accuracy_is_not() -> None:
     rng = np.random.default_rng(0)
     item, sizes = np.repeat(np.arange(100), 6), (0.01, 0.02, 0.04)
     grown = [rng.uniform(size=600) < p for p in (0.34, 0.6, 0.9)]
-    dose = _prompts_bias.dose(sizes, grown, [item] * 3, 1 / 3)
+    dose = bias.dose(sizes, grown, [item] * 3, 1 / 3)
     assert dose.slope is not None
     assert dose.slope[0] == pytest.approx(0.28, abs=0.04)
     assert dose.smallest == 0.02
-    flat = _prompts_bias.dose(sizes, [rng.uniform(size=600) < 1 / 3 for _ in sizes], [item] * 3, 1 / 3)
+    flat = bias.dose(sizes, [rng.uniform(size=600) < 1 / 3 for _ in sizes], [item] * 3, 1 / 3)
     assert flat.smallest is None
     assert flat.p is not None
     assert flat.p > 0.05
@@ -358,10 +359,10 @@ def test_a_blind_corner_is_found_and_an_even_field_is_not() -> None:
     corner = (here < -1 / 3).all(axis=1)
     blind = np.where(corner, (shown.correct + 1) % 3, shown.said)
     seen = Presentations(item=shown.item, colour=shown.colour, place=shown.place, correct=shown.correct, said=blind)
-    first, *others = sorted(_prompts_bias.by_cell(seen), key=lambda cell: cell.p)
+    first, *others = sorted(bias.by_cell(seen), key=lambda cell: cell.p)
     assert (first.name, first.share) == ("top left", 0.0)
     assert first.p < 1e-6 < min(cell.share for cell in others)
-    assert min(cell.p for cell in _prompts_bias.by_cell(shown)) > 0.01
+    assert min(cell.p for cell in bias.by_cell(shown)) > 0.01
 
 
 # readouts
@@ -384,19 +385,19 @@ def any_of() -> np.random.Generator:
 
 def test_a_bound_colour_is_read_under_assignments_never_seen_and_an_unbound_one_is_not() -> None:
     x, answer, fold, kind = planted(0, 60, bound=True)
-    assert (_prompts_readout.answers(x, answer, fold, kind, any_of(), marks=False).unseen == answer).mean() > 0.9
+    assert (readout.answers(x, answer, fold, kind, any_of(), marks=False).unseen == answer).mean() > 0.9
     x, answer, fold, kind = planted(0, 60, bound=False)
-    assert (_prompts_readout.answers(x, answer, fold, kind, any_of(), marks=False).unseen == answer).mean() < 0.4
+    assert (readout.answers(x, answer, fold, kind, any_of(), marks=False).unseen == answer).mean() < 0.4
 
 
 def test_a_readout_of_all_assignments_is_at_chance_and_not_below_where_colours_are_not_bound() -> None:
     right = []
     for seed in range(8):
         x, answer, fold, _ = planted(seed, 60, bound=False)
-        right.append((_prompts_readout.asked(x, answer, fold, x, fold, any_of(), marks=False) == answer).mean())
+        right.append((readout.asked(x, answer, fold, x, fold, any_of(), marks=False) == answer).mean())
     assert abs(np.mean(right) - 1 / 3) < 0.03
     x, answer, fold, _ = planted(0, 60, bound=True)
-    assert (_prompts_readout.asked(x, answer, fold, x, fold, any_of(), marks=False) == answer).mean() > 0.9
+    assert (readout.asked(x, answer, fold, x, fold, any_of(), marks=False) == answer).mean() > 0.9
 
 
 @pytest.mark.parametrize("marks", [False, True])
@@ -406,12 +407,12 @@ def test_a_readout_of_features_that_no_colour_moves_guesses_and_likes_neither_a_
     x, fold = np.repeat(scene.reshape(n, -1), 6, axis=0), np.repeat(np.arange(n) % 5, 6)
     colour, correct = np.tile(PERMUTED, (n, 1)), np.repeat(rng.integers(0, 3, n), 6)
     target = correct if marks else colour[np.arange(6 * n), correct]
-    said = _prompts_readout.asked(x, target, fold, x, fold, any_of(), marks=marks)
+    said = readout.asked(x, target, fold, x, fold, any_of(), marks=marks)
     assert all(90 < count < 150 for count in np.bincount(said, minlength=3))
     mark = said if marks else (colour == said[:, None]).argmax(axis=1)
     places = np.repeat(np.sort(rng.uniform(-1, 1, (n, 3, 2)), axis=1), 6, axis=0)
     item = np.repeat(np.arange(n), 6)
-    found = _prompts.audit(Presentations(item=item, colour=colour, place=places, correct=correct, said=mark))
+    found = prompts.audit(Presentations(item=item, colour=colour, place=places, correct=correct, said=mark))
     assert (found.verdict, min(found.adjusted.values()) > 0.05) == ("NOT_TESTABLE", True)
 
 
@@ -419,20 +420,20 @@ def test_a_readout_blind_to_turns_favours_neither_and_one_that_sees_them_is_righ
     rng = np.random.default_rng(6)
     scene, upright = np.repeat(rng.normal(size=(200, 3)), 2, axis=0), np.tile([1, 0], 200)
     fold = np.repeat(np.arange(200) % 5, 2)
-    said = _prompts_readout.two_sided(scene, upright, fold, any_of())
+    said = readout.two_sided(scene, upright, fold, any_of())
     assert 160 < said.sum() < 240
-    assert (_prompts_readout.two_sided(scene + 3 * upright[:, None], upright, fold, any_of()) == upright).mean() > 0.8
+    assert (readout.two_sided(scene + 3 * upright[:, None], upright, fold, any_of()) == upright).mean() > 0.8
 
 
 def test_a_readout_of_all_assignments_never_learns_from_the_image_that_it_is_asked_about() -> None:
     _, answer, fold, _ = planted(0, 60, bound=True)
     noise = np.random.default_rng(3).normal(size=(360, 500))  # learnt by heart where its own image trained it
-    assert (_prompts_readout.asked(noise, answer, fold, noise, fold, any_of(), marks=False) == answer).mean() < 0.45
+    assert (readout.asked(noise, answer, fold, noise, fold, any_of(), marks=False) == answer).mean() < 0.45
 
 
 def test_a_readout_says_what_a_refit_by_hand_says() -> None:
     x, answer, fold, kind = planted(1, 30, bound=True)
-    said = _prompts_readout.answers(x, answer, fold, kind, any_of(), marks=False)
+    said = readout.answers(x, answer, fold, kind, any_of(), marks=False)
     z = (x - x.mean(axis=0)) / x.std(axis=0)
     for own, left_out in ((said.unseen, (4, 0)), (said.seen, (0, 3))):  # 0, 3 and 4 are of one parity
         train = (fold != 2) & ~np.isin(kind, left_out)
@@ -443,7 +444,7 @@ def test_a_readout_says_what_a_refit_by_hand_says() -> None:
         test = (fold == 2) & (kind == 4)
         assert (own[test] == ((z[test] - mean) @ weight + codes.mean(axis=0)).argmax(axis=1)).all()
     wide = np.concatenate([x, np.random.default_rng(0).normal(size=(180, 300))], axis=1)  # more columns than rows
-    assert (_prompts_readout.answers(wide, answer, fold, kind, any_of(), marks=False).unseen == answer).mean() > 0.6
+    assert (readout.answers(wide, answer, fold, kind, any_of(), marks=False).unseen == answer).mean() > 0.6
 
 
 # where a right answer may come from, and what is read of the marks
@@ -452,8 +453,8 @@ def test_a_readout_says_what_a_refit_by_hand_says() -> None:
 def test_a_readout_that_rests_on_its_assignments_does_not_transfer_and_one_that_does_not_transfers() -> None:
     for bound, reading in ((True, "alike"), (False, "differs")):
         x, answer, fold, kind = planted(2, 60, bound=bound)
-        said = _prompts_readout.answers(x, answer, fold, kind, any_of(), marks=False)
-        found = _prompts_controls.change(said.seen == answer, said.unseen == answer, np.repeat(np.arange(60), 6))
+        said = readout.answers(x, answer, fold, kind, any_of(), marks=False)
+        found = controls.change(said.seen == answer, said.unseen == answer, np.repeat(np.arange(60), 6))
         assert found.reading == reading
         assert (found.value[0] > 0.2) == (not bound)
 
@@ -462,20 +463,20 @@ def test_a_responder_that_errs_at_borders_between_tokens_is_found_and_an_even_on
     even = responder(5, 300, place=0.8)
     phase = np.repeat(np.random.default_rng(6).uniform(0, 0.5, (300, 3)), 6, axis=0)
     fields = {f: getattr(even, f) for f in ("item", "colour", "place", "correct")}
-    found = _prompts_controls.by_phase(Presentations(**fields, said=even.said, phase=phase))
+    found = controls.by_phase(Presentations(**fields, said=even.said, phase=phase))
     assert found is not None
     assert found.reading == "alike"
-    assert _prompts.audit(Presentations(**fields, said=even.said, phase=phase)).adjusted["phase"] > 0.05
+    assert prompts.audit(Presentations(**fields, said=even.said, phase=phase)).adjusted["phase"] > 0.05
     here = phase[np.arange(1800), even.correct] < 0.15
     blind = np.where(here & (np.arange(1800) % 2 == 0), phase.argmax(axis=1), even.said)
     seen = Presentations(**fields, said=blind, phase=phase)
-    found = _prompts_controls.by_phase(seen)
+    found = controls.by_phase(seen)
     assert found is not None
     assert (found.reading, found.value[0] < -0.2) == ("differs", True)
-    audit = _prompts.audit(seen)
+    audit = prompts.audit(seen)
     assert audit.adjusted["phase"] < 0.001
     assert "borders of tokens" in audit.reason
-    assert _prompts_controls.by_phase(even) is None
+    assert controls.by_phase(even) is None
 
 
 def test_how_far_a_mark_lies_from_a_border_is_told_by_the_finest_view_that_sees_it() -> None:
@@ -506,27 +507,27 @@ def test_marks_are_moved_where_no_mark_was_or_not_at_all() -> None:
 def test_answers_without_marks_are_found_where_images_betray_them_and_not_where_they_do_not() -> None:
     rng = np.random.default_rng(8)
     truth, groups = rng.integers(0, 3, 150), np.arange(150) // 2
-    fold = _prompts_readout.folds(groups, rng)
+    fold = readout.folds(groups, rng)
     blank = rng.normal(size=(150, 30))
     betraying = np.concatenate([blank, 2 * np.eye(3)[truth]], axis=1)
     for x, reading in ((blank, ("chance", "open")), (betraying, ("above",))):
-        found = _prompts_controls.unmarked("without marks", x, truth, fold, groups, np.random.default_rng(0))
+        found = controls.unmarked("without marks", x, truth, fold, groups, np.random.default_rng(0))
         assert found is not None
-        assert _prompts_controls.read([found])[0].reading in reading
-    lone = _prompts_controls.unmarked("without marks", blank[:8], truth[:8], fold[:8], np.arange(8), rng)
+        assert controls.read([found])[0].reading in reading
+    lone = controls.unmarked("without marks", blank[:8], truth[:8], fold[:8], np.arange(8), rng)
     assert lone is None
 
 
 def test_answers_that_outlive_their_marks_are_found_and_a_liking_for_red_is_no_such_answer() -> None:
     rng = np.random.default_rng(9)
     truth = rng.choice(3, 200, p=[0.6, 0.2, 0.2])
-    red = _prompts_controls.elsewhere("marks elsewhere", np.zeros(200, int), truth, np.arange(200))
+    red = controls.elsewhere("marks elsewhere", np.zeros(200, int), truth, np.arange(200))
     knows = np.where(rng.uniform(size=200) < 0.6, truth, rng.integers(0, 3, 200))
-    told = _prompts_controls.elsewhere("marks elsewhere", knows, truth, np.arange(200))
+    told = controls.elsewhere("marks elsewhere", knows, truth, np.arange(200))
     assert red is not None
     assert told is not None
-    assert [c.reading for c in _prompts_controls.read([red, told])] == ["chance", "above"]
-    assert _prompts_controls.elsewhere("none", np.full(200, -1), truth, np.arange(200)) is None
+    assert [c.reading for c in controls.read([red, told])] == ["chance", "above"]
+    assert controls.elsewhere("none", np.full(200, -1), truth, np.arange(200)) is None
 
 
 @pytest.mark.parametrize("held", ["mark and colour", "mark", "nothing"])
@@ -542,10 +543,10 @@ def test_tokens_that_hold_a_mark_and_its_colour_are_told_from_those_that_do_not(
     if held == "mark and colour":
         own[:, :3, 1:4] += 4 * np.eye(3)[colour[:, 0]]
         moved[:, 3:, 1:4] += 4 * np.eye(3)[colour[:, 1]]
-    found = _prompts_controls.under_tokens(
+    found = controls.under_tokens(
         own.reshape(n, -1), moved.reshape(n, -1), colour, fold, np.arange(n), np.random.default_rng(0)
     )
-    mark, hue = (c.reading == "above" for c in _prompts_controls.read(found))
+    mark, hue = (c.reading == "above" for c in controls.read(found))
     assert (mark, hue) == (held != "nothing", held == "mark and colour")
 
 
@@ -556,15 +557,15 @@ def test_a_vector_that_binds_colours_to_places_is_told_from_one_that_knows_the_p
     noise = np.random.default_rng(11).normal(size=(360, 6))
     unbound = np.concatenate([shown.place.reshape(360, 6), noise], axis=1)  # where marks lie, and not which is which
     for x, reading in ((places + 0.1 * noise, "above"), (unbound, "chance")):
-        found = _prompts_controls.read(_prompts_controls.bound(x, shown, fold))
+        found = controls.read(controls.bound(x, shown, fold))
         assert [c.reading for c in found] == [reading] * 2
 
 
 def test_marks_that_share_a_group_count_once() -> None:
     even = responder(3, 80, place=0.4)
     fields = {f: getattr(even, f) for f in ("item", "colour", "place", "correct", "said")}
-    alone, paired = (_prompts.audit(Presentations(**fields, group=even.item // k)) for k in (1, 20))
-    assert alone.spatial == _prompts.audit(even).spatial
+    alone, paired = (prompts.audit(Presentations(**fields, group=even.item // k)) for k in (1, 20))
+    assert alone.spatial == prompts.audit(even).spatial
     assert paired.spatial[0] == alone.spatial[0]
     assert paired.spatial[1:] != alone.spatial[1:]
     with pytest.raises(ProbeError, match=r"phase has shape \(480, 2\); 480 presentations need \(480, 3\)"):

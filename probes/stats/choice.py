@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from probes._base import FeatureSet, ProbeError
-from probes._detection import Planting, inflation_at
-from probes._permute import Exchange
-from probes._plan import GRID, Plan
-from probes._ridge import Ridge
-from probes._scale import standardised
-from probes._statistics import REPLAYS, Null, Scored, association, score_margin
+from probes.solvers.ridge import Ridge
+from probes.solvers.scale import standardised
+from probes.stats.exchange import Exchange
+from probes.stats.permutation import REPLAYS, Null
+from probes.stats.plan import GRID, Plan
+from probes.stats.planting import Planting, inflation_at
+from probes.stats.scores import Scored, association, score_margin
 
 PENALTY = 0.03  # relative to trace(K) / rows, as for the ridge probe
 

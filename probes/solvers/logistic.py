@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probes._calibration import temperature as fitted_temperature
-from probes._newton import minimise
-from probes._path import Features, Path, onehot_of, prepare
-from probes._problem import Batch, Point, logits, losses
-from probes._scale import inverse_scale
+from probes.solvers.calibration import temperature as fitted_temperature
+from probes.solvers.newton import minimise
+from probes.solvers.path import Features, Path, onehot_of, prepare
+from probes.solvers.problem import Batch, Point, logits, losses
+from probes.solvers.scale import inverse_scale
 
 C_GRID = tuple(float(c) for c in 10.0 ** np.arange(-3, 4.5, 0.5))
 _FINAL = 1e-13  # relative to the objective

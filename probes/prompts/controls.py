@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from probes._permute import design_of, exchange
-from probes._prompts import Presentations
-from probes._prompts_bias import clustered, mean_error, student
-from probes._prompts_readout import PENALTY, _fit, _rows, chosen
-from probes._scale import standardised
-from probes._statistics import holm
+from probes.prompts.audit import Presentations
+from probes.prompts.bias import clustered, mean_error, student
+from probes.prompts.readout import PENALTY, _fit, _rows, chosen
+from probes.solvers.scale import standardised
+from probes.stats.exchange import design_of, exchange
+from probes.stats.multiplicity import holm
 
 MARGIN = 0.10  # a share of answers; less than this counts as nothing
 DRAWS = 499  # exchanged answers of a readout that is trained on images without marks

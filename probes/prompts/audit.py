@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 
 from probes._base import ProbeError
-from probes._statistics import holm
+from probes.stats.multiplicity import holm
 
 COLOURS = ("red", "green", "blue")
 ALIKE = 1.25  # odds ratio up to which a nuisance counts as none; of a mark chosen in 1 of 3, five points

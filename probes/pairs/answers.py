@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from probes._base import ProbeError
-from probes._pairs import INVALID
+from probes.pairs.scores import INVALID
 
 LETTERS = ("A", "B", "C", "D", "E")
 FAILED = "(Z)"  # BLINK's mark for a text that names no choice, or several

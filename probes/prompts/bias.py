@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes._base import ProbeError
-from probes._prompts import COLOURS, Presentations
-from probes._statistics import holm
+from probes.prompts.audit import COLOURS, Presentations
+from probes.stats.multiplicity import holm
 
 CONSTANT = 0.95  # share of one answer from which it is called constant
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probes._auc import auc
-from probes._scale import standardised
+from probes.solvers.auc import auc
+from probes.solvers.scale import standardised
 
 _RANK = 1e-9  # of the largest eigenvalue: below it lies the rounding of a float64 Gram matrix
 _BLOCK = 512  # label vectors at a time: keeps the work arrays of 2,000 items within a few megabytes

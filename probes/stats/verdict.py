@@ -5,12 +5,14 @@ from math import ceil, sqrt
 from typing import TYPE_CHECKING
 
 from probes._base import Credit, State, Verdict
-from probes._detection import HELD, SELF_CHECK, accuracy, separation
-from probes._plan import FEW, RARE, Plan
-from probes._statistics import interval, widening
+from probes.stats.detection import SELF_CHECK
+from probes.stats.effect_size import accuracy, separation
+from probes.stats.intervals import interval, widening
+from probes.stats.plan import FEW, RARE, Plan
+from probes.stats.subspace import HELD
 
 if TYPE_CHECKING:
-    from probes._measure import Difference, Measurement
+    from probes.stats.measurement import Difference, Measurement
 
 ALPHA = 0.05
 MATERIAL = 0.05

@@ -11,7 +11,7 @@ from math import exp
 import numpy as np
 
 from probes._base import ProbeError
-from probes._permute import Design, Exchange, class_counts, design_of, exchange
+from probes.stats.exchange import Design, Exchange, class_counts, design_of, exchange
 
 GRID = (0.03, 0.3, 3.0)  # relative ridge penalties of the permutation statistic
 FEW = 20  # groups below which no interval is printed

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probes._newton import minimise
-from probes._problem import Batch, Point, Shared, losses, objectives
-from probes._scale import inverse_scale
+from probes.solvers.newton import minimise
+from probes.solvers.problem import Batch, Point, Shared, losses, objectives
+from probes.solvers.scale import inverse_scale
 
 _RANK = 192  # leading directions that the preconditioner treats exactly
 _COARSE, _TIGHT = 1e-4, 1e-7  # relative to the objective
@@ -33,6 +33,7 @@ class Features:
 
 
 def prepare(x: np.ndarray, y: np.ndarray, count: int) -> Features:
+    """Standardise [n, d] features and decompose them once for all penalties and folds."""
     wide = np.asarray(x, dtype=np.float64)
     centre = wide.mean(axis=0)
     wide = wide - centre
@@ -44,6 +45,7 @@ def prepare(x: np.ndarray, y: np.ndarray, count: int) -> Features:
 
 
 def onehot_of(y: np.ndarray, count: int) -> np.ndarray:
+    """Class indices [n] as rows [K or 1, n] of zeros and ones; two classes need one row."""
     classes = np.arange(1, 2) if count == 2 else np.arange(count)
     return (y[None] == classes[:, None]).astype(np.float64)
 

@@ -1,97 +1,40 @@
 """One cell of the table: a feature set, measured under a plan, with everything that may be said of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Literal
 
 import numpy as np
 
 from probes import load
-from probes._base import Estimate, FeatureSet, Predictions, ProbeError, State
-from probes._choice import choice_inflation, null_of_choices, solver_of
-from probes._codes import coded as as_codes
-from probes._codes import predictions as decided
-from probes._detection import Limit, limit, signal_inflation, subspace
-from probes._inner import check
-from probes._plan import FEW, RARE, Plan
-from probes._ridge import Ridge
-from probes._statistics import (
-    Null,
-    Scored,
+from probes._base import Estimate, FeatureSet, Predictions, ProbeError
+from probes.solvers.codes import coded as as_codes
+from probes.solvers.codes import predictions as decided
+from probes.solvers.inner_folds import check
+from probes.solvers.ridge import Ridge
+from probes.stats.choice import choice_inflation, null_of_choices, solver_of
+from probes.stats.detection import limit
+from probes.stats.intervals import (
     corrected_resampling,
     detectable,
     error_of,
     inflation,
     interval,
-    null,
     null_error,
-    scored,
     upper_bound,
     widening,
 )
+from probes.stats.measurement import Difference, Measurement
+from probes.stats.permutation import Null, null
+from probes.stats.plan import FEW, RARE, Plan
+from probes.stats.planting import signal_inflation
+from probes.stats.scores import Scored, scored
+from probes.stats.subspace import subspace
+from probes.stats.verdict import decide
 
 SCREEN = 199
 LEAK = 0.02  # below chance by more than this, with 95 % certainty, only a leak or a cyclic design explains
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Measurement:
-    """What one probe read from one feature set, and how sure one may be.
-
-    `probe` says which number this is ("ridge 0.03", "linear-v1" …), `screened` that it is a closed-form map
-    value rather than a headline. `scored` holds the score and item contributions of each repeat, `replayed`
-    the same on exchanged labels (None where the probe cannot be replayed); paired differences need both.
-    `error` is the standard error, `null_error` that where nothing is to be read, `upper` the one-sided 95 %
-    bound. `leak` is the alarm: significantly below chance. `state` and `reason` are those of this cell alone.
-    """
-
-    plan: Plan
-    estimate: Estimate
-    predictions: Predictions
-    probe: str
-    screened: bool
-    scored: Scored
-    replayed: Scored | None
-    null: Null
-    error: float
-    null_error: float
-    upper: float
-    leak: bool
-    companion: Estimate | None = None
-    companion_probe: str | None = None
-    limit: Limit | None = None
-    nonlinear: Estimate | None = None
-    nonlinear_upper: float | None = None
-    state: State = "inconclusive"
-    reason: str = ""
-    items_needed: int | None = None
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def lod(self) -> float | None:
-        """Asymptotic accuracy (or R2) found 95 times in 100; None where not computed or not valid."""
-        return None if self.limit is None else self.limit.lod
-
-    @property
-    def lod_self_check(self) -> float | None:
-        """Detection rate of a planting of no strength."""
-        return None if self.limit is None else self.limit.self_check
-
-    @property
-    def variance_held(self) -> float | None:
-        """Share of the images' variance in the directions that were searched."""
-        return None if self.limit is None else self.limit.held
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """A paired difference of two scores on identical folds; p is two-sided."""
-
-    score: float
-    low: float | None
-    high: float | None
-    p: float | None
 
 
 REPLAYED = ("ridge", "linear")  # the limit of detection is that of a hyperplane, and no evidence for another probe
@@ -145,8 +88,6 @@ def measure(
 
 
 def _decided(found: Measurement) -> Measurement:
-    from probes._verdict import decide
-
     state, reason, items = decide(found)
     return replace(found, state=state, reason=reason, items_needed=items)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes._base import ProbeError
-from probes._scale import standardised
+from probes.solvers.scale import standardised
 
 PENALTY = 0.03  # relative to trace(K) / rows, as for the ridge probe
 # assignments are the permutations of three colours in lexical order; a readout is trained on one and the three of the

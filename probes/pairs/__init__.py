@@ -1,0 +1,1 @@
+"""Scores of pairs of images, and the answers of a model to them."""

@@ -1,0 +1,1 @@
+"""Ridge and logistic regression on frozen features: decompositions, penalties, inner folds."""

@@ -1,0 +1,1 @@
+"""How sure one may be: folds, permutations, intervals, limits of detection, verdicts."""

@@ -1,0 +1,43 @@
+"""What looking at many numbers costs: Holm, Benjamini-Hochberg, and the largest statistic over all sites."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """Holm's adjusted p-values: for headline verdicts (Holm 1979).
+
+    >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    raw = np.asarray(p, dtype=float)
+    order = np.argsort(raw, kind="stable")
+    stepped = np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1))
+    out = np.empty_like(raw)
+    out[order] = np.minimum(stepped, 1.0)
+    return out
+
+
+def benjamini_hochberg(p: Sequence[float]) -> np.ndarray:
+    """Adjusted p-values that hold the false discovery rate: for maps (Benjamini & Hochberg 1995).
+
+    >>> benjamini_hochberg([0.01, 0.04, 0.03]).round(3).tolist()
+    [0.03, 0.04, 0.04]
+    """
+    raw = np.asarray(p, dtype=float)
+    order = np.argsort(raw, kind="stable")[::-1]
+    stepped = np.minimum.accumulate(raw[order] * len(raw) / np.arange(len(raw), 0, -1))
+    out = np.empty_like(raw)
+    out[order] = np.minimum(stepped, 1.0)
+    return out
+
+
+def over_layers(nulls: Sequence[np.ndarray]) -> np.ndarray:
+    """The p-value of each site with the search over all of them paid for: every site against the largest of the null.
+
+    `nulls` are statistics [1 + B] under the same exchanged labels, the observed one first.
+    """
+    table = np.stack(list(nulls))
+    largest = table[:, 1:].max(axis=0)
+    return (1 + (largest[None] >= table[:, :1]).sum(axis=1)) / (1 + table.shape[1] - 1)

@@ -1,0 +1,140 @@
+"""Scores of held-out predictions, what each item contributes to them, and their cluster-robust spread."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from probes._base import Predictions
+from probes.solvers.ridge import auc
+
+TIE = 1e-6  # held-out decision values closer than this are equal: a tie, and scored as one
+
+
+_TIE32 = 2e-5  # the same in float32
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scored:
+    """Scores of several label vectors or repeats, and what each item contributes to them.
+
+    score [A]; part [A, n] linearised contributions, which sum to 0 in each row: the score of a resample is
+    about score + sum of the resampled parts.
+    """
+
+    score: np.ndarray
+    part: np.ndarray
+
+    def error(self, groups: np.ndarray) -> np.ndarray:
+        """Cluster-robust standard error of each score, [A]: groups are independent, items in one are not."""
+        return spread(self.part, groups)
+
+    def minus(self, other: "Scored") -> "Scored":
+        """The paired difference, item by item."""
+        return Scored(score=self.score - other.score, part=self.part - other.part)
+
+    @property
+    def mean(self) -> float:
+        """Average over rows."""
+        return float(self.score.mean())
+
+
+def spread(part: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """sqrt(G/(G-1) * sum over groups of squared summed contributions), one per row."""
+    count = int(groups.max()) + 1
+    order = np.argsort(groups, kind="stable")
+    starts = np.searchsorted(groups[order], np.arange(count))
+    summed = np.add.reduceat(part[:, order], starts, axis=1, dtype=np.float64)
+    return np.sqrt(count / (count - 1) * np.square(summed).sum(axis=1))
+
+
+def balanced(ok: np.ndarray, y: np.ndarray, k: int) -> Scored:
+    """Balanced accuracy of each row and its linearised contributions.
+
+    ok [A, n] in [0, 1]; y [A, n] or [n] class indices. With unequal classes the contribution of an item is
+    (ok - accuracy of its class) / (classes * items of its class).
+    """
+    truth = np.broadcast_to(y, ok.shape)
+    part = np.zeros_like(ok)
+    score = np.zeros(len(ok))
+    for c in range(k):
+        mine = truth == c
+        many = mine.sum(axis=1)
+        share = (ok * mine).sum(axis=1, dtype=np.float64) / many
+        score += share / k
+        part += mine * ((ok - share[:, None]) / (k * many[:, None])).astype(ok.dtype)
+    return Scored(score=score, part=part)
+
+
+def explained(error: np.ndarray, baseline_error: np.ndarray) -> Scored:
+    """R2 against the training part's mean, 1 - sum e^2 / sum e0^2, and its linearised contributions."""
+    whole = np.square(baseline_error).sum(axis=1, dtype=np.float64)
+    r2 = 1 - np.square(error).sum(axis=1, dtype=np.float64) / whole
+    lost = np.square(error) - (1 - r2)[:, None] * np.square(baseline_error)
+    return Scored(score=r2, part=-lost / whole[:, None])
+
+
+def scored(predictions: Predictions, classes: int | None) -> Scored:
+    """Scores of held-out predictions, one row per repeat.
+
+    Items whose highest decision values tie share one right answer among the tied classes. An encoder blind
+    to the question gives two copies of an image the same features: whatever the probe says, chance it is.
+    """
+    if classes is None:
+        assert predictions.baseline is not None
+        return explained(predictions.truth - predictions.said, predictions.truth - predictions.baseline)
+    score, truth = predictions.score, predictions.truth
+    tied = score >= score.max(axis=2, keepdims=True) - TIE
+    many = tied.sum(axis=2)
+    mine = np.take_along_axis(tied, np.broadcast_to(truth, many.shape)[..., None], axis=2)[..., 0]
+    ok = np.where(many > 1, mine / many, predictions.said == truth)
+    return balanced(ok.astype(np.float64), truth, classes)
+
+
+def coded(labels: np.ndarray, classes: int | None) -> np.ndarray:
+    """Label vectors [B, n] as ridge targets: -1 and 1, one-hot [B, n, K], or the numbers themselves."""
+    if classes is None:
+        return np.asarray(labels, dtype=np.float64)
+    if classes == 2:
+        return labels * 2.0 - 1.0
+    return (labels[..., None] == np.arange(classes)).astype(np.float64)
+
+
+def fold_means(codes: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Mean code of the training part for every item, shaped like `codes`: the threshold at the prior."""
+    k = int(folds.max()) + 1
+    inside = (folds[:, None] == np.arange(k)).astype(np.float64)
+    held = np.einsum("bn...,nk->bk...", codes, inside)
+    left = len(folds) - inside.sum(axis=0)
+    mean = (held.sum(axis=1, keepdims=True) - held) / left.reshape(1, k, *[1] * (codes.ndim - 2))
+    return mean[:, folds]
+
+
+def _right(margin: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    if classes == 2:
+        ok = ((margin > 0) == (labels > 0)).astype(np.float32)
+        ok[np.abs(margin) < _TIE32] = 0.5
+        return ok
+    tied = margin >= margin.max(axis=2, keepdims=True) - _TIE32
+    mine = np.take_along_axis(tied, labels[..., None].astype(np.int64), axis=2)[..., 0]
+    return (mine / tied.sum(axis=2)).astype(np.float32)
+
+
+def score_margin(margin: np.ndarray, labels: np.ndarray, baseline: np.ndarray, classes: int | None) -> Scored:
+    """Scores of held-out ridge margins (prediction less training mean) for many label vectors."""
+    if classes is None:
+        truth = labels - baseline
+        return explained(truth - margin, truth)
+    return balanced(_right(margin, labels, classes), labels, classes)
+
+
+def association(margin: np.ndarray, labels: np.ndarray, baseline: np.ndarray, classes: int | None) -> np.ndarray:
+    """The test statistic of each label vector, [B]: AUC, mean one-against-the-rest AUC, or correlation."""
+    if classes is None:
+        a, b = margin - margin.mean(axis=1, keepdims=True), labels - baseline
+        b = b - b.mean(axis=1, keepdims=True)
+        norm = np.sqrt(np.square(a).sum(axis=1, dtype=np.float64) * np.square(b).sum(axis=1))
+        return np.divide((a * b).sum(axis=1), norm, out=np.zeros(len(a)), where=norm > 1e-9)
+    step = np.where(np.abs(margin) < _TIE32, np.float32(0), margin)  # rounding noise may not order equal features
+    if classes == 2:
+        return auc(step, labels)
+    return np.mean([auc(step[..., c], labels == c) for c in range(classes)], axis=0)
