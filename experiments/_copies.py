@@ -14,7 +14,7 @@ from tasks._base import DataError, Row, Source
 
 if TYPE_CHECKING:
     from cache import Store
-    from tasks._duplicates import Cluster, Pair, Print
+    from tasks.duplicates.find import Cluster, Pair, Print
 
 KEPT = 1000  # fingerprints that are gathered before they are written
 
@@ -28,7 +28,7 @@ class Copies:
 
     def see(self, row: Row, image: np.ndarray) -> None:
         """Take the fingerprint of an image that is being decoded anyway."""
-        from tasks._duplicates import fingerprint
+        from tasks.duplicates.find import fingerprint
 
         if row.picture.identity is not None:
             self.fresh[self._key(row)] = fingerprint(image)
@@ -53,7 +53,7 @@ class Copies:
 
     def pairs(self, rows: Sequence[Row]) -> list["Pair"]:
         """The pairs of places in `rows` that hold one image; nothing is decoded that was seen before."""
-        from tasks._duplicates import Pair, pairs
+        from tasks.duplicates.find import Pair, pairs
 
         self.keep()
         seal = hashlib.sha256("\n".join([_code(), *(self._key(row) for row in rows)]).encode()).hexdigest()
@@ -72,7 +72,7 @@ class Copies:
         return {rows[second].id: rows[first].id for second, first in found}
 
     def _prints(self, rows: Sequence[Row]) -> list["Print"]:
-        from tasks._duplicates import fingerprint, unpacked
+        from tasks.duplicates.find import fingerprint, unpacked
 
         held = self.store.memo("prints").get_many([self._key(r) for r in rows if r.picture.identity is not None])
         known = {key: unpacked(value) for key, value in held.items()}
@@ -96,7 +96,7 @@ class Copies:
         self.fresh.clear()
 
     def _key(self, row: Row) -> str:
-        from tasks._duplicates import VERSION
+        from tasks.duplicates.find import VERSION
 
         return f"{VERSION}:{row.picture.identity}"
 
@@ -105,10 +105,10 @@ def _code() -> str:
     """A digest of the search's own source: another code, another answer."""
     from pathlib import Path
 
-    import tasks
+    from tasks import duplicates
 
     whole = hashlib.sha256()
-    for path in sorted(Path(tasks.__file__).parent.glob("_duplicates*.py")):
+    for path in sorted(Path(duplicates.__file__).parent.rglob("*.py")):
         whole.update(path.read_bytes())
     return whole.hexdigest()
 
@@ -128,7 +128,7 @@ def settled(source: Source, copies: Copies, options: Options) -> Source:
     `--copies unite` the groups that share a copy become one, with `warn` they stay as they are; both are said. The
     groups of a benchmark are as it was published: its copies are said and never refused. Phantoms have no copies.
     """
-    from tasks._duplicates import clusters, crossing, united
+    from tasks.duplicates.find import clusters, crossing, united
 
     if source.synthetic:
         return source

@@ -50,7 +50,7 @@ def agreed(items: Sequence[Item], source: Source, copies: Copies, task: str, opt
 
 def _names(source: Source, options: Options) -> dict[str, str]:
     """How an error calls the rows: the file, and its line among those of a manifest; of a benchmark nothing."""
-    from tasks._sources import _files, item_id
+    from tasks._open import _files, item_id
 
     if source.benchmark or options.data is None or "volumes" in source.policy:
         return {}
@@ -71,7 +71,7 @@ def pooled(pool: Source, asked: Source, copies: Copies) -> tuple[Source, tuple[s
     Unlabelled images carry no answer into a probe, so that a copy of an item is no leak. But copies in several groups
     would count as so many independent images, and the limit of detection would claim more directions than they bear.
     """
-    from tasks._duplicates import clusters, crossing, united
+    from tasks.duplicates.find import clusters, crossing, united
 
     if pool.synthetic:
         return pool, ()

@@ -14,7 +14,7 @@ from tasks._base import Source
 
 if TYPE_CHECKING:
     from cache import Store
-    from tasks._duplicates import Pair
+    from tasks.duplicates.find import Pair
 
 TAIL, FURTHER = 0.1, 0.01  # quantiles of the distances, from which the tail is followed
 EXPECTED = 0.05  # pairs of different images that may lie beyond the threshold, in all

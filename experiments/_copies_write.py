@@ -13,8 +13,8 @@ from experiments._records import write_atomically
 from tasks._base import DataError, Source
 
 if TYPE_CHECKING:
-    from tasks._duplicates import Cluster, Pair
-    from tasks._sources_files import Listed
+    from tasks.duplicates.find import Cluster, Pair
+    from tasks.sources.files import Listed
 
 TILE, LINE, ROWS = 192, 16, 12  # pixels of a picture and of a line of text; pairs on a sheet
 
@@ -28,7 +28,7 @@ def write(path: Path, spec: str, image_column: str | None, source: Source, found
     """
     if source.benchmark:
         raise UsageError(f"--write has nothing to act on: {source.benchmark} has the groups it was published with")
-    from tasks._duplicates import united
+    from tasks.duplicates.find import united
 
     groups = united([row.group for row in source.rows], found)
     base = path.resolve().parent
@@ -55,7 +55,7 @@ def _line(group: str, file: "Listed", frame: int | None, base: Path) -> dict[str
 
 def _files_of(spec: str, image_column: str | None, source: Source) -> dict[str, list[tuple["Listed", int | None]]]:
     """The file of each id, and its frame where the file holds several; of a volume all of its files."""
-    from tasks._sources import _files, item_id, slices_of
+    from tasks._open import _files, item_id, slices_of
 
     if "volumes" in source.policy:
         return slices_of(spec, image_column)
@@ -77,7 +77,7 @@ def _files_of(spec: str, image_column: str | None, source: Source) -> dict[str, 
 
 def _numbers(file: "Listed", ids: set[str]) -> Iterator[int]:
     """The frames of a file that are items of the source: the one that it names, or from 1 up."""
-    from tasks._sources import item_id
+    from tasks._open import item_id
 
     if file.frame is not None:
         yield file.frame
@@ -94,7 +94,7 @@ def sheet(path: Path, source: Source, pairs: Sequence["Pair"]) -> None:
     """Draw pairs side by side, at most ROWS in two columns, each above its ids and likeness; none draws nothing."""
     from PIL import Image, ImageDraw
 
-    from tasks._duplicates import drawn
+    from tasks.duplicates.find import drawn
 
     if not pairs:
         return

@@ -16,9 +16,9 @@ from experiments._features import Pictures, digest
 from experiments._options import Options
 from experiments._questions import _open, unheard
 from probes.prompts.audit import COLOURS, Presentations
-from tasks import _marks, _marks_found
 from tasks._base import DataError, Item, Mark, Picture, Source, Task
-from tasks._decode import Shelf
+from tasks.images.decode import Shelf
+from tasks.marks import detect, draw
 
 VERSION = 1
 ASSIGNMENTS = tuple(permutations(range(3)))
@@ -108,9 +108,9 @@ def prompted(task: Task, source: Source, items: tuple[Item, ...]) -> Prompted:
             image = _read(item)
             try:
                 told = {m.name for m in item.marks} == set(COLOURS)
-                known = _as_told(image, item.marks) if told else _marks_found.find(image)
+                known = _as_told(image, item.marks) if told else detect.find(image)
                 if not sizes:
-                    sizes = [_marks_found.outer(image, m) / min(image.shape[:2]) for m in known]
+                    sizes = [detect.outer(image, m) / min(image.shape[:2]) for m in known]
             except DataError as error:
                 raise DataError(f"item {item.id}: {error}") from error
             marks.append(tuple(sorted(known, key=lambda m: (m.x, m.y))))
@@ -126,7 +126,7 @@ def prompted(task: Task, source: Source, items: tuple[Item, ...]) -> Prompted:
 def _as_told(image: np.ndarray, marks: Sequence[Mark]) -> Sequence[Mark]:
     """The marks whose places are told; DataError where the disc there has another colour or is another mark's."""
     for mark in marks:
-        found = _marks_found.at(image, mark)
+        found = detect.at(image, mark)
         seen = COLOURS[int(np.argmax(found.colour))]
         if seen != mark.name:
             raise DataError(f"the mark told to be {mark.name}, at ({mark.x:g}, {mark.y:g}), is {seen} in the image")
@@ -146,19 +146,19 @@ class _Base:
     def __init__(self) -> None:
         self.image, self.clean = Shelf(), Shelf()
 
-    def measured(self, item: Item, marks: Sequence[Mark]) -> tuple[np.ndarray, list[_marks_found.Found]]:
+    def measured(self, item: Item, marks: Sequence[Mark]) -> tuple[np.ndarray, list[detect.Found]]:
         """The image and its marks with radius and colour."""
 
-        def look() -> tuple[np.ndarray, list[_marks_found.Found]]:
+        def look() -> tuple[np.ndarray, list[detect.Found]]:
             image = item.picture.read()
-            return image, [_marks_found.at(image, mark) for mark in marks]
+            return image, [detect.at(image, mark) for mark in marks]
 
         return self.image.get(item.id, look)
 
     def erased(self, item: Item, marks: Sequence[Mark]) -> np.ndarray:
         """The image without its marks."""
         image, found = self.measured(item, marks)
-        return self.clean.get(item.id, lambda: _marks_found.erased(image, found))
+        return self.clean.get(item.id, lambda: detect.erased(image, found))
 
 
 def shown(base: _Base, item: Item, marks: Sequence[Mark], assignment: Sequence[int], size: float | None) -> np.ndarray:
@@ -166,10 +166,10 @@ def shown(base: _Base, item: Item, marks: Sequence[Mark], assignment: Sequence[i
     image, found = base.measured(item, marks)
     change = {mark.name: COLOURS[c] for mark, c in zip(marks, assignment, strict=True)}
     if size is None:
-        return _marks_found.recoloured(image, found, change)
+        return detect.recoloured(image, found, change)
     rgb = {m.name: (round(m.colour[0]), round(m.colour[1]), round(m.colour[2])) for m in found}
     moved = [Mark(name=change[m.name], x=m.x, y=m.y) for m in marks]
-    return _marks.draw(base.erased(item, marks), moved, reach=reach(image.shape[:2], size), colours=rgb)
+    return draw.draw(base.erased(item, marks), moved, reach=reach(image.shape[:2], size), colours=rgb)
 
 
 def reach(shape: tuple[int, int], size: float) -> int:
@@ -183,7 +183,7 @@ def showing(given: Prompted, size: float | None, store: Store) -> Showing:
     for i, (item, marks, shape) in enumerate(zip(given.items, given.marks, given.shapes, strict=True)):
         if size is not None:
             try:
-                _marks.check(marks, reach(shape, size), *shape)
+                draw.check(marks, reach(shape, size), *shape)
             except DataError as error:
                 without.append(f"item {item.id}: {error}")
                 continue

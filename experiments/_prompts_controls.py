@@ -12,8 +12,8 @@ from encoders._marks import _cell, _sees, frame
 from experiments._exit import say
 from experiments._features import Eye, Pictures, digest
 from experiments._prompts import ASSIGNMENTS, VERSION, Prompted, _Base, reach, shown
-from tasks import _marks
 from tasks._base import Mark, Picture
+from tasks.marks import draw
 
 TRIALS = 200  # places that are tried for three marks
 EDGE = 0.4  # of the shorter side, from the middle: moved marks stay within what an encoder that crops sees
@@ -82,7 +82,7 @@ def _moved(base: _Base, given: Prompted, i: int, where: Sequence[Mark]) -> np.nd
     image, found = base.measured(item, marks)
     rgb = {m.name: (round(m.colour[0]), round(m.colour[1]), round(m.colour[2])) for m in found}
     clean = base.erased(item, marks)
-    return _marks.draw(clean, where, reach=reach(image.shape[:2], given.drawn), colours=rgb)
+    return draw.draw(clean, where, reach=reach(image.shape[:2], given.drawn), colours=rgb)
 
 
 def _elsewhere(

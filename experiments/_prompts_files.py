@@ -11,7 +11,7 @@ from experiments._exit import UsageError
 from experiments._prompts import ASSIGNMENTS, CODES, Prompted
 from probes.prompts.audit import COLOURS
 from tasks._base import DataError
-from tasks._sources_table import read_table
+from tasks.sources.table import read_table
 
 UPRIGHT = {"upright": True, "0": True, "right side up": True, "upside down": False, "turned": False, "flipped": False,
            "180": False}  # fmt: skip

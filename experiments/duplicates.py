@@ -55,7 +55,7 @@ def _body(argv: Sequence[str]) -> int:
     from experiments._copies import Copies
     from experiments._copies_near import near
     from experiments._copies_write import sheet, write
-    from tasks._duplicates import clusters, crossing
+    from tasks.duplicates.find import clusters, crossing
 
     store = Store(default_root())
     source = tasks.open_source(

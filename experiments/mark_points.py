@@ -43,8 +43,8 @@ def _parser() -> argparse.ArgumentParser:
 def points_of(path: Path, depth: str) -> tuple[dict[str, list[Any]], dict[str, str]]:
     """The points of each image by its file, and each image's group (its file where the CSV tells none)."""
     from tasks._base import DataError
-    from tasks._marks_placed import Point
-    from tasks._sources_table import read_table
+    from tasks.marks.place import Point
+    from tasks.sources.table import read_table
 
     if not path.is_file():
         why = "is a folder" if path.is_dir() else "does not exist"
@@ -115,7 +115,7 @@ def _row(name: str, file: str, group: str, made: Any) -> dict[str, Any]:
 
 def brightness_alone(rows: Sequence[dict[str, Any]]) -> str:
     """How often the mark with the brightest surroundings is the nearest, and the darkest, with Wilson intervals."""
-    from tasks._marks import COLOURS
+    from tasks.marks.draw import COLOURS
 
     words = []
     for name, choose in (("brightest", max), ("darkest", min)):
@@ -131,8 +131,8 @@ def _body(argv: Sequence[str]) -> int:
     from PIL import Image
 
     from tasks._base import DataError
-    from tasks._marks import COLOURS
-    from tasks._marks_placed import place
+    from tasks.marks.draw import COLOURS
+    from tasks.marks.place import place
 
     asked = _parser().parse_args(list(argv))
     if asked.per_image < 1 or not asked.apart >= 1:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from tasks._base import DataError, Item, Mark, Picture, Row, Source, Task, Undecided, UnknownName
 
 if TYPE_CHECKING:
-    from tasks._sources import open_source
-    from tasks._sources_check import check
+    from tasks._open import open_source
+    from tasks.sources.check import check
 
 __all__ = [
     "DataError",
@@ -32,7 +32,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """`open_source` and `check`, imported when they are first asked for."""
-    homes = {"open_source": "tasks._sources", "check": "tasks._sources_check"}
+    homes = {"open_source": "tasks._open", "check": "tasks.sources.check"}
     if name not in homes:
         raise AttributeError(f"module 'tasks' has no attribute {name!r}")
     return getattr(importlib.import_module(homes[name]), name)

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from tasks._base import DataError, Item, Picture, Row, Source, Undecided, is_volume
-from tasks._decode import Shelf, digest
+from tasks.images.decode import Shelf, digest
 
 VERSION = 1  # changes whenever a copy would have other pixels
 Turn = Callable[[np.ndarray], np.ndarray]
@@ -107,6 +107,6 @@ def mirrored(image: np.ndarray) -> np.ndarray:
 
 def films(n: int, seed: int, turns: int) -> Source:
     """Phantom chest films for about `n` items, `turns` of them from each film."""
-    from tasks._chest import source
+    from tasks.phantoms.chest.film import source
 
     return source(max(1, n // turns), seed)

@@ -6,9 +6,9 @@ ribs lie more level.
 
 from functools import partial
 
-from tasks import _chest_child
-from tasks._answers import told_items
 from tasks._base import Task
+from tasks._labels import told_items
+from tasks.phantoms.chest import child
 
 WORDS = {
     "child": ("paediatric", "pediatric", "children", "infant"),
@@ -21,8 +21,8 @@ YES = {"child": ("pediatric", "paediatric", "child"), "adult": ("adult",)}
 TASK = Task(
     name="age",
     question="Does the chest film show a child or an adult?",
-    classes=_chest_child.CLASSES,
+    classes=child.CLASSES,
     version=1,
     items=partial(told_items, task="age", default="age", words=WORDS, medblink=("age_estimation",), told=TOLD, yes=YES),
-    phantoms=_chest_child.source,
+    phantoms=child.source,
 )

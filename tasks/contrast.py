@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from tasks import _abdomen
-from tasks._answers import told_items
 from tasks._base import Task
+from tasks._labels import told_items
+from tasks.phantoms.abdomen import axial
 
 WORDS = {
     "plain": ("0", "no", "false", "pre", "plain", "native", "unenhanced", "non-contrast"),
@@ -25,7 +25,7 @@ YES = {
 TASK = Task(
     name="contrast",
     question="Is this CT slice enhanced by intravenous contrast medium?",
-    classes=_abdomen.CLASSES,
+    classes=axial.CLASSES,
     version=1,
     items=partial(
         told_items,
@@ -36,5 +36,5 @@ TASK = Task(
         told=TOLD,
         yes=YES,
     ),
-    phantoms=_abdomen.source,
+    phantoms=axial.source,
 )

@@ -2,10 +2,9 @@
 
 from functools import partial
 
-from tasks import _lumen
-from tasks._answers import told_items
 from tasks._base import Task
-from tasks._benchmarks import dot_words
+from tasks._labels import dot_words, told_items
+from tasks.phantoms.lumen import view
 
 WORDS = {"red": ("r",), "green": ("g",), "blue": ("b",)}
 
@@ -13,7 +12,7 @@ WORDS = {"red": ("r",), "green": ("g",), "blue": ("b",)}
 TASK = Task(
     name="depth",
     question="Which marker is nearest to the camera: the red, the green or the blue one?",
-    classes=_lumen.COLOURS,
+    classes=view.COLOURS,
     version=1,
     items=partial(
         told_items,
@@ -21,7 +20,7 @@ TASK = Task(
         default="nearest",
         words=WORDS,
         medblink=("visual_depth_estimation",),
-        told=dot_words(_lumen.COLOURS),
+        told=dot_words(view.COLOURS),
     ),
-    phantoms=_lumen.source,
+    phantoms=view.source,
 )

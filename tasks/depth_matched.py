@@ -2,11 +2,11 @@
 
 from functools import partial
 
-from tasks import _lumen_matched
-from tasks._answers import told_items
 from tasks._base import Task
-from tasks._lumen import COLOURS
+from tasks._labels import told_items
 from tasks.depth import WORDS
+from tasks.phantoms.lumen import matched
+from tasks.phantoms.lumen.view import COLOURS
 
 TASK = Task(
     name="depth-matched",
@@ -14,5 +14,5 @@ TASK = Task(
     classes=COLOURS,
     version=1,
     items=partial(told_items, task="depth-matched", default="nearest", words=WORDS),
-    phantoms=_lumen_matched.source,
+    phantoms=matched.source,
 )

@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from tasks import _tissue
-from tasks._answers import told_items
 from tasks._base import Task
+from tasks._labels import told_items
+from tasks.phantoms.tissue import section
 
 WORDS = {
     "epithelium": ("epithelial", "squamous epithelium"),
@@ -17,8 +17,8 @@ WORDS = {
 TASK = Task(
     name="histology",
     question="Which tissue lies under the marker: epithelium, stroma, muscle or fat?",
-    classes=_tissue.CLASSES,
+    classes=section.CLASSES,
     version=1,
     items=partial(told_items, task="histology", default="tissue", words=WORDS, medblink=("histology_structure",)),
-    phantoms=_tissue.source,
+    phantoms=section.source,
 )

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tasks._base import DataError, Item, Row, Source, Task
-from tasks._sources_files import natural
-from tasks._sources_table import no_column
+from tasks.sources.files import natural
+from tasks.sources.table import no_column
 
 MISSING = ("", "nan", "na", "n/a", "null")
 MANY = 10  # more distinct numbers than this are a quantity, not classes

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from tasks._base import Item, Source, Task
-from tasks._benchmarks import benchmark_items
+from tasks._labels import benchmark_items
 from tasks._turns import as_stored, copies, films, turned_twice
 
 TURNS = {"upright": ("0", as_stored), "upside down": ("180", turned_twice)}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tasks._base import Item, Source, Task
-from tasks._benchmarks import benchmark_items
+from tasks._labels import benchmark_items
 from tasks._turns import copies
 from tasks.orientation import TOLD, TURNS, YES
 
@@ -22,7 +22,7 @@ def items(source: Source, rng: np.random.Generator, column: str | None) -> Itera
 
 def _films(n: int, seed: int) -> Source:
     """Phantom pelvic films for about `n` items, two from each film."""
-    from tasks._pelvis import source
+    from tasks.phantoms.pelvis.film import source
 
     return source(max(1, n // len(TURNS)), seed)
 

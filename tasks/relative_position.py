@@ -6,20 +6,20 @@ needs the anatomy: the red mark's quarter of the chest from the patient's point 
 
 from functools import partial
 
-from tasks import _chest_marks
-from tasks._answers import told_items
 from tasks._base import Task
+from tasks._labels import told_items
+from tasks.phantoms.chest import marked
 
-WORDS = {name: (name.replace(" ", "-"), name.replace(" ", "_")) for name in _chest_marks.CLASSES}
+WORDS = {name: (name.replace(" ", "-"), name.replace(" ", "_")) for name in marked.CLASSES}
 
 
 TASK = Task(
     name="relative-position",
     question="In which quarter of the patient's chest does the red mark lie, left being the patient's own left?",
-    classes=_chest_marks.CLASSES,
+    classes=marked.CLASSES,
     version=1,
     items=partial(
         told_items, task="relative-position", default="quarter", words=WORDS, medblink=("relative_position",)
     ),
-    phantoms=_chest_marks.source,
+    phantoms=marked.source,
 )

@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from tasks import _panorama
-from tasks._answers import told_items
 from tasks._base import Task
+from tasks._labels import told_items
+from tasks.phantoms.panorama import film
 
 WORDS = {
     "0": ("zero", "none"),
@@ -18,8 +18,8 @@ WORDS = {
 TASK = Task(
     name="teeth",
     question="How many third molars (wisdom teeth) are there on this panoramic film?",
-    classes=_panorama.CLASSES,
+    classes=film.CLASSES,
     version=1,
     items=partial(told_items, task="teeth", default="count", words=WORDS, medblink=("morphology_quantification",)),
-    phantoms=_panorama.source,
+    phantoms=film.source,
 )

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tasks import _ultrasound
-from tasks._answers import told_items
 from tasks._base import DataError, Item, Source, Task
-from tasks._benchmarks import dot_words
+from tasks._labels import dot_words, told_items
+from tasks.phantoms.ultrasound import scan
 
 WORDS = {"red": ("r",), "green": ("g",), "blue": ("b",)}
 
@@ -15,7 +14,7 @@ WORDS = {"red": ("r",), "green": ("g",), "blue": ("b",)}
 def _items(source: Source, rng: np.random.Generator, column: str | None) -> Iterator[Item]:
     """One item per image with its marks already drawn; MedBLINK's keep the benchmark's own answers."""
     asked = (_asked(source),) if source.benchmark == "medblink" else ()
-    words = dot_words(_ultrasound.COLOURS)
+    words = dot_words(scan.COLOURS)
     yield from told_items(
         source, rng, column, task="wave-depth", default="nearest", words=WORDS, medblink=asked, told=words
     )
@@ -41,8 +40,8 @@ def _asked(source: Source) -> str:
 TASK = Task(
     name="wave-depth",
     question="Which marker is closest to the skin: the red, the green or the blue one?",
-    classes=_ultrasound.COLOURS,
+    classes=scan.COLOURS,
     version=1,
     items=_items,
-    phantoms=_ultrasound.source,
+    phantoms=scan.source,
 )

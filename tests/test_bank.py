@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tasks._bank import periodic, piece, white
-from tasks._soft import soft
+from tasks.phantoms.blur import soft
+from tasks.phantoms.noise import periodic, piece, white
 
 
 def test_a_bank_has_mean_0_deviation_1_and_no_seams() -> None:

@@ -15,11 +15,11 @@ import pytest
 import tasks
 from tasks import DataError, Row, Source
 from tasks._base import Picture
-from tasks._benchmarks import benchmark_items, dot_words, rows_of
-from tasks._benchmarks_join import beside, components
-from tasks._benchmarks_open import parse
-from tasks._medblink import COUNTS, PINNED
-from tasks._mediconfusion_table import CATEGORIES, linked, read
+from tasks._labels import benchmark_items, dot_words, rows_of
+from tasks.benchmarks._groups import beside, components
+from tasks.benchmarks._open import parse
+from tasks.benchmarks.medblink import COUNTS, PINNED
+from tasks.benchmarks.mediconfusion import CATEGORIES, linked, read
 from tests import tiny_benchmarks as tiny
 from tests.hub_server import Hub, Repository, serving
 

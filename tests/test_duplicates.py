@@ -19,7 +19,7 @@ from experiments._copies_near import close
 from experiments._exit import UsageError
 from experiments._options import Options
 from tasks._base import Source
-from tasks._duplicates import Cluster, Pair, Print, clusters, crossing, fingerprint, pairs, united, unpacked
+from tasks.duplicates.find import Cluster, Pair, Print, clusters, crossing, fingerprint, pairs, united, unpacked
 
 DATA = Path(os.environ.get("SLITLAMP_SHARED", Path(__file__).parents[2] / "shared" / "data"))
 Change = Callable[[np.ndarray], np.ndarray]
@@ -360,9 +360,9 @@ def test_what_was_compared_once_is_neither_decoded_nor_compared_again(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("done again")
 
-    monkeypatch.setattr("tasks._duplicates.fingerprint", never)
-    monkeypatch.setattr("tasks._duplicates.pairs", never)
-    monkeypatch.setattr("tasks._decode_content._named", never)
+    monkeypatch.setattr("tasks.duplicates.find.fingerprint", never)
+    monkeypatch.setattr("tasks.duplicates.find.pairs", never)
+    monkeypatch.setattr("tasks.images.content._named", never)
     code, err = probe(capsys, tmp_path, "--data", str(folder))
     assert code == 3
     assert "2 clusters" in err

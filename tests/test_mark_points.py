@@ -12,7 +12,7 @@ from PIL import Image
 import tasks
 from experiments.mark_points import main
 from tasks._base import DataError
-from tasks._marks_placed import Point, from_columns, place
+from tasks.marks.place import Point, from_columns, place
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("SLITLAMP_SHARED", ROOT.parent / "shared" / "data")) / "endo_depth"

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 from encoders.lowlevel import NAMES, describe
-from tasks import _abdomen, _abdomen_patient, _chest, _lumen, _lumen_light, _lumen_tube, _marks, contrast, depth
+from tasks import contrast, depth
 from tasks._base import DataError, Mark, Picture, Row, Source
+from tasks.marks import draw
+from tasks.phantoms.abdomen import axial, patient
+from tasks.phantoms.chest import film
+from tasks.phantoms.lumen import light, tube, view
 
-MAKERS = {"chest": _chest.source, "abdomen": _abdomen.source, "lumen": _lumen.source}
+MAKERS = {"chest": film.source, "abdomen": axial.source, "lumen": view.source}
 ANSWER = {"abdomen": "contrast", "lumen": "nearest"}
 STATED = [i for i, name in enumerate(NAMES) if name != "blockiness"]
 
@@ -44,7 +48,7 @@ def slices(matched: bool, seeds: tuple[int, ...], n: int) -> tuple[np.ndarray, n
     """Low-level features, answers, and the aorta's HU over the back muscle's, in grey values."""
     x, y, over = [], [], []
     for seed in seeds:
-        for row in _abdomen.source(n, seed, matched=matched).rows:
+        for row in axial.source(n, seed, matched=matched).rows:
             image, at = (
                 row.picture.read(),
                 {k: float(v) for k, v in row.columns.items() if "_" in k and k != "contrast"},
@@ -83,14 +87,12 @@ def test_another_seed_or_row_or_size_gives_other_images_and_other_identities(nam
 
 
 def test_lead_letters_and_matching_enter_the_identity_and_letters_are_off_by_default() -> None:
-    plain, lettered = _chest.source(1, 0).rows[0].picture, _chest.source(1, 0, letter=True).rows[0].picture
+    plain, lettered = film.source(1, 0).rows[0].picture, film.source(1, 0, letter=True).rows[0].picture
     assert plain.identity != lettered.identity
     differ = plain.read() != lettered.read()
     assert differ.any()
     assert not differ[60:].any()
-    assert (
-        _abdomen.source(1, 0).rows[0].picture.identity != _abdomen.source(1, 0, matched=False).rows[0].picture.identity
-    )
+    assert axial.source(1, 0).rows[0].picture.identity != axial.source(1, 0, matched=False).rows[0].picture.identity
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -120,11 +122,11 @@ def test_labels_are_balanced_by_construction_and_in_no_fixed_order(task, n) -> N
 @pytest.mark.parametrize("name", ANSWER)
 def test_nothing_that_was_drawn_for_a_patient_goes_with_the_label(name: str) -> None:
     if name == "abdomen":
-        rows = [{**vars(_abdomen.patient(5, i))} for i in range(1200)]
-        label = _abdomen.balanced(1200, 2, 5, _abdomen.CODE).astype(float)
+        rows = [{**vars(axial.patient(5, i))} for i in range(1200)]
+        label = axial.balanced(1200, 2, 5, axial.CODE).astype(float)
     else:
-        rows = [vars(_lumen_tube.draw(np.random.default_rng([5, i, _lumen.CODE]))) for i in range(1200)]
-        label = (_lumen.balanced(1200, 6, 5, _lumen.CODE) // 2).astype(float)
+        rows = [vars(tube.draw(np.random.default_rng([5, i, view.CODE]))) for i in range(1200)]
+        label = (view.balanced(1200, 6, 5, view.CODE) // 2).astype(float)
     drawn = np.array([[float(v) for v in row.values()] for row in rows])
     correlation = [abs(np.corrcoef(column, label)[0, 1]) for column in drawn.T]
     assert max(correlation) < 4 / np.sqrt(1200)  # a Bonferroni bound for thirty parameters at p = 0.002
@@ -132,23 +134,23 @@ def test_nothing_that_was_drawn_for_a_patient_goes_with_the_label(name: str) -> 
 
 def test_every_enhancing_structure_has_a_double_of_the_same_pixels() -> None:
     for i in range(40):
-        canvas, _ = _abdomen.paint(_abdomen.patient(9, i), np.random.default_rng([9, i, _abdomen.CODE, 1]), 224)
-        count = np.bincount(canvas.tissue.ravel(), minlength=2 * _abdomen_patient.DOUBLE)
-        for tissue in _abdomen_patient.ENHANCING:
-            assert count[tissue] == count[tissue + _abdomen_patient.DOUBLE]
-        assert min(count[[_abdomen_patient.AORTA, _abdomen_patient.CAVA, _abdomen_patient.KIDNEY]]) > 20
+        canvas, _ = axial.paint(axial.patient(9, i), np.random.default_rng([9, i, axial.CODE, 1]), 224)
+        count = np.bincount(canvas.tissue.ravel(), minlength=2 * patient.DOUBLE)
+        for tissue in patient.ENHANCING:
+            assert count[tissue] == count[tissue + patient.DOUBLE]
+        assert min(count[[patient.AORTA, patient.CAVA, patient.KIDNEY]]) > 20
 
 
 def test_before_noise_both_answers_of_one_patient_have_the_same_histogram() -> None:
-    canvas, _ = _abdomen.paint(_abdomen.patient(0, 3), np.random.default_rng(0), 224)
-    plain, full = (table[canvas.tissue] for table in _abdomen_patient.hounsfield(_abdomen.patient(0, 3)))
+    canvas, _ = axial.paint(axial.patient(0, 3), np.random.default_rng(0), 224)
+    plain, full = (table[canvas.tissue] for table in patient.hounsfield(axial.patient(0, 3)))
     assert (plain != full).mean() > 0.02
     assert np.array_equal(np.sort(plain, axis=None), np.sort(full, axis=None))
 
 
 def shift(matched: bool, n: int) -> np.ndarray:
     """How far the answer moves each low-level statistic of one patient, on average, in deviations over patients."""
-    seen = np.array([[describe(_abdomen.scan(55, i, e, matched=matched)) for e in (False, True)] for i in range(n)])
+    seen = np.array([[describe(axial.scan(55, i, e, matched=matched)) for e in (False, True)] for i in range(n)])
     spread = seen.reshape(-1, seen.shape[-1]).std(0)
     return np.abs((seen[:, 1] - seen[:, 0]).mean(0)[spread > 1e-9] / spread[spread > 1e-9])
 
@@ -181,14 +183,14 @@ def test_who_looks_at_the_aorta_tells_contrast() -> None:
 
 def test_exchanging_the_colours_of_marks_changes_no_low_level_statistic() -> None:
     for i in range(6):
-        seen = np.array([describe(_lumen.view(3, i, order=tuple(order)))[STATED] for order in _lumen.ORDERS.tolist()])
+        seen = np.array([describe(view.view(3, i, order=tuple(order)))[STATED] for order in view.ORDERS.tolist()])
         assert np.array_equal(seen, np.broadcast_to(seen[0], seen.shape))
 
 
 def test_low_level_statistics_see_marks_that_leave_their_colour_around_them() -> None:
     """The twin: a mark that tints what it covers, instead of replacing it, betrays where each colour lies."""
-    p, marks, _ = _lumen.scene(3, 0)
-    image = _lumen_light.render(p, np.random.default_rng(0))
+    p, marks, _ = view.scene(3, 0)
+    image = light.render(p, np.random.default_rng(0))
     seen = []
     for order in ((0, 1, 2), (2, 1, 0)):
         tinted = image.copy()
@@ -200,9 +202,9 @@ def test_low_level_statistics_see_marks_that_leave_their_colour_around_them() ->
 
 def test_the_depth_map_knows_which_mark_is_nearest() -> None:
     right, off = [], []
-    for row in _lumen.source(60, 4).rows:
-        p = _lumen_tube.Lumen(**{name: float(row.columns[name]) for name in _lumen_tube.Lumen.__dataclass_fields__})
-        z = _lumen_tube.depth(p)
+    for row in view.source(60, 4).rows:
+        p = tube.Lumen(**{name: float(row.columns[name]) for name in tube.Lumen.__dataclass_fields__})
+        z = tube.depth(p)
         far = {}
         for mark in row.marks:
             u, v = (2 * mark.x + 1) / 224 - 1, (2 * mark.y + 1) / 224 - 1
@@ -214,18 +216,18 @@ def test_the_depth_map_knows_which_mark_is_nearest() -> None:
 
 
 def test_marks_lie_well_apart_in_depth_and_no_colour_prefers_a_depth() -> None:
-    rows = _lumen.source(240, 2).rows
-    depths = np.array([[float(row.columns[f"depth_{c}"]) for c in _lumen.COLOURS] for row in rows])
+    rows = view.source(240, 2).rows
+    depths = np.array([[float(row.columns[f"depth_{c}"]) for c in view.COLOURS] for row in rows])
     ordered = np.sort(depths, axis=1)
-    assert np.mean(np.min(ordered[:, 1:] / ordered[:, :-1], axis=1) >= _lumen.RATIO - 1e-3) > 0.97
+    assert np.mean(np.min(ordered[:, 1:] / ordered[:, :-1], axis=1) >= view.RATIO - 1e-3) > 0.97
     rank = np.argsort(np.argsort(depths, axis=1), axis=1)
     assert np.array_equal(rank.mean(0), [1, 1, 1])
 
 
 def test_a_ray_down_a_straight_smooth_tube_meets_the_wall_where_geometry_says() -> None:
-    straight = dict.fromkeys(_lumen_tube.Lumen.__dataclass_fields__, 0.0) | {"focal": 0.7, "spacing": 1.0}
+    straight = dict.fromkeys(tube.Lumen.__dataclass_fields__, 0.0) | {"focal": 0.7, "spacing": 1.0}
     u = np.array([0.2, 0.5, 0.9])
-    z = _lumen_tube.march(_lumen_tube.Lumen(**straight), u, np.zeros(3))
+    z = tube.march(tube.Lumen(**straight), u, np.zeros(3))
     assert z == pytest.approx(0.7 / u, rel=2e-3)
 
 
@@ -233,10 +235,10 @@ def test_the_depth_map_is_what_rays_find_and_not_what_they_find_in_another_lumen
     line = (2 * np.arange(64) + 1) / 64 - 1
     off = []
     for i in (0, 1):
-        p = _lumen_tube.draw(np.random.default_rng([i, 7]))
-        rays = _lumen_tube.march(p, *np.meshgrid(line, line))
-        for other in (p, _lumen_tube.draw(np.random.default_rng([i, 8]))):
-            off.append(np.abs(np.log(_lumen_tube.depth(other, 64) / rays)))
+        p = tube.draw(np.random.default_rng([i, 7]))
+        rays = tube.march(p, *np.meshgrid(line, line))
+        for other in (p, tube.draw(np.random.default_rng([i, 8]))):
+            off.append(np.abs(np.log(tube.depth(other, 64) / rays)))
     for own, another in (off[:2], off[2:]):
         assert np.median(own) < 1e-3
         assert (own > 0.1).mean() < 0.04  # pixels that a fold's edge runs through
@@ -245,7 +247,7 @@ def test_the_depth_map_is_what_rays_find_and_not_what_they_find_in_another_lumen
 
 @pytest.mark.slow
 def test_a_heart_lies_to_the_patients_left_in_most_films_but_brightness_as_a_whole_does_not_say_so() -> None:
-    films = np.array([_chest.film(3, i) for i in range(150)], dtype=float)
+    films = np.array([film.film(3, i) for i in range(150)], dtype=float)
     heart = films - films[:, :, ::-1]
     share = (heart[:, 112:160, 125:165].mean((1, 2)) > 0).mean()
     assert 0.75 < share < 0.99
@@ -284,13 +286,13 @@ def test_depth_reads_a_manifest_whose_marks_are_already_drawn() -> None:
 def test_marks_that_cannot_be_drawn_are_refused() -> None:
     image = np.zeros((100, 100, 3), np.uint8)
     with pytest.raises(DataError, match="need an RGB image; this one is grey"):
-        _marks.draw(image[:, :, 0], [Mark(name="red", x=50.0, y=50.0)])
+        draw.draw(image[:, :, 0], [Mark(name="red", x=50.0, y=50.0)])
     with pytest.raises(DataError, match="'pink' is no known colour; known are red, green, blue"):
-        _marks.draw(image, [Mark(name="pink", x=50.0, y=50.0)])
+        draw.draw(image, [Mark(name="pink", x=50.0, y=50.0)])
     with pytest.raises(DataError, match=r"red at \(2, 50\) leaves the image of 100 x 100; keep 6 pixels"):
-        _marks.draw(image, [Mark(name="red", x=2.0, y=50.0)])
+        draw.draw(image, [Mark(name="red", x=2.0, y=50.0)])
     with pytest.raises(DataError, match="red and blue lie 5 pixels apart and would touch; keep 15"):
-        _marks.draw(image, [Mark(name="red", x=50.0, y=50.0), Mark(name="blue", x=55.0, y=50.0)])
-    drawn = _marks.draw(image, [Mark(name="red", x=50.0, y=50.0)])
-    assert tuple(drawn[50, 50]) == _marks.COLOURS["red"]
+        draw.draw(image, [Mark(name="red", x=50.0, y=50.0), Mark(name="blue", x=55.0, y=50.0)])
+    drawn = draw.draw(image, [Mark(name="red", x=50.0, y=50.0)])
+    assert tuple(drawn[50, 50]) == draw.COLOURS["red"]
     assert not image.any()

@@ -14,16 +14,21 @@ import tasks
 from encoders import pixels
 from encoders.lowlevel import NAMES, describe
 from experiments import phantoms
-from tasks import _chest, _chest_child, _chest_marks, _lumen, _lumen_matched, _lumen_tube, _pelvis
 from tasks._base import DataError, Picture, Row, Source
-from tasks._marks import COLOURS, radius
-from tasks._phantom import smooth
+from tasks.marks.draw import COLOURS, radius
+from tasks.phantoms.blur import smooth
+from tasks.phantoms.chest import child as chest_child
+from tasks.phantoms.chest import film as chest
+from tasks.phantoms.chest import marked
+from tasks.phantoms.lumen import matched as lumen_matched
+from tasks.phantoms.lumen import tube, view
+from tasks.phantoms.pelvis import film as pelvis
 
 MAKERS = {
-    "age": _chest_child.source,
-    "pelvis": _pelvis.source,
-    "chest-marks": _chest_marks.source,
-    "lumen-matched": _lumen_matched.source,
+    "age": chest_child.source,
+    "pelvis": pelvis.source,
+    "chest-marks": marked.source,
+    "lumen-matched": lumen_matched.source,
 }
 # what every 28th pixel of films and lumens was when phantom-clip was trained
 CHEST = (
@@ -67,9 +72,9 @@ def held_out(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def test_films_and_lumens_that_the_shipped_encoder_was_trained_on_are_what_they_were_and_others_are_not() -> None:
-    assert farthest([_chest.film(11, i) for i in range(3)], CHEST) <= 3
-    assert farthest([_lumen.view(11, i)[..., 1] for i in range(3)], LUMEN) <= 3
-    assert farthest([_chest.film(12, i) for i in range(3)], CHEST) > 3
+    assert farthest([chest.film(11, i) for i in range(3)], CHEST) <= 3
+    assert farthest([view.view(11, i)[..., 1] for i in range(3)], LUMEN) <= 3
+    assert farthest([chest.film(12, i) for i in range(3)], CHEST) > 3
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -117,7 +122,7 @@ def test_pelvic_films_are_asked_once_upright_and_once_upside_down() -> None:
 
 def test_the_legs_say_which_way_up_a_pelvis_is() -> None:
     """The oracle: between the thighs it is darker than between the iliac wings, where the spine lies."""
-    films = np.array([_pelvis.film(4, i) for i in range(24)], float)
+    films = np.array([pelvis.film(4, i) for i in range(24)], float)
     middle = films[:, :, 100:124]
     assert np.mean(middle[:, 20:60].mean((1, 2)) > middle[:, 164:204].mean((1, 2))) >= 0.95
 
@@ -127,7 +132,7 @@ def test_the_legs_say_which_way_up_a_pelvis_is() -> None:
 
 def test_a_child_differs_from_the_same_patient_grown_up_in_three_proportions_only() -> None:
     for i in range(20):
-        child, adult = (vars(_chest_child.patient(3, i, c)) for c in (True, False))
+        child, adult = (vars(chest_child.patient(3, i, c)) for c in (True, False))
         assert {k for k in child if child[k] != adult[k]} == {"heart", "round", "rib_drop"}
         assert child["heart"] > adult["heart"]
         assert child["round"] > adult["round"]
@@ -161,13 +166,13 @@ def run(film: np.ndarray) -> float:
 
 
 def test_who_sees_how_the_ribs_run_tells_a_child() -> None:
-    rows = _chest_child.source(80, 2).rows
+    rows = chest_child.source(80, 2).rows
     assert np.mean([(run(row.picture.read()) < 0) == (row.columns["age"] == "child") for row in rows]) >= 0.9
 
 
 @pytest.mark.slow
 def test_low_level_statistics_do_not_tell_a_child() -> None:
-    rows = _chest_child.source(400, 3).rows
+    rows = chest_child.source(400, 3).rows
     seen = np.array([describe(row.picture.read()) for row in rows])
     low, high = interval(held_out(seen, np.array([row.columns["age"] == "child" for row in rows])))
     assert low < 0.5 < high
@@ -182,9 +187,9 @@ def shift(draw: Callable[[int, bool], np.ndarray], n: int) -> float:
 
 def test_age_moves_no_low_level_statistic_unless_greys_are_left_alone() -> None:
     def untouched(i: int, child: bool) -> np.ndarray:
-        return _chest.render(_chest_child.patient(7, i, child), np.random.default_rng([7, i]))
+        return chest.render(chest_child.patient(7, i, child), np.random.default_rng([7, i]))
 
-    assert shift(lambda i, child: _chest_child.film(7, i, child), 60) < 0.15
+    assert shift(lambda i, child: chest_child.film(7, i, child), 60) < 0.15
     assert shift(untouched, 20) > 0.4
 
 
@@ -197,22 +202,22 @@ def red(image: np.ndarray) -> tuple[float, float]:
 
 
 def test_the_same_film_has_the_same_marks_whatever_the_answer() -> None:
-    seen = np.array([describe(_chest_marks.film(3, 0, q, v)) for q in range(4) for v in range(4)])
+    seen = np.array([describe(marked.film(3, 0, q, v)) for q in range(4) for v in range(4)])
     assert np.array_equal(seen[:, STATED], np.broadcast_to(seen[0, STATED], seen[:, STATED].shape))
 
 
 def test_a_marks_place_in_the_picture_goes_with_no_answer() -> None:
-    rows = _chest_marks.source(160, 1).rows
+    rows = marked.source(160, 1).rows
     table = Counter((r.columns["quarter"], r.marks[0].x > 112, r.marks[0].y > 112) for r in rows)
     assert set(table.values()) == {10}
     assert len(table) == 16
 
 
 def test_a_mark_lies_where_the_row_says() -> None:
-    for row in _chest_marks.source(16, 2).rows:
+    for row in marked.source(16, 2).rows:
         y, x = red(row.picture.read())
         assert (x, y) == pytest.approx((row.marks[0].x, row.marks[0].y))
-    upright = _chest_marks.place(0, 0, 0, 0, 224)  # the patient's upper left is the picture's upper right
+    upright = marked.place(0, 0, 0, 0, 224)  # the patient's upper left is the picture's upper right
     assert upright.x > 112 > upright.y
 
 
@@ -229,7 +234,7 @@ def apex(grey: np.ndarray, known: np.ndarray) -> float:
 def test_who_finds_belly_heart_and_arch_tells_the_quarter() -> None:
     """The oracle: the belly is brighter than the neck; heart and aortic arch make the patient's left brighter."""
     right = []
-    for row in _chest_marks.source(80, 5).rows:
+    for row in marked.source(80, 5).rows:
         image = row.picture.read()
         y, x = red(image)
         grey, known = image[:, :, 0].astype(float), smooth((np.ptp(image, axis=2) > 0).astype(np.float32), 1.5) < 0.02
@@ -266,16 +271,16 @@ def broad(images: list[np.ndarray], rows: list[Row]) -> np.ndarray:
 @cache
 def nearest(matched: bool, n: int) -> dict[str, np.ndarray]:
     """Whether the brightest mark (narrowly, broadly), the farthest out, and the nearest by a depth map is the one."""
-    rows = list((_lumen_matched if matched else _lumen).source(n, 3).rows)
+    rows = list((lumen_matched if matched else view).source(n, 3).rows)
     images = [row.picture.read() for row in rows]
     found = {"broad": broad(images, rows), "band": [], "out": [], "map": []}
     for row, image in zip(rows, images, strict=True):
-        p = _lumen_tube.Lumen(**{k: float(row.columns[k]) for k in _lumen_tube.Lumen.__dataclass_fields__})
+        p = tube.Lumen(**{k: float(row.columns[k]) for k in tube.Lumen.__dataclass_fields__})
         x, y = (np.array([getattr(m, a) for m in row.marks]) for a in "xy")
         u, v = (2 * x + 1) / 224 - 1, (2 * y + 1) / 224 - 1
         found["band"].append([band(image, m.x, m.y) for m in row.marks])
         found["out"].append(np.hypot(u, v))
-        far = _lumen_tube.depth(p)[y.astype(int), x.astype(int)] * np.sqrt(1 + (u * u + v * v) / p.focal**2)
+        far = tube.depth(p)[y.astype(int), x.astype(int)] * np.sqrt(1 + (u * u + v * v) / p.focal**2)
         found["map"].append(-far)
     assert all(row.marks[0].name == row.columns["nearest"] for row in rows)
     return {name: np.argmax(values, axis=1) == 0 for name, values in found.items()}
@@ -294,11 +299,11 @@ def test_the_depth_map_tells_the_nearest_mark_in_both() -> None:
 
 
 def test_exchanging_the_colours_of_matched_marks_changes_no_low_level_statistic() -> None:
-    attempt, marks, _, _ = _lumen_matched.scene(3, 0)
+    attempt, marks, _, _ = lumen_matched.scene(3, 0)
     seen = []
-    for order in _lumen.ORDERS:
-        named = tuple(type(m)(name=_lumen.COLOURS[c], x=m.x, y=m.y) for c, m in zip(order, marks, strict=True))
-        seen.append(describe(_lumen_matched.view(3, 0, 224, attempt, named))[STATED])
+    for order in view.ORDERS:
+        named = tuple(type(m)(name=view.COLOURS[c], x=m.x, y=m.y) for c, m in zip(order, marks, strict=True))
+        seen.append(describe(lumen_matched.view(3, 0, 224, attempt, named))[STATED])
     assert np.array_equal(seen, np.broadcast_to(seen[0], (6, len(STATED))))
 
 

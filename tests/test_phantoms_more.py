@@ -13,22 +13,17 @@ import numpy as np
 import pytest
 
 from encoders.lowlevel import NAMES, describe
-from tasks import (
-    _marks,
-    _panorama,
-    _panorama_patient,
-    _tissue,
-    _tissue_patient,
-    _ultrasound,
-    _ultrasound_echo,
-    _ultrasound_patient,
-    histology,
-    teeth,
-    wave_depth,
-)
+from tasks import histology, teeth, wave_depth
 from tasks._base import DataError, Picture, Row, Source
+from tasks.marks import draw as drawing
+from tasks.phantoms.panorama import film
+from tasks.phantoms.panorama import patient as panorama_patient
+from tasks.phantoms.tissue import patient as tissue_patient
+from tasks.phantoms.tissue import section
+from tasks.phantoms.ultrasound import echo, scan
+from tasks.phantoms.ultrasound import patient as ultrasound_patient
 
-MAKERS = {"ultrasound": _ultrasound.source, "tissue": _tissue.source, "panorama": _panorama.source}
+MAKERS = {"ultrasound": scan.source, "tissue": section.source, "panorama": film.source}
 TASKS = {"nearest": wave_depth.TASK, "tissue": histology.TASK, "count": teeth.TASK}
 STATED = [i for i, name in enumerate(NAMES) if name != "blockiness"]
 
@@ -122,16 +117,16 @@ def test_nothing_that_was_drawn_for_a_patient_goes_with_the_label(name: str) -> 
     n = 1200
     label, rows = {
         "ultrasound": (
-            _ultrasound.balanced(n, 6, 5, _ultrasound.CODE) // 2,
-            [_ultrasound_patient.draw(np.random.default_rng([5, i, _ultrasound.CODE])) for i in range(n)],
+            scan.balanced(n, 6, 5, scan.CODE) // 2,
+            [ultrasound_patient.draw(np.random.default_rng([5, i, scan.CODE])) for i in range(n)],
         ),
         "tissue": (
-            _tissue.balanced(n, 4, 5, _tissue.CODE),
-            [_tissue_patient.draw(np.random.default_rng([5, i, _tissue.CODE, 4, 0])) for i in range(n)],
+            section.balanced(n, 4, 5, section.CODE),
+            [tissue_patient.draw(np.random.default_rng([5, i, section.CODE, 4, 0])) for i in range(n)],
         ),
         "panorama": (
-            _panorama.balanced(n, 5, 5, _panorama.CODE),
-            [_panorama_patient.draw(np.random.default_rng([5, i, _panorama.CODE])) for i in range(n)],
+            film.balanced(n, 5, 5, film.CODE),
+            [panorama_patient.draw(np.random.default_rng([5, i, film.CODE])) for i in range(n)],
         ),
     }[name]
     drawn = np.array([[float(v) for v in vars(row).values()] for row in rows])
@@ -143,7 +138,7 @@ def test_nothing_that_was_drawn_for_a_patient_goes_with_the_label(name: str) -> 
 
 def at(image: np.ndarray, colour: str) -> np.ndarray:
     """Row and column of the middle of a disc, found by its colour."""
-    return np.argwhere((image == np.array(_marks.COLOURS[colour], np.uint8)).all(2)).mean(0)
+    return np.argwhere((image == np.array(drawing.COLOURS[colour], np.uint8)).all(2)).mean(0)
 
 
 def side(lit: np.ndarray) -> tuple[float, float]:
@@ -162,7 +157,7 @@ def side(lit: np.ndarray) -> tuple[float, float]:
 
 def nearest(image: np.ndarray) -> str:
     """The mark nearest to where the sides of the field meet; the uppermost one where they run side by side."""
-    places = {colour: at(image, colour) for colour in _ultrasound.COLOURS}
+    places = {colour: at(image, colour) for colour in scan.COLOURS}
     lit = image.min(2) > 6
     (left, start), (right, end) = side(lit), side(lit[:, ::-1])
     if abs(left + right) < 0.12:
@@ -172,7 +167,7 @@ def nearest(image: np.ndarray) -> str:
 
 
 def test_who_finds_where_the_sides_of_the_field_meet_tells_the_nearest_mark() -> None:
-    rows = _ultrasound.source(72, 1).rows
+    rows = scan.source(72, 1).rows
     said = np.array([nearest(row.picture.read()) == row.columns["nearest"] for row in rows])
     assert said.mean() >= 0.95
     crossed = np.array([row.columns["nearest"] != row.columns["uppermost"] for row in rows])
@@ -182,8 +177,8 @@ def test_who_finds_where_the_sides_of_the_field_meet_tells_the_nearest_mark() ->
 
 def test_depths_are_exact_and_well_apart() -> None:
     steps = []
-    for row in _ultrasound.source(60, 4).rows:
-        told = {f.name: float(row.columns[f.name]) for f in fields(_ultrasound_patient.Scan)}
+    for row in scan.source(60, 4).rows:
+        told = {f.name: float(row.columns[f.name]) for f in fields(ultrasound_patient.Scan)}
         scale, span = told["millimetres"], told["span"]
         depths = {}
         for mark in row.marks:
@@ -192,16 +187,16 @@ def test_depths_are_exact_and_well_apart() -> None:
             assert depths[mark.name] == pytest.approx(float(row.columns[f"depth_{mark.name}"]), abs=0.02)
         assert min(depths, key=lambda c: depths[c]) == row.columns["nearest"]
         steps.append(np.diff(sorted(depths.values())).min() / scale / span)
-    assert np.mean(np.array(steps) >= _ultrasound.GAP - 1e-3) > 0.9
+    assert np.mean(np.array(steps) >= scan.GAP - 1e-3) > 0.9
     assert min(steps) > 0.05
 
 
 def test_places_equally_deep_stay_as_they_were_drawn_whatever_a_processor_sorts_fastest() -> None:
-    flat = next(p for p in (_ultrasound_patient.draw(np.random.default_rng(i)) for i in range(20)) if not p.bow)
-    pixel, _, _ = _ultrasound._candidates(flat, np.random.default_rng(3), 224)
+    flat = next(p for p in (ultrasound_patient.draw(np.random.default_rng(i)) for i in range(20)) if not p.bow)
+    pixel, _, _ = scan._candidates(flat, np.random.default_rng(3), 224)
     rng = np.random.default_rng(3)
     down, across = flat.span * rng.uniform(0.03, 0.97, 160), 0.97 * np.sin(1.571 * rng.uniform(-1, 1, 160))
-    drawn = np.rint((np.stack(_ultrasound_patient.place(flat, down, across), 1) + 1) * 112 - 0.5).tolist()
+    drawn = np.rint((np.stack(ultrasound_patient.place(flat, down, across), 1) + 1) * 112 - 0.5).tolist()
     kept = set(map(tuple, pixel.tolist()))
     by_depth = sorted((place for place in drawn if tuple(place) in kept), key=lambda place: place[1])
     assert len({row for _, row in kept}) < len(kept) - 20
@@ -210,18 +205,18 @@ def test_places_equally_deep_stay_as_they_were_drawn_whatever_a_processor_sorts_
 
 def test_beam_coordinates_are_the_inverse_of_places() -> None:
     for i in range(12):
-        p = _ultrasound_patient.draw(np.random.default_rng(i))
+        p = ultrasound_patient.draw(np.random.default_rng(i))
         depth, across = np.array([0.1, 0.4, 0.8]), np.array([-0.7, 0.1, 0.9])
-        back = _ultrasound_patient.beam(p, *_ultrasound_patient.place(p, depth, across))
+        back = ultrasound_patient.beam(p, *ultrasound_patient.place(p, depth, across))
         np.testing.assert_allclose(back, (depth, across), atol=1e-6)
 
 
 def test_exchanging_the_colours_of_marks_changes_no_low_level_statistic() -> None:
     for i in range(4):
         seen = []
-        for order in _ultrasound._ORDERS.tolist():
-            _, marks, _ = _ultrasound.scene(3, i, order=tuple(order))
-            seen.append(describe(_ultrasound.marked(3, i, 224, marks))[STATED])
+        for order in scan._ORDERS.tolist():
+            _, marks, _ = scan.scene(3, i, order=tuple(order))
+            seen.append(describe(scan.marked(3, i, 224, marks))[STATED])
         assert np.array_equal(np.array(seen), np.broadcast_to(seen[0], (6, len(STATED))))
 
 
@@ -236,7 +231,7 @@ def brightest(n: int, draw: Callable[[int], np.ndarray], matched: bool) -> np.nd
     """Whether the mark with the brightest surroundings is the nearest one, in n images."""
     out = []
     for i in range(n):
-        _, marks, _ = _ultrasound.scene(8, i, matched=matched)
+        _, marks, _ = scan.scene(8, i, matched=matched)
         image = draw(i)
         out.append(np.argmax([brightness(image, round(m.y), round(m.x)) for m in marks]) == 0)
     return np.array(out)
@@ -244,23 +239,23 @@ def brightest(n: int, draw: Callable[[int], np.ndarray], matched: bool) -> np.nd
 
 @pytest.mark.slow
 def test_brightness_around_a_mark_does_not_tell_its_depth() -> None:
-    low, high = interval(brightest(200, partial(_ultrasound.view, 8), matched=True))
+    low, high = interval(brightest(200, partial(scan.view, 8), matched=True))
     assert low < 1 / 3 < high
 
 
 def test_brightness_tells_depth_where_no_time_gain_makes_up_for_attenuation() -> None:
     def fading(i: int) -> np.ndarray:
-        p = _ultrasound_patient.draw(np.random.default_rng([8, i, _ultrasound.CODE]))
-        p, rng = replace(p, compensated=0.2), np.random.default_rng([8, i, _ultrasound.CODE, 1])
-        return _ultrasound_echo.heard(p, rng, _ultrasound_echo.expected(p, rng, 224), 224)
+        p = ultrasound_patient.draw(np.random.default_rng([8, i, scan.CODE]))
+        p, rng = replace(p, compensated=0.2), np.random.default_rng([8, i, scan.CODE, 1])
+        return echo.heard(p, rng, echo.expected(p, rng, 224), 224)
 
     assert interval(brightest(40, fading, matched=False))[0] > 0.5
 
 
 def test_speckle_has_the_statistics_of_rayleigh() -> None:
-    p = _ultrasound_patient.draw(np.random.default_rng(0))
+    p = ultrasound_patient.draw(np.random.default_rng(0))
     share = np.linspace(0, 1, 200, dtype=np.float32)[:, None]
-    real, imaginary = _ultrasound_echo._speckle(p, share, (200, 120), np.random.default_rng(1))
+    real, imaginary = echo._speckle(p, share, (200, 120), np.random.default_rng(1))
     envelope = np.hypot(real, imaginary)
     assert envelope.mean() / envelope.std() == pytest.approx(1.91, abs=0.06)
     assert (envelope**2).mean() == pytest.approx(2, abs=0.15)
@@ -289,7 +284,7 @@ def stains(image: np.ndarray, colour: str) -> list[float]:
 
 
 def ringed(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    rows = _tissue.source(n, seed).rows
+    rows = section.source(n, seed).rows
     x = [stains(row.picture.read(), row.marks[0].name) for row in rows]
     return np.array(x), np.array([row.columns["tissue"] for row in rows])
 
@@ -301,7 +296,7 @@ def test_who_unmixes_the_stains_around_the_mark_tells_the_tissue() -> None:
 
 def test_the_mark_lies_well_inside_the_layer_that_is_told() -> None:
     for i in range(12):
-        _, _, given, marks = _tissue.scene(6, i)
+        _, _, given, marks = section.scene(6, i)
         for layer, mark in enumerate(marks):
             row, column = round(mark.y), round(mark.x)
             assert (given.labels[row - 8 : row + 9, column - 8 : column + 9] == layer).all()
@@ -311,7 +306,7 @@ def test_the_mark_lies_well_inside_the_layer_that_is_told() -> None:
 def test_all_four_tissues_are_marked_equally_far_from_the_middle() -> None:
     far = []
     for i in range(40):
-        _, _, _, marks = _tissue.scene(6, i)
+        _, _, _, marks = section.scene(6, i)
         far.append([np.hypot(m.x - 111.5, m.y - 111.5) / 112 for m in marks])
     spread = np.array(far)
     assert np.ptp(spread, axis=1).max() < 0.051
@@ -319,17 +314,17 @@ def test_all_four_tissues_are_marked_equally_far_from_the_middle() -> None:
 
 
 def test_layers_without_a_mark_are_drawn_alike_whatever_is_marked() -> None:
-    attempt, _, _, marks = _tissue.scene(6, 0)
-    bare = _tissue.view(6, 0, attempt=attempt)
+    attempt, _, _, marks = section.scene(6, 0)
+    bare = section.view(6, 0, attempt=attempt)
     for k in range(4):
-        differ = (_tissue.view(6, 0, attempt=attempt, marks=marks[k : k + 1]) != bare).any(2)
+        differ = (section.view(6, 0, attempt=attempt, marks=marks[k : k + 1]) != bare).any(2)
         rows, columns = np.nonzero(differ)
-        assert max(np.ptp(rows), np.ptp(columns)) <= 2 * _marks.radius(224)
+        assert max(np.ptp(rows), np.ptp(columns)) <= 2 * drawing.radius(224)
 
 
 def test_an_image_too_small_for_a_mark_in_each_layer_is_refused() -> None:
     with pytest.raises(DataError, match="24 pixels are too few for a mark in each layer"):
-        _tissue.source(1, 0, size=24)
+        section.source(1, 0, size=24)
 
 
 # teeth --------------------------------------------------------------------------------------------------
@@ -340,11 +335,11 @@ def places(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What is seen at the four places of each film [4 n, 5], whether a tooth is there, and the counts [n]."""
     seen, there, count = [], [], []
     line = np.arange(224)
-    for row in _panorama.source(n, seed).rows:
+    for row in film.source(n, seed).rows:
         image = row.picture.read().astype(float)
         density = np.log((image + 2) / (257 - image))  # undoes the film's curve
         steep = np.hypot(*np.gradient(density))
-        for place in _panorama_patient.PLACES:
+        for place in panorama_patient.PLACES:
             r, c = (float(row.columns[f"third_{place}_{axis}"]) for axis in ("row", "column"))
             far = np.hypot((line - r)[:, None], line - c)
             around = density[(far > 10) & (far < 15)]
@@ -368,7 +363,7 @@ def areas(n: int, matched: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Count of third molars, area of all teeth over the patient's full set, and missing others, of n patients."""
     out = []
     for i in range(n):
-        _, t, there = _panorama.patient(2, i, i % 5, matched)
+        _, t, there = film.patient(2, i, i % 5, matched)
         area = t.width * t.length * (t.crown + (1 - t.crown) * 0.75 * t.roots)
         out.append((i % 5, area[there].sum() / area[np.arange(32) % 8 < 7].sum(), 28 + i % 5 - there.sum()))
     count, area, missing = np.array(out).T
@@ -385,7 +380,7 @@ def test_the_area_of_all_teeth_does_not_go_with_the_count_unless_nothing_is_matc
 
 
 def test_a_film_differs_from_that_of_another_count_by_teeth_alone() -> None:
-    differ = _panorama.film(5, 0, 0).astype(int) - _panorama.film(5, 0, 4)
+    differ = film.film(5, 0, 0).astype(int) - film.film(5, 0, 4)
     assert (np.abs(differ) > 8).mean() > 0.01
     assert not differ[:30].any()
     assert not differ[-12:].any()
@@ -409,7 +404,7 @@ def test_low_level_statistics_do_not_tell_the_answer(column: str) -> None:
 
 def test_low_level_statistics_tell_a_count_that_is_written_into_the_brightness() -> None:
     """The twin: the same probes see an answer that does change the image as a whole."""
-    rows = _panorama.source(60, 3).rows
+    rows = film.source(60, 3).rows
     x = np.array([describe(np.minimum(row.picture.read(), 150) + 20 * int(row.columns["count"])) for row in rows])
     y = np.array([row.columns["count"] for row in rows])
     assert interval(held_out(x, y, trees=False))[0] > 0.5

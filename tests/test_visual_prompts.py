@@ -20,8 +20,11 @@ from probes._base import ProbeError
 from probes.prompts import audit as prompts
 from probes.prompts import bias, controls, readout
 from probes.prompts.audit import Presentations
-from tasks import _lumen, _lumen_light, _marks, _marks_found, _ultrasound
 from tasks._base import DataError, Mark
+from tasks.marks import detect, draw
+from tasks.phantoms.lumen import light as lumen_light
+from tasks.phantoms.lumen import view
+from tasks.phantoms.ultrasound import scan
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("SLITLAMP_SHARED", ROOT.parent / "shared" / "data"))
@@ -35,9 +38,9 @@ KINDS = ("lumen", "ultrasound", "endoscopy")
 def bare(kind: str, i: int = 0) -> np.ndarray:
     """An RGB image without marks: two phantoms, and reddish endoscopy where it is at hand."""
     if kind == "lumen":
-        return _lumen_light.render(_lumen.scene(0, i)[0], np.random.default_rng([0, i]), 224)
+        return lumen_light.render(view.scene(0, i)[0], np.random.default_rng([0, i]), 224)
     if kind == "ultrasound":
-        return np.repeat(_ultrasound.view(0, i)[:, :, None], 3, axis=2)
+        return np.repeat(scan.view(0, i)[:, :, None], 3, axis=2)
     files = sorted((SHARED / "endo_depth" / "images").glob("*.jpg"))
     if not files:
         pytest.skip("the shared endoscopy images are not on this machine (SLITLAMP_SHARED)")
@@ -75,13 +78,11 @@ def three(shape: tuple[int, ...], rng: np.random.Generator, apart: float) -> lis
 def test_marks_are_found_to_a_fraction_of_a_pixel(kind: str, share: float) -> None:
     image = bare(kind)
     radius = share * min(image.shape[:2])
-    for number, (ring, colours) in enumerate(
-        ((0, PURE), (2, PURE), (0, dict(_marks.COLOURS)), (3, dict(_marks.COLOURS)))
-    ):
+    for number, (ring, colours) in enumerate(((0, PURE), (2, PURE), (0, dict(draw.COLOURS)), (3, dict(draw.COLOURS)))):
         marks = three(image.shape, np.random.default_rng([int(1000 * share), number]), 2 * radius + 12)
         drawn = dotted(image, marks, radius, ring, colours)
         for shown, slack in ((drawn, 0.5), (jpeg(drawn), 0.8)):
-            found = _marks_found.find(shown)
+            found = detect.find(shown)
             off = [np.hypot(f.x - m.x, f.y - m.y) for f, m in zip(found, marks, strict=True)]
             assert [f.name for f in found] == list(PURE)
             assert max(off) < (slack if ring else 1.0), (ring, off)
@@ -92,10 +93,10 @@ def test_marks_are_found_to_a_fraction_of_a_pixel(kind: str, share: float) -> No
 def test_no_mark_is_found_where_none_is(kind: str) -> None:
     for i in range(2):
         image = bare(kind, i)
-        assert _marks_found.every(image) == ()
-        assert _marks_found.every(jpeg(image)) == ()
+        assert detect.every(image) == ()
+        assert detect.every(jpeg(image)) == ()
         with pytest.raises(DataError, match=r"no red mark found.*expected one of each of red, green, blue"):
-            _marks_found.find(image)
+            detect.find(image)
 
 
 def test_what_is_no_clear_set_of_marks_is_said_in_one_line() -> None:
@@ -105,40 +106,40 @@ def test_what_is_no_clear_set_of_marks_is_said_in_one_line() -> None:
         Mark(name="green", x=150.0, y=100.0),
         Mark(name="blue", x=110.0, y=150.0),
     ]
-    drawn = _marks.draw(image, marks)
+    drawn = draw.draw(image, marks)
     with pytest.raises(DataError, match="a grey image holds no coloured marks; looked for red, green, blue"):
-        _marks_found.find(drawn[:, :, 0])
-    twice = _marks.draw(drawn, [Mark(name="red", x=110.0, y=60.0)])
+        detect.find(drawn[:, :, 0])
+    twice = draw.draw(drawn, [Mark(name="red", x=110.0, y=60.0)])
     with pytest.raises(DataError, match=r"2 red marks, at \(\d+, \d+\) and \(\d+, \d+\); expected one"):
-        _marks_found.find(twice)
+        detect.find(twice)
     with pytest.raises(DataError, match="no blue mark found; expected"):
-        _marks_found.find(_marks.draw(image, marks[:2]))
-    big = _marks.draw(image, marks[1:])
+        detect.find(draw.draw(image, marks[:2]))
+    big = draw.draw(image, marks[1:])
     big[20:90, 20:90] = PURE["red"]
     with pytest.raises(DataError, match=r"no red mark found: red around \(54, 54\), 70 x 70 pixels, is too big"):
-        _marks_found.find(big)
-    assert [m.name for m in _marks_found.find(drawn, ("blue", "red"))] == ["blue", "red"]
+        detect.find(big)
+    assert [m.name for m in detect.find(drawn, ("blue", "red"))] == ["blue", "red"]
 
 
-@pytest.mark.parametrize("make", [_lumen.source, _ultrasound.source])
+@pytest.mark.parametrize("make", [view.source, scan.source])
 def test_exchanged_colours_are_those_that_would_have_been_drawn(make: object) -> None:
     change = {"red": "green", "green": "blue", "blue": "red"}
     for row in make(3, 0).rows:  # pyright: ignore[reportCallIssue]
         image = row.picture.read()
         moved = [Mark(name=change[m.name], x=m.x, y=m.y) for m in row.marks]
-        again = _marks_found.recoloured(image, row.marks, change)
-        assert (again == _marks.draw(image, moved)).all()
+        again = detect.recoloured(image, row.marks, change)
+        assert (again == draw.draw(image, moved)).all()
         back = {new: old for old, new in change.items()}
-        assert (_marks_found.recoloured(again, moved, back) == image).all()
+        assert (detect.recoloured(again, moved, back) == image).all()
 
 
 def test_a_compressed_image_is_recoloured_and_nothing_far_from_a_mark_changes() -> None:
     image = bare("lumen")
     marks = three(image.shape, np.random.default_rng(3), 40)
     drawn = jpeg(dotted(image, marks, 7.0, 2, PURE), 90)
-    found = _marks_found.find(drawn)
-    again = _marks_found.recoloured(drawn, found, {"red": "blue", "blue": "red", "green": "green"})
-    names = {m.name: (m.x, m.y) for m in _marks_found.find(again)}
+    found = detect.find(drawn)
+    again = detect.recoloured(drawn, found, {"red": "blue", "blue": "red", "green": "green"})
+    names = {m.name: (m.x, m.y) for m in detect.find(again)}
     assert names["red"] == pytest.approx((marks[2].x, marks[2].y), abs=0.5)
     assert names["blue"] == pytest.approx((marks[0].x, marks[0].y), abs=0.5)
     y, x = np.mgrid[:224, :224]
@@ -147,25 +148,25 @@ def test_a_compressed_image_is_recoloured_and_nothing_far_from_a_mark_changes() 
 
 
 def test_erased_marks_leave_no_mark_and_nothing_far_changes() -> None:
-    row = _ultrasound.source(1, 0).rows[0]
+    row = scan.source(1, 0).rows[0]
     image = row.picture.read()
-    clean = _marks_found.erased(image, row.marks)
-    assert _marks_found.every(clean) == ()
-    small = _marks.draw(clean, row.marks, reach=6)
-    assert [m.name for m in _marks_found.find(small)] == list(PURE)
+    clean = detect.erased(image, row.marks)
+    assert detect.every(clean) == ()
+    small = draw.draw(clean, row.marks, reach=6)
+    assert [m.name for m in detect.find(small)] == list(PURE)
     with pytest.raises(DataError, match="no coloured disc lies at mark"):
-        _marks_found.recoloured(clean, row.marks, {n: n for n in PURE})
+        detect.recoloured(clean, row.marks, {n: n for n in PURE})
     with pytest.raises(DataError, match=r"must be a permutation of .*; given is red to blue"):
-        _marks_found.recoloured(image, row.marks, {"red": "blue"})
+        detect.recoloured(image, row.marks, {"red": "blue"})
 
 
 def test_marks_are_drawn_in_other_sizes_colours_and_without_outline() -> None:
     image = np.full((100, 120, 3), 90, np.uint8)
     mark = Mark(name="pink", x=60.0, y=50.0)
-    drawn = _marks.draw(image, [mark], reach=4, colours={"pink": (255, 100, 200)}, outline=None)
+    drawn = draw.draw(image, [mark], reach=4, colours={"pink": (255, 100, 200)}, outline=None)
     assert {tuple(v) for v in drawn.reshape(-1, 3)} == {(90, 90, 90), (255, 100, 200)}
     assert np.ptp(np.nonzero((drawn != image).any(axis=2))[0]) == 8
-    ringed = _marks.draw(image, [mark], reach=4, colours={"pink": (255, 100, 200)}, outline=(0, 0, 0))
+    ringed = draw.draw(image, [mark], reach=4, colours={"pink": (255, 100, 200)}, outline=(0, 0, 0))
     assert tuple(ringed[50, 60]) == (255, 100, 200)
     assert tuple(ringed[50, 64]) == (0, 0, 0)
 
@@ -174,11 +175,11 @@ def test_marks_that_cover_leave_or_miss_the_image_are_refused() -> None:
     image = np.zeros((100, 100, 3), np.uint8)
     at = {"x": 50.0, "y": 50.0}
     with pytest.raises(DataError, match=r"blue at \(51, 50\) covers mark red, 1 pixels away; keep 15"):
-        _marks.draw(image, [Mark(name="red", **at), Mark(name="blue", x=51.0, y=50.0)])
+        draw.draw(image, [Mark(name="red", **at), Mark(name="blue", x=51.0, y=50.0)])
     with pytest.raises(DataError, match=r"red at \(130, 50\) lies outside the image of 100 x 100; x is 0 … 99"):
-        _marks.draw(image, [Mark(name="red", x=130.0, y=50.0)])
+        draw.draw(image, [Mark(name="red", x=130.0, y=50.0)])
     with pytest.raises(DataError, match="radius 1 show no colour; give 2 pixels or more"):
-        _marks.draw(image, [Mark(name="red", **at)], reach=1)
+        draw.draw(image, [Mark(name="red", **at)], reach=1)
 
 
 # what answers follow
@@ -500,7 +501,7 @@ def test_marks_are_moved_where_no_mark_was_or_not_at_all() -> None:
         every = [*marks, *moved]
         apart = [np.hypot(a.x - b.x, a.y - b.y) for i, a in enumerate(every) for b in every[:i]]
         assert min(apart) > 19
-        _marks.check(moved, 8, 224, 224)
+        draw.check(moved, 8, 224, 224)
     assert _prompts_elsewhere(marks, (224, 224), 60, np.random.default_rng(0)) is None
 
 
@@ -629,7 +630,7 @@ def scenes(folder: Path, n: int, *, told: bool = False) -> list[tuple[str, str, 
             grey += light * np.exp(-(np.hypot(x - column, y - row) ** 2) / 250)
         marks = [Mark(name=name, x=a, y=b) for name, (a, b) in zip(names, at, strict=True)]
         image = np.repeat(grey.clip(0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
-        Image.fromarray(_marks.draw(image, marks)).save(folder / f"s{i:03d}.png")
+        Image.fromarray(draw.draw(image, marks)).save(folder / f"s{i:03d}.png")
         by_name = {m.name: m for m in marks}
         where = "".join(f",{by_name[name].x:g},{by_name[name].y:g}" for name in PURE) if told else ""
         lines.append(f"s{i:03d},s{i:03d}.png,p{i},{names[0]}{where}")
@@ -678,7 +679,7 @@ def test_marks_told_where_another_colour_lies_are_refused_and_true_ones_are_not(
     with (folder / "manifest.csv").open() as handle:
         rows = list(csv.DictReader(handle))
     for row in rows:
-        for mark in _marks_found.find(np.asarray(Image.open(folder / row["file"]))):
+        for mark in detect.find(np.asarray(Image.open(folder / row["file"]))):
             row |= {f"{mark.name}_x": f"{mark.x:.0f}", f"{mark.name}_y": f"{mark.y:.0f}"}
     words = ["--data", str(folder / "manifest.csv"), "--answers", str(tmp_path / "said.csv"), "--out", str(tmp_path)]
     for wrong, code in ((False, 0), (True, 3)):
@@ -706,14 +707,14 @@ def test_phantoms_tell_their_marks_and_are_written_for_a_model(
     assert re.search(r"\d of 10 images left out at size 0.08; the first: item ultrasound-\d+: mark", err)
     assert re.search(r"note: size 0.08 fits into \d of 10 images", out)
     image = np.array(Image.open(tmp_path / "run" / "images" / "00003_gbr.png"))
-    found = sorted(_marks_found.find(image), key=lambda m: m.x)
+    found = sorted(detect.find(image), key=lambda m: m.x)
     assert [m.name for m in found] == ["green", "blue", "red"]
     listed = (tmp_path / "run" / "images" / "presentations.csv").read_text()
     assert "ultrasound-000003,gbr,00003_gbr.png" in listed
     assert "ultrasound-000003,none,00003_none.png" in listed
     folder = tmp_path / "run" / "images"
-    assert _marks_found.every(np.array(Image.open(folder / "00003_none.png"))) == ()
-    moved = _marks_found.find(np.array(Image.open(folder / "00003_moved.png")))
+    assert detect.every(np.array(Image.open(folder / "00003_none.png"))) == ()
+    moved = detect.find(np.array(Image.open(folder / "00003_moved.png")))
     away = [np.hypot(a.x - b.x, a.y - b.y) for a in moved for b in found]
     assert min(away) > 2 * found[0].radius
 

@@ -48,9 +48,11 @@ def encoder(request: pytest.FixtureRequest) -> Encoder:
 @pytest.fixture(scope="module")
 def images() -> list[np.ndarray]:
     """A chest film, an abdominal slice that is not square and a look into a lumen, as the project draws them."""
-    from tasks import _abdomen, _chest, _lumen
+    from tasks.phantoms.abdomen import axial
+    from tasks.phantoms.chest import film
+    from tasks.phantoms.lumen import view
 
-    return [_chest.film(0, 0), _abdomen.scan(0, 0, enhanced=True)[:, :180], _lumen.view(0, 0)]
+    return [film.film(0, 0), axial.scan(0, 0, enhanced=True)[:, :180], view.view(0, 0)]
 
 
 def features(encoder: Encoder, images: list[np.ndarray]) -> Mapping[str, np.ndarray]:

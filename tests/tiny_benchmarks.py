@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tasks._blink import COUNTS as BLINK_COUNTS
-from tasks._medblink import COUNTS as MEDBLINK_COUNTS
-from tasks._mediconfusion_table import CATEGORIES
-from tasks._mmvp_vlm import PATTERNS
+from tasks.benchmarks.blink import COUNTS as BLINK_COUNTS
+from tasks.benchmarks.medblink import COUNTS as MEDBLINK_COUNTS
+from tasks.benchmarks.mediconfusion import CATEGORIES
+from tasks.benchmarks.mmvp_vlm import PATTERNS
 
 MEDBLINK_WORDS = {
     "image_enhancement_detection": ("Is this CT image contrast-enhanced?", ("Yes", "No")),

@@ -1,0 +1,237 @@
+"""Sources: from a folder, a manifest, a DICOM tree or a NIfTI file to rows that can be asked."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tasks._base import DataError, Row, Source, Undecided
+from tasks.benchmarks._open import near, open_benchmark, parse
+from tasks.benchmarks._rows import Ask
+from tasks.images.content import Content, picture
+from tasks.images.decode import Frame, Optics, Shelf, digest, look
+from tasks.marks.place import from_columns
+from tasks.sources.check import refuse_above
+from tasks.sources.files import Listed, listed, manifest_of, missing, walk
+from tasks.sources.notes import Seen, decide, exif_decision, flags, grouping, licence
+from tasks.sources.table import TABLES, image_column, no_column, read_table
+from tasks.sources.volumes import expanded, stacked
+
+
+def item_id(name: str, number: int = 1, occurrence: int = 0) -> str:
+    """The id of an image: 16 hex digits of a sha256 over its name inside the source and its frame.
+
+    It does not depend on where the source lies, and it cannot be read back into the name.
+    """
+    return digest("item", name, str(number), str(occurrence))[:16]
+
+
+def group_id(value: str) -> str:
+    """The name under which a patient or other group appears: `g` and 12 hex digits of a sha256."""
+    return "g" + digest("group", value)[:12]
+
+
+def open_source(
+    spec: str,
+    *,
+    image_column: str | None = None,
+    group: str | None = None,
+    columns_needed: Sequence[str] = (),
+    window: str | None = None,
+    intercept: float = 0.0,
+    exif: str | None = None,
+    unreadable_limit: float = 0.05,
+    limit: int | None = None,
+    seed: int = 0,
+    offline: bool = False,
+    volumes: bool = False,
+) -> Source:
+    """The images that `spec` names, known from their headers and not yet decoded.
+
+    `spec` is a folder (one that holds `manifest.csv` is read through it), a CSV, TSV or Parquet
+    manifest, a DICOM tree or file, a NIfTI file, an image, or a benchmark: `medblink`, `mediconfusion`,
+    `mmvp`, `mmvp-vlm` or `blink`, each with `:PATH` for a local copy. `group` is the column whose values may
+    not be split over folds. `limit` keeps about the first N rows of a seeded shuffle of the groups. With
+    `volumes` a row is not a slice but a NIfTI file or a DICOM series, [d, h, w].
+    Raises DataError, Undecided where images can be shown in several ways, UnknownName for a window.
+    """
+    optics = Optics(exif=exif, window=window, intercept=intercept, volumes=volumes)
+    if exif not in (None, "apply", "ignore"):
+        raise DataError(f"--exif {exif}: it is apply or ignore")
+    optics.policy  # noqa: B018 - an unknown window is refused before any file is opened
+    named = parse(spec)
+    if named is not None:
+        if volumes:
+            raise DataError(f"--volumes has nothing to act on: the images of {named.name} are flat")
+        if image_column is not None:
+            raise DataError(f"--image-column has nothing to act on: {named.name} knows where its images are")
+        ask = Ask(optics=optics, unreadable=unreadable_limit, offline=offline)
+        found = open_benchmark(named, ask, group=group, needed=columns_needed)
+        return found if limit is None else limited(found, limit, seed)
+    files, name, notes, columns = _files(spec, image_column)
+    if group is not None and columns is not None and group not in columns:
+        raise no_column(group, columns, name, "--group:")
+    for wanted in columns_needed:
+        if columns is not None and wanted not in columns:
+            raise no_column(wanted, columns, name)
+    seen, unreadable, objects = _look(files, optics, [*columns_needed, *([group] if group else [])])
+    if objects:
+        notes.append(f"{objects} DICOM files hold no image and were passed over")
+    refuse_above(unreadable, len(unreadable) + len(seen), unreadable_limit, optics.noun)
+    if not seen:
+        raise DataError(f"{name} holds no image ({objects} DICOM files without one)")
+    decide(seen, optics)
+    rows = _rows(seen, optics, group, [*columns_needed], name)
+    source = Source(
+        name=name,
+        rows=tuple(rows),
+        licence=licence(rows),
+        policy=optics.policy,
+        unreadable=tuple(unreadable),
+        warnings=(*notes, *grouping(seen, group), *flags(seen, optics)),
+        undecided=exif_decision(seen, optics),
+    )
+    return source if limit is None else limited(source, limit, seed)
+
+
+def _files(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str], list[str] | None]:
+    """Files, the source's printable name, sentences for the user, and the manifest's columns."""
+    path = Path(spec).expanduser()
+    if not spec.strip() or not path.exists():
+        meant = near(spec)
+        raise DataError(f"no file or folder {spec!r}; did you mean the benchmark {meant}?") if meant else missing(spec)
+    notes: list[str] = []
+    name = path.resolve().name
+    if path.is_dir():
+        manifest = manifest_of(path)
+        if manifest is None:
+            files, passed = walk(path)
+            if passed:
+                ends = ", ".join(f"{n} {end}" for end, n in sorted(passed.items()))
+                notes.append(f"files that are no images were passed over: {ends}")
+            if not files:
+                raise DataError(f"the folder {spec!r} holds no image ({sum(passed.values())} other files)")
+            return files, name, notes, None
+        notes.append(f"the folder is read through its {manifest.name}")
+        path = manifest
+    if path.suffix.lower() not in TABLES:
+        return [Listed(path=path, name=path.name)], path.resolve().parent.name, notes, None
+    name = f"{path.resolve().parent.name}/{path.name}"
+    columns, table = read_table(path)
+    if not any(columns):
+        raise DataError(f"{name} is empty; a manifest has a line of column names and a row for each image")
+    column = image_column(columns, chosen, name)
+    if not table:
+        raise DataError(f"{name} has no rows")
+    return listed(table, column, path.parent), name, notes, columns
+
+
+def _look(
+    files: Sequence[Listed], optics: Optics, needed: Sequence[str] = ()
+) -> tuple[list[Seen], list[tuple[str, str]], int]:
+    shelf, contents = Shelf(), {}
+    seen: list[Seen] = []
+    unreadable: list[tuple[str, str]] = []
+    objects = 0
+    for file in expanded(files) if optics.volumes else files:
+        try:
+            if not file.name:
+                raise DataError("the manifest names no file")
+            frames = _chosen(look(file.path, optics, shelf), file.frame, whole=optics.volumes)
+        except Undecided:
+            raise
+        except DataError as error:
+            unreadable.append((item_id(file.name), f"{file.name or 'a row'}: {error}"))
+            continue
+        objects += not frames
+        content = contents.setdefault(file.path, Content(file.path))
+        seen += [Seen(file=file, frame=frame, content=content) for frame in frames]
+    if optics.volumes:
+        seen, refused = stacked(seen, optics, shelf, needed)
+        unreadable += [(item_id(name, 0), f"{name}: {why}") for name, why in refused]
+    return seen, unreadable, objects
+
+
+def _chosen(frames: list[Frame], number: int | None, *, whole: bool) -> list[Frame]:
+    """The frame that a manifest names; a file of one is that one, unless it is a volume whose slice is named."""
+    volume = whole and bool(frames) and frames[0].place is None
+    if number is None or (len(frames) < 2 and not volume):
+        return frames
+    if not 1 <= number <= len(frames):
+        held = f"{len(frames)} volume{'s' * (len(frames) > 1)}" if volume else f"frames 1 to {len(frames)}"
+        raise DataError(f"it has {held}, not {'frame ' * volume}{number}")
+    return [frames[number - 1]]
+
+
+def _rows(seen: Sequence[Seen], optics: Optics, group: str | None, needed: Sequence[str], name: str) -> list[Row]:
+    rows: list[Row] = []
+    for s, known in zip(seen, _ids(seen), strict=True):
+        try:
+            marks = from_columns(s.file.columns)
+            if marks and optics.volumes:
+                raise DataError(f"the {marks[0].name} mark has x and y, which are no place in a volume")
+        except DataError as error:
+            raise DataError(f"{name}: {s.file.name}: {error}") from error
+        rows.append(
+            Row(
+                id=known,
+                group=_group(s, group),
+                picture=picture(s.frame, s.content, optics, s.file.shown or s.file.name),
+                columns=_columns(s),
+                marks=marks,
+            )
+        )
+    present = dict.fromkeys(c for row in rows for c in row.columns)
+    for wanted in [*needed, *([group] if group else [])]:
+        if wanted not in present:
+            raise no_column(wanted, [*present], name)
+    if group is not None:
+        bare = sum(not row.columns.get(group) for row in rows)
+        if bare:
+            raise DataError(f"{bare} of {len(rows)} rows of {name} have no value in the group column {group!r}")
+    return rows
+
+
+def _ids(seen: Sequence[Seen]) -> list[str]:
+    count: Counter[tuple[str, int]] = Counter()
+    found = []
+    for s in seen:
+        key = (s.file.name, s.frame.number)
+        found.append(item_id(*key, count[key]))
+        count[key] += 1
+    return found
+
+
+def slices_of(spec: str, image_column: str | None = None) -> dict[str, list[tuple[Listed, int | None]]]:
+    """The files of each volume of a source, by its id, each with its frame's number where a file holds several."""
+    files = _files(spec, image_column)[0]
+    seen, _, _ = _look(files, Optics(window="minmax", volumes=True))
+    parts = [one.parts or (one,) for one in seen]
+    held = Counter(str(part.file.path) for own in parts for part in own)
+    return {
+        known: [(p.file, p.frame.number if held[str(p.file.path)] > 1 else None) for p in own]
+        for known, own in zip(_ids(seen), parts, strict=True)
+    }
+
+
+def _columns(seen: Seen) -> dict[str, str]:
+    facts = seen.frame.columns
+    fixed = {"exif_orientation": facts["exif_orientation"]} if "exif_orientation" in facts else {}
+    return {**facts, **seen.file.columns, **fixed}
+
+
+def _group(seen: Seen, group: str | None) -> str:
+    if group is not None:
+        return group_id(_columns(seen).get(group, ""))
+    return group_id(seen.frame.patient) if seen.frame.patient else group_id(f"file {seen.file.name}")
+
+
+def limited(source: Source, limit: int, seed: int = 0) -> Source:
+    """The source with at most `limit` rows: groups in a seeded order, their rows in the source's order."""
+    groups = sorted({row.group for row in source.rows})
+    order = np.random.default_rng([seed, len(groups)]).permutation(len(groups))
+    rank = {groups[g]: r for r, g in enumerate(order)}
+    places = sorted(range(len(source.rows)), key=lambda i: (rank[source.rows[i].group], i))[:limit]
+    return replace(source, rows=tuple(source.rows[i] for i in sorted(places)))

@@ -1,0 +1,115 @@
+"""BLINK (arXiv 2404.12390): fourteen questions of perception about one to four photographs, with choices."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from tasks._base import DataError, Source
+from tasks.benchmarks._groups import by_content
+from tasks.benchmarks._hub import Pinned, folder_of
+from tasks.benchmarks._parquet import Place, questions
+from tasks.benchmarks._rows import Ask, Entry, assemble
+from tasks.images.decode import Shelf
+
+REVISION = "a3666eb249237ba3d5eca8db21176cc47967e040"
+COUNTS = {  # questions of the validation split
+    "Art_Style": 117,
+    "Counting": 120,
+    "Forensic_Detection": 132,
+    "Functional_Correspondence": 130,
+    "IQ_Test": 150,
+    "Jigsaw": 150,
+    "Multi-view_Reasoning": 133,
+    "Object_Localization": 122,
+    "Relative_Depth": 124,
+    "Relative_Reflectance": 134,
+    "Semantic_Correspondence": 139,
+    "Spatial_Relation": 143,
+    "Visual_Correspondence": 172,
+    "Visual_Similarity": 135,
+}
+LETTERS = ("(A)", "(B)", "(C)", "(D)", "(E)")
+HIDDEN = "the answers of BLINK's test split are hidden, so nothing can be held against them; only val can be asked"
+FIELDS = ("idx", "question", "choices", "answer")
+UNGROUPED = "blink names no scene: rows are grouped only where they share an image byte for byte"
+
+
+def source(path: str | None, options: Sequence[str], ask: Ask) -> Source:
+    """The validation questions of every config, or of those that `options` name.
+
+    Raises DataError: an unknown config, the test split, another commit or count, an answer beyond the choices.
+    """
+    if any(o.lower() == "test" for o in options):
+        raise DataError(HIDDEN)
+    configs = [o for o in options if o != "val"] or list(COUNTS)
+    for config in configs:
+        if config not in COUNTS:
+            near = get_close_matches(config, COUNTS, 1, 0.4)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise DataError(f"blink has no config {config!r}; {hint}there are {', '.join(COUNTS)}")
+    patterns = tuple(f"{config}/val*" for config in configs)
+    pinned = Pinned(name="blink", repo="BLINK-Benchmark/BLINK", revision=REVISION, patterns=patterns)
+    found = _read(folder_of(pinned, path, offline=ask.offline), pinned)
+    entries = [_entry(values, places) for values, places in found]
+    kept = [e for e in entries if e.columns["config"] in configs]
+    have = Counter(e.columns["config"] for e in kept)
+    for config in configs:
+        if have[config] != COUNTS[config]:
+            raise DataError(
+                f"blink: {config} has {have[config]} questions and {COUNTS[config]} at commit {REVISION}: this is "
+                f"another copy; {pinned.remedy}"
+            )
+    name = "+".join(["blink", *(configs if len(configs) < len(COUNTS) else ())])
+    return by_content(assemble(name, "blink", kept, ask, licence="Apache-2.0", warnings=[UNGROUPED]))
+
+
+def _read(folder: Path, pinned: Pinned) -> list[tuple[dict[str, Any], list[Place]]]:
+    files = [p for p in sorted(folder.rglob("*.parquet")) if ".cache" not in p.relative_to(folder).parts]
+    asked = [p for p in files if not re.match(r"test\b", p.name) and p.parent.name != "test"]
+    if files and not asked:
+        raise DataError(HIDDEN)
+    if not files:
+        raise DataError(f"{folder.name} holds no Parquet file; {pinned.remedy}")
+    shelf = Shelf()
+    found = [question for file in asked for question in questions(file, shelf)]
+    bare = [name for name in FIELDS if found and name not in found[0][0]]
+    if bare:
+        raise DataError(f"{asked[0].name} has no column {bare[0]!r}; it has {', '.join(found[0][0])}: not BLINK")
+    return found
+
+
+def _entry(values: Mapping[str, Any], places: Sequence[Place]) -> Entry:
+    name = str(values["idx"])
+    match = re.fullmatch(r"(val|test)_(.+)_\d+", name)
+    answer, choices = str(values["answer"]).strip(), tuple(str(c) for c in values["choices"] or ())
+    if answer.lower() == "hidden" or (match and match[1] == "test"):
+        raise DataError(HIDDEN)
+    if match is None:
+        raise DataError(f"blink: the question {name!r} is not named val_CONFIG_NUMBER")
+    legal = LETTERS[: len(choices)]
+    if answer not in legal:
+        raise DataError(f"blink: {name} has the answer {answer!r}; its choices are {', '.join(legal)}")
+    told = choices[legal.index(answer)]
+    return Entry(
+        id=name,
+        group=name,
+        places=places,
+        columns={
+            "task": match[2],
+            "config": match[2],
+            "question": str(values["question"]),
+            "answer": answer,
+            "answer_text": told,
+            "choices": "; ".join(choices),
+            "images": str(len(places)),
+        },
+        text={
+            "question": str(values["question"]),
+            "prompt": str(values.get("prompt") or ""),
+            "options": choices,
+            "answer": answer,
+        },
+    )

@@ -1,0 +1,1 @@
+"""Copies of one image under other bytes, sizes, greys, crops and turns."""

@@ -1,0 +1,66 @@
+"""What a file's picture is known by before it is decoded: its bytes, the policy and the frame."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from tasks._base import DataError, Picture, Undecided
+from tasks.images.decode import Frame, Optics, digest
+from tasks.images.kinds import File
+
+
+class Content:
+    """The sha256 of a file's bytes, computed once and shared by all its frames."""
+
+    def __init__(self, path: File) -> None:
+        self.path = path
+        self._digest: str | None = None
+
+    def digest(self) -> str | None:
+        """Hex digest, or None where the file cannot be read (reading it then says why)."""
+        if self._digest is None:
+            try:
+                with self.path.open("rb") as file:
+                    self._digest = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError:
+                return None
+        return self._digest
+
+
+class Stack:
+    """The digest of several frames as one volume: their files' bytes and their numbers, in order."""
+
+    def __init__(self, parts: Sequence[tuple["Content | Stack", int]]) -> None:
+        self.parts = tuple(parts)
+
+    def digest(self) -> str | None:
+        """Hex digest, or None where a file cannot be read."""
+        found = [content.digest() for content, _ in self.parts]
+        known = [d for d in found if d is not None]
+        numbers = [str(number) for _, number in self.parts]
+        return digest("stack", *known, *numbers) if len(known) == len(found) else None
+
+
+def identity(content: Content | Stack, policy: str, number: int) -> str | None:
+    """What determines the pixels of one frame: the file's bytes, the policy and the frame's number."""
+    found = content.digest()
+    return None if found is None else digest(found, policy, str(number))
+
+
+def picture(frame: Frame, content: Content | Stack, optics: Optics, name: str) -> Picture:
+    """A picture that decodes the frame when it is read; its errors begin with `name`."""
+    policy = json.dumps(optics.policy, sort_keys=True)
+    number = frame.number
+    return Picture(read=partial(_named, name, frame.read), identity=partial(identity, content, policy, number))
+
+
+def _named(name: str, read: Callable[[], np.ndarray]) -> np.ndarray:
+    try:
+        return read()
+    except Undecided:
+        raise
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error

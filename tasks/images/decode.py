@@ -1,0 +1,177 @@
+"""One decoder for every kind of image file, under one policy that is written into the keys."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks._base import DataError
+from tasks.images.kinds import File, kind
+from tasks.images.window import Window, parse_window
+
+VOLUMES = ("dicom", "nifti")  # kinds of files that hold volumes or slices of them
+NARROW = 4  # pixels: [d, h, 3] would be a colour image
+VERSION = 1  # changes whenever a file would be decoded to other pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optics:
+    """How files become pixels: the user's choices; None where they left it to the defaults.
+
+    With `volumes` a NIfTI file (each of its time points) or a DICOM series is one image [d, h, w].
+    """
+
+    exif: str | None = None
+    window: str | None = None
+    intercept: float = 0.0
+    volumes: bool = False
+
+    @property
+    def range(self) -> Window | None:
+        """The window as numbers or as `full`, `minmax`, `file`; None where nothing was chosen."""
+        return None if self.window is None else parse_window(self.window)
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        """Everything that decides the pixels besides the file, as JSON; equal choices are equal here."""
+        chosen = self.range
+        default = "CT soft 40/400; other DICOM its own, else min to max; NIfTI min to max of the volume"
+        return {
+            "decoder": VERSION,
+            "exif": self.exif or "apply",
+            "window": default if chosen is None else list(chosen) if isinstance(chosen, tuple) else chosen,
+            "intercept": self.intercept,
+            "equal_channels": "grey",
+            "alpha": "over black",
+            "icc": "ignored",
+            "nifti": "canonical, patient's right on the left, anterior up",
+            "dicom": "as stored",
+        } | ({"volumes": "whole, slices by position, min to max of all slices"} if self.volumes else {})
+
+    @property
+    def noun(self) -> str:
+        """What an item is called in a sentence."""
+        return "volumes" if self.volumes else "images"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a DICOM frame lies among the slices of its series.
+
+    `series` is what a volume is known by, `normal` the direction in which its slices follow one another, and
+    `position` how far along it this one lies, in mm; None where the file does not say. `number` counts instances.
+    """
+
+    series: tuple[str, ...]
+    shape: tuple[int, int]
+    normal: tuple[float, float, float] | None = None
+    position: float | None = None
+    number: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """One image inside a file, known from the header and not yet decoded.
+
+    `patient` is what a group may rest on; it leaves this package only as a hash. `flags` end the
+    sentence "12 of 40 images …" (or volumes). `wide` marks values that need a window before they can be shown.
+    """
+
+    read: Callable[[], np.ndarray]
+    number: int = 1
+    columns: Mapping[str, str] = field(default_factory=dict)
+    patient: str = ""
+    exif: int = 1
+    wide: bool = False
+    windowed: bool = False  # a window, chosen or default, acts on it
+    flags: tuple[str, ...] = ()
+    place: Place | None = None  # of a slice that is to become part of a volume
+
+
+class Shelf:
+    """The last file that was opened, because the frames of one file are read one after another."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Any, Any] | None = None
+
+    def get(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` returned for this key, without calling it twice in a row."""
+        last = self._last
+        if last is None or last[0] != key:
+            last = self._last = (key, make())
+        return last[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_last": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._last = None
+
+
+def look(path: File, optics: Optics, shelf: Shelf) -> list[Frame]:
+    """The frames of a file, from its header; empty for a DICOM object without an image.
+
+    Raises DataError with the reason, which names neither the file nor anything inside it.
+    """
+    try:
+        found = kind(path)
+        empty = isinstance(path, Path) and path.is_file() and path.stat().st_size == 0
+    except FileNotFoundError:
+        raise DataError("no such file") from None
+    except IsADirectoryError:
+        hint = "holds no image" if optics.volumes else "is one item with --volumes, where it holds one series"
+        raise DataError(f"a folder, which {hint}") from None
+    except OSError as error:
+        raise DataError(f"cannot be opened ({error.strerror})") from None
+    if empty:
+        raise DataError("the file is empty: it holds 0 bytes")
+    if found != "raster" and not isinstance(path, Path):
+        raise DataError("the embedded file is no image of a known kind")
+    if found is None:
+        raise DataError("not an image of a known kind (and a manifest ends in .csv, .tsv or .parquet)")
+    if optics.volumes and found not in VOLUMES:
+        raise DataError("a flat image; --volumes makes items of NIfTI files and DICOM series")
+    return import_module(f"tasks.images.{found}").look(path, optics, shelf)
+
+
+def thick(shape: tuple[int, ...]) -> None:
+    """Raises DataError where [d, h, w] is no volume: a single slice, or a plane too narrow to be one."""
+    d, h, w = shape
+    if d == 1:
+        raise DataError("it holds one slice, which is no volume; leave --volumes out to ask slices")
+    if min(h, w) < NARROW:
+        raise DataError(f"its slices have {w} x {h} pixels; a volume has at least {NARROW} x {NARROW}")
+
+
+def digest(*parts: str) -> str:
+    """A sha256 over the parts, each kept apart from the next."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def plain(values: np.ndarray) -> np.ndarray:
+    """uint8, C-contiguous and writable; three equal channels become one."""
+    if values.ndim == 3 and _equal_channels(values):
+        values = values[..., 0]
+    return np.ascontiguousarray(values) if values.flags.writeable else np.array(values, order="C")
+
+
+def _equal_channels(values: np.ndarray) -> bool:
+    sample = values[::16, ::16]
+    if not _same(sample):
+        return False
+    return _same(values)
+
+
+def _same(values: np.ndarray) -> bool:
+    return bool(np.array_equal(values[..., 0], values[..., 1]) and np.array_equal(values[..., 0], values[..., 2]))
+
+
+def reason(error: BaseException, path: File) -> str:
+    """An error's text without the path, in one line."""
+    text = " ".join(str(error).replace(str(path), "the file").split())
+    return f"{type(error).__name__}: {text}"[:160] if text else type(error).__name__

@@ -1,0 +1,1 @@
+"""Coloured marks: drawn, found again, and placed."""

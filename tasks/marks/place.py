@@ -1,0 +1,115 @@
+"""Marks at points whose depth is known: from columns of a manifest, or drawn among an image's own points."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks._base import DataError, Mark
+from tasks.marks.draw import COLOURS, draw, radius
+
+TRIES = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A place of an image, x to the right and y down in its pixels, with its depth in any unit, smaller is nearer."""
+
+    x: float
+    y: float
+    depth: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marked:
+    """An image with one mark of each colour drawn, and what was under them: depth, and brightness around each."""
+
+    image: np.ndarray
+    marks: tuple[Mark, ...]
+    depth: Mapping[str, float]
+    brightness: Mapping[str, float]
+
+    @property
+    def nearest(self) -> str:
+        """The colour of the mark with the least depth."""
+        return min(self.depth, key=lambda name: self.depth[name])
+
+
+def from_columns(columns: Mapping[str, str]) -> tuple[Mark, ...]:
+    """The marks that a manifest's columns `red_x`, `red_y` and so on tell; () where it has none.
+
+    Raises:
+        DataError: one of the two is missing or no number from 0, or two marks lie on one spot.
+    """
+    found = []
+    for name in COLOURS:
+        told = [columns.get(f"{name}_{axis}", "") for axis in "xy"]
+        if not any(told):
+            continue
+        try:
+            x, y = (float(value) for value in told)
+            if not (0 <= x < np.inf and 0 <= y < np.inf):
+                raise ValueError
+        except ValueError:
+            raise DataError(
+                f"the {name} mark lies at x = {told[0]!r}, y = {told[1]!r}: {name}_x and {name}_y are both numbers "
+                "from 0, in pixels of the image, or both empty"
+            ) from None
+        there = [mark.name for mark in found if (mark.x, mark.y) == (x, y)]
+        if there:
+            raise DataError(f"the marks {there[0]} and {name} both lie at x = {x:g}, y = {y:g}; one of them is wrong")
+        found.append(Mark(name=name, x=x, y=y))
+    return tuple(found)
+
+
+def place(
+    image: np.ndarray, points: Sequence[Point], rng: np.random.Generator, *, nearest: str, apart: float
+) -> Marked | None:
+    """Three of the points marked at random, the nearest in the colour `nearest`; None where no three fit.
+
+    Marks neither touch each other nor leave the image, and the second depth is at least `apart` times the first.
+    `image` is uint8 RGB [h, w, 3].
+    """
+    h, w = image.shape[:2]
+    reach = radius(min(h, w))
+    inside = [p for p in points if reach <= round(p.x) < w - reach and reach <= round(p.y) < h - reach]
+    others = [name for name in COLOURS if name != nearest]
+    for _ in range(TRIES if len(inside) >= len(COLOURS) else 0):
+        chosen = sorted((inside[i] for i in rng.choice(len(inside), len(COLOURS), replace=False)), key=_depth)
+        if chosen[1].depth < apart * chosen[0].depth or _touching(chosen, reach):
+            continue
+        names = [nearest, *(others[i] for i in rng.permutation(len(others)))]
+        marks = tuple(Mark(name=n, x=p.x, y=p.y) for n, p in sorted(zip(names, chosen, strict=True), key=_colour))
+        return Marked(
+            image=draw(image, marks),
+            marks=marks,
+            depth={n: p.depth for n, p in zip(names, chosen, strict=True)},
+            brightness={mark.name: around(image, mark, reach) for mark in marks},
+        )
+    return None
+
+
+def _depth(point: Point) -> float:
+    return point.depth
+
+
+def _colour(pair: tuple[str, Point]) -> int:
+    return list(COLOURS).index(pair[0])
+
+
+def _touching(points: Sequence[Point], reach: int) -> bool:
+    return any(
+        np.hypot(round(a.x) - round(b.x), round(a.y) - round(b.y)) < 2 * reach + 4
+        for i, a in enumerate(points)
+        for b in points[:i]
+    )
+
+
+def around(image: np.ndarray, mark: Mark, reach: int) -> float:
+    """Mean grey value of the ring from one to two radii around a place, from 0 to 255."""
+    top, left = (max(int(at) - 2 * reach - 1, 0) for at in (mark.y, mark.x))
+    near = image[top : int(mark.y) + 2 * reach + 2, left : int(mark.x) + 2 * reach + 2]
+    rows, columns = np.ogrid[top : top + near.shape[0], left : left + near.shape[1]]
+    far = np.hypot(rows - mark.y, columns - mark.x)
+    ring = (far > reach) & (far <= 2 * reach)
+    return float(near[ring].mean())

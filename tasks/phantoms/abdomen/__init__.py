@@ -1,0 +1,1 @@
+"""Axial CT of the abdomen, before or after contrast medium."""

@@ -1,0 +1,1 @@
+"""Chest radiographs of adults and children, with and without a mark."""

@@ -1,0 +1,76 @@
+"""A chest radiograph: a parametric body projected through Beer and Lambert's law onto film.
+
+Organs are ellipsoids, tubes and shells whose chord lengths along the beam are known in closed form; the
+film sees -log(exp(-∫ mu ds) + scatter) through its characteristic curve. Bones are bright, lungs dark,
+and the patient's left is at the image's right. Nothing in a film depends on any question asked of it.
+"""
+
+from dataclasses import asdict
+from functools import partial
+
+import numpy as np
+
+from tasks._base import Source
+from tasks.phantoms.chest.body import path, soft
+from tasks.phantoms.chest.patient import Chest, draw
+from tasks.phantoms.chest.vessels import vessels
+from tasks.phantoms.grid import resized
+from tasks.phantoms.noise import piece
+from tasks.phantoms.radiograph import grids, optical_depth, printed
+from tasks.phantoms.source import source as _source
+
+VERSION = 3
+CODE = 101
+
+_GLYPHS = {"L": ("1000",) * 6 + ("1111",), "R": ("1110", "1001", "1001", "1110", "1100", "1010", "1001")}
+
+
+def _mark(image: np.ndarray, size: int) -> None:
+    """Lead letters in the upper corners, R at the patient's right (image left) and L at the left."""
+    unit = max(size // 112, 1)
+    for letter, left in (("R", round(0.07 * size)), ("L", size - round(0.07 * size) - 4 * unit)):
+        glyph = np.array([[int(v) for v in line] for line in _GLYPHS[letter]], bool)
+        big = np.kron(glyph, np.ones((unit, unit), bool))
+        top = round(0.10 * size)
+        view = image[top : top + big.shape[0], left : left + big.shape[1]]
+        view[big] = 247
+
+
+def exposed(p: Chest, rng: np.random.Generator, size: int = 224) -> np.ndarray:
+    """What reaches the film, as optical depth [size, size], before grain."""
+    coarse, pose = grids(p, size)
+    cloud = piece(rng, pose.side, (7, 14, 28, 56), 0.8)
+    tissue, filled = (resized(part, pose.side) for part in soft(p, coarse))
+    beam = path(p, pose, tissue=tissue, filled=filled, blood=vessels(p, rng, pose), texture=cloud)
+    return resized(optical_depth(p, beam), size, blur=0.5)
+
+
+def render(p: Chest, rng: np.random.Generator, size: int = 224, letter: bool = False) -> np.ndarray:
+    """The film of a patient, uint8 [size, size]; `rng` gives vessels, texture and grain."""
+    out = printed(p, exposed(p, rng, size), rng, 2.0, 1.45)
+    if letter:
+        _mark(out, size)
+    return out
+
+
+def patient(seed: int, i: int) -> Chest:
+    """Patient number i of a seed."""
+    return draw(np.random.default_rng([seed, i, CODE]))
+
+
+def film(seed: int, i: int, size: int = 224, letter: bool = False) -> np.ndarray:
+    """The film of patient number i of a seed, uint8 [size, size]."""
+    return render(patient(seed, i), np.random.default_rng([seed, i, CODE, 1]), size, letter)
+
+
+def source(n: int, seed: int, size: int = 224, letter: bool = False) -> Source:
+    """Chest films of n patients; columns hold what was drawn. `letter` adds R and L in lead.
+
+    Raises:
+        DataError: n is below 1.
+    """
+
+    def build(i: int) -> tuple:
+        return partial(film, seed, i, size, letter), asdict(patient(seed, i)), ()
+
+    return _source("chest", n, build, version=VERSION, seed=seed, size=size, letter=letter)

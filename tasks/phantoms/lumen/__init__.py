@@ -1,0 +1,1 @@
+"""Endoscopic lumens with their exact depth."""

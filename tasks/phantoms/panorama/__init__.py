@@ -1,0 +1,1 @@
+"""Panoramic films of the teeth."""

@@ -1,0 +1,1 @@
+"""Pelvic radiographs."""

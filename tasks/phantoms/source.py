@@ -1,0 +1,63 @@
+"""What every phantom shares: coordinates, fractal noise, smoothing, identities and numbered rows."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tasks._base import DataError, Picture, Row, Source
+
+
+def digest(**what: Any) -> str:
+    """A sha256 over named JSON values: equal exactly when every one of them is."""
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def balanced(n: int, k: int, seed: int, code: int) -> np.ndarray:
+    """Labels [n] in 0 … k-1: each block of k holds every label once, in an order drawn per block."""
+    # the last number keeps these streams apart from those that draw patients and noise
+    blocks = (np.random.default_rng([seed, block, code, 2]).permutation(k) for block in range(-(-n // k)))
+    return np.concatenate([*blocks, np.zeros(0, np.int64)])[:n]
+
+
+def told(value: object) -> str:
+    """A parameter as a column shows it: numbers with four digits after the point."""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def source(
+    name: str,
+    n: int,
+    build: Callable[[int], tuple[Callable[[], np.ndarray], Mapping[str, Any], tuple]],
+    **identity: Any,
+) -> Source:
+    """A synthetic source of n rows, one patient each; `build(i)` gives picture, columns and marks.
+
+    `identity` must hold everything that determines the pixels besides the row's number.
+
+    Raises:
+        DataError: n is below 1.
+    """
+    if n < 1:
+        raise DataError(f"{n} phantoms asked for; ask for at least 1")
+    rows = []
+    for i in range(n):
+        read, columns, marks = build(i)
+        rows.append(
+            Row(
+                id=f"{name}-{i:06d}",
+                group=f"{name}-{i:06d}",
+                picture=Picture(read=read, identity=digest(generator=name, row=i, **identity)),
+                columns={key: told(value) for key, value in columns.items()},
+                marks=marks,
+            )
+        )
+    return Source(
+        name=f"phantom:{name}",
+        rows=tuple(rows),
+        synthetic=True,
+        licence="Apache-2.0",
+        policy={"generator": name, **identity},
+    )

@@ -1,0 +1,1 @@
+"""Stained sections of four tissues."""

@@ -1,0 +1,1 @@
+"""Ultrasound fields with marks at known depths."""
