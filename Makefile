@@ -15,10 +15,10 @@ test: setup  ## Run the tests that need neither downloaded weights nor a GPU
 	./uv run --no-sync pytest -n 2
 docs: setup  ## Build the documentation; a dead link is an error
 	./uv run --no-sync mkdocs build --strict --quiet
-wheel: setup  ## Build the wheel and refuse anything in it but the five packages
+wheel: setup  ## Build the wheel and refuse anything in it but our packages
 	rm -rf dist && ./uv build --quiet --wheel
 	./uv run --no-sync python -m zipfile -l dist/*.whl | awk 'NR > 1 {print $$1}' | \
-	    { ! grep -vE '^(cache|encoders|experiments|probes|tasks)/|^slitlamp-[^/]*dist-info/'; }
+	    { ! grep -vE '^(cache|encoders|experiments|hub|plugins|probes|slitlamp|tasks)/|^slitlamp-[^/]*dist-info/'; }
 check: lint types docs wheel test  ## What a commit must pass
 bench: setup  ## Run every benchmark beside its peer
 	for b in benchmarks/*.py; do ./uv run --no-sync python $$b || exit 1; done

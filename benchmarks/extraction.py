@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 import encoders
-from encoders._precision import lowered
+from encoders.extraction.precision import lowered
 
 MODEL = "vit_base_patch16_224"
 GFLOP = 35.1  # per image

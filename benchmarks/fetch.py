@@ -166,7 +166,7 @@ def client(what: str) -> None:
     start = time.perf_counter()
     told: dict[str, Any] = {}
     if what == "parts":
-        from encoders._parts import fetch
+        from hub.tensors import fetch
 
         told["folder"] = str(fetch(REPO, COMMIT, wanted, ["config.json"])[0])
     elif what == "shards":
@@ -203,7 +203,7 @@ def same(ours: Path, theirs: Path) -> int:
     """How many tensors are equal in both folders; a difference ends the run."""
     import torch
 
-    from encoders._parts import tensors
+    from hub.tensors import tensors
 
     left, right = tensors(ours, wanted), tensors(theirs, wanted)
     if left.keys() != right.keys() or not all(torch.equal(left[name], right[name]) for name in left):

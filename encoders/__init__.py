@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from encoders._base import Card, Encoder, EncoderError, Input, Site, UnknownName, UnseenMarkError, View
+from encoders._base import Card, Encoder, EncoderError, Input, Site, UnseenMarkError, View
 from encoders._registry import card, names
+from plugins import UnknownName
 
 __all__ = [
     "Card",
@@ -69,7 +70,7 @@ def encode(
     Raises EncoderError for a site or readout that the encoder does not have, and UnseenMarkError for
     a mark that it does not see.
     """
-    from encoders._encoding import encode as run
+    from encoders.extraction.encode import encode as run
 
     return run(encoder, images, wanted, marks)
 
@@ -80,7 +81,7 @@ def points(card: Card, marks: int = 0) -> list[tuple[str, str, int]]:
     `marks` is how many marks each image carries: a flat grid of tokens can then be read under them, where the
     card says how images are prepared, for only then is it known which token that is.
     """
-    from encoders._readouts import parts
+    from encoders.extraction.readouts import parts
 
     found = []
     for name, site in card.sites.items():
@@ -106,7 +107,7 @@ def from_module(
     a site of tokens takes its grid (d, h, w) from the card.
     Raises EncoderError where a submodule does not exist or gives no tokens, map or vector.
     """
-    from encoders._module import from_module as build
+    from encoders.custom.module import from_module as build
 
     return build(card, module, preprocess, sites, **options)
 
@@ -121,6 +122,6 @@ def from_function(
     Where the card says `volumes`, images may be uint8 [d, h, w] and a grid (d, h, w). Its identity is the source
     file of the function and `files`.
     """
-    from encoders._function import from_function as build
+    from encoders.custom.function import from_function as build
 
     return build(card, function, files)

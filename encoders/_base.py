@@ -7,22 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hub.errors import HubError
+
 if TYPE_CHECKING:
     import torch
 
 READOUTS = ("cls", "mean", "halves", "grid3", "at-mark", "queries", "vector")
 
 
-class EncoderError(Exception):
+class EncoderError(HubError):
     """An encoder or its weights cannot be had; the message is one line for the user (exit 4)."""
 
 
 class UnseenMarkError(EncoderError):
     """A mark lies where the encoder does not look, outside its crop; the message is one line."""
-
-
-class UnknownName(ValueError):
-    """A name that no registry holds; the message names the nearest valid one (exit 2)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from encoders._base import Card, Encoder, EncoderError, UnknownName
-from encoders._faults import one_line
+from encoders._base import Card, Encoder, EncoderError
 from encoders._registry import card as card_of
 from encoders._registry import checkpoints, draw_of, find, split
-from encoders._used import settings
+from hub.errors import HubError, one_line
+from hub.files import settings
+from plugins import UnknownName
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -30,13 +31,17 @@ def load(spec: str, *, device: str, dtype: str, weights: Path | None, offline: b
     try:
         build = _untrained if kind == "random" else _trained
         made = build(spec, device, weights, offline)
+    except EncoderError:
+        raise
+    except HubError as error:
+        raise EncoderError(str(error)) from error
     except OSError as error:
         if weights is None:
             raise
         raise EncoderError(f"{spec}: --weights {weights} cannot be read ({error})") from error
     if dtype == "float32":
         return made
-    from encoders._precision import lowered
+    from encoders.extraction.precision import lowered
 
     return lowered(made, dtype)
 
@@ -68,16 +73,16 @@ def _trained(spec: str, device: str, weights: Path | None, offline: bool) -> Enc
     if kind == "file":
         if weights is not None:
             raise EncoderError(f"{spec} reads its own weights: leave --weights out, or name the file in it")
-        from encoders._user import load as user
+        from encoders.custom.file import load as user
 
         return user(Path(rest), device)
     card = Card(name=spec)
     if kind == "timm":
-        from encoders._timm import load as timm
+        from encoders.libraries.timm.load import load as timm
 
         return timm(card, rest, device, weights, offline)
     if kind == "open_clip":
-        from encoders._open_clip import load as open_clip
+        from encoders.libraries.open_clip.load import load as open_clip
 
         return open_clip(card, rest, device, weights, offline)
     return _from_hub(card, rest, device, weights, offline)
@@ -85,10 +90,10 @@ def _trained(spec: str, device: str, weights: Path | None, offline: bool) -> Enc
 
 def _from_hub(card: Card, rest: str, device: str, weights: Path | None, offline: bool) -> Encoder:
     """A repository, by what it holds: open_clip's or timm's format, a multimodal model's, or a plain tower's."""
-    from encoders._hub import repository, snapshot
-    from encoders._open_clip_files import CONFIG, TOKENIZER
-    from encoders._open_clip_files import WEIGHTS as OPEN_CLIP
-    from encoders._pinned import NEEDED, OTHERS, WEIGHTS
+    from encoders._fetch import NEEDED, OTHERS, WEIGHTS
+    from encoders.libraries.open_clip.files import CONFIG, TOKENIZER
+    from encoders.libraries.open_clip.files import WEIGHTS as OPEN_CLIP
+    from hub.snapshots import repository, snapshot
 
     repo, revision = repository(rest)
     folder = weights
@@ -96,7 +101,7 @@ def _from_hub(card: Card, rest: str, device: str, weights: Path | None, offline:
         folder, revision = snapshot(repo, revision, weights=(CONFIG, "config.json"), needed=(), offline=offline)
     kind = _kind(folder / "config.json")
     if kind and not (folder / CONFIG).is_file():
-        from encoders._multimodal_load import load as multimodal
+        from encoders.multimodal.load import load as multimodal
 
         return multimodal(replace(card, repo=repo, revision=revision), kind, device, weights, offline)
     if weights is None:
@@ -107,17 +112,17 @@ def _from_hub(card: Card, rest: str, device: str, weights: Path | None, offline:
     if not folder.is_dir():
         raise EncoderError(f"{card.name}: --weights {folder} is not a folder; give a snapshot of {repo}")
     if (folder / CONFIG).is_file():
-        from encoders._open_clip import from_folder
+        from encoders.libraries.open_clip.load import from_folder
 
         return from_folder(card, folder, device)
     config = folder / "config.json"
     if not config.is_file():
         raise EncoderError(f"{card.name}: {folder} has neither config.json nor {CONFIG}")
     if '"architecture"' in config.read_text(encoding="utf-8"):
-        from encoders._timm import from_folder as timm
+        from encoders.libraries.timm.load import from_folder as timm
 
         return timm(card, folder, device)
-    from encoders._transformers import load as transformers
+    from encoders.libraries.transformers.load import load as transformers
 
     return transformers(card, folder, device)
 
@@ -155,16 +160,16 @@ def _untrained(spec: str, device: str, weights: Path | None, offline: bool) -> E
         if kind == "name":
             return _named(card, name, device, weights)
         if kind == "timm":
-            from encoders._timm import untrained as timm
+            from encoders.libraries.timm.load import untrained as timm
 
             return timm(card, name, device)
         if kind == "open_clip":
-            from encoders._open_clip import untrained as open_clip
+            from encoders.libraries.open_clip.load import untrained as open_clip
 
             return open_clip(card, name, device)
         if kind == "hf":
             return _repository(card, name, device, weights, offline)
-        from encoders._user import untrained as user
+        from encoders.custom.file import untrained as user
 
         return user(Path(name), card, device)
 
@@ -184,8 +189,8 @@ def _named(card: Card, name: str, device: str, weights: Path | None) -> Encoder:
 
 def _repository(card: Card, name: str, device: str, weights: Path | None, offline: bool) -> Encoder:
     """The untrained network that a repository's configuration tells; none of its weights is fetched."""
-    from encoders._hub import repository, snapshot
-    from encoders._open_clip_files import CONFIG
+    from encoders.libraries.open_clip.files import CONFIG
+    from hub.snapshots import repository, snapshot
 
     folder = weights
     if folder is None:
@@ -196,7 +201,7 @@ def _repository(card: Card, name: str, device: str, weights: Path | None, offlin
         config = folder / "config.json"
         twin = _in_sizes_of(folder, card, _kind(config), device)
         if twin is None and config.is_file() and '"architecture"' in config.read_text(encoding="utf-8"):
-            from encoders._timm import untrained_folder
+            from encoders.libraries.timm.load import untrained_folder
 
             twin = untrained_folder(card, folder, device)
     if twin is None:
@@ -206,19 +211,19 @@ def _repository(card: Card, name: str, device: str, weights: Path | None, offlin
 
 def _in_sizes_of(folder: Path, card: Card, kind: Any, device: str) -> Encoder | None:
     """The untrained network that the configuration in a folder tells, None where it holds none."""
-    from encoders._open_clip_files import CONFIG
+    from encoders.libraries.open_clip.files import CONFIG
 
     if kind:
-        from encoders._multimodal_load import untrained as multimodal
+        from encoders.multimodal.load import untrained as multimodal
 
         return multimodal(card, kind, device, folder)
     if (folder / CONFIG).is_file():
-        from encoders._open_clip_tower import from_config
+        from encoders.libraries.open_clip.tower import from_config
 
         told = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         return from_config(card, told["model_cfg"], told.get("preprocess_cfg", {}), device)
     if (folder / "config.json").is_file() and (folder / "preprocessor_config.json").is_file():
-        from encoders._transformers import untrained as transformers
+        from encoders.libraries.transformers.load import untrained as transformers
 
         return transformers(card, folder, device)
     return None

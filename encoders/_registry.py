@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from encoders._base import Card, Encoder, UnknownName
+from encoders._base import Card, Encoder
+from plugins import UnknownName
 
 GENERIC = ("timm:MODEL", "open_clip:MODEL/TAG", "hf:REPO@REV", "random:NAME", "path/to/mine.py")
 

@@ -7,8 +7,9 @@ both are here under names of their own, each pinned to a commit.
 from dataclasses import replace
 
 from encoders._base import Card
-from encoders._open_clip_files import checkpoint, cropped
-from encoders._pinned import FLOAT32, sites
+from encoders._fetch import FLOAT32
+from encoders.extraction.tower_sites import sites
+from encoders.libraries.open_clip.checkpoint import checkpoint, cropped
 
 CONFIG = {
     "embed_dim": 512,

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import CLIP_NORM, Card, Input, Site
-from encoders._multimodal import FILES, Anatomy, Kind, checkpoint
+from encoders.multimodal.checkpoint import checkpoint
+from encoders.multimodal.kind import FILES, Anatomy, Kind
 
 INSTRUCTION = "Describe the image."
 WORDS = (101, 6235, 1996, 3746, 1012, 102)  # in the vocabulary of uncased BERT, for the untrained twin
@@ -46,7 +47,7 @@ def _instructed(library: Any, folder: Path | None) -> Instructed:
 def _anatomy(model: Any, processor: Any) -> Anatomy:
     import torch
 
-    from encoders._towers import described, preprocess, taps
+    from encoders.multimodal.pieces import described, preprocess, taps
 
     image, words = getattr(processor, "image", processor), getattr(processor, "words", None)
     config, vision = model.config, model.config.vision_config

@@ -6,8 +6,9 @@ file does not. Radford et al. 2021, arXiv:2103.00020.
 """
 
 from encoders._base import CLIP_NORM, Input
-from encoders._pinned import checkpoint, sites
 from encoders._registry import Checkpoint
+from encoders.extraction.tower_sites import sites
+from encoders.libraries.transformers.checkpoint import checkpoint
 
 
 def _clip(

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import Card, Encoder, Site
-from encoders._open_clip_files import cropped
-from encoders._pinned import fetch_file, sites
+from encoders._fetch import fetch_file
 from encoders._registry import Checkpoint
+from encoders.extraction.tower_sites import sites
+from encoders.libraries.open_clip.checkpoint import cropped
 
 SIDE = 448
 VISION: dict[str, Any] = {"img_size": SIDE, "patch_size": 16, "embed_dim": 768, "depth": 12, "num_heads": 12}
@@ -44,7 +45,7 @@ def network() -> Any:
 def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
     """CONCH from its repository, or from the file or folder `weights`."""
     card, file = fetch_file(card, weights, offline, files=("pytorch_model.bin",))
-    from encoders._pickles import below, fill, state_dict
+    from hub.torch_files import below, fill, state_dict
 
     state = {key.removeprefix("module."): value for key, value in state_dict(file, card.name).items()}
     visual = fill(network(), below(state, "visual."), card.name, str(file))
@@ -62,12 +63,12 @@ def _encoder(
     """The encoder around the image side and, where the file holds its tensors `words`, the text tower."""
     import torch
 
-    from encoders._build import assemble
-    from encoders._conch_text import text_of, tower
-    from encoders._hooks import freeze
-    from encoders._images import transform
-    from encoders._timm import LIBRARIES
-    from encoders._timm_sites import parts
+    from encoders.extraction.assemble import assemble
+    from encoders.extraction.hooks import freeze
+    from encoders.extraction.images import transform
+    from encoders.libraries.timm.load import LIBRARIES
+    from encoders.libraries.timm.sites import parts
+    from encoders.networks.conch_text import text_of, tower
 
     whole: Any = torch.nn.Module()
     whole.visual = visual = network

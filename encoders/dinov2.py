@@ -5,8 +5,9 @@ Darcet et al. 2023, arXiv:2309.16588.
 """
 
 from encoders._base import IMAGENET_NORM, Input
-from encoders._pinned import checkpoint, sites
 from encoders._registry import Checkpoint
+from encoders.extraction.tower_sites import sites
+from encoders.libraries.transformers.checkpoint import checkpoint
 
 REGISTERS = 4
 SHAPES = {  # width, blocks, heads, parameters without and with registers

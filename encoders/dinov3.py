@@ -5,8 +5,9 @@ is resized as float after rescaling, not as bytes.
 """
 
 from encoders._base import IMAGENET_NORM, Input
-from encoders._pinned import checkpoint, sites
 from encoders._registry import Checkpoint
+from encoders.extraction.tower_sites import sites
+from encoders.libraries.transformers.checkpoint import checkpoint
 
 SHAPES = {  # width, blocks, heads, parameters
     "s": (384, 12, 6, 21_596_544),

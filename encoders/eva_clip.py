@@ -7,9 +7,10 @@ same towers pool the mean over patches.
 from typing import Any
 
 from encoders._base import Card
-from encoders._open_clip_files import checkpoint, cropped
-from encoders._pinned import FLOAT32, sites
+from encoders._fetch import FLOAT32
 from encoders._registry import Checkpoint
+from encoders.extraction.tower_sites import sites
+from encoders.libraries.open_clip.checkpoint import checkpoint, cropped
 
 
 def _eva(

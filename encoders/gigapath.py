@@ -7,8 +7,8 @@ says. The encoder of whole slides is another model and not here.
 from dataclasses import replace
 from typing import Any
 
-from encoders._pinned import sites
-from encoders._timm_files import IMAGENET, checkpoint
+from encoders.extraction.tower_sites import sites
+from encoders.libraries.timm.checkpoint import IMAGENET, checkpoint
 
 GIANT: dict[str, Any] = {"img_size": 224, "patch_size": 16, "init_values": 1e-5}
 CHECKPOINTS = (

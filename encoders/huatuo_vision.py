@@ -7,8 +7,9 @@ be built on another model: `hf:FreedomIntelligence/HuatuoGPT-Vision-7B-hf` reads
 from dataclasses import replace
 
 from encoders._base import Card
-from encoders._llava import PAD, config, descendant, processor, sites
-from encoders._multimodal import FILES, checkpoint
+from encoders.multimodal.checkpoint import checkpoint
+from encoders.multimodal.kind import FILES
+from encoders.networks.llava import PAD, config, descendant, processor, sites
 
 SEVEN = descendant(
     "llava_qwen2", "Qwen2", hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28,

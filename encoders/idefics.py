@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from encoders._base import CLIP_NORM, Card, Input, Site
-from encoders._multimodal import Anatomy, Kind, checkpoint
+from encoders.multimodal.checkpoint import checkpoint
+from encoders.multimodal.kind import Anatomy, Kind
 
 
 def _config(library: Any) -> Any:
@@ -30,8 +31,8 @@ def _processor(library: Any, folder: Path | None) -> Any:
 
 
 def _anatomy(model: Any, processor: Any) -> Anatomy:
-    from encoders._images import pil
-    from encoders._towers import clip_ends, described, taps
+    from encoders.extraction.images import pil
+    from encoders.multimodal.pieces import clip_ends, described, taps
 
     tower, perceiver, vision = model.model.vision_model, model.model.perceiver_resampler, model.config.vision_config
     side = vision.image_size // vision.patch_size

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from encoders import _internvl_own as own
 from encoders._base import IMAGENET_NORM, Card, Input, Site, View
-from encoders._multimodal import Anatomy, Kind, checkpoint
+from encoders.multimodal.checkpoint import checkpoint
+from encoders.multimodal.kind import Anatomy, Kind
+from encoders.networks import internvl as own
 
 INPUT = Input(
     size=(448, 448), resize="tiles", crop=None, **IMAGENET_NORM, interpolation="bicubic",
@@ -45,9 +46,9 @@ def _processor(library: Any, folder: Path | None) -> Any:
 
 def _anatomy(cut: bool) -> Callable[[Any, Any], Anatomy]:
     def anatomy(model: Any, processor: Any) -> Anatomy:
-        from encoders._hooks import Tap
-        from encoders._tiles import site
-        from encoders._towers import described, taps
+        from encoders.extraction.hooks import Tap
+        from encoders.extraction.tiles import site
+        from encoders.multimodal.pieces import described, taps
 
         inner, vision = model.model, model.config.vision_config
         tower, tile = inner.vision_tower, vision.image_size[0]
@@ -80,7 +81,7 @@ def _anatomy(cut: bool) -> Callable[[Any, Any], Anatomy]:
 
 
 def _prepared(image: np.ndarray, processor: Any, cut: bool) -> dict[str, Any]:
-    from encoders._images import pil
+    from encoders.extraction.images import pil
 
     made = processor(images=pil(image), return_tensors="pt", crop_to_patches=cut)
     return {"pixel_values": made["pixel_values"], "image_size": np.array(image.shape[:2])}
@@ -90,7 +91,7 @@ def _views(image: Any, count: int, tile: int, side: int, processor: Any) -> tupl
     """The tiles row by row, then the whole image where there is more than one."""
     from transformers.models.got_ocr2.image_processing_got_ocr2 import get_optimal_tiled_canvas
 
-    from encoders._tiles import tiles
+    from encoders.extraction.tiles import tiles
 
     whole = View(grid=(side, side))
     if count == 1:

@@ -8,9 +8,10 @@ repositories crops it: `-crop` is that reading. LLaVA-1.6 adds tiles; its newlin
 from dataclasses import replace
 
 from encoders._base import Card, Site, View
-from encoders._llava import PAD, config, original, plain, processor, sites, tiled
-from encoders._multimodal import Kind, checkpoint
-from encoders._tiles import site, tiles
+from encoders.extraction.tiles import site, tiles
+from encoders.multimodal.checkpoint import checkpoint
+from encoders.multimodal.kind import Kind
+from encoders.networks.llava import PAD, config, original, plain, processor, sites, tiled
 
 
 def _tiled(connector: int) -> dict[str, Site]:

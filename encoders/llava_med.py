@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import Card, Encoder, EncoderError
-from encoders._llava import PAD, descendant, original, sites
-from encoders._multimodal import checkpoint
 from encoders._registry import Checkpoint
+from encoders.multimodal.checkpoint import checkpoint
+from encoders.networks.llava import PAD, descendant, original, sites
 
 STOCK = "openai/clip-vit-large-patch14-336"
 CARD = Card(
@@ -55,8 +55,8 @@ def _tower(name: str) -> bool:
 
 def _stock(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
     """The projector of the checkpoint behind the stock tower."""
-    from encoders._multimodal_load import from_folders
-    from encoders._parts import fetch
+    from encoders.multimodal.load import from_folders
+    from hub.tensors import fetch
 
     if weights is None:
         assert card.repo is not None

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from encoders._base import Card, Encoder, Site
-from encoders._volumes import is_volume
+from encoders.extraction.volumes import is_volume
 
 LUMA = np.array([299, 587, 114])
 EDGES = (8, 16, 32, 64)
@@ -146,6 +146,6 @@ def features(images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
 
 def load(device: str) -> Encoder:  # noqa: ARG001  every encoder is asked for a device
     """The control; it computes with NumPy wherever it is asked to run."""
-    from encoders._function import from_function
+    from encoders.custom.function import from_function
 
     return from_function(CARD, features)

@@ -37,21 +37,21 @@ CARD = Card(
 
 def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
     """Med-Flamingo's eye from its two repositories, or one folder with both."""
-    from encoders._med_flamingo import load as read
+    from encoders.networks.med_flamingo import load as read
 
     return read(card, device, weights, offline)
 
 
 def network() -> Any:
     """The eye in full size."""
-    from encoders._med_flamingo import network as build
+    from encoders.networks.med_flamingo import network as build
 
     return build()
 
 
 def untrained(card: Card, device: str) -> Encoder:
     """The eye under torch's current random state."""
-    from encoders._med_flamingo import encoder
+    from encoders.networks.med_flamingo import encoder
 
     return encoder(card, network(), device)
 

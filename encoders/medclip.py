@@ -52,26 +52,26 @@ def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encode
     file = weights / FILE if weights.is_dir() else weights
     if not file.is_file():
         raise EncoderError(f"{card.name}: --weights {weights} has no {FILE}: {how}")
-    from encoders._medclip import load as read
+    from encoders.networks.medclip import load as read
 
     return read(card, device, file, offline)
 
 
 def _swin() -> Any:
-    from encoders._medclip import swin
+    from encoders.networks.medclip import swin
 
     return swin()
 
 
 def _resnet() -> Any:
-    from encoders._medclip import resnet
+    from encoders.networks.medclip import resnet
 
     return resnet()
 
 
 def untrained(card: Card, device: str) -> Encoder:
     """The image tower under torch's current random state."""
-    from encoders._medclip import untrained as build
+    from encoders.networks.medclip import untrained as build
 
     return build(card, _resnet() if "rn50" in card.name else _swin(), device)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import HALF_NORM, Card, Input, Site
-from encoders._multimodal import Anatomy, Kind, checkpoint
+from encoders.multimodal.checkpoint import checkpoint
+from encoders.multimodal.kind import Anatomy, Kind
 
 
 def _config(**text: Any) -> Any:
@@ -33,7 +34,7 @@ def _processor(library: Any, folder: Path | None) -> Any:
 
 
 def _anatomy(model: Any, processor: Any) -> Anatomy:
-    from encoders._towers import described, preprocess, taps
+    from encoders.multimodal.pieces import described, preprocess, taps
 
     inner, vision = model.model, model.config.vision_config
     side, merged = vision.image_size // vision.patch_size, int(model.config.mm_tokens_per_image**0.5)

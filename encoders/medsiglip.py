@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from encoders._base import HALF_NORM, Card, Encoder, Input
-from encoders._pinned import checkpoint, sites
 from encoders._registry import Checkpoint
+from encoders.extraction.tower_sites import sites
+from encoders.libraries.transformers.checkpoint import checkpoint
 
 SIDE = 448
 BACKEND = "transformers SiglipImageProcessorPil"
@@ -25,7 +26,7 @@ TENSORFLOW = replace(INPUT, interpolation="bilinear without antialiasing", backe
 
 def as_tensorflow(encoder: Encoder) -> Encoder:
     """The same encoder behind the resize of its model card."""
-    from encoders._fingerprint import digest
+    from encoders.identity.fingerprint import digest
 
     inner = encoder.preprocess
     return replace(

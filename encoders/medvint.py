@@ -63,56 +63,56 @@ def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encode
     file = weights / FILE if weights.is_dir() else weights
     if not file.is_file():
         raise EncoderError(f"{card.name}: --weights {weights} has no {FILE}: {how}")
-    from encoders._medvint import load_decoder
+    from encoders.networks.medvint import load_decoder
 
     return load_decoder(card, device, file)
 
 
 def load_reader(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
     """MedVInT-TE's tower and connector from its repository, or from `weights`."""
-    from encoders._medvint_te import load as read
+    from encoders.networks.medvint import load as read
 
     return read(card, device, weights, offline)
 
 
 def load_start(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
     """The tower from which MedVInT-TE was trained, from its repository, or from `weights`."""
-    from encoders._medvint_te import load_start as read
+    from encoders.networks.medvint import load_start as read
 
     return read(card, device, weights, offline)
 
 
 def network() -> Any:
     """TD's eye and connector in full size."""
-    from encoders._medvint import Decoder
+    from encoders.networks.medvint import Decoder
 
     return Decoder()
 
 
 def reader() -> Any:
     """TE's tower and connector in full size."""
-    from encoders._medvint_te import Reader
+    from encoders.networks.medvint import Reader
 
     return Reader()
 
 
 def trunk() -> Any:
     """The tower before TE in full size."""
-    from encoders._medvint_te import trunk as build
+    from encoders.networks.medvint import trunk as build
 
     return build()
 
 
 def untrained(card: Card, device: str) -> Encoder:
     """TD's network under torch's current random state."""
-    from encoders._medvint import decoder
+    from encoders.networks.medvint import decoder
 
     return decoder(card, network(), device)
 
 
 def untrained_te(card: Card, device: str) -> Encoder:
     """TE's network, or its tower alone, under torch's current random state."""
-    from encoders._medvint_te import encoder
+    from encoders.networks.medvint import encoder
 
     return encoder(card, reader() if "connector" in card.sites else trunk(), device)
 

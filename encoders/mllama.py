@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from encoders._base import CLIP_NORM, Card, Input, Site
-from encoders._multimodal import Anatomy, Kind, checkpoint
+from encoders.multimodal.checkpoint import checkpoint
+from encoders.multimodal.kind import Anatomy, Kind
 
 
 def _config(hidden: int, inner: int, layers: int, heads: int) -> Callable[[Any], Any]:
@@ -36,7 +37,7 @@ def _processor(library: Any, folder: Path | None) -> Any:
 
 
 def _anatomy(model: Any, processor: Any) -> Anatomy:
-    from encoders._towers import described, preprocess, taps
+    from encoders.multimodal.pieces import described, preprocess, taps
 
     inner, vision = model.model, model.config.vision_config
     tower, tile = inner.vision_model, vision.image_size
@@ -49,7 +50,7 @@ def _anatomy(model: Any, processor: Any) -> Anatomy:
         return {**prepare(image), "image_size": np.array(image.shape[:2])}
 
     def layout(made: Any) -> dict[str, Site]:
-        from encoders._tiles import canvas, site, tiles
+        from encoders.extraction.tiles import canvas, site, tiles
 
         rows, columns = vision.supported_aspect_ratios[int(made["aspect_ratio_ids"][0]) - 1]
         image = tuple(int(x) for x in made["image_size"])

@@ -11,7 +11,7 @@ from typing import Any
 
 from encoders._base import CLIP_NORM, Card, Encoder, Input, View
 from encoders._registry import Checkpoint
-from encoders._tiles import Box, site
+from encoders.extraction.tiles import Box, site
 
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 CUT = [(i, j, i + 0.6, j + 0.6) for i in (0.0, 0.4) for j in (0.0, 0.4)]  # two by two crops of 336 on 560 pixels
@@ -43,14 +43,14 @@ def _checkpoint(name: str, repo: str, inner: int, language: int, parameters: int
 
 
 def _load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-    from encoders._molmo import load
+    from encoders.networks.molmo import load
 
     return load(card, device, weights, offline)
 
 
 def _network(inner: int, language: int) -> Callable[[], Any]:
     def network() -> Any:
-        from encoders._molmo_network import network as build
+        from encoders.networks.molmo import network as build
 
         return build(inner, language)
 
@@ -59,8 +59,7 @@ def _network(inner: int, language: int) -> Callable[[], Any]:
 
 def _untrained(inner: int, language: int) -> Callable[[Card, str], Encoder]:
     def untrained(card: Card, device: str) -> Encoder:
-        from encoders._molmo import encoder
-        from encoders._molmo_network import network
+        from encoders.networks.molmo import encoder, network
 
         return encoder(card, network(inner, language), device)
 

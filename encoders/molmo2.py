@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from encoders._base import HALF_NORM, Card, Input, Site, View
-from encoders._multimodal import Anatomy, Kind, checkpoint
-from encoders._tiles import site
+from encoders.extraction.tiles import site
+from encoders.multimodal.checkpoint import checkpoint
+from encoders.multimodal.kind import Anatomy, Kind
 
 
 def _config(library: Any) -> Any:
@@ -52,8 +53,8 @@ def _anatomy(model: Any, processor: Any) -> Anatomy:
     import torch
     from transformers.models.molmo2.image_processing_molmo2 import compute_crop_geometry
 
-    from encoders._images import pil
-    from encoders._towers import described, taps
+    from encoders.extraction.images import pil
+    from encoders.multimodal.pieces import described, taps
 
     inner, vision = model.model, model.config.vision_config
     tile, patch = vision.image_size[0], vision.patch_size

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import CLIP_NORM, Card, Encoder, EncoderError
-from encoders._open_clip_files import CONFIG, cropped
-from encoders._pinned import sites
 from encoders._registry import Checkpoint
+from encoders.extraction.tower_sites import sites
+from encoders.libraries.open_clip.checkpoint import cropped
+from encoders.libraries.open_clip.files import CONFIG
 
 FOLDER = Path(__file__).parent / "weights" / "phantom-clip"
 ARCHITECTURE: dict[str, Any] = {
@@ -51,14 +52,14 @@ def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encode
             f"{card.name}: no weights in {folder.name}; they ship with the project, so this copy is incomplete: "
             "clone it again, or pass --weights PATH with a folder in open_clip's format"
         )
-    from encoders._open_clip import from_folder
+    from encoders.libraries.open_clip.load import from_folder
 
     return from_folder(card, folder, device)
 
 
 def untrained(card: Card, device: str) -> Encoder:
     """The same image tower under torch's current random state."""
-    from encoders._open_clip_tower import from_config
+    from encoders.libraries.open_clip.tower import from_config
 
     file = FOLDER / CONFIG
     encoder = from_config(card, _architecture(), CLIP_NORM, device)
@@ -67,7 +68,7 @@ def untrained(card: Card, device: str) -> Encoder:
 
 def network() -> Any:
     """The image tower under torch's current default device."""
-    from encoders._open_clip_tower import image_tower
+    from encoders.libraries.open_clip.tower import image_tower
 
     return image_tower(_architecture())
 

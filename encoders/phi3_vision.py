@@ -11,7 +11,7 @@ from typing import Any
 
 from encoders._base import CLIP_NORM, Card, Encoder, Input, Site, View
 from encoders._registry import Checkpoint
-from encoders._tiles import site, tiles
+from encoders.extraction.tiles import site, tiles
 
 WHOLE = View(grid=(24, 24))
 
@@ -54,12 +54,12 @@ OLD = replace(
 
 def _checkpoint(card: Card, crops: int) -> Checkpoint:
     def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-        from encoders._phi3_vision import load as read
+        from encoders.networks.phi3_vision import load as read
 
         return read(card, crops, device, weights, offline)
 
     def untrained(card: Card, device: str) -> Encoder:
-        from encoders._phi3_vision import encoder
+        from encoders.networks.phi3_vision import encoder
 
         return encoder(card, network(), crops, device)
 
@@ -68,7 +68,7 @@ def _checkpoint(card: Card, crops: int) -> Checkpoint:
 
 def network() -> Any:
     """The eye in full size."""
-    from encoders._phi3_vision import network as build
+    from encoders.networks.phi3_vision import network as build
 
     return build()
 

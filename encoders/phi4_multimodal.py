@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from encoders._base import HALF_NORM, Card, EncoderError, Input, Site, View
-from encoders._multimodal import Anatomy, Kind, checkpoint
-from encoders._tiles import canvas, site, tiles
+from encoders.extraction.tiles import canvas, site, tiles
+from encoders.multimodal.checkpoint import checkpoint
+from encoders.multimodal.kind import Anatomy, Kind
 
 INTERPOLATION = "bilinear, whole image bicubic"
 BASE = "model.embed_tokens_extend.image_embed."
@@ -65,9 +66,9 @@ def views(size: tuple[int, int], tall: int, wide: int, tile: int, patch: int) ->
 def _anatomy(model: Any, processor: Any) -> Anatomy:
     import torch
 
-    from encoders._hooks import Tap
-    from encoders._images import pil
-    from encoders._towers import described, taps
+    from encoders.extraction.hooks import Tap
+    from encoders.extraction.images import pil
+    from encoders.multimodal.pieces import described, taps
 
     embed, vision = model.model.embed_tokens_extend.image_embed, model.config.vision_config
     tower, tile, patch, width = embed.img_processor, vision.crop_size, vision.patch_size, model.config.hidden_size

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from encoders._base import Card, Encoder, Input, Site
-from encoders._volumes import is_volume
+from encoders.extraction.volumes import is_volume
 
 SIDE = 32
 DEEP, PLANE = 4, 16  # parts of a volume's slices, and the side of each: 1024 values again
@@ -78,6 +78,6 @@ def _of_volume(volume: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def load(device: str) -> Encoder:  # noqa: ARG001  every encoder is asked for a device
     """The control; it computes with NumPy wherever it is asked to run."""
-    from encoders._function import from_function
+    from encoders.custom.function import from_function
 
     return from_function(CARD, features)

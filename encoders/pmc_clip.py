@@ -39,12 +39,12 @@ CARD = Card(
 
 def _checkpoint(card: Card, heads: int, fixed: int | None) -> Checkpoint:
     def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-        from encoders._pmc_clip import load as read
+        from encoders.networks.pmc_clip import load as read
 
         return read(card, fixed, device, weights, offline)
 
     def untrained(card: Card, device: str) -> Encoder:
-        from encoders._pmc_clip import untrained as build
+        from encoders.networks.pmc_clip import untrained as build
 
         return build(card, heads, device)
 
@@ -53,7 +53,7 @@ def _checkpoint(card: Card, heads: int, fixed: int | None) -> Checkpoint:
 
 def _network(heads: int) -> Callable[[], Any]:
     def network() -> Any:
-        from encoders._modified_resnet import network as build
+        from encoders.networks.modified_resnet import network as build
 
         return build(heads=heads)
 

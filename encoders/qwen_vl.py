@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from encoders._base import CLIP_NORM, HALF_NORM, Card, Input, Site
-from encoders._multimodal import Kind, checkpoint
-from encoders._qwen_vl import FIXED, anatomy_of, processor
+from encoders.multimodal.checkpoint import checkpoint
+from encoders.multimodal.kind import Kind
+from encoders.networks.qwen_vl import FIXED, anatomy_of, processor
 
 
 def _config(model: str, vision: Mapping[str, Any], text: Mapping[str, Any]) -> Callable[[Any], Any]:

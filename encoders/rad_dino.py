@@ -5,7 +5,8 @@ spelling, the third is a head of the training. Pérez-García et al. 2024, arXiv
 """
 
 from encoders._base import Input
-from encoders._pinned import checkpoint, sites
+from encoders.extraction.tower_sites import sites
+from encoders.libraries.transformers.checkpoint import checkpoint
 
 CHECKPOINTS = (
     checkpoint(

@@ -50,21 +50,21 @@ def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encode
         raise EncoderError(f"{card.name}: --weights {weights} is a part of a zip: {how}")
     from dataclasses import replace
 
-    from encoders._radfm import load as read
+    from encoders.networks.radfm import load as read
 
     return read(replace(card, repo=None, revision=None), device, file)
 
 
 def network() -> Any:
     """The eye in full size."""
-    from encoders._radfm_network import RadFMVision
+    from encoders.networks.radfm import RadFMVision
 
     return RadFMVision()
 
 
 def untrained(card: Card, device: str) -> Encoder:
     """The eye under torch's current random state."""
-    from encoders._radfm import encoder
+    from encoders.networks.radfm import encoder
 
     return encoder(card, network(), device)
 

@@ -6,8 +6,9 @@ Tschannen et al. 2025, arXiv:2502.14786 (`siglip2-`: many languages, lower case,
 """
 
 from encoders._base import HALF_NORM, Input
-from encoders._pinned import checkpoint, sites
 from encoders._registry import Checkpoint
+from encoders.extraction.tower_sites import sites
+from encoders.libraries.transformers.checkpoint import checkpoint
 
 SHAPES = {
     "base": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12},

@@ -6,8 +6,8 @@ feed-forward layer and eight registers, which stand between CLS and the patches.
 
 from typing import Any
 
-from encoders._pinned import sites
-from encoders._timm_files import IMAGENET, checkpoint
+from encoders.extraction.tower_sites import sites
+from encoders.libraries.timm.checkpoint import IMAGENET, checkpoint
 
 LARGE: dict[str, Any] = {"init_values": 1e-5, "dynamic_img_size": True}
 HUGE: dict[str, Any] = {

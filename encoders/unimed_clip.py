@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import CLIP_NORM, Card, Encoder, EncoderError
-from encoders._hub import snapshot
-from encoders._open_clip_files import cropped
-from encoders._pinned import fetch_file, sites
+from encoders._fetch import fetch_file
 from encoders._registry import Checkpoint
+from encoders.extraction.tower_sites import sites
+from encoders.libraries.open_clip.checkpoint import cropped
+from hub.snapshots import snapshot
 
 BERT_REPO = "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract"
 VOCABULARY = ("tokenizer.json", "vocab.txt")
@@ -38,8 +39,8 @@ def _checkpoint(name: str, repo: str, joint: int, parameters: int, size: int | N
     def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
         card, found = fetch_file(card, weights, offline, files=(file,))
         vocabulary = found.parent if weights else _vocabulary(offline)
-        from encoders._open_clip import from_state
-        from encoders._pickles import state_dict
+        from encoders.libraries.open_clip.load import from_state
+        from hub.torch_files import state_dict
 
         state = {_renamed(key): value for key, value in state_dict(found, card.name).items()}
         state.pop(OLD_BUFFER, None)
@@ -47,12 +48,12 @@ def _checkpoint(name: str, repo: str, joint: int, parameters: int, size: int | N
                           tokenizer=lambda: _tokenizer(vocabulary))  # fmt: skip
 
     def network() -> Any:
-        from encoders._open_clip_tower import image_tower
+        from encoders.libraries.open_clip.tower import image_tower
 
         return image_tower(config)
 
     def untrained(card: Card, device: str) -> Encoder:
-        from encoders._open_clip_tower import from_config
+        from encoders.libraries.open_clip.tower import from_config
 
         return from_config(card, config, CLIP_NORM, device)
 

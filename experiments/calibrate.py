@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from experiments._exit import DONE, UsageError, guard, progress
+from experiments._exit import DONE, guard
+from slitlamp.errors import UsageError
+from slitlamp.log import progress
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,9 +16,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from experiments._cli import _Parser
 from experiments._exit import DONE, ENCODER, guard
-from experiments._options import _Parser
-from experiments.list import table
+from slitlamp.reports.text import table
 
 LIBRARIES = ("torch", "torchvision", "timm", "open-clip-torch", "transformers", "numpy", "scipy", "h5py",
              "pillow", "highdicom", "nibabel", "matplotlib")  # fmt: skip

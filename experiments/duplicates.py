@@ -14,13 +14,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments._exit import DATA, DONE, UsageError, guard, say
+from experiments._exit import DATA, DONE, guard
+from slitlamp.errors import UsageError
+from slitlamp.log import say
 
 SHOWN = 20  # clusters that the table shows; --json holds all
 
 
 def _parser() -> argparse.ArgumentParser:
-    from experiments._options import Options, _Parser
+    from experiments._cli import _Parser
+    from slitlamp.settings import Options
 
     default = Options()
     parser = _Parser(prog="python -m experiments.duplicates", description=__doc__, allow_abbrev=False,
@@ -52,9 +55,9 @@ def _body(argv: Sequence[str]) -> int:
     _fits(asked)
     import tasks
     from cache import Store, default_root
-    from experiments._copies import Copies
-    from experiments._copies_near import near
-    from experiments._copies_write import sheet, write
+    from slitlamp.duplicates.guard import Copies
+    from slitlamp.duplicates.manifest import sheet, write
+    from slitlamp.duplicates.near import near
     from tasks.duplicates.find import clusters, crossing
 
     store = Store(default_root())
@@ -86,7 +89,7 @@ def _body(argv: Sequence[str]) -> int:
 
 def _fits(asked: argparse.Namespace) -> None:
     """Refuses what cannot be carried out, or would act on nothing, before any image is read."""
-    from experiments._options import Options
+    from slitlamp.settings import Options
 
     default = Options()
     if not 0 <= asked.unreadable <= 1:
@@ -131,7 +134,7 @@ def _document(source: Any, found: Sequence[Any], across: Sequence[Any], alike: A
 
 
 def _page(whole: dict[str, Any], noun: str = "images") -> str:
-    from experiments.list import table
+    from slitlamp.reports.text import table
 
     rows = [
         {

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from experiments._exit import DATA, DONE, guard, progress, say
-from experiments.list import table
+from experiments._exit import DATA, DONE, guard
+from slitlamp.log import progress, say
+from slitlamp.reports.text import table
 
 if TYPE_CHECKING:
     from cache import Store

@@ -7,15 +7,15 @@ import json
 import sys
 from collections.abc import Sequence
 
+from experiments._cli import parse
 from experiments._exit import DONE, guard
-from experiments._options import parse
 
 NAME = "linear_probe"
 
 
 def _body(argv: Sequence[str]) -> int:
     options = parse(argv, NAME, __doc__ or "")
-    from experiments._probing import plan_of, run
+    from slitlamp.probing.run import plan_of, run
 
     if options.dry_run:
         print(json.dumps(plan_of(options), indent=1, ensure_ascii=False))

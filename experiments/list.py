@@ -13,13 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments._exit import DONE, UsageError, guard, say
-from experiments._options import _Parser
+from experiments._cli import _Parser
+from experiments._exit import DONE, guard
+from slitlamp.errors import UsageError
+from slitlamp.log import say
+from slitlamp.reports.text import table
 
 
 def _encoders() -> list[dict[str, Any]]:
     import encoders
-    from experiments._cards import full
+    from slitlamp.reports.cards import full
 
     return [full(name) for name in encoders.names()]
 
@@ -49,34 +52,6 @@ def _probes() -> list[dict[str, Any]]:
 
 
 KINDS = {"encoders": _encoders, "tasks": _tasks, "probes": _probes}
-
-
-def table(rows: Sequence[dict[str, Any]], width: int | None = None) -> str:
-    """Rows of equal keys as text in columns; None is a dash. What is wider than `width` is cut, widest column first."""
-    if not rows:
-        return ""
-    words = [[_word(v) for v in row.values()] for row in rows]
-    heads = [key.replace("_", " ") for key in rows[0]]
-    widths = [max(len(h), *(len(line[i]) for line in words)) for i, h in enumerate(heads)]
-    while width and sum(widths) + 2 * len(widths) - 2 > width and max(widths) > 16:
-        widths[widths.index(max(widths))] -= 1
-    return "\n".join(
-        "  ".join(_cut(w, n).ljust(n) for w, n in zip(line, widths, strict=True)).rstrip() for line in [heads, *words]
-    )
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def _word(value: Any) -> str:
-    if value is None or value == "":
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int) and value >= 100_000:
-        return f"{value / 1e6:.1f} M"
-    return str(value)
 
 
 def _body(argv: Sequence[str]) -> int:
@@ -115,7 +90,7 @@ def _only(rows: list[dict[str, Any]], kind: str, name: str | None) -> list[dict[
 
 
 def _show(rows: Sequence[dict[str, Any]], name: str | None) -> None:
-    from experiments._cards import lines, short
+    from slitlamp.reports.cards import lines, short
 
     if name:
         print(lines(name))
@@ -130,7 +105,7 @@ def _show(rows: Sequence[dict[str, Any]], name: str | None) -> None:
 
 
 def _markdown(file: str) -> int:
-    from experiments._cards import markdown, written
+    from slitlamp.reports.cards import markdown, written
 
     if not file:
         print(markdown(), end="")

@@ -18,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments._exit import DONE, UsageError, guard, progress, say
-from experiments._options import _Parser
+from experiments._cli import _Parser
+from experiments._exit import DONE, guard
+from slitlamp.errors import UsageError
+from slitlamp.log import progress, say
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments._exit import DONE, UsageError, guard
-from experiments._options import _Parser
+from experiments._cli import _Parser
+from experiments._exit import DONE, guard
+from slitlamp.errors import UsageError
 
 GAP, LINE = 4, 18  # pixels between pictures, and for the answer below each
 

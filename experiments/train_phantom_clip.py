@@ -18,8 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments._exit import DONE, UsageError, guard, progress, say
-from experiments._records import as_json, write_atomically
+from experiments._exit import DONE, guard
+from slitlamp.disk import write_atomically
+from slitlamp.errors import UsageError
+from slitlamp.log import progress, say
+from slitlamp.records import as_json
 
 CONFIG: dict[str, Any] = {
     "model_cfg": {
@@ -131,7 +134,7 @@ def _pictures(count: int, seed: int, shrink: Callable[[np.ndarray], Any]) -> lis
     """`count` phantoms of each kind as the model's own pixels, with their true parameters."""
     from multiprocessing import get_context
 
-    from experiments._workers import spare_threads, workers
+    from slitlamp.probing.workers import spare_threads, workers
 
     wanted = [(kind, count, seed, index) for kind in KINDS for index in range(count)]
     with (

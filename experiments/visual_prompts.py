@@ -8,29 +8,16 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
-from experiments._exit import DONE, UsageError, guard
-from experiments._options import Options, _Parser, _unknown, idle
+from experiments._cli import _Parser, _unknown
+from experiments._exit import DONE, guard
+from slitlamp.errors import UsageError
+from slitlamp.prompts.settings import KEPT, NAME, SIZES, Asked
+from slitlamp.settings import Options, idle
 
-NAME = "visual_prompts"
-KEPT = ("encoder", "task", "data", "label", "group", "image_column", "window", "intercept", "exif", "unreadable",
-        "copies", "items", "site", "readout", "seed", "device", "dtype", "batch_size", "limit", "weights", "offline",
-        "out", "json", "debug")  # fmt: skip
 OF_ENCODERS = ("encoder", "sizes", "site", "readout", "weights", "device", "dtype", "batch_size")
-SIZES = (0.009, 0.018)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """The command line: what all experiments know, and what only this one does."""
-
-    options: Options
-    sizes: tuple[float, ...]
-    answers: str | None
-    images: bool
-    details: bool
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -114,34 +101,15 @@ def parse(argv: Sequence[str]) -> Asked:
     )  # fmt: skip
 
 
-def command_line(asked: Asked) -> str:
-    """The line that repeats the run, but not where output went."""
-    import shlex
-
-    default, words = Options(task=("depth",)), ["python", "-m", f"experiments.{NAME}"]
-    for name in (f.name for f in fields(Options) if f.name in KEPT and f.name not in ("out", "json", "debug")):
-        value = getattr(asked.options, name)
-        if value == getattr(default, name) and not (name == "task" or (name == "encoder" and asked.answers is None)):
-            continue
-        words.append("--" + name.replace("_", "-"))
-        if not isinstance(value, bool):
-            words += [str(v) for v in (value if isinstance(value, tuple) else (value,))]
-    if asked.answers is not None:
-        words += ["--answers", asked.answers]
-    elif asked.sizes != SIZES:
-        words += ["--sizes", *(f"{s:g}" for s in asked.sizes)]
-    return shlex.join(words)
-
-
 def _body(argv: Sequence[str]) -> int:
     asked = parse(argv)
     from pathlib import Path
 
-    from experiments._exit import say
-    from experiments._probing import _writable
-    from experiments._prompts_output import deliver
-    from experiments._prompts_page import page
-    from experiments._prompts_run import run
+    from slitlamp.disk import _writable
+    from slitlamp.log import say
+    from slitlamp.prompts.files import deliver
+    from slitlamp.prompts.page import page
+    from slitlamp.prompts.run import run
 
     _writable(Path(asked.options.out))
     found = run(asked)

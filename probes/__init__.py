@@ -11,9 +11,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from probes._base import Estimate, FeatureSet, Predictions, ProbeError, UnknownName, Verdict
+from plugins import UnknownName
 
+if TYPE_CHECKING:
+    from probes._base import Estimate, FeatureSet, Predictions, ProbeError, Verdict
 __all__ = [
     "Estimate",
     "FeatureSet",
@@ -27,7 +28,7 @@ __all__ = [
 
 Probe = Callable[..., Any]  # (given, folds, rng, **options) -> Predictions
 
-_TYPES = ("Estimate", "FeatureSet", "Predictions", "ProbeError", "UnknownName", "Verdict")
+_TYPES = ("Estimate", "FeatureSet", "Predictions", "ProbeError", "Verdict")
 _LAZY = {
     **dict.fromkeys(_TYPES, "probes._base"),
     "Difference": "probes.stats.measurement",
@@ -65,8 +66,6 @@ def load(name: str) -> Probe:
     if name.endswith(".py"):
         return _from_file(Path(name))
     if name not in names():
-        from probes._base import UnknownName
-
         near = get_close_matches(name, names(), n=1)
         guess = f"; did you mean '{near[0]}'?" if near else ""
         raise UnknownName(f"no probe '{name}'{guess} (there are: {', '.join(names())}; or a path to a .py file)")
@@ -74,8 +73,6 @@ def load(name: str) -> Probe:
 
 
 def _from_file(path: Path) -> Probe:
-    from probes._base import UnknownName
-
     if not path.is_file():
         raise UnknownName(f"no probe file {path}; give a .py file that defines probe(given, folds, rng)")
     spec = importlib.util.spec_from_file_location(f"_user_probe_{path.stem}", path)

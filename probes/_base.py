@@ -14,10 +14,6 @@ class ProbeError(Exception):
     """The data cannot be probed as asked; the message is one line for the user (exit 3)."""
 
 
-class UnknownName(ValueError):
-    """A name that no registry holds; the message names the nearest valid one (exit 2)."""
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FeatureSet:
     """Features and answers, checked on construction.

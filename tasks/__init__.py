@@ -7,7 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from tasks._base import DataError, Item, Mark, Picture, Row, Source, Task, Undecided, UnknownName
+from plugins import UnknownName
+from tasks._base import DataError, Item, Mark, Picture, Row, Source, Task, Undecided
 
 if TYPE_CHECKING:
     from tasks._open import open_source

@@ -11,10 +11,6 @@ class DataError(Exception):
     """The data cannot answer as asked; the message is one line for the user (exit 3)."""
 
 
-class UnknownName(ValueError):
-    """A name that no registry holds; the message names the nearest valid one (exit 2)."""
-
-
 class Undecided(DataError):
     """The images can be shown in more than one way and the user has not said which (exit 3)."""
 

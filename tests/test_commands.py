@@ -9,10 +9,12 @@ import pytest
 
 import tasks
 from experiments import list as list_
-from experiments._cells import Cells, pack, unpack
-from experiments._exit import DATA, DONE, ENCODER, INTERRUPTED, PARTIAL, USAGE, UsageError, guard
-from experiments._options import Options, command_line, parse
-from experiments._questions import unheard
+from experiments._cli import parse
+from experiments._exit import DATA, DONE, ENCODER, INTERRUPTED, PARTIAL, USAGE, guard
+from slitlamp.errors import UsageError
+from slitlamp.probing.cells import Cells, pack, unpack
+from slitlamp.settings import Options, command_line
+from slitlamp.sources import unheard
 from tasks._base import DataError
 
 

@@ -60,7 +60,7 @@ def hub(root: Path, made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def tokens(encoder: encoders.Encoder, *images: np.ndarray) -> dict[str, np.ndarray]:
-    from encoders._encoding import collate
+    from encoders.extraction.encode import collate
 
     batch = collate([encoder.preprocess(image) for image in images])
     return {site: value.numpy() for site, value in encoder.forward(batch, list(encoder.card.sites)).items()}
@@ -210,7 +210,7 @@ def test_molmo_equals_its_own_code_written_out(image: np.ndarray, root: Path, ma
     from torch.nn.functional import silu
 
     encoder = encoders.load("molmo-7b-d", weights=root / "molmo-7b-d")
-    pixels, shares, order = molmo_images(np.asarray(picture(image)))
+    pixels, shares, order = molmo(np.asarray(picture(image)))
     prepared = encoder.preprocess(image)
     close(prepared["pixels"], pixels, 1e-5)
     close(prepared["filled"], shares, 1e-6)
@@ -235,7 +235,7 @@ def test_molmo_equals_its_own_code_written_out(image: np.ndarray, root: Path, ma
     fits(encoder, image, ours)
 
 
-def molmo_images(image: np.ndarray) -> tuple[Any, Any, Any]:
+def molmo(image: np.ndarray) -> tuple[Any, Any, Any]:
     """The published processor: crops, the shares of image in their patches, and the place of every pooled token."""
     import torch
 
@@ -500,16 +500,16 @@ def test_the_cards_sites_are_those_of_a_square_image_at_full_size(name: str) -> 
     """On the meta device: what the layout says of a square image is what the card says."""
     import torch
 
-    from encoders import _molmo_images, _phi3_vision
+    from encoders.networks import molmo, phi3_vision
 
     card = encoders.card(name)
     assert card.input is not None
     if name.startswith("molmo"):
         width = card.sites["connector"].width
-        block, connector = _molmo_images.layout((512, 512), 1024, width)
+        block, connector = molmo.layout((512, 512), 1024, width)
         assert (len(card.sites), card.sites["block.22"], card.sites["connector"]) == (24, block, connector)
         return
-    prepared = _phi3_vision._preprocess(card.input, 4 if "3.5" in name else 16)(np.zeros((512, 512), np.uint8))
+    prepared = phi3_vision._preprocess(card.input, 4 if "3.5" in name else 16)(np.zeros((512, 512), np.uint8))
     network = checkpoints()[name].network
     assert network is not None
     with torch.device("meta"):

@@ -22,7 +22,7 @@ OPENAI = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.2757771
 
 
 def tokens(encoder: encoders.Encoder, sites: list[str], *images: np.ndarray) -> dict[str, np.ndarray]:
-    from encoders._encoding import collate
+    from encoders.extraction.encode import collate
 
     batch = collate([encoder.preprocess(image) for image in images])
     return {site: value.numpy() for site, value in encoder.forward(batch, sites).items()}
@@ -367,7 +367,7 @@ def test_the_full_size_network_is_what_its_card_says(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["pmc-clip", "medclip-vit", "medclip-rn50", "radfm"])
 def test_an_untrained_twin_has_the_sites_of_its_card(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("encoders._build.of_module", lambda *_: "not asked for")
+    monkeypatch.setattr("encoders.extraction.assemble.of_module", lambda *_: "not asked for")
     with unfilled():
         twin = encoders.load(f"random:{name}", offline=True)
     assert twin.card.sites == encoders.card(name).sites

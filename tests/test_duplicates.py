@@ -14,10 +14,10 @@ from PIL import Image, ImageDraw
 import tasks
 from cache import Store
 from experiments import duplicates, linear_probe, visual_prompts
-from experiments._copies import Copies, settled
-from experiments._copies_near import close
-from experiments._exit import UsageError
-from experiments._options import Options
+from slitlamp.duplicates.guard import Copies, settled
+from slitlamp.duplicates.near import close
+from slitlamp.errors import UsageError
+from slitlamp.settings import Options
 from tasks._base import Source
 from tasks.duplicates.find import Cluster, Pair, Print, clusters, crossing, fingerprint, pairs, united, unpacked
 
@@ -384,7 +384,7 @@ def test_a_turned_copy_in_another_fold_rings_in_the_table_the_words_and_the_reco
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], together: bool
 ) -> None:
     monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
-    monkeypatch.setattr("experiments._output._figure", lambda *_: [])
+    monkeypatch.setattr("slitlamp.reports.files._figure", lambda *_: [])
     rng, lines = np.random.default_rng(0), ["file,side,source"]
     for k in range(30):
         image = rng.normal(rng.uniform(60, 190), rng.uniform(5, 50), (16, 16)).clip(0, 255).astype(np.uint8)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import encoders
 from encoders import Card, EncoderError, Input, Site, UnknownName
-from encoders._readouts import matrix, shares
+from encoders.extraction.readouts import matrix, shares
 from tests.full_size import unfilled
 
 ROOT = Path(__file__).parent.parent
@@ -155,7 +155,7 @@ class Tiny:
 
 @pytest.fixture(scope="module")
 def tiny() -> encoders.Encoder:
-    from encoders._timm import encoder
+    from encoders.libraries.timm.load import encoder
 
     return encoder(Card(name="tiny"), Tiny.model(), "cpu", ())
 
@@ -230,7 +230,7 @@ def test_an_unknown_site_or_readout_names_the_nearest(tiny: encoders.Encoder) ->
 
 
 def test_bfloat16_is_admitted_where_it_agrees_and_has_its_own_identity(tiny: encoders.Encoder) -> None:
-    from encoders._precision import lowered
+    from encoders.extraction.precision import lowered
 
     low = lowered(tiny, "bfloat16")
     wanted = {"block.0": ["cls", "mean"], "pooled": ["vector"]}
@@ -243,7 +243,7 @@ def test_bfloat16_is_admitted_where_it_agrees_and_has_its_own_identity(tiny: enc
 def test_bfloat16_that_departs_is_refused() -> None:
     import torch
 
-    from encoders._precision import lowered
+    from encoders.extraction.precision import lowered
 
     class Cancelling(torch.nn.Module):
         def __init__(self) -> None:
@@ -310,7 +310,7 @@ def test_the_plain_transform_equals_torchvision(resize: str, shape: tuple[int, .
     from PIL import Image
     from torchvision.transforms import v2
 
-    from encoders._images import transform
+    from encoders.extraction.images import transform
 
     spec = replace(PLAIN, resize=resize, crop="center" if resize == "shortest" else None, interpolation="bicubic")
     size = 32 if resize == "shortest" else (32, 32)
@@ -343,7 +343,7 @@ def test_an_untrained_twin_is_the_same_every_time_and_another_with_another_seed(
 
 @pytest.mark.parametrize("name", ["biomedclip", "dinov2-b14", "siglip-b16", "phantom-clip"])
 def test_the_static_card_is_what_the_real_architecture_gives(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("encoders._build.of_module", lambda *_: "not asked for")
+    monkeypatch.setattr("encoders.extraction.assemble.of_module", lambda *_: "not asked for")
     with unfilled():
         loaded = encoders.load(f"random:{name}").card
     assert loaded.sites == encoders.card(name).sites

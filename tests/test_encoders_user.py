@@ -13,7 +13,7 @@ import pytest
 
 import encoders
 from encoders import EncoderError
-from encoders._identity import recall, snapshot
+from encoders.identity.snapshot import recall, snapshot
 
 ROOT = Path(__file__).parent.parent
 IMAGES = [np.random.default_rng(i).integers(0, 256, (48, 64), dtype=np.uint8) for i in range(2)]

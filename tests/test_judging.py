@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 import cache
-from experiments._cells import Cells
-from experiments._features import Filled, space_of
-from experiments._judging import adjusted, hardest, judge
-from experiments._options import Options
-from experiments._records import Record
-from experiments._runs import Cell, Run
-from experiments._table import legend
-from experiments._workers import measure
 from probes.stats.measurement import Measurement
+from slitlamp.features.fill import Filled, space_of
+from slitlamp.probing.cells import Cells
+from slitlamp.probing.judge import adjusted, hardest, judge
+from slitlamp.probing.state import Cell, Run
+from slitlamp.probing.workers import measure
+from slitlamp.records import Record
+from slitlamp.reports.table import legend
+from slitlamp.settings import Options
 
 TWO = ("upright", "turned")
 Y, GROUPS = np.arange(120) % 2, np.arange(120) // 2
@@ -306,7 +306,7 @@ def test_a_mean_is_judged_beside_what_keeps_the_tokens_apart(
 def test_a_command_keeps_its_small_matrix_products_to_one_thread_and_no_other_library_s() -> None:
     from threadpoolctl import threadpool_info, threadpool_limits
 
-    from experiments._workers import spare_threads
+    from slitlamp.probing.workers import spare_threads
 
     def threads(api: str) -> set[int]:
         return {found["num_threads"] for found in threadpool_info() if found["user_api"] == api}

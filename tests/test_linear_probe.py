@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import _features
 from experiments.linear_probe import main
 
 ROOT = Path(__file__).parent.parent
@@ -34,9 +33,9 @@ def undrawn(_figure: object, stem: Path) -> list[str]:
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if not request.node.name.startswith(DRAWN):
-        monkeypatch.setattr("experiments._plots.layer_curve", lambda records: records)
-        monkeypatch.setattr("experiments._plots.save", undrawn)
-    monkeypatch.setattr("experiments._questions.POOL_OF_PHANTOMS", 60)
+        monkeypatch.setattr("slitlamp.reports.plots.layer_curve", lambda records: records)
+        monkeypatch.setattr("slitlamp.reports.plots.save", undrawn)
+    monkeypatch.setattr("slitlamp.questions.POOL_OF_PHANTOMS", 60)
     monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
     monkeypatch.chdir(ROOT)
 
@@ -144,8 +143,8 @@ def test_a_second_run_encodes_nothing_and_computes_nothing(tmp_path: Path, monke
     def never(*_args: object, **_more: object) -> None:
         raise AssertionError("encoded again")
 
-    monkeypatch.setattr(_features, "_encode", never)
-    monkeypatch.setattr("experiments._workers.measure", never)
+    monkeypatch.setattr("slitlamp.features.fill._encode", never)
+    monkeypatch.setattr("slitlamp.probing.workers.measure", never)
     assert probe(tmp_path / "out", "--task", "orientation") == 0
     assert first == {name: (tmp_path / "out" / name).read_bytes() for name in RESULTS}
 
@@ -318,7 +317,7 @@ def test_each_mistake_is_one_line_with_its_exit_code(
 def test_a_disk_that_fills_up_loses_nothing_that_was_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from experiments._cells import Cells
+    from slitlamp.probing.cells import Cells
 
     save, calls = Cells.save, []
 

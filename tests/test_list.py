@@ -12,8 +12,8 @@ import pytest
 import encoders
 from encoders import Card, Site
 from experiments import list as command
-from experiments._cards import END, START, condensed, count, fetched, markdown, short, written
 from experiments._exit import DONE, USAGE
+from slitlamp.reports.cards import END, START, condensed, count, fetched, markdown, short, written
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "encoders.md"
@@ -114,7 +114,7 @@ def test_numbers_are_for_people() -> None:
     ],
 )
 def test_what_lies_in_the_cache_is_seen(files: tuple[str, ...], said: str, cache: Path) -> None:
-    from encoders._place import standing
+    from hub.repository import standing
 
     assert standing("some/model", "c" * 40) == "no"
     cache.mkdir(parents=True)
@@ -164,7 +164,7 @@ def test_a_document_is_brought_up_to_date_between_its_marks(tmp_path: Path, caps
 
 
 def test_a_card_with_views_or_queries_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    from experiments._cards import lines
+    from slitlamp.reports.cards import lines
 
     site = Site(width=8, grid=(4, 4), views=(encoders.View(grid=(4, 4)), encoders.View(grid=(4, 4))))
     card = Card(name="a", sites={"final": site, "connector": Site(width=5, queries=3)}, gated=True, licence="X")

@@ -174,7 +174,7 @@ def test_on_real_endoscopy_the_brightest_mark_is_too_often_the_nearest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
-    monkeypatch.setattr("experiments._output._figure", lambda *_: [])
+    monkeypatch.setattr("slitlamp.reports.files._figure", lambda *_: [])
     points = [
         "--points",
         str(SHARED / "points.csv"),

@@ -6,7 +6,7 @@ import pytest
 import encoders
 import probes
 from encoders import Card, EncoderError, Input, Site, View
-from encoders._marks import WHOLE, frame, matrix
+from encoders.extraction.at_mark import WHOLE, frame, matrix
 from probes._base import FeatureSet, ProbeError
 
 SQUASH = Input(

@@ -12,8 +12,8 @@ import pytest
 
 import encoders
 from encoders import EncoderError
-from encoders._encoding import collate
 from encoders._registry import find
+from encoders.extraction.encode import collate
 from tests.full_size import on_meta
 from tests.stand_in_hub import Hub, Repository, serving
 
@@ -425,7 +425,7 @@ def test_the_language_model_need_not_be_there(shelf: Callable[[str], tuple[Path,
 def test_an_identity_rests_on_the_files_that_hold_tower_and_connector(
     shelf: Callable[[str], tuple[Path, Any]], tmp_path: Path
 ) -> None:
-    from encoders._identity import recall, snapshot
+    from encoders.identity.snapshot import recall, snapshot
 
     copy = tmp_path / "copy"
     shutil.copytree(shelf("llava-1.5-7b")[0], copy)
@@ -530,9 +530,9 @@ def test_llava_med_with_the_stock_tower_has_that_tower_behind_its_own_projector(
 
 def small(name: str, folder: Path) -> encoders.Encoder:
     """A descendant of LLaVA in the size of the tiny model: its authors' config.json tells no sizes of a tower."""
-    from encoders import _multimodal_load
+    from encoders.multimodal import load
 
-    return _multimodal_load.load(encoders.card(name), smaller(find(name).kind), "cpu", folder, offline=True)
+    return load.load(encoders.card(name), smaller(find(name).kind), "cpu", folder, offline=True)
 
 
 def smaller(kind: Any) -> Any:
@@ -756,15 +756,15 @@ HERE = ("llava", "huatuo", "llama", "qwen", "internvl")
 def test_in_full_size_the_card_tells_what_is_built(name: str) -> None:
     import transformers
 
-    from encoders import _multimodal_model
+    from encoders.multimodal import model as multimodal_model
 
     checkpoint = find(name)
     kind, card = checkpoint.kind, checkpoint.card
     with on_meta():
-        model = _multimodal_model.built(kind)
+        model = multimodal_model.built(kind)
         whole = getattr(transformers, kind.model)(kind.config(transformers))
     parts = kind.anatomy(model, kind.processor(transformers, None))
-    count = sum(p.numel() for p in _multimodal_model.side(parts.image_side).parameters())
+    count = sum(p.numel() for p in multimodal_model.side(parts.image_side).parameters())
     assert card.parameters == count
     assert name not in PUBLISHED or count / 1e6 == pytest.approx(PUBLISHED[name], abs=0.15)
     assert dict(parts.layout(parts.preprocess(np.zeros((512, 512), np.uint8)))) == dict(card.sites)

@@ -12,9 +12,9 @@ import pytest
 
 import encoders
 from encoders import EncoderError, Site, View
-from encoders._encoding import collate
-from encoders._identity import recall, snapshot
 from encoders._registry import find
+from encoders.extraction.encode import collate
+from encoders.identity.snapshot import recall, snapshot
 from tests.full_size import on_meta
 from tests.hub_server import Hub, Repository, serving
 from tests.stand_in_hub import WORDS, randomise, tokenizer
@@ -594,7 +594,7 @@ def test_the_authors_keys_of_phi4_give_the_same_features(shelf: Shelf, tmp_path:
 
 
 def test_the_authors_configuration_of_phi4_is_the_published_size(tmp_path: Path) -> None:
-    from encoders._multimodal_model import config_of
+    from encoders.multimodal.model import config_of
 
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "phi4mm", "hidden_size": 3072}))
     config = config_of("phi-4-multimodal", find("phi-4-multimodal").kind, tmp_path)
@@ -691,14 +691,14 @@ def test_in_full_size_the_card_tells_what_is_built(name: str) -> None:
     import torch
     import transformers
 
-    from encoders import _multimodal_model
+    from encoders.multimodal import model as multimodal_model
 
     card, kind = find(name).card, find(name).kind
     with on_meta():
-        model = _multimodal_model.built(kind).eval()
+        model = multimodal_model.built(kind).eval()
         whole = getattr(transformers, kind.model)(kind.config(transformers))
     parts = kind.anatomy(model, kind.processor(transformers, None))
-    count_ = sum(p.numel() for p in _multimodal_model.side(parts.image_side).parameters())
+    count_ = sum(p.numel() for p in multimodal_model.side(parts.image_side).parameters())
     assert card.parameters == count_
     assert count_ / 1e6 == pytest.approx(PUBLISHED[name], abs=0.1)
     assert parts.input == card.input

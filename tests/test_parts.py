@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 import torch
 
-from encoders import EncoderError, _carving, _ranges, _used
-from encoders._carving import layout
-from encoders._headers import SIZES, Entry, header
-from encoders._hub import snapshot
-from encoders._parts import fetch, tensors
+from hub import files as used
+from hub import partial, ranges
+from hub.errors import HubError
+from hub.partial import layout
+from hub.safetensors_header import SIZES, Entry, header
+from hub.snapshots import snapshot
+from hub.tensors import fetch, tensors
 from tests.hub_server import Hub, Repository, serving
 
 REPO, COMMIT = "some/model", "c" * 40
@@ -62,8 +64,8 @@ def sharded(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.fixture
 def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     sharded(tmp_path / "shelf")
-    monkeypatch.setattr(_carving, "PIECE", PIECE)
-    monkeypatch.setattr(_ranges, "PAUSE", 0.001)
+    monkeypatch.setattr(partial, "PIECE", PIECE)
+    monkeypatch.setattr(ranges, "PAUSE", 0.001)
     return Repository(folder=tmp_path / "shelf", commit=COMMIT)
 
 
@@ -212,7 +214,7 @@ def test_a_fault_that_stays_is_one_line_and_no_weights(
     fault: str, said: str, shelf: Repository, tmp_path: Path
 ) -> None:
     shelf.fault = fault
-    with pytest.raises(EncoderError, match=said) as caught:
+    with pytest.raises(HubError, match=said) as caught:
         get()
     assert "\n" not in str(caught.value)
     assert f"hf download {REPO} --revision {COMMIT}" in str(caught.value)
@@ -223,7 +225,7 @@ def test_a_fault_that_stays_is_one_line_and_no_weights(
 def test_a_hub_that_asks_for_more_patience_than_there_is_gets_none(shelf: Repository) -> None:
     shelf.fault, shelf.retry_after = "busy", "86400"
     start = time.monotonic()
-    with pytest.raises(EncoderError, match="429"):
+    with pytest.raises(HubError, match="429"):
         get()
     assert time.monotonic() - start < 3
 
@@ -248,7 +250,7 @@ def test_the_pause_that_the_hub_asks_for_is_kept(shelf: Repository) -> None:
 @pytest.mark.usefixtures("hub")
 def test_a_refusal_is_one_line_with_the_page_to_visit(fault: str, said: str, shelf: Repository, tmp_path: Path) -> None:
     shelf.fault = fault
-    with pytest.raises(EncoderError, match=said) as caught:
+    with pytest.raises(HubError, match=said) as caught:
         get()
     assert "\n" not in str(caught.value)
     assert "--weights PATH" in str(caught.value)
@@ -281,10 +283,10 @@ CHILD = """
 import signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have it ignored
-from encoders import _carving, _ranges
-from encoders._parts import fetch
+from hub import partial, ranges
+from hub.tensors import fetch
 from huggingface_hub import constants
-_carving.PIECE, _ranges.PAUSE = {piece}, 0.001
+partial.PIECE, ranges.PAUSE = {piece}, 0.001
 constants.ENDPOINT = "{endpoint}"
 constants.HUGGINGFACE_CO_URL_TEMPLATE = "{endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
 constants.HF_HUB_CACHE = "{cache}"
@@ -312,9 +314,9 @@ def test_a_killed_fetch_goes_on_where_it_stopped(
     process.kill()
     process.communicate()
     assert [name.partition(".")[2] for name in left_over(tmp_path)] == ["safetensors.incomplete", "safetensors.journal"]
-    with pytest.raises(EncoderError, match=r"only in part \(wanting: .*half fetched.*the run is offline"):
+    with pytest.raises(HubError, match=r"only in part \(wanting: .*half fetched.*the run is offline"):
         get(offline=True)
-    done, bring, missing = finished(), _carving._bring, []
+    done, bring, missing = finished(), partial._bring, []
     assert len(done) >= 3
 
     def watched(place: Any, heads: Any, pieces: Any, ready: set[int], *rest: Any) -> None:
@@ -322,7 +324,7 @@ def test_a_killed_fetch_goes_on_where_it_stopped(
         missing.extend(piece.length for i, piece in enumerate(pieces) if i not in done)
         bring(place, heads, pieces, ready, *rest)
 
-    monkeypatch.setattr(_carving, "_bring", watched)
+    monkeypatch.setattr(partial, "_bring", watched)
     hub.repositories[REPO] = fresh = Repository(folder=shelf.folder, commit=COMMIT)
     equal(get()[0])
     assert left_over(tmp_path) == []
@@ -362,7 +364,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(EncoderError, match="the disk is full while some/model") as caught:
+    with pytest.raises(HubError, match="the disk is full while some/model") as caught:
         get()
     assert "\n" not in str(caught.value)
     assert left_over(tmp_path) == []
@@ -385,17 +387,17 @@ def test_half_a_line_of_a_journal_is_not_believed(monkeypatch: pytest.MonkeyPatc
     folder, _ = get()
     file = next(folder.glob("vision-*"))
     plan: list[str] = []
-    monkeypatch.setattr(_carving, "_bring", lambda *given: plan.append(given[-1].read_text()) or 1 / 0)
+    monkeypatch.setattr(partial, "_bring", lambda *given: plan.append(given[-1].read_text()) or 1 / 0)
     file.unlink()
-    with pytest.raises(EncoderError, match="ZeroDivisionError"):
+    with pytest.raises(HubError, match="ZeroDivisionError"):
         get()
     monkeypatch.undo()
     part, journal = (file.with_name(file.name + end) for end in (".incomplete", ".journal"))
     part.write_bytes(b"\0" * part.stat().st_size)
-    assert _carving._done(part, journal, plan[0].strip(), part.stat().st_size) == set()
+    assert partial._done(part, journal, plan[0].strip(), part.stat().st_size) == set()
     journal.write_text(plan[0] + "1\n12")
-    assert _carving._done(part, journal, plan[0].strip(), part.stat().st_size) == {1}
-    assert _carving._done(part, journal, plan[0].strip(), part.stat().st_size + 1) == set()
+    assert partial._done(part, journal, plan[0].strip(), part.stat().st_size) == {1}
+    assert partial._done(part, journal, plan[0].strip(), part.stat().st_size + 1) == set()
 
 
 def damage(path: Path, how: str) -> None:
@@ -439,7 +441,7 @@ DAMAGE = {
 @pytest.mark.usefixtures("hub")
 def test_a_damaged_shard_is_named_before_its_tensors_are_fetched(how: str, shelf: Repository, tmp_path: Path) -> None:
     damage(shelf.folder / "model-00002-of-00004.safetensors", how)
-    with pytest.raises(EncoderError, match=DAMAGE[how]) as caught:
+    with pytest.raises(HubError, match=DAMAGE[how]) as caught:
         get()
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "hub").rglob("vision-*"))
@@ -448,7 +450,7 @@ def test_a_damaged_shard_is_named_before_its_tensors_are_fetched(how: str, shelf
 @pytest.mark.parametrize("how", ["truncated", "a flipped bit", "no such tensor"])
 def test_a_damaged_local_shard_is_one_line(how: str, shelf: Repository) -> None:
     damage(shelf.folder / "model-00002-of-00004.safetensors", how)
-    with pytest.raises(EncoderError, match=r"model-00002-of-00004.safetensors") as caught:
+    with pytest.raises(HubError, match=r"model-00002-of-00004.safetensors") as caught:
         tensors(shelf.folder, wanted)
     assert "\n" not in str(caught.value)
 
@@ -457,15 +459,15 @@ def test_a_missing_shard_matters_only_if_a_wanted_tensor_lies_in_it(shelf: Repos
     (shelf.folder / "model-00001-of-00004.safetensors").unlink()
     equal(shelf.folder)
     (shelf.folder / "model-00003-of-00004.safetensors").unlink()
-    with pytest.raises(EncoderError, match=r"has no model-00003.*places vision\.5\.weight and 7 more"):
+    with pytest.raises(HubError, match=r"has no model-00003.*places vision\.5\.weight and 7 more"):
         tensors(shelf.folder, wanted)
 
 
 def test_a_folder_of_something_else_is_said_to_be_so(shelf: Repository, tmp_path: Path) -> None:
-    with pytest.raises(EncoderError, match="holds no tensor of those that are read"):
+    with pytest.raises(HubError, match="holds no tensor of those that are read"):
         tensors(shelf.folder, lambda name: name == "visual")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(EncoderError, match=r"has none of model.safetensors"):
+    with pytest.raises(HubError, match=r"has none of model.safetensors"):
         tensors(tmp_path / "empty", wanted)
 
 
@@ -481,30 +483,30 @@ def test_a_folder_of_something_else_is_said_to_be_so(shelf: Repository, tmp_path
 def test_a_broken_index_is_told_in_words(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "model.safetensors.index.json"
     file.write_text(text)
-    for read in (_used.shards_of, lambda path: _used.weights(path.parent)):
-        with pytest.raises(EncoderError, match=message):
+    for read in (used.shards_of, lambda path: used.weights(path.parent)):
+        with pytest.raises(HubError, match=message):
             read(file)
 
 
 def test_an_index_cannot_lead_out_of_its_folder(shelf: Repository) -> None:
     index = shelf.folder / "model.safetensors.index.json"
     index.write_text(index.read_text().replace("model-00002", "../model-00002"))
-    with pytest.raises(EncoderError, match="which is no file beside it"):
+    with pytest.raises(HubError, match="which is no file beside it"):
         tensors(shelf.folder, wanted)
 
 
 @pytest.mark.usefixtures("hub")
 def test_a_repository_without_weights_or_with_a_file_missing_is_named(shelf: Repository) -> None:
-    with pytest.raises(EncoderError, match=r"holds no preprocessor_config.json; name a revision"):
+    with pytest.raises(HubError, match=r"holds no preprocessor_config.json; name a revision"):
         fetch(REPO, COMMIT, wanted, ["preprocessor_config.json"])
     (shelf.folder / "model.safetensors.index.json").unlink()
-    with pytest.raises(EncoderError, match=r"holds no model.safetensors or "):
+    with pytest.raises(HubError, match=r"holds no model.safetensors or "):
         get()
     assert shelf.sent == 0
 
 
 def test_offline_with_nothing_here_never_asks(hub: Hub) -> None:
-    with pytest.raises(EncoderError, match=r"is not on this machine and the run is offline: run `hf download"):
+    with pytest.raises(HubError, match=r"is not on this machine and the run is offline: run `hf download"):
         get(offline=True)
     assert hub.asked == []
 
@@ -541,7 +543,7 @@ def test_neighbours_are_one_request_and_long_runs_are_cut(monkeypatch: pytest.Mo
     def entry(name: str, start: int, count: int) -> Entry:
         return Entry(file="f", name=name, dtype="U8", shape=(count,), start=start, stop=start + count)
 
-    monkeypatch.setattr(_carving, "PIECE", 100)
+    monkeypatch.setattr(partial, "PIECE", 100)
     other = replace(entry("d", 205, 7), file="g")
     _, pieces = layout([entry("a", 10, 60), entry("b", 70, 60), entry("c", 200, 5), other], [])
     assert [(p.file, p.start, p.length) for p in pieces] == [
@@ -553,7 +555,7 @@ def test_a_transfer_that_brings_something_each_time_is_not_given_up(
     hub: Hub, shelf: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = shelf.folder / "model-00002-of-00004.safetensors"
-    monkeypatch.setattr(_ranges, "TRIES", 3)
+    monkeypatch.setattr(ranges, "TRIES", 3)
     shelf.fault, shelf.times = "cut", 6
     got = bytearray()
 
@@ -562,18 +564,18 @@ def test_a_transfer_that_brings_something_each_time_is_not_given_up(
         got.extend(chunk)
 
     url = f"{hub.endpoint}/{REPO}/resolve/{COMMIT}/{file.name}"
-    assert _ranges.pull(url, 100, 4196, sink, threading.Event()) == file.stat().st_size
+    assert ranges.pull(url, 100, 4196, sink, threading.Event()) == file.stat().st_size
     assert got == file.read_bytes()[100:4196]
     assert (shelf.sent, shelf.answers) == (4096, 7)
 
 
 @pytest.mark.usefixtures("hub")
 def test_a_file_that_changes_its_length_meanwhile_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from encoders import _parts
+    from hub import tensors as parts
 
-    remote = _parts.remote
-    monkeypatch.setattr(_parts, "remote", lambda *what: replace(remote(*what), size=12))
-    with pytest.raises(EncoderError, match=r"model-0000.-of-00004.safetensors has .* bytes, and had 12 before"):
+    remote = parts.remote
+    monkeypatch.setattr(parts, "remote", lambda *what: replace(remote(*what), size=12))
+    with pytest.raises(HubError, match=r"model-0000.-of-00004.safetensors has .* bytes, and had 12 before"):
         get()
     assert not list((tmp_path / "hub").rglob("vision-*.safetensors"))
 
@@ -586,5 +588,5 @@ def test_a_dataset_is_a_repository_too(hub: Hub, shelf: Repository) -> None:
         )
         assert (commit, folder.parent.parent.name) == ("d" * 40, "datasets--axiong--pmc_oa")
     hub.repositories["datasets/axiong/pmc_oa"].fault = "forbidden"
-    with pytest.raises(EncoderError, match=r"visit http.*/datasets/axiong/pmc_oa"):
+    with pytest.raises(HubError, match=r"visit http.*/datasets/axiong/pmc_oa"):
         snapshot("axiong/pmc_oa", "e" * 40, weights=("config.json",), needed=(), repo_type="dataset")

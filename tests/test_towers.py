@@ -190,7 +190,7 @@ def test_a_tensor_that_lacks_is_named_and_one_that_differs_is_another_encoder(
 def test_a_strangers_file_beside_the_weights_is_no_reason_to_load_again(
     name: str, shelf: dict[str, Tiny], tmp_path: Path
 ) -> None:
-    from encoders._identity import recall, snapshot
+    from encoders.identity.snapshot import recall, snapshot
 
     folder = make.copied(shelf[name], tmp_path / "copy")
     encoder = encoders.load(name, weights=folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("cache", "encoders", "experiments", "probes", "tasks")
+PACKAGES = ("cache", "encoders", "experiments", "hub", "plugins", "probes", "slitlamp", "tasks")
 HEAVY = (
     "torch",
     "torchvision",

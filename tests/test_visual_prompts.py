@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 
 from encoders._base import View
-from experiments._prompts_controls import _elsewhere as _prompts_elsewhere
-from experiments._prompts_controls import _phase as _prompts_phase
 from experiments.visual_prompts import main
 from probes._base import ProbeError
 from probes.prompts import audit as prompts
 from probes.prompts import bias, controls, readout
 from probes.prompts.audit import Presentations
+from slitlamp.prompts.controls import _elsewhere as _prompts_elsewhere
+from slitlamp.prompts.controls import _phase as _prompts_phase
 from tasks._base import DataError, Mark
 from tasks.marks import detect, draw
 from tasks.phantoms.lumen import light as lumen_light
@@ -601,8 +601,8 @@ def load(device):
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if "encoder" not in request.node.name:  # two commands draw their figure, the others save the time
-        monkeypatch.setattr("experiments._prompts_plot.figure", lambda found: found)
-        monkeypatch.setattr("experiments._plots.save", lambda *_: [])
+        monkeypatch.setattr("slitlamp.prompts.plot.figure", lambda found: found)
+        monkeypatch.setattr("slitlamp.reports.plots.save", lambda *_: [])
     monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
     monkeypatch.chdir(ROOT)
 

@@ -11,9 +11,10 @@ import pytest
 import encoders
 import tasks
 from encoders import Card, EncoderError, Site
-from encoders._readouts import matrix
-from experiments import _features, duplicates, features
+from encoders.extraction.readouts import matrix
+from experiments import duplicates, features
 from experiments.linear_probe import main
+from slitlamp.features import fill
 from tasks import DataError
 from tests import tiny_custom
 from tests.test_decode import ct, dicom, nifti
@@ -361,7 +362,7 @@ RAMP = np.array([0, 0, 0, 0, 20, 40, 60, 80])
 def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Volumes whose slices brighten in the upper or in the lower half, all equally bright; NIfTI and DICOM."""
     monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
-    monkeypatch.setattr("experiments._output._figure", lambda *_: [])
+    monkeypatch.setattr("slitlamp.reports.files._figure", lambda *_: [])
     page = DOCUMENT.read_text(encoding="utf-8").partition("## Your own encoder of volumes")[2]
     (tmp_path / "cells.py").write_text(page.partition("```python\n")[2].partition("```")[0])
     rows = ["file,patient,scan,where"]
@@ -407,7 +408,7 @@ def test_the_command_reads_what_lies_in_the_slices_and_not_what_does_not(
     assert control["pixels"] > 0.95
     assert control["lowlevel"] < 0.75
     before = (planted / "out" / "results.json").read_bytes()
-    monkeypatch.setattr(_features, "_encode", lambda *_a, **_k: pytest.fail("encoded again"))
+    monkeypatch.setattr(fill, "_encode", lambda *_a, **_k: pytest.fail("encoded again"))
     assert probe(planted, "--twins", "0") == 0
     assert (planted / "out" / "results.json").read_bytes() == before
     assert features.main(["verify"]) == 0
@@ -416,10 +417,10 @@ def test_the_command_reads_what_lies_in_the_slices_and_not_what_does_not(
 def test_radfm_and_its_untrained_twin_read_volumes_from_the_command(
     planted: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from encoders._perceiver import Perceiver
+    from encoders.networks.perceiver import Perceiver
 
     def network() -> Any:
-        from encoders._radfm_network import RadFMVision
+        from encoders.networks.radfm import RadFMVision
 
         return RadFMVision(width=48, blocks=1, heads=2, inner=64, perceiver=Perceiver(48, 5), language=40)
 

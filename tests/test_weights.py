@@ -14,7 +14,7 @@ import pytest
 
 import encoders
 from encoders import Encoder
-from encoders._place import standing
+from hub.repository import standing
 
 pytestmark = pytest.mark.weights
 NAMES = [name for name in encoders.names() if encoders.card(name).parameters or encoders.card(name).repo]
@@ -80,7 +80,7 @@ def test_features_are_finite_and_differ_from_image_to_image(encoder: Encoder, im
 
 
 def test_bfloat16_agrees_with_float32(encoder: Encoder, images: list[np.ndarray]) -> None:
-    from encoders._precision import lowered
+    from encoders.extraction.precision import lowered
 
     low, high = features(lowered(encoder, "bfloat16"), images), features(encoder, images)
     for name, values in high.items():

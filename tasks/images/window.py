@@ -5,7 +5,8 @@ import re
 
 import numpy as np
 
-from tasks._base import Undecided, UnknownName
+from plugins import UnknownName
+from tasks._base import Undecided
 
 WINDOWS = {  # centre and width in Hounsfield units, as radiology departments preset them
     "soft": (40.0, 400.0),

@@ -1,0 +1,57 @@
+"""Registered encoders: a pinned snapshot, or a folder in its place, and the network they hold in full size."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from encoders._base import Card, EncoderError
+from hub.snapshots import snapshot
+
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+NEEDED = ("config.json", "preprocessor_config.json")
+OTHERS = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "spiece.model")
+FLOAT32 = 4  # bytes
+
+
+def fetch(
+    card: Card,
+    weights: Path | None,
+    offline: bool,
+    *,
+    files: Sequence[str] = WEIGHTS,
+    needed: Sequence[str] = NEEDED,
+    others: Sequence[str] = OTHERS,
+) -> tuple[Card, Path]:
+    """The folder to load and the card with the commit it holds; a local folder has no commit.
+
+    The first of `files` that is there holds the weights, beside the files `needed` and what matches `others`.
+    """
+    assert card.repo is not None
+    wanted = ", ".join([*needed, " or ".join(files)])
+    if weights is None:
+        folder, commit = snapshot(
+            card.repo, card.revision, weights=files, needed=needed, others=others, offline=offline
+        )
+        return replace(card, revision=commit), folder
+    if not weights.is_dir():
+        raise EncoderError(
+            f"{card.name}: --weights {weights} is not a folder; give one with {wanted}, "
+            f"as `hf download {card.repo}` makes it"
+        )
+    for name in needed:
+        if not (weights / name).exists():
+            raise EncoderError(f"{card.name}: --weights {weights} has no {name}")
+    if not any((weights / name).exists() for name in files):
+        raise EncoderError(f"{card.name}: --weights {weights} has none of {', '.join(files)}")
+    return replace(card, repo=None, revision=None), weights
+
+
+def fetch_file(card: Card, weights: Path | None, offline: bool, *, files: Sequence[str]) -> tuple[Card, Path]:
+    """The one weight file of a checkpoint that needs nothing beside it, and the card with its commit.
+
+    `weights` may be the file itself, or the folder where one of `files` lies.
+    """
+    if weights is not None and weights.is_file():
+        return replace(card, repo=None, revision=None), weights
+    card, folder = fetch(card, weights, offline, files=files, needed=(), others=())
+    return card, next(folder / name for name in files if (folder / name).exists())

@@ -1,0 +1,185 @@
+"""One forward pass gives every wanted site and readout; tokens are reduced as they appear."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from encoders._base import Encoder, EncoderError, Site
+from encoders.extraction.at_mark import WHOLE, Point, frame, matrix
+from encoders.extraction.readouts import stacked, unstack
+from encoders.extraction.volumes import flat_only, is_volume
+
+
+def encode(
+    encoder: Encoder,
+    images: Sequence[np.ndarray],
+    wanted: Mapping[str, Sequence[str]],
+    marks: Sequence[Sequence[Point]] = (),
+) -> dict[str, np.ndarray]:
+    """Features {"site/readout": float32 [n, d]} of `images`; see `encoders.encode`."""
+    for site, readouts in wanted.items():
+        _known(encoder, site, readouts)
+    if not images or not wanted:
+        raise EncoderError(f"{encoder.card.name} was asked for {len(wanted)} sites of {len(images)} images")
+    marked = any("at-mark" in readouts for readouts in wanted.values())
+    count = _count(encoder, images, marks) if marked else 0
+    found: dict[str, np.ndarray] = {}
+    for rows, batch, sites in _groups(encoder, images):
+        pools = {site: _pool(encoder, sites[site], readouts, images, marks, rows) for site, readouts in wanted.items()}
+        pooled = _pass(encoder, batch, pools)
+        for site, readouts in wanted.items():
+            array = pooled[site]
+            _shaped(encoder, site, array, (len(rows), pools[site].shape[-2], encoder.card.sites[site].width))
+            for readout, vectors in unstack(array, sites[site], _ordered(readouts), count).items():
+                all_of_them = found.setdefault(
+                    f"{site}/{readout}", np.empty((len(images), vectors.shape[1]), np.float32)
+                )
+                all_of_them[rows] = vectors
+    return found
+
+
+def _ordered(readouts: Sequence[str]) -> tuple[str, ...]:
+    """The readouts with the one that differs from image to image last."""
+    return tuple(sorted(readouts, key=lambda readout: readout == "at-mark"))
+
+
+def _count(encoder: Encoder, images: Sequence[np.ndarray], marks: Sequence[Sequence[Point]]) -> int:
+    counts = {len(points) for points in marks}
+    if len(marks) != len(images) or len(counts) != 1 or counts == {0}:
+        raise EncoderError(
+            f"{encoder.card.name}: 'at-mark' needs the same number of marks in every image; given are "
+            f"{sorted(counts)} marks for {len(marks)} of {len(images)} images"
+        )
+    return counts.pop()
+
+
+def _pool(
+    encoder: Encoder,
+    site: Site,
+    readouts: Sequence[str],
+    images: Sequence[np.ndarray],
+    marks: Sequence[Sequence[Point]],
+    rows: Sequence[int],
+) -> np.ndarray:
+    """The pooling matrix [parts, tokens] of a site, or one for each image [n, parts, tokens] where marks are read."""
+    plain = tuple(r for r in readouts if r != "at-mark")
+    fixed = stacked(site, plain) if plain else None
+    if len(plain) == len(readouts):
+        assert fixed is not None
+        return fixed
+    own = []
+    for i in rows:
+        box = WHOLE if site.views else frame(encoder.card.input, *images[i].shape[:2])
+        own.append(matrix(site, box, images[i].shape, marks[i]))
+    each = np.stack(own)
+    if fixed is None:
+        return each
+    return np.concatenate([np.broadcast_to(fixed, (len(rows), *fixed.shape)), each], axis=1)
+
+
+def _pass(encoder: Encoder, batch: Any, pools: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Pooled tokens of images that share a layout."""
+    reduce = _reduce_arrays(pools) if encoder.module is None else _reduce_tensors(pools, encoder.device)
+    pooled = encoder.forward(batch, tuple(pools), reduce=reduce)
+    return {site: value if isinstance(value, np.ndarray) else value.cpu().numpy() for site, value in pooled.items()}
+
+
+def _known(encoder: Encoder, site: str, readouts: Sequence[str]) -> None:
+    card = encoder.card
+    if site not in card.sites:
+        raise EncoderError(_missing(card.name, "site", site, list(card.sites)))
+    flat = len(card.sites[site].grid or ()) == 2
+    for readout in readouts:
+        if readout not in card.sites[site].readouts and not (readout == "at-mark" and flat):
+            known = [*card.sites[site].readouts, *(("at-mark",) if flat else ())]
+            raise EncoderError(_missing(f"{card.name} at {site}", "readout", readout, known))
+
+
+def _missing(who: str, what: str, given: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(given, known, 1, 0.3)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{who} has no {what} {given!r}; {hint}it has {', '.join(known)}"
+
+
+def _groups(encoder: Encoder, images: Sequence[np.ndarray]) -> Iterator[tuple[list[int], Any, Mapping[str, Site]]]:
+    """Images of one layout together: their positions, their batch, and the sites as they are for them."""
+    for image in images:
+        _takes(encoder, image)
+    if encoder.module is None:
+        yield list(range(len(images))), [encoder.preprocess(image) for image in images], encoder.card.sites
+        return
+    groups: dict[Any, list[tuple[int, Any]]] = {}
+    for i, image in enumerate(images):
+        prepared = encoder.preprocess(image)
+        groups.setdefault(_signature(encoder, prepared), []).append((i, prepared))
+    for members in groups.values():
+        sites = encoder.layout(members[0][1]) if encoder.layout else encoder.card.sites
+        yield [i for i, _ in members], collate([prepared for _, prepared in members]), sites
+
+
+def _signature(encoder: Encoder, prepared: Any) -> Any:
+    shapes = {k: tuple(np.shape(v)) for k, v in prepared.items()} if isinstance(prepared, Mapping) else {}
+    layout = encoder.layout(prepared) if encoder.layout else {}
+    return tuple(sorted(shapes.items())), tuple(layout.items())
+
+
+def collate(prepared: Sequence[Any]) -> Any:
+    """Preprocessed images of one shape as a batch: a tensor, or {name: tensor}."""
+    import torch
+
+    if isinstance(prepared[0], Mapping):
+        return {key: torch.stack([torch.as_tensor(one[key]) for one in prepared]) for key in prepared[0]}
+    return torch.stack([torch.as_tensor(one) for one in prepared])
+
+
+def _takes(encoder: Encoder, image: np.ndarray) -> None:
+    if image.size == 0:
+        raise EncoderError(f"{encoder.card.name} was given an empty image {image.shape}: it has no pixels")
+    flat = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
+    volumes = encoder.card.volumes
+    if image.dtype == np.uint8 and (flat or (is_volume(image) and volumes)):
+        return
+    if image.dtype == np.uint8 and is_volume(image):
+        raise flat_only(encoder.card.name, image.shape)
+    kinds = "[h, w], [h, w, 3] or [d, h, w]" if volumes else "[h, w] or [h, w, 3]"
+    raise EncoderError(f"{encoder.card.name} takes uint8 images {kinds}, not {image.dtype} {image.shape}")
+
+
+def _reduce_arrays(pools: Mapping[str, np.ndarray]) -> Any:
+    def reduce(site: str, tokens: np.ndarray) -> np.ndarray:
+        pool = pools[site]
+        _tokens_fit(site, tokens.shape, pool.shape[-1])
+        return np.matmul(pool, tokens.astype(np.float32, copy=False))
+
+    return reduce
+
+
+def _reduce_tensors(pools: Mapping[str, np.ndarray], device: str) -> Any:
+    import torch
+
+    ready = {site: torch.from_numpy(pool).to(device) for site, pool in pools.items()}
+    kind = torch.device(device).type
+
+    def reduce(site: str, tokens: torch.Tensor) -> torch.Tensor:
+        pool = ready[site]
+        _tokens_fit(site, tuple(tokens.shape), pool.shape[-1])
+        # a pooling matrix in bfloat16 would put 3e-3 into every mean
+        with torch.autocast(kind, enabled=False):
+            tokens = tokens.float()
+            return tokens.clone() if pool.shape == (1, 1) else torch.matmul(pool, tokens)
+
+    return reduce
+
+
+def _tokens_fit(site: str, shape: tuple[int, ...], expected: int) -> None:
+    if len(shape) != 3 or shape[1] != expected:
+        raise EncoderError(f"site {site!r} gave tokens of shape {shape}; its card says [images, {expected}, width]")
+
+
+def _shaped(encoder: Encoder, site: str, array: np.ndarray, expected: tuple[int, int, int]) -> None:
+    if array.shape != expected:
+        raise EncoderError(
+            f"{encoder.card.name} gave {array.shape} at {site!r} after pooling; its card says {expected}"
+        )

@@ -1,0 +1,1 @@
+"""Models of open_clip: image tower, text tower, their files."""

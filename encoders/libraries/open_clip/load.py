@@ -1,0 +1,153 @@
+"""open_clip models: from a folder in its on-disk format, from a tag of its list, or untrained.
+
+The library downloads nothing here and asks no hub for a text tower's configuration; it is given files.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+
+from encoders._base import Card, Encoder, EncoderError
+from encoders.libraries.open_clip.files import CONFIG, WEIGHTS
+from encoders.libraries.open_clip.text import text_tower
+from encoders.libraries.open_clip.tower import described, encoder, from_config
+from hub.errors import one_line
+from hub.files import settings
+from hub.snapshots import snapshot
+from hub.torch_files import fill
+from plugins import UnknownName
+
+LOCAL = (  # weights in a folder, in the library's own order
+    "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin",
+    "open_clip_pytorch_model.pth", "model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth",
+)  # fmt: skip
+
+
+def from_folder(card: Card, folder: Path, device: str) -> Encoder:
+    """The encoder of a folder with open_clip_config.json, weights, and the tokenizer's files."""
+    if not (folder / CONFIG).is_file():
+        raise EncoderError(f"{card.name}: {folder} has no {CONFIG}, so it is not in open_clip's format")
+    file = next((folder / name for name in LOCAL if (folder / name).is_file()), None)
+    if file is None:  # the library would take whatever weights it finds, with a log line
+        raise EncoderError(f"{card.name}: {folder} has none of {', '.join(LOCAL)}")
+    with one_line(card.name, str(folder)):
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"]
+        with text_tower(config, folder) as overrides:
+            # without require_pretrained a missing weight file gives random weights and a log line
+            model = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True, **overrides)
+    files = (*settings(folder), file)
+    return encoder(card, model, device, files, config, lambda: open_clip.get_tokenizer(f"local-dir:{folder}"))
+
+
+def from_state(
+    card: Card,
+    state: Mapping[str, torch.Tensor],
+    config: Mapping[str, Any],
+    device: str,
+    *,
+    bert: Mapping[str, Any],
+    where: Path,
+    tokenizer: Callable[[], Any],
+) -> Encoder:
+    """The encoder of a `model_cfg` with a BERT text tower, filled strictly with tensors in open_clip's spelling.
+
+    `bert` are the settings of that tower where they are not BERT-base's; `where` is the file they came from.
+    """
+    with text_tower(config, None, bert) as overrides:
+        model = open_clip.CustomTextCLIP(**{**config, **overrides})
+    fill(model, state, card.name, str(where))
+    assert card.input is not None
+    described(model, {"mean": card.input.mean, "std": card.input.std})
+    return encoder(card, model, device, (where,), config, tokenizer)
+
+
+def load(card: Card, name: str, device: str, weights: Path | None, offline: bool) -> Encoder:
+    """`MODEL/TAG` from the hub at the newest commit, or `MODEL[/TAG]` with `weights` in its place."""
+    architecture, tag = known(name)
+    if weights is not None and weights.is_dir() and (weights / CONFIG).is_file():
+        return from_folder(card, weights, device)
+    listed = open_clip.get_pretrained_cfg(architecture, tag) if tag else {}
+    if weights is None:
+        file, card = _fetch(card, architecture, tag, listed, offline)
+    elif weights.is_file():
+        file = weights
+    else:
+        raise EncoderError(f"{card.name}: --weights {weights} is neither a weight file nor has it a {CONFIG}")
+    config = open_clip.get_model_config(architecture)
+    if listed.get("quick_gelu", False) != config.get("quick_gelu", False) and tag:
+        # loads strictly either way and gives other features
+        raise EncoderError(
+            f"{card.name}: the weights {tag!r} were trained with "
+            f"{'QuickGELU' if listed.get('quick_gelu') else 'GELU'}, {architecture} has the other; "
+            f"try open_clip:{_other_gelu(architecture)}/{tag}"
+        )
+    with one_line(card.name, str(file)), text_tower(config, None) as overrides:
+        model = open_clip.create_model(
+            architecture,
+            pretrained=str(file),
+            require_pretrained=True,
+            force_preprocess_cfg={k: listed[k] for k in _PREPROCESS if k in listed},
+            **overrides,
+        )
+    return encoder(card, model, device, (file,), config, lambda: open_clip.get_tokenizer(architecture))
+
+
+_PREPROCESS = ("mean", "std", "interpolation", "resize_mode", "fill_color")
+
+
+def _other_gelu(architecture: str) -> str:
+    end = "-quickgelu"
+    return architecture.removesuffix(end) if architecture.endswith(end) else architecture + end
+
+
+def known(name: str) -> tuple[str, str | None]:
+    """`MODEL[/TAG]` as open_clip lists it; UnknownName with the nearest where it has none."""
+    import difflib
+
+    architecture, _, tag = name.partition("/")
+    if architecture not in open_clip.list_models():
+        near = difflib.get_close_matches(architecture, open_clip.list_models(), 1, 0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UnknownName(f"open_clip has no model {architecture!r}; {hint}`open_clip.list_models()` names them")
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag and tag not in tags:
+        near = difflib.get_close_matches(tag, tags, 1, 0.3)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UnknownName(f"open_clip has no weights {tag!r} for {architecture}; {hint}it has {', '.join(tags)}")
+    return architecture, tag or None
+
+
+def _fetch(
+    card: Card, architecture: str, tag: str | None, listed: Mapping[str, Any], offline: bool
+) -> tuple[Path, Card]:
+    if tag is None:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)[:8])
+        raise EncoderError(
+            f"{card.name} names no weights: give open_clip:{architecture}/TAG ({tags}), --weights PATH, "
+            f"or random:open_clip:{architecture} for the untrained network"
+        )
+    owner, _, rest = listed.get("hf_hub", "").partition("/")
+    if not owner:
+        raise EncoderError(
+            f"{card.name}: open_clip lists its weights at {listed.get('url')}, not in a repository that can be "
+            "pinned: fetch that file and pass it with --weights PATH"
+        )
+    name, _, file = rest.partition("/")
+    wanted = (file,) if file else WEIGHTS
+    folder, commit = snapshot(f"{owner}/{name}", None, weights=wanted, needed=(), offline=offline)
+    found = next(folder / w for w in wanted if (folder / w).exists())
+    return found, replace(card, repo=f"{owner}/{name}", revision=commit)
+
+
+def untrained(card: Card, name: str, device: str) -> Encoder:
+    """The architecture under torch's current random state; a tag, else its first, sets the preprocessing."""
+    architecture, tag = known(name)
+    tags = [tag] if tag else open_clip.list_pretrained_tags_by_model(architecture)[:1]
+    listed = open_clip.get_pretrained_cfg(architecture, tags[0]) if tags else {}
+    preprocess = {k: listed[k] for k in _PREPROCESS if k in listed}
+    return from_config(card, open_clip.get_model_config(architecture), preprocess, device)

@@ -1,0 +1,144 @@
+"""From an open_clip model to an encoder: where it is read, and how its images are prepared."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+
+from encoders._base import Card, Encoder, EncoderError, Input, Site
+from encoders.extraction.assemble import assemble
+from encoders.extraction.hooks import Tap, freeze, raster, vector
+from encoders.extraction.images import pil
+from encoders.extraction.tower_sites import tower
+from encoders.libraries.open_clip.text import text_of
+
+LIBRARIES = ("open_clip_torch", "torchvision")
+
+
+def from_config(card: Card, config: Mapping[str, Any], preprocess: Mapping[str, Any], device: str) -> Encoder:
+    """The untrained image tower of a `model_cfg`; the text tower is left out, for it says nothing."""
+    model = torch.nn.Module()
+    model.visual = image_tower(config)
+    described(model, preprocess)
+    return encoder(card, model, device, (), config, None)
+
+
+def image_tower(config: Mapping[str, Any]) -> torch.nn.Module:
+    """The image side of a `model_cfg`, untrained."""
+    from open_clip.model import _build_vision_tower
+
+    return _build_vision_tower(config["embed_dim"], dict(config["vision_cfg"]), config.get("quick_gelu", False))
+
+
+def described(model: Any, preprocess: Mapping[str, Any]) -> None:
+    """Note on the model how its images are prepared: at its own size, otherwise as `preprocess` says."""
+    from open_clip.model import set_model_preprocess_cfg
+
+    set_model_preprocess_cfg(model, {**asdict(PreprocessCfg()), **preprocess, "size": model.visual.image_size})
+
+
+def encoder(
+    card: Card,
+    model: Any,
+    device: str,
+    files: tuple[Path, ...],
+    config: Mapping[str, Any],
+    tokenizer: Callable[[], Any] | None,
+) -> Encoder:
+    """The encoder around an open_clip model; `tokenizer` makes its tokenizer, None for an image tower."""
+    model = freeze(model, device)
+    settings = PreprocessCfg(**model.visual.preprocess_cfg)
+    apply = image_transform_v2(settings, is_train=False)
+    taps, sites, run = _parts(model.visual, settings, config["embed_dim"], device)
+    return assemble(
+        card,
+        model,
+        run=run,
+        taps=taps,
+        sites=sites,
+        preprocess=lambda image: apply(pil(image)),
+        input=_input(settings),
+        device=device,
+        architecture=[_portable(config), str(apply)],
+        libraries=(*LIBRARIES, *(("timm",) if hasattr(model.visual, "trunk") else ())),
+        files=files,
+        text=text_of(card.name, model, tokenizer, device) if tokenizer else None,
+        image_side=(model.visual,),
+    )
+
+
+def _portable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration without the folder that a run happened to use."""
+    text = {k: v for k, v in config.get("text_cfg", {}).items() if not k.startswith("hf_model_")}
+    return {**config, "text_cfg": text}
+
+
+def _input(settings: PreprocessCfg) -> Input:
+    size = settings.size if isinstance(settings.size, tuple | list) else (settings.size, settings.size)
+    shortest = settings.resize_mode == "shortest"
+    return Input(
+        size=(int(size[0]), int(size[1])),
+        resize=settings.resize_mode,
+        crop="center" if shortest else None,
+        mean=tuple(settings.mean),
+        std=tuple(settings.std),
+        interpolation=settings.interpolation,
+        backend="open_clip",
+    )
+
+
+def _parts(
+    visual: Any, settings: PreprocessCfg, joint: int, device: str
+) -> tuple[dict[str, Tap], dict[str, Site], Callable[[torch.Tensor], dict[str, torch.Tensor]]]:
+    if hasattr(visual, "trunk"):
+        return _timm_tower(visual, settings, joint, device)
+    taps: dict[str, Tap] = {}
+    sites: dict[str, Site] = {}
+    if hasattr(visual, "transformer"):
+        width = visual.conv1.out_channels
+        blocks = visual.transformer.resblocks
+        sites |= tower(len(blocks), width, tuple(visual.grid_size), 1, True)
+        taps |= {f"block.{i}": Tap(module=block) for i, block in enumerate(blocks)}
+        if visual.attn_pool is None and not visual.final_ln_after_pool:
+            sites["final"] = sites["block.0"]
+            taps["final"] = Tap(module=visual.ln_post)
+        if "final" in sites and visual.pool_type != "none":
+            sites["pooled"] = Site(width=width)
+            taps["pooled"] = Tap(module=visual.ln_post, tokens=lambda x: visual._global_pool(x)[0][:, None])
+    elif hasattr(visual, "layer4"):
+        h, w = _size(settings)
+        for stage, stride in enumerate((4, 8, 16, 32), 1):
+            module = getattr(visual, f"layer{stage}")
+            channels = module[-1].conv3.out_channels
+            sites[f"stage.{stage}"] = Site(width=channels, grid=(h // stride, w // stride))
+            taps[f"stage.{stage}"] = Tap(module=module, tokens=raster)
+    else:
+        raise EncoderError(f"open_clip towers of type {type(visual).__name__} have no known layout here")
+    sites["joint"] = Site(width=joint)
+    return taps, sites, lambda batch: {"joint": vector(visual(batch))}
+
+
+def _timm_tower(
+    visual: Any, settings: PreprocessCfg, joint: int, device: str
+) -> tuple[dict[str, Tap], dict[str, Site], Callable[[torch.Tensor], dict[str, torch.Tensor]]]:
+    from encoders.libraries.timm.sites import parts
+
+    h, w = _size(settings)
+    taps, sites, trunk = parts(visual.trunk, (3, h, w), device)
+
+    def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        found = trunk(batch)
+        # the projection is the trunk's classifier, or a head of open_clip's own
+        project = visual.trunk.get_classifier()
+        features = project(found["pooled"][:, 0]) if "pooled" in found else visual.trunk(batch)
+        return found | {"joint": visual.head(features)[:, None]}
+
+    return taps, sites | {"joint": Site(width=joint)}, run
+
+
+def _size(settings: PreprocessCfg) -> tuple[int, int]:
+    size = settings.size
+    return (int(size[0]), int(size[1])) if isinstance(size, tuple | list) else (int(size), int(size))

@@ -1,0 +1,1 @@
+"""Models of timm: loading, sites, their files."""

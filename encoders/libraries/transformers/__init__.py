@@ -1,0 +1,1 @@
+"""Plain towers of transformers: loading, image processors, text towers, their files."""

@@ -1,0 +1,40 @@
+"""Registered checkpoints of the transformers library: the class of their image side, its settings, their weights."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from encoders._base import Card, Encoder
+from encoders._fetch import FLOAT32, fetch
+from encoders._registry import Checkpoint
+
+
+def checkpoint(model: str, config: Mapping[str, Any], *, whole: int, **card: Any) -> Checkpoint:
+    """A checkpoint of transformers: `model` names the class of its image side, `config` the class's settings.
+
+    `whole` is the parameter count of the checkpoint, stored as float32 in one file that is fetched as it is.
+    The untrained twin is preprocessed as the card's input says.
+    """
+    size = FLOAT32 * whole
+    card = {"bytes": size, "bytes_whole": size, "note": "revision resolved at first load"} | card
+
+    def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
+        card, folder = fetch(card, weights, offline)
+        from encoders.libraries.transformers.load import load as build
+
+        return build(card, folder, device, model)
+
+    def network() -> Any:
+        import transformers
+
+        family = getattr(transformers, model)
+        return family(family.config_class(**config))
+
+    def untrained(card: Card, device: str) -> Encoder:
+        from encoders.libraries.transformers.images import processor
+        from encoders.libraries.transformers.load import encoder
+
+        assert card.input is not None
+        return encoder(card, network(), processor(card.input), device)
+
+    return Checkpoint(card=Card(**card), load=load, untrained=untrained, network=network)

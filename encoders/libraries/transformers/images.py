@@ -1,0 +1,53 @@
+"""How a tower of the transformers library has its images prepared: by the library's own processor."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from encoders._base import Input
+from encoders.extraction.images import FILTERS, pil
+
+
+def processor(spec: Input) -> Any:
+    """The image processor that `spec.backend` ends with, as `spec` says."""
+    height, width = spec.size
+    squash = spec.resize == "squash"
+    size = {"height": height, "width": width} if squash else {"shortest_edge": spec.edge}
+    crop = {"crop_size": {"height": height, "width": width}} if spec.crop else {}
+    filters = {name: code for code, name in FILTERS.items()}
+    return getattr(transformers, spec.backend.rpartition(" ")[2])(
+        size=size,
+        image_mean=list(spec.mean),
+        image_std=list(spec.std),
+        resample=filters[spec.interpolation.partition(" ")[0]],
+        **crop,
+    )
+
+
+def preprocessed_by(processor: Any) -> tuple[tuple[int, int], Callable[[np.ndarray], torch.Tensor]]:
+    """The size of the pixels that a processor makes, and the function of one image that makes them."""
+
+    def preprocess(image: np.ndarray) -> torch.Tensor:
+        return processor(images=pil(image), return_tensors="pt")["pixel_values"][0]
+
+    shape = preprocess(np.zeros((8, 8), np.uint8)).shape
+    return (int(shape[1]), int(shape[2])), preprocess
+
+
+def input_of(processor: Any, size: tuple[int, int]) -> Input:
+    """What a processor does, as a card tells it."""
+    crop = bool(getattr(processor, "do_center_crop", False))
+    squash = "height" in dict(processor.size)
+    return Input(
+        size=size,
+        resize="squash" if squash else "shortest",
+        crop="center" if crop else None,
+        mean=tuple(processor.image_mean),
+        std=tuple(processor.image_std),
+        interpolation=FILTERS.get(int(processor.resample), str(processor.resample)),
+        backend=f"transformers {type(processor).__name__}",
+        edge=None if squash else int(dict(processor.size)["shortest_edge"]),
+    )

@@ -1,0 +1,179 @@
+"""Towers of the transformers library: CLIP, SigLIP, DINOv2, DINOv3 and ViT, from a folder in its format."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from encoders._base import Card, Encoder, EncoderError, Site
+from encoders._registry import checkpoints
+from encoders.extraction.assemble import assemble
+from encoders.extraction.hooks import Tap, freeze
+from encoders.extraction.tower_sites import tower
+from encoders.libraries.transformers.images import input_of, preprocessed_by
+from encoders.libraries.transformers.text import text_of
+from hub.errors import lacks, one_line, strange
+from hub.files import settings, weights
+
+LIBRARIES = ("transformers", "torchvision", "tokenizers")
+DUAL = {"clip": "CLIPModel", "siglip": "SiglipModel"}
+PLAIN = ("dinov2", "dinov2_with_registers", "dinov3_vit", "vit")
+TORCHVISION = ("dinov3_vit",)  # their own code resizes tensors, and the library has no other way for them
+OUTSIDE = re.compile(
+    r"(^|\.)(classifier|pooler|lm_head|decoder|mask_token)\b|\.position_ids$"
+)  # of heads and old buffers
+
+
+def load(card: Card, folder: Path, device: str, model_class: str = "") -> Encoder:
+    """The encoder whose configuration, preprocessing and weights lie in `folder`, read by the library.
+
+    `model_class` names the library's class of the image side, where the card is of one family.
+    Raises EncoderError for another family, for one that has no known layout, and for weights that are not whole.
+    """
+    with one_line(card.name, str(folder)), quiet():
+        kind = _kind(card.name, folder)
+        if model_class and kind != (due := _due(model_class)):
+            raise EncoderError(
+                f"{card.name}: {folder} holds a model of type {kind!r}, not {due!r}; give a folder of that family, "
+                "or the name of the encoder that it is"
+            )
+        cls = getattr(transformers, DUAL[kind]) if kind in DUAL else transformers.AutoModel
+        extra = {"add_pooling_layer": False} if kind == "vit" else {}
+        # eager loading of a strict subset would leave random tensors behind with only a log line
+        model, info = cls.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True, output_loading_info=True, **extra
+        )
+        if info["missing_keys"]:
+            raise lacks(card.name, sorted(info["missing_keys"]), str(folder))
+        if stray := sorted(key for key in info["unexpected_keys"] if not OUTSIDE.search(key)):
+            raise strange(card.name, stray, str(folder))
+        backend = "torchvision" if kind in TORCHVISION else "pil"
+        reader = transformers.AutoImageProcessor.from_pretrained(folder, backend=backend, local_files_only=True)
+    return encoder(card, model, reader, device, folder)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No bar and no report on stderr: what takes long is shown by whoever runs, what lacks is an error here."""
+    from transformers.utils import logging
+
+    was, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if was:
+            logging.enable_progress_bar()
+
+
+def _kind(name: str, folder: Path) -> str:
+    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if kind not in DUAL and kind not in PLAIN:
+        multimodal = {t for checkpoint in checkpoints().values() if checkpoint.kind for t in checkpoint.kind.types}
+        known = ", ".join([*DUAL, *PLAIN, *sorted(multimodal)])
+        raise EncoderError(
+            f"{name}: transformers models of type {kind!r} have no known layout here (known: {known}); "
+            "write a file with CARD and load(device) that names its sites"
+        )
+    return kind
+
+
+def untrained(card: Card, folder: Path, device: str) -> Encoder:
+    """The network that the configuration in `folder` tells, under torch's current random state."""
+    with one_line(card.name, str(folder)), quiet():
+        _kind(card.name, folder)
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        made = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
+        return encoder(card, transformers.AutoModel.from_config(config), made, device)
+
+
+def _due(model_class: str) -> str:
+    """The type that a configuration states for a checkpoint whose image side is of that class."""
+    return getattr(transformers, model_class).config_class.model_type.removesuffix("_vision_model")
+
+
+def encoder(card: Card, network: torch.nn.Module, processor: Any, device: str, folder: Path | None = None) -> Encoder:
+    """The encoder around a model of this library and its image processor."""
+    model: Any = freeze(network, device)
+    vision: Any = getattr(model, "vision_model", model)
+    size, preprocess = preprocessed_by(processor)
+    blocks = _blocks(vision)
+    prefix, cls = _prefix(vision)
+    patch = vision.config.patch_size
+    grid = (size[0] // patch, size[1] // patch)
+    sites = tower(len(blocks), vision.config.hidden_size, grid, prefix, cls)
+    sites["final"] = next(iter(sites.values()))
+    run, vectors = _run(model, vision)
+    sites |= {name: Site(width=width) for name, width in vectors.items()}
+    return assemble(
+        card,
+        model,
+        run=run,
+        taps={f"block.{i}": Tap(module=block) for i, block in enumerate(blocks)},
+        sites=sites,
+        preprocess=preprocess,
+        input=input_of(processor, size),
+        device=device,
+        architecture=portable([model.config.to_dict(), processor.to_dict()]),
+        libraries=LIBRARIES,
+        files=(*settings(folder), *weights(folder)) if folder else (),
+        text=text_of(model, folder, device) if folder and hasattr(model, "get_text_features") else None,
+        image_side=(vision, getattr(model, "visual_projection", vision)),
+    )
+
+
+def portable(value: Any) -> Any:
+    """A configuration without the folder that it was read from."""
+    if isinstance(value, Mapping):
+        return {str(k): portable(v) for k, v in value.items() if k != "_name_or_path"}
+    return [portable(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _blocks(vision: torch.nn.Module) -> torch.nn.ModuleList:
+    for name, module in vision.named_modules():
+        if name.rpartition(".")[2] in ("layers", "layer", "blocks") and isinstance(module, torch.nn.ModuleList):
+            return module
+    raise EncoderError(f"{type(vision).__name__} has no list of blocks")
+
+
+def _prefix(vision: Any) -> tuple[int, bool]:
+    """How many tokens stand before the patches (CLS, then registers), and whether there is a CLS."""
+    cls = vision.config.model_type != "siglip_vision_model"
+    return int(cls) + getattr(vision.config, "num_register_tokens", 0), cls
+
+
+def _run(model: Any, vision: Any) -> tuple[Callable[[torch.Tensor], dict[str, torch.Tensor]], dict[str, int]]:
+    """The pass through the tower with what follows its blocks, and the widths of its vectors."""
+    width = vision.config.hidden_size
+    kind = vision.config.model_type
+    if kind == "clip_vision_model":
+
+        def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+            out = vision(pixel_values=batch)
+            # this library norms only CLS; the same norm on every token is what `final` means elsewhere
+            final = vision.post_layernorm(out.last_hidden_state)
+            joint = model.visual_projection(out.pooler_output)
+            return {"final": final, "pooled": out.pooler_output[:, None], "joint": joint[:, None]}
+
+        return run, {"pooled": width, "joint": model.visual_projection.out_features}
+    if kind == "siglip_vision_model":
+
+        def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+            out = vision(pixel_values=batch)
+            pooled = out.pooler_output[:, None]  # the attention head's answer is the joint embedding
+            return {"final": out.last_hidden_state, "pooled": pooled, "joint": pooled}
+
+        return run, {"pooled": width, "joint": width}
+
+    def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        tokens = vision(pixel_values=batch).last_hidden_state
+        return {"final": tokens, "pooled": tokens[:, :1]}
+
+    return run, {"pooled": width}

@@ -1,0 +1,1 @@
+"""Tower and connector of a multimodal model, loaded without its language model."""

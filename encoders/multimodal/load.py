@@ -1,0 +1,113 @@
+"""Multimodal models as encoders: from a repository, from a folder, or untrained."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from encoders._base import Card, Encoder, EncoderError
+from encoders.multimodal.kind import FILES, Kind
+from encoders.multimodal.model import built, config_of, side, strip, whole
+from hub.errors import one_line
+
+
+def load(card: Card, kind: Kind, device: str, weights: Path | None, offline: bool) -> Encoder:
+    """The encoder from its repository at its commit, or from a folder in the same format.
+
+    Raises EncoderError where the folder is another model's, and where tensors lack or are too many.
+    """
+    from hub.tensors import fetch
+
+    if weights is None:
+        assert card.repo is not None
+        folder, commit = fetch(
+            card.repo, card.revision, kind.wanted, needed=kind.needed, others=kind.others, offline=offline
+        )
+        card = replace(card, revision=commit)
+    else:
+        folder, card = _folder(card, kind, weights), replace(card, repo=None, revision=None)
+    return from_folders(card, kind, device, [(folder, kind.wanted)])
+
+
+def _folder(card: Card, kind: Kind, weights: Path) -> Path:
+    if not weights.is_dir():
+        raise EncoderError(
+            f"{card.name}: --weights {weights} is not a folder; give a snapshot of {card.repo} with "
+            f"{', '.join(kind.needed)} and its .safetensors, as `hf download {card.repo}` makes it"
+        )
+    for name in kind.needed:
+        if not (weights / name).exists():
+            raise EncoderError(f"{card.name}: --weights {weights} has no {name}; is it a snapshot of {card.repo}?")
+    return weights
+
+
+def from_folders(card: Card, kind: Kind, device: str, sources: Sequence[tuple[Path, Callable[[str], bool]]]) -> Encoder:
+    """The encoder of a folder with its configuration and the tensors of tower and connector.
+
+    Each of `sources` is a folder and which of its tensors are taken; the first has the configuration.
+    """
+    import torch
+    import transformers
+
+    from encoders.libraries.transformers.load import quiet
+    from hub.files import settings
+    from hub.tensors import floats, read_from
+
+    folder = sources[0][0]
+    with one_line(card.name, str(folder)), quiet():
+        config = config_of(card.name, kind, folder)
+        state: Mapping[str, Any] = {k: v for place, keep in sources for k, v in floats(place, keep).items()}
+        if kind.rename:
+            state = kind.rename(state)
+        strip(config, kind)
+        model, told = getattr(transformers, kind.model).from_pretrained(
+            None, config=config, state_dict=dict(state), dtype=torch.float32, output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, by name
+        )  # fmt: skip
+        whole(card.name, kind, folder, told)
+        if kind.others and not kind.says_images(folder):
+            raise EncoderError(
+                f"{card.name}: {folder} has neither {FILES[0]} nor {FILES[1]} with an image processor in it"
+            )
+        processor = kind.processor(transformers, folder)
+    apart = sorted({path for name in kind.needed if "/" in name for path in (folder / name).parent.iterdir()})
+    files = (*settings(folder), *apart, *(path for place, keep in sources for path in read_from(place, keep)))
+    return _encoder(card, kind, model, processor, device, files)
+
+
+def untrained(card: Card, kind: Kind, device: str, folder: Path | None = None) -> Encoder:
+    """The same tower and connector under torch's current random state, of the sizes that `folder` tells if given."""
+    import torch
+    import transformers
+
+    config = config_of(card.name, kind, folder) if folder else None
+    model = built(kind, config)
+    with torch.no_grad():
+        for matrix in (value for value in model.parameters() if value.ndim > 1 and not value.any()):
+            matrix.normal_(std=0.02)  # the library leaves it at zero for training, and the twin would see nothing
+    return _encoder(card, kind, model, kind.processor(transformers, folder), device, ())
+
+
+def _encoder(card: Card, kind: Kind, model: Any, processor: Any, device: str, files: Sequence[Path]) -> Encoder:
+    from encoders.extraction.assemble import assemble
+    from encoders.extraction.hooks import freeze
+    from encoders.libraries.transformers.load import LIBRARIES, portable
+
+    parts = kind.anatomy(freeze(model, device), processor)
+    nominal = parts.layout(parts.preprocess(np.zeros((512, 512), np.uint8)))
+    return assemble(
+        card,
+        side(parts.image_side),
+        run=parts.run,
+        taps=parts.taps,
+        sites=nominal,
+        preprocess=parts.preprocess,
+        input=parts.input,
+        device=device,
+        architecture=portable([model.config.to_dict(), processor.to_dict()]),
+        libraries=LIBRARIES,
+        files=files,
+        layout=parts.layout if parts.varies else None,
+    )

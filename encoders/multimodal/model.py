@@ -1,0 +1,92 @@
+"""The library's model of tower and connector: built with no language model, and refused where tensors are amiss."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from encoders._base import EncoderError
+from encoders.multimodal.kind import UNSAVED, Kind
+from hub.errors import lacks
+
+SMALL = {"num_hidden_layers": 0, "vocab_size": 8, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+
+
+def whole(who: str, kind: Kind, folder: Path, told: Mapping[str, Any]) -> None:
+    """Refuse what would load without a word and give other features."""
+    missing = [name for name in told["missing_keys"] if kind.wanted(name)]
+    if missing:
+        raise lacks(who, missing, str(folder))
+    unexpected = sorted(name for name in told["unexpected_keys"] if not UNSAVED.search(name))
+    if unexpected:
+        raise EncoderError(
+            f"{who}: the weights in {folder} hold {len(unexpected)} tensors that the architecture has not "
+            f"(first: {unexpected[0]}); these are another model's weights"
+        )
+    for name, on_disk, built in told.get("mismatched_keys") or ():
+        raise EncoderError(
+            f"{who}: tensor {name} in {folder} has shape {list(on_disk)} where the architecture has {list(built)}; "
+            "these are another model's weights"
+        )
+
+
+def config_of(who: str, kind: Kind, folder: Path) -> Any:
+    """The library's configuration of what lies in `folder`; EncoderError where that is another model."""
+    import transformers
+
+    told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    found = told.get("model_type")
+    if found in kind.foreign and kind.own:
+        try:
+            return kind.own(transformers, told)
+        except EncoderError as error:
+            raise EncoderError(f"{who}: {folder / 'config.json'} {error}") from None
+    if found in kind.foreign:
+        return kind.config(transformers)
+    if found not in kind.types:
+        known = " or ".join(repr(name) for name in (*kind.types, *kind.foreign))
+        raise EncoderError(f"{who}: {folder / 'config.json'} is of model type {found!r}, {who} is {known}")
+    return transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+
+
+def strip(config: Any, kind: Kind) -> None:
+    """Leave of the language model its hidden width and nothing else."""
+    text = config.get_text_config(decoder=True)
+    for name, value in SMALL.items():
+        if hasattr(text, name):
+            setattr(text, name, value)
+    for name in ("layer_types", "mlp_layer_types", "cross_attention_layers"):
+        if getattr(text, name, None) is not None:
+            setattr(text, name, [])
+    if kind.shrink:
+        kind.shrink(config)
+
+
+def network(kind: Kind) -> Any:
+    """The image side in full size, under torch's current default device and random state."""
+    import transformers
+
+    model = built(kind)
+    return side(kind.anatomy(model, kind.processor(transformers, None)).image_side)
+
+
+def built(kind: Kind, config: Any = None) -> Any:
+    """The model without its language model, under torch's current default device and random state."""
+    import transformers
+
+    config = kind.config(transformers) if config is None else config
+    strip(config, kind)
+    return getattr(transformers, kind.model)(config)
+
+
+def side(parts: Mapping[str, Any]) -> Any:
+    """Modules and parameters as one module, so that what is hashed and counted is the image side alone."""
+    import torch
+
+    whole = torch.nn.Module()
+    for name, part in parts.items():
+        if isinstance(part, torch.nn.Parameter):
+            whole.register_parameter(name, part)
+        else:
+            whole.add_module(name, part)
+    return whole

@@ -1,0 +1,189 @@
+"""LLaVA taken apart: its square or its tiles, what the projector hands on, and the authors' spelling of keys."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from encoders._base import CLIP_NORM, EncoderError, Input, Site, View
+from encoders.multimodal.kind import Anatomy, Kind
+
+PAD = Input(
+    size=(336, 336), resize="pad", crop=None, interpolation="bicubic",
+    backend="transformers LlavaImageProcessorPil", **CLIP_NORM,
+)  # fmt: skip
+SQUARE = {"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}}
+
+
+def config(model: str, family: str, **text: Any) -> Callable[[Any], Any]:
+    """The full-size configuration of `model` with CLIP-L/336 and a language model of `family`."""
+
+    def build(library: Any) -> Any:
+        vision = library.CLIPVisionConfig(
+            hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
+            image_size=336, patch_size=14, projection_dim=768,
+        )  # fmt: skip
+        language = getattr(library, f"{family}Config")(**text, tie_word_embeddings=False)
+        return getattr(library, f"{model}Config")(vision_config=vision, text_config=language)
+
+    return build
+
+
+def descendant(model_type: str, family: str, **text: Any) -> Kind:
+    """What is said of a LLaVA-1.5 that was trained further and published in its authors' layout, of that type.
+
+    Its code pads images to a square, and no file beside the weights says so.
+    """
+    return Kind(
+        model="LlavaForConditionalGeneration",
+        types=("llava",),
+        foreign=(model_type,),
+        config=config("Llava", family, **text),
+        processor=processor("LlavaImageProcessorPil", published=False, do_pad=True),
+        anatomy=plain,
+        rename=original,
+        others=(),
+    )
+
+
+def sites(connector: int) -> dict[str, Site]:
+    """The sites of CLIP-L/336 on one square, and of a connector of that width."""
+    block = Site(width=1024, grid=(24, 24), prefix=1, cls=True)
+    named = {f"block.{i}": block for i in range(24)} | {"final": block, "pooled": Site(width=1024)}
+    return named | {"connector": Site(width=connector, grid=(24, 24))}
+
+
+def processor(name: str, *, published: bool = True, **options: Any) -> Callable[[Any, Path | None], Any]:
+    """The image processor of class `name`: the repository's settings, or the usual ones where it has none."""
+
+    def read(library: Any, folder: Path | None) -> Any:
+        if folder is None or not published:
+            return getattr(library, name)(**SQUARE, **options)
+        return getattr(library, name).from_pretrained(folder, local_files_only=True, **options)
+
+    return read
+
+
+def plain(model: Any, processor: Any) -> Anatomy:
+    """LLaVA-1.5: one square, 576 tokens."""
+    import torch
+
+    from encoders.multimodal.pieces import clip_ends, described, preprocess, taps
+
+    inner, vision = model.model, model.config.vision_config
+    side = vision.image_size // vision.patch_size
+    padded = getattr(processor, "do_pad", False)
+    block = Site(width=vision.hidden_size, grid=(side, side), prefix=1, cls=True)
+    sites = {f"block.{i}": block for i in range(vision.num_hidden_layers)} | {"final": block}
+    sites["pooled"] = Site(width=vision.hidden_size)
+    sites["connector"] = Site(width=model.config.text_config.hidden_size, grid=(side, side))
+
+    def run(batch: Any) -> Mapping[str, Any]:
+        out = inner.get_image_features(pixel_values=batch)
+        connector = torch.stack(list(out.pooler_output))
+        return {**clip_ends(inner.vision_tower, out.last_hidden_state), "connector": connector}
+
+    square = (vision.image_size, vision.image_size)
+    return Anatomy(
+        image_side={"vision_tower": inner.vision_tower, "multi_modal_projector": inner.multi_modal_projector},
+        taps=taps(inner.vision_tower.encoder.layers),
+        run=run,
+        preprocess=preprocess(processor, "pixel_values"),
+        input=described(processor, square, "pad" if padded else "shortest", None if padded else "center"),
+        layout=lambda _prepared: sites,
+    )
+
+
+def tiled(model: Any, processor: Any) -> Anatomy:
+    """LLaVA-1.6: the whole image and the tiles of its best resolution; the newlines between rows are left out."""
+    import torch
+
+    from encoders.multimodal.pieces import clip_ends, described, preprocess, taps
+
+    inner, vision = model.model, model.config.vision_config
+    side = vision.image_size // vision.patch_size
+
+    def layout(prepared: Any) -> dict[str, Site]:
+        from encoders.extraction.tiles import site
+
+        height, width = (int(x) for x in prepared["image_sizes"])
+        towers, merged = _views((height, width), model.config.image_grid_pinpoints, vision.image_size, side)
+        block = site(vision.hidden_size, towers, prefix=1, cls=True)
+        return {
+            **{f"block.{i}": block for i in range(vision.num_hidden_layers)},
+            "final": block,
+            "pooled": Site(width=vision.hidden_size),
+            "connector": site(model.config.text_config.hidden_size, merged),
+        }
+
+    def run(batch: Any) -> Mapping[str, Any]:
+        count, pieces = batch["pixel_values"].shape[:2]
+        out = inner.get_image_features(**batch)
+        ends = clip_ends(inner.vision_tower, out.last_hidden_state)
+        whole = ends["pooled"].reshape(count, pieces, -1)[:, :1]
+        height, width = (int(x) for x in batch["image_sizes"][0])
+        (_, high) = _views((height, width), model.config.image_grid_pinpoints, vision.image_size, side)[1]
+        tokens = torch.stack(list(out.pooler_output))
+        base, rows = tokens[:, : side * side], tokens[:, side * side :]
+        rows = rows.reshape(count, high.grid[0], high.grid[1] + 1, -1)[:, :, :-1].flatten(1, 2)
+        return {"final": ends["final"], "pooled": whole, "connector": torch.cat([base, rows], dim=1)}
+
+    return Anatomy(
+        image_side={
+            "vision_tower": inner.vision_tower,
+            "multi_modal_projector": inner.multi_modal_projector,
+            "image_newline": inner.image_newline,
+        },
+        taps=taps(inner.vision_tower.encoder.layers),
+        run=run,
+        preprocess=preprocess(processor, "pixel_values", "image_sizes"),
+        input=described(processor, (vision.image_size, vision.image_size), "tiles"),
+        layout=layout,
+        varies=True,
+    )
+
+
+def _views(image: tuple[int, int], pinpoints: Any, tile: int, side: int) -> tuple[tuple[View, ...], tuple[View, View]]:
+    """The views of the tower's tiles, and those of what the language model receives, padding removed."""
+    from math import ceil
+
+    from transformers.image_processing_utils import select_best_resolution
+
+    from encoders.extraction.tiles import canvas, tiles
+
+    tall, wide = select_best_resolution(image, pinpoints)
+    down, across = tall / image[0], wide / image[1]
+    scaled = (min(ceil(image[0] * across), tall), wide) if across < down else (tall, min(ceil(image[1] * down), wide))
+    box = canvas(scaled, (tall, wide), ((tall - scaled[0]) // 2, (wide - scaled[1]) // 2))
+    rows, columns = tall // tile, wide // tile
+    whole = View(grid=(side, side))
+    cut = _kept(image, (rows * side, columns * side))
+    height, width = box[2] - box[0], box[3] - box[1]
+    within = (
+        box[0] + height * cut[0] / (rows * side), box[1] + width * cut[1] / (columns * side),
+        box[2] - height * cut[0] / (rows * side), box[3] - width * cut[1] / (columns * side),
+    )  # fmt: skip
+    merged = View(grid=(rows * side - 2 * cut[0], columns * side - 2 * cut[1]), box=within)
+    if min(merged.grid) < 1:
+        raise EncoderError(
+            f"an image of {image} pixels is too narrow for LLaVA-1.6: without its padding no token is left of its "
+            f"{rows} x {columns} tiles; crop it, or leave it out"
+        )
+    return (whole, *tiles(rows, columns, (side, side), box)), (whole, merged)
+
+
+def _kept(image: tuple[int, int], grid: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of padding tokens that the model cuts from each end, by its own rounding."""
+    (height, width), (rows, columns) = image, grid
+    if width / height > columns / rows:
+        return (rows - int(round(height * (columns / width), 7))) // 2, 0
+    return 0, (columns - int(round(width * (rows / height), 7))) // 2
+
+
+def original(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of the authors' own layout in the spelling of the converted repositories; others stay as they are."""
+    renamed = {}
+    for name, value in tensors.items():
+        name = name.replace("model.vision_tower.vision_tower.", "vision_tower.")
+        name = name.replace("model.mm_projector.0.", "multi_modal_projector.linear_1.")
+        renamed[name.replace("model.mm_projector.2.", "multi_modal_projector.linear_2.")] = value
+    return renamed

@@ -1,0 +1,91 @@
+"""Med-Flamingo's eye: OpenAI's CLIP ViT-L/14 as it is, and the perceiver of the published checkpoint."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from encoders._base import Card, Encoder, EncoderError, Site
+from encoders.extraction.assemble import assemble
+from encoders.extraction.hooks import freeze
+from encoders.extraction.images import transform
+from encoders.multimodal.pieces import clip_ends, taps
+from encoders.networks.clip import clip, source, tower
+from encoders.networks.perceiver import Perceiver, shaped_like
+from hub.snapshots import snapshot
+from hub.tensors import read_from
+from hub.torch_files import below, fill, state_dict
+
+FILE = "model.pt"
+TOWER = "openai/clip-vit-large-patch14"
+
+
+def eye(vision: Any, perceiver: Perceiver) -> torch.nn.Module:
+    """Tower and perceiver as one module."""
+    module = torch.nn.Module()
+    module.vision, module.perceiver = vision, perceiver
+    return module
+
+
+def network() -> torch.nn.Module:
+    """The eye in full size."""
+    import transformers
+
+    return eye(transformers.CLIPVisionModel(tower(side=224)), Perceiver(1024, 64))
+
+
+def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
+    """The eye from its two repositories, or from one folder that holds the files of both."""
+    if weights is not None and not (weights / FILE).is_file():
+        raise EncoderError(
+            f"{card.name}: --weights {weights} has no {FILE}; fill one folder with both: `hf download {card.repo} "
+            f"--local-dir DIR` and `hf download {TOWER} --local-dir DIR`"
+        )
+    stock = replace(card, repo=TOWER, revision=None)
+    _, folder, tensors = source(stock, weights, offline, _of_tower)
+    if weights is None:
+        assert card.repo is not None
+        place, commit = snapshot(card.repo, card.revision, weights=(FILE,), needed=(), offline=offline)
+        card = replace(card, revision=commit)
+    else:
+        place, card = weights, replace(card, repo=None, revision=None)
+    vision = clip(below(tensors, "vision_model."), card.name, str(folder), called="vision_model.{}".format)
+    state = below(state_dict(place / FILE, card.name), "perceiver.")
+    where = str(place / FILE)
+    resampler = fill(shaped_like(state, card.name, where), state, card.name, where)
+    return encoder(card, eye(vision, resampler), device, (*read_from(folder, _of_tower), place / FILE))
+
+
+def _of_tower(name: str) -> bool:
+    return name.startswith("vision_model.")
+
+
+def encoder(card: Card, module: Any, device: str, known: Sequence[Path] = ()) -> Encoder:
+    """The encoder around tower and perceiver."""
+    freeze(module, device)
+    assert card.input is not None
+    vision, config = module.vision, module.vision.config
+    side = config.image_size // config.patch_size
+    latents, width = module.perceiver.latents.shape
+    block = Site(width=config.hidden_size, grid=(side, side), prefix=1, cls=True)
+
+    def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        tokens = vision(pixel_values=batch).last_hidden_state  # the last block, before the norm
+        return {**clip_ends(vision, tokens), "connector": module.perceiver(tokens[:, 1:])}
+
+    return assemble(
+        card,
+        module,
+        run=run,
+        taps=taps(vision.encoder.layers),
+        sites={f"block.{i}": block for i in range(config.num_hidden_layers)}
+        | {"final": block, "pooled": Site(width=block.width), "connector": Site(width=width, queries=latents)},
+        preprocess=transform(card.input),
+        input=card.input,
+        device=device,
+        architecture=["Med-Flamingo", config.hidden_act, config.num_attention_heads],
+        libraries=("transformers",),
+        files=known,
+    )

@@ -1,0 +1,130 @@
+"""The command line: one frozen value per run, from flags and an optional TOML file."""
+
+import argparse
+import difflib
+import tomllib
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+from slitlamp.errors import UsageError
+from slitlamp.settings import Options, idle
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        what, _, rest = message.partition(": ")
+        if what == "unrecognized arguments":
+            raise _unknown(rest.split(), [flag for action in self._actions for flag in action.option_strings])
+        raise UsageError(f"{message} (--help lists the flags)")
+
+
+def _parser(command: str, doc: str) -> _Parser:
+    parser = _Parser(
+        prog=f"python -m experiments.{command}",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    for entry in fields(Options):
+        meta = dict(entry.metadata)
+        text = str(meta.pop("help"))
+        name = "--" + entry.name.replace("_", "-")
+        if entry.type is bool:
+            parser.add_argument(name, action="store_true", help=text)
+            continue
+        kind = int if "int" in str(entry.type) else float if "float" in str(entry.type) else str
+        if "tuple" in str(entry.type):
+            meta["nargs"] = "+"
+            kind = str
+        default = getattr(Options(), entry.name)
+        shown = " ".join(default) if isinstance(default, tuple) else default
+        text += f" (default: {shown})" if shown not in (None, "") else ""
+        parser.add_argument(name, type=kind, help=text.replace("%", "%%"), **meta)
+    return parser
+
+
+def _unknown(rest: Sequence[str], known: Sequence[str]) -> UsageError:
+    given = next((a for a in rest if a.startswith("-")), rest[0])
+    near = difflib.get_close_matches(given.split("=")[0], known, 1, 0.5)
+    hint = f"; did you mean {near[0]}?" if near else "; --help lists the flags"
+    return UsageError(f"unrecognised argument {given}{hint}")
+
+
+def _from_file(path: str) -> dict[str, Any]:
+    """The keys of a TOML file, each of them a flag; an unknown key is an error."""
+    try:
+        loaded = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--config {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path} is not TOML: {error}") from None
+    known = {entry.name: entry for entry in fields(Options)}
+    values: dict[str, Any] = {}
+    for key, value in loaded.items():
+        name = key.replace("-", "_")
+        if name not in known or name == "config":
+            near = difflib.get_close_matches(name, known, 1, 0.5)
+            raise UsageError(f"--config {path}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        kind = known[name].type
+        values[name] = _typed(path, key, value, getattr(kind, "__name__", None) or str(kind))
+        choices = known[name].metadata.get("choices")
+        if choices and value not in choices:
+            raise UsageError(f"--config {path}: {key} = {value!r} is none of {', '.join(choices)}")
+    return values
+
+
+def _typed(path: str, key: str, value: Any, kind: str) -> Any:
+    if kind.startswith("tuple"):  # of names
+        value = [value] if isinstance(value, str) else value
+        fits = isinstance(value, list) and all(isinstance(v, str) for v in value)
+        value = tuple(value) if fits else value
+    elif "bool" in kind:
+        fits = isinstance(value, bool)
+    elif "int" in kind:
+        fits = isinstance(value, int) and not isinstance(value, bool)
+    elif "float" in kind:
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        value = float(value) if fits else value
+    else:
+        fits = isinstance(value, str)
+    if not fits:
+        raise UsageError(f"--config {path}: {key} = {value!r} is not of type {kind.replace(' | None', '')}")
+    return value
+
+
+_BOUNDS = {
+    "items": 2,
+    "folds": 2,
+    "repeats": 1,
+    "permutations": 19,
+    "batch_size": 1,
+    "limit": 1,
+    "seed": 0,
+    "jobs": 1,
+    "twins": 0,
+}
+
+
+def parse(argv: Sequence[str], command: str, doc: str) -> Options:
+    """Flags over the TOML file over the defaults; UsageError on anything that does not fit."""
+    parser = _parser(command, doc)
+    known, rest = parser.parse_known_args(list(argv))
+    if rest:
+        raise _unknown(rest, [a for action in parser._actions for a in action.option_strings])
+    flags: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in vars(known).items()}
+    if "config" in flags:
+        flags = _from_file(flags["config"]) | flags
+    options = Options(**flags)
+    for name, least in _BOUNDS.items():
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise UsageError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
+    if not 0 <= options.unreadable <= 1:
+        raise UsageError(f"--unreadable {options.unreadable}: must be a share from 0 to 1")
+    idle(options)
+    if options.volumes and options.data is None:
+        raise UsageError("--volumes needs --data SOURCE (NIfTI files or DICOM series): the built-in phantoms are flat")
+    return options

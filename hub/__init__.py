@@ -1,0 +1,1 @@
+"""Repositories of models and data sets: pinned snapshots, byte ranges, weight files."""

@@ -1,0 +1,59 @@
+"""Which files of a folder an encoder rests on: those that were read, and names that would be read in their stead.
+
+What else lies in the folder is a stranger's: it may come and go, and the encoder stays who it is.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from hub.errors import HubError
+
+SETTINGS = ("config.json", "preprocessor_config.json", "processor_config.json", "open_clip_config.json")
+FORMS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+OTHERS = (  # that a library prefers to another file, beside the settings and forms
+    "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin",
+    "open_clip_pytorch_model.pth", "pytorch_model.pth", "model.pth", "adapter_config.json",
+)  # fmt: skip
+CARVED = "vision-*.safetensors"
+
+
+def settings(folder: Path) -> tuple[Path, ...]:
+    """The files of a folder that say what is built and how images are prepared."""
+    return tuple(folder / name for name in SETTINGS if (folder / name).is_file())
+
+
+def weights(folder: Path) -> tuple[Path, ...]:
+    """The files that the transformers library reads tensors from: a single one, or the shards behind an index."""
+    form = next((folder / name for name in FORMS if (folder / name).is_file()), None)
+    if form is None or form.suffix != ".json":
+        return () if form is None else (form,)
+    shards = sorted(set(shards_of(form).values()))
+    return (form, *(folder / name for name in shards if (folder / name).is_file()))
+
+
+def shards_of(path: Path) -> dict[str, str]:
+    """The file of every tensor, as the index of a sharded checkpoint tells it.
+
+    Raises:
+        HubError: the file cannot be read, is cut short, or is no such index.
+    """
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise HubError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # JSON's and UTF-8's
+        raise HubError(f"{path} is cut short or no JSON: delete it and fetch it again") from error
+    found = told.get("weight_map") if isinstance(told, dict) else None
+    if not isinstance(found, dict) or not found or not all(isinstance(file, str) for file in found.values()):
+        raise HubError(f"{path} is no index of weights: its 'weight_map' must name a file for every tensor")
+    return found
+
+
+def decisive(files: Iterable[Path]) -> dict[str, list[str]]:
+    """By folder of those `files`, the names in it that decide which of its files are read."""
+    known, found = (*SETTINGS, *FORMS, *OTHERS), {}
+    for folder in sorted({path.parent for path in files if path.name in known or path.match(CARVED)}):
+        names = [name for name in known if (folder / name).exists()]
+        found[str(folder)] = names + sorted(path.name for path in folder.glob(CARVED))
+    return found

@@ -1,0 +1,212 @@
+"""The wanted tensors of a big checkpoint: fetched without the rest, and read from wherever they lie."""
+
+import hashlib
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hub.errors import HubError, lacks, one_line
+from hub.files import CARVED, FORMS, shards_of
+from hub.partial import THREADS, carve, remote
+from hub.ranges import NoRangesError
+from hub.repository import Place, folder_of, said
+from hub.safetensors_header import Entry, Header, local
+from hub.snapshots import approach, download, listing
+
+if TYPE_CHECKING:
+    import torch
+
+Keep = Callable[[str], bool]
+COMPUTED = re.compile(r"(position_ids|_index|num_batches_tracked)$")  # integers that are no weights
+INDEX = ".index.json"
+
+
+def fetch(
+    repo: str,
+    revision: str | None,
+    keep: Keep,
+    needed: Sequence[str],
+    others: Sequence[str] = (),
+    offline: bool = False,
+) -> tuple[Path, str]:
+    """The folder of a snapshot that holds at least the tensors that `keep(name)` wants, and its 40-hex commit.
+
+    Beside the files `needed`, and what matches `others`, one file `vision-….safetensors` holds exactly those
+    tensors, brought by byte range; where the server gives no ranges, or the weights are torch's, the whole
+    files that hold any of them. What is on this machine already is used without asking the network.
+    Raises HubError in one line.
+    """
+    place = Place(repo=repo, revision=revision)
+    folder = folder_of(place)
+    wanting = _wanting(folder, keep, needed) if folder else ""
+    if folder and not wanting:
+        return folder, folder.name
+    there = f"is on this machine only in part ({wanting})" if folder else "is not on this machine"
+    approach(place, offline=offline, there=there)
+    held = listing(place)
+    form = next((name for name in FORMS if name in held), "")
+    absent = [name for name in needed if name not in held] + ([] if form else [" or ".join(FORMS)])
+    if absent:
+        raise HubError(f"{place} holds no {', '.join(absent)}; name a revision that does, or pass --weights PATH")
+    folder, commit = download(place, [*needed, *others, *([form] if form.endswith(INDEX) else [])])
+    _weights(replace(place, revision=commit), folder, form, keep)
+    return folder, commit
+
+
+def _wanting(folder: Path, keep: Keep, needed: Sequence[str]) -> str:
+    """What a snapshot on this machine lacks, "" where nothing."""
+    absent = [name for name in needed if not (folder / name).exists()]
+    try:
+        _where(folder, keep)
+    except HubError as error:
+        absent += [str(error), *(f"{path.name} is half fetched" for path in sorted(folder.glob("*.incomplete")))]
+    return f"wanting: {'; '.join(absent)}" if absent else ""
+
+
+def _where(folder: Path, keep: Keep) -> dict[Path, list[str]]:
+    """Which file of a folder holds which of the wanted tensors; [] for a file that does not say before it is read.
+
+    Raises HubError naming the file that is not there, if a wanted tensor lies in it.
+    """
+    for file in sorted(folder.glob(f"vision-{'[0-9a-f]' * 8}.safetensors")):
+        head = local(file)
+        left = head.metadata.get("left")  # told by what was carved, and by no file of another making
+        if left is not None and not any(keep(name) for name in left.split("\n") if name):
+            return {file: _some(head.entries, keep, file)}
+    form = next((folder / name for name in FORMS if (folder / name).is_file()), None)
+    if form is None:
+        raise HubError(f"{folder} has none of {', '.join(FORMS)}")
+    if not form.name.endswith(INDEX):
+        return {form: _some(local(form).entries, keep, form) if form.suffix == ".safetensors" else []}
+    placed: dict[Path, list[str]] = {}
+    index = _index(form)
+    for name in _some(index, keep, form):
+        placed.setdefault(folder / index[name], []).append(name)
+    for file, names in placed.items():
+        if not file.is_file():
+            raise HubError(f"{folder} has no {file.name}, where {form.name} places {_named(names)}")
+    return placed
+
+
+def read_from(folder: Path, keep: Keep) -> tuple[Path, ...]:
+    """The files of a folder that `tensors` reads, with the index that names them."""
+    placed = tuple(_where(folder, keep))
+    form = next((folder / name for name in FORMS if (folder / name).is_file()), folder)
+    carved = any(file.match(CARVED) for file in placed)
+    return placed if carved or not form.name.endswith(INDEX) else (form, *placed)
+
+
+def _index(path: Path) -> dict[str, str]:
+    """The file of every tensor, as an index tells it; none may lie outside the folder."""
+    placed = shards_of(path)
+    for file in set(placed.values()):
+        if Path(file).name != file:
+            raise HubError(f"{path} places tensors in {file!r}, which is no file beside it")
+    return placed
+
+
+def _some(names: Iterable[str], keep: Keep, where: Path) -> list[str]:
+    every = list(names)
+    kept = [name for name in every if keep(name)]
+    if not kept:
+        first = f" (its first is {every[0]})" if every else ""
+        raise HubError(f"{where} holds no tensor of those that are read{first}; these are another model's weights")
+    return kept
+
+
+def _named(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
+def tensors(folder: Path, keep: Keep) -> dict[str, "torch.Tensor"]:
+    """The tensors that `keep(name)` wants, by name, from a fetched folder or a local copy of a checkpoint.
+
+    Read are model.safetensors, its shards by their index, or the same in torch's format, and of the shards only
+    those that hold a wanted tensor. The tensors are mapped from disk: no byte is read before it is used.
+    Raises HubError in one line.
+    """
+    found: dict[str, torch.Tensor] = {}
+    for file, names in _where(folder, keep).items():
+        found |= _pickled(file, names, keep) if file.suffix == ".bin" else _mapped(file, names)
+    return found
+
+
+def floats(folder: Path, keep: Keep) -> dict[str, "torch.Tensor"]:
+    """The same tensors; HubError where one is of integers or of 8 bits: without its scale it means nothing."""
+    found = tensors(folder, keep)
+    for name, value in found.items():
+        whole = value.dtype.is_floating_point and value.dtype.itemsize > 1
+        if not whole and not COMPUTED.search(name):
+            raise HubError(
+                f"tensor {name} in {folder} is of type {str(value.dtype).removeprefix('torch.')}: quantised weights "
+                "are not read here; give the checkpoint in bfloat16, float16 or float32"
+            )
+    return found
+
+
+def _mapped(file: Path, names: Sequence[str]) -> dict[str, "torch.Tensor"]:
+    from safetensors import safe_open
+
+    with one_line("weights", str(file)):
+        file.open("rb").close()  # the library calls a file that may not be read one that is not there
+    with one_line("weights", str(file)), safe_open(file, framework="pt") as opened:
+        _all(names, set(opened.keys()), file)
+        return {name: opened.get_tensor(name) for name in names}
+
+
+def _pickled(file: Path, names: Sequence[str], keep: Keep) -> dict[str, "torch.Tensor"]:
+    from hub.torch_files import state_dict
+
+    state = state_dict(file)
+    _all(names, state.keys(), file)
+    return {name: state[name] for name in names or _some(state, keep, file)}
+
+
+def _all(names: Sequence[str], held: Collection[str], file: Path) -> None:
+    absent = [name for name in names if name not in held]
+    if absent:
+        raise lacks("weights", absent, str(file))
+
+
+def _weights(place: Place, folder: Path, form: str, keep: Keep) -> None:
+    """Bring what is wanted into a snapshot's folder: its tensors alone, or the files that hold any of them."""
+    if "safetensors" in form:
+        with said(place):
+            if _part(place, folder, form, keep):
+                return
+    index = _index(folder / form) if form.endswith(INDEX) else {}
+    download(place, sorted({index[name] for name in _some(index, keep, folder / form)}) if index else [form])
+
+
+def _part(place: Place, folder: Path, form: str, keep: Keep) -> bool:
+    """Bring the wanted tensors by byte range; False where the server gives none."""
+    from huggingface_hub.utils import WeakFileLock
+
+    try:
+        heads, kept, left = _plan(place, folder, form, keep)
+        mark = hashlib.sha256("\n".join(sorted(entry.name for entry in kept)).encode()).hexdigest()[:8]
+        path = folder / f"vision-{mark}.safetensors"
+        lock = folder.parents[2] / ".locks" / folder.parents[1].name / f"{folder.name}-{path.name}.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with WeakFileLock(lock):
+            if not path.exists():
+                carve(place, heads, kept, left, path)
+    except NoRangesError:
+        return False
+    return True
+
+
+def _plan(place: Place, folder: Path, form: str, keep: Keep) -> tuple[dict[str, Header], list[Entry], list[str]]:
+    """The headers of the files that matter, the tensors to bring, and the names of those to leave."""
+    index = _index(folder / form) if form.endswith(INDEX) else {}
+    files = sorted({index[name] for name in _some(index, keep, folder / form)}) if index else [form]
+    with ThreadPoolExecutor(THREADS) as pool:
+        heads = dict(zip(files, pool.map(lambda file: remote(place, file), files), strict=True))
+    placed = index or dict.fromkeys(heads[form].entries, form)
+    names = _some(placed, keep, folder / form)
+    for file in files:
+        _all([name for name in names if placed[name] == file], heads[file].entries.keys(), folder / file)
+    return heads, [heads[placed[name]].entries[name] for name in names], [n for n in placed if not keep(n)]

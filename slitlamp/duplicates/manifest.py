@@ -1,0 +1,115 @@
+"""What the search for copies leaves: a manifest with corrected groups, and a sheet of the pairs."""
+
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slitlamp.disk import write_atomically
+from slitlamp.errors import UsageError
+from tasks._base import DataError, Source
+
+if TYPE_CHECKING:
+    from tasks.duplicates.find import Cluster, Pair
+    from tasks.sources.files import Listed
+
+TILE, LINE, ROWS = 192, 16, 12  # pixels of a picture and of a line of text; pairs on a sheet
+
+
+def write(path: Path, spec: str, image_column: str | None, source: Source, found: Sequence["Cluster"]) -> None:
+    """A CSV of the source's readable images in which copies share a group; a DICOM volume has a line for each slice.
+
+    `file` is relative to the CSV, and every column that the source had follows; a `group` or `file` among
+    them becomes `group_before` or `file_before`. It names the user's own files, as the user's own manifest
+    does. Raises UsageError, DataError.
+    """
+    if source.benchmark:
+        raise UsageError(f"--write has nothing to act on: {source.benchmark} has the groups it was published with")
+    from tasks.duplicates.find import united
+
+    groups = united([row.group for row in source.rows], found)
+    base = path.resolve().parent
+    where = _files_of(spec, image_column, source)
+    lost = [row.id for row in source.rows if row.id not in where]
+    if lost:
+        raise DataError(f"{len(lost)} of {len(source.rows)} images cannot be named by a manifest, the first {lost[0]}")
+    own = zip(source.rows, groups, strict=True)
+    lines = [_line(group, file, frame, base) for row, group in own for file, frame in where[row.id]]
+    columns = list(dict.fromkeys(name for line in lines for name in line))
+    text = io.StringIO()
+    sheet = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    sheet.writeheader()
+    sheet.writerows(lines)
+    write_atomically(path, text.getvalue().encode())
+
+
+def _line(group: str, file: "Listed", frame: int | None, base: Path) -> dict[str, str]:
+    own = {{"file": "file_before", "group": "group_before"}.get(k, k): v for k, v in file.columns.items()}
+    own.pop("frame", None)
+    number = {"frame": str(frame)} if frame is not None else {}
+    return {"file": os.path.relpath(Path(str(file.path)).resolve(), base), "group": group, **number, **own}
+
+
+def _files_of(spec: str, image_column: str | None, source: Source) -> dict[str, list[tuple["Listed", int | None]]]:
+    """The file of each id, and its frame where the file holds several; of a volume all of its files."""
+    from tasks._open import _files, item_id, slices_of
+
+    if "volumes" in source.policy:
+        return slices_of(spec, image_column)
+    ids = {row.id for row in source.rows}
+    files, _, _, _ = _files(spec, image_column)
+    seen: Counter[tuple[str, int]] = Counter()
+    found: dict[str, list[tuple[Listed, int | None]]] = {}
+    for file in files:
+        held = []
+        for number in _numbers(file, ids):
+            mine = item_id(file.name, number, seen[file.name, number])
+            seen[file.name, number] += 1
+            if mine in ids:
+                held.append((mine, number))
+        several = len(held) > 1 or file.frame is not None
+        found |= {mine: [(file, number if several else None)] for mine, number in held}
+    return found
+
+
+def _numbers(file: "Listed", ids: set[str]) -> Iterator[int]:
+    """The frames of a file that are items of the source: the one that it names, or from 1 up."""
+    from tasks._open import item_id
+
+    if file.frame is not None:
+        yield file.frame
+        if file.frame != 1:  # a file of one frame has frame 1, whatever the manifest says
+            yield 1
+        return
+    number = 1
+    while number == 1 or item_id(file.name, number) in ids:
+        yield number
+        number += 1
+
+
+def sheet(path: Path, source: Source, pairs: Sequence["Pair"]) -> None:
+    """Draw pairs side by side, at most ROWS in two columns, each above its ids and likeness; none draws nothing."""
+    from PIL import Image, ImageDraw
+
+    from tasks.duplicates.find import drawn
+
+    if not pairs:
+        return
+    shown = pairs[: 2 * ROWS]
+    high = -(-len(shown) // 2)
+    page = Image.new("RGB", (4 * TILE + 24, high * (TILE + 2 * LINE)), "white")
+    draw = ImageDraw.Draw(page)
+    for k, pair in enumerate(shown):
+        left, top = k % 2 * (2 * TILE + 24), k // 2 * (TILE + 2 * LINE)
+        for side, place in enumerate((pair.first, pair.second)):
+            picture = Image.fromarray(drawn(source.rows[place].picture.read())).convert("RGB")
+            picture.thumbnail((TILE - 4, TILE - 4))
+            page.paste(picture, (left + side * TILE, top))
+            draw.text((left + side * TILE, top + TILE), source.rows[place].id, fill="black")
+        draw.text((left, top + TILE + LINE - 3), f"{pair.kind}, {pair.alike:.3f} alike", fill="black")
+    data = io.BytesIO()
+    page.save(data, "PNG")
+    write_atomically(path, data.getvalue())

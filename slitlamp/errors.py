@@ -1,0 +1,5 @@
+"""What the library raises when it cannot do what was asked."""
+
+
+class UsageError(Exception):
+    """The command line cannot be carried out as written (exit 2)."""

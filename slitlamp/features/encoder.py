@@ -1,0 +1,134 @@
+"""From pictures to features: content keys, the store, and one pass of the encoder over what is missing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import cache
+import encoders
+from encoders._base import Card, Encoder
+from encoders._registry import draw_of
+from encoders.identity.snapshot import recall, snapshot
+from slitlamp.errors import UsageError
+from slitlamp.keys import digest
+from slitlamp.log import say
+from slitlamp.settings import Options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eye:
+    """An encoder as a run knows it: card and fingerprint at once, tensors only when it must encode."""
+
+    spec: str
+    options: Options
+    store: cache.Store
+    device: str
+    dtype: str
+    loaded: list[Encoder] = field(default_factory=list)
+
+    @property
+    def weights(self) -> str | None:
+        """The path of --weights for the encoder that was asked for and its untrained twin, None for other controls."""
+        asked = draw_of(self.spec.removeprefix("random:"))[0]
+        return self.options.weights if asked in self.options.encoder or self.spec in self.options.encoder else None
+
+    @property
+    def _key(self) -> str:
+        return digest([self.spec, self.weights, self.device, self.dtype])
+
+    def encoder(self) -> Encoder:
+        """Load the tensors once; what determines them is remembered for the next run."""
+        if not self.loaded:
+            say(f"loading {self.spec}")
+            encoder = encoders.load(
+                self.spec,
+                device=self.device,
+                dtype=self.dtype,
+                weights=self.weights,
+                offline=self.options.offline,
+            )
+            self.loaded.append(encoder)
+            record = snapshot(self.spec, encoder)
+            if record is not None:
+                self.store.memo("encoders").put_many({self._key: record})
+        return self.loaded[0]
+
+    @cached_property
+    def remembered(self) -> tuple[Card, str] | None:
+        """Card and fingerprint from an earlier run, if every file they rest on is still the same."""
+        record = self.store.memo("encoders").get_many([self._key]).get(self._key)
+        return recall(record) if record is not None else None
+
+    @cached_property
+    def _identity(self) -> tuple[Card, str]:
+        if self.remembered is not None:
+            return self.remembered
+        encoder = self.encoder()
+        return encoder.card, encoder.fingerprint
+
+    @property
+    def card(self) -> Card:
+        """Who the encoder is, with the commit that was resolved when it was loaded."""
+        return self._identity[0]
+
+    @property
+    def reads_volumes(self) -> bool:
+        """Whether it reads volumes, as its card says; only a user's own file is loaded to know."""
+        known = reads_volumes(self.spec)
+        return self.card.volumes if known is None else known
+
+    @property
+    def label(self) -> str:
+        """What tables and records call it: the name it was asked by, or its card's for a user's own file."""
+        file, draw = draw_of(self.spec)
+        if not file.endswith(".py"):
+            return self.spec
+        return self.card.name + (f"#{draw}" if draw else "")
+
+    @property
+    def fingerprint(self) -> str:
+        """What its features are determined by, besides the image."""
+        return self._identity[1]
+
+    def points(self, marks: int = 0) -> list[tuple[str, str, int]]:
+        """The (site, readout, width) that were asked for; an unknown name is refused with the nearest.
+
+        `marks` is how many marks each image carries.
+        """
+        every = encoders.points(self.card, marks)
+        sites = _matching(self.options.site, [s for s, _, _ in every], "site", self.spec)
+        readouts = _matching(self.options.readout, [r for _, r, _ in every], "readout", self.spec)
+        return [p for p in every if p[0] in sites and p[1] in readouts]
+
+
+def reads_volumes(spec: str) -> bool | None:
+    """Whether the card of a registered encoder says that it reads volumes; None for a user's own file."""
+    inner = draw_of(spec.removeprefix("random:"))[0]
+    return None if inner.endswith(".py") else encoders.card(inner).volumes
+
+
+def _matching(asked: Sequence[str], known: Sequence[str], what: str, spec: str) -> set[str]:
+    import difflib
+    import fnmatch
+
+    if not asked:
+        return set(known)
+    found: set[str] = set()
+    for pattern in asked:
+        hits = set(fnmatch.filter(known, pattern))
+        if not hits:
+            near = difflib.get_close_matches(pattern, known, 1, 0.3)
+            listing = ", ".join(dict.fromkeys(known))
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UsageError(f"{spec} has no {what} {pattern!r}; {hint}it has {listing}")
+        found |= hits
+    return found
+
+
+def resolve_device(name: str) -> str:
+    """`auto` becomes cuda where there is one, else cpu; a device asked for by name is never replaced."""
+    if name != "auto":
+        return name
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,91 @@
+"""Features from the store; what is missing there is encoded first."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import encoders
+from slitlamp.features.encoder import Eye
+from slitlamp.features.images import Pictures
+from slitlamp.log import progress
+from tasks._base import DataError
+
+
+class NotFiniteError(DataError):
+    """An encoder gives NaN or infinite features; the others may go on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filled:
+    """Features of a list of pictures at every point asked for, read from the store."""
+
+    space: Any
+    contents: Sequence[str]
+    encoded: int
+
+    def read(self, name: str) -> np.ndarray:
+        """Features [n, d] float32 of `site/readout`, one row per picture."""
+        return self.space.read(self.contents, name)
+
+
+def space_of(eye: Eye, policy: Mapping[str, Any]) -> Any:
+    """The part of the store whose key holds everything but the image."""
+    material = {
+        "fingerprint": eye.fingerprint,
+        "device": eye.device.split(":")[0],
+        "dtype": eye.dtype,
+        "policy": dict(policy),
+    }
+    return eye.store.space(material, label=eye.label)
+
+
+def fill(eye: Eye, pictures: Pictures, points: Sequence[tuple[str, str, int]], policy: Mapping[str, Any]) -> Filled:
+    """Encode what the store lacks, in one pass over all sites and readouts, and close the shards."""
+    space = space_of(eye, policy)
+    widths = {f"{site}/{readout}": width for site, readout, width in points}
+    contents = pictures.contents
+    todo = space.missing(contents, list(widths))
+    if todo:
+        _encode(eye, pictures, contents, todo, widths, space)
+    return Filled(space=space, contents=contents, encoded=len(todo))
+
+
+def _encode(
+    eye: Eye,
+    pictures: Pictures,
+    contents: Sequence[str],
+    todo: Sequence[int],
+    widths: Mapping[str, int],
+    space: Any,
+) -> None:
+    wanted: dict[str, list[str]] = {}
+    for name in widths:
+        site, readout = name.split("/")
+        wanted.setdefault(site, []).append(readout)
+    encoder = eye.encoder()
+    eye.store.room(len(todo) * sum(widths.values()) * 2)
+    with (
+        progress(len(todo), f"encoding with {eye.card.name}") as bar,
+        space.writer(widths, total=len(todo)) as writer,
+    ):
+        for batch in _batches(todo, 1 if eye.options.volumes else eye.options.batch_size):  # one volume fills a pass
+            images = [pictures.read(i) for i in batch]
+            arrays = encoders.encode(
+                encoder, images, wanted, [pictures.marks[i] for i in batch] if pictures.marks else ()
+            )
+            for name, array in arrays.items():
+                bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+                if len(bad):
+                    raise NotFiniteError(
+                        f"{eye.card.name} gives NaN or infinite features at {name} for item "
+                        f"{pictures.names[batch[int(bad[0])]]}; nothing was filled in for it"
+                    )
+            writer.add([contents[i] for i in batch], arrays)
+            bar.update(len(batch))
+
+
+def _batches(todo: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for start in range(0, len(todo), size):
+        yield todo[start : start + size]

@@ -1,0 +1,1 @@
+"""A probing run: its cells, its workers, its judgement, its sentences."""

@@ -1,0 +1,131 @@
+"""Cells: one measurement is one pair of files, written atomically, so that nothing finished is computed twice.
+
+`<key>.npz` holds the measurement whole (scalars as JSON, arrays as arrays; nothing is pickled), `<key>.parquet`
+the held-out predictions, one row per item and repeat, from which every statistic can be done again.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slitlamp.disk import write_atomically
+
+FORMAT = 1
+
+
+def pack(value: Any, arrays: dict[str, np.ndarray], leave: Sequence[str] = ()) -> Any:
+    """JSON-able form of nested dataclasses; arrays go into `arrays`, fields named in `leave` stay out."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [f.name for f in dataclasses.fields(value) if f.init and f.name not in leave]
+        inner = {name: pack(getattr(value, name), arrays) for name in names}
+        return {"type": type(value).__name__, "fields": inner}
+    if isinstance(value, np.ndarray):
+        name = f"a{len(arrays)}"
+        arrays[name] = value
+        return {"array": name}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {"mapping": [[pack(k, arrays), pack(v, arrays)] for k, v in value.items()]}
+    if isinstance(value, tuple | list):
+        return {"sequence": [pack(v, arrays) for v in value], "tuple": isinstance(value, tuple)}
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"a {type(value).__name__} cannot be kept in a cell")
+
+
+def unpack(value: Any, arrays: Mapping[str, np.ndarray], types: Mapping[str, type]) -> Any:
+    """The inverse of `pack`; `types` names the dataclasses that may occur."""
+    if not isinstance(value, dict) or not value.keys() & {"array", "mapping", "sequence", "type"}:
+        return value
+    if "array" in value:
+        return arrays[value["array"]]
+    if "mapping" in value:
+        return {unpack(k, arrays, types): unpack(v, arrays, types) for k, v in value["mapping"]}
+    if "sequence" in value:
+        items = [unpack(v, arrays, types) for v in value["sequence"]]
+        return tuple(items) if value["tuple"] else items
+    fields = {k: unpack(v, arrays, types) for k, v in value["fields"].items()}
+    return types[value["type"]](**fields)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cells:
+    """The cell files of one output folder."""
+
+    folder: Path
+    types: Mapping[str, type]
+    leave: tuple[str, ...] = ()  # fields that whoever loads a cell has at hand
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key[:32]}.npz"
+
+    def load(self, key: str, **left: Any) -> Any:
+        """A finished measurement, the fields left out given again as `left`.
+
+        None where there is none, or it was damaged on disk.
+        """
+        path = self._path(key)
+        try:
+            data = path.read_bytes()
+            body, seal = data[:-32], data[-32:]
+            if hashlib.sha256(body).digest() != seal:
+                return None
+            with np.load(io.BytesIO(body), allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files if name != "json"}
+                head = json.loads(bytes(file["json"]).decode())
+        except (OSError, ValueError, KeyError):
+            return None
+        if head["format"] != FORMAT or head["key"] != key:
+            return None
+        head["value"]["fields"] |= left
+        return unpack(head["value"], arrays, self.types)
+
+    def save(self, key: str, measurement: Any, classes: tuple[str, ...] | None) -> None:
+        """Write a measurement and its predictions; the measurement last, since its file means `finished`."""
+        arrays: dict[str, np.ndarray] = {}
+        head = {"format": FORMAT, "key": key, "value": pack(measurement, arrays, self.leave)}
+        text = np.frombuffer(json.dumps(head).encode(), dtype=np.uint8)
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, json=text, **arrays)  # type: ignore[arg-type]
+        body = buffer.getvalue()
+        predictions = as_parquet(measurement.predictions, classes)
+        write_atomically(self.folder / f"{key[:32]}.parquet", predictions)
+        write_atomically(self._path(key), body + hashlib.sha256(body).digest())
+
+
+def as_parquet(predictions: Any, classes: tuple[str, ...] | None) -> bytes:
+    """Held-out predictions: item, group, repeat, fold, truth, said and the decision value of each class."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    repeats, n = predictions.said.shape
+
+    def named(values: np.ndarray) -> list[Any]:
+        return [classes[int(v)] for v in values] if classes else [float(v) for v in values]
+
+    columns: dict[str, Any] = {
+        "item": list(predictions.ids) * repeats,
+        "group": [str(g) for g in predictions.groups] * repeats,
+        "repeat": np.repeat(np.arange(repeats), n),
+        "fold": np.asarray(predictions.fold).ravel(),
+        "truth": named(predictions.truth) * repeats,
+        "said": named(np.asarray(predictions.said).ravel()),
+    }
+    for what in ("score", "probability"):
+        values = getattr(predictions, what)
+        if values is None:
+            continue
+        flat = np.asarray(values).reshape(repeats * n, -1)
+        for k in range(flat.shape[1]):
+            name = classes[k] if classes and flat.shape[1] == len(classes) else str(k)
+            columns[f"{what} {name}"] = flat[:, k]
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink, compression="zstd")
+    return sink.getvalue()

@@ -1,0 +1,178 @@
+"""From measurements to records and verdicts: the multiplicity rule, the controls, the credit."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import probes
+from encoders.extraction.readouts import LAYOUT
+from slitlamp.probing.judged import Judged, best_of
+from slitlamp.probing.state import CONTROLS, Cell, Run
+from slitlamp.questions import Question
+from slitlamp.records import Record, code_version
+from slitlamp.settings import command_line
+
+AT_MARKS = "the brightness around the marks"  # what a map of pixels reads there
+
+
+def adjusted(measurements: Sequence[Any]) -> list[float | None]:
+    """P of each point of one encoder's map, with the search over all of its points paid for.
+
+    The largest statistic over the map under the same exchanged labels where the probe can be replayed
+    (Westfall & Young 1993, single step), Holm's rule otherwise.
+    """
+    from probes.stats.multiplicity import holm, over_layers
+
+    if all(m.replayed is not None for m in measurements):
+        count = min(len(m.null.statistic) for m in measurements)
+        return [float(p) for p in over_layers([m.null.statistic[:count] for m in measurements])]
+    return [float(p) for p in holm([1.0 if m.estimate.p is None else m.estimate.p for m in measurements])]
+
+
+def judge(
+    run: Run,
+    question: Question,
+    own: Sequence[Cell],
+    beside: dict[str, list[Cell]],
+    basic: Sequence[Cell],
+    experiment: str,
+) -> tuple[list[Record], list[dict[str, Any]]]:
+    """Records of every cell and control of one question, and one verdict for each encoder."""
+    from slitlamp.probing.words import sentences
+
+    plan = run.plan(question)
+    command = command_line(run.options, experiment)
+    found = [(c.readout, (c.eye.spec, run.measurement(c).screened), run.measurement(c)) for c in basic]
+    controls = {key: m for readout, key, m in found if readout != "at-mark"}
+    by_place = {key: m for readout, key, m in found if readout == "at-mark"}
+    records: list[Record] = []
+    verdicts: list[dict[str, Any]] = []
+
+    def record(cell: Cell, name: str, role: str, **more: Any) -> Record:
+        return _record(run, question, cell, name, role, experiment, command, **more)
+
+    for cell in basic:
+        if not run.measurement(cell).screened:
+            records.append(record(cell, cell.eye.label, "control"))
+    for spec in dict.fromkeys(c.eye.spec for c in own):
+        mine = [c for c in own if c.eye.spec == spec]
+        measurements = [run.measurement(c) for c in mine]
+        twins = beside.get(spec, [])
+        shuffled = {c.name: c for c in beside["shuffled"] if c.eye.spec == spec}
+        judged = []
+        for cell, m, p in zip(mine, measurements, adjusted(measurements), strict=True):
+            against = {name: controls[name, m.screened] for name in CONTROLS if name != spec}
+            place = by_place.get(("pixels", m.screened)) if cell.readout == "at-mark" and spec != "pixels" else None
+            if place is not None and place.estimate.score > against["pixels"].estimate.score:
+                against["pixels"] = place  # what brightness at the place answers is no merit of the token there
+            draws = [run.measurement(c) for c in twins if c.name == cell.name]
+            pairs = {name: (other, probes.compare(m, other, plan)) for name, other in against.items()}
+            if draws:
+                pairs["random"] = hardest([(other, probes.compare(m, other, plan)) for other in draws])
+            layout = [
+                x for c, x in zip(mine, measurements, strict=True)
+                if c.site == cell.site and c.readout in LAYOUT and c.readout != cell.readout
+            ]  # fmt: skip
+            known = None if spec in CONTROLS else pairs  # a control has nothing weaker to be measured against
+            called = {"pixels": AT_MARKS} if place is not None and against["pixels"] is place else {}
+            if len(draws) > 1:
+                called["random"] = f"the same network untrained (the hardest to beat of {len(draws)} draws)"
+            verdict = probes.verdict(m, controls=known, layout=layout, adjusted=p, called=called)
+            judged.append(Judged(cell=cell, measurement=m, verdict=verdict, p=p, controls=pairs))
+            scores = {f"control_{name}": pair[0].estimate.score for name, pair in pairs.items()}
+            scores["control_shuffled"] = run.measurement(shuffled[cell.name]).estimate.score
+            records.append(record(cell, cell.eye.label, "encoder", verdict=verdict, p=p, scores=scores))
+        records += [record(c, c.eye.label, "control") for c in twins]
+        records += [record(c, f"shuffled:{c.eye.label}", "control") for c in shuffled.values()]
+        verdicts.append(_summary(question, judged, sentences(run, question, spec, judged, controls)))
+    return records, verdicts
+
+
+def hardest(draws: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+    """Of several untrained draws, with their paired differences, the one that an encoder surpasses least surely.
+
+    Learning is credited only to what surpasses this one, and so every draw: each is tested at the full level,
+    and no more needs to be paid (an intersection-union test; Berger 1982, Technometrics 24, 295-300).
+    """
+    return min(draws, key=lambda draw: draw[1].score if draw[1].low is None else draw[1].low)
+
+
+def _summary(question: Question, judged: Sequence[Judged], text: Sequence[str]) -> dict[str, Any]:
+    best = best_of(judged)
+    states = [j.verdict.state for j in judged]
+    state = "present" if "present" in states else "absent" if set(states) == {"absent"} else "inconclusive"
+    return {
+        "task": question.name,
+        "encoder": judged[0].cell.eye.label,
+        "verdict": state,
+        "credit": best.verdict.credit,
+        "best": best.cell.name,
+        "points": {s: states.count(s) for s in ("present", "absent", "inconclusive")},
+        "sentences": list(text),
+    }
+
+
+def _record(
+    run: Run, question: Question, cell: Cell, name: str, role: str, experiment: str, command: str,
+    *, verdict: Any = None, p: float | None = None, scores: dict[str, float] | None = None,
+) -> Record:  # fmt: skip
+    m, plan, card = run.measurement(cell), run.plan(question), cell.eye.card
+    e, other, found = m.estimate, m.companion, m.limit
+    control = dict.fromkeys(("control_shuffled", "control_pixels", "control_lowlevel", "control_random"))
+    return Record(
+        experiment=experiment,
+        role=role,
+        encoder=name,
+        weights=_weights(cell, card),
+        task=question.name,
+        source=question.source.name,
+        site=cell.site,
+        readout=cell.readout,
+        probe=m.probe,
+        screened=m.screened,
+        n_items=len(question.ids),
+        n_groups=plan.n_groups,
+        n_classes=None if question.classes is None else len(question.classes),
+        metric=e.metric,
+        score=e.score,
+        low=e.low,
+        high=e.high,
+        confidence=e.confidence,
+        chance=e.chance,
+        p_value=e.p,
+        p_adjusted=p,
+        mde=e.mde,
+        lod=None if found is None else found.lod,
+        variance_held=None if found is None else found.held,
+        margin=plan.margin,
+        verdict=m.state if verdict is None else verdict.state,
+        credit=None if verdict is None else verdict.credit,
+        reason=m.reason if verdict is None else verdict.reason,
+        companion=None if other is None else other.score,
+        companion_low=None if other is None else other.low,
+        companion_high=None if other is None else other.high,
+        **{**control, **(scores or {})},  # type: ignore[arg-type]
+        seed=run.options.seed,
+        folds=plan.n_folds,
+        repeats=plan.repeats,
+        permutations=len(m.null.statistic) - 1,
+        device=cell.eye.device,
+        dtype=cell.eye.dtype,
+        seconds=None,
+        features_key=f"{run.filled[question.name, cell.eye.spec].space.digest[:16]}:{cell.name}",
+        data_key=question.data_key[:16],
+        code_version=code_version(),
+        command=command,
+        limited=question.limited,
+    )
+
+
+def _weights(cell: Cell, card: Any) -> str:
+    """What the numbers were computed with: repository and commit, or the fingerprint of local tensors."""
+    if cell.eye.spec in CONTROLS:
+        return "none"
+    if cell.eye.spec.startswith("random:"):
+        return "untrained"
+    short = f"fingerprint {cell.eye.fingerprint[:12]}"
+    if card.repo and card.revision and cell.eye.weights is None:
+        return f"{card.repo}@{card.revision[:12]}, {short}"
+    return f"synthetic training, {short}" if card.synthetic else short

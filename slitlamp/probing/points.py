@@ -1,0 +1,66 @@
+"""Where an encoder is read for a question, and by how much work each point is measured."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import encoders
+from slitlamp.errors import UsageError
+from slitlamp.features.encoder import Eye
+from slitlamp.probing.state import CHOICE, CONTROLS, Cell, Run
+from slitlamp.questions import Question
+
+COMPANION_UP_TO = 400  # items: beyond, the companion is measured at the headline sites only
+
+
+def headline_sites(points: Sequence[tuple[str, str, int]]) -> set[str]:
+    """The sites at which a model's later stages read: the last block or stage, final, pooled, joint."""
+    sites = list(dict.fromkeys(site for site, _, _ in points))
+    inner = [s for s in sites if s.startswith(("block.", "stage."))]
+    return {s for s in sites if s not in inner} | set(inner[-1:])
+
+
+def points_of(eye: Eye, question: Question, *, asked: bool = False) -> list[tuple[str, str, int]]:
+    """Where an encoder is read for a question; a control at its vector, and under the marks where there are any.
+
+    A control that is `asked` for by name keeps to the sites and readouts of the command line too.
+    """
+    choice = eye.options.probe == CHOICE
+    marks = 0 if eye.spec in question.unmarked else question.pictures.marked
+    if choice and set(question.names_of_marks) != set(question.classes or ()):
+        have = ", ".join(question.names_of_marks) or "none"
+        raise UsageError(
+            f"--probe {CHOICE} chooses between the marks of an image, one for each answer "
+            f"({', '.join(question.classes or ())}); {question.source.name} carries marks: {have}"
+        )
+    if eye.spec in CONTROLS:
+        every = eye.points(marks) if asked else encoders.points(eye.card, marks)
+        wanted = ("at-mark",) if choice and asked else ("vector", "at-mark")
+        return [point for point in every if point[1] in wanted]
+    points = eye.points(marks)
+    if choice and not any(readout == "at-mark" for _, readout, _ in points):
+        raise UsageError(
+            f"--probe {CHOICE} reads tokens under marks; {eye.spec} has no grid of tokens whose place in the image is "
+            "known (an encoder of your own tells it by the Input of its CARD)"
+        )
+    return [point for point in points if point[1] == "at-mark"] if choice else points
+
+
+def cells_of(run: Run, question: Question, eye: Eye, role: str) -> list[Cell]:
+    """The cells of one encoder for one question, in the encoder's order."""
+    plan = run.plan(question)
+    points = points_of(eye, question, asked=role == "encoder")
+    wide = plan.headline == "linear"  # from 200 groups on the nested probe is the headline
+    headline = headline_sites(points)
+    cells = []
+    for site, readout, _ in points:
+        top = site in headline
+        full = role != "shuffled" and (top or not wide)
+        companion = role == "encoder" and not wide and (top or len(question.ids) <= COMPANION_UP_TO)
+        cells.append(
+            Cell(question=question, eye=eye, role=role, site=site, readout=readout,
+                 level="full" if full else "screen", companion=companion)
+        )  # fmt: skip
+        if role == "control" and wide:
+            # screened cells are compared with a control measured the same way
+            cells.append(dataclasses.replace(cells[-1], level="screen", companion=False))
+    return cells

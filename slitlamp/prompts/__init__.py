@@ -1,0 +1,1 @@
+"""An audit of visual prompts: presentations, controls, answers, page and figure."""

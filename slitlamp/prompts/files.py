@@ -1,0 +1,45 @@
+"""What an audit of visual prompts leaves: a document, every responder in full, the answers and one figure."""
+
+import csv
+import io
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slitlamp.disk import write_atomically
+from slitlamp.prompts.judged import Found
+from slitlamp.prompts.page import details
+from slitlamp.records import as_json, rounded
+
+if TYPE_CHECKING:
+    from slitlamp.prompts.settings import Asked
+
+
+def _document(found: Found, asked: "Asked", files: list[str]) -> dict[str, Any]:
+    from slitlamp.prompts.settings import NAME, command_line
+
+    records = [{k: v for k, v in asdict(j).items() if k != "answers"} for j in found.judged]
+    return {
+        "schema": 1, "experiment": NAME, "command": command_line(asked), "task": found.task, "source": found.source,
+        "images": found.images, "groups": found.groups, "limited": found.limited, "notes": found.notes,
+        "responders": rounded(records), "files": files,
+    }  # fmt: skip
+
+
+def deliver(found: Found, asked: "Asked") -> tuple[dict[str, Any], list[str]]:
+    """Write audit.json, details.txt, answers.csv and the figure under --out; the document and the files' names."""
+    from slitlamp.prompts.plot import figure
+    from slitlamp.reports.plots import save
+
+    out = Path(asked.options.out)
+    text = io.StringIO()
+    rows = [row for j in found.judged for row in j.answers]
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(out / "answers.csv", text.getvalue().encode())
+    files = ["audit.json", "details.txt", "answers.csv", *save(figure(found), out / "audit")]
+    write_atomically(out / "details.txt", details(found).encode())
+    document = _document(found, asked, files)
+    write_atomically(out / "audit.json", as_json(document))
+    return document, files

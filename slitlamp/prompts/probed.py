@@ -1,0 +1,211 @@
+"""An audit of an encoder: its readouts are trained on some images and asked about others, in every presentation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import cache
+from probes.prompts import bias, controls
+from probes.prompts import readout as prompts_readout
+from probes.prompts.audit import COLOURS
+from slitlamp.errors import UsageError
+from slitlamp.features.encoder import Eye, resolve_device
+from slitlamp.features.fill import Filled, fill
+from slitlamp.prompts.controls import Aside, aside, phases
+from slitlamp.prompts.judged import Judged, judge
+from slitlamp.prompts.presentations import CODES, Prompted, Showing, showing
+
+if TYPE_CHECKING:
+    from slitlamp.prompts.settings import Asked
+
+READOUTS = ("mean", "grid3", "at-mark")
+Points = Sequence[tuple[str, str, int]]
+
+
+def eyes_of(asked: "Asked", store: cache.Store) -> list[Eye]:
+    """The encoders that are audited, then the controls beside them."""
+    options = asked.options
+    device = resolve_device(options.device)
+    if options.weights is not None and len(options.encoder) > 1:
+        raise UsageError(f"--weights {options.weights} can stand for one encoder, not for {len(options.encoder)}")
+    return [
+        Eye(spec=spec, options=options, store=store, device=device, dtype=options.dtype)
+        for spec in dict.fromkeys(options.encoder)
+    ]
+
+
+def points_of(eye: Eye, marks: int, wanted: Sequence[str]) -> list[tuple[str, str, int]]:
+    """What was asked for; else the wanted readouts of the last grid, or all of the last site without one."""
+    points = eye.points(marks)
+    if eye.options.site or eye.options.readout:
+        return points
+    grids = [p for p in points if p[1] in wanted]
+    last = (grids or points)[-1][0]
+    return [p for p in points if p[0] == last and (p[1] in wanted or not grids)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """One readout's features of every size's presentations, and of images without marks, with them, and elsewhere."""
+
+    name: str
+    site: str
+    marks: bool
+    each: list[np.ndarray]
+    none: np.ndarray | None = None
+    own: np.ndarray | None = None
+    moved: np.ndarray | None = None
+
+
+def probed(asked: "Asked", given: Prompted, store: cache.Store) -> tuple[list[Judged], list[str]]:
+    """Every readout that was asked for, judged; and notes."""
+    options = asked.options
+    fold = prompts_readout.folds(given.groups, np.random.default_rng([options.seed, 5]))
+    shows = [showing(given, size, store) for size in (None, *asked.sizes)]
+    beside = aside(given, options.seed, store)
+    eyes = [(eye, points_of(eye, 3, READOUTS)) for eye in eyes_of(asked, store)]
+    filled = [_filled(eye, points, given, shows, beside) for eye, points in eyes]
+    judged = [
+        _judged(one, given, shows, beside, fold, options.seed, phases(eye, one.site, given))
+        for (eye, points), parts in zip(eyes, filled, strict=True)
+        for one in _read(eye, points, *parts)
+    ]
+    notes = [f"sizes are radii as shares of the shorter side; {given.drawn:g} is that of the marks as they are"]
+    fewer = [show for show in shows if len(show.image) < 6 * len(given.items)]
+    notes += [f"size {s.size:g} fits into {len(s.image) // 6} of {len(given.items)} images" for s in fewer]
+    return judged, notes
+
+
+def _filled(
+    eye: Eye, points: Points, given: Prompted, shows: Sequence[Showing], beside: Aside | None
+) -> tuple[list[Filled], dict[str, Filled]]:
+    """Features of everything that is shown, from the store or in one pass each."""
+    each = []
+    for show in shows:
+        each.append(fill(eye, show.pictures, points, given.source.policy))
+        show.pictures.box.clear()  # decoded pictures of one size at a time
+        show.pictures.held = 0
+    if beside is None:
+        return each, {}
+    marked = [(s, r, 2 * width) for s, r, width in points if r == "at-mark"]
+    doubled = [p for p in points if p[1] != "at-mark"] + marked
+    more = {"none": fill(eye, beside.none, points, given.source.policy)}
+    more["moved"] = fill(eye, beside.moved, doubled, given.source.policy)
+    if marked:
+        more["own"] = fill(eye, beside.own, marked, given.source.policy)
+    return each, more
+
+
+def _read(eye: Eye, points: Points, each: Sequence[Filled], more: dict[str, Filled]) -> list[Read]:
+    found = []
+    for site, readout, _ in points:
+        name = f"{site}/{readout}"
+        marks = readout == "at-mark"
+        beside = {k: f.read(name) for k, f in more.items() if k != "own" or marks}
+        found.append(
+            Read(name=f"{eye.label} {name}", site=site, marks=marks, each=[f.read(name) for f in each], **beside)
+        )
+    return found
+
+
+def _judged(
+    one: Read, given: Prompted, shows: Sequence[Showing], beside: Aside | None, fold: np.ndarray, seed: int,
+    phase: np.ndarray | None,
+) -> Judged:  # fmt: skip
+    rng = np.random.default_rng([seed, 15])
+    said = [_said(one, given, show, x, fold, rng) for show, x in zip(shows, one.each, strict=True)]
+    first = shows[0]
+    out = judge(one.name, given, first.image, first.assignment, said[0], seed, phase)
+    hits = [s == given.correct[show.image] for s, show in zip(said, shows, strict=True)]
+    home = given.homes
+    out.transfer = _transfer(one, given, first, fold, rng)
+    out.dose = bias.dose([s.size for s in shows], hits, [s.image for s in shows], 1 / 3, home)
+    if beside is not None:
+        out.controls = _elsewhere(one, given, first, beside, fold, seed)
+    out.encoded = _encoded(one, given, first, beside, fold, seed)
+    for row in out.answers:
+        row["size"] = first.size
+    for show, s in zip(shows[1:], said[1:], strict=True):
+        out.answers += judge_rows(one.name, given, show, s)
+    return out
+
+
+def _transfer(one: Read, given: Prompted, show: Showing, fold: np.ndarray, rng: np.random.Generator) -> controls.Change:
+    """Accuracy under assignments that trained a readout, and under those that did not."""
+    target = _target(one, given, show)
+    said = prompts_readout.answers(one.each[0], target, fold[show.image], show.assignment, rng, marks=one.marks)
+    return controls.change(said.seen == target, said.unseen == target, given.homes[show.image])
+
+
+def _elsewhere(
+    one: Read, given: Prompted, show: Showing, beside: Aside, fold: np.ndarray, seed: int
+) -> list[controls.Control]:
+    """Are answers right where no mark lies at the evidence? Tokens under marks are told the places, so only moved."""
+    assert one.none is not None
+    assert one.moved is not None
+    rows, home, truth = beside.image, given.homes[beside.image], given.truth[beside.image]
+    found = []
+    rng = np.random.default_rng([seed, 13])
+    if not one.marks:
+        found.append(controls.unmarked("without marks", one.none, truth, fold[rows], home, rng))
+    moved = one.moved.reshape(len(rows), 2, -1)[:, 1] if one.marks else one.moved
+    target = _target(one, given, show)
+    said = prompts_readout.asked(one.each[0], target, fold[show.image], moved, fold[rows], rng, marks=one.marks)
+    right = given.correct[rows] if one.marks else truth
+    found.append(controls.elsewhere("marks elsewhere", said, right, home))
+    return controls.read([c for c in found if c is not None])
+
+
+def _encoded(
+    one: Read, given: Prompted, show: Showing, beside: Aside | None, fold: np.ndarray, seed: int
+) -> list[controls.Control]:
+    """What is read of the marks themselves: by the tokens under them, or by a vector of the whole image."""
+    from slitlamp.prompts.presentations import ASSIGNMENTS, presentations
+
+    if not one.marks:
+        shown = presentations(given, show.image, show.assignment, given.correct[show.image])
+        return controls.read(controls.bound(one.each[0], shown, fold[show.image]))
+    if beside is None:
+        return []
+    assert one.own is not None
+    assert one.moved is not None
+    rows, kinds = beside.image, np.array(ASSIGNMENTS)
+    colour = np.stack([kinds[beside.assignment], kinds[given.own[rows]]], axis=1)
+    rng = np.random.default_rng([seed, 14])
+    found = controls.under_tokens(one.own, one.moved, colour, fold[rows], given.homes[rows], rng)
+    if one.none is not None:
+        said = controls.placed(one.none, given.correct[rows], fold[rows], rng)
+        right, home = said == given.correct[rows], given.homes[rows]
+        found.append(controls.of_share("the answer, no mark drawn", right, home, 1 / 3, len(rows)))
+    return controls.read(found)
+
+
+def _target(one: Read, given: Prompted, show: Showing) -> np.ndarray:
+    """What a readout is trained to say: at the marks the place from left to right, else the colour there."""
+    place = given.correct[show.image]
+    return place if one.marks else show.colour()[np.arange(len(place)), place]
+
+
+def _said(
+    one: Read, given: Prompted, show: Showing, x: np.ndarray, fold: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Which mark from left to right each answer names, its image's fold left out.
+
+    It was trained on all six assignments of the other images, so that one who knows the place and not the colour
+    there is right in a third, as chance is.
+    """
+    at = fold[show.image]
+    said = prompts_readout.asked(x, _target(one, given, show), at, x, at, rng, marks=one.marks)
+    return said if one.marks else (show.colour() == said[:, None]).argmax(axis=1)
+
+
+def judge_rows(name: str, given: Prompted, show: Showing, said: np.ndarray) -> list[dict[str, Any]]:
+    """The answers to one size, for the table of answers."""
+    colour = show.colour()
+    return [
+        {"responder": name, "item": given.items[i].id, "assignment": CODES[k],
+         "correct": COLOURS[colour[n, given.correct[i]]], "answer": COLOURS[colour[n, said[n]]], "size": show.size}
+        for n, (i, k) in enumerate(zip(show.image, show.assignment, strict=True))
+    ]  # fmt: skip

@@ -1,0 +1,153 @@
+"""An audit of visual prompts: show, encode, let a readout answer, and judge the answers; or judge a model's."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import cache
+import encoders
+from probes.prompts import bias as prompts_bias
+from probes.prompts import controls
+from probes.prompts import readout as prompts_readout
+from slitlamp.errors import UsageError
+from slitlamp.features.fill import fill
+from slitlamp.features.images import Pictures
+from slitlamp.log import say
+from slitlamp.probing.workers import spare_threads
+from slitlamp.prompts.answers import Answers, of_colours, of_turns
+from slitlamp.prompts.controls import aside
+from slitlamp.prompts.judged import Found, Judged, judge
+from slitlamp.prompts.presentations import CODES, Prompted, open_task, prompted, showing
+from slitlamp.prompts.probed import READOUTS, eyes_of, points_of, probed
+from tasks._base import DataError, Item
+
+if TYPE_CHECKING:
+    from slitlamp.prompts.settings import Asked
+
+
+def run(asked: "Asked") -> Found:
+    """The audit that the command line asks for."""
+    spare_threads()
+    options, store = asked.options, cache.Store(cache.default_root())
+    if options.task[0].startswith("orientation"):
+        if asked.images:
+            raise UsageError("--images writes marks in every assignment; orientation has none")
+        return _turns_answered(asked) if asked.answers else _turns(asked, store)
+    for spec in () if asked.answers else options.encoder:
+        encoders.card(spec, weights=options.weights)
+    given = prompted(*open_task(options, store))
+    if asked.images:
+        _write_images(given, store, Path(options.out) / "images", options.seed)
+    judged, notes = _answered(asked, given) if asked.answers else probed(asked, given, store)
+    return Found(
+        task=given.task.name, source=given.source.name, images=len(given.items), groups=len(set(given.groups)),
+        limited=options.limit is not None, judged=judged, notes=notes,
+    )  # fmt: skip
+
+
+def _answered(asked: "Asked", given: Prompted) -> tuple[list[Judged], list[str]]:
+    assert asked.answers is not None
+    read = of_colours(asked.answers, given)
+    image, kind, said = read.image, read.assignment, read.said
+    notes = []
+    whole = int((np.bincount(image, minlength=len(given.items)) == 6).sum())
+    if whole < len(given.items):
+        notes.append(
+            f"{whole} of {len(given.items)} images have an answer under all six assignments; consistency rests on "
+            f"these, the model of choice on all {len(said)} answers"
+        )
+    out = judge(Path(asked.answers).name, given, image, kind, said, asked.options.seed)
+    right = said == given.correct[image]
+    out.published = controls.apart(right, kind == given.own[image], given.homes[image])
+    out.controls = _aside_answers(read, given)
+    return [out], notes
+
+
+def _aside_answers(read: Answers, given: Prompted) -> list[controls.Control]:
+    """What a model said of images without marks and of those with marks elsewhere."""
+    found = []
+    for name, (image, colour) in read.aside.items():
+        told = {"none": "without marks", "moved": "marks elsewhere"}[name]
+        found.append(controls.elsewhere(told, colour, given.truth[image], given.homes[image]))
+    return controls.read([c for c in found if c is not None])
+
+
+def _write_images(given: Prompted, store: cache.Store, folder: Path, seed: int) -> None:
+    """Every presentation as PNG, and presentations.csv, to which a model's answers need only be added."""
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    show, beside = showing(given, None, store), aside(given, seed, store)
+    kinds = [CODES[k] for k in show.assignment]
+    shown = [(i, kind, show.pictures, n) for n, (i, kind) in enumerate(zip(show.image, kinds, strict=True))]
+    if beside is not None:
+        for name, pictures in (("none", beside.none), ("moved", beside.moved)):
+            shown += [(i, name, pictures, n) for n, i in enumerate(beside.image)]
+    lines = ["item,assignment,file"]
+    for i, name, pictures, n in shown:
+        file = f"{i:05d}_{name}.png"
+        Image.fromarray(pictures.read(n)).save(folder / file, compress_level=1)  # as exact, and faster
+        lines.append(f"{given.items[i].id},{name},{file}")
+    (folder / "presentations.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    say(f"{len(lines) - 1} pictures in {folder}, listed in presentations.csv: add a column answer for --answers")
+
+
+def _turns_answered(asked: "Asked") -> Found:
+    assert asked.answers is not None
+    upright, turned, names, alone = of_turns(asked.answers)
+    notes = [f"{alone} answers without a readable partner were left out of the pairs"] if alone else []
+    judged = [_bias(Path(asked.answers).name, upright, turned, names, asked.options.seed)]
+    return Found(task=asked.options.task[0], source=Path(asked.answers).name, images=len(names), groups=len(names),
+                 limited=False, judged=judged, notes=notes)  # fmt: skip
+
+
+def _bias(name: str, upright: np.ndarray, turned: np.ndarray, names: Sequence[str], seed: int) -> Judged:
+    words = ("upside down", "upright")
+    rows = [
+        {"responder": name, "item": item, "turned": t, "correct": words[1 - t], "answer": words[int(said)]}
+        for item, pair in zip(names, zip(upright, turned, strict=True), strict=True)
+        for t, said in enumerate(pair)
+    ]
+    histogram = prompts_bias.histogram([r["answer"] for r in rows], [r["correct"] for r in rows])
+    bias = prompts_bias.upright_bias(upright, turned, np.random.default_rng([seed, 7]))
+    return Judged(responder=name, histogram=histogram, answers=rows, bias=bias)
+
+
+def _turns(asked: "Asked", store: cache.Store) -> Found:
+    """A readout of every encoder answers both copies of each image, its group left out."""
+    task, source, items = open_task(asked.options, store)
+    pairs = _pairs(task.name, source.name, items)
+    order = [i for pair in pairs.values() for i in pair]
+    own = [items[i] for i in order]
+    pictures = Pictures(pictures=[i.picture for i in own], names=[i.id for i in own], store=store)
+    groups = np.array([i.group for i in own])
+    fold = prompts_readout.folds(groups, np.random.default_rng([asked.options.seed, 5]))
+    judged = []
+    for eye in eyes_of(asked, store):
+        points = points_of(eye, 0, READOUTS)
+        filled = fill(eye, pictures, points, source.policy)
+        for site, readout, _ in points:
+            x, upright = filled.read(f"{site}/{readout}"), np.tile([1, 0], len(pairs))
+            rng = np.random.default_rng([asked.options.seed, 15])
+            said = prompts_readout.two_sided(x, upright, fold, rng) == 1
+            judged.append(
+                _bias(f"{eye.label} {site}/{readout}", said[::2], said[1::2], list(pairs), asked.options.seed)
+            )
+    return Found(task=task.name, source=source.name, images=len(pairs), groups=len(set(groups)),
+                 limited=asked.options.limit is not None, judged=judged, notes=[])  # fmt: skip
+
+
+def _pairs(task: str, source: str, items: Sequence[Item]) -> dict[str, tuple[int, int]]:
+    """For each image the numbers of its upright and its turned copy."""
+    found: dict[str, dict[str, int]] = {}
+    for i, item in enumerate(items):
+        found.setdefault(item.id.rpartition(":")[0] or item.id, {})[str(item.label)] = i
+    whole = {n: (own["upright"], own["upside down"]) for n, own in found.items() if len(own) == 2 and "upright" in own}
+    if len(whole) < len(found) or not whole:
+        raise DataError(
+            f"task {task} shows {len(whole)} of {len(found)} images of {source} both upright and turned; upright bias "
+            "needs both of every image"
+        )
+    return whole

@@ -1,0 +1,179 @@
+"""From the command line to questions: a task put to a source, with items, answers and groups."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import tasks
+from cache import Store
+from slitlamp.duplicates.answers import agreed, pooled
+from slitlamp.duplicates.guard import Copies, settled
+from slitlamp.errors import UsageError
+from slitlamp.features.images import Pictures
+from slitlamp.keys import digest
+from slitlamp.settings import Options
+from slitlamp.sources import _open, unheard
+from tasks._base import DataError, Item, Row, Source, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A task put to a source: items with their answers, groups and pictures.
+
+    `y` is int64 class indices, or float64 numbers when `classes` is None. `copies` names the image that each
+    item is a copy of, None where a task makes no copies. `pool` holds unlabelled pictures of the same kind
+    with their groups.
+    """
+
+    name: str
+    task: Task
+    source: Source
+    ids: tuple[str, ...]
+    groups: np.ndarray
+    y: np.ndarray
+    classes: tuple[str, ...] | None
+    pictures: Pictures
+    limited: bool
+    copies: tuple[str, ...] | None = None
+    warnings: tuple[str, ...] = ()
+    pool: "Pool | None" = None
+    names_of_marks: tuple[str, ...] = ()
+    unmarked: set[str] = field(default_factory=set)  # encoders whose crop leaves a mark out
+    memo: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def data_key(self) -> str:
+        """What the answers rest on: pixels, answers, groups and ids, in order."""
+        if "data_key" not in self.memo:
+            answers = [float(v) for v in self.y]
+            self.memo["data_key"] = digest(
+                [self.pictures.contents, answers, [str(g) for g in self.groups], list(self.ids), self.classes]
+            )
+        return self.memo["data_key"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """Unlabelled pictures for the limit of detection, with their groups and decode policy."""
+
+    pictures: Pictures
+    groups: np.ndarray
+    source: Source
+
+
+def ask(options: Options, store: Store) -> list[Question]:
+    """Every task of the command line put to its source."""
+    names = options.task or (("label",) if options.label else ("orientation",))
+    asked = [tasks.load(name) for name in names]
+    unheard(options, asked)
+    shared = _open(options, options.data, store) if options.data is not None else None
+    if shared is not None:
+        shared = settled(shared, Copies(store=store), options)
+    return [_question(options, task, shared, store) for task in asked]
+
+
+def _question(options: Options, task: Task, shared: Source | None, store: Store) -> Question:
+    if shared is not None:
+        source = shared
+    elif task.phantoms is None:
+        raise UsageError(f"task {task.name} has no phantoms: say --data SOURCE")
+    else:
+        source = task.phantoms(min(options.items, options.limit or options.items), options.seed)
+    rng = np.random.default_rng([options.seed, 1])
+    items = list(task.items(source, rng, options.label))
+    if not items:
+        raise DataError(f"task {task.name} finds no item in {source.name}")
+    name = f"{task.name} {options.label}" if task.name == "label" else task.name
+    said = agreed(items, source, Copies(store=store), name, options)
+    y, classes = _answers(task, items, own=bool(source.benchmark))
+    marks = _marks(items, classes)
+    pool, more = _pool(options, task, source, store, classes)
+    return Question(
+        name=name,
+        task=task,
+        source=source,
+        ids=tuple(item.id for item in items),
+        groups=np.array([item.group for item in items]),
+        y=y,
+        classes=classes,
+        pictures=Pictures(
+            pictures=[i.picture for i in items],
+            names=[i.id for i in items],
+            store=store,
+            marks=_places(items, marks),
+        ),
+        names_of_marks=marks,
+        limited=options.limit is not None,
+        copies=_copies(items),
+        warnings=(*source.warnings, *said, *(task.notes(source, options.label) if task.notes else ()), *more),
+        pool=pool,
+    )
+
+
+def _marks(items: Sequence[Item | Row], classes: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of the marks that every item carries, in the order of the answers they stand for; () without."""
+    names = [mark.name for mark in items[0].marks]
+    if len(set(names)) < len(names) or any(sorted(names) != sorted(m.name for m in item.marks) for item in items):
+        return ()
+    return tuple(classes) if classes and set(names) == set(classes) else tuple(names)
+
+
+def _places(items: Sequence[Item | Row], names: Sequence[str]) -> list[list[tuple[float, float]]]:
+    """Where the marks of that name lie in each item."""
+    if not names:
+        return []
+    places = [{m.name: (float(m.x), float(m.y)) for m in item.marks} for item in items]
+    return [[place[name] for name in names] for place in places]
+
+
+def _copies(items: Sequence[Item]) -> tuple[str, ...] | None:
+    """The image behind each item: what stands before the turn in `image:turn`."""
+    images = tuple(item.id.rpartition(":")[0] or item.id for item in items)
+    return images if len(set(images)) < len(images) else None
+
+
+def _answers(task: Task, items: Sequence[Item], *, own: bool) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """The answers as class indices or numbers; with `own` the classes may be the benchmark's instead of the task's."""
+    labels = [item.label for item in items]
+    if task.unit is not None or all(isinstance(label, float) for label in labels):
+        return np.array([float(label) for label in labels]), None
+    found = {str(label) for label in labels}
+    classes = task.classes or tuple(sorted(found))
+    strange = found - set(classes)
+    if own:
+        classes = tuple(sorted(found)) if strange else tuple(c for c in classes if c in found)
+    elif strange:
+        raise DataError(f"task {task.name} gave the answers {sorted(strange)}, which are none of {list(classes)}")
+    return np.array([classes.index(str(label)) for label in labels], dtype=np.int64), classes
+
+
+POOL_OF_PHANTOMS = 1000
+
+
+def _pool(
+    options: Options, task: Task, source: Source, store: Store, classes: Sequence[str] | None
+) -> tuple[Pool, tuple[str, ...]]:
+    """Unlabelled pictures: --pool, else every image of the source, else fresh phantoms; and what is to be said."""
+    said: tuple[str, ...] = ()
+    if options.pool is not None:
+        pool, said = pooled(_open(options, options.pool, store), source, Copies(store=store))
+    elif options.data is None and task.phantoms is not None:
+        pool = task.phantoms(POOL_OF_PHANTOMS, options.seed + 1_000_003)
+    else:
+        pool = source
+    own = options.pool is None or bool(pool.benchmark)
+    if task.makes_answers or (options.label is None and own):
+        # a task that makes its own answers sees the pool as it sees the data: every copy it would ask about
+        rng = np.random.default_rng([options.seed, 2])
+        members: Sequence[Item | Row] = list(task.items(pool, rng, None))
+    else:
+        members = pool.rows
+    pictures = Pictures(
+        pictures=[m.picture for m in members],
+        names=[m.id for m in members],
+        store=store,
+        marks=_places(members, _marks(members, classes)),
+    )
+    return Pool(pictures=pictures, groups=np.array([m.group for m in members]), source=pool), said

@@ -1,0 +1,137 @@
+"""Records: one published number each, with everything that is needed to make it again."""
+
+import csv
+import dataclasses
+import io
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One row of every table. None where a value was not computed; nothing is invented.
+
+    `control_*` are scores of the controls on the same folds; each control is a full record of its own
+    with `role` "control". `seconds` is None here because records are the same bytes on every run: what a
+    cell took stands in `timing.json`. `screened` marks a closed-form ridge where the headline is nested;
+    `companion` is the nested score beside a fixed-penalty headline. `variance_held` is the share of the
+    pool's variance in the directions for which `lod`, an asymptotic accuracy, holds.
+    """
+
+    experiment: str
+    role: str
+    encoder: str
+    weights: str
+    task: str
+    source: str
+    site: str
+    readout: str
+    probe: str
+    screened: bool
+    n_items: int
+    n_groups: int
+    n_classes: int | None
+    metric: str
+    score: float
+    low: float | None
+    high: float | None
+    confidence: float
+    chance: float
+    p_value: float | None
+    p_adjusted: float | None
+    mde: float | None
+    lod: float | None
+    variance_held: float | None
+    margin: float
+    verdict: str
+    credit: str | None
+    reason: str
+    companion: float | None
+    companion_low: float | None
+    companion_high: float | None
+    control_shuffled: float | None
+    control_pixels: float | None
+    control_lowlevel: float | None
+    control_random: float | None
+    seed: int
+    folds: int
+    repeats: int
+    permutations: int
+    device: str
+    dtype: str
+    seconds: float | None
+    features_key: str
+    data_key: str
+    code_version: str
+    command: str
+    limited: bool
+
+
+@cache
+def code_version() -> str:
+    """The version with the commit it runs from, and `+dirty` where the tree differs from it."""
+    try:
+        base = version("slitlamp")
+    except PackageNotFoundError:
+        base = "0"
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return base
+    try:
+        head = _git(root, "rev-parse", "--short=12", "HEAD")
+        dirty = _git(root, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return base
+    return f"{base}+{head}{'.dirty' if dirty else ''}"
+
+
+def _git(root: Path, *words: str) -> str:
+    done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True)  # noqa: S603, S607
+    return done.stdout.strip()
+
+
+def rounded(value: Any) -> Any:
+    """Floats at ten significant digits: enough for any use, and the same text wherever sums are reordered."""
+    if isinstance(value, float):
+        return float(f"{value:.10g}")
+    if isinstance(value, dict):
+        return {k: rounded(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(v) for v in value]
+    return value
+
+
+def document(experiment: str, records: Sequence[Record], verdicts: Sequence[dict], files: Sequence[str]) -> dict:
+    """The JSON document of a run."""
+    return {
+        "schema": SCHEMA,
+        "experiment": experiment,
+        "records": [rounded(dataclasses.asdict(r)) for r in records],
+        "verdicts": rounded(list(verdicts)),
+        "files": list(files),
+    }
+
+
+def as_json(value: Any) -> bytes:
+    """Readable JSON with a final newline."""
+    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def as_csv(records: Sequence[Record]) -> bytes:
+    """All records as one CSV table; a missing value is an empty field."""
+    out = io.StringIO()
+    names = [f.name for f in dataclasses.fields(Record)]
+    writer = csv.DictWriter(out, names, lineterminator="\n")
+    writer.writeheader()
+    for record in records:
+        row = rounded(dataclasses.asdict(record))
+        writer.writerow({k: "" if v is None else v for k, v in row.items()})
+    return out.getvalue().encode()

@@ -1,0 +1,1 @@
+"""Tables, figures, files and cards: functions of the records alone."""

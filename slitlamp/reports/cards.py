@@ -1,0 +1,159 @@
+"""What is said of registered encoders: as rows of a table, as one card in full, and as the table of the documents."""
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import encoders
+from encoders import Card
+
+START, END = "<!-- encoders -->", "<!-- end of encoders -->"
+
+
+def full(name: str) -> dict[str, Any]:
+    """Everything that the card of `name` says, with numbers as integers."""
+    card = encoders.card(name)
+    return {
+        "name": name,
+        "repo": card.repo,
+        "revision": card.revision,
+        "licence": card.licence,
+        "gated": card.gated,
+        "parameters": card.parameters,
+        "input": None if card.input is None else vars(card.input),
+        "volumes": card.volumes,
+        "sites": {k: {"width": v.width, "grid": v.grid, "readouts": v.readouts} for k, v in card.sites.items()},
+        "text": card.text,
+        "bytes": card.bytes,
+        "bytes_whole": card.bytes_whole,
+        "local": _local(card),
+        "unverified": card.unverified,
+        "note": card.note,
+    }
+
+
+def short(name: str) -> dict[str, Any]:
+    """What fits on a line."""
+    card = encoders.card(name)
+    return {
+        "name": name,
+        "parameters": count(card.parameters),
+        "input": _input(card),
+        "sites": condensed(card.sites),
+        "fetched": fetched(card),
+        "licence": _licence(card),
+        "local": _local(card),
+    }
+
+
+def lines(name: str) -> str:
+    """One card in full, a line for each thing it says."""
+    card = encoders.card(name)
+    said: dict[str, Any] = full(name) | {
+        "parameters": card.parameters and f"{card.parameters:,} (image side)",
+        "input": card.input and "; ".join(f"{key} {value}" for key, value in vars(card.input).items()),
+        "bytes": card.bytes and f"{card.bytes:,}",
+        "bytes_whole": card.bytes_whole and f"{card.bytes_whole:,}",
+        "unverified": card.unverified and f"not verified against real weights: {card.unverified}",
+        "sites": "".join(f"\n  {names:20} {how}" for names, how in _alike(card)),
+    }
+    return "\n".join(f"{key.replace('_', ' '):12} {_said(value)}" for key, value in said.items())
+
+
+def markdown() -> str:
+    """The table of the documents, one row for each name."""
+    heads = ("name", "repository", "licence", "parameters", "input", "sites", "fetched", "not verified")
+    rows = [_row(name) for name in encoders.names()]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [heads, ("---",) * len(heads), *rows]) + "\n"
+
+
+def written(path: Path) -> str:
+    """The text of a document with the table between its marks brought up to date."""
+    head, _, rest = path.read_text(encoding="utf-8").partition(START)
+    _, mark, tail = rest.partition(END)
+    if not mark:
+        raise ValueError(f"{path} has no place for the table: put {START} and {END} where it belongs")
+    return f"{head}{START}\n\n{markdown()}\n{END}{tail}"
+
+
+def _row(name: str) -> Sequence[str]:
+    card, row = encoders.card(name), short(name)
+    cells = (f"`{name}`", card.repo, *(row[key] for key in ("licence", "parameters", "input", "sites", "fetched")))
+    return [str(cell or "-").replace("|", "/") for cell in (*cells, card.unverified)]
+
+
+def condensed(sites: Iterable[str]) -> str:
+    """Names of sites in few words: those that are counted, as a range."""
+    found: dict[str, list[int]] = {}
+    for site in sites:
+        counted = re.fullmatch(r"(.+)\.(\d+)", site)
+        found.setdefault(counted[1] if counted else site, []).extend([int(counted[2])] if counted else [])
+    return " ".join(
+        name if not numbers else f"{name}.{min(numbers)}" + (f"-{max(numbers)}" if len(numbers) > 1 else "")
+        for name, numbers in found.items()
+    )
+
+
+def count(number: int | None) -> str:
+    """A number of parameters in millions; "" for none."""
+    return "" if not number else _three(number / 1e6) + " M"
+
+
+def fetched(card: Card) -> str:
+    """What a load fetches, and of how much."""
+    if card.bytes is None or card.bytes_whole == card.bytes:
+        return _size(card.bytes)
+    return _size(card.bytes) + (f" of {_size(card.bytes_whole)}" if card.bytes_whole else "")
+
+
+def _size(number: int | None) -> str:
+    if not number:
+        return ""
+    unit, name = next(((u, n) for u, n in ((1e9, "GB"), (1e6, "MB")) if number >= u), (1e3, "kB"))
+    return f"{_three(number / unit)} {name}"
+
+
+def _three(value: float) -> str:
+    """Three digits."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _input(card: Card) -> str:
+    if card.input is None:
+        return ""
+    height, width = card.input.size
+    how = "crop" if card.input.crop else card.input.resize
+    side = f"{height if height == width else f'{height} × {width}'} {how}"
+    return f"{side}, volumes" if card.volumes else side
+
+
+def _licence(card: Card) -> str:
+    return card.licence + (", gated" if card.gated else "")
+
+
+def _alike(card: Card) -> list[tuple[str, str]]:
+    """Sites that follow one another and are read in the same way, on one line."""
+    groups = groupby(card.sites, lambda name: _lies(card.sites[name]))
+    return [(condensed(names), how) for how, names in groups]
+
+
+def _lies(site: encoders.Site) -> str:
+    grid = " × ".join(map(str, site.grid)) + " of " if site.grid else f"{site.queries} queries of " * bool(site.queries)
+    views = f" in {len(site.views)} views of a square image" if site.views else ""
+    return f"{grid}{site.width}{views}: {', '.join(site.readouts)}"
+
+
+def _local(card: Card) -> str:
+    if card.repo is None:  # shipped, computed, or given with --weights
+        return "yes" if card.bytes == 0 or not card.parameters else "no"
+    from hub.repository import standing
+
+    return standing(card.repo, card.revision)
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None or value == "" else str(value)

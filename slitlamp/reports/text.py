@@ -1,0 +1,32 @@
+"""Tables of plain text that fit the terminal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def table(rows: Sequence[dict[str, Any]], width: int | None = None) -> str:
+    """Rows of equal keys as text in columns; None is a dash. What is wider than `width` is cut, widest column first."""
+    if not rows:
+        return ""
+    words = [[_word(v) for v in row.values()] for row in rows]
+    heads = [key.replace("_", " ") for key in rows[0]]
+    widths = [max(len(h), *(len(line[i]) for line in words)) for i, h in enumerate(heads)]
+    while width and sum(widths) + 2 * len(widths) - 2 > width and max(widths) > 16:
+        widths[widths.index(max(widths))] -= 1
+    return "\n".join(
+        "  ".join(_cut(w, n).ljust(n) for w, n in zip(line, widths, strict=True)).rstrip() for line in [heads, *words]
+    )
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _word(value: Any) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and value >= 100_000:
+        return f"{value / 1e6:.1f} M"
+    return str(value)

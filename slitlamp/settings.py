@@ -1,0 +1,133 @@
+"""What a run is asked for: frozen settings, with the command line that repeats them."""
+
+import shlex
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from slitlamp.errors import UsageError
+
+
+def _flag(default: Any, text: str, **extra: Any) -> Any:
+    """A field with its help text and argparse details in its metadata."""
+    meta = {"help": text, **extra}
+    if isinstance(default, tuple):
+        return field(default_factory=lambda: default, metadata=meta)
+    return field(default=default, metadata=meta)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Everything a run was asked for; what is not here cannot change a result."""
+
+    encoder: tuple[str, ...] = _flag(
+        ("phantom-clip",), "encoders to ask; `python -m experiments.list encoders` names them", metavar="NAME"
+    )
+    task: tuple[str, ...] = _flag(
+        (),
+        "questions to put; `python -m experiments.list tasks` names them (omitted: orientation, or label with --label)",
+        metavar="NAME",
+    )
+    data: str | None = _flag(
+        None,
+        "images: a folder, a CSV/Parquet manifest, a DICOM tree, a NIfTI file, or a benchmark (medblink, "
+        "mediconfusion, mmvp, mmvp-vlm, blink; NAME:PATH for a local copy); omitted: built-in phantoms",
+        metavar="SOURCE",
+    )
+    label: str | None = _flag(None, "column of the manifest that holds the answer", metavar="COLUMN")
+    group: str | None = _flag(None, "column that may not be split over folds (patient, sequence)", metavar="COLUMN")
+    volumes: bool = _flag(
+        False,
+        "make one item of each NIfTI file (each time point) or DICOM series, not of each slice; the encoder must read "
+        "volumes: radfm, or a file of your own",
+    )
+    image_column: str | None = _flag(
+        None, "column that holds the image files (omitted: found by its name)", metavar="COLUMN"
+    )
+    window: str | None = _flag(
+        None,
+        "grey window: a name (soft, lung, bone …), CENTRE/WIDTH, full, minmax, or file",
+        metavar="WINDOW",
+    )
+    intercept: float = _flag(
+        0.0,
+        "added to stored values of 16-bit images before windowing (-1024 where value = HU + 1024)",
+        metavar="NUMBER",
+    )
+    exif: str | None = _flag(None, "what to do with EXIF orientation", choices=("apply", "ignore"))
+    unreadable: float = _flag(0.05, "largest share of unreadable images that a run accepts", metavar="SHARE")
+    copies: str = _flag(
+        "refuse",
+        "what to do where copies of one image lie in more than one group: refuse, unite the groups, or warn and go on",
+        choices=("refuse", "unite", "warn"),
+    )
+    pool: str | None = _flag(
+        None,
+        "unlabelled images of the same kind, for the limit of detection (omitted: all images of --data)",
+        metavar="SOURCE",
+    )
+    items: int = _flag(200, "how many phantom items to make when --data is omitted", metavar="N")
+    site: tuple[str, ...] = _flag(
+        (), "sites to read (omitted: all); an ending * matches a family, e.g. block.*", metavar="SITE"
+    )
+    readout: tuple[str, ...] = _flag((), "readouts (omitted: all the site has)", metavar="READOUT")
+    probe: str | None = _flag(
+        None,
+        "probe of the headline (omitted: ridge below 200 groups, nested logistic from there on)",
+        metavar="NAME",
+    )
+    folds: int | None = _flag(None, "outer folds (omitted: 10, or 5 below 100 groups)", metavar="K")
+    repeats: int | None = _flag(None, "repeats of the folds (omitted: 5, fewer as the data grow)", metavar="R")
+    permutations: int | None = _flag(
+        None, "label permutations (omitted: 1999, or 199 for the screened map)", metavar="B"
+    )
+    twins: int = _flag(
+        3, "untrained draws of the network; what is credited to learning must beat each of them", metavar="N"
+    )
+    seed: int = _flag(0, "seed of every random choice", metavar="N")
+    device: str = _flag("cpu", "cpu, cuda:0 …, or auto (recorded)", metavar="DEVICE")
+    dtype: str = _flag("float32", "compute type of the encoder", choices=("float32", "bfloat16", "float16"))
+    batch_size: int = _flag(16, "images per forward pass (volumes go one by one)", metavar="N")
+    limit: int | None = _flag(None, "use only N images (marked `limited` in every record)", metavar="N")
+    weights: str | None = _flag(None, "local weights in the library's own format, instead of the hub", metavar="PATH")
+    offline: bool = _flag(False, "never ask a hub")
+    jobs: int | None = _flag(None, "processes that probe (omitted: one per core)", metavar="N")
+    out: str = _flag("runs/linear_probe", "folder for cells, tables and figures", metavar="DIR")
+    config: str | None = _flag(None, "TOML file whose keys are these flags; flags win", metavar="FILE.toml")
+    dry_run: bool = _flag(False, "print the plan as JSON and stop")
+    json: bool = _flag(False, "print one JSON document instead of the table")
+    debug: bool = _flag(False, "show the traceback of an error")
+
+
+OF_FILES = ("group", "image_column", "window", "intercept", "exif", "copies", "unreadable")
+
+
+def idle(options: Options) -> None:
+    """Refuses flags that would have nothing to act on: those of files without any, and --items beside --data."""
+    default = Options()
+    given = [name for name in OF_FILES if getattr(options, name) != getattr(default, name)]
+    if given and options.data is None and options.pool is None:
+        raise UsageError(
+            f"--{given[0].replace('_', '-')} {getattr(options, given[0])} has nothing to act on: the built-in phantoms "
+            "are no files; give --data SOURCE"
+        )
+    if options.data is not None and options.items != default.items:
+        raise UsageError(f"--items {options.items} makes phantoms, and --data has its own images; --limit N takes some")
+
+
+def command_line(options: Options, command: str) -> str:
+    """The exact line that repeats a run: flags that differ from their defaults, but not where output went."""
+    default = Options()
+    words = ["python", "-m", f"experiments.{command}"]
+    for entry in fields(Options):
+        value = getattr(options, entry.name)
+        always = entry.name == "encoder"
+        if entry.name in ("out", "json", "debug", "dry_run", "config", "jobs") or (
+            value == getattr(default, entry.name) and not always
+        ):
+            continue
+        words.append("--" + entry.name.replace("_", "-"))
+        if not isinstance(value, bool):
+            words.extend(
+                value if isinstance(value, tuple) else [f"{value:g}" if isinstance(value, float) else str(value)]
+            )
+    return shlex.join(words)
