@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.paths import ROOT
+
 PACKAGES = ("cache", "encoders", "experiments", "hub", "plugins", "probes", "slitlamp", "tasks")
 HEAVY = (
     "torch",

@@ -12,8 +12,7 @@ import pytest
 
 import tasks
 from tasks import DataError, Picture, Row, Source, UnknownName
-
-ROOT = Path(__file__).parents[1]
+from tests.paths import ROOT
 
 
 def save(path: Path, value: int = 0, shape: tuple[int, int] = (24, 32)) -> Path:

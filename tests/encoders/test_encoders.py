@@ -14,8 +14,8 @@ import encoders
 from encoders import Card, EncoderError, Input, Site, UnknownName
 from encoders.extraction.readouts import matrix, shares
 from tests.full_size import unfilled
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 PLAIN = Input(
     size=(32, 32), resize="squash", crop=None, mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bilinear",
     backend="pillow",

@@ -17,7 +17,8 @@ from experiments.linear_probe import main
 from slitlamp.features import fill
 from tasks import DataError
 from tests import tiny_custom
-from tests.test_decode import ct, dicom, nifti
+from tests.paths import ROOT
+from tests.tasks.images.test_decode import ct, dicom, nifti
 
 RNG = np.random.default_rng(0)
 HU = RNG.integers(-200, 300, (10, 12, 6))  # to the right, to the front, to the head
@@ -354,7 +355,7 @@ def test_a_users_torch_module_reads_volumes_as_maps_and_as_tokens_of_a_declared_
 
 # the command
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "encoders.md"
+DOCUMENT = ROOT / "docs" / "encoders.md"
 RAMP = np.array([0, 0, 0, 0, 20, 40, 60, 80])
 
 

@@ -23,6 +23,7 @@ from tasks.phantoms.chest import marked
 from tasks.phantoms.lumen import matched as lumen_matched
 from tasks.phantoms.lumen import tube, view
 from tasks.phantoms.pelvis import film as pelvis
+from tests.paths import ROOT
 
 MAKERS = {
     "age": chest_child.source,
@@ -332,7 +333,7 @@ def test_age_and_position_read_the_usual_words_of_a_manifest_and_name_what_they_
 
 
 def test_the_gallery_shows_every_task_that_has_phantoms_and_no_other() -> None:
-    docs = Path(__file__).parent.parent / "docs"
+    docs = ROOT / "docs"
     page = (docs / "gallery.md").read_text(encoding="utf-8")
     have = [name for name in tasks.names() if tasks.load(name).phantoms is not None]
     assert sorted(re.findall(r"^## `(.+)`$", page, flags=re.MULTILINE)) == have

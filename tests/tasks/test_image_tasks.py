@@ -1,6 +1,5 @@
 """Copies differ by an exact turn and by nothing else; labels are what the manifest says."""
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ import pytest
 import tasks
 from tasks import DataError, Item, Picture, Row, Source
 from tasks._turns import crop
+from tests.paths import SHARED
 
-SHARED = Path(os.environ.get("SLITLAMP_SHARED", Path(__file__).parents[2] / "shared" / "data"))
 TURNING = ("orientation", "rotation", "mirror")
 UNDO: dict[str, Any] = {
     "upright": lambda a: a,

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from experiments.linear_probe import main
+from tests.paths import ROOT, SHARED
 
-ROOT = Path(__file__).parent.parent
 ENCODER = str(ROOT / "tests" / "numpy_encoder.py")
 RESULTS = ("results.json", "table.csv", "layers.pdf", "layers.svg", "layers.png")
 
@@ -401,7 +401,7 @@ def test_a_flipped_byte_in_a_shard_is_never_used(tmp_path: Path) -> None:
 
 
 def shared(name: str) -> str:
-    folder = Path(os.environ.get("SLITLAMP_SHARED", ROOT.parent / "shared" / "data")) / name / "manifest.csv"
+    folder = SHARED / name / "manifest.csv"
     if not folder.exists():
         pytest.skip("the shared images are not on this machine (SLITLAMP_SHARED)")
     return str(folder)

@@ -9,6 +9,7 @@ import probes
 from probes import FeatureSet, Predictions, ProbeError, UnknownName
 from probes.ridge import GRID
 from probes.solvers.inner_folds import inner_folds
+from tests.paths import ROOT
 
 NAMES = [name for name in probes.names() if name != "marks"]  # chooses between tokens: tests/test_marks.py
 
@@ -255,14 +256,12 @@ def test_listing_probes_imports_neither_numpy_nor_torch_nor_scipy() -> None:
 
     heavy = ("numpy", "torch", "scipy", "sklearn")
     code = f"import sys, probes; probes.names(); print(*[m for m in {heavy} if m in sys.modules])"
-    said = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
-    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert said.stdout.strip() == ""
 
 
 def test_the_probe_in_the_documentation_keeps_the_contract(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[1] / "docs" / "probes.md").read_text()
+    text = (ROOT / "docs" / "probes.md").read_text()
     mine = tmp_path / "mine.py"
     mine.write_text(text[text.index('"""Nearest class mean') :].split("```")[0])
     given = planted(120, 10, 4.0)

@@ -14,8 +14,8 @@ import pytest
 import encoders
 from encoders import EncoderError
 from encoders.identity.snapshot import recall, snapshot
+from tests.paths import ROOT, SHARED
 
-ROOT = Path(__file__).parent.parent
 IMAGES = [np.random.default_rng(i).integers(0, 256, (48, 64), dtype=np.uint8) for i in range(2)]
 NET = """
 import os
@@ -296,7 +296,7 @@ def test_the_documented_torch_example_is_twenty_lines_and_works(
 ) -> None:
     text = examples()[0]
     assert sum(1 for line in text.splitlines() if line.strip()) <= 20
-    data = Path(os.environ.get("SLITLAMP_SHARED", ROOT.parent / "shared" / "data"))
+    data = SHARED
     if not (data / "weights").is_dir():
         pytest.skip("the shared MobileNetV2 weights are not on this machine (SLITLAMP_SHARED)")
     monkeypatch.setenv("WEIGHTS", str(data / "weights"))

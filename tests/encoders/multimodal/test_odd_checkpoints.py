@@ -11,7 +11,7 @@ import pytest
 
 import encoders
 from encoders import EncoderError
-from tests.test_multimodal import IMAGES, TINY, published
+from tests.encoders.multimodal.test_multimodal import IMAGES, TINY, published
 
 WANTED = {"block.1": ["mean"], "connector": ["mean"]}
 

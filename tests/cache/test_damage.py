@@ -17,8 +17,8 @@ import pytest
 from cache import Space, Store, StoreError
 from cache.open_shard import Draft
 from experiments.features import main
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 WIDTHS = {"a/mean": 16, "a/grid3": 36, "b/cls": 4}
 
 # an encoder in another process: the features of item i are drawn from the seed i; each batch takes a while

@@ -116,7 +116,7 @@ def test_med_flamingo_reads_the_last_block_before_the_norm(root: Path, made: dic
     import torch
     from torchvision import transforms as t
 
-    from tests.test_custom_towers import perceiver_written_out
+    from tests.encoders.networks.test_towers import perceiver_written_out
 
     encoder = encoders.load("med-flamingo", weights=root / "med-flamingo" / "both")
     apply = t.Compose(

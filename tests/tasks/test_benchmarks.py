@@ -1,7 +1,6 @@
 """The published benchmarks are read whole from copies in their formats, asked by tasks, or refused in one line."""
 
 import json
-import os
 import pickle
 import shutil
 from collections import Counter
@@ -22,8 +21,7 @@ from tasks.benchmarks.medblink import COUNTS, PINNED
 from tasks.benchmarks.mediconfusion import CATEGORIES, linked, read
 from tests import tiny_benchmarks as tiny
 from tests.hub_server import Hub, Repository, serving
-
-SHARED = Path(os.environ.get("SLITLAMP_SHARED", Path(__file__).parents[2] / "shared" / "data"))
+from tests.paths import SHARED
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from slitlamp.errors import UsageError
 from slitlamp.settings import Options
 from tasks._base import Source
 from tasks.duplicates.find import Cluster, Pair, Print, clusters, crossing, fingerprint, pairs, united, unpacked
+from tests.paths import SHARED as DATA
 
-DATA = Path(os.environ.get("SLITLAMP_SHARED", Path(__file__).parents[2] / "shared" / "data"))
 Change = Callable[[np.ndarray], np.ndarray]
 
 

@@ -24,6 +24,7 @@ from hub.safetensors_header import SIZES, Entry, header
 from hub.snapshots import snapshot
 from hub.tensors import fetch, tensors
 from tests.hub_server import Hub, Repository, serving
+from tests.paths import ROOT
 
 REPO, COMMIT = "some/model", "c" * 40
 PIECE = 4096
@@ -296,7 +297,7 @@ print(fetch("{repo}", "{commit}", lambda name: name.startswith("vision"), ["conf
 
 def child(hub: Hub, cache: Path) -> "subprocess.Popen[str]":
     code = CHILD.format(piece=PIECE, endpoint=hub.endpoint, cache=cache, repo=REPO, commit=COMMIT)
-    root = Path(__file__).parent.parent
+    root = ROOT
     return subprocess.Popen([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, text=True)
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,9 @@ import tasks
 from experiments.mark_points import main
 from tasks._base import DataError
 from tasks.marks.place import Point, from_columns, place
+from tests.paths import SHARED
 
-ROOT = Path(__file__).parent.parent
-SHARED = Path(os.environ.get("SLITLAMP_SHARED", ROOT.parent / "shared" / "data")) / "endo_depth"
+SHARED = SHARED / "endo_depth"
 
 
 def written(folder: Path, *, shortcut: bool, images: int = 8, group: bool = True) -> Path:

@@ -16,8 +16,7 @@ from hypothesis.extra import numpy as hnp
 from cache import Space, Store, StoreError, content_digest, default_root
 from cache.float16 import narrow
 from cache.keys import digest
-
-ROOT = Path(__file__).parent.parent
+from tests.paths import ROOT
 
 
 def ids(n: int, start: int = 0) -> list[str]:

@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import pytest
 
 import tasks
 from tasks import DataError, Undecided, UnknownName
-
-SHARED = Path(os.environ.get("SLITLAMP_SHARED", Path(__file__).parents[2] / "shared" / "data"))
+from tests.paths import SHARED
 
 
 def picture(h: int = 40, w: int = 56, seed: int = 0) -> np.ndarray:

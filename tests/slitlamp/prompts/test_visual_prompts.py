@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import re
 from itertools import permutations
 from pathlib import Path
@@ -25,9 +24,8 @@ from tasks.marks import detect, draw
 from tasks.phantoms.lumen import light as lumen_light
 from tasks.phantoms.lumen import view
 from tasks.phantoms.ultrasound import scan
+from tests.paths import ROOT, SHARED
 
-ROOT = Path(__file__).parent.parent
-SHARED = Path(os.environ.get("SLITLAMP_SHARED", ROOT.parent / "shared" / "data"))
 PURE = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 KINDS = ("lumen", "ultrasound", "endoscopy")
 

@@ -14,8 +14,8 @@ from encoders import Card, Site
 from experiments import list as command
 from experiments._exit import DONE, USAGE
 from slitlamp.reports.cards import END, START, condensed, count, fetched, markdown, short, written
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "encoders.md"
 HUB = Card(name="a", repo="some/model", revision="c" * 40)
 
