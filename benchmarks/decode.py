@@ -81,7 +81,7 @@ def peer() -> Callable[[Path], np.ndarray]:
 
 def ours() -> Callable[[Any], np.ndarray]:
     """A picture of an opened source, through the transform that every encoder of ours shares."""
-    from encoders._base import Input
+    from encoders import Input
     from encoders.extraction.images import transform
 
     spec = Input(

@@ -38,7 +38,7 @@ class Peer:
 
     c: float
     objective: float
-    said: np.ndarray
+    predicted: np.ndarray
 
 
 def site(n: int, d: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -77,8 +77,8 @@ def scikit_learn(x: np.ndarray, y: np.ndarray, rows: np.ndarray, inner: np.ndarr
     z = standardised(x, rows)
     model = fitted(z[rows], y[rows], c)
     prior = y[rows].mean()
-    said = model.decision_function(z[~rows]) > np.log(prior / (1 - prior))
-    return Peer(c=c, objective=objective(z[rows], y[rows], model.coef_, model.intercept_, c), said=said)
+    predicted = model.decision_function(z[~rows]) > np.log(prior / (1 - prior))
+    return Peer(c=c, objective=objective(z[rows], y[rows], model.coef_, model.intercept_, c), predicted=predicted)
 
 
 def standardised(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -102,9 +102,11 @@ def agree(x: np.ndarray, y: np.ndarray, rows: np.ndarray, fits: Fits, m: int, pe
     z = (train - train.mean(axis=0)) / train.std(axis=0)
     weights = fits.weights[m] * train.std(axis=0)
     ours = objective(z, y[rows], weights, fits.intercept[m] + fits.weights[m] @ train.mean(axis=0), fits.c[m])
-    said = above_prior(fits.logits[m : m + 1], fits.prior[m : m + 1]).argmax(axis=1)[0][~rows]
+    predicted = above_prior(fits.logits[m : m + 1], fits.prior[m : m + 1]).argmax(axis=1)[0][~rows]
     assert fits.c[m] == peer.c, f"another strength was chosen: {fits.c[m]:g} and {peer.c:g}"
-    assert (said == peer.said).all(), f"{(said != peer.said).sum()} of {len(said)} held-out answers differ"
+    assert (predicted == peer.predicted).all(), (
+        f"{(predicted != peer.predicted).sum()} of {len(predicted)} held-out answers differ"
+    )
     excess = ours / peer.objective - 1
     assert excess < 1e-6, f"our objective is {excess:.1e} above the peer's"
     return excess

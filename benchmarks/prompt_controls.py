@@ -26,11 +26,11 @@ from probes.prompts.audit import Presentations  # noqa: E402
 def shown(rng: np.random.Generator, n: int, place: float) -> Presentations:
     """Presentations of n images whose marks are chosen for their place with that probability, else at random."""
     where = np.repeat(np.sort(rng.uniform(-1, 1, (n, 3, 2)), axis=1), 6, axis=0)
-    correct, said = np.repeat(rng.integers(0, 3, n), 6), rng.integers(0, 3, 6 * n)
-    said = np.where(rng.uniform(size=6 * n) < place, correct, said)
+    correct, predicted = np.repeat(rng.integers(0, 3, n), 6), rng.integers(0, 3, 6 * n)
+    predicted = np.where(rng.uniform(size=6 * n) < place, correct, predicted)
     return Presentations(
         item=np.repeat(np.arange(n), 6), colour=np.tile(np.array(list(permutations(range(3)))), (n, 1)), place=where,
-        correct=correct, said=said, phase=np.repeat(rng.uniform(0, 0.5, (n, 3)), 6, axis=0),
+        correct=correct, predicted=predicted, phase=np.repeat(rng.uniform(0, 0.5, (n, 3)), 6, axis=0),
     )  # fmt: skip
 
 
@@ -41,10 +41,10 @@ def found(seed: int, n: int, width: int) -> dict[str, float]:
     fold = readout.folds(np.arange(n), rng)
     each, kind = np.repeat(fold, 6), np.tile(np.arange(6), n)
     scene = np.repeat(rng.normal(size=(n, width)), 6, axis=0) + 0.3 * rng.normal(size=(6 * n, width))
-    truth = rng.integers(0, 3, n)
+    label = rng.integers(0, 3, n)
     p = {}
-    blank = controls.unmarked("without marks", rng.normal(size=(n, width)), truth, fold, np.arange(n), rng)
-    aside = controls.elsewhere("marks elsewhere", rng.integers(0, 3, n), truth, np.arange(n))
+    blank = controls.unmarked("without marks", rng.normal(size=(n, width)), label, fold, np.arange(n), rng)
+    aside = controls.elsewhere("marks elsewhere", rng.integers(0, 3, n), label, np.arange(n))
     colour = rng.permuted(np.tile(np.arange(3), (n, 2, 1)), axis=2)
     tokens = [rng.normal(size=(n, 6 * 8)) for _ in range(2)]
     read = controls.under_tokens(tokens[0], tokens[1], colour, fold, np.arange(n), rng)
@@ -55,8 +55,8 @@ def found(seed: int, n: int, width: int) -> dict[str, float]:
     near = controls.by_phase(given)
     assert near is not None
     answer = given.colour[np.arange(6 * n), given.correct]
-    said = readout.answers(scene, answer, each, kind, rng, marks=False)
-    transfer = controls.change(said.seen == answer, said.unseen == answer, given.item)
+    predicted = readout.answers(scene, answer, each, kind, rng, marks=False)
+    transfer = controls.change(predicted.seen == answer, predicted.unseen == answer, given.item)
     return p | {"borders of tokens": near.p, "transfer": transfer.p}
 
 

@@ -13,7 +13,7 @@ from cache.atomic import replace_text
 from cache.errors import StoreError
 from cache.keys import canonical, digest
 from cache.shard import NAME, SCHEMA, Shard
-from cache.verified import Ledger
+from cache.verified import VerifiedShards
 from cache.writer import Writer
 
 SPEC, LABEL = "spec.json", "label.txt"
@@ -26,7 +26,7 @@ class Space:
     Where two shards hold the same, the one made first is read.
     """
 
-    def __init__(self, folder: Path, material: Mapping[str, Any], label: str, ledger: Ledger) -> None:
+    def __init__(self, folder: Path, material: Mapping[str, Any], label: str, ledger: VerifiedShards) -> None:
         self.folder, self.label = folder, label
         self.digest = digest(material)
         self._material = json.loads(canonical(material))

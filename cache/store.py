@@ -14,7 +14,7 @@ from cache.maintenance import Problem, Removed, problems_of, removable, remove
 from cache.memo import Memo
 from cache.shard import CONTENT
 from cache.space import LABEL, SPEC, Space, shard_paths
-from cache.verified import Ledger
+from cache.verified import VerifiedShards
 
 
 def default_root() -> Path:
@@ -46,7 +46,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
-        self._ledger = Ledger()
+        self._ledger = VerifiedShards()
 
     def space(self, material: Mapping[str, Any], label: str = "") -> Space:
         """The features that `material` determines: everything but the image. `label` is for `ls`, not in the key."""

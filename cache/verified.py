@@ -17,7 +17,7 @@ def stamp(path: Path) -> Stamp:
     return (str(path), now.st_size, now.st_mtime_ns, now.st_ino)
 
 
-class Ledger:
+class VerifiedShards:
     """Shards by file, and which of their datasets were found as written. Damage is reported once, never used."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from encoders._base import Card, Encoder, EncoderError, Input, Site, UnseenMarkError, View
-from encoders._registry import card, names
+from encoders._registry import card, draw_of, names
 from plugins import UnknownName
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "UnseenMarkError",
     "View",
     "card",
+    "draw_of",
     "encode",
     "from_function",
     "from_module",

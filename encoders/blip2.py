@@ -12,7 +12,7 @@ from typing import Any
 
 from encoders._base import CLIP_NORM, Card, Input, Site
 from encoders.multimodal.checkpoint import checkpoint
-from encoders.multimodal.kind import FILES, Anatomy, Kind
+from encoders.multimodal.kind import FILES, ModelParts, ModelType
 
 INSTRUCTION = "Describe the image."
 WORDS = (101, 6235, 1996, 3746, 1012, 102)  # in the vocabulary of uncased BERT, for the untrained twin
@@ -44,10 +44,10 @@ def _instructed(library: Any, folder: Path | None) -> Instructed:
     return Instructed(image=_processor(library, folder), words=words)
 
 
-def _anatomy(model: Any, processor: Any) -> Anatomy:
+def _anatomy(model: Any, processor: Any) -> ModelParts:
     import torch
 
-    from encoders.multimodal.pieces import described, preprocess, taps
+    from encoders.multimodal.pieces import described, hooks, preprocess
 
     image, words = getattr(processor, "image", processor), getattr(processor, "words", None)
     config, vision = model.config, model.config.vision_config
@@ -63,9 +63,9 @@ def _anatomy(model: Any, processor: Any) -> Anatomy:
     sites = _sites(vision.num_hidden_layers, vision.hidden_size, side, count, config.qformer_config.hidden_size)
     sites["connector"] = Site(width=config.text_config.hidden_size, queries=count)
     parts = ("vision_model", "query_tokens", "qformer", "language_projection")
-    return Anatomy(
+    return ModelParts(
         image_side={name: getattr(model, name) for name in parts},
-        taps=taps(model.vision_model.encoder.layers),
+        hooks=hooks(model.vision_model.encoder.layers),
         run=run,
         preprocess=preprocess(image, "pixel_values"),
         input=described(image, (vision.image_size, vision.image_size), "squash"),
@@ -97,12 +97,12 @@ def _shrink(config: Any) -> None:
     config.vision_config.initializer_range = 0.02  # the library's 1e-10 would leave the untrained twin blind
 
 
-BLIP2 = Kind(
+BLIP2 = ModelType(
     model="Blip2ForConditionalGeneration",
     types=("blip-2",),
     config=_blip2,
     processor=_processor,
-    anatomy=_anatomy,
+    take_apart=_anatomy,
     shrink=_shrink,
 )
 INSTRUCTBLIP = replace(

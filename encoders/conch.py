@@ -76,7 +76,7 @@ def _encoder(
         whole.text = tower(TEXT, HEADS["joint"], words, card.name, str(file))
     freeze(whole, device)
     assert card.input is not None
-    taps, found, trunk = parts(visual.trunk, (3, *card.input.size), device)
+    hooks, found, trunk = parts(visual.trunk, (3, *card.input.size), device)
 
     def run(batch: Any) -> dict[str, Any]:
         tokens = trunk(batch)["final"]
@@ -90,7 +90,7 @@ def _encoder(
         card,
         whole,
         run=run,
-        taps=taps,
+        hooks=hooks,
         sites=found | {"pooled": vector, "joint": vector, "caption": queries},
         preprocess=transform(card.input),
         input=card.input,

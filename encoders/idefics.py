@@ -12,7 +12,7 @@ import numpy as np
 
 from encoders._base import CLIP_NORM, Card, Input, Site
 from encoders.multimodal.checkpoint import checkpoint
-from encoders.multimodal.kind import Anatomy, Kind
+from encoders.multimodal.kind import ModelParts, ModelType
 
 
 def _config(library: Any) -> Any:
@@ -30,9 +30,9 @@ def _processor(library: Any, folder: Path | None) -> Any:
     return library.IdeficsImageProcessorPil()
 
 
-def _anatomy(model: Any, processor: Any) -> Anatomy:
+def _anatomy(model: Any, processor: Any) -> ModelParts:
     from encoders.extraction.images import pil
-    from encoders.multimodal.pieces import clip_ends, described, taps
+    from encoders.multimodal.pieces import clip_ends, described, hooks
 
     tower, perceiver, vision = model.model.vision_model, model.model.perceiver_resampler, model.config.vision_config
     side = vision.image_size // vision.patch_size
@@ -45,9 +45,9 @@ def _anatomy(model: Any, processor: Any) -> Anatomy:
         return processor(images=pil(image), return_tensors="pt")[0]  # this one answers with the tensor itself
 
     sites = _sites(vision.num_hidden_layers, vision.embed_dim, side, model.config.perceiver_config.resampler_n_latents)
-    return Anatomy(
+    return ModelParts(
         image_side={"vision_model": tower, "perceiver_resampler": perceiver},
-        taps=taps(tower.encoder.layers),
+        hooks=hooks(tower.encoder.layers),
         run=run,
         preprocess=preprocess,
         input=described(processor, (vision.image_size, vision.image_size), "squash"),
@@ -75,12 +75,12 @@ CARD = Card(
     sites=_sites(32, 1280, 16, 64),
     unverified="configuration, shard placement, licence",
 )  # fmt: skip
-KIND = Kind(
+KIND = ModelType(
     model="IdeficsForVisionText2Text",
     types=("idefics",),
     config=_config,
     processor=_processor,
-    anatomy=_anatomy,
+    take_apart=_anatomy,
 )
 
 CHECKPOINTS = (checkpoint(CARD, KIND),)

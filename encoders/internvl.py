@@ -14,7 +14,7 @@ import numpy as np
 
 from encoders._base import IMAGENET_NORM, Card, Input, Site, View
 from encoders.multimodal.checkpoint import checkpoint
-from encoders.multimodal.kind import Anatomy, Kind
+from encoders.multimodal.kind import ModelParts, ModelType
 from encoders.networks import internvl as own
 
 INPUT = Input(
@@ -44,11 +44,11 @@ def _processor(library: Any, folder: Path | None) -> Any:
     return kind.from_pretrained(folder, local_files_only=True)
 
 
-def _anatomy(cut: bool) -> Callable[[Any, Any], Anatomy]:
-    def anatomy(model: Any, processor: Any) -> Anatomy:
-        from encoders.extraction.hooks import Tap
+def _anatomy(cut: bool) -> Callable[[Any, Any], ModelParts]:
+    def take_apart(model: Any, processor: Any) -> ModelParts:
+        from encoders.extraction.hooks import Hook
         from encoders.extraction.tiles import site
-        from encoders.multimodal.pieces import described, taps
+        from encoders.multimodal.pieces import described, hooks
 
         inner, vision = model.model, model.config.vision_config
         tower, tile = inner.vision_tower, vision.image_size[0]
@@ -67,9 +67,9 @@ def _anatomy(cut: bool) -> Callable[[Any, Any], Anatomy]:
         def run(batch: Any) -> Mapping[str, Any]:
             return {"connector": inner.get_image_features(batch["pixel_values"].flatten(0, 1)).pooler_output}
 
-        return Anatomy(
+        return ModelParts(
             image_side={"vision_tower": tower, "multi_modal_projector": inner.multi_modal_projector},
-            taps=taps(tower.encoder.layer) | ({"final": Tap(module=tower.layernorm)} if normed else {}),
+            hooks=hooks(tower.encoder.layer) | ({"final": Hook(module=tower.layernorm)} if normed else {}),
             run=run,
             preprocess=lambda image: _prepared(image, processor, cut),
             input=described(processor, (tile, tile), "tiles" if cut else "squash"),
@@ -77,7 +77,7 @@ def _anatomy(cut: bool) -> Callable[[Any, Any], Anatomy]:
             varies=cut,
         )
 
-    return anatomy
+    return take_apart
 
 
 def _prepared(image: np.ndarray, processor: Any, cut: bool) -> dict[str, Any]:
@@ -120,20 +120,20 @@ def _pair(name: str, counts: tuple[int, int], **text: int) -> tuple[Any, Any]:
         note="up to twelve tiles and the whole image",
         unverified="configuration, licence, shard placement",
     )
-    kind = Kind(
+    kind = ModelType(
         model="InternVLForConditionalGeneration",
         types=("internvl",),
         foreign=(own.TYPE,),
         own=own.config,
         config=_config(**text),
         processor=_processor,
-        anatomy=_anatomy(cut=True),
+        take_apart=_anatomy(cut=True),
         rename=own.original,
     )
     whole_only = replace(
         card, name=f"{name}-448", input=replace(INPUT, resize="squash"), note="squashed to one tile of 448 x 448"
     )
-    return checkpoint(card, kind), checkpoint(whole_only, replace(kind, anatomy=_anatomy(cut=False)))
+    return checkpoint(card, kind), checkpoint(whole_only, replace(kind, take_apart=_anatomy(cut=False)))
 
 
 CHECKPOINTS = (

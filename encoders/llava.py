@@ -10,7 +10,7 @@ from dataclasses import replace
 from encoders._base import Card, Site, View
 from encoders.extraction.tiles import site, tiles
 from encoders.multimodal.checkpoint import checkpoint
-from encoders.multimodal.kind import Kind
+from encoders.multimodal.kind import ModelType
 from encoders.networks.llava import PAD, config, original, plain, processor, sites, tiled
 
 
@@ -23,7 +23,7 @@ def _tiled(connector: int) -> dict[str, Site]:
 
 
 UNVERIFIED = "configuration and shard placement"
-PADDED = Kind(
+PADDED = ModelType(
     model="LlavaForConditionalGeneration",
     types=("llava",),
     config=config(
@@ -31,7 +31,7 @@ PADDED = Kind(
         vocab_size=32064,
     ),
     processor=processor("LlavaImageProcessorPil", do_pad=True),
-    anatomy=plain,
+    take_apart=plain,
     rename=original,
 )  # fmt: skip
 CROPPED = replace(PADDED, processor=processor("CLIPImageProcessorPil"))
@@ -39,7 +39,7 @@ LARGE = config(
     "Llava", "Llama", hidden_size=5120, intermediate_size=13824, num_hidden_layers=40, num_attention_heads=40,
     vocab_size=32064,
 )  # fmt: skip
-NEXT = Kind(
+NEXT = ModelType(
     model="LlavaNextForConditionalGeneration",
     types=("llava_next",),
     config=config(
@@ -47,7 +47,7 @@ NEXT = Kind(
         num_attention_heads=32, num_key_value_heads=8, vocab_size=32064,
     ),
     processor=processor("LlavaNextImageProcessorPil"),
-    anatomy=tiled,
+    take_apart=tiled,
 )  # fmt: skip
 SMALL = Card(
     name="llava-1.5-7b",

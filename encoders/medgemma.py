@@ -11,7 +11,7 @@ from typing import Any
 
 from encoders._base import HALF_NORM, Card, Input, Site
 from encoders.multimodal.checkpoint import checkpoint
-from encoders.multimodal.kind import Anatomy, Kind
+from encoders.multimodal.kind import ModelParts, ModelType
 
 
 def _config(**text: Any) -> Any:
@@ -33,8 +33,8 @@ def _processor(library: Any, folder: Path | None) -> Any:
     return library.Gemma3ImageProcessorPil(size={"height": 896, "width": 896}, **norm)
 
 
-def _anatomy(model: Any, processor: Any) -> Anatomy:
-    from encoders.multimodal.pieces import described, preprocess, taps
+def _anatomy(model: Any, processor: Any) -> ModelParts:
+    from encoders.multimodal.pieces import described, hooks, preprocess
 
     inner, vision = model.model, model.config.vision_config
     side, merged = vision.image_size // vision.patch_size, int(model.config.mm_tokens_per_image**0.5)
@@ -46,9 +46,9 @@ def _anatomy(model: Any, processor: Any) -> Anatomy:
     block = Site(width=vision.hidden_size, grid=(side, side))
     sites = {f"block.{i}": block for i in range(vision.num_hidden_layers)} | {"final": block}
     sites["connector"] = Site(width=model.config.text_config.hidden_size, grid=(merged, merged))
-    return Anatomy(
+    return ModelParts(
         image_side={"vision_tower": inner.vision_tower, "multi_modal_projector": inner.multi_modal_projector},
-        taps=taps(inner.vision_tower.encoder.layers),
+        hooks=hooks(inner.vision_tower.encoder.layers),
         run=run,
         preprocess=preprocess(processor, "pixel_values"),
         input=described(processor, (vision.image_size, vision.image_size), "squash"),
@@ -58,7 +58,7 @@ def _anatomy(model: Any, processor: Any) -> Anatomy:
 
 BLOCK = Site(width=1152, grid=(64, 64))
 TOWER = {f"block.{i}": BLOCK for i in range(27)} | {"final": BLOCK}
-SMALL = Kind(
+SMALL = ModelType(
     model="Gemma3ForConditionalGeneration",
     types=("gemma3",),
     config=_config(
@@ -66,7 +66,7 @@ SMALL = Kind(
         head_dim=256,
     ),
     processor=_processor,
-    anatomy=_anatomy,
+    take_apart=_anatomy,
 )  # fmt: skip
 LARGE = replace(
     SMALL,

@@ -14,7 +14,7 @@ import numpy as np
 
 from encoders._base import CLIP_NORM, Card, Input, Site
 from encoders.multimodal.checkpoint import checkpoint
-from encoders.multimodal.kind import Anatomy, Kind
+from encoders.multimodal.kind import ModelParts, ModelType
 
 
 def _config(hidden: int, inner: int, layers: int, heads: int) -> Callable[[Any], Any]:
@@ -36,8 +36,8 @@ def _processor(library: Any, folder: Path | None) -> Any:
     return library.MllamaImageProcessorPil.from_pretrained(folder, local_files_only=True)
 
 
-def _anatomy(model: Any, processor: Any) -> Anatomy:
-    from encoders.multimodal.pieces import described, preprocess, taps
+def _anatomy(model: Any, processor: Any) -> ModelParts:
+    from encoders.multimodal.pieces import described, hooks, preprocess
 
     inner, vision = model.model, model.config.vision_config
     tower, tile = inner.vision_model, vision.image_size
@@ -71,9 +71,9 @@ def _anatomy(model: Any, processor: Any) -> Anatomy:
         state = tower(batch["pixel_values"], **given).last_hidden_state
         return {"connector": real(inner.multi_modal_projector(state[:, 0]).flatten(1, 2), batch)}
 
-    return Anatomy(
+    return ModelParts(
         image_side={"vision_model": tower, "multi_modal_projector": inner.multi_modal_projector},
-        taps=taps([*local, *deep], order=real),
+        hooks=hooks([*local, *deep], order=real),
         run=run,
         preprocess=prepared,
         input=described(processor, (tile, tile), "tiles"),
@@ -96,13 +96,13 @@ def _sites(connector: int) -> dict[str, Site]:
     return named | {"connector": replace(block, width=connector)}
 
 
-def _kind(hidden: int, inner: int, layers: int, heads: int) -> Kind:
-    return Kind(
+def _kind(hidden: int, inner: int, layers: int, heads: int) -> ModelType:
+    return ModelType(
         model="MllamaForConditionalGeneration",
         types=("mllama",),
         config=_config(hidden, inner, layers, heads),
         processor=_processor,
-        anatomy=_anatomy,
+        take_apart=_anatomy,
     )
 
 

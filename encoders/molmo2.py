@@ -14,7 +14,7 @@ import numpy as np
 from encoders._base import HALF_NORM, Card, Input, Site, View
 from encoders.extraction.tiles import site
 from encoders.multimodal.checkpoint import checkpoint
-from encoders.multimodal.kind import Anatomy, Kind
+from encoders.multimodal.kind import ModelParts, ModelType
 
 
 def _config(library: Any) -> Any:
@@ -49,12 +49,12 @@ def _pooled(tall: int, wide: int, pool: tuple[int, int]) -> View:
     return View(grid=(rows, columns), box=(0.0, 0.0, rows * pool[0] / tall, columns * pool[1] / wide))
 
 
-def _anatomy(model: Any, processor: Any) -> Anatomy:
+def _anatomy(model: Any, processor: Any) -> ModelParts:
     import torch
     from transformers.models.molmo2.image_processing_molmo2 import compute_crop_geometry
 
     from encoders.extraction.images import pil
-    from encoders.multimodal.pieces import described, taps
+    from encoders.multimodal.pieces import described, hooks
 
     inner, vision = model.model, model.config.vision_config
     tile, patch = vision.image_size[0], vision.patch_size
@@ -84,9 +84,9 @@ def _anatomy(model: Any, processor: Any) -> Anatomy:
         )
         return {"connector": torch.stack(list(out.pooler_output))}
 
-    return Anatomy(
+    return ModelParts(
         image_side={"vision_tower": inner.vision_tower, "multi_modal_projector": inner.multi_modal_projector},
-        taps=taps(inner.vision_tower.layers),
+        hooks=hooks(inner.vision_tower.layers),
         run=run,
         preprocess=preprocess,
         input=described(processor, (tile, tile), "tiles"),
@@ -111,12 +111,12 @@ CARD = Card(
     note="the whole image, then up to eight overlapping crops",
     unverified="configuration (the adapter's width above all), shard placement, float32 on disk, licence",
 )  # fmt: skip
-KIND = Kind(
+KIND = ModelType(
     model="Molmo2ForConditionalGeneration",
     types=("molmo2",),
     config=_config,
     processor=_processor,
-    anatomy=_anatomy,
+    take_apart=_anatomy,
 )
 
 CHECKPOINTS = (checkpoint(CARD, KIND),)

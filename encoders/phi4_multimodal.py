@@ -16,7 +16,7 @@ import numpy as np
 from encoders._base import HALF_NORM, Card, EncoderError, Input, Site, View
 from encoders.extraction.tiles import canvas, site, tiles
 from encoders.multimodal.checkpoint import checkpoint
-from encoders.multimodal.kind import Anatomy, Kind
+from encoders.multimodal.kind import ModelParts, ModelType
 
 INTERPOLATION = "bilinear, whole image bicubic"
 BASE = "model.embed_tokens_extend.image_embed."
@@ -63,12 +63,12 @@ def views(size: tuple[int, int], tall: int, wide: int, tile: int, patch: int) ->
     return towers, [merged, View(grid=(side // 2, side // 2), box=box)]
 
 
-def _anatomy(model: Any, processor: Any) -> Anatomy:
+def _anatomy(model: Any, processor: Any) -> ModelParts:
     import torch
 
-    from encoders.extraction.hooks import Tap
+    from encoders.extraction.hooks import Hook
     from encoders.extraction.images import pil
-    from encoders.multimodal.pieces import described, taps
+    from encoders.multimodal.pieces import described, hooks
 
     embed, vision = model.model.embed_tokens_extend.image_embed, model.config.vision_config
     tower, tile, patch, width = embed.img_processor, vision.crop_size, vision.patch_size, model.config.hidden_size
@@ -106,14 +106,14 @@ def _anatomy(model: Any, processor: Any) -> Anatomy:
         return {"connector": torch.cat(rows, dim=1)}
 
     ends = {
-        "final": Tap(module=tower, tokens=lambda out: out.last_hidden_state),
-        "pooled": Tap(
+        "final": Hook(module=tower, tokens=lambda out: out.last_hidden_state),
+        "pooled": Hook(
             module=tower, tokens=lambda out: out.pooler_output[:, None], order=lambda tokens, _: tokens[:, :1]
         ),
     }
-    return Anatomy(
+    return ModelParts(
         image_side={"image_embed": embed},
-        taps=taps(tower.encoder.layers) | ends,
+        hooks=hooks(tower.encoder.layers) | ends,
         run=run,
         preprocess=preprocess,
         input=replace(described(processor, (tile, tile), "tiles"), interpolation=INTERPOLATION),
@@ -140,13 +140,13 @@ CARD = Card(
     note="up to 36 tiles, then the whole image; its separators are left out",
     unverified="configuration, shard placement, size of the checkpoint, licence",
 )  # fmt: skip
-KIND = Kind(
+KIND = ModelType(
     model="Phi4MultimodalForCausalLM",
     types=("phi4_multimodal",),
     foreign=("phi4mm",),
     config=_config,
     processor=_processor,
-    anatomy=_anatomy,
+    take_apart=_anatomy,
     language=r"(?!model\.embed_tokens_extend\.image_embed\.)",
     rename=_rename,
     shrink=_shrink,

@@ -12,7 +12,7 @@ from typing import Any
 
 from encoders._base import CLIP_NORM, HALF_NORM, Card, Input, Site
 from encoders.multimodal.checkpoint import checkpoint
-from encoders.multimodal.kind import Kind
+from encoders.multimodal.kind import ModelType
 from encoders.networks.qwen_vl import FIXED, anatomy_of, processor
 
 
@@ -39,21 +39,21 @@ NATIVE = Input(
 )  # fmt: skip
 
 
-def _kind(model: str, vision: Mapping[str, Any], text: Mapping[str, Any], **more: Any) -> Kind:
+def _kind(model: str, vision: Mapping[str, Any], text: Mapping[str, Any], **more: Any) -> ModelType:
     kinds = {"Qwen2VL": "qwen2_vl", "Qwen2_5_VL": "qwen2_5_vl", "Qwen3VL": "qwen3_vl"}
     mean = 0.5 if model == "Qwen3VL" else None
-    return Kind(
+    return ModelType(
         model=f"{model}ForConditionalGeneration",
         types=(kinds[model],),
         config=_config(model, vision, text),
         processor=processor(vision["patch_size"], mean),
-        anatomy=anatomy_of(fixed=False),
+        take_apart=anatomy_of(fixed=False),
         language=r"(?!(?:model\.)?visual\.)",
         **more,
     )
 
 
-def _pair(card: Card, kind: Kind, squares: Mapping[str, Site]) -> tuple[Any, Any]:
+def _pair(card: Card, kind: ModelType, squares: Mapping[str, Site]) -> tuple[Any, Any]:
     """A checkpoint at native resolution, and at one square."""
     assert card.input is not None
     fixed = replace(
@@ -63,7 +63,7 @@ def _pair(card: Card, kind: Kind, squares: Mapping[str, Site]) -> tuple[Any, Any
         sites=squares,
         note="squashed to 448 x 448: one grid for every image",
     )
-    return checkpoint(card, kind), checkpoint(fixed, replace(kind, anatomy=anatomy_of(fixed=True)))
+    return checkpoint(card, kind), checkpoint(fixed, replace(kind, take_apart=anatomy_of(fixed=True)))
 
 
 def _card(

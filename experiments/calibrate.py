@@ -144,11 +144,11 @@ def _one(setting: Setting, strength: float, index: int, tick: Callable[[], Any])
     classes = ("no", "yes")
     plan = probes.plan(y, groups, classes=classes, seed=setting.seed + index, permutations=199)
     given = probes.FeatureSet(x=x, y=y, groups=groups, ids=[str(i) for i in range(len(y))], classes=classes)
-    m = probes.measure(given, plan, pool=pool, companion=False, seed=setting.seed)
+    m = probes.measure(given, plan, pool=pool, nested=False, seed=setting.seed)
     tick()
     e = m.estimate
     return {"p": e.p, "state": m.state, "leak": m.leak, "score": e.score, "low": e.low, "high": e.high,
-            "lod": m.lod, "a_star": plan.a_star}  # fmt: skip
+            "lod": m.lod, "a_star": plan.strength_to_exclude}  # fmt: skip
 
 
 def _rate(name: str, truth: float, hits: Sequence[bool], should: str) -> Rate:

@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def points_of(path: Path, depth: str) -> tuple[dict[str, list[Any]], dict[str, str]]:
     """The points of each image by its file, and each image's group (its file where the CSV tells none)."""
-    from tasks._base import DataError
+    from tasks import DataError
     from tasks.marks.place import Point
     from tasks.sources.table import read_table
 
@@ -84,7 +84,7 @@ def _number(text: str) -> bool:
 def read(path: Path) -> np.ndarray:
     """One image as uint8 RGB, through the decoder that every source goes through."""
     import tasks
-    from tasks._base import DataError
+    from tasks import DataError
 
     source = tasks.open_source(str(path))
     if source.unreadable:
@@ -95,7 +95,7 @@ def read(path: Path) -> np.ndarray:
 
 def _inside(image: np.ndarray, points: Sequence[Any], file: str, table: str) -> None:
     """DataError where a point lies outside its image: x and y are exchanged, or of another size."""
-    from tasks._base import DataError
+    from tasks import DataError
 
     h, w = image.shape[:2]
     for point in points:
@@ -132,7 +132,7 @@ def brightness_alone(rows: Sequence[dict[str, Any]]) -> str:
 def _body(argv: Sequence[str]) -> int:
     from PIL import Image
 
-    from tasks._base import DataError
+    from tasks import DataError
     from tasks.marks.draw import COLOURS
     from tasks.marks.place import place
 

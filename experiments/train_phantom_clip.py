@@ -290,7 +290,7 @@ def probed(encoder: Any, seed: int, count: int = 200) -> dict[str, str]:
         groups = np.array([i.group for i in items])
         given = probes.FeatureSet(x=x, y=y, groups=groups, ids=[i.id for i in items], classes=task.classes)
         plan = probes.plan(y, groups, classes=task.classes, seed=seed)
-        e = probes.measure(given, plan, probe="ridge", detect=False, companion=False).estimate
+        e = probes.measure(given, plan, probe="ridge", detect=False, nested=False).estimate
         scores[name] = f"{e.score:.3f} [{e.low:.3f}, {e.high:.3f}]"
     return scores
 

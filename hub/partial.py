@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hub.ranges import BrokenTransferError, NoRangesError, pull
-from hub.repository import Place
+from hub.repository import Repository
 from hub.safetensors_header import SIZES, Entry, Header, header
 
 PIECE = 32 << 20  # bytes asked for at once
@@ -28,7 +28,7 @@ class Piece:
     length: int
 
 
-def remote(place: Place, file: str) -> Header:
+def remote(place: Repository, file: str) -> Header:
     """The header of a file of a repository."""
 
     def read(start: int, stop: int) -> tuple[bytes, int]:
@@ -39,7 +39,7 @@ def remote(place: Place, file: str) -> Header:
     return header(file, read)
 
 
-def _url(place: Place, file: str) -> str:
+def _url(place: Repository, file: str) -> str:
     from huggingface_hub import constants, hf_hub_url
 
     return hf_hub_url(place.repo, file, repo_type=place.kind, revision=place.revision, endpoint=constants.ENDPOINT)
@@ -79,7 +79,9 @@ def _pieces(order: Sequence[Entry], target: int) -> list[Piece]:
     ]
 
 
-def carve(place: Place, headers: Mapping[str, Header], kept: Sequence[Entry], left: Sequence[str], path: Path) -> None:
+def download_tensors(
+    place: Repository, headers: Mapping[str, Header], kept: Sequence[Entry], left: Sequence[str], path: Path
+) -> None:
     """Write `path` with the tensors `kept` of a repository's files; a part of it that is there is continued."""
     head, pieces = layout(kept, left)
     total = len(head) + sum(piece.length for piece in pieces)
@@ -114,7 +116,7 @@ def _done(part: Path, journal: Path, plan: str, total: int) -> set[int]:
 
 
 def _bring(
-    place: Place, headers: Mapping[str, Header], pieces: Sequence[Piece], done: set[int], part: Path, journal: Path
+    place: Repository, headers: Mapping[str, Header], pieces: Sequence[Piece], done: set[int], part: Path, journal: Path
 ) -> None:
     """Fetch the pieces that are not done, several at a time; the first failure ends the others."""
     from huggingface_hub.utils import tqdm

@@ -13,7 +13,7 @@ WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".zip")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Repository:
     """A repository at a revision; `kind` is "model" or "dataset"."""
 
     repo: str
@@ -31,7 +31,7 @@ class Place:
         return f"{constants.ENDPOINT}/{'datasets/' * (self.kind == 'dataset')}{self.repo}"
 
 
-def folder_of(place: Place) -> Path | None:
+def folder_of(place: Repository) -> Path | None:
     """The folder of a snapshot in the hub's own cache, None where there is none; what it holds is not looked at."""
     from huggingface_hub import constants
 
@@ -44,7 +44,7 @@ def folder_of(place: Place) -> Path | None:
 
 def standing(repo: str, revision: str | None) -> str:
     """Whether weights of a repository lie in the hub's cache: "yes", "part" or "no", from the names of the files."""
-    folders = (folder_of(Place(repo=repo, revision=revision, kind=kind)) for kind in ("model", "dataset"))
+    folders = (folder_of(Repository(repo=repo, revision=revision, kind=kind)) for kind in ("model", "dataset"))
     folder = next((folder for folder in folders if folder), None)
     if folder is None:
         return "no"
@@ -62,7 +62,7 @@ def standing(repo: str, revision: str | None) -> str:
 
 
 @contextmanager
-def said(place: Place) -> Iterator[None]:
+def said(place: Repository) -> Iterator[None]:
     """Turn whatever a hub's client raises into one HubError that says what to do."""
     try:
         yield
@@ -72,7 +72,7 @@ def said(place: Place) -> Iterator[None]:
         raise _translated(place, error) from error
 
 
-def _translated(place: Place, error: Exception) -> HubError:
+def _translated(place: Repository, error: Exception) -> HubError:
     from huggingface_hub import constants, errors
 
     if isinstance(error, errors.GatedRepoError):
@@ -99,7 +99,7 @@ def _translated(place: Place, error: Exception) -> HubError:
     return unavailable(place, f"could not be fetched ({type(error).__name__}: {line})")
 
 
-def full(place: Place) -> HubError:
+def full(place: Repository) -> HubError:
     """The error for a disk that has no room for what is being fetched."""
     from huggingface_hub import constants
 
@@ -109,7 +109,7 @@ def full(place: Place) -> HubError:
     )
 
 
-def unavailable(place: Place, what: str) -> HubError:
+def unavailable(place: Repository, what: str) -> HubError:
     """The error for a repository that is neither here nor to be had, with the way to bring it by hand."""
     pin = (f" --revision {place.revision}" if place.revision else "") + " --repo-type dataset" * (place.kind != "model")
     return HubError(

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hub.errors import HubError
-from hub.repository import Place, said, unavailable
+from hub.repository import Repository, said, unavailable
 
 PATIENCE = 2.0  # seconds; a hub that cannot be reached is reported within three
 
@@ -32,7 +32,7 @@ def snapshot(
     resolved to a commit. `repo_type` is "dataset" where the weights lie in a repository of that kind.
     Raises HubError in one line.
     """
-    place = Place(repo=repo, revision=revision, kind=repo_type)
+    place = Repository(repo=repo, revision=revision, kind=repo_type)
     found = _cached(place, weights, needed)
     if found:
         return found
@@ -40,14 +40,14 @@ def snapshot(
     return _fetch(place, weights, [*needed, *others])
 
 
-def approach(place: Place, *, offline: bool, there: str = "is not on this machine") -> None:
+def approach(place: Repository, *, offline: bool, there: str = "is not on this machine") -> None:
     """Refuse at once, in one line, where the run is offline or nothing answers at the hub's address."""
     if offline or _told_offline():
         raise unavailable(place, f"{there} and the run is offline")
     _reach(place, there)
 
 
-def _cached(place: Place, weights: Sequence[str], needed: Sequence[str]) -> tuple[Path, str] | None:
+def _cached(place: Repository, weights: Sequence[str], needed: Sequence[str]) -> tuple[Path, str] | None:
     from huggingface_hub import constants, try_to_load_from_cache
 
     for name in weights:
@@ -61,7 +61,7 @@ def _cached(place: Place, weights: Sequence[str], needed: Sequence[str]) -> tupl
     return None
 
 
-def _fetch(place: Place, weights: Sequence[str], others: Sequence[str]) -> tuple[Path, str]:
+def _fetch(place: Repository, weights: Sequence[str], others: Sequence[str]) -> tuple[Path, str]:
     held = listing(place)
     chosen = [name for name in weights if name in held][:1]
     if not chosen:
@@ -72,7 +72,7 @@ def _fetch(place: Place, weights: Sequence[str], others: Sequence[str]) -> tuple
     return download(place, [*chosen, *others])
 
 
-def listing(place: Place) -> set[str]:
+def listing(place: Repository) -> set[str]:
     """The names of the files that the repository holds; raises HubError in one line."""
     import huggingface_hub as hub
     from huggingface_hub import constants
@@ -84,7 +84,7 @@ def listing(place: Place) -> set[str]:
     return {entry.rfilename for entry in getattr(info, "siblings", None) or []}
 
 
-def download(place: Place, patterns: Sequence[str]) -> tuple[Path, str]:
+def download(place: Repository, patterns: Sequence[str]) -> tuple[Path, str]:
     """What matches `patterns`, by the client's own download: the snapshot's folder and its commit."""
     import huggingface_hub as hub
     from huggingface_hub import constants
@@ -114,7 +114,7 @@ def _told_offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def _reach(place: Place, there: str) -> None:
+def _reach(place: Repository, there: str) -> None:
     """Refuse at once where nothing answers, before the client begins its retries."""
     from huggingface_hub import constants
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from hub.errors import HubError, lacks, one_line
 from hub.files import CARVED, FORMS, shards_of
-from hub.partial import THREADS, carve, remote
+from hub.partial import THREADS, download_tensors, remote
 from hub.ranges import NoRangesError
-from hub.repository import Place, folder_of, said
+from hub.repository import Repository, folder_of, said
 from hub.safetensors_header import Entry, Header, local
 from hub.snapshots import approach, download, listing
 
@@ -39,7 +39,7 @@ def fetch(
     files that hold any of them. What is on this machine already is used without asking the network.
     Raises HubError in one line.
     """
-    place = Place(repo=repo, revision=revision)
+    place = Repository(repo=repo, revision=revision)
     folder = folder_of(place)
     wanting = _wanting(folder, keep, needed) if folder else ""
     if folder and not wanting:
@@ -171,7 +171,7 @@ def _all(names: Sequence[str], held: Collection[str], file: Path) -> None:
         raise lacks("weights", absent, str(file))
 
 
-def _weights(place: Place, folder: Path, form: str, keep: Keep) -> None:
+def _weights(place: Repository, folder: Path, form: str, keep: Keep) -> None:
     """Bring what is wanted into a snapshot's folder: its tensors alone, or the files that hold any of them."""
     if "safetensors" in form:
         with said(place):
@@ -181,7 +181,7 @@ def _weights(place: Place, folder: Path, form: str, keep: Keep) -> None:
     download(place, sorted({index[name] for name in _some(index, keep, folder / form)}) if index else [form])
 
 
-def _part(place: Place, folder: Path, form: str, keep: Keep) -> bool:
+def _part(place: Repository, folder: Path, form: str, keep: Keep) -> bool:
     """Bring the wanted tensors by byte range; False where the server gives none."""
     from huggingface_hub.utils import WeakFileLock
 
@@ -193,13 +193,13 @@ def _part(place: Place, folder: Path, form: str, keep: Keep) -> bool:
         lock.parent.mkdir(parents=True, exist_ok=True)
         with WeakFileLock(lock):
             if not path.exists():
-                carve(place, heads, kept, left, path)
+                download_tensors(place, heads, kept, left, path)
     except NoRangesError:
         return False
     return True
 
 
-def _plan(place: Place, folder: Path, form: str, keep: Keep) -> tuple[dict[str, Header], list[Entry], list[str]]:
+def _plan(place: Repository, folder: Path, form: str, keep: Keep) -> tuple[dict[str, Header], list[Entry], list[str]]:
     """The headers of the files that matter, the tensors to bring, and the names of those to leave."""
     index = _index(folder / form) if form.endswith(INDEX) else {}
     files = sorted({index[name] for name in _some(index, keep, folder / form)}) if index else [form]

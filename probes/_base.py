@@ -64,8 +64,8 @@ class Predictions:
     `penalty` [R, folds] is what the probe chose (nan where it chose nothing).
     """
 
-    truth: np.ndarray
-    said: np.ndarray
+    label: np.ndarray
+    predicted: np.ndarray
     score: np.ndarray
     fold: np.ndarray
     groups: np.ndarray

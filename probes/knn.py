@@ -40,8 +40,8 @@ def probe(
     numbers = given.classes is None
     score = votes if numbers else np.divide(votes, means, out=np.zeros_like(votes), where=means > 0)
     return Predictions(
-        truth=given.y,
-        said=votes[..., 0] if numbers else score.argmax(axis=2),
+        label=given.y,
+        predicted=votes[..., 0] if numbers else score.argmax(axis=2),
         score=score,
         probability=None if numbers else votes,
         fold=folds,

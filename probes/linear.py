@@ -70,8 +70,8 @@ def _gathered(
     at_edge = int(np.isin(fits.c, (min(c_grid), max(c_grid))).sum())
     note = f"the chosen c lies at an edge of its grid in {at_edge} of {len(fits.c)} fits"
     return Predictions(
-        truth=given.y,
-        said=score.argmax(axis=2),
+        label=given.y,
+        predicted=score.argmax(axis=2),
         score=score,
         probability=probability,
         fold=folds,

@@ -34,8 +34,8 @@ def probe(
     each = (choices(solver, given.y[None], fold, count, [penalty], dtype=np.float64) for fold in folds)
     score = np.concatenate([found for scores in each for found in scores])
     return Predictions(
-        truth=given.y,
-        said=score.argmax(axis=2),
+        label=given.y,
+        predicted=score.argmax(axis=2),
         score=score,
         fold=folds,
         groups=given.groups,

@@ -38,8 +38,8 @@ def probe(
     present = means > 0
     score = answer if numbers else np.log(np.maximum(answer, 1e-12)) - np.log(np.where(present, means, 1.0))
     return Predictions(
-        truth=given.y,
-        said=answer[..., 0] if numbers else np.where(present, score, -np.inf).argmax(axis=2),
+        label=given.y,
+        predicted=answer[..., 0] if numbers else np.where(present, score, -np.inf).argmax(axis=2),
         score=score,
         probability=None if numbers else answer,
         fold=folds,

@@ -11,11 +11,11 @@ from cache import Store
 from slitlamp.duplicates.answers import agreed, pooled
 from slitlamp.duplicates.guard import Copies, settled
 from slitlamp.errors import UsageError
-from slitlamp.features.images import Pictures
+from slitlamp.features.images import ImageSet
 from slitlamp.keys import digest
 from slitlamp.settings import Options
 from slitlamp.sources import _open, unheard
-from tasks._base import DataError, Item, Row, Source, Task
+from tasks import DataError, Item, Row, Source, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Question:
     groups: np.ndarray
     y: np.ndarray
     classes: tuple[str, ...] | None
-    pictures: Pictures
+    pictures: ImageSet
     limited: bool
     copies: tuple[str, ...] | None = None
     warnings: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class Question:
 class Pool:
     """Unlabelled pictures for the limit of detection, with their groups and decode policy."""
 
-    pictures: Pictures
+    pictures: ImageSet
     groups: np.ndarray
     source: Source
 
@@ -98,7 +98,7 @@ def _question(options: Options, task: Task, shared: Source | None, store: Store)
         groups=np.array([item.group for item in items]),
         y=y,
         classes=classes,
-        pictures=Pictures(
+        pictures=ImageSet(
             pictures=[i.picture for i in items],
             names=[i.id for i in items],
             store=store,
@@ -170,7 +170,7 @@ def _pool(
         members: Sequence[Item | Row] = list(task.items(pool, rng, None))
     else:
         members = pool.rows
-    pictures = Pictures(
+    pictures = ImageSet(
         pictures=[m.picture for m in members],
         names=[m.id for m in members],
         store=store,

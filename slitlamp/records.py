@@ -22,7 +22,7 @@ class Record:
     `control_*` are scores of the controls on the same folds; each control is a full record of its own
     with `role` "control". `seconds` is None here because records are the same bytes on every run: what a
     cell took stands in `timing.json`. `screened` marks a closed-form ridge where the headline is nested;
-    `companion` is the nested score beside a fixed-penalty headline. `variance_held` is the share of the
+    `nested` is the nested score beside a fixed-penalty headline. `variance_held` is the share of the
     pool's variance in the directions for which `lod`, an asymptotic accuracy, holds.
     """
 
@@ -54,9 +54,9 @@ class Record:
     verdict: str
     credit: str | None
     reason: str
-    companion: float | None
-    companion_low: float | None
-    companion_high: float | None
+    nested: float | None
+    nested_low: float | None
+    nested_high: float | None
     control_shuffled: float | None
     control_pixels: float | None
     control_lowlevel: float | None

@@ -9,7 +9,7 @@ from slitlamp.duplicates.guard import Copies
 from slitlamp.errors import UsageError
 from slitlamp.log import progress, say
 from slitlamp.settings import Options
-from tasks._base import Source, Task
+from tasks import Source, Task
 
 
 def unheard(options: Options, asked: Sequence[Task]) -> None:

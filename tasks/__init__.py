@@ -11,7 +11,7 @@ from plugins import UnknownName
 from tasks._base import DataError, Item, Mark, Picture, Row, Source, Task, Undecided
 
 if TYPE_CHECKING:
-    from tasks._open import open_source
+    from tasks._open import files_of, item_id, open_source, slices_of
     from tasks.sources.check import check
 
 __all__ = [
@@ -25,18 +25,30 @@ __all__ = [
     "Undecided",
     "UnknownName",
     "check",
+    "files_of",
+    "item_id",
     "load",
     "names",
     "open_source",
+    "slices_of",
 ]
 
 
+_LAZY = {
+    **dict.fromkeys(("files_of", "item_id", "open_source", "slices_of"), "tasks._open"),
+    "check": "tasks.sources.check",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """`open_source` and `check`, imported when they are first asked for."""
-    homes = {"open_source": "tasks._open", "check": "tasks.sources.check"}
-    if name not in homes:
+    """Readers of files, imported when they are first asked for."""
+    if name not in _LAZY:
         raise AttributeError(f"module 'tasks' has no attribute {name!r}")
-    return getattr(importlib.import_module(homes[name]), name)
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def names() -> list[str]:

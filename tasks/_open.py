@@ -11,7 +11,7 @@ from tasks._base import DataError, Row, Source, Undecided
 from tasks.benchmarks._open import near, open_benchmark, parse
 from tasks.benchmarks._rows import Ask
 from tasks.images.content import Content, picture
-from tasks.images.decode import Frame, Optics, Shelf, digest, look
+from tasks.images.decode import DecodePolicy, Frame, LastOpened, digest, look
 from tasks.marks.place import from_columns
 from tasks.sources.check import refuse_above
 from tasks.sources.files import Listed, listed, manifest_of, missing, walk
@@ -57,46 +57,46 @@ def open_source(
     `volumes` a row is not a slice but a NIfTI file or a DICOM series, [d, h, w].
     Raises DataError, Undecided where images can be shown in several ways, UnknownName for a window.
     """
-    optics = Optics(exif=exif, window=window, intercept=intercept, volumes=volumes)
+    policy = DecodePolicy(exif=exif, window=window, intercept=intercept, volumes=volumes)
     if exif not in (None, "apply", "ignore"):
         raise DataError(f"--exif {exif}: it is apply or ignore")
-    optics.policy  # noqa: B018 - an unknown window is refused before any file is opened
+    policy.policy  # noqa: B018 - an unknown window is refused before any file is opened
     named = parse(spec)
     if named is not None:
         if volumes:
             raise DataError(f"--volumes has nothing to act on: the images of {named.name} are flat")
         if image_column is not None:
             raise DataError(f"--image-column has nothing to act on: {named.name} knows where its images are")
-        ask = Ask(optics=optics, unreadable=unreadable_limit, offline=offline)
+        ask = Ask(policy=policy, unreadable=unreadable_limit, offline=offline)
         found = open_benchmark(named, ask, group=group, needed=columns_needed)
         return found if limit is None else limited(found, limit, seed)
-    files, name, notes, columns = _files(spec, image_column)
+    files, name, notes, columns = files_of(spec, image_column)
     if group is not None and columns is not None and group not in columns:
         raise no_column(group, columns, name, "--group:")
     for wanted in columns_needed:
         if columns is not None and wanted not in columns:
             raise no_column(wanted, columns, name)
-    seen, unreadable, objects = _look(files, optics, [*columns_needed, *([group] if group else [])])
+    seen, unreadable, objects = _look(files, policy, [*columns_needed, *([group] if group else [])])
     if objects:
         notes.append(f"{objects} DICOM files hold no image and were passed over")
-    refuse_above(unreadable, len(unreadable) + len(seen), unreadable_limit, optics.noun)
+    refuse_above(unreadable, len(unreadable) + len(seen), unreadable_limit, policy.noun)
     if not seen:
         raise DataError(f"{name} holds no image ({objects} DICOM files without one)")
-    decide(seen, optics)
-    rows = _rows(seen, optics, group, [*columns_needed], name)
+    decide(seen, policy)
+    rows = _rows(seen, policy, group, [*columns_needed], name)
     source = Source(
         name=name,
         rows=tuple(rows),
         licence=licence(rows),
-        policy=optics.policy,
+        policy=policy.policy,
         unreadable=tuple(unreadable),
-        warnings=(*notes, *grouping(seen, group), *flags(seen, optics)),
-        undecided=exif_decision(seen, optics),
+        warnings=(*notes, *grouping(seen, group), *flags(seen, policy)),
+        undecided=exif_decision(seen, policy),
     )
     return source if limit is None else limited(source, limit, seed)
 
 
-def _files(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str], list[str] | None]:
+def files_of(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str], list[str] | None]:
     """Files, the source's printable name, sentences for the user, and the manifest's columns."""
     path = Path(spec).expanduser()
     if not spec.strip() or not path.exists():
@@ -129,17 +129,17 @@ def _files(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str],
 
 
 def _look(
-    files: Sequence[Listed], optics: Optics, needed: Sequence[str] = ()
+    files: Sequence[Listed], policy: DecodePolicy, needed: Sequence[str] = ()
 ) -> tuple[list[Seen], list[tuple[str, str]], int]:
-    shelf, contents = Shelf(), {}
+    shelf, contents = LastOpened(), {}
     seen: list[Seen] = []
     unreadable: list[tuple[str, str]] = []
     objects = 0
-    for file in expanded(files) if optics.volumes else files:
+    for file in expanded(files) if policy.volumes else files:
         try:
             if not file.name:
                 raise DataError("the manifest names no file")
-            frames = _chosen(look(file.path, optics, shelf), file.frame, whole=optics.volumes)
+            frames = _chosen(look(file.path, policy, shelf), file.frame, whole=policy.volumes)
         except Undecided:
             raise
         except DataError as error:
@@ -148,8 +148,8 @@ def _look(
         objects += not frames
         content = contents.setdefault(file.path, Content(file.path))
         seen += [Seen(file=file, frame=frame, content=content) for frame in frames]
-    if optics.volumes:
-        seen, refused = stacked(seen, optics, shelf, needed)
+    if policy.volumes:
+        seen, refused = stacked(seen, policy, shelf, needed)
         unreadable += [(item_id(name, 0), f"{name}: {why}") for name, why in refused]
     return seen, unreadable, objects
 
@@ -165,12 +165,12 @@ def _chosen(frames: list[Frame], number: int | None, *, whole: bool) -> list[Fra
     return [frames[number - 1]]
 
 
-def _rows(seen: Sequence[Seen], optics: Optics, group: str | None, needed: Sequence[str], name: str) -> list[Row]:
+def _rows(seen: Sequence[Seen], policy: DecodePolicy, group: str | None, needed: Sequence[str], name: str) -> list[Row]:
     rows: list[Row] = []
     for s, known in zip(seen, _ids(seen), strict=True):
         try:
             marks = from_columns(s.file.columns)
-            if marks and optics.volumes:
+            if marks and policy.volumes:
                 raise DataError(f"the {marks[0].name} mark has x and y, which are no place in a volume")
         except DataError as error:
             raise DataError(f"{name}: {s.file.name}: {error}") from error
@@ -178,7 +178,7 @@ def _rows(seen: Sequence[Seen], optics: Optics, group: str | None, needed: Seque
             Row(
                 id=known,
                 group=_group(s, group),
-                picture=picture(s.frame, s.content, optics, s.file.shown or s.file.name),
+                picture=picture(s.frame, s.content, policy, s.file.shown or s.file.name),
                 columns=_columns(s),
                 marks=marks,
             )
@@ -206,8 +206,8 @@ def _ids(seen: Sequence[Seen]) -> list[str]:
 
 def slices_of(spec: str, image_column: str | None = None) -> dict[str, list[tuple[Listed, int | None]]]:
     """The files of each volume of a source, by its id, each with its frame's number where a file holds several."""
-    files = _files(spec, image_column)[0]
-    seen, _, _ = _look(files, Optics(window="minmax", volumes=True))
+    files = files_of(spec, image_column)[0]
+    seen, _, _ = _look(files, DecodePolicy(window="minmax", volumes=True))
     parts = [one.parts or (one,) for one in seen]
     held = Counter(str(part.file.path) for own in parts for part in own)
     return {

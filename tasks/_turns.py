@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from tasks._base import DataError, Item, Picture, Row, Source, Undecided, is_volume
-from tasks.images.decode import Shelf, digest
+from tasks.images.decode import LastOpened, digest
 
 VERSION = 1  # changes whenever a copy would have other pixels
 Turn = Callable[[np.ndarray], np.ndarray]
@@ -43,7 +43,7 @@ def corner(row: Row, policy: Mapping[str, object]) -> tuple[bool, bool]:
     return shown in "3478", shown in "2367"
 
 
-def _read(row: Row, shelf: Shelf, prepare: Callable[[np.ndarray], np.ndarray], turn: Turn) -> np.ndarray:
+def _read(row: Row, shelf: LastOpened, prepare: Callable[[np.ndarray], np.ndarray], turn: Turn) -> np.ndarray:
     """The image cut and turned; of a volume every slice is, in its plane."""
     image = shelf.get(row.id, row.picture.read)
     if not is_volume(image):
@@ -68,7 +68,7 @@ def copies(source: Source, turns: Mapping[str, tuple[str, Turn]], square: bool =
 
 
 def _copies(source: Source, turns: Mapping[str, tuple[str, Turn]], square: bool) -> Iterator[Item]:
-    shelf = Shelf()
+    shelf = LastOpened()
     for row in source.rows:
         place = corner(row, source.policy)
         prepare = partial(crop, corner=place, square=square)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from probes._base import FeatureSet, Predictions
+from probes import FeatureSet, Predictions
 
 
 def probe(given: FeatureSet, folds: np.ndarray, rng: np.random.Generator) -> Predictions:
@@ -18,5 +18,5 @@ def probe(given: FeatureSet, folds: np.ndarray, rng: np.random.Generator) -> Pre
                 centre = given.x[train & (given.y == c)].mean(axis=0)
                 score[r, ~train, c] = -(((given.x[~train] - centre) / spread) ** 2).mean(axis=1)
     return Predictions(
-        truth=given.y, said=score.argmax(axis=2), score=score, fold=folds, groups=given.groups, ids=given.ids
+        label=given.y, predicted=score.argmax(axis=2), score=score, fold=folds, groups=given.groups, ids=given.ids
     )

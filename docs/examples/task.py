@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 import tasks
-from tasks._base import Item, Picture, Source, Task
+from tasks import Item, Picture, Source, Task
 
 
 def items(source: Source, rng: np.random.Generator, column: str | None) -> Iterator[Item]:

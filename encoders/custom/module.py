@@ -11,7 +11,7 @@ import torch
 
 from encoders._base import Card, Encoder, EncoderError, Input, Site
 from encoders.extraction.assemble import assemble
-from encoders.extraction.hooks import Tap, first, freeze, raster, vector
+from encoders.extraction.hooks import Hook, first, freeze, raster, vector
 from encoders.extraction.images import transform
 
 FLAT, VOLUME = (224, 224), (16, 64, 64)
@@ -44,14 +44,14 @@ def from_module(
     has_cls = prefix > 0 if cls is None else cls
     if example is None:
         example = np.random.default_rng(0).integers(0, 256, VOLUME if card.volumes else FLAT, dtype=np.uint8)
-    found, taps = _learn(card, module, apply, sites, device, example, (prefix, has_cls))
+    found, hooks = _learn(card, module, apply, sites, device, example, (prefix, has_cls))
     for name, site in card.sites.items():
         _declared(card.name, name, site, found)
     return assemble(
         card,
         module,
         run=lambda batch: _run(module, batch),
-        taps=taps,
+        hooks=hooks,
         sites=found,
         preprocess=apply,
         input=described,
@@ -79,7 +79,7 @@ def _learn(
     device: str,
     example: np.ndarray,
     layout: tuple[int, bool],
-) -> tuple[dict[str, Site], dict[str, Tap]]:
+) -> tuple[dict[str, Site], dict[str, Hook]]:
     who = card.name
     named = dict(module.named_modules())
     shapes: dict[str, tuple[int, ...]] = {}
@@ -95,14 +95,14 @@ def _learn(
     finally:
         for handle in handles:
             handle.remove()
-    found, taps = {}, {}
+    found, hooks = {}, {}
     for site, path in sites.items():
         if site not in shapes:
             raise EncoderError(f"{who}: the submodule {path!r} of site {site!r} does not run in a forward pass")
         found[site] = _site(card, site, path, shapes[site], layout)
         tokens = {5: raster, 4: raster, 3: first, 2: vector}[len(shapes[site])]
-        taps[site] = Tap(module=named[path], tokens=vector if found[site].grid is None else tokens)
-    return found, taps
+        hooks[site] = Hook(module=named[path], tokens=vector if found[site].grid is None else tokens)
+    return found, hooks
 
 
 def _child(who: str, named: Mapping[str, torch.nn.Module], path: str) -> torch.nn.Module:

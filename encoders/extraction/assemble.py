@@ -1,4 +1,4 @@
-"""From a frozen torch module and its taps to an Encoder with card, fingerprint and files."""
+"""From a frozen torch module and its hooks to an Encoder with card, fingerprint and files."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from encoders._base import Card, Encoder, Input, Site
-from encoders.extraction.hooks import Direct, Tap, reader
+from encoders.extraction.hooks import Direct, Hook, reader
 from encoders.identity.fingerprint import of_module
 
 BASE = ("numpy", "pillow", "torch")
@@ -20,7 +20,7 @@ def assemble(
     module: torch.nn.Module,
     *,
     run: Direct,
-    taps: Mapping[str, Tap],
+    hooks: Mapping[str, Hook],
     sites: Mapping[str, Site],
     preprocess: Callable[[np.ndarray], Any],
     input: Input | None,  # noqa: A002  the card's word for it
@@ -43,7 +43,7 @@ def assemble(
     return Encoder(
         card=loaded,
         preprocess=preprocess,
-        forward=reader(card.name, run, taps, device),
+        forward=reader(card.name, run, hooks, device),
         fingerprint=of_module(module, loaded, architecture, libraries),
         device=device,
         text=text,

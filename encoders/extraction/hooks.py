@@ -34,7 +34,7 @@ def raster_last(output: Any) -> torch.Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tap:
+class Hook:
     """Where a site is read: the output of `module`, turned into tokens [b, t, d].
 
     Where a model passes an image as several tiles, or all images as one sequence, the tokens of one image
@@ -55,8 +55,8 @@ def freeze(module: torch.nn.Module, device: str) -> torch.nn.Module:
     return module.eval().requires_grad_(False).float().to(device)
 
 
-def reader(name: str, run: Direct, taps: Mapping[str, Tap], device: str) -> Callable[..., dict[str, Any]]:
-    """The `forward` of an encoder: `run` makes the pass and returns some sites, hooks on `taps` the others."""
+def reader(name: str, run: Direct, hooks: Mapping[str, Hook], device: str) -> Callable[..., dict[str, Any]]:
+    """The `forward` of an encoder: `run` makes the pass and returns some sites, the `hooks` the others."""
 
     def forward(batch: Any, sites: Sequence[str], grad: bool = False, reduce: Reduce | None = None) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -66,7 +66,7 @@ def reader(name: str, run: Direct, taps: Mapping[str, Tap], device: str) -> Call
         def keep(site: str, tokens: torch.Tensor) -> None:
             if site in found:
                 raise EncoderError(f"{name}: the module of site {site!r} runs more than once in a pass")
-            tokens = _folded(tokens, taps.get(site), placed, images)
+            tokens = _folded(tokens, hooks.get(site), placed, images)
             if reduce:
                 found[site] = reduce(site, tokens)
             else:  # a later operation in place must not reach what was read; a gradient must
@@ -74,17 +74,17 @@ def reader(name: str, run: Direct, taps: Mapping[str, Tap], device: str) -> Call
 
         with ExitStack() as stack:
             for site in sites:
-                if site in taps:
-                    handle = taps[site].module.register_forward_hook(_hook(site, taps[site].tokens, keep))
+                if site in hooks:
+                    handle = hooks[site].module.register_forward_hook(_hook(site, hooks[site].tokens, keep))
                     stack.callback(handle.remove)
             stack.enter_context(torch.set_grad_enabled(grad) if grad else torch.inference_mode())
             direct = run(placed)
             for site in sites:
-                if site in direct and site not in taps:
+                if site in direct and site not in hooks:
                     keep(site, direct[site])
         for site in sites:
             if site not in found:
-                raise EncoderError(_absent(name, site, [*taps, *direct]))
+                raise EncoderError(_absent(name, site, [*hooks, *direct]))
         return found
 
     return forward
@@ -96,10 +96,10 @@ def _placed(batch: Any, device: str) -> Any:
     return torch.as_tensor(batch).to(device)
 
 
-def _folded(tokens: torch.Tensor, tap: Tap | None, batch: Any, images: int) -> torch.Tensor:
+def _folded(tokens: torch.Tensor, hook: Hook | None, batch: Any, images: int) -> torch.Tensor:
     if len(tokens) != images:
         tokens = tokens.reshape(images, -1, tokens.shape[-1])
-    return tap.order(tokens, batch) if tap and tap.order else tokens
+    return hook.order(tokens, batch) if hook and hook.order else tokens
 
 
 def _hook(

@@ -5,10 +5,10 @@ from typing import Any
 
 from encoders._base import Card, Encoder
 from encoders._registry import Checkpoint
-from encoders.multimodal.kind import Kind
+from encoders.multimodal.kind import ModelType
 
 
-def checkpoint(card: Card, kind: Kind) -> Checkpoint:
+def checkpoint(card: Card, kind: ModelType) -> Checkpoint:
     """The checkpoint of a multimodal model, as the registry wants it."""
 
     def read(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:

@@ -25,7 +25,7 @@ FILES = ("preprocessor_config.json", "processor_config.json")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Anatomy:
+class ModelParts:
     """A loaded model taken apart: what is read where, and what becomes of an image.
 
     `image_side` are the modules and parameters of tower and connector by name; `layout(prepared)` gives the
@@ -33,7 +33,7 @@ class Anatomy:
     """
 
     image_side: Mapping[str, Any]
-    taps: Mapping[str, Any]
+    hooks: Mapping[str, Any]
     run: Callable[[Any], Mapping[str, Any]]
     preprocess: Callable[[np.ndarray], Any]
     input: Input
@@ -42,7 +42,7 @@ class Anatomy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class ModelType:
     """What a family says about one model type.
 
     `model` is the library's class and `types` the `model_type`s of config.json that it reads. `config(library)`
@@ -57,7 +57,7 @@ class Kind:
     types: tuple[str, ...]
     config: Callable[[Any], Any]
     processor: Callable[[Any, Path | None], Any]
-    anatomy: Callable[[Any, Any], Anatomy]
+    take_apart: Callable[[Any, Any], ModelParts]
     language: str = LANGUAGE
     foreign: tuple[str, ...] = ()
     own: Callable[[Any, Mapping[str, Any]], Any] | None = None

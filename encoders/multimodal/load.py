@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from encoders._base import Card, Encoder, EncoderError
-from encoders.multimodal.kind import FILES, Kind
+from encoders.multimodal.kind import FILES, ModelType
 from encoders.multimodal.model import built, config_of, side, strip, whole
 from hub.errors import one_line
 
 
-def load(card: Card, kind: Kind, device: str, weights: Path | None, offline: bool) -> Encoder:
+def load(card: Card, kind: ModelType, device: str, weights: Path | None, offline: bool) -> Encoder:
     """The encoder from its repository at its commit, or from a folder in the same format.
 
     Raises EncoderError where the folder is another model's, and where tensors lack or are too many.
@@ -31,7 +31,7 @@ def load(card: Card, kind: Kind, device: str, weights: Path | None, offline: boo
     return from_folders(card, kind, device, [(folder, kind.wanted)])
 
 
-def _folder(card: Card, kind: Kind, weights: Path) -> Path:
+def _folder(card: Card, kind: ModelType, weights: Path) -> Path:
     if not weights.is_dir():
         raise EncoderError(
             f"{card.name}: --weights {weights} is not a folder; give a snapshot of {card.repo} with "
@@ -43,7 +43,9 @@ def _folder(card: Card, kind: Kind, weights: Path) -> Path:
     return weights
 
 
-def from_folders(card: Card, kind: Kind, device: str, sources: Sequence[tuple[Path, Callable[[str], bool]]]) -> Encoder:
+def from_folders(
+    card: Card, kind: ModelType, device: str, sources: Sequence[tuple[Path, Callable[[str], bool]]]
+) -> Encoder:
     """The encoder of a folder with its configuration and the tensors of tower and connector.
 
     Each of `sources` is a folder and which of its tensors are taken; the first has the configuration.
@@ -77,7 +79,7 @@ def from_folders(card: Card, kind: Kind, device: str, sources: Sequence[tuple[Pa
     return _encoder(card, kind, model, processor, device, files)
 
 
-def untrained(card: Card, kind: Kind, device: str, folder: Path | None = None) -> Encoder:
+def untrained(card: Card, kind: ModelType, device: str, folder: Path | None = None) -> Encoder:
     """The same tower and connector under torch's current random state, of the sizes that `folder` tells if given."""
     import torch
     import transformers
@@ -90,18 +92,18 @@ def untrained(card: Card, kind: Kind, device: str, folder: Path | None = None) -
     return _encoder(card, kind, model, kind.processor(transformers, folder), device, ())
 
 
-def _encoder(card: Card, kind: Kind, model: Any, processor: Any, device: str, files: Sequence[Path]) -> Encoder:
+def _encoder(card: Card, kind: ModelType, model: Any, processor: Any, device: str, files: Sequence[Path]) -> Encoder:
     from encoders.extraction.assemble import assemble
     from encoders.extraction.hooks import freeze
     from encoders.libraries.transformers.load import LIBRARIES, portable
 
-    parts = kind.anatomy(freeze(model, device), processor)
+    parts = kind.take_apart(freeze(model, device), processor)
     nominal = parts.layout(parts.preprocess(np.zeros((512, 512), np.uint8)))
     return assemble(
         card,
         side(parts.image_side),
         run=parts.run,
-        taps=parts.taps,
+        hooks=parts.hooks,
         sites=nominal,
         preprocess=parts.preprocess,
         input=parts.input,

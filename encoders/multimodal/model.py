@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import EncoderError
-from encoders.multimodal.kind import UNSAVED, Kind
+from encoders.multimodal.kind import UNSAVED, ModelType
 from hub.errors import lacks
 
 SMALL = {"num_hidden_layers": 0, "vocab_size": 8, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 
 
-def whole(who: str, kind: Kind, folder: Path, told: Mapping[str, Any]) -> None:
+def whole(who: str, kind: ModelType, folder: Path, told: Mapping[str, Any]) -> None:
     """Refuse what would load without a word and give other features."""
     missing = [name for name in told["missing_keys"] if kind.wanted(name)]
     if missing:
@@ -30,7 +30,7 @@ def whole(who: str, kind: Kind, folder: Path, told: Mapping[str, Any]) -> None:
         )
 
 
-def config_of(who: str, kind: Kind, folder: Path) -> Any:
+def config_of(who: str, kind: ModelType, folder: Path) -> Any:
     """The library's configuration of what lies in `folder`; EncoderError where that is another model."""
     import transformers
 
@@ -49,7 +49,7 @@ def config_of(who: str, kind: Kind, folder: Path) -> Any:
     return transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
 
 
-def strip(config: Any, kind: Kind) -> None:
+def strip(config: Any, kind: ModelType) -> None:
     """Leave of the language model its hidden width and nothing else."""
     text = config.get_text_config(decoder=True)
     for name, value in SMALL.items():
@@ -62,15 +62,15 @@ def strip(config: Any, kind: Kind) -> None:
         kind.shrink(config)
 
 
-def network(kind: Kind) -> Any:
+def network(kind: ModelType) -> Any:
     """The image side in full size, under torch's current default device and random state."""
     import transformers
 
     model = built(kind)
-    return side(kind.anatomy(model, kind.processor(transformers, None)).image_side)
+    return side(kind.take_apart(model, kind.processor(transformers, None)).image_side)
 
 
-def built(kind: Kind, config: Any = None) -> Any:
+def built(kind: ModelType, config: Any = None) -> Any:
     """The model without its language model, under torch's current default device and random state."""
     import transformers
 

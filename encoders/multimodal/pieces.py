@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from encoders._base import EncoderError, Input
-from encoders.extraction.hooks import Tap
+from encoders.extraction.hooks import Hook
 from encoders.extraction.images import FILTERS, pil
 
 
-def taps(blocks: Any, **how: Any) -> dict[str, Tap]:
+def hooks(blocks: Any, **how: Any) -> dict[str, Hook]:
     """A tap on each block, named block.0 and so on."""
-    return {f"block.{i}": Tap(module=block, **how) for i, block in enumerate(blocks)}
+    return {f"block.{i}": Hook(module=block, **how) for i, block in enumerate(blocks)}
 
 
 def preprocess(processor: Any, key: str, *others: str) -> Callable[[np.ndarray], Any]:

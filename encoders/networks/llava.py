@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import CLIP_NORM, EncoderError, Input, Site, View
-from encoders.multimodal.kind import Anatomy, Kind
+from encoders.multimodal.kind import ModelParts, ModelType
 
 PAD = Input(
     size=(336, 336), resize="pad", crop=None, interpolation="bicubic",
@@ -28,18 +28,18 @@ def config(model: str, family: str, **text: Any) -> Callable[[Any], Any]:
     return build
 
 
-def descendant(model_type: str, family: str, **text: Any) -> Kind:
+def descendant(model_type: str, family: str, **text: Any) -> ModelType:
     """What is said of a LLaVA-1.5 that was trained further and published in its authors' layout, of that type.
 
     Its code pads images to a square, and no file beside the weights says so.
     """
-    return Kind(
+    return ModelType(
         model="LlavaForConditionalGeneration",
         types=("llava",),
         foreign=(model_type,),
         config=config("Llava", family, **text),
         processor=processor("LlavaImageProcessorPil", published=False, do_pad=True),
-        anatomy=plain,
+        take_apart=plain,
         rename=original,
         others=(),
     )
@@ -63,11 +63,11 @@ def processor(name: str, *, published: bool = True, **options: Any) -> Callable[
     return read
 
 
-def plain(model: Any, processor: Any) -> Anatomy:
+def plain(model: Any, processor: Any) -> ModelParts:
     """LLaVA-1.5: one square, 576 tokens."""
     import torch
 
-    from encoders.multimodal.pieces import clip_ends, described, preprocess, taps
+    from encoders.multimodal.pieces import clip_ends, described, hooks, preprocess
 
     inner, vision = model.model, model.config.vision_config
     side = vision.image_size // vision.patch_size
@@ -83,9 +83,9 @@ def plain(model: Any, processor: Any) -> Anatomy:
         return {**clip_ends(inner.vision_tower, out.last_hidden_state), "connector": connector}
 
     square = (vision.image_size, vision.image_size)
-    return Anatomy(
+    return ModelParts(
         image_side={"vision_tower": inner.vision_tower, "multi_modal_projector": inner.multi_modal_projector},
-        taps=taps(inner.vision_tower.encoder.layers),
+        hooks=hooks(inner.vision_tower.encoder.layers),
         run=run,
         preprocess=preprocess(processor, "pixel_values"),
         input=described(processor, square, "pad" if padded else "shortest", None if padded else "center"),
@@ -93,11 +93,11 @@ def plain(model: Any, processor: Any) -> Anatomy:
     )
 
 
-def tiled(model: Any, processor: Any) -> Anatomy:
+def tiled(model: Any, processor: Any) -> ModelParts:
     """LLaVA-1.6: the whole image and the tiles of its best resolution; the newlines between rows are left out."""
     import torch
 
-    from encoders.multimodal.pieces import clip_ends, described, preprocess, taps
+    from encoders.multimodal.pieces import clip_ends, described, hooks, preprocess
 
     inner, vision = model.model, model.config.vision_config
     side = vision.image_size // vision.patch_size
@@ -127,13 +127,13 @@ def tiled(model: Any, processor: Any) -> Anatomy:
         rows = rows.reshape(count, high.grid[0], high.grid[1] + 1, -1)[:, :, :-1].flatten(1, 2)
         return {"final": ends["final"], "pooled": whole, "connector": torch.cat([base, rows], dim=1)}
 
-    return Anatomy(
+    return ModelParts(
         image_side={
             "vision_tower": inner.vision_tower,
             "multi_modal_projector": inner.multi_modal_projector,
             "image_newline": inner.image_newline,
         },
-        taps=taps(inner.vision_tower.encoder.layers),
+        hooks=hooks(inner.vision_tower.encoder.layers),
         run=run,
         preprocess=preprocess(processor, "pixel_values", "image_sizes"),
         input=described(processor, (vision.image_size, vision.image_size), "tiles"),

@@ -11,7 +11,7 @@ from encoders._base import Card, Encoder, EncoderError, Site
 from encoders.extraction.assemble import assemble
 from encoders.extraction.hooks import freeze
 from encoders.extraction.images import transform
-from encoders.multimodal.pieces import clip_ends, taps
+from encoders.multimodal.pieces import clip_ends, hooks
 from encoders.networks.clip import clip, source, tower
 from encoders.networks.perceiver import Perceiver, shaped_like
 from hub.snapshots import snapshot
@@ -79,7 +79,7 @@ def encoder(card: Card, module: Any, device: str, known: Sequence[Path] = ()) ->
         card,
         module,
         run=run,
-        taps=taps(vision.encoder.layers),
+        hooks=hooks(vision.encoder.layers),
         sites={f"block.{i}": block for i in range(config.num_hidden_layers)}
         | {"final": block, "pooled": Site(width=block.width), "connector": Site(width=width, queries=latents)},
         preprocess=transform(card.input),

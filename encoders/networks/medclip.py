@@ -11,7 +11,7 @@ import transformers
 
 from encoders._base import Card, Encoder, EncoderError, Input, Site
 from encoders.extraction.assemble import assemble
-from encoders.extraction.hooks import Tap, first, freeze, raster, vector
+from encoders.extraction.hooks import Hook, first, freeze, raster, vector
 from encoders.extraction.images import transform
 from encoders.networks import bert
 from encoders.networks.clip import read
@@ -116,10 +116,10 @@ def encoder(card: Card, module: Any, device: str, files: Sequence[Path], offline
 
 def _of_resnet(eye: Any) -> dict[str, Any]:
     net = eye.model
-    taps = {f"stage.{i}": Tap(module=getattr(net, f"layer{i}"), tokens=raster) for i in STAGES}
+    hooks = {f"stage.{i}": Hook(module=getattr(net, f"layer{i}"), tokens=raster) for i in STAGES}
     sites = {f"stage.{i}": Site(width=128 * 2**i, grid=(112 // 2**i, 112 // 2**i)) for i in STAGES}
     return {
-        "taps": taps | {"pooled": Tap(module=net.avgpool, tokens=vector)},
+        "hooks": hooks | {"pooled": Hook(module=net.avgpool, tokens=vector)},
         "sites": sites | {"pooled": Site(width=2048), "joint": Site(width=512)},
         "run": lambda batch: {"joint": net(batch)[:, None]},
     }
@@ -144,7 +144,7 @@ def _of_swin(eye: Any, size: int) -> dict[str, Any]:
     last = sites[f"stage.{len(layers)}"]
     return {
         # a stage ends before its patches are merged for the next one
-        "taps": {f"stage.{i + 1}": Tap(module=layer.blocks[-1], tokens=first) for i, layer in enumerate(layers)},
+        "hooks": {f"stage.{i + 1}": Hook(module=layer.blocks[-1], tokens=first) for i, layer in enumerate(layers)},
         "sites": sites | {"final": last, "pooled": Site(width=last.width), "joint": Site(width=512)},
         "run": run,
     }

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from encoders._base import Card, Encoder, EncoderError, Site
 from encoders.extraction.assemble import assemble
-from encoders.extraction.hooks import Tap, freeze
+from encoders.extraction.hooks import Hook, freeze
 from encoders.extraction.images import transform
 from encoders.networks import modified_resnet as resnet
 from hub.snapshots import snapshot
@@ -81,7 +81,7 @@ def decoder(card: Card, module: Any, device: str, files: Sequence[Path] = ()) ->
         device,
         files,
         run=lambda batch: {"connector": module(batch)},
-        taps={f"stage.{i + 1}": Tap(module=stage, tokens=resnet.raster) for i, stage in enumerate(stages)},
+        hooks={f"stage.{i + 1}": Hook(module=stage, tokens=resnet.raster) for i, stage in enumerate(stages)},
         sites=resnet.stages(wide // 16, size, 3)
         | {"connector": Site(width=module.fc_l2.out_features, queries=queries)},
     )
@@ -210,6 +210,6 @@ def encoder(card: Card, module: Any, device: str, files: Sequence[Path] = ()) ->
         device,
         files,
         run=lambda batch: {"connector": module(batch)},
-        taps=resnet.taps(visual) | {"pooled": Tap(module=visual.layer4, tokens=resnet.average)},
+        hooks=resnet.hooks(visual) | {"pooled": Hook(module=visual.layer4, tokens=resnet.average)},
         sites=sites,
     )

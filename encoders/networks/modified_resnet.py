@@ -7,7 +7,7 @@ import torch
 from open_clip.modified_resnet import ModifiedResNet
 
 from encoders._base import EncoderError, Site
-from encoders.extraction.hooks import Tap, raster
+from encoders.extraction.hooks import Hook, raster
 from hub.torch_files import below, fill
 
 STAGES = (1, 2, 3, 4)
@@ -57,9 +57,9 @@ def stages(width: int, side: int, last: int = 4) -> dict[str, Site]:
     }
 
 
-def taps(visual: Any, last: int = 4) -> dict[str, Tap]:
+def hooks(visual: Any, last: int = 4) -> dict[str, Hook]:
     """Where the stages are read, maps in raster order."""
-    return {f"stage.{i}": Tap(module=getattr(visual, f"layer{i}"), tokens=raster) for i in STAGES[:last]}
+    return {f"stage.{i}": Hook(module=getattr(visual, f"layer{i}"), tokens=raster) for i in STAGES[:last]}
 
 
 def average(output: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from encoders.extraction.assemble import assemble
 from encoders.extraction.hooks import freeze
 from encoders.extraction.images import pil
 from encoders.extraction.tiles import Box, canvas, site
-from encoders.multimodal.pieces import taps
+from encoders.multimodal.pieces import hooks
 from encoders.networks.clip import HEAD, clip, source, tower
 from hub.tensors import read_from
 from hub.torch_files import below, fill, required
@@ -99,7 +99,7 @@ def encoder(card: Card, module: Any, device: str, known: Sequence[Path] = ()) ->
         card,
         module,
         run=run,
-        taps=taps(vision.encoder.layers),
+        hooks=hooks(vision.encoder.layers),
         sites=sites({"size": torch.tensor([512, 512])}),
         preprocess=preprocess(card.input),
         input=card.input,

@@ -15,7 +15,7 @@ from encoders.extraction.assemble import assemble
 from encoders.extraction.hooks import freeze
 from encoders.extraction.images import pil
 from encoders.extraction.tiles import canvas, site, tiles
-from encoders.multimodal.pieces import clip_ends, taps
+from encoders.multimodal.pieces import clip_ends, hooks
 from encoders.networks.clip import clip, source, tower
 from hub.tensors import read_from
 from hub.torch_files import below, fill
@@ -104,7 +104,7 @@ def encoder(card: Card, module: Any, crops: int, device: str, known: Sequence[Pa
         card,
         module,
         run=run,
-        taps=taps(vision.encoder.layers),
+        hooks=hooks(vision.encoder.layers),
         sites=layout(preprocess(np.zeros((512, 512), np.uint8))),
         preprocess=preprocess,
         input=card.input,

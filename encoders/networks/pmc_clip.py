@@ -9,7 +9,7 @@ import torch
 
 from encoders._base import Card, Encoder, EncoderError, Site
 from encoders.extraction.assemble import assemble
-from encoders.extraction.hooks import Tap, freeze
+from encoders.extraction.hooks import Hook, freeze
 from encoders.extraction.images import transform
 from encoders.networks import bert
 from encoders.networks import modified_resnet as resnet
@@ -83,7 +83,7 @@ def encoder(card: Card, module: Any, device: str, files: Sequence[Path], offline
         card,
         module,
         run=lambda batch: {"joint": visual(batch)[:, None]},
-        taps=resnet.taps(visual) | {"pooled": Tap(module=visual.layer4, tokens=resnet.average)},
+        hooks=resnet.hooks(visual) | {"pooled": Hook(module=visual.layer4, tokens=resnet.average)},
         sites=stages | {"pooled": Site(width=stages["stage.4"].width), "joint": Site(width=visual.output_dim)},
         preprocess=transform(spec),
         input=spec,

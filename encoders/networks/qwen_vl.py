@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from encoders._base import EncoderError, Site
-from encoders.multimodal.kind import Anatomy
+from encoders.multimodal.kind import ModelParts
 
 FIXED = 448
 
@@ -26,15 +26,15 @@ def processor(patch: int, mean: float | None) -> Callable[[Any, Path | None], An
     return read
 
 
-def anatomy_of(fixed: bool) -> Callable[[Any, Any], Anatomy]:
+def anatomy_of(fixed: bool) -> Callable[[Any, Any], ModelParts]:
     """How a model is taken apart, its images in their own shape, or `fixed` to one square."""
 
-    def anatomy(model: Any, processor: Any) -> Anatomy:
+    def take_apart(model: Any, processor: Any) -> ModelParts:
         import torch
 
-        from encoders.extraction.hooks import Tap
+        from encoders.extraction.hooks import Hook
         from encoders.extraction.images import pil
-        from encoders.multimodal.pieces import described, taps
+        from encoders.multimodal.pieces import described, hooks
 
         visual, vision = model.model.visual, model.config.vision_config
         merge, width = vision.spatial_merge_size, getattr(vision, "embed_dim", vision.hidden_size)
@@ -66,9 +66,9 @@ def anatomy_of(fixed: bool) -> Callable[[Any, Any], Anatomy]:
                 ) from error
             return {"pixel_values": made["pixel_values"], "image_grid_thw": made["image_grid_thw"][0]}
 
-        return Anatomy(
+        return ModelParts(
             image_side={"visual": visual},
-            taps=taps(visual.blocks, order=order) | {"final": Tap(module=norm, order=order)},
+            hooks=hooks(visual.blocks, order=order) | {"final": Hook(module=norm, order=order)},
             run=run,
             preprocess=(lambda image: prepare(_squashed(image, processor))) if fixed else prepare,
             input=described(processor, (FIXED, FIXED) if fixed else (512, 512), "squash" if fixed else "native"),
@@ -76,7 +76,7 @@ def anatomy_of(fixed: bool) -> Callable[[Any, Any], Anatomy]:
             varies=not fixed,
         )
 
-    return anatomy
+    return take_apart
 
 
 def _squashed(image: np.ndarray, processor: Any) -> np.ndarray:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from encoders._base import Card, Encoder, EncoderError, Input, Site
 from encoders.extraction.assemble import assemble
-from encoders.extraction.hooks import Tap, freeze
+from encoders.extraction.hooks import Hook, freeze
 from encoders.extraction.images import transform
 from encoders.extraction.volumes import is_volume
 from encoders.networks.perceiver import Perceiver, shaped_like
@@ -60,8 +60,8 @@ def encoder(card: Card, module: Any, device: str, files: Sequence[Path] = ()) ->
         card,
         module,
         run=lambda batch: {"connector": module(batch)},
-        taps={f"block.{i}": Tap(module=block, tokens=_raster) for i, block in enumerate(blocks)}
-        | {"perceiver": Tap(module=module.perceiver)},
+        hooks={f"block.{i}": Hook(module=block, tokens=_raster) for i, block in enumerate(blocks)}
+        | {"perceiver": Hook(module=module.perceiver)},
         sites=layout(torch.empty(0, DEPTH)),
         preprocess=_preprocess(card.input),
         input=card.input,

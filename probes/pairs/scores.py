@@ -73,8 +73,8 @@ def pair_scores(choices: Sequence[Two], keys: Sequence[Two]) -> PairScores:
     """Scores over all pairs; ProbeError where the lengths differ or a pair's two keys are equal."""
     _check(choices, keys)
     counts: Counter[str] = Counter()
-    for said, right in zip(choices, keys, strict=True):
-        for name, (first, second) in _marks(said, right).items():
+    for predicted, right in zip(choices, keys, strict=True):
+        for name, (first, second) in _marks(predicted, right).items():
             counts[name] += (first + second) if name in PER_SLOT else first
     return PairScores(pairs=len(keys), slots=2 * len(keys), **counts)
 
@@ -95,8 +95,8 @@ def category_scores(
         raise ProbeError(f"{len(categories)} pairs of categories for {len(keys)} pairs")
     counts: dict[str, Counter[str]] = {}
     slots = Counter(label for both in categories for labels in both for label in labels)
-    for said, right, both in zip(choices, keys, categories, strict=True):
-        marks = _marks(said, right)
+    for predicted, right, both in zip(choices, keys, categories, strict=True):
+        marks = _marks(predicted, right)
         for side, labels in enumerate(both):
             for label in labels:
                 tally = counts.setdefault(label, Counter())
@@ -112,11 +112,11 @@ def category_scores(
 PER_SLOT = ("individual_score", "invalid")
 
 
-def _marks(said: Two, right: Two) -> dict[str, tuple[int, int]]:
+def _marks(predicted: Two, right: Two) -> dict[str, tuple[int, int]]:
     """What one pair adds for its first and its second image; marks of the pair are the same for both."""
-    hit = [int(s == r) for s, r in zip(said, right, strict=True)]
-    dumb = [int(s == INVALID) for s in said]
-    valid, same = int(not any(dumb)), int(said[0] == said[1])
+    hit = [int(s == r) for s, r in zip(predicted, right, strict=True)]
+    dumb = [int(s == INVALID) for s in predicted]
+    valid, same = int(not any(dumb)), int(predicted[0] == predicted[1])
     pair = {
         "set_score": int(all(hit)),
         "confused": valid * same,

@@ -35,7 +35,7 @@ class Presentations:
     colour: np.ndarray
     place: np.ndarray
     correct: np.ndarray
-    said: np.ndarray
+    predicted: np.ndarray
     size: np.ndarray | None = None
     phase: np.ndarray | None = None
     group: np.ndarray | None = None
@@ -45,7 +45,7 @@ class Presentations:
         n = len(self.item)
         if n == 0:
             raise ProbeError("no presentation was given: nothing can be audited")
-        shapes = {"colour": (n, 3), "place": (n, 3, 2), "correct": (n,), "said": (n,)}
+        shapes = {"colour": (n, 3), "place": (n, 3, 2), "correct": (n,), "predicted": (n,)}
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ProbeError(f"{name} has shape {getattr(self, name).shape}; {n} presentations need {shape}")
@@ -59,7 +59,7 @@ class Presentations:
     @property
     def right(self) -> np.ndarray:
         """Whether each answer is right, bool [n]; one that could not be read is not."""
-        return self.said == self.correct
+        return self.predicted == self.correct
 
     @property
     def cluster(self) -> np.ndarray:
@@ -118,7 +118,9 @@ def design(shown: Presentations) -> tuple[np.ndarray, tuple[str, ...]]:
     return np.stack([np.broadcast_to(c, (n, 3)) for c in columns], axis=2).astype(float), tuple(names)
 
 
-def choice(x: np.ndarray, said: np.ndarray, cluster: np.ndarray, names: Sequence[str], prior: float = PRIOR) -> Fit:
+def choice(
+    x: np.ndarray, predicted: np.ndarray, cluster: np.ndarray, names: Sequence[str], prior: float = PRIOR
+) -> Fit:
     """Fit U = x b by Newton steps: x [n, 3, p], said [n] which alternative, cluster [n] which image.
 
     Raises:
@@ -128,7 +130,7 @@ def choice(x: np.ndarray, said: np.ndarray, cluster: np.ndarray, names: Sequence
     which, cluster = np.unique(cluster, return_inverse=True)
     if len(which) < 2:
         raise ProbeError("the model of choice needs answers to two images or more")
-    b, taken = np.zeros(width), x[np.arange(n), said]
+    b, taken = np.zeros(width), x[np.arange(n), predicted]
     value = _objective(x, taken, b, prior)
     for _ in range(100):
         p = _shares(x, b)
@@ -213,12 +215,12 @@ def consistency(shown: Presentations) -> Consistency:
     if not whole:
         return Consistency(location=None, colour=None, images=0)
     rows = order[np.array(whole)[:, None] + np.arange(6)]
-    said = shown.said[rows]
-    colour = np.take_along_axis(shown.colour[rows], np.maximum(said, 0)[..., None], axis=2)[..., 0]
+    predicted = shown.predicted[rows]
+    colour = np.take_along_axis(shown.colour[rows], np.maximum(predicted, 0)[..., None], axis=2)[..., 0]
     first, second = (list(side) for side in zip(*combinations(range(6), 2), strict=True))
-    read = (said[:, first] >= 0) & (said[:, second] >= 0)
+    read = (predicted[:, first] >= 0) & (predicted[:, second] >= 0)
     return Consistency(
-        location=float(((said[:, first] == said[:, second]) & read).mean()),
+        location=float(((predicted[:, first] == predicted[:, second]) & read).mean()),
         colour=float(((colour[:, first] == colour[:, second]) & read).mean()),
         images=len(whole),
     )
@@ -255,9 +257,9 @@ def audit(shown: Presentations) -> Audit:
     Raises:
         ProbeError: readable answers to fewer than two images.
     """
-    read = np.flatnonzero(shown.said >= 0)
+    read = np.flatnonzero(shown.predicted >= 0)
     x, names = design(shown)
-    fit = choice(x[read], shown.said[read], shown.cluster[read], names)
+    fit = choice(x[read], shown.predicted[read], shown.cluster[read], names)
     tests = {"colour": COLOURS[1:], "position": [n for n in ("x", "y") if n in names]}
     tests |= {name: [name] for name in ("size", "phase") if name in names}
     p = {name: fit.wald(columns) for name, columns in tests.items() if columns}

@@ -76,29 +76,29 @@ class Histogram:
     divergence: Kullback-Leibler distance in nats from the right answers to the given ones (0 where they agree).
     """
 
-    said: dict[str, int]
-    truth: dict[str, int]
+    predicted: dict[str, int]
+    label: dict[str, int]
     unread: int
     constant: str | None
     divergence: float
 
 
-def histogram(said: Sequence[str], truth: Sequence[str]) -> Histogram:
+def histogram(predicted: Sequence[str], label: Sequence[str]) -> Histogram:
     """Count answers; an empty text is one that could not be read.
 
     >>> histogram(["red"] * 9 + [""], ["red", "blue"] * 5).constant
     'red'
     """
-    names = sorted(set(truth) | set(said) - {""})
-    given, right = Counter(said), Counter(truth)
-    read = len(said) - given[""]
+    names = sorted(set(label) | set(predicted) - {""})
+    given, right = Counter(predicted), Counter(label)
+    read = len(predicted) - given[""]
     top = max(names, key=lambda name: given[name])
-    p = np.array([right[name] for name in names]) / max(len(truth), 1)
+    p = np.array([right[name] for name in names]) / max(len(label), 1)
     q = (np.array([given[name] for name in names]) + 0.5) / (read + 0.5 * len(names))
     kept = p > 0
     return Histogram(
-        said={name: given[name] for name in names},
-        truth={name: right[name] for name in names},
+        predicted={name: given[name] for name in names},
+        label={name: right[name] for name in names},
         unread=given[""],
         constant=top if read and given[top] >= CONSTANT * read else None,
         divergence=max(0.0, float((p[kept] * np.log(p[kept] / q[kept])).sum())),
@@ -261,13 +261,13 @@ def spread(shown: Presentations, rng: np.random.Generator, draws: int = 1000) ->
     """Both spreads with their 95 % percentile intervals over resampled groups, and what the quoted rule would say."""
     code = shown.colour @ np.array([9, 3, 1])
     kinds = np.unique(code, return_inverse=True)[1]
-    truth = shown.colour[np.arange(len(code)), shown.correct]
+    label = shown.colour[np.arange(len(code)), shown.correct]
     _, image = np.unique(shown.cluster, return_inverse=True)
     m = image.max() + 1
     weight = rng.multinomial(m, np.full(m, 1 / m), draws).astype(float)
     weight = np.concatenate([np.ones((1, m)), weight])
     found = []
-    for part, count in ((kinds, kinds.max() + 1), (truth, len(COLOURS))):
+    for part, count in ((kinds, kinds.max() + 1), (label, len(COLOURS))):
         total, hits = np.zeros((m, count)), np.zeros((m, count))
         np.add.at(total, (image, part), 1)
         np.add.at(hits, (image, part), shown.right)

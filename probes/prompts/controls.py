@@ -105,19 +105,19 @@ def _spare(right: np.ndarray) -> float:
     return float(share * (1 - share) / n)
 
 
-def by_chance(said: np.ndarray, truth: np.ndarray) -> float:
+def by_chance(predicted: np.ndarray, label: np.ndarray) -> float:
     """The share of right answers if they had nothing to do with the truth, by how often each is given and true."""
-    return float(sum((said == k).mean() * (truth == k).mean() for k in range(3)))
+    return float(sum((predicted == k).mean() * (label == k).mean() for k in range(3)))
 
 
-def elsewhere(name: str, said: np.ndarray, truth: np.ndarray, cluster: np.ndarray) -> Control | None:
+def elsewhere(name: str, predicted: np.ndarray, label: np.ndarray, cluster: np.ndarray) -> Control | None:
     """Answers [n] to pictures that hold no evidence at their marks; -1 was not read. None where too few were."""
-    some = said >= 0
+    some = predicted >= 0
     if some.sum() < FEW or len(np.unique(cluster[some])) < FEW:
         return None
-    said, truth, cluster = said[some], truth[some], cluster[some]
-    chance = by_chance(said, truth)
-    return of_share(name, said == truth, cluster, chance, len(said))
+    predicted, label, cluster = predicted[some], label[some], cluster[some]
+    chance = by_chance(predicted, label)
+    return of_share(name, predicted == label, cluster, chance, len(predicted))
 
 
 def of_share(name: str, right: np.ndarray, cluster: np.ndarray, chance: float, images: int) -> Control:
@@ -127,31 +127,31 @@ def of_share(name: str, right: np.ndarray, cluster: np.ndarray, chance: float, i
 
 
 def unmarked(
-    name: str, x: np.ndarray, truth: np.ndarray, fold: np.ndarray, groups: np.ndarray, rng: np.random.Generator
+    name: str, x: np.ndarray, label: np.ndarray, fold: np.ndarray, groups: np.ndarray, rng: np.random.Generator
 ) -> Control | None:
     """Can a readout trained on images without marks say the answers? x [n, d], truth [n] in 0 … 2.
 
     Its p and error come from the same readout trained on exchanged answers: folds share what they are trained on.
     """
     home = np.unique(groups, return_inverse=True)[1]
-    if home.max() + 1 < FEW or len(np.unique(truth)) < 2:
+    if home.max() + 1 < FEW or len(np.unique(label)) < 2:
         return None
-    design = design_of(truth.astype(float), home, number=False)
-    told = exchange(truth, home, None, design).draw(rng, DRAWS)
-    every = np.concatenate([truth[None], told])  # [1 + DRAWS, n]
-    rows, said = standardised(x), np.zeros(every.shape, np.int64)
+    design = design_of(label.astype(float), home, number=False)
+    told = exchange(label, home, None, design).draw(rng, DRAWS)
+    every = np.concatenate([label[None], told])  # [1 + DRAWS, n]
+    rows, predicted = standardised(x), np.zeros(every.shape, np.int64)
     for part in np.unique(fold):
         test = fold == part
         codes = (every[:, ~test, None] == np.arange(3)).transpose(1, 0, 2).reshape((~test).sum(), -1).astype(float)
         score = _fit(rows[~test], codes, rows[test], PENALTY).reshape(test.sum(), -1, 3)
-        said[:, test] = score.argmax(axis=2).T
-    chance = np.array([by_chance(s, t) for s, t in zip(said, every, strict=True)])
-    gain = (said == every).mean(axis=1) - chance
-    share, low, high, _ = clustered(said[0] == truth, home, float(chance[0]))
+        predicted[:, test] = score.argmax(axis=2).T
+    chance = np.array([by_chance(s, t) for s, t in zip(predicted, every, strict=True)])
+    gain = (predicted == every).mean(axis=1) - chance
+    share, low, high, _ = clustered(predicted[0] == label, home, float(chance[0]))
     half = max(high - share, share - low, 1.96 * float(gain[1:].std()))
     away = np.abs(gain - gain[1:].mean())
     return Control(
-        name=name, images=len(truth), share=share, low=max(0.0, share - half), high=min(1.0, share + half),
+        name=name, images=len(label), share=share, low=max(0.0, share - half), high=min(1.0, share + half),
         chance=float(chance[0]), p=float((away >= away[0] - 1e-12).mean()),
     )  # fmt: skip
 
@@ -244,10 +244,10 @@ def placed(x: np.ndarray, correct: np.ndarray, fold: np.ndarray, rng: np.random.
 
     Tokens that are equal are chosen from by `rng`.
     """
-    rows, said = _rows(x, marks=True), np.zeros(len(x), np.int64)
+    rows, predicted = _rows(x, marks=True), np.zeros(len(x), np.int64)
     width, codes = rows.shape[2], np.eye(3)[correct] - 1 / 3
     for part in np.unique(fold):
         test, train = fold == part, fold != part
         flat, ends = rows[train].reshape(-1, width), rows[test].reshape(-1, width)
-        said[test] = chosen(_fit(flat, codes[train].reshape(-1, 1), ends, PENALTY).reshape(-1, 3), rng)
-    return said
+        predicted[test] = chosen(_fit(flat, codes[train].reshape(-1, 1), ends, PENALTY).reshape(-1, 3), rng)
+    return predicted

@@ -69,8 +69,8 @@ def answers(
             both = np.concatenate([rows[test] for test in tests])
             if not len(both):
                 continue
-            said = _told(rows[train], target[train], both, rng, marks=marks)
-            seen[tests[0]], unseen[tests[1]] = said[: tests[0].sum()], said[tests[0].sum() :]
+            predicted = _told(rows[train], target[train], both, rng, marks=marks)
+            seen[tests[0]], unseen[tests[1]] = predicted[: tests[0].sum()], predicted[tests[0].sum() :]
     return Said(unseen=unseen, seen=seen)
 
 
@@ -89,11 +89,11 @@ def asked(
     Equal scores are drawn from by `rng`.
     """
     rows = _rows(np.concatenate([x, other]), marks=marks)
-    said = np.zeros(len(other), np.int64)
+    predicted = np.zeros(len(other), np.int64)
     for part in np.unique(other_fold):
         test, train = np.flatnonzero(other_fold == part), fold != part
-        said[test] = _told(rows[: len(x)][train], target[train], rows[len(x) + test], rng, marks=marks)
-    return said
+        predicted[test] = _told(rows[: len(x)][train], target[train], rows[len(x) + test], rng, marks=marks)
+    return predicted
 
 
 def _rows(x: np.ndarray, *, marks: bool) -> np.ndarray:
@@ -132,11 +132,11 @@ def _told(
 def two_sided(x: np.ndarray, target: np.ndarray, fold: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The class [n], 0 or 1, that a readout says of every image, its fold left out; `rng` draws from equal scores."""
     rows, codes = standardised(x), np.eye(2)[target] - 0.5
-    said = np.zeros(len(x), dtype=np.int64)
+    predicted = np.zeros(len(x), dtype=np.int64)
     for part in np.unique(fold):
         test = fold == part
-        said[test] = chosen(_fit(rows[~test], codes[~test], rows[test], PENALTY), rng)
-    return said
+        predicted[test] = chosen(_fit(rows[~test], codes[~test], rows[test], PENALTY), rng)
+    return predicted
 
 
 def folds(groups: np.ndarray, rng: np.random.Generator, count: int = 5) -> np.ndarray:

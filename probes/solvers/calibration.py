@@ -32,14 +32,14 @@ def temperature(z: np.ndarray, onehot: np.ndarray, prior: np.ndarray, rows: np.n
     The log-loss is convex in it: Newton steps, kept inside the bracket.
     """
     above, log_prior = above_prior(z, prior), np.log(prior)[..., None]
-    truth = np.eye(2)[:, onehot[0].astype(int)] if len(onehot) == 1 else onehot
+    label = np.eye(2)[:, onehot[0].astype(int)] if len(onehot) == 1 else onehot
     low, high = np.zeros(len(z)), np.full(len(z), 1e3)
     at = np.ones(len(z))
 
     def slopes(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         p = softmax(log_prior + t[:, None, None] * above)
         mean = np.einsum("mkn,mkn->mn", p, above)
-        first = np.einsum("mn,mn->m", mean - np.einsum("kn,mkn->mn", truth, above), rows)
+        first = np.einsum("mn,mn->m", mean - np.einsum("kn,mkn->mn", label, above), rows)
         return first, np.einsum("mn,mn->m", np.einsum("mkn,mkn->mn", p, above**2) - mean**2, rows)
 
     useless = slopes(low)[0] >= 0

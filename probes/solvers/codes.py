@@ -39,8 +39,8 @@ def predictions(
     numbers = given.classes is None
     score = fitted if numbers else fitted - means
     return Predictions(
-        truth=given.y,
-        said=fitted[..., 0] if numbers else score.argmax(axis=2),
+        label=given.y,
+        predicted=fitted[..., 0] if numbers else score.argmax(axis=2),
         score=score,
         fold=folds,
         groups=given.groups,

@@ -12,7 +12,7 @@ from probes._base import FeatureSet, ProbeError
 from probes.solvers.ridge import Ridge
 from probes.solvers.scale import standardised
 from probes.stats.exchange import Exchange
-from probes.stats.permutation import REPLAYS, Null
+from probes.stats.permutation import PERMUTED, Null
 from probes.stats.plan import GRID, Plan
 from probes.stats.planting import Planting, inflation_at
 from probes.stats.scores import Scored, association, score_margin
@@ -68,7 +68,7 @@ def null_of_choices(solver: Ridge, plan: Plan, *, permutations: int | None = Non
         margin = score[..., 1] - score[..., 0] if count == 2 else score
         np.maximum(best, association(margin, labels, none, count), out=best)
         if penalty == PENALTY:
-            fixed = score_margin(margin[1 : 1 + REPLAYS], labels[1 : 1 + REPLAYS], none, count)
+            fixed = score_margin(margin[1 : 1 + PERMUTED], labels[1 : 1 + PERMUTED], none, count)
     assert fixed is not None, "the test's penalties hold the probe's own"
     return Null(statistic=best, fixed=fixed, chosen=None)
 
@@ -83,7 +83,7 @@ class _OverMarks(Exchange):
         return _targets(super().draw(rng, count), self.count)
 
 
-def choice_inflation(solver: Ridge, plan: Plan, width: int, score: float, *, draws: int = REPLAYS) -> float:
+def choice_inflation(solver: Ridge, plan: Plan, width: int, score: float, *, draws: int = PERMUTED) -> float:
     """The phi of a choice that reads something: directions are planted in the tokens under the chosen marks.
 
     Near as many marks as features a probe's luck with its training set grows with the signal; exchanged labels
@@ -111,8 +111,8 @@ def choice_inflation(solver: Ridge, plan: Plan, width: int, score: float, *, dra
             fitted[draw, planting.order] = planting.margin(planting.bases[0], draw, s)[0, 0]
         mark = fitted.reshape(few, -1, count)
         got = score_margin(mark[..., 1] - mark[..., 0] if count == 2 else mark, labels[:few], none, count)
-        said = float(got.error(plan.groups).mean())
-        return got.mean, float(got.score.std(ddof=1)) / said if said > 0 else 1.0
+        predicted = float(got.error(plan.groups).mean())
+        return got.mean, float(got.score.std(ddof=1)) / predicted if predicted > 0 else 1.0
 
     return inflation_at(scores, goal, draws)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probes.stats.permutation import REPLAYS
+from probes.stats.permutation import PERMUTED
 from probes.stats.plan import Plan
 from probes.stats.planting import DRAWS, Planting
 from probes.stats.subspace import Subspace
@@ -41,11 +41,11 @@ def strengths(classes: int | None) -> tuple[float, ...]:
     return tuple(round(1 / classes + 0.1 * i * (1 - 1 / classes), 4) for i in range(10))
 
 
-def limit(x: np.ndarray, plan: Plan, space: Subspace, *, draws: int = DRAWS, replays: int = REPLAYS) -> Limit:
+def limit(x: np.ndarray, plan: Plan, space: Subspace, *, draws: int = DRAWS, permutations: int = PERMUTED) -> Limit:
     """Plant, ask the instrument's own rule, and count: the limit of detection of these features and folds."""
     classes = None if plan.classes is None else len(plan.classes)
     grid = strengths(classes)
-    planted = Planting.prepare(x, plan, space, draws=draws, replays=replays)
+    planted = Planting.prepare(x, plan, space, draws=draws, permutations=permutations)
     rates = {grid[0]: planted.rate(grid[0])}
     valid = rates[grid[0]] <= SELF_CHECK
     low, high = 0, len(grid)
@@ -53,15 +53,15 @@ def limit(x: np.ndarray, plan: Plan, space: Subspace, *, draws: int = DRAWS, rep
         middle = (low + high) // 2
         rates[grid[middle]] = planted.rate(grid[middle])
         low, high = (low, middle) if rates[grid[middle]] >= SURE else (middle, high)
-    if valid and plan.a_star not in rates:
-        rates[plan.a_star] = planted.rate(plan.a_star)
+    if valid and plan.strength_to_exclude not in rates:
+        rates[plan.strength_to_exclude] = planted.rate(plan.strength_to_exclude)
     rates = dict(sorted(rates.items()))
     return Limit(
         lod=_crossing(rates) if valid else None,
         rates=rates,
         self_check=rates[grid[0]],
         valid=valid,
-        sure=valid and rates[plan.a_star] >= SURE,
+        sure=valid and rates[plan.strength_to_exclude] >= SURE,
         directions=space.directions.shape[1],
         held=space.held,
         images=space.images,

@@ -12,20 +12,20 @@ from probes.stats.scores import Scored
 WIDEN = 1.35
 
 
-def inflation(replayed: Scored, groups: np.ndarray) -> float:
+def inflation(permuted: Scored, groups: np.ndarray) -> float:
     """phi: how much wider replayed scores spread than their own errors say; never below 1."""
-    said = float(replayed.error(groups).mean())
-    return max(1.0, float(replayed.score.std(ddof=1)) / said) if said > 0 else 1.0
+    predicted = float(permuted.error(groups).mean())
+    return max(1.0, float(permuted.score.std(ddof=1)) / predicted) if predicted > 0 else 1.0
 
 
-def error_of(observed: Scored, replayed: Scored | None, plan: Plan, signal: float = 1.0) -> float:
+def error_of(observed: Scored, permuted: Scored | None, plan: Plan, signal: float = 1.0) -> float:
     """Standard error of the score averaged over repeats: the mean of theirs, inflated, widened where rare.
 
     `signal` is the inflation measured where something was planted; the larger of the two counts.
     """
-    if replayed is None:
+    if permuted is None:
         return corrected_resampling(observed, plan) * widening(plan)
-    phi = max(inflation(replayed, plan.groups), signal)
+    phi = max(inflation(permuted, plan.groups), signal)
     return float(observed.error(plan.groups).mean()) * phi * widening(plan)
 
 
@@ -71,10 +71,10 @@ def upper_bound(score: float, error: float, plan: Plan) -> float:
     return score + float(stdtrit(plan.n_groups - 1, 0.95)) * error
 
 
-def null_error(replayed: Scored, plan: Plan) -> float:
+def null_error(permuted: Scored, plan: Plan) -> float:
     """Standard error of the score where nothing is to be read."""
-    spread_said = float(replayed.error(plan.groups).mean())
-    return max(spread_said, float(replayed.score.std(ddof=1))) * widening(plan)
+    spread_said = float(permuted.error(plan.groups).mean())
+    return max(spread_said, float(permuted.score.std(ddof=1))) * widening(plan)
 
 
 def detectable(error: float, plan: Plan) -> float:

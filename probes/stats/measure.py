@@ -37,7 +37,7 @@ SCREEN = 199
 LEAK = 0.02  # below chance by more than this, with 95 % certainty, only a leak or a cyclic design explains
 
 
-REPLAYED = ("ridge", "linear")  # the limit of detection is that of a hyperplane, and no evidence for another probe
+PERMUTABLE = ("ridge", "linear")  # the limit of detection is that of a hyperplane, and no evidence for another probe
 
 
 def measure(
@@ -50,7 +50,7 @@ def measure(
     seed: int = 0,
     level: Literal["full", "screen"] = "full",
     detect: bool | Literal["always"] = True,
-    companion: bool = True,
+    nested: bool = True,
 ) -> Measurement:
     """Probe a feature set under a plan and say how sure one may be.
 
@@ -67,22 +67,22 @@ def measure(
     if name == "marks":
         return _measure_choice(given, plan, seed)
     ridge = Ridge.of(given.x)
-    nested = name == "linear"
-    beside = level == "full" and companion and name == "ridge" and plan.headline == "ridge" and not plan.number
+    is_nested = name == "linear"
+    beside = level == "full" and nested and name == "ridge" and plan.headline == "ridge" and not plan.number
     count = SCREEN if level == "screen" else None
-    under = null(ridge, plan, permutations=count, choose=nested or beside)
+    under = null(ridge, plan, permutations=count, choose=is_nested or beside)
     predictions = _predict(name, given, plan, ridge, seed)
-    replayed = under.chosen if nested else under.fixed if name == "ridge" else None
+    permuted = under.chosen if is_nested else under.fixed if name == "ridge" else None
     found = _summarise(
-        predictions, (ridge, given.x.shape[1]), plan, under, replayed, _label(name, plan), screened=level == "screen"
+        predictions, (ridge, given.x.shape[1]), plan, under, permuted, _label(name, plan), screened=level == "screen"
     )
     if beside:
         other = _predict("linear", given, plan, ridge, seed)
         estimate = _summarise(
             other, (ridge, given.x.shape[1]), plan, under, under.chosen, "linear-v1", screened=False
         ).estimate
-        found = replace(found, companion=estimate, companion_probe="linear-v1")
-    if level == "full" and name in REPLAYED and _in_question(found, plan, detect):
+        found = replace(found, nested=estimate, nested_probe="linear-v1")
+    if level == "full" and name in PERMUTABLE and _in_question(found, plan, detect):
         found = _search(found, given, plan, pool, pool_groups, seed)
     return _decided(found)
 
@@ -129,22 +129,22 @@ def _summarise(
     features: tuple[Ridge, int] | None,
     plan: Plan,
     under: Null,
-    replayed: Scored | None,
+    permuted: Scored | None,
     label: str,
     *,
     screened: bool,
     signal: float = 1.0,
 ) -> Measurement:
     got = scored(predictions, None if plan.classes is None else len(plan.classes))
-    if features is not None and replayed is not None and not screened and plan.n_groups >= FEW:
-        signal = signal_inflation(features[0], plan, features[1], got.mean, chosen=replayed is under.chosen)
-    error = error_of(got, replayed, plan, signal)
+    if features is not None and permuted is not None and not screened and plan.n_groups >= FEW:
+        signal = signal_inflation(features[0], plan, features[1], got.mean, chosen=permuted is under.chosen)
+    error = error_of(got, permuted, plan, signal)
     ends = interval(got.mean, error, plan)
-    flat = error if replayed is None else null_error(replayed, plan)
+    flat = error if permuted is None else null_error(permuted, plan)
     upper = upper_bound(got.mean, error, plan)
-    p = under.p if replayed is not None else _t_test(got.mean, error, plan)
+    p = under.p if permuted is not None else _t_test(got.mean, error, plan)
     warnings = list(plan.warnings)
-    if replayed is None:
+    if permuted is None:
         warnings.append(f"{label} cannot be replayed on exchanged labels: its p and interval come from its folds")
     estimate = Estimate(
         metric="R2" if plan.number else "balanced accuracy",
@@ -159,7 +159,7 @@ def _summarise(
     leak = not plan.number and ends is not None and ends[1] < plan.chance - LEAK
     return Measurement(
         plan=plan, estimate=estimate,
-        predictions=predictions, probe=label, screened=screened, scored=got, replayed=replayed,
+        predictions=predictions, probe=label, screened=screened, scored=got, permuted=permuted,
         null=under, error=error, null_error=flat, upper=upper, leak=leak, warnings=tuple(warnings),
     )  # fmt: skip
 
@@ -213,11 +213,11 @@ def compare(a: Measurement, b: Measurement, plan: Plan) -> Difference:
     from scipy.special import stdtr, stdtrit
 
     difference = a.scored.minus(b.scored)
-    if a.replayed is None or b.replayed is None:
+    if a.permuted is None or b.permuted is None:
         error = corrected_resampling(difference, plan)
     else:
         error = float(difference.error(plan.groups).mean())
-        error *= inflation(a.replayed.minus(b.replayed), plan.groups)
+        error *= inflation(a.permuted.minus(b.permuted), plan.groups)
     error *= widening(plan)
     if plan.n_groups < FEW:
         return Difference(score=difference.mean, low=None, high=None, p=None)

@@ -26,14 +26,14 @@ class Measurement:
     probe: str
     screened: bool
     scored: Scored
-    replayed: Scored | None
+    permuted: Scored | None
     null: Null
     error: float
     null_error: float
     upper: float
     leak: bool
-    companion: Estimate | None = None
-    companion_probe: str | None = None
+    nested: Estimate | None = None
+    nested_probe: str | None = None
     limit: Limit | None = None
     nonlinear: Estimate | None = None
     nonlinear_upper: float | None = None

@@ -9,7 +9,7 @@ from probes.solvers.ridge import Ridge
 from probes.stats.plan import GRID, Plan
 from probes.stats.scores import Scored, association, coded, fold_means, score_margin
 
-REPLAYS = 99  # exchanged label vectors that the whole procedure is replayed on
+PERMUTED = 99  # exchanged label vectors that the whole procedure is replayed on
 
 
 CHOICES = tuple(float(p) for p in 10.0 ** np.arange(-3, 3.5, 1.0))  # penalties of a replayed choice
@@ -46,16 +46,16 @@ def null(ridge: Ridge, plan: Plan, *, permutations: int | None = None, choose: b
         margin = fitted - means
         np.maximum(best, association(margin, labels, base, classes), out=best)
         if penalty == plan.penalty:
-            fixed = score_margin(margin[1 : 1 + REPLAYS], labels[1 : 1 + REPLAYS], base[1 : 1 + REPLAYS], classes)
-    few, cut = slice(1, 1 + REPLAYS), (labels[1 : 1 + REPLAYS], codes[1 : 1 + REPLAYS], means[1 : 1 + REPLAYS])
+            fixed = score_margin(margin[1 : 1 + PERMUTED], labels[1 : 1 + PERMUTED], base[1 : 1 + PERMUTED], classes)
+    few, cut = slice(1, 1 + PERMUTED), (labels[1 : 1 + PERMUTED], codes[1 : 1 + PERMUTED], means[1 : 1 + PERMUTED])
     if fixed is None:
         (fitted,) = ridge.each(cut[1], folds, [plan.penalty])
         fixed = score_margin(fitted - cut[2], cut[0], base[few], classes)
-    chosen = replay_choice(ridge, folds, *cut, classes) if choose else None
+    chosen = permute_choice(ridge, folds, *cut, classes) if choose else None
     return Null(statistic=best, fixed=fixed, chosen=chosen)
 
 
-def replay_choice(
+def permute_choice(
     ridge: Ridge,
     folds: np.ndarray,
     labels: np.ndarray,

@@ -40,7 +40,7 @@ class Plan:
     headline: str
     penalty: float
     margin: float
-    a_star: float
+    strength_to_exclude: float
     chance: float
     seed: int
     warnings: tuple[str, ...] = ()
@@ -112,7 +112,7 @@ def plan(
         headline="linear" if nested else "ridge",
         penalty=1.0 if classes is None else (0.1 if nested else 0.03),
         margin=0.06 if classes is None else 0.10,
-        a_star=_a_star(n_groups, None if classes is None else len(classes)),
+        strength_to_exclude=_a_star(n_groups, None if classes is None else len(classes)),
         chance=0.0 if classes is None else 1 / len(classes),
         seed=seed,
         warnings=_warnings(swap, n_groups, rare, count, number=classes is None),

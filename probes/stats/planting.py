@@ -15,7 +15,7 @@ from probes._base import ProbeError
 from probes.solvers.ridge import Ridge
 from probes.stats.effect_size import separation
 from probes.stats.intervals import inflation, interval, widening
-from probes.stats.permutation import REPLAYS
+from probes.stats.permutation import PERMUTED
 from probes.stats.plan import GRID, Plan
 from probes.stats.scores import Scored, association, coded, fold_means, score_margin, spread
 from probes.stats.subspace import Subspace
@@ -69,14 +69,14 @@ class Planting:
         space: Subspace,
         *,
         draws: int = DRAWS,
-        replays: int = REPLAYS,
+        permutations: int = PERMUTED,
         dtype: type = np.float32,
     ) -> "Planting":
         """Decompose the features once, draw directions and labels, and predict before planting."""
         classes = None if plan.classes is None else len(plan.classes)
         scaled = np.asarray(x, dtype=np.float64) * space.scale
         scaled = scaled - scaled.mean(axis=0)
-        labels = np.concatenate([plan.draws(draws, 1), plan.permuted[:replays]])
+        labels = np.concatenate([plan.draws(draws, 1), plan.permuted[:permutations]])
         shift = planted_code(labels[:draws], classes)
         directions = planted_directions(space, plan.seed, draws, shift.shape[2])
         columns = np.concatenate([(scaled @ space.directions) @ directions, shift], axis=2)
@@ -151,8 +151,8 @@ class Planting:
             got = score_margin(_last(margin)[:1], self.labels[rows][:1], self._baseline(rows)[:1], classes)
             found.append(float(got.score[0]))
             errors.append(float(spread(got.part, groups)[0]))
-        said = float(np.mean(errors))
-        return float(np.mean(found)), float(np.std(found, ddof=1)) / said if said > 0 else 1.0
+        predicted = float(np.mean(errors))
+        return float(np.mean(found)), float(np.std(found, ddof=1)) / predicted if predicted > 0 else 1.0
 
     def rate(self, strength: float) -> float:
         """Share of draws that the rule calls present when a signal of this strength is planted."""
@@ -185,8 +185,8 @@ class Planting:
         rows, classes = self._rows(draw), None if self.plan.classes is None else len(self.plan.classes)
         got = score_margin(_last(margin), self.labels[rows], self._baseline(rows), classes)
         groups = self.plan.groups[self.order]
-        replayed = Scored(score=got.score[1:], part=got.part[1:])
-        error = float(spread(got.part[:1], groups)[0]) * inflation(replayed, groups) * widening(self.plan)
+        permuted = Scored(score=got.score[1:], part=got.part[1:])
+        error = float(spread(got.part[:1], groups)[0]) * inflation(permuted, groups) * widening(self.plan)
         ends = interval(float(got.score[0]), error, self.plan)
         return ends is not None and ends[0] > self.plan.chance
 
@@ -252,7 +252,7 @@ def _penalties(plan: Plan, *, tested: bool, chosen: bool) -> tuple[float, ...]:
 
 
 def signal_inflation(
-    ridge: Ridge, plan: Plan, width: int, score: float, *, chosen: bool, draws: int = REPLAYS
+    ridge: Ridge, plan: Plan, width: int, score: float, *, chosen: bool, draws: int = PERMUTED
 ) -> float:
     """The phi of a score that reads something: replayed with a signal that reads as well as the observed one.
 

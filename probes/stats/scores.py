@@ -53,11 +53,11 @@ def balanced(ok: np.ndarray, y: np.ndarray, k: int) -> Scored:
     ok [A, n] in [0, 1]; y [A, n] or [n] class indices. With unequal classes the contribution of an item is
     (ok - accuracy of its class) / (classes * items of its class).
     """
-    truth = np.broadcast_to(y, ok.shape)
+    label = np.broadcast_to(y, ok.shape)
     part = np.zeros_like(ok)
     score = np.zeros(len(ok))
     for c in range(k):
-        mine = truth == c
+        mine = label == c
         many = mine.sum(axis=1)
         share = (ok * mine).sum(axis=1, dtype=np.float64) / many
         score += share / k
@@ -81,13 +81,13 @@ def scored(predictions: Predictions, classes: int | None) -> Scored:
     """
     if classes is None:
         assert predictions.baseline is not None
-        return explained(predictions.truth - predictions.said, predictions.truth - predictions.baseline)
-    score, truth = predictions.score, predictions.truth
+        return explained(predictions.label - predictions.predicted, predictions.label - predictions.baseline)
+    score, label = predictions.score, predictions.label
     tied = score >= score.max(axis=2, keepdims=True) - TIE
     many = tied.sum(axis=2)
-    mine = np.take_along_axis(tied, np.broadcast_to(truth, many.shape)[..., None], axis=2)[..., 0]
-    ok = np.where(many > 1, mine / many, predictions.said == truth)
-    return balanced(ok.astype(np.float64), truth, classes)
+    mine = np.take_along_axis(tied, np.broadcast_to(label, many.shape)[..., None], axis=2)[..., 0]
+    ok = np.where(many > 1, mine / many, predictions.predicted == label)
+    return balanced(ok.astype(np.float64), label, classes)
 
 
 def coded(labels: np.ndarray, classes: int | None) -> np.ndarray:
@@ -122,8 +122,8 @@ def _right(margin: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
 def score_margin(margin: np.ndarray, labels: np.ndarray, baseline: np.ndarray, classes: int | None) -> Scored:
     """Scores of held-out ridge margins (prediction less training mean) for many label vectors."""
     if classes is None:
-        truth = labels - baseline
-        return explained(truth - margin, truth)
+        label = labels - baseline
+        return explained(label - margin, label)
     return balanced(_right(margin, labels, classes), labels, classes)
 
 

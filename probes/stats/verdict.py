@@ -44,13 +44,13 @@ def verdict(
     """
     plan = m.plan
     state, reason, items = decide(m, layout=layout, adjusted=adjusted)
-    credit, said = (None, "") if state != "present" else credited(controls or {}, called or {})
+    credit, credit_words = (None, "") if state != "present" else credited(controls or {}, called or {})
     low = m.estimate.low
     clear = state == "present" and low is not None and low > plan.chance + MATERIAL
     return Verdict(
         state=state,
         margin=plan.margin,
-        reason=f"{reason} {said}".strip(),
+        reason=f"{reason} {credit_words}".strip(),
         credit=credit,
         leak=m.leak,
         material=clear and credit == "learned",
@@ -210,7 +210,8 @@ def _limited(m: "Measurement", plan: Plan) -> tuple[str, int | None] | None:
         more = f" About {items} items would." if items else ""
         return (
             f"But so few items would not surely show a signal that a probe with unlimited data reads with {what} "
-            f"{_number(plan.a_star)} (found in {found.rates[plan.a_star]:.0%} of trials).{more}"
+            f"{_number(plan.strength_to_exclude)} (found in "
+            f"{found.rates[plan.strength_to_exclude]:.0%} of trials).{more}"
         ), items
     return None
 
@@ -220,7 +221,7 @@ def _absent(m: "Measurement", plan: Plan, layout: "Sequence[Measurement]") -> st
     reads = "reads it" if layout else "read it"
     found = m.limit
     assert found is not None
-    lod = found.lod if found.lod is not None else plan.a_star
+    lod = found.lod if found.lod is not None else plan.strength_to_exclude
     what = "R2" if plan.number else "accuracy"
     return (
         f"Not readable: {_score(m)}. A linear signal that a probe with unlimited data reads with {what} "
@@ -250,7 +251,7 @@ def _items_for(plan: Plan, lod: float | None) -> int | None:
     while reads(lod, effective, n) > needed and effective < 1e9:
         effective *= 1.1
     items = n
-    while reads(plan.a_star, effective, items) < needed * sqrt(n / items) and items < 1000 * n:
+    while reads(plan.strength_to_exclude, effective, items) < needed * sqrt(n / items) and items < 1000 * n:
         items *= 1.05
     return _round(items)
 

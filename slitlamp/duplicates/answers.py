@@ -7,7 +7,7 @@ from dataclasses import replace
 from slitlamp.duplicates.guard import Copies
 from slitlamp.duplicates.manifest import _numbers
 from slitlamp.settings import Options
-from tasks._base import DataError, Item, Source
+from tasks import DataError, Item, Source
 
 SHOWN = 3
 
@@ -50,12 +50,12 @@ def agreed(items: Sequence[Item], source: Source, copies: Copies, task: str, opt
 
 def _names(source: Source, options: Options) -> dict[str, str]:
     """How an error calls the rows: the file, and its line among those of a manifest; of a benchmark nothing."""
-    from tasks._open import _files, item_id
+    from tasks import files_of, item_id
 
     if source.benchmark or options.data is None or "volumes" in source.policy:
         return {}
     ids, seen, found = {row.id for row in source.rows}, Counter[tuple[str, int]](), {}
-    files, _, _, columns = _files(options.data, options.image_column)
+    files, _, _, columns = files_of(options.data, options.image_column)
     for at, file in enumerate(files, 1):
         for number in _numbers(file, ids):
             mine = item_id(file.name, number, seen[file.name, number])

@@ -11,7 +11,7 @@ import numpy as np
 from slitlamp.errors import UsageError
 from slitlamp.log import progress, say
 from slitlamp.settings import Options
-from tasks._base import DataError, Row, Source
+from tasks import DataError, Row, Source
 
 if TYPE_CHECKING:
     from cache import Store

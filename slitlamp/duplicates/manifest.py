@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from slitlamp.disk import write_atomically
 from slitlamp.errors import UsageError
-from tasks._base import DataError, Source
+from tasks import DataError, Source
 
 if TYPE_CHECKING:
     from tasks.duplicates.find import Cluster, Pair
@@ -55,12 +55,12 @@ def _line(group: str, file: "Listed", frame: int | None, base: Path) -> dict[str
 
 def _files_of(spec: str, image_column: str | None, source: Source) -> dict[str, list[tuple["Listed", int | None]]]:
     """The file of each id, and its frame where the file holds several; of a volume all of its files."""
-    from tasks._open import _files, item_id, slices_of
+    from tasks import files_of, item_id, slices_of
 
     if "volumes" in source.policy:
         return slices_of(spec, image_column)
     ids = {row.id for row in source.rows}
-    files, _, _, _ = _files(spec, image_column)
+    files, _, _, _ = files_of(spec, image_column)
     seen: Counter[tuple[str, int]] = Counter()
     found: dict[str, list[tuple[Listed, int | None]]] = {}
     for file in files:
@@ -77,7 +77,7 @@ def _files_of(spec: str, image_column: str | None, source: Source) -> dict[str, 
 
 def _numbers(file: "Listed", ids: set[str]) -> Iterator[int]:
     """The frames of a file that are items of the source: the one that it names, or from 1 up."""
-    from tasks._open import item_id
+    from tasks import item_id
 
     if file.frame is not None:
         yield file.frame

@@ -8,11 +8,11 @@ import numpy as np
 
 from encoders.extraction.volumes import flat_only
 from slitlamp.errors import UsageError
-from slitlamp.features.encoder import Eye, resolve_device
+from slitlamp.features.encoder import StoredEncoder, resolve_device
 from slitlamp.features.fill import fill
-from slitlamp.features.images import Pictures
+from slitlamp.features.images import ImageSet
 from slitlamp.settings import Options
-from tasks._base import Source
+from tasks import Source
 
 if TYPE_CHECKING:
     from cache import Store
@@ -34,14 +34,14 @@ def near(asked: argparse.Namespace, source: Source, store: "Store", known: Seque
         volumes=asked.volumes,
     )  # fmt: skip
     device = resolve_device(asked.device)
-    eye = Eye(spec=asked.encoder, options=options, store=store, device=device, dtype=options.dtype)
+    eye = StoredEncoder(spec=asked.encoder, options=options, store=store, device=device, dtype=options.dtype)
     if asked.volumes and not eye.reads_volumes:
         raise flat_only(eye.label)
     points = eye.points()
     if not points:
         raise UsageError(f"--encoder {asked.encoder} has no features of whole images")
     last = points[-1]
-    pictures = Pictures(pictures=[r.picture for r in source.rows], names=[r.id for r in source.rows], store=store)
+    pictures = ImageSet(pictures=[r.picture for r in source.rows], names=[r.id for r in source.rows], store=store)
     x = fill(eye, pictures, [last], source.policy).read(f"{last[0]}/{last[1]}")
     groups = np.unique([row.group for row in source.rows], return_inverse=True)[1]
     limit, found = close(x, groups, {(p.first, p.second) for p in known})

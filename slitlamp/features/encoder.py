@@ -6,8 +6,7 @@ from functools import cached_property
 
 import cache
 import encoders
-from encoders._base import Card, Encoder
-from encoders._registry import draw_of
+from encoders import Card, Encoder, draw_of
 from encoders.identity.snapshot import recall, snapshot
 from slitlamp.errors import UsageError
 from slitlamp.keys import digest
@@ -16,7 +15,7 @@ from slitlamp.settings import Options
 
 
 @dataclass(frozen=True, kw_only=True)
-class Eye:
+class StoredEncoder:
     """An encoder as a run knows it: card and fingerprint at once, tensors only when it must encode."""
 
     spec: str

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 import encoders
-from slitlamp.features.encoder import Eye
-from slitlamp.features.images import Pictures
+from slitlamp.features.encoder import StoredEncoder
+from slitlamp.features.images import ImageSet
 from slitlamp.log import progress
-from tasks._base import DataError
+from tasks import DataError
 
 
 class NotFiniteError(DataError):
@@ -18,7 +18,7 @@ class NotFiniteError(DataError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filled:
+class FeatureTable:
     """Features of a list of pictures at every point asked for, read from the store."""
 
     space: Any
@@ -30,7 +30,7 @@ class Filled:
         return self.space.read(self.contents, name)
 
 
-def space_of(eye: Eye, policy: Mapping[str, Any]) -> Any:
+def space_of(eye: StoredEncoder, policy: Mapping[str, Any]) -> Any:
     """The part of the store whose key holds everything but the image."""
     material = {
         "fingerprint": eye.fingerprint,
@@ -41,7 +41,9 @@ def space_of(eye: Eye, policy: Mapping[str, Any]) -> Any:
     return eye.store.space(material, label=eye.label)
 
 
-def fill(eye: Eye, pictures: Pictures, points: Sequence[tuple[str, str, int]], policy: Mapping[str, Any]) -> Filled:
+def fill(
+    eye: StoredEncoder, pictures: ImageSet, points: Sequence[tuple[str, str, int]], policy: Mapping[str, Any]
+) -> FeatureTable:
     """Encode what the store lacks, in one pass over all sites and readouts, and close the shards."""
     space = space_of(eye, policy)
     widths = {f"{site}/{readout}": width for site, readout, width in points}
@@ -49,12 +51,12 @@ def fill(eye: Eye, pictures: Pictures, points: Sequence[tuple[str, str, int]], p
     todo = space.missing(contents, list(widths))
     if todo:
         _encode(eye, pictures, contents, todo, widths, space)
-    return Filled(space=space, contents=contents, encoded=len(todo))
+    return FeatureTable(space=space, contents=contents, encoded=len(todo))
 
 
 def _encode(
-    eye: Eye,
-    pictures: Pictures,
+    eye: StoredEncoder,
+    pictures: ImageSet,
     contents: Sequence[str],
     todo: Sequence[int],
     widths: Mapping[str, int],

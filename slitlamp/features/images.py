@@ -9,13 +9,13 @@ import numpy as np
 import cache
 from slitlamp.keys import digest
 from slitlamp.log import progress
-from tasks._base import DataError, Picture
+from tasks import DataError, Picture
 
 BOX_BYTES = 1 << 30  # decoded images kept between hashing and encoding
 
 
 @dataclass(kw_only=True)
-class Pictures:
+class ImageSet:
     """Pictures with their content digests; decoded arrays are kept while they fit in `BOX_BYTES`.
 
     `marks` are the points (x, y) of each picture, equally many for all and in the same order, or ().

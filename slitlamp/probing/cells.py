@@ -101,11 +101,11 @@ class Cells:
 
 
 def as_parquet(predictions: Any, classes: tuple[str, ...] | None) -> bytes:
-    """Held-out predictions: item, group, repeat, fold, truth, said and the decision value of each class."""
+    """Held-out predictions: item, group, repeat, fold, label, predicted and the decision value of each class."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    repeats, n = predictions.said.shape
+    repeats, n = predictions.predicted.shape
 
     def named(values: np.ndarray) -> list[Any]:
         return [classes[int(v)] for v in values] if classes else [float(v) for v in values]
@@ -115,8 +115,8 @@ def as_parquet(predictions: Any, classes: tuple[str, ...] | None) -> bytes:
         "group": [str(g) for g in predictions.groups] * repeats,
         "repeat": np.repeat(np.arange(repeats), n),
         "fold": np.asarray(predictions.fold).ravel(),
-        "truth": named(predictions.truth) * repeats,
-        "said": named(np.asarray(predictions.said).ravel()),
+        "label": named(predictions.label) * repeats,
+        "predicted": named(np.asarray(predictions.predicted).ravel()),
     }
     for what in ("score", "probability"):
         values = getattr(predictions, what)

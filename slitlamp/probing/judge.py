@@ -22,7 +22,7 @@ def adjusted(measurements: Sequence[Any]) -> list[float | None]:
     """
     from probes.stats.multiplicity import holm, over_layers
 
-    if all(m.replayed is not None for m in measurements):
+    if all(m.permuted is not None for m in measurements):
         count = min(len(m.null.statistic) for m in measurements)
         return [float(p) for p in over_layers([m.null.statistic[:count] for m in measurements])]
     return [float(p) for p in holm([1.0 if m.estimate.p is None else m.estimate.p for m in measurements])]
@@ -116,7 +116,7 @@ def _record(
     *, verdict: Any = None, p: float | None = None, scores: dict[str, float] | None = None,
 ) -> Record:  # fmt: skip
     m, plan, card = run.measurement(cell), run.plan(question), cell.eye.card
-    e, other, found = m.estimate, m.companion, m.limit
+    e, other, found = m.estimate, m.nested, m.limit
     control = dict.fromkeys(("control_shuffled", "control_pixels", "control_lowlevel", "control_random"))
     return Record(
         experiment=experiment,
@@ -147,9 +147,9 @@ def _record(
         verdict=m.state if verdict is None else verdict.state,
         credit=None if verdict is None else verdict.credit,
         reason=m.reason if verdict is None else verdict.reason,
-        companion=None if other is None else other.score,
-        companion_low=None if other is None else other.low,
-        companion_high=None if other is None else other.high,
+        nested=None if other is None else other.score,
+        nested_low=None if other is None else other.low,
+        nested_high=None if other is None else other.high,
         **{**control, **(scores or {})},  # type: ignore[arg-type]
         seed=run.options.seed,
         folds=plan.n_folds,

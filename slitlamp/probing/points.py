@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import encoders
 from slitlamp.errors import UsageError
-from slitlamp.features.encoder import Eye
+from slitlamp.features.encoder import StoredEncoder
 from slitlamp.probing.state import CHOICE, CONTROLS, Cell, Run
 from slitlamp.questions import Question
 
-COMPANION_UP_TO = 400  # items: beyond, the companion is measured at the headline sites only
+NESTED_UP_TO = 400  # items: beyond, the nested score is measured at the headline sites only
 
 
 def headline_sites(points: Sequence[tuple[str, str, int]]) -> set[str]:
@@ -19,7 +19,7 @@ def headline_sites(points: Sequence[tuple[str, str, int]]) -> set[str]:
     return {s for s in sites if s not in inner} | set(inner[-1:])
 
 
-def points_of(eye: Eye, question: Question, *, asked: bool = False) -> list[tuple[str, str, int]]:
+def points_of(eye: StoredEncoder, question: Question, *, asked: bool = False) -> list[tuple[str, str, int]]:
     """Where an encoder is read for a question; a control at its vector, and under the marks where there are any.
 
     A control that is `asked` for by name keeps to the sites and readouts of the command line too.
@@ -45,7 +45,7 @@ def points_of(eye: Eye, question: Question, *, asked: bool = False) -> list[tupl
     return [point for point in points if point[1] == "at-mark"] if choice else points
 
 
-def cells_of(run: Run, question: Question, eye: Eye, role: str) -> list[Cell]:
+def cells_of(run: Run, question: Question, eye: StoredEncoder, role: str) -> list[Cell]:
     """The cells of one encoder for one question, in the encoder's order."""
     plan = run.plan(question)
     points = points_of(eye, question, asked=role == "encoder")
@@ -55,12 +55,12 @@ def cells_of(run: Run, question: Question, eye: Eye, role: str) -> list[Cell]:
     for site, readout, _ in points:
         top = site in headline
         full = role != "shuffled" and (top or not wide)
-        companion = role == "encoder" and not wide and (top or len(question.ids) <= COMPANION_UP_TO)
+        nested = role == "encoder" and not wide and (top or len(question.ids) <= NESTED_UP_TO)
         cells.append(
             Cell(question=question, eye=eye, role=role, site=site, readout=readout,
-                 level="full" if full else "screen", companion=companion)
+                 level="full" if full else "screen", nested=nested)
         )  # fmt: skip
         if role == "control" and wide:
             # screened cells are compared with a control measured the same way
-            cells.append(dataclasses.replace(cells[-1], level="screen", companion=False))
+            cells.append(dataclasses.replace(cells[-1], level="screen", nested=False))
     return cells

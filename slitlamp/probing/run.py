@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import encoders
-from encoders._base import EncoderError
+from encoders import EncoderError
 from encoders.extraction.volumes import flat_only
 from slitlamp.disk import _writable
 from slitlamp.errors import UsageError
-from slitlamp.features.encoder import Eye
-from slitlamp.features.fill import Filled, NotFiniteError, fill, space_of
+from slitlamp.features.encoder import StoredEncoder
+from slitlamp.features.fill import FeatureTable, NotFiniteError, fill, space_of
 from slitlamp.log import say
 from slitlamp.probing.points import cells_of, points_of
 from slitlamp.probing.state import CHOICE, CONTROLS, Cell, Run, eyes, start
@@ -21,7 +21,7 @@ from slitlamp.questions import Question
 from slitlamp.settings import Options
 
 
-def fill_all(run: Run, question: Question, who: Sequence[Eye]) -> list[Eye]:
+def fill_all(run: Run, question: Question, who: Sequence[StoredEncoder]) -> list[StoredEncoder]:
     """Encode what is missing for each eye; one that fails is named and left out, the others go on."""
     ready = []
     for eye in who:
@@ -43,7 +43,7 @@ def fill_all(run: Run, question: Question, who: Sequence[Eye]) -> list[Eye]:
     return ready
 
 
-def _filled(run: Run, question: Question, eye: Eye) -> Filled:
+def _filled(run: Run, question: Question, eye: StoredEncoder) -> FeatureTable:
     """The features of one eye; where its crop leaves a mark out, all but those under marks, which it is told."""
     try:
         return fill(eye, question.pictures, points_of(eye, question), question.source.policy)
@@ -55,12 +55,12 @@ def _filled(run: Run, question: Question, eye: Eye) -> Filled:
         return fill(eye, question.pictures, points_of(eye, question), question.source.policy)
 
 
-def _fill_twins(run: Run, question: Question, spec: str, twins: Sequence[Eye]) -> list[Eye]:
+def _fill_twins(run: Run, question: Question, spec: str, twins: Sequence[StoredEncoder]) -> list[StoredEncoder]:
     """Encode with the untrained draws; an encoder that is no network has none, which every verdict then says.
 
     A draw that equals an earlier one (a file that draws its weights the same each time) is left out, and said.
     """
-    drawn: dict[str, Eye] = {}
+    drawn: dict[str, StoredEncoder] = {}
     if (question.name, spec) not in run.filled:
         return []
     for twin in twins:
@@ -123,7 +123,7 @@ def probe_question(run: Run, question: Question) -> tuple[list[Cell], dict[str, 
     fill_all(run, question, controls)
     twins = {spec: _fill_twins(run, question, spec, draws) for spec, draws in twins.items()}
     own = [c for eye in asked for c in cells_of(run, question, eye, "encoder")]
-    shuffled = [dataclasses.replace(c, role="shuffled", level="screen", companion=False) for c in own]
+    shuffled = [dataclasses.replace(c, role="shuffled", level="screen", nested=False) for c in own]
     twin = {
         e.spec: [c for draw in twins[e.spec] for c in cells_of(run, question, draw, "twin")]
         for e in asked
@@ -165,9 +165,9 @@ def run(options: Options, experiment: str) -> int:
     records, verdicts = [], []
     for question in questions:
         own, beside, basic = probe_question(state, question)
-        found, said = judge(state, question, own, beside, basic, experiment)
+        found, judged = judge(state, question, own, beside, basic, experiment)
         records += found
-        verdicts += said
+        verdicts += judged
     deliver(state, options, experiment, records, verdicts, time.perf_counter() - began)
     if state.failed:
         return 5 if records else 4
@@ -217,6 +217,6 @@ def plan_of(options: Options) -> dict[str, Any]:
     }
 
 
-def _everyone(state: Run) -> list[Eye]:
+def _everyone(state: Run) -> list[StoredEncoder]:
     asked, twins, controls = eyes(state)
     return [*asked, *(draw for draws in twins.values() for draw in draws), *controls]

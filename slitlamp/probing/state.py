@@ -12,8 +12,8 @@ import encoders
 import probes
 from encoders.extraction.volumes import flat_only
 from slitlamp.errors import UsageError
-from slitlamp.features.encoder import Eye, reads_volumes, resolve_device
-from slitlamp.features.fill import Filled
+from slitlamp.features.encoder import StoredEncoder, reads_volumes, resolve_device
+from slitlamp.features.fill import FeatureTable
 from slitlamp.keys import digest
 from slitlamp.log import say
 from slitlamp.probing.cells import Cells
@@ -30,18 +30,18 @@ class Cell:
     """One number: a question put to an encoder at a site and readout, by a probe, with true or exchanged labels."""
 
     question: Question
-    eye: Eye
+    eye: StoredEncoder
     role: str  # encoder, twin, control or shuffled
     site: str
     readout: str
     level: str  # full, or screen for the closed-form map
-    companion: bool
+    nested: bool
     pooled: bool = False  # measured with unlabelled images, for the limit of detection
 
     @property
     def tag(self) -> tuple[Any, ...]:
         """What tells this cell from every other of the run."""
-        return (self.question.name, self.eye.spec, self.role, self.name, self.level, self.companion, self.pooled)
+        return (self.question.name, self.eye.spec, self.role, self.name, self.level, self.nested, self.pooled)
 
     @property
     def name(self) -> str:
@@ -56,13 +56,13 @@ class Run:
     options: Options
     store: cache.Store
     cells: Cells
-    filled: dict[tuple[str, str], Filled] = field(default_factory=dict)
-    pools: dict[tuple[str, str], Filled] = field(default_factory=dict)
+    filled: dict[tuple[str, str], FeatureTable] = field(default_factory=dict)
+    pools: dict[tuple[str, str], FeatureTable] = field(default_factory=dict)
     plans: dict[str, Any] = field(default_factory=dict)
     measured: dict[str, Any] = field(default_factory=dict)
     keys: dict[tuple[Any, ...], str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    eyes: tuple[list[Eye], dict[str, list[Eye]], list[Eye]] | None = None
+    eyes: tuple[list[StoredEncoder], dict[str, list[StoredEncoder]], list[StoredEncoder]] | None = None
     encoded: int = 0
     failed: list[str] = field(default_factory=list)
     noted: list[str] = field(default_factory=list)
@@ -103,7 +103,7 @@ class Run:
             "permutations": options.permutations,
             "probe": _probe_key(options.probe),
             "level": cell.level,
-            "companion": cell.companion,
+            "nested": cell.nested,
             "shuffled": cell.role == "shuffled",
             "pool": self._pool_key(cell),
             "code": _code_of_probes(),
@@ -138,7 +138,7 @@ class Run:
             pool=pool.read(cell.name) if pool is not None else None,
             pool_groups=question.pool.groups if pool is not None and question.pool is not None else None,
             detect=pool is not None,
-            companion=cell.companion,
+            nested=cell.nested,
         )
 
 
@@ -192,15 +192,15 @@ def _types() -> dict[str, type]:
     return {kind.__name__: kind for kind in [*kinds, detection.Limit]}
 
 
-def eyes(run: Run) -> tuple[list[Eye], dict[str, list[Eye]], list[Eye]]:
+def eyes(run: Run) -> tuple[list[StoredEncoder], dict[str, list[StoredEncoder]], list[StoredEncoder]]:
     """Encoders asked for, the untrained twins of each, and the controls that every table shows."""
     if run.eyes is not None:
         return run.eyes
     options = run.options
     device = resolve_device(options.device)
 
-    def eye(spec: str, kind: str, dtype: str) -> Eye:
-        return Eye(spec=spec, options=options, store=run.store, device=kind, dtype=dtype)
+    def eye(spec: str, kind: str, dtype: str) -> StoredEncoder:
+        return StoredEncoder(spec=spec, options=options, store=run.store, device=kind, dtype=dtype)
 
     asked = [eye(spec, device, options.dtype) for spec in dict.fromkeys(options.encoder)]
     twins = {

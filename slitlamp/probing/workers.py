@@ -27,7 +27,7 @@ class Job:
     pool: np.ndarray | None
     pool_groups: np.ndarray | None
     detect: bool
-    companion: bool
+    nested: bool
 
 
 def measure(job: Job) -> tuple[str, Any, float]:
@@ -47,7 +47,7 @@ def measure(job: Job) -> tuple[str, Any, float]:
             seed=job.seed,
             level=job.level,
             detect=job.detect,
-            companion=job.companion,
+            nested=job.nested,
         )
     return job.key, measurement, time.perf_counter() - start
 

@@ -10,7 +10,7 @@ import numpy as np
 from probes.prompts.audit import COLOURS
 from slitlamp.errors import UsageError
 from slitlamp.prompts.presentations import ASSIGNMENTS, CODES, Prompted
-from tasks._base import DataError
+from tasks import DataError
 from tasks.sources.table import read_table
 
 UPRIGHT = {"upright": True, "0": True, "right side up": True, "upside down": False, "turned": False, "flipped": False,
@@ -69,7 +69,7 @@ class Answers:
 
     image: np.ndarray
     assignment: np.ndarray
-    said: np.ndarray
+    predicted: np.ndarray
     aside: Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
@@ -104,9 +104,9 @@ def of_colours(path: str, given: Prompted) -> Answers:
     if not len(of_marks):
         raise DataError(f"{Path(path).name} answers no image in any assignment of colours, only {' and '.join(ASIDE)}")
     others = {name: np.array([(i, c) for i, k, c in found if k == 6 + j]) for j, name in enumerate(ASIDE)}
-    image, kind, said = of_marks.T
+    image, kind, predicted = of_marks.T
     return Answers(
-        image=image, assignment=kind, said=said,
+        image=image, assignment=kind, predicted=predicted,
         aside={name: (own[:, 0], own[:, 1]) for name, own in others.items() if len(own)},
     )  # fmt: skip
 
@@ -125,11 +125,11 @@ def of_turns(path: str) -> tuple[np.ndarray, np.ndarray, list[str], int]:
         where = f"{Path(path).name} line {number}"
         turned = bool(_one_of(row["turned"], TURNED, where, "turned"))
         unread = row["answer"] in ("", "-")
-        said = None if unread else bool(_one_of(row["answer"], UPRIGHT, where, "answer"))
+        predicted = None if unread else bool(_one_of(row["answer"], UPRIGHT, where, "answer"))
         own = found.setdefault(row["item"], {})
         if turned in own:
             raise DataError(f"{where}: item {row['item']} was answered before, turned {row['turned']}")
-        own[turned] = said
+        own[turned] = predicted
         count += 1
     whole = [name for name, own in found.items() if len(own) == 2 and None not in own.values()]
     if not whole:

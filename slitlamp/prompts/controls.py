@@ -7,14 +7,14 @@ from functools import partial
 import numpy as np
 
 from cache import Store
-from encoders._base import Encoder, Input, Site, View
+from encoders import Encoder, Input, Site, View
 from encoders.extraction.at_mark import _cell, _sees, frame
-from slitlamp.features.encoder import Eye
-from slitlamp.features.images import Pictures
+from slitlamp.features.encoder import StoredEncoder
+from slitlamp.features.images import ImageSet
 from slitlamp.keys import digest
 from slitlamp.log import say
 from slitlamp.prompts.presentations import ASSIGNMENTS, VERSION, Prompted, _Base, reach, shown
-from tasks._base import Mark, Picture
+from tasks import Mark, Picture
 from tasks.marks import draw
 
 TRIALS = 200  # places that are tried for three marks
@@ -33,9 +33,9 @@ class Aside:
     image: np.ndarray
     assignment: np.ndarray
     elsewhere: tuple[tuple[Mark, ...], ...]
-    none: Pictures
-    own: Pictures
-    moved: Pictures
+    none: ImageSet
+    own: ImageSet
+    moved: ImageSet
 
 
 def aside(given: Prompted, seed: int, store: Store) -> Aside | None:
@@ -70,7 +70,7 @@ def aside(given: Prompted, seed: int, store: Store) -> Aside | None:
     both = [own + [(float(m.x), float(m.y)) for m in where] for own, where in zip(first, places, strict=True)]
     names = [given.items[i].id for i in kept]
     lists = {
-        name: Pictures(
+        name: ImageSet(
             pictures=made[name], names=[f"{n}:{name}" for n in names], store=store,
             marks=first if name == "none" else both,
         )
@@ -104,7 +104,7 @@ def _elsewhere(
     return None
 
 
-def phases(eye: Eye, site: str, given: Prompted) -> np.ndarray | None:
+def phases(eye: StoredEncoder, site: str, given: Prompted) -> np.ndarray | None:
     """How far each mark's centre lies from the nearest border between the site's tokens, in tokens, [n, 3].
 
     None where the place of tokens in the image is not known.

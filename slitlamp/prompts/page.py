@@ -84,7 +84,7 @@ def _span(three: tuple[float, float, float], sign: str = "") -> str:
 
 def _histogram(judged: Judged) -> list[str]:
     shown = judged.histogram
-    words = ", ".join(f"{name} {shown.said[name]} (right {shown.truth.get(name, 0)})" for name in shown.said)
+    words = ", ".join(f"{name} {shown.predicted[name]} (right {shown.label.get(name, 0)})" for name in shown.predicted)
     lines = [f"  answers              {words}, unread {shown.unread}"]
     if shown.constant is not None:
         lines.append(

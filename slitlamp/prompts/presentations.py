@@ -13,13 +13,13 @@ from probes.prompts.audit import COLOURS, Presentations
 from slitlamp.duplicates.answers import agreed
 from slitlamp.duplicates.guard import Copies, settled
 from slitlamp.errors import UsageError
-from slitlamp.features.images import Pictures
+from slitlamp.features.images import ImageSet
 from slitlamp.keys import digest
 from slitlamp.log import progress, say
 from slitlamp.settings import Options
 from slitlamp.sources import _open, unheard
-from tasks._base import DataError, Item, Mark, Picture, Source, Task
-from tasks.images.decode import Shelf
+from tasks import DataError, Item, Mark, Picture, Source, Task
+from tasks.images.decode import LastOpened
 from tasks.marks import detect, draw
 
 VERSION = 1
@@ -58,7 +58,7 @@ class Prompted:
         return np.array([CODES.index("".join(m.name[0] for m in marks)) for marks in self.marks])
 
     @property
-    def truth(self) -> np.ndarray:
+    def label(self) -> np.ndarray:
         """The colour that is the answer to each image as it is."""
         return np.array(ASSIGNMENTS)[self.own, self.correct]
 
@@ -70,7 +70,7 @@ class Showing:
     size: float
     image: np.ndarray
     assignment: np.ndarray
-    pictures: Pictures
+    pictures: ImageSet
 
     def colour(self) -> np.ndarray:
         """Colour of each mark from left to right, [n, 3]."""
@@ -90,8 +90,8 @@ def open_task(options: Options, store: Store) -> tuple[Task, Source, tuple[Item,
     items = tuple(task.items(source, np.random.default_rng([options.seed, 1]), options.label))
     if not items:
         raise DataError(f"task {task.name} finds no item in {source.name}")
-    said = agreed(items, source, Copies(store=store), task.name, options)
-    for warning in (*source.warnings, *said):
+    predicted = agreed(items, source, Copies(store=store), task.name, options)
+    for warning in (*source.warnings, *predicted):
         say(f"warning: {task.name}: {warning}")
     return task, source, items
 
@@ -146,7 +146,7 @@ class _Base:
     """The last image that was read, with its marks measured and, when asked for, erased: six presentations share it."""
 
     def __init__(self) -> None:
-        self.image, self.clean = Shelf(), Shelf()
+        self.image, self.clean = LastOpened(), LastOpened()
 
     def measured(self, item: Item, marks: Sequence[Mark]) -> tuple[np.ndarray, list[detect.Found]]:
         """The image and its marks with radius and colour."""
@@ -206,12 +206,12 @@ def showing(given: Prompted, size: float | None, store: Store) -> Showing:
         size=given.drawn if size is None else size,
         image=np.array(images),
         assignment=np.tile(np.arange(6), len(images) // 6),
-        pictures=Pictures(pictures=pictures, names=names, store=store, marks=places),
+        pictures=ImageSet(pictures=pictures, names=names, store=store, marks=places),
     )
 
 
 def presentations(
-    given: Prompted, image: np.ndarray, assignment: np.ndarray, said: np.ndarray, phase: np.ndarray | None = None
+    given: Prompted, image: np.ndarray, assignment: np.ndarray, predicted: np.ndarray, phase: np.ndarray | None = None
 ) -> Presentations:
     """What was shown and said, for the audit; `phase` [images, 3] where the place of tokens is known."""
     place = np.array(
@@ -223,7 +223,7 @@ def presentations(
         colour=np.array(ASSIGNMENTS)[assignment],
         place=place[image],
         correct=given.correct[image],
-        said=said,
+        predicted=predicted,
         phase=None if phase is None else phase[image],
         group=given.homes[image],
     )

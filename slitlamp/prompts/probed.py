@@ -11,8 +11,8 @@ from probes.prompts import bias, controls
 from probes.prompts import readout as prompts_readout
 from probes.prompts.audit import COLOURS
 from slitlamp.errors import UsageError
-from slitlamp.features.encoder import Eye, resolve_device
-from slitlamp.features.fill import Filled, fill
+from slitlamp.features.encoder import StoredEncoder, resolve_device
+from slitlamp.features.fill import FeatureTable, fill
 from slitlamp.prompts.controls import Aside, aside, phases
 from slitlamp.prompts.judged import Judged, judge
 from slitlamp.prompts.presentations import CODES, Prompted, Showing, showing
@@ -24,19 +24,19 @@ READOUTS = ("mean", "grid3", "at-mark")
 Points = Sequence[tuple[str, str, int]]
 
 
-def eyes_of(asked: "Asked", store: cache.Store) -> list[Eye]:
+def eyes_of(asked: "Asked", store: cache.Store) -> list[StoredEncoder]:
     """The encoders that are audited, then the controls beside them."""
     options = asked.options
     device = resolve_device(options.device)
     if options.weights is not None and len(options.encoder) > 1:
         raise UsageError(f"--weights {options.weights} can stand for one encoder, not for {len(options.encoder)}")
     return [
-        Eye(spec=spec, options=options, store=store, device=device, dtype=options.dtype)
+        StoredEncoder(spec=spec, options=options, store=store, device=device, dtype=options.dtype)
         for spec in dict.fromkeys(options.encoder)
     ]
 
 
-def points_of(eye: Eye, marks: int, wanted: Sequence[str]) -> list[tuple[str, str, int]]:
+def points_of(eye: StoredEncoder, marks: int, wanted: Sequence[str]) -> list[tuple[str, str, int]]:
     """What was asked for; else the wanted readouts of the last grid, or all of the last site without one."""
     points = eye.points(marks)
     if eye.options.site or eye.options.readout:
@@ -79,8 +79,8 @@ def probed(asked: "Asked", given: Prompted, store: cache.Store) -> tuple[list[Ju
 
 
 def _filled(
-    eye: Eye, points: Points, given: Prompted, shows: Sequence[Showing], beside: Aside | None
-) -> tuple[list[Filled], dict[str, Filled]]:
+    eye: StoredEncoder, points: Points, given: Prompted, shows: Sequence[Showing], beside: Aside | None
+) -> tuple[list[FeatureTable], dict[str, FeatureTable]]:
     """Features of everything that is shown, from the store or in one pass each."""
     each = []
     for show in shows:
@@ -98,7 +98,9 @@ def _filled(
     return each, more
 
 
-def _read(eye: Eye, points: Points, each: Sequence[Filled], more: dict[str, Filled]) -> list[Read]:
+def _read(
+    eye: StoredEncoder, points: Points, each: Sequence[FeatureTable], more: dict[str, FeatureTable]
+) -> list[Read]:
     found = []
     for site, readout, _ in points:
         name = f"{site}/{readout}"
@@ -115,10 +117,10 @@ def _judged(
     phase: np.ndarray | None,
 ) -> Judged:  # fmt: skip
     rng = np.random.default_rng([seed, 15])
-    said = [_said(one, given, show, x, fold, rng) for show, x in zip(shows, one.each, strict=True)]
+    predicted = [_said(one, given, show, x, fold, rng) for show, x in zip(shows, one.each, strict=True)]
     first = shows[0]
-    out = judge(one.name, given, first.image, first.assignment, said[0], seed, phase)
-    hits = [s == given.correct[show.image] for s, show in zip(said, shows, strict=True)]
+    out = judge(one.name, given, first.image, first.assignment, predicted[0], seed, phase)
+    hits = [s == given.correct[show.image] for s, show in zip(predicted, shows, strict=True)]
     home = given.homes
     out.transfer = _transfer(one, given, first, fold, rng)
     out.dose = bias.dose([s.size for s in shows], hits, [s.image for s in shows], 1 / 3, home)
@@ -127,7 +129,7 @@ def _judged(
     out.encoded = _encoded(one, given, first, beside, fold, seed)
     for row in out.answers:
         row["size"] = first.size
-    for show, s in zip(shows[1:], said[1:], strict=True):
+    for show, s in zip(shows[1:], predicted[1:], strict=True):
         out.answers += judge_rows(one.name, given, show, s)
     return out
 
@@ -135,8 +137,8 @@ def _judged(
 def _transfer(one: Read, given: Prompted, show: Showing, fold: np.ndarray, rng: np.random.Generator) -> controls.Change:
     """Accuracy under assignments that trained a readout, and under those that did not."""
     target = _target(one, given, show)
-    said = prompts_readout.answers(one.each[0], target, fold[show.image], show.assignment, rng, marks=one.marks)
-    return controls.change(said.seen == target, said.unseen == target, given.homes[show.image])
+    predicted = prompts_readout.answers(one.each[0], target, fold[show.image], show.assignment, rng, marks=one.marks)
+    return controls.change(predicted.seen == target, predicted.unseen == target, given.homes[show.image])
 
 
 def _elsewhere(
@@ -145,16 +147,16 @@ def _elsewhere(
     """Are answers right where no mark lies at the evidence? Tokens under marks are told the places, so only moved."""
     assert one.none is not None
     assert one.moved is not None
-    rows, home, truth = beside.image, given.homes[beside.image], given.truth[beside.image]
+    rows, home, label = beside.image, given.homes[beside.image], given.label[beside.image]
     found = []
     rng = np.random.default_rng([seed, 13])
     if not one.marks:
-        found.append(controls.unmarked("without marks", one.none, truth, fold[rows], home, rng))
+        found.append(controls.unmarked("without marks", one.none, label, fold[rows], home, rng))
     moved = one.moved.reshape(len(rows), 2, -1)[:, 1] if one.marks else one.moved
     target = _target(one, given, show)
-    said = prompts_readout.asked(one.each[0], target, fold[show.image], moved, fold[rows], rng, marks=one.marks)
-    right = given.correct[rows] if one.marks else truth
-    found.append(controls.elsewhere("marks elsewhere", said, right, home))
+    predicted = prompts_readout.asked(one.each[0], target, fold[show.image], moved, fold[rows], rng, marks=one.marks)
+    right = given.correct[rows] if one.marks else label
+    found.append(controls.elsewhere("marks elsewhere", predicted, right, home))
     return controls.read([c for c in found if c is not None])
 
 
@@ -176,8 +178,8 @@ def _encoded(
     rng = np.random.default_rng([seed, 14])
     found = controls.under_tokens(one.own, one.moved, colour, fold[rows], given.homes[rows], rng)
     if one.none is not None:
-        said = controls.placed(one.none, given.correct[rows], fold[rows], rng)
-        right, home = said == given.correct[rows], given.homes[rows]
+        predicted = controls.placed(one.none, given.correct[rows], fold[rows], rng)
+        right, home = predicted == given.correct[rows], given.homes[rows]
         found.append(controls.of_share("the answer, no mark drawn", right, home, 1 / 3, len(rows)))
     return controls.read(found)
 
@@ -197,15 +199,15 @@ def _said(
     there is right in a third, as chance is.
     """
     at = fold[show.image]
-    said = prompts_readout.asked(x, _target(one, given, show), at, x, at, rng, marks=one.marks)
-    return said if one.marks else (show.colour() == said[:, None]).argmax(axis=1)
+    predicted = prompts_readout.asked(x, _target(one, given, show), at, x, at, rng, marks=one.marks)
+    return predicted if one.marks else (show.colour() == predicted[:, None]).argmax(axis=1)
 
 
-def judge_rows(name: str, given: Prompted, show: Showing, said: np.ndarray) -> list[dict[str, Any]]:
+def judge_rows(name: str, given: Prompted, show: Showing, predicted: np.ndarray) -> list[dict[str, Any]]:
     """The answers to one size, for the table of answers."""
     colour = show.colour()
     return [
         {"responder": name, "item": given.items[i].id, "assignment": CODES[k],
-         "correct": COLOURS[colour[n, given.correct[i]]], "answer": COLOURS[colour[n, said[n]]], "size": show.size}
+         "correct": COLOURS[colour[n, given.correct[i]]], "answer": COLOURS[colour[n, predicted[n]]], "size": show.size}
         for n, (i, k) in enumerate(zip(show.image, show.assignment, strict=True))
     ]  # fmt: skip

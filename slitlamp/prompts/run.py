@@ -13,7 +13,7 @@ from probes.prompts import controls
 from probes.prompts import readout as prompts_readout
 from slitlamp.errors import UsageError
 from slitlamp.features.fill import fill
-from slitlamp.features.images import Pictures
+from slitlamp.features.images import ImageSet
 from slitlamp.log import say
 from slitlamp.probing.workers import spare_threads
 from slitlamp.prompts.answers import Answers, of_colours, of_turns
@@ -21,7 +21,7 @@ from slitlamp.prompts.controls import aside
 from slitlamp.prompts.judged import Found, Judged, judge
 from slitlamp.prompts.presentations import CODES, Prompted, open_task, prompted, showing
 from slitlamp.prompts.probed import READOUTS, eyes_of, points_of, probed
-from tasks._base import DataError, Item
+from tasks import DataError, Item
 
 if TYPE_CHECKING:
     from slitlamp.prompts.settings import Asked
@@ -50,16 +50,16 @@ def run(asked: "Asked") -> Found:
 def _answered(asked: "Asked", given: Prompted) -> tuple[list[Judged], list[str]]:
     assert asked.answers is not None
     read = of_colours(asked.answers, given)
-    image, kind, said = read.image, read.assignment, read.said
+    image, kind, predicted = read.image, read.assignment, read.predicted
     notes = []
     whole = int((np.bincount(image, minlength=len(given.items)) == 6).sum())
     if whole < len(given.items):
         notes.append(
             f"{whole} of {len(given.items)} images have an answer under all six assignments; consistency rests on "
-            f"these, the model of choice on all {len(said)} answers"
+            f"these, the model of choice on all {len(predicted)} answers"
         )
-    out = judge(Path(asked.answers).name, given, image, kind, said, asked.options.seed)
-    right = said == given.correct[image]
+    out = judge(Path(asked.answers).name, given, image, kind, predicted, asked.options.seed)
+    right = predicted == given.correct[image]
     out.published = controls.apart(right, kind == given.own[image], given.homes[image])
     out.controls = _aside_answers(read, given)
     return [out], notes
@@ -70,7 +70,7 @@ def _aside_answers(read: Answers, given: Prompted) -> list[controls.Control]:
     found = []
     for name, (image, colour) in read.aside.items():
         told = {"none": "without marks", "moved": "marks elsewhere"}[name]
-        found.append(controls.elsewhere(told, colour, given.truth[image], given.homes[image]))
+        found.append(controls.elsewhere(told, colour, given.label[image], given.homes[image]))
     return controls.read([c for c in found if c is not None])
 
 
@@ -106,9 +106,9 @@ def _turns_answered(asked: "Asked") -> Found:
 def _bias(name: str, upright: np.ndarray, turned: np.ndarray, names: Sequence[str], seed: int) -> Judged:
     words = ("upside down", "upright")
     rows = [
-        {"responder": name, "item": item, "turned": t, "correct": words[1 - t], "answer": words[int(said)]}
+        {"responder": name, "item": item, "turned": t, "correct": words[1 - t], "answer": words[int(predicted)]}
         for item, pair in zip(names, zip(upright, turned, strict=True), strict=True)
-        for t, said in enumerate(pair)
+        for t, predicted in enumerate(pair)
     ]
     histogram = prompts_bias.histogram([r["answer"] for r in rows], [r["correct"] for r in rows])
     bias = prompts_bias.upright_bias(upright, turned, np.random.default_rng([seed, 7]))
@@ -121,7 +121,7 @@ def _turns(asked: "Asked", store: cache.Store) -> Found:
     pairs = _pairs(task.name, source.name, items)
     order = [i for pair in pairs.values() for i in pair]
     own = [items[i] for i in order]
-    pictures = Pictures(pictures=[i.picture for i in own], names=[i.id for i in own], store=store)
+    pictures = ImageSet(pictures=[i.picture for i in own], names=[i.id for i in own], store=store)
     groups = np.array([i.group for i in own])
     fold = prompts_readout.folds(groups, np.random.default_rng([asked.options.seed, 5]))
     judged = []
@@ -131,9 +131,9 @@ def _turns(asked: "Asked", store: cache.Store) -> Found:
         for site, readout, _ in points:
             x, upright = filled.read(f"{site}/{readout}"), np.tile([1, 0], len(pairs))
             rng = np.random.default_rng([asked.options.seed, 15])
-            said = prompts_readout.two_sided(x, upright, fold, rng) == 1
+            predicted = prompts_readout.two_sided(x, upright, fold, rng) == 1
             judged.append(
-                _bias(f"{eye.label} {site}/{readout}", said[::2], said[1::2], list(pairs), asked.options.seed)
+                _bias(f"{eye.label} {site}/{readout}", predicted[::2], predicted[1::2], list(pairs), asked.options.seed)
             )
     return Found(task=task.name, source=source.name, images=len(pairs), groups=len(set(groups)),
                  limited=asked.options.limit is not None, judged=judged, notes=[])  # fmt: skip

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from encoders._registry import draw_of
+from encoders import draw_of
 from slitlamp.records import Record
 
 DASH = "–"
@@ -38,7 +38,7 @@ def _row(record: Record) -> list[str]:
         number(record.score) + ("*" if record.screened else ""),
         interval(record),
         p_text(record.p_value if record.p_adjusted is None else record.p_adjusted),
-        number(record.companion),
+        number(record.nested),
         number(record.control_random),
         number(record.control_shuffled),
         record.verdict + ", LEAK" * record.reason.startswith("LEAK:"),
@@ -81,7 +81,7 @@ def _named(control: Record) -> str:
     return control.encoder if control.readout == "vector" else f"{control.encoder} {control.readout}"
 
 
-REPLAYED = ("linear", "ridge", "marks")  # probes whose p comes from refits to exchanged labels
+PERMUTABLE = ("linear", "ridge", "marks")  # probes whose p comes from refits to exchanged labels
 
 
 def drawn(name: str, encoder: str) -> bool:
@@ -102,15 +102,15 @@ def legend(records: Sequence[Record]) -> str:
     own = [r for r in records if r.role == "encoder"]
     probes = list(dict.fromkeys(r.probe for r in own if not r.screened))
     names = probes or [own[0].probe]
-    replayed = all(name.split()[0] in REPLAYED for name in names)
-    how = "permutation" if replayed else "from the spread over folds, as this probe is not refitted to exchanged labels"
+    permuted = all(name.split()[0] in PERMUTABLE for name in names)
+    how = "permutation" if permuted else "from the spread over folds, as this probe is not refitted to exchanged labels"
     lines = [
         f"score: {' / '.join(names)} on held-out groups; p: {how}, paid for all points of the "
         f"table; untrained: the same network with random weights{_draws(records)}; shuffled: exchanged labels."
     ]
     if any(r.screened for r in own):
         lines.append("*: screened with closed-form ridge; the other scores are the nested probe.")
-    if any(r.companion is not None for r in own):
+    if any(r.nested is not None for r in own):
         lines.append(
             "nested: logistic regression with its penalty chosen inside the training folds, beside the fixed ridge "
             "that is the headline below 200 groups."

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks._base import DataError
-from tasks.images.decode import Shelf
+from tasks.images.decode import LastOpened
 
 IMAGE = re.compile(r"images?(_\d+)?", re.IGNORECASE)
 
@@ -34,7 +34,7 @@ class Embedded:
     row: int
     place: int | None = None
     name: str = ""
-    shelf: Shelf = field(default_factory=Shelf, compare=False, repr=False)
+    shelf: LastOpened = field(default_factory=LastOpened, compare=False, repr=False)
 
     def open(self, mode: str = "rb") -> Stored:  # noqa: ARG002 - there is nothing to write to
         """The image as a file; OSError where the Parquet file cannot be read any more."""
@@ -51,7 +51,7 @@ class Embedded:
 Place = Path | Embedded
 
 
-def _column(file: Path, column: str, group: int, shelf: Shelf) -> Any:
+def _column(file: Path, column: str, group: int, shelf: LastOpened) -> Any:
     key = (str(file), group)
     held = shelf.get(key, dict)
     if column not in held:
@@ -70,7 +70,7 @@ def _file(path: Path) -> Any:
         raise DataError(f"{path.name} cannot be read as Parquet: {text[:120]}") from None
 
 
-def questions(path: Path, shelf: Shelf) -> Iterator[tuple[dict[str, Any], list[Place]]]:
+def questions(path: Path, shelf: LastOpened) -> Iterator[tuple[dict[str, Any], list[Place]]]:
     """Each row of a Parquet file: its plain fields, and where its images are, in the order of their columns.
 
     Images are structs of `bytes` and `path` (a path counts where there are no bytes), lists of them, or bare
@@ -93,7 +93,7 @@ def questions(path: Path, shelf: Shelf) -> Iterator[tuple[dict[str, Any], list[P
             yield values, [p for name in holders for p in _places(path, name, group, row, shelf)]
 
 
-def _places(path: Path, column: str, group: int, row: int, shelf: Shelf) -> list[Place]:
+def _places(path: Path, column: str, group: int, row: int, shelf: LastOpened) -> list[Place]:
     cell = _column(path, column, group, shelf)[row]
     if not cell.is_valid:
         return []

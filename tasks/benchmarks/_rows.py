@@ -8,7 +8,7 @@ from tasks._base import DataError, Row, Source, Undecided
 from tasks.benchmarks._groups import MARGIN, beside
 from tasks.benchmarks._parquet import Place
 from tasks.images.content import Content, picture
-from tasks.images.decode import Optics, Shelf, look
+from tasks.images.decode import DecodePolicy, LastOpened, look
 from tasks.sources.check import refuse_above
 from tasks.sources.files import Listed
 from tasks.sources.notes import Seen, decide, exif_decision, flags
@@ -30,7 +30,7 @@ class Entry:
 class Ask:
     """What the user said besides the source: optics, and how many unreadable images are accepted."""
 
-    optics: Optics
+    policy: DecodePolicy
     unreadable: float = 0.05
     offline: bool = False
 
@@ -51,30 +51,30 @@ def assemble(
         Undecided: the images can be shown in several ways.
     """
     _unique(entries, name)
-    shelf = Shelf()
+    shelf = LastOpened()
     kept: list[tuple[Entry, list[Seen]]] = []
     unreadable: list[tuple[str, str]] = []
     for entry in entries:
         try:
-            kept.append((entry, _seen(entry, ask.optics, shelf)))
+            kept.append((entry, _seen(entry, ask.policy, shelf)))
         except Undecided:
             raise
         except DataError as error:
             unreadable.append((entry.id, str(error)))
     refuse_above(unreadable, len(entries), ask.unreadable)
     seen = [s for _, found in kept for s in found]
-    decide(seen, ask.optics)
+    decide(seen, ask.policy)
     joined = sum(len(found) > 1 for _, found in kept)
     notes = [f"{joined} of {len(kept)} questions have several images: they are shown side by side"] if joined else []
     return Source(
         name=name,
         benchmark=benchmark,
-        rows=tuple(_row(entry, found, ask.optics) for entry, found in kept),
+        rows=tuple(_row(entry, found, ask.policy) for entry, found in kept),
         licence=licence,
-        policy=ask.optics.policy | ({"beside": MARGIN} if joined else {}),
+        policy=ask.policy.policy | ({"beside": MARGIN} if joined else {}),
         unreadable=tuple(unreadable),
-        warnings=(*warnings, *notes, *flags(seen, ask.optics)),
-        undecided=exif_decision(seen, ask.optics),
+        warnings=(*warnings, *notes, *flags(seen, ask.policy)),
+        undecided=exif_decision(seen, ask.policy),
     )
 
 
@@ -85,7 +85,7 @@ def _unique(entries: Sequence[Entry], name: str) -> None:
         raise DataError(f"{name}: {len(twice)} questions have an id that occurs before; the first is {twice[0]!r}")
 
 
-def _seen(entry: Entry, optics: Optics, shelf: Shelf) -> list[Seen]:
+def _seen(entry: Entry, policy: DecodePolicy, shelf: LastOpened) -> list[Seen]:
     if not entry.places:
         raise DataError(f"{entry.id}: it holds no image")
     many = len(entry.places) > 1
@@ -93,7 +93,7 @@ def _seen(entry: Entry, optics: Optics, shelf: Shelf) -> list[Seen]:
     out = []
     for place, name in zip(entry.places, names, strict=True):
         try:
-            frames = look(place, optics, shelf)
+            frames = look(place, policy, shelf)
         except DataError as error:
             raise type(error)(f"{name}: {error}") from error
         if len(frames) != 1:
@@ -102,8 +102,8 @@ def _seen(entry: Entry, optics: Optics, shelf: Shelf) -> list[Seen]:
     return out
 
 
-def _row(entry: Entry, seen: Sequence[Seen], optics: Optics) -> Row:
-    pictures = tuple(picture(s.frame, s.content, optics, s.file.name) for s in seen)
+def _row(entry: Entry, seen: Sequence[Seen], policy: DecodePolicy) -> Row:
+    pictures = tuple(picture(s.frame, s.content, policy, s.file.name) for s in seen)
     facts = seen[0].frame.columns if len(seen) == 1 else {}
     return Row(
         id=entry.id,

@@ -12,7 +12,7 @@ from tasks.benchmarks._groups import by_content
 from tasks.benchmarks._hub import Pinned, folder_of
 from tasks.benchmarks._parquet import Place, questions
 from tasks.benchmarks._rows import Ask, Entry, assemble
-from tasks.images.decode import Shelf
+from tasks.images.decode import LastOpened
 
 REVISION = "a3666eb249237ba3d5eca8db21176cc47967e040"
 COUNTS = {  # questions of the validation split
@@ -73,7 +73,7 @@ def _read(folder: Path, pinned: Pinned) -> list[tuple[dict[str, Any], list[Place
         raise DataError(HIDDEN)
     if not files:
         raise DataError(f"{folder.name} holds no Parquet file; {pinned.remedy}")
-    shelf = Shelf()
+    shelf = LastOpened()
     found = [question for file in asked for question in questions(file, shelf)]
     bare = [name for name in FIELDS if found and name not in found[0][0]]
     if bare:

@@ -15,7 +15,7 @@ from tasks.benchmarks._groups import by_content
 from tasks.benchmarks._hub import Pinned, folder_of
 from tasks.benchmarks._parquet import Place, questions
 from tasks.benchmarks._rows import Ask, Entry, assemble
-from tasks.images.decode import Shelf, digest
+from tasks.images.decode import LastOpened, digest
 
 PINNED = Pinned(
     name="medblink",
@@ -63,7 +63,7 @@ def _read(folder: Path) -> list[Question]:
     files = [p for p in files if p.name.startswith("val")] or files
     if not files:
         raise DataError(f"{folder.name} holds no Parquet file; {PINNED.remedy}")
-    shelf = Shelf()
+    shelf = LastOpened()
     found = [question for file in files for question in questions(file, shelf)]
     for values, _ in found[:1]:
         bare = [field for field in FIELDS if field not in values]

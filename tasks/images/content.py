@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from tasks._base import DataError, Picture, Undecided
-from tasks.images.decode import Frame, Optics, digest
+from tasks.images.decode import DecodePolicy, Frame, digest
 from tasks.images.kinds import File
 
 
@@ -50,11 +50,11 @@ def identity(content: Content | Stack, policy: str, number: int) -> str | None:
     return None if found is None else digest(found, policy, str(number))
 
 
-def picture(frame: Frame, content: Content | Stack, optics: Optics, name: str) -> Picture:
+def picture(frame: Frame, content: Content | Stack, policy: DecodePolicy, name: str) -> Picture:
     """A picture that decodes the frame when it is read; its errors begin with `name`."""
-    policy = json.dumps(optics.policy, sort_keys=True)
+    told = json.dumps(policy.policy, sort_keys=True)
     number = frame.number
-    return Picture(read=partial(_named, name, frame.read), identity=partial(identity, content, policy, number))
+    return Picture(read=partial(_named, name, frame.read), identity=partial(identity, content, told, number))
 
 
 def _named(name: str, read: Callable[[], np.ndarray]) -> np.ndarray:

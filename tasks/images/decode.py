@@ -20,7 +20,7 @@ VERSION = 1  # changes whenever a file would be decoded to other pixels
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optics:
+class DecodePolicy:
     """How files become pixels: the user's choices; None where they left it to the defaults.
 
     With `volumes` a NIfTI file (each of its time points) or a DICOM series is one image [d, h, w].
@@ -93,7 +93,7 @@ class Frame:
     place: Place | None = None  # of a slice that is to become part of a volume
 
 
-class Shelf:
+class LastOpened:
     """The last file that was opened, because the frames of one file are read one after another."""
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ class Shelf:
         self._last = None
 
 
-def look(path: File, optics: Optics, shelf: Shelf) -> list[Frame]:
+def look(path: File, policy: DecodePolicy, shelf: LastOpened) -> list[Frame]:
     """The frames of a file, from its header; empty for a DICOM object without an image.
 
     Raises DataError with the reason, which names neither the file nor anything inside it.
@@ -124,7 +124,7 @@ def look(path: File, optics: Optics, shelf: Shelf) -> list[Frame]:
     except FileNotFoundError:
         raise DataError("no such file") from None
     except IsADirectoryError:
-        hint = "holds no image" if optics.volumes else "is one item with --volumes, where it holds one series"
+        hint = "holds no image" if policy.volumes else "is one item with --volumes, where it holds one series"
         raise DataError(f"a folder, which {hint}") from None
     except OSError as error:
         raise DataError(f"cannot be opened ({error.strerror})") from None
@@ -134,9 +134,9 @@ def look(path: File, optics: Optics, shelf: Shelf) -> list[Frame]:
         raise DataError("the embedded file is no image of a known kind")
     if found is None:
         raise DataError("not an image of a known kind (and a manifest ends in .csv, .tsv or .parquet)")
-    if optics.volumes and found not in VOLUMES:
+    if policy.volumes and found not in VOLUMES:
         raise DataError("a flat image; --volumes makes items of NIfTI files and DICOM series")
-    return import_module(f"tasks.images.{found}").look(path, optics, shelf)
+    return import_module(f"tasks.images.{found}").look(path, policy, shelf)
 
 
 def thick(shape: tuple[int, ...]) -> None:

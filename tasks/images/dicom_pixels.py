@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tasks._base import DataError
-from tasks.images.decode import Optics
+from tasks.images.decode import DecodePolicy
 from tasks.images.dicom_voi import as_stored, window_of
 from tasks.images.jpeg import ready
 from tasks.images.window import Window
@@ -67,7 +67,7 @@ class Opened:
         return str(self.image.PhotometricInterpretation) == "MONOCHROME1"
 
 
-def open_dicom(path: Path, optics: Optics) -> Opened:
+def open_dicom(path: Path, policy: DecodePolicy) -> Opened:
     """Parse a file as highdicom wants it; raises DataError, and whatever its parsers raise."""
     import highdicom
     import pydicom
@@ -83,7 +83,7 @@ def open_dicom(path: Path, optics: Optics) -> Opened:
             delattr(data, name)
     if data.file_meta.TransferSyntaxUID == BIG_ENDIAN:
         data = _little_endian(data)
-    return Opened(image=highdicom.Image.from_dataset(data, copy=False), window=window_of(data, optics))
+    return Opened(image=highdicom.Image.from_dataset(data, copy=False), window=window_of(data, policy))
 
 
 def _little_endian(data: Any) -> Any:

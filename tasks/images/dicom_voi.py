@@ -4,16 +4,16 @@ from typing import Any
 
 import numpy as np
 
-from tasks.images.decode import Optics
+from tasks.images.decode import DecodePolicy
 from tasks.images.window import WINDOWS, Window
 
 
-def window_of(head: Any, optics: Optics) -> Window | None:
+def window_of(head: Any, policy: DecodePolicy) -> Window | None:
     """The window that acts on this file; None for colour, which needs none."""
     if not str(head.get("PhotometricInterpretation", "")).startswith("MONOCHROME"):
         return None
-    if optics.range is not None:
-        return optics.range
+    if policy.range is not None:
+        return policy.range
     if head.get("Modality") == "CT":
         return WINDOWS["soft"]
     if own_window(head, 0) is None and _is_byte(head):

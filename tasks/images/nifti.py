@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tasks._base import DataError, Undecided
-from tasks.images.decode import Frame, Optics, Shelf, plain, reason, thick
+from tasks.images.decode import DecodePolicy, Frame, LastOpened, plain, reason, thick
 from tasks.images.window import to_grey
 
 BAD = (OSError, ValueError, EOFError, KeyError, zlib.error, TypeError, MemoryError)
@@ -19,14 +19,14 @@ AIR = -500.0  # a volume that goes below this holds Hounsfield units
 UNTOLD = "do not say how they lie and are shown as if stored in RAS order"
 
 
-def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:
+def look(path: Path, policy: DecodePolicy, shelf: LastOpened) -> list[Frame]:
     """One frame per axial slice, from the feet up (of every time point in turn); raises DataError."""
     import nibabel
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
 
-    if optics.range in ("file", "full"):
-        raise Undecided(f"--window {optics.range} means nothing in NIfTI; say --window CENTRE/WIDTH or minmax")
+    if policy.range in ("file", "full"):
+        raise Undecided(f"--window {policy.range} means nothing in NIfTI; say --window CENTRE/WIDTH or minmax")
     try:
         with _quiet():
             volume: Any = nibabel.load(path)
@@ -35,11 +35,11 @@ def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:
     except (*BAD, ImageFileError, HeaderDataError) as error:
         raise DataError(f"cannot be opened ({reason(error, path)})") from error
     flags = () if told else (UNTOLD,)
-    if optics.volumes:
-        return _whole(path, shape, optics, shelf, flags)
+    if policy.volumes:
+        return _whole(path, shape, policy, shelf, flags)
     return [
         Frame(
-            read=partial(_read, path, number, optics, shelf),
+            read=partial(_read, path, number, policy, shelf),
             number=number + 1,
             columns={"slice": str(number % shape[2] + 1)}
             | ({"time": str(number // shape[2] + 1)} if shape[3] > 1 else {}),
@@ -51,13 +51,13 @@ def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:
 
 
 def _whole(
-    path: Path, shape: tuple[int, int, int, int], optics: Optics, shelf: Shelf, flags: tuple[str, ...]
+    path: Path, shape: tuple[int, int, int, int], policy: DecodePolicy, shelf: LastOpened, flags: tuple[str, ...]
 ) -> list[Frame]:
     """One frame [d, h, w] per time point: the slices from the feet up, each as it is shown alone."""
     thick((shape[2], shape[1], shape[0]))
     return [
         Frame(
-            read=partial(_read, path, None, optics, shelf, time),
+            read=partial(_read, path, None, policy, shelf, time),
             number=time + 1,
             columns={"slices": str(shape[2])} | ({"time": str(time + 1)} if shape[3] > 1 else {}),
             windowed=True,
@@ -113,7 +113,7 @@ def _open(path: Path) -> tuple[np.ndarray, float, float]:
     return values, float(finite.min()), float(finite.max())
 
 
-def _read(path: Path, number: int | None, optics: Optics, shelf: Shelf, time: int = 0) -> np.ndarray:
+def _read(path: Path, number: int | None, policy: DecodePolicy, shelf: LastOpened, time: int = 0) -> np.ndarray:
     """The slice of that number, counted through all time points, or with None the volume at one of them."""
     try:
         with warnings.catch_warnings():
@@ -121,7 +121,7 @@ def _read(path: Path, number: int | None, optics: Optics, shelf: Shelf, time: in
             values, low, high = shelf.get(("nifti", path), partial(_open, path))
     except BAD as error:
         raise DataError(f"its voxels cannot be read ({reason(error, path)})") from error
-    window = optics.range
+    window = policy.range
     if window is None and low < AIR:
         raise Undecided(
             f"a decision is needed: a NIfTI volume holds {low:g} to {high:g}, which look like Hounsfield "

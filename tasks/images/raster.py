@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tasks._base import DataError
-from tasks.images.decode import Frame, Optics, Shelf, plain, reason
+from tasks.images.decode import DecodePolicy, Frame, LastOpened, plain, reason
 from tasks.images.kinds import File
 from tasks.images.window import bounds, to_grey
 
@@ -34,7 +34,7 @@ def turned(values: np.ndarray, orientation: int) -> np.ndarray:
     return values
 
 
-def look(path: File, optics: Optics, shelf: Shelf) -> list[Frame]:  # noqa: ARG001 - one frame needs no shelf
+def look(path: File, policy: DecodePolicy, shelf: LastOpened) -> list[Frame]:  # noqa: ARG001 - one frame needs no shelf
     """The one frame of a raster file, or the frames of an animation; raises DataError."""
     from PIL import Image
 
@@ -47,7 +47,7 @@ def look(path: File, optics: Optics, shelf: Shelf) -> list[Frame]:  # noqa: ARG0
     except (*BAD, Image.DecompressionBombError) as error:
         raise DataError(f"cannot be opened ({reason(error, path)})") from error
     orientation = found if 1 <= found <= 8 else 1
-    read = partial(_read, path, optics, 1 if optics.exif == "ignore" else orientation, wide)
+    read = partial(_read, path, policy, 1 if policy.exif == "ignore" else orientation, wide)
     columns = {"exif_orientation": str(orientation)}
     many = count > 1
     return [
@@ -139,17 +139,17 @@ def _opaque(values: np.ndarray) -> np.ndarray:
     return colour[..., 0] if colour.shape[2] == 1 else colour
 
 
-def _read(path: File, optics: Optics, orientation: int, wide: bool, index: int) -> np.ndarray:
+def _read(path: File, policy: DecodePolicy, orientation: int, wide: bool, index: int) -> np.ndarray:
     values = stored(path, index)
     if wide:
-        values = windowed(values, optics)
+        values = windowed(values, policy)
     return plain(turned(values, orientation))
 
 
-def windowed(values: np.ndarray, optics: Optics) -> np.ndarray:
+def windowed(values: np.ndarray, policy: DecodePolicy) -> np.ndarray:
     """uint8 under the window that the user chose; raises DataError where numbers are not finite."""
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise DataError("it holds NaN or infinite values")
     if values.dtype == np.int32 and values.min() >= 0 and values.max() <= 65535:
         values = values.astype(np.uint16)  # Pillow widens 16-bit maps to 32 bits
-    return to_grey(values, *bounds(values, optics.range or "file", optics.intercept))
+    return to_grey(values, *bounds(values, policy.range or "file", policy.intercept))

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from tasks._base import DataError
-from tasks.images.decode import Frame, Optics, Shelf, plain, reason
+from tasks.images.decode import DecodePolicy, Frame, LastOpened, plain, reason
 from tasks.images.kinds import File, kind
 from tasks.images.raster import BAD, ORIENTATION, stored, turned, windowed
 
 ASSOCIATED, UNASSOCIATED = 1, 2  # kinds of alpha: already multiplied with the colour, or not
 
 
-def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:  # noqa: ARG001 - pages open fast
+def look(path: Path, policy: DecodePolicy, shelf: LastOpened) -> list[Frame]:  # noqa: ARG001 - pages open fast
     """One frame per page that is no reduced copy of another; raises DataError."""
     import tifffile
 
@@ -28,7 +28,7 @@ def look(path: Path, optics: Optics, shelf: Shelf) -> list[Frame]:  # noqa: ARG0
         raise DataError("the TIFF holds no page")
     return [
         Frame(
-            read=partial(_read, path, index, optics),
+            read=partial(_read, path, index, policy),
             number=number,
             columns={"exif_orientation": str(orientation)} | ({"frame": str(number)} if len(facts) > 1 else {}),
             exif=orientation,
@@ -56,21 +56,21 @@ def _wide(page: Any) -> bool:
     return np.dtype(key.dtype).kind not in "bu" or np.dtype(key.dtype).itemsize > 1
 
 
-def _read(path: Path, index: int, optics: Optics) -> np.ndarray:
+def _read(path: Path, index: int, policy: DecodePolicy) -> np.ndarray:
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages[index].aspage()
             values = page.asarray()
-            orientation = 1 if optics.exif == "ignore" else _orientation(page)
-            shown = _shown(page, values, optics)
+            orientation = 1 if policy.exif == "ignore" else _orientation(page)
+            shown = _shown(page, values, policy)
     except (*BAD, tifffile.TiffFileError) as error:
         raise DataError(f"cannot be decoded ({reason(error, path)})") from error
     return plain(turned(shown, orientation))
 
 
-def _shown(page: Any, values: np.ndarray, optics: Optics) -> np.ndarray:
+def _shown(page: Any, values: np.ndarray, policy: DecodePolicy) -> np.ndarray:
     meaning = page.photometric.name if page.photometric is not None else "MINISBLACK"
     if meaning == "PALETTE":
         return (np.moveaxis(page.colormap, 0, -1)[values] >> 8).astype(np.uint8)
@@ -80,7 +80,7 @@ def _shown(page: Any, values: np.ndarray, optics: Optics) -> np.ndarray:
         raise DataError(f"its axes {page.axes} are not those of one image")
     values = _opaque(page, values, 1 if meaning.startswith("MINIS") else 3)
     if _wide(page):
-        values = windowed(values, optics)
+        values = windowed(values, policy)
     elif values.dtype == bool:
         values = values.astype(np.uint8) * np.uint8(255)
     elif page.bitspersample < 8:

@@ -31,13 +31,13 @@ def _taps(sigma: float) -> tuple[float, ...]:
 
 def smooth(image: np.ndarray, sigma: float) -> np.ndarray:
     """The image [h, w] blurred by a Gaussian of `sigma` pixels (kept to 0.05), its border repeated."""
-    middle, *taps = _taps(max(round(sigma * 20) / 20, 0.2))
-    reach = len(taps)
+    middle, *hooks = _taps(max(round(sigma * 20) / 20, 0.2))
+    reach = len(hooks)
     for _ in (0, 1):  # rows, then the columns of what is turned
         wide = np.pad(image, ((reach, reach), (0, 0)), mode="edge")
         n = len(image)
         out = wide[reach : reach + n] * middle
-        for i, weight in enumerate(taps, 1):
+        for i, weight in enumerate(hooks, 1):
             both = wide[reach - i : reach - i + n] + wide[reach + i : reach + i + n]
             both *= weight
             out += both

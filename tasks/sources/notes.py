@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tasks._base import DataError, Row, Undecided
 from tasks.images.content import Content, Stack
-from tasks.images.decode import Frame, Optics
+from tasks.images.decode import DecodePolicy, Frame
 from tasks.sources.files import Listed
 from tasks.sources.table import like_groups
 
@@ -21,13 +21,13 @@ class Seen:
     parts: tuple["Seen", ...] = ()
 
 
-def decide(seen: Sequence[Seen], optics: Optics) -> None:
+def decide(seen: Sequence[Seen], policy: DecodePolicy) -> None:
     """Stops where a window is needed and not given, or given and useless."""
     wide = [s for s in seen if s.frame.wide]
-    if wide and optics.range in (None, "file"):
+    if wide and policy.range in (None, "file"):
         raise _ask(wide)
-    if seen and not any(s.frame.windowed for s in seen) and (optics.window or optics.intercept):
-        flag = f"--window {optics.window}" if optics.window else f"--intercept {optics.intercept:g}"
+    if seen and not any(s.frame.windowed for s in seen) and (policy.window or policy.intercept):
+        flag = f"--window {policy.window}" if policy.window else f"--intercept {policy.intercept:g}"
         raise DataError(f"{flag} has nothing to act on: all {len(seen)} images hold 8 bits; leave it out")
 
 
@@ -57,27 +57,27 @@ def grouping(seen: Sequence[Seen], group: str | None) -> list[str]:
     return [f"every file counts as its own group; if patients recur, say --group COLUMN{hint}"]
 
 
-def flags(seen: Sequence[Seen], optics: Optics) -> list[str]:
+def flags(seen: Sequence[Seen], policy: DecodePolicy) -> list[str]:
     """Counted notes on what the files are: flags of their headers, windows that differ or do not act."""
     n = len(seen)
     found = Counter(flag for s in seen for flag in s.frame.flags)
-    notes = [f"{k} of {n} {optics.noun} {flag}" for flag, k in sorted(found.items())]
-    if optics.range in (None, "file"):
+    notes = [f"{k} of {n} {policy.noun} {flag}" for flag, k in sorted(found.items())]
+    if policy.range in (None, "file"):
         own = {s.frame.columns["window"] for s in seen if "window" in s.frame.columns}
         if len(own) > 1:
             notes.append(f"the files' own windows differ ({len(own)}): brightness may betray the label")
-    if optics.range == "minmax" and any(s.frame.windowed for s in seen):
+    if policy.range == "minmax" and any(s.frame.windowed for s in seen):
         notes.append("each image is stretched over its own range: brightness is not comparable between images")
     plain = sum(not s.frame.windowed for s in seen)
-    if optics.window and plain:
+    if policy.window and plain:
         notes.append(f"--window does not act on {plain} of {n} images, which hold 8 bits")
     return notes
 
 
-def exif_decision(seen: Sequence[Seen], optics: Optics) -> tuple[str, ...]:
+def exif_decision(seen: Sequence[Seen], policy: DecodePolicy) -> tuple[str, ...]:
     """The decision that is needed where images carry an EXIF orientation and no policy was given."""
     turned = sum(s.frame.exif != 1 for s in seen)
-    if not turned or optics.exif is not None:
+    if not turned or policy.exif is not None:
         return ()
     return (
         f"a decision is needed: {turned} of {len(seen)} images carry an EXIF orientation, so what is upright "

@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks._base import DataError
 from tasks.images.content import Stack
-from tasks.images.decode import Frame, Optics, Shelf, digest, thick
+from tasks.images.decode import DecodePolicy, Frame, LastOpened, digest, thick
 from tasks.images.dicom import read_stack
 from tasks.sources.files import Listed, walk
 from tasks.sources.notes import Seen
@@ -36,7 +36,7 @@ def expanded(files: Sequence[Listed]) -> list[Listed]:
 
 
 def stacked(
-    seen: Sequence[Seen], optics: Optics, shelf: Shelf, needed: Sequence[str]
+    seen: Sequence[Seen], policy: DecodePolicy, shelf: LastOpened, needed: Sequence[str]
 ) -> tuple[list[Seen], list[tuple[str, str]]]:
     """One `Seen` per volume, in the order of its first slice, and (name, reason) of the series that make none.
 
@@ -52,7 +52,7 @@ def stacked(
         first = members[0]
         name = first.file.name + (f" and {len(members) - 1} more slices" if len(members) > 1 else "")
         try:
-            found.append(first if first.frame.place is None else _stack(members, name, optics, shelf, needed))
+            found.append(first if first.frame.place is None else _stack(members, name, policy, shelf, needed))
         except DataError as error:
             refused.append((name, str(error)))
     return _one_per_folder(found, refused)
@@ -66,7 +66,7 @@ def _one_per_folder(found: list[Seen], refused: list[tuple[str, str]]) -> tuple[
     return [one for one in found if one.file.folder not in many], refused
 
 
-def _stack(members: Sequence[Seen], name: str, optics: Optics, shelf: Shelf, needed: Sequence[str]) -> Seen:
+def _stack(members: Sequence[Seen], name: str, policy: DecodePolicy, shelf: LastOpened, needed: Sequence[str]) -> Seen:
     ordered, flags = _sorted(members)
     _refuse_differing(members, needed)
     first = members[0]
@@ -77,7 +77,7 @@ def _stack(members: Sequence[Seen], name: str, optics: Optics, shelf: Shelf, nee
         flags.append(WINDOWS)
     slices = [(Path(str(one.file.path)), one.frame.number) for one in ordered]
     frame = Frame(
-        read=partial(read_stack, slices, optics, shelf),
+        read=partial(read_stack, slices, policy, shelf),
         number=0,  # no frame of any file
         columns=facts,
         patient=first.frame.patient,

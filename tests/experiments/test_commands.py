@@ -15,7 +15,7 @@ from slitlamp.errors import UsageError
 from slitlamp.probing.cells import Cells, pack, unpack
 from slitlamp.settings import Options, command_line
 from slitlamp.sources import unheard
-from tasks._base import DataError
+from tasks import DataError
 
 
 def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
@@ -187,10 +187,10 @@ def test_what_cannot_be_kept_is_refused() -> None:
 
 
 def test_a_damaged_or_foreign_cell_is_never_used(tmp_path: Path) -> None:
-    from probes._base import Predictions
+    from probes import Predictions
 
     predictions = Predictions(
-        truth=np.array([0, 1]), said=np.array([[0, 1]]), score=np.zeros((1, 2, 2)), fold=np.array([[0, 1]]),
+        label=np.array([0, 1]), predicted=np.array([[0, 1]]), score=np.zeros((1, 2, 2)), fold=np.array([[0, 1]]),
         groups=np.array(["a", "b"]), ids=("i", "j"),
     )  # fmt: skip
 
@@ -202,7 +202,7 @@ def test_a_damaged_or_foreign_cell_is_never_used(tmp_path: Path) -> None:
     key = "ab" * 32
     assert cells.load(key) is None
     cells.save(key, Measured(predictions), ("no", "yes"))
-    assert (cells.load(key).predictions.said == [[0, 1]]).all()
+    assert (cells.load(key).predictions.predicted == [[0, 1]]).all()
     assert cells.load("ab" * 16 + "cd" * 16) is None, "another key with the same file name"
     path = tmp_path / f"{key[:32]}.npz"
     data = bytearray(path.read_bytes())

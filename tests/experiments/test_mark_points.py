@@ -10,7 +10,7 @@ from PIL import Image
 
 import tasks
 from experiments.mark_points import main
-from tasks._base import DataError
+from tasks import DataError
 from tasks.marks.place import Point, from_columns, place
 from tests.paths import SHARED
 

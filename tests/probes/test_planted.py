@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import probes
-from probes._base import FeatureSet
+from probes import FeatureSet
 from probes.stats.measurement import Measurement
 from probes.stats.plan import Plan
 
@@ -17,7 +17,7 @@ def cell(
     classes = tuple("abcdef"[: int(y.max()) + 1])
     plan = probes.plan(y, groups, classes=classes, seed=seed, permutations=permutations, repeats=2)
     given = FeatureSet(x=x, y=y, groups=groups, ids=[str(i) for i in range(len(y))], classes=classes)
-    return probes.measure(given, plan, companion=False, **how), plan  # type: ignore[arg-type]
+    return probes.measure(given, plan, nested=False, **how), plan  # type: ignore[arg-type]
 
 
 def copies(rng: np.random.Generator, n: int, d: int, tie: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -57,7 +57,7 @@ def test_a_known_bayes_accuracy_lies_in_the_interval_at_the_nominal_rate(bayes: 
 
     runs, hits, scores = 40, 0, []
     distance = 2 * ndtri(bayes)
-    truth = float(ndtr(distance**2 / 2 / np.sqrt(distance**2 + 4 * 8 / 360)))
+    label = float(ndtr(distance**2 / 2 / np.sqrt(distance**2 + 4 * 8 / 360)))
     for run in range(runs):
         rng = np.random.default_rng([2, run])
         y = rng.permutation(np.arange(400) % 2)
@@ -65,9 +65,9 @@ def test_a_known_bayes_accuracy_lies_in_the_interval_at_the_nominal_rate(bayes: 
         m, _ = cell(x, y, np.arange(400), seed=run, permutations=99, level="screen")
         assert m.estimate.low is not None
         assert m.estimate.high is not None
-        hits += m.estimate.low <= truth <= m.estimate.high
+        hits += m.estimate.low <= label <= m.estimate.high
         scores.append(m.estimate.score)
-    assert np.mean(scores) == pytest.approx(truth, abs=0.015)
+    assert np.mean(scores) == pytest.approx(label, abs=0.015)
     assert hits / runs >= 0.88  # 95 % less what 40 runs may show
 
 

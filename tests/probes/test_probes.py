@@ -11,7 +11,7 @@ from probes.ridge import GRID
 from probes.solvers.inner_folds import inner_folds
 from tests.paths import ROOT
 
-NAMES = [name for name in probes.names() if name != "marks"]  # chooses between tokens: tests/test_marks.py
+NAMES = [name for name in probes.names() if name != "marks"]  # chooses between tokens: tested with at-mark
 
 
 def classes_of(y: np.ndarray) -> tuple[str, ...]:
@@ -46,8 +46,8 @@ def asked(name: str, given: FeatureSet, repeats: int = 1, k: int = 5, seed: int 
 
 def accuracy(found: Predictions) -> float:
     """Balanced accuracy, mean over repeats."""
-    right = found.said == found.truth
-    return float(np.mean([right[:, found.truth == k].mean() for k in np.unique(found.truth)]))
+    right = found.predicted == found.label
+    return float(np.mean([right[:, found.label == k].mean() for k in np.unique(found.label)]))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,7 +82,7 @@ def test_probe_is_the_same_from_the_same_generator(name: str) -> None:
     given = planted(80, 10, 2.0)
     first, again = asked(name, given, repeats=2), asked(name, given, repeats=2)
     assert first.score.tobytes() == again.score.tobytes()
-    assert (first.said == again.said).all()
+    assert (first.predicted == again.predicted).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -103,9 +103,9 @@ def test_every_item_is_held_out_and_its_label_unused(name: str) -> None:
 def test_predictions_have_the_promised_shapes(name: str) -> None:
     given = planted(90, 12, 3.0, classes=3)
     found = asked(name, given, repeats=2)
-    assert found.said.shape == (2, 90)
+    assert found.predicted.shape == (2, 90)
     assert found.score.shape == (2, 90, 3)
-    assert (found.score.argmax(axis=2) == found.said).all()
+    assert (found.score.argmax(axis=2) == found.predicted).all()
     assert found.fold.shape == (2, 90)
     assert np.isfinite(found.score).all()
     if found.probability is not None:
@@ -130,10 +130,10 @@ def test_probe_reads_a_number_and_finds_none_in_noise(name: str) -> None:
     found = asked(name, given_of(x, number, number=True))
     assert found.baseline is not None
     assert found.score.shape == (1, 200, 1)
-    left, before = np.square(found.said - number).sum(), np.square(found.baseline - number).sum()
+    left, before = np.square(found.predicted - number).sum(), np.square(found.baseline - number).sum()
     assert 1 - left / before > 0.4
     noise = asked(name, given_of(rng.normal(size=(200, 6)), number, number=True))
-    assert 1 - np.square(noise.said - number).sum() / before < 0.05
+    assert 1 - np.square(noise.predicted - number).sum() / before < 0.05
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -256,8 +256,8 @@ def test_listing_probes_imports_neither_numpy_nor_torch_nor_scipy() -> None:
 
     heavy = ("numpy", "torch", "scipy", "sklearn")
     code = f"import sys, probes; probes.names(); print(*[m for m in {heavy} if m in sys.modules])"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert said.stdout.strip() == ""
+    predicted = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert predicted.stdout.strip() == ""
 
 
 def test_the_probe_in_the_documentation_keeps_the_contract(tmp_path: Path) -> None:

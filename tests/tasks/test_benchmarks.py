@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 import tasks
-from tasks import DataError, Row, Source
-from tasks._base import Picture
+from tasks import DataError, Picture, Row, Source
 from tasks._labels import benchmark_items, dot_words, rows_of
 from tasks.benchmarks._groups import beside, components
 from tasks.benchmarks._open import parse

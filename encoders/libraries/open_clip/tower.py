@@ -10,7 +10,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 
 from encoders._base import Card, Encoder, EncoderError, Input, Site
 from encoders.extraction.assemble import assemble
-from encoders.extraction.hooks import Tap, freeze, raster, vector
+from encoders.extraction.hooks import Hook, freeze, raster, vector
 from encoders.extraction.images import pil
 from encoders.extraction.tower_sites import tower
 from encoders.libraries.open_clip.text import text_of
@@ -52,12 +52,12 @@ def encoder(
     model = freeze(model, device)
     settings = PreprocessCfg(**model.visual.preprocess_cfg)
     apply = image_transform_v2(settings, is_train=False)
-    taps, sites, run = _parts(model.visual, settings, config["embed_dim"], device)
+    hooks, sites, run = _parts(model.visual, settings, config["embed_dim"], device)
     return assemble(
         card,
         model,
         run=run,
-        taps=taps,
+        hooks=hooks,
         sites=sites,
         preprocess=lambda image: apply(pil(image)),
         input=_input(settings),
@@ -92,42 +92,42 @@ def _input(settings: PreprocessCfg) -> Input:
 
 def _parts(
     visual: Any, settings: PreprocessCfg, joint: int, device: str
-) -> tuple[dict[str, Tap], dict[str, Site], Callable[[torch.Tensor], dict[str, torch.Tensor]]]:
+) -> tuple[dict[str, Hook], dict[str, Site], Callable[[torch.Tensor], dict[str, torch.Tensor]]]:
     if hasattr(visual, "trunk"):
         return _timm_tower(visual, settings, joint, device)
-    taps: dict[str, Tap] = {}
+    hooks: dict[str, Hook] = {}
     sites: dict[str, Site] = {}
     if hasattr(visual, "transformer"):
         width = visual.conv1.out_channels
         blocks = visual.transformer.resblocks
         sites |= tower(len(blocks), width, tuple(visual.grid_size), 1, True)
-        taps |= {f"block.{i}": Tap(module=block) for i, block in enumerate(blocks)}
+        hooks |= {f"block.{i}": Hook(module=block) for i, block in enumerate(blocks)}
         if visual.attn_pool is None and not visual.final_ln_after_pool:
             sites["final"] = sites["block.0"]
-            taps["final"] = Tap(module=visual.ln_post)
+            hooks["final"] = Hook(module=visual.ln_post)
         if "final" in sites and visual.pool_type != "none":
             sites["pooled"] = Site(width=width)
-            taps["pooled"] = Tap(module=visual.ln_post, tokens=lambda x: visual._global_pool(x)[0][:, None])
+            hooks["pooled"] = Hook(module=visual.ln_post, tokens=lambda x: visual._global_pool(x)[0][:, None])
     elif hasattr(visual, "layer4"):
         h, w = _size(settings)
         for stage, stride in enumerate((4, 8, 16, 32), 1):
             module = getattr(visual, f"layer{stage}")
             channels = module[-1].conv3.out_channels
             sites[f"stage.{stage}"] = Site(width=channels, grid=(h // stride, w // stride))
-            taps[f"stage.{stage}"] = Tap(module=module, tokens=raster)
+            hooks[f"stage.{stage}"] = Hook(module=module, tokens=raster)
     else:
         raise EncoderError(f"open_clip towers of type {type(visual).__name__} have no known layout here")
     sites["joint"] = Site(width=joint)
-    return taps, sites, lambda batch: {"joint": vector(visual(batch))}
+    return hooks, sites, lambda batch: {"joint": vector(visual(batch))}
 
 
 def _timm_tower(
     visual: Any, settings: PreprocessCfg, joint: int, device: str
-) -> tuple[dict[str, Tap], dict[str, Site], Callable[[torch.Tensor], dict[str, torch.Tensor]]]:
+) -> tuple[dict[str, Hook], dict[str, Site], Callable[[torch.Tensor], dict[str, torch.Tensor]]]:
     from encoders.libraries.timm.sites import parts
 
     h, w = _size(settings)
-    taps, sites, trunk = parts(visual.trunk, (3, h, w), device)
+    hooks, sites, trunk = parts(visual.trunk, (3, h, w), device)
 
     def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
         found = trunk(batch)
@@ -136,7 +136,7 @@ def _timm_tower(
         features = project(found["pooled"][:, 0]) if "pooled" in found else visual.trunk(batch)
         return found | {"joint": visual.head(features)[:, None]}
 
-    return taps, sites | {"joint": Site(width=joint)}, run
+    return hooks, sites | {"joint": Site(width=joint)}, run
 
 
 def _size(settings: PreprocessCfg) -> tuple[int, int]:

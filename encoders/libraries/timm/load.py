@@ -122,12 +122,12 @@ def encoder(card: Card, model: Any, device: str, files: tuple[Path, ...], spec: 
     settings = resolve_model_data_config(model) | (_settings(spec) if spec else {})
     # an own transform object: timm resizes, crops and normalises as the weights were trained
     apply: Any = create_transform(**settings, is_training=False)
-    taps, sites, run = parts(model, tuple(settings["input_size"]), device)
+    hooks, sites, run = parts(model, tuple(settings["input_size"]), device)
     return assemble(
         card,
         model,
         run=run,
-        taps=taps,
+        hooks=hooks,
         sites=sites,
         preprocess=lambda image: apply(pil(image)),
         input=_input(settings),

@@ -6,19 +6,19 @@ from typing import Any
 import torch
 
 from encoders._base import EncoderError, Site
-from encoders.extraction.hooks import Tap, first, raster, raster_last, vector
+from encoders.extraction.hooks import Hook, first, raster, raster_last, vector
 from encoders.extraction.tower_sites import tower
 
 
 def parts(
     model: Any, shape: tuple[int, int, int], device: str
-) -> tuple[dict[str, Tap], dict[str, Site], Callable[[torch.Tensor], dict[str, torch.Tensor]]]:
+) -> tuple[dict[str, Hook], dict[str, Site], Callable[[torch.Tensor], dict[str, torch.Tensor]]]:
     """Taps, sites and pass of a timm model without classifier, for images of `shape`."""
     zeros = torch.zeros(1, *shape, device=device)
     if hasattr(model, "blocks") and hasattr(model, "num_prefix_tokens") and hasattr(model, "patch_embed"):
-        taps, sites, final = _transformer(model)
+        hooks, sites, final = _transformer(model)
     else:
-        taps, sites, final = _stages(model, zeros)
+        hooks, sites, final = _stages(model, zeros)
 
     def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
         features = model.forward_features(batch)
@@ -33,24 +33,24 @@ def parts(
         sites["final"] = Site(width=direct["final"].shape[2], grid=(h, w))
     if "pooled" in direct:
         sites["pooled"] = Site(width=direct["pooled"].shape[2])
-    return taps, sites, run
+    return hooks, sites, run
 
 
-def _transformer(model: Any) -> tuple[dict[str, Tap], dict[str, Site], Callable[[Any], torch.Tensor] | None]:
+def _transformer(model: Any) -> tuple[dict[str, Hook], dict[str, Site], Callable[[Any], torch.Tensor] | None]:
     has_cls = getattr(model, "cls_token", None) is not None
     sites = tower(
         len(model.blocks), model.embed_dim, tuple(model.patch_embed.grid_size), model.num_prefix_tokens, has_cls
     )
-    taps = {f"block.{i}": Tap(module=block) for i, block in enumerate(model.blocks)}
+    hooks = {f"block.{i}": Hook(module=block) for i, block in enumerate(model.blocks)}
     if isinstance(model.norm, torch.nn.Identity):
-        return taps, sites, None  # the norm stands behind the pooling: raw tokens are not `final`
+        return hooks, sites, None  # the norm stands behind the pooling: raw tokens are not `final`
     sites["final"] = next(iter(sites.values()))
-    return taps, sites, first
+    return hooks, sites, first
 
 
 def _stages(
     model: Any, zeros: torch.Tensor
-) -> tuple[dict[str, Tap], dict[str, Site], Callable[[Any], torch.Tensor] | None]:
+) -> tuple[dict[str, Hook], dict[str, Site], Callable[[Any], torch.Tensor] | None]:
     """Stages as timm lists them in `feature_info`; their layout is learnt from a dry pass."""
     seen: dict[str, torch.Tensor] = {}
     modules = {info["module"]: info["num_chs"] for info in getattr(model, "feature_info", None) or ()}
@@ -64,7 +64,7 @@ def _stages(
         end = model.forward_features(zeros)
     for handle in handles:
         handle.remove()
-    taps, sites = {}, {}
+    hooks, sites = {}, {}
     for path, channels in modules.items():
         shape = tuple(seen[path].shape) if path in seen else ()
         if len(shape) != 4 or channels not in (shape[1], shape[3]):
@@ -74,11 +74,11 @@ def _stages(
             )
         last = shape[3] == channels and shape[1] != channels
         name = f"stage.{len(sites) + 1}"
-        taps[name] = Tap(module=named[path], tokens=raster_last if last else raster)
+        hooks[name] = Hook(module=named[path], tokens=raster_last if last else raster)
         sites[name] = Site(width=channels, grid=(shape[1], shape[2]) if last else (shape[2], shape[3]))
     if any(end is out for out in seen.values()):
-        return taps, sites, None
-    return taps, sites, _last_map(end, sites)
+        return hooks, sites, None
+    return hooks, sites, _last_map(end, sites)
 
 
 def _last_map(end: torch.Tensor, sites: Mapping[str, Site]) -> Callable[[Any], torch.Tensor] | None:

@@ -13,7 +13,7 @@ import transformers
 from encoders._base import Card, Encoder, EncoderError, Site
 from encoders._registry import checkpoints
 from encoders.extraction.assemble import assemble
-from encoders.extraction.hooks import Tap, freeze
+from encoders.extraction.hooks import Hook, freeze
 from encoders.extraction.tower_sites import tower
 from encoders.libraries.transformers.images import input_of, preprocessed_by
 from encoders.libraries.transformers.text import text_of
@@ -116,7 +116,7 @@ def encoder(card: Card, network: torch.nn.Module, processor: Any, device: str, f
         card,
         model,
         run=run,
-        taps={f"block.{i}": Tap(module=block) for i, block in enumerate(blocks)},
+        hooks={f"block.{i}": Hook(module=block) for i, block in enumerate(blocks)},
         sites=sites,
         preprocess=preprocess,
         input=input_of(processor, size),

@@ -7,7 +7,7 @@ import encoders
 import probes
 from encoders import Card, EncoderError, Input, Site, View
 from encoders.extraction.at_mark import WHOLE, frame, matrix
-from probes._base import FeatureSet, ProbeError
+from probes import FeatureSet, ProbeError
 
 SQUASH = Input(
     size=(64, 64), resize="squash", crop=None, mean=(0.0,) * 3, std=(1.0,) * 3, interpolation="bilinear",
@@ -135,7 +135,7 @@ def chosen(signal: float, *, seed: int = 0, n: int = 150, d: int = 24, common: f
     folds = np.stack([rng.permutation(np.arange(n) % 5) for _ in range(3)])
     told = probes.load("marks")(given, folds, rng)
     assert told.score.shape == (3, n, 3)
-    return float((told.said == y).mean())
+    return float((told.predicted == y).mean())
 
 
 def test_a_direction_that_ranks_the_marks_is_found_whatever_the_images_share() -> None:

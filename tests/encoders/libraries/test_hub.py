@@ -304,8 +304,9 @@ def test_untrained_twins_need_no_hub(hub: Hub) -> None:
 def test_every_family_is_tried_without_a_tensor_and_with_another() -> None:
     from importlib import import_module
 
-    names = ("towers", "multimodal", "multimodal_more", "custom_towers", "custom_connectors")
-    towers, multimodal, more, custom, connectors = (import_module(f"tests.test_{name}") for name in names)
+    names = ("libraries.test_towers", "multimodal.test_multimodal", "multimodal.test_families",
+             "networks.test_towers", "networks.test_connectors")  # fmt: skip
+    towers, multimodal, more, custom, connectors = (import_module(f"tests.encoders.{name}") for name in names)
     tried = {*WHOLE, *towers.TRIED, *multimodal.TINY, *multimodal.AUTHORS, *more.NAMES, *custom.FILES}
     tried |= set(connectors.WHERE)
     families = [path.stem for path in Path(encoders.__file__).parent.glob("[!_]*.py")]

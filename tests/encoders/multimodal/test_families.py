@@ -243,7 +243,7 @@ TINY: dict[str, Tiny] = {
 }  # fmt: skip
 NAMES = sorted(TINY)
 CUT = ["molmo2-8b", "phi-4-multimodal"]
-Shelf = Callable[[str], tuple[Path, Any]]
+LastOpened = Callable[[str], tuple[Path, Any]]
 
 
 def published(name: str, folder: Path, *, local: bool = False) -> Any:
@@ -315,7 +315,7 @@ def edited(folder: Path, gone: str, change: Callable[[Any], Any] | None) -> Any:
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> LastOpened:
     """Each tiny model, published once."""
     made: dict[str, tuple[Path, Any]] = {}
 
@@ -346,7 +346,7 @@ def given(name: str, folder: Path, image: np.ndarray) -> Mapping[str, Any]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_site_equals_what_the_whole_model_computes(name: str, shelf: Shelf) -> None:
+def test_every_site_equals_what_the_whole_model_computes(name: str, shelf: LastOpened) -> None:
     import torch
 
     folder, model = shelf(name)
@@ -380,7 +380,7 @@ def count(site: Site) -> int:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_pixels_equal_those_of_the_library_s_processor(name: str, shelf: Shelf) -> None:
+def test_pixels_equal_those_of_the_library_s_processor(name: str, shelf: LastOpened) -> None:
     folder, _ = shelf(name)
     encoder = encoders.load(name, weights=folder)
     for image in IMAGES[:2]:
@@ -392,7 +392,7 @@ def test_pixels_equal_those_of_the_library_s_processor(name: str, shelf: Shelf) 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_images_of_many_shapes_in_one_batch_equal_each_alone(name: str, shelf: Shelf) -> None:
+def test_images_of_many_shapes_in_one_batch_equal_each_alone(name: str, shelf: LastOpened) -> None:
     encoder = encoders.load(name, weights=shelf(name)[0])
     wanted = {site: list(of.readouts) for site, of in encoder.card.sites.items() if not site.startswith("block.1")}
     together = encoders.encode(encoder, IMAGES, wanted)
@@ -401,7 +401,7 @@ def test_images_of_many_shapes_in_one_batch_equal_each_alone(name: str, shelf: S
             np.testing.assert_allclose(together[point][i], vectors[0], atol=1e-5, err_msg=point)
 
 
-def test_instructblip_reads_one_instruction_that_its_identity_tells(shelf: Shelf, tmp_path: Path) -> None:
+def test_instructblip_reads_one_instruction_that_its_identity_tells(shelf: LastOpened, tmp_path: Path) -> None:
     name = "instructblip-vicuna-7b"
     copy = tmp_path / "copy"
     shutil.copytree(shelf(name)[0], copy)
@@ -425,7 +425,7 @@ def test_instructblip_reads_one_instruction_that_its_identity_tells(shelf: Shelf
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_untrained_twin_tells_images_apart_at_every_site(name: str, shelf: Shelf) -> None:
+def test_an_untrained_twin_tells_images_apart_at_every_site(name: str, shelf: LastOpened) -> None:
     twin = encoders.load(f"random:{name}", weights=shelf(name)[0])
     wanted = {site: of.readouts[-1:] for site, of in twin.card.sites.items()}
     for point, (first, second, _) in encoders.encode(twin, IMAGES, wanted).items():
@@ -515,13 +515,13 @@ def test_phi4_leaves_white_canvas_out_of_every_mean(local: Callable[[str], encod
         encoder.preprocess(np.zeros((3, 900), np.uint8))
 
 
-def test_molmo2_has_the_blocks_that_are_there_and_not_those_of_its_configuration(shelf: Shelf) -> None:
+def test_molmo2_has_the_blocks_that_are_there_and_not_those_of_its_configuration(shelf: LastOpened) -> None:
     encoder = encoders.load("molmo2-8b", weights=shelf("molmo2-8b")[0])
     assert json.loads((shelf("molmo2-8b")[0] / "config.json").read_text())["vit_config"]["num_hidden_layers"] == 6
     assert [site for site in encoder.card.sites if site.startswith("block.")] == [f"block.{i}" for i in range(4)]
 
 
-def test_windows_of_molmo2_that_reach_past_the_image_say_so(shelf: Shelf) -> None:
+def test_windows_of_molmo2_that_reach_past_the_image_say_so(shelf: LastOpened) -> None:
     """Seven tokens in windows of two are four windows, the last of which holds one token; two crops are twelve."""
     encoder = encoders.load("molmo2-8b", weights=shelf("molmo2-8b")[0])
     assert encoder.layout is not None
@@ -534,7 +534,7 @@ def test_windows_of_molmo2_that_reach_past_the_image_say_so(shelf: Shelf) -> Non
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_missing_tensor_is_named_and_a_changed_one_is_seen(name: str, shelf: Shelf, tmp_path: Path) -> None:
+def test_a_missing_tensor_is_named_and_a_changed_one_is_seen(name: str, shelf: LastOpened, tmp_path: Path) -> None:
     import torch
 
     folder, model = shelf(name)
@@ -555,7 +555,7 @@ def test_a_missing_tensor_is_named_and_a_changed_one_is_seen(name: str, shelf: S
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_language_model_need_not_be_there(name: str, shelf: Shelf, tmp_path: Path) -> None:
+def test_the_language_model_need_not_be_there(name: str, shelf: LastOpened, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(shelf(name)[0], copy)
     kind = find(name).kind
@@ -572,7 +572,7 @@ def test_the_language_model_need_not_be_there(name: str, shelf: Shelf, tmp_path:
         encoders.load(name, weights=copy)
 
 
-def test_the_authors_keys_of_phi4_give_the_same_features(shelf: Shelf, tmp_path: Path) -> None:
+def test_the_authors_keys_of_phi4_give_the_same_features(shelf: LastOpened, tmp_path: Path) -> None:
     name = "phi-4-multimodal"
     copy = tmp_path / "copy"
     shutil.copytree(shelf(name)[0], copy)
@@ -606,7 +606,7 @@ def test_the_authors_configuration_of_phi4_is_the_published_size(tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_another_family_s_folder_is_refused_by_its_type(name: str, shelf: Shelf) -> None:
+def test_another_family_s_folder_is_refused_by_its_type(name: str, shelf: LastOpened) -> None:
     other = "idefics-9b" if name != "idefics-9b" else "medgemma-4b"
     found = {"idefics-9b": "idefics", "medgemma-4b": "gemma3"}[other]
     said = "has no qformer_tokenizer" if name.startswith("instruct") else f"of model type '{found}', {name} is '"
@@ -616,7 +616,7 @@ def test_another_family_s_folder_is_refused_by_its_type(name: str, shelf: Shelf)
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "idefics-9b"])
-def test_a_processor_for_another_size_is_refused_before_any_image(name: str, shelf: Shelf, tmp_path: Path) -> None:
+def test_a_processor_for_another_size_is_refused_before_any_image(name: str, shelf: LastOpened, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(shelf(name)[0], copy)
     path = copy / "preprocessor_config.json"
@@ -626,7 +626,7 @@ def test_a_processor_for_another_size_is_refused_before_any_image(name: str, she
     assert "\n" not in str(caught.value)
 
 
-def test_a_tensor_of_another_shape_and_a_folder_without_processor_are_named(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_tensor_of_another_shape_and_a_folder_without_processor_are_named(shelf: LastOpened, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(shelf("blip2-opt-2.7b")[0], copy)
     edited(copy, "query_tokens", lambda value: value[:, :-1].clone())
@@ -643,7 +643,7 @@ def test_a_tensor_of_another_shape_and_a_folder_without_processor_are_named(shel
 
 
 @pytest.fixture
-def hub(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+def hub(shelf: LastOpened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     found = {str(find(name).card.repo): Repository(folder=shelf(name)[0], commit="a" * 40) for name in NAMES}
     with serving(Hub(repositories=found)) as running:
         running.set_client(monkeypatch.setattr, tmp_path / "hub")
@@ -651,7 +651,7 @@ def hub(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_only_tower_and_connector_are_fetched_from_the_hub(name: str, hub: Hub, shelf: Shelf) -> None:
+def test_only_tower_and_connector_are_fetched_from_the_hub(name: str, hub: Hub, shelf: LastOpened) -> None:
     encoder = encoders.load(name)
     assert encoder.card.revision == "a" * 40
     assert encoder.fingerprint == encoders.load(name, weights=shelf(name)[0]).fingerprint
@@ -697,7 +697,7 @@ def test_in_full_size_the_card_tells_what_is_built(name: str) -> None:
     with on_meta():
         model = multimodal_model.built(kind).eval()
         whole = getattr(transformers, kind.model)(kind.config(transformers))
-    parts = kind.anatomy(model, kind.processor(transformers, None))
+    parts = kind.take_apart(model, kind.processor(transformers, None))
     count_ = sum(p.numel() for p in multimodal_model.side(parts.image_side).parameters())
     assert card.parameters == count_
     assert count_ / 1e6 == pytest.approx(PUBLISHED[name], abs=0.1)
@@ -712,7 +712,7 @@ def test_in_full_size_the_card_tells_what_is_built(name: str) -> None:
             found = parts.run(prepared[None].to("meta"))
         shapes = {site: tuple(value.shape[1:]) for site, value in found.items()}
         assert shapes == {site: (count(card.sites[site]), card.sites[site].width) for site in shapes}
-        assert {*shapes, *parts.taps} == set(card.sites)
+        assert {*shapes, *parts.hooks} == set(card.sites)
 
 
 def test_medgemma_1_5_has_the_architecture_of_medgemma() -> None:

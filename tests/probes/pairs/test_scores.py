@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from probes._base import ProbeError
+from probes import ProbeError
 from probes.pairs.answers import (
     blink_letter,
     blink_total,
@@ -25,15 +25,15 @@ KEYS = [("A", "B"), ("B", "A")]
 LABELS = [((), ()), (("x",), ("x",)), (("x",), ("y",)), (("x", "y"), ("y",)), (("y",), ("x", "y", "z"))]
 
 
-def longhand(said: list, keys: list, cats: list, label: str | None) -> dict[str, Fraction]:
+def longhand(predicted: list, keys: list, cats: list, label: str | None) -> dict[str, Fraction]:
     """The rules once more, image by image, from the lists of everything that happened: no count is shared."""
     n = len(keys)
     images = [(p, side) for p in range(n) for side in (0, 1) if label is None or label in cats[p][side]]
-    right = [im for im in images if said[im[0]][im[1]] == keys[im[0]][im[1]]]
-    dumb = [im for im in images if said[im[0]][im[1]] == "-"]
-    both = [p for p in range(n) if said[p] == keys[p]]
-    readable = [p for p in range(n) if "-" not in said[p]]
-    alike = [p for p in readable if len(set(said[p])) == 1]
+    right = [im for im in images if predicted[im[0]][im[1]] == keys[im[0]][im[1]]]
+    dumb = [im for im in images if predicted[im[0]][im[1]] == "-"]
+    both = [p for p in range(n) if predicted[p] == keys[p]]
+    readable = [p for p in range(n) if "-" not in predicted[p]]
+    alike = [p for p in readable if len(set(predicted[p])) == 1]
     weight = (
         {p: sum(im[0] == p for im in images) for p in range(n)} if label is not None else dict.fromkeys(range(n), 1)
     )
@@ -54,11 +54,11 @@ def longhand(said: list, keys: list, cats: list, label: str | None) -> dict[str,
 
 def cases() -> Iterator[tuple[list, list, list]]:
     """Every answer to two pairs under every key, and to one and three under a sample of them, with labels."""
-    for said in product(SAID, repeat=2):
+    for predicted in product(SAID, repeat=2):
         for keys in product(KEYS, repeat=2):
-            yield list(said), list(keys), [LABELS[(len(said[0][0]) + i) % 5] for i in (1, 3)]
-    for said, keys, cats in product(SAID, KEYS, LABELS):
-        yield [said], [keys], [cats]
+            yield list(predicted), list(keys), [LABELS[(len(predicted[0][0]) + i) % 5] for i in (1, 3)]
+    for predicted, keys, cats in product(SAID, KEYS, LABELS):
+        yield [predicted], [keys], [cats]
     rng = np.random.default_rng(0)
     for _ in range(400):
         n = 3
@@ -71,13 +71,13 @@ def cases() -> Iterator[tuple[list, list, list]]:
 
 def test_scores_equal_the_rules_written_out_by_hand_in_every_small_case() -> None:
     count = 0
-    for said, keys, cats in cases():
-        whole = pair_scores(said, keys)
-        for name, value in longhand(said, keys, cats, None).items():
-            assert getattr(whole, name) == pytest.approx(float(value), abs=1e-12), (name, said, keys)
-        for label, scores in category_scores(said, keys, cats).items():
-            for name, value in longhand(said, keys, cats, label).items():
-                assert getattr(scores, name) == pytest.approx(float(value), abs=1e-12), (name, label, said, keys)
+    for predicted, keys, cats in cases():
+        whole = pair_scores(predicted, keys)
+        for name, value in longhand(predicted, keys, cats, None).items():
+            assert getattr(whole, name) == pytest.approx(float(value), abs=1e-12), (name, predicted, keys)
+        for label, scores in category_scores(predicted, keys, cats).items():
+            for name, value in longhand(predicted, keys, cats, label).items():
+                assert getattr(scores, name) == pytest.approx(float(value), abs=1e-12), (name, label, predicted, keys)
         count += 1
     assert count == 81 * 4 + 9 * 2 * 5 + 400
 
@@ -132,8 +132,8 @@ def percent(part: int, whole: int) -> float:
 def test_every_set_of_answers_is_consistent_and_every_other_triple_of_counts_is_not() -> None:
     n = 3
     seen: dict[tuple[float, float, float], set[int]] = {}
-    for said in product(SAID, repeat=n):
-        s = pair_scores(list(said), [("A", "B")] * n)
+    for predicted in product(SAID, repeat=n):
+        s = pair_scores(list(predicted), [("A", "B")] * n)
         triple = (percent(s.set_score, n), percent(s.individual_score, 2 * n), percent(s.confused, s.valids))
         seen.setdefault(triple, set()).add(s.valids)
     shares = sorted({percent(k, v) for v in range(1, n + 1) for k in range(v + 1)})

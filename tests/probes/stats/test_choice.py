@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import probes
-from probes._base import FeatureSet
+from probes import FeatureSet
 from probes.stats.choice import PENALTY, choice_inflation, choices, null_of_choices, solver_of
 from probes.stats.intervals import inflation, interval
 from probes.stats.scores import scored

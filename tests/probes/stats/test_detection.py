@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import probes
-from probes._base import ProbeError
+from probes import ProbeError
 from probes.stats.detection import SELF_CHECK, limit, strengths
 from probes.stats.effect_size import accuracy, separation
 from probes.stats.plan import Plan
@@ -57,7 +57,7 @@ def test_planting_by_low_rank_terms_equals_planting_and_refitting(
     rng = np.random.default_rng(1)
     x, plan = rng.standard_normal((n, d)) * np.arange(1, d + 1) ** -0.3, plan_of(n, classes, rng, pairs=pairs)
     space = subspace(x, plan.groups)
-    planting = Planting.prepare(x, plan, space, draws=3, replays=9, dtype=np.float64)
+    planting = Planting.prepare(x, plan, space, draws=3, permutations=9, dtype=np.float64)
     for base in planting.bases:
         for s in (0.0, 0.7, 4.0):
             ours = planting.margin(base, 2, s)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import probes
-from probes._base import FeatureSet, ProbeError
+from probes import FeatureSet, ProbeError
 from probes.solvers.ridge import Ridge
 from probes.stats.exchange import shuffle_within
 from probes.stats.intervals import error_of, inflation
 from probes.stats.multiplicity import holm, over_layers
-from probes.stats.permutation import CHOICES, null, replay_choice
+from probes.stats.permutation import CHOICES, null, permute_choice
 from probes.stats.plan import GRID
 from probes.stats.scores import (
     Scored,
@@ -162,7 +162,7 @@ def test_items_with_equal_features_score_half_each() -> None:
     x, y, groups = np.repeat(rng.standard_normal((60, 30)), 2, axis=0), np.arange(120) % 2, np.arange(120) // 2
     plan = probes.plan(y, groups, classes=TWO, permutations=99)
     for name in ("ridge", "linear"):
-        m = probes.measure(given(x, y, groups), plan, probe=name, detect=False, companion=False)
+        m = probes.measure(given(x, y, groups), plan, probe=name, detect=False, nested=False)
         assert m.estimate.score == 0.5
         assert m.state != "present"
         assert not m.leak
@@ -247,7 +247,7 @@ def coverage(
         x[:, :k] += shift * spectrum(200)[:k] * np.eye(k)[y]
         plan = probes.plan(y, groups, classes=tuple("abcd"[:k]), seed=run, permutations=99, repeats=2)
         cell = given(x, y, groups, plan.classes)
-        m = probes.measure(cell, plan, probe="ridge", detect=False, companion=False, level=level)
+        m = probes.measure(cell, plan, probe="ridge", detect=False, nested=False, level=level)
         assert m.estimate.low is not None
         assert m.estimate.high is not None
         half = (m.estimate.high - m.estimate.low) / 2
@@ -281,11 +281,11 @@ def test_the_error_grows_by_as_much_as_replayed_scores_spread_beyond_their_own_e
     plan = probes.plan(np.arange(100) % 2, np.arange(100), classes=TWO, permutations=9)
     part = np.tile(0.005 * (99 / 100) ** 0.5 * np.array([1.0, -1.0]), 50)
     spread_out = 0.5 + luck * np.linspace(-1, 1, 99) / np.linspace(-1, 1, 99).std(ddof=1)
-    replayed = Scored(score=spread_out, part=np.tile(part, (99, 1)))
+    permuted = Scored(score=spread_out, part=np.tile(part, (99, 1)))
     observed = Scored(score=np.array([0.7]), part=part[None])
-    assert inflation(replayed, plan.groups) == pytest.approx(phi)
-    assert error_of(observed, replayed, plan) == pytest.approx(0.05 * phi)
-    assert error_of(observed, replayed, plan, signal=3.0) == pytest.approx(0.15), "the larger of the two counts"
+    assert inflation(permuted, plan.groups) == pytest.approx(phi)
+    assert error_of(observed, permuted, plan) == pytest.approx(0.05 * phi)
+    assert error_of(observed, permuted, plan, signal=3.0) == pytest.approx(0.15), "the larger of the two counts"
 
 
 def test_the_printed_error_is_wider_than_the_items_show() -> None:
@@ -293,7 +293,7 @@ def test_the_printed_error_is_wider_than_the_items_show() -> None:
     y, groups = np.arange(134) % 2, np.arange(134)
     plan = probes.plan(y, groups, classes=TWO, permutations=99, repeats=2)
     cell = given(rng.standard_normal((134, 110)), y, groups)
-    m = probes.measure(cell, plan, detect=False, companion=False)
+    m = probes.measure(cell, plan, detect=False, nested=False)
     assert m.error > 1.1 * float(m.scored.error(plan.groups).mean())
 
 
@@ -306,7 +306,7 @@ def test_the_replayed_choice_spreads_as_a_choice_in_inner_folds() -> None:
     ridge, fold = Ridge.of(x), plan.folds[0]
     codes = coded(plan.permuted, 2)
     means = fold_means(codes, fold)
-    ours = replay_choice(ridge, fold, plan.permuted, codes, means, 2)
+    ours = permute_choice(ridge, fold, plan.permuted, codes, means, 2)
     margins = ridge.held_out(codes, fold, CHOICES) - means
     outer = fold[None] != np.arange(plan.n_folds)[:, None]
     inner = np.repeat(inner_folds(np.zeros(120), groups, rng)[None], plan.n_folds, axis=0)
@@ -314,8 +314,8 @@ def test_the_replayed_choice_spreads_as_a_choice_in_inner_folds() -> None:
     exact = np.empty_like(margins[0])
     for part, row in enumerate(best):
         exact[:, fold == part] = margins[row, np.arange(99)][:, fold == part]
-    truth = score_margin(exact, plan.permuted, np.zeros((1, 1)), 2)
-    assert inflation(ours, plan.groups) == pytest.approx(inflation(truth, plan.groups), rel=0.08)
+    label = score_margin(exact, plan.permuted, np.zeros((1, 1)), 2)
+    assert inflation(ours, plan.groups) == pytest.approx(inflation(label, plan.groups), rel=0.08)
 
 
 def test_the_statistic_finds_what_is_planted_for_classes_and_numbers() -> None:
@@ -353,7 +353,7 @@ def test_paired_differences_of_one_probe_with_itself_are_nothing_and_of_two_are_
     y, groups = np.arange(160) % 2, np.arange(160) // 2
     plan = probes.plan(y, groups, classes=TWO, permutations=99)
     weak, strong = (rng.standard_normal((160, 50)) + s * y[:, None] * (np.arange(50) < 4) for s in (0.0, 2.0))
-    a, b = (probes.measure(given(x, y, groups), plan, detect=False, companion=False) for x in (weak, strong))
+    a, b = (probes.measure(given(x, y, groups), plan, detect=False, nested=False) for x in (weak, strong))
     none = probes.compare(a, a, plan)
     assert (none.score, none.low, none.high, none.p) == (0, 0, 0, 1)
     up, down = probes.compare(b, a, plan), probes.compare(a, b, plan)
@@ -390,7 +390,7 @@ def test_features_of_another_plan_are_refused() -> None:
 def test_a_perfect_score_keeps_a_lower_end_below_one() -> None:
     y, groups = np.arange(80) % 2, np.arange(80)
     plan = probes.plan(y, groups, classes=TWO, permutations=199)
-    m = probes.measure(given(y[:, None] * 10.0 + np.zeros((80, 3)), y, groups), plan, companion=False)
+    m = probes.measure(given(y[:, None] * 10.0 + np.zeros((80, 3)), y, groups), plan, nested=False)
     assert m.estimate.score == 1
     assert m.estimate.low == pytest.approx(1 - (1 - 0.025 ** (1 / 40)) / 2)
     assert m.state == "present"

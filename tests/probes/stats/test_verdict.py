@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import probes
-from probes._base import Estimate, FeatureSet
+from probes import Estimate, FeatureSet
 from probes.stats.detection import Limit
 from probes.stats.measurement import Difference, Measurement
 
@@ -23,7 +23,7 @@ def base(n: int = 240) -> Measurement:
         FeatureSet(x=x, y=y, groups=groups, ids=[str(i) for i in range(n)], classes=TWO),
         plan,
         detect=False,
-        companion=False,
+        nested=False,
     )
 
 
@@ -169,7 +169,7 @@ def test_too_few_groups_say_nothing_at_all() -> None:
     m = probes.measure(
         FeatureSet(x=y[:, None] + np.zeros((24, 2)), y=y, groups=groups, ids=[str(i) for i in range(24)], classes=TWO),
         plan,
-        companion=False,
+        nested=False,
     )
     assert m.estimate.score == 1
     assert m.estimate.low is None
@@ -185,7 +185,7 @@ def test_a_rare_class_is_never_absent_and_says_why_it_may_be_present() -> None:
     for shift, state, says in ((0.0, "inconclusive", ""), (4.0, "present", "rests on the permutation test")):
         x = rng.standard_normal((200, 10)) + shift * y[:, None] * (np.arange(10) < 1)
         given = FeatureSet(x=x, y=y, groups=groups, ids=[str(i) for i in range(200)], classes=TWO)
-        m = probes.measure(given, plan, probe="ridge", companion=False)
+        m = probes.measure(given, plan, probe="ridge", nested=False)
         assert m.state == state
         assert says in m.reason
         assert m.limit is None

@@ -11,7 +11,7 @@ import pytest
 
 import cache
 from probes.stats.measurement import Measurement
-from slitlamp.features.fill import Filled, space_of
+from slitlamp.features.fill import FeatureTable, space_of
 from slitlamp.probing.cells import Cells
 from slitlamp.probing.judge import adjusted, hardest, judge
 from slitlamp.probing.state import Cell, Run
@@ -47,7 +47,7 @@ def eye(spec: str) -> Any:
 
 def cell(asked: Any, spec: str, role: str, site: str = "pooled", **change: Any) -> Cell:
     level = "screen" if role == "shuffled" else "full"
-    given = {"site": site, "readout": "vector", "level": level, "companion": False}
+    given = {"site": site, "readout": "vector", "level": level, "nested": False}
     return Cell(question=asked, eye=eye(spec), role=role, **(given | change))
 
 
@@ -56,7 +56,7 @@ def started(asked: Any, kinds: dict[str, str], options: Options = OPTIONS) -> Ru
     run = Run(options=options, store=SimpleNamespace(), cells=Cells(folder=Path("nowhere"), types={}))  # type: ignore[arg-type]
     for spec, kind in kinds.items():
         space: Any = SimpleNamespace(digest=f"{kind:0<64}", read=lambda _contents, _name, kind=kind: features(kind))
-        run.filled[asked.name, spec] = Filled(space=space, contents=(), encoded=0)
+        run.filled[asked.name, spec] = FeatureTable(space=space, contents=(), encoded=0)
     return run
 
 
@@ -174,7 +174,7 @@ def test_a_map_pays_for_all_of_its_points_with_the_largest_of_the_null() -> None
 
 def test_a_map_that_cannot_be_replayed_pays_by_holm_s_rule() -> None:
     points = [with_null([0.0, 0.0], seen("noise"), p) for p in (0.01, 0.04, 0.03)]
-    blind = [dataclasses.replace(m, replayed=None) for m in points]
+    blind = [dataclasses.replace(m, permuted=None) for m in points]
     assert adjusted(blind) == pytest.approx([0.03, 0.06, 0.06])
     assert adjusted(blind[:1]) == pytest.approx([0.01])
 
@@ -228,12 +228,12 @@ def key(options: Options = OPTIONS, kind: str = "signal", asked: Any = None, **c
         {"site": "block.0"},
         {"readout": "mean"},
         {"level": "screen"},
-        {"companion": True},
+        {"nested": True},
         {"role": "shuffled"},
     ],
     ids=[
         "seed", "folds", "repeats", "permutations", "probe", "features", "data", "site", "readout", "level",
-        "companion", "labels",
+        "nested", "labels",
     ],
 )  # fmt: skip
 def test_whatever_a_measurement_rests_on_is_in_its_key(other: dict[str, Any]) -> None:

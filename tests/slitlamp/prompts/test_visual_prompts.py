@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from encoders._base import View
+from encoders import View
 from experiments.visual_prompts import main
-from probes._base import ProbeError
+from probes import ProbeError
 from probes.prompts import audit as prompts
 from probes.prompts import bias, controls, readout
 from probes.prompts.audit import Presentations
 from slitlamp.prompts.controls import _elsewhere as _prompts_elsewhere
 from slitlamp.prompts.controls import _phase as _prompts_phase
-from tasks._base import DataError, Mark
+from tasks import DataError, Mark
 from tasks.marks import detect, draw
 from tasks.phantoms.lumen import light as lumen_light
 from tasks.phantoms.lumen import view
@@ -191,11 +191,13 @@ def responder(seed: int, n: int, *, place: float = 0.0, colour: float = 0.0, lef
     shown = np.tile(PERMUTED, (n, 1))
     where = np.repeat(np.sort(rng.uniform(-1, 1, (n, 3, 2)), axis=1), 6, axis=0)
     correct = np.repeat(rng.integers(0, 3, n), 6)
-    u, said = rng.uniform(size=6 * n), rng.integers(0, 3, 6 * n)
-    said = np.where(u < place, correct, said)
-    said = np.where((u >= place) & (u < place + colour), (shown == 0).argmax(axis=1), said)
-    said = np.where((u >= place + colour) & (u < place + colour + left), 0, said)
-    return Presentations(item=np.repeat(np.arange(n), 6), colour=shown, place=where, correct=correct, said=said)
+    u, predicted = rng.uniform(size=6 * n), rng.integers(0, 3, 6 * n)
+    predicted = np.where(u < place, correct, predicted)
+    predicted = np.where((u >= place) & (u < place + colour), (shown == 0).argmax(axis=1), predicted)
+    predicted = np.where((u >= place + colour) & (u < place + colour + left), 0, predicted)
+    return Presentations(
+        item=np.repeat(np.arange(n), 6), colour=shown, place=where, correct=correct, predicted=predicted
+    )
 
 
 PLANTED = {  # share of answers by place, by colour; consistency of location and of colour; verdict at 400 images
@@ -250,11 +252,11 @@ def test_a_liking_for_large_marks_is_a_bias_of_size() -> None:
     rng = np.random.default_rng(4)
     even = responder(4, 150, place=0.4)
     size = rng.choice([4.0, 8.0, 16.0], even.colour.shape)
-    fields = {f: getattr(even, f) for f in ("item", "colour", "place", "correct", "said")}
+    fields = {f: getattr(even, f) for f in ("item", "colour", "place", "correct", "predicted")}
     free = prompts.audit(Presentations(**fields, size=size))
     assert free.adjusted["size"] > 0.05
-    liked = np.where(rng.uniform(size=900) < 0.5, size.argmax(axis=1), even.said)
-    found = prompts.audit(Presentations(**{**fields, "said": liked}, size=size))
+    liked = np.where(rng.uniform(size=900) < 0.5, size.argmax(axis=1), even.predicted)
+    found = prompts.audit(Presentations(**{**fields, "predicted": liked}, size=size))
     assert found.adjusted["size"] < 0.001
     assert found.odds["size"][1] > 1.25
     assert (found.verdict, "size" in found.reason) == ("MIXED", True)
@@ -266,11 +268,11 @@ def test_the_model_of_choice_agrees_with_an_independent_optimiser() -> None:
 
     shown = responder(5, 134, place=0.35, colour=0.3)
     x, names = prompts.design(shown)
-    fit = prompts.choice(x, shown.said, shown.item, names, prior=0.0)
+    fit = prompts.choice(x, shown.predicted, shown.item, names, prior=0.0)
 
     def loss(b: np.ndarray) -> float:
         u = x @ b
-        return float((logsumexp(u, axis=1) - u[np.arange(len(u)), shown.said]).sum())
+        return float((logsumexp(u, axis=1) - u[np.arange(len(u)), shown.predicted]).sum())
 
     best = minimize(loss, np.zeros(x.shape[2]), method="BFGS", options={"gtol": 1e-6})
     assert names == ("correct", "green", "blue", "x", "y")
@@ -282,7 +284,7 @@ def test_the_model_of_choice_agrees_with_an_independent_optimiser() -> None:
         for p in step
     ]
     assert fit.information == pytest.approx(np.array(hessian) / 4e-6, rel=1e-3, abs=0.05)
-    weak = prompts.choice(x, shown.said, shown.item, names)
+    weak = prompts.choice(x, shown.predicted, shown.item, names)
     assert weak.b == pytest.approx(fit.b, abs=1e-3)
     effect = prompts.marginal(x, fit, ["correct"])["correct"]
     assert effect == pytest.approx(0.567 - 1 / 3, abs=0.04)
@@ -291,7 +293,7 @@ def test_the_model_of_choice_agrees_with_an_independent_optimiser() -> None:
 def test_copies_of_presentations_narrow_no_interval() -> None:
     once = responder(2, 60, place=0.4)
     twice = Presentations(
-        **{f: np.concatenate([getattr(once, f)] * 2) for f in ("item", "colour", "place", "correct", "said")}
+        **{f: np.concatenate([getattr(once, f)] * 2) for f in ("item", "colour", "place", "correct", "predicted")}
     )
     a, b = (prompts.audit(s).spatial for s in (once, twice))
     assert b == pytest.approx(a, abs=1e-3)
@@ -301,9 +303,9 @@ def test_presentations_that_disagree_are_refused() -> None:
     with pytest.raises(ProbeError, match="nothing can be audited"):
         responder(0, 0)
     good = responder(0, 4)
-    fields = {f: getattr(good, f) for f in ("item", "colour", "place", "correct", "said")}
-    with pytest.raises(ProbeError, match=r"said has shape \(23,\); 24 presentations need \(24,\)"):
-        Presentations(**{**fields, "said": good.said[1:]})
+    fields = {f: getattr(good, f) for f in ("item", "colour", "place", "correct", "predicted")}
+    with pytest.raises(ProbeError, match=r"predicted has shape \(23,\); 24 presentations need \(24,\)"):
+        Presentations(**{**fields, "predicted": good.predicted[1:]})
     with pytest.raises(ProbeError, match="each of three colours once"):
         Presentations(**{**fields, "colour": np.zeros((24, 3), int)})
 
@@ -330,12 +332,12 @@ def test_upright_bias_has_the_worked_figures() -> None:
 
 
 def test_a_constant_answer_is_flagged_and_a_common_one_is_not() -> None:
-    truth = ["red", "green", "blue", "red"] * 25
-    assert bias.histogram(["red"] * 96 + ["green"] * 4, truth).constant == "red"
-    common = bias.histogram(["red"] * 60 + ["green"] * 39 + [""], truth)
+    label = ["red", "green", "blue", "red"] * 25
+    assert bias.histogram(["red"] * 96 + ["green"] * 4, label).constant == "red"
+    common = bias.histogram(["red"] * 60 + ["green"] * 39 + [""], label)
     assert common.constant is None
-    assert (common.unread, common.said["blue"], common.truth["blue"]) == (1, 0, 25)
-    assert bias.histogram(truth, truth).divergence < 1e-3 < common.divergence
+    assert (common.unread, common.predicted["blue"], common.label["blue"]) == (1, 0, 25)
+    assert bias.histogram(label, label).divergence < 1e-3 < common.divergence
 
 
 def test_accuracy_that_grows_with_size_is_found_and_flat_accuracy_is_not() -> None:
@@ -356,8 +358,10 @@ def test_a_blind_corner_is_found_and_an_even_field_is_not() -> None:
     shown = responder(3, 300, place=0.7)
     here = shown.place[np.arange(1800), shown.correct]
     corner = (here < -1 / 3).all(axis=1)
-    blind = np.where(corner, (shown.correct + 1) % 3, shown.said)
-    seen = Presentations(item=shown.item, colour=shown.colour, place=shown.place, correct=shown.correct, said=blind)
+    blind = np.where(corner, (shown.correct + 1) % 3, shown.predicted)
+    seen = Presentations(
+        item=shown.item, colour=shown.colour, place=shown.place, correct=shown.correct, predicted=blind
+    )
     first, *others = sorted(bias.by_cell(seen), key=lambda cell: cell.p)
     assert (first.name, first.share) == ("top left", 0.0)
     assert first.p < 1e-6 < min(cell.share for cell in others)
@@ -406,12 +410,12 @@ def test_a_readout_of_features_that_no_colour_moves_guesses_and_likes_neither_a_
     x, fold = np.repeat(scene.reshape(n, -1), 6, axis=0), np.repeat(np.arange(n) % 5, 6)
     colour, correct = np.tile(PERMUTED, (n, 1)), np.repeat(rng.integers(0, 3, n), 6)
     target = correct if marks else colour[np.arange(6 * n), correct]
-    said = readout.asked(x, target, fold, x, fold, any_of(), marks=marks)
-    assert all(90 < count < 150 for count in np.bincount(said, minlength=3))
-    mark = said if marks else (colour == said[:, None]).argmax(axis=1)
+    predicted = readout.asked(x, target, fold, x, fold, any_of(), marks=marks)
+    assert all(90 < count < 150 for count in np.bincount(predicted, minlength=3))
+    mark = predicted if marks else (colour == predicted[:, None]).argmax(axis=1)
     places = np.repeat(np.sort(rng.uniform(-1, 1, (n, 3, 2)), axis=1), 6, axis=0)
     item = np.repeat(np.arange(n), 6)
-    found = prompts.audit(Presentations(item=item, colour=colour, place=places, correct=correct, said=mark))
+    found = prompts.audit(Presentations(item=item, colour=colour, place=places, correct=correct, predicted=mark))
     assert (found.verdict, min(found.adjusted.values()) > 0.05) == ("NOT_TESTABLE", True)
 
 
@@ -419,8 +423,8 @@ def test_a_readout_blind_to_turns_favours_neither_and_one_that_sees_them_is_righ
     rng = np.random.default_rng(6)
     scene, upright = np.repeat(rng.normal(size=(200, 3)), 2, axis=0), np.tile([1, 0], 200)
     fold = np.repeat(np.arange(200) % 5, 2)
-    said = readout.two_sided(scene, upright, fold, any_of())
-    assert 160 < said.sum() < 240
+    predicted = readout.two_sided(scene, upright, fold, any_of())
+    assert 160 < predicted.sum() < 240
     assert (readout.two_sided(scene + 3 * upright[:, None], upright, fold, any_of()) == upright).mean() > 0.8
 
 
@@ -432,9 +436,9 @@ def test_a_readout_of_all_assignments_never_learns_from_the_image_that_it_is_ask
 
 def test_a_readout_says_what_a_refit_by_hand_says() -> None:
     x, answer, fold, kind = planted(1, 30, bound=True)
-    said = readout.answers(x, answer, fold, kind, any_of(), marks=False)
+    predicted = readout.answers(x, answer, fold, kind, any_of(), marks=False)
     z = (x - x.mean(axis=0)) / x.std(axis=0)
-    for own, left_out in ((said.unseen, (4, 0)), (said.seen, (0, 3))):  # 0, 3 and 4 are of one parity
+    for own, left_out in ((predicted.unseen, (4, 0)), (predicted.seen, (0, 3))):  # 0, 3 and 4 are of one parity
         train = (fold != 2) & ~np.isin(kind, left_out)
         mean = z[train].mean(axis=0)
         a, codes = z[train] - mean, np.eye(3)[answer[train]]
@@ -452,8 +456,8 @@ def test_a_readout_says_what_a_refit_by_hand_says() -> None:
 def test_a_readout_that_rests_on_its_assignments_does_not_transfer_and_one_that_does_not_transfers() -> None:
     for bound, reading in ((True, "alike"), (False, "differs")):
         x, answer, fold, kind = planted(2, 60, bound=bound)
-        said = readout.answers(x, answer, fold, kind, any_of(), marks=False)
-        found = controls.change(said.seen == answer, said.unseen == answer, np.repeat(np.arange(60), 6))
+        predicted = readout.answers(x, answer, fold, kind, any_of(), marks=False)
+        found = controls.change(predicted.seen == answer, predicted.unseen == answer, np.repeat(np.arange(60), 6))
         assert found.reading == reading
         assert (found.value[0] > 0.2) == (not bound)
 
@@ -462,13 +466,13 @@ def test_a_responder_that_errs_at_borders_between_tokens_is_found_and_an_even_on
     even = responder(5, 300, place=0.8)
     phase = np.repeat(np.random.default_rng(6).uniform(0, 0.5, (300, 3)), 6, axis=0)
     fields = {f: getattr(even, f) for f in ("item", "colour", "place", "correct")}
-    found = controls.by_phase(Presentations(**fields, said=even.said, phase=phase))
+    found = controls.by_phase(Presentations(**fields, predicted=even.predicted, phase=phase))
     assert found is not None
     assert found.reading == "alike"
-    assert prompts.audit(Presentations(**fields, said=even.said, phase=phase)).adjusted["phase"] > 0.05
+    assert prompts.audit(Presentations(**fields, predicted=even.predicted, phase=phase)).adjusted["phase"] > 0.05
     here = phase[np.arange(1800), even.correct] < 0.15
-    blind = np.where(here & (np.arange(1800) % 2 == 0), phase.argmax(axis=1), even.said)
-    seen = Presentations(**fields, said=blind, phase=phase)
+    blind = np.where(here & (np.arange(1800) % 2 == 0), phase.argmax(axis=1), even.predicted)
+    seen = Presentations(**fields, predicted=blind, phase=phase)
     found = controls.by_phase(seen)
     assert found is not None
     assert (found.reading, found.value[0] < -0.2) == ("differs", True)
@@ -505,28 +509,28 @@ def test_marks_are_moved_where_no_mark_was_or_not_at_all() -> None:
 
 def test_answers_without_marks_are_found_where_images_betray_them_and_not_where_they_do_not() -> None:
     rng = np.random.default_rng(8)
-    truth, groups = rng.integers(0, 3, 150), np.arange(150) // 2
+    label, groups = rng.integers(0, 3, 150), np.arange(150) // 2
     fold = readout.folds(groups, rng)
     blank = rng.normal(size=(150, 30))
-    betraying = np.concatenate([blank, 2 * np.eye(3)[truth]], axis=1)
+    betraying = np.concatenate([blank, 2 * np.eye(3)[label]], axis=1)
     for x, reading in ((blank, ("chance", "open")), (betraying, ("above",))):
-        found = controls.unmarked("without marks", x, truth, fold, groups, np.random.default_rng(0))
+        found = controls.unmarked("without marks", x, label, fold, groups, np.random.default_rng(0))
         assert found is not None
         assert controls.read([found])[0].reading in reading
-    lone = controls.unmarked("without marks", blank[:8], truth[:8], fold[:8], np.arange(8), rng)
+    lone = controls.unmarked("without marks", blank[:8], label[:8], fold[:8], np.arange(8), rng)
     assert lone is None
 
 
 def test_answers_that_outlive_their_marks_are_found_and_a_liking_for_red_is_no_such_answer() -> None:
     rng = np.random.default_rng(9)
-    truth = rng.choice(3, 200, p=[0.6, 0.2, 0.2])
-    red = controls.elsewhere("marks elsewhere", np.zeros(200, int), truth, np.arange(200))
-    knows = np.where(rng.uniform(size=200) < 0.6, truth, rng.integers(0, 3, 200))
-    told = controls.elsewhere("marks elsewhere", knows, truth, np.arange(200))
+    label = rng.choice(3, 200, p=[0.6, 0.2, 0.2])
+    red = controls.elsewhere("marks elsewhere", np.zeros(200, int), label, np.arange(200))
+    knows = np.where(rng.uniform(size=200) < 0.6, label, rng.integers(0, 3, 200))
+    told = controls.elsewhere("marks elsewhere", knows, label, np.arange(200))
     assert red is not None
     assert told is not None
     assert [c.reading for c in controls.read([red, told])] == ["chance", "above"]
-    assert controls.elsewhere("none", np.full(200, -1), truth, np.arange(200)) is None
+    assert controls.elsewhere("none", np.full(200, -1), label, np.arange(200)) is None
 
 
 @pytest.mark.parametrize("held", ["mark and colour", "mark", "nothing"])
@@ -562,7 +566,7 @@ def test_a_vector_that_binds_colours_to_places_is_told_from_one_that_knows_the_p
 
 def test_marks_that_share_a_group_count_once() -> None:
     even = responder(3, 80, place=0.4)
-    fields = {f: getattr(even, f) for f in ("item", "colour", "place", "correct", "said")}
+    fields = {f: getattr(even, f) for f in ("item", "colour", "place", "correct", "predicted")}
     alone, paired = (prompts.audit(Presentations(**fields, group=even.item // k)) for k in (1, 20))
     assert alone.spatial == prompts.audit(even).spatial
     assert paired.spatial[0] == alone.spatial[0]
@@ -725,9 +729,9 @@ def test_answers_of_a_model_that_looks_and_of_one_that_says_red(
         lines = ["item,assignment,answer"]
         for name, nearest, colours in known:
             for order in permutations(PURE):
-                said = "red" if kind == "red" else order[colours.index(nearest)]
-                said = said if rng.uniform() < 0.92 else list(PURE)[rng.integers(3)]
-                lines.append(f"{name},{''.join(c[0] for c in order)},{said}")
+                predicted = "red" if kind == "red" else order[colours.index(nearest)]
+                predicted = predicted if rng.uniform() < 0.92 else list(PURE)[rng.integers(3)]
+                lines.append(f"{name},{''.join(c[0] for c in order)},{predicted}")
         (tmp_path / f"{kind}.csv").write_text("\n".join(lines) + "\n")
     words = ["--data", str(tmp_path / "in" / "manifest.csv"), "--out", str(tmp_path / "run"), "--answers"]
     out, _ = ran(capsys, *words, str(tmp_path / "looks.csv"))
@@ -739,7 +743,9 @@ def test_answers_of_a_model_that_looks_and_of_one_that_says_red(
     own = {name: "".join(c[0] for c in colours) for name, _, colours in known}
     memory = {name: nearest for name, nearest, _ in known}
     lines = (tmp_path / "looks.csv").read_text().splitlines()[1:]
-    lines = [f"{n},{a},{memory[n] if a == own[n] else said}" for n, a, said in (line.split(",") for line in lines)]
+    lines = [
+        f"{n},{a},{memory[n] if a == own[n] else predicted}" for n, a, predicted in (line.split(",") for line in lines)
+    ]
     lines += [f"{name},{kind},{memory[name]}" for name in memory for kind in ("none", "moved")]
     (tmp_path / "knows.csv").write_text("item,assignment,answer\n" + "\n".join(lines))
     out, _ = ran(capsys, *words, str(tmp_path / "knows.csv"))
@@ -756,7 +762,7 @@ def test_bad_answers_are_told_in_one_line(tmp_path: Path, capsys: pytest.Capture
     data = str(tmp_path / "in" / "manifest.csv")
     words = ["--data", data, "--out", str(tmp_path / "run"), "--answers", str(tmp_path / "a.csv")]
 
-    def said(text: str, code: int = 3) -> str:
+    def predicted(text: str, code: int = 3) -> str:
         (tmp_path / "a.csv").write_text(text)
         err = ran(capsys, *words, code=code)[1]
         lines = [line for line in err.splitlines() if line.startswith("error:")]
@@ -764,16 +770,18 @@ def test_bad_answers_are_told_in_one_line(tmp_path: Path, capsys: pytest.Capture
         return lines[0]
 
     head = "item,assignment,answer\n"
-    assert "a.csv has no column 'assignment' (nearest: 'asignment')" in said("item,asignment,answer\nx,rgb,red\n")
-    assert "a.csv holds no answer" in said(head)
-    assert "line 2: in/manifest.csv has no item 's0001'; did you mean 's00" in said(head + "s0001,rgb,red\n")
-    assert "assignment is 'rgg'" in said(head + "s001,rgg,red\n")
-    assert "answer is 'rd'; did you mean 'red'?" in said(head + "s001,rgb,rd\n")
-    assert "a.csv answers no image in any assignment of colours, only none and moved" in said(head + "s001,none,red\n")
-    assert "answered before under rgb" in said(head + "s001,rgb,red\ns001,rgb,red\n")
-    assert "answers to two images or more" in said(head + "s001,rgb,red\n")
-    assert "answers to two images or more" in said((head + "s001,rgb,red\n").replace(",", ";"))
-    assert "a.csv line 2 has 4 values for 3 columns" in said(head + "s001,rgb,red, or blue\n")
+    assert "a.csv has no column 'assignment' (nearest: 'asignment')" in predicted("item,asignment,answer\nx,rgb,red\n")
+    assert "a.csv holds no answer" in predicted(head)
+    assert "line 2: in/manifest.csv has no item 's0001'; did you mean 's00" in predicted(head + "s0001,rgb,red\n")
+    assert "assignment is 'rgg'" in predicted(head + "s001,rgg,red\n")
+    assert "answer is 'rd'; did you mean 'red'?" in predicted(head + "s001,rgb,rd\n")
+    assert "a.csv answers no image in any assignment of colours, only none and moved" in predicted(
+        head + "s001,none,red\n"
+    )
+    assert "answered before under rgb" in predicted(head + "s001,rgb,red\ns001,rgb,red\n")
+    assert "answers to two images or more" in predicted(head + "s001,rgb,red\n")
+    assert "answers to two images or more" in predicted((head + "s001,rgb,red\n").replace(",", ";"))
+    assert "a.csv line 2 has 4 values for 3 columns" in predicted(head + "s001,rgb,red, or blue\n")
     (tmp_path / "a.csv").unlink()
     assert "a.csv cannot be read: no such file" in ran(capsys, *words, code=2)[1]
 

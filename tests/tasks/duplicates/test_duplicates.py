@@ -17,7 +17,7 @@ from slitlamp.duplicates.guard import Copies, settled
 from slitlamp.duplicates.near import close
 from slitlamp.errors import UsageError
 from slitlamp.settings import Options
-from tasks._base import Source
+from tasks import Source
 from tasks.duplicates.find import Cluster, Pair, Print, clusters, crossing, fingerprint, pairs, united, unpacked
 from tests.paths import SHARED as DATA
 

@@ -14,7 +14,7 @@ import tasks
 from encoders import pixels
 from encoders.lowlevel import NAMES, describe
 from experiments import phantoms
-from tasks._base import DataError, Picture, Row, Source
+from tasks import DataError, Picture, Row, Source
 from tasks.marks.draw import COLOURS, radius
 from tasks.phantoms.blur import smooth
 from tasks.phantoms.chest import child as chest_child

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from encoders.lowlevel import NAMES, describe
-from tasks import histology, teeth, wave_depth
-from tasks._base import DataError, Picture, Row, Source
+from tasks import DataError, Picture, Row, Source, histology, teeth, wave_depth
 from tasks.marks import draw as drawing
 from tasks.phantoms.panorama import film
 from tasks.phantoms.panorama import patient as panorama_patient

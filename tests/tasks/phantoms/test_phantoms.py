@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from encoders.lowlevel import NAMES, describe
-from tasks import contrast, depth
-from tasks._base import DataError, Mark, Picture, Row, Source
+from tasks import DataError, Mark, Picture, Row, Source, contrast, depth
 from tasks.marks import draw
 from tasks.phantoms.abdomen import axial, patient
 from tasks.phantoms.chest import film

@@ -327,7 +327,7 @@ def test_halves_and_thirds_of_a_volume_are_those_of_its_plane_and_then_of_its_sl
 def test_a_users_torch_module_reads_volumes_as_maps_and_as_tokens_of_a_declared_grid() -> None:
     import torch
 
-    class Eye(torch.nn.Module):
+    class StoredEncoder(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.map = torch.nn.AvgPool3d(4)
@@ -342,7 +342,7 @@ def test_a_users_torch_module_reads_volumes_as_maps_and_as_tokens_of_a_declared_
 
     grid = (2, 4, 4)
     card = Card(name="eye", volumes=True, sites={"final": Site(width=1, grid=grid)})
-    encoder = encoders.from_module(card, Eye(), prepare, {"stage.1": "map", "final": "last"})
+    encoder = encoders.from_module(card, StoredEncoder(), prepare, {"stage.1": "map", "final": "last"})
     assert encoder.card.sites["stage.1"].grid == encoder.card.sites["final"].grid == grid
     volume = RNG.integers(0, 256, (8, 16, 16), dtype=np.uint8)
     found = encoders.encode(encoder, [volume], {"stage.1": ["halves"], "final": ["halves"]})
@@ -350,7 +350,7 @@ def test_a_users_torch_module_reads_volumes_as_maps_and_as_tokens_of_a_declared_
     for vectors in found.values():
         np.testing.assert_allclose(vectors[0], [x.mean() for x in halves], rtol=1e-5)
     with pytest.raises(EncoderError, match=r"32 tokens.* no square grid.*grid=\(depth, height, width\)"):
-        encoders.from_module(Card(name="eye", volumes=True), Eye(), prepare, {"final": "last"})
+        encoders.from_module(Card(name="eye", volumes=True), StoredEncoder(), prepare, {"final": "last"})
 
 
 # the command
