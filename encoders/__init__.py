@@ -11,13 +11,16 @@ import numpy as np
 
 from encoders._base import Card, Encoder, EncoderError, Input, Site, UnseenMarkError, View
 from encoders._registry import card, draw_of, names
+from encoders.extraction.readouts import AT_MARK, READOUTS, Readout
 from plugins import UnknownName
 
 __all__ = [
+    "READOUTS",
     "Card",
     "Encoder",
     "EncoderError",
     "Input",
+    "Readout",
     "Site",
     "UnknownName",
     "UnseenMarkError",
@@ -82,14 +85,14 @@ def points(card: Card, marks: int = 0) -> list[tuple[str, str, int]]:
     `marks` is how many marks each image carries: a flat grid of tokens can then be read under them, where the
     card says how images are prepared, for only then is it known which token that is.
     """
-    from encoders.extraction.readouts import parts
+    from encoders.extraction.pooling import parts
 
     found = []
     for name, site in card.sites.items():
         found += [(name, readout, site.width * parts(site, readout)) for readout in site.readouts]
         known = card.input is not None or bool(site.views)
         if marks and known and site.grid is not None and len(site.grid) == 2:
-            found.append((name, "at-mark", site.width * marks))
+            found.append((name, AT_MARK.name, site.width * marks))
     return found
 
 

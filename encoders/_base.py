@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from encoders.extraction.readouts import CLS, GRID3, HALVES, MEAN, QUERIES, VECTOR
 from hub.errors import HubError
 
 if TYPE_CHECKING:
     import torch
-
-READOUTS = ("cls", "mean", "halves", "grid3", "at-mark", "queries", "vector")
 
 
 class EncoderError(HubError):
@@ -58,11 +57,11 @@ class Site:
         Where images carry marks and the site is a flat grid, `at-mark` is another.
         """
         if self.queries:
-            return ("mean", "queries")
+            return (MEAN.name, QUERIES.name)
         if self.grid is None:
-            return ("vector",)
-        layout = ("mean", "halves", "grid3") if min(self.grid[-2:]) >= 3 else ("mean",)
-        return (("cls",) if self.cls else ()) + layout
+            return (VECTOR.name,)
+        layout = (MEAN.name, HALVES.name, GRID3.name) if min(self.grid[-2:]) >= 3 else (MEAN.name,)
+        return ((CLS.name,) if self.cls else ()) + layout
 
 
 @dataclass(frozen=True, kw_only=True)

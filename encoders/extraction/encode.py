@@ -8,7 +8,8 @@ import numpy as np
 
 from encoders._base import Encoder, EncoderError, Site
 from encoders.extraction.at_mark import WHOLE, Point, frame, matrix
-from encoders.extraction.readouts import stacked, unstack
+from encoders.extraction.pooling import stacked, unstack
+from encoders.extraction.readouts import AT_MARK
 from encoders.extraction.volumes import flat_only, is_volume
 
 
@@ -23,7 +24,7 @@ def encode(
         _known(encoder, site, readouts)
     if not images or not wanted:
         raise EncoderError(f"{encoder.card.name} was asked for {len(wanted)} sites of {len(images)} images")
-    marked = any("at-mark" in readouts for readouts in wanted.values())
+    marked = any(AT_MARK.name in readouts for readouts in wanted.values())
     count = _count(encoder, images, marks) if marked else 0
     found: dict[str, np.ndarray] = {}
     for rows, batch, sites in _groups(encoder, images):
@@ -42,7 +43,7 @@ def encode(
 
 def _ordered(readouts: Sequence[str]) -> tuple[str, ...]:
     """The readouts with the one that differs from image to image last."""
-    return tuple(sorted(readouts, key=lambda readout: readout == "at-mark"))
+    return tuple(sorted(readouts, key=lambda readout: readout == AT_MARK.name))
 
 
 def _count(encoder: Encoder, images: Sequence[np.ndarray], marks: Sequence[Sequence[Point]]) -> int:
@@ -64,7 +65,7 @@ def _pool(
     rows: Sequence[int],
 ) -> np.ndarray:
     """The pooling matrix [parts, tokens] of a site, or one for each image [n, parts, tokens] where marks are read."""
-    plain = tuple(r for r in readouts if r != "at-mark")
+    plain = tuple(r for r in readouts if r != AT_MARK.name)
     fixed = stacked(site, plain) if plain else None
     if len(plain) == len(readouts):
         assert fixed is not None
@@ -92,8 +93,8 @@ def _known(encoder: Encoder, site: str, readouts: Sequence[str]) -> None:
         raise EncoderError(_missing(card.name, "site", site, list(card.sites)))
     flat = len(card.sites[site].grid or ()) == 2
     for readout in readouts:
-        if readout not in card.sites[site].readouts and not (readout == "at-mark" and flat):
-            known = [*card.sites[site].readouts, *(("at-mark",) if flat else ())]
+        if readout not in card.sites[site].readouts and not (readout == AT_MARK.name and flat):
+            known = [*card.sites[site].readouts, *((AT_MARK.name,) if flat else ())]
             raise EncoderError(_missing(f"{card.name} at {site}", "readout", readout, known))
 
 

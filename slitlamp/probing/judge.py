@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import probes
-from encoders.extraction.readouts import LAYOUT
+from encoders.extraction.readouts import AT_MARK, READOUTS
 from slitlamp.probing.judged import Judged, best_of
 from slitlamp.probing.state import CONTROLS, Cell, Run
 from slitlamp.questions import Question
@@ -42,8 +42,8 @@ def judge(
     plan = run.plan(question)
     command = command_line(run.options, experiment)
     found = [(c.readout, (c.eye.spec, run.measurement(c).screened), run.measurement(c)) for c in basic]
-    controls = {key: m for readout, key, m in found if readout != "at-mark"}
-    by_place = {key: m for readout, key, m in found if readout == "at-mark"}
+    controls = {key: m for readout, key, m in found if readout != AT_MARK.name}
+    by_place = {key: m for readout, key, m in found if readout == AT_MARK.name}
     records: list[Record] = []
     verdicts: list[dict[str, Any]] = []
 
@@ -61,7 +61,7 @@ def judge(
         judged = []
         for cell, m, p in zip(mine, measurements, adjusted(measurements), strict=True):
             against = {name: controls[name, m.screened] for name in CONTROLS if name != spec}
-            place = by_place.get(("pixels", m.screened)) if cell.readout == "at-mark" and spec != "pixels" else None
+            place = by_place.get(("pixels", m.screened)) if cell.readout == AT_MARK.name and spec != "pixels" else None
             if place is not None and place.estimate.score > against["pixels"].estimate.score:
                 against["pixels"] = place  # what brightness at the place answers is no merit of the token there
             draws = [run.measurement(c) for c in twins if c.name == cell.name]
@@ -70,7 +70,7 @@ def judge(
                 pairs["random"] = hardest([(other, probes.compare(m, other, plan)) for other in draws])
             layout = [
                 x for c, x in zip(mine, measurements, strict=True)
-                if c.site == cell.site and c.readout in LAYOUT and c.readout != cell.readout
+                if c.site == cell.site and READOUTS[c.readout].keeps_layout and c.readout != cell.readout
             ]  # fmt: skip
             known = None if spec in CONTROLS else pairs  # a control has nothing weaker to be measured against
             called = {"pixels": AT_MARKS} if place is not None and against["pixels"] is place else {}

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import encoders
+from encoders.extraction.readouts import AT_MARK, VECTOR
 from slitlamp.errors import UsageError
 from slitlamp.features.encoder import StoredEncoder
 from slitlamp.probing.state import CHOICE, CONTROLS, Cell, Run
@@ -34,15 +35,15 @@ def points_of(eye: StoredEncoder, question: Question, *, asked: bool = False) ->
         )
     if eye.spec in CONTROLS:
         every = eye.points(marks) if asked else encoders.points(eye.card, marks)
-        wanted = ("at-mark",) if choice and asked else ("vector", "at-mark")
+        wanted = (AT_MARK.name,) if choice and asked else (VECTOR.name, AT_MARK.name)
         return [point for point in every if point[1] in wanted]
     points = eye.points(marks)
-    if choice and not any(readout == "at-mark" for _, readout, _ in points):
+    if choice and not any(readout == AT_MARK.name for _, readout, _ in points):
         raise UsageError(
             f"--probe {CHOICE} reads tokens under marks; {eye.spec} has no grid of tokens whose place in the image is "
             "known (an encoder of your own tells it by the Input of its CARD)"
         )
-    return [point for point in points if point[1] == "at-mark"] if choice else points
+    return [point for point in points if point[1] == AT_MARK.name] if choice else points
 
 
 def cells_of(run: Run, question: Question, eye: StoredEncoder, role: str) -> list[Cell]:

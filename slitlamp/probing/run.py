@@ -8,6 +8,7 @@ from typing import Any
 
 import encoders
 from encoders import EncoderError
+from encoders.extraction.readouts import AT_MARK
 from encoders.extraction.volumes import flat_only
 from slitlamp.disk import _writable
 from slitlamp.errors import UsageError
@@ -48,7 +49,7 @@ def _filled(run: Run, question: Question, eye: StoredEncoder) -> FeatureTable:
     try:
         return fill(eye, question.pictures, points_of(eye, question), question.source.policy)
     except encoders.UnseenMarkError as error:
-        if run.options.probe == CHOICE or "at-mark" in run.options.readout:
+        if run.options.probe == CHOICE or AT_MARK.name in run.options.readout:
             raise
         question.unmarked.add(eye.spec)
         _note(run, f"warning: {eye.spec} is not read under the marks: {error}")
@@ -135,7 +136,7 @@ def probe_question(run: Run, question: Question) -> tuple[list[Cell], dict[str, 
     pool = question.pool
     doubtful = [c for c in own if c.level == "full" and could_be_absent(run.measurement(c))]
     if pool is not None and pool.pictures.marked != question.pictures.marked:
-        doubtful = [c for c in doubtful if c.readout != "at-mark"]  # a pool without marks has no token under them
+        doubtful = [c for c in doubtful if c.readout != AT_MARK.name]  # a pool without marks has no token under them
     if doubtful and pool is not None:
         for spec in dict.fromkeys(c.eye.spec for c in doubtful):
             eye = next(e for e in asked if e.spec == spec)
@@ -144,8 +145,8 @@ def probe_question(run: Run, question: Question) -> tuple[list[Cell], dict[str, 
             try:
                 run.pools[question.name, spec] = fill(eye, pool.pictures, points, pool.source.policy)
             except encoders.UnseenMarkError:  # a mark of the pool alone: its cells stay without a limit of detection
-                doubtful = [c for c in doubtful if c.eye.spec != spec or c.readout != "at-mark"]
-                points = [p for p in points if p[1] != "at-mark"]
+                doubtful = [c for c in doubtful if c.eye.spec != spec or c.readout != AT_MARK.name]
+                points = [p for p in points if p[1] != AT_MARK.name]
                 run.pools[question.name, spec] = fill(eye, pool.pictures, points, pool.source.policy)
         again = [dataclasses.replace(c, pooled=True) for c in doubtful]
         measure_all(run, again, f"limits of detection, {question.name}")

@@ -10,6 +10,7 @@ from typing import Any
 import cache
 import encoders
 import probes
+from encoders.extraction.readouts import AT_MARK
 from encoders.extraction.volumes import flat_only
 from slitlamp.errors import UsageError
 from slitlamp.features.encoder import StoredEncoder, reads_volumes, resolve_device
@@ -132,7 +133,7 @@ class Run:
             key=self.key(cell),
             features=given,
             plan=plan,
-            probe=None if self.options.probe == CHOICE and cell.readout != "at-mark" else self.options.probe,
+            probe=None if self.options.probe == CHOICE and cell.readout != AT_MARK.name else self.options.probe,
             level=cell.level,
             seed=self.options.seed,
             pool=pool.read(cell.name) if pool is not None else None,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import probes
+from encoders.extraction.readouts import GRID3, HALVES, MEAN
 from slitlamp.questions import Question
 
 
@@ -60,13 +61,13 @@ def _layout(run: Any, question: Question, judged: Sequence[Any]) -> list[str]:
         sites[j.cell.site][j.cell.readout] = j.measurement
     lost: list[tuple[float, str, str]] = []
     for site, readouts in sites.items():
-        if "mean" not in readouts:
+        if MEAN.name not in readouts:
             continue
-        for name in ("halves", "grid3"):
+        for name in (HALVES.name, GRID3.name):
             other = readouts.get(name)
-            if other is None or other.screened != readouts["mean"].screened:
+            if other is None or other.screened != readouts[MEAN.name].screened:
                 continue
-            difference = probes.compare(other, readouts["mean"], plan)
+            difference = probes.compare(other, readouts[MEAN.name], plan)
             if difference.low is not None and difference.low > 0:
                 text = f"{site}: mean {_score(readouts['mean'])}, {name} {_score(other)}"
                 lost.append((difference.score, site, text))

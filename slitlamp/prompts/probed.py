@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import cache
+from encoders.extraction.readouts import AT_MARK, GRID3, MEAN
 from probes.prompts import bias, controls
 from probes.prompts import readout as prompts_readout
 from probes.prompts.audit import COLOURS
@@ -20,7 +21,7 @@ from slitlamp.prompts.presentations import CODES, Prompted, Showing, showing
 if TYPE_CHECKING:
     from slitlamp.prompts.settings import Asked
 
-READOUTS = ("mean", "grid3", "at-mark")
+READOUTS = (MEAN.name, GRID3.name, AT_MARK.name)
 Points = Sequence[tuple[str, str, int]]
 
 
@@ -89,8 +90,8 @@ def _filled(
         show.pictures.held = 0
     if beside is None:
         return each, {}
-    marked = [(s, r, 2 * width) for s, r, width in points if r == "at-mark"]
-    doubled = [p for p in points if p[1] != "at-mark"] + marked
+    marked = [(s, r, 2 * width) for s, r, width in points if r == AT_MARK.name]
+    doubled = [p for p in points if p[1] != AT_MARK.name] + marked
     more = {"none": fill(eye, beside.none, points, given.source.policy)}
     more["moved"] = fill(eye, beside.moved, doubled, given.source.policy)
     if marked:
@@ -104,7 +105,7 @@ def _read(
     found = []
     for site, readout, _ in points:
         name = f"{site}/{readout}"
-        marks = readout == "at-mark"
+        marks = readout == AT_MARK.name
         beside = {k: f.read(name) for k, f in more.items() if k != "own" or marks}
         found.append(
             Read(name=f"{eye.label} {name}", site=site, marks=marks, each=[f.read(name) for f in each], **beside)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from encoders.extraction.readouts import ORDER, TITLES
+from encoders.extraction.readouts import READOUTS, VECTOR
 from slitlamp.disk import write_atomically
 from slitlamp.records import Record
 from slitlamp.reports.table import drawn
@@ -30,7 +30,7 @@ def layer_curve(records: Sequence[Record]) -> Any:
     from matplotlib.figure import Figure
 
     tasks = list(dict.fromkeys(r.task for r in records))
-    readouts = [o for o in ORDER if any(r.readout == o and r.role != "control" for r in records)]
+    readouts = [o for o in READOUTS if any(r.readout == o and r.role != "control" for r in records)]
     widths = [max(2, len(_sites(records, o))) for o in readouts]
     with mpl.rc_context(STYLE):
         width = 6.75 if len(readouts) > 1 else 3.25
@@ -40,7 +40,7 @@ def layer_curve(records: Sequence[Record]) -> Any:
             mine = [r for r in records if r.task == task]
             for axis, readout in zip(row, readouts, strict=True):
                 _panel(axis, mine, readout)
-                axis.set_title(TITLES[readout] if number == 0 else "")
+                axis.set_title(READOUTS[readout].title if number == 0 else "")
             row[0].set_ylabel(f"{task}\n{_metric(mine)}")
         handles: dict[str, Any] = {}
         for axis in axes.flat:
@@ -67,17 +67,17 @@ def _panel(axis: Any, records: Sequence[Record], readout: str) -> None:
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         own = [r for r in records if r.encoder == encoder and r.readout == readout and r.site in at]
         x = [at[r.site] for r in own]
-        joined = "-" if readout != "vector" else "none"
+        joined = "-" if readout != VECTOR.name else "none"
         axis.plot(x, [r.score for r in own], ls=joined, marker=marker, ms=2.6, color=colour, label=encoder, zorder=3)
         known = [r for r in own if r.low is not None and r.high is not None]
-        if readout != "vector":
+        if readout != VECTOR.name:
             axis.fill_between([at[r.site] for r in known], [r.low for r in known], [r.high for r in known],
                               color=colour, alpha=0.18, lw=0, label=f"{encoder}, 95 % interval")  # fmt: skip
         else:
             axis.vlines([at[r.site] for r in known], [r.low for r in known], [r.high for r in known],
                         color=colour, lw=0.9)  # fmt: skip
         twin = [r for r in records if drawn(r.encoder, encoder) and r.readout == readout and r.site in at]
-        dashes = "--" if readout != "vector" else "none"
+        dashes = "--" if readout != VECTOR.name else "none"
         draws = list(dict.fromkeys(r.encoder for r in twin))
         many = f" ({len(draws)} draws)" if len(draws) > 1 else ""
         for draw in draws:
@@ -85,7 +85,7 @@ def _panel(axis: Any, records: Sequence[Record], readout: str) -> None:
             axis.plot([at[r.site] for r in one], [r.score for r in one], ls=dashes, marker=marker, ms=2.2,
                       mfc="white", mew=0.6, color=colour, alpha=0.8 if draw == draws[0] else 0.45, lw=0.8,
                       label=f"{encoder}, untrained{many}")  # fmt: skip
-    pixels = [r for r in records if r.encoder == "pixels" and r.readout in (readout, "vector")]
+    pixels = [r for r in records if r.encoder == "pixels" and r.readout in (readout, VECTOR.name)]
     if pixels:  # under marks, the brightness there
         nearest = max(pixels, key=lambda r: r.readout == readout)
         axis.axhline(nearest.score, ls="-.", lw=0.7, color="0.35", label="1024 pixels")

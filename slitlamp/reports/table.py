@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from encoders import draw_of
+from encoders.extraction.readouts import VECTOR
 from slitlamp.records import Record
 
 DASH = "–"
@@ -78,7 +79,7 @@ def table(records: Sequence[Record], encoder: str) -> str:
 
 
 def _named(control: Record) -> str:
-    return control.encoder if control.readout == "vector" else f"{control.encoder} {control.readout}"
+    return control.encoder if control.readout == VECTOR.name else f"{control.encoder} {control.readout}"
 
 
 PERMUTABLE = ("linear", "ridge", "marks")  # probes whose p comes from refits to exchanged labels

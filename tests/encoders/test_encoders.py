@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import encoders
 from encoders import Card, EncoderError, Input, Site, UnknownName
-from encoders.extraction.readouts import matrix, shares
+from encoders.extraction.pooling import matrix, shares
 from tests.full_size import unfilled
 from tests.paths import ROOT
 

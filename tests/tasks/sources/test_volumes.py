@@ -11,7 +11,7 @@ import pytest
 import encoders
 import tasks
 from encoders import Card, EncoderError, Site
-from encoders.extraction.readouts import matrix
+from encoders.extraction.pooling import matrix
 from experiments import duplicates, features
 from experiments.linear_probe import main
 from slitlamp.features import fill
