@@ -9,7 +9,7 @@ import numpy as np
 from encoders.extraction.volumes import flat_only
 from slitlamp.errors import UsageError
 from slitlamp.features.encoder import StoredEncoder, resolve_device
-from slitlamp.features.fill import fill
+from slitlamp.features.fill import encode_missing
 from slitlamp.features.images import ImageSet
 from slitlamp.settings import Options
 from tasks import Source
@@ -34,19 +34,19 @@ def near(asked: argparse.Namespace, source: Source, store: "Store", known: Seque
         volumes=asked.volumes,
     )  # fmt: skip
     device = resolve_device(asked.device)
-    eye = StoredEncoder(spec=asked.encoder, options=options, store=store, device=device, dtype=options.dtype)
-    if asked.volumes and not eye.reads_volumes:
-        raise flat_only(eye.label)
-    points = eye.points()
+    encoder = StoredEncoder(spec=asked.encoder, options=options, store=store, device=device, dtype=options.dtype)
+    if asked.volumes and not encoder.reads_volumes:
+        raise flat_only(encoder.label)
+    points = encoder.points()
     if not points:
         raise UsageError(f"--encoder {asked.encoder} has no features of whole images")
     last = points[-1]
     pictures = ImageSet(pictures=[r.picture for r in source.rows], names=[r.id for r in source.rows], store=store)
-    x = fill(eye, pictures, [last], source.policy).read(f"{last[0]}/{last[1]}")
+    x = encode_missing(encoder, pictures, [last], source.policy).read(f"{last[0]}/{last[1]}")
     groups = np.unique([row.group for row in source.rows], return_inverse=True)[1]
     limit, found = close(x, groups, {(p.first, p.second) for p in known})
     return {
-        "encoder": eye.label,
+        "encoder": encoder.label,
         "site": last[0],
         "readout": last[1],
         "cosine": round(limit, 4),

@@ -35,7 +35,7 @@ class StoredEncoder:
     def _key(self) -> str:
         return digest([self.spec, self.weights, self.device, self.dtype])
 
-    def encoder(self) -> Encoder:
+    def load(self) -> Encoder:
         """Load the tensors once; what determines them is remembered for the next run."""
         if not self.loaded:
             say(f"loading {self.spec}")
@@ -62,7 +62,7 @@ class StoredEncoder:
     def _identity(self) -> tuple[Card, str]:
         if self.remembered is not None:
             return self.remembered
-        encoder = self.encoder()
+        encoder = self.load()
         return encoder.card, encoder.fingerprint
 
     @property

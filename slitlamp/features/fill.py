@@ -30,32 +30,32 @@ class FeatureTable:
         return self.space.read(self.contents, name)
 
 
-def space_of(eye: StoredEncoder, policy: Mapping[str, Any]) -> Any:
+def space_of(encoder: StoredEncoder, policy: Mapping[str, Any]) -> Any:
     """The part of the store whose key holds everything but the image."""
     material = {
-        "fingerprint": eye.fingerprint,
-        "device": eye.device.split(":")[0],
-        "dtype": eye.dtype,
+        "fingerprint": encoder.fingerprint,
+        "device": encoder.device.split(":")[0],
+        "dtype": encoder.dtype,
         "policy": dict(policy),
     }
-    return eye.store.space(material, label=eye.label)
+    return encoder.store.space(material, label=encoder.label)
 
 
-def fill(
-    eye: StoredEncoder, pictures: ImageSet, points: Sequence[tuple[str, str, int]], policy: Mapping[str, Any]
+def encode_missing(
+    encoder: StoredEncoder, pictures: ImageSet, points: Sequence[tuple[str, str, int]], policy: Mapping[str, Any]
 ) -> FeatureTable:
     """Encode what the store lacks, in one pass over all sites and readouts, and close the shards."""
-    space = space_of(eye, policy)
+    space = space_of(encoder, policy)
     widths = {f"{site}/{readout}": width for site, readout, width in points}
     contents = pictures.contents
     todo = space.missing(contents, list(widths))
     if todo:
-        _encode(eye, pictures, contents, todo, widths, space)
+        _encode(encoder, pictures, contents, todo, widths, space)
     return FeatureTable(space=space, contents=contents, encoded=len(todo))
 
 
 def _encode(
-    eye: StoredEncoder,
+    encoder: StoredEncoder,
     pictures: ImageSet,
     contents: Sequence[str],
     todo: Sequence[int],
@@ -66,22 +66,24 @@ def _encode(
     for name in widths:
         site, readout = name.split("/")
         wanted.setdefault(site, []).append(readout)
-    encoder = eye.encoder()
-    eye.store.room(len(todo) * sum(widths.values()) * 2)
+    network = encoder.load()
+    encoder.store.room(len(todo) * sum(widths.values()) * 2)
     with (
-        progress(len(todo), f"encoding with {eye.card.name}") as bar,
+        progress(len(todo), f"encoding with {encoder.card.name}") as bar,
         space.writer(widths, total=len(todo)) as writer,
     ):
-        for batch in _batches(todo, 1 if eye.options.volumes else eye.options.batch_size):  # one volume fills a pass
+        for batch in _batches(
+            todo, 1 if encoder.options.volumes else encoder.options.batch_size
+        ):  # one volume fills a pass
             images = [pictures.read(i) for i in batch]
             arrays = encoders.encode(
-                encoder, images, wanted, [pictures.marks[i] for i in batch] if pictures.marks else ()
+                network, images, wanted, [pictures.marks[i] for i in batch] if pictures.marks else ()
             )
             for name, array in arrays.items():
                 bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
                 if len(bad):
                     raise NotFiniteError(
-                        f"{eye.card.name} gives NaN or infinite features at {name} for item "
+                        f"{encoder.card.name} gives NaN or infinite features at {name} for item "
                         f"{pictures.names[batch[int(bad[0])]]}; nothing was filled in for it"
                     )
             writer.add([contents[i] for i in batch], arrays)

@@ -41,7 +41,7 @@ def judge(
 
     plan = run.plan(question)
     command = command_line(run.options, experiment)
-    found = [(c.readout, (c.eye.spec, run.measurement(c).screened), run.measurement(c)) for c in basic]
+    found = [(c.readout, (c.encoder.spec, run.measurement(c).screened), run.measurement(c)) for c in basic]
     controls = {key: m for readout, key, m in found if readout != AT_MARK.name}
     by_place = {key: m for readout, key, m in found if readout == AT_MARK.name}
     records: list[Record] = []
@@ -52,12 +52,12 @@ def judge(
 
     for cell in basic:
         if not run.measurement(cell).screened:
-            records.append(record(cell, cell.eye.label, "control"))
-    for spec in dict.fromkeys(c.eye.spec for c in own):
-        mine = [c for c in own if c.eye.spec == spec]
+            records.append(record(cell, cell.encoder.label, "control"))
+    for spec in dict.fromkeys(c.encoder.spec for c in own):
+        mine = [c for c in own if c.encoder.spec == spec]
         measurements = [run.measurement(c) for c in mine]
         twins = beside.get(spec, [])
-        shuffled = {c.name: c for c in beside["shuffled"] if c.eye.spec == spec}
+        shuffled = {c.name: c for c in beside["shuffled"] if c.encoder.spec == spec}
         judged = []
         for cell, m, p in zip(mine, measurements, adjusted(measurements), strict=True):
             against = {name: controls[name, m.screened] for name in CONTROLS if name != spec}
@@ -80,9 +80,9 @@ def judge(
             judged.append(Judged(cell=cell, measurement=m, verdict=verdict, p=p, controls=pairs))
             scores = {f"control_{name}": pair[0].estimate.score for name, pair in pairs.items()}
             scores["control_shuffled"] = run.measurement(shuffled[cell.name]).estimate.score
-            records.append(record(cell, cell.eye.label, "encoder", verdict=verdict, p=p, scores=scores))
-        records += [record(c, c.eye.label, "control") for c in twins]
-        records += [record(c, f"shuffled:{c.eye.label}", "control") for c in shuffled.values()]
+            records.append(record(cell, cell.encoder.label, "encoder", verdict=verdict, p=p, scores=scores))
+        records += [record(c, c.encoder.label, "control") for c in twins]
+        records += [record(c, f"shuffled:{c.encoder.label}", "control") for c in shuffled.values()]
         verdicts.append(_summary(question, judged, sentences(run, question, spec, judged, controls)))
     return records, verdicts
 
@@ -102,7 +102,7 @@ def _summary(question: Question, judged: Sequence[Judged], text: Sequence[str]) 
     state = "present" if "present" in states else "absent" if set(states) == {"absent"} else "inconclusive"
     return {
         "task": question.name,
-        "encoder": judged[0].cell.eye.label,
+        "encoder": judged[0].cell.encoder.label,
         "verdict": state,
         "credit": best.verdict.credit,
         "best": best.cell.name,
@@ -115,7 +115,7 @@ def _record(
     run: Run, question: Question, cell: Cell, name: str, role: str, experiment: str, command: str,
     *, verdict: Any = None, p: float | None = None, scores: dict[str, float] | None = None,
 ) -> Record:  # fmt: skip
-    m, plan, card = run.measurement(cell), run.plan(question), cell.eye.card
+    m, plan, card = run.measurement(cell), run.plan(question), cell.encoder.card
     e, other, found = m.estimate, m.nested, m.limit
     control = dict.fromkeys(("control_shuffled", "control_pixels", "control_lowlevel", "control_random"))
     return Record(
@@ -155,10 +155,10 @@ def _record(
         folds=plan.n_folds,
         repeats=plan.repeats,
         permutations=len(m.null.statistic) - 1,
-        device=cell.eye.device,
-        dtype=cell.eye.dtype,
+        device=cell.encoder.device,
+        dtype=cell.encoder.dtype,
         seconds=None,
-        features_key=f"{run.filled[question.name, cell.eye.spec].space.digest[:16]}:{cell.name}",
+        features_key=f"{run.filled[question.name, cell.encoder.spec].space.digest[:16]}:{cell.name}",
         data_key=question.data_key[:16],
         code_version=code_version(),
         command=command,
@@ -168,11 +168,11 @@ def _record(
 
 def _weights(cell: Cell, card: Any) -> str:
     """What the numbers were computed with: repository and commit, or the fingerprint of local tensors."""
-    if cell.eye.spec in CONTROLS:
+    if cell.encoder.spec in CONTROLS:
         return "none"
-    if cell.eye.spec.startswith("random:"):
+    if cell.encoder.spec.startswith("random:"):
         return "untrained"
-    short = f"fingerprint {cell.eye.fingerprint[:12]}"
-    if card.repo and card.revision and cell.eye.weights is None:
+    short = f"fingerprint {cell.encoder.fingerprint[:12]}"
+    if card.repo and card.revision and cell.encoder.weights is None:
         return f"{card.repo}@{card.revision[:12]}, {short}"
     return f"synthetic training, {short}" if card.synthetic else short

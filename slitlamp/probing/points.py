@@ -20,36 +20,36 @@ def headline_sites(points: Sequence[tuple[str, str, int]]) -> set[str]:
     return {s for s in sites if s not in inner} | set(inner[-1:])
 
 
-def points_of(eye: StoredEncoder, question: Question, *, asked: bool = False) -> list[tuple[str, str, int]]:
+def points_of(encoder: StoredEncoder, question: Question, *, asked: bool = False) -> list[tuple[str, str, int]]:
     """Where an encoder is read for a question; a control at its vector, and under the marks where there are any.
 
     A control that is `asked` for by name keeps to the sites and readouts of the command line too.
     """
-    choice = eye.options.probe == CHOICE
-    marks = 0 if eye.spec in question.unmarked else question.pictures.marked
+    choice = encoder.options.probe == CHOICE
+    marks = 0 if encoder.spec in question.unmarked else question.pictures.marked
     if choice and set(question.names_of_marks) != set(question.classes or ()):
         have = ", ".join(question.names_of_marks) or "none"
         raise UsageError(
             f"--probe {CHOICE} chooses between the marks of an image, one for each answer "
             f"({', '.join(question.classes or ())}); {question.source.name} carries marks: {have}"
         )
-    if eye.spec in CONTROLS:
-        every = eye.points(marks) if asked else encoders.points(eye.card, marks)
+    if encoder.spec in CONTROLS:
+        every = encoder.points(marks) if asked else encoders.points(encoder.card, marks)
         wanted = (AT_MARK.name,) if choice and asked else (VECTOR.name, AT_MARK.name)
         return [point for point in every if point[1] in wanted]
-    points = eye.points(marks)
+    points = encoder.points(marks)
     if choice and not any(readout == AT_MARK.name for _, readout, _ in points):
         raise UsageError(
-            f"--probe {CHOICE} reads tokens under marks; {eye.spec} has no grid of tokens whose place in the image is "
+            f"--probe {CHOICE} reads tokens under marks; {encoder.spec} has no grid of tokens whose place in the image is "
             "known (an encoder of your own tells it by the Input of its CARD)"
         )
     return [point for point in points if point[1] == AT_MARK.name] if choice else points
 
 
-def cells_of(run: Run, question: Question, eye: StoredEncoder, role: str) -> list[Cell]:
+def cells_of(run: Run, question: Question, encoder: StoredEncoder, role: str) -> list[Cell]:
     """The cells of one encoder for one question, in the encoder's order."""
     plan = run.plan(question)
-    points = points_of(eye, question, asked=role == "encoder")
+    points = points_of(encoder, question, asked=role == "encoder")
     wide = plan.headline == "linear"  # from 200 groups on the nested probe is the headline
     headline = headline_sites(points)
     cells = []
@@ -58,7 +58,7 @@ def cells_of(run: Run, question: Question, eye: StoredEncoder, role: str) -> lis
         full = role != "shuffled" and (top or not wide)
         nested = role == "encoder" and not wide and (top or len(question.ids) <= NESTED_UP_TO)
         cells.append(
-            Cell(question=question, eye=eye, role=role, site=site, readout=readout,
+            Cell(question=question, encoder=encoder, role=role, site=site, readout=readout,
                  level="full" if full else "screen", nested=nested)
         )  # fmt: skip
         if role == "control" and wide:

@@ -13,10 +13,10 @@ from encoders.extraction.volumes import flat_only
 from slitlamp.disk import _writable
 from slitlamp.errors import UsageError
 from slitlamp.features.encoder import StoredEncoder
-from slitlamp.features.fill import FeatureTable, NotFiniteError, fill, space_of
+from slitlamp.features.fill import FeatureTable, NotFiniteError, encode_missing, space_of
 from slitlamp.log import say
 from slitlamp.probing.points import cells_of, points_of
-from slitlamp.probing.state import CHOICE, CONTROLS, Cell, Run, eyes, start
+from slitlamp.probing.state import CHOICE, CONTROLS, Cell, Run, encoders_of, start
 from slitlamp.probing.workers import Job, run_jobs, workers
 from slitlamp.questions import Question
 from slitlamp.settings import Options
@@ -25,35 +25,35 @@ from slitlamp.settings import Options
 def fill_all(run: Run, question: Question, who: Sequence[StoredEncoder]) -> list[StoredEncoder]:
     """Encode what is missing for each eye; one that fails is named and left out, the others go on."""
     ready = []
-    for eye in who:
+    for encoder in who:
         try:
-            if run.options.volumes and not eye.reads_volumes:
-                raise flat_only(eye.label)
-            filled = _filled(run, question, eye)
+            if run.options.volumes and not encoder.reads_volumes:
+                raise flat_only(encoder.label)
+            filled = _filled(run, question, encoder)
         except (EncoderError, NotFiniteError) as error:
-            if len(who) == 1 or eye.spec in CONTROLS:
+            if len(who) == 1 or encoder.spec in CONTROLS:
                 raise
-            line = f"{eye.spec}: {' '.join(str(error).split())}"
+            line = f"{encoder.spec}: {' '.join(str(error).split())}"
             if line not in run.failed:
                 run.failed.append(line)
                 say(f"error: {line}")
             continue
-        run.filled[question.name, eye.spec] = filled
+        run.filled[question.name, encoder.spec] = filled
         run.encoded += filled.encoded
-        ready.append(eye)
+        ready.append(encoder)
     return ready
 
 
-def _filled(run: Run, question: Question, eye: StoredEncoder) -> FeatureTable:
+def _filled(run: Run, question: Question, encoder: StoredEncoder) -> FeatureTable:
     """The features of one eye; where its crop leaves a mark out, all but those under marks, which it is told."""
     try:
-        return fill(eye, question.pictures, points_of(eye, question), question.source.policy)
+        return encode_missing(encoder, question.pictures, points_of(encoder, question), question.source.policy)
     except encoders.UnseenMarkError as error:
         if run.options.probe == CHOICE or AT_MARK.name in run.options.readout:
             raise
-        question.unmarked.add(eye.spec)
-        _note(run, f"warning: {eye.spec} is not read under the marks: {error}")
-        return fill(eye, question.pictures, points_of(eye, question), question.source.policy)
+        question.unmarked.add(encoder.spec)
+        _note(run, f"warning: {encoder.spec} is not read under the marks: {error}")
+        return encode_missing(encoder, question.pictures, points_of(encoder, question), question.source.policy)
 
 
 def _fill_twins(run: Run, question: Question, spec: str, twins: Sequence[StoredEncoder]) -> list[StoredEncoder]:
@@ -113,24 +113,24 @@ def could_be_absent(m: Any) -> bool:
 
 def probe_question(run: Run, question: Question) -> tuple[list[Cell], dict[str, list[Cell]], list[Cell]]:
     """Measure one question for all encoders: returns (encoder cells, twin cells by spec, control cells)."""
-    asked, twins, controls = eyes(run)
+    asked, twins, controls = encoders_of(run)
     asked = fill_all(run, question, asked)
     if not asked:
         raise EncoderError("; ".join(run.failed))
-    labels = [eye.label for eye in asked]
+    labels = [encoder.label for encoder in asked]
     twice = [label for label in labels if labels.count(label) > 1]
     if twice:
         raise UsageError(f"two encoders are called {twice[0]}: give their CARDs names of their own")
     fill_all(run, question, controls)
     twins = {spec: _fill_twins(run, question, spec, draws) for spec, draws in twins.items()}
-    own = [c for eye in asked for c in cells_of(run, question, eye, "encoder")]
+    own = [c for encoder in asked for c in cells_of(run, question, encoder, "encoder")]
     shuffled = [dataclasses.replace(c, role="shuffled", level="screen", nested=False) for c in own]
     twin = {
         e.spec: [c for draw in twins[e.spec] for c in cells_of(run, question, draw, "twin")]
         for e in asked
         if twins.get(e.spec)
     }
-    basic = [c for eye in controls for c in cells_of(run, question, eye, "control")]
+    basic = [c for encoder in controls for c in cells_of(run, question, encoder, "control")]
     everything = [*own, *basic, *(c for group in twin.values() for c in group), *shuffled]
     measure_all(run, everything, f"probing {question.name}")
     pool = question.pool
@@ -138,16 +138,16 @@ def probe_question(run: Run, question: Question) -> tuple[list[Cell], dict[str, 
     if pool is not None and pool.pictures.marked != question.pictures.marked:
         doubtful = [c for c in doubtful if c.readout != AT_MARK.name]  # a pool without marks has no token under them
     if doubtful and pool is not None:
-        for spec in dict.fromkeys(c.eye.spec for c in doubtful):
-            eye = next(e for e in asked if e.spec == spec)
-            names = {c.name for c in doubtful if c.eye.spec == spec}
-            points = [p for p in points_of(eye, question) if f"{p[0]}/{p[1]}" in names]
+        for spec in dict.fromkeys(c.encoder.spec for c in doubtful):
+            encoder = next(e for e in asked if e.spec == spec)
+            names = {c.name for c in doubtful if c.encoder.spec == spec}
+            points = [p for p in points_of(encoder, question) if f"{p[0]}/{p[1]}" in names]
             try:
-                run.pools[question.name, spec] = fill(eye, pool.pictures, points, pool.source.policy)
+                run.pools[question.name, spec] = encode_missing(encoder, pool.pictures, points, pool.source.policy)
             except encoders.UnseenMarkError:  # a mark of the pool alone: its cells stay without a limit of detection
-                doubtful = [c for c in doubtful if c.eye.spec != spec or c.readout != AT_MARK.name]
+                doubtful = [c for c in doubtful if c.encoder.spec != spec or c.readout != AT_MARK.name]
                 points = [p for p in points if p[1] != AT_MARK.name]
-                run.pools[question.name, spec] = fill(eye, pool.pictures, points, pool.source.policy)
+                run.pools[question.name, spec] = encode_missing(encoder, pool.pictures, points, pool.source.policy)
         again = [dataclasses.replace(c, pooled=True) for c in doubtful]
         measure_all(run, again, f"limits of detection, {question.name}")
         replaced = {old.tag: new for old, new in zip(doubtful, again, strict=True)}
@@ -184,24 +184,24 @@ def plan_of(options: Options) -> dict[str, Any]:
     rows = []
     for question in questions:
         contents = question.pictures.known()
-        for eye in _everyone(state):
+        for encoder in _everyone(state):
             row = {
                 "task": question.name,
                 "source": question.source.name,
                 "items": len(question.ids),
                 "groups": state.plan(question).n_groups,
                 "probe": options.probe or state.plan(question).headline,
-                "encoder": eye.spec,
+                "encoder": encoder.spec,
                 "points": None,
                 "images_to_encode": None,
                 "bytes_to_store": None,
             }
-            if eye.remembered is not None:
-                points = points_of(eye, question)
+            if encoder.remembered is not None:
+                points = points_of(encoder, question)
                 widths = {f"{site}/{readout}": width for site, readout, width in points}
                 todo = len(question.ids)
                 if contents is not None:
-                    todo = len(space_of(eye, question.source.policy).missing(contents, list(widths), verify=False))
+                    todo = len(space_of(encoder, question.source.policy).missing(contents, list(widths), verify=False))
                 row |= {
                     "points": len(points),
                     "images_to_encode": todo,
@@ -219,5 +219,5 @@ def plan_of(options: Options) -> dict[str, Any]:
 
 
 def _everyone(state: Run) -> list[StoredEncoder]:
-    asked, twins, controls = eyes(state)
+    asked, twins, controls = encoders_of(state)
     return [*asked, *(draw for draws in twins.values() for draw in draws), *controls]

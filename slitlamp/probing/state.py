@@ -31,7 +31,7 @@ class Cell:
     """One number: a question put to an encoder at a site and readout, by a probe, with true or exchanged labels."""
 
     question: Question
-    eye: StoredEncoder
+    encoder: StoredEncoder
     role: str  # encoder, twin, control or shuffled
     site: str
     readout: str
@@ -42,7 +42,7 @@ class Cell:
     @property
     def tag(self) -> tuple[Any, ...]:
         """What tells this cell from every other of the run."""
-        return (self.question.name, self.eye.spec, self.role, self.name, self.level, self.nested, self.pooled)
+        return (self.question.name, self.encoder.spec, self.role, self.name, self.level, self.nested, self.pooled)
 
     @property
     def name(self) -> str:
@@ -63,7 +63,7 @@ class Run:
     measured: dict[str, Any] = field(default_factory=dict)
     keys: dict[tuple[Any, ...], str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    eyes: tuple[list[StoredEncoder], dict[str, list[StoredEncoder]], list[StoredEncoder]] | None = None
+    encoders_of: tuple[list[StoredEncoder], dict[str, list[StoredEncoder]], list[StoredEncoder]] | None = None
     encoded: int = 0
     failed: list[str] = field(default_factory=list)
     noted: list[str] = field(default_factory=list)
@@ -95,7 +95,7 @@ class Run:
             return known
         options = self.options
         material = {
-            "space": self.filled[cell.question.name, cell.eye.spec].space.digest,
+            "space": self.filled[cell.question.name, cell.encoder.spec].space.digest,
             "dataset": cell.name,
             "data": cell.question.data_key,
             "seed": options.seed,
@@ -113,7 +113,7 @@ class Run:
         return self.keys[cell.tag]
 
     def _pool_key(self, cell: Cell) -> str | None:
-        found = self.pools.get((cell.question.name, cell.eye.spec))
+        found = self.pools.get((cell.question.name, cell.encoder.spec))
         if not cell.pooled or found is None:
             return None
         return digest(list(found.contents))
@@ -126,8 +126,8 @@ class Run:
         if cell.role == "shuffled":
             y = plan.permuted[0]
             plan = dataclasses.replace(plan, y=y)
-        x = self.filled[question.name, cell.eye.spec].read(cell.name)
-        pool = self.pools.get((question.name, cell.eye.spec)) if cell.pooled else None
+        x = self.filled[question.name, cell.encoder.spec].read(cell.name)
+        pool = self.pools.get((question.name, cell.encoder.spec)) if cell.pooled else None
         given = probes.FeatureSet(x=x, y=y, groups=question.groups, ids=question.ids, classes=question.classes)
         return Job(
             key=self.key(cell),
@@ -193,25 +193,25 @@ def _types() -> dict[str, type]:
     return {kind.__name__: kind for kind in [*kinds, detection.Limit]}
 
 
-def eyes(run: Run) -> tuple[list[StoredEncoder], dict[str, list[StoredEncoder]], list[StoredEncoder]]:
+def encoders_of(run: Run) -> tuple[list[StoredEncoder], dict[str, list[StoredEncoder]], list[StoredEncoder]]:
     """Encoders asked for, the untrained twins of each, and the controls that every table shows."""
-    if run.eyes is not None:
-        return run.eyes
+    if run.encoders_of is not None:
+        return run.encoders_of
     options = run.options
     device = resolve_device(options.device)
 
-    def eye(spec: str, kind: str, dtype: str) -> StoredEncoder:
+    def encoder(spec: str, kind: str, dtype: str) -> StoredEncoder:
         return StoredEncoder(spec=spec, options=options, store=run.store, device=kind, dtype=dtype)
 
-    asked = [eye(spec, device, options.dtype) for spec in dict.fromkeys(options.encoder)]
+    asked = [encoder(spec, device, options.dtype) for spec in dict.fromkeys(options.encoder)]
     twins = {
         e.spec: [
-            eye(f"random:{e.spec}" + (f"#{draw}" if draw else ""), device, options.dtype)
+            encoder(f"random:{e.spec}" + (f"#{draw}" if draw else ""), device, options.dtype)
             for draw in range(options.twins)
         ]
         for e in asked
         if e.spec not in CONTROLS and not e.spec.startswith("random:")
     }
-    controls = [eye(spec, "cpu", "float32") for spec in CONTROLS]  # they compute without torch
-    run.eyes = (asked, twins, controls)
-    return run.eyes
+    controls = [encoder(spec, "cpu", "float32") for spec in CONTROLS]  # they compute without torch
+    run.encoders_of = (asked, twins, controls)
+    return run.encoders_of

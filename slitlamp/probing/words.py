@@ -133,7 +133,7 @@ def _notes(judged: Sequence[Any]) -> list[str]:
 
 
 def _origin(question: Question, judged: Sequence[Any]) -> list[str]:
-    card = judged[0].cell.eye.card
+    card = judged[0].cell.encoder.card
     images = "images" if question.source.synthetic else ""
     weights = "the weights of this encoder" if card.synthetic else ""
     what = " and ".join(w for w in (images, weights) if w)

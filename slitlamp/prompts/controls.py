@@ -104,21 +104,21 @@ def _elsewhere(
     return None
 
 
-def phases(eye: StoredEncoder, site: str, given: Prompted) -> np.ndarray | None:
+def phases(encoder: StoredEncoder, site: str, given: Prompted) -> np.ndarray | None:
     """How far each mark's centre lies from the nearest border between the site's tokens, in tokens, [n, 3].
 
     None where the place of tokens in the image is not known.
     """
-    card = eye.card
+    card = encoder.card
     known = card.sites[site]
     if known.grid is None or len(known.grid) != 2 or card.input is None:
         return None
     varies = card.input.resize in ("tiles", "native")
-    encoder = eye.encoder() if varies else None
+    network = encoder.load() if varies else None
     found: dict[tuple[int, int], tuple[View, ...]] = {}
     for shape in given.shapes:
         if shape not in found:
-            found[shape] = _views(encoder, card.input, known, site, shape)
+            found[shape] = _views(network, card.input, known, site, shape)
     return np.array(
         [[_phase(found[shape], (m.x + 0.5) / shape[1], (m.y + 0.5) / shape[0]) for m in own]
          for own, shape in zip(given.marks, given.shapes, strict=True)]

@@ -13,7 +13,7 @@ from probes.prompts import readout as prompts_readout
 from probes.prompts.audit import COLOURS
 from slitlamp.errors import UsageError
 from slitlamp.features.encoder import StoredEncoder, resolve_device
-from slitlamp.features.fill import FeatureTable, fill
+from slitlamp.features.fill import FeatureTable, encode_missing
 from slitlamp.prompts.controls import Aside, aside, phases
 from slitlamp.prompts.judged import Judged, judge
 from slitlamp.prompts.presentations import CODES, Prompted, Showing, showing
@@ -25,7 +25,7 @@ READOUTS = (MEAN.name, GRID3.name, AT_MARK.name)
 Points = Sequence[tuple[str, str, int]]
 
 
-def eyes_of(asked: "Asked", store: cache.Store) -> list[StoredEncoder]:
+def audited_encoders(asked: "Asked", store: cache.Store) -> list[StoredEncoder]:
     """The encoders that are audited, then the controls beside them."""
     options = asked.options
     device = resolve_device(options.device)
@@ -37,10 +37,10 @@ def eyes_of(asked: "Asked", store: cache.Store) -> list[StoredEncoder]:
     ]
 
 
-def points_of(eye: StoredEncoder, marks: int, wanted: Sequence[str]) -> list[tuple[str, str, int]]:
+def points_of(encoder: StoredEncoder, marks: int, wanted: Sequence[str]) -> list[tuple[str, str, int]]:
     """What was asked for; else the wanted readouts of the last grid, or all of the last site without one."""
-    points = eye.points(marks)
-    if eye.options.site or eye.options.readout:
+    points = encoder.points(marks)
+    if encoder.options.site or encoder.options.readout:
         return points
     grids = [p for p in points if p[1] in wanted]
     last = (grids or points)[-1][0]
@@ -66,12 +66,12 @@ def probed(asked: "Asked", given: Prompted, store: cache.Store) -> tuple[list[Ju
     fold = prompts_readout.folds(given.groups, np.random.default_rng([options.seed, 5]))
     shows = [showing(given, size, store) for size in (None, *asked.sizes)]
     beside = aside(given, options.seed, store)
-    eyes = [(eye, points_of(eye, 3, READOUTS)) for eye in eyes_of(asked, store)]
-    filled = [_filled(eye, points, given, shows, beside) for eye, points in eyes]
+    asked_encoders = [(encoder, points_of(encoder, 3, READOUTS)) for encoder in audited_encoders(asked, store)]
+    filled = [_filled(encoder, points, given, shows, beside) for encoder, points in asked_encoders]
     judged = [
-        _judged(one, given, shows, beside, fold, options.seed, phases(eye, one.site, given))
-        for (eye, points), parts in zip(eyes, filled, strict=True)
-        for one in _read(eye, points, *parts)
+        _judged(one, given, shows, beside, fold, options.seed, phases(encoder, one.site, given))
+        for (encoder, points), parts in zip(asked_encoders, filled, strict=True)
+        for one in _read(encoder, points, *parts)
     ]
     notes = [f"sizes are radii as shares of the shorter side; {given.drawn:g} is that of the marks as they are"]
     fewer = [show for show in shows if len(show.image) < 6 * len(given.items)]
@@ -80,27 +80,27 @@ def probed(asked: "Asked", given: Prompted, store: cache.Store) -> tuple[list[Ju
 
 
 def _filled(
-    eye: StoredEncoder, points: Points, given: Prompted, shows: Sequence[Showing], beside: Aside | None
+    encoder: StoredEncoder, points: Points, given: Prompted, shows: Sequence[Showing], beside: Aside | None
 ) -> tuple[list[FeatureTable], dict[str, FeatureTable]]:
     """Features of everything that is shown, from the store or in one pass each."""
     each = []
     for show in shows:
-        each.append(fill(eye, show.pictures, points, given.source.policy))
+        each.append(encode_missing(encoder, show.pictures, points, given.source.policy))
         show.pictures.box.clear()  # decoded pictures of one size at a time
         show.pictures.held = 0
     if beside is None:
         return each, {}
     marked = [(s, r, 2 * width) for s, r, width in points if r == AT_MARK.name]
     doubled = [p for p in points if p[1] != AT_MARK.name] + marked
-    more = {"none": fill(eye, beside.none, points, given.source.policy)}
-    more["moved"] = fill(eye, beside.moved, doubled, given.source.policy)
+    more = {"none": encode_missing(encoder, beside.none, points, given.source.policy)}
+    more["moved"] = encode_missing(encoder, beside.moved, doubled, given.source.policy)
     if marked:
-        more["own"] = fill(eye, beside.own, marked, given.source.policy)
+        more["own"] = encode_missing(encoder, beside.own, marked, given.source.policy)
     return each, more
 
 
 def _read(
-    eye: StoredEncoder, points: Points, each: Sequence[FeatureTable], more: dict[str, FeatureTable]
+    encoder: StoredEncoder, points: Points, each: Sequence[FeatureTable], more: dict[str, FeatureTable]
 ) -> list[Read]:
     found = []
     for site, readout, _ in points:
@@ -108,7 +108,7 @@ def _read(
         marks = readout == AT_MARK.name
         beside = {k: f.read(name) for k, f in more.items() if k != "own" or marks}
         found.append(
-            Read(name=f"{eye.label} {name}", site=site, marks=marks, each=[f.read(name) for f in each], **beside)
+            Read(name=f"{encoder.label} {name}", site=site, marks=marks, each=[f.read(name) for f in each], **beside)
         )
     return found
 

@@ -12,7 +12,7 @@ from probes.prompts import bias as prompts_bias
 from probes.prompts import controls
 from probes.prompts import readout as prompts_readout
 from slitlamp.errors import UsageError
-from slitlamp.features.fill import fill
+from slitlamp.features.fill import encode_missing
 from slitlamp.features.images import ImageSet
 from slitlamp.log import say
 from slitlamp.probing.workers import spare_threads
@@ -20,7 +20,7 @@ from slitlamp.prompts.answers import Answers, of_colours, of_turns
 from slitlamp.prompts.controls import aside
 from slitlamp.prompts.judged import Found, Judged, judge
 from slitlamp.prompts.presentations import CODES, Prompted, open_task, prompted, showing
-from slitlamp.prompts.probed import READOUTS, eyes_of, points_of, probed
+from slitlamp.prompts.probed import READOUTS, audited_encoders, points_of, probed
 from tasks import DataError, Item
 
 if TYPE_CHECKING:
@@ -125,15 +125,21 @@ def _turns(asked: "Asked", store: cache.Store) -> Found:
     groups = np.array([i.group for i in own])
     fold = prompts_readout.folds(groups, np.random.default_rng([asked.options.seed, 5]))
     judged = []
-    for eye in eyes_of(asked, store):
-        points = points_of(eye, 0, READOUTS)
-        filled = fill(eye, pictures, points, source.policy)
+    for encoder in audited_encoders(asked, store):
+        points = points_of(encoder, 0, READOUTS)
+        filled = encode_missing(encoder, pictures, points, source.policy)
         for site, readout, _ in points:
             x, upright = filled.read(f"{site}/{readout}"), np.tile([1, 0], len(pairs))
             rng = np.random.default_rng([asked.options.seed, 15])
             predicted = prompts_readout.two_sided(x, upright, fold, rng) == 1
             judged.append(
-                _bias(f"{eye.label} {site}/{readout}", predicted[::2], predicted[1::2], list(pairs), asked.options.seed)
+                _bias(
+                    f"{encoder.label} {site}/{readout}",
+                    predicted[::2],
+                    predicted[1::2],
+                    list(pairs),
+                    asked.options.seed,
+                )
             )
     return Found(task=task.name, source=source.name, images=len(pairs), groups=len(set(groups)),
                  limited=asked.options.limit is not None, judged=judged, notes=[])  # fmt: skip

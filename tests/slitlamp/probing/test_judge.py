@@ -22,7 +22,7 @@ from slitlamp.settings import Options
 
 TWO = ("upright", "turned")
 Y, GROUPS = np.arange(120) % 2, np.arange(120) // 2
-OPTIONS = Options(encoder=("eye",), permutations=99, repeats=2, out="nowhere")
+OPTIONS = Options(encoder=("tower",), permutations=99, repeats=2, out="nowhere")
 
 
 def features(kind: str, width: int = 6) -> np.ndarray:
@@ -40,7 +40,7 @@ def question(**change: Any) -> Any:
     return SimpleNamespace(**(given | change))
 
 
-def eye(spec: str) -> Any:
+def tower(spec: str) -> Any:
     card = SimpleNamespace(name=spec, repo=None, revision=None, synthetic=False)
     return SimpleNamespace(spec=spec, label=spec, card=card, fingerprint="f" * 64, device="cpu", dtype="float32")
 
@@ -48,7 +48,7 @@ def eye(spec: str) -> Any:
 def cell(asked: Any, spec: str, role: str, site: str = "pooled", **change: Any) -> Cell:
     level = "screen" if role == "shuffled" else "full"
     given = {"site": site, "readout": "vector", "level": level, "nested": False}
-    return Cell(question=asked, eye=eye(spec), role=role, **(given | change))
+    return Cell(question=asked, encoder=tower(spec), role=role, **(given | change))
 
 
 def started(asked: Any, kinds: dict[str, str], options: Options = OPTIONS) -> Run:
@@ -63,61 +63,61 @@ def started(asked: Any, kinds: dict[str, str], options: Options = OPTIONS) -> Ru
 @once
 def seen(kind: str, *, shuffled: bool = False) -> Measurement:
     asked = question()
-    run = started(asked, {"eye": kind})
-    return measure(run.job(cell(asked, "eye", "shuffled" if shuffled else "encoder")))[1]
+    run = started(asked, {"tower": kind})
+    return measure(run.job(cell(asked, "tower", "shuffled" if shuffled else "encoder")))[1]
 
 
 def judged(kinds: dict[str, str], sites: dict[str, Measurement] | None = None) -> tuple[dict[str, dict], dict]:
     """Records by encoder and site, and the verdict, where each encoder has features of the named kind."""
     asked = question()
     run = started(asked, kinds)
-    own = [cell(asked, "eye", "encoder", site) for site in sites or {"pooled": None}]
+    own = [cell(asked, "tower", "encoder", site) for site in sites or {"pooled": None}]
     draws = [spec for spec in kinds if spec.startswith("random:")]
     twins = [cell(asked, spec, "twin", c.site) for spec in draws for c in own]
     shuffled = [dataclasses.replace(c, role="shuffled", level="screen") for c in own]
     basic = [cell(asked, spec, "control") for spec in ("lowlevel", "pixels")]
     for c in (*own, *twins, *shuffled, *basic):
-        run.measured[run.key(c)] = seen(kinds[c.eye.spec], shuffled=c.role == "shuffled")
+        run.measured[run.key(c)] = seen(kinds[c.encoder.spec], shuffled=c.role == "shuffled")
     for site, m in (sites or {}).items():
         run.measured[run.key(next(c for c in own if c.site == site))] = m
-    beside = ({"eye": twins} if twins else {}) | {"shuffled": shuffled}
+    beside = ({"tower": twins} if twins else {}) | {"shuffled": shuffled}
     records, verdicts = judge(run, asked, own, beside, basic, "linear_probe")
     found = {f"{r.encoder}/{r.site}": dataclasses.asdict(r) for r in records}
     return found, verdicts[0]
 
 
-QUIET = {"eye": "signal", "lowlevel": "noise", "pixels": "other", "random:eye": "third"}
+QUIET = {"tower": "signal", "lowlevel": "noise", "pixels": "other", "random:tower": "third"}
 
 
 @pytest.mark.parametrize(
     ("reads", "credit"),
-    [(None, "learned"), ("random:eye", "architecture"), ("pixels", "pixels"), ("lowlevel", "nuisance")],
+    [(None, "learned"), ("random:tower", "architecture"), ("pixels", "pixels"), ("lowlevel", "nuisance")],
 )
 def test_each_control_takes_the_credit_when_it_reads_as_well_and_only_then(reads: str | None, credit: str) -> None:
     records, verdict = judged(QUIET | ({reads: "signal"} if reads else {}))
-    mine = records["eye/pooled"]
+    mine = records["tower/pooled"]
     assert mine["verdict"] == verdict["verdict"] == "present"
     assert mine["credit"] == verdict["credit"] == credit
-    for name, spec in (("lowlevel", "lowlevel"), ("pixels", "pixels"), ("random", "random:eye")):
+    for name, spec in (("lowlevel", "lowlevel"), ("pixels", "pixels"), ("random", "random:tower")):
         assert mine[f"control_{name}"] == records[f"{spec}/pooled"]["score"]
         assert (mine[f"control_{name}"] > 0.9) == (spec == reads), name
-    assert mine["control_shuffled"] == records["shuffled:eye/pooled"]["score"]
-    verbs = {"random:eye": "untrained reads it", "pixels": "pixels reads it", "lowlevel": "layout) read it"}
+    assert mine["control_shuffled"] == records["shuffled:tower/pooled"]["score"]
+    verbs = {"random:tower": "untrained reads it", "pixels": "pixels reads it", "lowlevel": "layout) read it"}
     assert reads is None or verbs[reads] in mine["reason"]
 
 
 def test_without_an_untrained_twin_learning_is_never_credited_and_the_lack_is_said() -> None:
-    records, verdict = judged({k: v for k, v in QUIET.items() if k != "random:eye"})
+    records, verdict = judged({k: v for k, v in QUIET.items() if k != "random:tower"})
     assert verdict["credit"] == "architecture"
-    assert records["eye/pooled"]["control_random"] is None
-    assert "No comparison with the same network untrained was made" in records["eye/pooled"]["reason"]
+    assert records["tower/pooled"]["control_random"] is None
+    assert "No comparison with the same network untrained was made" in records["tower/pooled"]["reason"]
 
 
-@pytest.mark.parametrize("best", ["random:eye", "random:eye#1", "random:eye#2", None])
+@pytest.mark.parametrize("best", ["random:tower", "random:tower#1", "random:tower#2", None])
 def test_learning_is_credited_only_when_every_untrained_draw_is_surpassed(best: str | None) -> None:
-    draws = {"random:eye": "third", "random:eye#1": "fourth", "random:eye#2": "fifth"}
+    draws = {"random:tower": "third", "random:tower#1": "fourth", "random:tower#2": "fifth"}
     records, verdict = judged(QUIET | draws | ({best: "signal"} if best else {}))
-    mine = records["eye/pooled"]
+    mine = records["tower/pooled"]
     assert verdict["credit"] == ("architecture" if best else "learned")
     scores = {spec: records[f"{spec}/pooled"]["score"] for spec in draws}
     assert mine["control_random"] in scores.values()
@@ -142,8 +142,8 @@ def test_the_hardest_draw_is_the_one_surpassed_least_surely_and_not_the_one_that
 
 def test_the_shuffled_control_is_fitted_to_exchanged_labels_and_the_encoder_to_the_true_ones() -> None:
     asked = question()
-    run = started(asked, {"eye": "signal"})
-    true, exchanged = (run.job(cell(asked, "eye", role)) for role in ("encoder", "shuffled"))
+    run = started(asked, {"tower": "signal"})
+    true, exchanged = (run.job(cell(asked, "tower", role)) for role in ("encoder", "shuffled"))
     np.testing.assert_array_equal(true.features.y, Y)
     for labels in (exchanged.features.y, exchanged.plan.y):
         np.testing.assert_array_equal(labels, run.plan(asked).permuted[0])
@@ -184,7 +184,7 @@ def test_a_point_that_is_present_alone_is_not_when_the_search_that_found_it_is_p
     wild = with_null([0.5] + [0.8] * 10 + [0.5] * 89, seen("noise"), 1.0)
     alone, _ = judged(QUIET, {"block.0": lucky})
     among, _ = judged(QUIET, {"block.0": lucky, "block.1": wild})
-    one, other = alone["eye/block.0"], among["eye/block.0"]
+    one, other = alone["tower/block.0"], among["tower/block.0"]
     assert (one["p_value"], one["p_adjusted"], one["verdict"]) == (0.01, 0.01, "present")
     assert (other["p_value"], other["p_adjusted"], other["verdict"]) == (0.01, 0.11, "inconclusive")
 
@@ -199,11 +199,11 @@ def test_silence_is_called_absence_only_with_its_limit_of_detection() -> None:
     )
     bare, told = judged(QUIET, {"block.0": m})
     known, verdict = judged(QUIET, {"block.0": dataclasses.replace(m, limit=limit)})
-    assert told["verdict"] == bare["eye/block.0"]["verdict"] == "inconclusive"
-    assert bare["eye/block.0"]["lod"] is None
-    assert "silence is no evidence of absence" in bare["eye/block.0"]["reason"]
-    assert verdict["verdict"] == known["eye/block.0"]["verdict"] == "absent"
-    assert known["eye/block.0"]["lod"] == 0.8
+    assert told["verdict"] == bare["tower/block.0"]["verdict"] == "inconclusive"
+    assert bare["tower/block.0"]["lod"] is None
+    assert "silence is no evidence of absence" in bare["tower/block.0"]["reason"]
+    assert verdict["verdict"] == known["tower/block.0"]["verdict"] == "absent"
+    assert known["tower/block.0"]["lod"] == 0.8
 
 
 # keys
@@ -212,7 +212,7 @@ def test_silence_is_called_absence_only_with_its_limit_of_detection() -> None:
 def key(options: Options = OPTIONS, kind: str = "signal", asked: Any = None, **change: Any) -> str:
     put = question() if asked is None else asked
     role = change.pop("role", "encoder")
-    return started(put, {"eye": kind}, options).key(cell(put, "eye", role, **({"level": "full"} | change)))
+    return started(put, {"tower": kind}, options).key(cell(put, "tower", role, **({"level": "full"} | change)))
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_whatever_a_measurement_rests_on_is_in_its_key(other: dict[str, Any]) ->
 
 
 def test_what_cannot_change_a_measurement_is_not_in_its_key() -> None:
-    other = dataclasses.replace(OPTIONS, out="elsewhere", jobs=3, batch_size=1, json=True, encoder=("eye", "pixels"))
+    other = dataclasses.replace(OPTIONS, out="elsewhere", jobs=3, batch_size=1, json=True, encoder=("tower", "pixels"))
     assert key(other) == key()
 
 
@@ -250,7 +250,7 @@ def test_two_cells_of_one_run_never_share_a_key() -> None:
     run = started(asked, QUIET)
     cells = [
         cell(asked, spec, role, site, level=level)
-        for spec, role in (("eye", "encoder"), ("eye", "shuffled"), ("random:eye", "twin"), ("pixels", "control"))
+        for spec, role in (("tower", "encoder"), ("tower", "shuffled"), ("random:tower", "twin"), ("pixels", "control"))
         for site in ("block.0", "pooled")
         for level in ("full", "screen")
     ]
@@ -272,7 +272,7 @@ def test_features_of_another_preprocessing_precision_or_decoding_are_never_reuse
     store = cache.Store(tmp_path)
 
     def space(policy: dict[str, str], **change: str) -> str:
-        return space_of(SimpleNamespace(**(vars(eye("eye")) | {"store": store} | change)), policy).digest  # type: ignore[arg-type]
+        return space_of(SimpleNamespace(**(vars(tower("tower")) | {"store": store} | change)), policy).digest  # type: ignore[arg-type]
 
     assert space({"exif": "apply"} | policy, **change) != space({"exif": "apply"})
     assert space({"exif": "apply"}, label="another name") == space({"exif": "apply"})
@@ -294,11 +294,11 @@ def test_a_mean_is_judged_beside_what_keeps_the_tokens_apart(
     monkeypatch.setattr(probes, "verdict", watched, raising=False)
     asked = question()
     run = started(asked, QUIET)
-    own = [cell(asked, "eye", "encoder", "connector", readout=name) for name in ("mean", other)]
+    own = [cell(asked, "tower", "encoder", "connector", readout=name) for name in ("mean", other)]
     shuffled = [dataclasses.replace(c, role="shuffled", level="screen") for c in own]
     basic = [cell(asked, spec, "control") for spec in ("lowlevel", "pixels")]
     for c in (*own, *shuffled, *basic):
-        run.measured[run.key(c)] = seen(QUIET[c.eye.spec], shuffled=c.role == "shuffled")
+        run.measured[run.key(c)] = seen(QUIET[c.encoder.spec], shuffled=c.role == "shuffled")
     judge(run, asked, own, {"shuffled": shuffled}, basic, "linear_probe")
     assert seen_beside[0] == held
 
