@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from slitlamp.errors import UsageError
-from slitlamp.settings import Options, idle
+from slitlamp.settings import Options, checked
 
 
 class _Parser(argparse.ArgumentParser):
@@ -95,19 +95,6 @@ def _typed(path: str, key: str, value: Any, kind: str) -> Any:
     return value
 
 
-_BOUNDS = {
-    "items": 2,
-    "folds": 2,
-    "repeats": 1,
-    "permutations": 19,
-    "batch_size": 1,
-    "limit": 1,
-    "seed": 0,
-    "jobs": 1,
-    "twins": 0,
-}
-
-
 def parse(argv: Sequence[str], command: str, doc: str) -> Options:
     """Flags over the TOML file over the defaults; UsageError on anything that does not fit."""
     parser = _parser(command, doc)
@@ -117,14 +104,4 @@ def parse(argv: Sequence[str], command: str, doc: str) -> Options:
     flags: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in vars(known).items()}
     if "config" in flags:
         flags = _from_file(flags["config"]) | flags
-    options = Options(**flags)
-    for name, least in _BOUNDS.items():
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise UsageError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
-    if not 0 <= options.unreadable <= 1:
-        raise UsageError(f"--unreadable {options.unreadable}: must be a share from 0 to 1")
-    idle(options)
-    if options.volumes and options.data is None:
-        raise UsageError("--volumes needs --data SOURCE (NIfTI files or DICOM series): the built-in phantoms are flat")
-    return options
+    return checked(Options(**flags))

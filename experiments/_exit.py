@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from slitlamp.log import say
+from slitlamp.log import say, show_on_stderr
 
 DONE, USAGE, DATA, ENCODER, PARTIAL, INTERRUPTED = 0, 2, 3, 4, 5, 130
 
@@ -37,6 +37,7 @@ def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, comm
     warning closes the open shard. `command` is the module's name, for the line that resumes.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    show_on_stderr()
     with contextlib.suppress(ValueError):  # not the main thread: the caller owns the signals
         signal.signal(signal.SIGTERM, _interrupt)
     try:

@@ -8,19 +8,25 @@ import sys
 from collections.abc import Sequence
 
 from experiments._cli import parse
-from experiments._exit import DONE, guard
+from experiments._exit import DONE, PARTIAL, guard
 
 NAME = "linear_probe"
 
 
 def _body(argv: Sequence[str]) -> int:
     options = parse(argv, NAME, __doc__ or "")
-    from slitlamp.probing.run import plan_of, run
-
     if options.dry_run:
+        from slitlamp.probing.run import plan_of
+
         print(json.dumps(plan_of(options), indent=1, ensure_ascii=False))
         return DONE
-    return run(options, NAME)
+    from slitlamp.api import run_probe
+    from slitlamp.log import say
+
+    result = run_probe(options)
+    print(result.to_json() if options.json else result, end="" if options.json else "\n")
+    say(result.summary)
+    return PARTIAL if result.failed else DONE
 
 
 def main(argv: Sequence[str] | None = None) -> int:

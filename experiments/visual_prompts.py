@@ -103,20 +103,18 @@ def parse(argv: Sequence[str]) -> Asked:
 
 def _body(argv: Sequence[str]) -> int:
     asked = parse(argv)
-    from pathlib import Path
-
-    from slitlamp.disk import _writable
+    from slitlamp.disk import require_writable
     from slitlamp.log import say
     from slitlamp.prompts.files import deliver
     from slitlamp.prompts.page import page
     from slitlamp.prompts.run import run
 
-    _writable(Path(asked.options.out))
+    require_writable(asked.out)
     found = run(asked)
     document, files = deliver(found, asked)
     shown = page(found, asked, full=asked.details)
     print(json.dumps(document, indent=1, ensure_ascii=False) if asked.options.json else shown)
-    say(f"files in {asked.options.out}: {', '.join(files)}")
+    say(f"files in {asked.out}: {', '.join(files)}")
     return DONE
 
 

@@ -28,7 +28,7 @@ __all__ = [
 
 Probe = Callable[..., Any]  # (given, folds, rng, **options) -> Predictions
 
-_TYPES = ("Estimate", "FeatureSet", "Predictions", "ProbeError", "Verdict")
+_TYPES = ("Estimate", "FeatureSet", "Predictions", "ProbeError", "Verdict", "feature_set")
 _LAZY = {
     **dict.fromkeys(_TYPES, "probes._base"),
     "Difference": "probes.stats.measurement",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -52,6 +52,43 @@ class FeatureSet:
             if len(found) < 2:
                 one = self.classes[int(found[0])] if len(found) else "none"
                 raise ProbeError(f"only one class in the data ({one}): a probe needs at least two")
+
+
+def feature_set(x: Any, y: Any, *, groups: Any = None, ids: Any = None) -> FeatureSet:
+    """A FeatureSet of whatever a notebook holds: lists or arrays, class names or numbers.
+
+    `x` becomes float [n, d]. `y` of texts, booleans or whole numbers are classes, in sorted order; of numbers with a
+    fraction a numeric target. `groups` default to every row by itself, `ids` to the row numbers.
+
+    Raises:
+        ProbeError: what cannot be read as numbers, rows of unequal length, a missing answer.
+
+    >>> feature_set([[0.0, 1], [1, 0]], ["left", "right"]).classes
+    ('left', 'right')
+    """
+    try:
+        wide = np.asarray(x, dtype=np.float64 if not hasattr(x, "dtype") or x.dtype != np.float32 else np.float32)
+    except (TypeError, ValueError) as error:
+        raise ProbeError(f"features cannot be read as numbers [items, width]: {error}") from None
+    labels = np.asarray(y)
+    if labels.ndim != 1:
+        raise ProbeError(f"answers must be one per item, not of shape {labels.shape}")
+    if labels.dtype.kind == "O" and any(v is None or v != v for v in labels):
+        raise ProbeError("some answers are missing (None or NaN): leave these items out")
+    classes: tuple[str, ...] | None = None
+    if labels.dtype.kind == "f":
+        if not np.isfinite(labels).all():
+            raise ProbeError("some answers are NaN or infinite: leave these items out")
+    else:
+        named, labels = np.unique(labels.astype(str) if labels.dtype.kind in "OSUb" else labels, return_inverse=True)
+        classes = tuple(str(one) for one in named)
+    return FeatureSet(
+        x=wide,
+        y=labels.astype(np.float64 if classes is None else np.int64).ravel(),
+        groups=np.arange(len(labels)) if groups is None else np.asarray(groups),
+        ids=[str(i) for i in (range(len(labels)) if ids is None else ids)],
+        classes=classes,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,1 +1,33 @@
-"""The library that joins encoders, tasks, cache and probes: what a notebook imports."""
+"""The library that joins encoders, tasks, cache and probes: what a notebook imports.
+
+>>> import slitlamp
+>>> sorted(dir(slitlamp))
+['Conclusion', 'Result', 'UsageError', 'features', 'measure', 'probe']
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from slitlamp.api import features, measure, probe
+    from slitlamp.errors import UsageError
+    from slitlamp.result import Conclusion, Result
+
+__all__ = ["Conclusion", "Result", "UsageError", "features", "measure", "probe"]
+
+_HOMES = {
+    **dict.fromkeys(("features", "measure", "probe"), "slitlamp.api"),
+    **dict.fromkeys(("Conclusion", "Result"), "slitlamp.result"),
+    "UsageError": "slitlamp.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, when it is asked for: `import slitlamp` itself is light."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'slitlamp' has no attribute {name!r}; there are {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -20,7 +20,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def _writable(folder: Path) -> None:
+def require_writable(folder: Path) -> None:
     """Refuse a folder that cannot be written before hours of encoding, not after."""
     import tempfile
 

@@ -1,18 +1,54 @@
-"""Lines and progress bars for whoever watches a run."""
+"""Lines and progress bars for whoever watches a run.
 
+The library prints nothing: lines go to the logger `slitlamp`, and bars are drawn in notebooks. A command calls
+`show_on_stderr` and has both on stderr.
+"""
+
+import logging
 import sys
 from typing import Any
 
+LOGGER = logging.getLogger("slitlamp")
+LOGGER.addHandler(logging.NullHandler())
+_BARS: list[bool] = []  # filled once a command has asked for bars on stderr
+
 
 def say(text: str) -> None:
-    """Write one line to stderr, where progress and logs belong."""
-    print(text, file=sys.stderr, flush=True)
+    """Log one line: a warning where it says that it is one."""
+    LOGGER.log(logging.WARNING if text.startswith(("warning:", "error:")) else logging.INFO, text)
+
+
+class _Stderr(logging.StreamHandler):
+    """A handler that writes to stderr as it is now, not as it was when the handler was made."""
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _value: Any) -> None: ...
+
+
+def show_on_stderr() -> None:
+    """Write the lines and draw the bars on stderr, as commands do; a second call changes nothing."""
+    if not _BARS:
+        LOGGER.addHandler(_Stderr())
+        LOGGER.setLevel(logging.INFO)
+        LOGGER.propagate = False
+        _BARS.append(True)
 
 
 def progress(total: int, what: str) -> Any:
-    """A bar on stderr; twice a minute where stderr is a log, so that logs stay readable."""
+    """A progress bar: on stderr for a command (twice a minute where stderr is a log), else in a notebook alone."""
     from tqdm import tqdm
 
+    if not _BARS:
+        from tqdm.auto import tqdm as notebook_or_terminal
+
+        in_notebook = notebook_or_terminal.__module__.endswith("notebook")
+        return (notebook_or_terminal if in_notebook else tqdm)(
+            total=total, desc=what, disable=not in_notebook, leave=False
+        )
     lively = sys.stderr.isatty()
     return tqdm(total=total, desc=what, file=sys.stderr, mininterval=0.1 if lively else 30.0,
                 leave=False, dynamic_ncols=lively, delay=1.0)  # fmt: skip

@@ -10,11 +10,11 @@ import tasks
 from cache import Store
 from slitlamp.duplicates.answers import agreed, pooled
 from slitlamp.duplicates.guard import Copies, settled
+from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
-from slitlamp.features.images import ImageSet
 from slitlamp.keys import digest
 from slitlamp.settings import Options
-from slitlamp.sources import _open, unheard
+from slitlamp.sources import open_source, unheard
 from tasks import DataError, Item, Row, Source, Task
 
 
@@ -68,7 +68,7 @@ def ask(options: Options, store: Store) -> list[Question]:
     names = options.task or (("label",) if options.label else ("orientation",))
     asked = [tasks.load(name) for name in names]
     unheard(options, asked)
-    shared = _open(options, options.data, store) if options.data is not None else None
+    shared = open_source(options, options.data, store) if options.data is not None else None
     if shared is not None:
         shared = settled(shared, Copies(store=store), options)
     return [_question(options, task, shared, store) for task in asked]
@@ -158,7 +158,7 @@ def _pool(
     """Unlabelled pictures: --pool, else every image of the source, else fresh phantoms; and what is to be said."""
     said: tuple[str, ...] = ()
     if options.pool is not None:
-        pool, said = pooled(_open(options, options.pool, store), source, Copies(store=store))
+        pool, said = pooled(open_source(options, options.pool, store), source, Copies(store=store))
     elif options.data is None and task.phantoms is not None:
         pool = task.phantoms(POOL_OF_PHANTOMS, options.seed + 1_000_003)
     else:

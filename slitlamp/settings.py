@@ -91,7 +91,7 @@ class Options:
     weights: str | None = _flag(None, "local weights in the library's own format, instead of the hub", metavar="PATH")
     offline: bool = _flag(False, "never ask a hub")
     jobs: int | None = _flag(None, "processes that probe (omitted: one per core)", metavar="N")
-    out: str = _flag("runs/linear_probe", "folder for cells, tables and figures", metavar="DIR")
+    out: str | None = _flag("runs/linear_probe", "folder for cells, tables and figures", metavar="DIR")
     config: str | None = _flag(None, "TOML file whose keys are these flags; flags win", metavar="FILE.toml")
     dry_run: bool = _flag(False, "print the plan as JSON and stop")
     json: bool = _flag(False, "print one JSON document instead of the table")
@@ -112,6 +112,33 @@ def idle(options: Options) -> None:
         )
     if options.data is not None and options.items != default.items:
         raise UsageError(f"--items {options.items} makes phantoms, and --data has its own images; --limit N takes some")
+
+
+LEAST = {
+    "items": 2,
+    "folds": 2,
+    "repeats": 1,
+    "permutations": 19,
+    "batch_size": 1,
+    "limit": 1,
+    "seed": 0,
+    "jobs": 1,
+    "twins": 0,
+}
+
+
+def checked(options: Options) -> Options:
+    """The options, once all of them fit together; raises UsageError in one line."""
+    for name, least in LEAST.items():
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise UsageError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
+    if not 0 <= options.unreadable <= 1:
+        raise UsageError(f"--unreadable {options.unreadable}: must be a share from 0 to 1")
+    idle(options)
+    if options.volumes and options.data is None:
+        raise UsageError("--volumes needs --data SOURCE (NIfTI files or DICOM series): the built-in phantoms are flat")
+    return options
 
 
 def command_line(options: Options, command: str) -> str:

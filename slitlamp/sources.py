@@ -23,7 +23,8 @@ def unheard(options: Options, asked: Sequence[Task]) -> None:
     )
 
 
-def _open(options: Options, spec: str, store: Store) -> Source:
+def open_source(options: Options, spec: str, store: Store) -> Source:
+    """A source opened under the options' decode policy, without the images that cannot be read, which are said."""
     source = tasks.open_source(
         spec,
         image_column=options.image_column,

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoders.extraction.volumes import flat_only
+from slitlamp.encoding.encoder import StoredEncoder, resolve_device
+from slitlamp.encoding.fill import encode_missing
+from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
-from slitlamp.features.encoder import StoredEncoder, resolve_device
-from slitlamp.features.fill import encode_missing
-from slitlamp.features.images import ImageSet
 from slitlamp.settings import Options
 from tasks import Source
 

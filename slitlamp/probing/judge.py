@@ -6,7 +6,8 @@ from typing import Any
 import probes
 from encoders.extraction.readouts import AT_MARK, READOUTS
 from slitlamp.probing.judged import Judged, best_of
-from slitlamp.probing.state import CONTROLS, Cell, Run
+from slitlamp.probing.state import CONTROLS, Cell, QuestionCells, Run
+from slitlamp.probing.words import sentences
 from slitlamp.questions import Question
 from slitlamp.records import Record, code_version
 from slitlamp.settings import command_line
@@ -29,19 +30,12 @@ def adjusted(measurements: Sequence[Any]) -> list[float | None]:
 
 
 def judge(
-    run: Run,
-    question: Question,
-    own: Sequence[Cell],
-    beside: dict[str, list[Cell]],
-    basic: Sequence[Cell],
-    experiment: str,
+    run: Run, question: Question, cells: QuestionCells, experiment: str
 ) -> tuple[list[Record], list[dict[str, Any]]]:
     """Records of every cell and control of one question, and one verdict for each encoder."""
-    from slitlamp.probing.words import sentences
-
     plan = run.plan(question)
     command = command_line(run.options, experiment)
-    found = [(c.readout, (c.encoder.spec, run.measurement(c).screened), run.measurement(c)) for c in basic]
+    found = [(c.readout, (c.encoder.spec, run.measurement(c).screened), run.measurement(c)) for c in cells.control]
     controls = {key: m for readout, key, m in found if readout != AT_MARK.name}
     by_place = {key: m for readout, key, m in found if readout == AT_MARK.name}
     records: list[Record] = []
@@ -50,21 +44,21 @@ def judge(
     def record(cell: Cell, name: str, role: str, **more: Any) -> Record:
         return _record(run, question, cell, name, role, experiment, command, **more)
 
-    for cell in basic:
+    for cell in cells.control:
         if not run.measurement(cell).screened:
             records.append(record(cell, cell.encoder.label, "control"))
-    for spec in dict.fromkeys(c.encoder.spec for c in own):
-        mine = [c for c in own if c.encoder.spec == spec]
+    for spec in dict.fromkeys(c.encoder.spec for c in cells.encoder):
+        mine = [c for c in cells.encoder if c.encoder.spec == spec]
         measurements = [run.measurement(c) for c in mine]
-        twins = beside.get(spec, [])
-        shuffled = {c.name: c for c in beside["shuffled"] if c.encoder.spec == spec}
+        untrained = cells.untrained.get(spec, [])
+        shuffled = {c.name: c for c in cells.shuffled if c.encoder.spec == spec}
         judged = []
         for cell, m, p in zip(mine, measurements, adjusted(measurements), strict=True):
             against = {name: controls[name, m.screened] for name in CONTROLS if name != spec}
             place = by_place.get(("pixels", m.screened)) if cell.readout == AT_MARK.name and spec != "pixels" else None
             if place is not None and place.estimate.score > against["pixels"].estimate.score:
                 against["pixels"] = place  # what brightness at the place answers is no merit of the token there
-            draws = [run.measurement(c) for c in twins if c.name == cell.name]
+            draws = [run.measurement(c) for c in untrained if c.name == cell.name]
             pairs = {name: (other, probes.compare(m, other, plan)) for name, other in against.items()}
             if draws:
                 pairs["random"] = hardest([(other, probes.compare(m, other, plan)) for other in draws])
@@ -81,7 +75,7 @@ def judge(
             scores = {f"control_{name}": pair[0].estimate.score for name, pair in pairs.items()}
             scores["control_shuffled"] = run.measurement(shuffled[cell.name]).estimate.score
             records.append(record(cell, cell.encoder.label, "encoder", verdict=verdict, p=p, scores=scores))
-        records += [record(c, c.encoder.label, "control") for c in twins]
+        records += [record(c, c.encoder.label, "control") for c in untrained]
         records += [record(c, f"shuffled:{c.encoder.label}", "control") for c in shuffled.values()]
         verdicts.append(_summary(question, judged, sentences(run, question, spec, judged, controls)))
     return records, verdicts

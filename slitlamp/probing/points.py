@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import encoders
 from encoders.extraction.readouts import AT_MARK, VECTOR
+from slitlamp.encoding.encoder import StoredEncoder
 from slitlamp.errors import UsageError
-from slitlamp.features.encoder import StoredEncoder
-from slitlamp.probing.state import CHOICE, CONTROLS, Cell, Run
+from slitlamp.probing.state import CHOICE, CONTROLS, Cell, Role, Run
 from slitlamp.questions import Question
 
 NESTED_UP_TO = 400  # items: beyond, the nested score is measured at the headline sites only
@@ -40,28 +40,28 @@ def points_of(encoder: StoredEncoder, question: Question, *, asked: bool = False
     points = encoder.points(marks)
     if choice and not any(readout == AT_MARK.name for _, readout, _ in points):
         raise UsageError(
-            f"--probe {CHOICE} reads tokens under marks; {encoder.spec} has no grid of tokens whose place in the image is "
-            "known (an encoder of your own tells it by the Input of its CARD)"
+            f"--probe {CHOICE} reads tokens under marks; {encoder.spec} has no grid of tokens whose place in the image "
+            "is known (an encoder of your own tells it by the Input of its CARD)"
         )
     return [point for point in points if point[1] == AT_MARK.name] if choice else points
 
 
-def cells_of(run: Run, question: Question, encoder: StoredEncoder, role: str) -> list[Cell]:
+def cells_of(run: Run, question: Question, encoder: StoredEncoder, role: Role) -> list[Cell]:
     """The cells of one encoder for one question, in the encoder's order."""
     plan = run.plan(question)
-    points = points_of(encoder, question, asked=role == "encoder")
+    points = points_of(encoder, question, asked=role is Role.ENCODER)
     wide = plan.headline == "linear"  # from 200 groups on the nested probe is the headline
     headline = headline_sites(points)
     cells = []
     for site, readout, _ in points:
         top = site in headline
-        full = role != "shuffled" and (top or not wide)
-        nested = role == "encoder" and not wide and (top or len(question.ids) <= NESTED_UP_TO)
+        full = role is not Role.SHUFFLED and (top or not wide)
+        nested = role is Role.ENCODER and not wide and (top or len(question.ids) <= NESTED_UP_TO)
         cells.append(
             Cell(question=question, encoder=encoder, role=role, site=site, readout=readout,
                  level="full" if full else "screen", nested=nested)
         )  # fmt: skip
-        if role == "control" and wide:
+        if role is Role.CONTROL and wide:
             # screened cells are compared with a control measured the same way
             cells.append(dataclasses.replace(cells[-1], level="screen", nested=False))
     return cells

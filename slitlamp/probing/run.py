@@ -3,33 +3,108 @@
 import dataclasses
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import encoders
 from encoders import EncoderError
 from encoders.extraction.readouts import AT_MARK
 from encoders.extraction.volumes import flat_only
-from slitlamp.disk import _writable
+from slitlamp.encoding.encoder import StoredEncoder
+from slitlamp.encoding.fill import FeatureTable, NotFiniteError, encode_missing, space_of
 from slitlamp.errors import UsageError
-from slitlamp.features.encoder import StoredEncoder
-from slitlamp.features.fill import FeatureTable, NotFiniteError, encode_missing, space_of
 from slitlamp.log import say
+from slitlamp.probing.judge import judge
 from slitlamp.probing.points import cells_of, points_of
-from slitlamp.probing.state import CHOICE, CONTROLS, Cell, Run, encoders_of, start
+from slitlamp.probing.state import CHOICE, CONTROLS, Cell, QuestionCells, Role, Run, start
 from slitlamp.probing.workers import Job, run_jobs, workers
 from slitlamp.questions import Question
+from slitlamp.records import Record
 from slitlamp.settings import Options
 
 
-def fill_all(run: Run, question: Question, who: Sequence[StoredEncoder]) -> list[StoredEncoder]:
-    """Encode what is missing for each eye; one that fails is named and left out, the others go on."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Probed:
+    """What a run found: records, one verdict per question and encoder, and what failed.
+
+    `cell_seconds` are those of the cells that were measured now, `encoded` counts images that were encoded now.
+    """
+
+    records: Sequence[Record]
+    verdicts: Sequence[dict[str, Any]]
+    predictions: dict[str, Any]
+    failed: Sequence[str]
+    notes: Sequence[str]
+    encoded: int
+    seconds: float
+    cell_seconds: dict[str, float]
+
+
+def run(options: Options, experiment: str) -> Probed:
+    """Measure and judge every question that was asked; nothing is written but cells and features.
+
+    Raises:
+        EncoderError: no encoder could be asked; where only some fail, `failed` names them and the others go on.
+    """
+    began = time.perf_counter()
+    state, questions = start(options)
+    records: list[Record] = []
+    verdicts: list[dict[str, Any]] = []
+    predictions: dict[str, Any] = {}
+    for question in questions:
+        cells = probe_question(state, question)
+        found, judged = judge(state, question, cells, experiment)
+        records += found
+        verdicts += judged
+        for cell in cells.encoder:
+            name = f"{question.name}/{cell.encoder.label}/{cell.name}"
+            predictions[name] = state.measurement(cell).predictions
+    return Probed(
+        records=records,
+        verdicts=verdicts,
+        predictions=predictions,
+        failed=state.failed,
+        notes=[*(warning for question in questions for warning in question.warnings), *state.noted],
+        encoded=state.encoded,
+        seconds=time.perf_counter() - began,
+        cell_seconds=state.seconds,
+    )
+
+
+def probe_question(run: Run, question: Question) -> QuestionCells:
+    """Encode and measure one question for all encoders, their untrained draws and the controls."""
+    asked = encode_all(run, question, run.encoders.asked)
+    if not asked:
+        raise EncoderError("; ".join(run.failed))
+    labels = [encoder.label for encoder in asked]
+    twice = [label for label in labels if labels.count(label) > 1]
+    if twice:
+        raise UsageError(f"two encoders are called {twice[0]}: give their CARDs names of their own")
+    encode_all(run, question, run.encoders.controls)
+    draws = {spec: _encode_untrained(run, question, spec, many) for spec, many in run.encoders.untrained.items()}
+    own = [cell for encoder in asked for cell in cells_of(run, question, encoder, Role.ENCODER)]
+    cells = QuestionCells(
+        encoder=own,
+        untrained={
+            spec: [cell for draw in many for cell in cells_of(run, question, draw, Role.UNTRAINED)]
+            for spec, many in draws.items()
+            if many
+        },
+        shuffled=[dataclasses.replace(c, role=Role.SHUFFLED, level="screen", nested=False) for c in own],
+        control=[cell for control in run.encoders.controls for cell in cells_of(run, question, control, Role.CONTROL)],
+    )
+    untrained = [cell for many in cells.untrained.values() for cell in many]
+    measure_all(run, [*own, *cells.control, *untrained, *cells.shuffled], f"probing {question.name}")
+    return dataclasses.replace(cells, encoder=_with_limits(run, question, own))
+
+
+def encode_all(run: Run, question: Question, who: Sequence[StoredEncoder]) -> list[StoredEncoder]:
+    """Encode what is missing for each encoder; one that fails is named and left out, the others go on."""
     ready = []
     for encoder in who:
         try:
             if run.options.volumes and not encoder.reads_volumes:
                 raise flat_only(encoder.label)
-            filled = _filled(run, question, encoder)
+            table = _encoded(run, question, encoder)
         except (EncoderError, NotFiniteError) as error:
             if len(who) == 1 or encoder.spec in CONTROLS:
                 raise
@@ -38,14 +113,14 @@ def fill_all(run: Run, question: Question, who: Sequence[StoredEncoder]) -> list
                 run.failed.append(line)
                 say(f"error: {line}")
             continue
-        run.filled[question.name, encoder.spec] = filled
-        run.encoded += filled.encoded
+        run.filled[question.name, encoder.spec] = table
+        run.encoded += table.encoded
         ready.append(encoder)
     return ready
 
 
-def _filled(run: Run, question: Question, encoder: StoredEncoder) -> FeatureTable:
-    """The features of one eye; where its crop leaves a mark out, all but those under marks, which it is told."""
+def _encoded(run: Run, question: Question, encoder: StoredEncoder) -> FeatureTable:
+    """The features of one encoder; where its crop leaves a mark out, all but those under marks, and that is said."""
     try:
         return encode_missing(encoder, question.pictures, points_of(encoder, question), question.source.policy)
     except encoders.UnseenMarkError as error:
@@ -56,26 +131,26 @@ def _filled(run: Run, question: Question, encoder: StoredEncoder) -> FeatureTabl
         return encode_missing(encoder, question.pictures, points_of(encoder, question), question.source.policy)
 
 
-def _fill_twins(run: Run, question: Question, spec: str, twins: Sequence[StoredEncoder]) -> list[StoredEncoder]:
+def _encode_untrained(run: Run, question: Question, spec: str, draws: Sequence[StoredEncoder]) -> list[StoredEncoder]:
     """Encode with the untrained draws; an encoder that is no network has none, which every verdict then says.
 
     A draw that equals an earlier one (a file that draws its weights the same each time) is left out, and said.
     """
-    drawn: dict[str, StoredEncoder] = {}
+    different: dict[str, StoredEncoder] = {}
     if (question.name, spec) not in run.filled:
         return []
-    for twin in twins:
+    for draw in draws:
         try:
-            fill_all(run, question, [twin])
+            encode_all(run, question, [draw])
         except (EncoderError, NotFiniteError, encoders.UnknownName) as error:
-            have = "no untrained twin" if not drawn else f"only {len(drawn)} of {len(twins)} untrained draws"
+            have = "no untrained twin" if not different else f"only {len(different)} of {len(draws)} untrained draws"
             _note(run, f"warning: {have} beside {spec}: {' '.join(str(error).split())}")
             break
-        if twin.fingerprint in drawn:
-            _note(run, f"warning: {twin.spec} is the draw that {drawn[twin.fingerprint].spec} is; it is left out")
-        drawn.setdefault(twin.fingerprint, twin)
-        twin.loaded.clear()  # several full networks need not lie in memory at once
-    return list(drawn.values())
+        same = different.setdefault(draw.fingerprint, draw)
+        if same is not draw:
+            _note(run, f"warning: {draw.spec} is the draw that {same.spec} is; it is left out")
+        draw.loaded.clear()  # several full networks need not lie in memory at once
+    return list(different.values())
 
 
 def _note(run: Run, line: str) -> None:
@@ -105,74 +180,33 @@ def measure_all(run: Run, cells: Sequence[Cell], what: str) -> None:
         run.seconds[key] = seconds
 
 
+def _with_limits(run: Run, question: Question, cells: Sequence[Cell]) -> list[Cell]:
+    """The encoders' cells, those that could be absent measured again with the pool's limit of detection."""
+    pool = question.pool
+    doubtful = [c for c in cells if c.level == "full" and could_be_absent(run.measurement(c))]
+    if pool is None or not doubtful:
+        return list(cells)
+    if pool.pictures.marked != question.pictures.marked:
+        doubtful = [c for c in doubtful if c.readout != AT_MARK.name]  # a pool without marks has no token under them
+    for encoder in {c.encoder.spec: c.encoder for c in doubtful}.values():
+        names = {c.name for c in doubtful if c.encoder is encoder}
+        points = [p for p in points_of(encoder, question) if f"{p[0]}/{p[1]}" in names]
+        try:
+            table = encode_missing(encoder, pool.pictures, points, pool.source.policy)
+        except encoders.UnseenMarkError:  # a mark of the pool alone: its cells stay without a limit of detection
+            doubtful = [c for c in doubtful if c.encoder is not encoder or c.readout != AT_MARK.name]
+            points = [p for p in points if p[1] != AT_MARK.name]
+            table = encode_missing(encoder, pool.pictures, points, pool.source.policy)
+        run.pools[question.name, encoder.spec] = table
+    again = {c.tag: dataclasses.replace(c, pooled=True) for c in doubtful}
+    measure_all(run, list(again.values()), f"limits of detection, {question.name}")
+    return [again.get(c.tag, c) for c in cells]
+
+
 def could_be_absent(m: Any) -> bool:
     """Whether only a limit of detection stands between this cell and a claim of absence."""
     found = m.limit is not None or m.leak or m.state == "present" or m.probe == CHOICE  # no limit is known for a choice
     return not found and m.upper < m.plan.chance + m.plan.margin
-
-
-def probe_question(run: Run, question: Question) -> tuple[list[Cell], dict[str, list[Cell]], list[Cell]]:
-    """Measure one question for all encoders: returns (encoder cells, twin cells by spec, control cells)."""
-    asked, twins, controls = encoders_of(run)
-    asked = fill_all(run, question, asked)
-    if not asked:
-        raise EncoderError("; ".join(run.failed))
-    labels = [encoder.label for encoder in asked]
-    twice = [label for label in labels if labels.count(label) > 1]
-    if twice:
-        raise UsageError(f"two encoders are called {twice[0]}: give their CARDs names of their own")
-    fill_all(run, question, controls)
-    twins = {spec: _fill_twins(run, question, spec, draws) for spec, draws in twins.items()}
-    own = [c for encoder in asked for c in cells_of(run, question, encoder, "encoder")]
-    shuffled = [dataclasses.replace(c, role="shuffled", level="screen", nested=False) for c in own]
-    twin = {
-        e.spec: [c for draw in twins[e.spec] for c in cells_of(run, question, draw, "twin")]
-        for e in asked
-        if twins.get(e.spec)
-    }
-    basic = [c for encoder in controls for c in cells_of(run, question, encoder, "control")]
-    everything = [*own, *basic, *(c for group in twin.values() for c in group), *shuffled]
-    measure_all(run, everything, f"probing {question.name}")
-    pool = question.pool
-    doubtful = [c for c in own if c.level == "full" and could_be_absent(run.measurement(c))]
-    if pool is not None and pool.pictures.marked != question.pictures.marked:
-        doubtful = [c for c in doubtful if c.readout != AT_MARK.name]  # a pool without marks has no token under them
-    if doubtful and pool is not None:
-        for spec in dict.fromkeys(c.encoder.spec for c in doubtful):
-            encoder = next(e for e in asked if e.spec == spec)
-            names = {c.name for c in doubtful if c.encoder.spec == spec}
-            points = [p for p in points_of(encoder, question) if f"{p[0]}/{p[1]}" in names]
-            try:
-                run.pools[question.name, spec] = encode_missing(encoder, pool.pictures, points, pool.source.policy)
-            except encoders.UnseenMarkError:  # a mark of the pool alone: its cells stay without a limit of detection
-                doubtful = [c for c in doubtful if c.encoder.spec != spec or c.readout != AT_MARK.name]
-                points = [p for p in points if p[1] != AT_MARK.name]
-                run.pools[question.name, spec] = encode_missing(encoder, pool.pictures, points, pool.source.policy)
-        again = [dataclasses.replace(c, pooled=True) for c in doubtful]
-        measure_all(run, again, f"limits of detection, {question.name}")
-        replaced = {old.tag: new for old, new in zip(doubtful, again, strict=True)}
-        own = [replaced.get(c.tag, c) for c in own]
-    return own, {**twin, "shuffled": shuffled}, basic
-
-
-def run(options: Options, experiment: str) -> int:
-    """The whole run: measure, judge, write and print; returns the exit code."""
-    from slitlamp.probing.judge import judge
-    from slitlamp.reports.files import deliver
-
-    began = time.perf_counter()
-    _writable(Path(options.out))
-    state, questions = start(options)
-    records, verdicts = [], []
-    for question in questions:
-        own, beside, basic = probe_question(state, question)
-        found, judged = judge(state, question, own, beside, basic, experiment)
-        records += found
-        verdicts += judged
-    deliver(state, options, experiment, records, verdicts, time.perf_counter() - began)
-    if state.failed:
-        return 5 if records else 4
-    return 0
 
 
 def plan_of(options: Options) -> dict[str, Any]:
@@ -184,7 +218,7 @@ def plan_of(options: Options) -> dict[str, Any]:
     rows = []
     for question in questions:
         contents = question.pictures.known()
-        for encoder in _everyone(state):
+        for encoder in state.encoders.all:
             row = {
                 "task": question.name,
                 "source": question.source.name,
@@ -201,23 +235,18 @@ def plan_of(options: Options) -> dict[str, Any]:
                 widths = {f"{site}/{readout}": width for site, readout, width in points}
                 todo = len(question.ids)
                 if contents is not None:
-                    todo = len(space_of(encoder, question.source.policy).missing(contents, list(widths), verify=False))
+                    space = space_of(encoder, question.source.policy)
+                    todo = len(space.missing(contents, list(widths), verify=False))
                 row |= {
                     "points": len(points),
                     "images_to_encode": todo,
                     "bytes_to_store": 2 * todo * sum(widths.values()),
                 }
             rows.append(row)
-    limited = options.limit is not None
     return {
         "experiment": "linear_probe",
         "plan": rows,
         "volumes": options.volumes,
-        "limited": limited,
+        "limited": options.limit is not None,
         "out": options.out,
     }
-
-
-def _everyone(state: Run) -> list[StoredEncoder]:
-    asked, twins, controls = encoders_of(state)
-    return [*asked, *(draw for draws in twins.values() for draw in draws), *controls]

@@ -2,8 +2,11 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cache as once
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,9 @@ import encoders
 import probes
 from encoders.extraction.readouts import AT_MARK
 from encoders.extraction.volumes import flat_only
+from slitlamp.encoding.encoder import StoredEncoder, reads_volumes, resolve_device
+from slitlamp.encoding.fill import FeatureTable
 from slitlamp.errors import UsageError
-from slitlamp.features.encoder import StoredEncoder, reads_volumes, resolve_device
-from slitlamp.features.fill import FeatureTable
 from slitlamp.keys import digest
 from slitlamp.log import say
 from slitlamp.probing.cells import Cells
@@ -26,13 +29,22 @@ CONTROLS = ("lowlevel", "pixels")
 CHOICE = "marks"  # the probe that reads nothing but the tokens under marks
 
 
+class Role(StrEnum):
+    """What a cell is measured for."""
+
+    ENCODER = "encoder"
+    UNTRAINED = "untrained"
+    CONTROL = "control"
+    SHUFFLED = "shuffled"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One number: a question put to an encoder at a site and readout, by a probe, with true or exchanged labels."""
+    """One number: a question put to an encoder at a site and readout, by a probe, with true or permuted labels."""
 
     question: Question
     encoder: StoredEncoder
-    role: str  # encoder, twin, control or shuffled
+    role: Role
     site: str
     readout: str
     level: str  # full, or screen for the closed-form map
@@ -50,9 +62,36 @@ class Cell:
         return f"{self.site}/{self.readout}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class QuestionCells:
+    """The cells of one question: those of the encoders, and what they are compared with.
+
+    `untrained` holds the cells of the untrained draws by the encoder's spec.
+    """
+
+    encoder: Sequence[Cell]
+    untrained: Mapping[str, Sequence[Cell]]
+    shuffled: Sequence[Cell]
+    control: Sequence[Cell]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEncoders:
+    """The encoders that were asked for, the untrained draws of each by its spec, and the controls of every table."""
+
+    asked: Sequence[StoredEncoder]
+    untrained: Mapping[str, Sequence[StoredEncoder]]
+    controls: Sequence[StoredEncoder]
+
+    @property
+    def all(self) -> list[StoredEncoder]:
+        """All of them, in the order in which they are encoded."""
+        return [*self.asked, *(draw for draws in self.untrained.values() for draw in draws), *self.controls]
+
+
 @dataclass(kw_only=True)
 class Run:
-    """What a run gathers: eyes, filled stores, measurements by cell, seconds and failures."""
+    """What a run gathers: encoders, feature tables, measurements by cell, seconds and failures."""
 
     options: Options
     store: cache.Store
@@ -63,10 +102,29 @@ class Run:
     measured: dict[str, Any] = field(default_factory=dict)
     keys: dict[tuple[Any, ...], str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    encoders_of: tuple[list[StoredEncoder], dict[str, list[StoredEncoder]], list[StoredEncoder]] | None = None
     encoded: int = 0
     failed: list[str] = field(default_factory=list)
     noted: list[str] = field(default_factory=list)
+
+    @cached_property
+    def encoders(self) -> RunEncoders:
+        """Encoders asked for, untrained draws of each, and the controls, which compute without torch."""
+        options = self.options
+        device = resolve_device(options.device)
+
+        def encoder(spec: str, device: str = device, dtype: str = options.dtype) -> StoredEncoder:
+            return StoredEncoder(spec=spec, options=options, store=self.store, device=device, dtype=dtype)
+
+        specs = list(dict.fromkeys(options.encoder))
+        networks = [spec for spec in specs if spec not in CONTROLS and not spec.startswith("random:")]
+        return RunEncoders(
+            asked=[encoder(spec) for spec in specs],
+            untrained={
+                spec: [encoder(f"random:{spec}" + (f"#{draw}" if draw else "")) for draw in range(options.twins)]
+                for spec in networks
+            },
+            controls=[encoder(spec, "cpu", "float32") for spec in CONTROLS],
+        )
 
     def measurement(self, cell: Cell) -> Any:
         """The finished measurement of a cell."""
@@ -105,7 +163,7 @@ class Run:
             "probe": _probe_key(options.probe),
             "level": cell.level,
             "nested": cell.nested,
-            "shuffled": cell.role == "shuffled",
+            "shuffled": cell.role is Role.SHUFFLED,
             "pool": self._pool_key(cell),
             "code": _code_of_probes(),
         }
@@ -123,7 +181,7 @@ class Run:
         question = cell.question
         plan = self.plan(question)
         y = question.y
-        if cell.role == "shuffled":
+        if cell.role is Role.SHUFFLED:
             y = plan.permuted[0]
             plan = dataclasses.replace(plan, y=y)
         x = self.filled[question.name, cell.encoder.spec].read(cell.name)
@@ -174,9 +232,8 @@ def start(options: Options) -> tuple[Run, list[Question]]:
             "give one --encoder, and the others in runs of their own"
         )
     store = cache.Store(cache.default_root())
-    run = Run(
-        options=options, store=store, cells=Cells(folder=Path(options.out) / "cells", types=_types(), leave=("plan",))
-    )
+    home = store.root if options.out is None else Path(options.out)
+    run = Run(options=options, store=store, cells=Cells(folder=home / "cells", types=_types(), leave=("plan",)))
     questions = ask(options, store)
     for question in questions:
         for warning in question.warnings:
@@ -191,27 +248,3 @@ def _types() -> dict[str, type]:
 
     kinds = [probes.Predictions, probes.Estimate, measurement.Measurement, permutation.Null, scores.Scored]
     return {kind.__name__: kind for kind in [*kinds, detection.Limit]}
-
-
-def encoders_of(run: Run) -> tuple[list[StoredEncoder], dict[str, list[StoredEncoder]], list[StoredEncoder]]:
-    """Encoders asked for, the untrained twins of each, and the controls that every table shows."""
-    if run.encoders_of is not None:
-        return run.encoders_of
-    options = run.options
-    device = resolve_device(options.device)
-
-    def encoder(spec: str, kind: str, dtype: str) -> StoredEncoder:
-        return StoredEncoder(spec=spec, options=options, store=run.store, device=kind, dtype=dtype)
-
-    asked = [encoder(spec, device, options.dtype) for spec in dict.fromkeys(options.encoder)]
-    twins = {
-        e.spec: [
-            encoder(f"random:{e.spec}" + (f"#{draw}" if draw else ""), device, options.dtype)
-            for draw in range(options.twins)
-        ]
-        for e in asked
-        if e.spec not in CONTROLS and not e.spec.startswith("random:")
-    }
-    controls = [encoder(spec, "cpu", "float32") for spec in CONTROLS]  # they compute without torch
-    run.encoders_of = (asked, twins, controls)
-    return run.encoders_of

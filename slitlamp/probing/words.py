@@ -5,6 +5,7 @@ from typing import Any
 
 import probes
 from encoders.extraction.readouts import GRID3, HALVES, MEAN
+from slitlamp.probing.judged import best_of
 from slitlamp.questions import Question
 
 
@@ -29,8 +30,6 @@ def _score(m: Any) -> str:
 
 
 def _readable(judged: Sequence[Any]) -> str:
-    from slitlamp.probing.judged import best_of
-
     best = best_of(judged)
     present = [j for j in judged if j.verdict.state == "present"]
     if not present:

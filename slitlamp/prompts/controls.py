@@ -9,8 +9,8 @@ import numpy as np
 from cache import Store
 from encoders import Encoder, Input, Site, View
 from encoders.extraction.at_mark import _cell, _sees, frame
-from slitlamp.features.encoder import StoredEncoder
-from slitlamp.features.images import ImageSet
+from slitlamp.encoding.encoder import StoredEncoder
+from slitlamp.encoding.images import ImageSet
 from slitlamp.keys import digest
 from slitlamp.log import say
 from slitlamp.prompts.presentations import ASSIGNMENTS, VERSION, Prompted, _Base, reach, shown

@@ -3,7 +3,6 @@
 import csv
 import io
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slitlamp.disk import write_atomically
@@ -31,7 +30,7 @@ def deliver(found: Found, asked: "Asked") -> tuple[dict[str, Any], list[str]]:
     from slitlamp.prompts.plot import figure
     from slitlamp.reports.plots import save
 
-    out = Path(asked.options.out)
+    out = asked.out
     text = io.StringIO()
     rows = [row for j in found.judged for row in j.answers]
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")

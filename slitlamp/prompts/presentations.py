@@ -12,12 +12,12 @@ from cache import Store
 from probes.prompts.audit import COLOURS, Presentations
 from slitlamp.duplicates.answers import agreed
 from slitlamp.duplicates.guard import Copies, settled
+from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
-from slitlamp.features.images import ImageSet
 from slitlamp.keys import digest
 from slitlamp.log import progress, say
 from slitlamp.settings import Options
-from slitlamp.sources import _open, unheard
+from slitlamp.sources import open_source, unheard
 from tasks import DataError, Item, Mark, Picture, Source, Task
 from tasks.images.decode import LastOpened
 from tasks.marks import detect, draw
@@ -82,7 +82,7 @@ def open_task(options: Options, store: Store) -> tuple[Task, Source, tuple[Item,
     task = tasks.load(options.task[0])
     unheard(options, [task])
     if options.data is not None:
-        source = settled(_open(options, options.data, store), Copies(store=store), options)
+        source = settled(open_source(options, options.data, store), Copies(store=store), options)
     elif task.phantoms is None:
         raise UsageError(f"task {task.name} has no phantoms: say --data SOURCE")
     else:

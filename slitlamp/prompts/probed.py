@@ -11,9 +11,9 @@ from encoders.extraction.readouts import AT_MARK, GRID3, MEAN
 from probes.prompts import bias, controls
 from probes.prompts import readout as prompts_readout
 from probes.prompts.audit import COLOURS
+from slitlamp.encoding.encoder import StoredEncoder, resolve_device
+from slitlamp.encoding.fill import FeatureTable, encode_missing
 from slitlamp.errors import UsageError
-from slitlamp.features.encoder import StoredEncoder, resolve_device
-from slitlamp.features.fill import FeatureTable, encode_missing
 from slitlamp.prompts.controls import Aside, aside, phases
 from slitlamp.prompts.judged import Judged, judge
 from slitlamp.prompts.presentations import CODES, Prompted, Showing, showing

@@ -11,9 +11,9 @@ import encoders
 from probes.prompts import bias as prompts_bias
 from probes.prompts import controls
 from probes.prompts import readout as prompts_readout
+from slitlamp.encoding.fill import encode_missing
+from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
-from slitlamp.features.fill import encode_missing
-from slitlamp.features.images import ImageSet
 from slitlamp.log import say
 from slitlamp.probing.workers import spare_threads
 from slitlamp.prompts.answers import Answers, of_colours, of_turns
@@ -39,7 +39,7 @@ def run(asked: "Asked") -> Found:
         encoders.card(spec, weights=options.weights)
     given = prompted(*open_task(options, store))
     if asked.images:
-        _write_images(given, store, Path(options.out) / "images", options.seed)
+        _write_images(given, store, asked.out / "images", options.seed)
     judged, notes = _answered(asked, given) if asked.answers else probed(asked, given, store)
     return Found(
         task=given.task.name, source=given.source.name, images=len(given.items), groups=len(set(given.groups)),

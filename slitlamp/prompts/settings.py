@@ -1,6 +1,7 @@
 """What an audit of visual prompts is asked for."""
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 from slitlamp.settings import Options
 
@@ -24,6 +25,11 @@ class Asked:
     answers: str | None
     images: bool
     details: bool
+
+    @property
+    def out(self) -> Path:
+        """The folder that the audit is written to."""
+        return Path(self.options.out or f"runs/{NAME}")
 
 
 def command_line(asked: Asked) -> str:

@@ -58,6 +58,13 @@ def _aligned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [line(heads), *(line(row) for row in rows)]
 
 
+def rows_of(records: Sequence[Record], encoder: str) -> list[list[str]]:
+    """The cells of one question and one encoder as text, the controls first, under `COLUMNS`."""
+    controls = [r for r in records if r.role == "control" and r.encoder in ("lowlevel", "pixels")]
+    own = [r for r in records if r.role == "encoder" and r.encoder == encoder]
+    return [["control", _named(r), *_row(r)[2:]] for r in controls] + [_row(r) for r in own]
+
+
 def table(records: Sequence[Record], encoder: str) -> str:
     """One question and one encoder: a heading, the controls, then every site and readout in order."""
     own = [r for r in records if r.role == "encoder" and r.encoder == encoder]
@@ -69,13 +76,11 @@ def table(records: Sequence[Record], encoder: str) -> str:
     )
     if first.limited:
         data += " · LIMITED RUN"
-    controls = [r for r in records if r.role == "control" and r.encoder in ("lowlevel", "pixels")]
-    rows = [["control", _named(r), *_row(r)[2:]] for r in controls] + [_row(r) for r in own]
-    lines = _aligned(COLUMNS, rows)
-    best = max(range(len(own)), key=lambda i: own[i].score)
-    lines[1 + len(controls) + best] += "  ← best"
-    rule = "-" * max(len(line) for line in lines)
-    return "\n".join([head, data, lines[0], rule, *lines[1 : 1 + len(controls)], rule, *lines[1 + len(controls) :]])
+    heads, *lines = _aligned(COLUMNS, rows_of(records, encoder))
+    controls = len(lines) - len(own)
+    lines[controls + max(range(len(own)), key=lambda i: own[i].score)] += "  ← best"
+    rule = "-" * max(len(line) for line in (heads, *lines))
+    return "\n".join([head, data, heads, rule, *lines[:controls], rule, *lines[controls:]])
 
 
 def _named(control: Record) -> str:

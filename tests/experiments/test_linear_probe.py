@@ -143,7 +143,7 @@ def test_a_second_run_encodes_nothing_and_computes_nothing(tmp_path: Path, monke
     def never(*_args: object, **_more: object) -> None:
         raise AssertionError("encoded again")
 
-    monkeypatch.setattr("slitlamp.features.fill._encode", never)
+    monkeypatch.setattr("slitlamp.encoding.fill._encode", never)
     monkeypatch.setattr("slitlamp.probing.workers.measure", never)
     assert probe(tmp_path / "out", "--task", "orientation") == 0
     assert first == {name: (tmp_path / "out" / name).read_bytes() for name in RESULTS}

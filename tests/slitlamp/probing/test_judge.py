@@ -11,10 +11,10 @@ import pytest
 
 import cache
 from probes.stats.measurement import Measurement
-from slitlamp.features.fill import FeatureTable, space_of
+from slitlamp.encoding.fill import FeatureTable, space_of
 from slitlamp.probing.cells import Cells
 from slitlamp.probing.judge import adjusted, hardest, judge
-from slitlamp.probing.state import Cell, Run
+from slitlamp.probing.state import Cell, QuestionCells, Role, Run
 from slitlamp.probing.workers import measure
 from slitlamp.records import Record
 from slitlamp.reports.table import legend
@@ -45,8 +45,8 @@ def tower(spec: str) -> Any:
     return SimpleNamespace(spec=spec, label=spec, card=card, fingerprint="f" * 64, device="cpu", dtype="float32")
 
 
-def cell(asked: Any, spec: str, role: str, site: str = "pooled", **change: Any) -> Cell:
-    level = "screen" if role == "shuffled" else "full"
+def cell(asked: Any, spec: str, role: Role, site: str = "pooled", **change: Any) -> Cell:
+    level = "screen" if role is Role.SHUFFLED else "full"
     given = {"site": site, "readout": "vector", "level": level, "nested": False}
     return Cell(question=asked, encoder=tower(spec), role=role, **(given | change))
 
@@ -64,24 +64,24 @@ def started(asked: Any, kinds: dict[str, str], options: Options = OPTIONS) -> Ru
 def seen(kind: str, *, shuffled: bool = False) -> Measurement:
     asked = question()
     run = started(asked, {"tower": kind})
-    return measure(run.job(cell(asked, "tower", "shuffled" if shuffled else "encoder")))[1]
+    return measure(run.job(cell(asked, "tower", Role.SHUFFLED if shuffled else Role.ENCODER)))[1]
 
 
 def judged(kinds: dict[str, str], sites: dict[str, Measurement] | None = None) -> tuple[dict[str, dict], dict]:
     """Records by encoder and site, and the verdict, where each encoder has features of the named kind."""
     asked = question()
     run = started(asked, kinds)
-    own = [cell(asked, "tower", "encoder", site) for site in sites or {"pooled": None}]
+    own = [cell(asked, "tower", Role.ENCODER, site) for site in sites or {"pooled": None}]
     draws = [spec for spec in kinds if spec.startswith("random:")]
-    twins = [cell(asked, spec, "twin", c.site) for spec in draws for c in own]
-    shuffled = [dataclasses.replace(c, role="shuffled", level="screen") for c in own]
-    basic = [cell(asked, spec, "control") for spec in ("lowlevel", "pixels")]
+    twins = [cell(asked, spec, Role.UNTRAINED, c.site) for spec in draws for c in own]
+    shuffled = [dataclasses.replace(c, role=Role.SHUFFLED, level="screen") for c in own]
+    basic = [cell(asked, spec, Role.CONTROL) for spec in ("lowlevel", "pixels")]
     for c in (*own, *twins, *shuffled, *basic):
-        run.measured[run.key(c)] = seen(kinds[c.encoder.spec], shuffled=c.role == "shuffled")
+        run.measured[run.key(c)] = seen(kinds[c.encoder.spec], shuffled=c.role is Role.SHUFFLED)
     for site, m in (sites or {}).items():
         run.measured[run.key(next(c for c in own if c.site == site))] = m
-    beside = ({"tower": twins} if twins else {}) | {"shuffled": shuffled}
-    records, verdicts = judge(run, asked, own, beside, basic, "linear_probe")
+    cells = QuestionCells(encoder=own, untrained={"tower": twins} if twins else {}, shuffled=shuffled, control=basic)
+    records, verdicts = judge(run, asked, cells, "linear_probe")
     found = {f"{r.encoder}/{r.site}": dataclasses.asdict(r) for r in records}
     return found, verdicts[0]
 
@@ -143,7 +143,7 @@ def test_the_hardest_draw_is_the_one_surpassed_least_surely_and_not_the_one_that
 def test_the_shuffled_control_is_fitted_to_exchanged_labels_and_the_encoder_to_the_true_ones() -> None:
     asked = question()
     run = started(asked, {"tower": "signal"})
-    true, exchanged = (run.job(cell(asked, "tower", role)) for role in ("encoder", "shuffled"))
+    true, exchanged = (run.job(cell(asked, "tower", role)) for role in (Role.ENCODER, Role.SHUFFLED))
     np.testing.assert_array_equal(true.features.y, Y)
     for labels in (exchanged.features.y, exchanged.plan.y):
         np.testing.assert_array_equal(labels, run.plan(asked).permuted[0])
@@ -229,7 +229,7 @@ def key(options: Options = OPTIONS, kind: str = "signal", asked: Any = None, **c
         {"readout": "mean"},
         {"level": "screen"},
         {"nested": True},
-        {"role": "shuffled"},
+        {"role": Role.SHUFFLED},
     ],
     ids=[
         "seed", "folds", "repeats", "permutations", "probe", "features", "data", "site", "readout", "level",
@@ -250,7 +250,11 @@ def test_two_cells_of_one_run_never_share_a_key() -> None:
     run = started(asked, QUIET)
     cells = [
         cell(asked, spec, role, site, level=level)
-        for spec, role in (("tower", "encoder"), ("tower", "shuffled"), ("random:tower", "twin"), ("pixels", "control"))
+        for spec, role in zip(
+            ("tower", "tower", "random:tower", "pixels"),
+            (Role.ENCODER, Role.SHUFFLED, Role.UNTRAINED, Role.CONTROL),
+            strict=True,
+        )
         for site in ("block.0", "pooled")
         for level in ("full", "screen")
     ]
@@ -294,12 +298,12 @@ def test_a_mean_is_judged_beside_what_keeps_the_tokens_apart(
     monkeypatch.setattr(probes, "verdict", watched, raising=False)
     asked = question()
     run = started(asked, QUIET)
-    own = [cell(asked, "tower", "encoder", "connector", readout=name) for name in ("mean", other)]
-    shuffled = [dataclasses.replace(c, role="shuffled", level="screen") for c in own]
-    basic = [cell(asked, spec, "control") for spec in ("lowlevel", "pixels")]
+    own = [cell(asked, "tower", Role.ENCODER, "connector", readout=name) for name in ("mean", other)]
+    shuffled = [dataclasses.replace(c, role=Role.SHUFFLED, level="screen") for c in own]
+    basic = [cell(asked, spec, Role.CONTROL) for spec in ("lowlevel", "pixels")]
     for c in (*own, *shuffled, *basic):
-        run.measured[run.key(c)] = seen(QUIET[c.encoder.spec], shuffled=c.role == "shuffled")
-    judge(run, asked, own, {"shuffled": shuffled}, basic, "linear_probe")
+        run.measured[run.key(c)] = seen(QUIET[c.encoder.spec], shuffled=c.role is Role.SHUFFLED)
+    judge(run, asked, QuestionCells(encoder=own, untrained={}, shuffled=shuffled, control=basic), "linear_probe")
     assert seen_beside[0] == held
 
 

@@ -14,7 +14,7 @@ from encoders import Card, EncoderError, Site
 from encoders.extraction.pooling import matrix
 from experiments import duplicates, features
 from experiments.linear_probe import main
-from slitlamp.features import fill
+from slitlamp.encoding import fill
 from tasks import DataError
 from tests import tiny_custom
 from tests.paths import ROOT

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 import encoders
-from slitlamp.features.encoder import StoredEncoder
-from slitlamp.features.images import ImageSet
+from slitlamp.encoding.encoder import StoredEncoder
+from slitlamp.encoding.images import ImageSet
 from slitlamp.log import progress
 from tasks import DataError
 

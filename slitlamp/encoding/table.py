@@ -1,0 +1,80 @@
+"""Features of images that a notebook names: from the store, or encoded and stored."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import cache
+import encoders
+import tasks
+from plugins import hint
+from slitlamp.encoding.encoder import StoredEncoder, resolve_device
+from slitlamp.encoding.fill import encode_missing
+from slitlamp.encoding.images import ImageSet
+from slitlamp.errors import UsageError
+from slitlamp.settings import Options
+from slitlamp.sources import open_source
+from tasks import Picture, Source
+from tasks.images.decode import DecodePolicy
+
+
+def features_of(options: Options, images: Any, site: str | None, readout: str | None) -> np.ndarray:
+    """Features [n, d] float32 of images at one point; see `slitlamp.features`."""
+    store = cache.Store(cache.default_root())
+    encoder = StoredEncoder(
+        spec=options.encoder[0],
+        options=options,
+        store=store,
+        device=resolve_device(options.device),
+        dtype=options.dtype,
+    )
+    source = _source(options, images, store)
+    point = _point(encoder, site, readout)
+    pictures = ImageSet(
+        pictures=[row.picture for row in source.rows], names=[row.id for row in source.rows], store=store
+    )
+    return encode_missing(encoder, pictures, [point], source.policy).read(f"{point[0]}/{point[1]}")
+
+
+def _source(options: Options, images: Any, store: cache.Store) -> Source:
+    if isinstance(images, str | Path):
+        return open_source(options, str(images), store)
+    if isinstance(images, np.ndarray) and images.ndim in (3, 4) and images.dtype == np.uint8:
+        images = list(images)
+    if not isinstance(images, Sequence) or not len(images):
+        raise UsageError(
+            f"images must be a folder, a manifest, or a list of files and uint8 arrays, not {type(images).__name__}"
+        )
+    rows = []
+    for number, image in enumerate(images):
+        if isinstance(image, str | Path):
+            rows += open_source(options, str(image), store).rows
+            continue
+        array = np.ascontiguousarray(image)
+        if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
+            raise UsageError(
+                f"image {number} is {array.dtype} {list(array.shape)}; an image is uint8 [h, w] or [h, w, 3] "
+                "(scale other numbers yourself, so that it is known how)"
+            )
+        digest = hashlib.sha256(f"array {array.shape}".encode() + array.tobytes()).hexdigest()
+        picture = Picture(read=lambda array=array: array, identity=digest)
+        rows.append(tasks.Row(id=f"image {number}", group=str(number), picture=picture))
+    return Source(name="images of a list", rows=tuple(rows), policy=DecodePolicy().policy)
+
+
+def _point(encoder: StoredEncoder, site: str | None, readout: str | None) -> tuple[str, str, int]:
+    """The one site and readout that is meant."""
+    every = encoders.points(encoder.card)
+    sites, readouts = dict.fromkeys(p[0] for p in every), dict.fromkeys(p[1] for p in every)
+    for what, given, known in (("site", site, sites), ("readout", readout, readouts)):
+        if given is not None and given not in known:
+            raise UsageError(f"{encoder.label} has no {what} {given!r}; {hint(given, known)}it has {', '.join(known)}")
+    fitting = [p for p in every if site in (None, p[0]) and readout in (None, p[1])]
+    if len(fitting) != 1:
+        names = ", ".join(f"{s}/{r}" for s, r, _ in fitting or every)
+        what = "several points fit" if fitting else f"{site} is not read by {readout}"
+        raise UsageError(f"{what}: name a site and a readout of {names}")
+    return fitting[0]

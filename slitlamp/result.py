@@ -1,0 +1,151 @@
+"""What a probing run gives back: records, verdicts, predictions and files, as a table, a figure or a page."""
+
+import dataclasses
+import html
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from slitlamp.errors import UsageError
+from slitlamp.records import Record, as_json, document
+from slitlamp.reports.table import COLUMNS, legend, rows_of, table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conclusion:
+    """The verdict on one question and one encoder, in a word and in sentences.
+
+    `verdict` is present, absent or inconclusive; `credit` what a present is credited to; `best` the site and readout
+    with the highest score; `points` how many of them got each verdict.
+    """
+
+    task: str
+    encoder: str
+    verdict: str
+    credit: str | None
+    best: str
+    points: Mapping[str, int]
+    sentences: Sequence[str]
+
+    def __str__(self) -> str:
+        credit = f", credit: {self.credit}" if self.credit else ""
+        return f"{self.verdict}{credit}. {self.sentences[0]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Records as a table: text in a terminal, HTML in a notebook."""
+
+    records: Sequence[Record]
+    encoders: Sequence[tuple[str, str]]  # (task, encoder), in order
+
+    def __str__(self) -> str:
+        parts = [table([r for r in self.records if r.task == task], name) for task, name in self.encoders]
+        return "\n\n".join([*parts, legend(self.records)])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        parts = []
+        for task, name in self.encoders:
+            head = "".join(f"<th>{html.escape(column)}</th>" for column in COLUMNS)
+            body = "".join(
+                "<tr>" + "".join(f"<td>{html.escape(value)}</td>" for value in row) + "</tr>"
+                for row in rows_of([r for r in self.records if r.task == task], name)
+            )
+            caption = f"<caption>{html.escape(task)} · {html.escape(name)}</caption>"
+            parts.append(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+        return "".join(parts) + f"<p><small>{html.escape(legend(self.records))}</small></p>"
+
+    def to_frame(self) -> Any:
+        """All records as a pandas DataFrame, a column for each field.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        try:
+            import pandas  # pyright: ignore[reportMissingImports]
+        except ImportError:
+            raise UsageError("to_frame() needs pandas, which is not installed: `uv pip install pandas`") from None
+        return pandas.DataFrame([dataclasses.asdict(record) for record in self.records])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a probing run found.
+
+    `records` hold every published number with everything needed to make it again; `verdicts` one conclusion for each
+    question and encoder; `predictions` the held-out predictions of every cell under `task/encoder/site/readout`;
+    `files` what was written, empty where no folder was asked for; `failed` the encoders that could not be asked;
+    `notes` what the reader must know of the data.
+    """
+
+    records: Sequence[Record]
+    verdicts: Sequence[Conclusion]
+    predictions: Mapping[str, Any] = field(repr=False)
+    files: Sequence[Path] = ()
+    failed: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    command: str = ""
+    experiment: str = "linear_probe"
+    summary: str = ""
+
+    @property
+    def verdict(self) -> Conclusion:
+        """The conclusion, where the run asked one question of one encoder.
+
+        Raises:
+            UsageError: there are several; `verdicts` holds them.
+        """
+        if len(self.verdicts) != 1:
+            raise UsageError(f"this run came to {len(self.verdicts)} verdicts: they are in `.verdicts`")
+        return self.verdicts[0]
+
+    def table(self) -> Table:
+        """The table of all sites and readouts with their intervals, controls and verdicts."""
+        return Table(records=self.records, encoders=[(one.task, one.encoder) for one in self.verdicts])
+
+    def plot(self) -> Any:
+        """The layer curve, a matplotlib Figure: score along the sites with its interval and the controls."""
+        from slitlamp.reports.plots import layer_curve
+
+        return layer_curve(self.records)
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The JSON document of the run, as `results.json` holds it."""
+        verdicts = [dataclasses.asdict(one) for one in self.verdicts]
+        names = [path.name for path in self.files]
+        return document(self.experiment, self.records, verdicts, names)
+
+    def to_json(self) -> str:
+        """The JSON document as text."""
+        return as_json(self.document).decode()
+
+    def __str__(self) -> str:
+        parts = []
+        for one in self.verdicts:
+            parts.append(table([r for r in self.records if r.task == one.task], one.encoder))
+            credit = f", credit: {one.credit}" if one.credit else ""
+            parts.append("\n".join([f"{one.task} · {one.encoder}: {one.verdict.upper()}{credit}", *_wrapped(one)]))
+        return "\n\n".join([*parts, legend(self.records), f"To repeat: {self.command}"])
+
+    def _repr_html_(self) -> str:
+        said = "".join(
+            f"<p><b>{html.escape(one.task)} · {html.escape(one.encoder)}: {html.escape(one.verdict)}"
+            f"{html.escape(f', credit: {one.credit}') if one.credit else ''}</b></p><ul>"
+            + "".join(f"<li>{html.escape(sentence)}</li>" for sentence in one.sentences)
+            + "</ul>"
+            for one in self.verdicts
+        )
+        return said + self.table()._repr_html_()
+
+
+def _wrapped(one: Conclusion) -> list[str]:
+    return [
+        textwrap.fill(sentence, width=110, initial_indent="  · ", subsequent_indent="    ")
+        for sentence in one.sentences
+    ]
