@@ -1,7 +1,9 @@
 """What the documents say is so: their commands run, their examples stand, their names exist."""
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +45,60 @@ def test_every_readme_command_that_needs_no_hub_runs(command: str, tmp_path: Pat
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip()
+
+
+@pytest.mark.slow
+def test_the_page_on_python_runs_as_it_stands(tmp_path: Path) -> None:
+    """One script of all its blocks, without a main guard, in an empty folder and with an empty store."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) >= 6
+    script = tmp_path / "page.py"
+    script.write_text("\n".join(blocks))
+    place = os.environ | {"SLITLAMP_CACHE": str(tmp_path / "store"), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env=place, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "did you mean 'biomedclip'" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "home", "tests"),
+    [
+        ("encoder", "encoders/tiles.py", ("tests/encoders/test_encoders.py", "tests/encoders/test_full_size.py")),
+        ("task", "tasks/negative.py", ("tests/tasks/test_contract.py",)),
+        ("probe", "probes/nearest_mean.py", ("tests/probes/test_probes.py",)),
+    ],
+)
+def test_an_example_put_into_the_tree_passes_the_contract_tests_there(
+    name: str, home: str, tests: tuple[str, ...], tmp_path: Path
+) -> None:
+    """What CONTRIBUTING says is enough is enough: the file, and the lines in the documents that it asks for."""
+    tree = tmp_path / "tree"
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv", ".uv", "runs", "site", "__pycache__"))
+    (tree / home).write_bytes((ROOT / "docs" / "examples" / f"{name}.py").read_bytes())
+    stem = Path(home).stem.replace("_", "-" if name == "task" else "_")
+    page = tree / "docs" / {"encoder": "encoders.md", "task": "gallery.md", "probe": "probes.md"}[name]
+    page.write_text(page.read_text(encoding="utf-8") + f"\n`{stem}`\n", encoding="utf-8")
+    if name == "encoder":
+        words = [sys.executable, "-m", "experiments.list", "encoders", "--markdown", "docs/encoders.md"]
+        subprocess.run(words, cwd=tree, check=True)
+    several = [*tests, "tests/test_tree.py", "tests/test_docs.py::test_every_name_is_in_the_documents",
+               "tests/experiments/test_list.py"]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow and not gpu and not weights",
+         *several],
+        cwd=tree, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert (
+        stem
+        in subprocess.run(
+            [sys.executable, "-m", "experiments.list", f"{name}s"], cwd=tree, capture_output=True, text=True, check=True
+        ).stdout
+    )
 
 
 @pytest.mark.parametrize("name", ["encoder", "task", "probe"])

@@ -1,0 +1,191 @@
+"""The Python door: what a notebook calls gives what the command prints, prints nothing, and refuses in one line."""
+
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import probes
+import slitlamp
+from experiments.linear_probe import main
+from plugins import UnknownName
+from tests.paths import ROOT
+
+ENCODER = str(ROOT / "tests" / "numpy_encoder.py")
+QUICK = {"items": 40, "permutations": 99, "jobs": 1}
+
+
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slitlamp.questions.POOL_OF_PHANTOMS", 60)
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_function_finds_what_the_command_prints_and_prints_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = slitlamp.probe(ENCODER, "mirror", **QUICK)
+    assert capsys.readouterr() == ("", "")
+    assert not (tmp_path / "runs").exists()
+    words = ["--encoder", ENCODER, "--task", "mirror", "--items", "40", "--permutations", "99", "--jobs", "1"]
+    assert main([*words, "--out", str(tmp_path / "run"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["records"] == result.document["records"]
+    assert told["verdicts"] == result.document["verdicts"]
+    assert str(result) in str(slitlamp.probe(ENCODER, "mirror", **QUICK))
+
+
+def test_a_result_has_a_verdict_a_table_a_figure_and_predictions(tmp_path: Path) -> None:
+    result = slitlamp.probe(Path(ENCODER), "mirror", out=tmp_path / "run", **QUICK)
+    assert result.verdict.verdict in ("present", "absent", "inconclusive")
+    assert str(result.verdict).startswith(result.verdict.verdict)
+    text = str(result.table())
+    for record in result.records:
+        if record.role == "encoder":
+            assert record.site in text
+    assert result.table()._repr_html_().count("<tr>") > 3
+    assert result.verdict.sentences[0].split(":")[0] in result._repr_html_()
+    assert len(result.plot().axes) >= 1
+    assert {path.name for path in result.files} >= {"results.json", "table.csv", "layers.png"}
+    assert all(path.exists() for path in result.files)
+    name = next(iter(result.predictions))
+    assert name.startswith("mirror/")
+    assert len(result.predictions[name].label) == 40
+
+
+def test_a_frame_needs_pandas_and_says_so() -> None:
+    result = slitlamp.probe(ENCODER, "mirror", site="pooled", **QUICK)
+    try:
+        import pandas  # noqa: F401  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        with pytest.raises(slitlamp.UsageError, match="needs pandas"):
+            result.table().to_frame()
+    else:
+        assert len(result.table().to_frame()) == len(result.records)
+
+
+def test_several_verdicts_have_to_be_named() -> None:
+    result = slitlamp.probe(ENCODER, ["mirror", "orientation"], site="pooled", **QUICK)
+    assert [one.task for one in result.verdicts] == ["mirror", "orientation"]
+    with pytest.raises(slitlamp.UsageError, match="2 verdicts"):
+        _ = result.verdict
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "line"),
+    [
+        ({"grop": "patient"}, slitlamp.UsageError, "no argument 'grop'; did you mean 'group'"),
+        ({"items": "40"}, slitlamp.UsageError, "items='40' is of type str; it must be int"),
+        ({"site": 3}, slitlamp.UsageError, "site=3 is of type int; it must be a name or a list of names"),
+        ({"dtype": "float64"}, slitlamp.UsageError, "none of float32, bfloat16, float16"),
+        ({"items": 1}, slitlamp.UsageError, "items 1: must be at least 2"),
+        ({"json": True}, slitlamp.UsageError, "no argument 'json'"),
+        ({"task": "miror"}, UnknownName, "did you mean"),
+        ({"encoder": "phantom-clop"}, UnknownName, "did you mean 'phantom-clip'"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_one_line(given: dict, error: type[Exception], line: str) -> None:
+    with pytest.raises(error, match=line):
+        slitlamp.probe(**({"encoder": ENCODER, "task": "mirror"} | given))
+
+
+def test_help_shows_the_flags() -> None:
+    names = inspect.signature(slitlamp.probe).parameters
+    assert {"encoder", "task", "data", "group", "site", "out"} <= set(names)
+    assert names["out"].default is None
+    assert "config" not in names
+
+
+def test_features_are_those_of_the_encoder_for_arrays_files_and_folders(tmp_path: Path) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (40, 50), dtype=np.uint8) for _ in range(5)]
+    (tmp_path / "films").mkdir()
+    files = [tmp_path / "films" / f"{i}.png" for i in range(5)]
+    for image, file in zip(images, files, strict=True):
+        Image.fromarray(image).save(file)
+    first = slitlamp.features(ENCODER, images, site="pooled")
+    assert first.dtype == np.float32
+    assert len(first) == 5
+    np.testing.assert_array_equal(first, slitlamp.features(ENCODER, files, site="pooled"))
+    np.testing.assert_array_equal(first, slitlamp.features(ENCODER, tmp_path / "films", site="pooled"))
+    np.testing.assert_array_equal(first[:1], slitlamp.features(ENCODER, np.stack(images[:1]), site="pooled"))
+
+
+@pytest.mark.parametrize(
+    ("images", "site", "line"),
+    [
+        ([np.zeros((8, 8))], "pooled", r"image 0 is float64 \[8, 8\]; an image is uint8"),
+        ([np.zeros((8, 8, 4), np.uint8)], "pooled", r"uint8 \[8, 8, 4\]"),
+        ([], "pooled", "a list of files and uint8 arrays"),
+        (7, "pooled", "not int"),
+        ([np.zeros((8, 8), np.uint8)], "poled", "no site 'poled'; did you mean 'pooled'"),
+        ([np.zeros((8, 8), np.uint8)], None, "several points fit"),
+    ],
+)
+def test_images_and_points_that_do_not_fit_are_one_line(images: object, site: str | None, line: str) -> None:
+    with pytest.raises(slitlamp.UsageError, match=line):
+        slitlamp.features(ENCODER, images, site=site)  # type: ignore[arg-type]
+
+
+def test_plain_arrays_lists_and_texts_are_measured() -> None:
+    rng = np.random.default_rng(1)
+    y = ["left", "right"] * 60
+    x = rng.standard_normal((120, 4)) + np.array([[v == "left"] for v in y]) * 3.0
+    given = slitlamp.measure(x.tolist(), y, groups=[f"p{i // 2}" for i in range(120)], permutations=99)
+    assert given.state == "present"
+    assert given.estimate.score > 0.85
+    assert slitlamp.measure(rng.standard_normal((120, 4)), y, permutations=99).state != "present"
+    assert slitlamp.measure(x, x[:, 0] + 0.1, permutations=99).estimate.metric == "R2"
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "line"),
+    [
+        ([[1, 2], [3]], ["a", "b"], "cannot be read as numbers"),
+        ([["x", "y"]] * 2, ["a", "b"], "cannot be read as numbers"),
+        ([1.0, 2.0], ["a", "b"], r"must be \[items, width\]"),
+        ([[1.0], [2.0]], ["a"], "one per item"),
+        ([[1.0], [2.0]], [None, "a"], "answers are missing"),
+        ([[1.0], [2.0]], [float("nan"), 1.0], "NaN or infinite"),
+        ([[1.0], [2.0]], [["a"], ["b"]], "one per item"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_one_line(x: object, y: object, line: str) -> None:
+    with pytest.raises(probes.ProbeError, match=line) as caught:
+        slitlamp.measure(x, y)
+    assert "\n" not in str(caught.value)
+
+
+def test_dir_shows_what_there_is() -> None:
+    assert dir(slitlamp) == ["Conclusion", "Result", "UsageError", "features", "measure", "probe"]
+    assert {"measure", "plan", "compare", "verdict", "feature_set", "names", "load"} <= set(dir(probes))
+    with pytest.raises(AttributeError, match="there are"):
+        _ = slitlamp.prob
+
+
+SCRIPT = f"""
+import slitlamp
+result = slitlamp.probe({ENCODER!r}, "mirror", items=40, permutations=99, jobs=2)
+print(result.verdict.verdict, len(result.records))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["file", "stdin"])
+def test_a_script_without_a_main_guard_runs_with_workers(way: str, tmp_path: Path) -> None:
+    file = tmp_path / "script.py"
+    file.write_text(SCRIPT)
+    words, given = ([str(file)], None) if way == "file" else (["-"], SCRIPT)
+    done = subprocess.run(
+        [sys.executable, *words], input=given, capture_output=True, text=True, check=False, timeout=300, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(done.stdout.strip().splitlines()) == 1, done.stdout
+    assert done.stderr == ""
