@@ -20,6 +20,18 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (--help lists the flags)")
 
 
+def command_parser(command: str, doc: str | None) -> argparse.ArgumentParser:
+    """The parser of a command that has flags of its own; `doc` is the module's docstring."""
+    parser = _Parser(
+        prog=f"python -m experiments.{command}",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    return parser
+
+
 def _parser(command: str, doc: str) -> _Parser:
     parser = _Parser(
         prog=f"python -m experiments.{command}",

@@ -97,7 +97,7 @@ def run_probe(options: Options) -> Result:
 
 def features(
     encoder: str | Path,
-    images: str | Path | Sequence[Any],
+    images: str | Path | Sequence[Any] | np.ndarray,
     site: str | None = None,
     readout: str | None = None,
     **flags: Any,

@@ -8,6 +8,7 @@ from typing import Any
 
 import encoders
 from encoders import Card
+from slitlamp.errors import UsageError
 
 START, END = "<!-- encoders -->", "<!-- end of encoders -->"
 
@@ -69,13 +70,32 @@ def markdown() -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [heads, ("---",) * len(heads), *rows]) + "\n"
 
 
-def written(path: Path) -> str:
-    """The text of a document with the table between its marks brought up to date."""
-    head, _, rest = path.read_text(encoding="utf-8").partition(START)
-    _, mark, tail = rest.partition(END)
-    if not mark:
-        raise ValueError(f"{path} has no place for the table: put {START} and {END} where it belongs")
-    return f"{head}{START}\n\n{markdown()}\n{END}{tail}"
+def bring_up_to_date(path: Path) -> str:
+    """Write the table between its marks in a document anew; returns nothing to print.
+
+    Raises:
+        UsageError: the document cannot be read, or has no place for the table.
+    """
+    try:
+        head, _, rest = path.read_text(encoding="utf-8").partition(START)
+        _, mark, tail = rest.partition(END)
+        if not mark:
+            raise UsageError(
+                f"--markdown {path}: it has no place for the table: put {START} and {END} where it belongs"
+            )
+        path.write_text(f"{head}{START}\n\n{markdown()}\n{END}{tail}", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--markdown {path}: {error}") from None
+    return ""
+
+
+def unverified(rows: Sequence[dict[str, Any]]) -> str:
+    """How many of the encoders hold facts that were never checked against real weights."""
+    count = sum(bool(row["unverified"]) for row in rows)
+    return (
+        f"{count} of {len(rows)} hold facts that were never checked against real weights; "
+        "`python -m experiments.list encoders NAME` says which"
+    )
 
 
 def _row(name: str) -> Sequence[str]:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import tasks
-from experiments import list as list_
 from experiments._cli import parse
 from experiments._exit import DATA, DONE, ENCODER, INTERRUPTED, PARTIAL, USAGE, guard
 from slitlamp.errors import UsageError
@@ -86,9 +85,9 @@ def test_an_error_shows_where_it_comes_from_when_asked(command: str, monkeypatch
     def ill(*_: object) -> None:
         raise RuntimeError("ill")
 
-    monkeypatch.setitem(list_.KINDS, "probes", ill)
-    monkeypatch.setattr("experiments.doctor._smoke", ill)
-    monkeypatch.setattr("experiments.doctor._device", lambda: "cpu")
+    monkeypatch.setattr("slitlamp.reports.listing.rows_of", ill)
+    monkeypatch.setattr("slitlamp.doctor._smoke", ill)
+    monkeypatch.setattr("slitlamp.doctor._device", lambda: "cpu")
     words = ["probes"] if command == "list" else []
     assert module.main(words) in (1, ENCODER)
     with pytest.raises(RuntimeError, match="ill"):

@@ -13,7 +13,8 @@ import encoders
 from encoders import Card, Site
 from experiments import list as command
 from experiments._exit import DONE, USAGE
-from slitlamp.reports.cards import END, START, condensed, count, fetched, markdown, short, written
+from slitlamp.reports.cards import END, START, bring_up_to_date, condensed, count, fetched, markdown, short
+from slitlamp.reports.text import table
 from tests.paths import ROOT
 
 PAGE = ROOT / "docs" / "encoders.md"
@@ -47,7 +48,7 @@ def test_every_encoder_has_one_line_and_one_object(capsys: pytest.CaptureFixture
         card = encoders.card(row["name"])
         assert (row["bytes"], row["bytes_whole"], row["parameters"]) == (card.bytes, card.bytes_whole, card.parameters)
         assert row["sites"].keys() == card.sites.keys()
-        assert row["local"] == ("yes" if row["name"] in ("phantom-clip", "pixels", "lowlevel") else "no")
+        assert row["local"] == ("yes" if card.repo is None and (card.synthetic or not card.parameters) else "no")
 
 
 @pytest.mark.usefixtures("cache")
@@ -68,11 +69,11 @@ def test_an_unknown_name_gets_the_nearest(capsys: pytest.CaptureFixture[str]) ->
 
 def test_a_table_fits_the_terminal() -> None:
     rows: list[dict[str, Any]] = [{"name": "n" * 20, "licence": "l" * 60}, {"name": "m", "licence": "k"}]
-    assert len(command.table(rows).splitlines()[1]) == 82
-    shown = command.table(rows, 60).splitlines()
+    assert len(table(rows).splitlines()[1]) == 82
+    shown = table(rows, 60).splitlines()
     assert max(map(len, shown)) == 60
     assert shown[1].endswith("l…")
-    assert max(map(len, command.table(rows, 10).splitlines())) == 34, "below that nothing could be read"
+    assert max(map(len, table(rows, 10).splitlines())) == 34, "below that nothing could be read"
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,8 @@ def test_a_document_is_brought_up_to_date_between_its_marks(tmp_path: Path, caps
     assert text.endswith("after\n")
     assert "stale" not in text
     assert markdown() in text
-    assert written(page) == text
+    bring_up_to_date(page)
+    assert page.read_text(encoding="utf-8") == text
     assert ran("encoders", "--markdown", capsys=capsys)[1] == markdown()
     page.write_text("no marks")
     code, _, err = ran("encoders", "--markdown", str(page), capsys=capsys)

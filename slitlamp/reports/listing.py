@@ -1,0 +1,42 @@
+"""What there is: encoders, tasks and probes as rows of a table."""
+
+from typing import Any
+
+import encoders
+import probes
+import tasks
+from plugins import hint
+from slitlamp.errors import UsageError
+from slitlamp.reports.cards import full
+
+KINDS = ("encoders", "probes", "tasks")
+
+
+def rows_of(kind: str, name: str | None = None) -> list[dict[str, Any]]:
+    """Everything of a kind, or the one of that name.
+
+    Raises:
+        UsageError: no such name; the nearest is named.
+    """
+    if kind == "encoders":
+        found = [full(one) for one in encoders.names()]
+    elif kind == "probes":
+        found = [{"name": one, "what": (probes.load(one).__doc__ or "").split("\n")[0]} for one in probes.names()]
+    else:
+        found = [_task(one) for one in tasks.names()]
+    chosen = [row for row in found if name in (None, row["name"])]
+    if not chosen:
+        near = hint(name or "", [row["name"] for row in found]).removesuffix(" ")
+        raise UsageError(f"no {kind.removesuffix('s')} {name!r}" + (f"; {near}" if near else ""))
+    return chosen
+
+
+def _task(name: str) -> dict[str, Any]:
+    task = tasks.load(name)
+    return {
+        "name": name,
+        "question": task.question,
+        "answers": " / ".join(task.classes) if task.classes else "from the data",
+        "phantoms": task.phantoms is not None,
+        "version": task.version,
+    }
