@@ -9,6 +9,7 @@ from typing import Any
 import encoders
 from encoders import EncoderError
 from encoders.extraction.volumes import flat_only
+from plugins import UnknownName, UserFileError
 from slitlamp.disk import _writable
 from slitlamp.errors import UsageError
 from slitlamp.features.encoder import StoredEncoder
@@ -29,7 +30,7 @@ def fill_all(run: Run, question: Question, who: Sequence[StoredEncoder]) -> list
             if run.options.volumes and not eye.reads_volumes:
                 raise flat_only(eye.label)
             filled = _filled(run, question, eye)
-        except (EncoderError, NotFiniteError) as error:
+        except (EncoderError, UserFileError, NotFiniteError) as error:
             if len(who) == 1 or eye.spec in CONTROLS:
                 raise
             line = f"{eye.spec}: {' '.join(str(error).split())}"
@@ -66,7 +67,7 @@ def _fill_twins(run: Run, question: Question, spec: str, twins: Sequence[StoredE
     for twin in twins:
         try:
             fill_all(run, question, [twin])
-        except (EncoderError, NotFiniteError, encoders.UnknownName) as error:
+        except (EncoderError, UserFileError, NotFiniteError, UnknownName) as error:
             have = "no untrained twin" if not drawn else f"only {len(drawn)} of {len(twins)} untrained draws"
             _note(run, f"warning: {have} beside {spec}: {' '.join(str(error).split())}")
             break
