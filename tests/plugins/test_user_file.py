@@ -36,7 +36,10 @@ LAZY = "def ask():\n    import helper\n    return helper.VALUE\n"
 
 
 @pytest.mark.parametrize("text", [EAGER, LAZY])
-def test_a_helper_beside_the_file_is_found_and_read_anew_by_the_next_load(text: str, tmp_path: Path) -> None:
+def test_a_helper_beside_the_file_is_found_and_read_anew_by_the_next_load(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     path = write(tmp_path, mine=text, helper="VALUE = 1\n")
     before = list(sys.path), sys.dont_write_bytecode, set(sys.modules)
     first = loaded(path)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 import encoders
 from encoders import EncoderError, UnknownName
@@ -95,6 +96,25 @@ def test_an_encoder_that_cannot_read_one_of_the_two_has_an_identity_and_one_that
     with pytest.raises(EncoderError, match=r"gives \[1, 2\] at 'pooled'"):
         function("return {'pooled': np.ones((1, 2))}", tmp_path)
     assert [len(shape) for shape in FLAT] == [2, 3]
+
+
+POOLS = {
+    "torch": "int(torch.__config__.parallel_info().partition('mkl_get_max_threads() : ')[2].split()[0] or 0)",
+    "numpy": "max(pool['num_threads'] for pool in threadpool_info() if pool['user_api'] == 'blas')",
+}
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_it_is_computed_on_one_thread(pool: str, tmp_path: Path) -> None:
+    text = f"import torch; from threadpoolctl import threadpool_info; return {{'pooled': np.array([[{POOLS[pool]}]])}}"
+    encoder = function(text, tmp_path)
+    before, found = torch.get_num_threads(), set()
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        with threadpool_limits(threads, user_api="blas"):
+            found.add(behaviour(encoder))
+    torch.set_num_threads(before)
+    assert len(found) == 1
 
 
 def test_a_twin_without_torch_is_still_none(tmp_path: Path) -> None:

@@ -153,6 +153,16 @@ def test_the_source_is_part_of_the_fingerprint(net: Path) -> None:
     assert encoders.load(str(net)).fingerprint == before
 
 
+@pytest.mark.parametrize("name", ["net.py", "helper.py", "net.safetensors"])
+def test_so_is_what_changes_no_feature(net: Path, name: str) -> None:
+    net.write_text(NET.replace("load_file(file)", "load_file(file.with_name('other.safetensors'))"))
+    shutil.copy(net.parent / "net.safetensors", net.parent / "other.safetensors")
+    before = encoders.load(str(net)).fingerprint
+    with (net.parent / name).open("ab") as file:
+        file.write(b"#")
+    assert encoders.load(str(net)).fingerprint != before
+
+
 def test_where_it_lies_is_not_part_of_the_fingerprint(net: Path, tmp_path: Path) -> None:
     other = tmp_path / "elsewhere"
     other.mkdir()
