@@ -128,10 +128,10 @@ class Encoder:
     `reduce(site, tokens)`, applied inside the hook so that full tokens are never held for all sites.
     `text(sentences)` returns [n, d] float32 in the joint space, un-normalised.
     `fingerprint` is a sha256 over tensors (name, shape, dtype, bytes), preprocessing and compute dtype.
-    `files` are the files that identity rests on (weights, configuration, source).
+    `files` are the files that identity rests on (weights, configuration, source); of a user's own file only where
+    it declares FILES.
     `module` is the torch module behind it, None for an encoder that computes without torch.
     `libraries` are the distributions that compute; their versions are part of the identity.
-    `environment` names the environment variables that a user's file read while it loaded.
     `layout(prepared)` gives the sites as they are for one preprocessed image, where the number of tiles or
     tokens follows from its shape; None where every image has the card's sites.
     """
@@ -146,5 +146,4 @@ class Encoder:
     files: tuple[Path, ...] = ()
     module: Any = None
     libraries: tuple[str, ...] = ()
-    environment: tuple[str, ...] = ()
     layout: Callable[[Any], Mapping[str, Site]] | None = None

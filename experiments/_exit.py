@@ -14,16 +14,20 @@ DONE, USAGE, DATA, ENCODER, PARTIAL, INTERRUPTED = 0, 2, 3, 4, 5, 130
 
 def _code(error: BaseException) -> int | None:
     """The exit code of an error that was foreseen, None for any other."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    if names & {"UsageError", "UnknownName"}:
-        return USAGE
-    if names & {"DataError", "ProbeError"}:
-        return DATA
-    if "EncoderError" in names:
-        return ENCODER
-    if names & {"StoreError", "OSError"}:
-        return PARTIAL
-    return None
+    from cache import StoreError
+    from hub.errors import HubError
+    from plugins import UnknownName, UserFileError
+    from probes import ProbeError
+    from slitlamp.errors import UsageError
+    from tasks import DataError
+
+    kinds: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], int], ...] = (
+        ((UsageError, UnknownName, UserFileError), USAGE),
+        ((DataError, ProbeError), DATA),
+        (HubError, ENCODER),  # an EncoderError is one
+        ((StoreError, OSError), PARTIAL),
+    )
+    return next((code for kind, code in kinds if isinstance(error, kind)), None)
 
 
 def _interrupt(*_: object) -> None:
@@ -54,7 +58,10 @@ def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, comm
         if "--debug" in arguments:
             raise
         if code is None:
-            say(f"error: unforeseen {type(error).__name__}: {_one_line(error)} (--debug shows where)")
+            say(
+                f"error: internal error ({type(error).__name__}): {_one_line(error)}; please report it with --debug's "
+                "output and `python -m experiments.doctor`"
+            )
             return 1
         say(f"error: {_one_line(error)}")
         return code

@@ -5,28 +5,41 @@ held-out `Predictions`. The folder is the registry: a file without underscore is
 """
 
 import importlib
-import importlib.util
-from collections.abc import Callable
-from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plugins import UnknownName
+from probes._registry import Probe, load, names
 
 if TYPE_CHECKING:
     from probes._base import Estimate, FeatureSet, Predictions, ProbeError, Verdict
+    from probes.stats.measure import compare, measure
+    from probes.stats.measurement import Difference, Measurement
+    from probes.stats.multiplicity import benjamini_hochberg, holm, over_layers
+    from probes.stats.plan import Plan, plan
+    from probes.stats.verdict import verdict
+
 __all__ = [
+    "Difference",
     "Estimate",
     "FeatureSet",
+    "Measurement",
+    "Plan",
     "Predictions",
+    "Probe",
     "ProbeError",
     "UnknownName",
     "Verdict",
+    "benjamini_hochberg",
+    "compare",
+    "feature_set",
+    "holm",
     "load",
+    "measure",
     "names",
+    "over_layers",
+    "plan",
+    "verdict",
 ]
-
-Probe = Callable[..., Any]  # (given, folds, rng, **options) -> Predictions
 
 _TYPES = ("Estimate", "FeatureSet", "Predictions", "ProbeError", "Verdict", "feature_set")
 _LAZY = {
@@ -51,35 +64,5 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'probes' has no attribute {name!r}")
 
 
-def names() -> tuple[str, ...]:
-    """The registered probes, sorted: every file of this folder whose name has no underscore in front."""
-    folder = Path(__file__).parent
-    return tuple(sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")))
-
-
-def load(name: str) -> Probe:
-    """The probe function of a registered name, or of a user's Python file that defines `probe`.
-
-    Raises:
-        UnknownName: no such name or file, or the file defines no `probe`; the message names what would do.
-    """
-    if name.endswith(".py"):
-        return _from_file(Path(name))
-    if name not in names():
-        near = get_close_matches(name, names(), n=1)
-        guess = f"; did you mean '{near[0]}'?" if near else ""
-        raise UnknownName(f"no probe '{name}'{guess} (there are: {', '.join(names())}; or a path to a .py file)")
-    return importlib.import_module(f"probes.{name}").probe
-
-
-def _from_file(path: Path) -> Probe:
-    if not path.is_file():
-        raise UnknownName(f"no probe file {path}; give a .py file that defines probe(given, folds, rng)")
-    spec = importlib.util.spec_from_file_location(f"_user_probe_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not callable(getattr(module, "probe", None)):
-        raise UnknownName(f"{path} defines no function 'probe(given, folds, rng)'")
-    return module.probe
+def __dir__() -> list[str]:
+    return sorted(__all__)

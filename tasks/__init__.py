@@ -1,13 +1,14 @@
 """What is asked: `names()` lists the tasks, `load(name)` gives one, `open_source(spec)` opens images."""
 
-import difflib
 import importlib
-import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from plugins import UnknownName
+import numpy as np
+
+from plugins import UnknownName, UserFile, UserFileError, load_user_file, nearest, of_folder
 from tasks._base import DataError, Item, Mark, Picture, Row, Source, Task, Undecided
 
 if TYPE_CHECKING:
@@ -53,57 +54,59 @@ def __dir__() -> list[str]:
 
 def names() -> list[str]:
     """The registered tasks: the files of this folder that do not begin with an underscore."""
-    folder = Path(__file__).parent
-    return sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if not p.stem.startswith("_"))
+    return [name.replace("_", "-") for name in of_folder(Path(__file__).parent)]
 
 
 def load(name: str) -> Task:
     """The task of that name, or the `TASK` of the user's own file `path/to/mine.py`.
 
     Hyphens and underscores are the same. Raises UnknownName with the nearest name (and for a file that
-    is not there), DataError where the user's file fails or defines no task.
+    is not there), UserFileError where the user's file fails or defines no task.
     """
     if name.endswith(".py"):
         return _from_file(Path(name))
     plain = name.replace("_", "-")
     known = names()
     if plain not in known:
-        near = difflib.get_close_matches(plain, known, 1, 0.4)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise UnknownName(f"no task {name!r}; {hint}there are {', '.join(known)}, or a path to your own .py file")
+        near = nearest(plain, known, 0.4)
+        guess = f"did you mean {near}? " if near else ""
+        raise UnknownName(f"no task {name!r}; {guess}there are {', '.join(known)}, or a path to your own .py file")
     return importlib.import_module(f"tasks.{plain.replace('-', '_')}").TASK
 
 
 def _from_file(path: Path) -> Task:
-    if not path.is_file():
-        raise UnknownName(f"no task file {str(path)!r}; it is a Python file that defines TASK")
-    module = _run(path)
-    task = getattr(module, "TASK", None)
-    if not isinstance(task, Task):
-        what = "no TASK" if task is None else f"a TASK of type {type(task).__name__}"
-        raise DataError(f"{path.name} defines {what}; it must define TASK = tasks.Task(...)")
-    return task
+    """The task of a user's file, whose functions and pictures are blamed by line for what they raise."""
+    file = load_user_file(path, "task", {"TASK": (Task, "a tasks.Task")}, (DataError,))
+    task: Task = file.module.TASK
+
+    def items(source: Source, rng: np.random.Generator, column: str | None) -> Iterator[Item]:
+        given = {id(row.picture) for row in source.rows}
+        for item in task.items(source, rng, column):
+            if not isinstance(item, Item):
+                raise UserFileError(f"{path}: items yields a {type(item).__name__}; it must yield tasks.Item")
+            yield item if id(item.picture) in given else replace(item, picture=_picture(file, item.picture))
+
+    def phantoms(n: int, seed: int) -> Source:
+        assert task.phantoms is not None
+        source = task.phantoms(n, seed)
+        return replace(source, rows=tuple(replace(r, picture=_picture(file, r.picture)) for r in source.rows))
+
+    return replace(
+        task,
+        items=file.function(items, again=(_items, (str(path.absolute()),))),
+        phantoms=task.phantoms and file.function(phantoms),
+        notes=task.notes and file.function(task.notes),
+    )
 
 
-def _run(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"_user_task_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise UnknownName(f"no task file {str(path)!r}; it is a Python file that defines TASK")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        line = _line(error, path)
-        raise DataError(f"{path.name}{line} raised {type(error).__name__}: {error}") from error
-    return module
+def _items(path: str) -> Callable[..., Iterator[Item]]:
+    return load(path).items
 
 
-def _line(error: BaseException, path: Path) -> str:
-    if isinstance(error, SyntaxError):
-        return f" line {error.lineno}"
-    trace, found = error.__traceback__, ""
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            found = f" line {trace.tb_lineno}"
-        trace = trace.tb_next
-    return found
+def _picture(file: UserFile, picture: Picture) -> Picture:
+    """The picture, read as the user's code; the file is blamed only where a line of it raised."""
+    told = picture._identity
+    return Picture(
+        read=file.function(picture.read, always=False),
+        identity=file.function(told, always=False) if callable(told) else told,
+    )

@@ -1,26 +1,29 @@
 """A user's own file: it defines `CARD` and `load(device)`, and becomes an encoder like any other."""
 
-import sys
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
+from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from encoders._base import Card, Encoder, EncoderError
-from encoders.identity.fingerprint import digest, file_digest, of_module
-from encoders.identity.recording import Reads, is_library, recording
-from plugins import UnknownName
+from encoders.identity.behaviour import behaviour
+from encoders.identity.fingerprint import digest, of_module
+from hub.errors import HubError
+from plugins import UnknownName, UserFile, UserFileError, load_user_file
+
+NEEDS = {"CARD": (Card, "an encoders.Card"), "load": (None, "a function of a device that returns an Encoder")}
 
 
 def load(path: Path, device: str) -> Encoder:
-    """The encoder of the file at `path`; whatever goes wrong in it is one EncoderError with its line."""
-    with _opened(path) as (file, reads):
-        encoder = _call(path, file, "load", device)
-    files = tuple(dict.fromkeys((*reads.files(), *(f.resolve() for f in encoder.files))))
-    return _guarded(path, _identified(encoder, path, files, tuple(reads.variables)))
+    """The encoder of the file at `path`.
+
+    Raises:
+        UnknownName: there is no such file.
+        UserFileError: the file fails, or defines not what it must.
+    """
+    file = load_user_file(path, "encoder", NEEDS, (HubError,))
+    return _identified(_call(file, "load", device), file)
 
 
 def untrained(path: Path, card: Card, device: str) -> Encoder:
@@ -32,121 +35,56 @@ def untrained(path: Path, card: Card, device: str) -> Encoder:
     import torch
 
     state = torch.get_rng_state()
-    with _opened(path) as (file, reads):
-        own = hasattr(file, "untrained")
-        encoder = _call(path, file, "untrained" if own else "load", device)
-        if encoder.module is None:
-            raise UnknownName(f"{card.name!r}: {path.name} computes without torch: it has no untrained twin")
-        if not own:
-            torch.set_rng_state(state)  # the file may have set a seed, with which every draw would be the same
+    file = load_user_file(path, "encoder", NEEDS, (HubError,))
+    own = hasattr(file.module, "untrained")
+    encoder = _call(file, "untrained" if own else "load", device)
+    if encoder.module is None:
+        raise UnknownName(f"{card.name!r}: {path.name} computes without torch: it has no untrained twin")
+    if not own:
+        torch.set_rng_state(state)  # the file may have set a seed, with which every draw would be the same
+        with file.running():
             _redraw(path, encoder.module, device)
-    files = tuple(dict.fromkeys((*reads.files(), *(f.resolve() for f in encoder.files))))
-    named = replace(encoder.card, name=f"random:{file.CARD.name}", repo=None, revision=None, note=card.note, text=False)
+    name = f"random:{file.module.CARD.name}"
+    named = replace(encoder.card, name=name, repo=None, revision=None, note=card.note, text=False)
     fingerprint = of_module(encoder.module, named, "untrained", encoder.libraries)
-    encoder = replace(encoder, card=named, fingerprint=fingerprint, text=None)
-    return _guarded(path, _identified(encoder, path, files, tuple(reads.variables)))
+    return _identified(replace(encoder, card=named, fingerprint=fingerprint, text=None), file)
 
 
-def _identified(encoder: Encoder, path: Path, files: tuple[Path, ...], variables: tuple[str, ...]) -> Encoder:
-    """The encoder with its sources in its fingerprint; a function's data files too, for it has no tensors."""
-    rests_on = [f for f in files if f.is_file() and (f.suffix == ".py" or encoder.module is None)]
-    sources = sorted({file_digest(f) for f in (path, *rests_on)})
-    return replace(
-        encoder,
-        fingerprint=digest(encoder.fingerprint, sources),
-        files=tuple(dict.fromkeys((path.resolve(), *files))),
-        environment=variables,
-    )
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[ModuleType, Reads]]:
-    """The executed file and what it reads; its folder can be imported from until the end of the block."""
-    if not path.is_file():
-        raise EncoderError(f"{path} does not exist: give the path of a Python file with CARD and load(device)")
-    home = path.resolve().parent
-    before = set(sys.modules)
-    sys.path.insert(0, str(home))
-    quiet, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        with recording(home) as reads:
-            yield _execute(path), reads
-    finally:
-        sys.dont_write_bytecode = quiet
-        if str(home) in sys.path:
-            sys.path.remove(str(home))
-        _forget(set(sys.modules) - before)
-
-
-def _forget(names: set[str]) -> None:
-    """Drop modules that the file brought along, so that the next load reads them again and is seen to."""
-    for name in names:
-        file = getattr(sys.modules.get(name), "__file__", None)
-        if file and name.split(".")[0] not in _OURS and not is_library(Path(file)):
-            del sys.modules[name]
-
-
-_OURS = ("cache", "encoders", "experiments", "probes", "tasks", "__main__")
-
-
-def _execute(path: Path) -> ModuleType:
-    module = ModuleType("_user_" + path.stem)
-    module.__file__ = str(path.resolve())
-    with _blamed(path):
-        code = compile(path.read_bytes(), str(path.resolve()), "exec")
-        sys.modules[module.__name__] = module
-        exec(code, module.__dict__)  # noqa: S102  running the user's file is what was asked for
-    for name, what in (("CARD", "a Card"), ("load", "a function of a device that returns an Encoder")):
-        if not hasattr(module, name):
-            raise EncoderError(f"{path} does not define {name} ({what}); an encoder's file needs CARD and load(device)")
-    if not isinstance(module.CARD, Card):
-        raise EncoderError(f"{path}: CARD is a {type(module.CARD).__name__}; it must be an encoders.Card")
-    return module
-
-
-def _call(path: Path, file: ModuleType, name: str, device: str) -> Encoder:
-    with _blamed(path):
-        encoder = getattr(file, name)(device)
+def _call(file: UserFile, name: str, device: str) -> Encoder:
+    encoder = file.function(getattr(file.module, name))(device)
     if not isinstance(encoder, Encoder):
-        raise EncoderError(
-            f"{path}: {name}(device) returned a {type(encoder).__name__}; it must return an Encoder, as "
+        raise UserFileError(
+            f"{file.path}: {name}(device) returned a {type(encoder).__name__}; it must return an Encoder, as "
             "encoders.from_module and encoders.from_function make it"
         )
-    for site, declared in file.CARD.sites.items():
+    for site, declared in file.module.CARD.sites.items():
         if encoder.card.sites.get(site) != declared:
             given = encoder.card.sites.get(site)
             what = f"as {given}" if given else f"; it gives {', '.join(encoder.card.sites)}"
-            raise EncoderError(f"{path}: CARD declares site {site!r} ({declared}), which {name} does not give {what}")
-    return encoder
+            raise UserFileError(
+                f"{file.path}: CARD declares site {site!r} ({declared}), which {name} does not give {what}"
+            )
+    functions = {n: getattr(encoder, n) for n in ("preprocess", "forward", "text", "layout")}
+    return replace(encoder, **{n: file.function(function) for n, function in functions.items() if function is not None})
 
 
-def _guarded(path: Path, encoder: Encoder) -> Encoder:
-    """The encoder whose functions blame the user's file for what they raise."""
+def _identified(encoder: Encoder, file: UserFile) -> Encoder:
+    """The encoder with what it does and what its file is made of in its fingerprint.
 
-    def guard(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with _blamed(path):
-                return function(*args, **kwargs)
+    It has no `files` to be known again by where its file declares none.
+    """
+    does = behaviour(encoder)  # first: it may import helpers
+    files = () if file.declared is None else (*file.sources, *file.declared, *(f.resolve() for f in encoder.files))
+    libraries = {name for module in file.libraries for name in _distributions().get(module, ())}
+    return replace(
+        encoder,
+        fingerprint=digest(encoder.fingerprint, file.digest(), does),
+        files=tuple(dict.fromkeys(files)),
+        libraries=tuple(sorted({*encoder.libraries, *libraries})),
+    )
 
-        return call
 
-    return replace(encoder, preprocess=guard(encoder.preprocess), forward=guard(encoder.forward))
-
-
-@contextmanager
-def _blamed(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (EncoderError, UnknownName):
-        raise
-    except SyntaxError as error:
-        raise EncoderError(f"{path}, line {error.lineno}: SyntaxError: {error.msg}") from error
-    except Exception as error:
-        home = str(path.resolve().parent)
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(home)]
-        where = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else str(path)
-        text = " ".join(str(error).split())[:300]
-        raise EncoderError(f"{where}: {type(error).__name__}: {text}") from error
+_distributions = cache(metadata.packages_distributions)  # by the name that is imported
 
 
 def _redraw(path: Path, module: Any, device: str) -> None:

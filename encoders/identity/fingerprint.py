@@ -62,8 +62,3 @@ def tensors(module: Any) -> str:
         total.update(f"{name}|{tuple(value.shape)}|{value.dtype}|".encode())
         total.update(value.reshape(-1).view(torch.uint8).numpy().data)  # a view: bfloat16 has no NumPy twin
     return total.hexdigest()
-
-
-def tensor_bytes(module: Any) -> int:
-    """Bytes that the module's parameters and buffers hold."""
-    return sum(t.numel() * t.element_size() for t in (*module.parameters(), *module.buffers()))

@@ -1,10 +1,10 @@
 """Who an encoder is without loading it: what its identity rested on when it was loaded, checked again.
 
 A rerun that is answered from the feature store needs the card and the fingerprint only. Both are trusted
-again where every file, version and variable that they rested on is as it was; otherwise the encoder is loaded.
+again where every file and version that they rested on is as it was; otherwise the encoder is loaded. A user's own
+file says by its FILES what it rests on; one that declares none is loaded each time.
 """
 
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,23 +15,21 @@ from typing import Any
 from encoders._base import Card, Encoder, Input, Site, View
 from encoders._registry import card as card_of
 from encoders._registry import draw_of, split
-from encoders.identity.fingerprint import FEATURES, digest, file_digest, tensor_bytes, versions
+from encoders.identity.fingerprint import FEATURES, digest, file_digest, versions
 from hub.files import decisive
 
-SEEN = 4  # tensors may take four times the bytes read for them (8-bit files); more came by an unseen way
+SCHEMA = 3
 
 
 def snapshot(spec: str, encoder: Encoder) -> dict[str, Any] | None:
-    """What the identity of a loaded encoder rests on, as JSON; None where part of it cannot be seen."""
+    """What the identity of a loaded encoder rests on, as JSON; None where that is not known."""
     kind, rest = split(spec)
     inner = split(draw_of(rest)[0])[0] if kind == "random" else kind
     files = [path.absolute() for path in encoder.files]
-    if not all(path.exists() for path in files) or (not files and kind != "random"):
-        return None
-    if "file" in (kind, inner) and encoder.module is not None and not _covered(encoder, files):
+    if not all(path.exists() for path in files) or (not files and (kind != "random" or inner == "file")):
         return None
     return {
-        "schema": 2,
+        "schema": SCHEMA,
         "spec": spec,
         "dtype": encoder.dtype,
         "registered": digest(asdict(card_of(spec))),
@@ -39,7 +37,6 @@ def snapshot(spec: str, encoder: Encoder) -> dict[str, Any] | None:
         "fingerprint": encoder.fingerprint,
         "files": [_described(path) for path in files],
         "decisive": decisive(files),
-        "environment": {name: _variable(name) for name in encoder.environment},
         "versions": versions(encoder.libraries),
         "python": platform.python_version(),
         "features": FEATURES,
@@ -49,15 +46,13 @@ def snapshot(spec: str, encoder: Encoder) -> dict[str, Any] | None:
 def recall(record: Mapping[str, Any]) -> tuple[Card, str] | None:
     """The card and fingerprint of a snapshot, or None where anything that they rest on has changed."""
     try:
-        if record["schema"] != 2 or record["features"] != FEATURES:
+        if record["schema"] != SCHEMA or record["features"] != FEATURES:
             return None
         if record["registered"] != digest(asdict(card_of(record["spec"]))):
             return None  # the project pins another commit by now
         if record["python"] != platform.python_version():
             return None
         if dict(record["versions"]) != versions(list(record["versions"])):
-            return None
-        if any(_variable(name) != value for name, value in record["environment"].items()):
             return None
         if any(_described(Path(entry["path"])) != dict(entry) for entry in record["files"]):
             return None
@@ -74,16 +69,6 @@ def _described(path: Path) -> dict[str, Any]:
         names = sorted(entry.name for entry in path.iterdir() if entry.name != "__pycache__")
         return {"path": str(path), "size": len(names), "sha256": digest(names)}
     return {"path": str(path), "size": path.stat().st_size, "sha256": file_digest(path)}
-
-
-def _variable(name: str) -> str | None:
-    value = os.environ.get(name)
-    return None if value is None else digest(value)  # never the value: it may be a secret
-
-
-def _covered(encoder: Encoder, files: list[Path]) -> bool:
-    seen = sum(path.stat().st_size for path in files if path.is_file() and path.suffix not in (".py", ".pyc"))
-    return tensor_bytes(encoder.module) <= SEEN * seen
 
 
 def _card(fields: Mapping[str, Any]) -> Card:

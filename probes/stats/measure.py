@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from probes import load
 from probes._base import Estimate, FeatureSet, Predictions, ProbeError
+from probes._registry import load
 from probes.solvers.codes import coded as as_codes
 from probes.solvers.codes import predictions as decided
 from probes.solvers.inner_folds import check

@@ -9,6 +9,7 @@ import encoders
 from encoders import EncoderError
 from encoders.extraction.readouts import AT_MARK
 from encoders.extraction.volumes import flat_only
+from plugins import UnknownName, UserFileError
 from slitlamp.encoding.encoder import StoredEncoder
 from slitlamp.encoding.fill import FeatureTable, NotFiniteError, encode_missing, space_of
 from slitlamp.errors import UsageError
@@ -105,7 +106,7 @@ def encode_all(run: Run, question: Question, who: Sequence[StoredEncoder]) -> li
             if run.options.volumes and not encoder.reads_volumes:
                 raise flat_only(encoder.label)
             table = _encoded(run, question, encoder)
-        except (EncoderError, NotFiniteError) as error:
+        except (EncoderError, UserFileError, NotFiniteError) as error:
             if len(who) == 1 or encoder.spec in CONTROLS:
                 raise
             line = f"{encoder.spec}: {' '.join(str(error).split())}"
@@ -142,7 +143,7 @@ def _encode_untrained(run: Run, question: Question, spec: str, draws: Sequence[S
     for draw in draws:
         try:
             encode_all(run, question, [draw])
-        except (EncoderError, NotFiniteError, encoders.UnknownName) as error:
+        except (EncoderError, UserFileError, NotFiniteError, UnknownName) as error:
             have = "no untrained twin" if not different else f"only {len(different)} of {len(draws)} untrained draws"
             _note(run, f"warning: {have} beside {spec}: {' '.join(str(error).split())}")
             break

@@ -8,13 +8,14 @@ from enum import StrEnum
 from functools import cache as once
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cache
 import encoders
 import probes
 from encoders.extraction.readouts import AT_MARK
 from encoders.extraction.volumes import flat_only
+from plugins import UserFunction
 from slitlamp.encoding.encoder import StoredEncoder, reads_volumes, resolve_device
 from slitlamp.encoding.fill import FeatureTable
 from slitlamp.errors import UsageError
@@ -47,7 +48,7 @@ class Cell:
     role: Role
     site: str
     readout: str
-    level: str  # full, or screen for the closed-form map
+    level: Literal["full", "screen"]  # screen: the closed-form map
     nested: bool
     pooled: bool = False  # measured with unlabelled images, for the limit of detection
 
@@ -160,7 +161,7 @@ class Run:
             "folds": options.folds,
             "repeats": options.repeats,
             "permutations": options.permutations,
-            "probe": _probe_key(options.probe),
+            "probe": self.probe_key,
             "level": cell.level,
             "nested": cell.nested,
             "shuffled": cell.role is Role.SHUFFLED,
@@ -169,6 +170,12 @@ class Run:
         }
         self.keys[cell.tag] = digest(material)
         return self.keys[cell.tag]
+
+    @cached_property
+    def probe_key(self) -> str | None:
+        """The name of the probe, or a digest of what the user's own is made of."""
+        probe = probes.load(self.options.probe) if self.options.probe else None
+        return probe.file.digest() if isinstance(probe, UserFunction) else self.options.probe
 
     def _pool_key(self, cell: Cell) -> str | None:
         found = self.pools.get((cell.question.name, cell.encoder.spec))
@@ -209,12 +216,6 @@ def _code_of_probes() -> str:
     for path in sorted(home.rglob("*.py")):
         whole.update(path.relative_to(home).as_posix().encode() + b"\0" + path.read_bytes())
     return whole.hexdigest()
-
-
-def _probe_key(name: str | None) -> str | None:
-    if name is None or not name.endswith(".py"):
-        return name
-    return hashlib.sha256(Path(name).read_bytes()).hexdigest()
 
 
 def start(options: Options) -> tuple[Run, list[Question]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class Job:
     features: Any
     plan: Any
     probe: str | None
-    level: str
+    level: Literal["full", "screen"]
     seed: int
     pool: np.ndarray | None
     pool_groups: np.ndarray | None

@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 import tasks
+from cache import StoreError
+from encoders import EncoderError
 from experiments._cli import parse
 from experiments._exit import DATA, DONE, ENCODER, INTERRUPTED, PARTIAL, USAGE, guard
+from hub.errors import HubError
+from plugins import UserFileError
+from probes import ProbeError
 from slitlamp.errors import UsageError
 from slitlamp.probing.cells import Cells, pack, unpack
 from slitlamp.settings import Options, command_line
@@ -121,6 +126,13 @@ class StrangeError(Exception):
     pass
 
 
+class NamesakeError(Exception):
+    """Called like one of ours, and none."""
+
+
+NamesakeError.__name__ = "StoreError"
+
+
 @pytest.mark.parametrize(
     ("raised", "code", "line"),
     [
@@ -128,7 +140,17 @@ class StrangeError(Exception):
         (DataError("no images"), DATA, "error: no images"),
         (OSError(28, "No space left on device"), PARTIAL, "No space left on device"),
         (KeyboardInterrupt(), INTERRUPTED, "To resume: python -m experiments.thing --x 'y z'"),
-        (StrangeError("boo"), 1, "unforeseen StrangeError: boo"),
+        (
+            StrangeError("boo"),
+            1,
+            "error: internal error (StrangeError): boo; please report it with --debug's output and",
+        ),
+        (UserFileError("mine.py, line 3: KeyError: 'a'"), USAGE, "error: mine.py, line 3: KeyError: 'a'"),
+        (ProbeError("one class"), DATA, "error: one class"),
+        (EncoderError("no weights"), ENCODER, "error: no weights"),
+        (HubError("no index"), ENCODER, "error: no index"),
+        (StoreError("full"), PARTIAL, "error: full"),
+        (NamesakeError("full"), 1, "internal error (StoreError): full"),
     ],
 )
 def test_every_error_ends_in_one_line_and_its_code(

@@ -225,7 +225,7 @@ def faulty(tmp_path: Path, body: str) -> str:
     [
         ("return {'pooled': np.zeros((len(images), 3))}", 4, r"pooled"),
         ("return {'other': np.zeros((len(images), 4))}", 4, r"declares site 'pooled'"),
-        ("raise ValueError('my own fault')", 4, r"faulty.py.*my own fault"),
+        ("raise ValueError('my own fault')", 2, r"faulty.py.*my own fault"),
         (
             "return {'pooled': np.full((len(images), 4), np.nan)}",
             3,

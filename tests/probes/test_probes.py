@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import probes
+from plugins import UserFileError
 from probes import FeatureSet, Predictions, ProbeError, UnknownName
 from probes.ridge import GRID
 from probes.solvers.inner_folds import inner_folds
@@ -217,7 +218,7 @@ def test_users_file_is_a_probe_and_a_file_without_one_is_refused(tmp_path: Path)
     mine.write_text("def probe(given, folds, rng):\n    return 'mine'\n")
     assert probes.load(str(mine))(None, None, None) == "mine"
     mine.write_text("x = 1\n")
-    with pytest.raises(UnknownName, match="defines no function 'probe"):
+    with pytest.raises(UserFileError, match=r"mine\.py does not define probe \(a function probe\(given, folds, rng"):
         probes.load(str(mine))
     with pytest.raises(UnknownName, match="no probe file"):
         probes.load(str(tmp_path / "nowhere.py"))

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import encoders
-from encoders import EncoderError
+from encoders import EncoderError, UnknownName
 from encoders.identity.snapshot import recall, snapshot
+from plugins import UserFileError
 from tests.paths import ROOT, SHARED
 
 IMAGES = [np.random.default_rng(i).integers(0, 256, (48, 64), dtype=np.uint8) for i in range(2)]
@@ -22,6 +23,7 @@ import os
 from pathlib import Path
 import encoders, helper
 CARD = encoders.Card(name="net")
+FILES = ("net.safetensors",)
 INPUT = encoders.Input(size=(24, 24), resize="squash", crop=None, mean=(0.5,) * 3, std=(0.5,) * 3,
                        interpolation="bilinear", backend="pillow")
 
@@ -151,6 +153,16 @@ def test_the_source_is_part_of_the_fingerprint(net: Path) -> None:
     assert encoders.load(str(net)).fingerprint == before
 
 
+@pytest.mark.parametrize("name", ["net.py", "helper.py", "net.safetensors"])
+def test_so_is_what_changes_no_feature(net: Path, name: str) -> None:
+    net.write_text(NET.replace("load_file(file)", "load_file(file.with_name('other.safetensors'))"))
+    shutil.copy(net.parent / "net.safetensors", net.parent / "other.safetensors")
+    before = encoders.load(str(net)).fingerprint
+    with (net.parent / name).open("ab") as file:
+        file.write(b"#")
+    assert encoders.load(str(net)).fingerprint != before
+
+
 def test_where_it_lies_is_not_part_of_the_fingerprint(net: Path, tmp_path: Path) -> None:
     other = tmp_path / "elsewhere"
     other.mkdir()
@@ -159,14 +171,17 @@ def test_where_it_lies_is_not_part_of_the_fingerprint(net: Path, tmp_path: Path)
     assert encoders.load(str(other / "net.py")).fingerprint == encoders.load(str(net)).fingerprint
 
 
-def test_an_environment_variable_that_it_read_is_seen(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_file_reads_beside_its_declared_files_is_seen_when_it_is_loaded_and_not_before(
+    net: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record = remembered(str(net))
-    assert recall(record) is not None
+    before = encoders.load(str(net)).fingerprint
+    other = bytearray((net.parent / "net.safetensors").read_bytes())
+    other[-1] ^= 1
+    (net.parent / "other.safetensors").write_bytes(other)
     monkeypatch.setenv("NET_FILE", "other.safetensors")
-    assert recall(record) is None
-    monkeypatch.delenv("NET_FILE")
-    monkeypatch.setenv("NEVER_READ", "1")
-    assert recall(record) is not None
+    assert recall(record) is not None  # the user's word: FILES names what the features rest on
+    assert encoders.load(str(net)).fingerprint != before
 
 
 def test_another_version_of_a_library_is_seen(net: Path) -> None:
@@ -187,10 +202,12 @@ def test_another_pinned_commit_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert recall(record) is None
 
 
-def test_weights_that_came_by_an_unseen_way_are_not_remembered(net: Path) -> None:
-    net.write_text(NET.replace("model.load_state_dict(load_file(file))", ""))
-    (net.parent / "net.safetensors").unlink()
-    assert snapshot(str(net), encoders.load(str(net))) is None
+@pytest.mark.parametrize("kind", ["", "random:"])
+def test_a_file_that_declares_nothing_is_not_remembered(net: Path, kind: str) -> None:
+    net.write_text(NET.replace("FILES =", "OTHERS ="))
+    assert snapshot(kind + str(net), encoders.load(kind + str(net))) is None
+    net.write_text(NET.replace('("net.safetensors",)', "()"))
+    assert snapshot(kind + str(net), encoders.load(kind + str(net))) is not None
 
 
 def test_loading_leaves_the_interpreter_as_it_was(net: Path) -> None:
@@ -231,7 +248,7 @@ HEAD = "import encoders\nCARD = encoders.Card(name='mine', sites={'pooled': enco
     ],
 )
 def test_a_file_that_fails_is_one_line_with_its_place(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(EncoderError, match=said) as caught:
+    with pytest.raises(UserFileError, match=said) as caught:
         encoders.load(write(tmp_path, text))
     assert "\n" not in str(caught.value)
 
@@ -239,7 +256,7 @@ def test_a_file_that_fails_is_one_line_with_its_place(tmp_path: Path, text: str,
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("return {'pooled': np.zeros((len(images), 3))}", r"gives \[2, 3\] at 'pooled' for 2 images; .* \[2, 4\]"),
+        ("return {'pooled': np.zeros((len(images), 3))}", r"gives \[1, 3\] at 'pooled' for 1 images; .* \[1, 4\]"),
         ("return {'pooled': np.zeros((1, 4))}", r"gives \[1, 4\] at 'pooled' for 2 images"),
         ("return {'other': 1}", r"declares site 'pooled', which its function does not give \(other\)"),
         ("return 3", r"must return \{site: array\}, not int"),
@@ -252,9 +269,8 @@ def test_a_function_that_breaks_its_word_is_told(tmp_path: Path, body: str, said
         HEAD + f"import numpy as np\ndef features(images):\n    {body}\n"
         "def load(device):\n    return encoders.from_function(CARD, features)\n",
     )
-    encoder = encoders.load(spec)
-    with pytest.raises(EncoderError, match=said):
-        encoders.encode(encoder, IMAGES, {"pooled": ["vector"]})
+    with pytest.raises((EncoderError, UserFileError), match=said):
+        encoders.encode(encoders.load(spec), IMAGES, {"pooled": ["vector"]})
 
 
 def test_a_site_that_is_declared_and_not_given_is_named(net: Path) -> None:
@@ -270,7 +286,7 @@ def test_a_submodule_that_does_not_exist_gets_the_nearest(net: Path) -> None:
 
 
 def test_a_file_that_is_not_there_and_weights_that_are_not_taken() -> None:
-    with pytest.raises(EncoderError, match=r"nowhere\.py does not exist"):
+    with pytest.raises(UnknownName, match=r"no encoder file 'nowhere\.py': give the path .* defines CARD and load"):
         encoders.load("nowhere.py")
     with pytest.raises(EncoderError, match="reads its own weights"):
         encoders.load("nowhere.py", weights=ROOT / "README.md")
@@ -291,18 +307,21 @@ def test_the_documented_numpy_example_works(tmp_path: Path) -> None:
     assert found["final/grid3"].shape == (2, 18)
 
 
-def test_the_documented_torch_example_is_twenty_lines_and_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+WEIGHTS = "mobilenetv2_035_imagenet_tm.pth"
+
+
+def test_the_documented_torch_example_is_twenty_lines_and_works(tmp_path: Path) -> None:
     text = examples()[0]
     assert sum(1 for line in text.splitlines() if line.strip()) <= 20
     data = SHARED
     if not (data / "weights").is_dir():
         pytest.skip("the shared MobileNetV2 weights are not on this machine (SLITLAMP_SHARED)")
-    monkeypatch.setenv("WEIGHTS", str(data / "weights"))
+    (tmp_path / WEIGHTS).symlink_to(data / "weights" / WEIGHTS)
     encoder = encoders.load(write(tmp_path, text))
     assert [site.grid for site in encoder.card.sites.values()] == [
         (112, 112), (56, 56), (28, 28), (14, 14), (7, 7), (7, 7), None,
     ]  # fmt: skip
+    assert WEIGHTS in {path.name for path in encoder.files}
+    assert "timm" in encoder.libraries
     found = encoders.encode(encoder, IMAGES, {"final": ["mean"], "pooled": ["vector"]})
     np.testing.assert_allclose(found["final/mean"], found["pooled/vector"], atol=1e-5)

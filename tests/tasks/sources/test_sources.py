@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tasks
+from plugins import UserFileError
 from tasks import DataError, Picture, Row, Source, UnknownName
 from tests.paths import ROOT
 
@@ -390,16 +391,16 @@ def test_a_users_own_file_is_a_task(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("x = 1\n", r"mine\.py defines no TASK"),
-        ("TASK = 3\n", r"mine\.py defines a TASK of type int"),
-        ("x = 1\nraise ValueError('boom')\n", r"mine\.py line 2 raised ValueError: boom"),
-        ("x = = 1\n", r"mine\.py line 1 raised SyntaxError"),
+        ("x = 1\n", r"mine\.py does not define TASK \(a tasks\.Task\)"),
+        ("TASK = 3\n", r"mine\.py: TASK is a int; it must be a tasks\.Task"),
+        ("x = 1\nraise ValueError('boom')\n", r"mine\.py, line 2: ValueError: boom"),
+        ("x = = 1\n", r"mine\.py, line 1: SyntaxError: invalid syntax"),
     ],
 )
 def test_a_users_broken_file_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "mine.py"
     path.write_text(text)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(UserFileError, match=message):
         tasks.load(str(path))
     with pytest.raises(UnknownName, match="no task file"):
         tasks.load(str(tmp_path / "other.py"))
