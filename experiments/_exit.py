@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from slitlamp.log import say, show_on_stderr
+from slitlamp.log import say, shown_on_stderr
 
 DONE, USAGE, DATA, ENCODER, PARTIAL, INTERRUPTED = 0, 2, 3, 4, 5, 130
 
@@ -41,30 +41,30 @@ def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, comm
     warning closes the open shard. `command` is the module's name, for the line that resumes.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    show_on_stderr()
     with contextlib.suppress(ValueError):  # not the main thread: the caller owns the signals
         signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        return body(arguments)
-    except KeyboardInterrupt:
-        line = shlex.join(["python", "-m", f"experiments.{command}", *arguments])
-        say(f"interrupted; what was finished is kept. To resume: {line}")
-        return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
-    except Exception as error:
-        code = _code(error)
-        if "--debug" in arguments:
-            raise
-        if code is None:
-            say(
-                f"error: internal error ({type(error).__name__}): {_one_line(error)}; please report it with --debug's "
-                "output and `python -m experiments.doctor`"
-            )
-            return 1
-        say(f"error: {_one_line(error)}")
-        return code
+    with shown_on_stderr():
+        try:
+            return body(arguments)
+        except KeyboardInterrupt:
+            line = shlex.join(["python", "-m", f"experiments.{command}", *arguments])
+            say(f"interrupted; what was finished is kept. To resume: {line}")
+            return INTERRUPTED
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return DONE
+        except Exception as error:
+            code = _code(error)
+            if "--debug" in arguments:
+                raise
+            if code is None:
+                say(
+                    f"error: internal error ({type(error).__name__}): {_one_line(error)}; please report it with --debug's "
+                    "output and `python -m experiments.doctor`"
+                )
+                return 1
+            say(f"error: {_one_line(error)}")
+            return code
 
 
 def _one_line(error: BaseException) -> str:

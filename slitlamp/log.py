@@ -1,11 +1,13 @@
 """Lines and progress bars for whoever watches a run.
 
 The library prints nothing: lines go to the logger `slitlamp`, and bars are drawn in notebooks. A command calls
-`show_on_stderr` and has both on stderr.
+`shown_on_stderr` and has both on stderr.
 """
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 LOGGER = logging.getLogger("slitlamp")
@@ -29,13 +31,20 @@ class _Stderr(logging.StreamHandler):
     def stream(self, _value: Any) -> None: ...
 
 
-def show_on_stderr() -> None:
-    """Write the lines and draw the bars on stderr, as commands do; a second call changes nothing."""
-    if not _BARS:
-        LOGGER.addHandler(_Stderr())
-        LOGGER.setLevel(logging.INFO)
-        LOGGER.propagate = False
-        _BARS.append(True)
+@contextmanager
+def shown_on_stderr() -> Iterator[None]:
+    """Write the lines and draw the bars on stderr until the end of the block, as commands do."""
+    handler, before = _Stderr(), (LOGGER.level, LOGGER.propagate)
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
+    _BARS.append(True)
+    try:
+        yield
+    finally:
+        _BARS.pop()
+        LOGGER.removeHandler(handler)
+        LOGGER.level, LOGGER.propagate = before
 
 
 def progress(total: int, what: str) -> Any:

@@ -193,7 +193,7 @@ def test_a_rerun_after_they_changed_gives_the_new_score_and_without_a_change_enc
     np.save(hidden.parent / "w.npy", np.zeros((4, 4)))
     assert main(words(tmp_path, encoder=hidden)) == 0
     assert score(tmp_path) == 0.5 != before
-    monkeypatch.setattr("slitlamp.features.fill._encode", lambda *_: pytest.fail("encoded again"))
+    monkeypatch.setattr("slitlamp.encoding.fill._encode", lambda *_: pytest.fail("encoded again"))
     assert main(words(tmp_path, encoder=hidden)) == 0
     assert score(tmp_path) == 0.5
 
