@@ -93,9 +93,9 @@ def _from_hub(card: Card, rest: str, device: str, weights: Path | None, offline:
     from encoders._fetch import NEEDED, OTHERS, WEIGHTS
     from encoders.libraries.open_clip.files import CONFIG, TOKENIZER
     from encoders.libraries.open_clip.files import WEIGHTS as OPEN_CLIP
-    from hub.snapshots import repository, snapshot
+    from hub.snapshots import parse_repository, snapshot
 
-    repo, revision = repository(rest)
+    repo, revision = parse_repository(rest)
     folder = weights
     if folder is None:  # what it is comes first: of a multimodal model most is never fetched
         folder, revision = snapshot(repo, revision, weights=(CONFIG, "config.json"), needed=(), offline=offline)
@@ -190,11 +190,11 @@ def _named(card: Card, name: str, device: str, weights: Path | None) -> Encoder:
 def _repository(card: Card, name: str, device: str, weights: Path | None, offline: bool) -> Encoder:
     """The untrained network that a repository's configuration tells; none of its weights is fetched."""
     from encoders.libraries.open_clip.files import CONFIG
-    from hub.snapshots import repository, snapshot
+    from hub.snapshots import parse_repository, snapshot
 
     folder = weights
     if folder is None:
-        repo, revision = repository(name)
+        repo, revision = parse_repository(name)
         told = ("*.json", "*.txt", "*.model")
         folder, _ = snapshot(repo, revision, weights=(CONFIG, "config.json"), needed=(), others=told, offline=offline)
     with one_line(card.name, str(folder)):

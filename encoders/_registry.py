@@ -1,6 +1,5 @@
 """The folder is the registry: a file without underscore names encoders, one value per checkpoint."""
 
-import difflib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import Card, Encoder
-from plugins import UnknownName
+from plugins import UnknownName, hint
 
 GENERIC = ("timm:MODEL", "open_clip:MODEL/TAG", "hf:REPO@REV", "random:NAME", "path/to/mine.py")
 
@@ -59,11 +58,9 @@ def find(name: str) -> Checkpoint:
     known = checkpoints()
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, 1, 0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
     raise UnknownName(
-        f"no encoder {name!r}; {hint}`python -m experiments.list encoders` names them: {', '.join(known)}; "
-        f"or give {', '.join(GENERIC)}"
+        f"no encoder {name!r}; {hint(name, known)}`python -m experiments.list encoders` names them: "
+        f"{', '.join(known)}; or give {', '.join(GENERIC)}"
     )
 
 

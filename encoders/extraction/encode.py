@@ -1,6 +1,5 @@
 """One forward pass gives every wanted site and readout; tokens are reduced as they appear."""
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from encoders._base import Encoder, EncoderError, Site
 from encoders.extraction.at_mark import WHOLE, Point, frame, matrix
 from encoders.extraction.readouts import stacked, unstack
 from encoders.extraction.volumes import flat_only, is_volume
+from plugins import hint
 
 
 def encode(
@@ -98,9 +98,7 @@ def _known(encoder: Encoder, site: str, readouts: Sequence[str]) -> None:
 
 
 def _missing(who: str, what: str, given: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(given, known, 1, 0.3)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{who} has no {what} {given!r}; {hint}it has {', '.join(known)}"
+    return f"{who} has no {what} {given!r}; {hint(given, known, 0.3)}it has {', '.join(known)}"
 
 
 def _groups(encoder: Encoder, images: Sequence[np.ndarray]) -> Iterator[tuple[list[int], Any, Mapping[str, Site]]]:

@@ -1,6 +1,5 @@
 """Sites are read by forward hooks on the library's own modules; no forward pass is rewritten here."""
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 
 from encoders._base import EncoderError, Reduce
+from plugins import hint
 
 Direct = Callable[[Any], Mapping[str, torch.Tensor]]
 
@@ -84,7 +84,9 @@ def reader(name: str, run: Direct, hooks: Mapping[str, Hook], device: str) -> Ca
                     keep(site, direct[site])
         for site in sites:
             if site not in found:
-                raise EncoderError(_absent(name, site, [*hooks, *direct]))
+                known = list(dict.fromkeys([*hooks, *direct]))
+                near = hint(site, known, 0.3)
+                raise EncoderError(f"{name} gave nothing at site {site!r}; {near}it gives {', '.join(known)}")
         return found
 
     return forward
@@ -110,9 +112,3 @@ def _hook(
         keep(site, tokens(output))
 
     return hook
-
-
-def _absent(name: str, site: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(site, known, 1, 0.3)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{name} gave nothing at site {site!r}; {hint}it gives {', '.join(dict.fromkeys(known))}"

@@ -55,7 +55,7 @@ def from_folders(
 
     from encoders.libraries.transformers.load import quiet
     from hub.files import settings
-    from hub.tensors import floats, read_from
+    from hub.tensors import files_read, floats
 
     folder = sources[0][0]
     with one_line(card.name, str(folder)), quiet():
@@ -75,7 +75,7 @@ def from_folders(
             )
         processor = kind.processor(transformers, folder)
     apart = sorted({path for name in kind.needed if "/" in name for path in (folder / name).parent.iterdir()})
-    files = (*settings(folder), *apart, *(path for place, keep in sources for path in read_from(place, keep)))
+    files = (*settings(folder), *apart, *(path for place, keep in sources for path in files_read(place, keep)))
     return _encoder(card, kind, model, processor, device, files)
 
 

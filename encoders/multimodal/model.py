@@ -7,7 +7,7 @@ from typing import Any
 
 from encoders._base import EncoderError
 from encoders.multimodal.kind import UNSAVED, ModelType
-from hub.errors import lacks
+from hub.errors import missing_tensors, other_shapes, unexpected_tensors
 
 SMALL = {"num_hidden_layers": 0, "vocab_size": 8, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 
@@ -16,18 +16,12 @@ def whole(who: str, kind: ModelType, folder: Path, told: Mapping[str, Any]) -> N
     """Refuse what would load without a word and give other features."""
     missing = [name for name in told["missing_keys"] if kind.wanted(name)]
     if missing:
-        raise lacks(who, missing, str(folder))
-    unexpected = sorted(name for name in told["unexpected_keys"] if not UNSAVED.search(name))
+        raise missing_tensors(who, missing, str(folder))
+    unexpected = [name for name in told["unexpected_keys"] if not UNSAVED.search(name)]
     if unexpected:
-        raise EncoderError(
-            f"{who}: the weights in {folder} hold {len(unexpected)} tensors that the architecture has not "
-            f"(first: {unexpected[0]}); these are another model's weights"
-        )
-    for name, on_disk, built in told.get("mismatched_keys") or ():
-        raise EncoderError(
-            f"{who}: tensor {name} in {folder} has shape {list(on_disk)} where the architecture has {list(built)}; "
-            "these are another model's weights"
-        )
+        raise unexpected_tensors(who, unexpected, str(folder))
+    if other := told.get("mismatched_keys"):
+        raise other_shapes(who, sorted(other), str(folder))
 
 
 def config_of(who: str, kind: ModelType, folder: Path) -> Any:

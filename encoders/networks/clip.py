@@ -10,7 +10,7 @@ import transformers
 
 from encoders._base import Card, EncoderError
 from encoders.libraries.transformers.load import quiet
-from hub.errors import lacks, one_line, strange
+from hub.errors import missing_tensors, one_line, other_shapes, unexpected_tensors
 from hub.tensors import fetch, floats
 
 Naming = Callable[[str], str]
@@ -47,7 +47,7 @@ def clip(
     """
     for name in ("embeddings.patch_embedding.weight", "embeddings.position_embedding.weight"):
         if name not in state:
-            raise lacks(who, [called(name)], where)
+            raise missing_tensors(who, [called(name)], where)
     width, _, patch, _ = state["embeddings.patch_embedding.weight"].shape
     side = round((len(state["embeddings.position_embedding.weight"]) - 1) ** 0.5)
     layers = [name for name in state if name.startswith("encoder.layers.")]
@@ -96,12 +96,9 @@ def read(
         )
     missing = sorted(set(told["missing_keys"]) - set(absent))
     if missing:
-        raise lacks(who, [called(name) for name in missing], where)
+        raise missing_tensors(who, [called(name) for name in missing], where)
     if told["unexpected_keys"]:
-        raise strange(who, sorted(told["unexpected_keys"]), where)
-    for name, on_disk, built in told.get("mismatched_keys") or ():
-        raise EncoderError(
-            f"{who}: tensor {name} in {where} has shape {list(on_disk)} where the architecture has {list(built)}; "
-            "these are another model's weights"
-        )
+        raise unexpected_tensors(who, sorted(told["unexpected_keys"]), where)
+    if other := told.get("mismatched_keys"):
+        raise other_shapes(who, sorted(other), where)
     return model

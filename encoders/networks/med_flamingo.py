@@ -15,7 +15,7 @@ from encoders.multimodal.pieces import clip_ends, hooks
 from encoders.networks.clip import clip, source, tower
 from encoders.networks.perceiver import Perceiver, shaped_like
 from hub.snapshots import snapshot
-from hub.tensors import read_from
+from hub.tensors import files_read
 from hub.torch_files import below, fill, state_dict
 
 FILE = "model.pt"
@@ -55,7 +55,7 @@ def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encode
     state = below(state_dict(place / FILE, card.name), "perceiver.")
     where = str(place / FILE)
     resampler = fill(shaped_like(state, card.name, where), state, card.name, where)
-    return encoder(card, eye(vision, resampler), device, (*read_from(folder, _of_tower), place / FILE))
+    return encoder(card, eye(vision, resampler), device, (*files_read(folder, _of_tower), place / FILE))
 
 
 def _of_tower(name: str) -> bool:

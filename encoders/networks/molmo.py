@@ -16,7 +16,7 @@ from encoders.extraction.images import pil
 from encoders.extraction.tiles import Box, canvas, site
 from encoders.multimodal.pieces import hooks
 from encoders.networks.clip import HEAD, clip, source, tower
-from hub.tensors import read_from
+from hub.tensors import files_read
 from hub.torch_files import below, fill, required
 
 AT = "model.vision_backbone."
@@ -32,7 +32,7 @@ def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encode
     required(rest, card.name, str(folder), "image_projector.w2.weight")
     language, inner = rest["image_projector.w2.weight"].shape
     module.adapter = fill(Adapter(module.vision.config.hidden_size, inner, language), rest, card.name, str(folder))
-    return encoder(card, module, device, read_from(folder, _wanted))
+    return encoder(card, module, device, files_read(folder, _wanted))
 
 
 def _wanted(name: str) -> bool:

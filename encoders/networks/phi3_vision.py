@@ -17,7 +17,7 @@ from encoders.extraction.images import pil
 from encoders.extraction.tiles import canvas, site, tiles
 from encoders.multimodal.pieces import clip_ends, hooks
 from encoders.networks.clip import clip, source, tower
-from hub.tensors import read_from
+from hub.tensors import files_read
 from hub.torch_files import below, fill
 
 AT = "model.vision_embed_tokens."
@@ -61,7 +61,7 @@ def load(card: Card, crops: int, device: str, weights: Path | None, offline: boo
     rest = {name: value for name, value in state.items() if not name.startswith(CLIP)}
     language = len(rest["img_projection.0.bias"]) if "img_projection.0.bias" in rest else 3072
     module.connector = fill(Connector(module.vision.config.hidden_size, language), rest, card.name, str(folder))
-    return encoder(card, module, crops, device, read_from(folder, wanted))
+    return encoder(card, module, crops, device, files_read(folder, wanted))
 
 
 def encoder(card: Card, module: Any, crops: int, device: str, known: Sequence[Path] = ()) -> Encoder:

@@ -17,7 +17,7 @@ from encoders.extraction.hooks import Hook, freeze
 from encoders.extraction.tower_sites import tower
 from encoders.libraries.transformers.images import input_of, preprocessed_by
 from encoders.libraries.transformers.text import text_of
-from hub.errors import lacks, one_line, strange
+from hub.errors import missing_tensors, one_line, unexpected_tensors
 from hub.files import settings, weights
 
 LIBRARIES = ("transformers", "torchvision", "tokenizers")
@@ -49,9 +49,9 @@ def load(card: Card, folder: Path, device: str, model_class: str = "") -> Encode
             folder, dtype=torch.float32, local_files_only=True, output_loading_info=True, **extra
         )
         if info["missing_keys"]:
-            raise lacks(card.name, sorted(info["missing_keys"]), str(folder))
+            raise missing_tensors(card.name, sorted(info["missing_keys"]), str(folder))
         if stray := sorted(key for key in info["unexpected_keys"] if not OUTSIDE.search(key)):
-            raise strange(card.name, stray, str(folder))
+            raise unexpected_tensors(card.name, stray, str(folder))
         backend = "torchvision" if kind in TORCHVISION else "pil"
         reader = transformers.AutoImageProcessor.from_pretrained(folder, backend=backend, local_files_only=True)
     return encoder(card, model, reader, device, folder)
