@@ -15,7 +15,7 @@ from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import FILES, ModelParts, ModelType
 
 INSTRUCTION = "Describe the image."
-WORDS = (101, 6235, 1996, 3746, 1012, 102)  # in the vocabulary of uncased BERT, for the untrained twin
+WORDS = (101, 6235, 1996, 3746, 1012, 102)  # in the vocabulary of uncased BERT, for the untrained encoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ def _instructed(library: Any, folder: Path | None) -> Instructed:
     return Instructed(image=_processor(library, folder), words=words)
 
 
-def _anatomy(model: Any, processor: Any) -> ModelParts:
+def _take_apart(model: Any, processor: Any) -> ModelParts:
     import torch
 
     from encoders.multimodal.pieces import described, hooks, preprocess
@@ -94,7 +94,7 @@ def _instructblip(library: Any) -> Any:
 
 
 def _shrink(config: Any) -> None:
-    config.vision_config.initializer_range = 0.02  # the library's 1e-10 would leave the untrained twin blind
+    config.vision_config.initializer_range = 0.02  # the library's 1e-10 would leave the untrained encoder blind
 
 
 BLIP2 = ModelType(
@@ -102,7 +102,7 @@ BLIP2 = ModelType(
     types=("blip-2",),
     config=_blip2,
     processor=_processor,
-    take_apart=_anatomy,
+    take_apart=_take_apart,
     shrink=_shrink,
 )
 INSTRUCTBLIP = replace(

@@ -30,7 +30,7 @@ def _processor(library: Any, folder: Path | None) -> Any:
     return library.IdeficsImageProcessorPil()
 
 
-def _anatomy(model: Any, processor: Any) -> ModelParts:
+def _take_apart(model: Any, processor: Any) -> ModelParts:
     from encoders.extraction.images import pil
     from encoders.multimodal.pieces import clip_ends, described, hooks
 
@@ -75,12 +75,12 @@ CARD = Card(
     sites=_sites(32, 1280, 16, 64),
     unverified="configuration, shard placement, licence",
 )  # fmt: skip
-KIND = ModelType(
+MODEL_TYPE = ModelType(
     model="IdeficsForVisionText2Text",
     types=("idefics",),
     config=_config,
     processor=_processor,
-    take_apart=_anatomy,
+    take_apart=_take_apart,
 )
 
-CHECKPOINTS = (checkpoint(CARD, KIND),)
+CHECKPOINTS = (checkpoint(CARD, MODEL_TYPE),)

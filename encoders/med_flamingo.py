@@ -1,8 +1,8 @@
 """Med-Flamingo: OpenFlamingo trained on further medical text and figures. Moor et al. 2023, arXiv:2307.15189.
 
-Its eye is OpenAI's CLIP ViT-L/14, never trained on, in a repository of its own; the checkpoint holds the perceiver that
-makes 64 tokens of an image. The perceiver reads the last block before the tower's norm, as the library did with which
-it was trained; newer versions of that library hand on normed tokens.
+Its tower is OpenAI's CLIP ViT-L/14, never trained on, in a repository of its own; the checkpoint holds the perceiver
+that makes 64 tokens of an image. The perceiver reads the last block before the tower's norm, as the library did with
+which it was trained; newer versions of that library hand on normed tokens.
 """
 
 from pathlib import Path
@@ -36,21 +36,21 @@ CARD = Card(
 
 
 def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """Med-Flamingo's eye from its two repositories, or one folder with both."""
+    """The image side from its two repositories, or one folder with both."""
     from encoders.networks.med_flamingo import load as read
 
     return read(card, device, weights, offline)
 
 
 def network() -> Any:
-    """The eye in full size."""
+    """The image side in full size."""
     from encoders.networks.med_flamingo import network as build
 
     return build()
 
 
 def untrained(card: Card, device: str) -> Encoder:
-    """The eye under torch's current random state."""
+    """The image side under torch's current random state."""
     from encoders.networks.med_flamingo import encoder
 
     return encoder(card, network(), device)

@@ -29,8 +29,8 @@ def _described() -> dict[str, Any]:
 
 def _card() -> Card:
     """The card, with what it was trained on, for how long and how well, from the file beside the weights."""
-    told = _described()
-    note = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in told.items() if key != "parameters")
+    described = _described()
+    note = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in described.items() if key != "parameters")
     return Card(
         name="phantom-clip",
         licence="Apache-2.0",

@@ -69,11 +69,11 @@ def _pool(
     if len(plain) == len(readouts):
         assert fixed is not None
         return fixed
-    own = []
+    at_marks = []
     for i in rows:
         box = WHOLE if site.views else frame(encoder.card.input, *images[i].shape[:2])
-        own.append(matrix(site, box, images[i].shape, marks[i]))
-    each = np.stack(own)
+        at_marks.append(matrix(site, box, images[i].shape, marks[i]))
+    each = np.stack(at_marks)
     if fixed is None:
         return each
     return np.concatenate([np.broadcast_to(fixed, (len(rows), *fixed.shape)), each], axis=1)
@@ -158,13 +158,13 @@ def _reduce_tensors(pools: Mapping[str, np.ndarray], device: str) -> Any:
     import torch
 
     ready = {site: torch.from_numpy(pool).to(device) for site, pool in pools.items()}
-    kind = torch.device(device).type
+    device_type = torch.device(device).type
 
     def reduce(site: str, tokens: torch.Tensor) -> torch.Tensor:
         pool = ready[site]
         _tokens_fit(site, tuple(tokens.shape), pool.shape[-1])
         # a pooling matrix in bfloat16 would put 3e-3 into every mean
-        with torch.autocast(kind, enabled=False):
+        with torch.autocast(device_type, enabled=False):
             tokens = tokens.float()
             return tokens.clone() if pool.shape == (1, 1) else torch.matmul(pool, tokens)
 

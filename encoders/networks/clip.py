@@ -43,7 +43,7 @@ def clip(
     """The CLIPVisionModel whose tensors `state` holds under the library's names, its sizes read off their shapes.
 
     Without `last_norm` the checkpoint has none, and the tower's own is taken out. `called(name)` is what the
-    checkpoint calls a tensor, for whoever must be told that it lacks.
+    checkpoint calls a tensor, for the message about one that is missing.
     """
     for name in ("embeddings.patch_embedding.weight", "embeddings.position_embedding.weight"):
         if name not in state:
@@ -91,14 +91,14 @@ def read(
     """A model of `library` with the tensors of `state`; EncoderError where one lacks, but `absent`, or is too many."""
     given = {name: value for name, value in state.items() if name != COUNTER}
     with one_line(who, where), quiet():
-        model, told = library.from_pretrained(
+        model, found = library.from_pretrained(
             None, config=config, state_dict=given, dtype=torch.float32, output_loading_info=True
         )
-    missing = sorted(set(told["missing_keys"]) - set(absent))
+    missing = sorted(set(found["missing_keys"]) - set(absent))
     if missing:
         raise missing_tensors(who, [called(name) for name in missing], where)
-    if told["unexpected_keys"]:
-        raise unexpected_tensors(who, sorted(told["unexpected_keys"]), where)
-    if other := told.get("mismatched_keys"):
+    if found["unexpected_keys"]:
+        raise unexpected_tensors(who, sorted(found["unexpected_keys"]), where)
+    if other := found.get("mismatched_keys"):
         raise other_shapes(who, sorted(other), where)
     return model

@@ -116,10 +116,10 @@ def tiled(model: Any, processor: Any) -> ModelParts:
         }
 
     def run(batch: Any) -> Mapping[str, Any]:
-        count, pieces = batch["pixel_values"].shape[:2]
+        count, tiles_each = batch["pixel_values"].shape[:2]
         out = inner.get_image_features(**batch)
         ends = clip_ends(inner.vision_tower, out.last_hidden_state)
-        whole = ends["pooled"].reshape(count, pieces, -1)[:, :1]
+        whole = ends["pooled"].reshape(count, tiles_each, -1)[:, :1]
         height, width = (int(x) for x in batch["image_sizes"][0])
         (_, high) = _views((height, width), model.config.image_grid_pinpoints, vision.image_size, side)[1]
         tokens = torch.stack(list(out.pooler_output))

@@ -1,4 +1,4 @@
-"""Med-Flamingo's eye: OpenAI's CLIP ViT-L/14 as it is, and the perceiver of the published checkpoint."""
+"""Image side of Med-Flamingo: OpenAI's CLIP ViT-L/14 as it is, and the perceiver of the published checkpoint."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ FILE = "model.pt"
 TOWER = "openai/clip-vit-large-patch14"
 
 
-def eye(vision: Any, perceiver: Perceiver) -> torch.nn.Module:
+def image_side(vision: Any, perceiver: Perceiver) -> torch.nn.Module:
     """Tower and perceiver as one module."""
     module = torch.nn.Module()
     module.vision, module.perceiver = vision, perceiver
@@ -30,14 +30,14 @@ def eye(vision: Any, perceiver: Perceiver) -> torch.nn.Module:
 
 
 def network() -> torch.nn.Module:
-    """The eye in full size."""
+    """The image side in full size."""
     import transformers
 
-    return eye(transformers.CLIPVisionModel(tower(side=224)), Perceiver(1024, 64))
+    return image_side(transformers.CLIPVisionModel(tower(side=224)), Perceiver(1024, 64))
 
 
 def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """The eye from its two repositories, or from one folder that holds the files of both."""
+    """The image side from its two repositories, or from one folder that holds the files of both."""
     if weights is not None and not (weights / FILE).is_file():
         raise EncoderError(
             f"{card.name}: --weights {weights} has no {FILE}; fill one folder with both: `hf download {card.repo} "
@@ -55,7 +55,7 @@ def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encode
     state = below(state_dict(place / FILE, card.name), "perceiver.")
     where = str(place / FILE)
     resampler = fill(shaped_like(state, card.name, where), state, card.name, where)
-    return encoder(card, eye(vision, resampler), device, (*files_read(folder, _of_tower), place / FILE))
+    return encoder(card, image_side(vision, resampler), device, (*files_read(folder, _of_tower), place / FILE))
 
 
 def _of_tower(name: str) -> bool:

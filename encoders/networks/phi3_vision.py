@@ -1,4 +1,4 @@
-"""Phi-3-vision's eye: the image at one size and cut into tiles, two by two tokens joined and projected."""
+"""Image side of Phi-3-vision: the image at one size and cut into tiles, two by two tokens joined and projected."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +41,7 @@ class Connector(nn.Module):
 
 
 def network() -> nn.Module:
-    """The eye in full size."""
+    """The image side in full size."""
     import transformers
 
     module = nn.Module()
@@ -50,7 +50,7 @@ def network() -> nn.Module:
 
 
 def load(card: Card, crops: int, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """The eye from its repository, of which the language model is not fetched, or from a snapshot."""
+    """The image side from its repository, of which the language model is not fetched, or from a snapshot."""
 
     def wanted(name: str) -> bool:
         return name.startswith(AT) and not name.startswith(f"{AT}wte.")

@@ -48,7 +48,7 @@ def _created(name: str, who: str, file: Path, where: str, **options: Any) -> Any
     """The library's model with the weights of `file`; HubError naming the tensors of `where` that do not fit."""
     try:
         return open_clip.create_model(name, **options)
-    except RuntimeError:  # torch tells in prose which tensors do not fit: they are named here
+    except RuntimeError:  # torch names in prose the tensors that do not fit
         state = open_clip.factory.load_state_dict(str(file))
         options |= {"pretrained": None, "load_weights": False, "require_pretrained": False}
         fill(open_clip.create_model(name, **options), state, who, where)

@@ -96,7 +96,7 @@ def from_folder(
         options = {"num_classes": classes, **(arguments or {})}
         try:
             model = timm.create_model(f"local-dir:{folder}", pretrained=True, **options)
-        except RuntimeError:  # torch tells in prose which tensors do not fit: they are named here
+        except RuntimeError:  # torch names in prose the tensors that do not fit
             state = timm.models.load_state_dict(str(file), weights_only=True)
             fill(timm.create_model(f"local-dir:{folder}", pretrained=False, **options), state, card.name, str(folder))
             raise

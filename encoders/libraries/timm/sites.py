@@ -13,7 +13,7 @@ from encoders.extraction.tower_sites import tower
 def parts(
     model: Any, shape: tuple[int, int, int], device: str
 ) -> tuple[dict[str, Hook], dict[str, Site], Callable[[torch.Tensor], dict[str, torch.Tensor]]]:
-    """Taps, sites and pass of a timm model without classifier, for images of `shape`."""
+    """Hooks, sites and pass of a timm model without classifier, for images of `shape`."""
     zeros = torch.zeros(1, *shape, device=device)
     if hasattr(model, "blocks") and hasattr(model, "num_prefix_tokens") and hasattr(model, "patch_embed"):
         hooks, sites, final = _transformer(model)

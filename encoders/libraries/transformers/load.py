@@ -36,14 +36,14 @@ def load(card: Card, folder: Path, device: str, model_class: str = "") -> Encode
     Raises EncoderError for another family, for one that has no known layout, and for weights that are not whole.
     """
     with one_line(card.name, str(folder)), quiet():
-        kind = _kind(card.name, folder)
-        if model_class and kind != (due := _due(model_class)):
+        model_type = _model_type(card.name, folder)
+        if model_class and model_type != (due := _due(model_class)):
             raise EncoderError(
-                f"{card.name}: {folder} holds a model of type {kind!r}, not {due!r}; give a folder of that family, "
-                "or the name of the encoder that it is"
+                f"{card.name}: {folder} holds a model of type {model_type!r}, not {due!r}; give a folder of that "
+                "family, or the name of the encoder that it is"
             )
-        cls = getattr(transformers, DUAL[kind]) if kind in DUAL else transformers.AutoModel
-        extra = {"add_pooling_layer": False} if kind == "vit" else {}
+        cls = getattr(transformers, DUAL[model_type]) if model_type in DUAL else transformers.AutoModel
+        extra = {"add_pooling_layer": False} if model_type == "vit" else {}
         # eager loading of a strict subset would leave random tensors behind with only a log line
         model, info = cls.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, output_loading_info=True, **extra
@@ -52,7 +52,7 @@ def load(card: Card, folder: Path, device: str, model_class: str = "") -> Encode
             raise missing_tensors(card.name, sorted(info["missing_keys"]), str(folder))
         if stray := sorted(key for key in info["unexpected_keys"] if not OUTSIDE.search(key)):
             raise unexpected_tensors(card.name, stray, str(folder))
-        backend = "torchvision" if kind in TORCHVISION else "pil"
+        backend = "torchvision" if model_type in TORCHVISION else "pil"
         reader = transformers.AutoImageProcessor.from_pretrained(folder, backend=backend, local_files_only=True)
     return encoder(card, model, reader, device, folder)
 
@@ -73,22 +73,24 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _kind(name: str, folder: Path) -> str:
-    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    if kind not in DUAL and kind not in PLAIN:
-        multimodal = {t for checkpoint in checkpoints().values() if checkpoint.kind for t in checkpoint.kind.types}
+def _model_type(name: str, folder: Path) -> str:
+    model_type = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if model_type not in DUAL and model_type not in PLAIN:
+        multimodal = {
+            t for checkpoint in checkpoints().values() if checkpoint.model_type for t in checkpoint.model_type.types
+        }
         known = ", ".join([*DUAL, *PLAIN, *sorted(multimodal)])
         raise EncoderError(
-            f"{name}: transformers models of type {kind!r} have no known layout here (known: {known}); "
+            f"{name}: transformers models of type {model_type!r} have no known layout here (known: {known}); "
             "write a file with CARD and load(device) that names its sites"
         )
-    return kind
+    return model_type
 
 
 def untrained(card: Card, folder: Path, device: str) -> Encoder:
-    """The network that the configuration in `folder` tells, under torch's current random state."""
+    """The network that the configuration in `folder` describes, under torch's current random state."""
     with one_line(card.name, str(folder)), quiet():
-        _kind(card.name, folder)
+        _model_type(card.name, folder)
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
         made = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
         return encoder(card, transformers.AutoModel.from_config(config), made, device)
@@ -152,8 +154,8 @@ def _prefix(vision: Any) -> tuple[int, bool]:
 def _run(model: Any, vision: Any) -> tuple[Callable[[torch.Tensor], dict[str, torch.Tensor]], dict[str, int]]:
     """The pass through the tower with what follows its blocks, and the widths of its vectors."""
     width = vision.config.hidden_size
-    kind = vision.config.model_type
-    if kind == "clip_vision_model":
+    model_type = vision.config.model_type
+    if model_type == "clip_vision_model":
 
         def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
             out = vision(pixel_values=batch)
@@ -163,7 +165,7 @@ def _run(model: Any, vision: Any) -> tuple[Callable[[torch.Tensor], dict[str, to
             return {"final": final, "pooled": out.pooler_output[:, None], "joint": joint[:, None]}
 
         return run, {"pooled": width, "joint": model.visual_projection.out_features}
-    if kind == "siglip_vision_model":
+    if model_type == "siglip_vision_model":
 
         def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
             out = vision(pixel_values=batch)
