@@ -1,4 +1,4 @@
-"""The folder is the registry: a file without underscore names encoders, one value per checkpoint."""
+"""Registry of encoders: each file without underscore in this folder is a family, one `Checkpoint` per encoder."""
 
 import importlib
 from collections.abc import Callable

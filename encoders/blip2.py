@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import CLIP_NORM, Card, Input, Site
+from encoders.extraction.tower_sites import sites
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import FILES, ModelParts, ModelType
 
@@ -60,8 +61,8 @@ def _take_apart(model: Any, processor: Any) -> ModelParts:
         queries = out.qformer_outputs.last_hidden_state[:, :count]  # behind them stands the instruction
         return {"final": final, "pooled": final[:, :1], "qformer": queries, "connector": out.pooler_output}
 
-    sites = _sites(vision.num_hidden_layers, vision.hidden_size, side, count, config.qformer_config.hidden_size)
-    sites["connector"] = Site(width=config.text_config.hidden_size, queries=count)
+    found = _sites(vision.num_hidden_layers, vision.hidden_size, side, count, config.qformer_config.hidden_size)
+    found["connector"] = Site(width=config.text_config.hidden_size, queries=count)
     parts = ("vision_model", "query_tokens", "qformer", "language_projection")
     return ModelParts(
         image_side={name: getattr(model, name) for name in parts},
@@ -69,14 +70,13 @@ def _take_apart(model: Any, processor: Any) -> ModelParts:
         run=run,
         preprocess=preprocess(image, "pixel_values"),
         input=described(image, (vision.image_size, vision.image_size), "squash"),
-        layout=lambda _prepared: sites,
+        layout=lambda _prepared: found,
     )
 
 
 def _sites(blocks: int, width: int, side: int, queries: int, qformer: int) -> dict[str, Site]:
-    block = Site(width=width, grid=(side, side), prefix=1, cls=True)
-    named = {f"block.{i}": block for i in range(blocks)} | {"final": block, "pooled": Site(width=width)}
-    return named | {"qformer": Site(width=qformer, queries=queries)}
+    tower = sites(blocks, width, side, prefix=1, vectors={"pooled": width})
+    return tower | {"qformer": Site(width=qformer, queries=queries)}
 
 
 def _blip2(library: Any) -> Any:

@@ -10,8 +10,8 @@ from typing import Any
 
 from encoders._base import CLIP_NORM, Card, Encoder, Input, Site
 from encoders._registry import Checkpoint
+from encoders.extraction.tower_sites import sites
 
-BLOCK = Site(width=1024, grid=(16, 16), prefix=1, cls=True)
 CARD = Card(
     name="med-flamingo",
     repo="med-flamingo/med-flamingo",
@@ -28,8 +28,7 @@ CARD = Card(
         edge=224,
         **CLIP_NORM,
     ),
-    sites={f"block.{i}": BLOCK for i in range(24)}
-    | {"final": BLOCK, "pooled": Site(width=1024), "connector": Site(width=1024, queries=64)},
+    sites=sites(24, 1024, 16, prefix=1, vectors={"pooled": 1024}) | {"connector": Site(width=1024, queries=64)},
     note="its tower comes from openai/clip-vit-large-patch14; bytes are to 1 %",
     unverified="the names in model.pt, and its licence",
 )

@@ -1,4 +1,4 @@
-"""One forward pass gives every wanted site and readout; tokens are reduced as they appear."""
+"""Features of images: one forward pass gives every wanted site and readout, tokens reduced as they appear."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -30,19 +30,19 @@ def encode(
         pools = {site: _pool(encoder, sites[site], readouts, images, marks, rows) for site, readouts in wanted.items()}
         pooled = _pass(encoder, batch, pools)
         for site, readouts in wanted.items():
-            array = pooled[site]
-            _shaped(encoder, site, array, (len(rows), pools[site].shape[-2], encoder.card.sites[site].width))
-            for readout, vectors in unstack(array, sites[site], _ordered(readouts), count).items():
+            array, due = pooled[site], (len(rows), pools[site].shape[-2], encoder.card.sites[site].width)
+            if array.shape != due:
+                raise EncoderError(
+                    f"{encoder.card.name} gave {array.shape} at {site!r} after pooling; its card says {due}"
+                )
+            # the readout that differs from image to image comes last, as in the matrix
+            ordered = sorted(readouts, key=lambda readout: readout == "at-mark")
+            for readout, vectors in unstack(array, sites[site], ordered, count).items():
                 all_of_them = found.setdefault(
                     f"{site}/{readout}", np.empty((len(images), vectors.shape[1]), np.float32)
                 )
                 all_of_them[rows] = vectors
     return found
-
-
-def _ordered(readouts: Sequence[str]) -> tuple[str, ...]:
-    """The readouts with the one that differs from image to image last."""
-    return tuple(sorted(readouts, key=lambda readout: readout == "at-mark"))
 
 
 def _count(encoder: Encoder, images: Sequence[np.ndarray], marks: Sequence[Sequence[Point]]) -> int:
@@ -111,16 +111,12 @@ def _groups(encoder: Encoder, images: Sequence[np.ndarray]) -> Iterator[tuple[li
     groups: dict[Any, list[tuple[int, Any]]] = {}
     for i, image in enumerate(images):
         prepared = encoder.preprocess(image)
-        groups.setdefault(_signature(encoder, prepared), []).append((i, prepared))
+        shapes = {k: tuple(np.shape(v)) for k, v in prepared.items()} if isinstance(prepared, Mapping) else {}
+        layout = encoder.layout(prepared) if encoder.layout else {}
+        groups.setdefault((tuple(sorted(shapes.items())), tuple(layout.items())), []).append((i, prepared))
     for members in groups.values():
         sites = encoder.layout(members[0][1]) if encoder.layout else encoder.card.sites
         yield [i for i, _ in members], collate([prepared for _, prepared in members]), sites
-
-
-def _signature(encoder: Encoder, prepared: Any) -> Any:
-    shapes = {k: tuple(np.shape(v)) for k, v in prepared.items()} if isinstance(prepared, Mapping) else {}
-    layout = encoder.layout(prepared) if encoder.layout else {}
-    return tuple(sorted(shapes.items())), tuple(layout.items())
 
 
 def collate(prepared: Sequence[Any]) -> Any:
@@ -141,8 +137,8 @@ def _takes(encoder: Encoder, image: np.ndarray) -> None:
         return
     if image.dtype == np.uint8 and is_volume(image):
         raise flat_only(encoder.card.name, image.shape)
-    kinds = "[h, w], [h, w, 3] or [d, h, w]" if volumes else "[h, w] or [h, w, 3]"
-    raise EncoderError(f"{encoder.card.name} takes uint8 images {kinds}, not {image.dtype} {image.shape}")
+    shapes = "[h, w], [h, w, 3] or [d, h, w]" if volumes else "[h, w] or [h, w, 3]"
+    raise EncoderError(f"{encoder.card.name} takes uint8 images {shapes}, not {image.dtype} {image.shape}")
 
 
 def _reduce_arrays(pools: Mapping[str, np.ndarray]) -> Any:
@@ -174,10 +170,3 @@ def _reduce_tensors(pools: Mapping[str, np.ndarray], device: str) -> Any:
 def _tokens_fit(site: str, shape: tuple[int, ...], expected: int) -> None:
     if len(shape) != 3 or shape[1] != expected:
         raise EncoderError(f"site {site!r} gave tokens of shape {shape}; its card says [images, {expected}, width]")
-
-
-def _shaped(encoder: Encoder, site: str, array: np.ndarray, expected: tuple[int, int, int]) -> None:
-    if array.shape != expected:
-        raise EncoderError(
-            f"{encoder.card.name} gave {array.shape} at {site!r} after pooling; its card says {expected}"
-        )

@@ -1,4 +1,4 @@
-"""Sites are read by forward hooks on the library's own modules; no forward pass is rewritten here."""
+"""Forward hooks on a library's own modules, by which sites are read; no forward pass is rewritten here."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -49,9 +49,9 @@ class Hook:
 
 def freeze(module: torch.nn.Module, device: str) -> torch.nn.Module:
     """The module in evaluation mode on its device, in float32, without gradients of its own."""
-    stray = [n for n, t in (*module.named_parameters(), *module.named_buffers()) if t.device.type == "meta"]
-    if stray:
-        raise EncoderError(f"{len(stray)} tensors were never loaded (first: {stray[0]})")
+    unloaded = [n for n, t in (*module.named_parameters(), *module.named_buffers()) if t.device.type == "meta"]
+    if unloaded:
+        raise EncoderError(f"{len(unloaded)} tensors were never loaded (first: {unloaded[0]})")
     return module.eval().requires_grad_(False).float().to(device)
 
 

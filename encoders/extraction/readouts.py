@@ -9,6 +9,10 @@ from encoders._base import Site, View
 
 PARTS = {"cls": 1, "mean": 1, "halves": 4, "grid3": 9, "vector": 1}  # vectors that a readout concatenates
 DEEP = {"halves": 2, "grid3": 3}  # parts of the slices that follow them where the grid has a depth
+ORDER = ("cls", "mean", "halves", "grid3", "at-mark", "queries", "vector")  # of every table
+LAYOUT = ("halves", "grid3", "at-mark", "queries")  # readouts that keep what a mean over tokens may lose
+TITLES = {"cls": "CLS token", "mean": "mean of patches", "halves": "halves", "grid3": "3 × 3 regions",
+          "at-mark": "at the marks", "queries": "queries", "vector": "vector"}  # fmt: skip
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
@@ -50,7 +54,7 @@ def matrix(site: Site, readout: str) -> np.ndarray:
     if site.views:
         return _of_views(site, readout)
     if readout == "cls":
-        return np.eye(1, _tokens(site), dtype=np.float32)
+        return np.eye(1, site.prefix + int(np.prod(site.grid)), dtype=np.float32)
     *depth, h, w = site.grid
     rows, columns = {
         "mean": (shares(h, 1), shares(w, 1)),
@@ -73,7 +77,8 @@ def _of_views(site: Site, readout: str) -> np.ndarray:
     if readout == "cls":
         whole = [_covers(view) for view in site.views]
         chosen = whole if any(whole) else [True] * len(site.views)
-        blocks = [np.eye(1, site.prefix + h * w) * on for on, (h, w) in zip(chosen, _grids(site), strict=True)]
+        sizes = [site.prefix + view.grid[0] * view.grid[1] for view in site.views]
+        blocks = [np.eye(1, size) * on for on, size in zip(chosen, sizes, strict=True)]
         return _normal(np.concatenate(blocks, axis=1))
     regions = {
         "mean": [WHOLE],
@@ -107,10 +112,6 @@ def _covers(view: View) -> bool:
     return max(top, left) < 1e-6 and min(bottom, right) > 1 - 1e-6
 
 
-def _grids(site: Site) -> list[tuple[int, int]]:
-    return [view.grid for view in site.views]
-
-
 @cache
 def stacked(site: Site, readouts: tuple[str, ...]) -> np.ndarray:
     """The pooling matrices of several readouts as one, so that a site needs one multiplication."""
@@ -125,17 +126,3 @@ def unstack(pooled: np.ndarray, site: Site, readouts: Sequence[str], marks: int 
         found[readout] = np.ascontiguousarray(pooled[:, start:stop].reshape(len(pooled), -1), np.float32)
         start = stop
     return found
-
-
-def _tokens(site: Site) -> int:
-    return site.prefix + (int(np.prod(site.grid)) if site.grid else 1)
-
-
-LAYOUT = ("halves", "grid3", "at-mark", "queries")  # readouts that keep what a mean over tokens may lose
-
-
-ORDER = ("cls", "mean", "halves", "grid3", "at-mark", "queries", "vector")
-
-
-TITLES = {"cls": "CLS token", "mean": "mean of patches", "halves": "halves", "grid3": "3 × 3 regions",
-          "at-mark": "at the marks", "queries": "queries", "vector": "vector"}  # fmt: skip

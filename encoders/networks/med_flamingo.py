@@ -11,6 +11,7 @@ from encoders._base import Card, Encoder, EncoderError, Site
 from encoders.extraction.assemble import assemble
 from encoders.extraction.hooks import freeze
 from encoders.extraction.images import transform
+from encoders.extraction.tower_sites import sites
 from encoders.multimodal.pieces import clip_ends, hooks
 from encoders.networks.clip import clip, source, tower
 from encoders.networks.perceiver import Perceiver, shaped_like
@@ -69,7 +70,7 @@ def encoder(card: Card, module: Any, device: str, known: Sequence[Path] = ()) ->
     vision, config = module.vision, module.vision.config
     side = config.image_size // config.patch_size
     latents, width = module.perceiver.latents.shape
-    block = Site(width=config.hidden_size, grid=(side, side), prefix=1, cls=True)
+    wide = config.hidden_size
 
     def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
         tokens = vision(pixel_values=batch).last_hidden_state  # the last block, before the norm
@@ -80,8 +81,8 @@ def encoder(card: Card, module: Any, device: str, known: Sequence[Path] = ()) ->
         module,
         run=run,
         hooks=hooks(vision.encoder.layers),
-        sites={f"block.{i}": block for i in range(config.num_hidden_layers)}
-        | {"final": block, "pooled": Site(width=block.width), "connector": Site(width=width, queries=latents)},
+        sites=sites(config.num_hidden_layers, wide, side, prefix=1, vectors={"pooled": wide})
+        | {"connector": Site(width=width, queries=latents)},
         preprocess=transform(card.input),
         input=card.input,
         device=device,

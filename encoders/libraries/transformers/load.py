@@ -14,7 +14,7 @@ from encoders._base import Card, Encoder, EncoderError, Site
 from encoders._registry import checkpoints
 from encoders.extraction.assemble import assemble
 from encoders.extraction.hooks import Hook, freeze
-from encoders.extraction.tower_sites import tower
+from encoders.extraction.tower_sites import block_sites
 from encoders.libraries.transformers.images import input_of, preprocessed_by
 from encoders.libraries.transformers.text import text_of
 from hub.errors import missing_tensors, one_line, unexpected_tensors
@@ -37,7 +37,10 @@ def load(card: Card, folder: Path, device: str, model_class: str = "") -> Encode
     """
     with one_line(card.name, str(folder)), quiet():
         model_type = _model_type(card.name, folder)
-        if model_class and model_type != (due := _due(model_class)):
+        due = model_type
+        if model_class:  # what a configuration states for a checkpoint whose image side is of that class
+            due = getattr(transformers, model_class).config_class.model_type.removesuffix("_vision_model")
+        if model_type != due:
             raise EncoderError(
                 f"{card.name}: {folder} holds a model of type {model_type!r}, not {due!r}; give a folder of that "
                 "family, or the name of the encoder that it is"
@@ -50,8 +53,8 @@ def load(card: Card, folder: Path, device: str, model_class: str = "") -> Encode
         )
         if info["missing_keys"]:
             raise missing_tensors(card.name, sorted(info["missing_keys"]), str(folder))
-        if stray := sorted(key for key in info["unexpected_keys"] if not OUTSIDE.search(key)):
-            raise unexpected_tensors(card.name, stray, str(folder))
+        if unexpected := sorted(key for key in info["unexpected_keys"] if not OUTSIDE.search(key)):
+            raise unexpected_tensors(card.name, unexpected, str(folder))
         backend = "torchvision" if model_type in TORCHVISION else "pil"
         reader = transformers.AutoImageProcessor.from_pretrained(folder, backend=backend, local_files_only=True)
     return encoder(card, model, reader, device, folder)
@@ -96,21 +99,17 @@ def untrained(card: Card, folder: Path, device: str) -> Encoder:
         return encoder(card, transformers.AutoModel.from_config(config), made, device)
 
 
-def _due(model_class: str) -> str:
-    """The type that a configuration states for a checkpoint whose image side is of that class."""
-    return getattr(transformers, model_class).config_class.model_type.removesuffix("_vision_model")
-
-
 def encoder(card: Card, network: torch.nn.Module, processor: Any, device: str, folder: Path | None = None) -> Encoder:
     """The encoder around a model of this library and its image processor."""
     model: Any = freeze(network, device)
     vision: Any = getattr(model, "vision_model", model)
     size, preprocess = preprocessed_by(processor)
     blocks = _blocks(vision)
-    prefix, cls = _prefix(vision)
+    cls = vision.config.model_type != "siglip_vision_model"
+    prefix = int(cls) + getattr(vision.config, "num_register_tokens", 0)  # CLS, then registers
     patch = vision.config.patch_size
     grid = (size[0] // patch, size[1] // patch)
-    sites = tower(len(blocks), vision.config.hidden_size, grid, prefix, cls)
+    sites = block_sites(len(blocks), vision.config.hidden_size, grid, prefix, cls)
     sites["final"] = next(iter(sites.values()))
     run, vectors = _run(model, vision)
     sites |= {name: Site(width=width) for name, width in vectors.items()}
@@ -143,12 +142,6 @@ def _blocks(vision: torch.nn.Module) -> torch.nn.ModuleList:
         if name.rpartition(".")[2] in ("layers", "layer", "blocks") and isinstance(module, torch.nn.ModuleList):
             return module
     raise EncoderError(f"{type(vision).__name__} has no list of blocks")
-
-
-def _prefix(vision: Any) -> tuple[int, bool]:
-    """How many tokens stand before the patches (CLS, then registers), and whether there is a CLS."""
-    cls = vision.config.model_type != "siglip_vision_model"
-    return int(cls) + getattr(vision.config, "num_register_tokens", 0), cls
 
 
 def _run(model: Any, vision: Any) -> tuple[Callable[[torch.Tensor], dict[str, torch.Tensor]], dict[str, int]]:

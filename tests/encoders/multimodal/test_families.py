@@ -425,10 +425,10 @@ def test_instructblip_reads_one_instruction_that_its_identity_tells(shelf: LastO
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_untrained_twin_tells_images_apart_at_every_site(name: str, shelf: LastOpened) -> None:
-    twin = encoders.load(f"random:{name}", weights=shelf(name)[0])
-    wanted = {site: of.readouts[-1:] for site, of in twin.card.sites.items()}
-    for point, (first, second, _) in encoders.encode(twin, IMAGES, wanted).items():
+def test_an_untrained_encoder_tells_images_apart_at_every_site(name: str, shelf: LastOpened) -> None:
+    untrained = encoders.load(f"random:{name}", weights=shelf(name)[0])
+    wanted = {site: of.readouts[-1:] for site, of in untrained.card.sites.items()}
+    for point, (first, second, _) in encoders.encode(untrained, IMAGES, wanted).items():
         assert np.abs(first - second).max() > 1e-4 * np.abs(first).max() > 0, point
 
 

@@ -722,9 +722,9 @@ def test_from_the_hub_comes_the_image_side_alone(name: str, hub: Hub, shelf: Cal
     hub.asked.clear()
     assert encoders.load(name, offline=True).fingerprint == local.fingerprint
     assert encoders.load(f"hf:{REPOS[name]}@{'c' * 40}", offline=True).fingerprint == local.fingerprint
-    twin = encoders.load(f"random:hf:{REPOS[name]}@{'c' * 40}", offline=True)
-    assert twin.card.sites == local.card.sites
-    assert twin.fingerprint != local.fingerprint
+    untrained = encoders.load(f"random:hf:{REPOS[name]}@{'c' * 40}", offline=True)
+    assert untrained.card.sites == local.card.sites
+    assert untrained.fingerprint != local.fingerprint
     assert hub.asked == []
 
 
@@ -775,14 +775,14 @@ def test_in_full_size_the_card_tells_what_is_built(name: str) -> None:
         assert card.bytes_whole == 2 * sum(p.numel() for p in whole.parameters())
 
 
-def test_an_untrained_twin_has_the_sizes_of_the_folder_that_stands_for_the_weights(
+def test_an_untrained_encoder_has_the_sizes_of_the_folder_that_stands_for_the_weights(
     shelf: Callable[[str], tuple[Path, Any]],
 ) -> None:
     folder, _ = shelf("qwen2.5-vl-7b")
     encoder = encoders.load("qwen2.5-vl-7b", weights=folder)
-    twin = encoders.load("random:qwen2.5-vl-7b", weights=folder)
-    assert twin.card.sites == encoder.card.sites
-    assert twin.card.parameters == encoder.card.parameters
-    assert twin.fingerprint != encoder.fingerprint
-    assert twin.fingerprint == encoders.load("random:qwen2.5-vl-7b", weights=folder).fingerprint
-    assert twin.fingerprint != encoders.load("random:qwen2.5-vl-7b#1", weights=folder).fingerprint
+    untrained = encoders.load("random:qwen2.5-vl-7b", weights=folder)
+    assert untrained.card.sites == encoder.card.sites
+    assert untrained.card.parameters == encoder.card.parameters
+    assert untrained.fingerprint != encoder.fingerprint
+    assert untrained.fingerprint == encoders.load("random:qwen2.5-vl-7b", weights=folder).fingerprint
+    assert untrained.fingerprint != encoders.load("random:qwen2.5-vl-7b#1", weights=folder).fingerprint
