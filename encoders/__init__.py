@@ -1,4 +1,4 @@
-"""Who is asked: `names()` lists the registered encoders, `load(spec, …)` builds one, `encode(…)` asks it.
+"""Encoders: `names()` lists the registered ones, `load(spec, …)` builds one, `encode(…)` gives its features.
 
 Nothing here imports torch before an encoder is loaded that needs it.
 """

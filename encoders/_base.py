@@ -1,4 +1,4 @@
-"""What an encoder is: a card that says who it is, and functions that turn images into tokens at sites."""
+"""The `Encoder`: a card that describes it, and functions that turn images into tokens at sites."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

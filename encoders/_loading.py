@@ -1,4 +1,4 @@
-"""From a spec to an encoder: which loader, which random state, which precision."""
+"""Loading of encoders: the loader that a spec names, the random state of an untrained one, the precision."""
 
 import hashlib
 import json
@@ -52,10 +52,10 @@ def _device(device: str) -> None:
     import torch
 
     try:
-        kind = torch.device(device)
+        known = torch.device(device)
     except RuntimeError:
         raise EncoderError(f"device {device!r} is not known; give cpu, cuda or cuda:0") from None
-    if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():
+    if known.type == "cuda" and (known.index or 0) >= torch.cuda.device_count():
         raise EncoderError(
             f"device {device!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices; give cpu or auto"
         )
@@ -90,20 +90,20 @@ def _trained(spec: str, device: str, weights: Path | None, offline: bool) -> Enc
 
 def _from_hub(card: Card, rest: str, device: str, weights: Path | None, offline: bool) -> Encoder:
     """A repository, by what it holds: open_clip's or timm's format, a multimodal model's, or a plain tower's."""
-    from encoders._fetch import NEEDED, OTHERS, WEIGHTS
+    from encoders._weights import NEEDED, OTHERS, WEIGHTS
     from encoders.libraries.open_clip.files import CONFIG, TOKENIZER
     from encoders.libraries.open_clip.files import WEIGHTS as OPEN_CLIP
-    from hub.snapshots import repository, snapshot
+    from hub.snapshots import parse_repository, snapshot
 
-    repo, revision = repository(rest)
+    repo, revision = parse_repository(rest)
     folder = weights
-    if folder is None:  # what it is comes first: of a multimodal model most is never fetched
+    if folder is None:  # the configuration comes first: of a multimodal model most is never fetched
         folder, revision = snapshot(repo, revision, weights=(CONFIG, "config.json"), needed=(), offline=offline)
-    kind = _kind(folder / "config.json")
-    if kind and not (folder / CONFIG).is_file():
+    model_type = _model_type(folder / "config.json")
+    if model_type and not (folder / CONFIG).is_file():
         from encoders.multimodal.load import load as multimodal
 
-        return multimodal(replace(card, repo=repo, revision=revision), kind, device, weights, offline)
+        return multimodal(replace(card, repo=repo, revision=revision), model_type, device, weights, offline)
     if weights is None:
         every = (*OPEN_CLIP, *WEIGHTS)
         others = (CONFIG, *NEEDED, *OTHERS, *TOKENIZER)
@@ -127,23 +127,24 @@ def _from_hub(card: Card, rest: str, device: str, weights: Path | None, offline:
     return transformers(card, folder, device)
 
 
-def _kind(config: Path) -> Any:
-    """How a multimodal model of the type that a configuration tells is taken apart; None for every other."""
+def _model_type(config: Path) -> Any:
+    """The ModelType that reads the model of a configuration, None where it is of no multimodal family."""
     try:
-        told = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+        declared = json.loads(config.read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError):
         return None  # absent or broken: said by whoever needs it
-    kinds = [checkpoint.kind for checkpoint in checkpoints().values() if checkpoint.kind]
-    known = next((kind for kind in kinds if told in kind.types or (told in kind.foreign and kind.own)), None)
-    # a type of the authors' own that tells no sizes is read where one size alone is published under it
-    own = {id(kind.config): kind for kind in kinds if told in kind.foreign}
-    return known or (next(iter(own.values())) if len(own) == 1 else None)
+    every = [checkpoint.model_type for checkpoint in checkpoints().values() if checkpoint.model_type]
+    foreign = [one for one in every if declared in one.foreign]
+    known = next((one for one in every if declared in one.types or (one in foreign and one.read_config)), None)
+    # a type of the authors' own that declares no sizes is read where one size alone is published under it
+    sizes = {id(one.config): one for one in foreign}
+    return known or (next(iter(sizes.values())) if len(sizes) == 1 else None)
 
 
 def _untrained(spec: str, device: str, weights: Path | None, offline: bool) -> Encoder:
     """`random:NAME#seed`: NAME's architecture, as its library initialises it, drawn from the name.
 
-    With `weights` it is the architecture that the configuration in that folder tells, where it has one.
+    With `weights` it is the architecture that the configuration in that folder describes, where it has one.
     """
     rest = split(spec)[1]
     inner = draw_of(rest)[0]
@@ -158,7 +159,7 @@ def _untrained(spec: str, device: str, weights: Path | None, offline: bool) -> E
         raise UnknownName(f"{spec!r}: {name} has nothing to train, so it has no untrained twin")
     with drawn(f"random:{rest}"):
         if kind == "name":
-            return _named(card, name, device, weights)
+            return _untrained_name(card, name, device, weights)
         if kind == "timm":
             from encoders.libraries.timm.load import untrained as timm
 
@@ -168,60 +169,60 @@ def _untrained(spec: str, device: str, weights: Path | None, offline: bool) -> E
 
             return open_clip(card, name, device)
         if kind == "hf":
-            return _repository(card, name, device, weights, offline)
+            return _untrained_repository(card, name, device, weights, offline)
         from encoders.custom.file import untrained as user
 
         return user(Path(name), card, device)
 
 
-def _named(card: Card, name: str, device: str, weights: Path | None) -> Encoder:
-    """The untrained twin of a registered encoder, in the sizes of the folder that stands for its weights."""
+def _untrained_name(card: Card, name: str, device: str, weights: Path | None) -> Encoder:
+    """A registered encoder untrained, in the sizes of the folder that stands for its weights."""
     checkpoint = find(name)
     assert checkpoint.untrained is not None
     if weights is None or not weights.is_dir():
         return checkpoint.untrained(card, device)
     with one_line(card.name, str(weights)):
-        twin = _in_sizes_of(weights, card, checkpoint.kind, device)
-    if twin is None:
+        made = _in_sizes_of(weights, card, checkpoint.model_type, device)
+    if made is None:
         return checkpoint.untrained(card, device)
-    return replace(twin, files=settings(weights))
+    return replace(made, files=settings(weights))
 
 
-def _repository(card: Card, name: str, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """The untrained network that a repository's configuration tells; none of its weights is fetched."""
+def _untrained_repository(card: Card, name: str, device: str, weights: Path | None, offline: bool) -> Encoder:
+    """The untrained network that a repository's configuration describes; none of its weights is fetched."""
     from encoders.libraries.open_clip.files import CONFIG
-    from hub.snapshots import repository, snapshot
+    from hub.snapshots import parse_repository, snapshot
 
     folder = weights
     if folder is None:
-        repo, revision = repository(name)
-        told = ("*.json", "*.txt", "*.model")
-        folder, _ = snapshot(repo, revision, weights=(CONFIG, "config.json"), needed=(), others=told, offline=offline)
+        repo, revision = parse_repository(name)
+        others = ("*.json", "*.txt", "*.model")
+        folder, _ = snapshot(repo, revision, weights=(CONFIG, "config.json"), needed=(), others=others, offline=offline)
     with one_line(card.name, str(folder)):
         config = folder / "config.json"
-        twin = _in_sizes_of(folder, card, _kind(config), device)
-        if twin is None and config.is_file() and '"architecture"' in config.read_text(encoding="utf-8"):
+        made = _in_sizes_of(folder, card, _model_type(config), device)
+        if made is None and config.is_file() and '"architecture"' in config.read_text(encoding="utf-8"):
             from encoders.libraries.timm.load import untrained_folder
 
-            twin = untrained_folder(card, folder, device)
-    if twin is None:
+            made = untrained_folder(card, folder, device)
+    if made is None:
         raise EncoderError(f"{card.name}: {folder} tells no architecture ({CONFIG} or config.json)")
-    return replace(twin, files=tuple(sorted(p for p in folder.glob("*.json") if ".index." not in p.name)))
+    return replace(made, files=tuple(sorted(p for p in folder.glob("*.json") if ".index." not in p.name)))
 
 
-def _in_sizes_of(folder: Path, card: Card, kind: Any, device: str) -> Encoder | None:
-    """The untrained network that the configuration in a folder tells, None where it holds none."""
+def _in_sizes_of(folder: Path, card: Card, model_type: Any, device: str) -> Encoder | None:
+    """The untrained network that the configuration in a folder describes, None where it holds none."""
     from encoders.libraries.open_clip.files import CONFIG
 
-    if kind:
+    if model_type:
         from encoders.multimodal.load import untrained as multimodal
 
-        return multimodal(card, kind, device, folder)
+        return multimodal(card, model_type, device, folder)
     if (folder / CONFIG).is_file():
         from encoders.libraries.open_clip.tower import from_config
 
-        told = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        return from_config(card, told["model_cfg"], told.get("preprocess_cfg", {}), device)
+        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return from_config(card, found["model_cfg"], found.get("preprocess_cfg", {}), device)
     if (folder / "config.json").is_file() and (folder / "preprocessor_config.json").is_file():
         from encoders.libraries.transformers.load import untrained as transformers
 

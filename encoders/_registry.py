@@ -1,4 +1,4 @@
-"""The folder is the registry: a file without underscore names encoders, one value per checkpoint."""
+"""Registry of encoders: each file without underscore in this folder is a family, one `Checkpoint` per encoder."""
 
 import importlib
 from collections.abc import Callable
@@ -15,19 +15,19 @@ GENERIC = ("timm:MODEL", "open_clip:MODEL/TAG", "hf:REPO@REV", "random:NAME", "p
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A registered encoder: its card, how it is loaded, and how its untrained twin is built.
+    """A registered encoder: its card, how it is loaded, and how it is built untrained.
 
     `load(card, device, weights, offline)` gives the trained encoder; `untrained(card, device)` the same
     architecture under torch's current random state, None where there is nothing to leave untrained.
     `network()` builds the image side alone, in full size, under torch's current default device: on "meta" it
-    is counted without memory. `kind` is what a multimodal family says about its model type.
+    is counted without memory. `model_type` is the ModelType of a multimodal model.
     """
 
     card: Card
     load: Callable[[Card, str, Path | None, bool], Encoder]
     untrained: Callable[[Card, str], Encoder] | None = None
     network: Callable[[], Any] | None = None
-    kind: Any = None
+    model_type: Any = None
 
 
 @cache
@@ -77,7 +77,7 @@ def split(spec: str) -> tuple[str, str]:
 
 
 def draw_of(rest: str) -> tuple[str, str]:
-    """What a twin is of and which draw: `clip-b16#7` is (clip-b16, 7). A `#` in the path of a file is the path's."""
+    """The name and the draw of an untrained encoder: `clip-b16#7` is (clip-b16, 7). A path of a file keeps its `#`."""
     inner, hash_, draw = rest.rpartition("#")
     return (inner, draw) if hash_ and not draw.endswith(".py") else (rest, "")
 

@@ -7,7 +7,7 @@ both are here under names of their own, each pinned to a commit.
 from dataclasses import replace
 
 from encoders._base import Card
-from encoders._fetch import FLOAT32
+from encoders._weights import FLOAT32
 from encoders.extraction.tower_sites import sites
 from encoders.libraries.open_clip.checkpoint import checkpoint, cropped
 

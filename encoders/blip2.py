@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import CLIP_NORM, Card, Input, Site
+from encoders.extraction.tower_sites import sites
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import FILES, ModelParts, ModelType
 
 INSTRUCTION = "Describe the image."
-WORDS = (101, 6235, 1996, 3746, 1012, 102)  # in the vocabulary of uncased BERT, for the untrained twin
+WORDS = (101, 6235, 1996, 3746, 1012, 102)  # in the vocabulary of uncased BERT, for the untrained encoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ def _instructed(library: Any, folder: Path | None) -> Instructed:
     return Instructed(image=_processor(library, folder), words=words)
 
 
-def _anatomy(model: Any, processor: Any) -> ModelParts:
+def _take_apart(model: Any, processor: Any) -> ModelParts:
     import torch
 
     from encoders.multimodal.pieces import described, hooks, preprocess
@@ -60,8 +61,8 @@ def _anatomy(model: Any, processor: Any) -> ModelParts:
         queries = out.qformer_outputs.last_hidden_state[:, :count]  # behind them stands the instruction
         return {"final": final, "pooled": final[:, :1], "qformer": queries, "connector": out.pooler_output}
 
-    sites = _sites(vision.num_hidden_layers, vision.hidden_size, side, count, config.qformer_config.hidden_size)
-    sites["connector"] = Site(width=config.text_config.hidden_size, queries=count)
+    found = _sites(vision.num_hidden_layers, vision.hidden_size, side, count, config.qformer_config.hidden_size)
+    found["connector"] = Site(width=config.text_config.hidden_size, queries=count)
     parts = ("vision_model", "query_tokens", "qformer", "language_projection")
     return ModelParts(
         image_side={name: getattr(model, name) for name in parts},
@@ -69,14 +70,13 @@ def _anatomy(model: Any, processor: Any) -> ModelParts:
         run=run,
         preprocess=preprocess(image, "pixel_values"),
         input=described(image, (vision.image_size, vision.image_size), "squash"),
-        layout=lambda _prepared: sites,
+        layout=lambda _prepared: found,
     )
 
 
 def _sites(blocks: int, width: int, side: int, queries: int, qformer: int) -> dict[str, Site]:
-    block = Site(width=width, grid=(side, side), prefix=1, cls=True)
-    named = {f"block.{i}": block for i in range(blocks)} | {"final": block, "pooled": Site(width=width)}
-    return named | {"qformer": Site(width=qformer, queries=queries)}
+    tower = sites(blocks, width, side, prefix=1, vectors={"pooled": width})
+    return tower | {"qformer": Site(width=qformer, queries=queries)}
 
 
 def _blip2(library: Any) -> Any:
@@ -94,7 +94,7 @@ def _instructblip(library: Any) -> Any:
 
 
 def _shrink(config: Any) -> None:
-    config.vision_config.initializer_range = 0.02  # the library's 1e-10 would leave the untrained twin blind
+    config.vision_config.initializer_range = 0.02  # the library's 1e-10 would leave the untrained encoder blind
 
 
 BLIP2 = ModelType(
@@ -102,7 +102,7 @@ BLIP2 = ModelType(
     types=("blip-2",),
     config=_blip2,
     processor=_processor,
-    take_apart=_anatomy,
+    take_apart=_take_apart,
     shrink=_shrink,
 )
 INSTRUCTBLIP = replace(

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import Card, Encoder, Site
-from encoders._fetch import fetch_file
 from encoders._registry import Checkpoint
+from encoders._weights import weights_file
 from encoders.extraction.tower_sites import sites
 from encoders.libraries.open_clip.checkpoint import cropped
 
@@ -44,7 +44,7 @@ def network() -> Any:
 
 def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
     """CONCH from its repository, or from the file or folder `weights`."""
-    card, file = fetch_file(card, weights, offline, files=("pytorch_model.bin",))
+    card, file = weights_file(card, weights, offline, files=("pytorch_model.bin",))
     from hub.torch_files import below, fill, state_dict
 
     state = {key.removeprefix("module."): value for key, value in state_dict(file, card.name).items()}

@@ -1,4 +1,4 @@
-"""DINOv2 ViT-S, B, L and g: image towers trained without any labels or text, and their twins with registers.
+"""DINOv2 ViT-S, B, L and g: image towers trained without any labels or text, each without and with registers.
 
 The four registers stand between CLS and the patches and belong to no place. Oquab et al. 2023, arXiv:2304.07193;
 Darcet et al. 2023, arXiv:2309.16588.

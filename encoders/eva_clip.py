@@ -7,8 +7,8 @@ same towers pool the mean over patches.
 from typing import Any
 
 from encoders._base import Card
-from encoders._fetch import FLOAT32
 from encoders._registry import Checkpoint
+from encoders._weights import FLOAT32
 from encoders.extraction.tower_sites import sites
 from encoders.libraries.open_clip.checkpoint import checkpoint, cropped
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from encoders._base import CLIP_NORM, Card, Input, Site
+from encoders.extraction.tower_sites import sites
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import ModelParts, ModelType
 
@@ -30,7 +31,7 @@ def _processor(library: Any, folder: Path | None) -> Any:
     return library.IdeficsImageProcessorPil()
 
 
-def _anatomy(model: Any, processor: Any) -> ModelParts:
+def _take_apart(model: Any, processor: Any) -> ModelParts:
     from encoders.extraction.images import pil
     from encoders.multimodal.pieces import clip_ends, described, hooks
 
@@ -44,21 +45,20 @@ def _anatomy(model: Any, processor: Any) -> ModelParts:
     def preprocess(image: np.ndarray) -> Any:
         return processor(images=pil(image), return_tensors="pt")[0]  # this one answers with the tensor itself
 
-    sites = _sites(vision.num_hidden_layers, vision.embed_dim, side, model.config.perceiver_config.resampler_n_latents)
+    found = _sites(vision.num_hidden_layers, vision.embed_dim, side, model.config.perceiver_config.resampler_n_latents)
     return ModelParts(
         image_side={"vision_model": tower, "perceiver_resampler": perceiver},
         hooks=hooks(tower.encoder.layers),
         run=run,
         preprocess=preprocess,
         input=described(processor, (vision.image_size, vision.image_size), "squash"),
-        layout=lambda _prepared: sites,
+        layout=lambda _prepared: found,
     )
 
 
 def _sites(blocks: int, width: int, side: int, latents: int) -> dict[str, Site]:
-    block = Site(width=width, grid=(side, side), prefix=1, cls=True)
-    named = {f"block.{i}": block for i in range(blocks)} | {"final": block, "pooled": Site(width=width)}
-    return named | {"connector": Site(width=width, queries=latents)}
+    tower = sites(blocks, width, side, prefix=1, vectors={"pooled": width})
+    return tower | {"connector": Site(width=width, queries=latents)}
 
 
 CARD = Card(
@@ -75,12 +75,12 @@ CARD = Card(
     sites=_sites(32, 1280, 16, 64),
     unverified="configuration, shard placement, licence",
 )  # fmt: skip
-KIND = ModelType(
+MODEL_TYPE = ModelType(
     model="IdeficsForVisionText2Text",
     types=("idefics",),
     config=_config,
     processor=_processor,
-    take_apart=_anatomy,
+    take_apart=_take_apart,
 )
 
-CHECKPOINTS = (checkpoint(CARD, KIND),)
+CHECKPOINTS = (checkpoint(CARD, MODEL_TYPE),)

@@ -15,7 +15,7 @@ import numpy as np
 from encoders._base import IMAGENET_NORM, Card, Input, Site, View
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import ModelParts, ModelType
-from encoders.networks import internvl as own
+from encoders.networks import internvl as authors
 
 INPUT = Input(
     size=(448, 448), resize="tiles", crop=None, **IMAGENET_NORM, interpolation="bicubic",
@@ -35,16 +35,16 @@ def _config(**text: Any) -> Callable[[Any], Any]:
 
 
 def _processor(library: Any, folder: Path | None) -> Any:
-    kind = library.GotOcr2ImageProcessorPil
+    processor = library.GotOcr2ImageProcessorPil
     if folder is None:
         norm = {"image_mean": list(IMAGENET_NORM["mean"]), "image_std": list(IMAGENET_NORM["std"])}
-        return kind(size={"height": 448, "width": 448}, min_patches=1, max_patches=12, **norm)
-    if (told := own.told(folder)) is not None:
-        return own.processor(library, told)
-    return kind.from_pretrained(folder, local_files_only=True)
+        return processor(size={"height": 448, "width": 448}, min_patches=1, max_patches=12, **norm)
+    if (declared := authors.authors_config(folder)) is not None:
+        return authors.processor(library, declared)
+    return processor.from_pretrained(folder, local_files_only=True)
 
 
-def _anatomy(cut: bool) -> Callable[[Any, Any], ModelParts]:
+def _take_apart(cut: bool) -> Callable[[Any, Any], ModelParts]:
     def take_apart(model: Any, processor: Any) -> ModelParts:
         from encoders.extraction.hooks import Hook
         from encoders.extraction.tiles import site
@@ -120,20 +120,20 @@ def _pair(name: str, counts: tuple[int, int], **text: int) -> tuple[Any, Any]:
         note="up to twelve tiles and the whole image",
         unverified="configuration, licence, shard placement",
     )
-    kind = ModelType(
+    model_type = ModelType(
         model="InternVLForConditionalGeneration",
         types=("internvl",),
-        foreign=(own.TYPE,),
-        own=own.config,
+        foreign=(authors.TYPE,),
+        read_config=authors.config,
         config=_config(**text),
         processor=_processor,
-        take_apart=_anatomy(cut=True),
-        rename=own.original,
+        take_apart=_take_apart(cut=True),
+        rename=authors.original,
     )
     whole_only = replace(
         card, name=f"{name}-448", input=replace(INPUT, resize="squash"), note="squashed to one tile of 448 x 448"
     )
-    return checkpoint(card, kind), checkpoint(whole_only, replace(kind, take_apart=_anatomy(cut=False)))
+    return checkpoint(card, model_type), checkpoint(whole_only, replace(model_type, take_apart=_take_apart(cut=False)))
 
 
 CHECKPOINTS = (

@@ -36,7 +36,7 @@ def _spelling(tensors: Mapping[str, Any]) -> dict[str, Any]:
     return {f"vision_tower.{k}" if k.startswith("vision_model.") else k: v for k, v in original(tensors).items()}
 
 
-KIND = replace(
+MODEL_TYPE = replace(
     descendant(
         "llava_mistral", "Mistral", hidden_size=4096, intermediate_size=14336, num_hidden_layers=32,
         num_attention_heads=32, num_key_value_heads=8, vocab_size=32000,
@@ -60,8 +60,8 @@ def _stock(card: Card, device: str, weights: Path | None, offline: bool) -> Enco
 
     if weights is None:
         assert card.repo is not None
-        folder, commit = fetch(card.repo, card.revision, _projector, needed=KIND.needed, offline=offline)
-        tower, _ = fetch(STOCK, None, _tower, needed=KIND.needed, offline=offline)
+        folder, commit = fetch(card.repo, card.revision, _projector, needed=MODEL_TYPE.needed, offline=offline)
+        tower, _ = fetch(STOCK, None, _tower, needed=MODEL_TYPE.needed, offline=offline)
         card = replace(card, revision=commit)
     else:
         folder, tower = weights, weights / Path(STOCK).name
@@ -71,10 +71,10 @@ def _stock(card: Card, device: str, weights: Path | None, offline: bool) -> Enco
                 f"inside the snapshot of {card.repo}"
             )
         card = replace(card, repo=None, revision=None)
-    return from_folders(card, KIND, device, [(folder, _projector), (tower, _tower)])
+    return from_folders(card, MODEL_TYPE, device, [(folder, _projector), (tower, _tower)])
 
 
-OWN = checkpoint(CARD, KIND)
+OWN = checkpoint(CARD, MODEL_TYPE)
 CHECKPOINTS = (
     OWN,
     Checkpoint(
@@ -88,6 +88,6 @@ CHECKPOINTS = (
         load=_stock,
         untrained=OWN.untrained,
         network=OWN.network,
-        kind=KIND,
+        model_type=MODEL_TYPE,
     ),
 )

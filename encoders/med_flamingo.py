@@ -1,8 +1,8 @@
 """Med-Flamingo: OpenFlamingo trained on further medical text and figures. Moor et al. 2023, arXiv:2307.15189.
 
-Its eye is OpenAI's CLIP ViT-L/14, never trained on, in a repository of its own; the checkpoint holds the perceiver that
-makes 64 tokens of an image. The perceiver reads the last block before the tower's norm, as the library did with which
-it was trained; newer versions of that library hand on normed tokens.
+Its tower is OpenAI's CLIP ViT-L/14, never trained on, in a repository of its own; the checkpoint holds the perceiver
+that makes 64 tokens of an image. The perceiver reads the last block before the tower's norm, as the library did with
+which it was trained; newer versions of that library hand on normed tokens.
 """
 
 from pathlib import Path
@@ -10,8 +10,8 @@ from typing import Any
 
 from encoders._base import CLIP_NORM, Card, Encoder, Input, Site
 from encoders._registry import Checkpoint
+from encoders.extraction.tower_sites import sites
 
-BLOCK = Site(width=1024, grid=(16, 16), prefix=1, cls=True)
 CARD = Card(
     name="med-flamingo",
     repo="med-flamingo/med-flamingo",
@@ -28,29 +28,28 @@ CARD = Card(
         edge=224,
         **CLIP_NORM,
     ),
-    sites={f"block.{i}": BLOCK for i in range(24)}
-    | {"final": BLOCK, "pooled": Site(width=1024), "connector": Site(width=1024, queries=64)},
+    sites=sites(24, 1024, 16, prefix=1, vectors={"pooled": 1024}) | {"connector": Site(width=1024, queries=64)},
     note="its tower comes from openai/clip-vit-large-patch14; bytes are to 1 %",
     unverified="the names in model.pt, and its licence",
 )
 
 
 def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """Med-Flamingo's eye from its two repositories, or one folder with both."""
+    """The image side from its two repositories, or one folder with both."""
     from encoders.networks.med_flamingo import load as read
 
     return read(card, device, weights, offline)
 
 
 def network() -> Any:
-    """The eye in full size."""
+    """The image side in full size."""
     from encoders.networks.med_flamingo import network as build
 
     return build()
 
 
 def untrained(card: Card, device: str) -> Encoder:
-    """The eye under torch's current random state."""
+    """The image side under torch's current random state."""
     from encoders.networks.med_flamingo import encoder
 
     return encoder(card, network(), device)

@@ -33,7 +33,7 @@ def _processor(library: Any, folder: Path | None) -> Any:
     return library.Gemma3ImageProcessorPil(size={"height": 896, "width": 896}, **norm)
 
 
-def _anatomy(model: Any, processor: Any) -> ModelParts:
+def _take_apart(model: Any, processor: Any) -> ModelParts:
     from encoders.multimodal.pieces import described, hooks, preprocess
 
     inner, vision = model.model, model.config.vision_config
@@ -66,7 +66,7 @@ SMALL = ModelType(
         head_dim=256,
     ),
     processor=_processor,
-    take_apart=_anatomy,
+    take_apart=_take_apart,
 )  # fmt: skip
 LARGE = replace(
     SMALL,

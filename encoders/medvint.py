@@ -55,7 +55,7 @@ START = replace(
 
 
 def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """MedVInT-TD's eye and connector from the file of its whole model."""
+    """TD's image side from the file of its whole model."""
     del offline  # nothing is fetched
     how = f"`hf download {TD.repo}` and give the {FILE} of a run with PMC-CLIP in it with --weights PATH"
     if weights is None:
@@ -63,34 +63,34 @@ def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encode
     file = weights / FILE if weights.is_dir() else weights
     if not file.is_file():
         raise EncoderError(f"{card.name}: --weights {weights} has no {FILE}: {how}")
-    from encoders.networks.medvint import load_decoder
+    from encoders.networks.medvint import load_td
 
-    return load_decoder(card, device, file)
+    return load_td(card, device, file)
 
 
 def load_reader(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """MedVInT-TE's tower and connector from its repository, or from `weights`."""
-    from encoders.networks.medvint import load as read
+    """TE's image side from its repository, or from `weights`."""
+    from encoders.networks.medvint import load_te
 
-    return read(card, device, weights, offline)
+    return load_te(card, device, weights, offline)
 
 
 def load_start(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """The tower from which MedVInT-TE was trained, from its repository, or from `weights`."""
+    """The ResNet from which TE was trained, from its repository, or from `weights`."""
     from encoders.networks.medvint import load_start as read
 
     return read(card, device, weights, offline)
 
 
 def network() -> Any:
-    """TD's eye and connector in full size."""
+    """TD's image side in full size."""
     from encoders.networks.medvint import Decoder
 
     return Decoder()
 
 
 def reader() -> Any:
-    """TE's tower and connector in full size."""
+    """TE's image side in full size."""
     from encoders.networks.medvint import Reader
 
     return Reader()
@@ -105,16 +105,16 @@ def trunk() -> Any:
 
 def untrained(card: Card, device: str) -> Encoder:
     """TD's network under torch's current random state."""
-    from encoders.networks.medvint import decoder
+    from encoders.networks.medvint import td_encoder
 
-    return decoder(card, network(), device)
+    return td_encoder(card, network(), device)
 
 
 def untrained_te(card: Card, device: str) -> Encoder:
     """TE's network, or its tower alone, under torch's current random state."""
-    from encoders.networks.medvint import encoder
+    from encoders.networks.medvint import te_encoder
 
-    return encoder(card, reader() if "connector" in card.sites else trunk(), device)
+    return te_encoder(card, reader() if "connector" in card.sites else trunk(), device)
 
 
 CHECKPOINTS = (

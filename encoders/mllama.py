@@ -36,7 +36,7 @@ def _processor(library: Any, folder: Path | None) -> Any:
     return library.MllamaImageProcessorPil.from_pretrained(folder, local_files_only=True)
 
 
-def _anatomy(model: Any, processor: Any) -> ModelParts:
+def _take_apart(model: Any, processor: Any) -> ModelParts:
     from encoders.multimodal.pieces import described, hooks, preprocess
 
     inner, vision = model.model, model.config.vision_config
@@ -96,13 +96,13 @@ def _sites(connector: int) -> dict[str, Site]:
     return named | {"connector": replace(block, width=connector)}
 
 
-def _kind(hidden: int, inner: int, layers: int, heads: int) -> ModelType:
+def _model_type(hidden: int, inner: int, layers: int, heads: int) -> ModelType:
     return ModelType(
         model="MllamaForConditionalGeneration",
         types=("mllama",),
         config=_config(hidden, inner, layers, heads),
         processor=_processor,
-        take_apart=_anatomy,
+        take_apart=_take_apart,
     )
 
 
@@ -124,7 +124,7 @@ CARD = Card(
 )  # fmt: skip
 
 CHECKPOINTS = (
-    checkpoint(CARD, _kind(4096, 14336, 40, 32)),
+    checkpoint(CARD, _model_type(4096, 14336, 40, 32)),
     checkpoint(
         replace(
             CARD,
@@ -135,6 +135,6 @@ CHECKPOINTS = (
             bytes_whole=177_186_710_646,
             sites=_sites(8192),
         ),
-        _kind(8192, 28672, 100, 64),
+        _model_type(8192, 28672, 100, 64),
     ),
 )

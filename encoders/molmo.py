@@ -5,7 +5,6 @@ last but eight, joins two by two patches by attention, and hands on the whole im
 place once. The column tokens that the language model receives between the rows are no image tokens and left out.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,31 +38,23 @@ def _checkpoint(name: str, repo: str, inner: int, language: int, parameters: int
         note="at most 12 overlapping crops beside the whole image; the whole checkpoint's bytes are to 1 %",
         unverified="configuration, shard placement, and that the checkpoint is in float32",
     )
-    return Checkpoint(card=card, load=_load, untrained=_untrained(inner, language), network=_network(inner, language))
 
+    def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
+        from encoders.networks.molmo import load as read
 
-def _load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-    from encoders.networks.molmo import load
+        return read(card, device, weights, offline)
 
-    return load(card, device, weights, offline)
-
-
-def _network(inner: int, language: int) -> Callable[[], Any]:
     def network() -> Any:
         from encoders.networks.molmo import network as build
 
         return build(inner, language)
 
-    return network
-
-
-def _untrained(inner: int, language: int) -> Callable[[Card, str], Encoder]:
     def untrained(card: Card, device: str) -> Encoder:
-        from encoders.networks.molmo import encoder, network
+        from encoders.networks.molmo import encoder
 
-        return encoder(card, network(inner, language), device)
+        return encoder(card, network(), device)
 
-    return untrained
+    return Checkpoint(card=card, load=load, untrained=untrained, network=network)
 
 
 CHECKPOINTS = (

@@ -1,6 +1,6 @@
 """Molmo 2: SigLIP 2 for 378 pixels over overlapping crops; windows of two by two tokens are pooled by attention.
 
-Clark et al. 2026, arXiv:2601.10611. The adapter reads blocks 24 and 18; the published configuration tells of 27
+Clark et al. 2026, arXiv:2601.10611. The adapter reads blocks 24 and 18; the published configuration declares 27
 blocks, of which 25 are there, and there is no final norm. The language model receives the whole image, then the
 crops as one grid without their overlaps; a last row or column pools what is left of its windows.
 """
@@ -49,7 +49,7 @@ def _pooled(tall: int, wide: int, pool: tuple[int, int]) -> View:
     return View(grid=(rows, columns), box=(0.0, 0.0, rows * pool[0] / tall, columns * pool[1] / wide))
 
 
-def _anatomy(model: Any, processor: Any) -> ModelParts:
+def _take_apart(model: Any, processor: Any) -> ModelParts:
     import torch
     from transformers.models.molmo2.image_processing_molmo2 import compute_crop_geometry
 
@@ -111,12 +111,12 @@ CARD = Card(
     note="the whole image, then up to eight overlapping crops",
     unverified="configuration (the adapter's width above all), shard placement, float32 on disk, licence",
 )  # fmt: skip
-KIND = ModelType(
+MODEL_TYPE = ModelType(
     model="Molmo2ForConditionalGeneration",
     types=("molmo2",),
     config=_config,
     processor=_processor,
-    take_apart=_anatomy,
+    take_apart=_take_apart,
 )
 
-CHECKPOINTS = (checkpoint(CARD, KIND),)
+CHECKPOINTS = (checkpoint(CARD, MODEL_TYPE),)

@@ -22,15 +22,11 @@ ARCHITECTURE: dict[str, Any] = {
 }
 
 
-def _described() -> dict[str, Any]:
-    file = FOLDER / "card.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
 def _card() -> Card:
     """The card, with what it was trained on, for how long and how well, from the file beside the weights."""
-    told = _described()
-    note = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in told.items() if key != "parameters")
+    file = FOLDER / "card.json"
+    described = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    note = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in described.items() if key != "parameters")
     return Card(
         name="phantom-clip",
         licence="Apache-2.0",

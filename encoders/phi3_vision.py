@@ -67,7 +67,7 @@ def _checkpoint(card: Card, crops: int) -> Checkpoint:
 
 
 def network() -> Any:
-    """The eye in full size."""
+    """The image side in full size."""
     from encoders.networks.phi3_vision import network as build
 
     return build()

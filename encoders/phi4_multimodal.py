@@ -63,7 +63,7 @@ def views(size: tuple[int, int], tall: int, wide: int, tile: int, patch: int) ->
     return towers, [merged, View(grid=(side // 2, side // 2), box=box)]
 
 
-def _anatomy(model: Any, processor: Any) -> ModelParts:
+def _take_apart(model: Any, processor: Any) -> ModelParts:
     import torch
 
     from encoders.extraction.hooks import Hook
@@ -140,16 +140,16 @@ CARD = Card(
     note="up to 36 tiles, then the whole image; its separators are left out",
     unverified="configuration, shard placement, size of the checkpoint, licence",
 )  # fmt: skip
-KIND = ModelType(
+MODEL_TYPE = ModelType(
     model="Phi4MultimodalForCausalLM",
     types=("phi4_multimodal",),
     foreign=("phi4mm",),
     config=_config,
     processor=_processor,
-    take_apart=_anatomy,
+    take_apart=_take_apart,
     language=r"(?!model\.embed_tokens_extend\.image_embed\.)",
     rename=_rename,
     shrink=_shrink,
 )
 
-CHECKPOINTS = (checkpoint(CARD, KIND),)
+CHECKPOINTS = (checkpoint(CARD, MODEL_TYPE),)

@@ -5,7 +5,6 @@ the authors published, copied by many, builds 8. Both load every tensor and give
 are here by name. The stages and their mean are the same in both.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,16 +47,12 @@ def _checkpoint(card: Card, heads: int, fixed: int | None) -> Checkpoint:
 
         return build(card, heads, device)
 
-    return Checkpoint(card=card, load=load, untrained=untrained, network=_network(heads))
-
-
-def _network(heads: int) -> Callable[[], Any]:
     def network() -> Any:
         from encoders.networks.modified_resnet import network as build
 
         return build(heads=heads)
 
-    return network
+    return Checkpoint(card=card, load=load, untrained=untrained, network=network)
 
 
 CHECKPOINTS = (

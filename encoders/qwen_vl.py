@@ -13,7 +13,7 @@ from typing import Any
 from encoders._base import CLIP_NORM, HALF_NORM, Card, Input, Site
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import ModelType
-from encoders.networks.qwen_vl import FIXED, anatomy_of, processor
+from encoders.networks.qwen_vl import FIXED, processor, take_apart_as
 
 
 def _config(model: str, vision: Mapping[str, Any], text: Mapping[str, Any]) -> Callable[[Any], Any]:
@@ -39,7 +39,7 @@ NATIVE = Input(
 )  # fmt: skip
 
 
-def _kind(model: str, vision: Mapping[str, Any], text: Mapping[str, Any], **more: Any) -> ModelType:
+def _model_type(model: str, vision: Mapping[str, Any], text: Mapping[str, Any], **more: Any) -> ModelType:
     kinds = {"Qwen2VL": "qwen2_vl", "Qwen2_5_VL": "qwen2_5_vl", "Qwen3VL": "qwen3_vl"}
     mean = 0.5 if model == "Qwen3VL" else None
     return ModelType(
@@ -47,13 +47,13 @@ def _kind(model: str, vision: Mapping[str, Any], text: Mapping[str, Any], **more
         types=(kinds[model],),
         config=_config(model, vision, text),
         processor=processor(vision["patch_size"], mean),
-        take_apart=anatomy_of(fixed=False),
+        take_apart=take_apart_as(fixed=False),
         language=r"(?!(?:model\.)?visual\.)",
         **more,
     )
 
 
-def _pair(card: Card, kind: ModelType, squares: Mapping[str, Site]) -> tuple[Any, Any]:
+def _pair(card: Card, model_type: ModelType, squares: Mapping[str, Site]) -> tuple[Any, Any]:
     """A checkpoint at native resolution, and at one square."""
     assert card.input is not None
     fixed = replace(
@@ -63,7 +63,7 @@ def _pair(card: Card, kind: ModelType, squares: Mapping[str, Site]) -> tuple[Any
         sites=squares,
         note="squashed to 448 x 448: one grid for every image",
     )
-    return checkpoint(card, kind), checkpoint(fixed, replace(kind, take_apart=anatomy_of(fixed=True)))
+    return checkpoint(card, model_type), checkpoint(fixed, replace(model_type, take_apart=take_apart_as(fixed=True)))
 
 
 def _card(
@@ -88,7 +88,7 @@ CHECKPOINTS = (
         _card(
             "qwen2-vl-2b", "Qwen2-VL-2B-Instruct", (665_271_296, 4_417_971_200), _sites(32, 1280, 1536, 36),
         ),
-        _kind(
+        _model_type(
             "Qwen2VL", {**TWO, "hidden_size": 1536},
             {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12,
              "num_key_value_heads": 2, "vocab_size": 151936, "tie_word_embeddings": True},
@@ -99,7 +99,7 @@ CHECKPOINTS = (
         _card(
             "qwen2-vl-7b", "Qwen2-VL-7B-Instruct", (675_759_104, 16_582_751_232), _sites(32, 1280, 3584, 36),
         ),
-        _kind("Qwen2VL", {**TWO, "hidden_size": 3584}, SEVEN_B),
+        _model_type("Qwen2VL", {**TWO, "hidden_size": 3584}, SEVEN_B),
         _sites(32, 1280, 3584, 32),
     ),
     *_pair(
@@ -107,7 +107,7 @@ CHECKPOINTS = (
             "qwen2.5-vl-3b", "Qwen2.5-VL-3B-Instruct", (668_684_288, 7_509_245_952), _sites(32, 1280, 2048, 36),
             "Qwen research",
         ),
-        _kind(
+        _model_type(
             "Qwen2_5_VL", {**FIVE, "out_hidden_size": 2048},
             {"hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "num_attention_heads": 16,
              "num_key_value_heads": 2, "vocab_size": 151936, "tie_word_embeddings": True},
@@ -118,7 +118,7 @@ CHECKPOINTS = (
         _card(
             "qwen2.5-vl-7b", "Qwen2.5-VL-7B-Instruct", (676_550_144, 16_584_333_312), _sites(32, 1280, 3584, 36),
         ),
-        _kind("Qwen2_5_VL", {**FIVE, "out_hidden_size": 3584}, SEVEN_B),
+        _model_type("Qwen2_5_VL", {**FIVE, "out_hidden_size": 3584}, SEVEN_B),
         _sites(32, 1280, 3584, 32),
     ),
     *_pair(
@@ -126,7 +126,7 @@ CHECKPOINTS = (
             "qwen3-vl-8b", "Qwen3-VL-8B-Instruct", (576_388_336, 17_534_247_392), _sites(27, 1152, 4096, 32, 3),
             norm=HALF_NORM,
         ),
-        _kind(
+        _model_type(
             "Qwen3VL", {**THREE, "out_hidden_size": 4096},
             {"hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36, "num_attention_heads": 32,
              "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936},

@@ -1,6 +1,6 @@
 """RadFM: a model of 2D images and 3D volumes. Wu et al. 2023, arXiv:2308.02463.
 
-Its eye cuts a volume into patches of 32 x 32 pixels and 4 slices; an image is a volume of four equal slices. There is
+Its tower cuts a volume into patches of 32 x 32 pixels and 4 slices; an image is a volume of four equal slices. There is
 no norm behind the last block, so there is no `final`. The published test code crops at random: here an image is
 resized whole. Volumes are brought to the nearest depth of training (4, 8, ... 64 slices) by nearest neighbour.
 """
@@ -35,7 +35,7 @@ CARD = Card(
 
 
 def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """RadFM's eye from the unzipped file, or the folder that holds it."""
+    """The image side from the unzipped file, or the folder that holds it."""
     del offline  # nothing is fetched
     how = (
         f"`hf download {CARD.repo}`, join the parts with `zip -s 0 RadFM.zip --out whole.zip`, `unzip whole.zip`, "
@@ -56,14 +56,14 @@ def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encode
 
 
 def network() -> Any:
-    """The eye in full size."""
+    """The image side in full size."""
     from encoders.networks.radfm import RadFMVision
 
     return RadFMVision()
 
 
 def untrained(card: Card, device: str) -> Encoder:
-    """The eye under torch's current random state."""
+    """The image side under torch's current random state."""
     from encoders.networks.radfm import encoder
 
     return encoder(card, network(), device)

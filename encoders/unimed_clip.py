@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import CLIP_NORM, Card, Encoder, EncoderError
-from encoders._fetch import fetch_file
 from encoders._registry import Checkpoint
+from encoders._weights import weights_file
 from encoders.extraction.tower_sites import sites
 from encoders.libraries.open_clip.checkpoint import cropped
 from hub.snapshots import snapshot
@@ -37,7 +37,7 @@ def _checkpoint(name: str, repo: str, joint: int, parameters: int, size: int | N
     width, side = vision["width"], vision["image_size"]
 
     def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-        card, found = fetch_file(card, weights, offline, files=(file,))
+        card, found = weights_file(card, weights, offline, files=(file,))
         vocabulary = found.parent if weights else _vocabulary(offline)
         from encoders.libraries.open_clip.load import from_state
         from hub.torch_files import state_dict

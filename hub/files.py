@@ -1,6 +1,6 @@
-"""Which files of a folder an encoder rests on: those that were read, and names that would be read in their stead.
+"""Files of a checkpoint's folder: settings, weights, and the names whose presence decides which of them are read.
 
-What else lies in the folder is a stranger's: it may come and go, and the encoder stays who it is.
+Other files in the folder do not matter: they may come and go without changing the encoder.
 """
 
 import json
@@ -11,11 +11,11 @@ from hub.errors import HubError
 
 SETTINGS = ("config.json", "preprocessor_config.json", "processor_config.json", "open_clip_config.json")
 FORMS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-OTHERS = (  # that a library prefers to another file, beside the settings and forms
+OTHERS = (  # that a library may prefer to another file
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin",
     "open_clip_pytorch_model.pth", "pytorch_model.pth", "model.pth", "adapter_config.json",
 )  # fmt: skip
-CARVED = "vision-*.safetensors"
+PARTIAL = "vision-*.safetensors"  # a partial download: the image side's tensors alone
 
 
 def settings(folder: Path) -> tuple[Path, ...]:
@@ -33,18 +33,18 @@ def weights(folder: Path) -> tuple[Path, ...]:
 
 
 def shards_of(path: Path) -> dict[str, str]:
-    """The file of every tensor, as the index of a sharded checkpoint tells it.
+    """The file of every tensor, by the index of a sharded checkpoint.
 
     Raises:
         HubError: the file cannot be read, is cut short, or is no such index.
     """
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        parsed = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise HubError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:  # JSON's and UTF-8's
         raise HubError(f"{path} is cut short or no JSON: delete it and fetch it again") from error
-    found = told.get("weight_map") if isinstance(told, dict) else None
+    found = parsed.get("weight_map") if isinstance(parsed, dict) else None
     if not isinstance(found, dict) or not found or not all(isinstance(file, str) for file in found.values()):
         raise HubError(f"{path} is no index of weights: its 'weight_map' must name a file for every tensor")
     return found
@@ -53,7 +53,7 @@ def shards_of(path: Path) -> dict[str, str]:
 def decisive(files: Iterable[Path]) -> dict[str, list[str]]:
     """By folder of those `files`, the names in it that decide which of its files are read."""
     known, found = (*SETTINGS, *FORMS, *OTHERS), {}
-    for folder in sorted({path.parent for path in files if path.name in known or path.match(CARVED)}):
+    for folder in sorted({path.parent for path in files if path.name in known or path.match(PARTIAL)}):
         names = [name for name in known if (folder / name).exists()]
-        found[str(folder)] = names + sorted(path.name for path in folder.glob(CARVED))
+        found[str(folder)] = names + sorted(path.name for path in folder.glob(PARTIAL))
     return found

@@ -1,4 +1,4 @@
-"""Some tensors of safetensors files on a hub, brought by byte range into one file that can be continued."""
+"""Partial download: some tensors of a hub's safetensors files, by byte range, into one file; it can be resumed."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hub.ranges import BrokenTransferError, NoRangesError, pull
+from hub.ranges import BrokenTransferError, NoRangesError, read_range
 from hub.repository import Repository
 from hub.safetensors_header import SIZES, Entry, Header, header
 
@@ -28,30 +28,36 @@ class Piece:
     length: int
 
 
-def remote(place: Repository, file: str) -> Header:
+def remote(repository: Repository, file: str) -> Header:
     """The header of a file of a repository."""
 
     def read(start: int, stop: int) -> tuple[bytes, int]:
         got: list[bytes] = []
-        size = pull(_url(place, file), start, stop, lambda _, chunk: got.append(chunk), threading.Event())
+        size = read_range(_url(repository, file), start, stop, lambda _, chunk: got.append(chunk), threading.Event())
         return b"".join(got), size
 
     return header(file, read)
 
 
-def _url(place: Repository, file: str) -> str:
+def _url(repository: Repository, file: str) -> str:
     from huggingface_hub import constants, hf_hub_url
 
-    return hf_hub_url(place.repo, file, repo_type=place.kind, revision=place.revision, endpoint=constants.ENDPOINT)
+    return hf_hub_url(
+        repository.repo,
+        file,
+        repo_type=repository.kind,
+        revision=repository.revision,
+        endpoint=constants.ENDPOINT,
+    )
 
 
-def layout(entries: Iterable[Entry], left: Sequence[str]) -> tuple[bytes, list[Piece]]:
-    """Header and pieces of a file that holds exactly `entries`, and the names of those `left` behind.
+def layout(entries: Iterable[Entry], omitted: Sequence[str]) -> tuple[bytes, list[Piece]]:
+    """Header and pieces of a file that holds exactly `entries`, and the names of those `omitted`.
 
     Wider types come first, so that every tensor begins at a multiple of its own size; neighbours stay neighbours.
     """
     order = sorted(entries, key=lambda e: (-SIZES[e.dtype], e.file, e.start))
-    table: dict[str, Any] = {"__metadata__": {"format": "pt", "left": "\n".join(left)}}
+    table: dict[str, Any] = {"__metadata__": {"format": "pt", "left": "\n".join(omitted)}}
     at = 0
     for entry in order:
         length = entry.stop - entry.start
@@ -59,11 +65,8 @@ def layout(entries: Iterable[Entry], left: Sequence[str]) -> tuple[bytes, list[P
         at += length
     text = json.dumps(table, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text, _pieces(order, 8 + len(text))
-
-
-def _pieces(order: Sequence[Entry], target: int) -> list[Piece]:
     runs: list[Piece] = []
+    target = 8 + len(text)
     for entry in order:
         length = entry.stop - entry.start
         last = runs[-1] if runs else None
@@ -72,22 +75,23 @@ def _pieces(order: Sequence[Entry], target: int) -> list[Piece]:
         else:
             runs.append(Piece(file=entry.file, start=entry.start, target=target, length=length))
         target += length
-    return [
+    pieces = [
         Piece(file=run.file, start=run.start + at, target=run.target + at, length=min(PIECE, run.length - at))
         for run in runs
         for at in range(0, run.length, PIECE)
     ]
+    return len(text).to_bytes(8, "little") + text, pieces
 
 
 def download_tensors(
-    place: Repository, headers: Mapping[str, Header], kept: Sequence[Entry], left: Sequence[str], path: Path
+    repository: Repository, headers: Mapping[str, Header], kept: Sequence[Entry], omitted: Sequence[str], path: Path
 ) -> None:
     """Write `path` with the tensors `kept` of a repository's files; a part of it that is there is continued."""
-    head, pieces = layout(kept, left)
+    head, pieces = layout(kept, omitted)
     total = len(head) + sum(piece.length for piece in pieces)
     part, journal = path.with_name(path.name + ".incomplete"), path.with_name(path.name + ".journal")
     plan = hashlib.sha256(head + repr([(p.file, p.start) for p in pieces]).encode()).hexdigest()
-    done = _done(part, journal, plan, total)
+    done = _finished_pieces(part, journal, plan, total)
     try:
         if not done:
             journal.unlink(missing_ok=True)
@@ -95,18 +99,19 @@ def download_tensors(
                 file.write(head)
                 file.truncate(total)
             journal.write_text(plan + "\n")
-        _bring(place, headers, pieces, done, part, journal)
-        _sync(part)
+        _download_pieces(repository, headers, pieces, done, part, journal)
+        with part.open("r+b") as file:
+            os.fsync(file.fileno())
         part.replace(path)
         journal.unlink(missing_ok=True)
     except (OSError, NoRangesError) as error:
-        if getattr(error, "response", None) is None:  # the disk's word, not the hub's: what is there is of no use
+        if getattr(error, "response", None) is None:  # raised by the disk, not by the hub: the part is of no use
             part.unlink(missing_ok=True)
             journal.unlink(missing_ok=True)
         raise
 
 
-def _done(part: Path, journal: Path, plan: str, total: int) -> set[int]:
+def _finished_pieces(part: Path, journal: Path, plan: str, total: int) -> set[int]:
     """The pieces that an earlier run finished under the same plan."""
     if not (part.is_file() and journal.is_file() and part.stat().st_size == total):
         return set()
@@ -115,8 +120,13 @@ def _done(part: Path, journal: Path, plan: str, total: int) -> set[int]:
     return {int(line) for line in lines[:-1] if line.isdigit()} if first == plan else set()
 
 
-def _bring(
-    place: Repository, headers: Mapping[str, Header], pieces: Sequence[Piece], done: set[int], part: Path, journal: Path
+def _download_pieces(
+    repository: Repository,
+    headers: Mapping[str, Header],
+    pieces: Sequence[Piece],
+    done: set[int],
+    part: Path,
+    journal: Path,
 ) -> None:
     """Fetch the pieces that are not done, several at a time; the first failure ends the others."""
     from huggingface_hub.utils import tqdm
@@ -134,7 +144,7 @@ def _bring(
                 with lock:
                     bar.update(len(chunk))
 
-            size = pull(_url(place, piece.file), piece.start, piece.start + piece.length, sink, halt)
+            size = read_range(_url(repository, piece.file), piece.start, piece.start + piece.length, sink, halt)
             if size != headers[piece.file].size:
                 raise BrokenTransferError(f"{piece.file} has {size} bytes, and had {headers[piece.file].size} before")
             file.flush()
@@ -152,8 +162,3 @@ def _bring(
             halt.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-
-
-def _sync(path: Path) -> None:
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Byte ranges of a hub's files, through the client's own session: continued where they stop, limited in patience."""
+"""Byte ranges of a hub's files, read through the client's own session and taken up where a transfer broke."""
 
 import re
 import threading
@@ -31,7 +31,7 @@ class _AgainError(Exception):
         self.pause = pause
 
 
-def pull(url: str, start: int, stop: int, sink: Callable[[int, bytes], None], halt: threading.Event) -> int:
+def read_range(url: str, start: int, stop: int, sink: Callable[[int, bytes], None], halt: threading.Event) -> int:
     """Pass the bytes from `start` up to `stop` of the file at `url` to `sink(offset, bytes)`; the file's size.
 
     A transfer that breaks is taken up where it stopped. `halt` ends it between two chunks, or a pause at once.
@@ -42,8 +42,8 @@ def pull(url: str, start: int, stop: int, sink: Callable[[int, bytes], None], ha
         before, pause = at, None
         try:
             with closing(_once(url, at, stop)) as answer:
-                for told, chunk in answer:
-                    size = told
+                for declared, chunk in answer:
+                    size = declared
                     if halt.is_set():
                         raise BrokenTransferError("stopped")
                     sink(at, chunk)
@@ -78,11 +78,11 @@ def _once(url: str, start: int, stop: int) -> Generator[tuple[int, bytes]]:
         hf_raise_for_status(response)
         if response.status_code == 200:
             raise NoRangesError(url)
-        told = response.headers.get("Content-Range", "")
-        span = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", told)
+        declared = response.headers.get("Content-Range", "")
+        span = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", declared)
         length = response.headers.get("Content-Length")
         if not span or int(span[1]) != start or int(span[2]) >= stop:
-            raise _AgainError(f"asked for bytes {start}-{stop - 1}, told {told or 'nothing'}")
+            raise _AgainError(f"asked for bytes {start}-{stop - 1}, told {declared or 'nothing'}")
         left = int(span[2]) + 1 - start
         if length is not None and int(length) != left:
             raise _AgainError(f"a range of {left} bytes comes as {length}")
@@ -95,13 +95,13 @@ def _once(url: str, start: int, stop: int) -> Generator[tuple[int, bytes]]:
 
 def _asked_pause(headers: Any) -> float | None:
     """Retry-After, as seconds or as a date."""
-    told = headers.get("Retry-After")
-    if told is None:
+    asked = headers.get("Retry-After")
+    if asked is None:
         return None
-    if told.strip().isdigit():
-        return float(told)
+    if asked.strip().isdigit():
+        return float(asked)
     try:
-        return max(0.0, (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds())
+        return max(0.0, (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds())
     except (TypeError, ValueError):
         return None
 
@@ -110,4 +110,4 @@ def _transport() -> type[Exception]:
     """What the client's HTTP library raises for a connection that breaks; its name differs between releases."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    return next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
+    return next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")

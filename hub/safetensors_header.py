@@ -1,4 +1,4 @@
-"""What a safetensors file says of itself: its tensors, their types and shapes, and where their bytes lie."""
+"""Headers of safetensors files: the tensors, their types and shapes, and where their bytes lie."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a safetensors file says of itself; `size` is the file's."""
+    """The header of a safetensors file; `size` is the file's, in bytes."""
 
     entries: Mapping[str, Entry]
     metadata: Mapping[str, str]
@@ -51,7 +51,18 @@ def header(file: str, read: Callable[[int, int], tuple[bytes, int]]) -> Header:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise HubError(f"{file} has a header that cannot be read ({type(error).__name__}); fetch it again") from None
     for entry in entries.values():
-        _check(entry, size)
+        if entry.dtype not in SIZES:
+            raise HubError(f"tensor {entry.name} in {file} is of type {entry.dtype}, which is not known here")
+        due, held = prod(entry.shape) * SIZES[entry.dtype], entry.stop - entry.start
+        if due != held:
+            raise HubError(
+                f"tensor {entry.name} in {file} has {held} bytes where its shape {list(entry.shape)} of "
+                f"{entry.dtype} has {due}; the file is damaged"
+            )
+        if entry.stop > size:
+            raise HubError(
+                f"{file} is not a complete weight file: tensor {entry.name} ends at byte {entry.stop} of {size}"
+            )
     return Header(entries=entries, metadata=metadata, size=size)
 
 
@@ -59,21 +70,6 @@ def _entry(file: str, name: str, value: Any, data: int) -> Entry:
     start, stop = value["data_offsets"]
     shape = tuple(int(n) for n in value["shape"])
     return Entry(file=file, name=name, dtype=str(value["dtype"]), shape=shape, start=data + start, stop=data + stop)
-
-
-def _check(entry: Entry, size: int) -> None:
-    if entry.dtype not in SIZES:
-        raise HubError(f"tensor {entry.name} in {entry.file} is of type {entry.dtype}, which is not known here")
-    due, held = prod(entry.shape) * SIZES[entry.dtype], entry.stop - entry.start
-    if due != held:
-        raise HubError(
-            f"tensor {entry.name} in {entry.file} has {held} bytes where its shape {list(entry.shape)} of "
-            f"{entry.dtype} has {due}; the file is damaged"
-        )
-    if entry.stop > size:
-        raise HubError(
-            f"{entry.file} is not a complete weight file: tensor {entry.name} ends at byte {entry.stop} of {size}"
-        )
 
 
 def local(path: Path) -> Header:

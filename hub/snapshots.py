@@ -6,11 +6,10 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from hub.errors import HubError
-from hub.repository import Repository, said, unavailable
+from hub.repository import Repository, folder_of, hub_errors, unavailable
 
 PATIENCE = 2.0  # seconds; a hub that cannot be reached is reported within three
 
@@ -32,59 +31,93 @@ def snapshot(
     resolved to a commit. `repo_type` is "dataset" where the weights lie in a repository of that kind.
     Raises HubError in one line.
     """
-    place = Repository(repo=repo, revision=revision, kind=repo_type)
-    found = _cached(place, weights, needed)
-    if found:
-        return found
-    approach(place, offline=offline)
-    return _fetch(place, weights, [*needed, *others])
-
-
-def approach(place: Repository, *, offline: bool, there: str = "is not on this machine") -> None:
-    """Refuse at once, in one line, where the run is offline or nothing answers at the hub's address."""
-    if offline or _told_offline():
-        raise unavailable(place, f"{there} and the run is offline")
-    _reach(place, there)
-
-
-def _cached(place: Repository, weights: Sequence[str], needed: Sequence[str]) -> tuple[Path, str] | None:
     from huggingface_hub import constants, try_to_load_from_cache
 
+    repository = Repository(repo=repo, revision=revision, kind=repo_type)
     for name in weights:
         path = try_to_load_from_cache(
-            place.repo, name, cache_dir=constants.HF_HUB_CACHE, revision=place.revision, repo_type=place.kind
+            repo, name, cache_dir=constants.HF_HUB_CACHE, revision=revision, repo_type=repo_type
         )
         if isinstance(path, str):
             folder = Path(path).parents[name.count("/")]
             if all((folder / file).exists() for file in needed):
                 return folder, folder.name
-    return None
-
-
-def _fetch(place: Repository, weights: Sequence[str], others: Sequence[str]) -> tuple[Path, str]:
-    held = listing(place)
+    require_online(repository, offline=offline)
+    held = listing(repository)
     chosen = [name for name in weights if name in held][:1]
     if not chosen:
         raise HubError(
-            f"{place.repo} at {place.revision or 'its newest commit'} holds none of {', '.join(weights)}; "
+            f"{repo} at {revision or 'its newest commit'} holds none of {', '.join(weights)}; "
             "name a revision that does, or pass --weights PATH"
         )
-    return download(place, [*chosen, *others])
+    return download(repository, [*chosen, *needed, *others])
 
 
-def listing(place: Repository) -> set[str]:
+def data_snapshot(repository: Repository, *, offline: bool = False) -> Path:
+    """The folder of a data set with every file that matches its patterns.
+
+    Which files match, only the hub knows: it is asked where it can be reached. Elsewhere a snapshot in the
+    hub's own cache is used as it is. Raises HubError in one line.
+    """
+    try:
+        require_online(repository, offline=offline)
+    except HubError:
+        if folder := folder_of(repository):
+            return folder
+        raise
+    return download(repository, repository.patterns)[0]
+
+
+def require_online(repository: Repository, *, offline: bool, state: str = "is not on this machine") -> None:
+    """Refuse at once, in one line, where the run is offline or nothing answers at the hub's address."""
+    from huggingface_hub import constants
+
+    if offline or constants.HF_HUB_OFFLINE:
+        raise unavailable(repository, f"{state} and the run is offline")
+    if not _answers(constants.ENDPOINT):
+        raise unavailable(repository, f"{state} and {constants.ENDPOINT} cannot be reached")
+
+
+def _answers(endpoint: str) -> bool:
+    """Whether a connection to the hub, or to the proxy that the environment names for it, is accepted in time.
+
+    The client itself would retry for minutes.
+    """
+    from urllib.request import getproxies, proxy_bypass
+
+    url = urlsplit(endpoint)
+    proxy = getproxies().get(url.scheme)
+    if proxy and not proxy_bypass(url.hostname or ""):
+        url = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    address = (url.hostname or "", url.port or (443 if url.scheme == "https" else 80))
+    accepted = threading.Event()
+
+    def connect() -> None:
+        try:
+            socket.create_connection(address, timeout=PATIENCE).close()
+            accepted.set()
+        except OSError:
+            pass
+
+    thread = threading.Thread(target=connect, daemon=True)  # name resolution knows no time limit
+    thread.start()
+    thread.join(PATIENCE + 0.2)
+    return accepted.is_set()
+
+
+def listing(repository: Repository) -> set[str]:
     """The names of the files that the repository holds; raises HubError in one line."""
     import huggingface_hub as hub
     from huggingface_hub import constants
 
-    with said(place):
+    with hub_errors(repository):
         info = hub.HfApi(endpoint=constants.ENDPOINT).repo_info(
-            place.repo, repo_type=place.kind, revision=place.revision, timeout=PATIENCE * 5
+            repository.repo, repo_type=repository.kind, revision=repository.revision, timeout=PATIENCE * 5
         )
     return {entry.rfilename for entry in getattr(info, "siblings", None) or []}
 
 
-def download(place: Repository, patterns: Sequence[str]) -> tuple[Path, str]:
+def download(repository: Repository, patterns: Sequence[str]) -> tuple[Path, str]:
     """What matches `patterns`, by the client's own download: the snapshot's folder and its commit."""
     import huggingface_hub as hub
     from huggingface_hub import constants
@@ -93,12 +126,12 @@ def download(place: Repository, patterns: Sequence[str]) -> tuple[Path, str]:
     if not sys.stderr.isatty():
         disable_progress_bars()
     try:
-        with said(place):
+        with hub_errors(repository):
             # by the revision's own name, so that the cache remembers which commit it stood for
             folder = hub.snapshot_download(
-                place.repo,
-                repo_type=place.kind,
-                revision=place.revision,
+                repository.repo,
+                repo_type=repository.kind,
+                revision=repository.revision,
                 allow_patterns=list(patterns),
                 etag_timeout=PATIENCE * 5,
                 endpoint=constants.ENDPOINT,
@@ -108,46 +141,7 @@ def download(place: Repository, patterns: Sequence[str]) -> tuple[Path, str]:
     return Path(folder), Path(folder).name
 
 
-def _told_offline() -> bool:
-    from huggingface_hub import constants
-
-    return bool(constants.HF_HUB_OFFLINE)
-
-
-def _reach(place: Repository, there: str) -> None:
-    """Refuse at once where nothing answers, before the client begins its retries."""
-    from huggingface_hub import constants
-
-    host, port = _address(constants.ENDPOINT)
-    outcome: list[Any] = []
-
-    def attempt() -> None:
-        try:
-            socket.create_connection((host, port), timeout=PATIENCE).close()
-            outcome.append(None)
-        except OSError as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=attempt, daemon=True)  # name resolution knows no time limit
-    thread.start()
-    thread.join(PATIENCE + 0.2)
-    reason = outcome[0] if outcome else TimeoutError("no answer")
-    if reason is not None:
-        raise unavailable(place, f"{there} and {constants.ENDPOINT} cannot be reached")
-
-
-def _address(endpoint: str) -> tuple[str, int]:
-    """Where the client will connect: the hub, or the proxy that the environment names for it."""
-    from urllib.request import getproxies, proxy_bypass
-
-    url = urlsplit(endpoint)
-    proxy = getproxies().get(url.scheme)
-    if proxy and not proxy_bypass(url.hostname or ""):
-        url = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    return url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
-
-
-def repository(text: str) -> tuple[str, str | None]:
+def parse_repository(text: str) -> tuple[str, str | None]:
     """`ORG/NAME@REV` as (repo, revision); raises HubError where it is neither."""
     repo, at, revision = text.partition("@")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo) or (at and not revision):

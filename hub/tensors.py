@@ -1,20 +1,20 @@
-"""The wanted tensors of a big checkpoint: fetched without the rest, and read from wherever they lie."""
+"""Tensors of a big checkpoint that are wanted: fetched without the rest, and read from the files that hold them."""
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hub.errors import HubError, lacks, one_line
-from hub.files import CARVED, FORMS, shards_of
+from hub.errors import HubError, missing_tensors, one_line
+from hub.files import FORMS, PARTIAL, shards_of
 from hub.partial import THREADS, download_tensors, remote
 from hub.ranges import NoRangesError
-from hub.repository import Repository, folder_of, said
-from hub.safetensors_header import Entry, Header, local
-from hub.snapshots import approach, download, listing
+from hub.repository import Repository, folder_of, hub_errors
+from hub.safetensors_header import local
+from hub.snapshots import download, listing, require_online
 
 if TYPE_CHECKING:
     import torch
@@ -39,68 +39,64 @@ def fetch(
     files that hold any of them. What is on this machine already is used without asking the network.
     Raises HubError in one line.
     """
-    place = Repository(repo=repo, revision=revision)
-    folder = folder_of(place)
-    wanting = _wanting(folder, keep, needed) if folder else ""
-    if folder and not wanting:
-        return folder, folder.name
-    there = f"is on this machine only in part ({wanting})" if folder else "is not on this machine"
-    approach(place, offline=offline, there=there)
-    held = listing(place)
+    repository = Repository(repo=repo, revision=revision)
+    folder, state = folder_of(repository), "is not on this machine"
+    if folder:
+        absent = [name for name in needed if not (folder / name).exists()]
+        try:
+            _files_of(folder, keep)
+        except HubError as error:
+            absent += [str(error), *(f"{path.name} is half fetched" for path in sorted(folder.glob("*.incomplete")))]
+        if not absent:
+            return folder, folder.name
+        state = f"is on this machine only in part (wanting: {'; '.join(absent)})"
+    require_online(repository, offline=offline, state=state)
+    held = listing(repository)
     form = next((name for name in FORMS if name in held), "")
     absent = [name for name in needed if name not in held] + ([] if form else [" or ".join(FORMS)])
     if absent:
-        raise HubError(f"{place} holds no {', '.join(absent)}; name a revision that does, or pass --weights PATH")
-    folder, commit = download(place, [*needed, *others, *([form] if form.endswith(INDEX) else [])])
-    _weights(replace(place, revision=commit), folder, form, keep)
+        raise HubError(f"{repository} holds no {', '.join(absent)}; name a revision that does, or pass --weights PATH")
+    folder, commit = download(repository, [*needed, *others, *([form] if form.endswith(INDEX) else [])])
+    _download_weights(replace(repository, revision=commit), folder, form, keep)
     return folder, commit
 
 
-def _wanting(folder: Path, keep: Keep, needed: Sequence[str]) -> str:
-    """What a snapshot on this machine lacks, "" where nothing."""
-    absent = [name for name in needed if not (folder / name).exists()]
-    try:
-        _where(folder, keep)
-    except HubError as error:
-        absent += [str(error), *(f"{path.name} is half fetched" for path in sorted(folder.glob("*.incomplete")))]
-    return f"wanting: {'; '.join(absent)}" if absent else ""
-
-
-def _where(folder: Path, keep: Keep) -> dict[Path, list[str]]:
+def _files_of(folder: Path, keep: Keep) -> dict[Path, list[str]]:
     """Which file of a folder holds which of the wanted tensors; [] for a file that does not say before it is read.
 
     Raises HubError naming the file that is not there, if a wanted tensor lies in it.
     """
     for file in sorted(folder.glob(f"vision-{'[0-9a-f]' * 8}.safetensors")):
         head = local(file)
-        left = head.metadata.get("left")  # told by what was carved, and by no file of another making
-        if left is not None and not any(keep(name) for name in left.split("\n") if name):
-            return {file: _some(head.entries, keep, file)}
+        omitted = head.metadata.get("left")  # written by a partial download, and in no other file
+        if omitted is not None and not any(keep(name) for name in omitted.split("\n") if name):
+            return {file: _wanted_names(head.entries, keep, file)}
     form = next((folder / name for name in FORMS if (folder / name).is_file()), None)
     if form is None:
         raise HubError(f"{folder} has none of {', '.join(FORMS)}")
     if not form.name.endswith(INDEX):
-        return {form: _some(local(form).entries, keep, form) if form.suffix == ".safetensors" else []}
+        return {form: _wanted_names(local(form).entries, keep, form) if form.suffix == ".safetensors" else []}
     placed: dict[Path, list[str]] = {}
     index = _index(form)
-    for name in _some(index, keep, form):
+    for name in _wanted_names(index, keep, form):
         placed.setdefault(folder / index[name], []).append(name)
     for file, names in placed.items():
         if not file.is_file():
-            raise HubError(f"{folder} has no {file.name}, where {form.name} places {_named(names)}")
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise HubError(f"{folder} has no {file.name}, where {form.name} places {names[0]}{more}")
     return placed
 
 
-def read_from(folder: Path, keep: Keep) -> tuple[Path, ...]:
+def files_read(folder: Path, keep: Keep) -> tuple[Path, ...]:
     """The files of a folder that `tensors` reads, with the index that names them."""
-    placed = tuple(_where(folder, keep))
+    placed = tuple(_files_of(folder, keep))
     form = next((folder / name for name in FORMS if (folder / name).is_file()), folder)
-    carved = any(file.match(CARVED) for file in placed)
-    return placed if carved or not form.name.endswith(INDEX) else (form, *placed)
+    partial = any(file.match(PARTIAL) for file in placed)
+    return placed if partial or not form.name.endswith(INDEX) else (form, *placed)
 
 
 def _index(path: Path) -> dict[str, str]:
-    """The file of every tensor, as an index tells it; none may lie outside the folder."""
+    """The file of every tensor, by an index; none may lie outside the folder."""
     placed = shards_of(path)
     for file in set(placed.values()):
         if Path(file).name != file:
@@ -108,17 +104,13 @@ def _index(path: Path) -> dict[str, str]:
     return placed
 
 
-def _some(names: Iterable[str], keep: Keep, where: Path) -> list[str]:
+def _wanted_names(names: Iterable[str], keep: Keep, where: Path) -> list[str]:
     every = list(names)
     kept = [name for name in every if keep(name)]
     if not kept:
         first = f" (its first is {every[0]})" if every else ""
         raise HubError(f"{where} holds no tensor of those that are read{first}; these are another model's weights")
     return kept
-
-
-def _named(names: Sequence[str]) -> str:
-    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def tensors(folder: Path, keep: Keep) -> dict[str, "torch.Tensor"]:
@@ -129,7 +121,7 @@ def tensors(folder: Path, keep: Keep) -> dict[str, "torch.Tensor"]:
     Raises HubError in one line.
     """
     found: dict[str, torch.Tensor] = {}
-    for file, names in _where(folder, keep).items():
+    for file, names in _files_of(folder, keep).items():
         found |= _pickled(file, names, keep) if file.suffix == ".bin" else _mapped(file, names)
     return found
 
@@ -153,7 +145,7 @@ def _mapped(file: Path, names: Sequence[str]) -> dict[str, "torch.Tensor"]:
     with one_line("weights", str(file)):
         file.open("rb").close()  # the library calls a file that may not be read one that is not there
     with one_line("weights", str(file)), safe_open(file, framework="pt") as opened:
-        _all(names, set(opened.keys()), file)
+        _require_names(names, set(opened.keys()), file)
         return {name: opened.get_tensor(name) for name in names}
 
 
@@ -161,52 +153,48 @@ def _pickled(file: Path, names: Sequence[str], keep: Keep) -> dict[str, "torch.T
     from hub.torch_files import state_dict
 
     state = state_dict(file)
-    _all(names, state.keys(), file)
-    return {name: state[name] for name in names or _some(state, keep, file)}
+    _require_names(names, state.keys(), file)
+    return {name: state[name] for name in names or _wanted_names(state, keep, file)}
 
 
-def _all(names: Sequence[str], held: Collection[str], file: Path) -> None:
+def _require_names(names: Sequence[str], held: Collection[str], file: Path) -> None:
     absent = [name for name in names if name not in held]
     if absent:
-        raise lacks("weights", absent, str(file))
+        raise missing_tensors("weights", absent, str(file))
 
 
-def _weights(place: Repository, folder: Path, form: str, keep: Keep) -> None:
-    """Bring what is wanted into a snapshot's folder: its tensors alone, or the files that hold any of them."""
-    if "safetensors" in form:
-        with said(place):
-            if _part(place, folder, form, keep):
-                return
+def _download_weights(repository: Repository, folder: Path, form: str, keep: Keep) -> None:
+    """Download what is wanted into a snapshot's folder: its tensors alone, or the files that hold any of them."""
     index = _index(folder / form) if form.endswith(INDEX) else {}
-    download(place, sorted({index[name] for name in _some(index, keep, folder / form)}) if index else [form])
+    files = sorted({index[name] for name in _wanted_names(index, keep, folder / form)}) if index else [form]
+    if "safetensors" in form:
+        with hub_errors(repository):
+            if _download_ranges(repository, folder, form, keep, index, files):
+                return
+    download(repository, files)
 
 
-def _part(place: Repository, folder: Path, form: str, keep: Keep) -> bool:
-    """Bring the wanted tensors by byte range; False where the server gives none."""
+def _download_ranges(
+    repository: Repository, folder: Path, form: str, keep: Keep, index: Mapping[str, str], files: Sequence[str]
+) -> bool:
+    """Download the wanted tensors of `files` by byte range; False where the server gives none."""
     from huggingface_hub.utils import WeakFileLock
 
     try:
-        heads, kept, left = _plan(place, folder, form, keep)
-        mark = hashlib.sha256("\n".join(sorted(entry.name for entry in kept)).encode()).hexdigest()[:8]
+        with ThreadPoolExecutor(THREADS) as pool:
+            heads = dict(zip(files, pool.map(lambda file: remote(repository, file), files), strict=True))
+        placed = index or dict.fromkeys(heads[form].entries, form)
+        names = _wanted_names(placed, keep, folder / form)
+        for file in files:
+            _require_names([name for name in names if placed[name] == file], heads[file].entries.keys(), folder / file)
+        kept = [heads[placed[name]].entries[name] for name in names]
+        mark = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:8]
         path = folder / f"vision-{mark}.safetensors"
         lock = folder.parents[2] / ".locks" / folder.parents[1].name / f"{folder.name}-{path.name}.lock"
         lock.parent.mkdir(parents=True, exist_ok=True)
         with WeakFileLock(lock):
             if not path.exists():
-                download_tensors(place, heads, kept, left, path)
+                download_tensors(repository, heads, kept, [name for name in placed if not keep(name)], path)
     except NoRangesError:
         return False
     return True
-
-
-def _plan(place: Repository, folder: Path, form: str, keep: Keep) -> tuple[dict[str, Header], list[Entry], list[str]]:
-    """The headers of the files that matter, the tensors to bring, and the names of those to leave."""
-    index = _index(folder / form) if form.endswith(INDEX) else {}
-    files = sorted({index[name] for name in _some(index, keep, folder / form)}) if index else [form]
-    with ThreadPoolExecutor(THREADS) as pool:
-        heads = dict(zip(files, pool.map(lambda file: remote(place, file), files), strict=True))
-    placed = index or dict.fromkeys(heads[form].entries, form)
-    names = _some(placed, keep, folder / form)
-    for file in files:
-        _all([name for name in names if placed[name] == file], heads[file].entries.keys(), folder / file)
-    return heads, [heads[placed[name]].entries[name] for name in names], [n for n in placed if not keep(n)]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hub.errors import HubError, lacks, one_line
+from hub.errors import HubError, missing_tensors, one_line, other_shapes, unexpected_tensors
 
 WRAPPED = ("state_dict", "model_state_dict")
 HEADS = (b"PK", b"\x80\x02")  # of torch's zip, and of the pickle that it wrote before that
@@ -32,7 +32,8 @@ def state_dict(path: Path, who: str = "weights") -> dict[str, torch.Tensor]:
         if file.read(2) not in HEADS:
             raise HubError(f"{who}: {path} is not in the format of torch.save; fetch it again, or name another file")
     with one_line(who, str(path)), _safe(who, path):
-        found: Any = torch.load(_source(path), map_location="cpu", weights_only=True, **_mapped(path))
+        mapped = {"mmap": True} if _of_torch(path) else {}
+        found: Any = torch.load(_source(path), map_location="cpu", weights_only=True, **mapped)
     for key in WRAPPED:
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = found[key]
@@ -49,16 +50,26 @@ def below(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
 
 
 def required(state: Mapping[str, torch.Tensor], who: str, where: str, *names: str) -> None:
-    """Refuse, in one line, tensors among which one of `names` lacks: sizes are read off these."""
+    """Refuse, in one line, tensors without one of `names`: sizes are read off these."""
     absent = [name for name in names if name not in state]
     if absent:
-        raise lacks(who, absent, where)
+        raise missing_tensors(who, absent, where)
 
 
 def fill(module: Any, state: Mapping[str, torch.Tensor], who: str, where: str) -> Any:
-    """`module` with every tensor of `state`; one that lacks, is left over or has another shape is an HubError."""
+    """`module` with every tensor of `state`; HubError where one is missing, unexpected or of another shape."""
+    built = module.state_dict()
+    other = [  # for a single number torch takes the first value of a vector
+        name for name, value in built.items() if name in state and value.ndim and value.shape != state[name].shape
+    ]
     with one_line(who, where):
-        module.load_state_dict(dict(state), strict=True)
+        found = module.load_state_dict({n: v for n, v in state.items() if n not in other}, strict=False)
+    if missing := [name for name in found.missing_keys if name not in other]:
+        raise missing_tensors(who, missing, where)
+    if other:
+        raise other_shapes(who, [(name, state[name].shape, built[name].shape) for name in other], where)
+    if found.unexpected_keys:
+        raise unexpected_tensors(who, found.unexpected_keys, where)
     return module
 
 
@@ -67,26 +78,18 @@ def _safe(who: str, path: Path) -> Iterator[None]:
     from numpy._core.multiarray import scalar  # what a pickled number of NumPy's asks for, under either name
 
     allowed: list[Any] = [np.dtype, (scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
-    kinds = (np.float16, np.float32, np.float64, np.int32, np.int64, np.bool_)
+    dtypes = (np.float16, np.float32, np.float64, np.int32, np.int64, np.bool_)
     try:
-        with torch.serialization.safe_globals([*allowed, *(type(np.dtype(kind)) for kind in kinds)]):
+        with torch.serialization.safe_globals([*allowed, *(type(np.dtype(dtype)) for dtype in dtypes)]):
             yield
     except Exception as error:
-        if refused := _refused(str(error)):
+        refused = _REFUSED.search(str(error))
+        if refused and "eights only" in str(error):
             raise HubError(
-                f"{who}: {path} asks to run {refused} when it is read, so it was not read: weights hold tensors only; "
-                "save its state dict alone where you trust it, or fetch the published file"
+                f"{who}: {path} asks to run {refused[1]} when it is read, so it was not read: weights hold "
+                "tensors only; save its state dict alone where you trust it, or fetch the published file"
             ) from error
         raise
-
-
-def _refused(text: str) -> str | None:
-    found = _REFUSED.search(text)
-    return found[1] if found and "eights only" in text else None
-
-
-def _mapped(path: Path) -> dict[str, bool]:
-    return {"mmap": True} if _of_torch(path) else {}
 
 
 def _of_torch(path: Path) -> bool:

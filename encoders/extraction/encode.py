@@ -1,6 +1,5 @@
-"""One forward pass gives every wanted site and readout; tokens are reduced as they appear."""
+"""Features of images: one forward pass gives every wanted site and readout, tokens reduced as they appear."""
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from encoders.extraction.at_mark import WHOLE, Point, frame, matrix
 from encoders.extraction.pooling import stacked, unstack
 from encoders.extraction.readouts import AT_MARK
 from encoders.extraction.volumes import flat_only, is_volume
+from plugins import hint
 
 
 def encode(
@@ -31,19 +31,19 @@ def encode(
         pools = {site: _pool(encoder, sites[site], readouts, images, marks, rows) for site, readouts in wanted.items()}
         pooled = _pass(encoder, batch, pools)
         for site, readouts in wanted.items():
-            array = pooled[site]
-            _shaped(encoder, site, array, (len(rows), pools[site].shape[-2], encoder.card.sites[site].width))
-            for readout, vectors in unstack(array, sites[site], _ordered(readouts), count).items():
+            array, due = pooled[site], (len(rows), pools[site].shape[-2], encoder.card.sites[site].width)
+            if array.shape != due:
+                raise EncoderError(
+                    f"{encoder.card.name} gave {array.shape} at {site!r} after pooling; its card says {due}"
+                )
+            # the readout that differs from image to image comes last, as in the matrix
+            ordered = sorted(readouts, key=lambda readout: readout == AT_MARK.name)
+            for readout, vectors in unstack(array, sites[site], ordered, count).items():
                 all_of_them = found.setdefault(
                     f"{site}/{readout}", np.empty((len(images), vectors.shape[1]), np.float32)
                 )
                 all_of_them[rows] = vectors
     return found
-
-
-def _ordered(readouts: Sequence[str]) -> tuple[str, ...]:
-    """The readouts with the one that differs from image to image last."""
-    return tuple(sorted(readouts, key=lambda readout: readout == AT_MARK.name))
 
 
 def _count(encoder: Encoder, images: Sequence[np.ndarray], marks: Sequence[Sequence[Point]]) -> int:
@@ -70,11 +70,11 @@ def _pool(
     if len(plain) == len(readouts):
         assert fixed is not None
         return fixed
-    own = []
+    at_marks = []
     for i in rows:
         box = WHOLE if site.views else frame(encoder.card.input, *images[i].shape[:2])
-        own.append(matrix(site, box, images[i].shape, marks[i]))
-    each = np.stack(own)
+        at_marks.append(matrix(site, box, images[i].shape, marks[i]))
+    each = np.stack(at_marks)
     if fixed is None:
         return each
     return np.concatenate([np.broadcast_to(fixed, (len(rows), *fixed.shape)), each], axis=1)
@@ -99,9 +99,7 @@ def _known(encoder: Encoder, site: str, readouts: Sequence[str]) -> None:
 
 
 def _missing(who: str, what: str, given: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(given, known, 1, 0.3)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{who} has no {what} {given!r}; {hint}it has {', '.join(known)}"
+    return f"{who} has no {what} {given!r}; {hint(given, known, 0.3)}it has {', '.join(known)}"
 
 
 def _groups(encoder: Encoder, images: Sequence[np.ndarray]) -> Iterator[tuple[list[int], Any, Mapping[str, Site]]]:
@@ -114,16 +112,12 @@ def _groups(encoder: Encoder, images: Sequence[np.ndarray]) -> Iterator[tuple[li
     groups: dict[Any, list[tuple[int, Any]]] = {}
     for i, image in enumerate(images):
         prepared = encoder.preprocess(image)
-        groups.setdefault(_signature(encoder, prepared), []).append((i, prepared))
+        shapes = {k: tuple(np.shape(v)) for k, v in prepared.items()} if isinstance(prepared, Mapping) else {}
+        layout = encoder.layout(prepared) if encoder.layout else {}
+        groups.setdefault((tuple(sorted(shapes.items())), tuple(layout.items())), []).append((i, prepared))
     for members in groups.values():
         sites = encoder.layout(members[0][1]) if encoder.layout else encoder.card.sites
         yield [i for i, _ in members], collate([prepared for _, prepared in members]), sites
-
-
-def _signature(encoder: Encoder, prepared: Any) -> Any:
-    shapes = {k: tuple(np.shape(v)) for k, v in prepared.items()} if isinstance(prepared, Mapping) else {}
-    layout = encoder.layout(prepared) if encoder.layout else {}
-    return tuple(sorted(shapes.items())), tuple(layout.items())
 
 
 def collate(prepared: Sequence[Any]) -> Any:
@@ -144,8 +138,8 @@ def _takes(encoder: Encoder, image: np.ndarray) -> None:
         return
     if image.dtype == np.uint8 and is_volume(image):
         raise flat_only(encoder.card.name, image.shape)
-    kinds = "[h, w], [h, w, 3] or [d, h, w]" if volumes else "[h, w] or [h, w, 3]"
-    raise EncoderError(f"{encoder.card.name} takes uint8 images {kinds}, not {image.dtype} {image.shape}")
+    shapes = "[h, w], [h, w, 3] or [d, h, w]" if volumes else "[h, w] or [h, w, 3]"
+    raise EncoderError(f"{encoder.card.name} takes uint8 images {shapes}, not {image.dtype} {image.shape}")
 
 
 def _reduce_arrays(pools: Mapping[str, np.ndarray]) -> Any:
@@ -161,13 +155,13 @@ def _reduce_tensors(pools: Mapping[str, np.ndarray], device: str) -> Any:
     import torch
 
     ready = {site: torch.from_numpy(pool).to(device) for site, pool in pools.items()}
-    kind = torch.device(device).type
+    device_type = torch.device(device).type
 
     def reduce(site: str, tokens: torch.Tensor) -> torch.Tensor:
         pool = ready[site]
         _tokens_fit(site, tuple(tokens.shape), pool.shape[-1])
         # a pooling matrix in bfloat16 would put 3e-3 into every mean
-        with torch.autocast(kind, enabled=False):
+        with torch.autocast(device_type, enabled=False):
             tokens = tokens.float()
             return tokens.clone() if pool.shape == (1, 1) else torch.matmul(pool, tokens)
 
@@ -177,10 +171,3 @@ def _reduce_tensors(pools: Mapping[str, np.ndarray], device: str) -> Any:
 def _tokens_fit(site: str, shape: tuple[int, ...], expected: int) -> None:
     if len(shape) != 3 or shape[1] != expected:
         raise EncoderError(f"site {site!r} gave tokens of shape {shape}; its card says [images, {expected}, width]")
-
-
-def _shaped(encoder: Encoder, site: str, array: np.ndarray, expected: tuple[int, int, int]) -> None:
-    if array.shape != expected:
-        raise EncoderError(
-            f"{encoder.card.name} gave {array.shape} at {site!r} after pooling; its card says {expected}"
-        )

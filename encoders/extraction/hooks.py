@@ -1,6 +1,5 @@
-"""Sites are read by forward hooks on the library's own modules; no forward pass is rewritten here."""
+"""Forward hooks on a library's own modules, by which sites are read; no forward pass is rewritten here."""
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 
 from encoders._base import EncoderError, Reduce
+from plugins import hint
 
 Direct = Callable[[Any], Mapping[str, torch.Tensor]]
 
@@ -49,9 +49,9 @@ class Hook:
 
 def freeze(module: torch.nn.Module, device: str) -> torch.nn.Module:
     """The module in evaluation mode on its device, in float32, without gradients of its own."""
-    stray = [n for n, t in (*module.named_parameters(), *module.named_buffers()) if t.device.type == "meta"]
-    if stray:
-        raise EncoderError(f"{len(stray)} tensors were never loaded (first: {stray[0]})")
+    unloaded = [n for n, t in (*module.named_parameters(), *module.named_buffers()) if t.device.type == "meta"]
+    if unloaded:
+        raise EncoderError(f"{len(unloaded)} tensors were never loaded (first: {unloaded[0]})")
     return module.eval().requires_grad_(False).float().to(device)
 
 
@@ -84,7 +84,9 @@ def reader(name: str, run: Direct, hooks: Mapping[str, Hook], device: str) -> Ca
                     keep(site, direct[site])
         for site in sites:
             if site not in found:
-                raise EncoderError(_absent(name, site, [*hooks, *direct]))
+                known = list(dict.fromkeys([*hooks, *direct]))
+                near = hint(site, known, 0.3)
+                raise EncoderError(f"{name} gave nothing at site {site!r}; {near}it gives {', '.join(known)}")
         return found
 
     return forward
@@ -110,9 +112,3 @@ def _hook(
         keep(site, tokens(output))
 
     return hook
-
-
-def _absent(name: str, site: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(site, known, 1, 0.3)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{name} gave nothing at site {site!r}; {hint}it gives {', '.join(dict.fromkeys(known))}"

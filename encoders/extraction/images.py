@@ -7,6 +7,8 @@ import numpy as np
 
 from encoders._base import EncoderError, Input
 
+FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}  # by Pillow's codes
+
 
 def pil(image: np.ndarray) -> Any:
     """A PIL image in RGB; grey is replicated exactly as `convert("RGB")` does."""
@@ -67,6 +69,3 @@ def _shortest(spec: Input, width: int, height: int) -> tuple[int, int]:
 def _one_of(what: str, given: str | None, known: tuple[str | None, ...]) -> None:
     if given not in known:
         raise EncoderError(f"Input.{what} {given!r} is not known; it may be {', '.join(map(repr, known))}")
-
-
-FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}

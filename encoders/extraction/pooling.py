@@ -51,7 +51,7 @@ def matrix(site: Site, readout: str) -> np.ndarray:
     if site.views:
         return _of_views(site, readout)
     if readout == CLS.name:
-        return np.eye(1, _tokens(site), dtype=np.float32)
+        return np.eye(1, site.prefix + int(np.prod(site.grid)), dtype=np.float32)
     *depth, h, w = site.grid
     rows, columns = {
         MEAN.name: (shares(h, 1), shares(w, 1)),
@@ -75,7 +75,8 @@ def _of_views(site: Site, readout: str) -> np.ndarray:
     if readout == CLS.name:
         whole = [_covers(view) for view in site.views]
         chosen = whole if any(whole) else [True] * len(site.views)
-        blocks = [np.eye(1, site.prefix + h * w) * on for on, (h, w) in zip(chosen, _grids(site), strict=True)]
+        sizes = [site.prefix + view.grid[0] * view.grid[1] for view in site.views]
+        blocks = [np.eye(1, size) * on for on, size in zip(chosen, sizes, strict=True)]
         return _normal(np.concatenate(blocks, axis=1))
     regions = {
         MEAN.name: [WHOLE],
@@ -109,10 +110,6 @@ def _covers(view: View) -> bool:
     return max(top, left) < 1e-6 and min(bottom, right) > 1 - 1e-6
 
 
-def _grids(site: Site) -> list[tuple[int, int]]:
-    return [view.grid for view in site.views]
-
-
 @cache
 def stacked(site: Site, readouts: tuple[str, ...]) -> np.ndarray:
     """The pooling matrices of several readouts as one, so that a site needs one multiplication."""
@@ -127,7 +124,3 @@ def unstack(pooled: np.ndarray, site: Site, readouts: Sequence[str], marks: int 
         found[readout] = np.ascontiguousarray(pooled[:, start:stop].reshape(len(pooled), -1), np.float32)
         start = stop
     return found
-
-
-def _tokens(site: Site) -> int:
-    return site.prefix + (int(np.prod(site.grid)) if site.grid else 1)

@@ -20,7 +20,7 @@ def lowered(encoder: Encoder, dtype: str) -> Encoder:
     """
     if encoder.module is None:
         raise EncoderError(f"{encoder.card.name} computes without torch: it has float32 only, not {dtype}")
-    kind = torch.device(encoder.device).type
+    device_type = torch.device(encoder.device).type
     lower = getattr(torch, dtype)
     seen: set[str] = set()
 
@@ -29,7 +29,7 @@ def lowered(encoder: Encoder, dtype: str) -> Encoder:
     ) -> Mapping[str, Any]:
         fresh = [site for site in sites if site not in seen]
         exact = encoder.forward(batch, fresh, reduce=reduce) if fresh else {}
-        with torch.autocast(kind, lower):
+        with torch.autocast(device_type, lower):
             found = encoder.forward(batch, sites, grad=grad, reduce=reduce)
         for site in fresh:
             _agree(encoder.card.name, site, found[site], exact[site], dtype)

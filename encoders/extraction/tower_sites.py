@@ -1,16 +1,17 @@
-"""The sites of transformer towers, as cards tell them and as they are once loaded."""
+"""Sites of transformer towers: one per block, and those behind the last block."""
 
 from encoders._base import Site
 
 
+def block_sites(layers: int, width: int, grid: tuple[int, int], prefix: int, cls: bool) -> dict[str, Site]:
+    """`block.0` and so on, all alike."""
+    return dict.fromkeys((f"block.{i}" for i in range(layers)), Site(width=width, grid=grid, prefix=prefix, cls=cls))
+
+
 def sites(layers: int, width: int, side: int, *, prefix: int, vectors: dict[str, int]) -> dict[str, Site]:
-    """The sites of a square transformer tower, as they are once it is loaded."""
-    tokens = Site(width=width, grid=(side, side), prefix=prefix, cls=prefix > 0)
-    named = {f"block.{i}": tokens for i in range(layers)} | {"final": tokens}
-    return named | {name: Site(width=width) for name, width in vectors.items()}
+    """The sites of a tower over a square grid: its blocks, `final`, and `vectors` as {name: width}.
 
-
-def tower(layers: int, width: int, grid: tuple[int, int], prefix: int, cls: bool) -> dict[str, Site]:
-    """The block sites of a transformer."""
-    site = Site(width=width, grid=grid, prefix=prefix, cls=cls)
-    return {f"block.{i}": site for i in range(layers)}
+    The first of the `prefix` tokens is CLS.
+    """
+    blocks = block_sites(layers, width, (side, side), prefix, cls=prefix > 0)
+    return blocks | {"final": blocks["block.0"]} | {name: Site(width=size) for name, size in vectors.items()}

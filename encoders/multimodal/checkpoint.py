@@ -1,4 +1,4 @@
-"""Registered checkpoints of multimodal models: tower and connector, read without the language model."""
+"""Registered checkpoints of multimodal models."""
 
 from pathlib import Path
 from typing import Any
@@ -8,28 +8,28 @@ from encoders._registry import Checkpoint
 from encoders.multimodal.kind import ModelType
 
 
-def checkpoint(card: Card, kind: ModelType) -> Checkpoint:
+def checkpoint(card: Card, model_type: ModelType) -> Checkpoint:
     """The checkpoint of a multimodal model, as the registry wants it."""
 
     def read(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
         from encoders.multimodal.load import load
 
-        return load(card, kind, device, weights, offline)
+        return load(card, model_type, device, weights, offline)
 
-    def twin(card: Card, device: str) -> Encoder:
+    def build_untrained(card: Card, device: str) -> Encoder:
         from encoders.multimodal.load import untrained
 
-        return untrained(card, kind, device)
+        return untrained(card, model_type, device)
 
     def alone() -> Any:
         from encoders.multimodal.model import network
 
-        return network(kind)
+        return network(model_type)
 
     return Checkpoint(
         card=card,
         load=read,
-        untrained=twin,
+        untrained=build_untrained,
         network=alone,
-        kind=kind,
+        model_type=model_type,
     )

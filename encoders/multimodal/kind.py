@@ -43,11 +43,11 @@ class ModelParts:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelType:
-    """What a family says about one model type.
+    """A model type of a family: its class, configuration, image processor and tensors.
 
     `model` is the library's class and `types` the `model_type`s of config.json that it reads. `config(library)`
-    is the full-size configuration; it also stands for a config.json that the library does not know (`foreign`),
-    unless `own(library, told)` makes one of what that tells.
+    is the full-size configuration; it also stands for a config.json of a type that the library does not know
+    (`foreign`), unless `read_config(library, declared)` makes one of what that declares.
     `processor(library, folder)` gives the image processor, with the folder None for the published one.
     `rename(tensors)` brings another spelling of the keys into the hub's. `language`
     matches the names, on disk and at run time, of what is never read.
@@ -60,7 +60,7 @@ class ModelType:
     take_apart: Callable[[Any, Any], ModelParts]
     language: str = LANGUAGE
     foreign: tuple[str, ...] = ()
-    own: Callable[[Any, Mapping[str, Any]], Any] | None = None
+    read_config: Callable[[Any, Mapping[str, Any]], Any] | None = None
     rename: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     shrink: Callable[[Any], None] | None = None
     needed: tuple[str, ...] = ("config.json",)
@@ -76,6 +76,6 @@ class ModelType:
         if first.is_file() or (second.is_file() and "image_processor" in json.loads(second.read_text("utf-8"))):
             return True
         return (
-            self.own is not None
+            self.read_config is not None
             and json.loads((folder / "config.json").read_text("utf-8"))["model_type"] in self.foreign
         )

@@ -13,38 +13,43 @@ from encoders.multimodal.model import built, config_of, side, strip, whole
 from hub.errors import one_line
 
 
-def load(card: Card, kind: ModelType, device: str, weights: Path | None, offline: bool) -> Encoder:
+def load(card: Card, model_type: ModelType, device: str, weights: Path | None, offline: bool) -> Encoder:
     """The encoder from its repository at its commit, or from a folder in the same format.
 
-    Raises EncoderError where the folder is another model's, and where tensors lack or are too many.
+    Raises EncoderError where the folder is another model's, and where tensors are missing or unexpected.
     """
     from hub.tensors import fetch
 
     if weights is None:
         assert card.repo is not None
         folder, commit = fetch(
-            card.repo, card.revision, kind.wanted, needed=kind.needed, others=kind.others, offline=offline
+            card.repo,
+            card.revision,
+            model_type.wanted,
+            needed=model_type.needed,
+            others=model_type.others,
+            offline=offline,
         )
         card = replace(card, revision=commit)
     else:
-        folder, card = _folder(card, kind, weights), replace(card, repo=None, revision=None)
-    return from_folders(card, kind, device, [(folder, kind.wanted)])
+        folder, card = _folder(card, model_type, weights), replace(card, repo=None, revision=None)
+    return from_folders(card, model_type, device, [(folder, model_type.wanted)])
 
 
-def _folder(card: Card, kind: ModelType, weights: Path) -> Path:
+def _folder(card: Card, model_type: ModelType, weights: Path) -> Path:
     if not weights.is_dir():
         raise EncoderError(
             f"{card.name}: --weights {weights} is not a folder; give a snapshot of {card.repo} with "
-            f"{', '.join(kind.needed)} and its .safetensors, as `hf download {card.repo}` makes it"
+            f"{', '.join(model_type.needed)} and its .safetensors, as `hf download {card.repo}` makes it"
         )
-    for name in kind.needed:
+    for name in model_type.needed:
         if not (weights / name).exists():
             raise EncoderError(f"{card.name}: --weights {weights} has no {name}; is it a snapshot of {card.repo}?")
     return weights
 
 
 def from_folders(
-    card: Card, kind: ModelType, device: str, sources: Sequence[tuple[Path, Callable[[str], bool]]]
+    card: Card, model_type: ModelType, device: str, sources: Sequence[tuple[Path, Callable[[str], bool]]]
 ) -> Encoder:
     """The encoder of a folder with its configuration and the tensors of tower and connector.
 
@@ -55,49 +60,53 @@ def from_folders(
 
     from encoders.libraries.transformers.load import quiet
     from hub.files import settings
-    from hub.tensors import floats, read_from
+    from hub.tensors import files_read, floats
 
     folder = sources[0][0]
     with one_line(card.name, str(folder)), quiet():
-        config = config_of(card.name, kind, folder)
+        config = config_of(card.name, model_type, folder)
         state: Mapping[str, Any] = {k: v for place, keep in sources for k, v in floats(place, keep).items()}
-        if kind.rename:
-            state = kind.rename(state)
-        strip(config, kind)
-        model, told = getattr(transformers, kind.model).from_pretrained(
+        if model_type.rename:
+            state = model_type.rename(state)
+        strip(config, model_type)
+        model, info = getattr(transformers, model_type.model).from_pretrained(
             None, config=config, state_dict=dict(state), dtype=torch.float32, output_loading_info=True,
             ignore_mismatched_sizes=True,  # refused below, by name
         )  # fmt: skip
-        whole(card.name, kind, folder, told)
-        if kind.others and not kind.says_images(folder):
+        whole(card.name, model_type, folder, info)
+        if model_type.others and not model_type.says_images(folder):
             raise EncoderError(
                 f"{card.name}: {folder} has neither {FILES[0]} nor {FILES[1]} with an image processor in it"
             )
-        processor = kind.processor(transformers, folder)
-    apart = sorted({path for name in kind.needed if "/" in name for path in (folder / name).parent.iterdir()})
-    files = (*settings(folder), *apart, *(path for place, keep in sources for path in read_from(place, keep)))
-    return _encoder(card, kind, model, processor, device, files)
+        processor = model_type.processor(transformers, folder)
+    apart = sorted({path for name in model_type.needed if "/" in name for path in (folder / name).parent.iterdir()})
+    files = (*settings(folder), *apart, *(path for place, keep in sources for path in files_read(place, keep)))
+    return _encoder(card, model_type, model, processor, device, files)
 
 
-def untrained(card: Card, kind: ModelType, device: str, folder: Path | None = None) -> Encoder:
-    """The same tower and connector under torch's current random state, of the sizes that `folder` tells if given."""
+def untrained(card: Card, model_type: ModelType, device: str, folder: Path | None = None) -> Encoder:
+    """The same tower and connector under torch's current random state, in the sizes of `folder` if given."""
     import torch
     import transformers
 
-    config = config_of(card.name, kind, folder) if folder else None
-    model = built(kind, config)
+    config = config_of(card.name, model_type, folder) if folder else None
+    model = built(model_type, config)
     with torch.no_grad():
         for matrix in (value for value in model.parameters() if value.ndim > 1 and not value.any()):
-            matrix.normal_(std=0.02)  # the library leaves it at zero for training, and the twin would see nothing
-    return _encoder(card, kind, model, kind.processor(transformers, folder), device, ())
+            matrix.normal_(
+                std=0.02
+            )  # the library leaves it at zero for training, and an untrained encoder would see nothing
+    return _encoder(card, model_type, model, model_type.processor(transformers, folder), device, ())
 
 
-def _encoder(card: Card, kind: ModelType, model: Any, processor: Any, device: str, files: Sequence[Path]) -> Encoder:
+def _encoder(
+    card: Card, model_type: ModelType, model: Any, processor: Any, device: str, files: Sequence[Path]
+) -> Encoder:
     from encoders.extraction.assemble import assemble
     from encoders.extraction.hooks import freeze
     from encoders.libraries.transformers.load import LIBRARIES, portable
 
-    parts = kind.take_apart(freeze(model, device), processor)
+    parts = model_type.take_apart(freeze(model, device), processor)
     nominal = parts.layout(parts.preprocess(np.zeros((512, 512), np.uint8)))
     return assemble(
         card,

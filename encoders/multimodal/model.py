@@ -7,49 +7,43 @@ from typing import Any
 
 from encoders._base import EncoderError
 from encoders.multimodal.kind import UNSAVED, ModelType
-from hub.errors import lacks
+from hub.errors import missing_tensors, other_shapes, unexpected_tensors
 
 SMALL = {"num_hidden_layers": 0, "vocab_size": 8, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 
 
-def whole(who: str, kind: ModelType, folder: Path, told: Mapping[str, Any]) -> None:
+def whole(who: str, model_type: ModelType, folder: Path, declared: Mapping[str, Any]) -> None:
     """Refuse what would load without a word and give other features."""
-    missing = [name for name in told["missing_keys"] if kind.wanted(name)]
+    missing = [name for name in declared["missing_keys"] if model_type.wanted(name)]
     if missing:
-        raise lacks(who, missing, str(folder))
-    unexpected = sorted(name for name in told["unexpected_keys"] if not UNSAVED.search(name))
+        raise missing_tensors(who, missing, str(folder))
+    unexpected = [name for name in declared["unexpected_keys"] if not UNSAVED.search(name)]
     if unexpected:
-        raise EncoderError(
-            f"{who}: the weights in {folder} hold {len(unexpected)} tensors that the architecture has not "
-            f"(first: {unexpected[0]}); these are another model's weights"
-        )
-    for name, on_disk, built in told.get("mismatched_keys") or ():
-        raise EncoderError(
-            f"{who}: tensor {name} in {folder} has shape {list(on_disk)} where the architecture has {list(built)}; "
-            "these are another model's weights"
-        )
+        raise unexpected_tensors(who, unexpected, str(folder))
+    if other := declared.get("mismatched_keys"):
+        raise other_shapes(who, sorted(other), str(folder))
 
 
-def config_of(who: str, kind: ModelType, folder: Path) -> Any:
+def config_of(who: str, model_type: ModelType, folder: Path) -> Any:
     """The library's configuration of what lies in `folder`; EncoderError where that is another model."""
     import transformers
 
-    told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    found = told.get("model_type")
-    if found in kind.foreign and kind.own:
+    declared = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    found = declared.get("model_type")
+    if found in model_type.foreign and model_type.read_config:
         try:
-            return kind.own(transformers, told)
+            return model_type.read_config(transformers, declared)
         except EncoderError as error:
             raise EncoderError(f"{who}: {folder / 'config.json'} {error}") from None
-    if found in kind.foreign:
-        return kind.config(transformers)
-    if found not in kind.types:
-        known = " or ".join(repr(name) for name in (*kind.types, *kind.foreign))
+    if found in model_type.foreign:
+        return model_type.config(transformers)
+    if found not in model_type.types:
+        known = " or ".join(repr(name) for name in (*model_type.types, *model_type.foreign))
         raise EncoderError(f"{who}: {folder / 'config.json'} is of model type {found!r}, {who} is {known}")
     return transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
 
 
-def strip(config: Any, kind: ModelType) -> None:
+def strip(config: Any, model_type: ModelType) -> None:
     """Leave of the language model its hidden width and nothing else."""
     text = config.get_text_config(decoder=True)
     for name, value in SMALL.items():
@@ -58,25 +52,25 @@ def strip(config: Any, kind: ModelType) -> None:
     for name in ("layer_types", "mlp_layer_types", "cross_attention_layers"):
         if getattr(text, name, None) is not None:
             setattr(text, name, [])
-    if kind.shrink:
-        kind.shrink(config)
+    if model_type.shrink:
+        model_type.shrink(config)
 
 
-def network(kind: ModelType) -> Any:
+def network(model_type: ModelType) -> Any:
     """The image side in full size, under torch's current default device and random state."""
     import transformers
 
-    model = built(kind)
-    return side(kind.take_apart(model, kind.processor(transformers, None)).image_side)
+    model = built(model_type)
+    return side(model_type.take_apart(model, model_type.processor(transformers, None)).image_side)
 
 
-def built(kind: ModelType, config: Any = None) -> Any:
+def built(model_type: ModelType, config: Any = None) -> Any:
     """The model without its language model, under torch's current default device and random state."""
     import transformers
 
-    config = kind.config(transformers) if config is None else config
-    strip(config, kind)
-    return getattr(transformers, kind.model)(config)
+    config = model_type.config(transformers) if config is None else config
+    strip(config, model_type)
+    return getattr(transformers, model_type.model)(config)
 
 
 def side(parts: Mapping[str, Any]) -> Any:

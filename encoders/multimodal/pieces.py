@@ -1,4 +1,4 @@
-"""Pieces that several multimodal families share: a CLIP-shaped tower, and preprocessing by a library's processor."""
+"""What several multimodal families share: hooks on blocks, a CLIP tower's ends, a library's image processor."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from encoders.extraction.images import FILTERS, pil
 
 
 def hooks(blocks: Any, **how: Any) -> dict[str, Hook]:
-    """A tap on each block, named block.0 and so on."""
+    """A hook on each block, named block.0 and so on."""
     return {f"block.{i}": Hook(module=block, **how) for i, block in enumerate(blocks)}
 
 
@@ -26,7 +26,7 @@ def preprocess(processor: Any, key: str, *others: str) -> Callable[[np.ndarray],
 
 
 def described(processor: Any, size: tuple[int, int], resize: str, crop: str | None = None) -> Input:
-    """The input of a processor as a card tells it; EncoderError if it makes other sizes than the tower reads."""
+    """The `Input` of a card that describes a processor; EncoderError if it makes other sizes than the tower reads."""
     made = dict((getattr(processor, "do_center_crop", False) and processor.crop_size) or processor.size)
     if (
         resize in ("squash", "tiles", "pad", "shortest")

@@ -58,7 +58,11 @@ def text(
 
     def encode(sentences: Sequence[str]) -> np.ndarray:
         here = folder is not None and any((folder / name).exists() for name in ("vocab.txt", "tokenizer.json"))
-        place = folder if here else _fetched(repo, offline)
+        place = folder
+        if not here:
+            place, _ = snapshot(
+                repo, None, weights=("vocab.txt", "tokenizer.json"), needed=(), others=FILES, offline=offline
+            )
         with one_line(who, f"the tokenizer in {place}"):
             tokenizer: Any = transformers.AutoTokenizer.from_pretrained(place, local_files_only=True)
         groups = [list(sentences)] if padded else [[sentence] for sentence in sentences]
@@ -68,7 +72,3 @@ def text(
         return torch.cat(found).float().cpu().numpy()
 
     return encode
-
-
-def _fetched(repo: str, offline: bool) -> Path:
-    return snapshot(repo, None, weights=("vocab.txt", "tokenizer.json"), needed=(), others=FILES, offline=offline)[0]

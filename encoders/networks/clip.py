@@ -10,7 +10,7 @@ import transformers
 
 from encoders._base import Card, EncoderError
 from encoders.libraries.transformers.load import quiet
-from hub.errors import lacks, one_line, strange
+from hub.errors import missing_tensors, one_line, other_shapes, unexpected_tensors
 from hub.tensors import fetch, floats
 
 Naming = Callable[[str], str]
@@ -43,11 +43,11 @@ def clip(
     """The CLIPVisionModel whose tensors `state` holds under the library's names, its sizes read off their shapes.
 
     Without `last_norm` the checkpoint has none, and the tower's own is taken out. `called(name)` is what the
-    checkpoint calls a tensor, for whoever must be told that it lacks.
+    checkpoint calls a tensor, for the message about one that is missing.
     """
     for name in ("embeddings.patch_embedding.weight", "embeddings.position_embedding.weight"):
         if name not in state:
-            raise lacks(who, [called(name)], where)
+            raise missing_tensors(who, [called(name)], where)
     width, _, patch, _ = state["embeddings.patch_embedding.weight"].shape
     side = round((len(state["embeddings.position_embedding.weight"]) - 1) ** 0.5)
     layers = [name for name in state if name.startswith("encoder.layers.")]
@@ -91,17 +91,14 @@ def read(
     """A model of `library` with the tensors of `state`; EncoderError where one lacks, but `absent`, or is too many."""
     given = {name: value for name, value in state.items() if name != COUNTER}
     with one_line(who, where), quiet():
-        model, told = library.from_pretrained(
+        model, found = library.from_pretrained(
             None, config=config, state_dict=given, dtype=torch.float32, output_loading_info=True
         )
-    missing = sorted(set(told["missing_keys"]) - set(absent))
+    missing = sorted(set(found["missing_keys"]) - set(absent))
     if missing:
-        raise lacks(who, [called(name) for name in missing], where)
-    if told["unexpected_keys"]:
-        raise strange(who, sorted(told["unexpected_keys"]), where)
-    for name, on_disk, built in told.get("mismatched_keys") or ():
-        raise EncoderError(
-            f"{who}: tensor {name} in {where} has shape {list(on_disk)} where the architecture has {list(built)}; "
-            "these are another model's weights"
-        )
+        raise missing_tensors(who, [called(name) for name in missing], where)
+    if found["unexpected_keys"]:
+        raise unexpected_tensors(who, sorted(found["unexpected_keys"]), where)
+    if other := found.get("mismatched_keys"):
+        raise other_shapes(who, sorted(other), where)
     return model

@@ -1,10 +1,11 @@
-"""LLaVA taken apart: its square or its tiles, what the projector hands on, and the authors' spelling of keys."""
+"""Image side of LLaVA: its square or its tiles, what the projector hands on, and the authors' spelling of keys."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from encoders._base import CLIP_NORM, EncoderError, Input, Site, View
+from encoders.extraction import tower_sites
 from encoders.multimodal.kind import ModelParts, ModelType
 
 PAD = Input(
@@ -47,9 +48,8 @@ def descendant(model_type: str, family: str, **text: Any) -> ModelType:
 
 def sites(connector: int) -> dict[str, Site]:
     """The sites of CLIP-L/336 on one square, and of a connector of that width."""
-    block = Site(width=1024, grid=(24, 24), prefix=1, cls=True)
-    named = {f"block.{i}": block for i in range(24)} | {"final": block, "pooled": Site(width=1024)}
-    return named | {"connector": Site(width=connector, grid=(24, 24))}
+    tower = tower_sites.sites(24, 1024, 24, prefix=1, vectors={"pooled": 1024})
+    return tower | {"connector": Site(width=connector, grid=(24, 24))}
 
 
 def processor(name: str, *, published: bool = True, **options: Any) -> Callable[[Any, Path | None], Any]:
@@ -72,9 +72,8 @@ def plain(model: Any, processor: Any) -> ModelParts:
     inner, vision = model.model, model.config.vision_config
     side = vision.image_size // vision.patch_size
     padded = getattr(processor, "do_pad", False)
-    block = Site(width=vision.hidden_size, grid=(side, side), prefix=1, cls=True)
-    sites = {f"block.{i}": block for i in range(vision.num_hidden_layers)} | {"final": block}
-    sites["pooled"] = Site(width=vision.hidden_size)
+    width = vision.hidden_size
+    sites = tower_sites.sites(vision.num_hidden_layers, width, side, prefix=1, vectors={"pooled": width})
     sites["connector"] = Site(width=model.config.text_config.hidden_size, grid=(side, side))
 
     def run(batch: Any) -> Mapping[str, Any]:
@@ -116,10 +115,10 @@ def tiled(model: Any, processor: Any) -> ModelParts:
         }
 
     def run(batch: Any) -> Mapping[str, Any]:
-        count, pieces = batch["pixel_values"].shape[:2]
+        count, tiles_each = batch["pixel_values"].shape[:2]
         out = inner.get_image_features(**batch)
         ends = clip_ends(inner.vision_tower, out.last_hidden_state)
-        whole = ends["pooled"].reshape(count, pieces, -1)[:, :1]
+        whole = ends["pooled"].reshape(count, tiles_each, -1)[:, :1]
         height, width = (int(x) for x in batch["image_sizes"][0])
         (_, high) = _views((height, width), model.config.image_grid_pinpoints, vision.image_size, side)[1]
         tokens = torch.stack(list(out.pooler_output))

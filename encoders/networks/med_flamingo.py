@@ -1,4 +1,4 @@
-"""Med-Flamingo's eye: OpenAI's CLIP ViT-L/14 as it is, and the perceiver of the published checkpoint."""
+"""Image side of Med-Flamingo: OpenAI's CLIP ViT-L/14 as it is, and the perceiver of the published checkpoint."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,18 +11,19 @@ from encoders._base import Card, Encoder, EncoderError, Site
 from encoders.extraction.assemble import assemble
 from encoders.extraction.hooks import freeze
 from encoders.extraction.images import transform
+from encoders.extraction.tower_sites import sites
 from encoders.multimodal.pieces import clip_ends, hooks
 from encoders.networks.clip import clip, source, tower
 from encoders.networks.perceiver import Perceiver, shaped_like
 from hub.snapshots import snapshot
-from hub.tensors import read_from
+from hub.tensors import files_read
 from hub.torch_files import below, fill, state_dict
 
 FILE = "model.pt"
 TOWER = "openai/clip-vit-large-patch14"
 
 
-def eye(vision: Any, perceiver: Perceiver) -> torch.nn.Module:
+def image_side(vision: Any, perceiver: Perceiver) -> torch.nn.Module:
     """Tower and perceiver as one module."""
     module = torch.nn.Module()
     module.vision, module.perceiver = vision, perceiver
@@ -30,14 +31,14 @@ def eye(vision: Any, perceiver: Perceiver) -> torch.nn.Module:
 
 
 def network() -> torch.nn.Module:
-    """The eye in full size."""
+    """The image side in full size."""
     import transformers
 
-    return eye(transformers.CLIPVisionModel(tower(side=224)), Perceiver(1024, 64))
+    return image_side(transformers.CLIPVisionModel(tower(side=224)), Perceiver(1024, 64))
 
 
 def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """The eye from its two repositories, or from one folder that holds the files of both."""
+    """The image side from its two repositories, or from one folder that holds the files of both."""
     if weights is not None and not (weights / FILE).is_file():
         raise EncoderError(
             f"{card.name}: --weights {weights} has no {FILE}; fill one folder with both: `hf download {card.repo} "
@@ -55,7 +56,7 @@ def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encode
     state = below(state_dict(place / FILE, card.name), "perceiver.")
     where = str(place / FILE)
     resampler = fill(shaped_like(state, card.name, where), state, card.name, where)
-    return encoder(card, eye(vision, resampler), device, (*read_from(folder, _of_tower), place / FILE))
+    return encoder(card, image_side(vision, resampler), device, (*files_read(folder, _of_tower), place / FILE))
 
 
 def _of_tower(name: str) -> bool:
@@ -69,7 +70,7 @@ def encoder(card: Card, module: Any, device: str, known: Sequence[Path] = ()) ->
     vision, config = module.vision, module.vision.config
     side = config.image_size // config.patch_size
     latents, width = module.perceiver.latents.shape
-    block = Site(width=config.hidden_size, grid=(side, side), prefix=1, cls=True)
+    wide = config.hidden_size
 
     def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
         tokens = vision(pixel_values=batch).last_hidden_state  # the last block, before the norm
@@ -80,8 +81,8 @@ def encoder(card: Card, module: Any, device: str, known: Sequence[Path] = ()) ->
         module,
         run=run,
         hooks=hooks(vision.encoder.layers),
-        sites={f"block.{i}": block for i in range(config.num_hidden_layers)}
-        | {"final": block, "pooled": Site(width=block.width), "connector": Site(width=width, queries=latents)},
+        sites=sites(config.num_hidden_layers, wide, side, prefix=1, vectors={"pooled": wide})
+        | {"connector": Site(width=width, queries=latents)},
         preprocess=transform(card.input),
         input=card.input,
         device=device,

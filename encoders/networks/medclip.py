@@ -43,13 +43,14 @@ def resnet(layers: Sequence[int] = (3, 4, 6, 3)) -> torch.nn.Module:
 def load(card: Card, device: str, file: Path, offline: bool) -> Encoder:
     """MedCLIP from its zip, or the pytorch_model.bin in it."""
     state = state_dict(file, card.name)
-    eye = below(state, "vision_model.")
+    vision = below(state, "vision_model.")
     convolutional = card.name.endswith("rn50")
-    if ("model.fc.weight" in eye) != convolutional or not ("model.fc.weight" in eye or "projection_head.weight" in eye):
+    classifier, head = ("model.fc.weight" in vision), ("projection_head.weight" in vision)
+    if classifier != convolutional or not (classifier or head):
         other = card.name.replace("rn50", "vit") if convolutional else card.name.replace("vit", "rn50")
         raise EncoderError(f"{card.name}: {file} holds no such image tower; is it {other}'s, or another model's?")
     module = torch.nn.Module()
-    module.vision = _resnet(card.name, eye, file) if convolutional else _swin(card.name, eye, file)
+    module.vision = _resnet(card.name, vision, file) if convolutional else _swin(card.name, vision, file)
     words = below(state, "text_model.")
     if "projection_head.weight" in words:
         module.text = bert.tower(below(words, "model."), card.name, str(file))
@@ -77,7 +78,7 @@ def _config(state: Mapping[str, torch.Tensor]) -> Any:
     depths = [sum(stage == i for stage, _ in blocks) for i in range(1 + max((i for i, _ in blocks), default=-1))]
     width = len(state.get("embeddings.norm.weight", ())) or 96
     bias = "encoder.layers.{}.blocks.0.attention.self.relative_position_bias_table"
-    heads = [  # the table tells them; where it lacks, the library says so by its name
+    heads = [  # the width of a table; where it is missing, the library refuses it by name
         state[bias.format(i)].shape[1] if bias.format(i) in state else 3 * 2**i for i in range(len(depths))
     ]
     return transformers.SwinConfig(embed_dim=width, depths=depths, num_heads=heads)
@@ -94,8 +95,8 @@ def encoder(card: Card, module: Any, device: str, files: Sequence[Path], offline
     """The encoder around `vision` and, where the weights hold one, the text tower."""
     freeze(module, device)
     assert card.input is not None
-    eye, size = module.vision, card.input.size[0]
-    parts = _of_resnet(eye) if hasattr(eye.model, "fc") else _of_swin(eye, size)
+    vision, size = module.vision, card.input.size[0]
+    parts = _of_resnet(vision) if hasattr(vision.model, "fc") else _of_swin(vision, size)
     has_text = hasattr(module, "text")
     folder = files[0].parent if files else None
     words = bert.text(card.name, TOKENIZER, folder, offline, CONTEXT, _embed(module, device), padded=False)
@@ -106,16 +107,16 @@ def encoder(card: Card, module: Any, device: str, files: Sequence[Path], offline
         preprocess=_preprocess(card.input),
         input=card.input,
         device=device,
-        architecture=["MedCLIP", type(eye.model).__name__],
+        architecture=["MedCLIP", type(vision.model).__name__],
         libraries=("torchvision", "transformers", *(("tokenizers",) if has_text else ())),
         files=files,
         text=words if has_text else None,
-        image_side=(eye,),
+        image_side=(vision,),
     )
 
 
-def _of_resnet(eye: Any) -> dict[str, Any]:
-    net = eye.model
+def _of_resnet(vision: Any) -> dict[str, Any]:
+    net = vision.model
     hooks = {f"stage.{i}": Hook(module=getattr(net, f"layer{i}"), tokens=raster) for i in STAGES}
     sites = {f"stage.{i}": Site(width=128 * 2**i, grid=(112 // 2**i, 112 // 2**i)) for i in STAGES}
     return {
@@ -125,16 +126,16 @@ def _of_resnet(eye: Any) -> dict[str, Any]:
     }
 
 
-def _of_swin(eye: Any, size: int) -> dict[str, Any]:
-    config, layers = eye.model.config, eye.model.encoder.layers
+def _of_swin(vision: Any, size: int) -> dict[str, Any]:
+    config, layers = vision.model.config, vision.model.encoder.layers
 
     def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
-        out = eye.model(batch)
+        out = vision.model(batch)
         pooled = out.pooler_output
         return {
             "final": out.last_hidden_state,
             "pooled": pooled[:, None],
-            "joint": eye.projection_head(pooled)[:, None],
+            "joint": vision.projection_head(pooled)[:, None],
         }
 
     sites = {}

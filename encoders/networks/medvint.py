@@ -1,4 +1,8 @@
-"""MedVInT-TD: PMC-CLIP's ResNet up to its third stage, and the decoder whose queries read it."""
+"""Image sides of MedVInT: PMC-CLIP's ResNet, read by learnt queries.
+
+TD's `Decoder` reads the third stage for a language model of 4096; TE's `Reader` reads the fourth, and its queries are
+laid behind the question. `trunk` is the ResNet from which TE was trained, alone.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,9 +21,12 @@ from encoders.networks import modified_resnet as resnet
 from hub.snapshots import snapshot
 from hub.torch_files import below, fill, required, state_dict
 
-PARTS = ("vision_model.", "query_embed.", "decoder.", "fc_l1.", "fc_l2.")
-STAGES = ("10.", "11.", "12.")  # the stages among the children of the trunk, whose last two were cut off
-TD_HEADS = 8
+TD_HEADS, TE_HEADS = 8, 4  # of the decoders' attention; no tensor says it
+TD_PARTS = ("vision_model.", "query_embed.", "decoder.", "fc_l1.", "fc_l2.")
+TE_PARTS = ("image_embed.0.", "qformer_query", "qformer_decoder.")  # beside the ResNet
+STAGES = ("10.", "11.", "12.")  # of TD, among the children of the ResNet, whose last two were cut off
+WHOLE = "VQA_lora_pmcclip/vqa/checkpoint-13500/pytorch_model.bin"  # where the authors' test looks for TE
+START = "pmc_clip/checkpoint.pt"
 
 
 class Decoder(nn.Module):
@@ -49,70 +56,6 @@ class Decoder(nn.Module):
         tokens = self.vision_model(images).flatten(2).transpose(1, 2)
         read = self.decoder(self.query_embed.weight.expand(len(images), -1, -1), tokens)
         return self.fc_l2(functional.relu(self.fc_l1(read)))
-
-
-def load_decoder(card: Card, device: str, file: Path) -> Encoder:
-    """MedVInT-TD's eye and connector from its pytorch_model.bin, beside the language model in it."""
-    state = {k: v for k, v in resnet.unwrapped(state_dict(file, card.name)).items() if k.startswith(PARTS)}
-    for name in ("vision_model.6.weight", "query_embed.weight", "decoder.layers.0.linear1.bias", "fc_l2.bias"):
-        if name not in state:
-            raise EncoderError(f"{card.name}: {file} lacks {name}; give the pytorch_model.bin of {card.name}")
-    module = Decoder(
-        width=len(state["vision_model.6.weight"]),
-        blocks=resnet.blocks(state, *(f"vision_model.{stage}" for stage in STAGES)),
-        queries=len(state["query_embed.weight"]),
-        depth=resnet.blocks(state, "decoder.layers.")[0],
-        inner=len(state["decoder.layers.0.linear1.bias"]),
-        language=len(state["fc_l2.bias"]),
-    )
-    card = replace(card, repo=None, revision=None)
-    return decoder(card, fill(module, state, card.name, str(file)), device, (file,))
-
-
-def decoder(card: Card, module: Any, device: str, files: Sequence[Path] = ()) -> Encoder:
-    """The encoder around a Decoder."""
-    freeze(module, device)
-    queries, wide = module.query_embed.weight.shape
-    size = card.input.size[0] if card.input else 512
-    stages = [module.vision_model[int(stage.rstrip("."))] for stage in STAGES]
-    return assembled(
-        card,
-        module,
-        device,
-        files,
-        run=lambda batch: {"connector": module(batch)},
-        hooks={f"stage.{i + 1}": Hook(module=stage, tokens=resnet.raster) for i, stage in enumerate(stages)},
-        sites=resnet.stages(wide // 16, size, 3)
-        | {"connector": Site(width=module.fc_l2.out_features, queries=queries)},
-    )
-
-
-def assembled(card: Card, module: Any, device: str, files: Sequence[Path], **parts: Any) -> Encoder:
-    """The encoder of either model, over images as the card says."""
-    assert card.input is not None
-    return assemble(
-        card,
-        module,
-        **parts,
-        preprocess=transform(card.input),
-        input=card.input,
-        device=device,
-        architecture=["MedVInT", type(module).__name__],
-        libraries=("open_clip_torch",),
-        files=files,
-    )
-
-
-WHOLE = "VQA_lora_pmcclip/vqa/checkpoint-13500/pytorch_model.bin"  # where the authors' test looks for it
-
-
-START = "pmc_clip/checkpoint.pt"
-
-
-TE_HEADS = 4
-
-
-OWN = ("image_embed.0.", "qformer_query", "qformer_decoder.")
 
 
 class Reader(nn.Module):
@@ -147,38 +90,56 @@ def trunk(width: int = 64, blocks: Sequence[int] = (3, 4, 6, 3)) -> Any:
     return model
 
 
-def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """The trained tower and connector: the whole model's file in its repository, or the file or folder `weights`."""
+def load_td(card: Card, device: str, file: Path) -> Encoder:
+    """TD's image side from its pytorch_model.bin, beside the language model in it."""
+    state = {k: v for k, v in resnet.unwrapped(state_dict(file, card.name)).items() if k.startswith(TD_PARTS)}
+    for name in ("vision_model.6.weight", "query_embed.weight", "decoder.layers.0.linear1.bias", "fc_l2.bias"):
+        if name not in state:
+            raise EncoderError(f"{card.name}: {file} lacks {name}; give the pytorch_model.bin of {card.name}")
+    module = Decoder(
+        width=len(state["vision_model.6.weight"]),
+        blocks=resnet.blocks(state, *(f"vision_model.{stage}" for stage in STAGES)),
+        queries=len(state["query_embed.weight"]),
+        depth=resnet.blocks(state, "decoder.layers.")[0],
+        inner=len(state["decoder.layers.0.linear1.bias"]),
+        language=len(state["fc_l2.bias"]),
+    )
+    card = replace(card, repo=None, revision=None)
+    return td_encoder(card, fill(module, state, card.name, str(file)), device, (file,))
+
+
+def load_te(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
+    """TE's image side: the whole model's file in its repository, or the file or folder `weights`."""
     card, file = _file(card, weights, offline, WHOLE, "pytorch_model.bin")
     where = str(file)
     state = resnet.unwrapped(state_dict(file, card.name))
     sizes = ("image_encoder.visual.conv3.weight", "qformer_query", "qformer_decoder.layers.0.linear1.bias")
     required(state, card.name, where, *sizes)
-    eye = _eye(below(state, "image_encoder.visual."))
+    visual = _without_pool(below(state, "image_encoder.visual."))
     module = Reader(
-        width=len(eye["conv3.weight"]),
-        blocks=resnet.blocks(eye, *(f"layer{i}." for i in resnet.STAGES)),
+        width=len(visual["conv3.weight"]),
+        blocks=resnet.blocks(visual, *(f"layer{i}." for i in resnet.STAGES)),
         queries=len(state["qformer_query"]),
         wide=state["qformer_query"].shape[1],
         depth=resnet.blocks(state, "qformer_decoder.layers.")[0],
         inner=len(state["qformer_decoder.layers.0.linear1.bias"]),
     )
-    own = {name: value for name, value in state.items() if name.startswith(OWN)}
-    given = own | {f"visual.{name}": value for name, value in eye.items()}
-    return encoder(card, fill(module, given, card.name, where), device, (file,))
+    own = {name: value for name, value in state.items() if name.startswith(TE_PARTS)}
+    given = own | {f"visual.{name}": value for name, value in visual.items()}
+    return te_encoder(card, fill(module, given, card.name, where), device, (file,))
 
 
 def load_start(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """The tower from which it was trained: the PMC-CLIP checkpoint in its repository, or `weights`."""
+    """The ResNet from which TE was trained: the PMC-CLIP checkpoint in its repository, or `weights`."""
     card, file = _file(card, weights, offline, START, "checkpoint.pt")
-    state = _eye(below(resnet.unwrapped(state_dict(file, card.name)), "visual."))
+    state = _without_pool(below(resnet.unwrapped(state_dict(file, card.name)), "visual."))
     if "conv3.weight" not in state:
         raise EncoderError(f"{card.name}: {file} lacks visual.conv3.weight, so it holds no image tower of PMC-CLIP")
     module = trunk(len(state["conv3.weight"]), resnet.blocks(state, *(f"layer{i}." for i in resnet.STAGES)))
-    return encoder(card, fill(module, state, card.name, str(file)), device, (file,))
+    return te_encoder(card, fill(module, state, card.name, str(file)), device, (file,))
 
 
-def _eye(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _without_pool(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value for name, value in state.items() if not name.startswith("attnpool.")}
 
 
@@ -195,7 +156,25 @@ def _file(card: Card, weights: Path | None, offline: bool, path: str, alone: str
     raise EncoderError(f"{card.name}: --weights {weights} has no {path}; give a snapshot of {card.repo}, or that file")
 
 
-def encoder(card: Card, module: Any, device: str, files: Sequence[Path] = ()) -> Encoder:
+def td_encoder(card: Card, module: Any, device: str, files: Sequence[Path] = ()) -> Encoder:
+    """The encoder around a Decoder."""
+    freeze(module, device)
+    queries, wide = module.query_embed.weight.shape
+    size = card.input.size[0] if card.input else 512
+    stages = [module.vision_model[int(stage.rstrip("."))] for stage in STAGES]
+    return _assembled(
+        card,
+        module,
+        device,
+        files,
+        run=lambda batch: {"connector": module(batch)},
+        hooks={f"stage.{i + 1}": Hook(module=stage, tokens=resnet.raster) for i, stage in enumerate(stages)},
+        sites=resnet.stages(wide // 16, size, 3)
+        | {"connector": Site(width=module.fc_l2.out_features, queries=queries)},
+    )
+
+
+def te_encoder(card: Card, module: Any, device: str, files: Sequence[Path] = ()) -> Encoder:
     """The encoder around a Reader, or around a trunk alone."""
     freeze(module, device)
     visual = getattr(module, "visual", module)
@@ -204,7 +183,7 @@ def encoder(card: Card, module: Any, device: str, files: Sequence[Path] = ()) ->
     if visual is not module:
         queries, wide = module.qformer_query.shape
         sites |= {"connector": Site(width=wide, queries=queries)}
-    return assembled(
+    return _assembled(
         card,
         module,
         device,
@@ -212,4 +191,20 @@ def encoder(card: Card, module: Any, device: str, files: Sequence[Path] = ()) ->
         run=lambda batch: {"connector": module(batch)},
         hooks=resnet.hooks(visual) | {"pooled": Hook(module=visual.layer4, tokens=resnet.average)},
         sites=sites,
+    )
+
+
+def _assembled(card: Card, module: Any, device: str, files: Sequence[Path], **parts: Any) -> Encoder:
+    """The encoder of either model, over images as the card says."""
+    assert card.input is not None
+    return assemble(
+        card,
+        module,
+        **parts,
+        preprocess=transform(card.input),
+        input=card.input,
+        device=device,
+        architecture=["MedVInT", type(module).__name__],
+        libraries=("open_clip_torch",),
+        files=files,
     )

@@ -1,4 +1,8 @@
-"""Molmo's eye: overlapping crops through a CLIP tower of 23 blocks, pooled two by two by attention, and projected."""
+"""Image side of Molmo: overlapping crops through a CLIP tower of 23 blocks, pooled two by two and projected.
+
+In this order: the adapter behind the tower, the tensors of the checkpoint, the encoder, the crops of an image, and
+where their tokens lie in it.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,29 +20,15 @@ from encoders.extraction.images import pil
 from encoders.extraction.tiles import Box, canvas, site
 from encoders.multimodal.pieces import hooks
 from encoders.networks.clip import HEAD, clip, source, tower
-from hub.tensors import read_from
+from hub.tensors import files_read
 from hub.torch_files import below, fill, required
 
-AT = "model.vision_backbone."
+AT = "model.vision_backbone."  # where the image side lies in the checkpoint
 VIT = "image_vit."
-
-
-def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """The eye from its repository, of which the language model is not fetched, or from a snapshot."""
-    card, folder, tensors = source(card, weights, offline, _wanted)
-    state, module = below(tensors, AT), nn.Module()
-    module.vision = clip(_renamed(below(state, VIT)), card.name, str(folder), last_norm=False, called=_original)
-    rest = {name: value for name, value in state.items() if not name.startswith(VIT)}
-    required(rest, card.name, str(folder), "image_projector.w2.weight")
-    language, inner = rest["image_projector.w2.weight"].shape
-    module.adapter = fill(Adapter(module.vision.config.hidden_size, inner, language), rest, card.name, str(folder))
-    return encoder(card, module, device, read_from(folder, _wanted))
-
-
-def _wanted(name: str) -> bool:
-    return name.startswith(AT)
-
-
+READ = (-2, -9)  # the blocks that the adapter reads, one behind the other
+PATCH, SIDE, MARGIN, POOL = 14, 24, 4, 2  # pixels of a patch; patches of a crop, of its margin, of a token
+CROP, WINDOW = SIDE * PATCH, (SIDE - 2 * MARGIN) * PATCH  # pixels of a crop, and of what it shares with no other
+CROPS = 12  # at most, beside the whole image
 NAMES = {
     "class_embedding": "embeddings.class_embedding",
     "patch_embedding": "embeddings.patch_embedding",
@@ -54,6 +44,89 @@ NAMES = {
     "feed_forward.w1": "mlp.fc1",
     "feed_forward.w2": "mlp.fc2",
 }
+
+
+class _Pool(nn.Module):
+    """Attention from the mean of four patches to the four: [n, 4, values] to [n, width]."""
+
+    def __init__(self, width: int, values: int) -> None:
+        super().__init__()
+        self.wq = nn.Linear(values, width)
+        self.wk = nn.Linear(values, width)
+        self.wv = nn.Linear(values, width)
+        self.wo = nn.Linear(width, width)
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        asked = self.wq(patches.mean(1, keepdim=True))
+        heads = max(asked.shape[-1] // HEAD, 1)
+        q, k, v = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (asked, self.wk(patches), self.wv(patches)))
+        return self.wo(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))[:, 0]
+
+
+class _Project(nn.Module):
+    """A gated map to the width of the language model."""
+
+    def __init__(self, width: int, inner: int, language: int) -> None:
+        super().__init__()
+        self.w1 = nn.Linear(width, inner, bias=False)
+        self.w2 = nn.Linear(inner, language, bias=False)
+        self.w3 = nn.Linear(width, inner, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.w2(functional.silu(self.w1(x)) * self.w3(x))
+
+
+class Adapter(nn.Module):
+    """What stands between the tower and the language model."""
+
+    def __init__(self, width: int, inner: int, language: int) -> None:
+        super().__init__()
+        values = len(READ) * width
+        self.image_pooling_2d = _Pool(width, values)
+        self.image_projector = _Project(width, inner, language)
+        self.pad_embed = nn.Parameter(torch.zeros(2, values))
+
+    def forward(self, patches: torch.Tensor, filled: torch.Tensor) -> torch.Tensor:
+        """Tokens [b, crops, h, w, language] of patches [b, crops, h * w, values]; `filled` [b, crops, h * w].
+
+        `filled` is the share of a patch that is image: 0 where it is all padding; below 1, which takes in the -1
+        that the model's processor writes, it counts as partly padding.
+        """
+        empty = (filled == 0)[..., None]
+        partly = (filled < 1)[..., None] & ~empty
+        patches = patches + self.pad_embed[0] * empty + self.pad_embed[1] * partly
+        side = round(patches.shape[2] ** 0.5) // POOL
+        b, crops, _, values = patches.shape
+        four = patches.reshape(b, crops, side, POOL, side, POOL, values).transpose(3, 4)
+        pooled = self.image_pooling_2d(four.reshape(-1, POOL * POOL, values))
+        return self.image_projector(pooled).reshape(b, crops, side, side, -1)
+
+
+def network(inner: int, language: int) -> nn.Module:
+    """The image side in full size."""
+    import transformers
+
+    module, vision = nn.Module(), transformers.CLIPVisionModel(tower(layers=23))
+    vision.add_module("post_layernorm", nn.Identity())
+    module.vision = vision
+    module.adapter = Adapter(1024, inner, language)
+    return module
+
+
+def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
+    """The image side from its repository, of which the language model is not fetched, or from a snapshot."""
+    card, folder, tensors = source(card, weights, offline, _wanted)
+    state, module = below(tensors, AT), nn.Module()
+    module.vision = clip(_renamed(below(state, VIT)), card.name, str(folder), last_norm=False, called=_original)
+    rest = {name: value for name, value in state.items() if not name.startswith(VIT)}
+    required(rest, card.name, str(folder), "image_projector.w2.weight")
+    language, inner = rest["image_projector.w2.weight"].shape
+    module.adapter = fill(Adapter(module.vision.config.hidden_size, inner, language), rest, card.name, str(folder))
+    return encoder(card, module, device, files_read(folder, _wanted))
+
+
+def _wanted(name: str) -> bool:
+    return name.startswith(AT)
 
 
 def _renamed(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -130,83 +203,29 @@ def _merged(tokens: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
     return torch.cat(bands, dim=1).flatten(1, 2)
 
 
-READ = (-2, -9)  # the blocks that the adapter reads, one behind the other
+def preprocess(spec: Input) -> Callable[[np.ndarray], dict[str, torch.Tensor]]:
+    """One image as {pixels [crops, 3, 336, 336], filled [crops, 576], size [2]}, the whole image first."""
+    mean, std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
 
+    def apply(image: np.ndarray) -> dict[str, torch.Tensor]:
+        pixels = torch.from_numpy(np.array(pil(image)).transpose(2, 0, 1) / np.float32(255))
+        rows, columns = tiling(*pixels.shape[1:])
+        whole, _ = _laid(pixels, (CROP, CROP))
+        large, filled = _laid(pixels, _canvas(rows, columns))
+        cut = [(i * WINDOW, j * WINDOW) for i in range(rows) for j in range(columns)]
+        crops = [whole] + [large[:, y : y + CROP, x : x + CROP] for y, x in cut]
+        shares = [
+            filled[y : y + CROP, x : x + CROP].reshape(SIDE, PATCH, SIDE, PATCH).mean((1, 3)).flatten() for y, x in cut
+        ]
+        # the model's processor puts the shares one crop early and -1 at the end, so the model was trained that way
+        shares.append(torch.full((SIDE * SIDE,), -1.0))
+        return {
+            "pixels": (torch.stack(crops) - mean) / std,
+            "filled": torch.stack(shares),
+            "size": torch.tensor(pixels.shape[1:]),
+        }
 
-class _Pool(nn.Module):
-    """Attention from the mean of four patches to the four: [n, 4, values] to [n, width]."""
-
-    def __init__(self, width: int, values: int) -> None:
-        super().__init__()
-        self.wq = nn.Linear(values, width)
-        self.wk = nn.Linear(values, width)
-        self.wv = nn.Linear(values, width)
-        self.wo = nn.Linear(width, width)
-
-    def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        asked = self.wq(patches.mean(1, keepdim=True))
-        heads = max(asked.shape[-1] // HEAD, 1)
-        q, k, v = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (asked, self.wk(patches), self.wv(patches)))
-        return self.wo(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))[:, 0]
-
-
-class _Project(nn.Module):
-    """A gated map to the width of the language model."""
-
-    def __init__(self, width: int, inner: int, language: int) -> None:
-        super().__init__()
-        self.w1 = nn.Linear(width, inner, bias=False)
-        self.w2 = nn.Linear(inner, language, bias=False)
-        self.w3 = nn.Linear(width, inner, bias=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.w2(functional.silu(self.w1(x)) * self.w3(x))
-
-
-class Adapter(nn.Module):
-    """What stands between the tower and the language model."""
-
-    def __init__(self, width: int, inner: int, language: int) -> None:
-        super().__init__()
-        values = len(READ) * width
-        self.image_pooling_2d = _Pool(width, values)
-        self.image_projector = _Project(width, inner, language)
-        self.pad_embed = nn.Parameter(torch.zeros(2, values))
-
-    def forward(self, patches: torch.Tensor, filled: torch.Tensor) -> torch.Tensor:
-        """Tokens [b, crops, h, w, language] of patches [b, crops, h * w, values], `filled` telling their padding.
-
-        The share of a patch that is image is 0 where it is all padding; below 1, which takes in the -1 that the
-        model's processor writes, it counts as partly padding.
-        """
-        empty = (filled == 0)[..., None]
-        partly = (filled < 1)[..., None] & ~empty
-        patches = patches + self.pad_embed[0] * empty + self.pad_embed[1] * partly
-        side = round(patches.shape[2] ** 0.5) // POOL
-        b, crops, _, values = patches.shape
-        four = patches.reshape(b, crops, side, POOL, side, POOL, values).transpose(3, 4)
-        pooled = self.image_pooling_2d(four.reshape(-1, POOL * POOL, values))
-        return self.image_projector(pooled).reshape(b, crops, side, side, -1)
-
-
-def network(inner: int, language: int) -> nn.Module:
-    """The eye in full size."""
-    import transformers
-
-    module, vision = nn.Module(), transformers.CLIPVisionModel(tower(layers=23))
-    vision.add_module("post_layernorm", nn.Identity())
-    module.vision = vision
-    module.adapter = Adapter(1024, inner, language)
-    return module
-
-
-PATCH, SIDE, MARGIN, POOL = 14, 24, 4, 2  # pixels of a patch; patches of a crop, of its margin, of a token
-
-
-CROP, WINDOW = SIDE * PATCH, (SIDE - 2 * MARGIN) * PATCH
-
-
-CROPS = 12
+    return apply
 
 
 def tiling(height: int, width: int) -> tuple[int, int]:
@@ -238,31 +257,6 @@ def _laid(image: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor, tor
     top, left = (size[0] - tall) // 2, (size[1] - wide) // 2
     pad = (left, size[1] - wide - left, top, size[0] - tall - top)
     return functional.pad(small, pad), functional.pad(torch.ones(tall, wide), pad)
-
-
-def preprocess(spec: Input) -> Callable[[np.ndarray], dict[str, torch.Tensor]]:
-    """One image as {pixels [crops, 3, 336, 336], filled [crops, 576], size [2]}, the whole image first."""
-    mean, std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
-
-    def apply(image: np.ndarray) -> dict[str, torch.Tensor]:
-        pixels = torch.from_numpy(np.array(pil(image)).transpose(2, 0, 1) / np.float32(255))
-        rows, columns = tiling(*pixels.shape[1:])
-        whole, _ = _laid(pixels, (CROP, CROP))
-        large, filled = _laid(pixels, _canvas(rows, columns))
-        cut = [(i * WINDOW, j * WINDOW) for i in range(rows) for j in range(columns)]
-        crops = [whole] + [large[:, y : y + CROP, x : x + CROP] for y, x in cut]
-        shares = [
-            filled[y : y + CROP, x : x + CROP].reshape(SIDE, PATCH, SIDE, PATCH).mean((1, 3)).flatten() for y, x in cut
-        ]
-        # the model's processor puts the shares one crop early and -1 at the end, so the model was trained that way
-        shares.append(torch.full((SIDE * SIDE,), -1.0))
-        return {
-            "pixels": (torch.stack(crops) - mean) / std,
-            "filled": torch.stack(shares),
-            "size": torch.tensor(pixels.shape[1:]),
-        }
-
-    return apply
 
 
 def layout(image: tuple[int, int], tower: int, language: int) -> tuple[Site, Site]:

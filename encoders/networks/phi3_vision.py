@@ -1,4 +1,4 @@
-"""Phi-3-vision's eye: the image at one size and cut into tiles, two by two tokens joined and projected."""
+"""Image side of Phi-3-vision: the image at one size and cut into tiles, two by two tokens joined and projected."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from encoders.extraction.images import pil
 from encoders.extraction.tiles import canvas, site, tiles
 from encoders.multimodal.pieces import clip_ends, hooks
 from encoders.networks.clip import clip, source, tower
-from hub.tensors import read_from
+from hub.tensors import files_read
 from hub.torch_files import below, fill
 
 AT = "model.vision_embed_tokens."
@@ -41,7 +41,7 @@ class Connector(nn.Module):
 
 
 def network() -> nn.Module:
-    """The eye in full size."""
+    """The image side in full size."""
     import transformers
 
     module = nn.Module()
@@ -50,7 +50,7 @@ def network() -> nn.Module:
 
 
 def load(card: Card, crops: int, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """The eye from its repository, of which the language model is not fetched, or from a snapshot."""
+    """The image side from its repository, of which the language model is not fetched, or from a snapshot."""
 
     def wanted(name: str) -> bool:
         return name.startswith(AT) and not name.startswith(f"{AT}wte.")
@@ -61,7 +61,7 @@ def load(card: Card, crops: int, device: str, weights: Path | None, offline: boo
     rest = {name: value for name, value in state.items() if not name.startswith(CLIP)}
     language = len(rest["img_projection.0.bias"]) if "img_projection.0.bias" in rest else 3072
     module.connector = fill(Connector(module.vision.config.hidden_size, language), rest, card.name, str(folder))
-    return encoder(card, module, crops, device, read_from(folder, wanted))
+    return encoder(card, module, crops, device, files_read(folder, wanted))
 
 
 def encoder(card: Card, module: Any, crops: int, device: str, known: Sequence[Path] = ()) -> Encoder:

@@ -26,7 +26,7 @@ def processor(patch: int, mean: float | None) -> Callable[[Any, Path | None], An
     return read
 
 
-def anatomy_of(fixed: bool) -> Callable[[Any, Any], ModelParts]:
+def take_apart_as(fixed: bool) -> Callable[[Any, Any], ModelParts]:
     """How a model is taken apart, its images in their own shape, or `fixed` to one square."""
 
     def take_apart(model: Any, processor: Any) -> ModelParts:

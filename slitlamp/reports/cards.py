@@ -168,9 +168,9 @@ def _lies(site: encoders.Site) -> str:
 def _local(card: Card) -> str:
     if card.repo is None:  # shipped, computed, or given with --weights
         return "yes" if card.bytes == 0 or not card.parameters else "no"
-    from hub.repository import standing
+    from hub.repository import cached_state
 
-    return standing(card.repo, card.revision)
+    return cached_state(card.repo, card.revision)
 
 
 def _said(value: Any) -> str:

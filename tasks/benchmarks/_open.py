@@ -1,17 +1,75 @@
 """`NAME`, `NAME:PATH`, `NAME+OPTION` and `NAME+OPTION:PATH`: the published benchmarks as sources."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
+from hub.errors import HubError
+from hub.repository import Repository
+from hub.snapshots import data_snapshot
+from plugins import nearest
 from tasks._base import DataError, Source
 from tasks.benchmarks._rows import Ask
 from tasks.images.decode import digest
 from tasks.sources.table import no_column
 
 NAMES = ("blink", "medblink", "mediconfusion", "mmvp", "mmvp-vlm")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pinned:
+    """A data set repository at a commit, and the files of it that are needed (patterns)."""
+
+    name: str
+    repo: str
+    revision: str
+    patterns: tuple[str, ...]
+
+    @property
+    def remedy(self) -> str:
+        """The commands that obtain it by hand."""
+        return (
+            f"run `hf download --repo-type dataset {self.repo} --revision {self.revision} --local-dir PATH` "
+            f"where the hub can be reached, then say --data {self.name}:PATH"
+        )
+
+
+def folder_of(pinned: Pinned, path: str | None, *, offline: bool = False) -> Path:
+    """The folder that holds the benchmark: the user's copy at `path`, else the hub's at the pinned commit.
+
+    Raises DataError in one line where there is none, or where a copy is known to be of another commit.
+    """
+    if path is None:
+        repository = Repository(
+            repo=pinned.repo, revision=pinned.revision, kind="dataset", patterns=pinned.patterns, remedy=pinned.remedy
+        )
+        try:
+            return data_snapshot(repository, offline=offline)
+        except HubError as error:
+            beside = f"; the folder ./{pinned.name} here is asked as {pinned.name}:{pinned.name}"
+            hint = beside if Path(pinned.name).is_dir() else ""
+            raise DataError(f"{pinned.name}: {error}{hint}") from error
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise DataError(f"no folder {path!r} for --data {pinned.name}:PATH; {pinned.remedy}")
+    found = _commits(folder) - {pinned.revision}
+    if found:
+        raise DataError(
+            f"{path} is {pinned.repo} at commit {sorted(found)[0]}; {pinned.name} is read at {pinned.revision}: "
+            f"{pinned.remedy}"
+        )
+    return folder
+
+
+def _commits(folder: Path) -> set[str]:
+    """The commits that the hub's client noted beside the files it brought, or in the name of a snapshot."""
+    notes = (folder / ".cache" / "huggingface").rglob("*.metadata")
+    noted = {(note.read_text(encoding="utf-8").split() or [""])[0] for note in notes}
+    noted.add(folder.resolve().name if folder.resolve().parent.name == "snapshots" else "")
+    return {commit for commit in noted if COMMIT.fullmatch(commit)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +98,7 @@ def parse(spec: str) -> Spec | None:
 def near(spec: str) -> str:
     """The benchmark whose name is nearest to a text that is no path; empty where none is near."""
     head = spec.partition(":")[0].split("+")[0]
-    return next(iter(get_close_matches(head, NAMES, 1, 0.8)), "")
+    return nearest(head, NAMES, 0.8) or ""
 
 
 def open_benchmark(spec: Spec, ask: Ask, *, group: str | None = None, needed: Sequence[str] = ()) -> Source:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks._base import DataError, Source
 from tasks.benchmarks._groups import by_content
-from tasks.benchmarks._hub import Pinned, folder_of
+from tasks.benchmarks._open import Pinned, folder_of
 from tasks.benchmarks._parquet import Place, questions
 from tasks.benchmarks._rows import Ask, Entry, assemble
 from tasks.images.decode import LastOpened

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tasks._base import DataError, Source
-from tasks.benchmarks._hub import Pinned, folder_of
+from tasks.benchmarks._open import Pinned, folder_of
 from tasks.benchmarks._rows import Ask, Entry, assemble
 from tasks.benchmarks.mmvp import numbers_of, table_of
 

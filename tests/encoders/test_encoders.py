@@ -322,7 +322,7 @@ def test_the_plain_transform_equals_torchvision(resize: str, shape: tuple[int, .
     np.testing.assert_allclose(transform(spec)(image), theirs(Image.fromarray(image).convert("RGB")).numpy(), atol=1e-6)
 
 
-# random twins
+# untrained encoders
 
 
 def test_an_untrained_twin_is_the_same_every_time_and_another_with_another_seed() -> None:

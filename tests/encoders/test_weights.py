@@ -14,7 +14,7 @@ import pytest
 
 import encoders
 from encoders import Encoder
-from hub.repository import standing
+from hub.repository import cached_state
 
 pytestmark = pytest.mark.weights
 NAMES = [name for name in encoders.names() if encoders.card(name).parameters or encoders.card(name).repo]
@@ -27,7 +27,7 @@ def ready(name: str, where: str) -> tuple[Path | None, bool] | None:
         found = sorted(path for path in Path(where).glob("*") if name in (path.name, path.stem))
         if found:
             return found[0], True
-    if card.bytes == 0 or (card.repo and standing(card.repo, card.revision) == "yes"):
+    if card.bytes == 0 or (card.repo and cached_state(card.repo, card.revision) == "yes"):
         return None, True
     return (None, False) if where == "network" and card.repo else None
 

@@ -115,18 +115,18 @@ def test_numbers_are_for_people() -> None:
     ],
 )
 def test_what_lies_in_the_cache_is_seen(files: tuple[str, ...], said: str, cache: Path) -> None:
-    from hub.repository import standing
+    from hub.repository import cached_state
 
-    assert standing("some/model", "c" * 40) == "no"
+    assert cached_state("some/model", "c" * 40) == "no"
     cache.mkdir(parents=True)
     for name in files:
         (cache / name).write_text('{"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}')
-    assert standing("some/model", "c" * 40) == said
-    assert standing("some/model", "d" * 40) == "no"
-    assert standing("some/model", None) == "no"
+    assert cached_state("some/model", "c" * 40) == said
+    assert cached_state("some/model", "d" * 40) == "no"
+    assert cached_state("some/model", None) == "no"
     (cache.parents[1] / "refs").mkdir()
     (cache.parents[1] / "refs" / "main").write_text("c" * 40)
-    assert standing("some/model", None) == said
+    assert cached_state("some/model", None) == said
 
 
 def test_listing_imports_no_torch() -> None:

@@ -317,7 +317,7 @@ def test_a_killed_fetch_goes_on_where_it_stopped(
     assert [name.partition(".")[2] for name in left_over(tmp_path)] == ["safetensors.incomplete", "safetensors.journal"]
     with pytest.raises(HubError, match=r"only in part \(wanting: .*half fetched.*the run is offline"):
         get(offline=True)
-    done, bring, missing = finished(), partial._bring, []
+    done, bring, missing = finished(), partial._download_pieces, []
     assert len(done) >= 3
 
     def watched(place: Any, heads: Any, pieces: Any, ready: set[int], *rest: Any) -> None:
@@ -325,7 +325,7 @@ def test_a_killed_fetch_goes_on_where_it_stopped(
         missing.extend(piece.length for i, piece in enumerate(pieces) if i not in done)
         bring(place, heads, pieces, ready, *rest)
 
-    monkeypatch.setattr(partial, "_bring", watched)
+    monkeypatch.setattr(partial, "_download_pieces", watched)
     hub.repositories[REPO] = fresh = Repository(folder=shelf.folder, commit=COMMIT)
     equal(get()[0])
     assert left_over(tmp_path) == []
@@ -388,17 +388,17 @@ def test_half_a_line_of_a_journal_is_not_believed(monkeypatch: pytest.MonkeyPatc
     folder, _ = get()
     file = next(folder.glob("vision-*"))
     plan: list[str] = []
-    monkeypatch.setattr(partial, "_bring", lambda *given: plan.append(given[-1].read_text()) or 1 / 0)
+    monkeypatch.setattr(partial, "_download_pieces", lambda *given: plan.append(given[-1].read_text()) or 1 / 0)
     file.unlink()
     with pytest.raises(HubError, match="ZeroDivisionError"):
         get()
     monkeypatch.undo()
     part, journal = (file.with_name(file.name + end) for end in (".incomplete", ".journal"))
     part.write_bytes(b"\0" * part.stat().st_size)
-    assert partial._done(part, journal, plan[0].strip(), part.stat().st_size) == set()
+    assert partial._finished_pieces(part, journal, plan[0].strip(), part.stat().st_size) == set()
     journal.write_text(plan[0] + "1\n12")
-    assert partial._done(part, journal, plan[0].strip(), part.stat().st_size) == {1}
-    assert partial._done(part, journal, plan[0].strip(), part.stat().st_size + 1) == set()
+    assert partial._finished_pieces(part, journal, plan[0].strip(), part.stat().st_size) == {1}
+    assert partial._finished_pieces(part, journal, plan[0].strip(), part.stat().st_size + 1) == set()
 
 
 def damage(path: Path, how: str) -> None:
@@ -565,7 +565,7 @@ def test_a_transfer_that_brings_something_each_time_is_not_given_up(
         got.extend(chunk)
 
     url = f"{hub.endpoint}/{REPO}/resolve/{COMMIT}/{file.name}"
-    assert ranges.pull(url, 100, 4196, sink, threading.Event()) == file.stat().st_size
+    assert ranges.read_range(url, 100, 4196, sink, threading.Event()) == file.stat().st_size
     assert got == file.read_bytes()[100:4196]
     assert (shelf.sent, shelf.answers) == (4096, 7)
 

@@ -1,12 +1,12 @@
-"""Which files make a folder in open_clip's on-disk format, and registered encoders that lie in one."""
+"""Registered checkpoints in open_clip's format, and the input that most of them have."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from encoders._base import CLIP_NORM, Card, Encoder, Input
-from encoders._fetch import fetch
 from encoders._registry import Checkpoint
+from encoders._weights import weights_folder
 from encoders.libraries.open_clip.files import NEEDED, TOKENIZER, WEIGHTS
 
 
@@ -29,7 +29,7 @@ def checkpoint(card: Card, config: Mapping[str, Any]) -> Checkpoint:
 
 def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
     """The encoder from its repository at its commit, or from the folder `weights` in open_clip's format."""
-    card, folder = fetch(card, weights, offline, files=WEIGHTS, needed=NEEDED, others=TOKENIZER)
+    card, folder = weights_folder(card, weights, offline, files=WEIGHTS, needed=NEEDED, others=TOKENIZER)
     from encoders.libraries.open_clip.load import from_folder
 
     return from_folder(card, folder, device)

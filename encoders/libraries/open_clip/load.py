@@ -20,7 +20,7 @@ from hub.errors import one_line
 from hub.files import settings
 from hub.snapshots import snapshot
 from hub.torch_files import fill
-from plugins import UnknownName
+from plugins import UnknownName, hint
 
 LOCAL = (  # weights in a folder, in the library's own order
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin",
@@ -39,9 +39,20 @@ def from_folder(card: Card, folder: Path, device: str) -> Encoder:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"]
         with text_tower(config, folder) as overrides:
             # without require_pretrained a missing weight file gives random weights and a log line
-            model = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True, **overrides)
+            model = _created(f"local-dir:{folder}", card.name, file, str(folder), require_pretrained=True, **overrides)
     files = (*settings(folder), file)
     return encoder(card, model, device, files, config, lambda: open_clip.get_tokenizer(f"local-dir:{folder}"))
+
+
+def _created(name: str, who: str, file: Path, where: str, **options: Any) -> Any:
+    """The library's model with the weights of `file`; HubError naming the tensors of `where` that do not fit."""
+    try:
+        return open_clip.create_model(name, **options)
+    except RuntimeError:  # torch names in prose the tensors that do not fit
+        state = open_clip.factory.load_state_dict(str(file))
+        options |= {"pretrained": None, "load_weights": False, "require_pretrained": False}
+        fill(open_clip.create_model(name, **options), state, who, where)
+        raise
 
 
 def from_state(
@@ -87,8 +98,11 @@ def load(card: Card, name: str, device: str, weights: Path | None, offline: bool
             f"try open_clip:{_other_gelu(architecture)}/{tag}"
         )
     with one_line(card.name, str(file)), text_tower(config, None) as overrides:
-        model = open_clip.create_model(
+        model = _created(
             architecture,
+            card.name,
+            file,
+            str(file),
             pretrained=str(file),
             require_pretrained=True,
             force_preprocess_cfg={k: listed[k] for k in _PREPROCESS if k in listed},
@@ -107,18 +121,14 @@ def _other_gelu(architecture: str) -> str:
 
 def known(name: str) -> tuple[str, str | None]:
     """`MODEL[/TAG]` as open_clip lists it; UnknownName with the nearest where it has none."""
-    import difflib
-
     architecture, _, tag = name.partition("/")
     if architecture not in open_clip.list_models():
-        near = difflib.get_close_matches(architecture, open_clip.list_models(), 1, 0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UnknownName(f"open_clip has no model {architecture!r}; {hint}`open_clip.list_models()` names them")
+        near = hint(architecture, open_clip.list_models())
+        raise UnknownName(f"open_clip has no model {architecture!r}; {near}`open_clip.list_models()` names them")
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if tag and tag not in tags:
-        near = difflib.get_close_matches(tag, tags, 1, 0.3)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UnknownName(f"open_clip has no weights {tag!r} for {architecture}; {hint}it has {', '.join(tags)}")
+        near = hint(tag, tags, 0.3)
+        raise UnknownName(f"open_clip has no weights {tag!r} for {architecture}; {near}it has {', '.join(tags)}")
     return architecture, tag or None
 
 

@@ -1,7 +1,8 @@
 """Text towers of open_clip: built without asking a hub for a configuration, and read as functions of sentences."""
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,31 +14,26 @@ from encoders.extraction.hooks import first
 from hub.errors import one_line
 
 
-class text_tower:  # noqa: N801  a context manager reads as a verb
-    """Arguments that build a BERT text tower from local constants; {} where open_clip has its own."""
+@contextmanager
+def text_tower(
+    config: Mapping[str, Any], folder: Path | None, bert: Mapping[str, Any] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Arguments that build a BERT text tower from the configuration in `folder`; {} where open_clip has its own.
 
-    def __init__(self, config: Mapping[str, Any], folder: Path | None, bert: Mapping[str, Any] | None = None) -> None:
-        self.text = config.get("text_cfg", {})
-        self.folder = folder
-        self.bert = bert or {}  # BERT-base: what the PubMed towers are
-        self.scratch: tempfile.TemporaryDirectory[str] | None = None
-
-    def __enter__(self) -> dict[str, Any]:
-        if "hf_model_name" not in self.text:
-            return {}
-        if self.folder and (self.folder / "config.json").is_file():
-            source = str(self.folder)
-        else:
+    Without such a configuration the tower has the settings `bert`, else those of BERT-base, as the PubMed towers.
+    """
+    text = config.get("text_cfg", {})
+    if "hf_model_name" not in text:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        source = folder
+        if source is None or not (source / "config.json").is_file():
             import transformers
 
-            self.scratch = tempfile.TemporaryDirectory()
-            source = self.scratch.name
-            transformers.BertConfig(**self.bert).save_pretrained(source)
-        return {"text_cfg": {**self.text, "hf_model_name": source, "hf_model_pretrained": False}}
-
-    def __exit__(self, *_: object) -> None:
-        if self.scratch:
-            self.scratch.cleanup()
+            source = Path(scratch)
+            transformers.BertConfig(**(bert or {})).save_pretrained(source)
+        yield {"text_cfg": {**text, "hf_model_name": str(source), "hf_model_pretrained": False}}
 
 
 def text_of(name: str, model: Any, tokenizer: Callable[[], Any], device: str) -> Callable[[Sequence[str]], np.ndarray]:

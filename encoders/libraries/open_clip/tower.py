@@ -12,7 +12,7 @@ from encoders._base import Card, Encoder, EncoderError, Input, Site
 from encoders.extraction.assemble import assemble
 from encoders.extraction.hooks import Hook, freeze, raster, vector
 from encoders.extraction.images import pil
-from encoders.extraction.tower_sites import tower
+from encoders.extraction.tower_sites import block_sites
 from encoders.libraries.open_clip.text import text_of
 
 LIBRARIES = ("open_clip_torch", "torchvision")
@@ -100,7 +100,7 @@ def _parts(
     if hasattr(visual, "transformer"):
         width = visual.conv1.out_channels
         blocks = visual.transformer.resblocks
-        sites |= tower(len(blocks), width, tuple(visual.grid_size), 1, True)
+        sites |= block_sites(len(blocks), width, tuple(visual.grid_size), 1, True)
         hooks |= {f"block.{i}": Hook(module=block) for i, block in enumerate(blocks)}
         if visual.attn_pool is None and not visual.final_ln_after_pool:
             sites["final"] = sites["block.0"]

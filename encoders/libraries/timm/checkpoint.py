@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import IMAGENET_NORM, Card, Encoder, Input
-from encoders._fetch import FLOAT32, WEIGHTS, fetch
 from encoders._registry import Checkpoint
+from encoders._weights import FLOAT32, WEIGHTS, weights_folder
 
 NEEDED = ("config.json",)
 IMAGENET = Input(
@@ -31,7 +31,7 @@ def checkpoint(
         return timm.create_model(model, num_classes=0, **arguments())
 
     def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-        card, folder = fetch(card, weights, offline, files=WEIGHTS, needed=NEEDED, others=())
+        card, folder = weights_folder(card, weights, offline, files=WEIGHTS, needed=NEEDED, others=())
         from encoders.libraries.timm.load import from_folder
 
         return from_folder(card, folder, device, arguments(), card.input if own_input else None)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import timm
-import torch
 from timm.data import create_transform, resolve_model_data_config  # pyright: ignore[reportPrivateImportUsage]
 
 from encoders._base import Card, Encoder, EncoderError, Input
@@ -16,8 +15,9 @@ from encoders.extraction.hooks import freeze
 from encoders.extraction.images import pil
 from encoders.libraries.timm.sites import parts
 from hub.errors import one_line
-from hub.snapshots import repository, snapshot
-from plugins import UnknownName
+from hub.snapshots import parse_repository, snapshot
+from hub.torch_files import fill
+from plugins import UnknownName, hint
 
 LIBRARIES = ("timm", "torchvision")
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -29,18 +29,15 @@ def known(name: str) -> str:
     """The architecture of `MODEL` or `MODEL.TAG`; UnknownName with the nearest where timm has none."""
     architecture = timm.models._registry.split_model_name_tag(name)[0]  # pyright: ignore
     if not timm.is_model(architecture):
-        import difflib
-
-        near = difflib.get_close_matches(architecture, timm.list_models(), 1, 0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UnknownName(f"timm has no model {architecture!r}; {hint}`timm.list_models()` names them")
+        near = hint(architecture, timm.list_models())
+        raise UnknownName(f"timm has no model {architecture!r}; {near}`timm.list_models()` names them")
     return architecture
 
 
 def load(card: Card, name: str, device: str, weights: Path | None, offline: bool) -> Encoder:
     """`MODEL`, `MODEL.TAG` or `hf-hub:ORG/NAME@REV` with trained weights from the hub or from `weights`."""
     if name.startswith(HUB):
-        repo, revision = repository(name.removeprefix(HUB))
+        repo, revision = parse_repository(name.removeprefix(HUB))
     else:
         known(name)
         repo, revision = _home(name) if weights is None else (None, None)
@@ -55,7 +52,18 @@ def load(card: Card, name: str, device: str, weights: Path | None, offline: bool
     if name.startswith(HUB):
         raise EncoderError(f"{card.name}: a single weight file says no architecture; give timm:MODEL with it")
     with one_line(card.name, str(weights)):
-        model = _with_file(name, weights)
+        # strictly: timm lets tensors lack when the class count differs
+        state = timm.models.load_state_dict(str(weights), weights_only=True)
+        head = getattr(timm.get_pretrained_cfg(name), "classifier", None) or ()
+        heads = (head,) if isinstance(head, str) else tuple(head)
+        counts = [len(state[f"{h}.weight"]) for h in heads if f"{h}.weight" in state]
+        classes = counts[0] if counts else 0
+        overlay = {"file": str(weights), "num_classes": classes}
+        try:
+            model = timm.create_model(name, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay)
+        except RuntimeError:
+            fill(timm.create_model(name, num_classes=classes), state, card.name, str(weights))
+            raise
     return encoder(card, model, device, (weights,))
 
 
@@ -85,19 +93,14 @@ def from_folder(
         file = next((folder / name for name in LOCAL if (folder / name).is_file()), None)
         if file is None:  # the library would take whatever weights it finds, with a log line
             raise EncoderError(f"{card.name}: {folder} has none of {', '.join(LOCAL)}")
-        model = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=classes, **(arguments or {}))
+        options = {"num_classes": classes, **(arguments or {})}
+        try:
+            model = timm.create_model(f"local-dir:{folder}", pretrained=True, **options)
+        except RuntimeError:  # torch names in prose the tensors that do not fit
+            state = timm.models.load_state_dict(str(file), weights_only=True)
+            fill(timm.create_model(f"local-dir:{folder}", pretrained=False, **options), state, card.name, str(folder))
+            raise
     return encoder(card, model, device, (folder / "config.json", file), spec)
-
-
-def _with_file(name: str, file: Path) -> torch.nn.Module:
-    """The model with a file's weights, loaded strictly: timm lets tensors lack when the class count differs."""
-    state = timm.models.load_state_dict(str(file), weights_only=True)
-    head = getattr(timm.get_pretrained_cfg(name), "classifier", None) or ()
-    heads = (head,) if isinstance(head, str) else tuple(head)
-    counts = [len(state[f"{h}.weight"]) for h in heads if f"{h}.weight" in state]
-    classes = counts[0] if counts else 0
-    overlay = {"file": str(file), "num_classes": classes}
-    return timm.create_model(name, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay)
 
 
 def untrained(card: Card, name: str, device: str) -> Encoder:

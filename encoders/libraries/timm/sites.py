@@ -7,13 +7,13 @@ import torch
 
 from encoders._base import EncoderError, Site
 from encoders.extraction.hooks import Hook, first, raster, raster_last, vector
-from encoders.extraction.tower_sites import tower
+from encoders.extraction.tower_sites import block_sites
 
 
 def parts(
     model: Any, shape: tuple[int, int, int], device: str
 ) -> tuple[dict[str, Hook], dict[str, Site], Callable[[torch.Tensor], dict[str, torch.Tensor]]]:
-    """Taps, sites and pass of a timm model without classifier, for images of `shape`."""
+    """Hooks, sites and pass of a timm model without classifier, for images of `shape`."""
     zeros = torch.zeros(1, *shape, device=device)
     if hasattr(model, "blocks") and hasattr(model, "num_prefix_tokens") and hasattr(model, "patch_embed"):
         hooks, sites, final = _transformer(model)
@@ -38,7 +38,7 @@ def parts(
 
 def _transformer(model: Any) -> tuple[dict[str, Hook], dict[str, Site], Callable[[Any], torch.Tensor] | None]:
     has_cls = getattr(model, "cls_token", None) is not None
-    sites = tower(
+    sites = block_sites(
         len(model.blocks), model.embed_dim, tuple(model.patch_embed.grid_size), model.num_prefix_tokens, has_cls
     )
     hooks = {f"block.{i}": Hook(module=block) for i, block in enumerate(model.blocks)}

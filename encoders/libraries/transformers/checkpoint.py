@@ -1,25 +1,25 @@
-"""Registered checkpoints of the transformers library: the class of their image side, its settings, their weights."""
+"""Registered checkpoints of the transformers library, each the class of its image side and the class's settings."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from encoders._base import Card, Encoder
-from encoders._fetch import FLOAT32, fetch
 from encoders._registry import Checkpoint
+from encoders._weights import FLOAT32, weights_folder
 
 
 def checkpoint(model: str, config: Mapping[str, Any], *, whole: int, **card: Any) -> Checkpoint:
     """A checkpoint of transformers: `model` names the class of its image side, `config` the class's settings.
 
     `whole` is the parameter count of the checkpoint, stored as float32 in one file that is fetched as it is.
-    The untrained twin is preprocessed as the card's input says.
+    The untrained encoder is preprocessed as the card's input says.
     """
     size = FLOAT32 * whole
     card = {"bytes": size, "bytes_whole": size, "note": "revision resolved at first load"} | card
 
     def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-        card, folder = fetch(card, weights, offline)
+        card, folder = weights_folder(card, weights, offline)
         from encoders.libraries.transformers.load import load as build
 
         return build(card, folder, device, model)

@@ -38,7 +38,7 @@ def preprocessed_by(processor: Any) -> tuple[tuple[int, int], Callable[[np.ndarr
 
 
 def input_of(processor: Any, size: tuple[int, int]) -> Input:
-    """What a processor does, as a card tells it."""
+    """The `Input` of a card that describes what a processor does."""
     crop = bool(getattr(processor, "do_center_crop", False))
     squash = "height" in dict(processor.size)
     return Input(

@@ -14,10 +14,10 @@ from encoders._base import Card, Encoder, EncoderError, Site
 from encoders._registry import checkpoints
 from encoders.extraction.assemble import assemble
 from encoders.extraction.hooks import Hook, freeze
-from encoders.extraction.tower_sites import tower
+from encoders.extraction.tower_sites import block_sites
 from encoders.libraries.transformers.images import input_of, preprocessed_by
 from encoders.libraries.transformers.text import text_of
-from hub.errors import lacks, one_line, strange
+from hub.errors import missing_tensors, one_line, unexpected_tensors
 from hub.files import settings, weights
 
 LIBRARIES = ("transformers", "torchvision", "tokenizers")
@@ -36,23 +36,26 @@ def load(card: Card, folder: Path, device: str, model_class: str = "") -> Encode
     Raises EncoderError for another family, for one that has no known layout, and for weights that are not whole.
     """
     with one_line(card.name, str(folder)), quiet():
-        kind = _kind(card.name, folder)
-        if model_class and kind != (due := _due(model_class)):
+        model_type = _model_type(card.name, folder)
+        due = model_type
+        if model_class:  # what a configuration states for a checkpoint whose image side is of that class
+            due = getattr(transformers, model_class).config_class.model_type.removesuffix("_vision_model")
+        if model_type != due:
             raise EncoderError(
-                f"{card.name}: {folder} holds a model of type {kind!r}, not {due!r}; give a folder of that family, "
-                "or the name of the encoder that it is"
+                f"{card.name}: {folder} holds a model of type {model_type!r}, not {due!r}; give a folder of that "
+                "family, or the name of the encoder that it is"
             )
-        cls = getattr(transformers, DUAL[kind]) if kind in DUAL else transformers.AutoModel
-        extra = {"add_pooling_layer": False} if kind == "vit" else {}
+        cls = getattr(transformers, DUAL[model_type]) if model_type in DUAL else transformers.AutoModel
+        extra = {"add_pooling_layer": False} if model_type == "vit" else {}
         # eager loading of a strict subset would leave random tensors behind with only a log line
         model, info = cls.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, output_loading_info=True, **extra
         )
         if info["missing_keys"]:
-            raise lacks(card.name, sorted(info["missing_keys"]), str(folder))
-        if stray := sorted(key for key in info["unexpected_keys"] if not OUTSIDE.search(key)):
-            raise strange(card.name, stray, str(folder))
-        backend = "torchvision" if kind in TORCHVISION else "pil"
+            raise missing_tensors(card.name, sorted(info["missing_keys"]), str(folder))
+        if unexpected := sorted(key for key in info["unexpected_keys"] if not OUTSIDE.search(key)):
+            raise unexpected_tensors(card.name, unexpected, str(folder))
+        backend = "torchvision" if model_type in TORCHVISION else "pil"
         reader = transformers.AutoImageProcessor.from_pretrained(folder, backend=backend, local_files_only=True)
     return encoder(card, model, reader, device, folder)
 
@@ -73,30 +76,27 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _kind(name: str, folder: Path) -> str:
-    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    if kind not in DUAL and kind not in PLAIN:
-        multimodal = {t for checkpoint in checkpoints().values() if checkpoint.kind for t in checkpoint.kind.types}
+def _model_type(name: str, folder: Path) -> str:
+    model_type = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if model_type not in DUAL and model_type not in PLAIN:
+        multimodal = {
+            t for checkpoint in checkpoints().values() if checkpoint.model_type for t in checkpoint.model_type.types
+        }
         known = ", ".join([*DUAL, *PLAIN, *sorted(multimodal)])
         raise EncoderError(
-            f"{name}: transformers models of type {kind!r} have no known layout here (known: {known}); "
+            f"{name}: transformers models of type {model_type!r} have no known layout here (known: {known}); "
             "write a file with CARD and load(device) that names its sites"
         )
-    return kind
+    return model_type
 
 
 def untrained(card: Card, folder: Path, device: str) -> Encoder:
-    """The network that the configuration in `folder` tells, under torch's current random state."""
+    """The network that the configuration in `folder` describes, under torch's current random state."""
     with one_line(card.name, str(folder)), quiet():
-        _kind(card.name, folder)
+        _model_type(card.name, folder)
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
         made = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
         return encoder(card, transformers.AutoModel.from_config(config), made, device)
-
-
-def _due(model_class: str) -> str:
-    """The type that a configuration states for a checkpoint whose image side is of that class."""
-    return getattr(transformers, model_class).config_class.model_type.removesuffix("_vision_model")
 
 
 def encoder(card: Card, network: torch.nn.Module, processor: Any, device: str, folder: Path | None = None) -> Encoder:
@@ -105,10 +105,11 @@ def encoder(card: Card, network: torch.nn.Module, processor: Any, device: str, f
     vision: Any = getattr(model, "vision_model", model)
     size, preprocess = preprocessed_by(processor)
     blocks = _blocks(vision)
-    prefix, cls = _prefix(vision)
+    cls = vision.config.model_type != "siglip_vision_model"
+    prefix = int(cls) + getattr(vision.config, "num_register_tokens", 0)  # CLS, then registers
     patch = vision.config.patch_size
     grid = (size[0] // patch, size[1] // patch)
-    sites = tower(len(blocks), vision.config.hidden_size, grid, prefix, cls)
+    sites = block_sites(len(blocks), vision.config.hidden_size, grid, prefix, cls)
     sites["final"] = next(iter(sites.values()))
     run, vectors = _run(model, vision)
     sites |= {name: Site(width=width) for name, width in vectors.items()}
@@ -143,17 +144,11 @@ def _blocks(vision: torch.nn.Module) -> torch.nn.ModuleList:
     raise EncoderError(f"{type(vision).__name__} has no list of blocks")
 
 
-def _prefix(vision: Any) -> tuple[int, bool]:
-    """How many tokens stand before the patches (CLS, then registers), and whether there is a CLS."""
-    cls = vision.config.model_type != "siglip_vision_model"
-    return int(cls) + getattr(vision.config, "num_register_tokens", 0), cls
-
-
 def _run(model: Any, vision: Any) -> tuple[Callable[[torch.Tensor], dict[str, torch.Tensor]], dict[str, int]]:
     """The pass through the tower with what follows its blocks, and the widths of its vectors."""
     width = vision.config.hidden_size
-    kind = vision.config.model_type
-    if kind == "clip_vision_model":
+    model_type = vision.config.model_type
+    if model_type == "clip_vision_model":
 
         def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
             out = vision(pixel_values=batch)
@@ -163,7 +158,7 @@ def _run(model: Any, vision: Any) -> tuple[Callable[[torch.Tensor], dict[str, to
             return {"final": final, "pooled": out.pooler_output[:, None], "joint": joint[:, None]}
 
         return run, {"pooled": width, "joint": model.visual_projection.out_features}
-    if kind == "siglip_vision_model":
+    if model_type == "siglip_vision_model":
 
         def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
             out = vision(pixel_values=batch)

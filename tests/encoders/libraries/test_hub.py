@@ -280,25 +280,27 @@ def test_a_repository_is_read_in_whatever_format_it_holds() -> None:
 
 
 @pytest.mark.parametrize("spec", [f"hf:facebook/dinov2-base@{'a' * 40}", f"hf:{BIOMED}"])
-def test_a_repository_has_an_untrained_twin_from_its_configuration_alone(spec: str, hub: Hub) -> None:
-    twin = encoders.load(f"random:{spec}")
+def test_a_repository_can_be_built_untrained_from_its_configuration_alone(spec: str, hub: Hub) -> None:
+    untrained = encoders.load(f"random:{spec}")
     assert sum(repository.sent for repository in hub.repositories.values()) == 0, "no weights are fetched"
     trained = encoders.load(spec)
-    assert twin.card.sites == trained.card.sites
-    assert twin.card.repo is None
+    assert untrained.card.sites == trained.card.sites
+    assert untrained.card.repo is None
     again, other = (encoders.load(f"random:{spec}{draw}", offline=True) for draw in ("", "#1"))
-    assert twin.fingerprint == again.fingerprint
-    assert len({twin.fingerprint, other.fingerprint, trained.fingerprint}) == 3
-    first, second = (encoders.encode(e, IMAGES[:1], {"pooled": ["vector"]})["pooled/vector"] for e in (twin, trained))
+    assert untrained.fingerprint == again.fingerprint
+    assert len({untrained.fingerprint, other.fingerprint, trained.fingerprint}) == 3
+    first, second = (
+        encoders.encode(e, IMAGES[:1], {"pooled": ["vector"]})["pooled/vector"] for e in (untrained, trained)
+    )
     assert not np.allclose(first, second)
 
 
 @pytest.mark.slow
-def test_untrained_twins_need_no_hub(hub: Hub) -> None:
-    twin = encoders.load("random:clip-b16", offline=True)
-    assert twin.card.sites == encoders.card("clip-b16").sites
+def test_untrained_encoders_need_no_hub(hub: Hub) -> None:
+    untrained = encoders.load("random:clip-b16", offline=True)
+    assert untrained.card.sites == encoders.card("clip-b16").sites
     assert hub.asked == []
-    assert encoders.encode(twin, IMAGES[:1], {"block.11": ["grid3"]})["block.11/grid3"].shape == (1, 9 * 768)
+    assert encoders.encode(untrained, IMAGES[:1], {"block.11": ["grid3"]})["block.11/grid3"].shape == (1, 9 * 768)
 
 
 def test_every_family_is_tried_without_a_tensor_and_with_another() -> None:

@@ -375,7 +375,7 @@ def small(shelf: dict[str, Tiny]) -> dict[str, encoders.Encoder]:
 
 
 @pytest.mark.parametrize("name", ["uni", "clip-b16", "eva02-b16"])
-def test_a_folder_in_each_library_s_format_tells_the_untrained_twin_too(
+def test_a_folder_in_each_library_s_format_can_be_built_untrained_too(
     name: str, shelf: dict[str, Tiny], tmp_path: Path
 ) -> None:
     folder = make.copied(shelf[name], tmp_path / "other")
@@ -383,10 +383,10 @@ def test_a_folder_in_each_library_s_format_tells_the_untrained_twin_too(
         config = json.loads((folder / "config.json").read_text())
         config["model_args"] = {**config.get("model_args", {}), "init_values": 1e-5}
         (folder / "config.json").write_text(json.dumps(config))
-    trained, twin = (encoders.load(spec, weights=folder) for spec in ("hf:some/where", "random:hf:some/where"))
-    assert twin.card.sites == trained.card.sites
-    assert twin.fingerprint != trained.fingerprint
-    assert twin.fingerprint == encoders.load("random:hf:some/where", weights=folder).fingerprint
+    trained, untrained = (encoders.load(spec, weights=folder) for spec in ("hf:some/where", "random:hf:some/where"))
+    assert untrained.card.sites == trained.card.sites
+    assert untrained.fingerprint != trained.fingerprint
+    assert untrained.fingerprint == encoders.load("random:hf:some/where", weights=folder).fingerprint
 
 
 def test_a_model_of_unknown_type_is_refused_with_the_types_that_are_known(
@@ -445,7 +445,7 @@ def test_a_gated_repository_says_which_page_to_visit(name: str, hub: Hub, tmp_pa
             encoders.load(name)
 
 
-def test_twins_of_the_new_towers_are_drawn_from_their_name() -> None:
+def test_untrained_towers_are_drawn_from_their_name() -> None:
     first, again, other = (encoders.load(spec) for spec in ("random:conch", "random:conch", "random:conch#1"))
     assert first.fingerprint == again.fingerprint != other.fingerprint
     assert first.card.sites.keys() == encoders.load("random:conch").card.sites.keys()

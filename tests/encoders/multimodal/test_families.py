@@ -425,10 +425,10 @@ def test_instructblip_reads_one_instruction_that_its_identity_tells(shelf: LastO
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_untrained_twin_tells_images_apart_at_every_site(name: str, shelf: LastOpened) -> None:
-    twin = encoders.load(f"random:{name}", weights=shelf(name)[0])
-    wanted = {site: of.readouts[-1:] for site, of in twin.card.sites.items()}
-    for point, (first, second, _) in encoders.encode(twin, IMAGES, wanted).items():
+def test_an_untrained_encoder_tells_images_apart_at_every_site(name: str, shelf: LastOpened) -> None:
+    untrained = encoders.load(f"random:{name}", weights=shelf(name)[0])
+    wanted = {site: of.readouts[-1:] for site, of in untrained.card.sites.items()}
+    for point, (first, second, _) in encoders.encode(untrained, IMAGES, wanted).items():
         assert np.abs(first - second).max() > 1e-4 * np.abs(first).max() > 0, point
 
 
@@ -558,7 +558,7 @@ def test_a_missing_tensor_is_named_and_a_changed_one_is_seen(name: str, shelf: L
 def test_the_language_model_need_not_be_there(name: str, shelf: LastOpened, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(shelf(name)[0], copy)
-    kind = find(name).kind
+    kind = find(name).model_type
     index = json.loads((copy / "model.safetensors.index.json").read_text())["weight_map"]
     read = {file for key, file in index.items() if kind.wanted(key)}
     assert not any("audio" in key for key in index if kind.wanted(key))
@@ -597,7 +597,7 @@ def test_the_authors_configuration_of_phi4_is_the_published_size(tmp_path: Path)
     from encoders.multimodal.model import config_of
 
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "phi4mm", "hidden_size": 3072}))
-    config = config_of("phi-4-multimodal", find("phi-4-multimodal").kind, tmp_path)
+    config = config_of("phi-4-multimodal", find("phi-4-multimodal").model_type, tmp_path)
     assert (config.hidden_size, config.vision_config.num_hidden_layers, config.vision_config.crop_size) == (
         3072,
         27,
@@ -693,7 +693,7 @@ def test_in_full_size_the_card_tells_what_is_built(name: str) -> None:
 
     from encoders.multimodal import model as multimodal_model
 
-    card, kind = find(name).card, find(name).kind
+    card, kind = find(name).card, find(name).model_type
     with on_meta():
         model = multimodal_model.built(kind).eval()
         whole = getattr(transformers, kind.model)(kind.config(transformers))
@@ -717,14 +717,14 @@ def test_in_full_size_the_card_tells_what_is_built(name: str) -> None:
 
 def test_medgemma_1_5_has_the_architecture_of_medgemma() -> None:
     first, second = find("medgemma-4b"), find("medgemma-1.5-4b")
-    assert second.kind == first.kind
+    assert second.model_type == first.model_type
     assert replace(second.card, name=first.card.name, repo=first.card.repo) == first.card
 
 
 def test_an_untrained_instructblip_reads_the_same_instruction() -> None:
     import transformers
 
-    told = find("instructblip-vicuna-7b").kind.processor(transformers, None).to_dict()
+    told = find("instructblip-vicuna-7b").model_type.processor(transformers, None).to_dict()
     assert told["instruction"] == "Describe the image."
     assert told["qformer_input_ids"][:1] + told["qformer_input_ids"][-1:] == [101, 102]
     assert max(told["qformer_input_ids"]) < 30523

@@ -493,7 +493,7 @@ def test_the_authors_spelling_of_a_llava_gives_what_the_converted_one_gives(
     name: str, shelf: Callable[[str], tuple[Path, Any]], tmp_path: Path
 ) -> None:
     folder, _ = shelf("llava-1.5-7b")
-    kind = find(name).kind
+    kind = find(name).model_type
     authors_llava(folder, tmp_path / "authors", *kind.foreign)
     own, converted = small(name, tmp_path / "authors"), encoders.load("llava-1.5-7b", weights=folder)
     for site in ("block.2", "connector"):
@@ -518,7 +518,7 @@ def test_llava_med_with_the_stock_tower_has_that_tower_behind_its_own_projector(
     stock = {k.removeprefix("vision_tower."): v + 0.01 for k, v in state.items() if k.startswith("vision_tower.")}
     save_file(stock, tower / "model.safetensors", metadata={"format": "pt"})
     own = small("llava-med", med)
-    monkeypatch.setattr(llava_med, "KIND", smaller(llava_med.KIND))
+    monkeypatch.setattr(llava_med, "MODEL_TYPE", smaller(llava_med.MODEL_TYPE))
     official = encoders.load("llava-med-stock", weights=med)
     assert official.fingerprint != own.fingerprint
     assert not np.allclose(tokens(official, IMAGES[0], "connector"), tokens(own, IMAGES[0], "connector"))
@@ -533,7 +533,7 @@ def small(name: str, folder: Path) -> encoders.Encoder:
     """A descendant of LLaVA in the size of the tiny model: its authors' config.json tells no sizes of a tower."""
     from encoders.multimodal import load
 
-    return load.load(encoders.card(name), smaller(find(name).kind), "cpu", folder, offline=True)
+    return load.load(encoders.card(name), smaller(find(name).model_type), "cpu", folder, offline=True)
 
 
 def smaller(kind: Any) -> Any:
@@ -722,9 +722,9 @@ def test_from_the_hub_comes_the_image_side_alone(name: str, hub: Hub, shelf: Cal
     hub.asked.clear()
     assert encoders.load(name, offline=True).fingerprint == local.fingerprint
     assert encoders.load(f"hf:{REPOS[name]}@{'c' * 40}", offline=True).fingerprint == local.fingerprint
-    twin = encoders.load(f"random:hf:{REPOS[name]}@{'c' * 40}", offline=True)
-    assert twin.card.sites == local.card.sites
-    assert twin.fingerprint != local.fingerprint
+    untrained = encoders.load(f"random:hf:{REPOS[name]}@{'c' * 40}", offline=True)
+    assert untrained.card.sites == local.card.sites
+    assert untrained.fingerprint != local.fingerprint
     assert hub.asked == []
 
 
@@ -760,7 +760,7 @@ def test_in_full_size_the_card_tells_what_is_built(name: str) -> None:
     from encoders.multimodal import model as multimodal_model
 
     checkpoint = find(name)
-    kind, card = checkpoint.kind, checkpoint.card
+    kind, card = checkpoint.model_type, checkpoint.card
     with on_meta():
         model = multimodal_model.built(kind)
         whole = getattr(transformers, kind.model)(kind.config(transformers))
@@ -775,14 +775,14 @@ def test_in_full_size_the_card_tells_what_is_built(name: str) -> None:
         assert card.bytes_whole == 2 * sum(p.numel() for p in whole.parameters())
 
 
-def test_an_untrained_twin_has_the_sizes_of_the_folder_that_stands_for_the_weights(
+def test_an_untrained_encoder_has_the_sizes_of_the_folder_that_stands_for_the_weights(
     shelf: Callable[[str], tuple[Path, Any]],
 ) -> None:
     folder, _ = shelf("qwen2.5-vl-7b")
     encoder = encoders.load("qwen2.5-vl-7b", weights=folder)
-    twin = encoders.load("random:qwen2.5-vl-7b", weights=folder)
-    assert twin.card.sites == encoder.card.sites
-    assert twin.card.parameters == encoder.card.parameters
-    assert twin.fingerprint != encoder.fingerprint
-    assert twin.fingerprint == encoders.load("random:qwen2.5-vl-7b", weights=folder).fingerprint
-    assert twin.fingerprint != encoders.load("random:qwen2.5-vl-7b#1", weights=folder).fingerprint
+    untrained = encoders.load("random:qwen2.5-vl-7b", weights=folder)
+    assert untrained.card.sites == encoder.card.sites
+    assert untrained.card.parameters == encoder.card.parameters
+    assert untrained.fingerprint != encoder.fingerprint
+    assert untrained.fingerprint == encoders.load("random:qwen2.5-vl-7b", weights=folder).fingerprint
+    assert untrained.fingerprint != encoders.load("random:qwen2.5-vl-7b#1", weights=folder).fingerprint

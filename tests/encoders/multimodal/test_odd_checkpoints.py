@@ -99,7 +99,7 @@ def test_a_strangers_file_beside_the_shards_is_not_read_in_their_place(copy: Pat
     before = features(copy)
     state = {k: v + 1 for k, v in state_of(copy).items() if not k.startswith("language_model")}
     save_file(state, copy / "vision-tower.safetensors")
-    save_file(state, copy / "vision-0123abcd.safetensors")  # called as what is carved, and not of that making
+    save_file(state, copy / "vision-0123abcd.safetensors")  # named as a partial download, and none
     (copy / "vision-old.safetensors").write_bytes(b"abc")
     after = features(copy)
     assert all(np.array_equal(before[point], after[point]) for point in before)
@@ -121,7 +121,7 @@ def test_what_may_not_be_read_is_one_line(copy: Path, monkeypatch: pytest.Monkey
 # configurations
 
 
-def test_a_twin_of_a_broken_configuration_is_refused_in_one_line(copy: Path) -> None:
+def test_an_untrained_encoder_of_a_broken_configuration_is_refused_in_one_line(copy: Path) -> None:
     (copy / "config.json").write_text("{")
     refused(copy, "config.json|JSONDecodeError", name="random:llava-1.5-7b")
 

@@ -366,13 +366,13 @@ def test_the_full_size_network_is_what_its_card_says(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["pmc-clip", "medclip-vit", "medclip-rn50", "radfm"])
-def test_an_untrained_twin_has_the_sites_of_its_card(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_untrained_encoder_has_the_sites_of_its_card(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("encoders.extraction.assemble.of_module", lambda *_: "not asked for")
     with unfilled():
-        twin = encoders.load(f"random:{name}", offline=True)
-    assert twin.card.sites == encoders.card(name).sites
-    assert twin.card.parameters == encoders.card(name).parameters
-    assert twin.card.input == encoders.card(name).input
+        untrained = encoders.load(f"random:{name}", offline=True)
+    assert untrained.card.sites == encoders.card(name).sites
+    assert untrained.card.parameters == encoders.card(name).parameters
+    assert untrained.card.input == encoders.card(name).input
 
 
 @pytest.mark.parametrize(

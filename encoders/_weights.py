@@ -1,4 +1,4 @@
-"""Registered encoders: a pinned snapshot, or a folder in its place, and the network they hold in full size."""
+"""Weights of registered encoders: the pinned snapshot on the hub, or the folder or file given with --weights."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ OTHERS = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "spie
 FLOAT32 = 4  # bytes
 
 
-def fetch(
+def weights_folder(
     card: Card,
     weights: Path | None,
     offline: bool,
@@ -46,12 +46,12 @@ def fetch(
     return replace(card, repo=None, revision=None), weights
 
 
-def fetch_file(card: Card, weights: Path | None, offline: bool, *, files: Sequence[str]) -> tuple[Card, Path]:
+def weights_file(card: Card, weights: Path | None, offline: bool, *, files: Sequence[str]) -> tuple[Card, Path]:
     """The one weight file of a checkpoint that needs nothing beside it, and the card with its commit.
 
     `weights` may be the file itself, or the folder where one of `files` lies.
     """
     if weights is not None and weights.is_file():
         return replace(card, repo=None, revision=None), weights
-    card, folder = fetch(card, weights, offline, files=files, needed=(), others=())
+    card, folder = weights_folder(card, weights, offline, files=files, needed=(), others=())
     return card, next(folder / name for name in files if (folder / name).exists())
