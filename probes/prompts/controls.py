@@ -13,7 +13,7 @@ from probes.prompts.audit import Presentations
 from probes.prompts.bias import clustered, mean_error, student
 from probes.prompts.readout import PENALTY, _fit, _rows, chosen
 from probes.solvers.scale import standardised
-from probes.stats.exchange import design_of, exchange
+from probes.stats.block_permutation import block_permutation, design_of
 from probes.stats.multiplicity import holm
 
 MARGIN = 0.10  # a share of answers; less than this counts as nothing
@@ -137,7 +137,7 @@ def unmarked(
     if home.max() + 1 < FEW or len(np.unique(label)) < 2:
         return None
     design = design_of(label.astype(float), home, number=False)
-    told = exchange(label, home, None, design).draw(rng, DRAWS)
+    told = block_permutation(label, home, None, design).draw(rng, DRAWS)
     every = np.concatenate([label[None], told])  # [1 + DRAWS, n]
     rows, predicted = standardised(x), np.zeros(every.shape, np.int64)
     for part in np.unique(fold):
