@@ -1,4 +1,4 @@
-"""How it is asked, and how sure one may be.
+"""Probes that read answers from features, and the statistics of what they read.
 
 `names()` lists the registered probes, `load(name)` gives one: a function from a `FeatureSet` and its folds to
 held-out `Predictions`. The folder is the registry: a file without underscore is a name a user can type.
@@ -7,11 +7,10 @@ held-out `Predictions`. The folder is the registry: a file without underscore is
 import importlib
 import importlib.util
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plugins import UnknownName
+from plugins import UnknownName, hint, of_folder
 
 if TYPE_CHECKING:
     from probes._base import Estimate, FeatureSet, Predictions, ProbeError, Verdict
@@ -53,8 +52,7 @@ def __getattr__(name: str) -> Any:
 
 def names() -> tuple[str, ...]:
     """The registered probes, sorted: every file of this folder whose name has no underscore in front."""
-    folder = Path(__file__).parent
-    return tuple(sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")))
+    return of_folder(Path(__file__).parent)
 
 
 def load(name: str) -> Probe:
@@ -66,9 +64,9 @@ def load(name: str) -> Probe:
     if name.endswith(".py"):
         return _from_file(Path(name))
     if name not in names():
-        near = get_close_matches(name, names(), n=1)
-        guess = f"; did you mean '{near[0]}'?" if near else ""
-        raise UnknownName(f"no probe '{name}'{guess} (there are: {', '.join(names())}; or a path to a .py file)")
+        raise UnknownName(
+            f"no probe {name!r}; {hint(name, names())}there are: {', '.join(names())}; or give a path to a .py file"
+        )
     return importlib.import_module(f"probes.{name}").probe
 
 

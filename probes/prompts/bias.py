@@ -48,7 +48,8 @@ def upright_bias(upright: np.ndarray, turned: np.ndarray, rng: np.random.Generat
     Raises:
         ProbeError: fewer than two pairs, or arrays of different length.
     """
-    from scipy.special import bdtr, ndtr
+    from scipy.special import ndtr
+    from scipy.stats import binomtest
 
     n = len(upright)
     if n < 2 or len(turned) != n:
@@ -60,11 +61,11 @@ def upright_bias(upright: np.ndarray, turned: np.ndarray, rng: np.random.Generat
     d_low, d_high = (float(v) for v in np.quantile(ds, (0.025, 0.975)))
     c_low, c_high = (float(v) for v in np.quantile(cs, (0.025, 0.975)))
     # an error on one side only: both called upright, or both called turned
-    few, some = min(cells[0], cells[3]), cells[0] + cells[3]
+    errors = int(cells[0] + cells[3])
     return UprightBias(
         pairs=n, hits=float(upright.mean()), false_alarms=float(turned.mean()),
         accuracy=float((upright.mean() + 1 - turned.mean()) / 2), d=(d, d_low, d_high), criterion=(c, c_low, c_high),
-        unbiased=float(ndtr(d / 2)), p=min(1.0, 2 * float(bdtr(float(few), int(some), 0.5))),
+        unbiased=float(ndtr(d / 2)), p=float(binomtest(int(cells[0]), errors).pvalue) if errors else 1.0,
         errors="upright" if c_high < -1e-9 else "turned" if c_low > 1e-9 else "neither",
     )  # fmt: skip
 

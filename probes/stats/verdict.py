@@ -58,14 +58,11 @@ def decide_state(
     if plan.n_groups < FEW:
         return "inconclusive", f"{plan.n_groups} independent groups: too few to say anything; bring {FEW}.", FEW
     if m.leak:
-        return (
-            "inconclusive",
-            (
-                f"LEAK: {_score(m)}, which is below chance by more than luck explains: copies or relatives of one image "
-                "probably lie in different folds. Check the groups; nothing is concluded."
-            ),
-            None,
+        reason = (
+            f"LEAK: {_score(m)}, which is below chance by more than luck explains: copies or relatives of one "
+            "image probably lie in different folds. Check the groups; nothing is concluded."
         )
+        return "inconclusive", reason, None
     if p is not None and p <= ALPHA and _above(m, plan):
         rare = "" if plan.number or plan.rare >= RARE else (
             f" The smallest class has {plan.rare} groups: this rests on the permutation test more than on the interval."
