@@ -62,22 +62,19 @@ def load(name: str) -> Probe:
         UnknownName: no such name or file, or the file defines no `probe`; the message names what would do.
     """
     if name.endswith(".py"):
-        return _from_file(Path(name))
+        path = Path(name)
+        if not path.is_file():
+            raise UnknownName(f"no probe file {path}; give a .py file that defines probe(given, folds, rng)")
+        spec = importlib.util.spec_from_file_location(f"_user_probe_{path.stem}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        if not callable(getattr(module, "probe", None)):
+            raise UnknownName(f"{path} defines no function 'probe(given, folds, rng)'")
+        return module.probe
     if name not in names():
         raise UnknownName(
             f"no probe {name!r}; {hint(name, names())}there are: {', '.join(names())}; or give a path to a .py file"
         )
     return importlib.import_module(f"probes.{name}").probe
-
-
-def _from_file(path: Path) -> Probe:
-    if not path.is_file():
-        raise UnknownName(f"no probe file {path}; give a .py file that defines probe(given, folds, rng)")
-    spec = importlib.util.spec_from_file_location(f"_user_probe_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not callable(getattr(module, "probe", None)):
-        raise UnknownName(f"{path} defines no function 'probe(given, folds, rng)'")
-    return module.probe

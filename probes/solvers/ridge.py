@@ -88,7 +88,7 @@ class Ridge:
                 centred = part - part.mean(axis=1, keepdims=True, dtype=np.float64).astype(dtype)
                 fitted = _predict(part, centred, part @ narrow, narrow, shrink.astype(dtype), edges, inverses)
                 out[start : start + _BATCH, order] = fitted
-            yield _as_given(out, y)
+            yield out if y.ndim == 2 else np.moveaxis(out.reshape(len(y), y.shape[2], y.shape[1]), 1, 2)
 
     def held_out(
         self, y: np.ndarray, folds: np.ndarray, penalties: Sequence[float], *, dtype: type = np.float32
@@ -146,15 +146,13 @@ class Ridge:
 
 
 def _as_rows(y: np.ndarray, dtype: type) -> np.ndarray:
+    """Label vectors [B, n] or [B, n, K] as rows [B (* K), n]."""
     flat = y if y.ndim == 2 else np.moveaxis(y, 2, 1).reshape(-1, y.shape[1])
     return np.ascontiguousarray(flat, dtype=dtype)
 
 
-def _as_given(rows: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return rows if y.ndim == 2 else np.moveaxis(rows.reshape(len(y), y.shape[2], y.shape[1]), 1, 2)
-
-
 def _edges(ordered: np.ndarray) -> list[tuple[int, int]]:
+    """First and last row of each fold, of fold indices [n] in order."""
     cuts = np.flatnonzero(np.diff(ordered)) + 1
     return list(zip([0, *cuts.tolist()], [*cuts.tolist(), len(ordered)], strict=True))
 

@@ -59,7 +59,10 @@ def measure(
     Raises:
         ProbeError: features and plan do not belong together.
     """
-    _same_items(given, plan)
+    if len(given.x) != len(plan.y):
+        raise ProbeError(f"{len(given.x)} feature rows for a plan of {len(plan.y)} items: make the plan from them")
+    if not np.array_equal(given.y, plan.y) or (given.classes is None) != plan.number:
+        raise ProbeError("the labels of the features are not those of the plan: make the plan from the same items")
     name = "ridge" if level == "screen" else (probe or plan.headline)
     check(given, plan.folds, probe=name)
     if name == "marks":
@@ -102,13 +105,6 @@ def _measure_choice(given: FeatureSet, plan: Plan, seed: int) -> Measurement:
         score = scored(predictions, len(plan.classes or ())).mean
         signal = choice_inflation(ridge, plan, width, score)
     return _with_state(_summarise(predictions, None, plan, null, null.fixed, "marks", screened=False, signal=signal))
-
-
-def _same_items(given: FeatureSet, plan: Plan) -> None:
-    if len(given.x) != len(plan.y):
-        raise ProbeError(f"{len(given.x)} feature rows for a plan of {len(plan.y)} items: make the plan from them")
-    if not np.array_equal(given.y, plan.y) or (given.classes is None) != plan.number:
-        raise ProbeError("the labels of the features are not those of the plan: make the plan from the same items")
 
 
 def _predict(name: str, given: FeatureSet, plan: Plan, seed: int) -> Predictions:
