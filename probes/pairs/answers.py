@@ -1,4 +1,4 @@
-"""How the benchmarks read an answer out of a model's text, and how MMVP and BLINK add answers up."""
+"""Answers read from a model's text by the benchmarks' own rules, and the totals of MMVP and BLINK."""
 
 from collections.abc import Mapping, Sequence
 

@@ -304,7 +304,7 @@ def _verdict(
     odds: dict[str, tuple[float, float, float]],
     steepness: float,
 ) -> tuple[str, str]:
-    """Equivalence is of probabilities: rare errors leave an odds ratio open that moves no answer."""
+    """The verdict and its reason. Equivalence is of probabilities: rare errors leave odds open that move nothing."""
     called = [WORDS.get(name, name) for name in adjusted]
     found = [WORDS.get(name, name) for name, p in adjusted.items() if p < 0.05]
     wide = [n for n, (_, low, high) in odds.items() if max(abs(np.log(low)), abs(np.log(high))) * steepness > POINTS]

@@ -43,7 +43,7 @@ def _detection(hit: np.ndarray, alarm: np.ndarray, n: int) -> tuple[np.ndarray, 
 
 
 def upright_bias(upright: np.ndarray, turned: np.ndarray, rng: np.random.Generator, draws: int = 4000) -> UprightBias:
-    """From two bool arrays [n], was each image called upright, as it is and turned; pairs are resampled together.
+    """Upright bias from bool arrays [n], was each image called upright as it is and turned; pairs are resampled.
 
     Raises:
         ProbeError: fewer than two pairs, or arrays of different length.

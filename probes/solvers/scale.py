@@ -1,4 +1,4 @@
-"""The scale of feature columns: what is divided by, and which columns carry nothing to divide."""
+"""Standardisation of feature columns, without those that do not vary."""
 
 import numpy as np
 

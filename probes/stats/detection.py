@@ -15,7 +15,7 @@ SURE = 0.95  # share of plantings to be detected
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """What was detected at which planted strength.
+    """The limit of detection of one feature set, and the rates it rests on.
 
     `rates` maps strength (accuracy, or R2) to the share of plantings called present; `lod` the strength
     detected 95 times in 100 (A_inf), None where even the strongest is not or the self-check failed;

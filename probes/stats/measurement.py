@@ -11,7 +11,7 @@ from probes.stats.scores import Scored
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Measurement:
-    """What one probe read from one feature set, and how sure one may be.
+    """One probe on one feature set: score, error, permutation test, limit of detection, state.
 
     `probe` says which number this is ("ridge 0.03", "linear-v1" …), `screened` that it is a closed-form map
     value rather than a headline. `scored` holds the score and item contributions of each repeat, `permuted`

@@ -24,7 +24,7 @@ class Plan:
     """Folds, permuted labels and rules for one question; nothing in it depends on features.
 
     y [n] class indices or numbers; groups [n] numbered from 0; folds [R, n]; permuted [B, n] labels of the
-    permutation test, permuted as `design` says within folds[0]; `rare` the groups of the smallest class;
+    permutation test, drawn by `permutation` as `design` says within folds[0]; `rare` the groups of the smallest class;
     `strength_to_exclude` the strength A* (accuracy, or R2) that a claim of absence must be able to exclude.
     """
 

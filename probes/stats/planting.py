@@ -93,7 +93,7 @@ class Unplanted:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Planting:
-    """Everything that does not depend on the planted separation; items are sorted by fold.
+    """Plantings ready for any separation: all that does not depend on it, items sorted by fold.
 
     labels [V, n]: first the planted ones, one per draw, then the permuted ones that make the null of every
     draw. target [V, K, n] codes less training means, means [V, K, n]; size S [draws, m, m] inner products of

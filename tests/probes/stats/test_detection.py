@@ -79,8 +79,8 @@ def test_planted_strength_is_the_accuracy_that_unlimited_data_would_read() -> No
 
 def test_the_corners_of_planted_classes_lie_equally_far_apart() -> None:
     code = planted_code(np.arange(12)[None] % 4, 4)[0][:4]
-    apart = np.linalg.norm(code[:, None] - code[None], axis=2)[~np.eye(4, dtype=bool)]
-    assert np.allclose(apart, 2**0.5)
+    distance = np.linalg.norm(code[:, None] - code[None], axis=2)[~np.eye(4, dtype=bool)]
+    assert np.allclose(distance, 2**0.5)
     assert strengths(4)[0] == 0.25
 
 
@@ -150,10 +150,10 @@ def test_copies_in_the_pool_do_not_count_as_images() -> None:
     rng = np.random.default_rng(7)
     images = rng.standard_normal((150, 60)) * np.arange(1, 61) ** -0.5
     copies, who = np.repeat(images, 2, axis=0), np.repeat(np.arange(150), 2)
-    alone, told, untold = subspace(images), subspace(copies, who), subspace(copies)
-    assert told.directions.shape[1] == alone.directions.shape[1] == 30
-    assert untold.directions.shape[1] > 50
-    assert told.held < 0.9
+    alone, grouped, ungrouped = subspace(images), subspace(copies, who), subspace(copies)
+    assert grouped.directions.shape[1] == alone.directions.shape[1] == 30
+    assert ungrouped.directions.shape[1] > 50
+    assert grouped.held < 0.9
 
 
 def test_the_share_of_variance_held_is_that_of_images_not_seen() -> None:
