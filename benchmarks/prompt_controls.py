@@ -43,20 +43,20 @@ def found(seed: int, n: int, width: int) -> dict[str, float]:
     scene = np.repeat(rng.normal(size=(n, width)), 6, axis=0) + 0.3 * rng.normal(size=(6 * n, width))
     label = rng.integers(0, 3, n)
     p = {}
-    blank = controls.unmarked("without marks", rng.normal(size=(n, width)), label, fold, np.arange(n), rng)
-    aside = controls.elsewhere("marks elsewhere", rng.integers(0, 3, n), label, np.arange(n))
+    blank = controls.without_marks("without marks", rng.normal(size=(n, width)), label, fold, np.arange(n), rng)
+    moved = controls.marker_control("marks elsewhere", rng.integers(0, 3, n), label, np.arange(n))
     colour = rng.permuted(np.tile(np.arange(3), (n, 2, 1)), axis=2)
     tokens = [rng.normal(size=(n, 6 * 8)) for _ in range(2)]
-    read = controls.under_tokens(tokens[0], tokens[1], colour, fold, np.arange(n), rng)
-    read += controls.bound(np.concatenate([scene, given.place.reshape(6 * n, 6)], axis=1), given, each)
-    for one in (blank, aside, *read):
+    read = controls.tokens_at_marks(tokens[0], tokens[1], colour, fold, np.arange(n), rng)
+    read += controls.binding(np.concatenate([scene, given.place.reshape(6 * n, 6)], axis=1), given, each)
+    for one in (blank, moved, *read):
         assert one is not None
         p[one.name] = one.p
     near = controls.by_phase(given)
     assert near is not None
     answer = given.colour[np.arange(6 * n), given.correct]
     predicted = readout.answers(scene, answer, each, kind, rng, marks=False)
-    transfer = controls.change(predicted.seen == answer, predicted.unseen == answer, given.item)
+    transfer = controls.paired_change(predicted.seen == answer, predicted.unseen == answer, given.item)
     return p | {"borders of tokens": near.p, "transfer": transfer.p}
 
 

@@ -117,15 +117,16 @@ def _row(name: str, file: str, group: str, made: Any) -> dict[str, Any]:
 
 def brightness_alone(rows: Sequence[dict[str, Any]]) -> str:
     """How often the mark with the brightest surroundings is the nearest, and the darkest, with Wilson intervals."""
+    from scipy.stats import binomtest
+
     from tasks.marks.draw import COLOURS
 
     words = []
     for name, choose in (("brightest", max), ("darkest", min)):
         right = sum(choose(COLOURS, key=lambda c: float(row[f"brightness_{c}"])) == row["nearest"] for row in rows)
-        share, n, z = right / len(rows), len(rows), 1.96
-        middle, half = share + z * z / (2 * n), z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
-        low, high = ((middle + sign * half) / (1 + z * z / n) for sign in (-1, 1))
-        words.append(f"the {name} surroundings are the nearest mark's in {share:.2f} [{low:.2f}, {high:.2f}]")
+        ends = binomtest(right, len(rows)).proportion_ci(math.erf(1.96 / math.sqrt(2)), method="wilson")  # z of 1.96
+        share = f"{right / len(rows):.2f} [{ends.low:.2f}, {ends.high:.2f}]"
+        words.append(f"the {name} surroundings are the nearest mark's in {share}")
     return "; ".join(words) + " of items as if they were independent, chance 0.33"
 
 

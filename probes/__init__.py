@@ -1,4 +1,4 @@
-"""How it is asked, and how sure one may be.
+"""Probes that read answers from features, and the statistics of what they read.
 
 `names()` lists the registered probes, `load(name)` gives one: a function from a `FeatureSet` and its folds to
 held-out `Predictions`. The folder is the registry: a file without underscore is a name a user can type.

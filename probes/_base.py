@@ -1,4 +1,4 @@
-"""What a probe reads and what it gives back."""
+"""Types of the probes: features with their answers, held-out predictions, estimates, verdicts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -93,10 +93,10 @@ def feature_set(x: Any, y: Any, *, groups: Any = None, ids: Any = None) -> Featu
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictions:
-    """One row per item and repeat, each held out.
+    """Held-out predictions, one row per item and repeat.
 
-    truth [n]; said [R, n] (class index or number); score [R, n, K] held-out decision values whose argmax is
-    `said`, the training prior already taken off them, or [R, n, 1] for numbers; probability [R, n, K] or None
+    label [n]; predicted [R, n] (class index or number); score [R, n, K] held-out decision values whose argmax is
+    `predicted`, the training prior already taken off them, or [R, n, 1] for numbers; probability [R, n, K] or None
     where the probe gives none; fold [R, n].
     `penalty` [R, folds] is what the probe chose (nan where it chose nothing).
     """
@@ -115,7 +115,7 @@ class Predictions:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A score with what may be said about it. None where it could not be computed, never invented."""
+    """A score with its interval, chance level and p; None where one could not be computed."""
 
     metric: str
     score: float
@@ -130,7 +130,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Recoverability at one site, in one of three values, and why.
+    """The verdict on one site: present, absent or inconclusive, and why.
 
     `leak` is the alarm of a score below chance; `material` says that the whole interval lies .05 above chance
     and above every control; `items_needed` is about how many items would decide, where nothing is decided.

@@ -3,12 +3,14 @@
 L2 logistic regression whose strength is chosen by log-loss in inner folds of each training part.
 """
 
+from itertools import product
+
 import numpy as np
 
 from probes._base import FeatureSet, Predictions, ProbeError
 from probes.solvers.calibration import above_prior, calibrated
 from probes.solvers.inner_folds import check, inner_folds
-from probes.solvers.logistic import C_GRID, Fits, fit_nested
+from probes.solvers.logistic import C_GRID, fit_nested
 
 
 def probe(
@@ -25,39 +27,20 @@ def probe(
         ProbeError: a number as target, folds that split a group, or a class missing from a training part.
     """
     check(given, folds, probe="linear", numbers=False)
+    assert given.classes is not None
     present, y = np.unique(given.y, return_inverse=True)
     parts = [(repeat, part) for repeat, fold in enumerate(folds) for part in np.unique(fold).tolist()]
     outer = np.stack([folds[repeat] != part for repeat, part in parts])
     inner = np.full(outer.shape, -1)
     for row, train in zip(inner, outer, strict=True):
         row[train] = inner_folds(given.y[train], given.groups[train], rng)
-    _check_inner(given, outer, inner)
+    for row, label in product(inner, present):
+        if len(np.unique(row[(row >= 0) & (given.y == label)])) < 2:
+            raise ProbeError(
+                f"class '{given.classes[label]}' has too few groups for inner folds: "
+                "it needs at least two in every training part; --probe ridge chooses nothing and needs none"
+            )
     fits = fit_nested(given.x, y, outer, inner, c_grid)
-    return _gathered(given, folds, parts, fits, present, c_grid)
-
-
-def _check_inner(given: FeatureSet, outer: np.ndarray, inner: np.ndarray) -> None:
-    assert given.classes is not None
-    for train, fold in zip(outer, inner, strict=True):
-        for label in np.unique(given.y):
-            inside = fold[train & (given.y == label)]
-            if len(np.unique(inside)) < 2:
-                raise ProbeError(
-                    f"class '{given.classes[label]}' has too few groups for inner folds: "
-                    "it needs at least two in every training part; --probe ridge chooses nothing and needs none"
-                )
-
-
-def _gathered(
-    given: FeatureSet,
-    folds: np.ndarray,
-    parts: list[tuple[int, int]],
-    fits: Fits,
-    present: np.ndarray,
-    c_grid: tuple[float, ...],
-) -> Predictions:
-    """Each item's row from the fit that held it out."""
-    assert given.classes is not None
     shape = (*folds.shape, len(given.classes))
     score, probability = np.full(shape, -np.inf), np.zeros(shape)
     above = above_prior(fits.logits, fits.prior)

@@ -8,8 +8,8 @@ by least squares, so that held-out predictions are exact.
 import numpy as np
 
 from probes._base import FeatureSet, Predictions
+from probes.solvers.choice import PENALTY, decompose_tokens, score_marks
 from probes.solvers.inner_folds import check
-from probes.stats.choice import PENALTY, choices, solver_of
 
 
 def probe(
@@ -28,10 +28,10 @@ def probe(
     Raises:
         ProbeError: a numeric target, a width that K does not divide, or folds that split a group.
     """
-    solver = solver_of(given)
+    ridge = decompose_tokens(given)
     check(given, folds, probe="marks")
     count = len(given.classes or ())
-    each = (choices(solver, given.y[None], fold, count, [penalty], dtype=np.float64) for fold in folds)
+    each = (score_marks(ridge, given.y[None], fold, count, [penalty], dtype=np.float64) for fold in folds)
     score = np.concatenate([found for scores in each for found in scores])
     return Predictions(
         label=given.y,

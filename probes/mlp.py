@@ -79,21 +79,19 @@ def _repeat(
             train[m, k, rows[inner != k]] = 1
             stop[m, k, rows[inner == k]] = 1
     numbers = given.classes is None
-    centre, spread = _training_scale(codes, fold != parts[:, None]) if numbers else (np.zeros(1), np.ones(1))
+    centre, spread = np.zeros(1), np.ones(1)
+    if numbers:  # mean and sd of the target in each training part, [M, 1, 1]
+        member = fold != parts[:, None]
+        count = member.sum(axis=1, keepdims=True)
+        mean = member @ codes / count
+        sd = np.sqrt(member @ np.square(codes) / count - mean**2)
+        centre, spread = mean[:, None], np.where(sd > 0, sd, 1.0)[:, None]
     targets = np.broadcast_to((codes - centre) / spread, (len(parts), *codes.shape))
     nets = _Nets.drawn(rng, len(parts) * INNER, x.shape[1], hidden, codes.shape[1])
     flat = (-1, len(x))
     best = nets.trained(x, np.repeat(targets, INNER, axis=0), train.reshape(flat), stop.reshape(flat), decay, numbers)
     mean = best.reshape(len(parts), INNER, *codes.shape).mean(axis=1) * spread + centre
     return mean[np.searchsorted(parts, fold), np.arange(len(x))]
-
-
-def _training_scale(codes: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and sd of the target in each training part, [M, 1, 1]."""
-    count = rows.sum(axis=1, keepdims=True)
-    mean = rows @ codes / count
-    spread = np.sqrt(rows @ np.square(codes) / count - mean**2)
-    return mean[:, None], np.where(spread > 0, spread, 1.0)[:, None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,8 +124,13 @@ class _Nets:
         moments = [np.zeros_like(p) for p in self._all() for _ in range(2)]
         for epoch in range(1, _EPOCHS + 1):
             out, inside = self._forward(x)
-            answer = out if numbers else _softmax(out)
-            loss = np.einsum("mn,mn->m", _losses(answer, targets, numbers), stop, dtype=np.float64)
+            if numbers:
+                answer, losses = out, np.square(out - targets).sum(axis=2)
+            else:
+                raised = np.exp(out - out.max(axis=2, keepdims=True))
+                answer = raised / raised.sum(axis=2, keepdims=True)
+                losses = -np.log(np.maximum((answer * targets).sum(axis=2), 1e-12))
+            loss = np.einsum("mn,mn->m", losses, stop, dtype=np.float64)
             better = (loss < least) & (waited <= _PATIENCE)  # who has stopped stays so, however long others run
             best[better], least[better] = answer[better], loss[better]
             waited = np.where(better, 0, waited + 1)
@@ -159,14 +162,3 @@ class _Nets:
             first += (1 - _FIRST) * (slope - first)
             second += (1 - _SECOND) * (slope * slope - second)
             value -= rate * first / (np.sqrt(second) + _TINY)
-
-
-def _softmax(z: np.ndarray) -> np.ndarray:
-    raised = np.exp(z - z.max(axis=2, keepdims=True))
-    return raised / raised.sum(axis=2, keepdims=True)
-
-
-def _losses(answer: np.ndarray, targets: np.ndarray, numbers: bool) -> np.ndarray:
-    if numbers:
-        return np.square(answer - targets).sum(axis=2)
-    return -np.log(np.maximum((answer * targets).sum(axis=2), 1e-12))

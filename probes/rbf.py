@@ -7,7 +7,7 @@ import numpy as np
 
 from probes._base import FeatureSet, Predictions
 from probes.ridge import choose
-from probes.solvers.codes import predictions
+from probes.solvers.codes import decide
 from probes.solvers.inner_folds import check
 from probes.solvers.ridge import Ridge
 from probes.solvers.scale import standardised
@@ -35,7 +35,7 @@ def probe(
     check(given, folds, probe="rbf")
     solvers = [Ridge.of_kernel(kernel) for kernel in kernels(given.x, widths)]
     fitted, chosen = choose(solvers, given, folds, rng, grid)
-    return predictions(given, folds, fitted, penalty=chosen[..., 1])
+    return decide(given, folds, fitted, penalty=chosen[..., 1])
 
 
 def kernels(x: np.ndarray, widths: tuple[float, ...] = WIDTHS) -> list[np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from probes._base import FeatureSet, Predictions
-from probes.solvers.codes import coded, predictions
+from probes.solvers.codes import coded, decide
 from probes.solvers.inner_folds import check, inner_folds
 from probes.solvers.ridge import Ridge
 
@@ -39,9 +39,9 @@ def probe(
     if penalty != "nested":
         fixed = penalty if penalty is not None else (NUMBERS if given.classes is None else CLASSES)
         fitted = [solver.held_out(codes, fold, [fixed], dtype=np.float64)[0, 0] for fold in folds]
-        return predictions(given, folds, np.stack(fitted))
+        return decide(given, folds, np.stack(fitted))
     fitted, chosen = choose([solver], given, folds, rng, grid)
-    return predictions(given, folds, fitted, penalty=chosen[..., 1])
+    return decide(given, folds, fitted, penalty=chosen[..., 1])
 
 
 def choose(

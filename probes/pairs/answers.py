@@ -1,4 +1,4 @@
-"""How the benchmarks read an answer out of a model's text, and how MMVP and BLINK add answers up."""
+"""Answers read from a model's text by the benchmarks' own rules, and the totals of MMVP and BLINK."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,13 +21,12 @@ def mediconfusion_letter(text: str | None) -> str:
     ('A', '-', '-')
     """
     words = set((text or "").replace("\n", " ").split(" "))
-    found = [letter for letter in LETTERS[:2] if words & _forms(letter)]
+    found = []
+    for letter in LETTERS[:2]:
+        forms = {f"{dot}{letter}{colon}" for dot in ("", ".") for colon in ("", ":")}
+        forms |= {f"{letter}.", f'{letter}")', f'("{letter}":', f'("{letter}")', f'("{letter}").'}
+        found += [letter] if words & forms else []
     return found[0] if len(found) == 1 else INVALID
-
-
-def _forms(letter: str) -> set[str]:
-    bare = {f"{dot}{letter}{colon}" for dot in ("", ".") for colon in ("", ":")}
-    return bare | {f"{letter}.", f'{letter}")', f'("{letter}":', f'("{letter}")', f'("{letter}").'}
 
 
 def by_gap(a: int, b: int, gap: int = 3) -> str:

@@ -56,12 +56,12 @@ class PairScores:
 
     @property
     def precision(self) -> float:
-        """Share of pairs told apart (two different readable answers) that are told apart the right way round."""
+        """Share of pairs with two different readable answers that have both right."""
         return _share(self.set_score, self.valid_pairs)
 
     @property
     def swapped(self) -> int:
-        """Pairs told apart the wrong way round."""
+        """Pairs with two different readable answers, both wrong."""
         return self.valid_pairs - self.set_score
 
 

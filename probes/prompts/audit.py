@@ -1,8 +1,9 @@
-"""Does an answer follow the place of a mark or its colour? Every image is shown under all six assignments of colours.
+"""Audit of visual prompts: whether answers follow the place of a mark or its colour, by a model of choice.
 
-The spread of accuracy over assignments cannot tell: a responder that always says one colour is right in a third of
-every assignment's presentations. A model of choice between the marks of a presentation can (McFadden 1974), with the
-variance of clustered scores (Liang & Zeger 1986), as presentations of one image are not independent.
+Every image is shown under all six assignments of three colours to its marks. The spread of accuracy over assignments
+cannot tell: a responder that always names one colour is right in a third of every assignment's presentations. A model
+of choice between the marks of a presentation can (McFadden 1974), with the variance of clustered scores (Liang & Zeger
+1986), as presentations of one image are not independent.
 """
 
 from collections.abc import Sequence
@@ -23,12 +24,13 @@ PRIOR = 0.01  # precision of a normal prior: keeps a responder without any error
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Presentations:
-    """What was shown and said. Marks of an item keep their order over its presentations.
+    """Presentations of images with three marks, and the answers to them.
 
-    item [n]: integer per image. colour [n, 3]: colour of each mark, 0 … 2. place [n, 3, 2]: x and y of each mark in
-    half image sides from the middle. correct [n], said [n]: number of the mark; said is -1 where no answer was read.
-    size [n, 3], where marks of one presentation differ in size, else None. phase [n, 3]: distance of a mark's centre
-    from the nearest border between tokens, in tokens, where it is known. group [n]: what is independent, else the item.
+    Marks of an item keep their order over its presentations. item [n]: integer per image. colour [n, 3]: colour of each
+    mark, 0 … 2. place [n, 3, 2]: x and y of each mark in half image sides from the middle. correct [n], predicted [n]:
+    number of the mark; predicted is -1 where no answer was read. size [n, 3], where marks of one presentation differ in
+    size, else None. phase [n, 3]: distance of a mark's centre from the nearest border between tokens, in tokens, where
+    it is known. group [n]: what is independent, else the item.
     """
 
     item: np.ndarray
@@ -121,7 +123,7 @@ def design(shown: Presentations) -> tuple[np.ndarray, tuple[str, ...]]:
 def choice(
     x: np.ndarray, predicted: np.ndarray, cluster: np.ndarray, names: Sequence[str], prior: float = PRIOR
 ) -> Fit:
-    """Fit U = x b by Newton steps: x [n, 3, p], said [n] which alternative, cluster [n] which image.
+    """Fit U = x b by Newton steps: x [n, 3, p], predicted [n] which alternative, cluster [n] which image.
 
     Raises:
         ProbeError: fewer than two clusters, or no convergence.
@@ -228,7 +230,7 @@ def consistency(shown: Presentations) -> Consistency:
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """What the answers follow.
+    """The audit of one responder: what its answers follow.
 
     spatial: coefficient of the correct mark with its 95 % interval (log odds). p_*: Wald tests, adjusted by Holm in
     `adjusted`. odds: the odds ratio of every nuisance with its 90 % interval (two one-sided tests at 5 %).
@@ -252,7 +254,7 @@ class Audit:
 
 
 def audit(shown: Presentations) -> Audit:
-    """All of it for one responder; answers that could not be read count as wrong and leave the model of choice.
+    """Audit one responder; answers that could not be read count as wrong and leave the model of choice.
 
     Raises:
         ProbeError: readable answers to fewer than two images.
@@ -302,7 +304,7 @@ def _verdict(
     odds: dict[str, tuple[float, float, float]],
     steepness: float,
 ) -> tuple[str, str]:
-    """Equivalence is of probabilities: rare errors leave an odds ratio open that moves no answer."""
+    """The verdict and its reason. Equivalence is of probabilities: rare errors leave odds open that move nothing."""
     called = [WORDS.get(name, name) for name in adjusted]
     found = [WORDS.get(name, name) for name, p in adjusted.items() if p < 0.05]
     wide = [n for n, (_, low, high) in odds.items() if max(abs(np.log(low)), abs(np.log(high))) * steepness > POINTS]

@@ -1,8 +1,8 @@
-"""Bias of answers apart from what they know: upright bias, constant answers, size and position of marks."""
+"""Response bias: upright bias, constant answers, size and position of marks, spread over assignments."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ CONSTANT = 0.95  # share of one answer from which it is called constant
 class UprightBias:
     """Answers to images as they are and turned, in terms of signal detection.
 
-    hits: share called upright of upright images; false_alarms: of turned ones. d: z(H) - z(F), what is told apart;
+    hits: share called upright of upright images; false_alarms: of turned ones. d: z(H) - z(F), discrimination;
     criterion: -(z(H) + z(F)) / 2, below 0 where upright is favoured; both with 95 % intervals. unbiased: accuracy of
     the same d without bias. p: exact McNemar test of the two kinds of error. errors: what they favour, `upright`,
     `turned` or `neither`.
@@ -43,12 +43,13 @@ def _detection(hit: np.ndarray, alarm: np.ndarray, n: int) -> tuple[np.ndarray, 
 
 
 def upright_bias(upright: np.ndarray, turned: np.ndarray, rng: np.random.Generator, draws: int = 4000) -> UprightBias:
-    """From two bool arrays [n], was each image called upright, as it is and turned; pairs are resampled together.
+    """Upright bias from bool arrays [n], was each image called upright as it is and turned; pairs are resampled.
 
     Raises:
         ProbeError: fewer than two pairs, or arrays of different length.
     """
-    from scipy.special import bdtr, ndtr
+    from scipy.special import ndtr
+    from scipy.stats import binomtest
 
     n = len(upright)
     if n < 2 or len(turned) != n:
@@ -60,11 +61,11 @@ def upright_bias(upright: np.ndarray, turned: np.ndarray, rng: np.random.Generat
     d_low, d_high = (float(v) for v in np.quantile(ds, (0.025, 0.975)))
     c_low, c_high = (float(v) for v in np.quantile(cs, (0.025, 0.975)))
     # an error on one side only: both called upright, or both called turned
-    few, some = min(cells[0], cells[3]), cells[0] + cells[3]
+    errors = int(cells[0] + cells[3])
     return UprightBias(
         pairs=n, hits=float(upright.mean()), false_alarms=float(turned.mean()),
         accuracy=float((upright.mean() + 1 - turned.mean()) / 2), d=(d, d_low, d_high), criterion=(c, c_low, c_high),
-        unbiased=float(ndtr(d / 2)), p=min(1.0, 2 * float(bdtr(float(few), int(some), 0.5))),
+        unbiased=float(ndtr(d / 2)), p=float(binomtest(int(cells[0]), errors).pvalue) if errors else 1.0,
         errors="upright" if c_high < -1e-9 else "turned" if c_low > 1e-9 else "neither",
     )  # fmt: skip
 
@@ -124,20 +125,17 @@ def clustered(right: np.ndarray, item: np.ndarray, against: float) -> tuple[floa
     The error is at least that of independent answers, half a right and half a wrong one added; where all are alike, of
     one answer per image.
     """
-    m, mean, error = _mean_error(right, item)
+    m, mean, error = _share_error(right, item)
     low, high, p = student(mean, error, m, against)
     return mean, max(0.0, low), min(1.0, high), p
 
 
-def _mean_error(right: np.ndarray, item: np.ndarray) -> tuple[int, float, float]:
-    """How many images, the mean of `right`, and its clustered standard error."""
-    which, cluster = np.unique(item, return_inverse=True)
-    m, n, mean = len(which), len(right), float(right.mean())
-    sums = np.bincount(cluster, weights=right - mean)
-    count = n if 0 < mean < 1 else m
+def _share_error(right: np.ndarray, item: np.ndarray) -> tuple[int, float, float]:
+    """How many images, the mean of `right`, and its clustered standard error, at least that of independent answers."""
+    m, mean, error = mean_error(right, item)
+    count = len(right) if 0 < mean < 1 else m
     floor = (mean * count + 0.5) / (count + 1)
-    error = np.sqrt((sums**2).sum() * m / max(m - 1, 1)) / n
-    return m, mean, max(float(error), float(np.sqrt(floor * (1 - floor) / count)))
+    return m, mean, max(error, float(np.sqrt(floor * (1 - floor) / count)))
 
 
 def student(mean: float, error: float, m: int, against: float) -> tuple[float, float, float]:
@@ -150,7 +148,7 @@ def student(mean: float, error: float, m: int, against: float) -> tuple[float, f
 
 
 def by_cell(shown: Presentations, least: int = 5) -> list[Share]:
-    """Accuracy where the correct mark lies, in a 3 x 3 grid, against the accuracy elsewhere; Holm over the cells.
+    """Accuracy where the correct mark lies, in a 3 x 3 grid, against that in the other cells; Holm over the cells.
 
     Cells with fewer images than `least` are left out.
     """
@@ -163,7 +161,7 @@ def by_cell(shown: Presentations, least: int = 5) -> list[Share]:
         if images < least or mine.all():
             continue
         mean, low, high, _ = clustered(shown.right[mine], shown.cluster[mine], 1 / 3)
-        errors = [_mean_error(shown.right[part], shown.cluster[part]) for part in (mine, ~mine)]
+        errors = [_share_error(shown.right[part], shown.cluster[part]) for part in (mine, ~mine)]
         rest = errors[1][1]
         p = student(mean - rest, float(np.hypot(errors[0][2], errors[1][2])), errors[0][0], 0.0)[2]
         name = f"{('top', 'middle', 'bottom')[cell // 3]} {('left', 'centre', 'right')[cell % 3]}"
@@ -172,8 +170,7 @@ def by_cell(shown: Presentations, least: int = 5) -> list[Share]:
 
 
 def _adjusted(found: list[Share]) -> list[Share]:
-    from dataclasses import replace
-
+    """The shares with their p adjusted by Holm."""
     return [replace(s, p=float(p)) for s, p in zip(found, holm([s.p for s in found]), strict=True)] if found else []
 
 
@@ -258,7 +255,7 @@ class Spread:
 
 
 def spread(shown: Presentations, rng: np.random.Generator, draws: int = 1000) -> Spread:
-    """Both spreads with their 95 % percentile intervals over resampled groups, and what the quoted rule would say."""
+    """Both spreads with their 95 % percentile intervals over resampled groups, and the reading of the quoted rule."""
     code = shown.colour @ np.array([9, 3, 1])
     kinds = np.unique(code, return_inverse=True)[1]
     label = shown.colour[np.arange(len(code)), shown.correct]

@@ -1,4 +1,4 @@
-"""Answers that a linear readout gives to presentations it never saw: other images, and other assignments of colours."""
+"""Linear readouts of visual prompts: their answers to other images and to other assignments of colours."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ PARTNER = (3, 5, 1, 4, 0, 2)
 TIE = 1e-6  # scores this near are equal but for rounding: codes are a whole unit apart
 
 
-def _fit(x: np.ndarray, codes: np.ndarray, unknown: np.ndarray, penalty: float) -> np.ndarray:
+def fit_ridge(x: np.ndarray, codes: np.ndarray, unknown: np.ndarray, penalty: float) -> np.ndarray:
     """Ridge regression of codes [n, K] on x [n, d], predicted at `unknown` [m, d]."""
     import scipy.linalg
 
@@ -33,7 +33,7 @@ def _fit(x: np.ndarray, codes: np.ndarray, unknown: np.ndarray, penalty: float) 
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Said:
+class Transfer:
     """Answers [n] under assignments that did not train the readout, and under those that did; trainings of one size."""
 
     unseen: np.ndarray
@@ -48,19 +48,19 @@ def answers(
     rng: np.random.Generator,
     *,
     marks: bool,
-) -> Said:
-    """The class [n] that a readout says of every presentation, its image's fold left out.
+) -> Transfer:
+    """Answers of a readout to every presentation, its image's fold left out: under trained and other assignments.
 
     x [n, d], target [n] in 0 … 2, fold [n] by group, assignment [n] in 0 … 5. A readout is trained on one assignment
-    and the three of the other parity; it is asked about that one (seen) and about its partner (unseen). With `marks`, x
-    holds the tokens under three marks one behind the other, one direction is sought for all of them, and the mark
-    furthest along it is the answer. Where scores are equal, `rng` draws one: who knows nothing guesses, and does not
-    say one colour or place throughout.
+    and the three of the other parity; it is asked about that one (`seen`) and about its partner (`unseen`). With
+    `marks`, x holds the tokens under three marks one behind the other, one direction is sought for all of them, and the
+    mark furthest along it is the answer. Where scores are equal, `rng` draws one: who knows nothing guesses, and does
+    not name one colour or place throughout.
 
     Raises:
         ProbeError: a width that three marks do not share, or a training part without one of the answers.
     """
-    rows = _rows(x, marks=marks)
+    rows = token_rows(x, marks=marks)
     unseen, seen = np.zeros(len(x), np.int64), np.zeros(len(x), np.int64)
     for part in np.unique(fold):
         for kind in range(6):
@@ -69,9 +69,9 @@ def answers(
             both = np.concatenate([rows[test] for test in tests])
             if not len(both):
                 continue
-            predicted = _told(rows[train], target[train], both, rng, marks=marks)
+            predicted = _predict(rows[train], target[train], both, rng, marks=marks)
             seen[tests[0]], unseen[tests[1]] = predicted[: tests[0].sum()], predicted[tests[0].sum() :]
-    return Said(unseen=unseen, seen=seen)
+    return Transfer(unseen=unseen, seen=seen)
 
 
 def asked(
@@ -84,19 +84,19 @@ def asked(
     *,
     marks: bool,
 ) -> np.ndarray:
-    """What a readout trained on x [n, d] says of other pictures [m, d], whose fold took no part in its training.
+    """Answers [m] of a readout trained on x [n, d] to other pictures [m, d], whose fold took no part in its training.
 
     Equal scores are drawn from by `rng`.
     """
-    rows = _rows(np.concatenate([x, other]), marks=marks)
+    rows = token_rows(np.concatenate([x, other]), marks=marks)
     predicted = np.zeros(len(other), np.int64)
     for part in np.unique(other_fold):
         test, train = np.flatnonzero(other_fold == part), fold != part
-        predicted[test] = _told(rows[: len(x)][train], target[train], rows[len(x) + test], rng, marks=marks)
+        predicted[test] = _predict(rows[: len(x)][train], target[train], rows[len(x) + test], rng, marks=marks)
     return predicted
 
 
-def _rows(x: np.ndarray, *, marks: bool) -> np.ndarray:
+def token_rows(x: np.ndarray, *, marks: bool) -> np.ndarray:
     """Standardised features [n, d], or those of three tokens [n, 3, d] less what the three have in common."""
     if not marks:
         return standardised(x)
@@ -116,26 +116,26 @@ def chosen(score: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.where(near, rng.random(score.shape), -1.0).argmax(axis=1)
 
 
-def _told(
+def _predict(
     train: np.ndarray, target: np.ndarray, test: np.ndarray, rng: np.random.Generator, *, marks: bool
 ) -> np.ndarray:
     codes = np.eye(3)[target] - 1 / 3
     if marks:
         width = train.shape[2]
-        flat = _fit(train.reshape(-1, width), codes.reshape(-1, 1), test.reshape(-1, width), PENALTY)
+        flat = fit_ridge(train.reshape(-1, width), codes.reshape(-1, 1), test.reshape(-1, width), PENALTY)
         return chosen(flat.reshape(-1, 3), rng)
     if len(np.unique(target)) < 3:
         raise ProbeError("too few images: one of the three answers is missing where the readout is trained")
-    return chosen(_fit(train, codes, test, PENALTY), rng)
+    return chosen(fit_ridge(train, codes, test, PENALTY), rng)
 
 
 def two_sided(x: np.ndarray, target: np.ndarray, fold: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The class [n], 0 or 1, that a readout says of every image, its fold left out; `rng` draws from equal scores."""
+    """Answers [n], 0 or 1, of a readout to every image, its fold left out; `rng` draws from equal scores."""
     rows, codes = standardised(x), np.eye(2)[target] - 0.5
     predicted = np.zeros(len(x), dtype=np.int64)
     for part in np.unique(fold):
         test = fold == part
-        predicted[test] = chosen(_fit(rows[~test], codes[~test], rows[test], PENALTY), rng)
+        predicted[test] = chosen(fit_ridge(rows[~test], codes[~test], rows[test], PENALTY), rng)
     return predicted
 
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from probes.solvers.problem import probabilities
+
 
 def calibrated(z: np.ndarray, prior: np.ndarray, temperature: np.ndarray) -> np.ndarray:
     """Class probabilities [M, K, n] from logits [M, J, n]: the temperature scales their distance from the prior.
@@ -9,7 +11,7 @@ def calibrated(z: np.ndarray, prior: np.ndarray, temperature: np.ndarray) -> np.
     At temperature 1 they are the fit's own, at 0 the prior.
     """
     full, log_prior = above_prior(z, prior), np.log(prior)[..., None]
-    return softmax(log_prior + temperature[:, None, None] * full)
+    return probabilities(log_prior + temperature[:, None, None] * full)
 
 
 def above_prior(z: np.ndarray, prior: np.ndarray) -> np.ndarray:
@@ -18,12 +20,6 @@ def above_prior(z: np.ndarray, prior: np.ndarray) -> np.ndarray:
         return z - np.log(prior)[..., None]
     half = (z[:, 0] - (np.log(prior[:, 1]) - np.log(prior[:, 0]))[:, None]) / 2
     return np.stack([-half, half], axis=1)
-
-
-def softmax(z: np.ndarray) -> np.ndarray:
-    """Softmax over the second axis of [M, K, n], two classes included."""
-    raised = np.exp(z - z.max(axis=1, keepdims=True))
-    return raised / raised.sum(axis=1, keepdims=True)
 
 
 def temperature(z: np.ndarray, onehot: np.ndarray, prior: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -37,7 +33,7 @@ def temperature(z: np.ndarray, onehot: np.ndarray, prior: np.ndarray, rows: np.n
     at = np.ones(len(z))
 
     def slopes(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        p = softmax(log_prior + t[:, None, None] * above)
+        p = probabilities(log_prior + t[:, None, None] * above)
         mean = np.einsum("mkn,mkn->mn", p, above)
         first = np.einsum("mn,mn->m", mean - np.einsum("kn,mkn->mn", label, above), rows)
         return first, np.einsum("mn,mn->m", np.einsum("mkn,mkn->mn", p, above**2) - mean**2, rows)

@@ -21,18 +21,32 @@ def training_means(codes: np.ndarray, folds: np.ndarray) -> np.ndarray:
     return means
 
 
-def predictions(
-    given: FeatureSet,
-    folds: np.ndarray,
-    fitted: np.ndarray,
-    *,
-    penalty: np.ndarray | None = None,
-    notes: tuple[str, ...] = (),
+def coded_vectors(labels: np.ndarray, classes: int | None) -> np.ndarray:
+    """Label vectors [B, n] as ridge targets: -1 and 1, one-hot [B, n, K], or the numbers themselves."""
+    if classes is None:
+        return np.asarray(labels, dtype=np.float64)
+    if classes == 2:
+        return labels * 2.0 - 1.0
+    return (labels[..., None] == np.arange(classes)).astype(np.float64)
+
+
+def fold_means(codes: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Mean code of the training part for every item, shaped like codes [B, n(, K)]: the threshold at the prior."""
+    k = int(folds.max()) + 1
+    member = (folds[:, None] == np.arange(k)).astype(np.float64)
+    held = np.einsum("bn...,nk->bk...", codes, member)
+    left = len(folds) - member.sum(axis=0)
+    mean = (held.sum(axis=1, keepdims=True) - held) / left.reshape(1, k, *[1] * (codes.ndim - 2))
+    return mean[:, folds]
+
+
+def decide(
+    given: FeatureSet, folds: np.ndarray, fitted: np.ndarray, *, penalty: np.ndarray | None = None
 ) -> Predictions:
     """Predictions from fitted codes [R, n, K], decided at the training part's mean code.
 
     For classes the score is the fitted code less that mean, so its argmax decides at the training prior: with
-    unequal classes an argmax of the fitted codes themselves would say the larger class for almost every item.
+    unequal classes an argmax of the fitted codes themselves would give the larger class for almost every item.
     For numbers score and answer are the fitted number, and the baseline is the mean of the training part.
     """
     means = training_means(coded(given), folds)
@@ -47,5 +61,4 @@ def predictions(
         ids=given.ids,
         baseline=means[..., 0] if numbers else None,
         penalty=penalty,
-        notes=notes,
     )

@@ -1,4 +1,4 @@
-"""Inner folds, and what every probe refuses before it starts."""
+"""Inner folds of a training part, and the check of outer folds that every probe makes."""
 
 import numpy as np
 
@@ -17,7 +17,10 @@ def inner_folds(y: np.ndarray, groups: np.ndarray, rng: np.random.Generator, k: 
         ProbeError: fewer groups than folds.
     """
     _, group = np.unique(groups, return_inverse=True)
-    kind = _kinds(y)
+    if np.issubdtype(y.dtype, np.floating):
+        kind = np.searchsorted(np.quantile(y, [0.2, 0.4, 0.6, 0.8]), y)
+    else:
+        kind = np.unique(y, return_inverse=True)[1]
     count = np.zeros((group.max() + 1, kind.max() + 1), dtype=np.int64)
     np.add.at(count, (group, kind), 1)
     if len(count) < k:
@@ -27,12 +30,6 @@ def inner_folds(y: np.ndarray, groups: np.ndarray, rng: np.random.Generator, k: 
     fold = np.empty(len(count), dtype=np.int64)
     fold[shuffled[order]] = np.arange(len(count)) % k
     return fold[group]
-
-
-def _kinds(y: np.ndarray) -> np.ndarray:
-    if np.issubdtype(y.dtype, np.floating):
-        return np.searchsorted(np.quantile(y, [0.2, 0.4, 0.6, 0.8]), y)
-    return np.unique(y, return_inverse=True)[1]
 
 
 def check(given: FeatureSet, folds: np.ndarray, *, probe: str, numbers: bool = True) -> None:
@@ -49,26 +46,22 @@ def check(given: FeatureSet, folds: np.ndarray, *, probe: str, numbers: bool = T
         raise ProbeError(f"--probe {probe} reads classes, and the target is a number: --probe ridge reads numbers")
     _, group = np.unique(given.groups, return_inverse=True)
     for repeat, fold in enumerate(folds):
-        _check_repeat(given, fold, group, repeat)
-
-
-def _check_repeat(given: FeatureSet, fold: np.ndarray, group: np.ndarray, repeat: int) -> None:
-    parts = np.unique(fold)
-    if len(parts) < 2:
-        raise ProbeError(f"repeat {repeat} has {len(parts)} fold: at least two are needed to hold anything out")
-    first = np.empty(group.max() + 1, dtype=fold.dtype)
-    first[group] = fold
-    split = np.flatnonzero(first[group] != fold)
-    if len(split):
-        name = given.groups[split[0]]
-        raise ProbeError(f"group '{name}' lies in two folds of repeat {repeat}: groups may not be split")
-    if given.classes is None:
-        return
-    for part in parts:
-        missing = set(np.unique(given.y).tolist()) - set(np.unique(given.y[fold != part]).tolist())
-        if missing:
-            label = given.classes[min(missing)]
-            raise ProbeError(
-                f"class '{label}' is missing from the training part of fold {part}, repeat {repeat}: "
-                "it needs items in at least two groups, or fewer folds"
-            )
+        parts = np.unique(fold)
+        if len(parts) < 2:
+            raise ProbeError(f"repeat {repeat} has {len(parts)} fold: at least two are needed to hold anything out")
+        first = np.empty(group.max() + 1, dtype=fold.dtype)
+        first[group] = fold
+        split = np.flatnonzero(first[group] != fold)
+        if len(split):
+            name = given.groups[split[0]]
+            raise ProbeError(f"group '{name}' lies in two folds of repeat {repeat}: groups may not be split")
+        if given.classes is None:
+            continue
+        for part in parts:
+            missing = set(np.unique(given.y).tolist()) - set(np.unique(given.y[fold != part]).tolist())
+            if missing:
+                label = given.classes[min(missing)]
+                raise ProbeError(
+                    f"class '{label}' is missing from the training part of fold {part}, repeat {repeat}: "
+                    "it needs items in at least two groups, or fewer folds"
+                )

@@ -79,7 +79,10 @@ def _fit_part(
     batch = Batch(rows=outer.astype(np.float64), scale=scale, strength=m2 / grid[chosen])
     u = np.divide(start.u, scale[:, None], out=np.zeros_like(start.u), where=scale[:, None] > 0)
     begin = Point(u=u, b=start.b, z=logits(features.wide, batch, u, start.b))
-    end = _pinned(minimise(features.wide, batch, begin, _FINAL))
+    end = minimise(features.wide, batch, begin, _FINAL)
+    if end.z.shape[1] > 1:  # the objective leaves the common level of the classes' logits free: their mean is 0
+        level = end.b.mean(axis=1, keepdims=True)
+        end = Point(u=end.u, b=end.b - level, z=end.z - level[..., None])
     weights = end.u * (scale * inverse_scale(features.sd, np.abs(features.centre)))[:, None]
     return Fits(
         logits=end.z,
@@ -90,11 +93,3 @@ def _fit_part(
         intercept=end.b - weights @ features.centre,
         inner_loss=loss,
     )
-
-
-def _pinned(at: Point) -> Point:
-    """Softmax logits whose mean over the classes is 0: the objective leaves their common level free."""
-    if at.z.shape[1] == 1:
-        return at
-    level = at.b.mean(axis=1, keepdims=True)
-    return Point(u=at.u, b=at.b - level, z=at.z - level[..., None])

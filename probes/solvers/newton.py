@@ -27,7 +27,9 @@ def minimise(shared: Shared, batch: Batch, start: Point, tolerance: float) -> Po
     at, value, floor = start, objectives(shared, batch, start), 4 * np.finfo(start.u.dtype).eps
     for _ in range(_STEPS):
         curve = _Curvature.at(shared, batch, at)
-        slope_u, slope_b = _gradient(shared, batch, at, curve.p)
+        residual = (curve.p - shared.onehot) * batch.rows[:, None]
+        slope_u = _backward(shared, batch, residual) + batch.strength[:, None, None] * at.u
+        slope_b = residual.sum(axis=2)
         ahead_u, ahead_b = curve.precondition(slope_u, slope_b)
         gap = 0.5 * (dot(slope_u, ahead_u) + dot(slope_b, ahead_b))
         going = gap > tolerance * value
@@ -96,12 +98,8 @@ class _Curvature:
         return spread, b / np.maximum(self.total, np.finfo(b.dtype).tiny)
 
 
-def _gradient(shared: Shared, batch: Batch, at: Point, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    residual = (p - shared.onehot) * batch.rows[:, None]
-    return _backward(shared, batch, residual) + batch.strength[:, None, None] * at.u, residual.sum(axis=2)
-
-
 def _backward(shared: Shared, batch: Batch, z: np.ndarray) -> np.ndarray:
+    """Row products z [B, J, n] back to the scaled columns: [B, J, d]."""
     back = (z.reshape(-1, z.shape[2]) @ shared.x).reshape(*z.shape[:2], -1)
     back *= batch.scale[:, None]
     return back

@@ -1,4 +1,4 @@
-"""Many L2 logistic regressions over one matrix: what they share, what is theirs, where they stand.
+"""Many L2 logistic regressions over one matrix: the data they share, a batch of problems, their current solutions.
 
 They differ in the rows they train on, in the scale of their columns and in their penalty.
 """
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Shared:
-    """What all problems have in common.
+    """The data that all problems share.
 
     x: [n, d], columns centred, of unit sd. onehot: [J, n], one row for two classes, K rows for K classes.
     v: [d, k] leading eigenvectors of x'x / n with values s [k]; tail: the mean of the other eigenvalues.
@@ -46,7 +46,7 @@ class Batch:
 
 @dataclass(kw_only=True, eq=False)
 class Point:
-    """Where the B problems stand: weights u [B, J, d], intercepts b [B, J], logits z [B, J, n] of every row."""
+    """Current solutions of B problems: weights u [B, J, d], intercepts b [B, J], logits z [B, J, n] of every row."""
 
     u: np.ndarray
     b: np.ndarray

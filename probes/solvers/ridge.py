@@ -1,8 +1,9 @@
 """Ridge regression whose leave-fold-out predictions are exact and closed-form, for thousands of label vectors.
 
-One eigendecomposition of the Gram matrix serves every penalty, every fold assignment and every permuted label
-vector: leaving rows s out of a linear smoother H with an unpenalised intercept changes their predictions to
-y_s - (I - H_ss)^-1 (y - Hy)_s (Cook & Weisberg 1982, for blocks).
+One eigendecomposition K = u diag(w) u' of the Gram matrix serves every penalty, every fold assignment and every
+permuted label vector. With a relative penalty p the smoother is H = u diag(w / (w + p trace(K) / n)) u' + 11'/n, the
+last term being the unpenalised intercept. Leaving the rows s of a fold out changes their predictions to
+y_s - (I - H_ss)^-1 (y - Hy)_s (Cook & Weisberg 1982, for blocks); (I - H_ss)^-1 is called the fold inverse here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from probes.solvers.auc import auc
 from probes.solvers.scale import standardised
 
 _RANK = 1e-9  # of the largest eigenvalue: below it lies the rounding of a float64 Gram matrix
-_BLOCK = 512  # label vectors at a time: keeps the work arrays of 2,000 items within a few megabytes
+_BATCH = 512  # label vectors at a time: keeps the work arrays of 2,000 items within a few megabytes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,7 +32,7 @@ class Ridge:
 
     @classmethod
     def of(cls, x: np.ndarray, *, standardise: bool = True) -> "Ridge":
-        """Decompose features [n, d], centred and (unless told otherwise) scaled to unit sd on all rows.
+        """Decompose features [n, d], centred and (unless `standardise` is false) scaled to unit sd on all rows.
 
         No label enters, so a permutation of labels stays exact. Everything is float64 until it is decomposed:
         a float32 Gram matrix has noise eigenvalues that pass for signal under a weak penalty.
@@ -80,13 +81,14 @@ class Ridge:
         narrow = np.ascontiguousarray(u, dtype=dtype)
         for penalty in penalties:
             shrink = self.shrink(penalty)
-            blocks = [_leave(u[a:b], shrink, len(u)).astype(dtype) for a, b in edges]
+            inverses = [_fold_inverse(u[a:b], shrink, len(u)).astype(dtype) for a, b in edges]
             out = np.empty_like(rows)
-            for start in range(0, len(rows), _BLOCK):
-                part = rows[start : start + _BLOCK][:, order]
-                fitted = _held_out(part, narrow, shrink.astype(dtype), edges, blocks)
-                out[start : start + _BLOCK, order] = fitted
-            yield _as_given(out, y)
+            for start in range(0, len(rows), _BATCH):
+                part = rows[start : start + _BATCH][:, order]
+                centred = part - part.mean(axis=1, keepdims=True, dtype=np.float64).astype(dtype)
+                fitted = _predict(part, centred, part @ narrow, narrow, shrink.astype(dtype), edges, inverses)
+                out[start : start + _BATCH, order] = fitted
+            yield out if y.ndim == 2 else np.moveaxis(out.reshape(len(y), y.shape[2], y.shape[1]), 1, 2)
 
     def held_out(
         self, y: np.ndarray, folds: np.ndarray, penalties: Sequence[float], *, dtype: type = np.float32
@@ -105,14 +107,14 @@ class Ridge:
         u = self.u[order]
         narrow = np.ascontiguousarray(u, dtype=np.float32)
         shrinks = [self.shrink(p) for p in penalties]
-        blocks = [[_leave(u[a:b], s, len(u)).astype(np.float32) for a, b in edges] for s in shrinks]
-        for start in range(0, len(y), _BLOCK):
-            labels = np.asarray(y[start : start + _BLOCK], dtype=np.float32)[:, order]
+        inverses = [[_fold_inverse(u[a:b], s, len(u)).astype(np.float32) for a, b in edges] for s in shrinks]
+        for start in range(0, len(y), _BATCH):
+            labels = np.asarray(y[start : start + _BATCH], dtype=np.float32)[:, order]
             centred = labels - labels.mean(axis=1, keepdims=True)
             in_basis = labels @ narrow
-            for shrink, inverse in zip(shrinks, blocks, strict=True):
+            for shrink, inverse in zip(shrinks, inverses, strict=True):
                 fitted = _predict(labels, centred, in_basis, narrow, shrink.astype(np.float32), edges, inverse)
-                part = best[start : start + _BLOCK]
+                part = best[start : start + _BATCH]
                 np.maximum(part, auc(fitted, labels), out=part)
         return best
 
@@ -144,29 +146,20 @@ class Ridge:
 
 
 def _as_rows(y: np.ndarray, dtype: type) -> np.ndarray:
+    """Label vectors [B, n] or [B, n, K] as rows [B (* K), n]."""
     flat = y if y.ndim == 2 else np.moveaxis(y, 2, 1).reshape(-1, y.shape[1])
     return np.ascontiguousarray(flat, dtype=dtype)
 
 
-def _as_given(rows: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return rows if y.ndim == 2 else np.moveaxis(rows.reshape(len(y), y.shape[2], y.shape[1]), 1, 2)
-
-
 def _edges(ordered: np.ndarray) -> list[tuple[int, int]]:
+    """First and last row of each fold, of fold indices [n] in order."""
     cuts = np.flatnonzero(np.diff(ordered)) + 1
     return list(zip([0, *cuts.tolist()], [*cuts.tolist(), len(ordered)], strict=True))
 
 
-def _leave(u: np.ndarray, shrink: np.ndarray, n: int) -> np.ndarray:
-    """Transposed inverse of I - H over the rows of one fold; 1/n is the unpenalised intercept."""
+def _fold_inverse(u: np.ndarray, shrink: np.ndarray, n: int) -> np.ndarray:
+    """Transposed (I - H_ss)^-1 over the rows s of one fold; u [s, r] are its rows, 1/n the unpenalised intercept."""
     return np.linalg.inv(np.eye(len(u)) - (u * shrink) @ u.T - 1.0 / n).T
-
-
-def _held_out(
-    rows: np.ndarray, u: np.ndarray, shrink: np.ndarray, edges: list[tuple[int, int]], blocks: list[np.ndarray]
-) -> np.ndarray:
-    centred = rows - rows.mean(axis=1, keepdims=True, dtype=np.float64).astype(rows.dtype)
-    return _predict(rows, centred, rows @ u, u, shrink, edges, blocks)
 
 
 def _predict(
@@ -176,11 +169,12 @@ def _predict(
     u: np.ndarray,
     shrink: np.ndarray,
     edges: list[tuple[int, int]],
-    blocks: list[np.ndarray],
+    inverses: list[np.ndarray],
 ) -> np.ndarray:
+    """Held-out predictions of label vectors [B, n] sorted by fold; in_basis [B, r] are their products with u."""
     residual = (in_basis * shrink) @ u.T
     np.subtract(centred, residual, out=residual)
     out = np.empty_like(residual)
-    for (a, b), block in zip(edges, blocks, strict=True):
-        np.matmul(residual[:, a:b], block, out=out[:, a:b])
+    for (a, b), inverse in zip(edges, inverses, strict=True):
+        np.matmul(residual[:, a:b], inverse, out=out[:, a:b])
     return np.subtract(rows, out, out=out)

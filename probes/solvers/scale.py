@@ -1,4 +1,4 @@
-"""The scale of feature columns: what is divided by, and which columns carry nothing to divide."""
+"""Standardisation of feature columns, without those that do not vary."""
 
 import numpy as np
 
@@ -6,15 +6,15 @@ _DEAD = 1e-6  # of the median sd: such a column is rounding noise, and dividing 
 _ROUNDING = 1e-12  # of the column's magnitude: the sd that a constant column shows in float64
 
 
-def inverse_scale(sd: np.ndarray, magnitude: np.ndarray | float = 0.0) -> np.ndarray:
-    """1 / sd for columns that vary, 0 for those whose sd is below 1e-6 of the median sd (they are dropped).
+def inverse_scale(sd: np.ndarray, magnitude: np.ndarray | float = 0.0, *, dead: float = _DEAD) -> np.ndarray:
+    """1 / sd for columns that vary, 0 for those whose sd is below `dead` of the median sd (they are dropped).
 
     sd: [..., d] non-negative. The median is that of columns that vary at all, so that many constant columns
     (the black border of a film) cannot pull the threshold to zero. `magnitude` [d] is the columns' size.
     """
     alive = sd > np.maximum(_ROUNDING * np.asarray(magnitude), 0.0)
     median = np.nanmedian(np.where(alive, sd, np.nan), axis=-1, keepdims=True) if alive.any() else 0.0
-    keep = alive & (sd > _DEAD * median)
+    keep = alive & (sd > dead * median)
     return np.divide(1.0, sd, out=np.zeros_like(sd, dtype=np.float64), where=keep)
 
 

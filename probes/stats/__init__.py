@@ -1,1 +1,1 @@
-"""How sure one may be: folds, permutations, intervals, limits of detection, verdicts."""
+"""Statistics of held-out scores: folds, permutation tests, intervals, limits of detection, verdicts, credit."""

@@ -1,27 +1,25 @@
-"""The limit of detection: which planted strength the instrument's own rule would have called present."""
+"""The limit of detection: the planted strength that the instrument's own rule calls present 95 times in 100."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from probes.stats.permutation import PERMUTED
+from probes.stats.permutation import REFITS
 from probes.stats.plan import Plan
 from probes.stats.planting import DRAWS, Planting
 from probes.stats.subspace import Subspace
 
 SELF_CHECK = 0.12  # the permutation test's size at 60 draws: what a planting of no strength may be detected
-
-
-SURE = 0.95
+SURE = 0.95  # share of plantings to be detected
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """What was detected at which planted strength.
+    """The limit of detection of one feature set, and the rates it rests on.
 
     `rates` maps strength (accuracy, or R2) to the share of plantings called present; `lod` the strength
     detected 95 times in 100 (A_inf), None where even the strongest is not or the self-check failed;
-    `self_check` the share at no strength; `sure` whether the plan's a_star is detected at that rate.
+    `self_check` the share at no strength; `sure` whether the plan's `strength_to_exclude` is detected at that rate.
     """
 
     lod: float | None
@@ -41,8 +39,12 @@ def strengths(classes: int | None) -> tuple[float, ...]:
     return tuple(round(1 / classes + 0.1 * i * (1 - 1 / classes), 4) for i in range(10))
 
 
-def limit(x: np.ndarray, plan: Plan, space: Subspace, *, draws: int = DRAWS, permutations: int = PERMUTED) -> Limit:
-    """Plant, ask the instrument's own rule, and count: the limit of detection of these features and folds."""
+def limit(x: np.ndarray, plan: Plan, space: Subspace, *, draws: int = DRAWS, permutations: int = REFITS) -> Limit:
+    """The limit of detection of features x [n, d] and a plan's folds: plant, ask the rule for `present`, count.
+
+    Raises:
+        ProbeError: the subspace has fewer directions than the classes need.
+    """
     classes = None if plan.classes is None else len(plan.classes)
     grid = strengths(classes)
     planted = Planting.prepare(x, plan, space, draws=draws, permutations=permutations)

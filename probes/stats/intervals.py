@@ -1,7 +1,8 @@
-"""How sure one may be of a held-out score: its error, its null distribution, its p-value, its interval.
+"""Standard errors and intervals of held-out scores, and the smallest score that could be detected.
 
 The error of a cross-validated score is larger than the spread of its items suggests, because the folds share
-training data. Replaying the whole procedure on exchanged labels measures by how much, on these features.
+training data. Refitting the whole procedure to permuted labels measures by how much, on these features: phi.
+Where something can be read, planted signals measure it too (`probes.stats.planting.signal_inflation`).
 """
 
 import numpy as np
@@ -9,11 +10,11 @@ import numpy as np
 from probes.stats.plan import FEW, RARE, Plan
 from probes.stats.scores import Scored
 
-WIDEN = 1.35
+WIDEN = 1.35  # of intervals with few groups in a class
 
 
 def inflation(permuted: Scored, groups: np.ndarray) -> float:
-    """phi: how much wider replayed scores spread than their own errors say; never below 1."""
+    """phi: how much wider scores of permuted labels spread than their own errors say; never below 1."""
     predicted = float(permuted.error(groups).mean())
     return max(1.0, float(permuted.score.std(ddof=1)) / predicted) if predicted > 0 else 1.0
 
@@ -35,7 +36,7 @@ def widening(plan: Plan) -> float:
 
 
 def corrected_resampling(observed: Scored, plan: Plan) -> float:
-    """Standard error for probes that cannot be replayed (Nadeau & Bengio 2003): (1/J + test/train) s^2."""
+    """Standard error of probes not refitted to permuted labels: (1/J + test/train) s^2 (Nadeau & Bengio 2003)."""
     pseudo = []
     for score, part, fold in zip(observed.score, observed.part, plan.folds, strict=True):
         held = np.bincount(fold, weights=part, minlength=plan.n_folds)
@@ -73,8 +74,7 @@ def upper_bound(score: float, error: float, plan: Plan) -> float:
 
 def null_error(permuted: Scored, plan: Plan) -> float:
     """Standard error of the score where nothing is to be read."""
-    spread_said = float(permuted.error(plan.groups).mean())
-    return max(spread_said, float(permuted.score.std(ddof=1))) * widening(plan)
+    return max(float(permuted.error(plan.groups).mean()), float(permuted.score.std(ddof=1))) * widening(plan)
 
 
 def detectable(error: float, plan: Plan) -> float:

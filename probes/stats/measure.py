@@ -1,4 +1,4 @@
-"""One cell of the table: a feature set, measured under a plan, with everything that may be said of it."""
+"""Measure one probe on one feature set under a plan, and compare two measurements item by item."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,11 +9,11 @@ import numpy as np
 
 from probes._base import Estimate, FeatureSet, Predictions, ProbeError
 from probes._registry import load
-from probes.solvers.codes import coded as as_codes
-from probes.solvers.codes import predictions as decided
+from probes.solvers.choice import decompose_tokens
+from probes.solvers.codes import coded, decide
 from probes.solvers.inner_folds import check
 from probes.solvers.ridge import Ridge
-from probes.stats.choice import choice_inflation, null_of_choices, solver_of
+from probes.stats.choice import choice_inflation, permutation_test_of_choice
 from probes.stats.detection import limit
 from probes.stats.intervals import (
     corrected_resampling,
@@ -26,17 +26,15 @@ from probes.stats.intervals import (
     widening,
 )
 from probes.stats.measurement import Difference, Measurement
-from probes.stats.permutation import Null, null
+from probes.stats.permutation import Null, permutation_test
 from probes.stats.plan import FEW, RARE, Plan
 from probes.stats.planting import signal_inflation
 from probes.stats.scores import Scored, scored
 from probes.stats.subspace import subspace
-from probes.stats.verdict import decide
+from probes.stats.verdict import decide_state
 
-SCREEN = 199
+SCREEN = 199  # permutations of a screened cell
 LEAK = 0.02  # below chance by more than this, with 95 % certainty, only a leak or a cyclic design explains
-
-
 PERMUTABLE = ("ridge", "linear")  # the limit of detection is that of a hyperplane, and no evidence for another probe
 
 
@@ -52,7 +50,7 @@ def measure(
     detect: bool | Literal["always"] = True,
     nested: bool = True,
 ) -> Measurement:
-    """Probe a feature set under a plan and say how sure one may be.
+    """Probe a feature set under a plan: score, interval, permutation p, limit of detection and state.
 
     `pool` are unlabelled features of the same site and readout (default: the given ones), `pool_groups` what
     in it belongs together. `level="screen"` gives the closed-form ridge with 199 permutations and no limit of
@@ -61,66 +59,55 @@ def measure(
     Raises:
         ProbeError: features and plan do not belong together.
     """
-    _same_items(given, plan)
+    if len(given.x) != len(plan.y):
+        raise ProbeError(f"{len(given.x)} feature rows for a plan of {len(plan.y)} items: make the plan from them")
+    if not np.array_equal(given.y, plan.y) or (given.classes is None) != plan.number:
+        raise ProbeError("the labels of the features are not those of the plan: make the plan from the same items")
     name = "ridge" if level == "screen" else (probe or plan.headline)
     check(given, plan.folds, probe=name)
     if name == "marks":
         return _measure_choice(given, plan, seed)
     ridge = Ridge.of(given.x)
     is_nested = name == "linear"
-    beside = level == "full" and nested and name == "ridge" and plan.headline == "ridge" and not plan.number
+    with_nested = level == "full" and nested and name == "ridge" and plan.headline == "ridge" and not plan.number
     count = SCREEN if level == "screen" else None
-    under = null(ridge, plan, permutations=count, choose=is_nested or beside)
-    predictions = _predict(name, given, plan, ridge, seed)
-    permuted = under.chosen if is_nested else under.fixed if name == "ridge" else None
-    found = _summarise(
-        predictions, (ridge, given.x.shape[1]), plan, under, permuted, _label(name, plan), screened=level == "screen"
-    )
-    if beside:
-        other = _predict("linear", given, plan, ridge, seed)
-        estimate = _summarise(
-            other, (ridge, given.x.shape[1]), plan, under, under.chosen, "linear-v1", screened=False
-        ).estimate
-        found = replace(found, nested=estimate, nested_probe="linear-v1")
+    null = permutation_test(ridge, plan, permutations=count, choose=is_nested or with_nested)
+    features = ridge, given.x.shape[1]
+    if name == "ridge":
+        fitted = [ridge.held_out(coded(given)[None], f, [plan.penalty], dtype=np.float64)[0, 0] for f in plan.folds]
+        predictions = decide(given, plan.folds, np.stack(fitted))
+    else:
+        predictions = _predict(name, given, plan, seed)
+    permuted = null.chosen if is_nested else null.fixed if name == "ridge" else None
+    label = {"ridge": f"ridge {plan.penalty:g}", "linear": "linear-v1"}.get(name, PurePath(name).stem)
+    found = _summarise(predictions, features, plan, null, permuted, label, screened=level == "screen")
+    if with_nested:
+        chosen = _predict("linear", given, plan, seed)
+        other = _summarise(chosen, features, plan, null, null.chosen, "linear-v1", screened=False)
+        found = replace(found, nested=other.estimate, nested_probe="linear-v1")
     if level == "full" and name in PERMUTABLE and _in_question(found, plan, detect):
         found = _search(found, given, plan, pool, pool_groups, seed)
-    return _decided(found)
+    return _with_state(found)
 
 
-def _decided(found: Measurement) -> Measurement:
-    state, reason, items = decide(found)
+def _with_state(found: Measurement) -> Measurement:
+    state, reason, items = decide_state(found)
     return replace(found, state=state, reason=reason, items_needed=items)
 
 
 def _measure_choice(given: FeatureSet, plan: Plan, seed: int) -> Measurement:
-    """The choice between marks, replayed by its own test; the limit of detection of another probe is not its own."""
-    solver = solver_of(given)
-    under = null_of_choices(solver, plan)
-    told = load("marks")(given, plan.folds, np.random.default_rng([seed, 74]))
+    """The choice between marks with its own permutation test; it has no limit of detection of its own."""
+    ridge = decompose_tokens(given)
+    null = permutation_test_of_choice(ridge, plan)
+    predictions = _predict("marks", given, plan, seed)
     width, signal = given.x.shape[1] // len(plan.classes or (0,)), 1.0
     if plan.n_groups >= FEW:
-        score = scored(told, len(plan.classes or ())).mean
-        signal = choice_inflation(solver, plan, width, score)
-    found = _summarise(told, None, plan, under, under.fixed, "marks", screened=False, signal=signal)
-    return _decided(found)
+        score = scored(predictions, len(plan.classes or ())).mean
+        signal = choice_inflation(ridge, plan, width, score)
+    return _with_state(_summarise(predictions, None, plan, null, null.fixed, "marks", screened=False, signal=signal))
 
 
-def _same_items(given: FeatureSet, plan: Plan) -> None:
-    if len(given.x) != len(plan.y):
-        raise ProbeError(f"{len(given.x)} feature rows for a plan of {len(plan.y)} items: make the plan from them")
-    if not np.array_equal(given.y, plan.y) or (given.classes is None) != plan.number:
-        raise ProbeError("the labels of the features are not those of the plan: make the plan from the same items")
-
-
-def _label(name: str, plan: Plan) -> str:
-    return {"ridge": f"ridge {plan.penalty:g}", "linear": "linear-v1"}.get(name, PurePath(name).stem)
-
-
-def _predict(name: str, given: FeatureSet, plan: Plan, ridge: Ridge, seed: int) -> Predictions:
-    if name == "ridge":
-        codes = as_codes(given)[None]
-        fitted = [ridge.held_out(codes, f, [plan.penalty], dtype=np.float64)[0, 0] for f in plan.folds]
-        return decided(given, plan.folds, np.stack(fitted))
+def _predict(name: str, given: FeatureSet, plan: Plan, seed: int) -> Predictions:
     return load(name)(given, plan.folds, np.random.default_rng([seed, 74]))
 
 
@@ -128,7 +115,7 @@ def _summarise(
     predictions: Predictions,
     features: tuple[Ridge, int] | None,
     plan: Plan,
-    under: Null,
+    null: Null,
     permuted: Scored | None,
     label: str,
     *,
@@ -137,15 +124,15 @@ def _summarise(
 ) -> Measurement:
     got = scored(predictions, None if plan.classes is None else len(plan.classes))
     if features is not None and permuted is not None and not screened and plan.n_groups >= FEW:
-        signal = signal_inflation(features[0], plan, features[1], got.mean, chosen=permuted is under.chosen)
+        signal = signal_inflation(features[0], plan, features[1], got.mean, chosen=permuted is null.chosen)
     error = error_of(got, permuted, plan, signal)
     ends = interval(got.mean, error, plan)
     flat = error if permuted is None else null_error(permuted, plan)
     upper = upper_bound(got.mean, error, plan)
-    p = under.p if permuted is not None else _t_test(got.mean, error, plan)
+    p = null.p if permuted is not None else _t_test(got.mean, error, plan)
     warnings = list(plan.warnings)
     if permuted is None:
-        warnings.append(f"{label} cannot be replayed on exchanged labels: its p and interval come from its folds")
+        warnings.append(f"{label} is not refitted to permuted labels: its p and interval come from its folds")
     estimate = Estimate(
         metric="R2" if plan.number else "balanced accuracy",
         score=got.mean,
@@ -160,7 +147,7 @@ def _summarise(
     return Measurement(
         plan=plan, estimate=estimate,
         predictions=predictions, probe=label, screened=screened, scored=got, permuted=permuted,
-        null=under, error=error, null_error=flat, upper=upper, leak=leak, warnings=tuple(warnings),
+        null=null, error=error, null_error=flat, upper=upper, leak=leak, warnings=tuple(warnings),
     )  # fmt: skip
 
 
@@ -191,6 +178,7 @@ def _search(
     pool_groups: Sequence[str] | np.ndarray | None,
     seed: int,
 ) -> Measurement:
+    """Add what a claim of absence needs: the limit of detection, and what a non-linear probe reads."""
     if isinstance(pool, FeatureSet):
         pool, pool_groups = pool.x, pool.groups if pool_groups is None else pool_groups
     if pool is None:
@@ -200,13 +188,12 @@ def _search(
     space = subspace(pool, None if pool_groups is None else np.asarray(pool_groups), seed=seed)
     enough = len(space.variance) >= (1 if plan.classes is None else len(plan.classes) - 1)
     found = replace(found, limit=limit(given.x, plan, space) if enough else None)
-    read = load("rbf")(given, plan.folds, np.random.default_rng([seed, 74]))
-    other = _summarise(read, None, plan, found.null, None, "rbf", screened=False)
+    other = _summarise(_predict("rbf", given, plan, seed), None, plan, found.null, None, "rbf", screened=False)
     return replace(found, nonlinear=other.estimate, nonlinear_upper=other.upper)
 
 
 def compare(a: Measurement, b: Measurement, plan: Plan) -> Difference:
-    """The difference a - b, item by item on identical folds, its error inflated as permuted differences show.
+    """The paired difference a - b, item by item on identical folds, its error inflated as permuted differences show.
 
     Paired: what makes both probes err on the same images cancels. None for the interval below 20 groups.
     """

@@ -1,4 +1,4 @@
-"""What one probe read from one feature set, and the paired difference of two such readings."""
+"""Records of what was measured: one probe on one feature set, and the paired difference of two measurements."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ from probes.stats.scores import Scored
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Measurement:
-    """What one probe read from one feature set, and how sure one may be.
+    """One probe on one feature set: score, error, permutation test, limit of detection, state.
 
     `probe` says which number this is ("ridge 0.03", "linear-v1" …), `screened` that it is a closed-form map
-    value rather than a headline. `scored` holds the score and item contributions of each repeat, `replayed`
-    the same on exchanged labels (None where the probe cannot be replayed); paired differences need both.
+    value rather than a headline. `scored` holds the score and item contributions of each repeat, `permuted`
+    the same of refits to permuted labels (None for a probe that is not refitted); paired differences need both.
     `error` is the standard error, `null_error` that where nothing is to be read, `upper` the one-sided 95 %
     bound. `leak` is the alarm: significantly below chance. `state` and `reason` are those of this cell alone.
     """

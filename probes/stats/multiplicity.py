@@ -1,4 +1,4 @@
-"""What looking at many numbers costs: Holm, Benjamini-Hochberg, and the largest statistic over all sites."""
+"""P-values adjusted for multiplicity: Holm, Benjamini-Hochberg, and the largest statistic over all sites."""
 
 from collections.abc import Sequence
 
@@ -25,18 +25,15 @@ def benjamini_hochberg(p: Sequence[float]) -> np.ndarray:
     >>> benjamini_hochberg([0.01, 0.04, 0.03]).round(3).tolist()
     [0.03, 0.04, 0.04]
     """
-    raw = np.asarray(p, dtype=float)
-    order = np.argsort(raw, kind="stable")[::-1]
-    stepped = np.minimum.accumulate(raw[order] * len(raw) / np.arange(len(raw), 0, -1))
-    out = np.empty_like(raw)
-    out[order] = np.minimum(stepped, 1.0)
-    return out
+    from scipy.stats import false_discovery_control
+
+    return false_discovery_control(np.asarray(p, dtype=float), method="bh")
 
 
 def over_layers(nulls: Sequence[np.ndarray]) -> np.ndarray:
-    """The p-value of each site with the search over all of them paid for: every site against the largest of the null.
+    """P-values of sites adjusted for the search over all: each against the largest permuted statistic of any site.
 
-    `nulls` are statistics [1 + B] under the same exchanged labels, the observed one first.
+    `nulls` are statistics [1 + B] of the same permuted labels, the observed one first (Westfall & Young 1993).
     """
     table = np.stack(list(nulls))
     largest = table[:, 1:].max(axis=0)

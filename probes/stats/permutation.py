@@ -1,26 +1,29 @@
-"""The permutation test: the whole procedure replayed on exchanged labels of one feature set."""
+"""The permutation test of one feature set: its p-value, and the scores of refits to permuted labels.
+
+Which labels may be permuted with which is the plan's: see `probes.stats.block_permutation`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from probes.solvers.codes import coded_vectors, fold_means
 from probes.solvers.ridge import Ridge
 from probes.stats.plan import GRID, Plan
-from probes.stats.scores import Scored, association, coded, fold_means, score_margin
+from probes.stats.scores import Scored, association, score_margin
 
-PERMUTED = 99  # exchanged label vectors that the whole procedure is replayed on
-
-
-CHOICES = tuple(float(p) for p in 10.0 ** np.arange(-3, 3.5, 1.0))  # penalties of a replayed choice
+REFITS = 99  # permuted label vectors to which the whole procedure is refitted
+CHOICE_GRID = tuple(float(p) for p in 10.0 ** np.arange(-3, 3.5, 1.0))  # penalties a refit may choose from
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Null:
-    """The permutation test and the replay of one feature set.
+    """What the permutation test of one feature set gives.
 
-    statistic [1 + B]: the observed one first, through the same code. `fixed` replays the ridge of the plan's
-    penalty on the first REPLAYS exchanged label vectors; `chosen` the ridge that chooses its penalty on each.
+    statistic [1 + B]: that of the observed labels first, then of the permuted ones, all through the same code.
+    `fixed` holds the scores of ridge with the plan's penalty refitted to the first REFITS permuted label vectors,
+    `chosen` those of ridge that chooses its penalty anew for each.
     """
 
     statistic: np.ndarray
@@ -29,42 +32,52 @@ class Null:
 
     @property
     def p(self) -> float:
-        """(1 + how many exchanged label vectors reach the observed statistic) / (1 + how many there are)."""
+        """The permutation p: (1 + permuted label vectors that reach the observed statistic) / (1 + B).
+
+        Phipson & Smyth 2010, Stat Appl Genet Mol Biol 9, article 39.
+        """
         return (1 + int((self.statistic[1:] >= self.statistic[0]).sum())) / len(self.statistic)
 
 
-def null(ridge: Ridge, plan: Plan, *, permutations: int | None = None, choose: bool = False) -> Null:
-    """Permute, test and replay on one decomposed feature set (Phipson & Smyth 2010 for the p-value)."""
+def permutation_test(ridge: Ridge, plan: Plan, *, permutations: int | None = None, choose: bool = False) -> Null:
+    """Permutation test of one decomposed feature set, and refits to the first permuted label vectors.
+
+    The statistic is the largest `association` of held-out margins over the penalties of GRID, on the plan's first
+    repeat of folds. `permutations` takes only so many of the plan's permuted labels; `choose` also refits with a
+    penalty chosen anew for each label vector.
+    """
     classes = None if plan.classes is None else len(plan.classes)
     labels = np.concatenate([plan.y[None], plan.permuted[:permutations]])
-    codes, folds = coded(labels, classes), plan.folds[0]
+    codes, folds = coded_vectors(labels, classes), plan.folds[0]
     means = fold_means(codes, folds)
     base = means if classes is None else np.zeros((1, 1))
+    refits = slice(1, 1 + REFITS)
     best = np.full(len(labels), -np.inf)
     fixed = None
     for penalty, fitted in zip(GRID, ridge.each(codes, folds, GRID), strict=True):
         margin = fitted - means
         np.maximum(best, association(margin, labels, base, classes), out=best)
         if penalty == plan.penalty:
-            fixed = score_margin(margin[1 : 1 + PERMUTED], labels[1 : 1 + PERMUTED], base[1 : 1 + PERMUTED], classes)
-    few, cut = slice(1, 1 + PERMUTED), (labels[1 : 1 + PERMUTED], codes[1 : 1 + PERMUTED], means[1 : 1 + PERMUTED])
+            fixed = score_margin(margin[refits], labels[refits], base[refits], classes)
     if fixed is None:
-        (fitted,) = ridge.each(cut[1], folds, [plan.penalty])
-        fixed = score_margin(fitted - cut[2], cut[0], base[few], classes)
-    chosen = permute_choice(ridge, folds, *cut, classes) if choose else None
+        (fitted,) = ridge.each(codes[refits], folds, [plan.penalty])
+        fixed = score_margin(fitted - means[refits], labels[refits], base[refits], classes)
+    chosen = None
+    if choose:
+        chosen = score_with_chosen_penalty(ridge, folds, labels[refits], codes[refits], means[refits], classes)
     return Null(statistic=best, fixed=fixed, chosen=chosen)
 
 
-def permute_choice(
+def score_with_chosen_penalty(
     ridge: Ridge,
     folds: np.ndarray,
     labels: np.ndarray,
     codes: np.ndarray,
     means: np.ndarray,
     classes: int | None,
-    grid: Sequence[float] = CHOICES,
+    grid: Sequence[float] = CHOICE_GRID,
 ) -> Scored:
-    """Scores when every label vector chooses its penalty anew, fold by fold, from the errors of the others.
+    """Scores when every label vector [B, n] chooses its penalty anew, fold by fold, from the errors of the others.
 
     A stand-in for choosing inside each training part that needs no further decomposition; only the spread of
     the scores is used, never the scores.

@@ -1,7 +1,7 @@
-"""What is settled before any feature is seen: folds, exchanged labels, the headline probe and the margins.
+"""The plan of a question, made before any feature is seen: folds, permuted labels, headline probe and margins.
 
 One plan serves every site, readout, encoder and control of a question, so that all of them are compared on
-identical folds and under identical exchanged labels.
+identical folds and identical permuted labels.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from math import exp
 import numpy as np
 
 from probes._base import ProbeError
-from probes.stats.exchange import Design, Exchange, class_counts, design_of, exchange
+from probes.stats.block_permutation import BlockPermutation, Design, block_permutation, class_counts, design_of
 
 GRID = (0.03, 0.3, 3.0)  # relative ridge penalties of the permutation statistic
 FEW = 20  # groups below which no interval is printed
@@ -21,11 +21,11 @@ NESTED_FROM = 200  # groups from which choosing a penalty gains more than it cos
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
-    """Folds, exchanged labels and rules for one question; nothing in it depends on features.
+    """Folds, permuted labels and rules for one question; nothing in it depends on features.
 
     y [n] class indices or numbers; groups [n] numbered from 0; folds [R, n]; permuted [B, n] labels of the
-    permutation test, exchanged as `design` says under folds[0]; `rare` the groups of the smallest class;
-    `a_star` the strength (accuracy, or R2) that a claim of absence must be able to exclude.
+    permutation test, drawn by `permutation` as `design` says within folds[0]; `rare` the groups of the smallest class;
+    `strength_to_exclude` the strength A* (accuracy, or R2) that a claim of absence must be able to exclude.
     """
 
     y: np.ndarray
@@ -33,7 +33,7 @@ class Plan:
     classes: tuple[str, ...] | None
     folds: np.ndarray
     permuted: np.ndarray
-    exchange: Exchange
+    permutation: BlockPermutation
     design: Design
     n_groups: int
     rare: int
@@ -61,8 +61,8 @@ class Plan:
         return int(self.folds.max()) + 1
 
     def draws(self, count: int, purpose: int) -> np.ndarray:
-        """Further exchanged labels [count, n], independent of those of the permutation test."""
-        return self.exchange.draw(np.random.default_rng([self.seed, 73, purpose]), count)
+        """Further permuted labels [count, n], independent of those of the permutation test."""
+        return self.permutation.draw(np.random.default_rng([self.seed, 73, purpose]), count)
 
 
 def plan(
@@ -76,10 +76,13 @@ def plan(
     permutations: int | None = None,
     copies: Sequence[str] | np.ndarray | None = None,
 ) -> Plan:
-    """Settle folds, exchange and rules from labels and groups alone.
+    """Fix folds, permuted labels and rules from labels y [n] and groups [n] alone.
 
     `copies` names the source image of each item where one group holds several images, each in all answers
-    (a patient with three films, each upright and turned). Raises ProbeError where the data cannot be split.
+    (a patient with three films, each upright and turned).
+
+    Raises:
+        ProbeError: the data cannot be split: too few groups, one class only, or a class in a single group.
 
     >>> p = plan(np.arange(40) % 2, np.arange(40) // 2, classes=("upright", "turned"))
     >>> p.design, p.folds.shape, p.headline
@@ -88,13 +91,19 @@ def plan(
     group = _numbered(groups)
     n_groups = int(group.max()) + 1 if len(group) else 0
     answer = np.asarray(y, dtype=np.float64 if classes is None else np.int64)
-    k = _folds_for(n_groups, folds)
+    k = (10 if n_groups >= 100 else 5) if folds is None else folds
+    if k < 2:
+        raise ProbeError(f"{k} fold given: at least 2 are needed to hold anything out")
+    if n_groups < k:
+        raise ProbeError(f"{n_groups} groups cannot fill {k} folds: bring at least {k} independent groups")
     rare = _check_classes(answer, group, classes) if classes is not None else n_groups
-    r = _repeats_for(len(answer)) if repeats is None else repeats
+    # repeats fall as items grow: measured, the spread between repeats shrinks faster than the error
+    few_repeats = 5 if len(answer) < 1000 else 3 if len(answer) < 1500 else 2
     rng = np.random.default_rng([seed, 71])
+    r = few_repeats if repeats is None else repeats
     where = np.stack([_split(answer, group, k, rng, number=classes is None) for _ in range(r)])
     design = design_of(answer, group, number=classes is None)
-    swap = exchange(
+    permutation = block_permutation(
         answer, group, None if classes is None else where[0], design, None if copies is None else _numbered(copies)
     )
     count = 1999 if permutations is None else permutations
@@ -104,37 +113,23 @@ def plan(
         groups=group,
         classes=None if classes is None else tuple(classes),
         folds=where,
-        permuted=swap.draw(np.random.default_rng([seed, 72]), count),
-        exchange=swap,
+        permuted=permutation.draw(np.random.default_rng([seed, 72]), count),
+        permutation=permutation,
         design=design,
         n_groups=n_groups,
         rare=rare,
         headline="linear" if nested else "ridge",
         penalty=1.0 if classes is None else (0.1 if nested else 0.03),
         margin=0.06 if classes is None else 0.10,
-        strength_to_exclude=_a_star(n_groups, None if classes is None else len(classes)),
+        strength_to_exclude=_strength_to_exclude(n_groups, None if classes is None else len(classes)),
         chance=0.0 if classes is None else 1 / len(classes),
         seed=seed,
-        warnings=_warnings(swap, n_groups, rare, count, number=classes is None),
+        warnings=_warnings(permutation, n_groups, rare, count, number=classes is None),
     )
 
 
 def _numbered(names: Sequence[str] | np.ndarray) -> np.ndarray:
     return np.unique(np.asarray(names), return_inverse=True)[1].astype(np.int64).ravel()
-
-
-def _folds_for(n_groups: int, asked: int | None) -> int:
-    k = (10 if n_groups >= 100 else 5) if asked is None else asked
-    if k < 2:
-        raise ProbeError(f"{k} fold given: at least 2 are needed to hold anything out")
-    if n_groups < k:
-        raise ProbeError(f"{n_groups} groups cannot fill {k} folds: bring at least {k} independent groups")
-    return k
-
-
-def _repeats_for(n: int) -> int:
-    """Repeats fall as items grow: measured, the spread between repeats shrinks faster than the error."""
-    return 5 if n < 1000 else 3 if n < 1500 else 2
 
 
 def _check_classes(y: np.ndarray, groups: np.ndarray, classes: Sequence[str]) -> int:
@@ -158,7 +153,7 @@ def _split(y: np.ndarray, groups: np.ndarray, k: int, rng: np.random.Generator, 
     """Fold of each item: whole groups, dealt so that every fold has its share of each class.
 
     Groups are dealt in random order, the largest first, each to the fold that holds least of what it brings;
-    the rule treats groups alike, so exchanging labels inside a fold cannot have changed the folds.
+    the rule treats groups alike, so permuting labels within a fold cannot have changed the folds.
     """
     counts = class_counts(np.zeros(len(y)) if number else y, groups).astype(np.float64)
     size = counts.sum(axis=1)
@@ -176,25 +171,25 @@ def _split(y: np.ndarray, groups: np.ndarray, k: int, rng: np.random.Generator, 
     return fold[groups]
 
 
-def _a_star(n_groups: int, k: int | None) -> float:
-    """The strength to exclude: .90, .85, .80 for two classes, and the same separation for K or a number."""
+def _strength_to_exclude(n_groups: int, k: int | None) -> float:
+    """A*: .90, .85, .80 for two classes, the same share of the way to certainty for K, the same separation for R2."""
     two = 0.90 if n_groups < 300 else 0.85 if n_groups < 600 else 0.80
     if k is None:
         return {0.90: 0.62, 0.85: 0.52, 0.80: 0.41}[two]  # R2 of the same Mahalanobis distance
     return round(1 / k + (two - 0.5) * 2 * (1 - 1 / k), 4)
 
 
-def _warnings(swap: Exchange, n_groups: int, rare: int, count: int, *, number: bool) -> tuple[str, ...]:
+def _warnings(permutation: BlockPermutation, n_groups: int, rare: int, count: int, *, number: bool) -> tuple[str, ...]:
     found = []
-    ways = swap.log_count()
+    ways = permutation.log_count()
     if ways < np.log(20 * count):
         found.append(
-            f"the labels can be exchanged in only about {exp(ways):.3g} different ways, so no p-value "
+            f"the labels can be permuted in only about {exp(ways):.3g} different ways, so no p-value "
             f"below {1 / max(1.0, exp(ways)):.2g} can be trusted"
         )
-    if swap.movable() < 0.8:
+    if permutation.movable() < 0.8:
         found.append(
-            f"only {swap.movable():.0%} of the items can change their label in the permutation test "
+            f"only {permutation.movable():.0%} of the items can change their label in the permutation test "
             "(groups of unequal size or make-up): its p-value is larger than it need be"
         )
     if n_groups < FEW:

@@ -1,9 +1,18 @@
-"""What this data set could have seen: the limit of detection, by planting signals of known strength.
+"""Planting signals of known strength in real features, and what the rule for `present` makes of them.
 
-A signal of asymptotic accuracy A* is planted in real features, in directions where images of the kind vary;
-the share of plantings that the instrument's own rule calls present says whether its silence means anything
-(the analogue of CLSI EP17's limit of detection). Planting changes the Gram matrix by a low-rank term, so one
-decomposition serves every draw and every strength.
+The share of plantings called present says whether the instrument's silence means anything (the analogue of the
+limit of detection of CLSI EP17; see `probes.stats.detection`), and their spread how uncertain a score is where
+something can be read.
+
+A planting adds s * code * way' to features x, along m directions. It changes the Gram matrix by a term of low rank,
+so that one decomposition serves every draw and every separation s. With K = x x', H the ridge smoother of K with
+its intercept, rho its absolute penalty, and C [n, 2m] = (x * ways, codes), both centred:
+
+    K'       = K + C M C',                  M^-1 = [[-S, I/s], [I/s, 0]],  S = ways' ways
+    I - H'   = I - H - F Q F',              F = (I - H) C,  Q = (C'F + rho M^-1)^-1       (Woodbury)
+    e'_k     = e_k + J_k ((Q^-1 - F_k' J_k)^-1 (F_k' e_k - F_k' J_k q) - q),              J_k = (I - H)_kk^-1 F_k
+
+e_k and e'_k are the held-out errors of the labels y in fold k before and after planting, and q = Q F'y.
 """
 
 from collections.abc import Callable
@@ -12,42 +21,83 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from probes._base import ProbeError
+from probes.solvers.codes import coded_vectors, fold_means
 from probes.solvers.ridge import Ridge
 from probes.stats.effect_size import separation
 from probes.stats.intervals import inflation, interval, widening
-from probes.stats.permutation import PERMUTED
+from probes.stats.permutation import REFITS
 from probes.stats.plan import GRID, Plan
-from probes.stats.scores import Scored, association, coded, fold_means, score_margin, spread
+from probes.stats.scores import Scored, association, clustered_error, score_margin
 from probes.stats.subspace import Subspace
 
 DRAWS = 60
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Base:
-    """One penalty before planting, and what each draw needs to correct it at any strength.
+class Unplanted:
+    """Ridge of one penalty before planting, and the terms that correct it at any separation.
 
-    margin [V, K, n] held-out predictions less training means; j [draws, n, 2m] the planted columns seen
-    through I - H and the folds' inverses; core [draws, 2m, 2m]; seen [draws, 2m, V, K] and inside
-    [draws, folds, 2m, V, K] the same columns' products with the labels and with the held-out errors.
+    In the letters of the module: rho; margin [V, K, n], the held-out predictions less training means of V label
+    vectors; fold_inverse J [draws, n, 2m]; column_gram C'F [draws, 2m, 2m]; label_products F'y [draws, 2m, V, K];
+    error_products F_k'e_k [draws, folds, 2m, V, K]; fold_gram F_k'J_k [draws, folds, 2m, 2m].
     """
 
     rho: float
     margin: np.ndarray
-    j: np.ndarray
-    core: np.ndarray
-    seen: np.ndarray
-    inside: np.ndarray
-    overlap: np.ndarray  # [draws, folds, 2m, 2m]
+    fold_inverse: np.ndarray
+    column_gram: np.ndarray
+    label_products: np.ndarray
+    error_products: np.ndarray
+    fold_gram: np.ndarray
+
+    @classmethod
+    def fit(
+        cls,
+        ridge: Ridge,
+        codes: np.ndarray,
+        means: np.ndarray,
+        columns: np.ndarray,
+        edges: list[tuple[int, int]],
+        penalty: float,
+        dtype: type,
+    ) -> "Unplanted":
+        """From codes and means [V, K, n] and columns C [draws, n, 2m], items sorted by fold at `edges`."""
+        v, wide, n = codes.shape
+        draws, _, pair = columns.shape
+        shrink = ridge.shrink(penalty)
+        through = ridge.u * shrink
+        flat = codes.reshape(v * wide, n)
+        error = flat - flat.mean(axis=1, keepdims=True) - (flat @ through) @ ridge.u.T
+        both = np.swapaxes(columns, 0, 1).reshape(n, draws * pair)
+        f = both - through @ (ridge.u.T @ both)
+        j = np.empty_like(f)
+        error_products = np.empty((draws, len(edges), pair, v * wide))
+        fold_gram = np.empty((draws, len(edges), pair, pair))
+        by_draw = f.reshape(n, draws, pair)
+        for part, (a, b) in enumerate(edges):
+            inverse = np.linalg.inv(np.eye(b - a) - through[a:b] @ ridge.u[a:b].T - 1.0 / n)
+            error[:, a:b] = error[:, a:b] @ inverse.T
+            j[a:b] = inverse @ f[a:b]
+            error_products[:, part] = (f[a:b].T @ error[:, a:b].T).reshape(draws, pair, -1)
+            fold_gram[:, part] = np.einsum("ndp,ndq->dpq", by_draw[a:b], j[a:b].reshape(b - a, draws, pair))
+        return cls(
+            rho=penalty * ridge.unit,
+            margin=(codes - means - error.reshape(codes.shape)).astype(dtype),
+            fold_inverse=np.ascontiguousarray(np.swapaxes(j.reshape(n, draws, pair), 0, 1)).astype(dtype),
+            column_gram=np.einsum("dnp,ndq->dpq", columns, by_draw),
+            label_products=(f.T @ flat.T).reshape(draws, pair, v, wide),
+            error_products=error_products.reshape(draws, len(edges), pair, v, wide),
+            fold_gram=fold_gram,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Planting:
-    """Everything that does not depend on the planted strength; items are sorted by fold.
+    """Plantings ready for any separation: all that does not depend on it, items sorted by fold.
 
-    labels [V, n]: first the planted ones, one per draw, then the exchanged ones that make the null of every
-    draw. target [V, K, n] codes less training means, means [V, K, n]; size [draws, m, m] inner products of
-    the planted directions; edges of the folds.
+    labels [V, n]: first the planted ones, one per draw, then the permuted ones that make the null of every
+    draw. target [V, K, n] codes less training means, means [V, K, n]; size S [draws, m, m] inner products of
+    the planted directions; edges of the folds; `chosen` whether the penalty is chosen fold by fold.
     """
 
     plan: Plan
@@ -57,7 +107,7 @@ class Planting:
     target: np.ndarray
     means: np.ndarray
     size: np.ndarray
-    bases: tuple[_Base, ...]
+    unplanted: tuple[Unplanted, ...]
     draws: int
     chosen: bool
 
@@ -69,10 +119,10 @@ class Planting:
         space: Subspace,
         *,
         draws: int = DRAWS,
-        permutations: int = PERMUTED,
+        permutations: int = REFITS,
         dtype: type = np.float32,
     ) -> "Planting":
-        """Decompose the features once, draw directions and labels, and predict before planting."""
+        """For the limit of detection: plant in directions of the subspace, with a permutation test to pass."""
         classes = None if plan.classes is None else len(plan.classes)
         scaled = np.asarray(x, dtype=np.float64) * space.scale
         scaled = scaled - scaled.mean(axis=0)
@@ -83,11 +133,12 @@ class Planting:
         ridge = Ridge.of(scaled, standardise=False)
         size = np.swapaxes(directions, 1, 2) @ directions
         chosen = plan.headline == "linear"
-        return cls.of(ridge, plan, labels, columns, size, _penalties(plan, tested=True, chosen=chosen), chosen, dtype)
+        penalties = GRID if chosen or plan.penalty in GRID else (*GRID, plan.penalty)
+        return cls._of(ridge, plan, labels, columns, size, penalties, chosen, dtype)
 
     @classmethod
-    def alike(cls, ridge: Ridge, plan: Plan, width: int, *, draws: int, chosen: bool) -> "Planting":
-        """Plant along whitened random directions of the population, with nothing to test against.
+    def in_population(cls, ridge: Ridge, plan: Plan, width: int, *, draws: int, chosen: bool) -> "Planting":
+        """For the error of a score: plant along whitened random directions of the population, untested.
 
         The population's covariance is the items' own, shrunk as Ledoit and Wolf (2004) do: unshrunk, directions
         that happen to vary in these items would draw all signals.
@@ -99,16 +150,15 @@ class Planting:
         level, share = _shrinkage(ridge, plan.n_groups, max(width, rank))
         ways = np.random.default_rng([plan.seed, 83]).standard_normal((draws, max(width, rank), m))
         ways = np.linalg.qr(ways)[0]
-        inside = np.sqrt((1 - share) * ridge.w / n + share * level)[:, None] * ways[:, :rank]
+        spanned = np.sqrt((1 - share) * ridge.w / n + share * level)[:, None] * ways[:, :rank]
         beyond = np.sqrt(share * level) * ways[:, rank:]
-        columns = np.concatenate([(ridge.u * np.sqrt(ridge.w)) @ inside, shift], axis=2)
-        size = np.swapaxes(inside, 1, 2) @ inside + np.swapaxes(beyond, 1, 2) @ beyond
-        return cls.of(
-            ridge, plan, labels, columns, size, _penalties(plan, tested=False, chosen=chosen), chosen, np.float32
-        )
+        columns = np.concatenate([(ridge.u * np.sqrt(ridge.w)) @ spanned, shift], axis=2)
+        size = np.swapaxes(spanned, 1, 2) @ spanned + np.swapaxes(beyond, 1, 2) @ beyond
+        penalties = GRID if chosen else (plan.penalty,)
+        return cls._of(ridge, plan, labels, columns, size, penalties, chosen, np.float32)
 
     @classmethod
-    def of(
+    def _of(
         cls,
         ridge: Ridge,
         plan: Plan,
@@ -119,11 +169,11 @@ class Planting:
         chosen: bool,
         dtype: type,
     ) -> "Planting":
-        """Sort by fold and predict before planting; `columns` [draws, n, 2m] are features and codes."""
+        """Sort by fold and predict before planting; `columns` C [draws, n, 2m] are features and codes."""
         order = np.argsort(plan.folds[0], kind="stable")
         folds = plan.folds[0][order]
-        raw = coded(labels[:, order], None if plan.classes is None else len(plan.classes))
-        codes, means = (_middle(a) for a in (raw, fold_means(raw, folds)))
+        raw = coded_vectors(labels[:, order], None if plan.classes is None else len(plan.classes))
+        codes, means = (_classes_second(a) for a in (raw, fold_means(raw, folds)))
         cuts = np.searchsorted(folds, np.arange(plan.n_folds + 1))
         edges = list(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True))
         sorted_ridge = replace(ridge, u=ridge.u[order])
@@ -136,7 +186,7 @@ class Planting:
             target=(codes - means).astype(dtype),
             means=means,
             size=size,
-            bases=tuple(_base(sorted_ridge, codes, means, columns, edges, p, dtype) for p in penalties),
+            unplanted=tuple(Unplanted.fit(sorted_ridge, codes, means, columns, edges, p, dtype) for p in penalties),
             draws=len(columns),
             chosen=chosen,
         )
@@ -147,10 +197,10 @@ class Planting:
         groups, found, errors = self.plan.groups[self.order], [], []
         for draw in range(draws):
             rows = self._rows(draw)
-            margin = self._headline([self.margin(base, draw, s) for base in self.bases], draw)
-            got = score_margin(_last(margin)[:1], self.labels[rows][:1], self._baseline(rows)[:1], classes)
+            margin = self._headline([self.margin(before, draw, s) for before in self.unplanted], draw)
+            got = score_margin(_classes_last(margin)[:1], self.labels[rows][:1], self._baseline(rows)[:1], classes)
             found.append(float(got.score[0]))
-            errors.append(float(spread(got.part, groups)[0]))
+            errors.append(float(clustered_error(got.part, groups)[0]))
         predicted = float(np.mean(errors))
         return float(np.mean(found)), float(np.std(found, ddof=1)) / predicted if predicted > 0 else 1.0
 
@@ -162,31 +212,31 @@ class Planting:
 
     def detected(self, draw: int, s: float) -> bool:
         """The rule for `present` on one planting: permutation p at most .05 and the interval above chance."""
-        margins = [self.margin(base, draw, s) for base in self.bases]
-        return self._tested(margins, draw) and self._clear(self._headline(margins, draw), draw)
+        margins = [self.margin(before, draw, s) for before in self.unplanted]
+        return self._significant(margins, draw) and self._interval_above_chance(self._headline(margins, draw), draw)
 
-    def tested(self, draw: int, s: float) -> bool:
+    def significant(self, draw: int, s: float) -> bool:
         """The permutation test's part of that rule alone."""
-        return self._tested([self.margin(base, draw, s) for base in self.bases], draw)
+        return self._significant([self.margin(before, draw, s) for before in self.unplanted], draw)
 
     def _rows(self, draw: int) -> np.ndarray:
-        """Label vectors of one draw: its own, then the exchanged ones."""
+        """Label vectors of one draw: its own, then the permuted ones."""
         return np.concatenate([[draw], np.arange(self.draws, len(self.labels))])
 
-    def _tested(self, margins: list[np.ndarray], draw: int) -> bool:
+    def _significant(self, margins: list[np.ndarray], draw: int) -> bool:
         rows, classes = self._rows(draw), None if self.plan.classes is None else len(self.plan.classes)
         best = np.full(len(rows), -np.inf)
         for margin in margins[: len(GRID)]:
-            found = association(_last(margin), self.labels[rows], self._baseline(rows), classes)
+            found = association(_classes_last(margin), self.labels[rows], self._baseline(rows), classes)
             np.maximum(best, found, out=best)
         return bool((best[1:] >= best[0]).sum() + 1 <= 0.05 * len(best))
 
-    def _clear(self, margin: np.ndarray, draw: int) -> bool:
+    def _interval_above_chance(self, margin: np.ndarray, draw: int) -> bool:
         rows, classes = self._rows(draw), None if self.plan.classes is None else len(self.plan.classes)
-        got = score_margin(_last(margin), self.labels[rows], self._baseline(rows), classes)
+        got = score_margin(_classes_last(margin), self.labels[rows], self._baseline(rows), classes)
         groups = self.plan.groups[self.order]
         permuted = Scored(score=got.score[1:], part=got.part[1:])
-        error = float(spread(got.part[:1], groups)[0]) * inflation(permuted, groups) * widening(self.plan)
+        error = float(clustered_error(got.part[:1], groups)[0]) * inflation(permuted, groups) * widening(self.plan)
         ends = interval(float(got.score[0]), error, self.plan)
         return ends is not None and ends[0] > self.plan.chance
 
@@ -198,7 +248,10 @@ class Planting:
         if not self.chosen:
             return margins[GRID.index(self.plan.penalty) if len(margins) > 1 and self.plan.penalty in GRID else -1]
         target = self.target[self._rows(draw)]
-        error = np.stack([_fold_errors(target - margin, self.edges) for margin in margins])  # [P, V, folds]
+        left = (target - margin for margin in margins)
+        error = np.stack(
+            [np.stack([np.einsum("vkn,vkn->v", e[..., a:b], e[..., a:b]) for a, b in self.edges], axis=1) for e in left]
+        )  # squared, [P, V, folds]
         best = (error.sum(axis=2, keepdims=True) - error).argmin(axis=0)
         picked = np.empty_like(margins[0])
         for part, (a, b) in enumerate(self.edges):
@@ -207,29 +260,24 @@ class Planting:
                 picked[mine, :, a:b] = margin[mine, :, a:b]
         return picked
 
-    def margin(self, base: _Base, draw: int, s: float) -> np.ndarray:
-        """Held-out margins [1 + replays, K, n] after planting, by the Woodbury identity, whole and per fold.
-
-        With C = [features along the planted directions, planted codes] and F = (I - H + 11'/n) C, the planted
-        smoother is that of before less F Q F', Q a matrix of 2m x 2m; each fold's inverse changes likewise.
-        """
+    def margin(self, before: Unplanted, draw: int, s: float) -> np.ndarray:
+        """Held-out margins [1 + permuted, K, n] of one draw planted at separation s: the module's formula."""
         rows = self._rows(draw)
-        out = base.margin[rows]
+        out = before.margin[rows]
         if s <= 0:
             return out
         m = self.size.shape[1]
-        inverse_q = base.core[draw].copy()
-        inverse_q[:m, :m] -= base.rho * self.size[draw]
-        step = base.rho / s * np.eye(m)
+        inverse_q = before.column_gram[draw].copy()
+        inverse_q[:m, :m] -= before.rho * self.size[draw]
+        step = before.rho / s * np.eye(m)
         inverse_q[:m, m:] += step
         inverse_q[m:, :m] += step
-        seen = base.seen[draw][:, rows].reshape(2 * m, -1)
-        q = np.linalg.solve(inverse_q, seen)
-        overlap = base.overlap[draw]
-        inside = base.inside[draw][:, :, rows].reshape(len(self.edges), 2 * m, -1)
-        g = np.linalg.solve(inverse_q - overlap, inside - overlap @ q) - q
+        q = np.linalg.solve(inverse_q, before.label_products[draw][:, rows].reshape(2 * m, -1))
+        gram = before.fold_gram[draw]
+        products = before.error_products[draw][:, :, rows].reshape(len(self.edges), 2 * m, -1)
+        g = np.linalg.solve(inverse_q - gram, products - gram @ q) - q
         for (a, b), change in zip(self.edges, np.swapaxes(g, 1, 2).astype(out.dtype), strict=True):
-            out[:, :, a:b] -= (change @ base.j[draw, a:b].T).reshape(len(rows), -1, b - a)
+            out[:, :, a:b] -= (change @ before.fold_inverse[draw, a:b].T).reshape(len(rows), -1, b - a)
         return out
 
 
@@ -238,31 +286,22 @@ def _shrinkage(ridge: Ridge, independent: int, width: int) -> tuple[float, float
     n = len(ridge.u)
     level = float(ridge.w.sum() / n / width)
     square = float(np.square(ridge.w / n).sum())
-    apart = square - width * level**2
+    anisotropy = square - width * level**2
     fourth = float(np.square((np.square(ridge.u) * ridge.w).sum(axis=1)).mean())
     noise = (fourth - square) / independent
-    return level, min(1.0, max(0.0, noise / apart)) if apart > 0 else 1.0
+    return level, min(1.0, max(0.0, noise / anisotropy)) if anisotropy > 0 else 1.0
 
 
-def _penalties(plan: Plan, *, tested: bool, chosen: bool) -> tuple[float, ...]:
-    """The penalties a planting needs: those of the test or of a choice, and the one that decides."""
-    if chosen or (tested and plan.penalty in GRID):
-        return GRID
-    return (*GRID, plan.penalty) if tested else (plan.penalty,)
+def signal_inflation(ridge: Ridge, plan: Plan, width: int, score: float, *, chosen: bool, draws: int = REFITS) -> float:
+    """The phi of a score that reads something: the spread of plantings that read as well as the observed labels.
 
-
-def signal_inflation(
-    ridge: Ridge, plan: Plan, width: int, score: float, *, chosen: bool, draws: int = PERMUTED
-) -> float:
-    """The phi of a score that reads something: replayed with a signal that reads as well as the observed one.
-
-    Near as many items as features a probe's luck with its training set grows with the signal, which exchanged
+    Near as many items as features a probe's luck with its training set grows with the signal, which permuted
     labels alone do not show: there the interval would cover 89 % instead of 95.
     """
     goal = min(score, 0.95)
     if goal <= plan.chance or len(ridge.w) < 2 * len(plan.classes or (0, 0)):
         return 1.0
-    return inflation_at(Planting.alike(ridge, plan, width, draws=draws, chosen=chosen).scores, goal, draws)
+    return inflation_at(Planting.in_population(ridge, plan, width, draws=draws, chosen=chosen).scores, goal, draws)
 
 
 def inflation_at(scores: Callable[[float, int], tuple[float, float]], goal: float, draws: int) -> float:
@@ -295,54 +334,11 @@ def planted_code(labels: np.ndarray, classes: int | None) -> np.ndarray:
     return code - code.mean(axis=1, keepdims=True)
 
 
-def _middle(rows: np.ndarray) -> np.ndarray:
+def _classes_second(rows: np.ndarray) -> np.ndarray:
     """[V, n] or [V, n, K] to [V, K, n]."""
     return rows[:, None] if rows.ndim == 2 else np.moveaxis(rows, 2, 1)
 
 
-def _last(rows: np.ndarray) -> np.ndarray:
+def _classes_last(rows: np.ndarray) -> np.ndarray:
     """[V, 1, n] to [V, n], else [V, K, n] to [V, n, K]."""
     return rows[:, 0] if rows.shape[1] == 1 else np.moveaxis(rows, 1, 2)
-
-
-def _fold_errors(error: np.ndarray, edges: list[tuple[int, int]]) -> np.ndarray:
-    """Squared error of each label vector in each fold, [V, folds]."""
-    return np.stack([np.einsum("vkn,vkn->v", error[..., a:b], error[..., a:b]) for a, b in edges], axis=1)
-
-
-def _base(
-    ridge: Ridge,
-    codes: np.ndarray,
-    means: np.ndarray,
-    columns: np.ndarray,
-    edges: list[tuple[int, int]],
-    penalty: float,
-    dtype: type,
-) -> _Base:
-    v, wide, n = codes.shape
-    draws, _, pair = columns.shape
-    shrink = ridge.shrink(penalty)
-    through = ridge.u * shrink
-    flat = codes.reshape(v * wide, n)
-    error = flat - flat.mean(axis=1, keepdims=True) - (flat @ through) @ ridge.u.T
-    both = np.swapaxes(columns, 0, 1).reshape(n, draws * pair)
-    f = both - through @ (ridge.u.T @ both)
-    j = np.empty_like(f)
-    inside = np.empty((draws, len(edges), pair, v * wide))
-    overlap = np.empty((draws, len(edges), pair, pair))
-    as_draws = f.reshape(n, draws, pair)
-    for part, (a, b) in enumerate(edges):
-        inverse = np.linalg.inv(np.eye(b - a) - through[a:b] @ ridge.u[a:b].T - 1.0 / n)
-        error[:, a:b] = error[:, a:b] @ inverse.T
-        j[a:b] = inverse @ f[a:b]
-        inside[:, part] = (f[a:b].T @ error[:, a:b].T).reshape(draws, pair, -1)
-        overlap[:, part] = np.einsum("ndp,ndq->dpq", as_draws[a:b], j[a:b].reshape(b - a, draws, pair))
-    return _Base(
-        rho=penalty * ridge.unit,
-        margin=(codes - means - error.reshape(codes.shape)).astype(dtype),
-        j=np.ascontiguousarray(np.swapaxes(j.reshape(n, draws, pair), 0, 1)).astype(dtype),
-        core=np.einsum("dnp,ndq->dpq", columns, as_draws),
-        seen=(f.T @ flat.T).reshape(draws, pair, v, wide),
-        inside=inside.reshape(draws, len(edges), pair, v, wide),
-        overlap=overlap,
-    )

@@ -1,15 +1,13 @@
-"""Scores of held-out predictions, what each item contributes to them, and their cluster-robust spread."""
+"""Scores of held-out predictions: balanced accuracy, R2, AUC; what each item contributes, and the clustered error."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from probes._base import Predictions
-from probes.solvers.ridge import auc
+from probes.solvers.auc import auc
 
 TIE = 1e-6  # held-out decision values closer than this are equal: a tie, and scored as one
-
-
 _TIE32 = 2e-5  # the same in float32
 
 
@@ -26,7 +24,7 @@ class Scored:
 
     def error(self, groups: np.ndarray) -> np.ndarray:
         """Cluster-robust standard error of each score, [A]: groups are independent, items in one are not."""
-        return spread(self.part, groups)
+        return clustered_error(self.part, groups)
 
     def minus(self, other: "Scored") -> "Scored":
         """The paired difference, item by item."""
@@ -38,8 +36,8 @@ class Scored:
         return float(self.score.mean())
 
 
-def spread(part: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """sqrt(G/(G-1) * sum over groups of squared summed contributions), one per row."""
+def clustered_error(part: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Cluster-robust standard error of each row [A, n]: sqrt(G / (G - 1) * sum over groups of (sum of parts)^2)."""
     count = int(groups.max()) + 1
     order = np.argsort(groups, kind="stable")
     starts = np.searchsorted(groups[order], np.arange(count))
@@ -90,41 +88,22 @@ def scored(predictions: Predictions, classes: int | None) -> Scored:
     return balanced(ok.astype(np.float64), label, classes)
 
 
-def coded(labels: np.ndarray, classes: int | None) -> np.ndarray:
-    """Label vectors [B, n] as ridge targets: -1 and 1, one-hot [B, n, K], or the numbers themselves."""
-    if classes is None:
-        return np.asarray(labels, dtype=np.float64)
-    if classes == 2:
-        return labels * 2.0 - 1.0
-    return (labels[..., None] == np.arange(classes)).astype(np.float64)
-
-
-def fold_means(codes: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Mean code of the training part for every item, shaped like `codes`: the threshold at the prior."""
-    k = int(folds.max()) + 1
-    inside = (folds[:, None] == np.arange(k)).astype(np.float64)
-    held = np.einsum("bn...,nk->bk...", codes, inside)
-    left = len(folds) - inside.sum(axis=0)
-    mean = (held.sum(axis=1, keepdims=True) - held) / left.reshape(1, k, *[1] * (codes.ndim - 2))
-    return mean[:, folds]
-
-
-def _right(margin: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    if classes == 2:
-        ok = ((margin > 0) == (labels > 0)).astype(np.float32)
-        ok[np.abs(margin) < _TIE32] = 0.5
-        return ok
-    tied = margin >= margin.max(axis=2, keepdims=True) - _TIE32
-    mine = np.take_along_axis(tied, labels[..., None].astype(np.int64), axis=2)[..., 0]
-    return (mine / tied.sum(axis=2)).astype(np.float32)
-
-
 def score_margin(margin: np.ndarray, labels: np.ndarray, baseline: np.ndarray, classes: int | None) -> Scored:
-    """Scores of held-out ridge margins (prediction less training mean) for many label vectors."""
+    """Scores of held-out ridge margins (prediction less training mean) for many label vectors.
+
+    margin [B, n], or [B, n, K] for more than two classes; labels [B, n]; baseline is subtracted from numbers.
+    """
     if classes is None:
         label = labels - baseline
         return explained(label - margin, label)
-    return balanced(_right(margin, labels, classes), labels, classes)
+    if classes == 2:
+        ok = ((margin > 0) == (labels > 0)).astype(np.float32)
+        ok[np.abs(margin) < _TIE32] = 0.5
+    else:
+        tied = margin >= margin.max(axis=2, keepdims=True) - _TIE32
+        mine = np.take_along_axis(tied, labels[..., None].astype(np.int64), axis=2)[..., 0]
+        ok = (mine / tied.sum(axis=2)).astype(np.float32)
+    return balanced(ok, labels, classes)
 
 
 def association(margin: np.ndarray, labels: np.ndarray, baseline: np.ndarray, classes: int | None) -> np.ndarray:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes.solvers.scale import inverse_scale
+
 HELD = 0.90  # share of the images' variance that a claim of absence must have searched
-
-
 _DEAD = 1e-3  # of the median sd: such columns would turn an invisible shift into the label itself
 
 
@@ -33,7 +33,8 @@ def subspace(pool: np.ndarray, groups: np.ndarray | None = None, *, seed: int = 
     between groups. Variances and their share come from a fifth of the groups that took no part in finding
     the directions; in-sample they would be too large, and a planting stronger than it says.
     """
-    scale = _pool_scale(pool)
+    sd = np.asarray(pool, dtype=np.float64).std(axis=0)
+    scale = inverse_scale(sd, np.abs(pool).max(axis=0), dead=_DEAD)
     if not (scale > 0).any():  # nothing varies between the images: there is no direction to search
         return Subspace(scale=scale, directions=np.zeros((pool.shape[1], 0)), variance=np.zeros(0), held=0.0)
     wide = (pool * scale)[:, scale > 0]
@@ -41,7 +42,7 @@ def subspace(pool: np.ndarray, groups: np.ndarray | None = None, *, seed: int = 
     worth = _effective(wide, group)
     k = max(1, min(wide.shape[1], int(worth / 5)))
     full, value = _leading(wide - wide.mean(axis=0), k)
-    ratio, held = _held_out(wide, group, k, np.random.default_rng([seed, 81]))
+    ratio, held = _held_out_variance(wide, group, k, np.random.default_rng([seed, 81]))
     directions = np.zeros((pool.shape[1], full.shape[1]))
     directions[scale > 0] = full
     variance = value * ratio[: len(value)]
@@ -53,14 +54,6 @@ def subspace(pool: np.ndarray, groups: np.ndarray | None = None, *, seed: int = 
         held=held,
         images=_images_needed(variance, held, wide.shape[1], len(pool) / worth) if short else None,
     )
-
-
-def _pool_scale(pool: np.ndarray) -> np.ndarray:
-    sd = np.asarray(pool, dtype=np.float64).std(axis=0)
-    alive = sd > 1e-12 * np.maximum(np.abs(pool).max(axis=0), 1e-300)
-    median = np.median(sd[alive]) if alive.any() else 1.0
-    keep = alive & (sd > _DEAD * median)
-    return np.divide(1.0, sd, out=np.zeros_like(sd), where=keep)
 
 
 def _effective(wide: np.ndarray, group: np.ndarray) -> float:
@@ -95,7 +88,9 @@ def _leading(centred: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     return vector, value / max(1, n - 1)
 
 
-def _held_out(wide: np.ndarray, group: np.ndarray, k: int, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+def _held_out_variance(
+    wide: np.ndarray, group: np.ndarray, k: int, rng: np.random.Generator
+) -> tuple[np.ndarray, float]:
     """Variance in unseen images over that in the images that chose the directions, smoothed; and its share."""
     order = rng.permutation(int(group.max()) + 1)
     unseen = np.isin(group, order[: max(1, len(order) // 5)])
@@ -103,13 +98,13 @@ def _held_out(wide: np.ndarray, group: np.ndarray, k: int, rng: np.random.Genera
         return np.ones(k), 0.0
     mean = wide[~unseen].mean(axis=0)
     directions, value = _leading(wide[~unseen] - mean, k)
-    apart = wide[unseen] - mean
-    along = np.square(apart @ directions).mean(axis=0)
+    centred = wide[unseen] - mean
+    along = np.square(centred @ directions).mean(axis=0)
     ratio = np.ones(k)
     for block in np.array_split(np.arange(len(value)), min(10, len(value))):
         ratio[block] = along[block].sum() / value[block].sum()
     ratio[len(value) :] = ratio[len(value) - 1] if len(value) else 1.0
-    return np.clip(ratio, 1e-3, 1.0), float(along.sum() / np.square(apart).sum(axis=1).mean())
+    return np.clip(ratio, 1e-3, 1.0), float(along.sum() / np.square(centred).sum(axis=1).mean())
 
 
 def _images_needed(variance: np.ndarray, held: float, width: int, copies: float) -> int:

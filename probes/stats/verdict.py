@@ -1,38 +1,29 @@
-"""What may be said, in plain words: present, absent or inconclusive, to whose credit, and what would decide."""
+"""The verdict on a measurement: present, absent or inconclusive, why, and how many items would decide.
+
+To what a `present` is credited is `probes.stats.credit`.
+"""
 
 from collections.abc import Mapping, Sequence
 from math import ceil, sqrt
-from typing import TYPE_CHECKING
 
-from probes._base import Credit, State, Verdict
+from probes._base import State, Verdict
+from probes.stats.credit import credit_of
 from probes.stats.detection import SELF_CHECK
 from probes.stats.effect_size import accuracy, separation
 from probes.stats.intervals import interval, widening
+from probes.stats.measurement import Difference, Measurement
 from probes.stats.plan import FEW, RARE, Plan
 from probes.stats.subspace import HELD
 
-if TYPE_CHECKING:
-    from probes.stats.measurement import Difference, Measurement
-
 ALPHA = 0.05
-MATERIAL = 0.05
-_ORDER: tuple[tuple[str, Credit], ...] = (
-    ("lowlevel", "nuisance"),
-    ("pixels", "pixels"),
-    ("random", "architecture"),
-)
-_WHO = {
-    "lowlevel": "plain image statistics (size, brightness, histogram; no layout)",
-    "pixels": "a thumbnail of 1024 pixels",
-    "random": "the same network untrained",
-}
+MATERIAL = 0.05  # above chance, with the whole interval: a `learned` score that is worth something
 
 
 def verdict(
-    m: "Measurement",
+    m: Measurement,
     *,
-    controls: "Mapping[str, tuple[Measurement, Difference]] | None" = None,
-    layout: "Sequence[Measurement]" = (),
+    controls: Mapping[str, tuple[Measurement, Difference]] | None = None,
+    layout: Sequence[Measurement] = (),
     adjusted: float | None = None,
     called: Mapping[str, str] | None = None,
 ) -> Verdict:
@@ -43,8 +34,8 @@ def verdict(
     after the multiplicity rule, where there was one; `called` names a control otherwise than usual.
     """
     plan = m.plan
-    state, reason, items = decide(m, layout=layout, adjusted=adjusted)
-    credit, credit_words = (None, "") if state != "present" else credited(controls or {}, called or {})
+    state, reason, items = decide_state(m, layout=layout, adjusted=adjusted)
+    credit, credit_words = (None, "") if state != "present" else credit_of(controls or {}, called or {})
     low = m.estimate.low
     clear = state == "present" and low is not None and low > plan.chance + MATERIAL
     return Verdict(
@@ -58,8 +49,8 @@ def verdict(
     )
 
 
-def decide(
-    m: "Measurement", *, layout: "Sequence[Measurement]" = (), adjusted: float | None = None
+def decide_state(
+    m: Measurement, *, layout: Sequence[Measurement] = (), adjusted: float | None = None
 ) -> tuple[State, str, int | None]:
     """State, reason, and the number of items that would decide where nothing is decided."""
     e, plan = m.estimate, m.plan
@@ -67,7 +58,11 @@ def decide(
     if plan.n_groups < FEW:
         return "inconclusive", f"{plan.n_groups} independent groups: too few to say anything; bring {FEW}.", FEW
     if m.leak:
-        return "inconclusive", _leak(m), None
+        reason = (
+            f"LEAK: {_score(m)}, which is below chance by more than luck explains: copies or relatives of one "
+            "image probably lie in different folds. Check the groups; nothing is concluded."
+        )
+        return "inconclusive", reason, None
     if p is not None and p <= ALPHA and _above(m, plan):
         rare = "" if plan.number or plan.rare >= RARE else (
             f" The smallest class has {plan.rare} groups: this rests on the permutation test more than on the interval."
@@ -81,7 +76,7 @@ def decide(
     return "absent", _absent(m, plan, layout), None
 
 
-def _above(m: "Measurement", plan: Plan) -> bool:
+def _above(m: Measurement, plan: Plan) -> bool:
     """Whether the interval lies above chance.
 
     With a rare class it is asked before it was widened: the permutation test, exact at any size, carries the
@@ -91,60 +86,17 @@ def _above(m: "Measurement", plan: Plan) -> bool:
     return ends is not None and ends[0] > plan.chance
 
 
-def credited(
-    controls: "Mapping[str, tuple[Measurement, Difference]]", called: Mapping[str, str]
-) -> tuple[Credit | None, str]:
-    """The weakest explanation that no paired difference excludes, and the sentence that says it."""
-    if not controls:
-        return None, ""
-    who = _WHO | dict(called)
-    for name, credit in _ORDER:
-        if name not in controls:
-            return credit, f"No comparison with {who[name]} was made, so no more than that can be credited."
-        control, difference = controls[name]
-        if difference.low is None or difference.low <= 0:
-            return credit, _shared(name, who[name], control, difference)
-    return "learned", (
-        "More than plain image statistics, thumbnail pixels and the untrained network read: "
-        "credited to what was learnt."
-    )
-
-
-def _shared(name: str, who: str, control: "Measurement", difference: "Difference") -> str:
-    score = _number(control.estimate.score)
-    verb = "read" if name == "lowlevel" else "reads"
-    if difference.high is not None and difference.high < 0:
-        return f"But {who} {verb} it better ({score}): no credit to the encoder."
-    if control.estimate.low is not None and control.estimate.low > control.estimate.chance:
-        praise = "the score proves nothing about training" if name == "random" else "the score alone is no praise"
-        return f"But {who} {verb} it as well ({score}; the difference may be zero): {praise}."
-    return (
-        f"But with this many items the difference to {who} ({score}) may be zero, so no more than that can be credited."
-    )
-
-
-def _score(m: "Measurement") -> str:
+def _score(m: Measurement) -> str:
     e = m.estimate
-    ends = "" if e.low is None or e.high is None else f" [{_number(e.low)}, {_number(e.high)}]"
-    return f"{e.metric} {_number(e.score)}{ends}, chance {_number(e.chance)}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.2f}"
+    ends = "" if e.low is None or e.high is None else f" [{e.low:.2f}, {e.high:.2f}]"
+    return f"{e.metric} {e.score:.2f}{ends}, chance {e.chance:.2f}"
 
 
 def _p(p: float) -> str:
     return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
 
 
-def _leak(m: "Measurement") -> str:
-    return (
-        f"LEAK: {_score(m)}, which is below chance by more than luck explains: copies or relatives of one image "
-        "probably lie in different folds. Check the groups; nothing is concluded."
-    )
-
-
-def _undecided(m: "Measurement", plan: Plan, p: float | None) -> tuple[str, int | None]:
+def _undecided(m: Measurement, plan: Plan, p: float | None) -> tuple[str, int | None]:
     e = m.estimate
     n = len(plan.y)
     above = e.score - plan.chance
@@ -165,7 +117,7 @@ def _undecided(m: "Measurement", plan: Plan, p: float | None) -> tuple[str, int 
     ), items
 
 
-def _missing(m: "Measurement", plan: Plan, layout: "Sequence[Measurement]") -> tuple[str, int | None] | None:
+def _missing(m: Measurement, plan: Plan, layout: Sequence[Measurement]) -> tuple[str, int | None] | None:
     """What an absence still lacks, as a sentence and a number of items; None where it lacks nothing."""
     for other in sorted(layout, key=lambda one: -one.estimate.score):
         if other.leak:
@@ -187,7 +139,7 @@ def _missing(m: "Measurement", plan: Plan, layout: "Sequence[Measurement]") -> t
     return _limited(m, plan)
 
 
-def _limited(m: "Measurement", plan: Plan) -> tuple[str, int | None] | None:
+def _limited(m: Measurement, plan: Plan) -> tuple[str, int | None] | None:
     found = m.limit
     assert found is not None
     what = "R2" if plan.number else "accuracy"
@@ -199,7 +151,7 @@ def _limited(m: "Measurement", plan: Plan) -> tuple[str, int | None] | None:
     if found.held < HELD:
         pool = f"; about {found.images} unlabelled images (--pool) would reach {HELD:.0%}" if found.images else ""
         lod = "" if found.lod is None else (
-            f" in them, no linear signal that reads with {what} {_number(found.lod)} or more given unlimited data;"
+            f" in them, no linear signal that reads with {what} {found.lod:.2f} or more given unlimited data;"
         )  # fmt: skip
         return (
             f"But only {found.directions} directions could be searched, which hold {found.held:.0%} of what varies "
@@ -210,13 +162,13 @@ def _limited(m: "Measurement", plan: Plan) -> tuple[str, int | None] | None:
         more = f" About {items} items would." if items else ""
         return (
             f"But so few items would not surely show a signal that a probe with unlimited data reads with {what} "
-            f"{_number(plan.strength_to_exclude)} (found in "
+            f"{plan.strength_to_exclude:.2f} (found in "
             f"{found.rates[plan.strength_to_exclude]:.0%} of trials).{more}"
         ), items
     return None
 
 
-def _absent(m: "Measurement", plan: Plan, layout: "Sequence[Measurement]") -> str:
+def _absent(m: Measurement, plan: Plan, layout: Sequence[Measurement]) -> str:
     neither = "Neither a readout with layout nor" if layout else "Nor does"
     reads = "reads it" if layout else "read it"
     found = m.limit
@@ -225,14 +177,14 @@ def _absent(m: "Measurement", plan: Plan, layout: "Sequence[Measurement]") -> st
     what = "R2" if plan.number else "accuracy"
     return (
         f"Not readable: {_score(m)}. A linear signal that a probe with unlimited data reads with {what} "
-        f"{_number(lod)} or more would have been found here 95 times in 100 (searched: {found.held:.0%} of what "
+        f"{lod:.2f} or more would have been found here 95 times in 100 (searched: {found.held:.0%} of what "
         f"varies between such images). {neither} a non-linear probe {reads}. This says that these probes do not "
         "read it, not that the features lack it."
     )
 
 
 def _items_for(plan: Plan, lod: float | None) -> int | None:
-    """Items at which a signal of a_star would be found 95 times in 100, from where that is so now.
+    """Items at which a signal of strength A* would be found 95 times in 100, from where that is so now.
 
     A probe that learns a direction from n items reads a separation D with accuracy
     Phi(D^2 / (2 sqrt(D^2 + 4 e / n))); e, the effective dimension, is read off the limit found here.

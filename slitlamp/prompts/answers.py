@@ -15,7 +15,7 @@ from tasks.sources.table import read_table
 
 UPRIGHT = {"upright": True, "0": True, "right side up": True, "upside down": False, "turned": False, "flipped": False,
            "180": False}  # fmt: skip
-ASIDE = ("none", "moved")  # images without marks, and with marks elsewhere, as `--images` writes them
+MARKER_CONTROLS = ("none", "moved")  # images without marks, and with moved marks, as `--images` writes them
 TURNED = {"0": False, "no": False, "false": False, "180": True, "1": True, "yes": True, "true": True}
 
 
@@ -64,13 +64,13 @@ def _ids(given: Prompted) -> dict[str, int]:
 class Answers:
     """Answers to coloured marks: image [n], assignment [n] and the mark that was said [n], -1 where it was not read.
 
-    aside: for images without marks (`none`) and with marks elsewhere (`moved`), image [m] and colour [m], -1 unread.
+    marker_controls: for images without marks (`none`) and moved marks (`moved`), image [m] and colour [m], -1 unread.
     """
 
     image: np.ndarray
     assignment: np.ndarray
     predicted: np.ndarray
-    aside: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    marker_controls: Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 def of_colours(path: str, given: Prompted) -> Answers:
@@ -84,7 +84,7 @@ def of_colours(path: str, given: Prompted) -> Answers:
     """
     ids = _ids(given)
     words = {w: c for c, name in enumerate(COLOURS) for w in (name, name[0])} | {"": -1, "-": -1}
-    kinds = {code: j for j, code in enumerate(CODES)} | {name: 6 + j for j, name in enumerate(ASIDE)}
+    kinds = {code: j for j, code in enumerate(CODES)} | {name: 6 + j for j, name in enumerate(MARKER_CONTROLS)}
     found: list[tuple[int, int, int]] = []
     seen: set[tuple[int, int]] = set()
     for number, row in enumerate(rows(path, ("item", "assignment", "answer")), 2):
@@ -102,12 +102,14 @@ def of_colours(path: str, given: Prompted) -> Answers:
         found.append((i, k, c))
     of_marks = np.array([(i, k, ASSIGNMENTS[k].index(c) if c >= 0 else -1) for i, k, c in found if k < 6])
     if not len(of_marks):
-        raise DataError(f"{Path(path).name} answers no image in any assignment of colours, only {' and '.join(ASIDE)}")
-    others = {name: np.array([(i, c) for i, k, c in found if k == 6 + j]) for j, name in enumerate(ASIDE)}
+        raise DataError(
+            f"{Path(path).name} answers no image in any assignment of colours, only {' and '.join(MARKER_CONTROLS)}"
+        )
+    others = {name: np.array([(i, c) for i, k, c in found if k == 6 + j]) for j, name in enumerate(MARKER_CONTROLS)}
     image, kind, predicted = of_marks.T
     return Answers(
         image=image, assignment=kind, predicted=predicted,
-        aside={name: (own[:, 0], own[:, 1]) for name, own in others.items() if len(own)},
+        marker_controls={name: (own[:, 0], own[:, 1]) for name, own in others.items() if len(own)},
     )  # fmt: skip
 
 

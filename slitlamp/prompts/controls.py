@@ -1,4 +1,4 @@
-"""Pictures for an audit's controls, without marks and with marks elsewhere; and where marks lie among tokens."""
+"""Pictures for an audit's controls, without marks and with moved marks; and where marks lie among tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,27 +22,26 @@ EDGE = 0.4  # of the shorter side, from the middle: moved marks stay within what
 
 
 @dataclass(frozen=True, kw_only=True)
-class Aside:
-    """Images whose marks could be moved elsewhere: their numbers [m], and what is shown of them.
+class MarkerControls:
+    """Pictures of images whose marks could be moved: the images' numbers [m], and what is shown of them.
 
-    none: without marks, read at the places where they were. moved: the marks of the image as it is, elsewhere, no mark
-    where its own kind was. own: the image with the colours of `assignment` [m]. The two last are read at the three
-    marks' places and then at the three others. elsewhere [m][3]: the moved marks, in the order of those as they are.
+    none: without marks, read at the places where they were. moved: the marks of the image as it is, at other places, no
+    mark where its own kind was. own: the image with the colours of `assignment` [m]. The two last are read at the three
+    marks' places and then at the three others, in the order of those as they are.
     """
 
     image: np.ndarray
     assignment: np.ndarray
-    elsewhere: tuple[tuple[Mark, ...], ...]
     none: ImageSet
     own: ImageSet
     moved: ImageSet
 
 
-def aside(given: Prompted, seed: int, store: Store) -> Aside | None:
+def marker_controls(given: Prompted, seed: int, store: Store) -> MarkerControls | None:
     """The controls' pictures; images without room for three more marks are left out and told. None where none has."""
     kept, places = [], []
     for i, (marks, shape) in enumerate(zip(given.marks, given.shapes, strict=True)):
-        where = _elsewhere(marks, shape, reach(shape, given.drawn), np.random.default_rng([seed, 11, i]))
+        where = move_marks(marks, shape, reach(shape, given.drawn), np.random.default_rng([seed, 11, i]))
         if where is not None:
             kept.append(i)
             places.append(where)
@@ -76,7 +75,7 @@ def aside(given: Prompted, seed: int, store: Store) -> Aside | None:
         )
         for name in made
     }  # fmt: skip
-    return Aside(image=np.array(kept), assignment=kinds, elsewhere=tuple(places), **lists)
+    return MarkerControls(image=np.array(kept), assignment=kinds, **lists)
 
 
 def _moved(base: _Base, given: Prompted, i: int, where: Sequence[Mark]) -> np.ndarray:
@@ -87,16 +86,16 @@ def _moved(base: _Base, given: Prompted, i: int, where: Sequence[Mark]) -> np.nd
     return draw.draw(clean, where, reach=reach(image.shape[:2], given.drawn), colours=rgb)
 
 
-def _elsewhere(
+def move_marks(
     marks: Sequence[Mark], shape: tuple[int, int], radius: int, rng: np.random.Generator
 ) -> tuple[Mark, ...] | None:
     """The marks at random places that touch neither each other nor where a mark was; None where no room is found."""
     h, w = shape
-    side, apart = EDGE * min(h, w) - radius, 2 * radius + 3
+    side, distance = EDGE * min(h, w) - radius, 2 * radius + 3
     taken, out = [(m.x, m.y) for m in marks], []
     for x, y in rng.uniform(-side, side, (TRIALS, 2)) + np.array(((w - 1) / 2, (h - 1) / 2)):
         spot = (float(round(x)), float(round(y)))
-        if all(np.hypot(spot[0] - a, spot[1] - b) > apart for a, b in taken):
+        if all(np.hypot(spot[0] - a, spot[1] - b) > distance for a, b in taken):
             taken.append(spot)
             out.append(spot)
         if len(out) == 3:

@@ -174,15 +174,15 @@ def _consistency(a: Audit) -> str:
 
 
 def _places(judged: Judged) -> list[str]:
-    apart = [c for c in judged.cells if c.p < 0.05]
+    differing = [c for c in judged.cells if c.p < 0.05]
     if not judged.cells:
         return ["  3 x 3 cells          too few images in every cell"]
-    if not apart:
+    if not differing:
         low = min(c.p for c in judged.cells)
         return [
             f"  3 x 3 cells          none of {len(judged.cells)} differs from the others (least Holm p {p_text(low)})"
         ]
-    words = ", ".join(f"{c.name} {c.share:.2f} against {c.against:.2f} (p {p_text(c.p)})" for c in apart)
+    words = ", ".join(f"{c.name} {c.share:.2f} against {c.against:.2f} (p {p_text(c.p)})" for c in differing)
     return [f"  3 x 3 cells          {words}"]
 
 

@@ -14,7 +14,7 @@ from probes.prompts.audit import COLOURS
 from slitlamp.encoding.encoder import StoredEncoder, resolve_device
 from slitlamp.encoding.fill import FeatureTable, encode_missing
 from slitlamp.errors import UsageError
-from slitlamp.prompts.controls import Aside, aside, phases
+from slitlamp.prompts.controls import MarkerControls, marker_controls, phases
 from slitlamp.prompts.judged import Judged, judge
 from slitlamp.prompts.presentations import CODES, Prompted, Showing, showing
 
@@ -49,7 +49,7 @@ def points_of(encoder: StoredEncoder, marks: int, wanted: Sequence[str]) -> list
 
 @dataclass(frozen=True, kw_only=True)
 class Read:
-    """One readout's features of every size's presentations, and of images without marks, with them, and elsewhere."""
+    """One readout's features of every size's presentations, and of images without marks, with them, and moved."""
 
     name: str
     site: str
@@ -65,7 +65,7 @@ def probed(asked: "Asked", given: Prompted, store: cache.Store) -> tuple[list[Ju
     options = asked.options
     fold = prompts_readout.folds(given.groups, np.random.default_rng([options.seed, 5]))
     shows = [showing(given, size, store) for size in (None, *asked.sizes)]
-    beside = aside(given, options.seed, store)
+    beside = marker_controls(given, options.seed, store)
     asked_encoders = [(encoder, points_of(encoder, 3, READOUTS)) for encoder in audited_encoders(asked, store)]
     filled = [_filled(encoder, points, given, shows, beside) for encoder, points in asked_encoders]
     judged = [
@@ -80,7 +80,7 @@ def probed(asked: "Asked", given: Prompted, store: cache.Store) -> tuple[list[Ju
 
 
 def _filled(
-    encoder: StoredEncoder, points: Points, given: Prompted, shows: Sequence[Showing], beside: Aside | None
+    encoder: StoredEncoder, points: Points, given: Prompted, shows: Sequence[Showing], beside: MarkerControls | None
 ) -> tuple[list[FeatureTable], dict[str, FeatureTable]]:
     """Features of everything that is shown, from the store or in one pass each."""
     each = []
@@ -114,7 +114,7 @@ def _read(
 
 
 def _judged(
-    one: Read, given: Prompted, shows: Sequence[Showing], beside: Aside | None, fold: np.ndarray, seed: int,
+    one: Read, given: Prompted, shows: Sequence[Showing], beside: MarkerControls | None, fold: np.ndarray, seed: int,
     phase: np.ndarray | None,
 ) -> Judged:  # fmt: skip
     rng = np.random.default_rng([seed, 15])
@@ -126,7 +126,7 @@ def _judged(
     out.transfer = _transfer(one, given, first, fold, rng)
     out.dose = bias.dose([s.size for s in shows], hits, [s.image for s in shows], 1 / 3, home)
     if beside is not None:
-        out.controls = _elsewhere(one, given, first, beside, fold, seed)
+        out.controls = _marker_controls(one, given, first, beside, fold, seed)
     out.encoded = _encoded(one, given, first, beside, fold, seed)
     for row in out.answers:
         row["size"] = first.size
@@ -139,11 +139,11 @@ def _transfer(one: Read, given: Prompted, show: Showing, fold: np.ndarray, rng: 
     """Accuracy under assignments that trained a readout, and under those that did not."""
     target = _target(one, given, show)
     predicted = prompts_readout.answers(one.each[0], target, fold[show.image], show.assignment, rng, marks=one.marks)
-    return controls.change(predicted.seen == target, predicted.unseen == target, given.homes[show.image])
+    return controls.paired_change(predicted.seen == target, predicted.unseen == target, given.homes[show.image])
 
 
-def _elsewhere(
-    one: Read, given: Prompted, show: Showing, beside: Aside, fold: np.ndarray, seed: int
+def _marker_controls(
+    one: Read, given: Prompted, show: Showing, beside: MarkerControls, fold: np.ndarray, seed: int
 ) -> list[controls.Control]:
     """Are answers right where no mark lies at the evidence? Tokens under marks are told the places, so only moved."""
     assert one.none is not None
@@ -152,24 +152,24 @@ def _elsewhere(
     found = []
     rng = np.random.default_rng([seed, 13])
     if not one.marks:
-        found.append(controls.unmarked("without marks", one.none, label, fold[rows], home, rng))
+        found.append(controls.without_marks("without marks", one.none, label, fold[rows], home, rng))
     moved = one.moved.reshape(len(rows), 2, -1)[:, 1] if one.marks else one.moved
     target = _target(one, given, show)
     predicted = prompts_readout.asked(one.each[0], target, fold[show.image], moved, fold[rows], rng, marks=one.marks)
     right = given.correct[rows] if one.marks else label
-    found.append(controls.elsewhere("marks elsewhere", predicted, right, home))
+    found.append(controls.marker_control("marks elsewhere", predicted, right, home))
     return controls.read([c for c in found if c is not None])
 
 
 def _encoded(
-    one: Read, given: Prompted, show: Showing, beside: Aside | None, fold: np.ndarray, seed: int
+    one: Read, given: Prompted, show: Showing, beside: MarkerControls | None, fold: np.ndarray, seed: int
 ) -> list[controls.Control]:
     """What is read of the marks themselves: by the tokens under them, or by a vector of the whole image."""
     from slitlamp.prompts.presentations import ASSIGNMENTS, presentations
 
     if not one.marks:
         shown = presentations(given, show.image, show.assignment, given.correct[show.image])
-        return controls.read(controls.bound(one.each[0], shown, fold[show.image]))
+        return controls.read(controls.binding(one.each[0], shown, fold[show.image]))
     if beside is None:
         return []
     assert one.own is not None
@@ -177,9 +177,9 @@ def _encoded(
     rows, kinds = beside.image, np.array(ASSIGNMENTS)
     colour = np.stack([kinds[beside.assignment], kinds[given.own[rows]]], axis=1)
     rng = np.random.default_rng([seed, 14])
-    found = controls.under_tokens(one.own, one.moved, colour, fold[rows], given.homes[rows], rng)
+    found = controls.tokens_at_marks(one.own, one.moved, colour, fold[rows], given.homes[rows], rng)
     if one.none is not None:
-        predicted = controls.placed(one.none, given.correct[rows], fold[rows], rng)
+        predicted = controls.predict_mark(one.none, given.correct[rows], fold[rows], rng)
         right, home = predicted == given.correct[rows], given.homes[rows]
         found.append(controls.of_share("the answer, no mark drawn", right, home, 1 / 3, len(rows)))
     return controls.read(found)

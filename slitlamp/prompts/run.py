@@ -17,7 +17,7 @@ from slitlamp.errors import UsageError
 from slitlamp.log import say
 from slitlamp.probing.workers import spare_threads
 from slitlamp.prompts.answers import Answers, of_colours, of_turns
-from slitlamp.prompts.controls import aside
+from slitlamp.prompts.controls import marker_controls
 from slitlamp.prompts.judged import Found, Judged, judge
 from slitlamp.prompts.presentations import CODES, Prompted, open_task, prompted, showing
 from slitlamp.prompts.probed import READOUTS, audited_encoders, points_of, probed
@@ -60,17 +60,17 @@ def _answered(asked: "Asked", given: Prompted) -> tuple[list[Judged], list[str]]
         )
     out = judge(Path(asked.answers).name, given, image, kind, predicted, asked.options.seed)
     right = predicted == given.correct[image]
-    out.published = controls.apart(right, kind == given.own[image], given.homes[image])
-    out.controls = _aside_answers(read, given)
+    out.published = controls.unpaired_change(right, kind == given.own[image], given.homes[image])
+    out.controls = _marker_controls(read, given)
     return [out], notes
 
 
-def _aside_answers(read: Answers, given: Prompted) -> list[controls.Control]:
-    """What a model said of images without marks and of those with marks elsewhere."""
+def _marker_controls(read: Answers, given: Prompted) -> list[controls.Control]:
+    """Controls of a model's answers to images without marks and to those with moved marks."""
     found = []
-    for name, (image, colour) in read.aside.items():
+    for name, (image, colour) in read.marker_controls.items():
         told = {"none": "without marks", "moved": "marks elsewhere"}[name]
-        found.append(controls.elsewhere(told, colour, given.label[image], given.homes[image]))
+        found.append(controls.marker_control(told, colour, given.label[image], given.homes[image]))
     return controls.read([c for c in found if c is not None])
 
 
@@ -79,7 +79,7 @@ def _write_images(given: Prompted, store: cache.Store, folder: Path, seed: int) 
     from PIL import Image
 
     folder.mkdir(parents=True, exist_ok=True)
-    show, beside = showing(given, None, store), aside(given, seed, store)
+    show, beside = showing(given, None, store), marker_controls(given, seed, store)
     kinds = [CODES[k] for k in show.assignment]
     shown = [(i, kind, show.pictures, n) for n, (i, kind) in enumerate(zip(show.image, kinds, strict=True))]
     if beside is not None:

@@ -147,7 +147,7 @@ def test_a_wide_pool_of_few_images_never_allows_absence_and_says_how_many_would(
 @pytest.mark.slow
 def test_who_the_patient_is_does_not_help() -> None:
     """Fifty patients of four images, a label per patient, nothing to read but the patient."""
-    told = untold = 0
+    grouped = ungrouped = 0
     runs = 50
     for run in range(runs):
         rng = np.random.default_rng([8, run])
@@ -157,9 +157,9 @@ def test_who_the_patient_is_does_not_help() -> None:
         for groups in (patient, np.arange(200)):
             m, _ = cell(x, y, groups, seed=run, permutations=99, level="screen")
             hit = m.estimate.p is not None and m.estimate.p <= 0.05
-            told, untold = (told + hit, untold) if groups is patient else (told, untold + hit)
-    assert told / runs <= 0.05 + 3.1 * (0.05 * 0.95 / runs) ** 0.5
-    assert untold == runs
+            grouped, ungrouped = (grouped + hit, ungrouped) if groups is patient else (grouped, ungrouped + hit)
+    assert grouped / runs <= 0.05 + 3.1 * (0.05 * 0.95 / runs) ** 0.5
+    assert ungrouped == runs
 
 
 def test_copies_split_over_folds_raise_the_leak_alarm_and_kept_together_do_not() -> None:
@@ -234,23 +234,3 @@ def test_the_screen_says_that_it_is_one_and_keeps_the_headline_s_score_below_200
     assert screen.estimate.score == full.estimate.score
     assert len(screen.null.statistic) == 200
     assert screen.limit is None
-
-
-def test_calibrate_counts_verdicts_on_planted_truth(capsys: pytest.CaptureFixture[str]) -> None:
-    import json
-
-    from experiments.calibrate import binomial, main
-
-    assert main(["--items", "40", "--width", "6", "--pool", "60", "--runs", "2", "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
-    assert {r["name"] for r in document["rates"]} >= {"false present", "absent", "present", "called absent"}
-    assert [s["bayes"] for s in document["scores"]] == [0.5, 0.7, 0.8, 0.9]
-    assert binomial(0, 10) == (0.0, pytest.approx(0.3085, abs=1e-3))
-    assert binomial(10, 10) == (pytest.approx(0.6915, abs=1e-3), 1.0)
-
-
-def test_calibrate_refuses_what_it_cannot_judge(capsys: pytest.CaptureFixture[str]) -> None:
-    from experiments.calibrate import main
-
-    assert main(["--items", "40", "--groups", "10"]) == 2
-    assert "--groups 10: below 20 groups the instrument says nothing; give 20 or more" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Every probe in the folder keeps the same promise; a new file is tested by being there."""
+"""The contract of probes: every file of the folder is tested by being there."""
 
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def of_patients(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("name", NAMES)
 def test_recognising_the_patient_is_no_help(name: str) -> None:
     assert 0.38 < np.mean([accuracy(asked(name, given_of(*of_patients(s)))) for s in range(4)]) < 0.62
-    x, y, _ = of_patients(0)  # the twin: images held out without their patient's others
+    x, y, _ = of_patients(0)  # the counterpart: images held out without their patient's others
     assert accuracy(asked(name, given_of(x, y))) > 0.85
 
 
@@ -257,8 +257,8 @@ def test_listing_probes_imports_neither_numpy_nor_torch_nor_scipy() -> None:
 
     heavy = ("numpy", "torch", "scipy", "sklearn")
     code = f"import sys, probes; probes.names(); print(*[m for m in {heavy} if m in sys.modules])"
-    predicted = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert predicted.stdout.strip() == ""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == ""
 
 
 def test_the_probe_in_the_documentation_keeps_the_contract(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ import pytest
 
 import probes
 from probes import ProbeError
+from probes.solvers.codes import coded_vectors
 from probes.stats.detection import SELF_CHECK, limit, strengths
 from probes.stats.effect_size import accuracy, separation
 from probes.stats.plan import Plan
 from probes.stats.planting import Planting, planted_code, planted_directions
-from probes.stats.scores import coded
 from probes.stats.subspace import Subspace, subspace
 
 
@@ -37,7 +37,7 @@ def refitted(
     planted = (x * space.scale)[planting.order] + s * code @ (space.directions @ ways).T
     folds = plan.folds[0][planting.order]
     labels = planting.labels[np.r_[draw, planting.draws : len(planting.labels)]]
-    codes = coded(labels, classes)
+    codes = coded_vectors(labels, classes)
     codes = codes[..., None] if codes.ndim == 2 else codes
     out = np.empty_like(codes)
     for part in np.unique(folds):
@@ -58,10 +58,10 @@ def test_planting_by_low_rank_terms_equals_planting_and_refitting(
     x, plan = rng.standard_normal((n, d)) * np.arange(1, d + 1) ** -0.3, plan_of(n, classes, rng, pairs=pairs)
     space = subspace(x, plan.groups)
     planting = Planting.prepare(x, plan, space, draws=3, permutations=9, dtype=np.float64)
-    for base in planting.bases:
+    for before in planting.unplanted:
         for s in (0.0, 0.7, 4.0):
-            ours = planting.margin(base, 2, s)
-            assert np.abs(ours - refitted(planting, plan, space, x, 2, s, base.rho)).max() < 1e-9
+            ours = planting.margin(before, 2, s)
+            assert np.abs(ours - refitted(planting, plan, space, x, 2, s, before.rho)).max() < 1e-9
 
 
 def test_planted_strength_is_the_accuracy_that_unlimited_data_would_read() -> None:
@@ -79,8 +79,8 @@ def test_planted_strength_is_the_accuracy_that_unlimited_data_would_read() -> No
 
 def test_the_corners_of_planted_classes_lie_equally_far_apart() -> None:
     code = planted_code(np.arange(12)[None] % 4, 4)[0][:4]
-    apart = np.linalg.norm(code[:, None] - code[None], axis=2)[~np.eye(4, dtype=bool)]
-    assert np.allclose(apart, 2**0.5)
+    distance = np.linalg.norm(code[:, None] - code[None], axis=2)[~np.eye(4, dtype=bool)]
+    assert np.allclose(distance, 2**0.5)
     assert strengths(4)[0] == 0.25
 
 
@@ -92,7 +92,7 @@ def test_the_limit_of_isotropic_features_is_the_known_one() -> None:
         x = rng.standard_normal((200, 768))
         plan = plan_of(200, 2, rng)
         planting = Planting.prepare(x, plan, everything(np.ones(768)))
-        rates = {a: np.mean([planting.tested(i, separation(a, 2)) for i in range(60)]) for a in (0.75, 0.8, 0.85)}
+        rates = {a: np.mean([planting.significant(i, separation(a, 2)) for i in range(60)]) for a in (0.75, 0.8, 0.85)}
         at.append(np.interp(0.95, list(rates.values()), list(rates)))
     assert np.mean(at) == pytest.approx(0.814, abs=0.03)
 
@@ -126,9 +126,9 @@ def test_scaling_again_after_planting_is_caught_by_the_self_check() -> None:
                 shifted = (shifted - shifted.mean(0)) / shifted.std(0)
             only = dataclasses.replace(plan, y=y, seed=draw)
             from probes.solvers.ridge import Ridge
-            from probes.stats.permutation import null
+            from probes.stats.permutation import permutation_test
 
-            hits += null(Ridge.of(shifted, standardise=False), only).p <= 0.05
+            hits += permutation_test(Ridge.of(shifted, standardise=False), only).p <= 0.05
         return hits / 30
 
     assert rate(restandardise=False) <= SELF_CHECK + 0.1
@@ -150,10 +150,10 @@ def test_copies_in_the_pool_do_not_count_as_images() -> None:
     rng = np.random.default_rng(7)
     images = rng.standard_normal((150, 60)) * np.arange(1, 61) ** -0.5
     copies, who = np.repeat(images, 2, axis=0), np.repeat(np.arange(150), 2)
-    alone, told, untold = subspace(images), subspace(copies, who), subspace(copies)
-    assert told.directions.shape[1] == alone.directions.shape[1] == 30
-    assert untold.directions.shape[1] > 50
-    assert told.held < 0.9
+    alone, grouped, ungrouped = subspace(images), subspace(copies, who), subspace(copies)
+    assert grouped.directions.shape[1] == alone.directions.shape[1] == 30
+    assert ungrouped.directions.shape[1] > 50
+    assert grouped.held < 0.9
 
 
 def test_the_share_of_variance_held_is_that_of_images_not_seen() -> None:

@@ -1,4 +1,4 @@
-"""Folds, exchange, permutation test, interval: each holds at its nominal rate, and fails without its guard."""
+"""Folds, permuted labels, permutation test, interval: each holds at its nominal rate, and fails without its guard."""
 
 from typing import Literal
 
@@ -7,22 +7,21 @@ import pytest
 
 import probes
 from probes import FeatureSet, ProbeError
+from probes.solvers.codes import coded_vectors, fold_means
 from probes.solvers.ridge import Ridge
-from probes.stats.exchange import shuffle_within
+from probes.stats.block_permutation import permute_within
 from probes.stats.intervals import error_of, inflation
 from probes.stats.multiplicity import holm, over_layers
-from probes.stats.permutation import CHOICES, null, permute_choice
+from probes.stats.permutation import CHOICE_GRID, permutation_test, score_with_chosen_penalty
 from probes.stats.plan import GRID
 from probes.stats.scores import (
     Scored,
     association,
     balanced,
-    coded,
+    clustered_error,
     explained,
-    fold_means,
     score_margin,
     scored,
-    spread,
 )
 
 TWO = ("no", "yes")
@@ -51,7 +50,7 @@ def upper_rate(nominal: float, runs: int) -> float:
         ((np.arange(120) % 3 > 0).astype(int), np.arange(120) // 2, "group label vectors"),
     ],
 )
-def test_the_exchange_is_read_from_labels_and_groups(y: np.ndarray, groups: np.ndarray, design: str) -> None:
+def test_what_is_exchangeable_is_read_from_labels_and_groups(y: np.ndarray, groups: np.ndarray, design: str) -> None:
     assert probes.plan(y, groups, classes=TWO, permutations=9).design == design
 
 
@@ -68,7 +67,7 @@ def test_groups_are_never_split_and_every_fold_has_its_share_of_each_class(seed:
         assert held.min() >= 10
 
 
-def test_exchanged_labels_keep_what_the_design_fixed() -> None:
+def test_permuted_labels_keep_what_the_design_fixed() -> None:
     rng = np.random.default_rng(0)
     sizes = rng.integers(1, 5, 60)
     groups = np.repeat(np.arange(60), sizes)
@@ -82,7 +81,7 @@ def test_exchanged_labels_keep_what_the_design_fixed() -> None:
             assert sorted(tuple(y[groups == g]) for g in inside) == sorted(vectors[g] for g in inside)
 
 
-def test_copies_of_one_image_exchange_among_themselves_when_a_patient_has_several() -> None:
+def test_labels_are_permuted_among_the_copies_of_one_image_when_a_patient_has_several() -> None:
     y, copies, patients = np.arange(120) % 2, np.arange(120) // 2, np.arange(120) // 6
     plan = probes.plan(y, patients, classes=TWO, copies=copies, permutations=30)
     assert all(row[copies == c].sum() == 1 for row in plan.permuted for c in range(60))
@@ -129,10 +128,10 @@ def test_linearised_contributions_give_the_textbook_error_of_a_mean() -> None:
     got = balanced(ok, y, 2)
     assert np.allclose(got.part.sum(axis=1), 0)
     by_hand = np.sqrt(np.mean([ok[0, y == c].var() / 200 for c in (0, 1)]) / 2 * 400 / 399)
-    assert np.isclose(spread(got.part, np.arange(400))[0], by_hand)
+    assert np.isclose(clustered_error(got.part, np.arange(400))[0], by_hand)
     doubled = balanced(np.repeat(ok, 2, axis=1), np.repeat(y, 2), 2)
-    assert spread(doubled.part, np.repeat(np.arange(400), 2))[0] == pytest.approx(by_hand)
-    assert spread(doubled.part, np.arange(800))[0] < 0.75 * by_hand  # copies taken for news
+    assert clustered_error(doubled.part, np.repeat(np.arange(400), 2))[0] == pytest.approx(by_hand)
+    assert clustered_error(doubled.part, np.arange(800))[0] < 0.75 * by_hand  # copies taken for news
 
 
 def test_linearised_r2_matches_leaving_groups_out() -> None:
@@ -141,16 +140,16 @@ def test_linearised_r2_matches_leaving_groups_out() -> None:
     got = explained(e, e0)
     left = [explained(np.delete(e, i, 1), np.delete(e0, i, 1)).score[0] for i in range(300)]
     jackknife = np.sqrt(299 / 300 * np.var(left) * 300)
-    assert spread(got.part, np.arange(300))[0] == pytest.approx(jackknife, rel=0.02)
+    assert clustered_error(got.part, np.arange(300))[0] == pytest.approx(jackknife, rel=0.02)
 
 
-def test_the_replayed_ridge_scores_what_the_ridge_probe_scores() -> None:
+def test_the_refitted_ridge_scores_what_the_ridge_probe_scores() -> None:
     rng = np.random.default_rng(2)
     for k in (2, 3):
         y = rng.permutation(np.arange(90) % k)
         x = rng.standard_normal((90, 40)) + y[:, None] * (np.arange(40) < 5)
         plan = probes.plan(y, np.arange(90), classes=("a", "b", "c")[:k], permutations=9)
-        codes, fold = coded(y[None], k), plan.folds[:1]
+        codes, fold = coded_vectors(y[None], k), plan.folds[:1]
         margin = Ridge.of(x).held_out(codes, fold[0], [0.03], dtype=np.float64)[0] - fold_means(codes, fold[0])
         ours = score_margin(margin, y[None], np.zeros((1, 1)), k)
         probed = probes.load("ridge")(given(x, y, np.arange(90), plan.classes), fold, rng)
@@ -175,7 +174,7 @@ def size(runs: int, design: str, folds: int) -> float:
         rng = np.random.default_rng([11, run])
         y, groups, x = _null(rng, design)
         plan = probes.plan(y, groups, classes=TWO, seed=run, permutations=99, repeats=1, folds=folds)
-        hits += null(Ridge.of(x), plan).p <= 0.05
+        hits += permutation_test(Ridge.of(x), plan).p <= 0.05
     return hits / runs
 
 
@@ -186,7 +185,7 @@ def textbook_size(runs: int, *, protected: bool) -> float:
         rng = np.random.default_rng([11, run])
         y, groups, x = _null(rng, "items")
         plan = probes.plan(y, groups, classes=TWO, seed=run, permutations=99, repeats=1, folds=20)
-        shuffled = plan.permuted if protected else y[shuffle_within(np.zeros(len(y), dtype=int), rng, 99)]
+        shuffled = plan.permuted if protected else y[permute_within(np.zeros(len(y), dtype=int), rng, 99)]
         best = Ridge.of(x).largest_auc(np.concatenate([y[None], shuffled]), plan.folds[0], GRID)
         hits += 1 + (best[1:] >= best[0]).sum() <= 5
     return hits / runs
@@ -228,7 +227,7 @@ def test_the_size_holds_for_several_classes_and_for_numbers(classes: int) -> Non
             y, np.arange(n) // classes, classes=tuple("abcd"[:classes]), seed=run, permutations=99, repeats=1
         )
         number = probes.plan(rng.standard_normal(n), np.arange(n), seed=run, permutations=99, repeats=1)
-        hits += [null(Ridge.of(x), p).p <= 0.05 for p in (plan, number)]
+        hits += [permutation_test(Ridge.of(x), p).p <= 0.05 for p in (plan, number)]
     assert (hits / runs <= upper_rate(0.05, runs)).all()
     assert (hits / runs >= 0.005).all()
 
@@ -260,7 +259,7 @@ def coverage(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("n", "design", "shift"), [(134, "items", 2.0), (240, "patients", 0.0), (200, "pairs", 1.0)])
-def test_the_interval_covers_and_without_the_replay_it_covers_less(n: int, design: str, shift: float) -> None:
+def test_the_interval_covers_and_without_permuted_labels_it_covers_less(n: int, design: str, shift: float) -> None:
     """200 features: the first and last have about as many training items, where luck counts most."""
     with_phi, without, leak = coverage(n, design, 100, shift=shift)
     assert with_phi >= 0.92  # nominal .95, less what 100 runs may show
@@ -276,7 +275,7 @@ def test_small_null_data_raise_no_more_leak_alarms_than_nominal() -> None:
 
 
 @pytest.mark.parametrize(("luck", "phi"), [(0.1, 2.0), (0.05, 1.0), (0.01, 1.0)])
-def test_the_error_grows_by_as_much_as_replayed_scores_spread_beyond_their_own_errors(luck: float, phi: float) -> None:
+def test_the_error_grows_by_as_much_as_permuted_scores_spread_beyond_their_own_errors(luck: float, phi: float) -> None:
     """Each of 100 items shows an error of .05; scores that share the luck of a training set spread by more."""
     plan = probes.plan(np.arange(100) % 2, np.arange(100), classes=TWO, permutations=9)
     part = np.tile(0.005 * (99 / 100) ** 0.5 * np.array([1.0, -1.0]), 50)
@@ -297,20 +296,20 @@ def test_the_printed_error_is_wider_than_the_items_show() -> None:
     assert m.error > 1.1 * float(m.scored.error(plan.groups).mean())
 
 
-def test_the_replayed_choice_spreads_as_a_choice_in_inner_folds() -> None:
+def test_the_chosen_penalty_of_permuted_labels_spreads_as_a_choice_in_inner_folds() -> None:
     from probes.solvers.inner_folds import inner_folds
 
     rng = np.random.default_rng(5)
     y, groups, x = np.arange(120) % 2, np.arange(120), rng.standard_normal((120, 150)) * spectrum(150)
     plan = probes.plan(y, groups, classes=TWO, permutations=99)
     ridge, fold = Ridge.of(x), plan.folds[0]
-    codes = coded(plan.permuted, 2)
+    codes = coded_vectors(plan.permuted, 2)
     means = fold_means(codes, fold)
-    ours = permute_choice(ridge, fold, plan.permuted, codes, means, 2)
-    margins = ridge.held_out(codes, fold, CHOICES) - means
+    ours = score_with_chosen_penalty(ridge, fold, plan.permuted, codes, means, 2)
+    margins = ridge.held_out(codes, fold, CHOICE_GRID) - means
     outer = fold[None] != np.arange(plan.n_folds)[:, None]
     inner = np.repeat(inner_folds(np.zeros(120), groups, rng)[None], plan.n_folds, axis=0)
-    best = np.argmin(ridge.inner_errors(codes, outer, inner, CHOICES), axis=0)
+    best = np.argmin(ridge.inner_errors(codes, outer, inner, CHOICE_GRID), axis=0)
     exact = np.empty_like(margins[0])
     for part, row in enumerate(best):
         exact[:, fold == part] = margins[row, np.arange(99)][:, fold == part]
@@ -324,8 +323,8 @@ def test_the_statistic_finds_what_is_planted_for_classes_and_numbers() -> None:
     for y, classes in ((np.arange(90) % 3, tuple("abc")), (x[:, 0] * 2.0 + rng.standard_normal(90), None)):
         wide = x + (2 * (y[:, None] == np.arange(20)) if classes else 0)
         plan = probes.plan(y, np.arange(90), classes=classes, permutations=199)
-        assert null(Ridge.of(wide), plan).p == 1 / 200
-        assert null(Ridge.of(rng.standard_normal((90, 20))), plan).p > 0.05
+        assert permutation_test(Ridge.of(wide), plan).p == 1 / 200
+        assert permutation_test(Ridge.of(rng.standard_normal((90, 20))), plan).p > 0.05
 
 
 def test_the_association_of_a_constant_prediction_is_chance() -> None:

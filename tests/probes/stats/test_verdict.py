@@ -1,4 +1,4 @@
-"""What is said follows from what was measured: state, credit, reason, and what would decide."""
+"""The verdict follows from the measurement: state, credit, reason, and the items that would decide."""
 
 import dataclasses
 from typing import Any

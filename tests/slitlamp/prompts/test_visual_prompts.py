@@ -17,8 +17,8 @@ from probes import ProbeError
 from probes.prompts import audit as prompts
 from probes.prompts import bias, controls, readout
 from probes.prompts.audit import Presentations
-from slitlamp.prompts.controls import _elsewhere as _prompts_elsewhere
 from slitlamp.prompts.controls import _phase as _prompts_phase
+from slitlamp.prompts.controls import move_marks
 from tasks import DataError, Mark
 from tasks.marks import detect, draw
 from tasks.phantoms.lumen import light as lumen_light
@@ -457,7 +457,9 @@ def test_a_readout_that_rests_on_its_assignments_does_not_transfer_and_one_that_
     for bound, reading in ((True, "alike"), (False, "differs")):
         x, answer, fold, kind = planted(2, 60, bound=bound)
         predicted = readout.answers(x, answer, fold, kind, any_of(), marks=False)
-        found = controls.change(predicted.seen == answer, predicted.unseen == answer, np.repeat(np.arange(60), 6))
+        found = controls.paired_change(
+            predicted.seen == answer, predicted.unseen == answer, np.repeat(np.arange(60), 6)
+        )
         assert found.reading == reading
         assert (found.value[0] > 0.2) == (not bound)
 
@@ -497,14 +499,14 @@ def test_how_far_a_mark_lies_from_a_border_is_told_by_the_finest_view_that_sees_
 def test_marks_are_moved_where_no_mark_was_or_not_at_all() -> None:
     marks = [Mark(name=name, x=60.0 + 50 * k, y=112.0) for k, name in enumerate(PURE)]
     for seed in range(20):
-        moved = _prompts_elsewhere(marks, (224, 224), 8, np.random.default_rng(seed))
+        moved = move_marks(marks, (224, 224), 8, np.random.default_rng(seed))
         assert moved is not None
         assert [m.name for m in moved] == list(PURE)
         every = [*marks, *moved]
         apart = [np.hypot(a.x - b.x, a.y - b.y) for i, a in enumerate(every) for b in every[:i]]
         assert min(apart) > 19
         draw.check(moved, 8, 224, 224)
-    assert _prompts_elsewhere(marks, (224, 224), 60, np.random.default_rng(0)) is None
+    assert move_marks(marks, (224, 224), 60, np.random.default_rng(0)) is None
 
 
 def test_answers_without_marks_are_found_where_images_betray_them_and_not_where_they_do_not() -> None:
@@ -514,23 +516,23 @@ def test_answers_without_marks_are_found_where_images_betray_them_and_not_where_
     blank = rng.normal(size=(150, 30))
     betraying = np.concatenate([blank, 2 * np.eye(3)[label]], axis=1)
     for x, reading in ((blank, ("chance", "open")), (betraying, ("above",))):
-        found = controls.unmarked("without marks", x, label, fold, groups, np.random.default_rng(0))
+        found = controls.without_marks("without marks", x, label, fold, groups, np.random.default_rng(0))
         assert found is not None
         assert controls.read([found])[0].reading in reading
-    lone = controls.unmarked("without marks", blank[:8], label[:8], fold[:8], np.arange(8), rng)
+    lone = controls.without_marks("without marks", blank[:8], label[:8], fold[:8], np.arange(8), rng)
     assert lone is None
 
 
 def test_answers_that_outlive_their_marks_are_found_and_a_liking_for_red_is_no_such_answer() -> None:
     rng = np.random.default_rng(9)
     label = rng.choice(3, 200, p=[0.6, 0.2, 0.2])
-    red = controls.elsewhere("marks elsewhere", np.zeros(200, int), label, np.arange(200))
+    red = controls.marker_control("marks elsewhere", np.zeros(200, int), label, np.arange(200))
     knows = np.where(rng.uniform(size=200) < 0.6, label, rng.integers(0, 3, 200))
-    told = controls.elsewhere("marks elsewhere", knows, label, np.arange(200))
+    told = controls.marker_control("marks elsewhere", knows, label, np.arange(200))
     assert red is not None
     assert told is not None
     assert [c.reading for c in controls.read([red, told])] == ["chance", "above"]
-    assert controls.elsewhere("none", np.full(200, -1), label, np.arange(200)) is None
+    assert controls.marker_control("none", np.full(200, -1), label, np.arange(200)) is None
 
 
 @pytest.mark.parametrize("held", ["mark and colour", "mark", "nothing"])
@@ -546,7 +548,7 @@ def test_tokens_that_hold_a_mark_and_its_colour_are_told_from_those_that_do_not(
     if held == "mark and colour":
         own[:, :3, 1:4] += 4 * np.eye(3)[colour[:, 0]]
         moved[:, 3:, 1:4] += 4 * np.eye(3)[colour[:, 1]]
-    found = controls.under_tokens(
+    found = controls.tokens_at_marks(
         own.reshape(n, -1), moved.reshape(n, -1), colour, fold, np.arange(n), np.random.default_rng(0)
     )
     mark, hue = (c.reading == "above" for c in controls.read(found))
@@ -560,7 +562,7 @@ def test_a_vector_that_binds_colours_to_places_is_told_from_one_that_knows_the_p
     noise = np.random.default_rng(11).normal(size=(360, 6))
     unbound = np.concatenate([shown.place.reshape(360, 6), noise], axis=1)  # where marks lie, and not which is which
     for x, reading in ((places + 0.1 * noise, "above"), (unbound, "chance")):
-        found = controls.read(controls.bound(x, shown, fold))
+        found = controls.read(controls.binding(x, shown, fold))
         assert [c.reading for c in found] == [reading] * 2
 
 
