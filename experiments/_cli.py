@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from slitlamp.errors import UsageError
-from slitlamp.settings import Options, idle
+from slitlamp.settings import Options, unused_flags
 
 
 class _Parser(argparse.ArgumentParser):
@@ -20,7 +20,10 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (--help lists the flags)")
 
 
-def _parser(command: str, doc: str) -> _Parser:
+def make_parser(
+    command: str, doc: str, names: Sequence[str] | None = None, required: Sequence[str] = ()
+) -> argparse.ArgumentParser:
+    """A parser of the flags that `Options` has, or of those called `names`; flags that are not given stay absent."""
     parser = _Parser(
         prog=f"python -m experiments.{command}",
         description=doc,
@@ -28,8 +31,8 @@ def _parser(command: str, doc: str) -> _Parser:
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    for entry in fields(Options):
-        meta = dict(entry.metadata)
+    for entry in (f for f in fields(Options) if names is None or f.name in names):
+        meta: dict[str, Any] = dict(entry.metadata) | ({"required": True} if entry.name in required else {})
         text = str(meta.pop("help"))
         name = "--" + entry.name.replace("_", "-")
         if entry.type is bool:
@@ -110,7 +113,7 @@ _BOUNDS = {
 
 def parse(argv: Sequence[str], command: str, doc: str) -> Options:
     """Flags over the TOML file over the defaults; UsageError on anything that does not fit."""
-    parser = _parser(command, doc)
+    parser = make_parser(command, doc)
     known, rest = parser.parse_known_args(list(argv))
     if rest:
         raise _unknown(rest, [a for action in parser._actions for a in action.option_strings])
@@ -118,13 +121,18 @@ def parse(argv: Sequence[str], command: str, doc: str) -> Options:
     if "config" in flags:
         flags = _from_file(flags["config"]) | flags
     options = Options(**flags)
+    check_bounds(options)
+    unused_flags(options)
+    if options.volumes and options.data is None:
+        raise UsageError("--volumes needs --data SOURCE (NIfTI files or DICOM series): the built-in phantoms are flat")
+    return options
+
+
+def check_bounds(options: Options) -> None:
+    """Raises UsageError where a number of the options is too small, or no share."""
     for name, least in _BOUNDS.items():
         value = getattr(options, name)
         if value is not None and value < least:
             raise UsageError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
     if not 0 <= options.unreadable <= 1:
         raise UsageError(f"--unreadable {options.unreadable}: must be a share from 0 to 1")
-    idle(options)
-    if options.volumes and options.data is None:
-        raise UsageError("--volumes needs --data SOURCE (NIfTI files or DICOM series): the built-in phantoms are flat")
-    return options

@@ -101,7 +101,7 @@ class Options:
 OF_FILES = ("group", "image_column", "window", "intercept", "exif", "copies", "unreadable")
 
 
-def idle(options: Options) -> None:
+def unused_flags(options: Options) -> None:
     """Refuses flags that would have nothing to act on: those of files without any, and --items beside --data."""
     default = Options()
     given = [name for name in OF_FILES if getattr(options, name) != getattr(default, name)]

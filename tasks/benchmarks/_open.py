@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
+import plugins
 from tasks._base import DataError, Source
-from tasks.benchmarks._rows import Ask
+from tasks.benchmarks._rows import OpenSettings
 from tasks.images.decode import digest
 from tasks.sources.table import no_column
 
-NAMES = ("blink", "medblink", "mediconfusion", "mmvp", "mmvp-vlm")
+NAMES = tuple(name.replace("_", "-") for name in plugins.of_folder(Path(__file__).parent))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +40,12 @@ def parse(spec: str) -> Spec | None:
 def near(spec: str) -> str:
     """The benchmark whose name is nearest to a text that is no path; empty where none is near."""
     head = spec.partition(":")[0].split("+")[0]
-    return next(iter(get_close_matches(head, NAMES, 1, 0.8)), "")
+    return plugins.nearest(head, NAMES, 0.8) or ""
 
 
-def open_benchmark(spec: Spec, ask: Ask, *, group: str | None = None, needed: Sequence[str] = ()) -> Source:
+def open_benchmark(
+    spec: Spec, settings: OpenSettings, *, group: str | None = None, needed: Sequence[str] = ()
+) -> Source:
     """The benchmark's rows; `group` is a column that replaces its own groups.
 
     Raises DataError: where the name is also a folder here, an empty path, a column that is not there, and what
@@ -57,7 +59,7 @@ def open_benchmark(spec: Spec, ask: Ask, *, group: str | None = None, needed: Se
     if spec.path is not None and not spec.path.strip():
         raise DataError(f"--data {spec.name}: has an empty path; say {spec.name} (the hub) or {spec.name}:PATH")
     home = import_module(f"tasks.benchmarks.{spec.name.replace('-', '_')}")
-    source = home.source(spec.path, spec.options, ask)
+    source = home.source(spec.path, spec.options, settings)
     present = list(dict.fromkeys(column for row in source.rows for column in row.columns))
     for column in [*needed, *([group] if group else [])]:
         if column not in present:

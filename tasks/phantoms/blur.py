@@ -1,4 +1,4 @@
-"""A blur of less than a pixel, for which nine weights will do."""
+"""Blur of less than a pixel, by nine weights."""
 
 from functools import lru_cache
 
