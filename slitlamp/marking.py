@@ -121,7 +121,7 @@ def _read(path: Path) -> np.ndarray:
 
 
 def brightness_alone(rows: Sequence[dict[str, Any]]) -> str:
-    """How often the mark with the brightest, and with the darkest, surroundings is the nearest: Wilson 95 % intervals."""
+    """How often the mark with the brightest or darkest surroundings is the nearest, with Wilson 95 % intervals."""
     from scipy.stats import binomtest
 
     words = []
