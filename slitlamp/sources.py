@@ -43,7 +43,7 @@ def list_source(options: Options, spec: str) -> Source:
 
 
 def check_source(source: Source, copies: Copies, limit: float) -> Source:
-    """The source without the images that cannot be decoded, which are said; the store remembers the others."""
+    """The source without the images that cannot be decoded, named on stderr; the store remembers the others."""
     known = _Readable(copies.store)
     with progress(len(source.rows), "checking images") as bar:
         source = tasks.check(

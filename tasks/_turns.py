@@ -1,4 +1,4 @@
-"""Copies of an image that differ only by an exact flip or quarter turn, with nothing else to tell them apart."""
+"""Turned copies of an image, which differ only by an exact flip or quarter turn."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial

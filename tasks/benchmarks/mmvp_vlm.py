@@ -32,8 +32,8 @@ FOLDERS = ("MLLM_VLM Images", "MMVP_VLM_Images", "MMVP_VLM Images")
 def source(path: str | None, options: Sequence[str], settings: OpenSettings) -> Source:
     """The 270 statements of MMVP-VLM, each with its own image; a pair is two images and their two statements.
 
-    The table's three columns are read by their places: number, kind, statement. The pattern is the pair's place
-    in the file; where the table's kinds change elsewhere, a warning says so.
+    The table's three columns are read in their order: number, kind, statement. The pattern follows from the pair's
+    position in the file; where the table's kinds change at other rows, a warning says so.
     """
     if options:
         raise DataError(f"mmvp-vlm has no option {options[0]!r}; say mmvp-vlm or mmvp-vlm:PATH")

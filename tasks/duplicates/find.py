@@ -35,7 +35,7 @@ class Fingerprint:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two places of a list that hold one image; `alike` is 1 for equal pixels, else a correlation."""
+    """A pair of copies: two rows of a list that hold one image; `alike` is 1 for equal pixels, else a correlation."""
 
     first: int
     second: int
@@ -45,7 +45,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """Places of a list that pairs connect, with the greatest change and the least likeness among the pairs."""
+    """A cluster of copies: rows that pairs connect, with the greatest change and the least likeness among the pairs."""
 
     members: tuple[int, ...]
     kind: str

@@ -98,7 +98,7 @@ def _common(columns: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 
 def _sorted(members: Sequence[SourceFrame]) -> tuple[list[SourceFrame], list[str]]:
-    """The slices of a series from the first to the last, and what must be said of how they lie; DataError."""
+    """The slices of a series from the first to the last, and sentences about how they lie; DataError."""
     positions = [one.frame.slice_position for one in members if one.frame.slice_position is not None]
     if not positions[0].series:
         raise DataError("it does not name the series that it belongs to")

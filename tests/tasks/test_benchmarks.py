@@ -1,10 +1,12 @@
 """The published benchmarks are read whole from copies in their formats, asked by tasks, or refused in one line."""
 
+import inspect
 import json
 import pickle
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 import tasks
 from tasks import DataError, Picture, Row, Source
 from tasks._labels import benchmark_items, dot_words, rows_of
-from tasks.benchmarks._open import parse
+from tasks.benchmarks._open import NAMES, near, parse
 from tasks.benchmarks._rows import side_by_side
 from tasks.benchmarks.medblink import COUNTS, PINNED
 from tasks.benchmarks.mediconfusion import CATEGORIES, linked, read
@@ -55,6 +57,14 @@ def refused(spec: str, **more: Any) -> str:
 
 
 # ---- names
+
+
+def test_every_file_of_the_folder_is_a_benchmark_with_a_reader_of_one_shape() -> None:
+    assert NAMES == ("blink", "medblink", "mediconfusion", "mmvp", "mmvp-vlm")
+    for name in NAMES:
+        reader = import_module(f"tasks.benchmarks.{name.replace('-', '_')}").source
+        assert list(inspect.signature(reader).parameters) == ["path", "options", "settings"]
+        assert near(f"{name}x") == name
 
 
 def test_a_benchmarks_name_is_told_from_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,8 +25,8 @@ def test_the_same_tag_in_a_tiff_has_the_same_effect(tmp_path: Path, orientation:
 
     tag = (274, "H", 1, orientation, True)
     tifffile.imwrite(tmp_path / "a.tif", picture(), extratags=[tag], photometric="minisblack")
-    twin = exif(tmp_path / "a.png", picture(), orientation)
-    expected = np.asarray(ImageOps.exif_transpose(Image.open(twin)))
+    counterpart = exif(tmp_path / "a.png", picture(), orientation)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(counterpart)))
     np.testing.assert_array_equal(read(tmp_path / "a.tif"), expected)
     np.testing.assert_array_equal(read(tmp_path / "a.tif", exif="ignore"), picture())
 
