@@ -32,7 +32,10 @@ def command_parser(command: str, doc: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def _parser(command: str, doc: str) -> _Parser:
+def make_parser(
+    command: str, doc: str, names: Sequence[str] | None = None, required: Sequence[str] = ()
+) -> argparse.ArgumentParser:
+    """A parser of the flags that `Options` has, or of those called `names`; flags that are not given stay absent."""
     parser = _Parser(
         prog=f"python -m experiments.{command}",
         description=doc,
@@ -40,8 +43,8 @@ def _parser(command: str, doc: str) -> _Parser:
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    for entry in fields(Options):
-        meta = dict(entry.metadata)
+    for entry in (f for f in fields(Options) if names is None or f.name in names):
+        meta: dict[str, Any] = dict(entry.metadata) | ({"required": True} if entry.name in required else {})
         text = str(meta.pop("help"))
         name = "--" + entry.name.replace("_", "-")
         if entry.type is bool:
@@ -109,7 +112,7 @@ def _typed(path: str, key: str, value: Any, kind: str) -> Any:
 
 def parse(argv: Sequence[str], command: str, doc: str) -> Options:
     """Flags over the TOML file over the defaults; UsageError on anything that does not fit."""
-    parser = _parser(command, doc)
+    parser = make_parser(command, doc)
     known, rest = parser.parse_known_args(list(argv))
     if rest:
         raise _unknown(rest, [a for action in parser._actions for a in action.option_strings])

@@ -59,8 +59,8 @@ def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, comm
                 raise
             if code is None:
                 say(
-                    f"error: internal error ({type(error).__name__}): {_one_line(error)}; please report it with --debug's "
-                    "output and `python -m experiments.doctor`"
+                    f"error: internal error ({type(error).__name__}): {_one_line(error)}; please report it with "
+                    "--debug's output and `python -m experiments.doctor`"
                 )
                 return 1
             say(f"error: {_one_line(error)}")

@@ -15,7 +15,7 @@ from experiments._cli import _Parser, _unknown
 from experiments._exit import DONE, guard
 from slitlamp.errors import UsageError
 from slitlamp.prompts.settings import KEPT, NAME, SIZES, Asked
-from slitlamp.settings import Options, idle
+from slitlamp.settings import Options, unused_flags
 
 OF_ENCODERS = ("encoder", "sizes", "site", "readout", "weights", "device", "dtype", "batch_size")
 
@@ -85,7 +85,7 @@ def parse(argv: Sequence[str]) -> Asked:
     if not 0 <= options.unreadable <= 1:
         raise UsageError(f"--unreadable {options.unreadable}: must be a share from 0 to 1")
     if not options.task[0].startswith("orientation") or not own.get("answers"):  # a file of those names its own items
-        idle(options)
+        unused_flags(options)
     if len(set(sizes)) < len(sizes):
         raise UsageError(f"--sizes {' '.join(f'{s:g}' for s in sizes)}: one of them is given twice")
     for size in sizes:

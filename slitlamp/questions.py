@@ -1,4 +1,4 @@
-"""From the command line to questions: a task put to a source, with items, answers and groups."""
+"""Questions: a task put to a source, with its items, labels and groups, and unlabelled images of the same kind."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,13 +8,13 @@ import numpy as np
 
 import tasks
 from cache import Store
-from slitlamp.duplicates.answers import agreed, pooled
-from slitlamp.duplicates.guard import Copies, settled
+from slitlamp.duplicates.answers import check_labels, merge_pool_duplicates
+from slitlamp.duplicates.guard import Copies, resolve_duplicates
 from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
 from slitlamp.keys import digest
 from slitlamp.settings import Options
-from slitlamp.sources import open_source, unheard
+from slitlamp.sources import open_source, unused_label
 from tasks import DataError, Item, Row, Source, Task
 
 
@@ -67,10 +67,10 @@ def ask(options: Options, store: Store) -> list[Question]:
     """Every task of the command line put to its source."""
     names = options.task or (("label",) if options.label else ("orientation",))
     asked = [tasks.load(name) for name in names]
-    unheard(options, asked)
+    unused_label(options, asked)
     shared = open_source(options, options.data, store) if options.data is not None else None
     if shared is not None:
-        shared = settled(shared, Copies(store=store), options)
+        shared = resolve_duplicates(shared, Copies(store=store), options)
     return [_question(options, task, shared, store) for task in asked]
 
 
@@ -86,7 +86,7 @@ def _question(options: Options, task: Task, shared: Source | None, store: Store)
     if not items:
         raise DataError(f"task {task.name} finds no item in {source.name}")
     name = f"{task.name} {options.label}" if task.name == "label" else task.name
-    said = agreed(items, source, Copies(store=store), name, options)
+    warnings = check_labels(items, source, Copies(store=store), name, options)
     y, classes = _answers(task, items, own=bool(source.benchmark))
     marks = _marks(items, classes)
     pool, more = _pool(options, task, source, store, classes)
@@ -102,12 +102,12 @@ def _question(options: Options, task: Task, shared: Source | None, store: Store)
             pictures=[i.picture for i in items],
             names=[i.id for i in items],
             store=store,
-            marks=_places(items, marks),
+            marks=_mark_points(items, marks),
         ),
         names_of_marks=marks,
         limited=options.limit is not None,
         copies=_copies(items),
-        warnings=(*source.warnings, *said, *(task.notes(source, options.label) if task.notes else ()), *more),
+        warnings=(*source.warnings, *warnings, *(task.notes(source, options.label) if task.notes else ()), *more),
         pool=pool,
     )
 
@@ -120,12 +120,12 @@ def _marks(items: Sequence[Item | Row], classes: Sequence[str] | None) -> tuple[
     return tuple(classes) if classes and set(names) == set(classes) else tuple(names)
 
 
-def _places(items: Sequence[Item | Row], names: Sequence[str]) -> list[list[tuple[float, float]]]:
+def _mark_points(items: Sequence[Item | Row], names: Sequence[str]) -> list[list[tuple[float, float]]]:
     """Where the marks of that name lie in each item."""
     if not names:
         return []
-    places = [{m.name: (float(m.x), float(m.y)) for m in item.marks} for item in items]
-    return [[place[name] for name in names] for place in places]
+    points = [{m.name: (float(m.x), float(m.y)) for m in item.marks} for item in items]
+    return [[point[name] for name in names] for point in points]
 
 
 def _copies(items: Sequence[Item]) -> tuple[str, ...] | None:
@@ -141,11 +141,11 @@ def _answers(task: Task, items: Sequence[Item], *, own: bool) -> tuple[np.ndarra
         return np.array([float(label) for label in labels]), None
     found = {str(label) for label in labels}
     classes = task.classes or tuple(sorted(found))
-    strange = found - set(classes)
+    unknown = found - set(classes)
     if own:
-        classes = tuple(sorted(found)) if strange else tuple(c for c in classes if c in found)
-    elif strange:
-        raise DataError(f"task {task.name} gave the answers {sorted(strange)}, which are none of {list(classes)}")
+        classes = tuple(sorted(found)) if unknown else tuple(c for c in classes if c in found)
+    elif unknown:
+        raise DataError(f"task {task.name} gave the answers {sorted(unknown)}, which are none of {list(classes)}")
     return np.array([classes.index(str(label)) for label in labels], dtype=np.int64), classes
 
 
@@ -155,10 +155,10 @@ POOL_OF_PHANTOMS = 1000
 def _pool(
     options: Options, task: Task, source: Source, store: Store, classes: Sequence[str] | None
 ) -> tuple[Pool, tuple[str, ...]]:
-    """Unlabelled pictures: --pool, else every image of the source, else fresh phantoms; and what is to be said."""
-    said: tuple[str, ...] = ()
+    """Unlabelled pictures: --pool, else every image of the source, else fresh phantoms; and sentences about it."""
+    warnings: tuple[str, ...] = ()
     if options.pool is not None:
-        pool, said = pooled(open_source(options, options.pool, store), source, Copies(store=store))
+        pool, warnings = merge_pool_duplicates(open_source(options, options.pool, store), source, Copies(store=store))
     elif options.data is None and task.phantoms is not None:
         pool = task.phantoms(POOL_OF_PHANTOMS, options.seed + 1_000_003)
     else:
@@ -174,6 +174,6 @@ def _pool(
         pictures=[m.picture for m in members],
         names=[m.id for m in members],
         store=store,
-        marks=_places(members, _marks(members, classes)),
+        marks=_mark_points(members, _marks(members, classes)),
     )
-    return Pool(pictures=pictures, groups=np.array([m.group for m in members]), source=pool), said
+    return Pool(pictures=pictures, groups=np.array([m.group for m in members]), source=pool), warnings

@@ -101,7 +101,7 @@ class Options:
 OF_FILES = ("group", "image_column", "window", "intercept", "exif", "copies", "unreadable")
 
 
-def idle(options: Options) -> None:
+def unused_flags(options: Options) -> None:
     """Refuses flags that would have nothing to act on: those of files without any, and --items beside --data."""
     default = Options()
     given = [name for name in OF_FILES if getattr(options, name) != getattr(default, name)]
@@ -127,15 +127,20 @@ LEAST = {
 }
 
 
-def checked(options: Options) -> Options:
-    """The options, once all of them fit together; raises UsageError in one line."""
+def check_bounds(options: Options) -> None:
+    """Raises UsageError where a number of the options is too small, or no share."""
     for name, least in LEAST.items():
         value = getattr(options, name)
         if value is not None and value < least:
             raise UsageError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
     if not 0 <= options.unreadable <= 1:
         raise UsageError(f"--unreadable {options.unreadable}: must be a share from 0 to 1")
-    idle(options)
+
+
+def checked(options: Options) -> Options:
+    """The options, once all of them fit together; raises UsageError in one line."""
+    check_bounds(options)
+    unused_flags(options)
     if options.volumes and options.data is None:
         raise UsageError("--volumes needs --data SOURCE (NIfTI files or DICOM series): the built-in phantoms are flat")
     return options

@@ -1,7 +1,6 @@
-"""Images as a run asks for them: phantoms, files, tables or benchmarks, opened under one decode policy."""
+"""Sources as a run asks for them: files, tables or benchmarks, opened under one decode policy and checked."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import tasks
 from cache import Store
@@ -11,8 +10,10 @@ from slitlamp.log import progress, say
 from slitlamp.settings import Options
 from tasks import Source, Task
 
+MANIFESTS = (".csv", ".tsv", ".parquet")
 
-def unheard(options: Options, asked: Sequence[Task]) -> None:
+
+def unused_label(options: Options, asked: Sequence[Task]) -> None:
     """Refuses a --label that no task would read, as all of them make their own answers."""
     if options.label is None or not all(task.makes_answers for task in asked):
         return
@@ -23,9 +24,9 @@ def unheard(options: Options, asked: Sequence[Task]) -> None:
     )
 
 
-def open_source(options: Options, spec: str, store: Store) -> Source:
-    """A source opened under the options' decode policy, without the images that cannot be read, which are said."""
-    source = tasks.open_source(
+def list_source(options: Options, spec: str) -> Source:
+    """The images that `spec` names, known from their headers, under the decode policy of the options."""
+    return tasks.open_source(
         spec,
         image_column=options.image_column,
         group=options.group if spec == options.data or spec.endswith(MANIFESTS) else None,
@@ -39,33 +40,36 @@ def open_source(options: Options, spec: str, store: Store) -> Source:
         offline=options.offline,
         volumes=options.volumes,
     )
-    known, copies = _Known(store), Copies(store=store)
+
+
+def check_source(source: Source, copies: Copies, limit: float) -> Source:
+    """The source without the images that cannot be decoded, named on stderr; the store remembers the others."""
+    known = _Readable(copies.store)
     with progress(len(source.rows), "checking images") as bar:
         source = tasks.check(
             source,
-            unreadable_limit=options.unreadable,
+            unreadable_limit=limit,
             progress=lambda done, _: bar.update(done - bar.n),
             known=known,
-            seen=copies.see,
+            decoded=copies.add_fingerprint,
         )
-    copies.keep()
-    known.keep(row.picture for row in source.rows)
+    copies.save()
+    known.memo.put_many({row.picture.identity: True for row in source.rows if row.picture.identity is not None})
     for name, reason in source.unreadable:
         say(f"unreadable, left out: {name}: {reason}")
     return source
 
 
-MANIFESTS = (".csv", ".tsv", ".parquet")
+def open_source(options: Options, spec: str, store: Store) -> Source:
+    """The images that `spec` names, each decoded once, by this run or an earlier one."""
+    return check_source(list_source(options, spec), Copies(store=store), options.unreadable)
 
 
-class _Known:
-    """Identities that were decoded before without a fault, asked of the store's memo once."""
+class _Readable:
+    """The identities of pictures that were decoded before without a fault, from the store's memo."""
 
     def __init__(self, store: Store) -> None:
         self.memo = store.memo("readable")
 
     def __contains__(self, identity: object) -> bool:
         return bool(self.memo.get_many([str(identity)]))
-
-    def keep(self, pictures: Any) -> None:
-        self.memo.put_many({p.identity: True for p in pictures if p.identity is not None})

@@ -1,12 +1,12 @@
-"""Answers that a source already holds: a column's values as the names of a task's classes."""
+"""Labels that a source already holds: a column's values as the names of a task's classes."""
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import numpy as np
 
+from plugins import nearest
 from tasks._base import DataError, Item, Row, Source
 
 
@@ -22,7 +22,13 @@ def answers(source: Source, column: str, words: Mapping[str, Sequence[str]], *, 
     out = []
     for row in source.rows:
         if column not in row.columns:
-            raise DataError(_missing(source, column, words, task))
+            have = sorted({name for row in source.rows for name in row.columns})
+            near = nearest(column, have, 0.6)
+            raise DataError(
+                f"task {task} needs a column {column!r} with one of {', '.join(words)} for each image"
+                f"{f' (nearest: {near!r})' if near else ''}; {source.name} has columns: {', '.join(have) or 'none'}; "
+                "name yours with --label COLUMN"
+            )
         value = row.columns[column].strip().lower()
         if value not in known:
             raise DataError(
@@ -33,7 +39,7 @@ def answers(source: Source, column: str, words: Mapping[str, Sequence[str]], *, 
     return out
 
 
-def told_items(
+def labelled_items(
     source: Source,
     rng: np.random.Generator,  # noqa: ARG001 - nothing is drawn
     column: str | None,
@@ -42,31 +48,19 @@ def told_items(
     default: str,
     words: Mapping[str, Sequence[str]],
     medblink: Sequence[str] = (),
-    told: Mapping[str, Sequence[str]] | None = None,
+    benchmark_words: Mapping[str, Sequence[str]] | None = None,
     yes: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterator[Item]:
-    """One item per image as it is, marks drawn or not, its answer read from `column`, or else from `default`.
+    """Items of a task whose answers a column holds: one per image, read from `column`, or else from `default`.
 
     MedBLINK's images, where it has tasks named in `medblink`, keep the benchmark's own questions and answers:
-    `told` (or else `words`) and `yes` say how those are worded.
+    `benchmark_words` (or else `words`) and `yes` say how those are worded.
     """
     if medblink and source.benchmark == "medblink":
-        yield from benchmark_items(source, tuple(medblink), told or words, task=task, yes=yes)
+        yield from benchmark_items(source, tuple(medblink), benchmark_words or words, task=task, yes=yes)
         return
     for row, label in zip(source.rows, answers(source, column or default, words, task=task), strict=True):
         yield Item(id=row.id, group=row.group, label=label, picture=row.picture, marks=row.marks)
-
-
-def _missing(source: Source, column: str, words: Mapping[str, Sequence[str]], task: str) -> str:
-    """One line that says which column is needed, with which values, and the nearest that is there."""
-    have = sorted({name for row in source.rows for name in row.columns})
-    near = difflib.get_close_matches(column, have, n=1)
-    there = ", ".join(have) if have else "none"
-    return (
-        f"task {task} needs a column {column!r} with one of {', '.join(words)} for each image"
-        f"{f' (nearest: {near[0]!r})' if near else ''}; {source.name} has columns: {there}; "
-        "name yours with --label COLUMN"
-    )
 
 
 YES, NO = "yes", "no"
@@ -83,8 +77,8 @@ def rows_of(source: Source, strings: Sequence[str], *, task: str) -> list[Row]:
     rows = [row for row in source.rows if any(fnmatchcase(row.columns.get("task", ""), s) for s in strings)]
     if not rows:
         have = sorted({row.columns["task"] for row in source.rows if row.columns.get("task")})
-        near = difflib.get_close_matches(strings[0].strip("*"), have, 1, 0.5)
-        hint = f"; nearest: {near[0]}" if near else ""
+        near = nearest(strings[0].strip("*"), have)
+        hint = f"; nearest: {near}" if near else ""
         there = f"its tasks are {', '.join(have)}" if have else "its rows name no task"
         raise DataError(f"task {task} needs rows of {' or '.join(strings)}, and {source.name} has none{hint}; {there}")
     return rows
@@ -109,23 +103,23 @@ def benchmark_items(
         DataError: the benchmark has no such rows, or one of them names no answer.
     """
     rows = rows_of(source, strings, task=task)
-    own = [_own(row, source.name) for row in rows]
-    named = [_named(row, answer, words, yes or {}) for row, answer in zip(rows, own, strict=True)]
+    published = [row.columns.get("answer", "").strip().lower() for row in rows]
+    for row, answer in zip(rows, published, strict=True):
+        if not answer:
+            raise DataError(f"{source.name}: row {row.id} has no answer, so nothing can be held against it")
+    named = [_named(row, answer, words, yes or {}) for row, answer in zip(rows, published, strict=True)]
     known = [name for name in named if name is not None]
-    labels = known if len(known) == len(rows) else own
-    if labels is own:
-        _refuse_mixture(rows, own, source.name, task)
+    labels = known if len(known) == len(rows) else published
+    asked = sorted({row.columns.get("task", "") for row in rows})
+    if labels is published and len(asked) > 1 and {YES, NO} & {_plain(answer) for answer in published}:
+        raise DataError(  # yes to one question need not mean yes to another
+            f"task {task}: {source.name} answers yes or no to {' and '.join(asked)}, whose questions may not mean the "
+            f"same; ask one at a time, e.g. --data {source.name.split('+')[0]}+{asked[0]}"
+        )
     return (
         Item(id=row.id, group=row.group, label=label, picture=row.picture, marks=row.marks, text=row.text)
         for row, label in zip(rows, labels, strict=True)
     )
-
-
-def _own(row: Row, name: str) -> str:
-    answer = row.columns.get("answer", "").strip().lower()
-    if not answer:
-        raise DataError(f"{name}: row {row.id} has no answer, so nothing can be held against it")
-    return answer
 
 
 def _named(row: Row, answer: str, words: Mapping[str, Sequence[str]], yes: Mapping[str, Sequence[str]]) -> str | None:
@@ -143,7 +137,7 @@ def dot_words(colours: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """For each colour, the answers that name the dot of that colour."""
     kinds = ("", "dot", "point", "marker", "circle")
     plain = {c: [f"{c} {kind}".strip() for kind in kinds] for c in colours}
-    return {c: (*told, *(f"the {t}" for t in told)) for c, told in plain.items()}
+    return {c: (*names, *(f"the {name}" for name in names)) for c, names in plain.items()}
 
 
 def _plain(text: str) -> str:
@@ -161,13 +155,3 @@ def _means(question: str, yes: Mapping[str, Sequence[str]]) -> str | None:
             found.append(name)
             question = re.sub(pattern, " ", question)  # what means one class means no other
     return found[0] if len(found) == 1 else None
-
-
-def _refuse_mixture(rows: Sequence[Row], own: Sequence[str], name: str, task: str) -> None:
-    """Yes to one question need not mean yes to another: such answers are asked one benchmark task at a time."""
-    asked = sorted({row.columns.get("task", "") for row in rows})
-    if len(asked) > 1 and {YES, NO} & {_plain(a) for a in own}:
-        raise DataError(
-            f"task {task}: {name} answers yes or no to {' and '.join(asked)}, whose questions may not mean the same; "
-            f"ask one at a time, e.g. --data {name.split('+')[0]}+{asked[0]}"
-        )

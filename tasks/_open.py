@@ -1,4 +1,4 @@
-"""Sources: from a folder, a manifest, a DICOM tree or a NIfTI file to rows that can be asked."""
+"""Open a source: from a folder, a manifest, a DICOM tree or a NIfTI file to rows that can be asked."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ import numpy as np
 
 from tasks._base import DataError, Row, Source, Undecided
 from tasks.benchmarks._open import near, open_benchmark, parse
-from tasks.benchmarks._rows import Ask
+from tasks.benchmarks._rows import OpenSettings
 from tasks.images.content import Content, picture
-from tasks.images.decode import DecodePolicy, Frame, LastOpened, digest, look
+from tasks.images.decode import DecodePolicy, Frame, LastOpened, digest, list_frames
 from tasks.marks.place import from_columns
 from tasks.sources.check import refuse_above
 from tasks.sources.files import Listed, listed, manifest_of, missing, walk
-from tasks.sources.notes import Seen, decide, exif_decision, flags, grouping, licence
+from tasks.sources.notes import SourceFrame, decide, exif_decision, flags, grouping, licence
 from tasks.sources.table import TABLES, image_column, no_column, read_table
 from tasks.sources.volumes import expanded, stacked
 
@@ -67,31 +67,31 @@ def open_source(
             raise DataError(f"--volumes has nothing to act on: the images of {named.name} are flat")
         if image_column is not None:
             raise DataError(f"--image-column has nothing to act on: {named.name} knows where its images are")
-        ask = Ask(policy=policy, unreadable=unreadable_limit, offline=offline)
-        found = open_benchmark(named, ask, group=group, needed=columns_needed)
-        return found if limit is None else limited(found, limit, seed)
+        settings = OpenSettings(policy=policy, unreadable=unreadable_limit, offline=offline)
+        source = open_benchmark(named, settings, group=group, needed=columns_needed)
+        return source if limit is None else limited(source, limit, seed)
     files, name, notes, columns = files_of(spec, image_column)
     if group is not None and columns is not None and group not in columns:
         raise no_column(group, columns, name, "--group:")
     for wanted in columns_needed:
         if columns is not None and wanted not in columns:
             raise no_column(wanted, columns, name)
-    seen, unreadable, objects = _look(files, policy, [*columns_needed, *([group] if group else [])])
+    found, unreadable, objects = _list_all(files, policy, [*columns_needed, *([group] if group else [])])
     if objects:
         notes.append(f"{objects} DICOM files hold no image and were passed over")
-    refuse_above(unreadable, len(unreadable) + len(seen), unreadable_limit, policy.noun)
-    if not seen:
+    refuse_above(unreadable, len(unreadable) + len(found), unreadable_limit, policy.noun)
+    if not found:
         raise DataError(f"{name} holds no image ({objects} DICOM files without one)")
-    decide(seen, policy)
-    rows = _rows(seen, policy, group, [*columns_needed], name)
+    decide(found, policy)
+    rows = _rows(found, policy, group, [*columns_needed], name)
     source = Source(
         name=name,
         rows=tuple(rows),
         licence=licence(rows),
         policy=policy.policy,
         unreadable=tuple(unreadable),
-        warnings=(*notes, *grouping(seen, group), *flags(seen, policy)),
-        undecided=exif_decision(seen, policy),
+        warnings=(*notes, *grouping(found, group), *flags(found, policy)),
+        undecided=exif_decision(found, policy),
     )
     return source if limit is None else limited(source, limit, seed)
 
@@ -128,18 +128,18 @@ def files_of(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str
     return listed(table, column, path.parent), name, notes, columns
 
 
-def _look(
+def _list_all(
     files: Sequence[Listed], policy: DecodePolicy, needed: Sequence[str] = ()
-) -> tuple[list[Seen], list[tuple[str, str]], int]:
-    shelf, contents = LastOpened(), {}
-    seen: list[Seen] = []
+) -> tuple[list[SourceFrame], list[tuple[str, str]], int]:
+    last_opened, contents = LastOpened(), {}
+    found: list[SourceFrame] = []
     unreadable: list[tuple[str, str]] = []
     objects = 0
     for file in expanded(files) if policy.volumes else files:
         try:
             if not file.name:
                 raise DataError("the manifest names no file")
-            frames = _chosen(look(file.path, policy, shelf), file.frame, whole=policy.volumes)
+            frames = _chosen(list_frames(file.path, policy, last_opened), file.frame, whole=policy.volumes)
         except Undecided:
             raise
         except DataError as error:
@@ -147,16 +147,16 @@ def _look(
             continue
         objects += not frames
         content = contents.setdefault(file.path, Content(file.path))
-        seen += [Seen(file=file, frame=frame, content=content) for frame in frames]
+        found += [SourceFrame(file=file, frame=frame, content=content) for frame in frames]
     if policy.volumes:
-        seen, refused = stacked(seen, policy, shelf, needed)
+        found, refused = stacked(found, policy, last_opened, needed)
         unreadable += [(item_id(name, 0), f"{name}: {why}") for name, why in refused]
-    return seen, unreadable, objects
+    return found, unreadable, objects
 
 
 def _chosen(frames: list[Frame], number: int | None, *, whole: bool) -> list[Frame]:
     """The frame that a manifest names; a file of one is that one, unless it is a volume whose slice is named."""
-    volume = whole and bool(frames) and frames[0].place is None
+    volume = whole and bool(frames) and frames[0].slice_position is None
     if number is None or (len(frames) < 2 and not volume):
         return frames
     if not 1 <= number <= len(frames):
@@ -165,9 +165,11 @@ def _chosen(frames: list[Frame], number: int | None, *, whole: bool) -> list[Fra
     return [frames[number - 1]]
 
 
-def _rows(seen: Sequence[Seen], policy: DecodePolicy, group: str | None, needed: Sequence[str], name: str) -> list[Row]:
+def _rows(
+    found: Sequence[SourceFrame], policy: DecodePolicy, group: str | None, needed: Sequence[str], name: str
+) -> list[Row]:
     rows: list[Row] = []
-    for s, known in zip(seen, _ids(seen), strict=True):
+    for s, known in zip(found, _ids(found), strict=True):
         try:
             marks = from_columns(s.file.columns)
             if marks and policy.volumes:
@@ -194,38 +196,38 @@ def _rows(seen: Sequence[Seen], policy: DecodePolicy, group: str | None, needed:
     return rows
 
 
-def _ids(seen: Sequence[Seen]) -> list[str]:
+def _ids(found: Sequence[SourceFrame]) -> list[str]:
     count: Counter[tuple[str, int]] = Counter()
-    found = []
-    for s in seen:
+    ids = []
+    for s in found:
         key = (s.file.name, s.frame.number)
-        found.append(item_id(*key, count[key]))
+        ids.append(item_id(*key, count[key]))
         count[key] += 1
-    return found
+    return ids
 
 
 def slices_of(spec: str, image_column: str | None = None) -> dict[str, list[tuple[Listed, int | None]]]:
     """The files of each volume of a source, by its id, each with its frame's number where a file holds several."""
     files = files_of(spec, image_column)[0]
-    seen, _, _ = _look(files, DecodePolicy(window="minmax", volumes=True))
-    parts = [one.parts or (one,) for one in seen]
+    found, _, _ = _list_all(files, DecodePolicy(window="minmax", volumes=True))
+    parts = [one.parts or (one,) for one in found]
     held = Counter(str(part.file.path) for own in parts for part in own)
     return {
         known: [(p.file, p.frame.number if held[str(p.file.path)] > 1 else None) for p in own]
-        for known, own in zip(_ids(seen), parts, strict=True)
+        for known, own in zip(_ids(found), parts, strict=True)
     }
 
 
-def _columns(seen: Seen) -> dict[str, str]:
-    facts = seen.frame.columns
+def _columns(one: SourceFrame) -> dict[str, str]:
+    facts = one.frame.columns
     fixed = {"exif_orientation": facts["exif_orientation"]} if "exif_orientation" in facts else {}
-    return {**facts, **seen.file.columns, **fixed}
+    return {**facts, **one.file.columns, **fixed}
 
 
-def _group(seen: Seen, group: str | None) -> str:
+def _group(one: SourceFrame, group: str | None) -> str:
     if group is not None:
-        return group_id(_columns(seen).get(group, ""))
-    return group_id(seen.frame.patient) if seen.frame.patient else group_id(f"file {seen.file.name}")
+        return group_id(_columns(one).get(group, ""))
+    return group_id(one.frame.patient) if one.frame.patient else group_id(f"file {one.file.name}")
 
 
 def limited(source: Source, limit: int, seed: int = 0) -> Source:
@@ -233,5 +235,5 @@ def limited(source: Source, limit: int, seed: int = 0) -> Source:
     groups = sorted({row.group for row in source.rows})
     order = np.random.default_rng([seed, len(groups)]).permutation(len(groups))
     rank = {groups[g]: r for r, g in enumerate(order)}
-    places = sorted(range(len(source.rows)), key=lambda i: (rank[source.rows[i].group], i))[:limit]
-    return replace(source, rows=tuple(source.rows[i] for i in sorted(places)))
+    chosen = sorted(range(len(source.rows)), key=lambda i: (rank[source.rows[i].group], i))[:limit]
+    return replace(source, rows=tuple(source.rows[i] for i in sorted(chosen)))

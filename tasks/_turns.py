@@ -1,4 +1,4 @@
-"""Copies of an image that differ only by an exact flip or quarter turn, with nothing else to tell them apart."""
+"""Turned copies of an image, which differ only by an exact flip or quarter turn."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -43,9 +43,9 @@ def corner(row: Row, policy: Mapping[str, object]) -> tuple[bool, bool]:
     return shown in "3478", shown in "2367"
 
 
-def _read(row: Row, shelf: LastOpened, prepare: Callable[[np.ndarray], np.ndarray], turn: Turn) -> np.ndarray:
+def _read(row: Row, last_opened: LastOpened, prepare: Callable[[np.ndarray], np.ndarray], turn: Turn) -> np.ndarray:
     """The image cut and turned; of a volume every slice is, in its plane."""
-    image = shelf.get(row.id, row.picture.read)
+    image = last_opened.get(row.id, row.picture.read)
     if not is_volume(image):
         return np.array(turn(prepare(image)), order="C")
     return np.stack([turn(prepare(plane)) for plane in image])
@@ -68,13 +68,13 @@ def copies(source: Source, turns: Mapping[str, tuple[str, Turn]], square: bool =
 
 
 def _copies(source: Source, turns: Mapping[str, tuple[str, Turn]], square: bool) -> Iterator[Item]:
-    shelf = LastOpened()
+    last_opened = LastOpened()
     for row in source.rows:
         place = corner(row, source.policy)
         prepare = partial(crop, corner=place, square=square)
         for label, (name, turn) in turns.items():
             picture = Picture(
-                read=partial(_read, row, shelf, prepare, turn),
+                read=partial(_read, row, last_opened, prepare, turn),
                 identity=partial(_identity, row, name, square, place),
             )
             yield Item(id=f"{row.id}:{name}", group=row.group, label=label, picture=picture)

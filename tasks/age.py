@@ -7,14 +7,17 @@ ribs lie more level.
 from functools import partial
 
 from tasks._base import Task
-from tasks._labels import told_items
+from tasks._labels import labelled_items
 from tasks.phantoms.chest import child
 
 WORDS = {
     "child": ("paediatric", "pediatric", "children", "infant"),
     "adult": ("adults", "grown-up"),
 }
-TOLD = {"child": ("pediatric", "paediatric", "pediatric patient", "a child"), "adult": ("adult patient", "an adult")}
+BENCHMARK_WORDS = {
+    "child": ("pediatric", "paediatric", "pediatric patient", "a child"),
+    "adult": ("adult patient", "an adult"),
+}
 YES = {"child": ("pediatric", "paediatric", "child"), "adult": ("adult",)}
 
 
@@ -23,6 +26,14 @@ TASK = Task(
     question="Does the chest film show a child or an adult?",
     classes=child.CLASSES,
     version=1,
-    items=partial(told_items, task="age", default="age", words=WORDS, medblink=("age_estimation",), told=TOLD, yes=YES),
+    items=partial(
+        labelled_items,
+        task="age",
+        default="age",
+        words=WORDS,
+        medblink=("age_estimation",),
+        benchmark_words=BENCHMARK_WORDS,
+        yes=YES,
+    ),
     phantoms=child.source,
 )

@@ -3,7 +3,7 @@
 from functools import partial
 
 from tasks._base import Task
-from tasks._labels import told_items
+from tasks._labels import labelled_items
 from tasks.phantoms.abdomen import axial
 
 WORDS = {
@@ -11,7 +11,7 @@ WORDS = {
     "enhanced": ("1", "yes", "true", "post", "enhanced", "contrast"),
 }
 
-TOLD = {
+BENCHMARK_WORDS = {
     "plain": ("no contrast", "without contrast", "non-contrast", "noncontrast", "unenhanced", "pre-contrast"),
     "enhanced": ("contrast", "with contrast", "contrast-enhanced", "contrast enhanced", "post-contrast"),
 }
@@ -28,12 +28,12 @@ TASK = Task(
     classes=axial.CLASSES,
     version=1,
     items=partial(
-        told_items,
+        labelled_items,
         task="contrast",
         default="contrast",
         words=WORDS,
         medblink=("image_enhancement_detection",),
-        told=TOLD,
+        benchmark_words=BENCHMARK_WORDS,
         yes=YES,
     ),
     phantoms=axial.source,

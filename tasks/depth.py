@@ -3,7 +3,7 @@
 from functools import partial
 
 from tasks._base import Task
-from tasks._labels import dot_words, told_items
+from tasks._labels import dot_words, labelled_items
 from tasks.phantoms.lumen import view
 
 WORDS = {"red": ("r",), "green": ("g",), "blue": ("b",)}
@@ -15,12 +15,12 @@ TASK = Task(
     classes=view.COLOURS,
     version=1,
     items=partial(
-        told_items,
+        labelled_items,
         task="depth",
         default="nearest",
         words=WORDS,
         medblink=("visual_depth_estimation",),
-        told=dot_words(view.COLOURS),
+        benchmark_words=dot_words(view.COLOURS),
     ),
     phantoms=view.source,
 )

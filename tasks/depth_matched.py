@@ -3,7 +3,7 @@
 from functools import partial
 
 from tasks._base import Task
-from tasks._labels import told_items
+from tasks._labels import labelled_items
 from tasks.depth import WORDS
 from tasks.phantoms.lumen import matched
 from tasks.phantoms.lumen.view import COLOURS
@@ -13,6 +13,6 @@ TASK = Task(
     question="Which marker is nearest to the camera: the red, the green or the blue one?",
     classes=COLOURS,
     version=1,
-    items=partial(told_items, task="depth-matched", default="nearest", words=WORDS),
+    items=partial(labelled_items, task="depth-matched", default="nearest", words=WORDS),
     phantoms=matched.source,
 )

@@ -3,7 +3,7 @@
 from functools import partial
 
 from tasks._base import Task
-from tasks._labels import told_items
+from tasks._labels import labelled_items
 from tasks.phantoms.tissue import section
 
 WORDS = {
@@ -19,6 +19,6 @@ TASK = Task(
     question="Which tissue lies under the marker: epithelium, stroma, muscle or fat?",
     classes=section.CLASSES,
     version=1,
-    items=partial(told_items, task="histology", default="tissue", words=WORDS, medblink=("histology_structure",)),
+    items=partial(labelled_items, task="histology", default="tissue", words=WORDS, medblink=("histology_structure",)),
     phantoms=section.source,
 )

@@ -14,8 +14,8 @@ MANY = 10  # more distinct numbers than this are a quantity, not classes
 SHOWN = 5
 
 
-def told(source: Source, column: str | None) -> list[tuple[Row, str]]:
-    """The rows that have an answer in the column; raises DataError where it is not there."""
+def labelled_rows(source: Source, column: str | None) -> list[tuple[Row, str]]:
+    """The rows that have a label in the column, with it; raises DataError where it is not there."""
     present = list(dict.fromkeys(c for row in source.rows for c in row.columns))
     if column is None:
         listing = ", ".join(present) if present else "none"
@@ -45,7 +45,7 @@ def items(source: Source, rng: np.random.Generator, column: str | None) -> Itera
     The label is a number where every answer is one and there are more than ten different ones, else
     the text itself. Raises DataError where there is no answer, one class, or a class in one group only.
     """
-    rows = told(source, column)
+    rows = labelled_rows(source, column)
     if not rows:
         raise DataError(f"no row of {source.name} has a value in {column!r}")
     values = numbers([value for _, value in rows])
@@ -76,7 +76,7 @@ def _refuse(rows: Sequence[tuple[Row, str]], column: str, name: str) -> None:
 
 def notes(source: Source, column: str | None) -> tuple[str, ...]:
     """How many rows are left out because they have no answer."""
-    missing = len(source.rows) - len(told(source, column))
+    missing = len(source.rows) - len(labelled_rows(source, column))
     return (f"{missing} of {len(source.rows)} rows have no {column} and are left out",) if missing else ()
 
 

@@ -10,7 +10,7 @@ from tasks._labels import benchmark_items
 from tasks._turns import as_stored, copies, films, turned_twice
 
 TURNS = {"upright": ("0", as_stored), "upside down": ("180", turned_twice)}
-TOLD = {
+BENCHMARK_WORDS = {
     "upright": ("right side up", "right-side up", "correctly oriented", "normal"),
     "upside down": ("upside-down", "flipped", "inverted", "rotated by 180 degrees"),
 }
@@ -26,7 +26,7 @@ def items(source: Source, rng: np.random.Generator, column: str | None) -> Itera
     MedBLINK's images are asked as they are, with the benchmark's own answers.
     """
     if source.benchmark == "medblink":
-        return benchmark_items(source, ("imaging_orientation_*",), TOLD, task="orientation", yes=YES)
+        return benchmark_items(source, ("imaging_orientation_*",), BENCHMARK_WORDS, task="orientation", yes=YES)
     return copies(source, TURNS)
 
 

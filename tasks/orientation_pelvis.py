@@ -7,7 +7,7 @@ import numpy as np
 from tasks._base import Item, Source, Task
 from tasks._labels import benchmark_items
 from tasks._turns import copies
-from tasks.orientation import TOLD, TURNS, YES
+from tasks.orientation import BENCHMARK_WORDS, TURNS, YES
 
 
 def items(source: Source, rng: np.random.Generator, column: str | None) -> Iterator[Item]:  # noqa: ARG001
@@ -16,7 +16,8 @@ def items(source: Source, rng: np.random.Generator, column: str | None) -> Itera
     MedBLINK's pelvic images are asked as they are, with the benchmark's own answers.
     """
     if source.benchmark == "medblink":
-        return benchmark_items(source, ("imaging_orientation_pelvic",), TOLD, task="orientation-pelvis", yes=YES)
+        asked = ("imaging_orientation_pelvic",)
+        return benchmark_items(source, asked, BENCHMARK_WORDS, task="orientation-pelvis", yes=YES)
     return copies(source, TURNS)
 
 

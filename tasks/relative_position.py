@@ -7,7 +7,7 @@ needs the anatomy: the red mark's quarter of the chest from the patient's point 
 from functools import partial
 
 from tasks._base import Task
-from tasks._labels import told_items
+from tasks._labels import labelled_items
 from tasks.phantoms.chest import marked
 
 WORDS = {name: (name.replace(" ", "-"), name.replace(" ", "_")) for name in marked.CLASSES}
@@ -19,7 +19,7 @@ TASK = Task(
     classes=marked.CLASSES,
     version=1,
     items=partial(
-        told_items, task="relative-position", default="quarter", words=WORDS, medblink=("relative_position",)
+        labelled_items, task="relative-position", default="quarter", words=WORDS, medblink=("relative_position",)
     ),
     phantoms=marked.source,
 )

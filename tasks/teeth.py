@@ -3,7 +3,7 @@
 from functools import partial
 
 from tasks._base import Task
-from tasks._labels import told_items
+from tasks._labels import labelled_items
 from tasks.phantoms.panorama import film
 
 WORDS = {
@@ -20,6 +20,6 @@ TASK = Task(
     question="How many third molars (wisdom teeth) are there on this panoramic film?",
     classes=film.CLASSES,
     version=1,
-    items=partial(told_items, task="teeth", default="count", words=WORDS, medblink=("morphology_quantification",)),
+    items=partial(labelled_items, task="teeth", default="count", words=WORDS, medblink=("morphology_quantification",)),
     phantoms=film.source,
 )

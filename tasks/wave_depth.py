@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tasks._base import DataError, Item, Source, Task
-from tasks._labels import dot_words, told_items
+from tasks._labels import dot_words, labelled_items
 from tasks.phantoms.ultrasound import scan
 
 WORDS = {"red": ("r",), "green": ("g",), "blue": ("b",)}
@@ -15,8 +15,8 @@ def _items(source: Source, rng: np.random.Generator, column: str | None) -> Iter
     """One item per image with its marks already drawn; MedBLINK's keep the benchmark's own answers."""
     asked = (_asked(source),) if source.benchmark == "medblink" else ()
     words = dot_words(scan.COLOURS)
-    yield from told_items(
-        source, rng, column, task="wave-depth", default="nearest", words=WORDS, medblink=asked, told=words
+    yield from labelled_items(
+        source, rng, column, task="wave-depth", default="nearest", words=WORDS, medblink=asked, benchmark_words=words
     )
 
 

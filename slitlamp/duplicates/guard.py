@@ -1,21 +1,21 @@
-"""Copies inside a source: fingerprints from the store's memo, and what a run does when copies cross groups."""
+"""Copies inside a source: fingerprints from the store's memo, and what a run does where copies cross groups."""
 
 import hashlib
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from slitlamp.errors import UsageError
-from slitlamp.log import progress, say
+from slitlamp.log import progress
 from slitlamp.settings import Options
 from tasks import DataError, Row, Source
 
 if TYPE_CHECKING:
     from cache import Store
-    from tasks.duplicates.find import Cluster, Pair, Print
+    from tasks.duplicates.find import DuplicateGroups, Fingerprint, Pair
 
 KEPT = 1000  # fingerprints that are gathered before they are written
 
@@ -25,54 +25,49 @@ class Copies:
     """Finds copies among rows; what was found out once is remembered by the pictures' identities."""
 
     store: "Store"
-    fresh: dict[str, "Print"] = field(default_factory=dict)
+    fresh: dict[str, "Fingerprint"] = field(default_factory=dict)
 
-    def see(self, row: Row, image: np.ndarray) -> None:
+    def add_fingerprint(self, row: Row, image: np.ndarray) -> None:
         """Take the fingerprint of an image that is being decoded anyway."""
         from tasks.duplicates.find import fingerprint
 
         if row.picture.identity is not None:
             self.fresh[self._key(row)] = fingerprint(image)
             if len(self.fresh) >= KEPT:
-                self.keep()
-
-    def readable(self, source: Source, limit: float) -> Source:
-        """The source without the images that cannot be decoded, in the groups that it came with."""
-        import tasks
-
-        memo = self.store.memo("readable")
-        known = memo.get_many([row.picture.identity for row in source.rows if row.picture.identity is not None])
-        with progress(len(source.rows), "checking images") as bar:
-            good = tasks.check(source, known=known, unreadable_limit=limit, seen=self.see, progress=_advance(bar))
-        self.keep()
-        kept = {row.id for row in good.rows}
-        rows = tuple(row for row in source.rows if row.id in kept)
-        memo.put_many({row.picture.identity: True for row in rows if row.picture.identity is not None})
-        for name, reason in good.unreadable:
-            say(f"unreadable, left out: {name}: {reason}")
-        return replace(good, rows=rows, warnings=source.warnings)
+                self.save()
 
     def pairs(self, rows: Sequence[Row]) -> list["Pair"]:
         """The pairs of places in `rows` that hold one image; nothing is decoded that was seen before."""
         from tasks.duplicates.find import Pair, pairs
 
-        self.keep()
+        self.save()
         seal = hashlib.sha256("\n".join([_code(), *(self._key(row) for row in rows)]).encode()).hexdigest()
         memo = self.store.memo("copies")
         known = memo.get_many([seal]).get(seal)
         if known is not None and all(row.picture.identity is not None for row in rows):
             return [Pair(first=a, second=b, kind=kind, alike=alike) for a, b, kind, alike in known]
         with progress(0, "comparing images") as bar:
-            found = pairs(self._prints(rows), _advance(bar))
+
+            def advance(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            found = pairs(self._fingerprints(rows), advance)
         memo.put_many({seal: [[p.first, p.second, p.kind, p.alike] for p in found]})
         return found
 
-    def same(self, rows: Sequence[Row]) -> dict[str, str]:
+    def groups(self, rows: Sequence[Row]) -> "DuplicateGroups":
+        """The clusters of copies among the rows, those across groups, and the groups merged."""
+        from tasks.duplicates.find import groups
+
+        return groups(self.pairs(rows), [row.group for row in rows])
+
+    def first_of_equal(self, rows: Sequence[Row]) -> dict[str, str]:
         """For the id of each row that repeats the pixels of an earlier one, the id of the first."""
         found = sorted((p.second, p.first) for p in self.pairs(rows) if p.kind == "identical")
         return {rows[second].id: rows[first].id for second, first in found}
 
-    def _prints(self, rows: Sequence[Row]) -> list["Print"]:
+    def _fingerprints(self, rows: Sequence[Row]) -> list["Fingerprint"]:
         from tasks.duplicates.find import fingerprint, unpacked
 
         held = self.store.memo("prints").get_many([self._key(r) for r in rows if r.picture.identity is not None])
@@ -85,14 +80,14 @@ class Copies:
                 if row.picture.identity is None:
                     alone[row.id] = fingerprint(image)
                 else:
-                    self.see(row, image)
+                    self.add_fingerprint(row, image)
                     known[self._key(row)] = fingerprint(image)
                 bar.update()
-        self.keep()
+        self.save()
         return [alone[row.id] if row.id in alone else known[self._key(row)] for row in rows]
 
-    def keep(self) -> None:
-        """Remember the fingerprints that were taken."""
+    def save(self) -> None:
+        """Write the fingerprints that were taken to the memo."""
         self.store.memo("prints").put_many({key: held.packed() for key, held in self.fresh.items()})
         self.fresh.clear()
 
@@ -114,23 +109,13 @@ def _code() -> str:
     return whole.hexdigest()
 
 
-def _advance(bar: Any) -> Callable[[int, int], None]:
-    def advance(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    return advance
-
-
-def settled(source: Source, copies: Copies, options: Options) -> Source:
-    """The source once its copies are dealt with: raises DataError where copies lie in more than one group.
+def resolve_duplicates(source: Source, copies: Copies, options: Options) -> Source:
+    """Resolve copies of one image in a source: raises DataError where copies lie in more than one group.
 
     It is one rule for equal files and for near copies, whether groups were given or every file is its own. With
     `--copies unite` the groups that share a copy become one, with `warn` they stay as they are; both are said. The
     groups of a benchmark are as it was published: its copies are said and never refused. Phantoms have no copies.
     """
-    from tasks.duplicates.find import clusters, crossing, united
-
     if source.synthetic:
         return source
     if source.benchmark and options.copies != Options().copies:
@@ -138,16 +123,21 @@ def settled(source: Source, copies: Copies, options: Options) -> Source:
             f"--copies {options.copies} has nothing to act on: {source.benchmark} keeps the groups it was published "
             "with, and its copies are said"
         )
-    groups = [row.group for row in source.rows]
-    every = clusters(copies.pairs(source.rows))
-    found = crossing(every, groups)
-    if not found:
+    found = copies.groups(source.rows)
+    if not found.across_groups:
         return source
-    sentence = told(found, [row.id for row in source.rows])
+    images = sum(len(c.members) for c in found.across_groups)
+    count, first = len(found.across_groups), found.across_groups[0]
+    lie = f"{count} clusters of copies ({images} images) lie" if count > 1 else "copies of one image lie"
+    ids = " and ".join(source.rows[place].id for place in first.members[:2])
+    sentence = (
+        f"{lie} in more than one group, so that a fold can hold a copy of a test image: "
+        f"{ids} ({first.kind}, {first.alike:.2f} alike)"
+    )
     if options.copies == "unite":
-        rows = tuple(replace(r, group=g) for r, g in zip(source.rows, united(groups, every), strict=True))
-        left = len({row.group for row in rows})
-        sentence = f"{sentence}; these groups were united, {left} of {len(set(groups))} are left"
+        rows = tuple(replace(r, group=g) for r, g in zip(source.rows, found.merged_groups, strict=True))
+        left, before = (len({row.group for row in held}) for held in (rows, source.rows))
+        sentence = f"{sentence}; these groups were united, {left} of {before} are left"
         return replace(source, rows=rows, warnings=(*source.warnings, sentence))
     if source.benchmark or options.copies == "warn":
         return replace(source, warnings=(*source.warnings, sentence))
@@ -160,18 +150,6 @@ def settled(source: Source, copies: Copies, options: Options) -> Source:
     raise DataError(
         f"{sentence}; {own}. --copies unite makes one group of those that share a copy; `{_command(options)} --write "
         f"groups.csv` shows them and writes such groups (then {then}); --copies warn goes on"
-    )
-
-
-def told(found: Sequence["Cluster"], ids: Sequence[str]) -> str:
-    """One sentence about the clusters that cross groups."""
-    images = sum(len(c.members) for c in found)
-    first = found[0]
-    lie = f"{len(found)} clusters of copies ({images} images) lie" if len(found) > 1 else "copies of one image lie"
-    pair = " and ".join(ids[place] for place in first.members[:2])
-    return (
-        f"{lie} in more than one group, so that a fold can hold a copy of a test image: "
-        f"{pair} ({first.kind}, {first.alike:.2f} alike)"
     )
 
 

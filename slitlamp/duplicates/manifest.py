@@ -1,4 +1,4 @@
-"""What the search for copies leaves: a manifest with corrected groups, and a sheet of the pairs."""
+"""Files that the search for copies writes: a manifest with merged groups, and a sheet of the pairs."""
 
 import csv
 import io
@@ -13,31 +13,31 @@ from slitlamp.errors import UsageError
 from tasks import DataError, Source
 
 if TYPE_CHECKING:
-    from tasks.duplicates.find import Cluster, Pair
+    from tasks.duplicates.find import Pair
     from tasks.sources.files import Listed
 
 TILE, LINE, ROWS = 192, 16, 12  # pixels of a picture and of a line of text; pairs on a sheet
 
 
-def write(path: Path, spec: str, image_column: str | None, source: Source, found: Sequence["Cluster"]) -> None:
-    """A CSV of the source's readable images in which copies share a group; a DICOM volume has a line for each slice.
+def write_manifest(path: Path, spec: str, image_column: str | None, source: Source, groups: Sequence[str]) -> None:
+    """Write a manifest, a CSV of the source's readable images and their new `groups`.
 
-    `file` is relative to the CSV, and every column that the source had follows; a `group` or `file` among
-    them becomes `group_before` or `file_before`. It names the user's own files, as the user's own manifest
-    does. Raises UsageError, DataError.
+    A DICOM volume has a line for each slice. `file` is relative to the CSV, and every column that the source had
+    follows; a `group` or `file` among them becomes `group_before` or `file_before`. It names the user's own files, as
+    the user's own manifest does. Raises UsageError, DataError.
     """
     if source.benchmark:
         raise UsageError(f"--write has nothing to act on: {source.benchmark} has the groups it was published with")
-    from tasks.duplicates.find import united
-
-    groups = united([row.group for row in source.rows], found)
     base = path.resolve().parent
     where = _files_of(spec, image_column, source)
     lost = [row.id for row in source.rows if row.id not in where]
     if lost:
         raise DataError(f"{len(lost)} of {len(source.rows)} images cannot be named by a manifest, the first {lost[0]}")
-    own = zip(source.rows, groups, strict=True)
-    lines = [_line(group, file, frame, base) for row, group in own for file, frame in where[row.id]]
+    lines = [
+        _line(group, file, frame, base)
+        for row, group in zip(source.rows, groups, strict=True)
+        for file, frame in where[row.id]
+    ]
     columns = list(dict.fromkeys(name for line in lines for name in line))
     text = io.StringIO()
     sheet = csv.DictWriter(text, columns, restval="", lineterminator="\n")
@@ -61,13 +61,13 @@ def _files_of(spec: str, image_column: str | None, source: Source) -> dict[str, 
         return slices_of(spec, image_column)
     ids = {row.id for row in source.rows}
     files, _, _, _ = files_of(spec, image_column)
-    seen: Counter[tuple[str, int]] = Counter()
+    occurrences: Counter[tuple[str, int]] = Counter()
     found: dict[str, list[tuple[Listed, int | None]]] = {}
     for file in files:
         held = []
-        for number in _numbers(file, ids):
-            mine = item_id(file.name, number, seen[file.name, number])
-            seen[file.name, number] += 1
+        for number in frame_numbers(file, ids):
+            mine = item_id(file.name, number, occurrences[file.name, number])
+            occurrences[file.name, number] += 1
             if mine in ids:
                 held.append((mine, number))
         several = len(held) > 1 or file.frame is not None
@@ -75,7 +75,7 @@ def _files_of(spec: str, image_column: str | None, source: Source) -> dict[str, 
     return found
 
 
-def _numbers(file: "Listed", ids: set[str]) -> Iterator[int]:
+def frame_numbers(file: "Listed", ids: set[str]) -> Iterator[int]:
     """The frames of a file that are items of the source: the one that it names, or from 1 up."""
     from tasks import item_id
 
@@ -90,7 +90,7 @@ def _numbers(file: "Listed", ids: set[str]) -> Iterator[int]:
         number += 1
 
 
-def sheet(path: Path, source: Source, pairs: Sequence["Pair"]) -> None:
+def write_sheet(path: Path, source: Source, pairs: Sequence["Pair"]) -> None:
     """Draw pairs side by side, at most ROWS in two columns, each above its ids and likeness; none draws nothing."""
     from PIL import Image, ImageDraw
 

@@ -1,6 +1,5 @@
-"""Pairs that an encoder's features bring together: what fingerprints cannot know, to be looked at."""
+"""Pairs of images that are near in an encoder's features, which fingerprints cannot know: for looking at."""
 
-import argparse
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,22 +23,20 @@ SAMPLE = 2_000_000  # pairs that the distribution is taken from
 BLOCK = 512
 
 
-def near(asked: argparse.Namespace, source: Source, store: "Store", known: Sequence["Pair"]) -> dict[str, Any]:
+def near(options: Options, source: Source, store: "Store", known: Sequence["Pair"]) -> dict[str, Any]:
     """Pairs of different groups that lie nearer than `threshold` in an encoder's last features, the nearest first.
 
-    Pairs that are known as copies are left out. Features come from the store, or go there.
+    `options` names one encoder, and how it computes. Pairs that are known as copies are left out. Features come from
+    the store, or go there.
     """
-    options = Options(
-        encoder=(asked.encoder,), weights=asked.weights, batch_size=asked.batch_size, offline=asked.offline,
-        volumes=asked.volumes,
-    )  # fmt: skip
-    device = resolve_device(asked.device)
-    encoder = StoredEncoder(spec=asked.encoder, options=options, store=store, device=device, dtype=options.dtype)
-    if asked.volumes and not encoder.reads_volumes:
+    (spec,) = options.encoder
+    device = resolve_device(options.device)
+    encoder = StoredEncoder(spec=spec, options=options, store=store, device=device, dtype=options.dtype)
+    if options.volumes and not encoder.reads_volumes:
         raise flat_only(encoder.label)
     points = encoder.points()
     if not points:
-        raise UsageError(f"--encoder {asked.encoder} has no features of whole images")
+        raise UsageError(f"--encoder {spec} has no features of whole images")
     last = points[-1]
     pictures = ImageSet(pictures=[r.picture for r in source.rows], names=[r.id for r in source.rows], store=store)
     x = encode_missing(encoder, pictures, [last], source.policy).read(f"{last[0]}/{last[1]}")

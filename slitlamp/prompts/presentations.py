@@ -10,14 +10,14 @@ import numpy as np
 import tasks
 from cache import Store
 from probes.prompts.audit import COLOURS, Presentations
-from slitlamp.duplicates.answers import agreed
-from slitlamp.duplicates.guard import Copies, settled
+from slitlamp.duplicates.answers import check_labels
+from slitlamp.duplicates.guard import Copies, resolve_duplicates
 from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
 from slitlamp.keys import digest
 from slitlamp.log import progress, say
 from slitlamp.settings import Options
-from slitlamp.sources import open_source, unheard
+from slitlamp.sources import open_source, unused_label
 from tasks import DataError, Item, Mark, Picture, Source, Task
 from tasks.images.decode import LastOpened
 from tasks.marks import detect, draw
@@ -80,9 +80,9 @@ class Showing:
 def open_task(options: Options, store: Store) -> tuple[Task, Source, tuple[Item, ...]]:
     """The one task of the command line with its source and items."""
     task = tasks.load(options.task[0])
-    unheard(options, [task])
+    unused_label(options, [task])
     if options.data is not None:
-        source = settled(open_source(options, options.data, store), Copies(store=store), options)
+        source = resolve_duplicates(open_source(options, options.data, store), Copies(store=store), options)
     elif task.phantoms is None:
         raise UsageError(f"task {task.name} has no phantoms: say --data SOURCE")
     else:
@@ -90,7 +90,7 @@ def open_task(options: Options, store: Store) -> tuple[Task, Source, tuple[Item,
     items = tuple(task.items(source, np.random.default_rng([options.seed, 1]), options.label))
     if not items:
         raise DataError(f"task {task.name} finds no item in {source.name}")
-    predicted = agreed(items, source, Copies(store=store), task.name, options)
+    predicted = check_labels(items, source, Copies(store=store), task.name, options)
     for warning in (*source.warnings, *predicted):
         say(f"warning: {task.name}: {warning}")
     return task, source, items

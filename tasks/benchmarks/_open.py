@@ -9,13 +9,13 @@ from pathlib import Path
 from hub.errors import HubError
 from hub.repository import Repository
 from hub.snapshots import data_snapshot
-from plugins import nearest
+from plugins import nearest, of_folder
 from tasks._base import DataError, Source
-from tasks.benchmarks._rows import Ask
+from tasks.benchmarks._rows import OpenSettings
 from tasks.images.decode import digest
 from tasks.sources.table import no_column
 
-NAMES = ("blink", "medblink", "mediconfusion", "mmvp", "mmvp-vlm")
+NAMES = tuple(name.replace("_", "-") for name in of_folder(Path(__file__).parent))
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -101,7 +101,9 @@ def near(spec: str) -> str:
     return nearest(head, NAMES, 0.8) or ""
 
 
-def open_benchmark(spec: Spec, ask: Ask, *, group: str | None = None, needed: Sequence[str] = ()) -> Source:
+def open_benchmark(
+    spec: Spec, settings: OpenSettings, *, group: str | None = None, needed: Sequence[str] = ()
+) -> Source:
     """The benchmark's rows; `group` is a column that replaces its own groups.
 
     Raises DataError: where the name is also a folder here, an empty path, a column that is not there, and what
@@ -115,7 +117,7 @@ def open_benchmark(spec: Spec, ask: Ask, *, group: str | None = None, needed: Se
     if spec.path is not None and not spec.path.strip():
         raise DataError(f"--data {spec.name}: has an empty path; say {spec.name} (the hub) or {spec.name}:PATH")
     home = import_module(f"tasks.benchmarks.{spec.name.replace('-', '_')}")
-    source = home.source(spec.path, spec.options, ask)
+    source = home.source(spec.path, spec.options, settings)
     present = list(dict.fromkeys(column for row in source.rows for column in row.columns))
     for column in [*needed, *([group] if group else [])]:
         if column not in present:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks._base import DataError
 from tasks.images.decode import LastOpened
+from tasks.images.kinds import File
+from tasks.sources.table import parquet_errors
 
 IMAGE = re.compile(r"images?(_\d+)?", re.IGNORECASE)
 
@@ -24,7 +25,7 @@ class Stored(io.BytesIO):
 class Embedded:
     """An image inside a Parquet file: it stands where a path would, and its bytes are read when it is opened.
 
-    `place` counts within a list of images; None where the column holds one image per row. `shelf` keeps the
+    `index` counts within a list of images; None where the column holds one image per row. `last_opened` keeps the
     row group that was read last.
     """
 
@@ -32,9 +33,9 @@ class Embedded:
     column: str
     group: int
     row: int
-    place: int | None = None
+    index: int | None = None
     name: str = ""
-    shelf: LastOpened = field(default_factory=LastOpened, compare=False, repr=False)
+    last_opened: LastOpened = field(default_factory=LastOpened, compare=False, repr=False)
 
     def open(self, mode: str = "rb") -> Stored:  # noqa: ARG002 - there is nothing to write to
         """The image as a file; OSError where the Parquet file cannot be read any more."""
@@ -42,35 +43,28 @@ class Embedded:
 
     def read_bytes(self) -> bytes:
         """The image's bytes, as they were embedded."""
-        cell = _column(self.file, self.column, self.group, self.shelf)[self.row]
-        if self.place is not None:
-            cell = cell.values[self.place]
+        cell = _column(self.file, self.column, self.group, self.last_opened)[self.row]
+        if self.index is not None:
+            cell = cell.values[self.index]
         return (cell["bytes"] if hasattr(cell, "keys") else cell).as_py()
 
 
-Place = Path | Embedded
-
-
-def _column(file: Path, column: str, group: int, shelf: LastOpened) -> Any:
+def _column(file: Path, column: str, group: int, last_opened: LastOpened) -> Any:
     key = (str(file), group)
-    held = shelf.get(key, dict)
+    held = last_opened.get(key, dict)
     if column not in held:
         held[column] = _file(file).read_row_group(group, columns=[column]).column(column)
     return held[column]
 
 
 def _file(path: Path) -> Any:
-    import pyarrow as pa
     from pyarrow import parquet
 
-    try:
+    with parquet_errors(path):
         return parquet.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        text = " ".join(str(error).replace(str(path), path.name).split())
-        raise DataError(f"{path.name} cannot be read as Parquet: {text[:120]}") from None
 
 
-def questions(path: Path, shelf: LastOpened) -> Iterator[tuple[dict[str, Any], list[Place]]]:
+def questions(path: Path, last_opened: LastOpened) -> Iterator[tuple[dict[str, Any], list[File]]]:
     """Each row of a Parquet file: its plain fields, and where its images are, in the order of their columns.
 
     Images are structs of `bytes` and `path` (a path counts where there are no bytes), lists of them, or bare
@@ -90,22 +84,26 @@ def questions(path: Path, shelf: LastOpened) -> Iterator[tuple[dict[str, Any], l
         if not plain:
             fields = [{}] * file.metadata.row_group(group).num_rows
         for row, values in enumerate(fields):
-            yield values, [p for name in holders for p in _places(path, name, group, row, shelf)]
+            yield values, [p for name in holders for p in _embedded(path, name, group, row, last_opened)]
 
 
-def _places(path: Path, column: str, group: int, row: int, shelf: LastOpened) -> list[Place]:
-    cell = _column(path, column, group, shelf)[row]
+def _embedded(path: Path, column: str, group: int, row: int, last_opened: LastOpened) -> list[File]:
+    cell = _column(path, column, group, last_opened)[row]
     if not cell.is_valid:
         return []
     many = hasattr(cell, "values") and not hasattr(cell, "keys")
     cells = [(i, c) for i, c in enumerate(cell.values or ())] if many else [(None, cell)]
-    found: list[Place] = []
-    for place, one in cells:
-        inside = one if not hasattr(one, "keys") else one["bytes"]
-        told = one["path"].as_py() if hasattr(one, "keys") and "path" in one.keys() else None  # noqa: SIM118
-        if one.is_valid and inside.is_valid:
-            name = Path(told or "").name
-            found.append(Embedded(file=path, column=column, group=group, row=row, place=place, name=name, shelf=shelf))
-        elif one.is_valid and told:
-            found.append(path.parent / told)
+    found: list[File] = []
+    for index, one in cells:
+        content = one if not hasattr(one, "keys") else one["bytes"]
+        path_in_table = one["path"].as_py() if hasattr(one, "keys") and "path" in one.keys() else None  # noqa: SIM118
+        if one.is_valid and content.is_valid:
+            name = Path(path_in_table or "").name
+            found.append(
+                Embedded(
+                    file=path, column=column, group=group, row=row, index=index, name=name, last_opened=last_opened
+                )
+            )
+        elif one.is_valid and path_in_table:
+            found.append(path.parent / path_in_table)
     return found

@@ -3,16 +3,16 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from plugins import nearest
 from tasks._base import DataError, Source
-from tasks.benchmarks._groups import by_content
 from tasks.benchmarks._open import Pinned, folder_of
-from tasks.benchmarks._parquet import Place, questions
-from tasks.benchmarks._rows import Ask, Entry, assemble
+from tasks.benchmarks._parquet import questions
+from tasks.benchmarks._rows import Entry, OpenSettings, assemble, by_content
 from tasks.images.decode import LastOpened
+from tasks.images.kinds import File
 
 REVISION = "a3666eb249237ba3d5eca8db21176cc47967e040"
 COUNTS = {  # questions of the validation split
@@ -37,7 +37,7 @@ FIELDS = ("idx", "question", "choices", "answer")
 UNGROUPED = "blink names no scene: rows are grouped only where they share an image byte for byte"
 
 
-def source(path: str | None, options: Sequence[str], ask: Ask) -> Source:
+def source(path: str | None, options: Sequence[str], settings: OpenSettings) -> Source:
     """The validation questions of every config, or of those that `options` name.
 
     Raises DataError: an unknown config, the test split, another commit or count, an answer beyond the choices.
@@ -47,13 +47,13 @@ def source(path: str | None, options: Sequence[str], ask: Ask) -> Source:
     configs = [o for o in options if o != "val"] or list(COUNTS)
     for config in configs:
         if config not in COUNTS:
-            near = get_close_matches(config, COUNTS, 1, 0.4)
-            hint = f"did you mean {near[0]}? " if near else ""
+            near = nearest(config, COUNTS, 0.4)
+            hint = f"did you mean {near}? " if near else ""
             raise DataError(f"blink has no config {config!r}; {hint}there are {', '.join(COUNTS)}")
     patterns = tuple(f"{config}/val*" for config in configs)
     pinned = Pinned(name="blink", repo="BLINK-Benchmark/BLINK", revision=REVISION, patterns=patterns)
-    found = _read(folder_of(pinned, path, offline=ask.offline), pinned)
-    entries = [_entry(values, places) for values, places in found]
+    found = _read(folder_of(pinned, path, offline=settings.offline), pinned)
+    entries = [_entry(values, files) for values, files in found]
     kept = [e for e in entries if e.columns["config"] in configs]
     have = Counter(e.columns["config"] for e in kept)
     for config in configs:
@@ -63,25 +63,25 @@ def source(path: str | None, options: Sequence[str], ask: Ask) -> Source:
                 f"another copy; {pinned.remedy}"
             )
     name = "+".join(["blink", *(configs if len(configs) < len(COUNTS) else ())])
-    return by_content(assemble(name, "blink", kept, ask, licence="Apache-2.0", warnings=[UNGROUPED]))
+    return by_content(assemble(name, "blink", kept, settings, licence="Apache-2.0", warnings=[UNGROUPED]))
 
 
-def _read(folder: Path, pinned: Pinned) -> list[tuple[dict[str, Any], list[Place]]]:
+def _read(folder: Path, pinned: Pinned) -> list[tuple[dict[str, Any], list[File]]]:
     files = [p for p in sorted(folder.rglob("*.parquet")) if ".cache" not in p.relative_to(folder).parts]
     asked = [p for p in files if not re.match(r"test\b", p.name) and p.parent.name != "test"]
     if files and not asked:
         raise DataError(HIDDEN)
     if not files:
         raise DataError(f"{folder.name} holds no Parquet file; {pinned.remedy}")
-    shelf = LastOpened()
-    found = [question for file in asked for question in questions(file, shelf)]
+    last_opened = LastOpened()
+    found = [question for file in asked for question in questions(file, last_opened)]
     bare = [name for name in FIELDS if found and name not in found[0][0]]
     if bare:
         raise DataError(f"{asked[0].name} has no column {bare[0]!r}; it has {', '.join(found[0][0])}: not BLINK")
     return found
 
 
-def _entry(values: Mapping[str, Any], places: Sequence[Place]) -> Entry:
+def _entry(values: Mapping[str, Any], files: Sequence[File]) -> Entry:
     name = str(values["idx"])
     match = re.fullmatch(r"(val|test)_(.+)_\d+", name)
     answer, choices = str(values["answer"]).strip(), tuple(str(c) for c in values["choices"] or ())
@@ -92,19 +92,18 @@ def _entry(values: Mapping[str, Any], places: Sequence[Place]) -> Entry:
     legal = LETTERS[: len(choices)]
     if answer not in legal:
         raise DataError(f"blink: {name} has the answer {answer!r}; its choices are {', '.join(legal)}")
-    told = choices[legal.index(answer)]
     return Entry(
         id=name,
         group=name,
-        places=places,
+        files=files,
         columns={
             "task": match[2],
             "config": match[2],
             "question": str(values["question"]),
             "answer": answer,
-            "answer_text": told,
+            "answer_text": choices[legal.index(answer)],
             "choices": "; ".join(choices),
-            "images": str(len(places)),
+            "images": str(len(files)),
         },
         text={
             "question": str(values["question"]),

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from tasks._base import DataError, Source
-from tasks.benchmarks._groups import by_content
 from tasks.benchmarks._open import Pinned, folder_of
-from tasks.benchmarks._parquet import Place, questions
-from tasks.benchmarks._rows import Ask, Entry, assemble
+from tasks.benchmarks._parquet import questions
+from tasks.benchmarks._rows import Entry, OpenSettings, assemble, by_content
 from tasks.images.decode import LastOpened, digest
+from tasks.images.kinds import File
 
 PINNED = Pinned(
     name="medblink",
@@ -40,22 +40,22 @@ UNGROUPED = (
     "one patient, or a film and its turned copy, may lie in different folds"
 )
 
-Question = tuple[dict[str, Any], list[Place]]
+Question = tuple[dict[str, Any], list[File]]
 
 
-def source(path: str | None, options: Sequence[str], ask: Ask) -> Source:
+def source(path: str | None, options: Sequence[str], settings: OpenSettings) -> Source:
     """The questions of the whole benchmark, or of the tasks that `options` name (`*` allowed).
 
     Raises DataError: another commit or count, a question without a field, a task that is not there.
     """
-    folder = folder_of(PINNED, path, offline=ask.offline)
+    folder = folder_of(PINNED, path, offline=settings.offline)
     found = _read(folder)
     _count(found)
     chosen, name = _chosen(found, options)
     answers = _options(chosen)
-    entries = [_entry(values, places, answers[str(values["task"])]) for values, places in chosen]
+    entries = [_entry(values, files, answers[str(values["task"])]) for values, files in chosen]
     notes = [UNGROUPED, *_other(found)]
-    return by_content(assemble(name, "medblink", entries, ask, warnings=notes))
+    return by_content(assemble(name, "medblink", entries, settings, warnings=notes))
 
 
 def _read(folder: Path) -> list[Question]:
@@ -63,8 +63,8 @@ def _read(folder: Path) -> list[Question]:
     files = [p for p in files if p.name.startswith("val")] or files
     if not files:
         raise DataError(f"{folder.name} holds no Parquet file; {PINNED.remedy}")
-    shelf = LastOpened()
-    found = [question for file in files for question in questions(file, shelf)]
+    last_opened = LastOpened()
+    found = [question for file in files for question in questions(file, last_opened)]
     for values, _ in found[:1]:
         bare = [field for field in FIELDS if field not in values]
         if bare:
@@ -102,21 +102,22 @@ def _chosen(found: Sequence[Question], options: Sequence[str]) -> tuple[Sequence
 
 
 def _options(found: Sequence[Question]) -> dict[str, tuple[str, ...]]:
-    told: dict[str, set[str]] = defaultdict(set)
+    found_answers: dict[str, set[str]] = defaultdict(set)
     for values, _ in found:
-        told[str(values["task"])].add(str(values["answer"]).strip().lower())
-    return {task: tuple(sorted(words)) for task, words in told.items()}
+        found_answers[str(values["task"])].add(str(values["answer"]).strip().lower())
+    return {task: tuple(sorted(words)) for task, words in found_answers.items()}
 
 
-def _entry(values: Mapping[str, Any], places: Sequence[Place], options: tuple[str, ...]) -> Entry:
-    told = {name: str(values[name]).strip() for name in FIELDS}
-    told["answer"] = told["answer"].lower()
-    number = told["question_id"] if re.fullmatch(r"[\w.-]+", told["question_id"]) else digest(told["question_id"])[:12]
-    name = f"{told['task']}-{number}"
+def _entry(values: Mapping[str, Any], files: Sequence[File], options: tuple[str, ...]) -> Entry:
+    fields = {name: str(values[name]).strip() for name in FIELDS}
+    fields["answer"] = fields["answer"].lower()
+    number = fields["question_id"]
+    number = number if re.fullmatch(r"[\w.-]+", number) else digest(number)[:12]
+    name = f"{fields['task']}-{number}"
     return Entry(
         id=name,
         group=name,
-        places=places,
-        columns={**told, "options": "; ".join(options), "images": str(len(places))},
-        text={"question": told["question"], "options": options, "answer": told["answer"]},
+        files=files,
+        columns={**fields, "options": "; ".join(options), "images": str(len(files))},
+        text={"question": fields["question"], "options": options, "answer": fields["answer"]},
     )

@@ -5,13 +5,13 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from plugins import nearest
 from tasks._base import DataError, Source
-from tasks.benchmarks._groups import components
-from tasks.benchmarks._rows import Ask, Entry, assemble
+from tasks.benchmarks._rows import Entry, OpenSettings, assemble
+from tasks.duplicates.components import merged_groups
 from tasks.sources.check import refuse_above
 
 ROCO = "roco-dataset/data"
@@ -40,7 +40,7 @@ class Slot:
         return self.options["AB".index(self.correct)]
 
 
-def source(path: str | None, options: Sequence[str], ask: Ask) -> Source:
+def source(path: str | None, options: Sequence[str], settings: OpenSettings) -> Source:
     """Two rows per pair, grouped by the components of the image and article graph.
 
     `path` holds `dataset.json` and `image_dict.json` (or is the repository that has them under `data`), and the
@@ -54,8 +54,8 @@ def source(path: str | None, options: Sequence[str], ask: Ask) -> Source:
     slots = read(folder)
     files = _files(folder, slots)
     absent = {s.image: files[s.image].name for s in slots if not files[s.image].exists()}
-    told = [(name, f"{name} is missing (or a ROCO checkout as {ROCO})") for name in absent.values()]
-    refuse_above(told, IMAGES, ask.unreadable)
+    missing = [(name, f"{name} is missing (or a ROCO checkout as {ROCO})") for name in absent.values()]
+    refuse_above(missing, IMAGES, settings.unreadable)
     near, far = linked(slots, by="image"), linked(slots, by="article")
     kept = [s for s in slots if not wanted or s.categories[0] in wanted]
     entries = [_entry(s, files[s.image], near[s.pair], far[s.pair]) for s in kept]
@@ -65,15 +65,15 @@ def source(path: str | None, options: Sequence[str], ask: Ask) -> Source:
         "column image_component)"
     ]
     name = "+".join(["mediconfusion", *options])
-    return assemble(name, "mediconfusion", entries, ask, licence="MIT", warnings=notes)
+    return assemble(name, "mediconfusion", entries, settings, licence="MIT", warnings=notes)
 
 
 def _category(option: str) -> str:
     """The category that an option of the command line names; blanks may be written as underscores."""
     plain = {column(name): name for name in CATEGORIES}
     if column(option) not in plain:
-        near = get_close_matches(column(option), plain, 1, 0.4)
-        hint = f"did you mean {near[0]}? " if near else ""
+        near = nearest(column(option), plain, 0.4)
+        hint = f"did you mean {near}? " if near else ""
         raise DataError(f"mediconfusion has no category {option!r}; {hint}there are {', '.join(plain)}")
     return plain[column(option)]
 
@@ -107,7 +107,7 @@ def _entry(slot: Slot, file: Path, near: str, far: str) -> Entry:
     return Entry(
         id=f"mediconfusion-{slot.pair}-{slot.side}",
         group=f"mediconfusion-{far}",
-        places=[file],
+        files=[file],
         names=[file.name],
         columns={
             "pair": slot.pair,
@@ -240,9 +240,6 @@ def _count(what: str, have: int, published: int) -> None:
 
 def linked(slots: Sequence[Slot], *, by: str) -> dict[str, str]:
     """The connected component of every pair: pairs that share an image (`by="image"`), or an article as well."""
-    links = [(f"pair {s.pair}", s.image) for s in slots]
-    if by == "article":
-        links += [(s.image, f"article {s.article}") for s in slots]
-    root = components(links)
-    first: dict[str, str] = {}
-    return {s.pair: first.setdefault(root[f"pair {s.pair}"], s.pair) for s in slots}
+    pairs = [s.pair for s in slots]
+    keys = [(f"image {s.image}", f"article {s.article}")[: 2 if by == "article" else 1] for s in slots]
+    return dict(zip(pairs, merged_groups(pairs, keys), strict=True))

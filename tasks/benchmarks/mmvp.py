@@ -1,16 +1,16 @@
 """MMVP ("Eyes Wide Shut?", arXiv 2401.06209): pairs of photographs that CLIP confuses, one question each."""
 
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from tasks._base import DataError, Source
 from tasks.benchmarks._open import Pinned, folder_of
-from tasks.benchmarks._rows import Ask, Entry, assemble
+from tasks.benchmarks._rows import Entry, OpenSettings, assemble
+from tasks.benchmarks._table import numbers_of, table_of
 from tasks.sources.table import no_column
 
-MMVP = Pinned(
+PINNED = Pinned(
     name="mmvp",
     repo="MMVP/MMVP",
     revision="37eafecab8a3940c50c2ade5b36de69dbc99a8cf",
@@ -21,7 +21,7 @@ SWAPPED = ((99, 100), (279, 280))  # whose published answers are exchanged: MMVP
 QUESTIONS = 300
 
 
-def source(path: str | None, options: Sequence[str], ask: Ask) -> Source:
+def source(path: str | None, options: Sequence[str], settings: OpenSettings) -> Source:
     """The 300 questions of MMVP; `published` in `options` keeps the answers that are known to be exchanged.
 
     Raises DataError: another option, commit or count, an answer that is none of its options.
@@ -30,54 +30,21 @@ def source(path: str | None, options: Sequence[str], ask: Ask) -> Source:
     if wrong or len(set(options)) > 1:
         raise DataError(f"mmvp+{(wrong or options)[0]}: say mmvp (answers corrected) or mmvp+published (as they came)")
     published = "published" in options
-    folder = folder_of(MMVP, path, offline=ask.offline)
-    table = table_of(folder, MMVP)
+    folder = folder_of(PINNED, path, offline=settings.offline)
+    table = table_of(folder, PINNED)
     for column in COLUMNS:
         if column not in table[0]:
             raise no_column(column, table[0], "MMVP's Questions.csv")
     rows = [dict(zip(table[0], values, strict=True)) for values in table[1:]]
-    numbers = numbers_of([row["Index"] for row in rows], QUESTIONS, MMVP)
+    numbers = numbers_of([row["Index"] for row in rows], QUESTIONS, PINNED)
     keys = {n: _letter(row["Correct Answer"], row["Options"], n) for n, row in zip(numbers, rows, strict=True)}
-    told = dict(keys)
+    published_keys = dict(keys)
     for a, b in SWAPPED:
         keys[a], keys[b] = (keys[a], keys[b]) if published else (keys[b], keys[a])
     images = folder / "MMVP Images"
-    entries = [_question(n, row, keys[n], told[n], images) for n, row in zip(numbers, rows, strict=True)]
+    entries = [_question(n, row, keys[n], published_keys[n], images) for n, row in zip(numbers, rows, strict=True)]
     note = [] if published else ["mmvp: the exchanged answers of questions 99/100 and 279/280 are corrected"]
-    return assemble("mmvp+published" if published else "mmvp", "mmvp", entries, ask, warnings=note)
-
-
-def table_of(folder: Path, pinned: Pinned) -> list[list[str]]:
-    """The rows of Questions.csv with its heading, blanks stripped; DataError where it is missing or ragged."""
-    path = folder / "Questions.csv"
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            table = [[v.strip() for v in row] for row in csv.reader(file) if any(v.strip() for v in row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        why = getattr(error, "strerror", None) or error
-        raise DataError(f"{folder.name}/Questions.csv cannot be read ({why}); {pinned.remedy}") from None
-    ragged = [i for i, row in enumerate(table, 1) if len(row) != len(table[0])]
-    if len(table) < 2 or ragged:
-        what = f"row {ragged[0]} has {len(table[ragged[0] - 1])} values" if ragged else "it has no rows"
-        raise DataError(f"{folder.name}/Questions.csv is not the benchmark's table: {what}; {pinned.remedy}")
-    return table
-
-
-def numbers_of(told: Sequence[str], count: int, pinned: Pinned) -> list[int]:
-    """The questions' numbers: 1 to `count`, each once; DataError otherwise."""
-    if len(told) != count:
-        raise DataError(
-            f"{pinned.name}: {len(told)} questions and {count} at commit {pinned.revision}: this is another copy; "
-            f"{pinned.remedy}"
-        )
-    numbers = [int(n) if n.isdecimal() else 0 for n in told]
-    twice = [n for i, n in enumerate(numbers) if n in numbers[:i]]
-    if twice:
-        raise DataError(f"{pinned.name}: the number {told[numbers.index(twice[0])]!r} occurs twice")
-    strange = [t for t, n in zip(told, numbers, strict=True) if not 1 <= n <= count]
-    if strange:
-        raise DataError(f"{pinned.name}: {strange[0]!r} is no number from 1 to {count}")
-    return numbers
+    return assemble("mmvp+published" if published else "mmvp", "mmvp", entries, settings, warnings=note)
 
 
 def _options(text: str) -> dict[str, str]:
@@ -87,7 +54,7 @@ def _options(text: str) -> dict[str, str]:
     {'a': 'Open', 'b': 'Closed'}
     """
     parts = re.split(r"\(([a-z])\)", text)
-    return {letter: told.strip() for letter, told in zip(parts[1::2], parts[2::2], strict=True)}
+    return {letter: text.strip() for letter, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def _letter(text: str, options: str, number: int) -> str:
@@ -112,7 +79,7 @@ def _question(n: int, row: dict[str, str], key: str, published: str, images: Pat
     return Entry(
         id=f"mmvp-{n:03d}",
         group=f"mmvp-pair-{columns['pair']}",
-        places=[images / f"{n}.jpg"],
+        files=[images / f"{n}.jpg"],
         names=[f"MMVP Images/{n}.jpg"],
         columns=columns,
         text=text,

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from tasks._base import DataError, Source
 from tasks.benchmarks._open import Pinned, folder_of
-from tasks.benchmarks._rows import Ask, Entry, assemble
-from tasks.benchmarks.mmvp import numbers_of, table_of
+from tasks.benchmarks._rows import Entry, OpenSettings, assemble
+from tasks.benchmarks._table import numbers_of, table_of
 
-VLM = Pinned(
+PINNED = Pinned(
     name="mmvp-vlm",
     repo="MMVP/MMVP_VLM",
     revision="69218ac4ba2ec1fa303ba9b1b4bff54c0b5516c6",
@@ -29,37 +29,41 @@ PATTERNS = (  # of the pairs of MMVP-VLM in the order of its file, fifteen each
 FOLDERS = ("MLLM_VLM Images", "MMVP_VLM_Images", "MMVP_VLM Images")
 
 
-def source(path: str | None, options: Sequence[str], ask: Ask) -> Source:
+def source(path: str | None, options: Sequence[str], settings: OpenSettings) -> Source:
     """The 270 statements of MMVP-VLM, each with its own image; a pair is two images and their two statements.
 
-    The table's three columns are read by their places: number, kind, statement. The pattern is the pair's place
-    in the file; where the table's kinds change elsewhere, a warning says so.
+    The table's three columns are read in their order: number, kind, statement. The pattern follows from the pair's
+    position in the file; where the table's kinds change at other rows, a warning says so.
     """
     if options:
         raise DataError(f"mmvp-vlm has no option {options[0]!r}; say mmvp-vlm or mmvp-vlm:PATH")
-    folder = folder_of(VLM, path, offline=ask.offline)
-    table = table_of(folder, VLM)
+    folder = folder_of(PINNED, path, offline=settings.offline)
+    table = table_of(folder, PINNED)
     if len(table[0]) != 3:
-        raise DataError(f"{folder.name}/Questions.csv has {len(table[0])} columns; MMVP-VLM's has three; {VLM.remedy}")
-    numbers = numbers_of([row[0] for row in table[1:]], STATEMENTS, VLM)
+        raise DataError(
+            f"{folder.name}/Questions.csv has {len(table[0])} columns; MMVP-VLM's has three; {PINNED.remedy}"
+        )
+    numbers = numbers_of([row[0] for row in table[1:]], STATEMENTS, PINNED)
     images = next((folder / f for f in FOLDERS if (folder / f).is_dir()), None)
     if images is None:
-        raise DataError(f"{folder.name} holds no folder {FOLDERS[0]!r} or {FOLDERS[1]!r}; {VLM.remedy}")
+        raise DataError(f"{folder.name} holds no folder {FOLDERS[0]!r} or {FOLDERS[1]!r}; {PINNED.remedy}")
     entries = [
-        _statement(place, n, kind, text, images)
-        for place, (n, (_, kind, text)) in enumerate(zip(numbers, table[1:], strict=True))
+        _statement(at, n, kind, text, images)
+        for at, (n, (_, kind, text)) in enumerate(zip(numbers, table[1:], strict=True))
     ]
-    return assemble("mmvp-vlm", "mmvp-vlm", entries, ask, licence="MIT", warnings=_kinds([r[1] for r in table[1:]]))
+    return assemble(
+        "mmvp-vlm", "mmvp-vlm", entries, settings, licence="MIT", warnings=_kinds([r[1] for r in table[1:]])
+    )
 
 
-def _statement(place: int, n: int, kind: str, statement: str, images: Path) -> Entry:
-    pair = place // 2
+def _statement(at: int, n: int, kind: str, statement: str, images: Path) -> Entry:
+    pair = at // 2
     nested = images / kind / f"{n}.jpg"
     flat = images / f"{n}.jpg"
     return Entry(
         id=f"mmvp-vlm-{n:03d}",
         group=f"mmvp-vlm-pair-{pair + 1}",
-        places=[flat if flat.exists() else nested],
+        files=[flat if flat.exists() else nested],
         names=[f"{kind}/{n}.jpg"],
         columns={
             "pair": str(pair + 1),

@@ -1,4 +1,4 @@
-"""Whether two small pictures are one picture: laid on each other as a crop would be, then compared in parts."""
+"""Align pairs of small pictures by shift and scale, and compare their local contrast in parts."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Copies of one image inside a source: found by their pixels, whatever their files and groups are called."""
+"""Find copies of one image among many by their pixels, whatever their files and groups are called."""
 
 import base64
 import hashlib
@@ -11,6 +11,7 @@ import numpy as np
 
 from tasks._base import is_volume
 from tasks.duplicates.align import BLOCK, SIDE, alike, has_structure, levels, structure
+from tasks.duplicates.components import components, merged_groups
 from tasks.duplicates.hashes import Candidates, candidates, hashes, turned
 
 VERSION = 1  # changes whenever a fingerprint would
@@ -20,8 +21,8 @@ STILL = 0.012  # of a side: an alignment that moves no corner further is none
 
 
 @dataclass(frozen=True, kw_only=True)
-class Print:
-    """What an image is recognised by: a digest of its pixels, and a small grey picture uint8 [64, 64]."""
+class Fingerprint:
+    """Fingerprint of an image: a digest of its pixels, and a small grey picture uint8 [64, 64]."""
 
     exact: str
     small: np.ndarray
@@ -34,7 +35,7 @@ class Print:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two places of a list that hold one image; `alike` is 1 for equal pixels, else a correlation."""
+    """A pair of copies: two rows of a list that hold one image; `alike` is 1 for equal pixels, else a correlation."""
 
     first: int
     second: int
@@ -44,24 +45,38 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """Places of a list that pairs connect, with the greatest change and the least likeness among the pairs."""
+    """A cluster of copies: rows that pairs connect, with the greatest change and the least likeness among the pairs."""
 
     members: tuple[int, ...]
     kind: str
     alike: float
 
 
-def fingerprint(image: np.ndarray) -> Print:
-    """The print of a decoded image, uint8 [h, w], [h, w, 3] or [d, h, w]; the small picture is the whole, drawn square.
+@dataclass(frozen=True, kw_only=True)
+class DuplicateGroups:
+    """Clusters of copies in the order of their first member, those across groups, and the groups merged.
 
-    Of a volume it is the middle slice: all pixels count for equality, and one slice for likeness.
+    `across_groups` are the clusters whose members lie in more than one group. `merged_groups` holds the group of each
+    row once those that share a cluster are one, which is called as the first of them.
+    """
+
+    clusters: tuple[Cluster, ...]
+    across_groups: tuple[Cluster, ...]
+    merged_groups: tuple[str, ...]
+
+
+def fingerprint(image: np.ndarray) -> Fingerprint:
+    """The fingerprint of a decoded image, uint8 [h, w], [h, w, 3] or [d, h, w].
+
+    The small picture is the whole, drawn square; of a volume all pixels count for equality, and the middle slice for
+    likeness.
     """
     from PIL import Image
 
     exact = hashlib.sha256(str(image.shape).encode())
     exact.update(np.ascontiguousarray(image).data)
     small = Image.fromarray(drawn(image)).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    return Print(exact=exact.hexdigest(), small=np.asarray(small.convert("L")))
+    return Fingerprint(exact=exact.hexdigest(), small=np.asarray(small.convert("L")))
 
 
 def drawn(image: np.ndarray) -> np.ndarray:
@@ -73,13 +88,13 @@ def drawn(image: np.ndarray) -> np.ndarray:
     return (both // 2).astype(np.uint8)
 
 
-def unpacked(held: Mapping[str, Any]) -> Print:
-    """The print that `Print.packed` wrote; ValueError or KeyError where it is none."""
+def unpacked(held: Mapping[str, Any]) -> Fingerprint:
+    """The fingerprint that `Fingerprint.packed` wrote; ValueError or KeyError where it is none."""
     small = np.frombuffer(zlib.decompress(base64.b85decode(held["small"])), np.uint8).reshape(SIDE, SIDE)
-    return Print(exact=held["exact"], small=small)
+    return Fingerprint(exact=held["exact"], small=small)
 
 
-def pairs(prints: Sequence[Print], progress: Callable[[int, int], None] | None = None) -> list[Pair]:
+def pairs(prints: Sequence[Fingerprint], progress: Callable[[int, int], None] | None = None) -> list[Pair]:
     """The pairs that hold one image, equal pixels first.
 
     Candidates are the nearest by 64-bit hashes, under 8 turns; a candidate is a copy where the median
@@ -89,23 +104,23 @@ def pairs(prints: Sequence[Print], progress: Callable[[int, int], None] | None =
     first: dict[str, int] = {}
     found = []
     for place, held in enumerate(prints):
-        twin = first.setdefault(held.exact, place)
-        if twin != place:
-            found.append(Pair(first=twin, second=place, kind=KINDS[0], alike=1.0))
-    own = np.array([*first.values()], dtype=np.int64)
-    if len(own) < 2:
+        earlier = first.setdefault(held.exact, place)
+        if earlier != place:
+            found.append(Pair(first=earlier, second=place, kind=KINDS[0], alike=1.0))
+    distinct = np.array([*first.values()], dtype=np.int64)
+    if len(distinct) < 2:
         return found
-    small = np.stack([prints[place].small for place in own])
-    fine = [structure(small[s : s + BLOCK]) for s in range(0, len(own), BLOCK)]
+    small = np.stack([prints[place].small for place in distinct])
+    fine = [structure(small[s : s + BLOCK]) for s in range(0, len(distinct), BLOCK)]
     some = np.concatenate([has_structure(block) for block in fine])
     if some.sum() < 2:
         return found
     shapes = [np.concatenate(level)[some] for level in zip(*map(levels, fine), strict=True)]
-    return found + _near(own[some], candidates(hashes(small[some])), shapes, progress)
+    return found + _near(distinct[some], candidates(hashes(small[some])), shapes, progress)
 
 
 def _near(
-    own: np.ndarray, could: Candidates, shapes: Sequence[np.ndarray], progress: Callable[[int, int], None] | None
+    places: np.ndarray, could: Candidates, shapes: Sequence[np.ndarray], progress: Callable[[int, int], None] | None
 ) -> list[Pair]:
     found = []
     for start in range(0, len(could.first), BLOCK):
@@ -115,7 +130,7 @@ def _near(
         right = [level[could.second[rows]] for level in shapes]
         likeness, place = alike(left, right, 1 / could.scale[rows])
         for k in np.flatnonzero(likeness >= ALIKE):
-            one, two = sorted((int(own[could.first[start + k]]), int(own[could.second[start + k]])))
+            one, two = sorted((int(places[could.first[start + k]]), int(places[could.second[start + k]])))
             kind = "turned" if could.turn[start + k] else _kind(place[k])
             found.append(Pair(first=one, second=two, kind=kind, alike=round(float(likeness[k]), 3)))
         if progress is not None:
@@ -129,44 +144,22 @@ def _kind(place: np.ndarray) -> str:
     return "recompressed" if max(ends) <= STILL else "cropped"
 
 
-def clusters(found: Sequence[Pair]) -> list[Cluster]:
-    """Connected components of the pairs, in the order of their first member."""
-    root: dict[int, int] = {}
-
-    def find(place: int) -> int:
-        while root.setdefault(place, place) != place:
-            place = root[place]
-        return place
-
+def groups(found: Sequence[Pair], names: Sequence[str]) -> DuplicateGroups:
+    """What the pairs among the rows of a list mean for their groups; `names` holds the group of each row."""
+    least = components(len(names), [(p.first, p.second) for p in found])
+    linked: dict[int, list[Pair]] = {}
     for pair in found:
-        a, b = sorted((find(pair.first), find(pair.second)))
-        root[b] = a
-    links: dict[int, list[Pair]] = {}
-    for pair in found:
-        links.setdefault(find(pair.first), []).append(pair)
-    return [
+        linked.setdefault(least[pair.first], []).append(pair)
+    clusters = tuple(
         Cluster(
-            members=tuple(sorted({end for p in links[top] for end in (p.first, p.second)})),
-            kind=max((p.kind for p in links[top]), key=KINDS.index),
-            alike=min(p.alike for p in links[top]),
+            members=tuple(sorted({end for p in linked[first] for end in (p.first, p.second)})),
+            kind=max((p.kind for p in linked[first]), key=KINDS.index),
+            alike=min(p.alike for p in linked[first]),
         )
-        for top in sorted(links)
-    ]
-
-
-def crossing(found: Sequence[Cluster], groups: Sequence[str]) -> list[Cluster]:
-    """The clusters whose members lie in more than one group."""
-    return [c for c in found if len({groups[place] for place in c.members}) > 1]
-
-
-def united(groups: Sequence[str], found: Sequence[Cluster]) -> list[str]:
-    """The groups with those that share a cluster made one, which is called as the first of them."""
-    rank = {group: k for k, group in enumerate(dict.fromkeys(groups))}
-    names = [*rank]
-    ends = [
-        Pair(first=rank[groups[c.members[0]]], second=rank[groups[m]], kind=c.kind, alike=c.alike)
-        for c in found
-        for m in c.members[1:]
-    ]
-    called = {names[m]: names[c.members[0]] for c in clusters(ends) for m in c.members}
-    return [called.get(group, group) for group in groups]
+        for first in sorted(linked)
+    )
+    return DuplicateGroups(
+        clusters=clusters,
+        across_groups=tuple(c for c in clusters if len({names[place] for place in c.members}) > 1),
+        merged_groups=tuple(merged_groups(names, [(component,) for component in least])),
+    )

@@ -1,12 +1,12 @@
-"""Which pictures could be copies: 64 signs of each, under every turn, compared by counting bits."""
+"""Candidates for copies: 64-bit perceptual hashes under every turn, compared by counting bits."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.duplicates.align import SIDE, sampling
+from tasks.duplicates.align import BLOCK, sampling
 
-LOW = 12  # frequencies along a side that are computed
+LOW = 12  # frequencies along a side that are kept
 CUT = 0.95  # of each side: the middle that is looked for beside the whole, since a crop moves every sign
 BITS = 16  # of 64 may differ between a picture and its copy
 NEAREST = 8  # candidates that are kept for a picture
@@ -37,22 +37,26 @@ def hashes(small: np.ndarray) -> np.ndarray:
     (as in Zauner 2010). A flip changes the signs of odd frequencies and a quarter turn exchanges the
     axes, so that one transform gives all eight.
     """
-    waves = np.cos(np.pi * np.arange(LOW)[:, None] * (np.arange(SIDE) + 0.5) / SIDE).astype(np.float32)
+    from scipy.fft import dctn
+
     down, across = np.mgrid[:LOW, :LOW]
     order = np.lexsort((down.ravel(), np.abs(down - across).ravel(), (down + across).ravel()))[1:65]
     powers = np.uint64(1) << np.arange(64, dtype=np.uint64)
     sign = np.where(np.arange(LOW) % 2, -1, 1).astype(np.float32)
     found = np.empty((2, 8, len(small)), np.uint64)
-    for place, scale in enumerate((1.0, CUT)):
-        basis = waves @ sampling(np.array([scale]), np.zeros(1))[0][0].astype(np.float32)
-        low = basis @ small.astype(np.float32) @ basis.T
-        for turn in range(8):
-            held = low
-            for _ in range(turn % 4):
-                held = held.transpose(0, 2, 1) * sign[:, None]  # a quarter turn: axes exchanged, then upside down
-            held = held * sign if turn >= 4 else held
-            bits = held.reshape(len(small), -1)[:, order] > 0
-            found[place, turn] = (bits * powers).sum(-1, dtype=np.uint64)
+    middle = sampling(np.array([CUT]), np.zeros(1))[0][0].astype(np.float32)
+    for start in range(0, len(small), BLOCK):
+        rows = slice(start, start + BLOCK)
+        whole = small[rows].astype(np.float32)
+        for place, part in enumerate((whole, middle @ whole @ middle.T)):
+            low = dctn(part, axes=(1, 2))[:, :LOW, :LOW]
+            for turn in range(8):
+                held = low
+                for _ in range(turn % 4):
+                    held = held.transpose(0, 2, 1) * sign[:, None]  # a quarter turn: axes exchanged, then upside down
+                held = held * sign if turn >= 4 else held
+                bits = held.reshape(len(whole), -1)[:, order] > 0
+                found[place, turn, rows] = (bits * powers).sum(-1, dtype=np.uint64)
     return found
 
 

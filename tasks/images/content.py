@@ -1,4 +1,4 @@
-"""What a file's picture is known by before it is decoded: its bytes, the policy and the frame."""
+"""Identities of pictures: digests of a file's bytes, the decode policy and the frame, before anything is decoded."""
 
 import hashlib
 import json
@@ -52,9 +52,8 @@ def identity(content: Content | Stack, policy: str, number: int) -> str | None:
 
 def picture(frame: Frame, content: Content | Stack, policy: DecodePolicy, name: str) -> Picture:
     """A picture that decodes the frame when it is read; its errors begin with `name`."""
-    told = json.dumps(policy.policy, sort_keys=True)
-    number = frame.number
-    return Picture(read=partial(_named, name, frame.read), identity=partial(identity, content, told, number))
+    keyed = json.dumps(policy.policy, sort_keys=True)
+    return Picture(read=partial(_named, name, frame.read), identity=partial(identity, content, keyed, frame.number))
 
 
 def _named(name: str, read: Callable[[], np.ndarray]) -> np.ndarray:

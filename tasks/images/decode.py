@@ -1,4 +1,4 @@
-"""One decoder for every kind of image file, under one policy that is written into the keys."""
+"""The decode policy, what every decoder returns for a file (`Frame`), and which decoder reads it."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ VERSION = 1  # changes whenever a file would be decoded to other pixels
 
 @dataclass(frozen=True, kw_only=True)
 class DecodePolicy:
-    """How files become pixels: the user's choices; None where they left it to the defaults.
+    """Decode policy: how files become pixels, by the user's choices; None where they left it to the defaults.
 
     With `volumes` a NIfTI file (each of its time points) or a DICOM series is one image [d, h, w].
     """
@@ -60,8 +60,8 @@ class DecodePolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a DICOM frame lies among the slices of its series.
+class SlicePosition:
+    """Position of a DICOM frame among the slices of its series.
 
     `series` is what a volume is known by, `normal` the direction in which its slices follow one another, and
     `position` how far along it this one lies, in mm; None where the file does not say. `number` counts instances.
@@ -87,14 +87,14 @@ class Frame:
     columns: Mapping[str, str] = field(default_factory=dict)
     patient: str = ""
     exif: int = 1
-    wide: bool = False
+    wide: bool = False  # more than 8 bits
     windowed: bool = False  # a window, chosen or default, acts on it
     flags: tuple[str, ...] = ()
-    place: Place | None = None  # of a slice that is to become part of a volume
+    slice_position: SlicePosition | None = None  # of a slice that is to become part of a volume
 
 
 class LastOpened:
-    """The last file that was opened, because the frames of one file are read one after another."""
+    """A cache of one: the last file that was opened, as the frames of one file are read one after another."""
 
     def __init__(self) -> None:
         self._last: tuple[Any, Any] | None = None
@@ -113,10 +113,11 @@ class LastOpened:
         self._last = None
 
 
-def look(path: File, policy: DecodePolicy, shelf: LastOpened) -> list[Frame]:
-    """The frames of a file, from its header; empty for a DICOM object without an image.
+def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> list[Frame]:
+    """List the frames of a file from its header; empty for a DICOM object without an image.
 
-    Raises DataError with the reason, which names neither the file nor anything inside it.
+    The decoder is that of the file's kind; no pixel is decoded before `Frame.read`. Raises DataError with the
+    reason, which names neither the file nor anything inside it.
     """
     try:
         found = kind(path)
@@ -136,10 +137,10 @@ def look(path: File, policy: DecodePolicy, shelf: LastOpened) -> list[Frame]:
         raise DataError("not an image of a known kind (and a manifest ends in .csv, .tsv or .parquet)")
     if policy.volumes and found not in VOLUMES:
         raise DataError("a flat image; --volumes makes items of NIfTI files and DICOM series")
-    return import_module(f"tasks.images.{found}").look(path, policy, shelf)
+    return import_module(f"tasks.images.{found}").list_frames(path, policy, last_opened)
 
 
-def thick(shape: tuple[int, ...]) -> None:
+def require_thick(shape: tuple[int, ...]) -> None:
     """Raises DataError where [d, h, w] is no volume: a single slice, or a plane too narrow to be one."""
     d, h, w = shape
     if d == 1:
@@ -155,19 +156,12 @@ def digest(*parts: str) -> str:
 
 def plain(values: np.ndarray) -> np.ndarray:
     """uint8, C-contiguous and writable; three equal channels become one."""
-    if values.ndim == 3 and _equal_channels(values):
+    if values.ndim == 3 and _equal_channels(values[::16, ::16]) and _equal_channels(values):
         values = values[..., 0]
     return np.ascontiguousarray(values) if values.flags.writeable else np.array(values, order="C")
 
 
 def _equal_channels(values: np.ndarray) -> bool:
-    sample = values[::16, ::16]
-    if not _same(sample):
-        return False
-    return _same(values)
-
-
-def _same(values: np.ndarray) -> bool:
     return bool(np.array_equal(values[..., 0], values[..., 1]) and np.array_equal(values[..., 0], values[..., 2]))
 
 

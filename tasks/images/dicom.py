@@ -1,4 +1,4 @@
-"""DICOM through highdicom: modality and VOI tables, MONOCHROME1, padding, palettes, compressed syntaxes."""
+"""Decoder of DICOM, through highdicom: modality and VOI tables, MONOCHROME1, padding, palettes, compressed syntaxes."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 from tasks._base import DataError
 from tasks.images.decode import DecodePolicy, Frame, LastOpened, plain
-from tasks.images.dicom_header import FACTS, NESTED, described, lies, place
+from tasks.images.dicom_header import FACTS, NESTED, header_columns, orientation_flag, slice_position
 from tasks.images.dicom_pixels import Opened, open_dicom
 from tasks.images.dicom_voi import own_window, window_of
 from tasks.images.window import to_grey
@@ -20,55 +20,57 @@ Span = tuple[float, float]
 Slice = tuple[Path, int]
 
 
-def look(path: Path, policy: DecodePolicy, shelf: LastOpened) -> list[Frame]:
+def list_frames(path: Path, policy: DecodePolicy, last_opened: LastOpened) -> list[Frame]:
     """One frame per frame; empty for an object that holds no image. Raises DataError."""
     import pydicom
 
-    with _told("cannot be read as DICOM"):
+    with _parser_errors("cannot be read as DICOM"):
         head = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*FACTS, *NESTED])
-        return _frames(head, path, policy, shelf) if "Rows" in head else []
+        return _frames(head, path, policy, last_opened) if "Rows" in head else []
 
 
-def _frames(head: Any, path: Path, policy: DecodePolicy, shelf: LastOpened) -> list[Frame]:
+def _frames(head: Any, path: Path, policy: DecodePolicy, last_opened: LastOpened) -> list[Frame]:
     count = int(head.get("NumberOfFrames") or 1)
-    facts = described(head)
+    facts = header_columns(head)
     window = window_of(head, policy)
     if window is not None:
         facts["window"] = str(policy.window or "soft")
     if window == "file":
         facts["window"] = own_window(head, 0) or "minmax"
-    flag = lies(head)
+    flag = orientation_flag(head)
     patient = str(head.get("PatientID") or "").strip() or str(head.get("StudyInstanceUID") or "")
     return [
         Frame(
-            read=partial(_read, path, number, policy, shelf),
+            read=partial(_read, path, number, policy, last_opened),
             number=number,
             columns=facts | ({"frame": str(number)} if count > 1 else {}),
             patient=patient,
             windowed=window is not None,
             flags=(flag,) if flag else (),
-            place=place(head, number - 1, count, str(path)) if policy.volumes else None,
+            slice_position=slice_position(head, number - 1, count, str(path)) if policy.volumes else None,
         )
         for number in range(1, count + 1)
     ]
 
 
-def _read(path: Path, number: int, policy: DecodePolicy, shelf: LastOpened, span: Span | None = None) -> np.ndarray:
-    with _told("its pixels cannot be decoded"):
-        return plain(_shown(_opened(path, policy, shelf), number, span))
+def _read(
+    path: Path, number: int, policy: DecodePolicy, last_opened: LastOpened, span: Span | None = None
+) -> np.ndarray:
+    with _parser_errors("its pixels cannot be decoded"):
+        return plain(_shown(_opened(path, policy, last_opened), number, span))
 
 
-def read_stack(slices: Sequence[Slice], policy: DecodePolicy, shelf: LastOpened) -> np.ndarray:
+def read_stack(slices: Sequence[Slice], policy: DecodePolicy, last_opened: LastOpened) -> np.ndarray:
     """The slices (file, number of its frame) as one volume [d, h, w], each as it is shown alone.
 
     Where they have no window of their own, black and white are the least and greatest value of all of them.
     Raises DataError.
     """
-    span = _span(slices, policy, shelf)
+    span = _span(slices, policy, last_opened)
     found = []
     for k, (path, number) in enumerate(slices, 1):
         try:
-            found.append(_read(path, number, policy, shelf, span))
+            found.append(_read(path, number, policy, last_opened, span))
         except DataError as error:
             raise DataError(f"slice {k} of {len(slices)}: {error}") from error
         if found[-1].ndim == 3:
@@ -76,12 +78,12 @@ def read_stack(slices: Sequence[Slice], policy: DecodePolicy, shelf: LastOpened)
     return np.stack(found)
 
 
-def _span(slices: Sequence[Slice], policy: DecodePolicy, shelf: LastOpened) -> Span | None:
+def _span(slices: Sequence[Slice], policy: DecodePolicy, last_opened: LastOpened) -> Span | None:
     """The least and greatest value of the slices that are shown by their range; None where none is."""
     ranges = []
-    with _told("its pixels cannot be decoded"):
+    with _parser_errors("its pixels cannot be decoded"):
         for path, number in slices:
-            opened = _opened(path, policy, shelf)
+            opened = _opened(path, policy, last_opened)
             if opened.window not in ("file", "minmax"):
                 return None  # as every other slice of a series, which has one modality
             if opened.window == "minmax" or own_window(opened.image, number - 1) is None:
@@ -90,12 +92,12 @@ def _span(slices: Sequence[Slice], policy: DecodePolicy, shelf: LastOpened) -> S
     return (min(low for low, _ in held), max(high for _, high in held)) if held else None
 
 
-def _opened(path: Path, policy: DecodePolicy, shelf: LastOpened) -> Opened:
-    return shelf.get(("dicom", path), partial(open_dicom, path, policy))
+def _opened(path: Path, policy: DecodePolicy, last_opened: LastOpened) -> Opened:
+    return last_opened.get(("dicom", path), partial(open_dicom, path, policy))
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _parser_errors(what: str) -> Iterator[None]:
     """Warnings of the parsers kept quiet, and their errors as one DataError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # values that break the standard's form are common and harmless

@@ -1,11 +1,11 @@
-"""What a DICOM header may tell the user about an image without telling who the patient is."""
+"""DICOM headers: columns that do not tell who the patient is, how an image lies, and where a slice lies."""
 
 import re
 from typing import Any
 
 import numpy as np
 
-from tasks.images.decode import Place, digest
+from tasks.images.decode import SlicePosition, digest
 
 COLUMNS = {  # column -> attribute; none of them names a person, a place or a day
     "modality": "Modality",
@@ -32,11 +32,11 @@ FACTS = (
 NESTED = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 OLDEST = 90.0  # ages above 89 may identify a person (HIPAA safe harbour), so they are one age here
 UNITS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
-UNTOLD = "do not say how they lie and are shown as stored"
+UNKNOWN_ORIENTATION = "do not say how they lie and are shown as stored"
 TURNED = "lie turned from the radiological display (anterior or head not up) and are shown as stored"
 
 
-def described(head: Any) -> dict[str, str]:
+def header_columns(head: Any) -> dict[str, str]:
     """Columns for a manifest: modality, sex, age in years, contrast, hashed study and series, `up`, `left`."""
     found = {name: _text(head.get(attribute)) for name, attribute in COLUMNS.items()}
     found["age"] = years(_text(head.get("PatientAge")))
@@ -44,7 +44,7 @@ def described(head: Any) -> dict[str, str]:
     for name, attribute in (("study", "StudyInstanceUID"), ("series", "SeriesInstanceUID")):
         uid = _text(head.get(attribute))
         found[name] = digest("uid", uid)[:12] if uid else ""
-    found["left"], found["up"] = letters(head)
+    found["left"], found["up"] = edge_letters(head)
     return {name: value for name, value in found.items() if value}
 
 
@@ -69,7 +69,7 @@ def years(age: str) -> str:
     return f"{min(int(match[1]) * UNITS[match[2]], OLDEST):.4g}" if match else ""
 
 
-def letters(head: Any) -> tuple[str, str]:
+def edge_letters(head: Any) -> tuple[str, str]:
     """What lies at the image's left edge and at its top: R L A P H F, or empty where it is not said.
 
     From ImageOrientationPatient (direction cosines in patient coordinates, x to the patient's left,
@@ -102,7 +102,7 @@ def _nested(head: Any, index: int, group: str, attribute: str) -> Any:
     return None
 
 
-def place(head: Any, index: int, count: int, path: str) -> Place:
+def slice_position(head: Any, index: int, count: int, path: str) -> SlicePosition:
     """Where frame `index` (from 0) of `count` lies; a file of several frames is a series of its own.
 
     Slices follow one another towards the patient's left, back or head, whichever is nearest to their normal.
@@ -118,7 +118,7 @@ def place(head: Any, index: int, count: int, path: str) -> Place:
     position = None
     if normal is not None and spot is not None and len(spot) == 3:
         position = float(normal @ np.array([float(v) for v in spot]))
-    return Place(
+    return SlicePosition(
         series=(*uids, path) if count > 1 else tuple(uids) if uids[-1] else (),
         shape=(int(head.Rows), int(head.Columns)),
         normal=None if normal is None else tuple(normal.tolist()),
@@ -133,11 +133,11 @@ def _away(direction: np.ndarray) -> str:
     return ("RL", "AP", "FH")[axis][0 if direction[axis] > 0 else 1]
 
 
-def lies(head: Any) -> str | None:
+def orientation_flag(head: Any) -> str | None:
     """A flag where the stored rows are not known to lie as a radiologist would hang them."""
-    left, up = letters(head)
+    left, up = edge_letters(head)
     if not up:
-        return UNTOLD
+        return UNKNOWN_ORIENTATION
     hung = {("R", "A"), ("R", "H"), ("A", "H"), ("P", "H")}  # axial, coronal and frontal, sagittal, lateral
     film = str(head.get("Modality", "")) == "MG"  # a breast is hung by its side, not by the compass
     return None if film or (left, up) in hung else TURNED

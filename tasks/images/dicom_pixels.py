@@ -1,4 +1,4 @@
-"""A parsed DICOM file: its values after the modality transform, its padding and its range."""
+"""Parsed DICOM files: values after the modality transform, padding, range, and byte order."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,8 +9,8 @@ import numpy as np
 
 from tasks._base import DataError
 from tasks.images.decode import DecodePolicy
-from tasks.images.dicom_voi import as_stored, window_of
-from tasks.images.jpeg import ready
+from tasks.images.dicom_voi import window_of
+from tasks.images.jpeg import register_decoders
 from tasks.images.window import Window
 
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
@@ -42,7 +42,7 @@ class Opened:
             return None
         high = self.image.get("PixelPaddingRangeLimit", low)
         stored = self.image.get_stored_frame(number)
-        a, b = sorted((as_stored(low, stored), as_stored(high, stored)))
+        a, b = sorted((_padding_value(low, stored), _padding_value(high, stored)))
         mask = (stored >= a) & (stored <= b)
         return mask if mask.any() else None
 
@@ -72,7 +72,7 @@ def open_dicom(path: Path, policy: DecodePolicy) -> Opened:
     import highdicom
     import pydicom
 
-    ready()
+    register_decoders()
     data = pydicom.dcmread(path, force=True)
     if "TransferSyntaxUID" not in getattr(data, "file_meta", {}):
         raise DataError("it does not say how its pixels are stored (no transfer syntax)")
@@ -100,3 +100,13 @@ def _little_endian(data: Any) -> Any:
     turned.PlanarConfiguration = 0
     turned.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     return turned
+
+
+def _padding_value(value: Any, stored: np.ndarray) -> int:
+    """A padding value in the sign of the pixels; writers disagree about its representation."""
+    if isinstance(value, bytes):
+        value = int.from_bytes(value[:2], "little")
+    number = int(value)
+    info = np.iinfo(stored.dtype)
+    span = 2 ** (8 * stored.dtype.itemsize)
+    return number - span if number > info.max else number + span if number < info.min else number

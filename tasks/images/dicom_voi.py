@@ -1,8 +1,9 @@
-"""Which window a DICOM file is shown in, and which of its values mean that there is no image."""
+"""The window (VOI) in which a DICOM file is shown: the user's, `soft` for CT, or the file's own.
+
+DICOM PS3.3 C.11.2 defines the file's own windows and tables. What a window does to values is in `window`.
+"""
 
 from typing import Any
-
-import numpy as np
 
 from tasks.images.decode import DecodePolicy
 from tasks.images.window import WINDOWS, Window
@@ -16,13 +17,10 @@ def window_of(head: Any, policy: DecodePolicy) -> Window | None:
         return policy.range
     if head.get("Modality") == "CT":
         return WINDOWS["soft"]
-    if own_window(head, 0) is None and _is_byte(head):
-        return None
-    return "file"
-
-
-def _is_byte(head: Any) -> bool:
-    return int(head.get("BitsStored", 16)) == 8 and not int(head.get("PixelRepresentation", 0))
+    if own_window(head, 0) is not None:
+        return "file"
+    byte = int(head.get("BitsStored", 16)) == 8 and not int(head.get("PixelRepresentation", 0))
+    return None if byte else "file"
 
 
 def own_window(head: Any, index: int) -> str | None:
@@ -48,13 +46,3 @@ def _first(value: Any) -> Any:
         return value[0] if len(value) else None
     except TypeError:
         return value
-
-
-def as_stored(value: Any, stored: np.ndarray) -> int:
-    """A padding value in the sign of the pixels; writers disagree about its representation."""
-    if isinstance(value, bytes):
-        value = int.from_bytes(value[:2], "little")
-    number = int(value)
-    info = np.iinfo(stored.dtype)
-    span = 2 ** (8 * stored.dtype.itemsize)
-    return number - span if number > info.max else number + span if number < info.min else number

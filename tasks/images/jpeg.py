@@ -1,6 +1,6 @@
 """Lossless and 12-bit JPEG inside DICOM, for which pydicom itself has only copyleft decoders.
 
-`ready()` teaches pydicom the syntaxes; imagecodecs (BSD) does the work. Lossless JPEG (ITU-T T.81
+`register_decoders()` teaches pydicom the syntaxes; imagecodecs (BSD) does the work. Lossless JPEG (ITU-T T.81
 process 14) is what many archives store; 12-bit JPEG (processes 2 and 4) is rare.
 """
 
@@ -19,7 +19,7 @@ def is_available(uid: str) -> bool:
     return uid in DECODER_DEPENDENCIES
 
 
-def ready() -> None:
+def register_decoders() -> None:
     """Make the syntaxes known to pydicom, once."""
     from pydicom.pixels.decoders.base import get_decoder
 

@@ -1,4 +1,4 @@
-"""Which decoder a file needs, by its first bytes and then by its name."""
+"""Kinds of image files: which decoder a file needs, by its first bytes and then by its name."""
 
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable

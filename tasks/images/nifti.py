@@ -1,4 +1,4 @@
-"""NIfTI volumes as axial slices: canonical axes first, then the display that radiologists use."""
+"""Decoder of NIfTI volumes as axial slices: canonical axes first, then the display that radiologists use."""
 
 import warnings
 import zlib
@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from tasks._base import DataError, Undecided
-from tasks.images.decode import DecodePolicy, Frame, LastOpened, plain, reason, thick
+from tasks.images.decode import DecodePolicy, Frame, LastOpened, plain, reason, require_thick
 from tasks.images.window import to_grey
 
 BAD = (OSError, ValueError, EOFError, KeyError, zlib.error, TypeError, MemoryError)
 AIR = -500.0  # a volume that goes below this holds Hounsfield units
-UNTOLD = "do not say how they lie and are shown as if stored in RAS order"
+UNKNOWN_ORIENTATION = "do not say how they lie and are shown as if stored in RAS order"
 
 
-def look(path: Path, policy: DecodePolicy, shelf: LastOpened) -> list[Frame]:
+def list_frames(path: Path, policy: DecodePolicy, last_opened: LastOpened) -> list[Frame]:
     """One frame per axial slice, from the feet up (of every time point in turn); raises DataError."""
     import nibabel
     from nibabel.filebasedimages import ImageFileError
@@ -31,15 +31,15 @@ def look(path: Path, policy: DecodePolicy, shelf: LastOpened) -> list[Frame]:
         with _quiet():
             volume: Any = nibabel.load(path)
         shape = _canonical_shape(volume)
-        told = int(volume.header["sform_code"]) > 0 or int(volume.header["qform_code"]) > 0
+        oriented = int(volume.header["sform_code"]) > 0 or int(volume.header["qform_code"]) > 0
     except (*BAD, ImageFileError, HeaderDataError) as error:
         raise DataError(f"cannot be opened ({reason(error, path)})") from error
-    flags = () if told else (UNTOLD,)
+    flags = () if oriented else (UNKNOWN_ORIENTATION,)
     if policy.volumes:
-        return _whole(path, shape, policy, shelf, flags)
+        return _whole(path, shape, policy, last_opened, flags)
     return [
         Frame(
-            read=partial(_read, path, number, policy, shelf),
+            read=partial(_read, path, number, policy, last_opened),
             number=number + 1,
             columns={"slice": str(number % shape[2] + 1)}
             | ({"time": str(number // shape[2] + 1)} if shape[3] > 1 else {}),
@@ -51,13 +51,13 @@ def look(path: Path, policy: DecodePolicy, shelf: LastOpened) -> list[Frame]:
 
 
 def _whole(
-    path: Path, shape: tuple[int, int, int, int], policy: DecodePolicy, shelf: LastOpened, flags: tuple[str, ...]
+    path: Path, shape: tuple[int, int, int, int], policy: DecodePolicy, last_opened: LastOpened, flags: tuple[str, ...]
 ) -> list[Frame]:
     """One frame [d, h, w] per time point: the slices from the feet up, each as it is shown alone."""
-    thick((shape[2], shape[1], shape[0]))
+    require_thick((shape[2], shape[1], shape[0]))
     return [
         Frame(
-            read=partial(_read, path, None, policy, shelf, time),
+            read=partial(_read, path, None, policy, last_opened, time),
             number=time + 1,
             columns={"slices": str(shape[2])} | ({"time": str(time + 1)} if shape[3] > 1 else {}),
             windowed=True,
@@ -113,12 +113,12 @@ def _open(path: Path) -> tuple[np.ndarray, float, float]:
     return values, float(finite.min()), float(finite.max())
 
 
-def _read(path: Path, number: int | None, policy: DecodePolicy, shelf: LastOpened, time: int = 0) -> np.ndarray:
+def _read(path: Path, number: int | None, policy: DecodePolicy, last_opened: LastOpened, time: int = 0) -> np.ndarray:
     """The slice of that number, counted through all time points, or with None the volume at one of them."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            values, low, high = shelf.get(("nifti", path), partial(_open, path))
+            values, low, high = last_opened.get(("nifti", path), partial(_open, path))
     except BAD as error:
         raise DataError(f"its voxels cannot be read ({reason(error, path)})") from error
     window = policy.range

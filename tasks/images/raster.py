@@ -1,4 +1,4 @@
-"""JPEG, PNG, BMP, GIF, WebP, JPEG 2000 and portable maps, through Pillow; 16-bit PNG through imagecodecs."""
+"""Decoder of JPEG, PNG, BMP, GIF, WebP, JPEG 2000 and portable maps, through Pillow; 16-bit PNG through imagecodecs."""
 
 import struct
 from functools import partial
@@ -34,7 +34,7 @@ def turned(values: np.ndarray, orientation: int) -> np.ndarray:
     return values
 
 
-def look(path: File, policy: DecodePolicy, shelf: LastOpened) -> list[Frame]:  # noqa: ARG001 - one frame needs no shelf
+def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> list[Frame]:  # noqa: ARG001 - one frame, read once
     """The one frame of a raster file, or the frames of an animation; raises DataError."""
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""TIFF pages through tifffile, which leaves the stored orientation alone, so that the policy can decide."""
+"""Decoder of TIFF pages, through tifffile, which leaves the stored orientation alone, so that the policy can decide."""
 
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from tasks.images.raster import BAD, ORIENTATION, stored, turned, windowed
 ASSOCIATED, UNASSOCIATED = 1, 2  # kinds of alpha: already multiplied with the colour, or not
 
 
-def look(path: Path, policy: DecodePolicy, shelf: LastOpened) -> list[Frame]:  # noqa: ARG001 - pages open fast
+def list_frames(path: Path, policy: DecodePolicy, last_opened: LastOpened) -> list[Frame]:  # noqa: ARG001 - pages open fast
     """One frame per page that is no reduced copy of another; raises DataError."""
     import tifffile
 

@@ -1,11 +1,13 @@
-"""From values that no screen can show to 256 greys: named windows, stated ranges, nothing clipped unasked."""
+"""Grey windows: named ones, CENTRE/WIDTH and ranges, and how values become 256 greys under them.
 
-import difflib
+Which window a DICOM file is shown in is decided in `dicom_voi`.
+"""
+
 import re
 
 import numpy as np
 
-from plugins import UnknownName
+from plugins import UnknownName, nearest
 from tasks._base import Undecided
 
 WINDOWS = {  # centre and width in Hounsfield units, as radiology departments preset them
@@ -40,8 +42,8 @@ def parse_window(text: str) -> Window:
     if match and float(match[2]) > 0:
         return float(match[1]), float(match[2])
     known = [*WINDOWS, *RANGES]
-    near = difflib.get_close_matches(text, known, 1, 0.5)
-    hint = f"did you mean {near[0]}? " if near else ""
+    near = nearest(text, known)
+    hint = f"did you mean {near}? " if near else ""
     raise UnknownName(f"no window {text!r}; {hint}it is CENTRE/WIDTH such as 40/400, or {', '.join(known)}")
 
 

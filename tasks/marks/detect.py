@@ -1,4 +1,4 @@
-"""Coloured marks in images that already contain them: where they are, and the same image with colours exchanged.
+"""Detect coloured marks in images that already contain them, exchange their colours, or erase them.
 
 A mark is a disc of one strong colour with a sharp round edge, whatever it is drawn on; red tissue is red too, but
 neither flat nor sharply bounded. Its centre and radius come from the share of the disc's colour in every pixel, so
@@ -63,16 +63,16 @@ def _of_colour(image: np.ndarray, name: str) -> tuple[list[Found], str]:
     wide = image.astype(np.int16)
     own, short = NAMES.index(name), min(image.shape[:2])
     over = wide[..., own] - np.maximum(wide[..., own - 1], wide[..., own - 2])
-    kept, seen = [], ""
+    kept, other = [], ""
     for x, y, broad, high, area in _areas(over, max(7.0, 2 * (SMALLEST * short) ** 2)):
         if max(high, broad) > 2.4 * LARGEST * short:
-            seen = f": {name} around ({x:.0f}, {y:.0f}), {broad} x {high} pixels, is too big for a mark"
+            other = f": {name} around ({x:.0f}, {y:.0f}), {broad} x {high} pixels, is too big for a mark"
         elif min(high, broad) >= 2 * SMALLEST * short and 0.55 < high / broad < 1.8 and area >= 0.5 * high * broad:
             first = Found(name=name, x=x, y=y, radius=float(np.sqrt(area / np.pi)), colour=(0.0, 0.0, 0.0))
             mark, fit = _measured(image, first)
             if mark is not None and SMALLEST * short <= mark.radius <= LARGEST * short:
                 kept.append((fit, mark))
-    return _apart(kept), seen
+    return _distinct(kept), other
 
 
 def _areas(over: np.ndarray, least: float) -> Iterator[tuple[float, float, int, int, float]]:
@@ -92,7 +92,7 @@ def _areas(over: np.ndarray, least: float) -> Iterator[tuple[float, float, int, 
             )  # fmt: skip
 
 
-def _apart(kept: list[tuple[float, Found]]) -> list[Found]:
+def _distinct(kept: list[tuple[float, Found]]) -> list[Found]:
     """Of marks that lie over each other, found at several levels, the roundest; none much less round than the best."""
     out: list[Found] = []
     best = max((fit for fit, _ in kept), default=0.0)
@@ -197,8 +197,8 @@ def recoloured(image: np.ndarray, marks: Sequence[Mark], assignment: Mapping[str
     """
     names = [mark.name for mark in marks]
     if sorted(assignment) != sorted(names) or sorted(assignment.values()) != sorted(names):
-        told = ", ".join(f"{a} to {b}" for a, b in assignment.items())
-        raise DataError(f"an exchange of colours must be a permutation of {', '.join(names)}; given is {told}")
+        given = ", ".join(f"{a} to {b}" for a, b in assignment.items())
+        raise DataError(f"an exchange of colours must be a permutation of {', '.join(names)}; given is {given}")
     found = {mark.name: at(image, mark) for mark in marks}
     out = image.copy()
     for name, mark in found.items():

@@ -1,8 +1,8 @@
-"""Coloured markers: points that a question asks about, drawn so that a colour's place changes no statistic.
+"""Draw coloured marks: points that a question asks about, drawn so that a colour's place changes no statistic.
 
-Every marker is the same set of pixels, centred on a whole pixel, flat inside, with a ring wider than the
+Every mark is the same set of pixels, centred on a whole pixel, flat inside, with a ring wider than the
 reach of a 3x3 operator around it: exchanging two colours exchanges the discs and changes nothing else.
-Markers drawn smaller than 6 pixels have a narrower ring.
+Marks drawn smaller than 6 pixels have a narrower ring.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ SHARE = 0.036  # radius, ring included, as a share of the shorter side
 
 
 def radius(size: int, share: float = SHARE) -> int:
-    """Radius of a marker, ring included, in pixels of an image whose shorter side is `size`; at least 6."""
+    """Radius of a mark, ring included, in pixels of an image whose shorter side is `size`; at least 6."""
     return max(round(size * share), 6)
 
 
@@ -71,10 +71,10 @@ def check(marks: Sequence[Mark], reach: int, h: int, w: int, colours: Mapping[st
         if not (reach <= round(mark.x) < w - reach and reach <= round(mark.y) < h - reach):
             raise DataError(f"{at} leaves the image of {w} x {h}; keep {reach} pixels from the border")
         for other in marks[:i]:
-            apart, keep = np.hypot(mark.x - other.x, mark.y - other.y), 2 * reach + 3
-            if apart < reach / 2:
-                raise DataError(f"{at} covers mark {other.name}, {apart:.0f} pixels away; keep {keep}")
-            if apart < keep:
+            distance, keep = np.hypot(mark.x - other.x, mark.y - other.y), 2 * reach + 3
+            if distance < reach / 2:
+                raise DataError(f"{at} covers mark {other.name}, {distance:.0f} pixels away; keep {keep}")
+            if distance < keep:
                 raise DataError(
-                    f"marks {other.name} and {mark.name} lie {apart:.0f} pixels apart and would touch; keep {keep}"
+                    f"marks {other.name} and {mark.name} lie {distance:.0f} pixels apart and would touch; keep {keep}"
                 )

@@ -1,4 +1,4 @@
-"""Marks at points whose depth is known: from columns of a manifest, or drawn among an image's own points."""
+"""Places of marks: from columns of a manifest, or drawn among an image's own points of known depth."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,23 +36,23 @@ class Marked:
 
 
 def from_columns(columns: Mapping[str, str]) -> tuple[Mark, ...]:
-    """The marks that a manifest's columns `red_x`, `red_y` and so on tell; () where it has none.
+    """The marks that a manifest's columns `red_x`, `red_y` and so on hold; () where it has none.
 
     Raises:
         DataError: one of the two is missing or no number from 0, or two marks lie on one spot.
     """
     found = []
     for name in COLOURS:
-        told = [columns.get(f"{name}_{axis}", "") for axis in "xy"]
-        if not any(told):
+        texts = [columns.get(f"{name}_{axis}", "") for axis in "xy"]
+        if not any(texts):
             continue
         try:
-            x, y = (float(value) for value in told)
+            x, y = (float(value) for value in texts)
             if not (0 <= x < np.inf and 0 <= y < np.inf):
                 raise ValueError
         except ValueError:
             raise DataError(
-                f"the {name} mark lies at x = {told[0]!r}, y = {told[1]!r}: {name}_x and {name}_y are both numbers "
+                f"the {name} mark lies at x = {texts[0]!r}, y = {texts[1]!r}: {name}_x and {name}_y are both numbers "
                 "from 0, in pixels of the image, or both empty"
             ) from None
         there = [mark.name for mark in found if (mark.x, mark.y) == (x, y)]
@@ -63,11 +63,11 @@ def from_columns(columns: Mapping[str, str]) -> tuple[Mark, ...]:
 
 
 def place(
-    image: np.ndarray, points: Sequence[Point], rng: np.random.Generator, *, nearest: str, apart: float
+    image: np.ndarray, points: Sequence[Point], rng: np.random.Generator, *, nearest: str, ratio: float
 ) -> Marked | None:
     """Three of the points marked at random, the nearest in the colour `nearest`; None where no three fit.
 
-    Marks neither touch each other nor leave the image, and the second depth is at least `apart` times the first.
+    Marks neither touch each other nor leave the image, and the second depth is at least `ratio` times the first.
     `image` is uint8 RGB [h, w, 3].
     """
     h, w = image.shape[:2]
@@ -75,11 +75,16 @@ def place(
     inside = [p for p in points if reach <= round(p.x) < w - reach and reach <= round(p.y) < h - reach]
     others = [name for name in COLOURS if name != nearest]
     for _ in range(TRIES if len(inside) >= len(COLOURS) else 0):
-        chosen = sorted((inside[i] for i in rng.choice(len(inside), len(COLOURS), replace=False)), key=_depth)
-        if chosen[1].depth < apart * chosen[0].depth or _touching(chosen, reach):
+        chosen = sorted(
+            (inside[i] for i in rng.choice(len(inside), len(COLOURS), replace=False)), key=lambda p: p.depth
+        )
+        if chosen[1].depth < ratio * chosen[0].depth or _touching(chosen, reach):
             continue
         names = [nearest, *(others[i] for i in rng.permutation(len(others)))]
-        marks = tuple(Mark(name=n, x=p.x, y=p.y) for n, p in sorted(zip(names, chosen, strict=True), key=_colour))
+        marks = tuple(
+            Mark(name=n, x=p.x, y=p.y)
+            for n, p in sorted(zip(names, chosen, strict=True), key=lambda pair: list(COLOURS).index(pair[0]))
+        )
         return Marked(
             image=draw(image, marks),
             marks=marks,
@@ -87,14 +92,6 @@ def place(
             brightness={mark.name: around(image, mark, reach) for mark in marks},
         )
     return None
-
-
-def _depth(point: Point) -> float:
-    return point.depth
-
-
-def _colour(pair: tuple[str, Point]) -> int:
-    return list(COLOURS).index(pair[0])
 
 
 def _touching(points: Sequence[Point], reach: int) -> bool:

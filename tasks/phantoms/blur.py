@@ -1,4 +1,4 @@
-"""A blur of less than a pixel, for which nine weights will do."""
+"""Blur of less than a pixel, by nine weights."""
 
 from functools import lru_cache
 
@@ -47,10 +47,10 @@ def smooth(image: np.ndarray, sigma: float) -> np.ndarray:
 
 def smeared(image: np.ndarray, middle: float) -> np.ndarray:
     """The image smeared over three rows and three columns, `middle` of a line staying; its border is repeated."""
-    aside = np.float32((1 - middle) / 2)
+    side_weight = np.float32((1 - middle) / 2)
     for _ in (0, 1):
         out = image * np.float32(middle)
-        part = image * aside
+        part = image * side_weight
         out[1:] += part[:-1]
         out[:-1] += part[1:]
         out[0] += part[0]

@@ -1,4 +1,4 @@
-"""What lets films be drawn fast: grids coarser than the picture, tables, and grain cut from a field drawn once.
+"""Fast drawing of films: grids coarser than the picture, tables, and grain cut from a field drawn once.
 
 A film is blurred over about a pixel, so that five points draw what seven pixels show, and soft parts need fewer.
 """

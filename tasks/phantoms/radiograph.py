@@ -1,4 +1,4 @@
-"""What every radiograph shares: how the patient lies before the film, how it is exposed, and how it is developed."""
+"""Radiographs: how the patient lies before the film, how it is exposed, and how it is developed."""
 
 from dataclasses import dataclass
 

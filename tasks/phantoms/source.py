@@ -1,4 +1,4 @@
-"""What every phantom shares: coordinates, fractal noise, smoothing, identities and numbered rows."""
+"""Sources of phantoms: balanced labels, identities of pictures, and numbered rows of one patient each."""
 
 import hashlib
 import json
@@ -20,11 +20,6 @@ def balanced(n: int, k: int, seed: int, code: int) -> np.ndarray:
     # the last number keeps these streams apart from those that draw patients and noise
     blocks = (np.random.default_rng([seed, block, code, 2]).permutation(k) for block in range(-(-n // k)))
     return np.concatenate([*blocks, np.zeros(0, np.int64)])[:n]
-
-
-def told(value: object) -> str:
-    """A parameter as a column shows it: numbers with four digits after the point."""
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def source(
@@ -50,7 +45,7 @@ def source(
                 id=f"{name}-{i:06d}",
                 group=f"{name}-{i:06d}",
                 picture=Picture(read=read, identity=digest(generator=name, row=i, **identity)),
-                columns={key: told(value) for key, value in columns.items()},
+                columns={k: f"{v:.4f}" if isinstance(v, float) else str(v) for k, v in columns.items()},
                 marks=marks,
             )
         )

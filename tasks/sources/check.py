@@ -1,4 +1,4 @@
-"""Every image is decoded once before it is used, so that a bad file is listed and not met half-way."""
+"""Check a source: every image is decoded once before it is used, and those that cannot be are listed."""
 
 from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from tasks._base import DataError, Row, Source, Undecided
+from tasks.duplicates.components import merged_groups
 
 SHOWN = 3  # unreadable files that an error message names
 
@@ -26,12 +27,12 @@ def check(
     *,
     known: Container[str] = (),
     unreadable_limit: float = 0.05,
-    seen: Callable[[Row, np.ndarray], None] | None = None,
+    decoded: Callable[[Row, np.ndarray], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Source:
     """The source without the images that cannot be decoded; those are in its `unreadable`.
 
-    Pictures whose identity is in `known` were decoded before and are not read again. `seen(row, image)`
+    Pictures whose identity is in `known` were decoded before and are not read again. `decoded(row, image)`
     is given each image that was decoded here, so that the caller need not decode it a second time.
     `progress(done, total)` is called per image. Byte-identical images in two groups of a published
     benchmark make one group of the two, since a fold that holds a copy of a test image has seen the
@@ -52,37 +53,20 @@ def check(
             except DataError as error:
                 bad.append((row.id, str(error)))
                 continue
-            if seen is not None:
-                seen(row, image)
+            if decoded is not None:
+                decoded(row, image)
         good.append(row)
         if progress is not None:
             progress(done, len(source.rows))
     noun = "volumes" if "volumes" in source.policy else "images"
     refuse_above(bad, total, unreadable_limit, noun)
-    rows, merged = _united(good, noun) if source.benchmark else (tuple(good), ())
-    return replace(source, rows=rows, unreadable=tuple(bad), warnings=(*source.warnings, *merged))
-
-
-def _united(rows: Sequence[Row], noun: str) -> tuple[tuple[Row, ...], tuple[str, ...]]:
-    root: dict[str, str] = {}
-
-    def find(group: str) -> str:
-        while root.get(group, group) != group:
-            group = root[group]
-        return group
-
-    first: dict[str, Row] = {}
-    copies = 0
-    for row in rows:
-        key = row.picture.identity
-        if key is None:
-            continue
-        twin = first.setdefault(key, row)
-        a, b = find(twin.group), find(row.group)
-        if a != b:
-            root[b] = a
-            copies += 1
-    if not copies:
-        return tuple(rows), ()
-    united = tuple(r if find(r.group) == r.group else replace(r, group=find(r.group)) for r in rows)
-    return united, (f"{copies} {noun} are byte for byte copies of one in another group: the groups were united",)
+    warnings = source.warnings
+    if source.benchmark:
+        names = [row.group for row in good]
+        groups = merged_groups(names, [[row.picture.identity] if row.picture.identity else [] for row in good])
+        copies = len(set(names)) - len(set(groups))
+        if copies:
+            good = [row if row.group == g else replace(row, group=g) for row, g in zip(good, groups, strict=True)]
+            found = f"{copies} {noun} are byte for byte copies of one in another group: the groups were united"
+            warnings = (*warnings, found)
+    return replace(source, rows=tuple(good), unreadable=tuple(bad), warnings=warnings)

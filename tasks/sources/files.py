@@ -1,11 +1,11 @@
-"""The files of a source in a fixed order, and what the name of each may be used for."""
+"""Files of a source: those of a folder in natural order, or those that a manifest names."""
 
-import difflib
 import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from plugins import nearest
 from tasks._base import DataError
 from tasks.images.kinds import SUFFIXES, File, kind, suffix
 from tasks.sources.table import TABLES
@@ -45,11 +45,11 @@ def missing(spec: str) -> DataError:
     """The error for a path that is not there, with the nearest of its neighbours."""
     path = Path(spec)
     try:
-        beside = [p.name for p in path.parent.iterdir()] if path.name and path.parent.is_dir() else []
+        neighbours = [p.name for p in path.parent.iterdir()] if path.name and path.parent.is_dir() else []
     except OSError:
-        beside = []
-    near = difflib.get_close_matches(path.name, beside, 1, 0.6)
-    hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        neighbours = []
+    near = nearest(path.name, neighbours, 0.6)
+    hint = f"; did you mean {path.parent / near}?" if near else ""
     takes = "; --data takes a folder, a manifest, a DICOM tree, a NIfTI file or a benchmark"
     return DataError(f"no file or folder {spec!r}{hint or takes}")
 

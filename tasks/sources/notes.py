@@ -1,4 +1,4 @@
-"""What the user must decide before a source can be used, and what they must know about it."""
+"""Decisions that the user must take before a source can be used, and sentences about what its files are."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,80 +12,76 @@ from tasks.sources.table import like_groups
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """A frame with the file it came from; the volume of a DICOM series stands for its slices, the `parts`."""
+class SourceFrame:
+    """A frame of a source with the file that holds it; the volume of a DICOM series stands for its slices, `parts`."""
 
     file: Listed
     frame: Frame
     content: Content | Stack
-    parts: tuple["Seen", ...] = ()
+    parts: tuple["SourceFrame", ...] = ()
 
 
-def decide(seen: Sequence[Seen], policy: DecodePolicy) -> None:
-    """Stops where a window is needed and not given, or given and useless."""
-    wide = [s for s in seen if s.frame.wide]
+def decide(frames: Sequence[SourceFrame], policy: DecodePolicy) -> None:
+    """Raises Undecided where a window is needed and not given, DataError where one is given and acts on nothing."""
+    wide = [s for s in frames if s.frame.wide]
     if wide and policy.range in (None, "file"):
-        raise _ask(wide)
-    if seen and not any(s.frame.windowed for s in seen) and (policy.window or policy.intercept):
+        from tasks.images.tiff import stored_range
+
+        low, high = stored_range(wide[0].file.path, wide[0].frame.number)
+        raise Undecided(
+            f"a decision is needed: {len(wide)} images hold more than 8 bits (the first {low:g} to {high:g}); "
+            "say --window 40/400 --intercept -1024 (CT stored as HU + 1024), or --window full (the whole "
+            "range of the number type), or --window minmax (each image by its own range)"
+        )
+    if frames and not any(s.frame.windowed for s in frames) and (policy.window or policy.intercept):
         flag = f"--window {policy.window}" if policy.window else f"--intercept {policy.intercept:g}"
-        raise DataError(f"{flag} has nothing to act on: all {len(seen)} images hold 8 bits; leave it out")
+        raise DataError(f"{flag} has nothing to act on: all {len(frames)} images hold 8 bits; leave it out")
 
 
-def _ask(wide: Sequence[Seen]) -> Undecided:
-    from tasks.images.tiff import stored_range
-
-    low, high = stored_range(wide[0].file.path, wide[0].frame.number)
-    return Undecided(
-        f"a decision is needed: {len(wide)} images hold more than 8 bits (the first {low:g} to {high:g}); "
-        "say --window 40/400 --intercept -1024 (CT stored as HU + 1024), or --window full (the whole "
-        "range of the number type), or --window minmax (each image by its own range)"
-    )
-
-
-def grouping(seen: Sequence[Seen], group: str | None) -> list[str]:
-    """What is said of how images were grouped, where no column was named."""
-    if group is not None or not seen:
+def grouping(frames: Sequence[SourceFrame], group: str | None) -> list[str]:
+    """Sentences about how images were grouped, where no column was named."""
+    if group is not None or not frames:
         return []
-    patients = {s.frame.patient for s in seen if s.frame.patient}
+    patients = {s.frame.patient for s in frames if s.frame.patient}
     if patients:
-        alone = sum(not s.frame.patient for s in seen)
+        alone = sum(not s.frame.patient for s in frames)
         extra = f" ({alone} images name none: each file is its own group)" if alone else ""
         only = "; they all name ONE patient: say --group COLUMN" if len(patients) == 1 else ""
         return [f"images are grouped by patient{extra}{only}"] if extra or only else []
-    maybe = like_groups(dict.fromkeys(c for s in seen for c in s.file.columns))
+    maybe = like_groups(dict.fromkeys(c for s in frames for c in s.file.columns))
     hint = f" (perhaps {' or '.join(maybe)})" if maybe else ""
     return [f"every file counts as its own group; if patients recur, say --group COLUMN{hint}"]
 
 
-def flags(seen: Sequence[Seen], policy: DecodePolicy) -> list[str]:
+def flags(frames: Sequence[SourceFrame], policy: DecodePolicy) -> list[str]:
     """Counted notes on what the files are: flags of their headers, windows that differ or do not act."""
-    n = len(seen)
-    found = Counter(flag for s in seen for flag in s.frame.flags)
+    n = len(frames)
+    found = Counter(flag for s in frames for flag in s.frame.flags)
     notes = [f"{k} of {n} {policy.noun} {flag}" for flag, k in sorted(found.items())]
     if policy.range in (None, "file"):
-        own = {s.frame.columns["window"] for s in seen if "window" in s.frame.columns}
+        own = {s.frame.columns["window"] for s in frames if "window" in s.frame.columns}
         if len(own) > 1:
             notes.append(f"the files' own windows differ ({len(own)}): brightness may betray the label")
-    if policy.range == "minmax" and any(s.frame.windowed for s in seen):
+    if policy.range == "minmax" and any(s.frame.windowed for s in frames):
         notes.append("each image is stretched over its own range: brightness is not comparable between images")
-    plain = sum(not s.frame.windowed for s in seen)
+    plain = sum(not s.frame.windowed for s in frames)
     if policy.window and plain:
         notes.append(f"--window does not act on {plain} of {n} images, which hold 8 bits")
     return notes
 
 
-def exif_decision(seen: Sequence[Seen], policy: DecodePolicy) -> tuple[str, ...]:
+def exif_decision(frames: Sequence[SourceFrame], policy: DecodePolicy) -> tuple[str, ...]:
     """The decision that is needed where images carry an EXIF orientation and no policy was given."""
-    turned = sum(s.frame.exif != 1 for s in seen)
+    turned = sum(s.frame.exif != 1 for s in frames)
     if not turned or policy.exif is not None:
         return ()
     return (
-        f"a decision is needed: {turned} of {len(seen)} images carry an EXIF orientation, so what is upright "
+        f"a decision is needed: {turned} of {len(frames)} images carry an EXIF orientation, so what is upright "
         "depends on the reader; say --exif apply (as the camera meant it) or --exif ignore (as stored)",
     )
 
 
 def licence(rows: Sequence[Row]) -> str:
     """The licence that the rows' own column names, where they agree."""
-    told = {row.columns.get("licence") or row.columns.get("license") or "unknown" for row in rows}
-    return told.pop() if len(told) == 1 else f"{len(told)} licences, one per row"
+    named = {row.columns.get("licence") or row.columns.get("license") or "unknown" for row in rows}
+    return named.pop() if len(named) == 1 else f"{len(named)} licences, one per row"

@@ -1,10 +1,11 @@
 """Manifests: CSV, TSV and Parquet tables whose rows name image files."""
 
 import csv
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from plugins import nearest
 from tasks._base import DataError
 
 IMAGE_COLUMNS = (
@@ -18,8 +19,8 @@ ENDS = {".csv": ",", ".tsv": "\t"}
 
 def no_column(name: str, columns: Sequence[str], source: str, flag: str = "") -> DataError:
     """The error for a column that is not there: the nearest name, and those present."""
-    near = difflib.get_close_matches(name.lower(), [c.lower() for c in columns], 1, 0.4)
-    real = next((c for c in columns if near and c.lower() == near[0]), "")
+    near = nearest(name.lower(), [c.lower() for c in columns], 0.4)
+    real = next((c for c in columns if c.lower() == near), "")
     hint = f"did you mean {real!r}? " if real else ""
     listing = ", ".join(columns) if columns else "none"
     return DataError(f"{flag + ' ' if flag else ''}{source} has no column {name!r}; {hint}it has: {listing}")
@@ -71,18 +72,26 @@ def _unique(columns: Sequence[str], name: str) -> None:
 
 
 def _parquet(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    import pyarrow as pa
     from pyarrow import parquet
 
-    try:
+    with parquet_errors(path):
         table = parquet.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        text = " ".join(str(error).replace(str(path), path.name).split())
-        raise DataError(f"{path.name} cannot be read as Parquet: {text[:120]}") from None
     columns = list(table.column_names)
     _unique(columns, path.name)
     values = [[_plain(v) for v in table.column(i).to_pylist()] for i in range(len(columns))]
     return columns, [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+@contextmanager
+def parquet_errors(path: Path) -> Iterator[None]:
+    """What pyarrow raises of a Parquet file, as one DataError that names the file without its folder."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        text = " ".join(str(error).replace(str(path), path.name).split())
+        raise DataError(f"{path.name} cannot be read as Parquet: {text[:120]}") from None
 
 
 def _plain(value: object) -> str:

@@ -9,10 +9,10 @@ import numpy as np
 
 from tasks._base import DataError
 from tasks.images.content import Stack
-from tasks.images.decode import DecodePolicy, Frame, LastOpened, digest, thick
+from tasks.images.decode import DecodePolicy, Frame, LastOpened, digest, require_thick
 from tasks.images.dicom import read_stack
 from tasks.sources.files import Listed, walk
-from tasks.sources.notes import Seen
+from tasks.sources.notes import SourceFrame
 
 SAME = 1e-3  # mm: slices nearer than this lie at one place
 UNEVEN = 1.5  # a gap this many times the usual one stands for a slice that is missing
@@ -36,48 +36,51 @@ def expanded(files: Sequence[Listed]) -> list[Listed]:
 
 
 def stacked(
-    seen: Sequence[Seen], policy: DecodePolicy, shelf: LastOpened, needed: Sequence[str]
-) -> tuple[list[Seen], list[tuple[str, str]]]:
-    """One `Seen` per volume, in the order of its first slice, and (name, reason) of the series that make none.
+    frames: Sequence[SourceFrame], policy: DecodePolicy, last_opened: LastOpened, needed: Sequence[str]
+) -> tuple[list[SourceFrame], list[tuple[str, str]]]:
+    """One `SourceFrame` per volume, in the order of its first slice, and (name, reason) of the series that make none.
 
     Columns on which the slices of a series do not agree are left out; where one of `needed` is among them, the
     series makes no volume.
     """
-    series: dict[object, list[Seen]] = {}
-    for k, one in enumerate(seen):
-        place = one.frame.place
-        series.setdefault(k if place is None else place.series or digest("alone", str(k)), []).append(one)
-    found, refused = [], []
+    series: dict[object, list[SourceFrame]] = {}
+    for k, one in enumerate(frames):
+        at = one.frame.slice_position
+        series.setdefault(k if at is None else at.series or digest("alone", str(k)), []).append(one)
+    found: list[SourceFrame] = []
+    refused: list[tuple[str, str]] = []
     for members in series.values():
         first = members[0]
         name = first.file.name + (f" and {len(members) - 1} more slices" if len(members) > 1 else "")
         try:
-            found.append(first if first.frame.place is None else _stack(members, name, policy, shelf, needed))
+            found.append(
+                first if first.frame.slice_position is None else _stack(members, name, policy, last_opened, needed)
+            )
         except DataError as error:
             refused.append((name, str(error)))
-    return _one_per_folder(found, refused)
-
-
-def _one_per_folder(found: list[Seen], refused: list[tuple[str, str]]) -> tuple[list[Seen], list[tuple[str, str]]]:
-    """Without the folders that a manifest names and that hold more than one volume: a row is one item."""
-    folders = [one.file.folder for one in found]
+    folders = [one.file.folder for one in found]  # that a manifest names: a row is one item
     many = {folder: folders.count(folder) for folder in folders if folder and folders.count(folder) > 1}
     refused += [(folder, f"the folder holds {count} volumes; name a folder of one") for folder, count in many.items()]
     return [one for one in found if one.file.folder not in many], refused
 
 
-def _stack(members: Sequence[Seen], name: str, policy: DecodePolicy, shelf: LastOpened, needed: Sequence[str]) -> Seen:
+def _stack(
+    members: Sequence[SourceFrame], name: str, policy: DecodePolicy, last_opened: LastOpened, needed: Sequence[str]
+) -> SourceFrame:
     ordered, flags = _sorted(members)
-    _refuse_differing(members, needed)
+    for column in needed:
+        values = {{**one.frame.columns, **one.file.columns}.get(column, "") for one in members}
+        if len(values) > 1:
+            raise DataError(f"its slices differ in {column!r} ({', '.join(repr(v) for v in sorted(values)[:3])})")
     first = members[0]
-    facts = _agreed([one.frame.columns for one in members]) | {"slices": str(len(members))}
+    facts = _common([one.frame.columns for one in members]) | {"slices": str(len(members))}
     facts.pop("frame", None)
     if len({one.frame.columns.get("window") for one in members}) > 1:
         facts["window"] = "various"
         flags.append(WINDOWS)
     slices = [(Path(str(one.file.path)), one.frame.number) for one in ordered]
     frame = Frame(
-        read=partial(read_stack, slices, policy, shelf),
+        read=partial(read_stack, slices, policy, last_opened),
         number=0,  # no frame of any file
         columns=facts,
         patient=first.frame.patient,
@@ -85,47 +88,40 @@ def _stack(members: Sequence[Seen], name: str, policy: DecodePolicy, shelf: Last
         flags=(*sorted({flag for one in members for flag in one.frame.flags}), *flags),
     )
     content = Stack([(one.content, one.frame.number) for one in ordered])
-    columns = _agreed([one.file.columns for one in members])
+    columns = _common([one.file.columns for one in members])
     file = replace(first.file, columns=columns, frame=None, shown=name)
-    return Seen(file=file, frame=frame, content=content, parts=tuple(ordered))
+    return SourceFrame(file=file, frame=frame, content=content, parts=tuple(ordered))
 
 
-def _refuse_differing(members: Sequence[Seen], needed: Sequence[str]) -> None:
-    for column in needed:
-        told = {{**one.frame.columns, **one.file.columns}.get(column, "") for one in members}
-        if len(told) > 1:
-            raise DataError(f"its slices differ in {column!r} ({', '.join(repr(v) for v in sorted(told)[:3])})")
-
-
-def _agreed(columns: Sequence[Mapping[str, str]]) -> dict[str, str]:
+def _common(columns: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {k: v for k, v in columns[0].items() if all(other.get(k) == v for other in columns)}
 
 
-def _sorted(members: Sequence[Seen]) -> tuple[list[Seen], list[str]]:
-    """The slices of a series from the first to the last, and what must be said of how they lie; DataError."""
-    places = [one.frame.place for one in members if one.frame.place is not None]
-    if not places[0].series:
+def _sorted(members: Sequence[SourceFrame]) -> tuple[list[SourceFrame], list[str]]:
+    """The slices of a series from the first to the last, and sentences about how they lie; DataError."""
+    positions = [one.frame.slice_position for one in members if one.frame.slice_position is not None]
+    if not positions[0].series:
         raise DataError("it does not name the series that it belongs to")
-    sizes = sorted({f"{w} x {h}" for h, w in (place.shape for place in places)})
+    sizes = sorted({f"{w} x {h}" for h, w in (p.shape for p in positions)})
     if len(sizes) > 1:
         raise DataError(f"its slices differ in size ({' and '.join(sizes[:3])} pixels)")
-    thick((len(places), *places[0].shape))
-    normals = [place.normal for place in places if place.normal is not None]
+    require_thick((len(positions), *positions[0].shape))
+    normals = [p.normal for p in positions if p.normal is not None]
     if normals and np.abs(np.array(normals) - normals[0]).max() > PARALLEL:
         raise DataError("its slices do not lie parallel; leave --volumes out to ask slices")
-    positions = [place.position for place in places if place.position is not None]
-    if len(positions) == len(places):
-        order = np.argsort(positions, kind="stable")
-        gaps = np.diff(np.array(positions)[order])
+    along = [p.position for p in positions if p.position is not None]
+    if len(along) == len(positions):
+        order = np.argsort(along, kind="stable")
+        gaps = np.diff(np.array(along)[order])
         twice = int((gaps < SAME).sum())
         if twice:
             raise DataError(
-                f"{twice} of its {len(places)} slices lie where another does (times or echoes of one series?)"
+                f"{twice} of its {len(positions)} slices lie where another does (times or echoes of one series?)"
             )
         uneven = [GAPS] if gaps.max() > UNEVEN * np.median(gaps) else []
         return [members[k] for k in order], uneven
-    numbers = [place.number for place in places if place.number is not None]
-    if len(set(numbers)) < len(places):
+    numbers = [p.number for p in positions if p.number is not None]
+    if len(set(numbers)) < len(positions):
         raise DataError("its slices say neither where they lie nor in which order")
-    ranked = sorted(range(len(places)), key=lambda k: numbers[k])
+    ranked = sorted(range(len(positions)), key=lambda k: numbers[k])
     return [members[k] for k in ranked], [COUNTED]

@@ -18,7 +18,7 @@ from probes import ProbeError
 from slitlamp.errors import UsageError
 from slitlamp.probing.cells import Cells, pack, unpack
 from slitlamp.settings import Options, command_line
-from slitlamp.sources import unheard
+from slitlamp.sources import unused_label
 from tasks import DataError
 
 
@@ -73,7 +73,7 @@ def test_a_mistake_on_the_command_line_is_one_clear_sentence(argv: list[str], me
 
 def test_a_label_that_no_task_would_read_is_refused_and_one_that_a_task_reads_is_not() -> None:
     def asked(*names: str) -> None:
-        unheard(Options(task=names, label="sex"), [tasks.load(name) for name in names])
+        unused_label(Options(task=names, label="sex"), [tasks.load(name) for name in names])
 
     with pytest.raises(UsageError, match="--label sex has nothing to act on: mirror makes the answers by turning"):
         asked("mirror")

@@ -125,11 +125,11 @@ def test_points_that_would_touch_or_leave_the_image_are_not_marked() -> None:
     image = np.zeros((100, 100, 3), np.uint8)
     rng = np.random.default_rng(0)
     close = [Point(x=50.0 + i, y=50.0, depth=1.0 + i) for i in range(3)]
-    assert place(image, close, rng, nearest="red", apart=1.05) is None
+    assert place(image, close, rng, nearest="red", ratio=1.05) is None
     edge = [Point(x=2.0, y=20.0 * i, depth=1.0 + i) for i in range(5)]
-    assert place(image, edge, rng, nearest="red", apart=1.05) is None
+    assert place(image, edge, rng, nearest="red", ratio=1.05) is None
     good = [Point(x=20.0 + 30 * i, y=50.0, depth=1.0 + i) for i in range(3)]
-    made = place(image, good, rng, nearest="blue", apart=1.05)
+    made = place(image, good, rng, nearest="blue", ratio=1.05)
     assert made is not None
     assert made.nearest == "blue"
 

@@ -1,10 +1,12 @@
 """The published benchmarks are read whole from copies in their formats, asked by tasks, or refused in one line."""
 
+import inspect
 import json
 import pickle
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ import pytest
 import tasks
 from tasks import DataError, Picture, Row, Source
 from tasks._labels import benchmark_items, dot_words, rows_of
-from tasks.benchmarks._groups import beside, components
-from tasks.benchmarks._open import parse
+from tasks.benchmarks._open import NAMES, near, parse
+from tasks.benchmarks._rows import side_by_side
 from tasks.benchmarks.medblink import COUNTS, PINNED
 from tasks.benchmarks.mediconfusion import CATEGORIES, linked, read
 from tests import tiny_benchmarks as tiny
@@ -55,6 +57,14 @@ def refused(spec: str, **more: Any) -> str:
 
 
 # ---- names
+
+
+def test_every_file_of_the_folder_is_a_benchmark_with_a_reader_of_one_shape() -> None:
+    assert NAMES == ("blink", "medblink", "mediconfusion", "mmvp", "mmvp-vlm")
+    for name in NAMES:
+        reader = import_module(f"tasks.benchmarks.{name.replace('-', '_')}").source
+        assert list(inspect.signature(reader).parameters) == ["path", "options", "settings"]
+        assert near(f"{name}x") == name
 
 
 def test_a_benchmarks_name_is_told_from_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +126,7 @@ def test_two_images_of_a_question_are_shown_side_by_side_and_kept_apart(medblink
 
 def test_images_of_two_heights_and_kinds_are_centred_in_colour() -> None:
     small, tall = np.full((2, 3), 9, np.uint8), np.full((4, 2, 3), 7, np.uint8)
-    picture = beside([Picture(read=lambda: small, identity="a"), Picture(read=lambda: tall)])
+    picture = side_by_side([Picture(read=lambda: small, identity="a"), Picture(read=lambda: tall)])
     out = picture.read()
     assert out.shape == (4, 15, 3)
     assert (out[1:3, :3] == 9).all()
@@ -477,23 +487,6 @@ def test_a_category_of_mediconfusion_can_be_asked_as_a_label(copies: Path) -> No
     some = tasks.open_source(f"mediconfusion+head_and_neck+Spinal:{copies / 'mediconfusion'}")
     assert {i.label for i in ask(some, "label", "category_1")} == {"Head and Neck", "Spinal"}
     assert "did you mean spinal?" in refused(f"mediconfusion+spine:{copies / 'mediconfusion'}")
-
-
-def test_components_are_found_by_brute_force_too() -> None:
-    rng = np.random.default_rng(3)
-    for _ in range(50):
-        n = int(rng.integers(2, 9))
-        links = [(f"n{a}", f"n{b}") for a, b in rng.integers(0, n, (n // 2 + 1, 2))]
-        found = components(links)
-        reach = np.eye(n, dtype=bool)
-        for a, b in links:
-            i, j = int(a[1:]), int(b[1:])
-            reach[i, j] = reach[j, i] = True
-        for _ in range(n):
-            reach = (reach.astype(int) @ reach.astype(int)) > 0
-        for a in found:
-            for b in found:
-                assert (found[a] == found[b]) == bool(reach[int(a[1:]), int(b[1:])])
 
 
 def real() -> Path:

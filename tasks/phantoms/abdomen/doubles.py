@@ -1,4 +1,4 @@
-"""What enhances, painted as shapes in beds of fat, and the congruent double of each in stomach and bowel."""
+"""Structures that enhance, painted in beds of fat, and the congruent double of each in stomach and bowel."""
 
 import math
 

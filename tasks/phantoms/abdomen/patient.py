@@ -1,4 +1,4 @@
-"""Who lies on the table: a patient's parameters, and the Hounsfield units of each tissue before and after contrast."""
+"""Parameters of a patient in an abdominal slice, and the Hounsfield units of each tissue before and after contrast."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What enhances in a slice of the abdomen: kidneys, vessels, liver and spleen as ellipses."""
+"""Shapes that enhance in a slice of the abdomen: kidneys, vessels, liver and spleen as ellipses."""
 
 import math
 from dataclasses import dataclass

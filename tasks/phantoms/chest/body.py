@@ -1,4 +1,4 @@
-"""What an X-ray beam meets in a chest: chord lengths of trunk, lungs, heart and airways, and all bones."""
+"""Attenuation of a chest along the beam: chord lengths of trunk, lungs, heart and airways, and all bones."""
 
 import math
 from functools import lru_cache

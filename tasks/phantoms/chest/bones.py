@@ -1,4 +1,4 @@
-"""Bones of a chest along the beams of an X-ray tube: every function is pixelwise, most of each stands in tables."""
+"""Bones of a chest along the beam: every function is pixelwise, most of each stands in tables."""
 
 from functools import lru_cache
 

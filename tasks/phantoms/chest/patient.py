@@ -1,4 +1,4 @@
-"""Whose film it is and how it was taken: the parameters of a chest radiograph."""
+"""Parameters of a chest radiograph: the patient, and how the film was taken."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a camera sees of a lumen: light that falls off, mucosa with vessels, mucus that shines."""
+"""Picture of a lumen as a camera sees it: light that falls off, mucosa with vessels, mucus that shines."""
 
 from functools import lru_cache
 

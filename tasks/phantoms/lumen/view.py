@@ -38,7 +38,7 @@ def candidates(p: Lumen, rng: np.random.Generator, size: int, n: int) -> tuple[n
     return pixel, distance, (z.max(1) / z.min(1) < 1.6) & (z[:, 0] < 7)
 
 
-def apart(pixel: np.ndarray, triple: np.ndarray) -> np.ndarray:
+def separation(pixel: np.ndarray, triple: np.ndarray) -> np.ndarray:
     """The least distance, in pixels, between two of the three marks of each triple [n, 3]."""
     near, mid, last = (pixel[triple[:, j]] for j in range(3))
     return np.min([np.hypot(*(a - b).T) for a, b in ((near, mid), (mid, last), (near, last))], 0)
@@ -58,7 +58,9 @@ def _places(p: Lumen, rng: np.random.Generator, size: int) -> tuple[np.ndarray, 
         triple = np.take_along_axis(triple, np.argsort(distance[triple], 1), 1)
         steps = distance[triple]
         score = np.minimum(steps[:, 1] / steps[:, 0], steps[:, 2] / steps[:, 1])
-        score = np.where((apart(pixel, triple) > 2 * reach + 4) & calm[triple].all(1), np.minimum(score, RATIO), -1)
+        score = np.where(
+            (separation(pixel, triple) > 2 * reach + 4) & calm[triple].all(1), np.minimum(score, RATIO), -1
+        )
         if score.max() > best:
             best, found = float(score.max()), triple[int(score.argmax())]
         if best >= RATIO:

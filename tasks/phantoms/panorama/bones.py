@@ -1,4 +1,4 @@
-"""Jaws, sinuses and what else the beam of a panoramic film crosses."""
+"""Bones of a panoramic film: jaws, sinuses and what else the beam crosses."""
 
 import numpy as np
 

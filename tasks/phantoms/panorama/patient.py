@@ -1,4 +1,4 @@
-"""Whose jaws they are and how the film was taken: the parameters of a panoramic dental film."""
+"""Parameters of a panoramic dental film: the patient, and how the film was taken."""
 
 from dataclasses import dataclass
 

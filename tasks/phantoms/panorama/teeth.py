@@ -1,4 +1,4 @@
-"""The shadow of every tooth: enamel, dentine, pulp, roots, the gap around them and what dentists left."""
+"""Teeth of a panoramic film: the shadow of enamel, dentine, pulp, roots, the gap around them and what dentists left."""
 
 import numpy as np
 

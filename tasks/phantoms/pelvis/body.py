@@ -1,4 +1,4 @@
-"""What an X-ray beam meets in a pelvis: bones of both sides, sacrum and spine."""
+"""Bones of a pelvis along the beam: those of both sides, sacrum and spine."""
 
 import math
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Whose pelvis it is and how it was taken: the parameters of a pelvic radiograph."""
+"""Parameters of a pelvic radiograph: the patient, and how the film was taken."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What an X-ray beam meets in a pelvis besides bone: trunk, thighs, bladder, and gas in the bowel."""
+"""Soft tissue of a pelvis along the beam: trunk, thighs, bladder, and gas in the bowel."""
 
 import numpy as np
 

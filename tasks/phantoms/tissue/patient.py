@@ -1,4 +1,4 @@
-"""Whose wall it is and how it was cut and stained: the parameters of a section of a hollow organ's wall."""
+"""Parameters of a section of a hollow organ's wall: the patient, and how it was cut and stained."""
 
 from dataclasses import dataclass
 

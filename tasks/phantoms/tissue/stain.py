@@ -1,4 +1,4 @@
-"""What haematoxylin and eosin show of each layer: nuclei, fibres, fat cells, vessels, in absorbances.
+"""Stain of haematoxylin and eosin in each layer: nuclei, fibres, fat cells, vessels, in absorbances.
 
 Light through the section follows Beer and Lambert with one absorbance vector per stain (Ruifrok and
 Johnston 2001).

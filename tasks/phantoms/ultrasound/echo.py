@@ -1,4 +1,4 @@
-"""What a probe hears: tissue that scatters, surfaces that reflect, and what lies before them on the beam.
+"""Echoes of an ultrasound probe: tissue that scatters, surfaces that reflect, and attenuation along the beam.
 
 Everything is made on a grid of beams: rows are depths, columns beams. Speckle is the envelope of complex
 normal noise smoothed by the pulse along the beam and by the beam's width across it (Rayleigh statistics,

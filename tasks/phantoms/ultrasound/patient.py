@@ -1,4 +1,4 @@
-"""What an ultrasound image is of and how it was taken: probe, gain, layers and inclusions.
+"""Parameters of an ultrasound image: probe, gain, layers and inclusions.
 
 Beam coordinates are the depth along the beam from the probe's surface, in half image widths, and the place
 across the field, from -1 at one edge to 1 at the other. Image coordinates are in half image widths from

@@ -38,8 +38,8 @@ def _candidates(
     at = (2 * pixel.astype(np.float64) + 1) / size - 1
     depth, across = (np.asarray(a, np.float64) for a in beam(p, at[:, 0], at[:, 1]))
     edge = 2.2 * reach / size
-    aside = (1 - np.abs(across)) * p.half * (p.bow + depth if p.bow else 1.0)
-    fits = (depth > edge) & (depth < p.span - edge) & (aside > edge)
+    from_side = (1 - np.abs(across)) * p.half * (p.bow + depth if p.bow else 1.0)
+    fits = (depth > edge) & (depth < p.span - edge) & (from_side > edge)
     fits &= ((pixel > reach + 1) & (pixel < size - reach - 2)).all(1)
     # many places are equally deep, and an unstable sort orders them by what the processor can do
     rank = np.flatnonzero(fits)[np.argsort(depth[fits], kind="stable")]
@@ -68,9 +68,9 @@ def _places(
     near, far = np.minimum(np.minimum(first, second), third), np.maximum(np.maximum(first, second), third)
     triple = np.stack([near, first + second + third - near - far, far])  # candidates are sorted by depth
     x, y = pixel[triple].transpose(2, 0, 1)
-    apart = np.min([(x[a] - x[b]) ** 2 + (y[a] - y[b]) ** 2 for a, b in ((0, 1), (1, 2), (0, 2))], 0)
+    separation = np.min([(x[a] - x[b]) ** 2 + (y[a] - y[b]) ** 2 for a, b in ((0, 1), (1, 2), (0, 2))], 0)
     steps = np.diff(depth[triple], axis=0).min(0) / (GAP * p.span)
-    score = 50 * np.minimum(steps, 1) + 100.0 * (apart > (2 * drawing.radius(size) + 4) ** 2)
+    score = 50 * np.minimum(steps, 1) + 100.0 * (separation > (2 * drawing.radius(size) + 4) ** 2)
     wanted = _ORDERS[rng.integers(6)]
     if rng.uniform() < CROSSED and p.bow:
         score += 3 * (y.argmin(0) > 0)

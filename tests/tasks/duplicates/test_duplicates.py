@@ -13,12 +13,12 @@ from PIL import Image, ImageDraw
 import tasks
 from cache import Store
 from experiments import duplicates, linear_probe, visual_prompts
-from slitlamp.duplicates.guard import Copies, settled
+from slitlamp.duplicates.guard import Copies, resolve_duplicates
 from slitlamp.duplicates.near import close
 from slitlamp.errors import UsageError
 from slitlamp.settings import Options
 from tasks import Source
-from tasks.duplicates.find import Cluster, Pair, Print, clusters, crossing, fingerprint, pairs, united, unpacked
+from tasks.duplicates.find import Cluster, Fingerprint, Pair, fingerprint, groups, pairs, unpacked
 from tests.paths import SHARED as DATA
 
 Change = Callable[[np.ndarray], np.ndarray]
@@ -80,7 +80,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
 }
 
 
-def prints(images: list[np.ndarray]) -> list[Print]:
+def prints(images: list[np.ndarray]) -> list[Fingerprint]:
     return [fingerprint(np.ascontiguousarray(image)) for image in images]
 
 
@@ -118,13 +118,14 @@ def test_clusters_are_connected_and_those_inside_one_group_cross_nothing() -> No
         Pair(first=2, second=5, kind="turned", alike=0.9),
         Pair(first=1, second=3, kind="identical", alike=1.0),
     ]
-    found = clusters(chain)
-    assert found == [Cluster(members=(0, 2, 5), kind="turned", alike=0.9),
+    found = groups(chain, ["a", "b", "a", "b", "c", "a"])
+    assert list(found.clusters) == [Cluster(members=(0, 2, 5), kind="turned", alike=0.9),
                      Cluster(members=(1, 3), kind="identical", alike=1.0)]  # fmt: skip
-    assert crossing(found, ["a", "b", "a", "b", "c", "a"]) == []
-    assert crossing(found, ["a", "b", "a", "b", "c", "d"]) == found[:1]
-    assert united(["a", "b", "a", "b", "c", "d"], found) == ["a", "b", "a", "b", "c", "a"]
-    assert united(["a", "b", "c", "d", "e", "a"], found) == ["a", "b", "a", "b", "e", "a"]
+    assert found.across_groups == ()
+    found = groups(chain, ["a", "b", "a", "b", "c", "d"])
+    assert found.across_groups == found.clusters[:1]
+    assert found.merged_groups == ("a", "b", "a", "b", "c", "a")
+    assert groups(chain, ["a", "b", "c", "d", "e", "a"]).merged_groups == ("a", "b", "a", "b", "e", "a")
 
 
 def test_near_pairs_in_features_stand_out_from_different_ones_and_none_do_where_there_are_none() -> None:
@@ -235,7 +236,7 @@ def test_what_cannot_be_carried_out_is_refused_before_an_image_is_read(
 def test_what_to_do_with_copies_is_not_asked_of_a_benchmark(tmp_path: Path) -> None:
     source = Source(name="mmvp", rows=(), synthetic=False, benchmark="mmvp")
     with pytest.raises(UsageError, match="--copies unite has nothing to act on: mmvp keeps the groups"):
-        settled(source, Copies(store=Store(tmp_path)), Options(copies="unite"))
+        resolve_duplicates(source, Copies(store=Store(tmp_path)), Options(copies="unite"))
 
 
 def test_pairs_are_drawn_only_when_asked(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -414,9 +415,9 @@ def test_films_of_different_patients_are_no_copies_and_planted_ones_are_found() 
     rows = real("cxr_nih").rows[:160]
     images = [row.picture.read() for row in rows]
     planted = [everything(image) for image in images[:40]]
-    groups = [row.group for row in rows] + [row.group for row in rows[:40]]
+    names = [row.group for row in rows] + [row.group for row in rows[:40]]
     found = pairs(prints([*images, *planted]))
-    assert not crossing(clusters(found), groups)
+    assert not groups(found, names).across_groups
     assert sum((p.second - 160 == p.first) for p in found) == 40
 
 

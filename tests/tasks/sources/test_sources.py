@@ -275,7 +275,7 @@ def test_check_finds_what_the_header_hides_and_leaves_good_images_alone(tmp_path
     steps: list[tuple[int, int]] = []
     checked = tasks.check(
         source,
-        seen=lambda row, image: decoded.append(f"{row.id} {image.shape}"),
+        decoded=lambda row, image: decoded.append(f"{row.id} {image.shape}"),
         progress=lambda a, b: steps.append((a, b)),
     )
     assert len(checked.rows) == 29

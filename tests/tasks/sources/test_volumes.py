@@ -18,7 +18,7 @@ from slitlamp.encoding import fill
 from tasks import DataError
 from tests import tiny_custom
 from tests.paths import ROOT
-from tests.tasks.images.test_decode import ct, dicom, nifti
+from tests.tasks.images.helpers import ct, dicom, nifti
 
 RNG = np.random.default_rng(0)
 HU = RNG.integers(-200, 300, (10, 12, 6))  # to the right, to the front, to the head

@@ -1,0 +1,133 @@
+"""Draw marks into a user's own images at points of known depth, and write a manifest of them for the depth task."""
+
+import csv
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tasks
+from slitlamp.errors import UsageError
+from slitlamp.log import progress
+from tasks import DataError
+from tasks.marks.draw import COLOURS
+from tasks.marks.place import Point, place
+from tasks.sources.table import read_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarkedImages:
+    """What was marked: the manifest's rows, the images in which no three points fit, and how many images there were."""
+
+    rows: tuple[dict[str, Any], ...]
+    left_out: tuple[str, ...]
+    images: int
+
+
+def mark_points(
+    points: Path, out: Path, *, depth: str = "depth", per_image: int = 4, ratio: float = 1.05, seed: int = 0
+) -> MarkedImages:
+    """Draw `per_image` items from each image of the table `points`, and write them and `manifest.csv` into `out`.
+
+    The table has the columns `file`, `x`, `y` and `depth` (smaller is nearer), and perhaps `group`. Of the three
+    depths of an item the second is at least `ratio` times the first. Colours are dealt evenly to the nearest mark.
+    Raises UsageError, DataError.
+    """
+    from PIL import Image
+
+    if per_image < 1 or not ratio >= 1:
+        raise UsageError(f"--per-image {per_image} and --apart {ratio}: both are at least 1")
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: must be at least 0")
+    found, groups = _points_by_image(points, depth)
+    rng = np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    left_out: list[str] = []
+    (out / "images").mkdir(parents=True, exist_ok=True)
+    with progress(len(found), "marking images") as bar:
+        for number, (file, candidates) in enumerate(found.items(), 1):
+            image, before = _read(points.parent / file), len(rows)
+            h, w = image.shape[:2]
+            for point in candidates:
+                if not (-0.5 <= point.x < w and -0.5 <= point.y < h):
+                    raise DataError(
+                        f"{points.name}: the point ({point.x:g}, {point.y:g}) lies outside {file}, which is {w} x {h} "
+                        "pixels; x and y are pixels of the image from its upper left corner"
+                    )
+            for k in range(per_image):
+                made = place(image, candidates, rng, nearest=list(COLOURS)[len(rows) % 3], ratio=ratio)
+                if made is not None:
+                    name = f"images/{number:04d}_{Path(file).stem}_{k}.png"  # two folders may hold one name
+                    Image.fromarray(made.image).save(out / name, compress_level=1)  # as exact, and several times faster
+                    row = {"file": name, "image": file, "group": groups[file], "nearest": made.nearest}
+                    for mark in made.marks:
+                        row |= {f"{mark.name}_x": f"{mark.x:g}", f"{mark.name}_y": f"{mark.y:g}"}
+                        row[f"depth_{mark.name}"] = f"{made.depth[mark.name]:g}"
+                        row[f"brightness_{mark.name}"] = f"{made.brightness[mark.name]:.1f}"
+                    rows.append(row)
+            left_out += [file] if len(rows) == before else []
+            bar.update()
+    if not rows:
+        raise DataError(f"no image of {points.name} has three points that are {ratio:g} times apart and do not touch")
+    with (out / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return MarkedImages(rows=tuple(rows), left_out=tuple(left_out), images=len(found))
+
+
+def _points_by_image(path: Path, depth: str) -> tuple[dict[str, list[Point]], dict[str, str]]:
+    """The points of each image by its file, and each image's group (its file where the table has no group)."""
+    if not path.is_file():
+        why = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError(f"--points {path} {why}; it is a CSV with the columns file, x, y and a depth")
+    found: dict[str, list[Point]] = defaultdict(list)
+    groups: dict[str, str] = {}
+    columns, table = read_table(path)
+    lacking = [name for name in ("file", "x", "y", depth) if name not in columns]
+    if lacking:
+        have = ", ".join(columns) or "none"
+        raise DataError(f"{path.name} has no column {lacking[0]!r}; it has {have}; --depth names the depth's")
+    for number, row in enumerate(table, 1):
+        where, texts = f"{path.name} row {number}", [row[name] for name in ("x", "y", depth)]
+        if not (path.parent / row["file"]).is_file():
+            raise DataError(f"{where}: there is no image {row['file']!r}; file is relative to {path.name}")
+        try:
+            x, y, far = map(float, texts)
+        except ValueError:
+            x = y = far = math.nan
+        if not all(map(math.isfinite, (x, y, far))):
+            raise DataError(f"{where}: x, y and {depth} are numbers; given {', '.join(map(repr, texts))}")
+        if far <= 0:
+            raise DataError(f"{where}: a depth is above 0, since --apart is a ratio; {depth} is {row[depth]!r}")
+        found[row["file"]].append(Point(x=x, y=y, depth=far))
+        groups[row["file"]] = row.get("group") or row["file"]
+    if not found:
+        raise DataError(f"{path.name} holds no point")
+    return found, groups
+
+
+def _read(path: Path) -> np.ndarray:
+    """One image as uint8 RGB, through the decoder that every source goes through."""
+    source = tasks.open_source(str(path))
+    if source.unreadable:
+        raise DataError(source.unreadable[0][1])
+    image = source.rows[0].picture.read()
+    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
+
+
+def brightness_alone(rows: Sequence[dict[str, Any]]) -> str:
+    """How often the mark with the brightest or darkest surroundings is the nearest, with Wilson 95 % intervals."""
+    from scipy.stats import binomtest
+
+    words = []
+    for name, choose in (("brightest", max), ("darkest", min)):
+        right = sum(choose(COLOURS, key=lambda c: float(row[f"brightness_{c}"])) == row["nearest"] for row in rows)
+        low, high = binomtest(right, len(rows)).proportion_ci(method="wilson")
+        share = right / len(rows)
+        words.append(f"the {name} surroundings are the nearest mark's in {share:.2f} [{low:.2f}, {high:.2f}]")
+    return "; ".join(words) + " of items as if they were independent, chance 0.33"
