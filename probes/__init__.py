@@ -11,7 +11,7 @@ from plugins import UnknownName
 from probes._registry import Probe, load, names
 
 if TYPE_CHECKING:
-    from probes._base import Estimate, FeatureSet, Predictions, ProbeError, Verdict
+    from probes._base import Estimate, FeatureSet, Predictions, ProbeError, Verdict, feature_set
     from probes.stats.measure import compare, measure
     from probes.stats.measurement import Difference, Measurement
     from probes.stats.multiplicity import benjamini_hochberg, holm, over_layers
