@@ -21,7 +21,7 @@ def _code(error: BaseException) -> int | None:
         return DATA
     if "EncoderError" in names:
         return ENCODER
-    if names & {"StoreError", "OSError"}:
+    if names & {"StoreError", "OSError", "WorkerKilledError"}:
         return PARTIAL
     return None
 
@@ -39,11 +39,11 @@ def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, comm
     arguments = list(sys.argv[1:] if argv is None else argv)
     with contextlib.suppress(ValueError):  # not the main thread: the caller owns the signals
         signal.signal(signal.SIGTERM, _interrupt)
+    kept = f"what was finished is kept. To resume: {shlex.join(['python', '-m', f'experiments.{command}', *arguments])}"
     try:
         return body(arguments)
     except KeyboardInterrupt:
-        line = shlex.join(["python", "-m", f"experiments.{command}", *arguments])
-        say(f"interrupted; what was finished is kept. To resume: {line}")
+        say(f"interrupted; {kept}")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -55,7 +55,7 @@ def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, comm
         if code is None:
             say(f"error: unforeseen {type(error).__name__}: {_one_line(error)} (--debug shows where)")
             return 1
-        say(f"error: {_one_line(error)}")
+        say(f"error: {_one_line(error)}" + (f"; {kept}" if type(error).__name__ == "WorkerKilledError" else ""))
         return code
 
 

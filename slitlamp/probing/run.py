@@ -1,5 +1,6 @@
 """A probing run: what is finished is loaded, what is missing is encoded and measured, then all is judged."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from slitlamp.features.fill import FeatureTable, NotFiniteError, fill, space_of
 from slitlamp.log import say
 from slitlamp.probing.points import cells_of, points_of
 from slitlamp.probing.state import CHOICE, CONTROLS, Cell, Run, eyes, start
-from slitlamp.probing.workers import Job, run_jobs, workers
+from slitlamp.probing.workers import Job, run_jobs
 from slitlamp.questions import Question
 from slitlamp.settings import Options
 
@@ -97,11 +98,12 @@ def measure_all(run: Run, cells: Sequence[Cell], what: str) -> None:
         else:
             run.measured[key] = known
     jobs: Iterator[Job] = (run.job(cell) for cell in todo.values())
-    for key, measurement, seconds in run_jobs(jobs, len(todo), run.options.jobs or workers(), what):
-        cell = todo[key]
-        run.cells.save(key, measurement, cell.question.classes)
-        run.measured[key] = measurement
-        run.seconds[key] = seconds
+    with contextlib.closing(run_jobs(jobs, len(todo), run.options.jobs, what)) as results:
+        for key, measurement, seconds in results:
+            cell = todo[key]
+            run.cells.save(key, measurement, cell.question.classes)
+            run.measured[key] = measurement
+            run.seconds[key] = seconds
 
 
 def could_be_absent(m: Any) -> bool:
