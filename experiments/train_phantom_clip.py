@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from cache import write_atomically
 from experiments._exit import DONE, guard
-from slitlamp.disk import write_atomically
 from slitlamp.errors import UsageError
 from slitlamp.log import progress, say
 from slitlamp.records import as_json

@@ -105,13 +105,13 @@ def _body(argv: Sequence[str]) -> int:
     asked = parse(argv)
     from pathlib import Path
 
-    from slitlamp.disk import _writable
+    from slitlamp.disk import require_writable
     from slitlamp.log import say
     from slitlamp.prompts.files import deliver
     from slitlamp.prompts.page import page
     from slitlamp.prompts.run import run
 
-    _writable(Path(asked.options.out))
+    require_writable(Path(asked.options.out))
     found = run(asked)
     document, files = deliver(found, asked)
     shown = page(found, asked, full=asked.details)

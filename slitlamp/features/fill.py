@@ -67,7 +67,7 @@ def _encode(
         site, readout = name.split("/")
         wanted.setdefault(site, []).append(readout)
     encoder = eye.encoder()
-    eye.store.room(len(todo) * sum(widths.values()) * 2)
+    eye.store.require_space(len(todo) * sum(widths.values()) * 2)
     with (
         progress(len(todo), f"encoding with {eye.card.name}") as bar,
         space.writer(widths, total=len(todo)) as writer,

@@ -10,7 +10,7 @@ from typing import Any
 import encoders
 from encoders import EncoderError
 from encoders.extraction.volumes import flat_only
-from slitlamp.disk import _writable
+from slitlamp.disk import require_writable
 from slitlamp.errors import UsageError
 from slitlamp.features.encoder import StoredEncoder
 from slitlamp.features.fill import FeatureTable, NotFiniteError, fill, space_of
@@ -162,7 +162,7 @@ def run(options: Options, experiment: str) -> int:
     from slitlamp.reports.files import deliver
 
     began = time.perf_counter()
-    _writable(Path(options.out))
+    require_writable(Path(options.out))
     state, questions = start(options)
     records, verdicts = [], []
     for question in questions:

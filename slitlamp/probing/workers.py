@@ -5,7 +5,7 @@ import os
 import signal
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from slitlamp.errors import WorkerKilledError
 from slitlamp.log import progress
 
 MOST = 16  # workers that are started unasked
+Results = Generator[tuple[str, Any, float], None, None]  # key, measurement, seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ def spare_threads() -> None:
     threadpool_limits(1, user_api="blas")
 
 
-def run_jobs(jobs: Iterator[Job], total: int, count: int | None, what: str) -> Iterator[tuple[str, Any, float]]:
+def run_jobs(jobs: Iterator[Job], total: int, count: int | None, what: str) -> Results:
     """Key, measurement and seconds of each job, as they finish; two jobs per worker are held in memory at a time.
 
     None stands for a worker per core. The workers wait for the next call; they end with this process, however it

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from slitlamp.disk import write_atomically
+from cache import write_atomically
 from slitlamp.log import say
 from slitlamp.records import Record, as_csv, as_json, document
 from slitlamp.reports.table import legend, table

@@ -226,6 +226,6 @@ def test_leaving_early_ends_the_workers_without_a_word(
     pids = script.workers(2)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     assert shutil.which("pgrep") is None
-    results.close()  # type: ignore[attr-defined]
+    results.close()
     assert_gone(pids, 1)
     assert capfd.readouterr().err == ""
