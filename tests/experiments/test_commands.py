@@ -11,7 +11,7 @@ import tasks
 from experiments import list as list_
 from experiments._cli import parse
 from experiments._exit import DATA, DONE, ENCODER, INTERRUPTED, PARTIAL, USAGE, guard
-from slitlamp.errors import UsageError
+from slitlamp.errors import UsageError, WorkerKilledError
 from slitlamp.probing.cells import Cells, pack, unpack
 from slitlamp.settings import Options, command_line
 from slitlamp.sources import unheard
@@ -129,6 +129,11 @@ class StrangeError(Exception):
         (DataError("no images"), DATA, "error: no images"),
         (OSError(28, "No space left on device"), PARTIAL, "No space left on device"),
         (KeyboardInterrupt(), INTERRUPTED, "To resume: python -m experiments.thing --x 'y z'"),
+        (
+            WorkerKilledError("a worker was killed"),
+            PARTIAL,
+            "error: a worker was killed; what was finished is kept. To",
+        ),
         (StrangeError("boo"), 1, "unforeseen StrangeError: boo"),
     ],
 )
