@@ -132,7 +132,7 @@ class StrangeError(Exception):
         (
             WorkerKilledError("a worker was killed"),
             PARTIAL,
-            "error: a worker was killed; what was finished is kept. To",
+            "a worker was killed; what was finished is kept. To resume",
         ),
         (StrangeError("boo"), 1, "unforeseen StrangeError: boo"),
     ],
