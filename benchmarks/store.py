@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import numpy as np  # noqa: E402  threads are set first
 
 from cache import Space, Store  # noqa: E402
-from cache.open_shard import Draft  # noqa: E402
+from cache.open_shard import OpenShard  # noqa: E402
 
 BATCH, SHARD = 64, 4096
 Arrays = Mapping[str, np.ndarray]
@@ -77,13 +77,13 @@ def write_slabs(root: Path, batch: Arrays, n: int) -> None:
     root.mkdir()
     for start in range(0, n, SHARD):
         size = min(SHARD, n - start)
-        draft = Draft(root, "", {name: ("<f2", x.shape[1]) for name, x in batch.items()}, size)
+        shard = OpenShard(root, "", {name: ("<f2", x.shape[1]) for name, x in batch.items()}, size)
         for a in range(0, size, BATCH):
             for name, x in batch.items():
-                column, half = draft.columns[name], x[: size - a].astype(np.float16)
-                draft._write(column.offset + a * column.row, half.reshape(-1).view(np.uint8).data)
-        os.fsync(draft.file.fileno())
-        draft.path.rename(root / f"{start}.h5")
+                column, half = shard.columns[name], x[: size - a].astype(np.float16)
+                shard._write(column.offset + a * column.row, half.reshape(-1).view(np.uint8).data)
+        os.fsync(shard.file.fileno())
+        shard.path.rename(root / f"{start}.h5")
 
 
 def write_ours(root: Path, batch: Arrays, contents: list[str]) -> Space:

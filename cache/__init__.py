@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cache.atomic import write_atomically
     from cache.errors import StoreError
     from cache.keys import content_digest
     from cache.memo import Memo
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from cache.store import Store, default_root
     from cache.writer import Writer
 
-__all__ = ["Memo", "Space", "Store", "StoreError", "Writer", "content_digest", "default_root"]
+__all__ = ["Memo", "Space", "Store", "StoreError", "Writer", "content_digest", "default_root", "write_atomically"]
 
 _HOMES = {
     "Memo": "cache.memo",
@@ -21,6 +22,7 @@ _HOMES = {
     "Writer": "cache.writer",
     "content_digest": "cache.keys",
     "default_root": "cache.store",
+    "write_atomically": "cache.atomic",
 }
 
 

@@ -1,6 +1,7 @@
 """What can go wrong in the store, and how it is said."""
 
 import errno
+import os
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -14,9 +15,9 @@ class DamagedError(Exception):
     """A file of the store is not what was written; it is never used."""
 
 
-def is_full(error: OSError) -> bool:
+def is_full(error: OSError | RuntimeError) -> bool:
     """Whether the disk is full. HDF5 passes the system's error on in words."""
-    return error.errno in FULL or "No space left" in str(error) or "quota exceeded" in str(error)
+    return getattr(error, "errno", None) in FULL or "No space left" in str(error) or "quota exceeded" in str(error)
 
 
 def size(count: int | float) -> str:
@@ -34,7 +35,7 @@ def size(count: int | float) -> str:
 
 def unwritable(where: Path, error: OSError) -> StoreError:
     """The error for a store that cannot be written."""
-    why = error.strerror or str(error).splitlines()[0]
+    why = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]  # HDF5 words it over many lines
     return StoreError(
         f"the feature store at {where} cannot be written ({why}); "
         "make it writable, or name another folder in SLITLAMP_CACHE"

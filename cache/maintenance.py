@@ -1,4 +1,4 @@
-"""What a caretaker finds in the store, and what he may take away."""
+"""List, verify and remove shards of the feature store."""
 
 import json
 import shutil
@@ -6,11 +6,26 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from cache.atomic import DAY, is_dead
 from cache.errors import DamagedError, StoreError
 from cache.keys import digest
-from cache.open_shard import DAY, is_dead
-from cache.shard import NAME, SCHEMA, load
-from cache.space import SPEC
+from cache.shard import CONTENT, NAME, SCHEMA, load
+from cache.space import LABEL, SPEC, shard_paths
+from cache.verified import VerifiedShards
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One space of the store, as `ls` shows it. `last_used` is in seconds since 1970."""
+
+    label: str
+    digest: str
+    items: int
+    shards: int
+    datasets: int
+    dtypes: tuple[str, ...]
+    bytes: int
+    last_used: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +45,35 @@ class Removed:
     path: Path
     bytes: int
     why: str
+
+
+def entry_of(folder: Path, verified: VerifiedShards) -> Entry | None:
+    """What one space holds, from the heads of its shards; None where it has none."""
+    paths = shard_paths(folder)
+    if not paths:
+        return None
+    shards = [shard for path in paths if (shard := verified.shard(path)) is not None]
+    columns = [(name, c.dtype) for shard in shards for name, c in shard.columns.items() if name != CONTENT]
+    try:
+        label = (folder / LABEL).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        label = ""
+    return Entry(
+        label=label or "?",
+        digest=folder.name,
+        items=len({content for shard in shards for content in shard.contents}),
+        shards=len(paths),
+        datasets=len({name for name, _ in columns}),
+        dtypes=tuple(sorted({{"<f2": "float16", "<f4": "float32"}[dtype] for _, dtype in columns})),
+        bytes=sum(path.stat().st_size for path in paths),
+        last_used=last_used(folder),
+    )
+
+
+def last_used(folder: Path) -> float:
+    """When features of a space were last asked for or written, in seconds since 1970."""
+    marks = [p for p in (folder / SPEC, *shard_paths(folder)) if p.exists()]
+    return max((p.stat().st_mtime for p in marks), default=folder.stat().st_mtime)
 
 
 def problems_of(path: Path, root: Path) -> list[Problem]:
@@ -69,17 +113,17 @@ def _spec_problem(path: Path) -> str | None:
 
 
 def removable(folder: Path, root: Path, *, old: bool, orphans: bool, dry_run: bool) -> list[Removed]:
-    """Take away a folder that is old, or what dead writers left in it; the draft of a living one is not touched."""
-    drafts = list(folder.glob(".*.tmp"))
-    dead = [path for path in drafts if is_dead(path)]
-    if len(dead) < len(drafts):
+    """Remove a folder that is old, or what dead writers left in it; the open shard of a living one is not touched."""
+    open_shards = list(folder.glob(".*.tmp"))
+    dead = [path for path in open_shards if is_dead(path)]
+    if len(dead) < len(open_shards):
         old = False  # someone is writing here
     if old:
         return [remove(folder, root, "not used", dry_run=dry_run)]
     if not orphans:
         return []
     removed = [remove(path, root, "left by a writer that is gone", dry_run=dry_run) for path in dead]
-    empty = not any(NAME.fullmatch(p.name) for p in folder.iterdir()) and len(dead) == len(drafts)
+    empty = not any(NAME.fullmatch(p.name) for p in folder.iterdir()) and len(dead) == len(open_shards)
     if empty and time.time() - folder.stat().st_mtime > DAY:  # a writer may have made it a moment ago
         removed.append(remove(folder, root, "holds no features", dry_run=dry_run))
     return removed

@@ -1,5 +1,8 @@
 """A closed shard: an HDF5 file that is never changed, every byte of which is covered by a digest.
 
+The payload is read as bytes from where the index says it lies. Opening the file with h5py for each dataset makes the
+check of a store of many small shards 30 times as long (48 shards of 52 datasets: 1.3 s instead of 0.04 s).
+
     [ HDF5 metadata | index ][ content | features/site/readout | features/site/readout | … ]
       the head: its sha256 is the     the payload: contiguous, uncompressed, without gaps;
       file's name                     one sha256 per dataset, kept in the index
@@ -10,13 +13,12 @@ dtype, width and sha256. The head is checked before HDF5 is given the file, sinc
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -63,10 +65,7 @@ class Shard:
         """The content digest of each row; raises DamagedError where they are not as written."""
         if not self.sound(CONTENT):
             raise DamagedError("the content digests are not as written")
-        column = self.columns[CONTENT]
-        with self.path.open("rb", buffering=0) as file:
-            file.seek(column.offset)
-            text = _exactly(file, self.n * column.row).hex()
+        text = b"".join(block.tobytes() for block in self._blocks(self.columns[CONTENT], 0, self.n)).hex()
         return [text[i : i + 64] for i in range(0, len(text), 64)]
 
     def sound(self, name: str) -> bool:
@@ -101,13 +100,6 @@ class Shard:
                 yield block
 
 
-def _exactly(file: BinaryIO, count: int) -> bytes:
-    data = file.read(count)
-    if len(data) != count:
-        raise DamagedError("the file ends early")
-    return data
-
-
 def load(path: Path) -> Shard:
     """Open a closed shard; raises DamagedError where its name, head or size is wrong, StoreError for a newer schema."""
     named = NAME.fullmatch(path.name)
@@ -116,8 +108,8 @@ def load(path: Path) -> Shard:
     length = int(named[2])
     if length > path.stat().st_size:
         raise DamagedError("the file is truncated")
-    with path.open("rb", buffering=0) as file:
-        head = _exactly(file, length)
+    with path.open("rb") as file:
+        head = file.read(length)
     if hashlib.sha256(head).hexdigest()[:32] != named[1]:
         raise DamagedError("the head is not as written")
     index = _index(path)
@@ -146,14 +138,3 @@ def _index(path: Path) -> dict:
             return json.loads(dataset[()].tobytes())
     except (OSError, KeyError, ValueError) as error:
         raise DamagedError(f"HDF5 cannot open it ({str(error).splitlines()[0]})") from None
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut, where the system lets a folder be synced."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cache.atomic import replace_text
+from cache.atomic import write_atomically
 from cache.errors import StoreError
 from cache.keys import canonical, digest
 from cache.shard import NAME, SCHEMA, Shard
@@ -26,11 +26,11 @@ class Space:
     Where two shards hold the same, the one made first is read.
     """
 
-    def __init__(self, folder: Path, material: Mapping[str, Any], label: str, ledger: VerifiedShards) -> None:
+    def __init__(self, folder: Path, material: Mapping[str, Any], label: str, verified: VerifiedShards) -> None:
         self.folder, self.label = folder, label
         self.digest = digest(material)
         self._material = json.loads(canonical(material))
-        self._ledger = ledger
+        self._verified = verified
         self._known: tuple[tuple[Path, ...], list[Shard], Where] = ((), [], {})
         self._places: dict[tuple[int, ...], tuple[Sequence[str], np.ndarray]] = {}
         self._used = False
@@ -46,7 +46,7 @@ class Space:
         shards, where = self._index()
         used = sorted({s for c in contents for s, _ in where.get(c, ())})
         held = {
-            s: {n for n in names if n in shards[s].columns and (not verify or self._ledger.sound(shards[s], n))}
+            s: {n for n in names if n in shards[s].columns and (not verify or self._verified.sound(shards[s], n))}
             for s in used
         }
         whole = {s for s in used if len(held[s]) == len(names)}
@@ -63,7 +63,9 @@ class Space:
     def read(self, contents: Sequence[str], name: str) -> np.ndarray:
         """Features [n, d] float32 in the order of `contents`, which may repeat; StoreError where one is missing."""
         shards, where = self._index()
-        usable = tuple(s for s, shard in enumerate(shards) if name in shard.columns and self._ledger.sound(shard, name))
+        usable = tuple(
+            s for s, shard in enumerate(shards) if name in shard.columns and self._verified.sound(shard, name)
+        )
         place = self._place(contents, usable, where)
         lost = np.flatnonzero(place[:, 0] < 0)
         if len(lost):
@@ -103,8 +105,8 @@ class Space:
     def _prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         spec = {"schema": SCHEMA, "digest": self.digest, "material": self._material}
-        replace_text(self.folder / SPEC, json.dumps(spec, indent=1, sort_keys=True) + "\n")
-        replace_text(self.folder / LABEL, self.label + "\n")
+        write_atomically(self.folder / SPEC, json.dumps(spec, indent=1, sort_keys=True) + "\n")
+        write_atomically(self.folder / LABEL, self.label + "\n")
 
     def _index(self) -> tuple[list[Shard], Where]:
         paths = shard_paths(self.folder)
@@ -113,7 +115,7 @@ class Space:
             with contextlib.suppress(OSError):  # a store that is shared read-only keeps no date
                 os.utime(self.folder / SPEC)
         if paths != self._known[0]:
-            found = [shard for path in paths if (shard := self._ledger.shard(path)) and shard.space == self.digest]
+            found = [shard for path in paths if (shard := self._verified.shard(path)) and shard.space == self.digest]
             found.sort(key=lambda shard: (shard.created, shard.path.name))
             where: Where = {}
             for s, shard in enumerate(found):

@@ -1,19 +1,17 @@
-"""The feature store: spaces of closed shards, memos, and what a caretaker does with them."""
+"""The feature store on disk: its spaces, its memos, and what to list, verify and remove."""
 
 import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cache.errors import StoreError, size
 from cache.keys import digest
-from cache.maintenance import Problem, Removed, problems_of, removable, remove
+from cache.maintenance import Entry, Problem, Removed, entry_of, last_used, problems_of, removable, remove
 from cache.memo import Memo
-from cache.shard import CONTENT
-from cache.space import LABEL, SPEC, Space, shard_paths
+from cache.space import SPEC, Space, shard_paths
 from cache.verified import VerifiedShards
 
 
@@ -27,36 +25,22 @@ def default_root() -> Path:
     return Path(user_cache_dir("slitlamp"))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One space of the store, as `ls` shows it. `last_used` is in seconds since 1970."""
-
-    label: str
-    digest: str
-    items: int
-    shards: int
-    datasets: int
-    dtypes: tuple[str, ...]
-    bytes: int
-    last_used: float
-
-
 class Store:
     """Features on disk under `root`, which is made when something is first written."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
-        self._ledger = VerifiedShards()
+        self._verified = VerifiedShards()
 
     def space(self, material: Mapping[str, Any], label: str = "") -> Space:
         """The features that `material` determines: everything but the image. `label` is for `ls`, not in the key."""
-        return Space(self._spaces / digest(material)[:32], material, label, self._ledger)
+        return Space(self._spaces / digest(material)[:32], material, label, self._verified)
 
     def memo(self, name: str) -> Memo:
         """A small persistent map from strings to JSON values."""
         return Memo(self.root / "memo" / f"{name}.sqlite")
 
-    def room(self, needed: int) -> None:
+    def require_space(self, needed: int) -> None:
         """Raise StoreError unless the disk has room for `needed` bytes and a twentieth more."""
         held = next(p for p in [self.root.absolute(), *self.root.absolute().parents] if p.exists())
         free = shutil.disk_usage(held).free
@@ -68,30 +52,8 @@ class Store:
 
     def ls(self) -> list[Entry]:
         """What is stored, by label. Only the heads of the shards are read."""
-        entries = [entry for folder in self._folders() if (entry := self._entry(folder)) is not None]
+        entries = [entry for folder in self._folders() if (entry := entry_of(folder, self._verified)) is not None]
         return sorted(entries, key=lambda e: (e.label, e.digest))
-
-    def _entry(self, folder: Path) -> Entry | None:
-        paths = shard_paths(folder)
-        shards = [shard for path in paths if (shard := self._ledger.shard(path)) is not None]
-        if not paths:
-            return None
-        columns = {name: c.dtype for shard in shards for name, c in shard.columns.items() if name != CONTENT}
-        dtypes = {c.dtype for shard in shards for name, c in shard.columns.items() if name != CONTENT}
-        try:
-            label = (folder / LABEL).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            label = ""
-        return Entry(
-            label=label or "?",
-            digest=folder.name,
-            items=len({content for shard in shards for content in shard.contents}),
-            shards=len(paths),
-            datasets=len(columns),
-            dtypes=tuple(sorted({"<f2": "float16", "<f4": "float32"}[d] for d in dtypes)),
-            bytes=sum(path.stat().st_size for path in paths),
-            last_used=last_used(folder),
-        )
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> list[Problem]:
         """Hash every byte of every shard against what was written; `progress(done, total)` is in bytes."""
@@ -130,12 +92,6 @@ class Store:
             return sorted(p for p in self._spaces.iterdir() if p.is_dir())
         except (FileNotFoundError, NotADirectoryError):
             return []
-
-
-def last_used(folder: Path) -> float:
-    """When features of a space were last asked for or written, in seconds since 1970."""
-    marks = [p for p in (folder / SPEC, *shard_paths(folder)) if p.exists()]
-    return max((p.stat().st_mtime for p in marks), default=folder.stat().st_mtime)
 
 
 __all__ = ["Entry", "Problem", "Removed", "Store", "default_root"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from cache.errors import StoreError, is_full, size, unwritable
 from cache.float16 import narrow
-from cache.open_shard import Draft
+from cache.open_shard import OpenShard
 
 HALF, SINGLE = "<f2", "<f4"
 COPIED = 256  # rows moved at a time
@@ -40,7 +40,7 @@ class Writer:
         self.prepare = prepare
         self.written = 0
         self._forms = {name: (HALF, width) for name, width in widths.items()}
-        self._draft: Draft | None = None
+        self._shard: OpenShard | None = None
         self._opened = 0.0
 
     def __enter__(self) -> "Writer":
@@ -63,29 +63,29 @@ class Writer:
         halves = {name: self._halve(name, arrays[name], contents) for name in self.widths}
         done = 0
         while done < len(contents):
-            if self._draft is None:
+            if self._shard is None:
                 self._open(len(contents) - done)
-            assert self._draft is not None
-            take = min(len(contents) - done, self._draft.room - self._draft.n)
+            assert self._shard is not None
+            take = min(len(contents) - done, self._shard.capacity - self._shard.n)
             part = slice(done, done + take)
             with self._explained():
                 self._put(contents[part], arrays, halves, part)
             done += take
-            if self._draft.n == self._draft.room or time.monotonic() - self._opened >= self.shard_seconds:
+            if self._shard.n == self._shard.capacity or time.monotonic() - self._opened >= self.shard_seconds:
                 self.close()
 
     def close(self) -> None:
         """Close the open shard with the rows it has; nothing happens where none is open."""
-        if self._draft is None:
+        if self._shard is None:
             return
         with self._explained():
-            if self._draft.n == 0:
-                self._draft.discard()
+            if self._shard.n == 0:
+                self._shard.discard()
             else:
-                if self._draft.n < self._draft.room:
-                    self._move(self._draft.n)
-                self._draft.seal()
-        self._draft = None
+                if self._shard.n < self._shard.capacity:
+                    self._move(self._shard.n)
+                self._shard.seal()
+        self._shard = None
 
     def _check(self, contents: Sequence[str], arrays: Mapping[str, np.ndarray]) -> None:
         if set(arrays) != set(self.widths):
@@ -112,7 +112,7 @@ class Writer:
     def _open(self, least: int) -> None:
         left = self.shard_items if self.total is None else self.total - self.written
         with self._explained():
-            self._draft = Draft(self.folder, self.space, self._forms, min(self.shard_items, max(left, least)))
+            self._shard = OpenShard(self.folder, self.space, self._forms, min(self.shard_items, max(left, least)))
         self._opened = time.monotonic()
 
     def _put(
@@ -122,7 +122,7 @@ class Writer:
         halves: Mapping[str, tuple[np.ndarray, np.ndarray]],
         part: slice,
     ) -> None:
-        assert self._draft is not None
+        assert self._shard is not None
         stored, wide = {}, []
         for name, (half, fits) in halves.items():
             whole = bool(fits[part].all())
@@ -132,15 +132,15 @@ class Writer:
         if wide:
             # later shards of this writer start wide: moving rows is paid once; the values are the same
             self._forms |= {name: (SINGLE, self.widths[name]) for name in wide}
-            self._move(self._draft.room)
-        self._draft.put(contents, stored)
+            self._move(self._shard.capacity)
+        self._shard.put(contents, stored)
         self.written += len(contents)
 
-    def _move(self, room: int) -> None:
-        """Go on in a new draft with `room` rows and the present dtypes."""
-        old = self._draft
+    def _move(self, capacity: int) -> None:
+        """Go on in a new shard with room for `capacity` rows and the present dtypes."""
+        old = self._shard
         assert old is not None
-        new = Draft(self.folder, self.space, self._forms, room)
+        new = OpenShard(self.folder, self.space, self._forms, capacity)
         try:
             for start in range(0, old.n, COPIED):
                 stop = min(start + COPIED, old.n)
@@ -148,7 +148,7 @@ class Writer:
         except BaseException:
             new.discard()
             raise
-        self._draft = new
+        self._shard = new
         old.discard()
 
     @contextlib.contextmanager
@@ -156,9 +156,11 @@ class Writer:
         """Turn what the system raises into one line; on a full disk, save what was added before."""
         try:
             yield
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # HDF5 raises either where its own metadata cannot be written
             kept = self._rescue()
             if not is_full(error):
+                if isinstance(error, RuntimeError):
+                    raise
                 raise unwritable(self.folder, error) from error
             each = sum(np.dtype(dtype).itemsize * width for dtype, width in self._forms.values())
             rest = "" if self.total is None else f"; {size(each * (self.total - self.written))} are still needed"
@@ -169,25 +171,25 @@ class Writer:
 
     def _rescue(self) -> str:
         """Close the open shard by way of memory: its room on the disk is given back before it is written again."""
-        draft, self._draft = self._draft, None
-        if draft is None or draft.n == 0:
-            if draft is not None:
-                draft.discard()
+        shard, self._shard = self._shard, None
+        if shard is None or shard.n == 0:
+            if shard is not None:
+                shard.discard()
             return "closed shards are kept"
         try:
-            arrays = {name: draft.rows(name, 0, draft.n) for name in self.widths}
+            arrays = {name: shard.rows(name, 0, shard.n) for name in self.widths}
         finally:
-            draft.discard()
+            shard.discard()
         try:
-            exact = Draft(self.folder, self.space, draft.forms, draft.n)
+            exact = OpenShard(self.folder, self.space, shard.forms, shard.n)
         except OSError:
-            return f"closed shards are kept, {draft.n} items of the open one are lost"
+            return f"closed shards are kept, {shard.n} items of the open one are lost"
         try:
-            exact.put(draft.contents, arrays)
+            exact.put(shard.contents, arrays)
             exact.seal()
         except OSError:
             exact.discard()
-            return f"closed shards are kept, {draft.n} items of the open one are lost"
+            return f"closed shards are kept, {shard.n} items of the open one are lost"
         return "everything added before is kept"
 
 

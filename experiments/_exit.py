@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
+from slitlamp.errors import WorkerKilledError
 from slitlamp.log import say, shown_on_stderr
 
 DONE, USAGE, DATA, ENCODER, PARTIAL, INTERRUPTED = 0, 2, 3, 4, 5, 130
@@ -18,14 +19,14 @@ def _code(error: BaseException) -> int | None:
     from hub.errors import HubError
     from plugins import UnknownName, UserFileError
     from probes import ProbeError
-    from slitlamp.errors import UsageError
+    from slitlamp.errors import UsageError, WorkerKilledError
     from tasks import DataError
 
     kinds: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], int], ...] = (
         ((UsageError, UnknownName, UserFileError), USAGE),
         ((DataError, ProbeError), DATA),
         (HubError, ENCODER),  # an EncoderError is one
-        ((StoreError, OSError), PARTIAL),
+        ((StoreError, OSError, WorkerKilledError), PARTIAL),
     )
     return next((code for kind, code in kinds if isinstance(error, kind)), None)
 
@@ -43,12 +44,12 @@ def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, comm
     arguments = list(sys.argv[1:] if argv is None else argv)
     with contextlib.suppress(ValueError):  # not the main thread: the caller owns the signals
         signal.signal(signal.SIGTERM, _interrupt)
+    kept = f"what was finished is kept. To resume: {shlex.join(['python', '-m', f'experiments.{command}', *arguments])}"
     with shown_on_stderr():
         try:
             return body(arguments)
         except KeyboardInterrupt:
-            line = shlex.join(["python", "-m", f"experiments.{command}", *arguments])
-            say(f"interrupted; what was finished is kept. To resume: {line}")
+            say(f"interrupted; {kept}")
             return INTERRUPTED
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -63,7 +64,8 @@ def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, comm
                     "--debug's output and `python -m experiments.doctor`"
                 )
                 return 1
-            say(f"error: {_one_line(error)}")
+            resume = f"; {kept}" if isinstance(error, WorkerKilledError) else ""
+            say(f"error: {_one_line(error)}{resume}")
             return code
 
 

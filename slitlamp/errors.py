@@ -3,3 +3,7 @@
 
 class UsageError(Exception):
     """The command line cannot be carried out as written (exit 2)."""
+
+
+class WorkerKilledError(Exception):
+    """A worker process was killed from outside; what was finished is kept (exit 5)."""

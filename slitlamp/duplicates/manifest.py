@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slitlamp.disk import write_atomically
+from cache import write_atomically
 from slitlamp.errors import UsageError
 from tasks import DataError, Source
 

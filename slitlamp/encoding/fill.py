@@ -67,7 +67,7 @@ def _encode(
         site, readout = name.split("/")
         wanted.setdefault(site, []).append(readout)
     network = encoder.load()
-    encoder.store.room(len(todo) * sum(widths.values()) * 2)
+    encoder.store.require_space(len(todo) * sum(widths.values()) * 2)
     with (
         progress(len(todo), f"encoding with {encoder.card.name}") as bar,
         space.writer(widths, total=len(todo)) as writer,

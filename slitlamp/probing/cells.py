@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from slitlamp.disk import write_atomically
+from cache import write_atomically
 
 FORMAT = 1
 

@@ -1,5 +1,6 @@
 """A probing run: what is finished is loaded, what is missing is encoded and measured, then all is judged."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from slitlamp.log import say
 from slitlamp.probing.judge import judge
 from slitlamp.probing.points import cells_of, points_of
 from slitlamp.probing.state import CHOICE, CONTROLS, Cell, QuestionCells, Role, Run, start
-from slitlamp.probing.workers import Job, run_jobs, workers
+from slitlamp.probing.workers import Job, run_jobs
 from slitlamp.questions import Question
 from slitlamp.records import Record
 from slitlamp.settings import Options
@@ -174,11 +175,12 @@ def measure_all(run: Run, cells: Sequence[Cell], what: str) -> None:
         else:
             run.measured[key] = known
     jobs: Iterator[Job] = (run.job(cell) for cell in todo.values())
-    for key, measurement, seconds in run_jobs(jobs, len(todo), run.options.jobs or workers(), what):
-        cell = todo[key]
-        run.cells.save(key, measurement, cell.question.classes)
-        run.measured[key] = measurement
-        run.seconds[key] = seconds
+    with contextlib.closing(run_jobs(jobs, len(todo), run.options.jobs, what)) as results:
+        for key, measurement, seconds in results:
+            cell = todo[key]
+            run.cells.save(key, measurement, cell.question.classes)
+            run.measured[key] = measurement
+            run.seconds[key] = seconds
 
 
 def _with_limits(run: Run, question: Question, cells: Sequence[Cell]) -> list[Cell]:

@@ -1,17 +1,23 @@
-"""Measurements on worker processes: one thread each, so that a number does not depend on the cores."""
+"""Measurements on worker processes (joblib): one thread each, so that a number does not depend on the cores."""
 
 import contextlib
 import os
+import signal
 import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+import warnings
+from collections.abc import Generator, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from slitlamp.errors import WorkerKilledError
 from slitlamp.log import progress
+
+MOST = 16  # workers that are started unasked
+Results = Generator[tuple[str, Any, float], None, None]  # key, measurement, seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,63 +69,85 @@ def spare_threads() -> None:
     threadpool_limits(1, user_api="blas")
 
 
-def run_jobs(jobs: Iterator[Job], total: int, workers: int, what: str) -> Iterator[tuple[str, Any, float]]:
-    """Results as they finish; two at a time in flight per worker, so that memory stays flat."""
+def run_jobs(jobs: Iterator[Job], total: int, count: int | None, what: str) -> Results:
+    """Key, measurement and seconds of each job, as they finish; two jobs per worker are held in memory at a time.
+
+    None stands for a worker per core. The workers wait for the next call; they end with this process, however it
+    ends. Whoever leaves early closes the iterator, which ends them. Raises WorkerKilledError where one was killed.
+    """
+    count = (count or workers()) if total >= 4 else 1
     with progress(total, what) as bar:
-        if workers == 1 or total < 4:
+        if count == 1:
             for job in jobs:
                 yield measure(job)
                 bar.update()
             return
-        from multiprocessing import get_context
+        from joblib import Parallel, delayed, parallel_config
 
-        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_quiet)
+        _let_workers_be_killed()
+        with parallel_config(backend="loky", inner_max_num_threads=1), _workers_ignore_ctrl_c():
+            results = Parallel(
+                count, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1, max_nbytes=None,
+                # another folder, other workers: the path of a probe file may be relative to it
+                initializer=_follow_parent, initargs=(os.getpid(), str(Path.cwd())),
+            )(delayed(measure)(job) for job in jobs)  # fmt: skip
         try:
-            waiting = iter(jobs)
-            with _deaf():
-                running: set[Future] = {pool.submit(measure, job) for job in islice(waiting, 2 * workers)}
-            while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    following = next(waiting, None)
-                    if following is not None:
-                        running.add(pool.submit(measure, following))
-                    yield future.result()
-                    bar.update()
+            for result in results:
+                yield result
+                bar.update()
+        except BrokenProcessPool:
+            raise WorkerKilledError("a worker was killed (out of memory?); --jobs 1 needs the least memory") from None
         finally:
-            manager = getattr(pool, "_executor_manager_thread", None)
-            processes = list((getattr(pool, "_processes", None) or {}).values())
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in processes:
-                process.terminate()
-            if manager is not None:
-                manager.join(5)  # else the interpreter's end may write to a pipe that this thread is closing
+            with warnings.catch_warnings(action="ignore"):  # that what was not finished is dropped is meant
+                results.close()
 
 
 @contextlib.contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes started here ignore Ctrl-C from their first instruction on, before `_quiet` can run."""
-    import signal
-
-    try:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except ValueError:  # not the main thread: the caller owns the signals
+def _workers_ignore_ctrl_c() -> Iterator[None]:
+    """Start processes and threads that never receive Ctrl-C; this process receives it at the end of the block."""
+    if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    from multiprocessing import resource_tracker
+
+    from joblib.externals.loky.backend import resource_tracker as lokys
+
+    resource_tracker.ensure_running()  # when these two start they unblock the signal, so they start first
+    lokys.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _quiet() -> None:
-    """A worker leaves Ctrl-C to the parent, which keeps what is finished."""
-    import signal
+def _let_workers_be_killed() -> None:
+    """Give joblib (to 1.6) what it lacks to end a worker where neither psutil nor pgrep is installed: it would hang."""
+    if os.name != "posix":
+        return
+    from joblib.externals.loky.backend.popen_loky_posix import Popen
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    warnings.filterwarnings("ignore", "Failed to kill subprocesses")
+    if not hasattr(Popen, "kill"):
+        Popen.kill = lambda popen: os.kill(popen.pid, signal.SIGKILL)
+
+
+def _follow_parent(parent: int, folder: str) -> None:
+    """Make a worker end when its parent is gone, also while it measures: a killed parent tells nobody."""
+    import threading
+
+    os.chdir(folder)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def workers() -> int:
     """One worker per core that this process may use."""
-    return max(1, min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+    from joblib import cpu_count
+
+    return min(MOST, cpu_count())

@@ -5,7 +5,7 @@ import io
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from slitlamp.disk import write_atomically
+from cache import write_atomically
 from slitlamp.prompts.judged import Found
 from slitlamp.prompts.page import details
 from slitlamp.records import as_json, rounded

@@ -9,6 +9,7 @@ from typing import Any
 import encoders
 from encoders import Card
 from slitlamp.errors import UsageError
+from slitlamp.reports.text import human_size, three_digits
 
 START, END = "<!-- encoders -->", "<!-- end of encoders -->"
 
@@ -118,26 +119,15 @@ def condensed(sites: Iterable[str]) -> str:
 
 def count(number: int | None) -> str:
     """A number of parameters in millions; "" for none."""
-    return "" if not number else _three(number / 1e6) + " M"
+    return "" if not number else three_digits(number / 1e6) + " M"
 
 
 def fetched(card: Card) -> str:
     """What a load fetches, and of how much."""
-    if card.bytes is None or card.bytes_whole == card.bytes:
-        return _size(card.bytes)
-    return _size(card.bytes) + (f" of {_size(card.bytes_whole)}" if card.bytes_whole else "")
-
-
-def _size(number: int | None) -> str:
-    if not number:
+    if not card.bytes:
         return ""
-    unit, name = next(((u, n) for u, n in ((1e9, "GB"), (1e6, "MB")) if number >= u), (1e3, "kB"))
-    return f"{_three(number / unit)} {name}"
-
-
-def _three(value: float) -> str:
-    """Three digits."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    whole = card.bytes_whole if card.bytes_whole != card.bytes else None
+    return human_size(card.bytes) + (f" of {human_size(whole)}" if whole else "")
 
 
 def _input(card: Card) -> str:

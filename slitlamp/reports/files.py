@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slitlamp.disk import write_atomically
+from cache import write_atomically
 from slitlamp.records import Record, as_csv, as_json, document
 
 if TYPE_CHECKING:

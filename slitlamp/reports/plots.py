@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cache import write_atomically
 from encoders.extraction.readouts import READOUTS, VECTOR
-from slitlamp.disk import write_atomically
 from slitlamp.records import Record
 from slitlamp.reports.table import drawn
 

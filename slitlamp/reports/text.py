@@ -1,4 +1,4 @@
-"""Tables of plain text that fit the terminal."""
+"""Plain text for the terminal: tables that fit it, and numbers of bytes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,3 +30,24 @@ def _word(value: Any) -> str:
     if isinstance(value, int) and value >= 100_000:
         return f"{value / 1e6:.1f} M"
     return str(value)
+
+
+def human_size(count: float) -> str:
+    """A number of bytes in three digits and a unit.
+
+    >>> human_size(1_234_000_000)
+    '1.23 GB'
+    """
+    if not count:
+        return "0 B"
+    unit, name = next(((u, n) for u, n in ((1e9, "GB"), (1e6, "MB")) if count >= u), (1e3, "kB"))
+    return f"{three_digits(count / unit)} {name}"
+
+
+def three_digits(value: float) -> str:
+    """A number in three digits, or in as many as stand before its point.
+
+    >>> three_digits(86.42)
+    '86.4'
+    """
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

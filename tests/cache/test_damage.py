@@ -1,5 +1,6 @@
 """Kills, flipped bits, full disks and company: nothing bad is ever used, and little is ever lost."""
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from cache import Space, Store, StoreError
-from cache.open_shard import Draft
+from cache.open_shard import OpenShard
 from experiments.features import main
 from tests.paths import ROOT
 
@@ -129,7 +130,12 @@ def test_two_processes_fill_one_space_together(tmp_path: Path) -> None:
 
 def test_what_a_dead_writer_left_is_ignored_and_collected_but_not_a_living_ones(tmp_path: Path) -> None:
     process = child(tmp_path, 0, 400, 0.05, tmp_path / "log")
-    while not list(tmp_path.rglob(".shard-*.tmp")):
+    while True:
+        process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        if len(list(tmp_path.rglob(".shard-*.tmp"))) == 1:  # neither between two shards nor on the way to a smaller one
+            break
+        process.send_signal(signal.SIGCONT)
         time.sleep(0.01)
     store = Store(tmp_path)
     with store.space({"e": 1}).writer(WIDTHS) as writer:
@@ -261,22 +267,22 @@ class Budget:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, size: int, code: int = errno.ENOSPC) -> None:
         self.left, self.held = size, dict[str, int]()
-        write, discard = Draft._write, Draft.discard
+        write, discard = OpenShard._write, OpenShard.discard
 
-        def limited(draft: Draft, offset: int, data: memoryview | bytes) -> None:
+        def limited(shard: OpenShard, offset: int, data: memoryview | bytes) -> None:
             count = memoryview(data).nbytes
             if count > self.left:
                 raise OSError(code, os.strerror(code))
             self.left -= count
-            self.held[str(draft.path)] = self.held.get(str(draft.path), 0) + count
-            write(draft, offset, data)
+            self.held[str(shard.path)] = self.held.get(str(shard.path), 0) + count
+            write(shard, offset, data)
 
-        def freed(draft: Draft) -> None:
-            self.left += self.held.pop(str(draft.path), 0)
-            discard(draft)
+        def freed(shard: OpenShard) -> None:
+            self.left += self.held.pop(str(shard.path), 0)
+            discard(shard)
 
-        monkeypatch.setattr(Draft, "_write", limited)
-        monkeypatch.setattr(Draft, "discard", freed)
+        monkeypatch.setattr(OpenShard, "_write", limited)
+        monkeypatch.setattr(OpenShard, "discard", freed)
 
 
 FULL = r"^the disk of the feature store is full at \S+; \S+ kB are still needed; {} free some .*SLITLAMP_CACHE$"
@@ -315,6 +321,21 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("a small disk cannot be mounted here")
     yield disk
     subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("free", [0, 4096, 8192, 16_384])
+def test_a_disk_too_full_for_a_shards_head_is_one_line_too(small_disk: Path, free: int) -> None:
+    space = Store(small_disk).space({"e": 1})
+    with space.writer(WIDTHS):
+        pass
+    with contextlib.suppress(OSError), (small_disk / "other").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    os.truncate(small_disk / "other", (small_disk / "other").stat().st_size - free)
+    with pytest.raises(StoreError, match=r"^the disk of the feature store is full .* kept; free some"):
+        fill(space, 400)
+    assert not list(small_disk.rglob("*.tmp"))
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cache import Space, Store, StoreError, content_digest, default_root
+from cache import Space, Store, StoreError, content_digest, default_root, write_atomically
 from cache.float16 import narrow
 from cache.keys import digest
 from tests.paths import ROOT
@@ -329,6 +330,71 @@ def test_a_shard_is_plain_hdf5(tmp_path: Path) -> None:
         assert json.loads(file["index"][()].tobytes())["schema"] == 1
 
 
+def write_by_hand(folder: Path, space: str, contents: list[str], arrays: dict[str, np.ndarray]) -> Path:
+    """A shard as schema 1 lays it out, by h5py alone: metadata and index, then content and features without gaps."""
+    import h5py
+
+    n = len(contents)
+    stored = {"content": np.array([list(bytes.fromhex(c)) for c in contents], np.uint8), **arrays}
+    index = {"schema": 1, "space": space, "n": n, "created": 1_700_000_000_000_000_000, "columns": {}}
+    made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    made.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    path = folder / "by-hand"
+    with h5py.File(path, "w", meta_block_size=1 << 16) as file:
+        file.attrs.update({"schema": 1, "space": space, "n": n, "created_utc": "2023-11-14T22:13:20+00:00"})
+        text = file.create_dataset("index", 2000, "|u1", fill_time="never", dcpl=made)
+        for name, x in stored.items():
+            place = name if name == "content" else f"features/{name}"
+            held = file.create_dataset(place, x.shape, x.dtype, fill_time="never", dcpl=made)
+            held[...] = x
+            named = hashlib.sha256(f"{name} {x.dtype.str} {x.shape[1]}\n".encode() + x.tobytes()).hexdigest()
+            index["columns"][name] = [held.id.get_offset(), x.dtype.str, x.shape[1], named]
+        text[...] = np.frombuffer(json.dumps(index).encode().ljust(2000), np.uint8)
+        head = file["content"].id.get_offset()  # type: ignore[union-attr]
+    digest_of_head = hashlib.sha256(path.read_bytes()[:head]).hexdigest()[:32]
+    return path.rename(folder / f"shard-{digest_of_head}-{head}.h5")
+
+
+def test_a_store_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    space, rng = store.space({"e": 1}), np.random.default_rng(0)
+    fill(space, ids(4, start=50), {"a/mean": features(4)["a/mean"]})
+    halves, singles = rng.normal(size=(10, 24)).astype("<f2"), rng.normal(size=(10, 6)).astype("<f4") * 1e6
+    path = write_by_hand(space.folder, space.digest, ids(10), {"a/mean": halves, "b/cls": singles})
+    fresh = Store(tmp_path).space({"e": 1})
+    assert fresh.missing(ids(10), ["a/mean", "b/cls"]) == []
+    np.testing.assert_array_equal(fresh.read(ids(10), "a/mean"), halves.astype(np.float32))
+    np.testing.assert_array_equal(fresh.read(ids(10), "b/cls"), singles)
+    assert store.verify() == []
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    assert [p.dataset for p in store.verify()] == ["b/cls"]
+
+
+def test_a_file_is_the_old_or_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "new" / "results.json"
+    write_atomically(path, "ä")
+    assert path.read_bytes() == "ä".encode()
+
+    def full(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, b"new")
+    assert [(p.name, p.read_bytes()) for p in path.parent.iterdir()] == [(path.name, "ä".encode())]
+
+
+def test_the_next_writer_removes_what_a_killed_one_left_and_nothing_else(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = [f".a.npz.{dead.pid}.tmp", f".b.json.{dead.pid}-0123abcd.tmp"]
+    kept = [f".c.npz.{os.getpid()}.tmp", ".mine.tmp", "d.tmp", f".e.{dead.pid}.txt"]
+    for name in left + kept:
+        (tmp_path / name).touch()
+    write_atomically(tmp_path / "f.json", b"{}")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*kept, "f.json"])
+
+
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     space = Store(tmp_path).space({"e": 1})
     fill(space, ids(4), features(4))
@@ -357,11 +423,11 @@ def test_a_store_that_cannot_be_written_says_so_in_one_line(tmp_path: Path) -> N
             attempt()
 
 
-def test_room_is_asked_for_before_work_starts(tmp_path: Path) -> None:
+def test_space_is_required_before_work_starts(tmp_path: Path) -> None:
     store = Store(tmp_path / "not" / "yet")
-    store.room(1000)
+    store.require_space(1000)
     with pytest.raises(StoreError, match=r"needs \d+\.\d GB and its disk has \S+ \SB free; .*SLITLAMP_CACHE"):
-        store.room(10**18)
+        store.require_space(10**18)
     assert not (tmp_path / "not").exists()
 
 
