@@ -3,13 +3,12 @@
 import argparse
 import difflib
 import tomllib
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from slitlamp.errors import UsageError
-from slitlamp.settings import Options, checked
+from slitlamp.settings import FLAGS, Settings, checked
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,9 +32,17 @@ def command_parser(command: str, doc: str | None) -> argparse.ArgumentParser:
 
 
 def make_parser(
-    command: str, doc: str, names: Sequence[str] | None = None, required: Sequence[str] = ()
+    command: str,
+    doc: str,
+    names: Sequence[str] | None = None,
+    required: Sequence[str] = (),
+    default: Settings | None = None,
+    about: Mapping[str, str] | None = None,
 ) -> argparse.ArgumentParser:
-    """A parser of the flags that `Options` has, or of those called `names`; flags that are not given stay absent."""
+    """A parser of the flags that `Settings` has, or of those called `names`; flags that are not given stay absent.
+
+    `default` are the settings that the help shows, `about` what it says of a flag instead of the usual.
+    """
     parser = _Parser(
         prog=f"python -m experiments.{command}",
         description=doc,
@@ -43,9 +50,11 @@ def make_parser(
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    for entry in (f for f in fields(Options) if names is None or f.name in names):
+    default = default or Settings()
+    for entry in (f for name, f in FLAGS.items() if names is None or name in names):
         meta: dict[str, Any] = dict(entry.metadata) | ({"required": True} if entry.name in required else {})
-        text = str(meta.pop("help"))
+        text = (about or {}).get(entry.name, str(meta.pop("help")))
+        meta.pop("help", None)
         name = "--" + entry.name.replace("_", "-")
         if entry.type is bool:
             parser.add_argument(name, action="store_true", help=text)
@@ -54,8 +63,8 @@ def make_parser(
         if "tuple" in str(entry.type):
             meta["nargs"] = "+"
             kind = str
-        default = getattr(Options(), entry.name)
-        shown = " ".join(default) if isinstance(default, tuple) else default
+        value = default.flag(entry.name)
+        shown = " ".join(value) if isinstance(value, tuple) else value
         text += f" (default: {shown})" if shown not in (None, "") else ""
         parser.add_argument(name, type=kind, help=text.replace("%", "%%"), **meta)
     return parser
@@ -76,7 +85,7 @@ def _from_file(path: str) -> dict[str, Any]:
         raise UsageError(f"--config {path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path} is not TOML: {error}") from None
-    known = {entry.name: entry for entry in fields(Options)}
+    known = FLAGS
     values: dict[str, Any] = {}
     for key, value in loaded.items():
         name = key.replace("-", "_")
@@ -110,13 +119,17 @@ def _typed(path: str, key: str, value: Any, kind: str) -> Any:
     return value
 
 
-def parse(argv: Sequence[str], command: str, doc: str) -> Options:
+def parse(argv: Sequence[str], command: str, doc: str) -> Settings:
     """Flags over the TOML file over the defaults; UsageError on anything that does not fit."""
-    parser = make_parser(command, doc)
+    flags = flags_of(make_parser(command, doc), argv)
+    if "config" in flags:
+        flags = _from_file(flags["config"]) | flags
+    return checked(Settings.of(**flags))
+
+
+def flags_of(parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
+    """The flags that were given, lists as tuples; UsageError with the nearest name for one that is unknown."""
     known, rest = parser.parse_known_args(list(argv))
     if rest:
         raise _unknown(rest, [a for action in parser._actions for a in action.option_strings])
-    flags: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in vars(known).items()}
-    if "config" in flags:
-        flags = _from_file(flags["config"]) | flags
-    return checked(Options(**flags))
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in vars(known).items()}

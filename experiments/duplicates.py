@@ -14,7 +14,7 @@ from typing import Any
 from experiments._cli import make_parser
 from experiments._exit import DATA, DONE, guard
 from slitlamp.log import say
-from slitlamp.settings import Options, check_bounds
+from slitlamp.settings import Settings, check_bounds
 
 FLAGS = ("data", "group", "volumes", "image_column", "window", "intercept", "exif", "unreadable", "weights", "device",
          "batch_size", "offline", "json", "debug")  # fmt: skip
@@ -28,15 +28,15 @@ def _body(argv: Sequence[str]) -> int:
     given: dict[str, Any] = vars(parser.parse_args(list(argv)))
     write, thumbnails = given.pop("write", None), given.pop("thumbnails", None)
     given["encoder"] = tuple(given.get("encoder", ()))
-    options = Options(**given)
-    check_bounds(options)
+    settings = Settings.of(**given)
+    check_bounds(settings)
     from slitlamp.duplicates.search import find_duplicates, page
 
-    found = find_duplicates(options, write, thumbnails)
-    noun = "volumes" if options.volumes else "images"
-    print(json.dumps(found, indent=1, ensure_ascii=False) if options.json else page(found, noun))
+    found = find_duplicates(settings, write, thumbnails)
+    noun = "volumes" if settings.source.volumes else "images"
+    print(json.dumps(found, indent=1, ensure_ascii=False) if settings.output.json else page(found, noun))
     if write:
-        say(f"{write} written; use it as --data {write} --group group{' --volumes' * options.volumes}")
+        say(f"{write} written; use it as --data {write} --group group{' --volumes' * settings.source.volumes}")
     return DATA if found["clusters_across_groups"] else DONE
 
 

@@ -14,17 +14,17 @@ NAME = "linear_probe"
 
 
 def _body(argv: Sequence[str]) -> int:
-    options = parse(argv, NAME, __doc__ or "")
-    if options.dry_run:
+    settings = parse(argv, NAME, __doc__ or "")
+    if settings.output.dry_run:
         from slitlamp.probing.run import plan_of
 
-        print(json.dumps(plan_of(options), indent=1, ensure_ascii=False))
+        print(json.dumps(plan_of(settings), indent=1, ensure_ascii=False))
         return DONE
     from slitlamp.api import run_probe
     from slitlamp.log import say
 
-    result = run_probe(options)
-    print(result.to_json() if options.json else result, end="" if options.json else "\n")
+    result = run_probe(settings)
+    print(result.to_json() if settings.output.json else result, end="" if settings.output.json else "\n")
     say(result.summary)
     return PARTIAL if result.failed else DONE
 

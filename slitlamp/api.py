@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,15 @@ import numpy as np
 from plugins import hint
 from slitlamp.errors import UsageError
 from slitlamp.result import Conclusion, Result
-from slitlamp.settings import Options, checked, command_line
+from slitlamp.settings import FLAGS, Settings, checked, command_line
 
 OF_COMMANDS = ("config", "dry_run", "json", "debug")  # flags that mean nothing in Python
 NAME = "linear_probe"
 
 
-def _options(given: dict[str, Any]) -> Options:
-    """The options that keyword arguments name; UsageError for one that is none, or of another type."""
-    known = {entry.name: entry for entry in fields(Options) if entry.name not in OF_COMMANDS}
+def _settings(given: dict[str, Any]) -> Settings:
+    """The settings that keyword arguments name; UsageError for one that is none, or of another type."""
+    known = {name: entry for name, entry in FLAGS.items() if name not in OF_COMMANDS}
     values: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:
@@ -28,7 +27,7 @@ def _options(given: dict[str, Any]) -> Options:
         choices = known[name].metadata.get("choices")
         if choices and value is not None and value not in choices:
             raise UsageError(f"{name}={value!r} is none of {', '.join(choices)}")
-    return checked(Options(**values))
+    return checked(Settings.of(**values))
 
 
 def _typed(name: str, value: Any, kind: str) -> Any:
@@ -65,21 +64,21 @@ def probe(encoder: str | Path | Sequence[str] = "phantom-clip", task: str | Sequ
         UsageError: arguments that do not fit. plugins.UnknownName: a name that nothing holds. tasks.DataError,
         encoders.EncoderError, probes.ProbeError: as the commands say in one line.
     """
-    return run_probe(_options({"encoder": encoder, "task": task, "out": None, **flags}))
+    return run_probe(_settings({"encoder": encoder, "task": task, "out": None, **flags}))
 
 
-def run_probe(options: Options) -> Result:
-    """The same for options that were made elsewhere, as the command line does."""
+def run_probe(settings: Settings) -> Result:
+    """The same for settings that were made elsewhere, as the command line does."""
     from slitlamp.disk import require_writable
     from slitlamp.probing.run import run
     from slitlamp.reports.files import write
 
-    out = None if options.out is None else Path(options.out)
+    out = None if settings.output.out is None else Path(settings.output.out)
     if out is not None:
         require_writable(out)
-    found = run(options, NAME)
+    found = run(settings, NAME)
     files = [] if out is None else [out / name for name in write(found, out, NAME)]
-    what = "volumes" if options.volumes else "images"
+    what = "volumes" if settings.source.volumes else "images"
     where = "" if out is None else f"; files in {out}"
     return Result(
         records=tuple(found.records),
@@ -88,7 +87,7 @@ def run_probe(options: Options) -> Result:
         files=tuple(files),
         failed=tuple(found.failed),
         notes=tuple(found.notes),
-        command=command_line(options, NAME),
+        command=command_line(settings, NAME),
         summary=(
             f"{found.encoded} {what} encoded, {len(found.cell_seconds)} cells measured, {found.seconds:.0f} s{where}"
         ),
@@ -112,8 +111,8 @@ def features(
     """
     from slitlamp.encoding.table import features_of
 
-    options = _options({"encoder": encoder, "out": None, **flags})
-    return features_of(options, images, site, readout)
+    settings = _settings({"encoder": encoder, "out": None, **flags})
+    return features_of(settings, images, site, readout)
 
 
 def measure(x: Any, y: Any, *, groups: Any = None, ids: Any = None, probe: str | None = None, **flags: Any) -> Any:
@@ -139,9 +138,9 @@ def _with_flags(function: Callable[..., Any]) -> None:
     own = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
     names = {p.name for p in own}
     more = [
-        inspect.Parameter(entry.name, inspect.Parameter.KEYWORD_ONLY, default=getattr(Options(), entry.name))
-        for entry in fields(Options)
-        if entry.name not in (*OF_COMMANDS, *names)
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=Settings().flag(name))
+        for name in FLAGS
+        if name not in (*OF_COMMANDS, *names)
     ]
     more = [p.replace(default=None) if p.name == "out" else p for p in more]
     function.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]

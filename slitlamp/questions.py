@@ -13,7 +13,7 @@ from slitlamp.duplicates.guard import Copies, resolve_duplicates
 from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
 from slitlamp.keys import digest
-from slitlamp.settings import Options
+from slitlamp.settings import SourceSettings
 from slitlamp.sources import open_source, unused_label
 from tasks import DataError, Item, Row, Source, Task
 
@@ -63,33 +63,33 @@ class Pool:
     source: Source
 
 
-def ask(options: Options, store: Store) -> list[Question]:
+def ask(settings: SourceSettings, store: Store) -> list[Question]:
     """Every task of the command line put to its source."""
-    names = options.task or (("label",) if options.label else ("orientation",))
+    names = settings.task or (("label",) if settings.label else ("orientation",))
     asked = [tasks.load(name) for name in names]
-    unused_label(options, asked)
-    shared = open_source(options, options.data, store) if options.data is not None else None
+    unused_label(settings, asked)
+    shared = open_source(settings, settings.data, store) if settings.data is not None else None
     if shared is not None:
-        shared = resolve_duplicates(shared, Copies(store=store), options)
-    return [_question(options, task, shared, store) for task in asked]
+        shared = resolve_duplicates(shared, Copies(store=store), settings)
+    return [_question(settings, task, shared, store) for task in asked]
 
 
-def _question(options: Options, task: Task, shared: Source | None, store: Store) -> Question:
+def _question(settings: SourceSettings, task: Task, shared: Source | None, store: Store) -> Question:
     if shared is not None:
         source = shared
     elif task.phantoms is None:
         raise UsageError(f"task {task.name} has no phantoms: say --data SOURCE")
     else:
-        source = task.phantoms(min(options.items, options.limit or options.items), options.seed)
-    rng = np.random.default_rng([options.seed, 1])
-    items = list(task.items(source, rng, options.label))
+        source = task.phantoms(min(settings.items, settings.limit or settings.items), settings.seed)
+    rng = np.random.default_rng([settings.seed, 1])
+    items = list(task.items(source, rng, settings.label))
     if not items:
         raise DataError(f"task {task.name} finds no item in {source.name}")
-    name = f"{task.name} {options.label}" if task.name == "label" else task.name
-    warnings = check_labels(items, source, Copies(store=store), name, options)
+    name = f"{task.name} {settings.label}" if task.name == "label" else task.name
+    warnings = check_labels(items, source, Copies(store=store), name, settings)
     y, classes = _answers(task, items, own=bool(source.benchmark))
     marks = _marks(items, classes)
-    pool, more = _pool(options, task, source, store, classes)
+    pool, more = _pool(settings, task, source, store, classes)
     return Question(
         name=name,
         task=task,
@@ -99,15 +99,16 @@ def _question(options: Options, task: Task, shared: Source | None, store: Store)
         y=y,
         classes=classes,
         pictures=ImageSet(
+            volumes=settings.volumes,
             pictures=[i.picture for i in items],
             names=[i.id for i in items],
             store=store,
             marks=_mark_points(items, marks),
         ),
         names_of_marks=marks,
-        limited=options.limit is not None,
+        limited=settings.limit is not None,
         copies=_copies(items),
-        warnings=(*source.warnings, *warnings, *(task.notes(source, options.label) if task.notes else ()), *more),
+        warnings=(*source.warnings, *warnings, *(task.notes(source, settings.label) if task.notes else ()), *more),
         pool=pool,
     )
 
@@ -153,24 +154,25 @@ POOL_OF_PHANTOMS = 1000
 
 
 def _pool(
-    options: Options, task: Task, source: Source, store: Store, classes: Sequence[str] | None
+    settings: SourceSettings, task: Task, source: Source, store: Store, classes: Sequence[str] | None
 ) -> tuple[Pool, tuple[str, ...]]:
     """Unlabelled pictures: --pool, else every image of the source, else fresh phantoms; and sentences about it."""
     warnings: tuple[str, ...] = ()
-    if options.pool is not None:
-        pool, warnings = merge_pool_duplicates(open_source(options, options.pool, store), source, Copies(store=store))
-    elif options.data is None and task.phantoms is not None:
-        pool = task.phantoms(POOL_OF_PHANTOMS, options.seed + 1_000_003)
+    if settings.pool is not None:
+        pool, warnings = merge_pool_duplicates(open_source(settings, settings.pool, store), source, Copies(store=store))
+    elif settings.data is None and task.phantoms is not None:
+        pool = task.phantoms(POOL_OF_PHANTOMS, settings.seed + 1_000_003)
     else:
         pool = source
-    own = options.pool is None or bool(pool.benchmark)
-    if task.makes_answers or (options.label is None and own):
+    own = settings.pool is None or bool(pool.benchmark)
+    if task.makes_answers or (settings.label is None and own):
         # a task that makes its own answers sees the pool as it sees the data: every copy it would ask about
-        rng = np.random.default_rng([options.seed, 2])
+        rng = np.random.default_rng([settings.seed, 2])
         members: Sequence[Item | Row] = list(task.items(pool, rng, None))
     else:
         members = pool.rows
     pictures = ImageSet(
+        volumes=settings.volumes,
         pictures=[m.picture for m in members],
         names=[m.id for m in members],
         store=store,

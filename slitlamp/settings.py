@@ -1,7 +1,7 @@
 """What a run is asked for: frozen settings, with the command line that repeats them."""
 
 import shlex
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
 
 from slitlamp.errors import UsageError
@@ -16,12 +16,9 @@ def _flag(default: Any, text: str, **extra: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """Everything a run was asked for; what is not here cannot change a result."""
+class SourceSettings:
+    """What is asked, of which images, and how files are read."""
 
-    encoder: tuple[str, ...] = _flag(
-        ("phantom-clip",), "encoders to ask; `python -m experiments.list encoders` names them", metavar="NAME"
-    )
     task: tuple[str, ...] = _flag(
         (),
         "questions to put; `python -m experiments.list tasks` names them (omitted: orientation, or label with --label)",
@@ -66,10 +63,36 @@ class Options:
         metavar="SOURCE",
     )
     items: int = _flag(200, "how many phantom items to make when --data is omitted", metavar="N")
+    limit: int | None = _flag(None, "use only N images (marked `limited` in every record)", metavar="N")
+    seed: int = _flag(0, "seed of every random choice", metavar="N")
+    offline: bool = _flag(False, "never ask a hub")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSettings:
+    """Which encoders are asked, where they are read, and how they compute."""
+
+    encoder: tuple[str, ...] = _flag(
+        ("phantom-clip",), "encoders to ask; `python -m experiments.list encoders` names them", metavar="NAME"
+    )
     site: tuple[str, ...] = _flag(
         (), "sites to read (omitted: all); an ending * matches a family, e.g. block.*", metavar="SITE"
     )
     readout: tuple[str, ...] = _flag((), "readouts (omitted: all the site has)", metavar="READOUT")
+    twins: int = _flag(
+        3, "untrained draws of the network; what is credited to learning must beat each of them", metavar="N"
+    )
+    weights: str | None = _flag(None, "local weights in the library's own format, instead of the hub", metavar="PATH")
+    offline: bool = _flag(False, "never ask a hub")
+    device: str = _flag("cpu", "cpu, cuda:0 …, or auto (recorded)", metavar="DEVICE")
+    dtype: str = _flag("float32", "compute type of the encoder", choices=("float32", "bfloat16", "float16"))
+    batch_size: int = _flag(16, "images per forward pass (volumes go one by one)", metavar="N")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeSettings:
+    """How the answers are probed, and how sure one may be."""
+
     probe: str | None = _flag(
         None,
         "probe of the headline (omitted: ridge below 200 groups, nested logistic from there on)",
@@ -80,17 +103,14 @@ class Options:
     permutations: int | None = _flag(
         None, "label permutations (omitted: 1999, or 199 for the screened map)", metavar="B"
     )
-    twins: int = _flag(
-        3, "untrained draws of the network; what is credited to learning must beat each of them", metavar="N"
-    )
     seed: int = _flag(0, "seed of every random choice", metavar="N")
-    device: str = _flag("cpu", "cpu, cuda:0 …, or auto (recorded)", metavar="DEVICE")
-    dtype: str = _flag("float32", "compute type of the encoder", choices=("float32", "bfloat16", "float16"))
-    batch_size: int = _flag(16, "images per forward pass (volumes go one by one)", metavar="N")
-    limit: int | None = _flag(None, "use only N images (marked `limited` in every record)", metavar="N")
-    weights: str | None = _flag(None, "local weights in the library's own format, instead of the hub", metavar="PATH")
-    offline: bool = _flag(False, "never ask a hub")
     jobs: int | None = _flag(None, "processes that probe (omitted: one per core)", metavar="N")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSettings:
+    """What is written and printed; none of it can change a number."""
+
     out: str | None = _flag("runs/linear_probe", "folder for cells, tables and figures", metavar="DIR")
     config: str | None = _flag(None, "TOML file whose keys are these flags; flags win", metavar="FILE.toml")
     dry_run: bool = _flag(False, "print the plan as JSON and stop")
@@ -98,20 +118,64 @@ class Options:
     debug: bool = _flag(False, "show the traceback of an error")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything a run was asked for, in four parts; what is not here cannot change a result.
+
+    `seed` and `offline` are one flag each, and stand in every part that needs them.
+    """
+
+    encoder: EncoderSettings = EncoderSettings()
+    source: SourceSettings = SourceSettings()
+    probe: ProbeSettings = ProbeSettings()
+    output: OutputSettings = OutputSettings()
+
+    @classmethod
+    def of(cls, **flags: Any) -> "Settings":
+        """The settings that flags name, the others at their defaults."""
+        return cls().but(**flags)
+
+    def but(self, **flags: Any) -> "Settings":
+        """These settings with other values for the flags that are named."""
+        strange = set(flags) - set(FLAGS)
+        if strange:
+            raise TypeError(f"no flag {sorted(strange)[0]!r}")
+        parts = {}
+        for part in fields(self):
+            old = getattr(self, part.name)
+            known = {entry.name for entry in fields(old)}
+            parts[part.name] = replace(old, **{k: v for k, v in flags.items() if k in known})
+        return replace(self, **parts)
+
+    def flag(self, name: str) -> Any:
+        """The value of one flag."""
+        return getattr(getattr(self, PART_OF[name]), name)
+
+
+PART_OF = {entry.name: part.name for part in fields(Settings) for entry in fields(part.type)}  # type: ignore[arg-type]
+FLAGS: dict[str, "Field[Any]"] = {
+    entry.name: entry
+    for part in fields(Settings)
+    for entry in fields(part.type)  # type: ignore[arg-type]
+}
+
+
 OF_FILES = ("group", "image_column", "window", "intercept", "exif", "copies", "unreadable")
 
 
-def unused_flags(options: Options) -> None:
+def unused_flags(settings: Settings) -> None:
     """Refuses flags that would have nothing to act on: those of files without any, and --items beside --data."""
-    default = Options()
-    given = [name for name in OF_FILES if getattr(options, name) != getattr(default, name)]
-    if given and options.data is None and options.pool is None:
+    default = Settings()
+    given = [name for name in OF_FILES if settings.flag(name) != default.flag(name)]
+    if given and settings.source.data is None and settings.source.pool is None:
         raise UsageError(
-            f"--{given[0].replace('_', '-')} {getattr(options, given[0])} has nothing to act on: the built-in phantoms "
+            f"--{given[0].replace('_', '-')} {settings.flag(given[0])} has nothing to act on: the built-in phantoms "
             "are no files; give --data SOURCE"
         )
-    if options.data is not None and options.items != default.items:
-        raise UsageError(f"--items {options.items} makes phantoms, and --data has its own images; --limit N takes some")
+    if settings.source.data is not None and settings.source.items != default.source.items:
+        raise UsageError(
+            f"--items {settings.source.items} makes phantoms, and --data has its own images; --limit N takes some"
+        )
 
 
 LEAST = {
@@ -127,37 +191,37 @@ LEAST = {
 }
 
 
-def check_bounds(options: Options) -> None:
-    """Raises UsageError where a number of the options is too small, or no share."""
+def check_bounds(settings: Settings) -> None:
+    """Raises UsageError where a number of the settings is too small, or no share."""
     for name, least in LEAST.items():
-        value = getattr(options, name)
+        value = settings.flag(name)
         if value is not None and value < least:
             raise UsageError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
-    if not 0 <= options.unreadable <= 1:
-        raise UsageError(f"--unreadable {options.unreadable}: must be a share from 0 to 1")
+    if not 0 <= settings.source.unreadable <= 1:
+        raise UsageError(f"--unreadable {settings.source.unreadable}: must be a share from 0 to 1")
 
 
-def checked(options: Options) -> Options:
-    """The options, once all of them fit together; raises UsageError in one line."""
-    check_bounds(options)
-    unused_flags(options)
-    if options.volumes and options.data is None:
+def checked(settings: Settings) -> Settings:
+    """The settings, once all of them fit together; raises UsageError in one line."""
+    check_bounds(settings)
+    unused_flags(settings)
+    if settings.source.volumes and settings.source.data is None:
         raise UsageError("--volumes needs --data SOURCE (NIfTI files or DICOM series): the built-in phantoms are flat")
-    return options
+    return settings
 
 
-def command_line(options: Options, command: str) -> str:
+def command_line(settings: Settings, command: str) -> str:
     """The exact line that repeats a run: flags that differ from their defaults, but not where output went."""
-    default = Options()
+    default = Settings()
     words = ["python", "-m", f"experiments.{command}"]
-    for entry in fields(Options):
-        value = getattr(options, entry.name)
-        always = entry.name == "encoder"
-        if entry.name in ("out", "json", "debug", "dry_run", "config", "jobs") or (
-            value == getattr(default, entry.name) and not always
+    for name in FLAGS:
+        value = settings.flag(name)
+        always = name == "encoder"
+        if name in ("out", "json", "debug", "dry_run", "config", "jobs") or (
+            value == default.flag(name) and not always
         ):
             continue
-        words.append("--" + entry.name.replace("_", "-"))
+        words.append("--" + name.replace("_", "-"))
         if not isinstance(value, bool):
             words.extend(
                 value if isinstance(value, tuple) else [f"{value:g}" if isinstance(value, float) else str(value)]

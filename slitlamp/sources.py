@@ -7,38 +7,38 @@ from cache import Store
 from slitlamp.duplicates.guard import Copies
 from slitlamp.errors import UsageError
 from slitlamp.log import progress, say
-from slitlamp.settings import Options
+from slitlamp.settings import SourceSettings
 from tasks import Source, Task
 
 MANIFESTS = (".csv", ".tsv", ".parquet")
 
 
-def unused_label(options: Options, asked: Sequence[Task]) -> None:
+def unused_label(settings: SourceSettings, asked: Sequence[Task]) -> None:
     """Refuses a --label that no task would read, as all of them make their own answers."""
-    if options.label is None or not all(task.makes_answers for task in asked):
+    if settings.label is None or not all(task.makes_answers for task in asked):
         return
     names = " and ".join(task.name for task in asked)
     raise UsageError(
-        f"--label {options.label} has nothing to act on: {names} make{'s' * (len(asked) == 1)} the answers by turning "
+        f"--label {settings.label} has nothing to act on: {names} make{'s' * (len(asked) == 1)} the answers by turning "
         "images; leave it out, or ask --task label"
     )
 
 
-def list_source(options: Options, spec: str) -> Source:
-    """The images that `spec` names, known from their headers, under the decode policy of the options."""
+def list_source(settings: SourceSettings, spec: str) -> Source:
+    """The images that `spec` names, known from their headers, under the decode policy of the settings."""
     return tasks.open_source(
         spec,
-        image_column=options.image_column,
-        group=options.group if spec == options.data or spec.endswith(MANIFESTS) else None,
-        columns_needed=(options.label,) if options.label and spec == options.data else (),
-        window=options.window,
-        intercept=options.intercept,
-        exif=options.exif,
-        unreadable_limit=options.unreadable,
-        limit=options.limit,
-        seed=options.seed,
-        offline=options.offline,
-        volumes=options.volumes,
+        image_column=settings.image_column,
+        group=settings.group if spec == settings.data or spec.endswith(MANIFESTS) else None,
+        columns_needed=(settings.label,) if settings.label and spec == settings.data else (),
+        window=settings.window,
+        intercept=settings.intercept,
+        exif=settings.exif,
+        unreadable_limit=settings.unreadable,
+        limit=settings.limit,
+        seed=settings.seed,
+        offline=settings.offline,
+        volumes=settings.volumes,
     )
 
 
@@ -60,9 +60,9 @@ def check_source(source: Source, copies: Copies, limit: float) -> Source:
     return source
 
 
-def open_source(options: Options, spec: str, store: Store) -> Source:
+def open_source(settings: SourceSettings, spec: str, store: Store) -> Source:
     """The images that `spec` names, each decoded once, by this run or an earlier one."""
-    return check_source(list_source(options, spec), Copies(store=store), options.unreadable)
+    return check_source(list_source(settings, spec), Copies(store=store), settings.unreadable)
 
 
 class _Readable:

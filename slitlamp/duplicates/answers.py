@@ -6,13 +6,15 @@ from dataclasses import replace
 
 from slitlamp.duplicates.guard import Copies
 from slitlamp.duplicates.manifest import frame_numbers
-from slitlamp.settings import Options
+from slitlamp.settings import SourceSettings
 from tasks import DataError, Item, Source
 
 SHOWN = 3
 
 
-def check_labels(items: Sequence[Item], source: Source, copies: Copies, task: str, options: Options) -> tuple[str, ...]:
+def check_labels(
+    items: Sequence[Item], source: Source, copies: Copies, task: str, settings: SourceSettings
+) -> tuple[str, ...]:
     """Check that copies have one label: DataError, with the rows, where one image and question have two answers.
 
     One image is equal pixels and equal marks; another question to it (`question` in its text or its columns) may have
@@ -36,7 +38,7 @@ def check_labels(items: Sequence[Item], source: Source, copies: Copies, task: st
             conflicts.append((earlier, item))
     if not conflicts:
         return ()
-    names = _names(source, options)
+    names = _names(source, settings)
     listed = "; ".join(
         " and ".join(f"{names.get(i.id, f'item {i.id}')} says {i.label!r}" for i in pair) for pair in conflicts[:SHOWN]
     )
@@ -49,14 +51,14 @@ def check_labels(items: Sequence[Item], source: Source, copies: Copies, task: st
     )
 
 
-def _names(source: Source, options: Options) -> dict[str, str]:
+def _names(source: Source, settings: SourceSettings) -> dict[str, str]:
     """How an error calls the rows: the file, and its line among those of a manifest; of a benchmark nothing."""
     from tasks import files_of, item_id
 
-    if source.benchmark or options.data is None or "volumes" in source.policy:
+    if source.benchmark or settings.data is None or "volumes" in source.policy:
         return {}
     ids, occurrences, found = {row.id for row in source.rows}, Counter[tuple[str, int]](), {}
-    files, _, _, columns = files_of(options.data, options.image_column)
+    files, _, _, columns = files_of(settings.data, settings.image_column)
     for at, file in enumerate(files, 1):
         for number in frame_numbers(file, ids):
             mine = item_id(file.name, number, occurrences[file.name, number])

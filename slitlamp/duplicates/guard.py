@@ -10,7 +10,7 @@ import numpy as np
 
 from slitlamp.errors import UsageError
 from slitlamp.log import progress
-from slitlamp.settings import Options
+from slitlamp.settings import SourceSettings
 from tasks import DataError, Row, Source
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _code() -> str:
     return whole.hexdigest()
 
 
-def resolve_duplicates(source: Source, copies: Copies, options: Options) -> Source:
+def resolve_duplicates(source: Source, copies: Copies, settings: SourceSettings) -> Source:
     """Resolve copies of one image in a source: raises DataError where copies lie in more than one group.
 
     It is one rule for equal files and for near copies, whether groups were given or every file is its own. With
@@ -118,9 +118,9 @@ def resolve_duplicates(source: Source, copies: Copies, options: Options) -> Sour
     """
     if source.synthetic:
         return source
-    if source.benchmark and options.copies != Options().copies:
+    if source.benchmark and settings.copies != SourceSettings().copies:
         raise UsageError(
-            f"--copies {options.copies} has nothing to act on: {source.benchmark} keeps the groups it was published "
+            f"--copies {settings.copies} has nothing to act on: {source.benchmark} keeps the groups it was published "
             "with, and its copies are said"
         )
     found = copies.groups(source.rows)
@@ -134,31 +134,31 @@ def resolve_duplicates(source: Source, copies: Copies, options: Options) -> Sour
         f"{lie} in more than one group, so that a fold can hold a copy of a test image: "
         f"{ids} ({first.kind}, {first.alike:.2f} alike)"
     )
-    if options.copies == "unite":
+    if settings.copies == "unite":
         rows = tuple(replace(r, group=g) for r, g in zip(source.rows, found.merged_groups, strict=True))
         left, before = (len({row.group for row in held}) for held in (rows, source.rows))
         sentence = f"{sentence}; these groups were united, {left} of {before} are left"
         return replace(source, rows=rows, warnings=(*source.warnings, sentence))
-    if source.benchmark or options.copies == "warn":
+    if source.benchmark or settings.copies == "warn":
         return replace(source, warnings=(*source.warnings, sentence))
     own = (
-        f"--group {options.group} says that they belong to different ones"
-        if options.group
+        f"--group {settings.group} says that they belong to different ones"
+        if settings.group
         else "without --group every file is its own group"
     )
-    then = "--data groups.csv --group group" + " --volumes" * options.volumes
+    then = "--data groups.csv --group group" + " --volumes" * settings.volumes
     raise DataError(
-        f"{sentence}; {own}. --copies unite makes one group of those that share a copy; `{_command(options)} --write "
+        f"{sentence}; {own}. --copies unite makes one group of those that share a copy; `{_command(settings)} --write "
         f"groups.csv` shows them and writes such groups (then {then}); --copies warn goes on"
     )
 
 
-def _command(options: Options) -> str:
-    words = ["python", "-m", "experiments.duplicates", "--data", str(options.data)]
+def _command(settings: SourceSettings) -> str:
+    words = ["python", "-m", "experiments.duplicates", "--data", str(settings.data)]
     for name in ("group", "image_column", "window", "exif"):
-        value = getattr(options, name)
+        value = getattr(settings, name)
         words += ["--" + name.replace("_", "-"), value] if value is not None else []
-    words += ["--volumes"] if options.volumes else []
-    if options.intercept:
-        words += [f"--intercept={options.intercept:g}"]
+    words += ["--volumes"] if settings.volumes else []
+    if settings.intercept:
+        words += [f"--intercept={settings.intercept:g}"]
     return shlex.join(words)

@@ -10,7 +10,7 @@ from slitlamp.encoding.encoder import StoredEncoder, resolve_device
 from slitlamp.encoding.fill import encode_missing
 from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
-from slitlamp.settings import Options
+from slitlamp.settings import Settings
 from tasks import Source
 
 if TYPE_CHECKING:
@@ -23,22 +23,29 @@ SAMPLE = 2_000_000  # pairs that the distribution is taken from
 BLOCK = 512
 
 
-def near(options: Options, source: Source, store: "Store", known: Sequence["Pair"]) -> dict[str, Any]:
+def near(settings: Settings, source: Source, store: "Store", known: Sequence["Pair"]) -> dict[str, Any]:
     """Pairs of different groups that lie nearer than `threshold` in an encoder's last features, the nearest first.
 
-    `options` names one encoder, and how it computes. Pairs that are known as copies are left out. Features come from
+    `settings` names one encoder, and how it computes. Pairs that are known as copies are left out. Features come from
     the store, or go there.
     """
-    (spec,) = options.encoder
-    device = resolve_device(options.device)
-    encoder = StoredEncoder(spec=spec, options=options, store=store, device=device, dtype=options.dtype)
-    if options.volumes and not encoder.reads_volumes:
+    (spec,) = settings.encoder.encoder
+    device = resolve_device(settings.encoder.device)
+    encoder = StoredEncoder(
+        spec=spec, settings=settings.encoder, store=store, device=device, dtype=settings.encoder.dtype
+    )
+    if settings.source.volumes and not encoder.reads_volumes:
         raise flat_only(encoder.label)
     points = encoder.points()
     if not points:
         raise UsageError(f"--encoder {spec} has no features of whole images")
     last = points[-1]
-    pictures = ImageSet(pictures=[r.picture for r in source.rows], names=[r.id for r in source.rows], store=store)
+    pictures = ImageSet(
+        pictures=[r.picture for r in source.rows],
+        names=[r.id for r in source.rows],
+        store=store,
+        volumes=settings.source.volumes,
+    )
     x = encode_missing(encoder, pictures, [last], source.policy).read(f"{last[0]}/{last[1]}")
     groups = np.unique([row.group for row in source.rows], return_inverse=True)[1]
     limit, found = close(x, groups, {(p.first, p.second) for p in known})

@@ -11,40 +11,40 @@ from slitlamp.duplicates.manifest import write_manifest, write_sheet
 from slitlamp.duplicates.near import near
 from slitlamp.errors import UsageError
 from slitlamp.reports.text import table
-from slitlamp.settings import Options
+from slitlamp.settings import Settings
 from slitlamp.sources import check_source, list_source
 from tasks.duplicates.find import Cluster
 
 SHOWN = 20  # clusters that the page shows; the document holds all
 
 
-def find_duplicates(options: Options, write: str | None = None, thumbnails: str | None = None) -> dict[str, Any]:
-    """Copies of one image in the source `options.data`, as a document for JSON.
+def find_duplicates(settings: Settings, write: str | None = None, thumbnails: str | None = None) -> dict[str, Any]:
+    """Copies of one image in the source `settings.source.data`, as a document for JSON.
 
-    `options.encoder` may name one encoder in whose features near pairs are listed too; () for none. `write` is a CSV
+    The settings may name one encoder in whose features near pairs are listed too; () for none. `write` is a CSV
     that becomes a manifest whose `group` keeps copies together, `thumbnails` a PNG that shows the pairs across groups.
     Raises UsageError, DataError.
     """
     for name in ("weights", "device", "batch_size"):
-        value = getattr(options, name)
-        if not options.encoder and value != getattr(Options(), name):
+        value = settings.flag(name)
+        if not settings.encoder.encoder and value != Settings().flag(name):
             flag = "--" + name.replace("_", "-")
             raise UsageError(f"{flag} {value} has nothing to act on: copies are found without one; give --encoder NAME")
     if write and Path(write).suffix.lower() != ".csv":
         raise UsageError(f"--write {write}: the manifest is a CSV; call it {Path(write).stem}.csv")
-    assert options.data is not None
+    assert settings.source.data is not None
     store = Store(default_root())
     copies = Copies(store=store)
-    listed = list_source(options, options.data)
-    source = check_source(listed, copies, options.unreadable)
+    listed = list_source(settings.source, settings.source.data)
+    source = check_source(listed, copies, settings.source.unreadable)
     readable = {row.id for row in source.rows}  # in the groups that they came with, also those of a benchmark
     source = replace(source, rows=tuple(row for row in listed.rows if row.id in readable))
     groups = [row.group for row in source.rows]
     pairs = copies.pairs(source.rows)
     found = copies.groups(source.rows)
-    features = near(options, source, store, pairs) if options.encoder else None
+    features = near(settings, source, store, pairs) if settings.encoder.encoder else None
     if write:
-        write_manifest(Path(write), options.data, options.image_column, source, found.merged_groups)
+        write_manifest(Path(write), settings.source.data, settings.source.image_column, source, found.merged_groups)
     if thumbnails:
         across = [pair for pair in pairs if groups[pair.first] != groups[pair.second]]
         write_sheet(Path(thumbnails), source, sorted(across, key=lambda pair: pair.alike))

@@ -11,7 +11,7 @@ from encoders.identity.snapshot import recall, snapshot
 from slitlamp.errors import UsageError
 from slitlamp.keys import digest
 from slitlamp.log import say
-from slitlamp.settings import Options
+from slitlamp.settings import EncoderSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class StoredEncoder:
     """An encoder as a run knows it: card and fingerprint at once, tensors only when it must encode."""
 
     spec: str
-    options: Options
+    settings: EncoderSettings
     store: cache.Store
     device: str
     dtype: str
@@ -29,7 +29,7 @@ class StoredEncoder:
     def weights(self) -> str | None:
         """The path of --weights for the encoder that was asked for and its untrained twin, None for other controls."""
         asked = draw_of(self.spec.removeprefix("random:"))[0]
-        return self.options.weights if asked in self.options.encoder or self.spec in self.options.encoder else None
+        return self.settings.weights if asked in self.settings.encoder or self.spec in self.settings.encoder else None
 
     @property
     def _key(self) -> str:
@@ -44,7 +44,7 @@ class StoredEncoder:
                 device=self.device,
                 dtype=self.dtype,
                 weights=self.weights,
-                offline=self.options.offline,
+                offline=self.settings.offline,
             )
             self.loaded.append(encoder)
             record = snapshot(self.spec, encoder)
@@ -95,8 +95,8 @@ class StoredEncoder:
         `marks` is how many marks each image carries.
         """
         every = encoders.points(self.card, marks)
-        sites = _matching(self.options.site, [s for s, _, _ in every], "site", self.spec)
-        readouts = _matching(self.options.readout, [r for _, r, _ in every], "readout", self.spec)
+        sites = _matching(self.settings.site, [s for s, _, _ in every], "site", self.spec)
+        readouts = _matching(self.settings.readout, [r for _, r, _ in every], "readout", self.spec)
         return [p for p in every if p[0] in sites and p[1] in readouts]
 
 

@@ -72,9 +72,7 @@ def _encode(
         progress(len(todo), f"encoding with {encoder.card.name}") as bar,
         space.writer(widths, total=len(todo)) as writer,
     ):
-        for batch in _batches(
-            todo, 1 if encoder.options.volumes else encoder.options.batch_size
-        ):  # one volume fills a pass
+        for batch in _batches(todo, 1 if pictures.volumes else encoder.settings.batch_size):  # one volume fills a pass
             images = [pictures.read(i) for i in batch]
             arrays = encoders.encode(
                 network, images, wanted, [pictures.marks[i] for i in batch] if pictures.marks else ()

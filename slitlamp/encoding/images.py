@@ -18,13 +18,15 @@ BOX_BYTES = 1 << 30  # decoded images kept between hashing and encoding
 class ImageSet:
     """Pictures with their content digests; decoded arrays are kept while they fit in `BOX_BYTES`.
 
-    `marks` are the points (x, y) of each picture, equally many for all and in the same order, or ().
+    `marks` are the points (x, y) of each picture, equally many for all and in the same order, or (). `volumes` says
+    that each is a volume, which fills a pass of the encoder by itself.
     """
 
     pictures: Sequence[Picture]
     names: Sequence[str]
     store: cache.Store
     marks: Sequence[Sequence[tuple[float, float]]] = ()
+    volumes: bool = False
     box: dict[str, np.ndarray] = field(default_factory=dict)
     held: int = 0
 

@@ -15,23 +15,23 @@ from slitlamp.encoding.encoder import StoredEncoder, resolve_device
 from slitlamp.encoding.fill import encode_missing
 from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
-from slitlamp.settings import Options
+from slitlamp.settings import Settings
 from slitlamp.sources import open_source
 from tasks import Picture, Source
 from tasks.images.decode import DecodePolicy
 
 
-def features_of(options: Options, images: Any, site: str | None, readout: str | None) -> np.ndarray:
+def features_of(settings: Settings, images: Any, site: str | None, readout: str | None) -> np.ndarray:
     """Features [n, d] float32 of images at one point; see `slitlamp.features`."""
     store = cache.Store(cache.default_root())
     encoder = StoredEncoder(
-        spec=options.encoder[0],
-        options=options,
+        spec=settings.encoder.encoder[0],
+        settings=settings.encoder,
         store=store,
-        device=resolve_device(options.device),
-        dtype=options.dtype,
+        device=resolve_device(settings.encoder.device),
+        dtype=settings.encoder.dtype,
     )
-    source = _source(options, images, store)
+    source = _source(settings, images, store)
     point = _point(encoder, site, readout)
     pictures = ImageSet(
         pictures=[row.picture for row in source.rows], names=[row.id for row in source.rows], store=store
@@ -39,9 +39,9 @@ def features_of(options: Options, images: Any, site: str | None, readout: str | 
     return encode_missing(encoder, pictures, [point], source.policy).read(f"{point[0]}/{point[1]}")
 
 
-def _source(options: Options, images: Any, store: cache.Store) -> Source:
+def _source(settings: Settings, images: Any, store: cache.Store) -> Source:
     if isinstance(images, str | Path):
-        return open_source(options, str(images), store)
+        return open_source(settings.source, str(images), store)
     if isinstance(images, np.ndarray) and images.ndim in (3, 4) and images.dtype == np.uint8:
         images = list(images)
     if not isinstance(images, Sequence) or not len(images):
@@ -51,7 +51,7 @@ def _source(options: Options, images: Any, store: cache.Store) -> Source:
     rows = []
     for number, image in enumerate(images):
         if isinstance(image, str | Path):
-            rows += open_source(options, str(image), store).rows
+            rows += open_source(settings.source, str(image), store).rows
             continue
         array = np.ascontiguousarray(image)
         if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):

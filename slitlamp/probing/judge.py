@@ -34,7 +34,7 @@ def judge(
 ) -> tuple[list[Record], list[dict[str, Any]]]:
     """Records of every cell and control of one question, and one verdict for each encoder."""
     plan = run.plan(question)
-    command = command_line(run.options, experiment)
+    command = command_line(run.settings, experiment)
     found = [(c.readout, (c.encoder.spec, run.measurement(c).screened), run.measurement(c)) for c in cells.control]
     controls = {key: m for readout, key, m in found if readout != AT_MARK.name}
     by_place = {key: m for readout, key, m in found if readout == AT_MARK.name}
@@ -145,7 +145,7 @@ def _record(
         nested_low=None if other is None else other.low,
         nested_high=None if other is None else other.high,
         **{**control, **(scores or {})},  # type: ignore[arg-type]
-        seed=run.options.seed,
+        seed=run.settings.probe.seed,
         folds=plan.n_folds,
         repeats=plan.repeats,
         permutations=len(m.null.statistic) - 1,

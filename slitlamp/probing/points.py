@@ -20,12 +20,14 @@ def headline_sites(points: Sequence[tuple[str, str, int]]) -> set[str]:
     return {s for s in sites if s not in inner} | set(inner[-1:])
 
 
-def points_of(encoder: StoredEncoder, question: Question, *, asked: bool = False) -> list[tuple[str, str, int]]:
+def points_of(
+    encoder: StoredEncoder, question: Question, probe: str | None, *, asked: bool = False
+) -> list[tuple[str, str, int]]:
     """Where an encoder is read for a question; a control at its vector, and under the marks where there are any.
 
     A control that is `asked` for by name keeps to the sites and readouts of the command line too.
     """
-    choice = encoder.options.probe == CHOICE
+    choice = probe == CHOICE
     marks = 0 if encoder.spec in question.unmarked else question.pictures.marked
     if choice and set(question.names_of_marks) != set(question.classes or ()):
         have = ", ".join(question.names_of_marks) or "none"
@@ -49,7 +51,7 @@ def points_of(encoder: StoredEncoder, question: Question, *, asked: bool = False
 def cells_of(run: Run, question: Question, encoder: StoredEncoder, role: Role) -> list[Cell]:
     """The cells of one encoder for one question, in the encoder's order."""
     plan = run.plan(question)
-    points = points_of(encoder, question, asked=role is Role.ENCODER)
+    points = points_of(encoder, question, run.settings.probe.probe, asked=role is Role.ENCODER)
     wide = plan.headline == "linear"  # from 200 groups on the nested probe is the headline
     headline = headline_sites(points)
     cells = []

@@ -18,10 +18,10 @@ from slitlamp.log import say
 from slitlamp.probing.judge import judge
 from slitlamp.probing.points import cells_of, points_of
 from slitlamp.probing.state import CHOICE, CONTROLS, Cell, QuestionCells, Role, Run, start
-from slitlamp.probing.workers import Job, run_jobs
+from slitlamp.probing.workers import Job, run_jobs, spare_threads
 from slitlamp.questions import Question
 from slitlamp.records import Record
-from slitlamp.settings import Options
+from slitlamp.settings import Settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,25 +41,26 @@ class Probed:
     cell_seconds: dict[str, float]
 
 
-def run(options: Options, experiment: str) -> Probed:
+def run(settings: Settings, experiment: str) -> Probed:
     """Measure and judge every question that was asked; nothing is written but cells and features.
 
     Raises:
         EncoderError: no encoder could be asked; where only some fail, `failed` names them and the others go on.
     """
     began = time.perf_counter()
-    state, questions = start(options)
-    records: list[Record] = []
-    verdicts: list[dict[str, Any]] = []
-    predictions: dict[str, Any] = {}
-    for question in questions:
-        cells = probe_question(state, question)
-        found, judged = judge(state, question, cells, experiment)
-        records += found
-        verdicts += judged
-        for cell in cells.encoder:
-            name = f"{question.name}/{cell.encoder.label}/{cell.name}"
-            predictions[name] = state.measurement(cell).predictions
+    with spare_threads():
+        state, questions = start(settings)
+        records: list[Record] = []
+        verdicts: list[dict[str, Any]] = []
+        predictions: dict[str, Any] = {}
+        for question in questions:
+            cells = probe_question(state, question)
+            found, judged = judge(state, question, cells, experiment)
+            records += found
+            verdicts += judged
+            for cell in cells.encoder:
+                name = f"{question.name}/{cell.encoder.label}/{cell.name}"
+                predictions[name] = state.measurement(cell).predictions
     return Probed(
         records=records,
         verdicts=verdicts,
@@ -104,7 +105,7 @@ def encode_all(run: Run, question: Question, who: Sequence[StoredEncoder]) -> li
     ready = []
     for encoder in who:
         try:
-            if run.options.volumes and not encoder.reads_volumes:
+            if run.settings.source.volumes and not encoder.reads_volumes:
                 raise flat_only(encoder.label)
             table = _encoded(run, question, encoder)
         except (EncoderError, UserFileError, NotFiniteError) as error:
@@ -123,14 +124,15 @@ def encode_all(run: Run, question: Question, who: Sequence[StoredEncoder]) -> li
 
 def _encoded(run: Run, question: Question, encoder: StoredEncoder) -> FeatureTable:
     """The features of one encoder; where its crop leaves a mark out, all but those under marks, and that is said."""
+    pictures, policy, probe = question.pictures, question.source.policy, run.settings.probe.probe
     try:
-        return encode_missing(encoder, question.pictures, points_of(encoder, question), question.source.policy)
+        return encode_missing(encoder, pictures, points_of(encoder, question, probe), policy)
     except encoders.UnseenMarkError as error:
-        if run.options.probe == CHOICE or AT_MARK.name in run.options.readout:
+        if probe == CHOICE or AT_MARK.name in run.settings.encoder.readout:
             raise
         question.unmarked.add(encoder.spec)
         _note(run, f"warning: {encoder.spec} is not read under the marks: {error}")
-        return encode_missing(encoder, question.pictures, points_of(encoder, question), question.source.policy)
+        return encode_missing(encoder, pictures, points_of(encoder, question, probe), policy)
 
 
 def _encode_untrained(run: Run, question: Question, spec: str, draws: Sequence[StoredEncoder]) -> list[StoredEncoder]:
@@ -175,7 +177,7 @@ def measure_all(run: Run, cells: Sequence[Cell], what: str) -> None:
         else:
             run.measured[key] = known
     jobs: Iterator[Job] = (run.job(cell) for cell in todo.values())
-    with contextlib.closing(run_jobs(jobs, len(todo), run.options.jobs, what)) as results:
+    with contextlib.closing(run_jobs(jobs, len(todo), run.settings.probe.jobs, what)) as results:
         for key, measurement, seconds in results:
             cell = todo[key]
             run.cells.save(key, measurement, cell.question.classes)
@@ -193,7 +195,7 @@ def _with_limits(run: Run, question: Question, cells: Sequence[Cell]) -> list[Ce
         doubtful = [c for c in doubtful if c.readout != AT_MARK.name]  # a pool without marks has no token under them
     for encoder in {c.encoder.spec: c.encoder for c in doubtful}.values():
         names = {c.name for c in doubtful if c.encoder is encoder}
-        points = [p for p in points_of(encoder, question) if f"{p[0]}/{p[1]}" in names]
+        points = [p for p in points_of(encoder, question, run.settings.probe.probe) if f"{p[0]}/{p[1]}" in names]
         try:
             table = encode_missing(encoder, pool.pictures, points, pool.source.policy)
         except encoders.UnseenMarkError:  # a mark of the pool alone: its cells stay without a limit of detection
@@ -212,12 +214,12 @@ def could_be_absent(m: Any) -> bool:
     return not found and m.upper < m.plan.chance + m.plan.margin
 
 
-def plan_of(options: Options) -> dict[str, Any]:
+def plan_of(settings: Settings) -> dict[str, Any]:
     """What a run would do: cells, images to encode, bytes; nothing is encoded or probed.
 
     None where only loading the encoder would tell.
     """
-    state, questions = start(options)
+    state, questions = start(settings)
     rows = []
     for question in questions:
         contents = question.pictures.known()
@@ -227,14 +229,14 @@ def plan_of(options: Options) -> dict[str, Any]:
                 "source": question.source.name,
                 "items": len(question.ids),
                 "groups": state.plan(question).n_groups,
-                "probe": options.probe or state.plan(question).headline,
+                "probe": settings.probe.probe or state.plan(question).headline,
                 "encoder": encoder.spec,
                 "points": None,
                 "images_to_encode": None,
                 "bytes_to_store": None,
             }
             if encoder.remembered is not None:
-                points = points_of(encoder, question)
+                points = points_of(encoder, question, settings.probe.probe)
                 widths = {f"{site}/{readout}": width for site, readout, width in points}
                 todo = len(question.ids)
                 if contents is not None:
@@ -249,7 +251,7 @@ def plan_of(options: Options) -> dict[str, Any]:
     return {
         "experiment": "linear_probe",
         "plan": rows,
-        "volumes": options.volumes,
-        "limited": options.limit is not None,
-        "out": options.out,
+        "volumes": settings.source.volumes,
+        "limited": settings.source.limit is not None,
+        "out": settings.output.out,
     }

@@ -22,9 +22,9 @@ from slitlamp.errors import UsageError
 from slitlamp.keys import digest
 from slitlamp.log import say
 from slitlamp.probing.cells import Cells
-from slitlamp.probing.workers import Job, spare_threads
+from slitlamp.probing.workers import Job
 from slitlamp.questions import Question, ask
-from slitlamp.settings import Options
+from slitlamp.settings import Settings
 
 CONTROLS = ("lowlevel", "pixels")
 CHOICE = "marks"  # the probe that reads nothing but the tokens under marks
@@ -94,7 +94,7 @@ class RunEncoders:
 class Run:
     """What a run gathers: encoders, feature tables, measurements by cell, seconds and failures."""
 
-    options: Options
+    settings: Settings
     store: cache.Store
     cells: Cells
     filled: dict[tuple[str, str], FeatureTable] = field(default_factory=dict)
@@ -110,18 +110,20 @@ class Run:
     @cached_property
     def encoders(self) -> RunEncoders:
         """Encoders asked for, untrained draws of each, and the controls, which compute without torch."""
-        options = self.options
-        device = resolve_device(options.device)
+        settings = self.settings
+        device = resolve_device(settings.encoder.device)
 
-        def encoder(spec: str, device: str = device, dtype: str = options.dtype) -> StoredEncoder:
-            return StoredEncoder(spec=spec, options=options, store=self.store, device=device, dtype=dtype)
+        def encoder(spec: str, device: str = device, dtype: str = settings.encoder.dtype) -> StoredEncoder:
+            return StoredEncoder(spec=spec, settings=settings.encoder, store=self.store, device=device, dtype=dtype)
 
-        specs = list(dict.fromkeys(options.encoder))
+        specs = list(dict.fromkeys(settings.encoder.encoder))
         networks = [spec for spec in specs if spec not in CONTROLS and not spec.startswith("random:")]
         return RunEncoders(
             asked=[encoder(spec) for spec in specs],
             untrained={
-                spec: [encoder(f"random:{spec}" + (f"#{draw}" if draw else "")) for draw in range(options.twins)]
+                spec: [
+                    encoder(f"random:{spec}" + (f"#{draw}" if draw else "")) for draw in range(settings.encoder.twins)
+                ]
                 for spec in networks
             },
             controls=[encoder(spec, "cpu", "float32") for spec in CONTROLS],
@@ -134,15 +136,15 @@ class Run:
     def plan(self, question: Question) -> Any:
         """Folds, exchanged labels and rules of a question, made once for all encoders."""
         if question.name not in self.plans:
-            options = self.options
+            settings = self.settings
             self.plans[question.name] = probes.plan(
                 question.y,
                 question.groups,
                 classes=question.classes,
-                seed=options.seed,
-                folds=options.folds,
-                repeats=options.repeats,
-                permutations=options.permutations,
+                seed=settings.probe.seed,
+                folds=settings.probe.folds,
+                repeats=settings.probe.repeats,
+                permutations=settings.probe.permutations,
                 copies=question.copies,
             )
         return self.plans[question.name]
@@ -152,15 +154,15 @@ class Run:
         known = self.keys.get(cell.tag)
         if known is not None:
             return known
-        options = self.options
+        settings = self.settings
         material = {
             "space": self.filled[cell.question.name, cell.encoder.spec].space.digest,
             "dataset": cell.name,
             "data": cell.question.data_key,
-            "seed": options.seed,
-            "folds": options.folds,
-            "repeats": options.repeats,
-            "permutations": options.permutations,
+            "seed": settings.probe.seed,
+            "folds": settings.probe.folds,
+            "repeats": settings.probe.repeats,
+            "permutations": settings.probe.permutations,
             "probe": self.probe_key,
             "level": cell.level,
             "nested": cell.nested,
@@ -174,8 +176,8 @@ class Run:
     @cached_property
     def probe_key(self) -> str | None:
         """The name of the probe, or a digest of what the user's own is made of."""
-        probe = probes.load(self.options.probe) if self.options.probe else None
-        return probe.file.digest() if isinstance(probe, UserFunction) else self.options.probe
+        probe = probes.load(self.settings.probe.probe) if self.settings.probe.probe else None
+        return probe.file.digest() if isinstance(probe, UserFunction) else self.settings.probe.probe
 
     def _pool_key(self, cell: Cell) -> str | None:
         found = self.pools.get((cell.question.name, cell.encoder.spec))
@@ -198,9 +200,11 @@ class Run:
             key=self.key(cell),
             features=given,
             plan=plan,
-            probe=None if self.options.probe == CHOICE and cell.readout != AT_MARK.name else self.options.probe,
+            probe=None
+            if self.settings.probe.probe == CHOICE and cell.readout != AT_MARK.name
+            else self.settings.probe.probe,
             level=cell.level,
-            seed=self.options.seed,
+            seed=self.settings.probe.seed,
             pool=pool.read(cell.name) if pool is not None else None,
             pool_groups=question.pool.groups if pool is not None and question.pool is not None else None,
             detect=pool is not None,
@@ -218,24 +222,25 @@ def _code_of_probes() -> str:
     return whole.hexdigest()
 
 
-def start(options: Options) -> tuple[Run, list[Question]]:
+def start(settings: Settings) -> tuple[Run, list[Question]]:
     """Open the store and put the questions; nothing is encoded yet."""
-    spare_threads()
-    if options.probe is not None:
-        probes.load(options.probe)  # an unknown name is refused before anything is computed
-    for spec in options.encoder:
-        encoders.card(spec, weights=options.weights)
-    if options.volumes and not any(reads_volumes(spec) is not False for spec in options.encoder):
-        raise flat_only(options.encoder[0])  # before anything is decoded or fetched
-    if options.weights is not None and len(options.encoder) > 1:
+    asked, specs = settings.encoder, settings.encoder.encoder
+    if settings.probe.probe is not None:
+        probes.load(settings.probe.probe)  # an unknown name is refused before anything is computed
+    for spec in specs:
+        encoders.card(spec, weights=asked.weights)
+    if settings.source.volumes and not any(reads_volumes(spec) is not False for spec in specs):
+        raise flat_only(specs[0])  # before anything is decoded or fetched
+    if asked.weights is not None and len(specs) > 1:
         raise UsageError(
-            f"--weights {options.weights} can stand for one encoder, not for {' and '.join(options.encoder)}: "
+            f"--weights {asked.weights} can stand for one encoder, not for {' and '.join(specs)}: "
             "give one --encoder, and the others in runs of their own"
         )
     store = cache.Store(cache.default_root())
-    home = store.root if options.out is None else Path(options.out)
-    run = Run(options=options, store=store, cells=Cells(folder=home / "cells", types=_types(), leave=("plan",)))
-    questions = ask(options, store)
+    home = store.root if settings.output.out is None else Path(settings.output.out)
+    cells = Cells(folder=home / "cells", types=_types(), leave=("plan",))
+    run = Run(settings=settings, store=store, cells=cells)
+    questions = ask(settings.source, store)
     for question in questions:
         for warning in question.warnings:
             say(f"warning: {question.name}: {warning}")

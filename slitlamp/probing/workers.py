@@ -58,15 +58,15 @@ def measure(job: Job) -> tuple[str, Any, float]:
     return job.key, measurement, time.perf_counter() - start
 
 
-def spare_threads() -> None:
-    """Keep NumPy's matrix products in this process to one thread from here on.
+def spare_threads() -> Any:
+    """Keep NumPy's matrix products in this process to one thread from here on, or until the end of a `with` block.
 
     Drawing and hashing images multiplies small matrices: with a thread for each core they gain nothing, and on a
     machine that others use the threads wait for one another. torch keeps its threads.
     """
     from threadpoolctl import threadpool_limits
 
-    threadpool_limits(1, user_api="blas")
+    return threadpool_limits(1, user_api="blas")
 
 
 def run_jobs(jobs: Iterator[Job], total: int, count: int | None, what: str) -> Results:

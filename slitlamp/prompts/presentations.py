@@ -16,7 +16,7 @@ from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
 from slitlamp.keys import digest
 from slitlamp.log import progress, say
-from slitlamp.settings import Options
+from slitlamp.settings import SourceSettings
 from slitlamp.sources import open_source, unused_label
 from tasks import DataError, Item, Mark, Picture, Source, Task
 from tasks.images.decode import LastOpened
@@ -77,20 +77,20 @@ class Showing:
         return np.array(ASSIGNMENTS)[self.assignment]
 
 
-def open_task(options: Options, store: Store) -> tuple[Task, Source, tuple[Item, ...]]:
+def open_task(settings: SourceSettings, store: Store) -> tuple[Task, Source, tuple[Item, ...]]:
     """The one task of the command line with its source and items."""
-    task = tasks.load(options.task[0])
-    unused_label(options, [task])
-    if options.data is not None:
-        source = resolve_duplicates(open_source(options, options.data, store), Copies(store=store), options)
+    task = tasks.load(settings.task[0])
+    unused_label(settings, [task])
+    if settings.data is not None:
+        source = resolve_duplicates(open_source(settings, settings.data, store), Copies(store=store), settings)
     elif task.phantoms is None:
         raise UsageError(f"task {task.name} has no phantoms: say --data SOURCE")
     else:
-        source = task.phantoms(min(options.items, options.limit or options.items), options.seed)
-    items = tuple(task.items(source, np.random.default_rng([options.seed, 1]), options.label))
+        source = task.phantoms(min(settings.items, settings.limit or settings.items), settings.seed)
+    items = tuple(task.items(source, np.random.default_rng([settings.seed, 1]), settings.label))
     if not items:
         raise DataError(f"task {task.name} finds no item in {source.name}")
-    predicted = check_labels(items, source, Copies(store=store), task.name, options)
+    predicted = check_labels(items, source, Copies(store=store), task.name, settings)
     for warning in (*source.warnings, *predicted):
         say(f"warning: {task.name}: {warning}")
     return task, source, items

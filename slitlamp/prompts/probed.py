@@ -27,20 +27,22 @@ Points = Sequence[tuple[str, str, int]]
 
 def audited_encoders(asked: "Asked", store: cache.Store) -> list[StoredEncoder]:
     """The encoders that are audited, then the controls beside them."""
-    options = asked.options
-    device = resolve_device(options.device)
-    if options.weights is not None and len(options.encoder) > 1:
-        raise UsageError(f"--weights {options.weights} can stand for one encoder, not for {len(options.encoder)}")
+    settings = asked.settings
+    device = resolve_device(settings.encoder.device)
+    if settings.encoder.weights is not None and len(settings.encoder.encoder) > 1:
+        raise UsageError(
+            f"--weights {settings.encoder.weights} can stand for one encoder, not for {len(settings.encoder.encoder)}"
+        )
     return [
-        StoredEncoder(spec=spec, options=options, store=store, device=device, dtype=options.dtype)
-        for spec in dict.fromkeys(options.encoder)
+        StoredEncoder(spec=spec, settings=settings.encoder, store=store, device=device, dtype=settings.encoder.dtype)
+        for spec in dict.fromkeys(settings.encoder.encoder)
     ]
 
 
 def points_of(encoder: StoredEncoder, marks: int, wanted: Sequence[str]) -> list[tuple[str, str, int]]:
     """What was asked for; else the wanted readouts of the last grid, or all of the last site without one."""
     points = encoder.points(marks)
-    if encoder.options.site or encoder.options.readout:
+    if encoder.settings.site or encoder.settings.readout:
         return points
     grids = [p for p in points if p[1] in wanted]
     last = (grids or points)[-1][0]
@@ -62,14 +64,14 @@ class Read:
 
 def probed(asked: "Asked", given: Prompted, store: cache.Store) -> tuple[list[Judged], list[str]]:
     """Every readout that was asked for, judged; and notes."""
-    options = asked.options
-    fold = prompts_readout.folds(given.groups, np.random.default_rng([options.seed, 5]))
+    settings = asked.settings
+    fold = prompts_readout.folds(given.groups, np.random.default_rng([settings.probe.seed, 5]))
     shows = [showing(given, size, store) for size in (None, *asked.sizes)]
-    beside = marker_controls(given, options.seed, store)
+    beside = marker_controls(given, settings.probe.seed, store)
     asked_encoders = [(encoder, points_of(encoder, 3, READOUTS)) for encoder in audited_encoders(asked, store)]
     filled = [_filled(encoder, points, given, shows, beside) for encoder, points in asked_encoders]
     judged = [
-        _judged(one, given, shows, beside, fold, options.seed, phases(encoder, one.site, given))
+        _judged(one, given, shows, beside, fold, settings.probe.seed, phases(encoder, one.site, given))
         for (encoder, points), parts in zip(asked_encoders, filled, strict=True)
         for one in _read(encoder, points, *parts)
     ]

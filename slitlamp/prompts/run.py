@@ -15,7 +15,6 @@ from slitlamp.encoding.fill import encode_missing
 from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
 from slitlamp.log import say
-from slitlamp.probing.workers import spare_threads
 from slitlamp.prompts.answers import Answers, of_colours, of_turns
 from slitlamp.prompts.controls import marker_controls
 from slitlamp.prompts.judged import Found, Judged, judge
@@ -29,21 +28,20 @@ if TYPE_CHECKING:
 
 def run(asked: "Asked") -> Found:
     """The audit that the command line asks for."""
-    spare_threads()
-    options, store = asked.options, cache.Store(cache.default_root())
-    if options.task[0].startswith("orientation"):
+    settings, store = asked.settings, cache.Store(cache.default_root())
+    if settings.source.task[0].startswith("orientation"):
         if asked.images:
             raise UsageError("--images writes marks in every assignment; orientation has none")
         return _turns_answered(asked) if asked.answers else _turns(asked, store)
-    for spec in () if asked.answers else options.encoder:
-        encoders.card(spec, weights=options.weights)
-    given = prompted(*open_task(options, store))
+    for spec in () if asked.answers else settings.encoder.encoder:
+        encoders.card(spec, weights=settings.encoder.weights)
+    given = prompted(*open_task(settings.source, store))
     if asked.images:
-        _write_images(given, store, asked.out / "images", options.seed)
+        _write_images(given, store, asked.out / "images", settings.probe.seed)
     judged, notes = _answered(asked, given) if asked.answers else probed(asked, given, store)
     return Found(
         task=given.task.name, source=given.source.name, images=len(given.items), groups=len(set(given.groups)),
-        limited=options.limit is not None, judged=judged, notes=notes,
+        limited=settings.source.limit is not None, judged=judged, notes=notes,
     )  # fmt: skip
 
 
@@ -58,7 +56,7 @@ def _answered(asked: "Asked", given: Prompted) -> tuple[list[Judged], list[str]]
             f"{whole} of {len(given.items)} images have an answer under all six assignments; consistency rests on "
             f"these, the model of choice on all {len(predicted)} answers"
         )
-    out = judge(Path(asked.answers).name, given, image, kind, predicted, asked.options.seed)
+    out = judge(Path(asked.answers).name, given, image, kind, predicted, asked.settings.probe.seed)
     right = predicted == given.correct[image]
     out.published = controls.unpaired_change(right, kind == given.own[image], given.homes[image])
     out.controls = _marker_controls(read, given)
@@ -98,9 +96,11 @@ def _turns_answered(asked: "Asked") -> Found:
     assert asked.answers is not None
     upright, turned, names, alone = of_turns(asked.answers)
     notes = [f"{alone} answers without a readable partner were left out of the pairs"] if alone else []
-    judged = [_bias(Path(asked.answers).name, upright, turned, names, asked.options.seed)]
-    return Found(task=asked.options.task[0], source=Path(asked.answers).name, images=len(names), groups=len(names),
-                 limited=False, judged=judged, notes=notes)  # fmt: skip
+    judged = [_bias(Path(asked.answers).name, upright, turned, names, asked.settings.probe.seed)]
+    return Found(
+        task=asked.settings.source.task[0], source=Path(asked.answers).name, images=len(names), groups=len(names),
+        limited=False, judged=judged, notes=notes,
+    )  # fmt: skip
 
 
 def _bias(name: str, upright: np.ndarray, turned: np.ndarray, names: Sequence[str], seed: int) -> Judged:
@@ -117,20 +117,20 @@ def _bias(name: str, upright: np.ndarray, turned: np.ndarray, names: Sequence[st
 
 def _turns(asked: "Asked", store: cache.Store) -> Found:
     """A readout of every encoder answers both copies of each image, its group left out."""
-    task, source, items = open_task(asked.options, store)
+    task, source, items = open_task(asked.settings.source, store)
     pairs = _pairs(task.name, source.name, items)
     order = [i for pair in pairs.values() for i in pair]
     own = [items[i] for i in order]
     pictures = ImageSet(pictures=[i.picture for i in own], names=[i.id for i in own], store=store)
     groups = np.array([i.group for i in own])
-    fold = prompts_readout.folds(groups, np.random.default_rng([asked.options.seed, 5]))
+    fold = prompts_readout.folds(groups, np.random.default_rng([asked.settings.probe.seed, 5]))
     judged = []
     for encoder in audited_encoders(asked, store):
         points = points_of(encoder, 0, READOUTS)
         filled = encode_missing(encoder, pictures, points, source.policy)
         for site, readout, _ in points:
             x, upright = filled.read(f"{site}/{readout}"), np.tile([1, 0], len(pairs))
-            rng = np.random.default_rng([asked.options.seed, 15])
+            rng = np.random.default_rng([asked.settings.probe.seed, 15])
             predicted = prompts_readout.two_sided(x, upright, fold, rng) == 1
             judged.append(
                 _bias(
@@ -138,11 +138,11 @@ def _turns(asked: "Asked", store: cache.Store) -> Found:
                     predicted[::2],
                     predicted[1::2],
                     list(pairs),
-                    asked.options.seed,
+                    asked.settings.probe.seed,
                 )
             )
     return Found(task=task.name, source=source.name, images=len(pairs), groups=len(set(groups)),
-                 limited=asked.options.limit is not None, judged=judged, notes=[])  # fmt: skip
+                 limited=asked.settings.source.limit is not None, judged=judged, notes=[])  # fmt: skip
 
 
 def _pairs(task: str, source: str, items: Sequence[Item]) -> dict[str, tuple[int, int]]:

@@ -17,7 +17,7 @@ from plugins import UserFileError
 from probes import ProbeError
 from slitlamp.errors import UsageError
 from slitlamp.probing.cells import Cells, pack, unpack
-from slitlamp.settings import Options, command_line
+from slitlamp.settings import Settings, SourceSettings, command_line
 from slitlamp.sources import unused_label
 from tasks import DataError
 
@@ -25,9 +25,10 @@ from tasks import DataError
 def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     file.write_text('seed = 3\nitems = 50\ntask = ["mirror", "depth"]\nbatch-size = 4\n')
-    options = parse(["--config", str(file), "--seed", "9"], "linear_probe", "")
-    assert (options.seed, options.items, options.task, options.batch_size) == (9, 50, ("mirror", "depth"), 4)
-    assert options.device == Options().device
+    settings = parse(["--config", str(file), "--seed", "9"], "linear_probe", "")
+    assert (settings.probe.seed, settings.source.seed, settings.source.items) == (9, 9, 50)
+    assert (settings.source.task, settings.encoder.batch_size) == (("mirror", "depth"), 4)
+    assert settings.encoder.device == Settings().encoder.device
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_a_mistake_on_the_command_line_is_one_clear_sentence(argv: list[str], me
 
 def test_a_label_that_no_task_would_read_is_refused_and_one_that_a_task_reads_is_not() -> None:
     def asked(*names: str) -> None:
-        unused_label(Options(task=names, label="sex"), [tasks.load(name) for name in names])
+        unused_label(SourceSettings(task=names, label="sex"), [tasks.load(name) for name in names])
 
     with pytest.raises(UsageError, match="--label sex has nothing to act on: mirror makes the answers by turning"):
         asked("mirror")
@@ -114,12 +115,12 @@ def test_the_printed_line_repeats_the_run() -> None:
         "--out",
         "elsewhere",
     ]
-    options = parse(argv, "linear_probe", "")
-    line = command_line(options, "linear_probe")
+    settings = parse(argv, "linear_probe", "")
+    line = command_line(settings, "linear_probe")
     import shlex
 
     again = parse(shlex.split(line)[3:], "linear_probe", "")
-    assert again == dataclasses.replace(options, out=Options().out)
+    assert again == settings.but(out=Settings().output.out)
 
 
 class StrangeError(Exception):

@@ -18,11 +18,11 @@ from slitlamp.probing.state import Cell, QuestionCells, Role, Run
 from slitlamp.probing.workers import measure
 from slitlamp.records import Record
 from slitlamp.reports.table import legend
-from slitlamp.settings import Options
+from slitlamp.settings import Settings
 
 TWO = ("upright", "turned")
 Y, GROUPS = np.arange(120) % 2, np.arange(120) // 2
-OPTIONS = Options(encoder=("tower",), permutations=99, repeats=2, out="nowhere")
+SETTINGS = Settings.of(encoder=("tower",), permutations=99, repeats=2, out="nowhere")
 
 
 def features(kind: str, width: int = 6) -> np.ndarray:
@@ -51,9 +51,9 @@ def cell(asked: Any, spec: str, role: Role, site: str = "pooled", **change: Any)
     return Cell(question=asked, encoder=tower(spec), role=role, **(given | change))
 
 
-def started(asked: Any, kinds: dict[str, str], options: Options = OPTIONS) -> Run:
+def started(asked: Any, kinds: dict[str, str], settings: Settings = SETTINGS) -> Run:
     """A run whose store holds the named kind of features for each encoder."""
-    run = Run(options=options, store=SimpleNamespace(), cells=Cells(folder=Path("nowhere"), types={}))  # type: ignore[arg-type]
+    run = Run(settings=settings, store=SimpleNamespace(), cells=Cells(folder=Path("nowhere"), types={}))  # type: ignore[arg-type]
     for spec, kind in kinds.items():
         space: Any = SimpleNamespace(digest=f"{kind:0<64}", read=lambda _contents, _name, kind=kind: features(kind))
         run.filled[asked.name, spec] = FeatureTable(space=space, contents=(), encoded=0)
@@ -209,20 +209,20 @@ def test_silence_is_called_absence_only_with_its_limit_of_detection() -> None:
 # keys
 
 
-def key(options: Options = OPTIONS, kind: str = "signal", asked: Any = None, **change: Any) -> str:
+def key(settings: Settings = SETTINGS, kind: str = "signal", asked: Any = None, **change: Any) -> str:
     put = question() if asked is None else asked
     role = change.pop("role", "encoder")
-    return started(put, {"tower": kind}, options).key(cell(put, "tower", role, **({"level": "full"} | change)))
+    return started(put, {"tower": kind}, settings).key(cell(put, "tower", role, **({"level": "full"} | change)))
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        {"options": dataclasses.replace(OPTIONS, seed=1)},
-        {"options": dataclasses.replace(OPTIONS, folds=4)},
-        {"options": dataclasses.replace(OPTIONS, repeats=3)},
-        {"options": dataclasses.replace(OPTIONS, permutations=199)},
-        {"options": dataclasses.replace(OPTIONS, probe="knn")},
+        {"settings": SETTINGS.but(seed=1)},
+        {"settings": SETTINGS.but(folds=4)},
+        {"settings": SETTINGS.but(repeats=3)},
+        {"settings": SETTINGS.but(permutations=199)},
+        {"settings": SETTINGS.but(probe="knn")},
         {"kind": "noise"},
         {"asked": question(data_key="e" * 64)},
         {"site": "block.0"},
@@ -241,7 +241,7 @@ def test_whatever_a_measurement_rests_on_is_in_its_key(other: dict[str, Any]) ->
 
 
 def test_what_cannot_change_a_measurement_is_not_in_its_key() -> None:
-    other = dataclasses.replace(OPTIONS, out="elsewhere", jobs=3, batch_size=1, json=True, encoder=("tower", "pixels"))
+    other = SETTINGS.but(out="elsewhere", jobs=3, batch_size=1, json=True, encoder=("tower", "pixels"))
     assert key(other) == key()
 
 

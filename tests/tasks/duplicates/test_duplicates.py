@@ -16,7 +16,7 @@ from experiments import duplicates, linear_probe, visual_prompts
 from slitlamp.duplicates.guard import Copies, resolve_duplicates
 from slitlamp.duplicates.near import close
 from slitlamp.errors import UsageError
-from slitlamp.settings import Options
+from slitlamp.settings import SourceSettings
 from tasks import Source
 from tasks.duplicates.find import Cluster, Fingerprint, Pair, fingerprint, groups, pairs, unpacked
 from tests.paths import SHARED as DATA
@@ -236,7 +236,7 @@ def test_what_cannot_be_carried_out_is_refused_before_an_image_is_read(
 def test_what_to_do_with_copies_is_not_asked_of_a_benchmark(tmp_path: Path) -> None:
     source = Source(name="mmvp", rows=(), synthetic=False, benchmark="mmvp")
     with pytest.raises(UsageError, match="--copies unite has nothing to act on: mmvp keeps the groups"):
-        resolve_duplicates(source, Copies(store=Store(tmp_path)), Options(copies="unite"))
+        resolve_duplicates(source, Copies(store=Store(tmp_path)), SourceSettings(copies="unite"))
 
 
 def test_pairs_are_drawn_only_when_asked(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
