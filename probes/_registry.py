@@ -1,5 +1,6 @@
 """The folder is the registry: a file without underscore is a probe that a user can name."""
 
+import functools
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -33,4 +34,17 @@ def load(name: str) -> Probe:
         near = nearest(name, names(), 0.6)
         guess = f"; did you mean '{near}'?" if near else ""
         raise UnknownName(f"no probe '{name}'{guess} (there are: {', '.join(names())}; or a path to a .py file)")
-    return importlib.import_module(f"probes.{name}").probe
+    return _checked(importlib.import_module(f"probes.{name}").probe, name)
+
+
+def _checked(probe: Probe, name: str) -> Probe:
+    """The probe, which refuses folds and labels that do not fit before it computes anything."""
+
+    @functools.wraps(probe)
+    def call(given: Any, folds: Any, rng: Any, **options: Any) -> Any:
+        from probes.solvers.inner_folds import check
+
+        check(given, folds, probe=name)
+        return probe(given, folds, rng, **options)
+
+    return call

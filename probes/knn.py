@@ -7,7 +7,6 @@ import numpy as np
 
 from probes._base import FeatureSet, Predictions
 from probes.solvers.codes import coded, training_means
-from probes.solvers.inner_folds import check
 
 NEIGHBOURS = 20
 TEMPERATURE = 0.07
@@ -29,7 +28,6 @@ def probe(
     Raises:
         ProbeError: folds that split a group or leave a class out of a training part.
     """
-    check(given, folds, probe="knn")
     codes = coded(given)
     x = np.asarray(given.x, dtype=np.float64)
     length = np.linalg.norm(x, axis=1, keepdims=True)

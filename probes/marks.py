@@ -9,7 +9,6 @@ import numpy as np
 
 from probes._base import FeatureSet, Predictions
 from probes.solvers.choice import PENALTY, decompose_tokens, score_marks
-from probes.solvers.inner_folds import check
 
 
 def probe(
@@ -29,7 +28,6 @@ def probe(
         ProbeError: a numeric target, a width that K does not divide, or folds that split a group.
     """
     ridge = decompose_tokens(given)
-    check(given, folds, probe="marks")
     count = len(given.classes or ())
     each = (score_marks(ridge, given.y[None], fold, count, [penalty], dtype=np.float64) for fold in folds)
     score = np.concatenate([found for scores in each for found in scores])

@@ -10,7 +10,7 @@ import numpy as np
 
 from probes._base import FeatureSet, Predictions
 from probes.solvers.codes import coded, training_means
-from probes.solvers.inner_folds import INNER, check, inner_folds
+from probes.solvers.inner_folds import INNER, inner_folds
 from probes.solvers.scale import standardised
 
 HIDDEN = 64
@@ -30,7 +30,6 @@ def probe(
     Raises:
         ProbeError: folds that split a group or leave a class out of a training part.
     """
-    check(given, folds, probe="mlp")
     x, codes = _row_space(given.x), coded(given)
     numbers = given.classes is None
     means = training_means(codes, folds)

@@ -8,7 +8,6 @@ import numpy as np
 from probes._base import FeatureSet, Predictions
 from probes.ridge import choose
 from probes.solvers.codes import decide
-from probes.solvers.inner_folds import check
 from probes.solvers.ridge import Ridge
 from probes.solvers.scale import standardised
 
@@ -32,7 +31,6 @@ def probe(
     Raises:
         ProbeError: folds that split a group or leave a class out of a training part.
     """
-    check(given, folds, probe="rbf")
     solvers = [Ridge.of_kernel(kernel) for kernel in kernels(given.x, widths)]
     fitted, chosen = choose(solvers, given, folds, rng, grid)
     return decide(given, folds, fitted, penalty=chosen[..., 1])

@@ -9,7 +9,7 @@ import numpy as np
 
 from probes._base import FeatureSet, Predictions
 from probes.solvers.codes import coded, decide
-from probes.solvers.inner_folds import check, inner_folds
+from probes.solvers.inner_folds import inner_folds
 from probes.solvers.ridge import Ridge
 
 CLASSES = 0.03  # relative to trace(K) / n
@@ -33,7 +33,6 @@ def probe(
     Raises:
         ProbeError: folds that split a group or leave a class out of a training part.
     """
-    check(given, folds, probe="ridge")
     codes = coded(given)[None]
     solver = Ridge.of(given.x)
     if penalty != "nested":

@@ -12,6 +12,7 @@ from typing import Any
 
 LOGGER = logging.getLogger("slitlamp")
 LOGGER.addHandler(logging.NullHandler())
+LOGGER.propagate = False  # a library that configures the root logger would print our lines
 _BARS: list[bool] = []  # filled once a command has asked for bars on stderr
 
 
@@ -34,17 +35,16 @@ class _Stderr(logging.StreamHandler):
 @contextmanager
 def shown_on_stderr() -> Iterator[None]:
     """Write the lines and draw the bars on stderr until the end of the block, as commands do."""
-    handler, before = _Stderr(), (LOGGER.level, LOGGER.propagate)
+    handler, before = _Stderr(), LOGGER.level
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.INFO)
-    LOGGER.propagate = False
     _BARS.append(True)
     try:
         yield
     finally:
         _BARS.pop()
         LOGGER.removeHandler(handler)
-        LOGGER.level, LOGGER.propagate = before
+        LOGGER.setLevel(before)
 
 
 def progress(total: int, what: str) -> Any:
