@@ -42,7 +42,7 @@ def site(n: int, d: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def within(y: np.ndarray, fold: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Labels exchanged inside folds: with stratified folds a free permutation rejects too often."""
+    """Labels permuted inside folds: with stratified folds a free permutation rejects too often."""
     out = np.empty_like(y)
     out[np.argsort(fold, kind="stable")] = y[np.lexsort((rng.random(len(y)), fold))]
     return out

@@ -156,7 +156,7 @@ def _untrained(spec: str, device: str, weights: Path | None, offline: bool) -> E
     if kind == "random":
         raise UnknownName(f"{spec!r}: random: goes before a registered name, timm:, open_clip:, hf: or a file")
     if kind == "name" and find(name).untrained is None:
-        raise UnknownName(f"{spec!r}: {name} has nothing to train, so it has no untrained twin")
+        raise UnknownName(f"{spec!r}: {name} has nothing to train, so it has no untrained draw")
     with drawn(f"random:{rest}"):
         if kind == "name":
             return _untrained_name(card, name, device, weights)

@@ -187,12 +187,12 @@ class UserFile:
         Raises:
             UserFileError: one is not there, or FILES holds anything but paths.
         """
-        told = getattr(self.module, "FILES", None)
-        if told is None:
+        declared = getattr(self.module, "FILES", None)
+        if declared is None:
             return None
-        given = (told,) if isinstance(told, str | Path) else told
+        given = (declared,) if isinstance(declared, str | Path) else declared
         if not isinstance(given, tuple | list) or not all(isinstance(name, str | Path) for name in given):
-            raise UserFileError(f"{self.path}: FILES is {told!r}; it must be a tuple of paths, () for none")
+            raise UserFileError(f"{self.path}: FILES is {declared!r}; it must be a tuple of paths, () for none")
         found: dict[Path, None] = {}
         for name in given:
             path = self.source.parent / name

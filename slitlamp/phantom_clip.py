@@ -205,11 +205,14 @@ def train(asked: Training, folder: Path) -> tuple[Any, Any, dict[str, Any]]:
     with progress(asked.steps, "training") as bar:
         for step in range(asked.steps):
             batch = [pictures[int(i)] for i in rng.choice(len(pictures), asked.batch, replace=False)]
-            told = [_caption(kind, columns, rng) for kind, columns, _ in batch]
+            captions = [_caption(kind, columns, rng) for kind, columns, _ in batch]
             pixels = torch.stack([_turned(p, kind, rng).float() for kind, _, p in batch])
-            said = list(dict.fromkeys(told))  # each caption passes the text tower once
-            image, text = model.encode_image(pixels), model.encode_text(tokenizer([caption for caption, _ in said]))
-            same = torch.tensor([[a[1] == b[1] for b in said] for a in told], dtype=torch.float32)
+            unlike = list(dict.fromkeys(captions))  # each caption passes the text tower once
+            image, text = (
+                model.encode_image(pixels),
+                model.encode_text(tokenizer([caption for caption, _ in unlike])),
+            )
+            same = torch.tensor([[a[1] == b[1] for b in unlike] for a in captions], dtype=torch.float32)
             loss = _loss(image, text, model.logit_scale.exp().clamp(max=100), same)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -277,9 +280,9 @@ def zero_shot(encoder: Any, seed: int, count: int = 300) -> dict[str, float]:
             text = encoder.text(sentences)
             mean = (text / np.linalg.norm(text, axis=1, keepdims=True)).mean(0)
             columns.append(images @ (mean / np.linalg.norm(mean)))
-        said = np.array(list(prompts))[np.argmax(columns, axis=0)]
-        truth = np.array([str(i.label) for i in items])
-        scores[name] = round(float(np.mean([(said[truth == c] == c).mean() for c in prompts])), 3)
+        unlike = np.array(list(prompts))[np.argmax(columns, axis=0)]
+        labels = np.array([str(i.label) for i in items])
+        scores[name] = round(float(np.mean([(unlike[labels == c] == c).mean() for c in prompts])), 3)
     return scores
 
 

@@ -105,8 +105,8 @@ def _items(path: str) -> Callable[..., Iterator[Item]]:
 
 def _picture(file: UserFile, picture: Picture) -> Picture:
     """The picture, read as the user's code; the file is blamed only where a line of it raised."""
-    told = picture._identity
+    declared = picture._identity
     return Picture(
         read=file.function(picture.read, always=False),
-        identity=file.function(told, always=False) if callable(told) else told,
+        identity=file.function(declared, always=False) if callable(declared) else declared,
     )

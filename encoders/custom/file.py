@@ -39,7 +39,7 @@ def untrained(path: Path, card: Card, device: str) -> Encoder:
     own = hasattr(file.module, "untrained")
     encoder = _call(file, "untrained" if own else "load", device)
     if encoder.module is None:
-        raise UnknownName(f"{card.name!r}: {path.name} computes without torch: it has no untrained twin")
+        raise UnknownName(f"{card.name!r}: {path.name} computes without torch: it has no untrained draw")
     if not own:
         torch.set_rng_state(state)  # the file may have set a seed, with which every draw would be the same
         with file.running():

@@ -131,9 +131,9 @@ def _site(card: Card, site: str, path: str, shape: tuple[int, ...], layout: tupl
         return Site(width=shape[1], grid=shape[2:]) if max(shape[2:]) > 1 else Site(width=shape[1])
     if len(shape) == 3:
         prefix, cls = layout
-        told = card.sites[site].grid if card.volumes and site in card.sites else None
-        if told is not None and math.prod(told) == shape[1] - prefix:
-            return Site(width=shape[2], grid=told, prefix=prefix, cls=cls)
+        declared_grid = card.sites[site].grid if card.volumes and site in card.sites else None
+        if declared_grid is not None and math.prod(declared_grid) == shape[1] - prefix:
+            return Site(width=shape[2], grid=declared_grid, prefix=prefix, cls=cls)
         side = round(max(shape[1] - prefix, 0) ** 0.5)
         if side and side * side == shape[1] - prefix:
             return Site(width=shape[2], grid=(side, side), prefix=prefix, cls=cls)

@@ -27,7 +27,7 @@ class StoredEncoder:
 
     @property
     def weights(self) -> str | None:
-        """The path of --weights for the encoder that was asked for and its untrained twin, None for other controls."""
+        """The path of --weights for the encoder that was asked for and its untrained draw, None for other controls."""
         asked = draw_of(self.spec.removeprefix("random:"))[0]
         return self.settings.weights if asked in self.settings.encoder or self.spec in self.settings.encoder else None
 

@@ -18,7 +18,7 @@ AT_MARKS = "the brightness around the marks"  # what a map of pixels reads there
 def adjusted(measurements: Sequence[Any]) -> list[float | None]:
     """P of each point of one encoder's map, with the search over all of its points paid for.
 
-    The largest statistic over the map under the same exchanged labels where the probe can be replayed
+    The largest statistic over the map under the same permuted labels where the probe can be refitted
     (Westfall & Young 1993, single step), Holm's rule otherwise.
     """
     from probes.stats.multiplicity import holm, over_layers

@@ -147,7 +147,7 @@ def _encode_untrained(run: Run, question: Question, spec: str, draws: Sequence[S
         try:
             encode_all(run, question, [draw])
         except (EncoderError, UserFileError, NotFiniteError, UnknownName) as error:
-            have = "no untrained twin" if not different else f"only {len(different)} of {len(draws)} untrained draws"
+            have = "no untrained draw" if not different else f"only {len(different)} of {len(draws)} untrained draws"
             _note(run, f"warning: {have} beside {spec}: {' '.join(str(error).split())}")
             break
         same = different.setdefault(draw.fingerprint, draw)

@@ -134,7 +134,7 @@ class Run:
         return self.measured[self.key(cell)]
 
     def plan(self, question: Question) -> Any:
-        """Folds, exchanged labels and rules of a question, made once for all encoders."""
+        """Folds, permuted labels and rules of a question, made once for all encoders."""
         if question.name not in self.plans:
             settings = self.settings
             self.plans[question.name] = probes.plan(

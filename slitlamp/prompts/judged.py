@@ -66,13 +66,13 @@ def judge(
     """
     shown = presentations(given, image, assignment, predicted, phase)
     label = [COLOURS[c] for c in shown.colour[np.arange(len(predicted)), shown.correct]]
-    told = [COLOURS[shown.colour[i, s]] if s >= 0 else "" for i, s in enumerate(predicted)]
+    named = [COLOURS[shown.colour[i, s]] if s >= 0 else "" for i, s in enumerate(predicted)]
     rows = [
         {"responder": responder, "item": given.items[i].id, "assignment": CODES[k], "correct": right, "answer": answer}
-        for i, k, right, answer in zip(image, assignment, label, told, strict=True)
+        for i, k, right, answer in zip(image, assignment, label, named, strict=True)
     ]
     return Judged(
-        responder=responder, histogram=prompts_bias.histogram(told, label), answers=rows, audit=prompts.audit(shown),
+        responder=responder, histogram=prompts_bias.histogram(named, label), answers=rows, audit=prompts.audit(shown),
         spread=prompts_bias.spread(shown, np.random.default_rng([seed, 7])), cells=prompts_bias.by_cell(shown),
         phase=prompts_controls.by_phase(shown),
     )  # fmt: skip

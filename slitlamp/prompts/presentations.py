@@ -109,8 +109,8 @@ def prompted(task: Task, source: Source, items: tuple[Item, ...]) -> Prompted:
         for item in items:
             image = _read(item)
             try:
-                told = {m.name for m in item.marks} == set(COLOURS)
-                known = _as_told(image, item.marks) if told else detect.find(image)
+                has_all_marks = {m.name for m in item.marks} == set(COLOURS)
+                known = _as_given(image, item.marks) if has_all_marks else detect.find(image)
                 if not sizes:
                     sizes = [detect.outer(image, m) / min(image.shape[:2]) for m in known]
             except DataError as error:
@@ -125,7 +125,7 @@ def prompted(task: Task, source: Source, items: tuple[Item, ...]) -> Prompted:
     )  # fmt: skip
 
 
-def _as_told(image: np.ndarray, marks: Sequence[Mark]) -> Sequence[Mark]:
+def _as_given(image: np.ndarray, marks: Sequence[Mark]) -> Sequence[Mark]:
     """The marks whose places are told; DataError where the disc there has another colour or is another mark's."""
     for mark in marks:
         found = detect.at(image, mark)

@@ -67,11 +67,11 @@ def probed(asked: "Asked", given: Prompted, store: cache.Store) -> tuple[list[Ju
     settings = asked.settings
     fold = prompts_readout.folds(given.groups, np.random.default_rng([settings.probe.seed, 5]))
     shows = [showing(given, size, store) for size in (None, *asked.sizes)]
-    beside = marker_controls(given, settings.probe.seed, store)
+    markers = marker_controls(given, settings.probe.seed, store)
     asked_encoders = [(encoder, points_of(encoder, 3, READOUTS)) for encoder in audited_encoders(asked, store)]
-    filled = [_filled(encoder, points, given, shows, beside) for encoder, points in asked_encoders]
+    filled = [_filled(encoder, points, given, shows, markers) for encoder, points in asked_encoders]
     judged = [
-        _judged(one, given, shows, beside, fold, settings.probe.seed, phases(encoder, one.site, given))
+        _judged(one, given, shows, markers, fold, settings.probe.seed, phases(encoder, one.site, given))
         for (encoder, points), parts in zip(asked_encoders, filled, strict=True)
         for one in _read(encoder, points, *parts)
     ]
@@ -82,7 +82,11 @@ def probed(asked: "Asked", given: Prompted, store: cache.Store) -> tuple[list[Ju
 
 
 def _filled(
-    encoder: StoredEncoder, points: Points, given: Prompted, shows: Sequence[Showing], beside: MarkerControls | None
+    encoder: StoredEncoder,
+    points: Points,
+    given: Prompted,
+    shows: Sequence[Showing],
+    markers: MarkerControls | None,
 ) -> tuple[list[FeatureTable], dict[str, FeatureTable]]:
     """Features of everything that is shown, from the store or in one pass each."""
     each = []
@@ -90,14 +94,14 @@ def _filled(
         each.append(encode_missing(encoder, show.pictures, points, given.source.policy))
         show.pictures.box.clear()  # decoded pictures of one size at a time
         show.pictures.held = 0
-    if beside is None:
+    if markers is None:
         return each, {}
     marked = [(s, r, 2 * width) for s, r, width in points if r == AT_MARK.name]
     doubled = [p for p in points if p[1] != AT_MARK.name] + marked
-    more = {"none": encode_missing(encoder, beside.none, points, given.source.policy)}
-    more["moved"] = encode_missing(encoder, beside.moved, doubled, given.source.policy)
+    more = {"none": encode_missing(encoder, markers.none, points, given.source.policy)}
+    more["moved"] = encode_missing(encoder, markers.moved, doubled, given.source.policy)
     if marked:
-        more["own"] = encode_missing(encoder, beside.own, marked, given.source.policy)
+        more["own"] = encode_missing(encoder, markers.own, marked, given.source.policy)
     return each, more
 
 
@@ -108,15 +112,15 @@ def _read(
     for site, readout, _ in points:
         name = f"{site}/{readout}"
         marks = readout == AT_MARK.name
-        beside = {k: f.read(name) for k, f in more.items() if k != "own" or marks}
+        others = {k: f.read(name) for k, f in more.items() if k != "own" or marks}
         found.append(
-            Read(name=f"{encoder.label} {name}", site=site, marks=marks, each=[f.read(name) for f in each], **beside)
+            Read(name=f"{encoder.label} {name}", site=site, marks=marks, each=[f.read(name) for f in each], **others)
         )
     return found
 
 
 def _judged(
-    one: Read, given: Prompted, shows: Sequence[Showing], beside: MarkerControls | None, fold: np.ndarray, seed: int,
+    one: Read, given: Prompted, shows: Sequence[Showing], markers: MarkerControls | None, fold: np.ndarray, seed: int,
     phase: np.ndarray | None,
 ) -> Judged:  # fmt: skip
     rng = np.random.default_rng([seed, 15])
@@ -127,9 +131,9 @@ def _judged(
     home = given.homes
     out.transfer = _transfer(one, given, first, fold, rng)
     out.dose = bias.dose([s.size for s in shows], hits, [s.image for s in shows], 1 / 3, home)
-    if beside is not None:
-        out.controls = _marker_controls(one, given, first, beside, fold, seed)
-    out.encoded = _encoded(one, given, first, beside, fold, seed)
+    if markers is not None:
+        out.controls = _marker_controls(one, given, first, markers, fold, seed)
+    out.encoded = _encoded(one, given, first, markers, fold, seed)
     for row in out.answers:
         row["size"] = first.size
     for show, s in zip(shows[1:], predicted[1:], strict=True):
@@ -145,12 +149,12 @@ def _transfer(one: Read, given: Prompted, show: Showing, fold: np.ndarray, rng: 
 
 
 def _marker_controls(
-    one: Read, given: Prompted, show: Showing, beside: MarkerControls, fold: np.ndarray, seed: int
+    one: Read, given: Prompted, show: Showing, markers: MarkerControls, fold: np.ndarray, seed: int
 ) -> list[controls.Control]:
     """Are answers right where no mark lies at the evidence? Tokens under marks are told the places, so only moved."""
     assert one.none is not None
     assert one.moved is not None
-    rows, home, label = beside.image, given.homes[beside.image], given.label[beside.image]
+    rows, home, label = markers.image, given.homes[markers.image], given.label[markers.image]
     found = []
     rng = np.random.default_rng([seed, 13])
     if not one.marks:
@@ -164,7 +168,7 @@ def _marker_controls(
 
 
 def _encoded(
-    one: Read, given: Prompted, show: Showing, beside: MarkerControls | None, fold: np.ndarray, seed: int
+    one: Read, given: Prompted, show: Showing, markers: MarkerControls | None, fold: np.ndarray, seed: int
 ) -> list[controls.Control]:
     """What is read of the marks themselves: by the tokens under them, or by a vector of the whole image."""
     from slitlamp.prompts.presentations import ASSIGNMENTS, presentations
@@ -172,12 +176,12 @@ def _encoded(
     if not one.marks:
         shown = presentations(given, show.image, show.assignment, given.correct[show.image])
         return controls.read(controls.binding(one.each[0], shown, fold[show.image]))
-    if beside is None:
+    if markers is None:
         return []
     assert one.own is not None
     assert one.moved is not None
-    rows, kinds = beside.image, np.array(ASSIGNMENTS)
-    colour = np.stack([kinds[beside.assignment], kinds[given.own[rows]]], axis=1)
+    rows, kinds = markers.image, np.array(ASSIGNMENTS)
+    colour = np.stack([kinds[markers.assignment], kinds[given.own[rows]]], axis=1)
     rng = np.random.default_rng([seed, 14])
     found = controls.tokens_at_marks(one.own, one.moved, colour, fold[rows], given.homes[rows], rng)
     if one.none is not None:

@@ -67,8 +67,8 @@ def _marker_controls(read: Answers, given: Prompted) -> list[controls.Control]:
     """Controls of a model's answers to images without marks and to those with moved marks."""
     found = []
     for name, (image, colour) in read.marker_controls.items():
-        told = {"none": "without marks", "moved": "marks elsewhere"}[name]
-        found.append(controls.marker_control(told, colour, given.label[image], given.homes[image]))
+        title = {"none": "without marks", "moved": "marks elsewhere"}[name]
+        found.append(controls.marker_control(title, colour, given.label[image], given.homes[image]))
     return controls.read([c for c in found if c is not None])
 
 
@@ -77,12 +77,12 @@ def _write_images(given: Prompted, store: cache.Store, folder: Path, seed: int) 
     from PIL import Image
 
     folder.mkdir(parents=True, exist_ok=True)
-    show, beside = showing(given, None, store), marker_controls(given, seed, store)
+    show, markers = showing(given, None, store), marker_controls(given, seed, store)
     kinds = [CODES[k] for k in show.assignment]
     shown = [(i, kind, show.pictures, n) for n, (i, kind) in enumerate(zip(show.image, kinds, strict=True))]
-    if beside is not None:
-        for name, pictures in (("none", beside.none), ("moved", beside.moved)):
-            shown += [(i, name, pictures, n) for n, i in enumerate(beside.image)]
+    if markers is not None:
+        for name, pictures in (("none", markers.none), ("moved", markers.moved)):
+            shown += [(i, name, pictures, n) for n, i in enumerate(markers.image)]
     lines = ["item,assignment,file"]
     for i, name, pictures, n in shown:
         file = f"{i:05d}_{name}.png"

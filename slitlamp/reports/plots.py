@@ -76,12 +76,12 @@ def _panel(axis: Any, records: Sequence[Record], readout: str) -> None:
         else:
             axis.vlines([at[r.site] for r in known], [r.low for r in known], [r.high for r in known],
                         color=colour, lw=0.9)  # fmt: skip
-        twin = [r for r in records if drawn(r.encoder, encoder) and r.readout == readout and r.site in at]
+        untrained = [r for r in records if drawn(r.encoder, encoder) and r.readout == readout and r.site in at]
         dashes = "--" if readout != VECTOR.name else "none"
-        draws = list(dict.fromkeys(r.encoder for r in twin))
+        draws = list(dict.fromkeys(r.encoder for r in untrained))
         many = f" ({len(draws)} draws)" if len(draws) > 1 else ""
         for draw in draws:
-            one = [r for r in twin if r.encoder == draw]
+            one = [r for r in untrained if r.encoder == draw]
             axis.plot([at[r.site] for r in one], [r.score for r in one], ls=dashes, marker=marker, ms=2.2,
                       mfc="white", mew=0.6, color=colour, alpha=0.8 if draw == draws[0] else 0.45, lw=0.8,
                       label=f"{encoder}, untrained{many}")  # fmt: skip

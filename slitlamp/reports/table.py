@@ -87,7 +87,7 @@ def _named(control: Record) -> str:
     return control.encoder if control.readout == VECTOR.name else f"{control.encoder} {control.readout}"
 
 
-PERMUTABLE = ("linear", "ridge", "marks")  # probes whose p comes from refits to exchanged labels
+PERMUTABLE = ("linear", "ridge", "marks")  # probes whose p comes from refits to permuted labels
 
 
 def drawn(name: str, encoder: str) -> bool:
@@ -109,10 +109,10 @@ def legend(records: Sequence[Record]) -> str:
     probes = list(dict.fromkeys(r.probe for r in own if not r.screened))
     names = probes or [own[0].probe]
     permuted = all(name.split()[0] in PERMUTABLE for name in names)
-    how = "permutation" if permuted else "from the spread over folds, as this probe is not refitted to exchanged labels"
+    how = "permutation" if permuted else "from the spread over folds, as this probe is not refitted to permuted labels"
     lines = [
         f"score: {' / '.join(names)} on held-out groups; p: {how}, paid for all points of the "
-        f"table; untrained: the same network with random weights{_draws(records)}; shuffled: exchanged labels."
+        f"table; untrained: the same network with random weights{_draws(records)}; shuffled: permuted labels."
     ]
     if any(r.screened for r in own):
         lines.append("*: screened with closed-form ridge; the other scores are the nested probe.")

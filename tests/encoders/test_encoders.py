@@ -80,7 +80,7 @@ def test_an_unknown_name_gets_the_nearest_and_the_way_to_list_them() -> None:
         encoders.load("random:open_clip:ViT-B16")
     with pytest.raises(UnknownName, match="names nothing behind the colon"):
         encoders.card("timm:")
-    with pytest.raises(UnknownName, match="no untrained twin"):
+    with pytest.raises(UnknownName, match="no untrained draw"):
         encoders.load("random:pixels")
 
 

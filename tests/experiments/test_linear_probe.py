@@ -91,7 +91,7 @@ def test_a_run_prints_a_table_with_its_controls_and_a_verdict_in_words(
         "PRESENT, credit: pixels",
     ):
         assert word in out, word
-    assert "no untrained twin" in err
+    assert "no untrained draw" in err
     assert "To repeat: python -m experiments.linear_probe --encoder" in out
     assert "Synthetic: images are made by this project" in " ".join(out.split())
     found = document(tmp_path / "out")
@@ -453,7 +453,7 @@ def untrained(device):
             r"warning: random:.*own.py#1 is the draw that random:.*own.py is",
             1,
         ),
-        ("e = made(device); e.module[1].weight *= np.nan; return e", r"no untrained twin beside .*NaN or infinite", 0),
+        ("e = made(device); e.module[1].weight *= np.nan; return e", r"no untrained draw beside .*NaN or infinite", 0),
         ("return made(device)", None, 2),
     ],
 )

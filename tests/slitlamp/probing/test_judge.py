@@ -1,4 +1,4 @@
-"""From cells to verdicts: keys, controls, exchanged labels and the price of searching, on made-up features."""
+"""From cells to verdicts: keys, controls, permuted labels and the price of searching, on made-up features."""
 
 import dataclasses
 from functools import cache as once
@@ -137,7 +137,7 @@ def test_the_hardest_draw_is_the_one_surpassed_least_surely_and_not_the_one_that
     assert hardest([draw(0.2, None), few := draw(0.1, None)]) is few, "below 20 groups there is no interval"
 
 
-# exchanged labels
+# permuted labels
 
 
 def test_the_shuffled_control_is_fitted_to_exchanged_labels_and_the_encoder_to_the_true_ones() -> None:
