@@ -1,12 +1,12 @@
 """The command line: one frozen value per run, from flags and an optional TOML file."""
 
 import argparse
-import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from plugins import nearest
 from slitlamp.errors import UsageError
 from slitlamp.settings import FLAGS, Settings, checked
 
@@ -72,8 +72,8 @@ def make_parser(
 
 def _unknown(rest: Sequence[str], known: Sequence[str]) -> UsageError:
     given = next((a for a in rest if a.startswith("-")), rest[0])
-    near = difflib.get_close_matches(given.split("=")[0], known, 1, 0.5)
-    hint = f"; did you mean {near[0]}?" if near else "; --help lists the flags"
+    near = nearest(given.split("=")[0], known, 0.5)
+    hint = f"; did you mean {near}?" if near else "; --help lists the flags"
     return UsageError(f"unrecognised argument {given}{hint}")
 
 
@@ -90,8 +90,8 @@ def _from_file(path: str) -> dict[str, Any]:
     for key, value in loaded.items():
         name = key.replace("-", "_")
         if name not in known or name == "config":
-            near = difflib.get_close_matches(name, known, 1, 0.5)
-            raise UsageError(f"--config {path}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            near = nearest(name, known, 0.5)
+            raise UsageError(f"--config {path}: unknown key {key!r}" + (f"; did you mean {near!r}?" if near else ""))
         kind = known[name].type
         values[name] = _typed(path, key, value, getattr(kind, "__name__", None) or str(kind))
         choices = known[name].metadata.get("choices")

@@ -1,6 +1,5 @@
 """Any torch module becomes an encoder: named submodules are read by hooks, their layout from a dry pass."""
 
-import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from encoders._base import Card, Encoder, EncoderError, Input, Site
 from encoders.extraction.assemble import assemble
 from encoders.extraction.hooks import Hook, first, freeze, raster, vector
 from encoders.extraction.images import transform
+from plugins import nearest
 
 FLAT, VOLUME = (224, 224), (16, 64, 64)
 
@@ -107,8 +107,8 @@ def _learn(
 
 def _child(who: str, named: Mapping[str, torch.nn.Module], path: str) -> torch.nn.Module:
     if path not in named:
-        near = difflib.get_close_matches(path, [n for n in named if n], 1, 0.3)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        near = nearest(path, [n for n in named if n], 0.3)
+        hint = f"; did you mean {near!r}?" if near else ""
         raise EncoderError(f"{who}: the module has no submodule {path!r}{hint}")
     return named[path]
 
@@ -150,8 +150,8 @@ def _site(card: Card, site: str, path: str, shape: tuple[int, ...], layout: tupl
 
 def _declared(who: str, name: str, declared: Site, found: Mapping[str, Site]) -> None:
     if name not in found:
-        near = difflib.get_close_matches(name, found, 1, 0.3)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        near = nearest(name, found, 0.3)
+        hint = f"did you mean {near!r}? " if near else ""
         raise EncoderError(
             f"{who}: the card declares site {name!r}, which is not given; {hint}given are {', '.join(found)}"
         )

@@ -8,6 +8,7 @@ import cache
 import encoders
 from encoders import Card, Encoder, draw_of
 from encoders.identity.snapshot import recall, snapshot
+from plugins import nearest
 from slitlamp.errors import UsageError
 from slitlamp.keys import digest
 from slitlamp.log import say
@@ -107,7 +108,6 @@ def reads_volumes(spec: str) -> bool | None:
 
 
 def _matching(asked: Sequence[str], known: Sequence[str], what: str, spec: str) -> set[str]:
-    import difflib
     import fnmatch
 
     if not asked:
@@ -116,9 +116,9 @@ def _matching(asked: Sequence[str], known: Sequence[str], what: str, spec: str) 
     for pattern in asked:
         hits = set(fnmatch.filter(known, pattern))
         if not hits:
-            near = difflib.get_close_matches(pattern, known, 1, 0.3)
+            near = nearest(pattern, known, 0.3)
             listing = ", ".join(dict.fromkeys(known))
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = f"did you mean {near}? " if near else ""
             raise UsageError(f"{spec} has no {what} {pattern!r}; {hint}it has {listing}")
         found |= hits
     return found

@@ -1,12 +1,12 @@
 """Answers that a model gave, read from a CSV file."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from plugins import nearest
 from probes.prompts.audit import COLOURS
 from slitlamp.errors import UsageError
 from slitlamp.prompts.presentations import ASSIGNMENTS, CODES, Prompted
@@ -33,8 +33,8 @@ def rows(path: str, needed: tuple[str, ...]) -> list[dict[str, str]]:
     name = Path(path).name
     for column in needed:
         if column not in have:
-            near = difflib.get_close_matches(column, have, 1)
-            hint = f" (nearest: {near[0]!r})" if near else ""
+            near = nearest(column, have, 0.6)
+            hint = f" (nearest: {near!r})" if near else ""
             raise DataError(f"{name} has no column {column!r}{hint}; needed are {', '.join(needed)}")
     if not found:
         raise DataError(f"{name} holds no answer")
@@ -44,8 +44,8 @@ def rows(path: str, needed: tuple[str, ...]) -> list[dict[str, str]]:
 def _one_of(word: str, known: dict, where: str, column: str) -> object:
     value = known.get(word.lower())
     if value is None:
-        near = difflib.get_close_matches(word.lower(), known, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        near = nearest(word.lower(), known, 0.6)
+        hint = f"; did you mean {near!r}?" if near else ""
         raise DataError(f"{where}: {column} is {word!r}{hint}; known are {', '.join(w for w in known if w)}")
     return value
 
@@ -90,8 +90,8 @@ def of_colours(path: str, given: Prompted) -> Answers:
     for number, row in enumerate(rows(path, ("item", "assignment", "answer")), 2):
         where = f"{Path(path).name} line {number}"
         if row["item"] not in ids:
-            near = difflib.get_close_matches(row["item"], ids, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            near = nearest(row["item"], ids, 0.6)
+            hint = f"; did you mean {near!r}?" if near else ""
             raise DataError(f"{where}: {given.source.name} has no item {row['item']!r}{hint}")
         i = ids[row["item"]]
         k = int(str(_one_of(row["assignment"], kinds, where, "assignment")))

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from encoders import draw_of
 from encoders.extraction.readouts import VECTOR
 from slitlamp.records import Record
+from slitlamp.reports.text import table as aligned
 
 DASH = "–"
 COLUMNS = ("site", "readout", "score", "95 % interval", "p", "nested", "untrained", "shuffled", "verdict", "credit")
+MAY_BE_EMPTY = ("nested", "untrained", "shuffled")
 RIGHT = {"score", "p", "nested", "untrained", "shuffled"}
 
 
@@ -47,17 +49,6 @@ def _row(record: Record) -> list[str]:
     ]
 
 
-def _aligned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    keep = [i for i, h in enumerate(heads) if i < 5 or h in ("verdict", "credit") or any(r[i] != DASH for r in rows)]
-    widths = {i: max(len(heads[i]), *(len(r[i]) for r in rows)) for i in keep}
-
-    def line(row: Sequence[str]) -> str:
-        cells = [row[i].rjust(widths[i]) if heads[i] in RIGHT else row[i].ljust(widths[i]) for i in keep]
-        return "  ".join(cells).rstrip()
-
-    return [line(heads), *(line(row) for row in rows)]
-
-
 def rows_of(records: Sequence[Record], encoder: str) -> list[list[str]]:
     """The cells of one question and one encoder as text, the controls first, under `COLUMNS`."""
     controls = [r for r in records if r.role == "control" and r.encoder in ("lowlevel", "pixels")]
@@ -76,7 +67,9 @@ def table(records: Sequence[Record], encoder: str) -> str:
     )
     if first.limited:
         data += " · LIMITED RUN"
-    heads, *lines = _aligned(COLUMNS, rows_of(records, encoder))
+    rows = rows_of(records, encoder)
+    kept = [i for i, column in enumerate(COLUMNS) if column not in MAY_BE_EMPTY or any(r[i] != DASH for r in rows)]
+    heads, *lines = aligned([{COLUMNS[i]: row[i] for i in kept} for row in rows], right=RIGHT).split("\n")
     controls = len(lines) - len(own)
     lines[controls + max(range(len(own)), key=lambda i: own[i].score)] += "  ← best"
     rule = "-" * max(len(line) for line in (heads, *lines))

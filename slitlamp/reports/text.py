@@ -1,11 +1,14 @@
 """Plain text for the terminal: tables that fit it, and numbers of bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 
-def table(rows: Sequence[dict[str, Any]], width: int | None = None) -> str:
-    """Rows of equal keys as text in columns; None is a dash. What is wider than `width` is cut, widest column first."""
+def table(rows: Sequence[dict[str, Any]], width: int | None = None, right: Collection[str] = ()) -> str:
+    """Rows of equal keys as text in columns; None is a dash, and columns named in `right` end in line.
+
+    What is wider than `width` is cut, widest column first.
+    """
     if not rows:
         return ""
     words = [[_word(v) for v in row.values()] for row in rows]
@@ -13,9 +16,14 @@ def table(rows: Sequence[dict[str, Any]], width: int | None = None) -> str:
     widths = [max(len(h), *(len(line[i]) for line in words)) for i, h in enumerate(heads)]
     while width and sum(widths) + 2 * len(widths) - 2 > width and max(widths) > 16:
         widths[widths.index(max(widths))] -= 1
-    return "\n".join(
-        "  ".join(_cut(w, n).ljust(n) for w, n in zip(line, widths, strict=True)).rstrip() for line in [heads, *words]
-    )
+    ends = [key in right for key in rows[0]]
+
+    def line(words: Sequence[str]) -> str:
+        cut = [_cut(word, n) for word, n in zip(words, widths, strict=True)]
+        cells = [w.rjust(n) if end else w.ljust(n) for w, n, end in zip(cut, widths, ends, strict=True)]
+        return "  ".join(cells).rstrip()
+
+    return "\n".join(line(each) for each in [heads, *words])
 
 
 def _cut(text: str, width: int) -> str:
