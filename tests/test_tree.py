@@ -129,7 +129,24 @@ def families(root: Path) -> list[str]:
     return found
 
 
-RULES = {"upward": upward, "borrowed": borrowed, "circles": circles, "misplaced": misplaced, "families": families}
+def thick(root: Path) -> list[str]:
+    """Commands that do more than parse, call, print and end."""
+    counts = {path: len((root / path).read_text(encoding="utf-8").splitlines()) for path in files(root, "experiments")}
+    return [
+        f"{path}: {n} lines; its work belongs in slitlamp"
+        for path, n in counts.items()
+        if path.stem[0] != "_" and n >= 60
+    ]
+
+
+RULES = {
+    "thick": thick,
+    "upward": upward,
+    "borrowed": borrowed,
+    "circles": circles,
+    "misplaced": misplaced,
+    "families": families,
+}
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -147,6 +164,7 @@ def test_the_tree_keeps_the_rule(rule: str) -> None:
         ("circles", "probes/stats/bad.py", "def f():\n    from probes.stats import bad2\n"),
         ("misplaced", "tasks/images/_bad.py", ""),
         ("misplaced", "encoders/_f.py", ""),
+        ("thick", "experiments/bad.py", "\n" * 60),
         ("families", "encoders/_a_y.py", ""),
         ("families", "slitlamp/a/b/bad.py", ""),
     ],
