@@ -16,20 +16,23 @@ class Control:
     words: str
     verb: str = "reads"
     as_well: str = "the score alone is no praise"
+    is_encoder: bool = True  # an encoder of that name; else the untrained network
 
 
-CONTROLS = (  # from the weakest explanation on
+LOWLEVEL, PIXELS, UNTRAINED = "lowlevel", "pixels", "random"
+CONTROLS = (  # from the weakest explanation on; a control more is an entry more
     Control(
-        name="lowlevel",
+        name=LOWLEVEL,
         credit="nuisance",
         words="plain image statistics (size, brightness, histogram; no layout)",
         verb="read",
     ),
-    Control(name="pixels", credit="pixels", words="a thumbnail of 1024 pixels"),
+    Control(name=PIXELS, credit="pixels", words="a thumbnail of 1024 pixels"),
     Control(
-        name="random",
+        name=UNTRAINED,
         credit="architecture",
         words="the same network untrained",
+        is_encoder=False,
         as_well="the score proves nothing about training",
     ),
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 import probes
 from encoders.extraction.readouts import AT_MARK, READOUTS
+from probes.stats.credit import PIXELS, UNTRAINED
 from slitlamp.probing.judged import Judged, best_of
 from slitlamp.probing.state import CONTROLS, Cell, QuestionCells, Run
 from slitlamp.probing.words import sentences
@@ -55,21 +56,21 @@ def judge(
         judged = []
         for cell, m, p in zip(mine, measurements, adjusted(measurements), strict=True):
             against = {name: controls[name, m.screened] for name in CONTROLS if name != spec}
-            place = by_place.get(("pixels", m.screened)) if cell.readout == AT_MARK.name and spec != "pixels" else None
-            if place is not None and place.estimate.score > against["pixels"].estimate.score:
-                against["pixels"] = place  # what brightness at the place answers is no merit of the token there
+            place = by_place.get((PIXELS, m.screened)) if cell.readout == AT_MARK.name and spec != PIXELS else None
+            if place is not None and place.estimate.score > against[PIXELS].estimate.score:
+                against[PIXELS] = place  # what brightness at the place answers is no merit of the token there
             draws = [run.measurement(c) for c in untrained if c.name == cell.name]
             pairs = {name: (other, probes.compare(m, other, plan)) for name, other in against.items()}
             if draws:
-                pairs["random"] = hardest([(other, probes.compare(m, other, plan)) for other in draws])
+                pairs[UNTRAINED] = hardest([(other, probes.compare(m, other, plan)) for other in draws])
             layout = [
                 x for c, x in zip(mine, measurements, strict=True)
                 if c.site == cell.site and READOUTS[c.readout].keeps_layout and c.readout != cell.readout
             ]  # fmt: skip
             known = None if spec in CONTROLS else pairs  # a control has nothing weaker to be measured against
-            called = {"pixels": AT_MARKS} if place is not None and against["pixels"] is place else {}
+            called = {PIXELS: AT_MARKS} if place is not None and against[PIXELS] is place else {}
             if len(draws) > 1:
-                called["random"] = f"the same network untrained (the hardest to beat of {len(draws)} draws)"
+                called[UNTRAINED] = f"the same network untrained (the hardest to beat of {len(draws)} draws)"
             verdict = probes.verdict(m, controls=known, layout=layout, adjusted=p, called=called)
             judged.append(Judged(cell=cell, measurement=m, verdict=verdict, p=p, controls=pairs))
             scores = {f"control_{name}": pair[0].estimate.score for name, pair in pairs.items()}

@@ -16,6 +16,7 @@ import probes
 from encoders.extraction.readouts import AT_MARK
 from encoders.extraction.volumes import flat_only
 from plugins import UserFunction
+from probes.stats import credit
 from slitlamp.encoding.encoder import StoredEncoder, reads_volumes, resolve_device
 from slitlamp.encoding.fill import FeatureTable
 from slitlamp.errors import UsageError
@@ -26,7 +27,7 @@ from slitlamp.probing.workers import Job
 from slitlamp.questions import Question, ask
 from slitlamp.settings import Settings
 
-CONTROLS = ("lowlevel", "pixels")
+CONTROLS = tuple(one.name for one in credit.CONTROLS if one.is_encoder)
 CHOICE = "marks"  # the probe that reads nothing but the tokens under marks
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import probes
 from encoders.extraction.readouts import GRID3, HALVES, MEAN
+from probes.stats.credit import LOWLEVEL
 from slitlamp.probing.judged import best_of
 from slitlamp.questions import Question
 
@@ -104,8 +105,8 @@ def _undecided(judged: Sequence[Any]) -> list[str]:
 
 def _betrayed(spec: str, controls: Mapping[Any, Any]) -> list[str]:
     """A warning where image statistics without any layout already tell the answers apart."""
-    control = controls.get(("lowlevel", False)) or controls.get(("lowlevel", True))
-    if control is None or spec == "lowlevel":
+    control = controls.get((LOWLEVEL, False)) or controls.get((LOWLEVEL, True))
+    if control is None or spec == LOWLEVEL:
         return []
     e = control.estimate
     if control.state == "present":

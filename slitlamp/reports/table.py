@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 from encoders import draw_of
 from encoders.extraction.readouts import VECTOR
+from probes.stats.credit import CONTROLS
 from slitlamp.records import Record
 from slitlamp.reports.text import table as aligned
 
 DASH = "–"
 COLUMNS = ("site", "readout", "score", "95 % interval", "p", "nested", "untrained", "shuffled", "verdict", "credit")
 MAY_BE_EMPTY = ("nested", "untrained", "shuffled")
+SHOWN = tuple(one.name for one in CONTROLS if one.is_encoder)  # controls that every table shows
 RIGHT = {"score", "p", "nested", "untrained", "shuffled"}
 
 
@@ -51,7 +53,7 @@ def _row(record: Record) -> list[str]:
 
 def rows_of(records: Sequence[Record], encoder: str) -> list[list[str]]:
     """The cells of one question and one encoder as text, the controls first, under `COLUMNS`."""
-    controls = [r for r in records if r.role == "control" and r.encoder in ("lowlevel", "pixels")]
+    controls = [r for r in records if r.role == "control" and r.encoder in SHOWN]
     own = [r for r in records if r.role == "encoder" and r.encoder == encoder]
     return [["control", _named(r), *_row(r)[2:]] for r in controls] + [_row(r) for r in own]
 
