@@ -53,6 +53,12 @@ def probe(given: FeatureSet, folds: np.ndarray, rng: np.random.Generator) -> Pre
 '''
 
 
+def _default_signals() -> None:
+    """Whoever started the tests may have these ignored (nohup, a job in the background), and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Script:
     """The script in a folder of its own, with a probe file that says which processes ran it."""
 
@@ -70,6 +76,7 @@ class Script:
             [sys.executable, "-" if stdin else "script.py"],
             cwd=self.folder, env=os.environ | {"PYTHONPATH": str(ROOT), "PIDS": str(self.pids)}, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            preexec_fn=_default_signals,
         )  # fmt: skip
         assert process.stdin is not None
         process.stdin.write(given)
