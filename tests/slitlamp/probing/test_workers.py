@@ -47,7 +47,7 @@ from probes import FeatureSet, Predictions, load
 
 def probe(given: FeatureSet, folds: np.ndarray, rng: np.random.Generator) -> Predictions:
     """The ridge probe; its process leaves its number and takes its time."""
-    (Path(os.environ["PIDS"]) / str(os.getpid())).touch()
+    (Path("PIDS") / str(os.getpid())).touch()
     time.sleep(PAUSE)
     return load("ridge")(given, folds, rng)
 '''
@@ -66,7 +66,7 @@ class Script:
         self.folder, self.pids = folder, folder / "pids"
         self.pids.mkdir()
         (folder / "beside_the_script.py").write_text(f"PAUSE = {pause}\n")
-        (folder / "mine.py").write_text(PROBE)
+        (folder / "mine.py").write_text(PROBE.replace("PIDS", str(self.pids)))
         self.text = SCRIPT.replace("PROBE", "'mine.py'").replace("TOTAL", str(total))
         (folder / "script.py").write_text(self.text)
 
@@ -74,7 +74,7 @@ class Script:
         given = self.text if stdin else ""
         process = subprocess.Popen(
             [sys.executable, "-" if stdin else "script.py"],
-            cwd=self.folder, env=os.environ | {"PYTHONPATH": str(ROOT), "PIDS": str(self.pids)}, text=True,
+            cwd=self.folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
             preexec_fn=_default_signals,
         )  # fmt: skip
@@ -225,7 +225,6 @@ def test_leaving_early_ends_the_workers_without_a_word(
 ) -> None:
     """Also where no `pgrep` is installed, which joblib asks for the children of a worker."""
     script = Script(tmp_path, total=8, pause=0.1)
-    monkeypatch.setenv("PIDS", str(script.pids))
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "bin").mkdir()
     results = run_jobs((job(i, str(tmp_path / "mine.py")) for i in range(40)), 40, 2, "probing")
