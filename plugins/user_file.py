@@ -127,7 +127,7 @@ class UserFile:
                 yield
         except (UserFileError, UnknownName, *self.passing):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             where = self._line(error)
             if not where and not always:
                 raise
@@ -135,7 +135,7 @@ class UserFile:
             kind = type(error).__name__
             raise UserFileError(": ".join(filter(None, (where or str(self.path), kind, text)))) from error
 
-    def _line(self, error: Exception) -> str:
+    def _line(self, error: BaseException) -> str:
         """`FILE, line N` of the innermost line that is the user's; empty where none is."""
         lines = [(Path(f.filename), f.lineno) for f in traceback.extract_tb(error.__traceback__)]
         if isinstance(error, SyntaxError) and error.filename:

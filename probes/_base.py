@@ -67,25 +67,39 @@ def feature_set(x: Any, y: Any, *, groups: Any = None, ids: Any = None) -> Featu
     ('left', 'right')
     """
     try:
-        wide = np.asarray(x, dtype=np.float64 if not hasattr(x, "dtype") or x.dtype != np.float32 else np.float32)
-    except (TypeError, ValueError) as error:
+        wide = np.asarray(x)
+        if wide.dtype.kind not in "iufbO" or isinstance(x, np.ma.MaskedArray):
+            raise TypeError(f"they are of type {wide.dtype}" + ", masked" * isinstance(x, np.ma.MaskedArray))
+        wide = wide if wide.dtype == np.float32 else wide.astype(np.float64)
+        if np.abs(wide, where=np.isfinite(wide), out=np.zeros_like(wide)).max(initial=0) > 1e100:
+            raise ValueError("some values are beyond 1e100: scale them")
+        labels = np.asarray(y)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ProbeError(f"features cannot be read as numbers [items, width]: {error}") from None
-    labels = np.asarray(y)
+    if wide.ndim != 2 or not wide.shape[1]:
+        raise ProbeError(f"features must be [items, width], not of shape {wide.shape}")
     if labels.ndim != 1:
-        raise ProbeError(f"answers must be one per item, not of shape {labels.shape}")
+        raise ProbeError(f"answers must be a list or array with one per item, not {type(y).__name__} {labels.shape}")
+    together = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    if together.shape != labels.shape:
+        raise ProbeError(f"groups must be one per item: {len(labels)} are wanted, given is shape {together.shape}")
+    if any(g is None or g != g or g == "" for g in together.tolist()):
+        raise ProbeError("some groups are missing (None, NaN or empty): give each item the group it belongs to")
     if labels.dtype.kind == "O" and any(v is None or v != v for v in labels):
         raise ProbeError("some answers are missing (None or NaN): leave these items out")
     classes: tuple[str, ...] | None = None
     if labels.dtype.kind == "f":
         if not np.isfinite(labels).all():
             raise ProbeError("some answers are NaN or infinite: leave these items out")
+        if len(labels) and (labels == labels[0]).all():
+            raise ProbeError(f"all answers are {labels[0]:g}: there is nothing to read")
     else:
         named, labels = np.unique(labels.astype(str) if labels.dtype.kind in "OSUb" else labels, return_inverse=True)
         classes = tuple(str(one) for one in named)
     return FeatureSet(
         x=wide,
         y=labels.astype(np.float64 if classes is None else np.int64).ravel(),
-        groups=np.arange(len(labels)) if groups is None else np.asarray(groups),
+        groups=together if together.dtype.kind in "iu" else together.astype(str),
         ids=[str(i) for i in (range(len(labels)) if ids is None else ids)],
         classes=classes,
     )
@@ -111,6 +125,32 @@ class Predictions:
     baseline: np.ndarray | None = None  # [R, n] training-fold mean, for numbers
     penalty: np.ndarray | None = None
     notes: tuple[str, ...] = ()  # what the reader should know, one line each
+
+
+def check_predictions(found: Any, given: FeatureSet, folds: np.ndarray, probe: str) -> Predictions:
+    """What a probe returned, once it is held-out predictions of these items.
+
+    Raises:
+        ProbeError: it is of another type, shape or range, or not finite, with what is wrong and what is wanted.
+    """
+    r, n = folds.shape
+    k = 1 if given.classes is None else len(given.classes)
+    if not isinstance(found, Predictions):
+        raise ProbeError(f"--probe {probe} returned a {type(found).__name__}; it must return probes.Predictions")
+    shapes = {"label": (n,), "predicted": (r, n), "score": (r, n, k), "fold": (r, n)}
+    if given.classes is None:
+        shapes["baseline"] = (r, n)
+    for name, shape in shapes.items():
+        array = np.asarray(getattr(found, name))
+        if array.shape != shape:
+            raise ProbeError(f"--probe {probe}: {name} has shape {list(array.shape)}; {list(shape)} is wanted")
+        if array.dtype.kind not in "iufb" or not np.isfinite(array).all():
+            raise ProbeError(f"--probe {probe}: {name} holds values that are no finite numbers")
+    if not np.array_equal(found.label, given.y):
+        raise ProbeError(f"--probe {probe}: label holds other answers than those that were given")
+    if given.classes is not None and not np.isin(found.predicted, np.arange(k)).all():
+        raise ProbeError(f"--probe {probe}: predicted holds values that are no class; classes are 0 to {k - 1}")
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

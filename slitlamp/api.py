@@ -10,9 +10,12 @@ import numpy as np
 from plugins import hint
 from slitlamp.errors import UsageError
 from slitlamp.result import Conclusion, Result
-from slitlamp.settings import FLAGS, Settings, checked, command_line
+from slitlamp.settings import FLAGS, Settings, check_bounds, checked, command_line
 
 OF_COMMANDS = ("config", "dry_run", "json", "debug")  # flags that mean nothing in Python
+OF_FEATURES = ("image_column", "window", "intercept", "exif", "unreadable", "volumes", "seed", "weights", "offline",
+               "device", "dtype", "batch_size")  # fmt: skip
+OF_MEASURE = ("seed", "folds", "repeats", "permutations")
 NAME = "linear_probe"
 
 
@@ -27,7 +30,12 @@ def _settings(given: dict[str, Any]) -> Settings:
         choices = known[name].metadata.get("choices")
         if choices and value is not None and value not in choices:
             raise UsageError(f"{name}={value!r} is none of {', '.join(choices)}")
-    return checked(Settings.of(**values))
+    settings = Settings.of(**values)
+    if not settings.encoder.encoder:
+        raise UsageError("no encoder is named; give one, or a list of them")
+    if settings.output.out == "":
+        raise UsageError("out='' names no folder; leave it out to write nothing")
+    return settings
 
 
 def _typed(name: str, value: Any, kind: str) -> Any:
@@ -64,7 +72,7 @@ def probe(encoder: str | Path | Sequence[str] = "phantom-clip", task: str | Sequ
         UsageError: arguments that do not fit. plugins.UnknownName: a name that nothing holds. tasks.DataError,
         encoders.EncoderError, probes.ProbeError: as the commands say in one line.
     """
-    return run_probe(_settings({"encoder": encoder, "task": task, "out": None, **flags}))
+    return run_probe(checked(_settings({"encoder": encoder, "task": task, "out": None, **flags})))
 
 
 def run_probe(settings: Settings) -> Result:
@@ -111,11 +119,22 @@ def features(
     """
     from slitlamp.encoding.table import features_of
 
+    if not isinstance(encoder, str | Path):
+        raise UsageError(f"encoder={encoder!r}: features are those of one encoder, a name or a path")
+    for name, value in {"site": site, "readout": readout}.items():
+        if value is not None and not isinstance(value, str):
+            raise UsageError(f"{name}={value!r} is of type {type(value).__name__}; it must be one name")
+    idle = [name for name in flags if name in FLAGS and name not in OF_FEATURES]
+    if idle:
+        raise UsageError(f"{idle[0]} has nothing to act on in features; it takes {', '.join(OF_FEATURES)}")
     settings = _settings({"encoder": encoder, "out": None, **flags})
+    check_bounds(settings)
     return features_of(settings, images, site, readout)
 
 
-def measure(x: Any, y: Any, *, groups: Any = None, ids: Any = None, probe: str | None = None, **flags: Any) -> Any:
+def measure(
+    x: Any, y: Any, *, groups: Any = None, ids: Any = None, probe: str | Path | None = None, **flags: Any
+) -> Any:
     """Probe features of your own: how well `y` is read off the rows of `x`, and how sure one may be.
 
     `x` is [n, d] numbers (an array or lists); `y` class names, class numbers or, as floats, a numeric target; `groups`
@@ -128,9 +147,15 @@ def measure(x: Any, y: Any, *, groups: Any = None, ids: Any = None, probe: str |
     """
     import probes
 
+    strange = [name for name in flags if name not in OF_MEASURE]
+    if strange:
+        near = hint(strange[0], OF_MEASURE)
+        raise UsageError(f"no argument {strange[0]!r}; {near}there are {', '.join(OF_MEASURE)}")
+    settings = _settings({"probe": probe, **flags})
+    check_bounds(settings)
     given = probes.feature_set(x, y, groups=groups, ids=ids)
     plan = probes.plan(given.y, given.groups, classes=given.classes, **flags)
-    return probes.measure(given, plan, probe=probe, seed=flags.get("seed", 0))
+    return probes.measure(given, plan, probe=settings.probe.probe, seed=settings.probe.seed)
 
 
 def _with_flags(function: Callable[..., Any]) -> None:

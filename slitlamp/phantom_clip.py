@@ -280,9 +280,9 @@ def zero_shot(encoder: Any, seed: int, count: int = 300) -> dict[str, float]:
             text = encoder.text(sentences)
             mean = (text / np.linalg.norm(text, axis=1, keepdims=True)).mean(0)
             columns.append(images @ (mean / np.linalg.norm(mean)))
-        unlike = np.array(list(prompts))[np.argmax(columns, axis=0)]
+        predicted = np.array(list(prompts))[np.argmax(columns, axis=0)]
         labels = np.array([str(i.label) for i in items])
-        scores[name] = round(float(np.mean([(unlike[labels == c] == c).mean() for c in prompts])), 3)
+        scores[name] = round(float(np.mean([(predicted[labels == c] == c).mean() for c in prompts])), 3)
     return scores
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from slitlamp.errors import UsageError
 from slitlamp.records import Record, as_json, document
-from slitlamp.reports.table import COLUMNS, legend, rows_of, table
+from slitlamp.reports.table import COLUMNS, RIGHT, heading, legend, rows_of, table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +52,15 @@ class Table:
         parts = []
         for task, name in self.encoders:
             head = "".join(f"<th>{html.escape(column)}</th>" for column in COLUMNS)
+            mine = [r for r in self.records if r.task == task]
+            ends = [' style="text-align: right"' * (column in RIGHT) for column in COLUMNS]
             body = "".join(
-                "<tr>" + "".join(f"<td>{html.escape(value)}</td>" for value in row) + "</tr>"
-                for row in rows_of([r for r in self.records if r.task == task], name)
+                "<tr>"
+                + "".join(f"<td{end}>{html.escape(value)}</td>" for value, end in zip(row, ends, strict=True))
+                + "</tr>"
+                for row in rows_of(mine, name)
             )
-            caption = f"<caption>{html.escape(task)} · {html.escape(name)}</caption>"
+            caption = f"<caption>{'<br>'.join(html.escape(line) for line in heading(mine, name))}</caption>"
             parts.append(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
         return "".join(parts) + f"<p><small>{html.escape(legend(self.records))}</small></p>"
 

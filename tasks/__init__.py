@@ -1,5 +1,6 @@
 """What is asked: `names()` lists the tasks, `load(name)` gives one, `open_source(spec)` opens images."""
 
+import hashlib
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -84,6 +85,8 @@ def _from_file(path: Path) -> Task:
         for item in task.items(source, rng, column):
             if not isinstance(item, Item):
                 raise UserFileError(f"{path}: items yields a {type(item).__name__}; it must yield tasks.Item")
+            if not isinstance(item.id, str) or not isinstance(item.group, str):
+                raise UserFileError(f"{path}: an item's id and group are texts; given are {item.id!r}, {item.group!r}")
             yield item if id(item.picture) in given else replace(item, picture=_picture(file, item.picture))
 
     def phantoms(n: int, seed: int) -> Source:
@@ -104,9 +107,16 @@ def _items(path: str) -> Callable[..., Iterator[Item]]:
 
 
 def _picture(file: UserFile, picture: Picture) -> Picture:
-    """The picture, read as the user's code; the file is blamed only where a line of it raised."""
+    """The picture, read as the user's code; the file is blamed only where a line of it raised.
+
+    Its identity holds the file's source: an edited task may make other pixels under the same name.
+    """
+    if not isinstance(picture, Picture):
+        raise UserFileError(f"{file.path}: an item's picture is a {type(picture).__name__}; it must be a tasks.Picture")
     declared = picture._identity
-    return Picture(
-        read=file.function(picture.read, always=False),
-        identity=file.function(declared, always=False) if callable(declared) else declared,
-    )
+
+    def identity() -> str | None:
+        own = file.function(declared, always=False)() if callable(declared) else declared
+        return own and hashlib.sha256(f"{file.digest()} {own}".encode()).hexdigest()
+
+    return Picture(read=file.function(picture.read, always=False), identity=identity)

@@ -29,7 +29,7 @@ def behaviour(encoder: Encoder) -> str:
     faults: list[Exception] = []
     shown: list[Any] = []
     for k, shape in enumerate(VOLUMES if encoder.card.volumes else FLAT):
-        image = np.random.default_rng(k).integers(0, 256, shape, dtype=np.uint8)
+        image = _image(shape, k)
         try:
             with _one_thread():
                 prepared = encoder.preprocess(image)
@@ -42,6 +42,15 @@ def behaviour(encoder: Encoder) -> str:
     if len(faults) == len(shown):
         raise faults[0]
     return digest(shown)
+
+
+def _image(shape: tuple[int, ...], k: int) -> np.ndarray:
+    """The first is noise, the second smooth: a network may treat the two differently."""
+    if not k:
+        return np.random.default_rng(k).integers(0, 256, shape, dtype=np.uint8)
+    axes = np.meshgrid(*[np.linspace(0, 1, n) for n in shape], indexing="ij")
+    wave = sum(np.cos(2 * np.pi * (i + 1) * axis + i) for i, axis in enumerate(axes)) / len(shape)
+    return np.rint(127.5 + 127.5 * wave).astype(np.uint8)
 
 
 def _batch(prepared: Any) -> Any:

@@ -35,6 +35,7 @@ def snapshot(spec: str, encoder: Encoder) -> dict[str, Any] | None:
         "registered": digest(asdict(card_of(spec))),
         "card": asdict(encoder.card),
         "fingerprint": encoder.fingerprint,
+        "network": encoder.module is not None,
         "files": [_described(path) for path in files],
         "decisive": decisive(files),
         "versions": versions(encoder.libraries),

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from probes._base import Estimate, FeatureSet, Predictions, ProbeError
+from probes._base import Estimate, FeatureSet, Predictions, ProbeError, check_predictions
 from probes._registry import load
 from probes.solvers.choice import decompose_tokens
 from probes.solvers.codes import coded, decide
@@ -108,7 +108,9 @@ def _measure_choice(given: FeatureSet, plan: Plan, seed: int) -> Measurement:
 
 
 def _predict(name: str, given: FeatureSet, plan: Plan, seed: int) -> Predictions:
-    return load(name)(given, plan.folds, np.random.default_rng([seed, 74]))
+    apart = replace(given, y=given.y.copy())  # what a probe changes is its own
+    found = load(name)(apart, plan.folds.copy(), np.random.default_rng([seed, 74]))
+    return check_predictions(found, given, plan.folds, name)
 
 
 def _summarise(

@@ -1,8 +1,12 @@
 """From pictures to features: content keys, the store, and one pass of the encoder over what is missing."""
 
-from collections.abc import Sequence
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import cache
 import encoders
@@ -40,13 +44,14 @@ class StoredEncoder:
         """Load the tensors once; what determines them is remembered for the next run."""
         if not self.loaded:
             say(f"loading {self.spec}")
-            encoder = encoders.load(
-                self.spec,
-                device=self.device,
-                dtype=self.dtype,
-                weights=self.weights,
-                offline=self.settings.offline,
-            )
+            with _as_before():
+                encoder = encoders.load(
+                    self.spec,
+                    device=self.device,
+                    dtype=self.dtype,
+                    weights=self.weights,
+                    offline=self.settings.offline,
+                )
             self.loaded.append(encoder)
             record = snapshot(self.spec, encoder)
             if record is not None:
@@ -56,8 +61,19 @@ class StoredEncoder:
     @cached_property
     def remembered(self) -> tuple[Card, str] | None:
         """Card and fingerprint from an earlier run, if every file they rest on is still the same."""
-        record = self.store.memo("encoders").get_many([self._key]).get(self._key)
+        record = self._record
         return recall(record) if record is not None else None
+
+    @cached_property
+    def _record(self) -> Any:
+        return self.store.memo("encoders").get_many([self._key]).get(self._key)
+
+    @property
+    def has_network(self) -> bool:
+        """Whether there is a torch module, and so something that could be untrained."""
+        if not self.loaded and self.remembered is not None:
+            return bool(self._record.get("network", True))
+        return self.load().module is not None
 
     @cached_property
     def _identity(self) -> tuple[Card, str]:
@@ -99,6 +115,21 @@ class StoredEncoder:
         sites = _matching(self.settings.site, [s for s, _, _ in every], "site", self.spec)
         readouts = _matching(self.settings.readout, [r for _, r, _ in every], "readout", self.spec)
         return [p for p in every if p[0] in sites and p[1] in readouts]
+
+
+@contextmanager
+def _as_before() -> Iterator[None]:
+    """Leave the caller's root logger and torch's random state as they are, whatever a library does while it loads."""
+    root, quiet = logging.getLogger(), logging.NullHandler()
+    root.addHandler(quiet)  # a library that logs to the root would put a handler of its own there
+    torch = sys.modules.get("torch")
+    state = None if torch is None else torch.get_rng_state()
+    try:
+        yield
+    finally:
+        root.removeHandler(quiet)
+        if torch is not None:
+            torch.set_rng_state(state)
 
 
 def reads_volumes(spec: str) -> bool | None:

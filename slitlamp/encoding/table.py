@@ -45,8 +45,10 @@ def _source(settings: Settings, images: Any, store: cache.Store) -> Source:
     if isinstance(images, np.ndarray) and images.ndim in (3, 4) and images.dtype == np.uint8:
         images = list(images)
     if not isinstance(images, Sequence) or not len(images):
+        given = f"{images.dtype} {list(images.shape)}" if isinstance(images, np.ndarray) else type(images).__name__
         raise UsageError(
-            f"images must be a folder, a manifest, or a list of files and uint8 arrays, not {type(images).__name__}"
+            "images must be a folder, a manifest, or a list of files and of uint8 arrays [h, w] or [h, w, 3]; given is "
+            f"{'an empty ' * (hasattr(images, '__len__') and not len(images))}{given}"
         )
     rows = []
     for number, image in enumerate(images):

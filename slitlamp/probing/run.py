@@ -141,7 +141,11 @@ def _encode_untrained(run: Run, question: Question, spec: str, draws: Sequence[S
     A draw that equals an earlier one (a file that draws its weights the same each time) is left out, and said.
     """
     different: dict[str, StoredEncoder] = {}
-    if (question.name, spec) not in run.filled:
+    if (question.name, spec) not in run.filled or not draws:
+        return []
+    asked = next(encoder for encoder in run.encoders.asked if encoder.spec == spec)
+    if spec.endswith(".py") and not asked.has_network:
+        _note(run, f"warning: no untrained draw beside {spec}: {asked.label} computes without torch")
         return []
     for draw in draws:
         try:

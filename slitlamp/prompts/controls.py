@@ -56,14 +56,14 @@ def marker_controls(given: Prompted, seed: int, store: Store) -> MarkerControls 
     for i, kind, where in zip(kept, kinds, places, strict=True):
         item, marks = given.items[i], given.marks[i]
         base = item.picture.identity
-        places = [[m.name, float(m.x), float(m.y)] for m in (*marks, *where)]
+        all_marks = [[m.name, float(m.x), float(m.y)] for m in (*marks, *where)]
         own = partial(shown, shared, item, marks, ASSIGNMENTS[kind], None)
         for name, read, more in (
             ("none", partial(shared.erased, item, marks), []),
             ("own", own, [int(kind)]),
             ("moved", partial(_moved, shared, given, i, where), [given.drawn]),
         ):
-            key = None if base is None else digest(["aside", VERSION, name, base, places, *more])
+            key = None if base is None else digest(["aside", VERSION, name, base, all_marks, *more])
             made[name].append(Picture(read=read, identity=key))
     first = [[(float(m.x), float(m.y)) for m in given.marks[i]] for i in kept]
     both = [own + [(float(m.x), float(m.y)) for m in where] for own, where in zip(first, places, strict=True)]

@@ -58,24 +58,27 @@ def rows_of(records: Sequence[Record], encoder: str) -> list[list[str]]:
     return [["control", _named(r), *_row(r)[2:]] for r in controls] + [_row(r) for r in own]
 
 
-def table(records: Sequence[Record], encoder: str) -> str:
-    """One question and one encoder: a heading, the controls, then every site and readout in order."""
-    own = [r for r in records if r.role == "encoder" and r.encoder == encoder]
-    first = own[0]
+def heading(records: Sequence[Record], encoder: str) -> tuple[str, str]:
+    """Who was asked what, and of how much data, on two lines."""
+    first = next(r for r in records if r.role == "encoder" and r.encoder == encoder)
     head = f"{first.task} · {encoder} ({first.weights})"
     data = (
         f"{first.source} · {first.n_items} items in {first.n_groups} groups · {first.metric}, chance "
         f"{first.chance:.3f} · {first.repeats} × {first.folds} folds"
     )
-    if first.limited:
-        data += " · LIMITED RUN"
+    return head, data + " · LIMITED RUN" * first.limited
+
+
+def table(records: Sequence[Record], encoder: str) -> str:
+    """One question and one encoder: a heading, the controls, then every site and readout in order."""
+    own = [r for r in records if r.role == "encoder" and r.encoder == encoder]
     rows = rows_of(records, encoder)
     kept = [i for i, column in enumerate(COLUMNS) if column not in MAY_BE_EMPTY or any(r[i] != DASH for r in rows)]
     heads, *lines = aligned([{COLUMNS[i]: row[i] for i in kept} for row in rows], right=RIGHT).split("\n")
     controls = len(lines) - len(own)
     lines[controls + max(range(len(own)), key=lambda i: own[i].score)] += "  ← best"
     rule = "-" * max(len(line) for line in (heads, *lines))
-    return "\n".join([head, data, heads, rule, *lines[:controls], rule, *lines[controls:]])
+    return "\n".join([*heading(records, encoder), heads, rule, *lines[:controls], rule, *lines[controls:]])
 
 
 def _named(control: Record) -> str:

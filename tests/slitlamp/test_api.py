@@ -123,8 +123,8 @@ def test_features_are_those_of_the_encoder_for_arrays_files_and_folders(tmp_path
     [
         ([np.zeros((8, 8))], "pooled", r"image 0 is float64 \[8, 8\]; an image is uint8"),
         ([np.zeros((8, 8, 4), np.uint8)], "pooled", r"uint8 \[8, 8, 4\]"),
-        ([], "pooled", "a list of files and uint8 arrays"),
-        (7, "pooled", "not int"),
+        ([], "pooled", "a list of files and of uint8 arrays .* given is an empty list"),
+        (7, "pooled", "given is int"),
         ([np.zeros((8, 8), np.uint8)], "poled", "no site 'poled'; did you mean 'pooled'"),
         ([np.zeros((8, 8), np.uint8)], None, "several points fit"),
     ],
@@ -189,3 +189,84 @@ def test_a_script_without_a_main_guard_runs_with_workers(way: str, tmp_path: Pat
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(done.stdout.strip().splitlines()) == 1, done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"limit": 3}, "limit has nothing to act on in features; it takes image_column, window"),
+        ({"out": "runs"}, "out has nothing to act on"),
+        ({"encoder": [ENCODER]}, "features are those of one encoder"),
+        ({"site": ["pooled"]}, "it must be one name"),
+        ({"batch_size": 0}, "batch-size 0: must be at least 1"),
+    ],
+)
+def test_features_take_what_acts_on_them_and_refuse_the_rest(given: dict, line: str) -> None:
+    images = [np.zeros((8, 8), np.uint8)]
+    with pytest.raises(slitlamp.UsageError, match=line):
+        slitlamp.features(**({"encoder": ENCODER, "images": images, "site": "pooled"} | given))
+
+
+def test_features_are_decoded_as_asked(tmp_path: Path) -> None:
+    """A CT's features at the window that a probe would use: the window acts, and another gives others."""
+    from PIL import Image
+
+    ramp = np.linspace(0, 3000, 64 * 64).reshape(64, 64).astype(np.uint16)
+    Image.fromarray(ramp).save(tmp_path / "ct.png")
+    soft, bone = (
+        slitlamp.features(ENCODER, [tmp_path / "ct.png"], site="pooled", window=window, intercept=-1024)
+        for window in ("40/400", "500/2000")
+    )
+    assert not np.array_equal(soft, bone)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "line"),
+    [
+        ({"permutation": 99}, slitlamp.UsageError, "no argument 'permutation'; did you mean 'permutations'"),
+        ({"permutations": 0}, slitlamp.UsageError, "permutations 0: must be at least 19"),
+        ({"seed": "a"}, slitlamp.UsageError, "seed='a' is of type str"),
+        ({"groups": "patient"}, probes.ProbeError, "groups must be one per item"),
+        ({"groups": [None] * 60}, probes.ProbeError, "some groups are missing"),
+        ({"y": np.ones(60)}, probes.ProbeError, "all answers are 1"),
+        ({"x": np.full((60, 2), 1j)}, probes.ProbeError, "of type complex128"),
+        ({"x": None}, probes.ProbeError, r"features must be \[items, width\]"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(given: dict, error: type[Exception], line: str) -> None:
+    plain = {"x": np.random.default_rng(0).standard_normal((60, 3)), "y": ["a", "b"] * 30}
+    with pytest.raises(error, match=line):
+        slitlamp.measure(**(plain | given))
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("given.y[:] = 0; return right", "label holds other answers than those that were given"),
+        ("return 3", "returned a int; it must return probes.Predictions"),
+        ("return replace(right, predicted=right.predicted[:, :3])", r"predicted has shape \[\d, 3\]"),
+        ("return replace(right, score=right.score * np.nan)", "score holds values that are no finite numbers"),
+        ("return replace(right, predicted=right.predicted + 7)", "no class; classes are 0 to 1"),
+    ],
+)
+def test_what_a_users_probe_returns_is_held_against_the_contract(body: str, line: str, tmp_path: Path) -> None:
+    file = tmp_path / "odd.py"
+    file.write_text(
+        "from dataclasses import replace\nimport numpy as np\nimport probes\n"
+        "def probe(given, folds, rng):\n    right = probes.load('ridge')(given, folds, rng)\n"
+        f"    {body}\n"
+    )
+    x = np.random.default_rng(0).standard_normal((60, 3))
+    with pytest.raises(probes.ProbeError, match=line):
+        slitlamp.measure(x, ["a", "b"] * 30, probe=file)
+
+
+def test_a_call_leaves_the_callers_logging_and_random_state_alone() -> None:
+    import logging
+
+    import torch
+
+    before, state = list(logging.getLogger().handlers), torch.get_rng_state()
+    slitlamp.features("phantom-clip", [np.zeros((64, 64), np.uint8)], site="pooled")
+    assert logging.getLogger().handlers == before
+    assert torch.equal(torch.get_rng_state(), state)
