@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 
@@ -9,3 +11,12 @@ def digest(material: Any) -> str:
     """A sha256 over the canonical JSON of `material`."""
     text = json.dumps(material, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def code_digest(package: str) -> str:
+    """A sha256 over every source file of a package's folder, sub-folders too: another code, another result."""
+    home, whole = Path(package), hashlib.sha256()
+    for path in sorted(home.rglob("*.py")):
+        whole.update(path.relative_to(home).as_posix().encode() + b"\0" + path.read_bytes())
+    return whole.hexdigest()

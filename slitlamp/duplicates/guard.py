@@ -4,11 +4,13 @@ import hashlib
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from slitlamp.errors import UsageError
+from slitlamp.keys import code_digest
 from slitlamp.log import progress
 from slitlamp.settings import SourceSettings
 from tasks import DataError, Row, Source
@@ -38,10 +40,12 @@ class Copies:
 
     def pairs(self, rows: Sequence[Row]) -> list["Pair"]:
         """The pairs of places in `rows` that hold one image; nothing is decoded that was seen before."""
+        from tasks import duplicates
         from tasks.duplicates.find import Pair, pairs
 
         self.save()
-        seal = hashlib.sha256("\n".join([_code(), *(self._key(row) for row in rows)]).encode()).hexdigest()
+        code = code_digest(str(Path(duplicates.__file__).parent))
+        seal = hashlib.sha256("\n".join([code, *(self._key(row) for row in rows)]).encode()).hexdigest()
         memo = self.store.memo("copies")
         known = memo.get_many([seal]).get(seal)
         if known is not None and all(row.picture.identity is not None for row in rows):
@@ -95,18 +99,6 @@ class Copies:
         from tasks.duplicates.find import VERSION
 
         return f"{VERSION}:{row.picture.identity}"
-
-
-def _code() -> str:
-    """A digest of the search's own source: another code, another answer."""
-    from pathlib import Path
-
-    from tasks import duplicates
-
-    whole = hashlib.sha256()
-    for path in sorted(Path(duplicates.__file__).parent.rglob("*.py")):
-        whole.update(path.read_bytes())
-    return whole.hexdigest()
 
 
 def resolve_duplicates(source: Source, copies: Copies, settings: SourceSettings) -> Source:

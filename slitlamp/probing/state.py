@@ -1,7 +1,6 @@
 """What a probing run holds: its cells, the encoders it asks, what is filled and measured, and the keys of both."""
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,7 +19,7 @@ from probes.stats import credit
 from slitlamp.encoding.encoder import StoredEncoder, reads_volumes, resolve_device
 from slitlamp.encoding.fill import FeatureTable
 from slitlamp.errors import UsageError
-from slitlamp.keys import digest
+from slitlamp.keys import code_digest, digest
 from slitlamp.log import say
 from slitlamp.probing.cells import Cells
 from slitlamp.probing.workers import Job
@@ -169,7 +168,7 @@ class Run:
             "nested": cell.nested,
             "shuffled": cell.role is Role.SHUFFLED,
             "pool": self._pool_key(cell),
-            "code": _code_of_probes(),
+            "code": code_digest(str(Path(probes.__file__).parent)),
         }
         self.keys[cell.tag] = digest(material)
         return self.keys[cell.tag]
@@ -211,16 +210,6 @@ class Run:
             detect=pool is not None,
             nested=cell.nested,
         )
-
-
-@once
-def _code_of_probes() -> str:
-    """A digest of the statistics' own source: another code, another cell."""
-    whole = hashlib.sha256()
-    home = Path(probes.__file__).parent
-    for path in sorted(home.rglob("*.py")):
-        whole.update(path.relative_to(home).as_posix().encode() + b"\0" + path.read_bytes())
-    return whole.hexdigest()
 
 
 def start(settings: Settings) -> tuple[Run, list[Question]]:

@@ -214,3 +214,22 @@ def test_where_it_lies_does_not_count(tmp_path: Path) -> None:
 def test_declaring_nothing_and_declaring_none_are_two_things(tmp_path: Path) -> None:
     assert loaded(write(tmp_path, mine="ask = print\n")).declared is None
     assert loaded(write(tmp_path, mine="ask = print\nFILES = ()\n")).declared == ()
+
+
+def test_the_pictures_of_an_edited_task_are_other_pictures_whatever_it_calls_them(tmp_path: Path) -> None:
+    """The file gives the same identity to what it shows now and to what it showed before."""
+    import tasks
+
+    file = tmp_path / "mine.py"
+    text = (ROOT / "docs" / "examples" / "task.py").read_text()
+
+    def identity(body: str) -> str | None:
+        file.write_text(body)
+        task = tasks.load(str(file))
+        assert task.phantoms is not None
+        made = list(task.items(task.phantoms(4, 0), np.random.default_rng(0), None))
+        return next(item for item in made if item.label == "negative").picture.identity
+
+    before = identity(text)
+    assert identity(text) == before
+    assert identity(text.replace("255 - row.picture.read()", "row.picture.read()")) != before

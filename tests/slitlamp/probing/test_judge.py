@@ -240,6 +240,12 @@ def test_whatever_a_measurement_rests_on_is_in_its_key(other: dict[str, Any]) ->
     assert key(**other) != key()
 
 
+def test_the_source_of_the_statistics_is_in_the_key_of_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key()
+    monkeypatch.setattr("slitlamp.probing.state.code_digest", lambda _package: "other code")
+    assert key() != before
+
+
 def test_what_cannot_change_a_measurement_is_not_in_its_key() -> None:
     other = SETTINGS.but(out="elsewhere", jobs=3, batch_size=1, json=True, encoder=("tower", "pixels"))
     assert key(other) == key()
