@@ -101,8 +101,8 @@ def test_equal_to_a_threshold_is_in_unless_the_rule_is_strict() -> None:
     for low, high, strict, count in [
         (0.5, 0.5, False, 2),
         (0.5, 0.5, True, 0),
-        (0.0, 0.0, False, 4),
-        (0.0, 0.5, True, 0),
+        (0.0, 0.0, False, 3),
+        (-0.5, 0.5, True, 3),
     ]:
         assert (
             len(mined(Miner(first=space, second=space, box=Box(at_least=low, at_most=high, strict=strict)))[0]) == count
