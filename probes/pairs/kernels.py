@@ -1,7 +1,8 @@
+# ruff: noqa: ANN001, ANN201, ANN202
 """Compiled loops of pair mining: scan a block of upper bounds, and check the pairs that remain exactly.
 
-They carry no types, because the compiler finds them, and release the interpreter lock, so that several threads mine at once. Rows and columns are counted from `row0` and
-`column0`, the places of the block in the whole triangle.
+They carry no types, because the compiler finds them, and release the interpreter lock, so that several threads mine
+at once. Rows and columns are counted from `row0` and `column0`, the places of the block in the whole triangle.
 """
 
 from typing import no_type_check

@@ -68,7 +68,8 @@ def test_every_pair_of_the_definition_is_mined_and_no_other(
         box = Box(at_least=at_quantile(one, shares[0]) - 1e-9, at_most=at_quantile(second, shares[1]) + 1e-9)
         wanted = by_definition(one, second, box)
         found, tally, hits = mined(Miner(first=one, second=second, box=box))
-        assert found == wanted and len(wanted) == tally.found
+        assert found == wanted
+        assert len(wanted) == tally.found
         assert tally.pairs == n * (n - 1) // 2
         a = np.concatenate([h.a for h in hits]) if hits else np.empty(0)
         assert not len(a) or a.min() >= box.at_least
