@@ -3,6 +3,7 @@
 import argparse
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,10 +39,12 @@ def make_parser(
     required: Sequence[str] = (),
     default: Settings | None = None,
     about: Mapping[str, str] | None = None,
+    extra: Mapping[str, "Field[Any]"] | None = None,
 ) -> argparse.ArgumentParser:
     """A parser of the flags that `Settings` has, or of those called `names`; flags that are not given stay absent.
 
-    `default` are the settings that the help shows, `about` what it says of a flag instead of the usual.
+    `default` are the settings that the help shows, `about` what it says of a flag instead of the usual,
+    `extra` flags that this command alone has.
     """
     parser = _Parser(
         prog=f"python -m experiments.{command}",
@@ -51,7 +54,8 @@ def make_parser(
         allow_abbrev=False,
     )
     default = default or Settings()
-    for entry in (f for name, f in FLAGS.items() if names is None or name in names):
+    every = [f for name, f in FLAGS.items() if names is None or name in names]
+    for entry in [*every, *(extra or {}).values()]:
         meta: dict[str, Any] = dict(entry.metadata) | ({"required": True} if entry.name in required else {})
         text = (about or {}).get(entry.name, str(meta.pop("help")))
         meta.pop("help", None)
@@ -63,11 +67,16 @@ def make_parser(
         if "tuple" in str(entry.type):
             meta["nargs"] = "+"
             kind = str
-        value = default.flag(entry.name)
+        value = default.flag(entry.name) if entry.name in FLAGS else default_of(entry)
         shown = " ".join(value) if isinstance(value, tuple) else value
         text += f" (default: {shown})" if shown not in (None, "") else ""
         parser.add_argument(name, type=kind, help=text.replace("%", "%%"), **meta)
     return parser
+
+
+def default_of(entry: "Field[Any]") -> Any:
+    """What a flag is where it is not given."""
+    return entry.default if entry.default_factory is MISSING else entry.default_factory()
 
 
 def _unknown(rest: Sequence[str], known: Sequence[str]) -> UsageError:

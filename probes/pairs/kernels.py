@@ -125,3 +125,27 @@ def check(  # type: ignore[no-untyped-def]
         first[kept], second[kept], a[kept], b[kept] = i, j, s, r
         kept += 1
     return kept
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True)
+def keep_largest(heaps, rows, values):  # pragma: no cover - compiled
+    """Push each value onto the heap of its row, [n, m] with the least of the m largest first."""
+    width = heaps.shape[1]
+    for p in range(len(rows)):
+        heap = heaps[rows[p]]
+        value = values[p]
+        if value <= heap[0]:
+            continue
+        at = 0
+        while True:
+            child = 2 * at + 1
+            if child >= width:
+                break
+            if child + 1 < width and heap[child + 1] < heap[child]:
+                child += 1
+            if heap[child] >= value:
+                break
+            heap[at] = heap[child]
+            at = child
+        heap[at] = value

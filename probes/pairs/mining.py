@@ -88,6 +88,37 @@ def _refuse_rows(x: np.ndarray, names: Sequence[str] | None, what: str) -> None:
     raise ProbeError(f"{what}: {' and '.join(parts)}")
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """Where features are looked at from: about a mean [d], and multiplied by a root [d, d] where they are whitened."""
+
+    name: str
+    mean: np.ndarray | None = None
+    root: np.ndarray | None = None
+
+    def place(self, x: np.ndarray, names: Sequence[str] | None = None) -> np.ndarray:
+        """Features [n, d] as rows of length 1, float32; ProbeError for rows of NaN, infinite values or zeros."""
+        unit = unit_rows(x, names, self.name)  # a row that is wrong as it is, before the mean is taken away
+        if self.mean is None:
+            return unit
+        rows = np.asarray(x, np.float64) - self.mean
+        return unit_rows(rows if self.root is None else rows @ self.root, names, f"{self.name}, centred")
+
+
+def frame_of(
+    x: np.ndarray, name: str, *, centre: bool = False, whiten: bool = False, pool: np.ndarray | None = None
+) -> Frame:
+    """The frame of features `x` [n, d]: as they are, about the mean of the pool, or whitened as well.
+
+    Whitening multiplies by the inverse root of the pool's covariance, of which a share of 0.1 is replaced by a ball of
+    the same trace (the shrinkage of METHOD 5.2). `pool` are rows (int), all by default.
+    """
+    if not (centre or whiten):
+        return Frame(name=name)
+    held = np.asarray(x if pool is None else x[pool], np.float64)
+    return Frame(name=name, mean=held.mean(axis=0), root=inverse_root(held) if whiten else None)
+
+
 def cosine_space(
     x: np.ndarray,
     name: str,
@@ -97,24 +128,9 @@ def cosine_space(
     pool: np.ndarray | None = None,
     names: Sequence[str] | None = None,
 ) -> Space:
-    """The cosines of rows `x` [n, d]; with `centre` after the mean of the pool is taken away.
-
-    `whiten` multiplies by the inverse root of the pool's covariance, of which a share of 0.1 is replaced by a ball
-    of the same trace (the shrinkage of METHOD 5.2); it centres too. `pool` are the rows (int) that mean and covariance
-    rest on, all by default.
-
-    Raises:
-        ProbeError: rows of NaN, infinite values or zeros.
-    """
-    _ = unit_rows(x, names, name)  # a row that is wrong as it is, before the mean is taken away
-    if not (centre or whiten):
-        return Space(name=name, unit=_, offset=np.zeros(len(x)))
-    rows = np.asarray(x, np.float64)
-    held = rows if pool is None else rows[pool]
-    rows = rows - held.mean(axis=0)
-    if whiten:
-        rows = rows @ inverse_root(held)
-    return Space(name=name, unit=unit_rows(rows, names, f"{name}, centred"), offset=np.zeros(len(x)))
+    """The cosines of rows `x` [n, d] in the frame of the pool; see `frame_of`, and `Frame.place` for what it raises."""
+    unit = frame_of(x, name, centre=centre, whiten=whiten, pool=pool).place(x, names)
+    return Space(name=name, unit=unit, offset=np.zeros(len(x)))
 
 
 def inverse_root(x: np.ndarray) -> np.ndarray:

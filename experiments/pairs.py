@@ -1,0 +1,43 @@
+"""Which images does an encoder confuse, are they really lost, and which encoder tells them apart?
+
+$ python -m experiments.pairs mine --encoder biomedclip --reference dinov2-b14 --data films/manifest.csv
+"""
+
+import sys
+from collections.abc import Sequence
+
+from experiments._cli import flags_of, make_parser
+from experiments._exit import DONE, guard
+from slitlamp.errors import UsageError
+from slitlamp.pairs.commands import COMMANDS, command
+
+NAME = "pairs"
+
+
+def _body(argv: Sequence[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help"):
+        lines = [f"  {one.name:12}{one.about}" for one in COMMANDS.values()]
+        print(f"{__doc__}\npython -m experiments.pairs COMMAND --help lists the flags of\n\n" + "\n".join(lines))
+        if argv:
+            return DONE
+        raise UsageError(f"name a command: {', '.join(COMMANDS)}")
+    asked = command(argv[0])
+    parser = make_parser(f"{NAME} {asked.name}", f"Find {asked.about}.", asked.flags, default=asked.default,
+                         extra=asked.extra)  # fmt: skip
+    flags = flags_of(parser, argv[1:])
+    json = flags.pop("json", False)
+    from slitlamp.log import say
+
+    result = asked.run(flags)
+    print(result.to_json() if json else result, end="" if json else "\n")
+    say(result.summary)
+    return DONE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command about pairs; returns the exit code."""
+    return guard(_body, argv, NAME)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

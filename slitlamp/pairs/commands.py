@@ -1,0 +1,97 @@
+"""The commands about pairs: what each is asked for, and the function that answers."""
+
+import importlib
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slitlamp.errors import UsageError
+from slitlamp.pairs.settings import ENCODER, OUTPUT, SOURCE, MineSettings, check_mining, own_flags
+from slitlamp.settings import Settings
+
+if TYPE_CHECKING:
+    from slitlamp.pairs.result import PairResult
+
+NOT_REPEATED = ("out", "json", "debug", "jobs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command about pairs: its help, its flags, its defaults, its checks, and the module and function that run it."""
+
+    name: str
+    about: str
+    own: type
+    flags: tuple[str, ...]
+    default: Settings
+    check: Callable[[Settings, Any], None]
+    home: str
+
+    @property
+    def extra(self) -> Mapping[str, "Field[Any]"]:
+        """The flags that this command alone has."""
+        return own_flags(self.own)
+
+    def run(self, given: Mapping[str, Any]) -> "PairResult":
+        """Answer for the flags that were given; UsageError where they do not fit."""
+        own = self.own(**{k: v for k, v in given.items() if k in self.extra})
+        settings = self.default.but(**{k: v for k, v in given.items() if k not in self.extra})
+        self.check(settings, own)
+        if settings.output.out is not None:
+            from slitlamp.disk import require_writable
+
+            require_writable(Path(settings.output.out))
+        module, _, function = self.home.rpartition(".")
+        return getattr(importlib.import_module(module), function)(settings, own, self.line(settings, own))
+
+    def line(self, settings: Settings, own: Any) -> str:
+        """The command line that repeats the run, but not where output went."""
+        words = ["python", "-m", "experiments.pairs", self.name]
+        for name in self.flags:
+            value = settings.flag(name)
+            if name in NOT_REPEATED or (value == self.default.flag(name) and name != "encoder"):
+                continue
+            words += _words(name, value)
+        plain = self.own()
+        for name in self.extra:
+            if getattr(own, name) != getattr(plain, name):
+                words += _words(name, getattr(own, name))
+        return shlex.join(words)
+
+
+def _words(name: str, value: Any) -> list[str]:
+    flag = "--" + name.replace("_", "-")
+    if isinstance(value, bool):
+        return [flag]
+    return [flag, *(str(v) for v in (value if isinstance(value, tuple) else (value,)))]
+
+
+def _out(name: str) -> Settings:
+    return Settings.of(out=f"runs/pairs/{name}", task=("contrast",), items=400)
+
+
+COMMANDS = {
+    one.name: one
+    for one in (
+        Command(
+            name="mine",
+            about="every pair of images that is near in an encoder and apart in a reference",
+            own=MineSettings,
+            flags=(*SOURCE, *ENCODER, "jobs", *OUTPUT),
+            default=_out("mine"),
+            check=check_mining,
+            home="slitlamp.pairs.mine.mine",
+        ),
+    )
+}
+
+
+def command(name: str) -> Command:
+    """The command of that name; UsageError with the nearest."""
+    from plugins import hint
+
+    if name not in COMMANDS:
+        raise UsageError(f"no command {name!r}; {hint(name, COMMANDS)}there are {', '.join(COMMANDS)}")
+    return COMMANDS[name]

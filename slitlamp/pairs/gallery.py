@@ -1,0 +1,114 @@
+"""A gallery of pairs: both images, both similarities, captions and labels, as one offline page and as a PNG sheet."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from slitlamp.reports.plots import STYLE
+
+SIDE = 224  # pixels of a thumbnail
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+CSS = """
+body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1a1a1a;background:#fff}
+h1{font-size:1.35rem;margin:0 0 .3rem}h2{font-size:1.05rem;margin:2rem 0 .5rem}p{margin:.3rem 0;max-width:60rem}
+.pairs{display:grid;grid-template-columns:repeat(auto-fill,minmax(21rem,1fr));gap:1rem}
+figure{margin:0;padding:.6rem;border:1px solid #ddd;border-radius:6px}
+.two{display:grid;grid-template-columns:1fr 1fr;gap:.4rem}
+.two img,.none{width:100%;aspect-ratio:1;object-fit:contain;background:#000;display:block}
+.none{display:grid;place-items:center;background:#eee;color:#666;font-size:.8rem}
+figcaption{font-size:.82rem;margin-top:.4rem;overflow-wrap:anywhere}.n{color:#555}
+b{font-variant-numeric:tabular-nums}
+@media (prefers-color-scheme:dark){body{color:#e6e6e6;background:#161616}figure{border-color:#3a3a3a}
+.n{color:#aaa}.none{background:#2a2a2a;color:#999}}
+"""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Shown:
+    """A pair of a gallery: its ids, its images (None where they are not shown), and lines about pair and images."""
+
+    ids: tuple[str, str]
+    images: tuple[np.ndarray | None, np.ndarray | None]
+    lines: Sequence[str]
+    captions: tuple[str, str] = ("", "")
+
+
+def page(title: str, words: Sequence[str], sections: Sequence[tuple[str, Sequence[Shown]]]) -> str:
+    """The gallery as one HTML file that needs nothing else and lets nothing in."""
+    parts = [
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
+        f"<meta http-equiv='Content-Security-Policy' content=\"{POLICY}\">",
+        "<meta name='viewport' content='width=device-width,initial-scale=1'>",
+        f"<title>{html.escape(title)}</title><style>{CSS}</style></head><body><h1>{html.escape(title)}</h1>",
+        *(f"<p>{html.escape(line)}</p>" for line in words),
+    ]
+    for heading, pairs in sections:
+        parts.append(f"<h2>{html.escape(heading)}</h2><div class='pairs'>{''.join(map(_figure, pairs))}</div>")
+    return "".join([*parts, "</body></html>\n"])
+
+
+def _figure(pair: Shown) -> str:
+    images = "".join(_image(image, name) for image, name in zip(pair.images, pair.ids, strict=True))
+    lines = "<br>".join(html.escape(line) for line in pair.lines)
+    said = [f"{k}: {html.escape(text)}" for k, text in zip(("left", "right"), pair.captions, strict=True) if text]
+    names = f"<span class='n'>{html.escape(' · '.join(pair.ids))}</span>"
+    return (
+        f"<figure><div class='two'>{images}</div><figcaption>{'<br>'.join([lines, *said, names])}</figcaption></figure>"
+    )
+
+
+def _image(image: np.ndarray | None, name: str) -> str:
+    if image is None:
+        return "<div class='none'>not shown</div>"
+    data = base64.b64encode(png(thumbnail(image))).decode()
+    return f"<img alt='{html.escape(name, quote=True)}' src='data:image/png;base64,{data}'>"
+
+
+def thumbnail(image: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """An image uint8 [h, w], [h, w, 3] or a volume's middle slice, no side longer than `side`."""
+    from PIL import Image
+
+    from tasks.duplicates.find import drawn
+
+    found = Image.fromarray(drawn(image))
+    found.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return np.asarray(found)
+
+
+def png(image: np.ndarray) -> bytes:
+    """An image as PNG bytes, the same at every run."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def sheet(pairs: Sequence[Shown], columns: int = 3) -> Any:
+    """The pairs whose images may be shown, as one figure for print; None where there are none."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    seen = [pair for pair in pairs if pair.images[0] is not None and pair.images[1] is not None]
+    if not seen:
+        return None
+    rows = -(-len(seen) // columns)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.9, 1.42 * rows + 0.1), layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)  # type: ignore[union-attr]
+        axes = figure.subplots(rows, 2 * columns, squeeze=False)
+        for axis in axes.flat:
+            axis.set_axis_off()
+        for k, pair in enumerate(seen):
+            row, column = divmod(k, columns)
+            for side, image in enumerate(pair.images):
+                axis = axes[row, 2 * column + side]
+                assert image is not None
+                axis.imshow(thumbnail(image), cmap="gray", vmin=0, vmax=255)
+                axis.set_title(pair.lines[side] if side < len(pair.lines) else "", fontsize=5, pad=2)
+    return figure

@@ -1,0 +1,103 @@
+"""What the commands about pairs are asked for, beside the settings of every run."""
+
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, fields
+from typing import Any
+
+from slitlamp.errors import UsageError
+from slitlamp.settings import Settings, _flag, check_bounds, unused_flags
+
+RULES = ("quantile", "mediconfusion", "mmvp")
+SPACES = ("cosine", "csls", "whitened")
+PRESETS = {"quantile": (0.999, 0.5), "mediconfusion": (0.9, 0.75), "mmvp": (0.95, 0.6)}
+SOURCE = (
+    "task",
+    "data",
+    "group",
+    "image_column",
+    "window",
+    "intercept",
+    "exif",
+    "unreadable",
+    "items",
+    "limit",
+    "seed",
+)
+ENCODER = ("encoder", "site", "readout", "weights", "offline", "device", "dtype", "batch_size")
+OUTPUT = ("out", "json", "debug")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MineSettings:
+    """Which pairs are mined, and which are left out."""
+
+    reference: tuple[str, ...] = _flag(
+        ("random:phantom-clip", "pixels"), "encoders that must tell the images apart", metavar="NAME"
+    )
+    reference_site: str | None = _flag(
+        None, "where a reference is read (omitted: joint, pooled or last)", metavar="SITE"
+    )
+    reference_readout: str | None = _flag(None, "how a reference is read", metavar="READOUT")
+    rule: str = _flag(
+        "quantile",
+        "thresholds as quantiles of all pairs of centred features (.999, .5), or the published ones on raw cosines: "
+        "mediconfusion (>= .90, <= .75), mmvp (> .95, < .60)",
+        choices=RULES,
+    )
+    at_least: float | None = _flag(None, "least similarity in the encoder (a quantile, or a cosine)", metavar="A")
+    at_most: float | None = _flag(None, "largest similarity in the reference", metavar="B")
+    space: str = _flag("cosine", "similarity: cosine, csls (hubs taken down), or whitened", choices=SPACES)
+    differ: tuple[str, ...] = _flag((), "columns whose values must differ within a pair", metavar="COLUMN")
+    article: str | None = _flag(None, "column of the article: no pair from one", metavar="COLUMN")
+    caption: str | None = _flag(None, "column of captions, for the page and --caption-length", metavar="COLUMN")
+    caption_length: int = _flag(0, "leave out images whose caption is shorter (MediConfusion: 100)", metavar="N")
+    cap: int | None = _flag(None, "keep the N pairs of an image that differ most; the rest is counted", metavar="N")
+    copies_too: bool = _flag(False, "keep pairs of copies of one image (they are left out and counted otherwise)")
+    remeasure: int = _flag(100, "mined pairs measured again under fresh augmentations (0: none)", metavar="N")
+    show: int = _flag(24, "pairs on the gallery page", metavar="N")
+    thumbnails: bool = _flag(False, "show your own images on the page (phantoms are always shown)")
+
+    @property
+    def thresholds(self) -> tuple[float, float]:
+        """The two thresholds of the rule, or what was given instead."""
+        low, high = PRESETS[self.rule]
+        return (low if self.at_least is None else self.at_least, high if self.at_most is None else self.at_most)
+
+
+def own_flags(kind: type) -> Mapping[str, "Field[Any]"]:
+    """The flags that a command adds to those of every run."""
+    return {entry.name: entry for entry in fields(kind)}
+
+
+def check_mining(settings: Settings, mine: MineSettings) -> None:
+    """Raises UsageError where flags of `mine` do not fit together."""
+    check_bounds(settings)
+    unused_flags(settings)
+    low, high = mine.thresholds
+    least, what = (0.0, "a quantile from 0 to 1") if mine.rule == "quantile" else (-1.0, "a cosine from -1 to 1")
+    for flag, value in (("--at-least", low), ("--at-most", high)):
+        if not least <= value <= 1:
+            raise UsageError(f"{flag} {value:g}: with --rule {mine.rule} it is {what}")
+    if low <= high:
+        raise UsageError(
+            f"--at-least {low:g} and --at-most {high:g} cross: a pair is near in the encoder and apart in the reference, "
+            "so the first must be larger"
+        )
+    if mine.rule != "quantile" and mine.space != "cosine":
+        raise UsageError(f"--rule {mine.rule} is a rule of raw cosines; --space {mine.space} goes with --rule quantile")
+    if len(settings.encoder.encoder) != 1:
+        raise UsageError(f"--encoder {' '.join(settings.encoder.encoder)}: pairs of one encoder are mined")
+    if not mine.reference:
+        raise UsageError("--reference names no encoder")
+    if settings.encoder.encoder[0] in mine.reference:
+        raise UsageError(f"--reference {settings.encoder.encoder[0]} is the encoder itself: no pair is near and apart")
+    for flag, value, smallest in (
+        ("--cap", mine.cap, 1), ("--caption-length", mine.caption_length, 0), ("--remeasure", mine.remeasure, 0),
+        ("--show", mine.show, 0),
+    ):  # fmt: skip
+        if value is not None and value < smallest:
+            raise UsageError(f"{flag} {value}: must be at least {smallest}")
+    if mine.caption_length and mine.caption is None:
+        raise UsageError(f"--caption-length {mine.caption_length} needs --caption COLUMN")
+    if mine.thumbnails and settings.source.data is None:
+        raise UsageError("--thumbnails has nothing to act on: phantoms are always shown")

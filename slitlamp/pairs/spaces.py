@@ -1,0 +1,149 @@
+"""Images and their features at one point of each encoder: what every question about pairs starts from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import tasks
+from plugins import hint
+from slitlamp.duplicates.guard import Copies
+from slitlamp.encoding.encoder import StoredEncoder, resolve_device
+from slitlamp.encoding.fill import encode_missing
+from slitlamp.encoding.images import ImageSet
+from slitlamp.errors import UsageError
+from slitlamp.settings import Settings
+from slitlamp.sources import open_source
+from tasks import DataError, Row, Source
+
+if TYPE_CHECKING:
+    from cache import Store
+
+PREFERRED = ("joint", "pooled")  # sites whose one vector stands for the image, best first
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Images:
+    """The images of a source in the order of their ids, with what is known of each.
+
+    `groups` are the patients or other groups; `copies` int [n] numbers clusters of copies of one image, each image
+    that is no copy by itself. The order does not depend on that of the files.
+    """
+
+    source: Source
+    rows: Sequence[Row]
+    pictures: ImageSet
+    copies: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def ids(self) -> list[str]:
+        """The id of each image."""
+        return [row.id for row in self.rows]
+
+    @property
+    def groups(self) -> np.ndarray:
+        """The group of each image, text [n]."""
+        return np.array([row.group for row in self.rows])
+
+    def take(self, places: Sequence[int]) -> "Images":
+        """Some of the images."""
+        rows = [self.rows[k] for k in places]
+        pictures = ImageSet(
+            pictures=[row.picture for row in rows], names=[row.id for row in rows], store=self.pictures.store
+        )
+        return Images(source=self.source, rows=rows, pictures=pictures, copies=self.copies[list(places)])
+
+    def column(self, name: str) -> list[str]:
+        """What a column holds for each image, empty where it holds nothing; DataError for one that is not there."""
+        known = list(dict.fromkeys(c for row in self.rows for c in row.columns))
+        if name not in known:
+            raise DataError(
+                f"{self.source.name} has no column {name!r}; {hint(name, known)}it has {', '.join(known) or 'none'}"
+            )
+        return [row.columns.get(name, "").strip() for row in self.rows]
+
+
+def open_images(settings: Settings, store: "Store") -> Images:
+    """The images that `--data` names, or phantoms of the task; each decoded once, copies found."""
+    asked = settings.source
+    copies = Copies(store=store)
+    if asked.data is not None:
+        source = open_source(asked, asked.data, store)
+    else:
+        name = asked.task[0] if asked.task else "orientation"
+        task = tasks.load(name)
+        if task.phantoms is None:
+            raise UsageError(f"task {task.name} has no phantoms: say --data SOURCE")
+        source = task.phantoms(min(asked.items, asked.limit or asked.items), asked.seed)
+    rows = sorted(source.rows, key=lambda row: row.id)
+    if len(rows) < 2:
+        raise DataError(f"{source.name} holds {len(rows)} image{'s' * (len(rows) != 1)}; a pair needs two")
+    cluster = np.arange(len(rows))
+    if not source.synthetic:
+        for one in copies.groups(rows).clusters:
+            cluster[list(one.members)] = min(one.members)
+    pictures = ImageSet(pictures=[row.picture for row in rows], names=[row.id for row in rows], store=store)
+    return Images(source=source, rows=rows, pictures=pictures, copies=cluster)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Embedded:
+    """The features [n, d] of all images at one point of an encoder, and how to come by those of others."""
+
+    encoder: StoredEncoder
+    site: str
+    readout: str
+    width: int
+    x: np.ndarray
+    encoded: int
+
+    @property
+    def name(self) -> str:
+        """What tables call it: the encoder, and the point."""
+        return f"{self.encoder.label} {self.site}/{self.readout}"
+
+    def of(self, pictures: ImageSet, source: Source) -> np.ndarray:
+        """Features [m, d] of other pictures at the same point."""
+        found = encode_missing(self.encoder, pictures, [(self.site, self.readout, self.width)], source.policy)
+        return found.read(f"{self.site}/{self.readout}")
+
+
+def embed(
+    spec: str, settings: Settings, images: Images, store: "Store", site: str | None = None, readout: str | None = None
+) -> Embedded:
+    """Features of the images at one point of an encoder: `site/readout`, or the vector that stands for the image."""
+    encoder = stored(spec, settings, store)
+    point = chosen_point(encoder, site, readout)
+    found = encode_missing(encoder, images.pictures, [point], images.source.policy)
+    return Embedded(
+        encoder=encoder, site=point[0], readout=point[1], width=point[2], encoded=found.encoded,
+        x=found.read(f"{point[0]}/{point[1]}"),
+    )  # fmt: skip
+
+
+def stored(spec: str, settings: Settings, store: "Store") -> StoredEncoder:
+    """An encoder as the settings ask for it."""
+    device = resolve_device(settings.encoder.device)
+    return StoredEncoder(spec=spec, settings=settings.encoder, store=store, device=device, dtype=settings.encoder.dtype)
+
+
+def chosen_point(encoder: StoredEncoder, site: str | None, readout: str | None) -> tuple[str, str, int]:
+    """The (site, readout, width) that is meant: the joint or pooled vector where none is named."""
+    import encoders
+
+    every = encoders.points(encoder.card, 0)
+    sites, readouts = list(dict.fromkeys(p[0] for p in every)), list(dict.fromkeys(p[1] for p in every))
+    for what, given, known in (("site", site, sites), ("readout", readout, readouts)):
+        if given is not None and given not in known:
+            raise UsageError(f"{encoder.label} has no {what} {given!r}; {hint(given, known)}it has {', '.join(known)}")
+    if site is None:
+        site = next((s for s in PREFERRED if s in sites), sites[-1])
+    fitting = [p for p in every if p[0] == site and readout in (None, p[1])]
+    if not fitting:
+        there = ", ".join(p[1] for p in every if p[0] == site)
+        raise UsageError(f"{encoder.label} does not read {site} by {readout}; it reads it by {there}")
+    return next((p for p in fitting if p[1] in ("vector", "mean")), fitting[0])
