@@ -1,6 +1,7 @@
 """Figures of pairs, each a pure function of what was counted."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,80 +9,121 @@ import numpy as np
 from slitlamp.reports.plots import COLOURS, STYLE
 
 if TYPE_CHECKING:
-    from probes.pairs.mining import Box
     from probes.pairs.yields import Plane
 
 COLUMN, PAGE = 3.35, 6.9  # inches: 85 and 175 mm
 
 
-def plane_figure(planes: Sequence[tuple[str, str, "Plane", "Box", np.ndarray]]) -> Any:
-    """A panel per reference: how many pairs lie where, the box that is mined, and the pairs in it.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Panel:
+    """A panel of the plane: the encoder and the reference, the pairs over both similarities, and how many were mined."""
 
-    Each entry is (encoder, reference, plane, box, hits [m, 2] of both similarities).
+    encoder: str
+    reference: str
+    plane: "Plane"
+    mined: int
+
+
+def plane_figure(panels: Sequence[Panel]) -> Any:
+    """Where all pairs lie, a panel per reference, with the box that is mined.
+
+    With shares as coordinates grey is the number of pairs over the number that two unrelated encoders would put there,
+    so that white is none and mid-grey is chance.
     """
-    import matplotlib as mpl
-    from matplotlib.colors import LogNorm
-    from matplotlib.figure import Figure
+    from matplotlib.colors import LogNorm, TwoSlopeNorm
     from matplotlib.patches import Rectangle
 
-    with mpl.rc_context(STYLE):
-        many = len(planes)
-        figure = Figure(figsize=(COLUMN if many == 1 else PAGE, 2.9), layout="constrained")
-        for axis, (encoder, reference, plane, box, hits) in zip(
-            figure.subplots(1, many, squeeze=False)[0], planes, strict=True
-        ):
-            counts = plane.counts.T * (plane.pairs / plane.looked_at)
-            shown = axis.pcolormesh(
-                plane.a, plane.b, np.where(counts > 0, counts, np.nan), norm=LogNorm(1, max(10, counts.max())),
-                cmap="Greys", rasterized=True,
-            )  # fmt: skip
-            right, top = max(plane.a[-1], box.at_least), plane.b[-1]
-            low = min(plane.b[0], box.at_most)
-            corner = Rectangle(
-                (box.at_least, low), right - box.at_least, box.at_most - low, fill=False, ec=COLOURS[1], lw=1.0, zorder=4,
-                clip_on=False,
-            )  # fmt: skip
-            axis.add_patch(corner)
-            if len(hits):
-                axis.plot(
-                    hits[:, 0], hits[:, 1], "o", ms=1.6, mew=0, alpha=0.6, color=COLOURS[1], rasterized=True, zorder=3,
-                    label=f"{plane.inside if plane.exact else len(hits):,} mined pairs",
-                )  # fmt: skip
-                axis.legend(loc="upper left", frameon=False, handletextpad=0.2)
-            axis.set_xlim(plane.a[0], right + 0.02 * (right - plane.a[0]))
-            axis.set_ylim(low - 0.02 * (top - low), top)
-            axis.set_xlabel(f"similarity in {encoder}")
-            axis.set_ylabel(f"similarity in {reference}")
-        bar = figure.colorbar(shown, ax=figure.axes, pad=0.01, aspect=30)
-        bar.set_label("pairs")
-    return figure
+    def draw(axis: Any, panel: Panel) -> Any:
+        plane = panel.plane
+        counts = plane.counts.T * (plane.pairs / plane.looked_at)
+        if plane.shares:
+            expected = np.outer(np.diff(plane.b), np.diff(plane.a)) * plane.pairs
+            values = np.log2(np.where(counts > 0, counts, np.nan) / expected)
+            norm: Any = TwoSlopeNorm(0, -3, 3)
+        else:
+            values, norm = np.where(counts > 0, counts, np.nan), LogNorm(1, max(10.0, float(counts.max())))
+        shown = axis.pcolormesh(
+            _edges(plane), plane.b, values, norm=norm, cmap="PuOr_r" if plane.shares else "Greys", rasterized=True
+        )
+        _axes(axis, panel, "pairs at least as near in", "pairs at most as near in", "similarity in")
+        x, y = plane.corner
+        left, right = axis.get_xlim()
+        width = right - x if not plane.shares else left - x
+        bottom = axis.get_ylim()[0]
+        axis.add_patch(
+            Rectangle((x, bottom), width if not plane.shares else _edges(plane)[0] - x, y - bottom, fill=False,
+                      ec="black", lw=1.1, zorder=4, clip_on=False)
+        )  # fmt: skip
+        axis.set_title(f"{panel.mined:,} pairs mined in the box", loc="left")
+        return shown
+
+    label = "pairs over chance (log2)" if panels[0].plane.shares else "pairs"
+    return _figure(panels, draw, label)
 
 
-def yield_figure(planes: Sequence[tuple[str, str, "Plane", "Box", np.ndarray]]) -> Any:
-    """A panel per reference: how many pairs any two thresholds would yield, and the two that were used."""
-    import matplotlib as mpl
+def yield_figure(panels: Sequence[Panel]) -> Any:
+    """How many pairs any two thresholds would yield, a panel per reference, and the two that were used."""
     from matplotlib.colors import LogNorm
+
+    def draw(axis: Any, panel: Panel) -> Any:
+        plane = panel.plane
+        found = plane.yields.T
+        x, y = plane.corners
+        top = max(10.0, float(found.max()))
+        shown = axis.pcolormesh(
+            x, y, np.where(found > 0, found, np.nan), norm=LogNorm(1, top), cmap="viridis", shading="nearest",
+            rasterized=True,
+        )  # fmt: skip
+        levels = [10.0**k for k in range(int(np.log10(top)) + 1) if found.min() < 10.0**k < found.max()]
+        if levels:
+            lines = axis.contour(x, y, found, levels=levels, colors="white", linewidths=0.5)
+            axis.clabel(lines, fmt=lambda v: f"{v:,.0f}", fontsize=6)
+        axis.plot(
+            *plane.corner, marker="+", ms=9, mew=1.6, ls="none", color=COLOURS[1], label="as mined", clip_on=False
+        )
+        _axes(axis, panel, "at least as near as this share in", "at most as near as this share in", "threshold in")
+        axis.legend(loc="lower left", bbox_to_anchor=(0, 1.0), frameon=False, borderpad=0)
+        return shown
+
+    return _figure(panels, draw, "pairs found")
+
+
+def _edges(plane: "Plane") -> np.ndarray:
+    """The edges along the first similarity; on a logarithmic scale the cell of the very nearest has a width too."""
+    if not plane.shares:
+        return plane.a
+    return np.concatenate([[plane.a[1] ** 2 / plane.a[2]], plane.a[1:]])
+
+
+def _axes(axis: Any, panel: Panel, near: str, apart: str, plain: str) -> None:
+    plane = panel.plane
+    if plane.shares:
+        axis.set_xscale("log")
+        axis.set_xlim(1, _edges(plane)[0])  # the nearest on the right, as for similarities
+        axis.set_ylim(0, 1)
+        axis.set_xlabel(f"{near}\n{panel.encoder}")
+        axis.set_ylabel(f"{apart}\n{panel.reference}")
+        return
+    x, y = plane.corner
+    right, low = max(plane.a[-1], x), min(plane.b[0], y)
+    axis.set_xlim(plane.a[0], right + 0.02 * (right - plane.a[0]))
+    axis.set_ylim(low - 0.02 * (plane.b[-1] - low), plane.b[-1])
+    axis.set_xlabel(f"{plain}\n{panel.encoder}")
+    axis.set_ylabel(f"{plain}\n{panel.reference}")
+
+
+def _figure(panels: Sequence[Panel], draw: Any, label: str) -> Any:
+    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     with mpl.rc_context(STYLE):
-        many = len(planes)
-        figure = Figure(figsize=(COLUMN if many == 1 else PAGE, 2.9), layout="constrained")
-        for axis, (encoder, reference, plane, box, _) in zip(
-            figure.subplots(1, many, squeeze=False)[0], planes, strict=True
-        ):
-            found = plane.yields.T
-            top = max(10.0, float(found.max()))
-            shown = axis.pcolormesh(
-                plane.a[:-1], plane.b[1:], np.where(found > 0, found, np.nan), norm=LogNorm(1, top), cmap="viridis",
-                shading="nearest", rasterized=True,
-            )  # fmt: skip
-            levels = [10.0**k for k in range(int(np.log10(top)) + 1) if found.min() < 10.0**k < found.max()]
-            if levels:
-                lines = axis.contour(plane.a[:-1], plane.b[1:], found, levels=levels, colors="white", linewidths=0.5)
-                axis.clabel(lines, fmt=lambda v: f"{v:,.0f}", fontsize=5)
-            axis.plot([box.at_least], [box.at_most], marker="+", ms=9, mew=1.4, color=COLOURS[1], label="as mined")
-            axis.legend(loc="lower right", frameon=False, labelcolor="white")
-            axis.set_xlabel(f"at least, in {encoder}")
-            axis.set_ylabel(f"at most, in {reference}")
-        figure.colorbar(shown, ax=figure.axes, pad=0.01, aspect=30).set_label("pairs found")
+        many = len(panels)
+        columns = min(many, 2)
+        rows = -(-many // columns)
+        figure = Figure(figsize=(COLUMN if many == 1 else PAGE, 2.8 * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).flat
+        shown = [draw(axis, panel) for axis, panel in zip(axes, panels, strict=False)]
+        for axis in list(axes)[many:]:
+            axis.set_axis_off()
+        figure.colorbar(shown[0], ax=figure.axes, pad=0.01, aspect=30).set_label(label)
     return figure

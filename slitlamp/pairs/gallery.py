@@ -99,16 +99,21 @@ def sheet(pairs: Sequence[Shown], columns: int = 3) -> Any:
         return None
     rows = -(-len(seen) // columns)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.9, 1.42 * rows + 0.1), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)  # type: ignore[union-attr]
-        axes = figure.subplots(rows, 2 * columns, squeeze=False)
+        figure = Figure(figsize=(6.9, 1.3 * rows))
+        axes = figure.subplots(
+            rows, 3 * columns, squeeze=False,
+            gridspec_kw={
+                "left": 0.005, "right": 1.0, "top": 1 - 0.2 / (1.3 * rows), "bottom": 0.005, "wspace": 0.04, "hspace": 0.2,
+                "width_ratios": [1, 1, 0.12] * columns,
+            },
+        )  # fmt: skip
         for axis in axes.flat:
             axis.set_axis_off()
         for k, pair in enumerate(seen):
             row, column = divmod(k, columns)
             for side, image in enumerate(pair.images):
-                axis = axes[row, 2 * column + side]
+                axis = axes[row, 3 * column + side]
                 assert image is not None
                 axis.imshow(thumbnail(image), cmap="gray", vmin=0, vmax=255)
-                axis.set_title(pair.lines[side] if side < len(pair.lines) else "", fontsize=5, pad=2)
+                axis.set_title(pair.lines[side] if side < len(pair.lines) else "", fontsize=5.5, pad=2)
     return figure

@@ -25,6 +25,7 @@ from slitlamp.reports import plots
 from slitlamp.settings import Settings
 from tasks import DataError, Picture
 
+SHEET = 12  # pairs on a printed sheet
 POOL = 5000  # images that quantiles, means and covariances rest on
 GROUP, COPIES, ARTICLE = "of one group", "copies", "of one article"
 
@@ -68,7 +69,13 @@ def mine(settings: Settings, own: MineSettings, command: str) -> PairResult:
         found.append(_mined(settings, own, images, encoder, reference, filters, folder))
     rows = [_row(one, images, reverse) for one in found for reverse in (False, True)]
     again = [_measured_again(one, images, own, settings, store) for one in found] if own.remeasure else []
-    panels = [(encoder.encoder.label, one.reference.encoder.label, one.plane, one.box, one.hits[1]) for one in found]
+    panels = [
+        figures.Panel(
+            encoder=encoder.encoder.label, reference=one.reference.encoder.label, plane=one.plane,
+            mined=one.file.kept + one.file.capped,
+        )
+        for one in found
+    ]  # fmt: skip
     drawn = {
         "plane": partial(figures.plane_figure, panels),
         "yield": partial(figures.yield_figure, panels),
@@ -182,7 +189,14 @@ def _mined(
         threads = settings.probe.jobs or os.cpu_count() or 1
         files.append(mine_to_file(folder / f"{stem}-{slug}.parquet", miner, ids, key=key, cap=own.cap, threads=threads))
     inner = tuple(Filter(name=f.name, codes=f.codes[keep]) for f in filters)
-    plane = yields.plane(first.take(keep), second.take(keep), boxes[0], inner, settings.source.seed)
+    plane = yields.plane(
+        first.take(keep),
+        second.take(keep),
+        boxes[0],
+        inner,
+        seed=settings.source.seed,
+        corner=own.thresholds if own.rule == "quantile" else None,
+    )
     return Mined(
         encoder=encoder, reference=reference, first=first, second=second, frames=(frames[0], frames[1]), box=boxes[0],
         plane=plane, file=files[0], reverse=files[1],
@@ -347,7 +361,7 @@ def _gallery(
     for number, one in enumerate(found):
         pairs = _shown(one, images, own, visible)
         sections.append((f"Near in {one.encoder.name}, apart in {one.reference.name}", pairs))
-        drawn = gallery.sheet(pairs)
+        drawn = gallery.sheet(pairs[:SHEET])
         if drawn is not None:
             stem = out / (f"sheet-{number + 1}" if len(found) > 1 else "sheet")
             files += [out / name for name in plots.save(drawn, stem)]

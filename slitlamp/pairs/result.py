@@ -53,9 +53,7 @@ class PairResult:
         return json.dumps(_finite(self.document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def __str__(self) -> str:
-        parts = [
-            text_table([_shown(row) for row in rows], right=_numbers(rows)) for rows in self.tables.values() if rows
-        ]
+        parts = [text_table(_shown(rows), right=_numbers(rows)) for rows in self.tables.values() if rows]
         parts += ["\n".join(f"· {line}" for line in lines) for lines in (self.sentences, self.notes) if lines]
         return "\n\n".join([*parts, f"To repeat: {self.command}"])
 

@@ -57,7 +57,7 @@ def mine_to_file(
     for part in work.iterdir():
         part.unlink(missing_ok=True)
     work.rmdir()
-    return MinedFile(path=path, tally=tally, kept=kept, capped=tally.found - sum(tally.removed.values()) - kept)
+    return MinedFile(path=path, tally=tally, kept=kept, capped=tally.found - kept)
 
 
 def _finished(path: Path, key: str) -> MinedFile | None:
