@@ -52,10 +52,10 @@ def share(values: np.ndarray, component: np.ndarray) -> Share:
     """The share of pairs for which `values` [m], each from 0 to 1, holds, with an interval by `component` [m].
 
     The interval is Wilson's with the effective number of pairs and a t quantile of the effective components less one.
-    The design effect is the mean of two estimates, the cluster jackknife's variance (CR3) and 1 + icc (sum m_g^2 / m - 1)
-    with the analysis of variance's icc, and at least 1; where all values agree it is that of full correlation. On 60
-    components as unequal as MediConfusion's it covers .95 to .98 for shares from .05 to .5 and correlations from 0 to .6
-    (tests/probes/pairs/test_inference.py).
+    The design effect is the mean of two estimates, the cluster jackknife's variance (CR3) and
+    1 + icc (sum m_g^2 / m - 1) with the analysis of variance's icc, and at least 1; where all values agree it is that
+    of full correlation. On 60 components as unequal as MediConfusion's it covers .95 to .98 for shares from .05 to .5
+    and correlations from 0 to .6 (tests/probes/pairs/test_inference.py).
     """
     values, size = _checked(values, component)
     if values.min() < 0 or values.max() > 1:

@@ -6,7 +6,7 @@ it lost, a probe does not (METHOD 5.4).
 
 import numpy as np
 
-from probes._base import ProbeError, Predictions
+from probes._base import Predictions, ProbeError
 from probes.pairs.mining import inverse_root
 
 DRAWN = 200_000  # pairs of the pool whose distances are taken

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slitlamp.errors import UsageError
-from slitlamp.pairs.settings import ENCODER, OUTPUT, SOURCE, MineSettings, check_mining, own_flags
+from slitlamp.pairs.settings import (
+    ENCODER,
+    OUTPUT,
+    SOURCE,
+    MineSettings,
+    SimilaritySettings,
+    check_mining,
+    check_similarity,
+    own_flags,
+)
 from slitlamp.settings import Settings
 
 if TYPE_CHECKING:
@@ -83,6 +92,15 @@ COMMANDS = {
             default=_out("mine"),
             check=check_mining,
             home="slitlamp.pairs.mine.mine",
+        ),
+        Command(
+            name="similarity",
+            about="how alike the geometries of encoders are, site by site, against a null of exchanged groups",
+            own=SimilaritySettings,
+            flags=(*SOURCE, *ENCODER, "permutations", *OUTPUT),
+            default=_out("similarity").but(encoder=("phantom-clip", "random:phantom-clip")),
+            check=check_similarity,
+            home="slitlamp.pairs.similarity.similarity",
         ),
     )
 }

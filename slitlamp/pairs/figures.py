@@ -9,6 +9,7 @@ import numpy as np
 from slitlamp.reports.plots import COLOURS, STYLE
 
 if TYPE_CHECKING:
+    from probes.pairs.similarity import Compared
     from probes.pairs.yields import Plane
 
 COLUMN, PAGE = 3.35, 6.9  # inches: 85 and 175 mm
@@ -16,7 +17,7 @@ COLUMN, PAGE = 3.35, 6.9  # inches: 85 and 175 mm
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Panel:
-    """A panel of the plane: the encoder and the reference, the pairs over both similarities, and how many were mined."""
+    """A panel of the plane: encoder and reference, the pairs over both similarities, and how many were mined."""
 
     encoder: str
     reference: str
@@ -127,3 +128,35 @@ def _figure(panels: Sequence[Panel], draw: Any, label: str) -> Any:
             axis.set_axis_off()
         figure.colorbar(shown[0], ax=figure.axes, pad=0.01, aspect=30).set_label(label)
     return figure
+
+
+def map_figure(
+    found: "Compared", labels: tuple[str, str], names: tuple[Sequence[str], Sequence[str]], title: str
+) -> Any:
+    """The heat map of an index over all pairs of sites: calibrated in colour, raw in numbers."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    score, calibrated = found.score, found.calibrated
+    rows, columns = score.shape
+    with mpl.rc_context(STYLE):
+        width = min(PAGE, max(COLUMN, 1.2 + 0.36 * columns))
+        figure = Figure(figsize=(width, 0.9 + 0.22 * rows + 0.5), layout="constrained")
+        axis = figure.subplots()
+        shown = axis.imshow(calibrated, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+        axis.set_yticks(range(rows), [_short(n) for n in names[0]])
+        axis.set_xticks(range(columns), [_short(n) for n in names[1]], rotation=60, ha="right", rotation_mode="anchor")
+        axis.set_ylabel(labels[0])
+        axis.set_xlabel(labels[1])
+        if columns <= 16:
+            for i in range(rows):
+                for j in range(columns):
+                    colour = "black" if calibrated[i, j] > 0.6 else "white"
+                    axis.text(j, i, f"{score[i, j]:.2f}", ha="center", va="center", fontsize=5.5, color=colour)
+        figure.colorbar(shown, ax=axis, pad=0.01, aspect=25).set_label("above chance, of what is possible")
+        axis.set_title(f"{title}; best pair of sites p {found.best_p:.3g}", loc="left")
+    return figure
+
+
+def _short(site: str) -> str:
+    return site.replace("block.", "b").replace("stage.", "s").removesuffix("/vector")

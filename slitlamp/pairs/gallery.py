@@ -103,7 +103,8 @@ def sheet(pairs: Sequence[Shown], columns: int = 3) -> Any:
         axes = figure.subplots(
             rows, 3 * columns, squeeze=False,
             gridspec_kw={
-                "left": 0.005, "right": 1.0, "top": 1 - 0.2 / (1.3 * rows), "bottom": 0.005, "wspace": 0.04, "hspace": 0.2,
+                "left": 0.005, "right": 1.0, "top": 1 - 0.2 / (1.3 * rows), "bottom": 0.005, "wspace": 0.04,
+                "hspace": 0.2,
                 "width_ratios": [1, 1, 0.12] * columns,
             },
         )  # fmt: skip

@@ -326,8 +326,8 @@ def _measured_again(
         f"{one.reference.encoder.label} are still near and apart: similarity {rows[0]['mined']:.3f} becomes "
         f"{rows[0]['again']:.3f} in {one.encoder.encoder.label} (an image and itself taken again: "
         f"{rows[0]['image_to_itself_again']:.3f}) and {rows[1]['mined']:.3f} becomes "
-        f"{rows[1]['again']:.3f} in {one.reference.encoder.label} (selection takes the luckiest; the rest is regression "
-        "to the mean)"
+        f"{rows[1]['again']:.3f} in {one.reference.encoder.label} (selection takes the luckiest; the "
+        "rest is regression to the mean)"
     ]
     return rows, lines
 

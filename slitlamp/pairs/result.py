@@ -12,6 +12,7 @@ from slitlamp.records import SCHEMA
 from slitlamp.reports.text import table as text_table
 
 Rows = Sequence[dict[str, Any]]
+ROWS = 12  # of a table that a terminal shows
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,7 +54,10 @@ class PairResult:
         return json.dumps(_finite(self.document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def __str__(self) -> str:
-        parts = [text_table(_shown(rows), right=_numbers(rows)) for rows in self.tables.values() if rows]
+        parts = []
+        for rows in filter(None, self.tables.values()):
+            more = f"\n… and {len(rows) - ROWS} more rows in results.json" if len(rows) > ROWS else ""
+            parts.append(text_table(_shown(rows[:ROWS]), right=_numbers(rows)) + more)
         parts += ["\n".join(f"· {line}" for line in lines) for lines in (self.sentences, self.notes) if lines]
         return "\n\n".join([*parts, f"To repeat: {self.command}"])
 

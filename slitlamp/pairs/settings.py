@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
+from plugins import hint
 from slitlamp.errors import UsageError
 from slitlamp.settings import Settings, _flag, check_bounds, unused_flags
 
@@ -64,6 +65,33 @@ class MineSettings:
         return (low if self.at_least is None else self.at_least, high if self.at_most is None else self.at_most)
 
 
+INDICES = ("cka", "rsa", "knn")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimilaritySettings:
+    """How two geometries are compared."""
+
+    index: tuple[str, ...] = _flag(
+        INDICES, "indices: cka (debiased linear CKA), rsa, knn (mutual nearest neighbours)", choices=INDICES
+    )
+    neighbours: int = _flag(10, "neighbours of knn", metavar="K")
+    most: int = _flag(2000, "images that are compared, whole groups in a seeded order", metavar="N")
+
+
+def check_similarity(settings: Settings, own: SimilaritySettings) -> None:
+    """Raises UsageError where flags do not fit together."""
+    check_bounds(settings)
+    unused_flags(settings)
+    for name in own.index:
+        if name not in INDICES:
+            raise UsageError(f"--index {name}: {hint(name, INDICES)}there are {', '.join(INDICES)}")
+    if own.neighbours < 1:
+        raise UsageError(f"--neighbours {own.neighbours}: must be at least 1")
+    if own.most < 20:
+        raise UsageError(f"--most {own.most}: must be at least 20")
+
+
 def own_flags(kind: type) -> Mapping[str, "Field[Any]"]:
     """The flags that a command adds to those of every run."""
     return {entry.name: entry for entry in fields(kind)}
@@ -80,8 +108,8 @@ def check_mining(settings: Settings, mine: MineSettings) -> None:
             raise UsageError(f"{flag} {value:g}: with --rule {mine.rule} it is {what}")
     if low <= high:
         raise UsageError(
-            f"--at-least {low:g} and --at-most {high:g} cross: a pair is near in the encoder and apart in the reference, "
-            "so the first must be larger"
+            f"--at-least {low:g} and --at-most {high:g} cross: a pair is near in the encoder and apart in the "
+            "reference, so the first must be larger"
         )
     if mine.rule != "quantile" and mine.space != "cosine":
         raise UsageError(f"--rule {mine.rule} is a rule of raw cosines; --space {mine.space} goes with --rule quantile")
