@@ -13,8 +13,10 @@ from slitlamp.pairs.settings import (
     OUTPUT,
     SOURCE,
     MineSettings,
+    PerturbSettings,
     SimilaritySettings,
     check_mining,
+    check_perturbing,
     check_similarity,
     own_flags,
 )
@@ -92,6 +94,15 @@ COMMANDS = {
             default=_out("mine"),
             check=check_mining,
             home="slitlamp.pairs.mine.mine",
+        ),
+        Command(
+            name="perturb",
+            about="what graded changes of the images do to the features, and whether the change is read",
+            own=PerturbSettings,
+            flags=(*SOURCE, *ENCODER, *OUTPUT),
+            default=_out("perturb").but(items=60),
+            check=check_perturbing,
+            home="slitlamp.pairs.perturb.perturb",
         ),
         Command(
             name="similarity",

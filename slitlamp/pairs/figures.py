@@ -1,6 +1,6 @@
 """Figures of pairs, each a pure function of what was counted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from slitlamp.reports.plots import COLOURS, STYLE
 
 if TYPE_CHECKING:
+    from probes.pairs.perturbation import Moved
     from probes.pairs.similarity import Compared
     from probes.pairs.yields import Plane
 
@@ -160,3 +161,59 @@ def map_figure(
 
 def _short(site: str) -> str:
     return site.replace("block.", "b").replace("stage.", "s").removesuffix("/vector")
+
+
+def dose_figure(curves: "Mapping[str, Mapping[str, Sequence[Moved]]]") -> Any:
+    """A panel per change: against its strength how far features move, and how well the change is told."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    names = list(next(iter(curves.values())))
+    columns = min(4, len(names))
+    rows = -(-len(names) // columns)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE if columns > 2 else COLUMN, 0.5 + 1.35 * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
+        for axis, name in zip(axes.flat, names, strict=False):
+            for k, (encoder, mine) in enumerate(curves.items()):
+                _dose(axis, mine[name], COLOURS[k % len(COLOURS)], encoder if len(curves) > 1 else "")
+            axis.set_title(name)
+            axis.set_ylim(-0.05, 1.08)
+        for axis in list(axes.flat)[len(names) :]:
+            axis.set_axis_off()
+        for row in axes:
+            row[0].set_ylabel("share, or ratio")
+        handles = {handle.get_label(): handle for handle in axes.flat[0].get_legend_handles_labels()[0]}
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+def _dose(axis: Any, curve: "Sequence[Moved]", colour: str, encoder: str) -> None:
+    x = np.arange(len(curve))
+    end = f", {encoder}" if encoder else ""
+    afc = [one.afc for one in curve]
+    shift = 0.06
+    axis.errorbar(
+        x - shift, [a.value for a in afc], yerr=_arms([(a.value, a.low, a.high) for a in afc]), fmt="o-", ms=2.6,
+        color=colour, elinewidth=0.7, label=f"told beside the original{end}",
+    )  # fmt: skip
+    axis.errorbar(
+        x + shift, [one.absolute for one in curve],
+        yerr=_arms([(one.absolute, one.absolute_low, one.absolute_high) for one in curve]), fmt="s--", ms=2.4,
+        mfc="white", color=colour, elinewidth=0.7, label=f"told alone{end}",
+    )  # fmt: skip
+    axis.plot(
+        x, [one.rank1.value for one in curve], "^:", ms=2.4, color=colour, alpha=0.7, label=f"own image nearest{end}"
+    )
+    axis.plot(
+        x, [min(one.movement, 1.05) for one in curve], "-", lw=2.2, color=colour, alpha=0.25, label=f"movement{end}"
+    )
+    axis.axhline(0.5, ls=":", lw=0.6, color="black")
+    axis.set_xticks(x, [f"{one.strength:g}" for one in curve])
+    axis.set_xlim(-0.3, max(len(curve) - 0.7, 0.3))
+
+
+def _arms(values: "Sequence[tuple[float, float, float]]") -> np.ndarray:
+    """The two arms of error bars from (value, low, high), none where an end is not known."""
+    found = [(v - low, high - v) if low == low and high == high else (0.0, 0.0) for v, low, high in values]
+    return np.maximum(np.array(found).T, 0)

@@ -92,6 +92,28 @@ def check_similarity(settings: Settings, own: SimilaritySettings) -> None:
         raise UsageError(f"--most {own.most}: must be at least 20")
 
 
+@dataclass(frozen=True, kw_only=True)
+class PerturbSettings:
+    """Which changes are tried."""
+
+    perturbation: tuple[str, ...] = _flag(
+        (),
+        "changes to try: quarter-turn, flip, upside-down, rotation, translation, crop, contrast, gamma, window, noise, "
+        "blur, jpeg (omitted: all)",
+        metavar="NAME",
+    )
+
+
+def check_perturbing(settings: Settings, own: PerturbSettings) -> None:
+    """Raises UsageError where flags do not fit together, UnknownName for a change that is none."""
+    from tasks.images.perturb import perturbation
+
+    check_bounds(settings)
+    unused_flags(settings)
+    for name in own.perturbation:
+        perturbation(name)
+
+
 def own_flags(kind: type) -> Mapping[str, "Field[Any]"]:
     """The flags that a command adds to those of every run."""
     return {entry.name: entry for entry in fields(kind)}

@@ -126,7 +126,8 @@ def test_the_pairs_depend_on_neither_order_nor_tiles(monkeypatch: pytest.MonkeyP
                 for i, j in mined(Miner(first=first, second=second, box=box))[0]
             }
         )
-    assert found[0] == found[1] == found[2] and len(found[0]) > 1000
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) > 1000
 
 
 def test_many_candidates_are_handed_over_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +136,8 @@ def test_many_candidates_are_handed_over_in_parts(monkeypatch: pytest.MonkeyPatc
     box = Box(at_least=-1.0, at_most=1.0)
     miner = Miner(first=first, second=second, box=box)
     parts = [len(h) for strip in miner.strips for h in miner.strip(*strip, Tally())]
-    assert sum(parts) == 1100 * 1099 // 2 and max(parts) <= 1200
+    assert sum(parts) == 1100 * 1099 // 2
+    assert max(parts) <= 1200
 
 
 def test_filters_leave_pairs_out_and_count_them() -> None:
