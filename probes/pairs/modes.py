@@ -1,9 +1,9 @@
 """Kinds of images that one encoder puts together and another does not: eigenvectors of the difference of two kernels.
 
-Jalali et al. 2025 (ICML, "Towards an explainable comparison and alignment of feature embeddings", SPEC) take the leading
-eigenvectors of K_A - K_B for clusters that A has and B lacks. They give no null. Two views of one and the same encoder
-differ by their noise, and so does their leading eigenvalue from 0; the null here asks whether it is larger than when the
-dimensions of both encoders are dealt out anew.
+Jalali et al. 2025 (ICML, "Towards an explainable comparison and alignment of feature embeddings", SPEC) take the
+leading eigenvectors of K_A - K_B for clusters that A has and B lacks. They give no null. Two views of one and the same
+encoder differ by their noise, and so does their leading eigenvalue from 0; the null here asks whether it is larger than
+when the dimensions of both encoders are dealt out anew.
 """
 
 from dataclasses import dataclass

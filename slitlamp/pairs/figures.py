@@ -217,3 +217,28 @@ def _arms(values: "Sequence[tuple[float, float, float]]") -> np.ndarray:
     """The two arms of error bars from (value, low, high), none where an end is not known."""
     found = [(v - low, high - v) if low == low and high == high else (0.0, 0.0) for v, low, high in values]
     return np.maximum(np.array(found).T, 0)
+
+
+def strip_figure(strips: "Sequence[tuple[str, Sequence[np.ndarray]]]") -> Any:
+    """A row of small images for each kind, under its title."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    from slitlamp.pairs.gallery import thumbnail
+
+    strips = [(title, images) for title, images in strips if len(images)]
+    columns = max((len(images) for _, images in strips), default=1)
+    rows = max(1, len(strips))
+    with mpl.rc_context(STYLE):
+        side = PAGE / columns
+        height = rows * (side + 0.22)
+        figure = Figure(figsize=(PAGE, height))
+        for r, (title, images) in enumerate(strips):
+            top = 1 - r * (side + 0.22) / height
+            figure.text(0.004, top - 0.14 / height, title, fontsize=7)
+            for c, image in enumerate(images):
+                place = (c / columns + 0.002, top - (side + 0.2) / height, 1 / columns - 0.004, (side - 0.02) / height)
+                axis = figure.add_axes(place)
+                axis.imshow(thumbnail(image), cmap="gray", vmin=0, vmax=255)
+                axis.set_axis_off()
+    return figure

@@ -50,23 +50,32 @@ class Mined:
         return top_pairs(self.file.path, 5000)
 
 
-def mine(settings: Settings, own: MineSettings, command: str) -> PairResult:
-    """Mine against every reference, and write pairs, figures and gallery; see `slitlamp.mine`."""
-    store = cache.Store(cache.default_root())
-    images = _kept(open_images(settings, store), own)
+def mined_pairs(
+    settings: Settings, own: MineSettings, images: Images, store: "cache.Store"
+) -> tuple[list[Mined], list[str]]:
+    """The pairs mined against every reference, and sentences about the images; files go to --out or into the store."""
     encoder = embed(
         settings.encoder.encoder[0], settings, images, store,
         settings.encoder.site[0] if settings.encoder.site else None,
         settings.encoder.readout[0] if settings.encoder.readout else None,
     )  # fmt: skip
-    out = None if settings.output.out is None else Path(settings.output.out)
-    folder = out or store.root / "pairs"
+    folder = store.root / "pairs" if settings.output.out is None else Path(settings.output.out)
     folder.mkdir(parents=True, exist_ok=True)
     filters, notes = _filters(images, own)
     found = []
     for spec in own.reference:
         reference = embed(spec, settings, images, store, own.reference_site, own.reference_readout)
         found.append(_mined(settings, own, images, encoder, reference, filters, folder))
+    return found, notes
+
+
+def mine(settings: Settings, own: MineSettings, command: str) -> PairResult:
+    """Mine against every reference, and write pairs, figures and gallery; see `slitlamp.mine`."""
+    store = cache.Store(cache.default_root())
+    images = long_captioned(open_images(settings, store), own)
+    found, notes = mined_pairs(settings, own, images, store)
+    encoder = found[0].encoder
+    out = None if settings.output.out is None else Path(settings.output.out)
     rows = [_row(one, images, reverse) for one in found for reverse in (False, True)]
     again = [_measured_again(one, images, own, settings, store) for one in found] if own.remeasure else []
     panels = [
@@ -99,7 +108,7 @@ def mine(settings: Settings, own: MineSettings, command: str) -> PairResult:
     return result
 
 
-def _kept(images: Images, own: MineSettings) -> Images:
+def long_captioned(images: Images, own: MineSettings) -> Images:
     """The images whose caption is long enough."""
     if not own.caption_length:
         return images

@@ -65,6 +65,21 @@ class MineSettings:
         return (low if self.at_least is None else self.at_least, high if self.at_most is None else self.at_most)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModesSettings(MineSettings):
+    """Which kinds of confused images are looked for: the pairs that are mined, and how kinds are shown."""
+
+    count: int = _flag(4, "kinds to show of each sort", metavar="N")
+    label: tuple[str, ...] = _flag((), "columns whose shares are shown for each kind", metavar="COLUMN")
+
+
+def check_modes(settings: Settings, own: ModesSettings) -> None:
+    """Raises UsageError where flags do not fit together."""
+    check_mining(settings, own)
+    if own.count < 1:
+        raise UsageError(f"--count {own.count}: must be at least 1")
+
+
 INDICES = ("cka", "rsa", "knn")
 
 
