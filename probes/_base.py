@@ -71,7 +71,7 @@ def feature_set(x: Any, y: Any, *, groups: Any = None, ids: Any = None) -> Featu
         if wide.dtype.kind not in "iufbO" or isinstance(x, np.ma.MaskedArray):
             raise TypeError(f"they are of type {wide.dtype}" + ", masked" * isinstance(x, np.ma.MaskedArray))
         wide = wide if wide.dtype == np.float32 else wide.astype(np.float64)
-        if np.abs(wide, where=np.isfinite(wide), out=np.zeros_like(wide)).max(initial=0) > 1e100:
+        if float(np.abs(wide, where=np.isfinite(wide), out=np.zeros_like(wide)).max(initial=0)) > 1e100:
             raise ValueError("some values are beyond 1e100: scale them")
         labels = np.asarray(y)
     except (TypeError, ValueError, RuntimeError) as error:

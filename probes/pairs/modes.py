@@ -63,7 +63,8 @@ def modes(a: np.ndarray, b: np.ndarray, *, count: int = COUNT, permutations: int
     energy = [np.einsum("nm,nm->m", vector, x @ (x.T @ vector)) for x in (f, g)]
     heavier = np.sign((vector**3).sum(axis=0))
     return Modes(
-        value=value, vector=vector * np.where(heavier == 0, 1.0, heavier), kept=energy[1] / np.maximum(energy[0], 1e-12),
+        value=value, vector=vector * np.where(heavier == 0, 1.0, heavier),
+        kept=energy[1] / np.maximum(energy[0], 1e-12),
         null=np.array(null),
     )  # fmt: skip
 

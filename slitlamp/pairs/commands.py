@@ -15,10 +15,12 @@ from slitlamp.pairs.settings import (
     MineSettings,
     ModesSettings,
     PerturbSettings,
+    ScoreSettings,
     SimilaritySettings,
     check_mining,
     check_modes,
     check_perturbing,
+    check_scoring,
     check_similarity,
     own_flags,
 )
@@ -105,6 +107,15 @@ COMMANDS = {
             default=_out("modes"),
             check=check_modes,
             home="slitlamp.pairs.modes.kinds",
+        ),
+        Command(
+            name="score",
+            about="whether the images of pairs lie apart, are told apart by a probe, or are lost",
+            own=ScoreSettings,
+            flags=(*SOURCE, "label", *ENCODER, "probe", "permutations", *OUTPUT),
+            default=_out("score"),
+            check=check_scoring,
+            home="slitlamp.pairs.score.score",
         ),
         Command(
             name="perturb",

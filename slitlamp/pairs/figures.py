@@ -242,3 +242,40 @@ def strip_figure(strips: "Sequence[tuple[str, Sequence[np.ndarray]]]") -> Any:
                 axis.imshow(thumbnail(image), cmap="gray", vmin=0, vmax=255)
                 axis.set_axis_off()
     return figure
+
+
+def verdict_figure(scored: "Sequence[tuple[str, np.ndarray, np.ndarray | None, Sequence[str]]]") -> Any:
+    """A panel per encoder: how similar each pair is, against how far a probe sets its images apart.
+
+    Entries are (encoder, quantile similarity, directional separability or None, verdicts).
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    looks = {
+        "apart": ("o", COLOURS[2]), "similar but separable": ("s", COLOURS[0]), "not told apart": ("X", COLOURS[1]),
+        "open": ("o", "0.6"),
+    }  # fmt: skip
+    columns = min(3, len(scored))
+    rows = -(-len(scored) // columns)
+    with mpl.rc_context(STYLE):
+        size = (COLUMN if columns == 1 else PAGE, 0.45 + 2.0 * rows)
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
+        for axis, (name, quantile, directional, verdicts) in zip(axes.flat, scored, strict=False):
+            x = np.maximum(1 - quantile, 1e-7)
+            y = np.zeros(len(x)) if directional is None else directional
+            for verdict, (marker, colour) in looks.items():
+                here = np.array([v == verdict for v in verdicts])
+                axis.plot(x[here], y[here], marker, ms=3, mew=0, alpha=0.75, color=colour, label=verdict)
+            axis.set_xscale("log")
+            axis.invert_xaxis()
+            axis.set_xlabel("share of all pairs that are nearer")
+            axis.set_title(name, loc="left")
+        for axis in list(axes.flat)[len(scored) :]:
+            axis.set_axis_off()
+        for row in axes:
+            row[0].set_ylabel("apart along the probe (sd)")
+        handles = {handle.get_label(): handle for handle in axes.flat[0].get_legend_handles_labels()[0]}
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
+    return figure

@@ -194,9 +194,14 @@ def _mined(
             + [[f.name, f.codes.tolist()] for f in filters]
             + [stem, own.cap, code_digest(str(Path(pairs_package.__file__).parent))]
         )
+        selected = {"selected_by": [encoder.encoder.label, reference.encoder.label], "source": images.source.name}
         ids = [images.ids[k] for k in keep]
         threads = settings.probe.jobs or os.cpu_count() or 1
-        files.append(mine_to_file(folder / f"{stem}-{slug}.parquet", miner, ids, key=key, cap=own.cap, threads=threads))
+        files.append(
+            mine_to_file(
+                folder / f"{stem}-{slug}.parquet", miner, ids, key=key, cap=own.cap, threads=threads, about=selected
+            )
+        )
     inner = tuple(Filter(name=f.name, codes=f.codes[keep]) for f in filters)
     plane = yields.plane(
         first.take(keep),

@@ -96,7 +96,7 @@ def _mode_row(
 
 
 def _shares(members: Sequence[int], images: Images, labels: Sequence[str]) -> dict[str, Any]:
-    """How the members are made up: groups, and the most frequent value of each column beside its share of all images."""
+    """How the members are made up: groups, and each column's most frequent value beside its share of all images."""
     groups = images.groups
     found: dict[str, Any] = {"groups": len({groups[k] for k in members})}
     for column in labels:
@@ -111,12 +111,13 @@ def _words(spectrum: Modes, ends: str) -> str:
     many = int((spectrum.p <= 0.05).sum())
     if not many:
         return (
-            f"{ends}: no kind of image that the first puts together and the second does not (p {spectrum.p[0]:.3g}); the "
-            "modes below are what noise gives"
+            f"{ends}: no kind of image that the first puts together and the second does not (p {spectrum.p[0]:.3g}); "
+            "the modes below are what noise gives"
         )
     return (
         f"{ends}: {many} of {len(spectrum.value)} modes are larger than when the dimensions of both are dealt anew "
-        f"(p {spectrum.p[0]:.3g} for the first); the second keeps {100 * float(spectrum.kept[0]):.0f} % of the first mode"
+        f"(p {spectrum.p[0]:.3g} for the first); the second keeps {100 * float(spectrum.kept[0]):.0f} % of "
+        "the first mode"
     )
 
 

@@ -80,6 +80,32 @@ def check_modes(settings: Settings, own: ModesSettings) -> None:
         raise UsageError(f"--count {own.count}: must be at least 1")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoreSettings:
+    """Which pairs are scored, and how."""
+
+    pairs: str | None = _flag(
+        None, "CSV or Parquet with two columns of ids, as `pairs mine` writes (omitted: the pairs of a benchmark)",
+        metavar="FILE",
+    )  # fmt: skip
+    similar: float = _flag(0.999, "quantile of all pairs from which two images count as similar", metavar="Q")
+    text: str | None = _flag(
+        None, "column with a text for each image, for encoders with a text tower", metavar="COLUMN"
+    )
+    template: str = _flag("{}", "sentence around the text, {} is the text", metavar="TEXT")
+
+
+def check_scoring(settings: Settings, own: ScoreSettings) -> None:
+    """Raises UsageError where flags do not fit together."""
+    check_bounds(settings)
+    if settings.source.data is not None:
+        unused_flags(settings)
+    if not 0 < own.similar < 1:
+        raise UsageError(f"--similar {own.similar:g}: it is a quantile between 0 and 1")
+    if "{}" not in own.template:
+        raise UsageError(f"--template {own.template!r}: it needs {{}} where the text goes")
+
+
 INDICES = ("cka", "rsa", "knn")
 
 

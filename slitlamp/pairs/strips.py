@@ -6,7 +6,7 @@ share a folder. The file at the end is the same bytes whoever mined which strip.
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,14 +35,21 @@ class MinedFile:
 
 
 def mine_to_file(
-    path: Path, miner: "Miner", ids: Sequence[str], *, key: str, cap: int | None = None, threads: int = 1
+    path: Path,
+    miner: "Miner",
+    ids: Sequence[str],
+    *,
+    key: str,
+    cap: int | None = None,
+    threads: int = 1,
+    about: Mapping[str, Any] | None = None,
 ) -> MinedFile:
     """Mine every strip that is not there yet, and write the pairs to a Parquet file.
 
     `key` names everything that the pairs rest on: a file or a strip with another key is not used. `cap` keeps, of the
     pairs of one image, those with the largest difference of the two similarities: a pair stays where it is among the
     `cap` first of both its images (and where it is equal to the last of them). Columns of the file: `id_1`, `id_2`,
-    `similarity`, `reference_similarity`; its rows are in the order of the images.
+    `similarity`, `reference_similarity`; its rows are in the order of the images. `about` is kept in its metadata.
     """
     done = _finished(path, key)
     if done is not None:
@@ -53,7 +60,7 @@ def mine_to_file(
     _mine_missing(miner, work, threads)
     tally = _total(work, miner)
     limits = None if cap is None else _limits(work, miner, cap)
-    kept = _join(path, work, miner, ids, limits, {"key": key, "cap": cap, "tally": asdict(tally)})
+    kept = _join(path, work, miner, ids, limits, {"key": key, "cap": cap, "tally": asdict(tally), **(about or {})})
     for part in work.iterdir():
         part.unlink(missing_ok=True)
     work.rmdir()
