@@ -40,11 +40,12 @@ def make_parser(
     default: Settings | None = None,
     about: Mapping[str, str] | None = None,
     extra: Mapping[str, "Field[Any]"] | None = None,
+    positional: str = "",
 ) -> argparse.ArgumentParser:
     """A parser of the flags that `Settings` has, or of those called `names`; flags that are not given stay absent.
 
     `default` are the settings that the help shows, `about` what it says of a flag instead of the usual,
-    `extra` flags that this command alone has.
+    `extra` flags that this command alone has, `positional` the one of them that is written without its name.
     """
     parser = _Parser(
         prog=f"python -m experiments.{command}",
@@ -59,13 +60,13 @@ def make_parser(
         meta: dict[str, Any] = dict(entry.metadata) | ({"required": True} if entry.name in required else {})
         text = (about or {}).get(entry.name, str(meta.pop("help")))
         meta.pop("help", None)
-        name = "--" + entry.name.replace("_", "-")
+        name = entry.name if entry.name == positional else "--" + entry.name.replace("_", "-")
         if entry.type is bool:
             parser.add_argument(name, action="store_true", help=text)
             continue
         kind = int if "int" in str(entry.type) else float if "float" in str(entry.type) else str
         if "tuple" in str(entry.type):
-            meta["nargs"] = "+"
+            meta["nargs"] = "*" if entry.name == positional else "+"
             kind = str
         value = default.flag(entry.name) if entry.name in FLAGS else default_of(entry)
         shown = " ".join(value) if isinstance(value, tuple) else value

@@ -23,7 +23,7 @@ def _body(argv: Sequence[str]) -> int:
         raise UsageError(f"name a command: {', '.join(COMMANDS)}")
     asked = command(argv[0])
     parser = make_parser(f"{NAME} {asked.name}", f"Find {asked.about}.", asked.flags, default=asked.default,
-                         extra=asked.extra)  # fmt: skip
+                         extra=asked.extra, positional=asked.positional)  # fmt: skip
     flags = flags_of(parser, argv[1:])
     json = flags.pop("json", False)
     from slitlamp.log import say

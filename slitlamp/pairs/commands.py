@@ -12,11 +12,13 @@ from slitlamp.pairs.settings import (
     ENCODER,
     OUTPUT,
     SOURCE,
+    ExplainSettings,
     MineSettings,
     ModesSettings,
     PerturbSettings,
     ScoreSettings,
     SimilaritySettings,
+    check_explaining,
     check_mining,
     check_modes,
     check_perturbing,
@@ -34,7 +36,10 @@ NOT_REPEATED = ("out", "json", "debug", "jobs")
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """A command about pairs: its help, its flags, its defaults, its checks, and the module and function that run it."""
+    """A command about pairs: its help, its flags, its defaults, its checks, and the module and function that run it.
+
+    `positional` is a flag that is written without its name.
+    """
 
     name: str
     about: str
@@ -43,6 +48,7 @@ class Command:
     default: Settings
     check: Callable[[Settings, Any], None]
     home: str
+    positional: str = ""
 
     @property
     def extra(self) -> Mapping[str, "Field[Any]"]:
@@ -64,6 +70,7 @@ class Command:
     def line(self, settings: Settings, own: Any) -> str:
         """The command line that repeats the run, but not where output went."""
         words = ["python", "-m", "experiments.pairs", self.name]
+        words += getattr(own, self.positional) if self.positional else ()
         for name in self.flags:
             value = settings.flag(name)
             if name in NOT_REPEATED or (value == self.default.flag(name) and name != "encoder"):
@@ -71,7 +78,7 @@ class Command:
             words += _words(name, value)
         plain = self.own()
         for name in self.extra:
-            if getattr(own, name) != getattr(plain, name):
+            if getattr(own, name) != getattr(plain, name) and name != self.positional:
                 words += _words(name, getattr(own, name))
         return shlex.join(words)
 
@@ -107,6 +114,16 @@ COMMANDS = {
             default=_out("modes"),
             check=check_modes,
             home="slitlamp.pairs.modes.kinds",
+        ),
+        Command(
+            name="explain",
+            about="which regions of two images carry their similarity",
+            own=ExplainSettings,
+            flags=(*SOURCE, *ENCODER, *OUTPUT),
+            default=_out("explain"),
+            check=check_explaining,
+            home="slitlamp.pairs.explain.explain",
+            positional="images",
         ),
         Command(
             name="score",

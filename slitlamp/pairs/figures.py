@@ -279,3 +279,30 @@ def verdict_figure(scored: "Sequence[tuple[str, np.ndarray, np.ndarray | None, S
         handles = {handle.get_label(): handle for handle in axes.flat[0].get_legend_handles_labels()[0]}
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
     return figure
+
+
+def regions_figure(
+    images: "Sequence[np.ndarray | None]", maps: Sequence[np.ndarray], names: Sequence[str], whole: float, encoder: str
+) -> Any:
+    """Both images with what each region carries of their similarity: red falls without it, blue rises."""
+    import matplotlib as mpl
+    from matplotlib.colors import TwoSlopeNorm
+    from matplotlib.figure import Figure
+
+    top = max(1e-6, *(float(np.abs(m).max()) for m in maps))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE * 0.75, 2.75), layout="constrained")
+        axes = figure.subplots(1, 2)
+        for axis, image, drop, name in zip(axes, images, maps, names, strict=True):
+            h, w = image.shape[:2] if image is not None else (drop.shape[0], drop.shape[1])
+            if image is not None:
+                axis.imshow(image, cmap="gray", vmin=0, vmax=255, extent=(0, w, h, 0))
+            shown = axis.imshow(
+                drop, cmap="RdBu_r", norm=TwoSlopeNorm(0, -top, top), alpha=0.5 if image is not None else 1.0,
+                extent=(0, w, h, 0), interpolation="nearest",
+            )  # fmt: skip
+            axis.set_axis_off()
+            axis.set_title(name)
+        figure.colorbar(shown, ax=axes, pad=0.01, aspect=25).set_label("similarity lost without the region")
+        figure.suptitle(f"{encoder}: similarity {whole:.3f}", fontsize=7)
+    return figure

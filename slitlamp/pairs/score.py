@@ -225,8 +225,8 @@ def _labels(images: Images, column: str, pairs: Pairs) -> np.ndarray:
         k = int(equal[0])
         raise DataError(
             f"{len(equal)} of {len(pairs)} pairs have equal answers in {column} (first: {images.ids[pairs.first[k]]} "
-            f"and {images.ids[pairs.second[k]]}, {values[pairs.first[k]]!r}): a pair has two different ones; leave them "
-            f"out, or mine with --differ {column}"
+            f"and {images.ids[pairs.second[k]]}, {values[pairs.first[k]]!r}): a pair has two different ones; "
+            f"leave them out, or mine with --differ {column}"
         )
     return values
 
@@ -247,7 +247,7 @@ def _scored(
     }
     if labels is not None:
         found |= _probed(one, images, pairs, labels, settings)
-    text = _text(one, images, pairs, settings, own)
+    text = _text(one, images, pairs, own)
     if text is not None:
         found["text"] = text
     verdicts = _verdicts(found, own.similar, pairs, settings.probe.seed)
@@ -304,9 +304,7 @@ def _united(images: Images, pairs: Pairs) -> np.ndarray:
     return np.unique(merged, return_inverse=True)[1]
 
 
-def _text(
-    one: Embedded, images: Images, pairs: Pairs, settings: Settings, own: ScoreSettings
-) -> Mapping[str, np.ndarray] | None:
+def _text(one: Embedded, images: Images, pairs: Pairs, own: ScoreSettings) -> Mapping[str, np.ndarray] | None:
     """Which pairs are matched with their texts; None where there are none, or nothing reads them."""
     texts = _texts(images, own)
     if texts is None:

@@ -106,6 +106,27 @@ def check_scoring(settings: Settings, own: ScoreSettings) -> None:
         raise UsageError(f"--template {own.template!r}: it needs {{}} where the text goes")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExplainSettings:
+    """Which two images are explained, and how finely."""
+
+    images: tuple[str, ...] = _flag((), "the two images: ids of `pairs mine`, or file names", metavar="IMAGE")
+    grid: int = _flag(7, "regions along each side", metavar="N")
+    thumbnails: bool = _flag(False, "show your own images in the figure (phantoms are always shown)")
+
+
+def check_explaining(settings: Settings, own: ExplainSettings) -> None:
+    """Raises UsageError where flags do not fit together."""
+    check_bounds(settings)
+    unused_flags(settings)
+    if len(own.images) != 2:
+        raise UsageError(f"explain takes two images, not {len(own.images)}: python -m experiments.pairs explain I J")
+    if len(settings.encoder.encoder) != 1:
+        raise UsageError(f"--encoder {' '.join(settings.encoder.encoder)}: one encoder at a time is explained")
+    if not 2 <= own.grid <= 32:
+        raise UsageError(f"--grid {own.grid}: must be from 2 to 32")
+
+
 INDICES = ("cka", "rsa", "knn")
 
 
