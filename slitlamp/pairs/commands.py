@@ -16,12 +16,14 @@ from slitlamp.pairs.settings import (
     MineSettings,
     ModesSettings,
     PerturbSettings,
+    RecipeSettings,
     ScoreSettings,
     SimilaritySettings,
     check_explaining,
     check_mining,
     check_modes,
     check_perturbing,
+    check_recipe,
     check_scoring,
     check_similarity,
     own_flags,
@@ -59,6 +61,9 @@ class Command:
         """Answer for the flags that were given; UsageError where they do not fit."""
         own = self.own(**{k: v for k, v in given.items() if k in self.extra})
         settings = self.default.but(**{k: v for k, v in given.items() if k not in self.extra})
+        if settings.source.data is not None:  # the defaults of phantoms have nothing to act on
+            plain = Settings().source
+            settings = settings.but(**{k: getattr(plain, k) for k in ("items", "task") if k not in given})
         self.check(settings, own)
         if settings.output.out is not None:
             from slitlamp.disk import require_writable
@@ -124,6 +129,15 @@ COMMANDS = {
             check=check_explaining,
             home="slitlamp.pairs.explain.explain",
             positional="images",
+        ),
+        Command(
+            name="recipe",
+            about="which encoder, site and centring reproduce published similarities",
+            own=RecipeSettings,
+            flags=(*SOURCE, *ENCODER, *OUTPUT),
+            default=_out("recipe"),
+            check=check_recipe,
+            home="slitlamp.pairs.recipe.recipe",
         ),
         Command(
             name="score",

@@ -77,7 +77,7 @@ def score(settings: Settings, own: ScoreSettings, command: str) -> PairResult:
     """Score the pairs of a file or a benchmark with every encoder; see `slitlamp.score`."""
     store = cache.Store(cache.default_root())
     images = open_images(settings, store)
-    pairs = _pairs(images, own)
+    pairs = pairs_of(images, own.pairs)
     labels = None if settings.source.label is None else _labels(images, settings.source.label, pairs)
     site = settings.encoder.site[0] if settings.encoder.site else None
     readout = settings.encoder.readout[0] if settings.encoder.readout else None
@@ -112,10 +112,10 @@ def score(settings: Settings, own: ScoreSettings, command: str) -> PairResult:
     return result
 
 
-def _pairs(images: Images, own: ScoreSettings) -> Pairs:
-    """The pairs of --pairs, or those that a benchmark's rows name."""
-    if own.pairs is not None:
-        ends, selected = _read(Path(own.pairs)), _selectors(Path(own.pairs))
+def pairs_of(images: Images, file: str | None) -> Pairs:
+    """The pairs of a file, or those that a benchmark's rows name."""
+    if file is not None:
+        ends, selected = _read(Path(file)), _selectors(Path(file))
         place = {name: k for k, name in enumerate(images.ids)}
         for k, row in enumerate(images.rows):
             for column in ("file", "image", "name", "path"):
@@ -125,22 +125,22 @@ def _pairs(images: Images, own: ScoreSettings) -> Pairs:
             for name in pair:
                 if name not in place:
                     raise DataError(
-                        f"{Path(own.pairs).name}, pair {number}: no image {name!r} in {images.source.name}; "
+                        f"{Path(file).name}, pair {number}: no image {name!r} in {images.source.name}; "
                         f"{hint(name, place)}ids are those of `pairs mine`, or the names in a column file"
                     )
             found.append((place[pair[0]], place[pair[1]]))
         category = [""] * len(found)
     else:
         found, category, selected = _of_benchmark(images)
-    _check(found, images, own)
+    _check(found, images, file)
     first, second = (np.array([pair[s] for pair in found]) for s in (0, 1))
     return Pairs(
         first=first, second=second, component=components(first, second), category=category, selected_by=selected
     )
 
 
-def _check(found: Sequence[tuple[int, int]], images: Images, own: ScoreSettings) -> None:
-    where = Path(own.pairs).name if own.pairs is not None else images.source.name
+def _check(found: Sequence[tuple[int, int]], images: Images, file: str | None) -> None:
+    where = Path(file).name if file is not None else images.source.name
     if len(found) < 2:
         raise DataError(f"{where} holds {len(found)} pair{'s' * (len(found) != 1)}; a score needs at least 2")
     seen: dict[tuple[int, int], int] = {}
@@ -148,7 +148,7 @@ def _check(found: Sequence[tuple[int, int]], images: Images, own: ScoreSettings)
         if a == b:
             raise DataError(f"{where}, pair {number}: both images are {images.ids[a]!r}; a pair is two images")
         key = (min(a, b), max(a, b))
-        if own.pairs is not None and key in seen:
+        if file is not None and key in seen:
             raise DataError(f"{where}: pair {number} is pair {seen[key]} again ({images.ids[a]}, {images.ids[b]})")
         seen[key] = number
 

@@ -127,6 +127,29 @@ def check_explaining(settings: Settings, own: ExplainSettings) -> None:
         raise UsageError(f"--grid {own.grid}: must be from 2 to 32")
 
 
+@dataclass(frozen=True, kw_only=True)
+class RecipeSettings:
+    """Which published similarities are held against which recipes."""
+
+    published: tuple[str, ...] = _flag(
+        (), "columns with the published similarity of each pair (omitted: MediConfusion's two)", metavar="COLUMN"
+    )
+    threshold: tuple[str, ...] = _flag(("0.9", "0.75"), "thresholds over which flips are counted", metavar="T")
+
+
+def check_recipe(settings: Settings, own: RecipeSettings) -> None:
+    """Raises UsageError where flags do not fit together."""
+    check_bounds(settings)
+    unused_flags(settings)
+    if settings.source.data is None:
+        raise UsageError("--data SOURCE is needed: published similarities are those of published images")
+    for text in own.threshold:
+        try:
+            float(text)
+        except ValueError:
+            raise UsageError(f"--threshold {text}: must be a number") from None
+
+
 INDICES = ("cka", "rsa", "knn")
 
 
