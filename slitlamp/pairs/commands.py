@@ -33,6 +33,7 @@ from slitlamp.settings import Settings
 if TYPE_CHECKING:
     from slitlamp.pairs.result import PairResult
 
+OF_PHANTOMS = ("items", "task")
 NOT_REPEATED = ("out", "json", "debug", "jobs")
 
 
@@ -61,9 +62,7 @@ class Command:
         """Answer for the flags that were given; UsageError where they do not fit."""
         own = self.own(**{k: v for k, v in given.items() if k in self.extra})
         settings = self.default.but(**{k: v for k, v in given.items() if k not in self.extra})
-        if settings.source.data is not None:  # the defaults of phantoms have nothing to act on
-            plain = Settings().source
-            settings = settings.but(**{k: getattr(plain, k) for k in ("items", "task") if k not in given})
+        settings = settings.but(**{k: settings_of(self, settings).flag(k) for k in OF_PHANTOMS if k not in given})
         self.check(settings, own)
         if settings.output.out is not None:
             from slitlamp.disk import require_writable
@@ -78,7 +77,7 @@ class Command:
         words += getattr(own, self.positional) if self.positional else ()
         for name in self.flags:
             value = settings.flag(name)
-            if name in NOT_REPEATED or (value == self.default.flag(name) and name != "encoder"):
+            if name in NOT_REPEATED or (value == settings_of(self, settings).flag(name) and name != "encoder"):
                 continue
             words += _words(name, value)
         plain = self.own()
@@ -86,6 +85,14 @@ class Command:
             if getattr(own, name) != getattr(plain, name) and name != self.positional:
                 words += _words(name, getattr(own, name))
         return shlex.join(words)
+
+
+def settings_of(command: Command, settings: Settings) -> Settings:
+    """A command's defaults; beside --data those of phantoms have nothing to act on."""
+    if settings.source.data is None:
+        return command.default
+    plain = Settings()
+    return command.default.but(**{name: plain.flag(name) for name in OF_PHANTOMS})
 
 
 def _words(name: str, value: Any) -> list[str]:
