@@ -2,7 +2,8 @@
 
 >>> import slitlamp
 >>> sorted(dir(slitlamp))
-['Conclusion', 'Result', 'UsageError', 'features', 'measure', 'probe']
+['Conclusion', 'PairResult', 'Result', 'UsageError', 'explain', 'features', 'measure', 'mine', 'modes', 'perturb',
+'probe', 'recipe', 'score', 'similarity']
 """
 
 import importlib
@@ -11,13 +12,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from slitlamp.api import features, measure, probe
     from slitlamp.errors import UsageError
+    from slitlamp.pairs.api import explain, mine, modes, perturb, recipe, score, similarity
+    from slitlamp.pairs.result import PairResult
     from slitlamp.result import Conclusion, Result
 
-__all__ = ["Conclusion", "Result", "UsageError", "features", "measure", "probe"]
+__all__ = [
+    "Conclusion", "PairResult", "Result", "UsageError", "explain", "features", "measure", "mine", "modes", "perturb",
+    "probe", "recipe", "score", "similarity",
+]  # fmt: skip
 
 _HOMES = {
     **dict.fromkeys(("features", "measure", "probe"), "slitlamp.api"),
     **dict.fromkeys(("Conclusion", "Result"), "slitlamp.result"),
+    **dict.fromkeys(("explain", "mine", "modes", "perturb", "recipe", "score", "similarity"), "slitlamp.pairs.api"),
+    "PairResult": "slitlamp.pairs.result",
     "UsageError": "slitlamp.errors",
 }
 

@@ -26,7 +26,7 @@ def _settings(given: dict[str, Any]) -> Settings:
     for name, value in given.items():
         if name not in known:
             raise UsageError(f"no argument {name!r}; {hint(name, known)}there are {', '.join(known)}")
-        values[name] = _typed(name, value, str(getattr(known[name].type, "__name__", known[name].type)))
+        values[name] = typed(name, value, str(getattr(known[name].type, "__name__", known[name].type)))
         choices = known[name].metadata.get("choices")
         if choices and value is not None and value not in choices:
             raise UsageError(f"{name}={value!r} is none of {', '.join(choices)}")
@@ -38,7 +38,8 @@ def _settings(given: dict[str, Any]) -> Settings:
     return settings
 
 
-def _typed(name: str, value: Any, kind: str) -> Any:
+def typed(name: str, value: Any, kind: str) -> Any:
+    """An argument as its flag has it; UsageError for a value of another type than `kind`."""
     if isinstance(value, Path):
         value = str(value)
     if kind.startswith("tuple"):

@@ -107,7 +107,7 @@ def test_the_cap_keeps_the_pairs_that_differ_most_and_counts_the_others(tmp_path
     assert max(np.unique([row[end] for row in some for end in ("id_1", "id_2")], return_counts=True)[1]) <= 3
 
 
-def test_memory_does_not_grow_with_the_hits(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_hits() -> None:
     """Hits leave a strip as they are found: the largest piece held is bounded, however many there are."""
     one = miner(400, share=0.0)
     pieces = [len(h) for strip in one.strips for h in one.strip(*strip, mining.Tally())]

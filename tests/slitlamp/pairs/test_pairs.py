@@ -1,0 +1,289 @@
+"""The commands about pairs on planted images: what is planted is found, what is not is not, and bad input is said.
+
+An image is two halves of noise. One encoder sees the left half, the other the right; images whose left halves are alike
+are confused by the first and told apart by the second.
+"""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+import slitlamp
+from experiments.pairs import main
+from slitlamp import UsageError
+from tasks import DataError
+
+HALF = """
+import numpy as np
+import encoders
+
+CARD = encoders.Card(name={name!r}, licence="Apache-2.0", sites={{"pooled": encoders.Site(width=64)}})
+FILES = ()
+
+
+def features(images):
+    grey = np.stack([i.astype(np.float64) if i.ndim == 2 else i.mean(axis=2) for i in images])
+    half = grey[:, :, {columns}]
+    return {{"pooled": half.reshape(len(half), 8, 2, 8, -1).mean(axis=(2, 4)).reshape(len(half), 64)}}
+
+
+def load(device):
+    return encoders.from_function(CARD, features)
+"""
+N, PLANTED = 80, 6
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """80 images of 16 x 32, of which the first six pairs have the same left half up to noise; labels and patients."""
+    folder = tmp_path_factory.mktemp("planted")
+    rng = np.random.default_rng(0)
+    images = np.kron(rng.integers(40, 216, (N, 8, 16)), np.ones((2, 2)))
+    for k in range(PLANTED):
+        images[2 * k + 1, :, :16] = images[2 * k, :, :16] + rng.integers(-2, 3, (16, 16))
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "patient", "view", "caption", "pair", "near"])
+        for k, image in enumerate(images):
+            bright = 0 if k % 2 else 40  # the view is a shade of the right half
+            image[:, 16:] = np.clip(image[:, 16:] + bright, 0, 255)
+            Image.fromarray(image.astype(np.uint8)).save(folder / f"{k:03}.png")
+            text = "x" * (5 if k == 79 else 30)
+            writer.writerow([f"{k:03}.png", f"p{k:03}", "AP" if k % 2 else "PA", text, f"{k // 2}", f"{0.9:.2f}"])
+    for name, columns in (("left", "slice(0, 16)"), ("right", "slice(16, 32)")):
+        (folder / f"{name}.py").write_text(HALF.format(name=name, columns=columns))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: Path) -> None:
+    monkeypatch.setenv("SLITLAMP_CACHE", str(planted / "store"))  # one store: what is encoded once is there
+    monkeypatch.chdir(tmp_path)
+
+
+def ask(planted: Path, name: str, **flags: Any) -> slitlamp.PairResult:
+    place = {"data": str(planted / "manifest.csv"), "group": "patient"} | flags
+    return getattr(slitlamp, name)(str(planted / "left.py"), **place)
+
+
+def names(planted: Path) -> dict[str, int]:
+    """The number of each image by its id."""
+    from tasks import open_source
+
+    source = open_source(str(planted / "manifest.csv"))
+    return {row.id: k for k, row in enumerate(source.rows)}
+
+
+def test_the_planted_pairs_are_mined_and_no_other(planted: Path, tmp_path: Path) -> None:
+    known = names(planted)
+    for flags, wanted in (
+        ({"at_least": 0.9982}, {(2 * k, 2 * k + 1) for k in range(PLANTED)}),
+        ({"at_least": 0.9982, "differ": "view"}, {(2 * k, 2 * k + 1) for k in range(PLANTED)}),
+        ({"at_least": 0.9982, "differ": "caption", "caption": "caption"}, set()),
+    ):
+        found = ask(planted, "mine", reference=str(planted / "right.py"), remeasure=0, out=tmp_path / "out", **flags)
+        held = pq.read_table(tmp_path / "out" / "pairs-right.parquet").to_pylist()
+        pairs = {tuple(sorted((known[row["id_1"]], known[row["id_2"]]))) for row in held}
+        assert pairs == {p for p in wanted if p in pairs} | (pairs & wanted)
+        assert pairs <= wanted
+        assert len(pairs) >= len(wanted) / 2  # half of them are apart in the other half by chance
+        assert found.table()[0]["found"] == len(pairs)
+        assert found.table()[0]["pairs"] == N * (N - 1) // 2
+    whole = ask(planted, "mine", reference=str(planted / "right.py"), at_least=0.9982, at_most=0.99, remeasure=0,
+                out=tmp_path / "whole")  # fmt: skip
+    assert whole.table()[0]["found"] == PLANTED
+
+
+def test_mining_says_who_selected_and_measures_again(planted: Path, tmp_path: Path) -> None:
+    found = ask(planted, "mine", reference=str(planted / "right.py"), at_most=0.9, remeasure=20, out=tmp_path / "out")
+    text = str(found)
+    assert "selected these pairs" in text
+    assert "taken again" in text
+    row = found.table("measured again")[0]
+    assert row["mined"] > row["again"]
+    files = {path.name for path in found.files}
+    assert {"pairs-right.parquet", "reverse-right.parquet", "plane.png", "yield.pdf", "gallery.html"} <= files
+    assert "sheet.png" not in files  # the user's own images, unless asked for
+    page = (tmp_path / "out" / "gallery.html").read_text()
+    assert "not shown" in page
+    assert "data:image" not in page
+    shown = ask(planted, "mine", reference=str(planted / "right.py"), at_most=0.9, remeasure=0, thumbnails=True,
+                out=tmp_path / "shown")  # fmt: skip
+    assert "data:image" in (tmp_path / "shown" / "gallery.html").read_text()
+    assert {path.name for path in shown.files} >= {"sheet.png"}
+    again = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert again["experiment"] == "pairs mine"
+    assert "NaN" not in (tmp_path / "out" / "results.json").read_text()
+
+
+def test_a_gallery_shows_hostile_text_as_text() -> None:
+    from slitlamp.pairs.gallery import Shown, page
+
+    words = "<script>alert(1)</script>"
+    html = page(words, [words], [(words, [Shown(ids=(words, "b"), images=(None, None), lines=[words])])])
+    assert "<script>" not in html
+    assert "default-src 'none'" in html
+
+
+def test_scores_tell_apart_what_one_encoder_lost_and_the_other_kept(planted: Path, tmp_path: Path) -> None:
+    ask(planted, "mine", reference=str(planted / "right.py"), at_least=0.99, at_most=0.95, differ="view", cap=1,
+        remeasure=0, out=tmp_path / "mined")  # fmt: skip
+    found = slitlamp.score(
+        [str(planted / "left.py"), str(planted / "right.py")], tmp_path / "mined" / "pairs-right.parquet",
+        data=str(planted / "manifest.csv"), group="patient", label="view", permutations=99, out=tmp_path / "score",
+    )  # fmt: skip
+    left, right = found.table("encoders")
+    assert "selected the pairs" in left["encoder"]
+    assert left["similar_but_separable"] == 0
+    assert left["apart"] < left["pairs"]
+    assert right["probe"] == "present"
+    assert not found.tables.get("differences")  # both selected: neither is ranked
+    with (tmp_path / "score" / "pairs.csv").open() as file:
+        rows = [*csv.DictReader(file)]
+    assert len(rows) == 2 * left["pairs"]
+    scores = {(row["encoder"], row["score"]): row for row in found.table("scores")}
+    told = scores[right["encoder"], "2afc"]
+    assert told["value"] > 0.8
+    assert told["low"] <= told["value"] <= told["high"]
+
+
+def test_encoders_that_did_not_select_are_compared_with_an_adjusted_p(planted: Path, tmp_path: Path) -> None:
+    pairs = tmp_path / "own.csv"
+    pairs.write_text("a,b\n" + "".join(f"{2 * k:03}.png,{2 * k + 1:03}.png\n" for k in range(30)))
+    with pytest.raises(DataError, match=r"no image '000.png'"):
+        slitlamp.score(str(planted / "left.py"), pairs, data=str(planted / "manifest.csv"))
+    ids = {k: name for name, k in names(planted).items()}
+    pairs.write_text("a,b\n" + "".join(f"{ids[2 * k]},{ids[2 * k + 1]}\n" for k in range(30)))
+    found = slitlamp.score(
+        [str(planted / "left.py"), str(planted / "right.py")], pairs, data=str(planted / "manifest.csv"),
+        group="patient", label="view", permutations=99,
+    )  # fmt: skip
+    (row,) = found.table("differences")
+    assert row["difference"] < -0.2
+    assert row["p_adjusted"] < 0.05
+    assert row["low"] < row["difference"] < row["high"]
+
+
+def test_kinds_of_confused_images_come_with_their_shares(planted: Path) -> None:
+    found = ask(planted, "modes", reference=str(planted / "right.py"), at_most=0.9, label="view", permutations=19)
+    assert len(found.table("modes")) == 4
+    assert all(0 < row["p"] <= 1 for row in found.table("modes"))
+    assert "%" in found.table("components")[0]["view"]
+
+
+def test_regions_left_out_find_the_half_that_the_encoder_sees(planted: Path) -> None:
+    ids = {k: name for name, k in names(planted).items()}
+    found = slitlamp.explain(ids[0], ids[1], str(planted / "left.py"), data=str(planted / "manifest.csv"), grid=4)
+    seen = [row for row in found.table() if row["column"] <= 2]
+    unseen = [row for row in found.table() if row["column"] > 2]
+    assert max(abs(row["drop"]) for row in unseen) < 1e-6
+    assert max(row["drop"] for row in seen) > 0.01
+
+
+def test_a_recipe_is_found_and_another_encoder_is_not(planted: Path) -> None:
+    """The published numbers are those of the right half: written beside, in a manifest of their own."""
+    from probes.pairs.mining import cosine_space
+
+    x = slitlamp.features(str(planted / "right.py"), str(planted / "manifest.csv"), site="pooled", readout="vector")
+    cosine = cosine_space(x, "right").similarities(np.arange(0, N, 2), np.arange(1, N, 2))
+    with (planted / "manifest.csv").open() as file:
+        rows = [*csv.DictReader(file)]
+    with (planted / "published.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0]])
+        writer.writeheader()
+        writer.writerows(row | {"near": f"{cosine[k // 2]:.4f}"} for k, row in enumerate(rows))
+    found = slitlamp.recipe(
+        [str(planted / "left.py"), str(planted / "right.py")], planted / "published.csv", published="near"
+    )
+    best = found.table()[0]
+    assert best["recipe"].startswith("right")
+    assert best["features"] == "as they are"
+    assert best["largest_difference"] < 1e-4
+    assert "none of these recipes" not in str(found)
+    wrong = slitlamp.recipe(str(planted / "left.py"), planted / "published.csv", published="near")
+    assert "none of these recipes" in str(wrong)
+
+
+def test_similarity_is_one_for_an_encoder_and_itself_and_chance_for_unrelated_ones(planted: Path) -> None:
+    same = slitlamp.similarity(
+        str(planted / "left.py"), data=str(planted / "manifest.csv"), permutations=39, index=["cka", "knn"]
+    )
+    assert same.table("cka")[0]["score"] == pytest.approx(1.0)
+    assert same.table("knn")[0]["score"] == 1.0
+    other = slitlamp.similarity(
+        [str(planted / "left.py"), str(planted / "right.py")], data=str(planted / "manifest.csv"), permutations=39
+    )
+    assert abs(other.table("cka")[0]["score"]) < 0.1
+    assert other.table("cka")[0]["p"] > 0.05
+
+
+def test_a_perturbation_that_an_encoder_cannot_see_does_not_move_it(planted: Path) -> None:
+    found = ask(planted, "perturb", perturbation=["flip", "contrast"])
+    rows = {row["change"]: row for row in found.table("changes")}
+    assert rows["flip"]["movement"] > 0.5
+    assert rows["contrast"]["beside"] >= 0.5
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["mine", "--at-least", "1.5"], 2, "a quantile from 0 to 1"),
+        (["mine", "--rule", "mmvp", "--at-least", "-2"], 2, "a cosine from -1 to 1"),
+        (["mine", "--at-least", "0.4", "--at-most", "0.5"], 2, "cross"),
+        (["mine", "--rule", "mmvp", "--space", "csls"], 2, "goes with --rule quantile"),
+        (["mine", "--differ", "vew"], 3, "did you mean 'view'"),
+        (["mine", "--cap", "0"], 2, "at least 1"),
+        (["mine", "--caption-length", "50", "--caption", "caption"], 3, "0 of 80 images"),
+        (["mine", "--reference", "LEFT"], 2, "the encoder itself"),
+        (["score", "--pairs", "none.csv"], 3, "no file"),
+        (["score", "--pairs", "EQUAL", "--label", "caption"], 3, "equal answers"),
+        (["score", "--pairs", "SELF"], 3, "a pair is two images"),
+        (["score", "--pairs", "TWICE"], 3, "pair 2 is pair 1 again"),
+        (["score", "--pairs", "EQUAL", "--text", "caption"], 2, "no text beside it"),
+        (["score", "--pairs", "ONE"], 3, "holds 1 pair"),
+        (["explain", "a"], 2, "takes two images"),
+        (["explain", "a", "b"], 3, "no image 'a'"),
+        (["perturb", "--perturbation", "blurr"], 2, "did you mean 'blur'"),
+        (["similarity", "--index", "ckaa"], 2, "cka"),
+        (["recipe"], 2, "no published similarities"),
+        (["mines"], 2, "mine"),
+        ([], 2, "name a command"),
+    ],
+)
+def test_bad_input_is_one_line(
+    planted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, said: str
+) -> None:
+    ids = {k: name for name, k in names(planted).items()}
+    files = {
+        "EQUAL": [(0, 1), (2, 3)], "SELF": [(0, 0), (2, 3)], "TWICE": [(0, 1), (1, 0)], "ONE": [(0, 1)],
+    }  # fmt: skip
+    for name, pairs in files.items():
+        (tmp_path / f"{name}.csv").write_text("id_1,id_2\n" + "".join(f"{ids[a]},{ids[b]}\n" for a, b in pairs))
+    made = [f"{w}.csv" if w in files else str(planted / "left.py") if w == "LEFT" else w for w in words]
+    place = [
+        "--encoder",
+        str(planted / "left.py"),
+        "--data",
+        str(planted / "manifest.csv"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    more = place if words and words[0] != "mines" else []
+    assert main([*made, *more]) == code
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.strip().count("\n") == 0 or words[:1] == ["explain"]
+    assert "Traceback" not in err
+
+
+def test_arguments_of_the_functions_are_checked() -> None:
+    with pytest.raises(UsageError, match="did you mean 'differ'"):
+        slitlamp.mine(diffr="view")
+    with pytest.raises(UsageError, match="is none of quantile"):
+        slitlamp.mine(rule="best")
