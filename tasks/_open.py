@@ -107,7 +107,8 @@ def files_of(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str
     if path.is_dir():
         manifest = manifest_of(path)
         if manifest is None:
-            files, passed = walk(path)
+            files, passed, links = walk(path)
+            notes += links
             if passed:
                 ends = ", ".join(f"{n} {end}" for end, n in sorted(passed.items()))
                 notes.append(f"files that are no images were passed over: {ends}")

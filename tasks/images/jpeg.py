@@ -1,12 +1,16 @@
-"""Lossless and 12-bit JPEG inside DICOM, for which pydicom itself has only copyleft decoders.
+"""Lossless and 12-bit JPEG, in DICOM and as files, and JPEG-LS files; imagecodecs (BSD) decodes them.
 
-`register_decoders()` teaches pydicom the syntaxes; imagecodecs (BSD) does the work. Lossless JPEG (ITU-T T.81
-process 14) is what many archives store; 12-bit JPEG (processes 2 and 4) is rare.
+`register_decoders()` teaches pydicom the syntaxes, for which it has only copyleft decoders itself. Lossless JPEG
+(ITU-T T.81 process 14) is what many archives store; 12-bit JPEG (processes 2 and 4) is rare. Pillow reads neither,
+nor JPEG-LS (T.87).
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from tasks._base import DataError
+from tasks.images.kinds import File
 
 LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
 EXTENDED = ("1.2.840.10008.1.2.4.51",)
@@ -48,3 +52,55 @@ def _extended(source: bytes, runner: Any) -> np.ndarray:
 
     space = {1: "GRAYSCALE"}.get(int(runner.samples_per_pixel))
     return imagecodecs.jpeg8_decode(source, outcolorspace=space)
+
+
+LS = 0xF7  # the start of a JPEG-LS frame
+NO_FRAME = (0xC4, 0xC8, 0xCC)  # markers between the starts of frames, 0xC0 to 0xCF, that are none
+ALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length
+
+
+class FrameHeader(NamedTuple):
+    """What the frame header of a JPEG says (T.81, B.2.2): its marker, and the size of its samples and of itself."""
+
+    marker: int
+    bits: int
+    height: int
+    width: int
+    components: int
+
+
+def frame_header(path: File) -> FrameHeader:
+    """The first frame header of a JPEG file; raises DataError where there is none."""
+    with path.open("rb") as file:
+        file.seek(2)
+        while len(head := file.read(2)) == 2 and head[0] == 0xFF:
+            if head[1] in ALONE:
+                continue
+            if head[1] == 0xFF:  # fill
+                file.seek(-1, 1)
+                continue
+            size = int.from_bytes(file.read(2), "big")
+            if (0xC0 <= head[1] <= 0xCF and head[1] not in NO_FRAME) or head[1] == LS:
+                data = file.read(6)
+                if len(data) == 6:
+                    height, width = int.from_bytes(data[1:3], "big"), int.from_bytes(data[3:5], "big")
+                    return FrameHeader(head[1], data[0], height, width, data[5])
+            file.seek(max(size - 2, 0), 1)
+    raise DataError("cannot be opened (the JPEG holds no frame header)")
+
+
+def stored(path: File) -> np.ndarray:
+    """The grey numbers [h, w] of a JPEG that Pillow cannot open: lossless, of more than 8 bits, or JPEG-LS.
+
+    uint8 or uint16. Raises DataError for colour, whose meaning these forms do not say.
+    """
+    import imagecodecs
+
+    found = frame_header(path)
+    if found.components != 1:
+        raise DataError(f"a lossless or {found.bits}-bit JPEG with {found.components} components is not read")
+    decode = imagecodecs.jpegls_decode if found.marker == LS else imagecodecs.jpeg8_decode
+    try:
+        return decode(path.read_bytes())
+    except (imagecodecs.Jpeg8Error, imagecodecs.JpeglsError) as error:
+        raise ValueError(str(error)) from error

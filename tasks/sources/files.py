@@ -63,30 +63,66 @@ def manifest_of(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
-def walk(folder: Path) -> tuple[list[Listed], dict[str, int]]:
-    """The image files below a folder in natural order, and a count of what was passed over, by ending.
+def walk(folder: Path) -> tuple[list[Listed], dict[str, int], list[str]]:
+    """The image files below a folder in natural order, a count of what was passed over by ending, and notes on links.
 
-    Columns: `folder`, the first folder below the source, and `parent`, the one that holds the file.
+    Links are followed. A folder that is reached twice is read once, under its own name before that of a link, so
+    that loops end. Columns: `folder`, the first folder below the source, and `parent`, the one that holds the file.
     """
-    names: list[str] = []
-    for base, folders, files in os.walk(folder, onerror=_refuse):
-        folders[:] = [f for f in folders if not f.startswith(".") and f != "__MACOSX"]
-        relative = Path(base).relative_to(folder)
-        names += [(relative / f).as_posix() for f in files if not f.startswith(".")]
+    names, again = _names(folder)
     kept: list[Listed] = []
     passed: dict[str, int] = {}
+    nowhere: list[str] = []
     for name in sorted(names, key=natural):
         path = folder / name
         if path.name.lower() in NEVER:
             continue
         end = suffix(name)
-        if end not in SUFFIXES and (end in TEXTS or not _image(path)):
-            passed[end or "no ending"] = passed.get(end or "no ending", 0) + 1
-            continue
+        if end not in SUFFIXES:
+            if path.is_symlink() and not path.exists():
+                nowhere.append(name)
+                continue
+            if not path.is_file():
+                end = "pipe, socket or device"
+            if end in TEXTS or not path.is_file() or not _image(path):
+                passed[end or "no ending"] = passed.get(end or "no ending", 0) + 1
+                continue
         above = Path(name).parts[:-1]
         columns = {"folder": above[0] if above else "", "parent": above[-1] if above else ""}
         kept.append(Listed(path=path, name=name, columns=columns))
-    return kept, passed
+    notes = []
+    if again:
+        folders, lead = ("folder", "leads") if again == 1 else ("folders", "lead")
+        notes.append(f"{again} linked {folders} {lead} to one that is read already")
+    if nowhere:
+        shown = ", ".join(nowhere[:3]) + (f" and {len(nowhere) - 3} more" if len(nowhere) > 3 else "")
+        notes.append(f"{len(nowhere)} link{'s lead' if len(nowhere) > 1 else ' leads'} nowhere: {shown}")
+    return kept, passed, notes
+
+
+def _names(folder: Path) -> tuple[list[str], int]:
+    """The names of all files below a folder that are not hidden, and how often a folder was reached again."""
+    names: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    again = 0
+    waiting = [folder]
+    while waiting:
+        links: list[Path] = []
+        for start in waiting:
+            for base, folders, files in os.walk(start, onerror=_refuse):
+                here = Path(base)
+                facts = here.stat()
+                if (facts.st_dev, facts.st_ino) in seen:
+                    again += 1
+                    folders.clear()
+                    continue
+                seen.add((facts.st_dev, facts.st_ino))
+                folders[:] = [f for f in folders if not f.startswith(".") and f != "__MACOSX"]
+                links += [here / f for f in folders if (here / f).is_symlink()]
+                relative = here.relative_to(folder)
+                names += [(relative / f).as_posix() for f in files if not f.startswith(".")]
+        waiting = sorted(links, key=lambda path: natural(path.relative_to(folder).as_posix()))
+    return names, again
 
 
 def _image(path: Path) -> bool:

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from tasks._base import DataError, Row, Undecided
 from tasks.images.content import Content, Stack
 from tasks.images.decode import DecodePolicy, Frame
@@ -25,17 +27,26 @@ def decide(frames: Sequence[SourceFrame], policy: DecodePolicy) -> None:
     """Raises Undecided where a window is needed and not given, DataError where one is given and acts on nothing."""
     wide = [s for s in frames if s.frame.wide]
     if wide and policy.range in (None, "file"):
-        from tasks.images.tiff import stored_range
-
-        low, high = stored_range(wide[0].file.path, wide[0].frame.number)
         raise Undecided(
-            f"a decision is needed: {len(wide)} images hold more than 8 bits (the first {low:g} to {high:g}); "
+            f"a decision is needed: {len(wide)} images hold more than 8 bits{_range(wide)}; "
             "say --window 40/400 --intercept -1024 (CT stored as HU + 1024), or --window full (the whole "
             "range of the number type), or --window minmax (each image by its own range)"
         )
     if frames and not any(s.frame.windowed for s in frames) and (policy.window or policy.intercept):
         flag = f"--window {policy.window}" if policy.window else f"--intercept {policy.intercept:g}"
         raise DataError(f"{flag} has nothing to act on: all {len(frames)} images hold 8 bits; leave it out")
+
+
+def _range(frames: Sequence[SourceFrame]) -> str:
+    """The least and the greatest stored number of the first image that can be read, in brackets."""
+    for one in frames:
+        try:
+            values = one.frame.stored() if one.frame.stored is not None else None
+        except DataError:
+            continue  # counted as unreadable once the decision is taken
+        if values is not None:
+            return f" (the first {np.nanmin(values):g} to {np.nanmax(values):g})"
+    return ""
 
 
 def grouping(frames: Sequence[SourceFrame], group: str | None) -> list[str]:

@@ -29,7 +29,7 @@ def expanded(files: Sequence[Listed]) -> list[Listed]:
         if not (file.name and isinstance(file.path, Path) and file.path.is_dir()):
             found.append(file)
             continue
-        inside, _ = walk(file.path)
+        inside, *_ = walk(file.path)
         found += [replace(file, path=one.path, name=f"{file.name}/{one.name}", folder=file.name) for one in inside]
         found += [] if inside else [file]  # listed as unreadable
     return found

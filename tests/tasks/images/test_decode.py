@@ -31,7 +31,7 @@ def test_a_truncated_file_raises_and_is_not_half_read(tmp_path: Path) -> None:
     for name, cut in (("a.jpg", 0.6), ("a.png", 0.6), ("a.tif", 0.6), ("b.jpg", 0.97)):
         path = save(picture(200, 200), tmp_path / name)
         path.write_bytes(path.read_bytes()[: int(path.stat().st_size * cut)])
-        with pytest.raises(DataError, match=f"{name}: cannot be") as caught:
+        with pytest.raises(DataError, match=rf"{name}: (cannot be|page 1 promises .* \(cut\?\))") as caught:
             read(path, unreadable_limit=0.9)
         assert str(tmp_path) not in str(caught.value)
 
