@@ -54,6 +54,7 @@ def _extended(source: bytes, runner: Any) -> np.ndarray:
     return imagecodecs.jpeg8_decode(source, outcolorspace=space)
 
 
+SCAN, END = b"\xff\xda", b"\xff\xd9"
 LS = 0xF7  # the start of a JPEG-LS frame
 NO_FRAME = (0xC4, 0xC8, 0xCC)  # markers between the starts of frames, 0xC0 to 0xCF, that are none
 ALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length
@@ -92,15 +93,15 @@ def frame_header(path: File) -> FrameHeader:
 def stored(path: File) -> np.ndarray:
     """The grey numbers [h, w] of a JPEG that Pillow cannot open: lossless, of more than 8 bits, or JPEG-LS.
 
-    uint8 or uint16. Raises DataError for colour, whose meaning these forms do not say.
+    uint8 or uint16. Raises DataError where the file is cut, which the decoder would fill with grey.
     """
     import imagecodecs
 
-    found = frame_header(path)
-    if found.components != 1:
-        raise DataError(f"a lossless or {found.bits}-bit JPEG with {found.components} components is not read")
-    decode = imagecodecs.jpegls_decode if found.marker == LS else imagecodecs.jpeg8_decode
+    data = path.read_bytes()
+    if END not in data[data.rfind(SCAN) :]:
+        raise DataError("cannot be decoded (the JPEG has no end: cut?)")
+    decode = imagecodecs.jpegls_decode if frame_header(path).marker == LS else imagecodecs.jpeg8_decode
     try:
-        return decode(path.read_bytes())
+        return decode(data)
     except (imagecodecs.Jpeg8Error, imagecodecs.JpeglsError) as error:
         raise ValueError(str(error)) from error

@@ -14,7 +14,8 @@ from tasks.images.kinds import File
 
 BOXED = b"\0\0\0\x0cjP  "
 BARE = b"\xff\x4f\xff\x51"
-GREY, RGB = 17, 16  # enumerated colour spaces; 18 is YCC
+END, TAIL = b"\xff\xd9", 4096  # the end of a code stream, and the bytes at the end of a file among which it is
+RGB = 16  # the enumerated colour space
 
 
 @dataclass(frozen=True)
@@ -83,24 +84,34 @@ def _boxes(file: Any) -> Iterator[tuple[bytes, bytes]]:
             file.seek(max(0, size - 8 - 4096), 1)
 
 
-def stored(path: File, found: Header) -> np.ndarray:
+def require_readable(found: Header) -> None:
+    """Raises DataError where the numbers of a file that is not of plain 8 bits have no one meaning as an image."""
+    many = len(found.bits)
+    odd = (
+        "a palette" * found.palette
+        or "subsampled components" * found.subsampled
+        or "components of different bits" * (len(set(found.bits)) > 1)
+        or f"{max(found.bits)} bits" * (max(found.bits) > 16)
+    )
+    if odd:
+        raise DataError(f"a JPEG 2000 file with {odd} is read only where all its samples have 8 bits")
+    if many not in ((2, 4) if found.alpha else (1, 3)):
+        raise DataError(f"it holds {many} components whose meaning is not said")
+    if many > 2 and found.space not in (None, RGB):
+        raise DataError(f"its colours (space {found.space} of JPEG 2000) cannot be shown")
+
+
+def stored(path: File) -> np.ndarray:
     """The numbers as the file holds them, [h, w] or [h, w, channels], in the least type that takes them.
 
-    Raises DataError where their meaning as one image is not said.
+    Raises DataError where the code stream is cut, which the decoder would fill.
     """
     import imagecodecs
 
-    many = len(found.bits)
-    if len(set(found.bits)) > 1 or found.subsampled or found.palette or max(found.bits) > 16:
-        bits = "/".join(str(b) for b in dict.fromkeys(found.bits))
-        odd = "a palette" if found.palette else "subsampled components" if found.subsampled else f"{bits} bits"
-        raise DataError(f"a JPEG 2000 file with {odd} beside samples of other than 8 bits is not read")
-    grey = many == 1 or (many == 2 and found.alpha)
-    if not grey and not (many == 3 or (many == 4 and found.alpha)):
-        raise DataError(f"it holds {many} components whose meaning is not said")
-    if not grey and found.space not in (None, RGB):
-        raise DataError(f"its colours (space {found.space} of JPEG 2000) cannot be shown")
+    data = path.read_bytes()
+    if END not in data[-TAIL:]:
+        raise DataError("cannot be decoded (its code stream has no end: cut?)")
     try:
-        return imagecodecs.jpeg2k_decode(path.read_bytes())
+        return imagecodecs.jpeg2k_decode(data)
     except imagecodecs.Jpeg2kError as error:
         raise ValueError(str(error)) from error

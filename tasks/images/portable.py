@@ -146,8 +146,9 @@ def _stored(path: File, one: Map) -> np.ndarray:
         values = _in_letters(data, one, int(np.prod(shape)))
     else:
         values = np.frombuffer(data, ">u2" if one.top > 255 else "u1")
-    if values.max() > one.top:
-        raise DataError(f"it holds {values.max()}, above its maxval {one.top}")
+    if values.max() > one.top or values.min() < 0:
+        odd = values.max() if values.max() > one.top else values.min()
+        raise DataError(f"it holds {odd}, which is not between 0 and its maxval {one.top}")
     return values.reshape(shape).astype(np.uint16 if one.wide else np.uint8)
 
 
@@ -167,5 +168,5 @@ def _read(path: File, one: Map, policy: DecodePolicy) -> np.ndarray:
     if one.wide:
         values = windowed(values, policy)
     elif one.top < 255:
-        values = np.rint(values * (255 / one.top)).astype(np.uint8)
+        values = np.rint(values * 255.0 / one.top).astype(np.uint8)
     return plain(values)

@@ -54,7 +54,8 @@ def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> li
     if head.startswith((jpeg2000.BOXED, jpeg2000.BARE)):
         found = jpeg2000.header(path)
         if not found.plain:
-            return [_other(policy, partial(jpeg2000.stored, path, found), max(found.bits), wide=found.wide)]
+            jpeg2000.require_readable(found)
+            return [_other(policy, partial(jpeg2000.stored, path), max(found.bits), wide=found.wide)]
     try:
         with Image.open(_where(path), formats=FORMATS) as image:
             deep, tagged = _png(path) if image.format == "PNG" else (False, True)
@@ -115,6 +116,8 @@ def _lossless(path: File, policy: DecodePolicy) -> Frame:
     from PIL import Image
 
     found = jpeg.frame_header(path)
+    if found.components != 1:
+        raise DataError(f"a lossless or {found.bits}-bit JPEG with {found.components} components is not read")
     if found.width * found.height > 2 * (Image.MAX_IMAGE_PIXELS or 0):
         raise DataError(f"its header promises {found.width} x {found.height} pixels")
     return _other(policy, partial(jpeg.stored, path), found.bits, wide=found.bits > 8)
@@ -148,7 +151,7 @@ def _shown_numbers(stored: Callable[[], np.ndarray], policy: DecodePolicy, orien
     if bits > 8 or values.dtype.kind == "i":
         values = windowed(values, policy)
     elif bits < 8:
-        values = np.rint(values * (255 / (2**bits - 1))).astype(np.uint8)
+        values = np.rint(values * 255.0 / (2**bits - 1)).astype(np.uint8)
     return plain(turned(values, orientation))
 
 

@@ -5,6 +5,7 @@ place of every strip, and the count of planes that a description promises (Image
 STK, Zeiss LSM). tifffile leaves the stored orientation alone, so that the policy can decide.
 """
 
+import logging
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from functools import partial
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ ASSOCIATED, UNASSOCIATED = 1, 2  # kinds of alpha: already multiplied with the c
 MINISWHITE, MINISBLACK, COLOUR, PALETTE, YCBCR = 0, 1, 2, 3, 6  # photometric interpretations that are shown
 COLOURS = {4: "a transparency mask", 5: "CMYK", 8: "CIELAB", 9: "ICCLAB", 10: "ITULAB", 32803: "a colour filter array"}
 JPEG = 7  # a compression whose YCbCr comes back as RGB
+TOLD = {270: "description", 320: "palette"}  # tags without which an image would be told or shown otherwise
 LARGEST = 2**32  # bytes of one image
 SUSPECT, RATIO = 2**28, 5000  # bytes of an image above which this is the most that compression is believed to save
 AXES = {"C": "channel", "Z": "slice", "T": "time"}
@@ -33,7 +35,8 @@ CHANNEL = "are one channel each of an image that holds several (column channel)"
 CALIBRATED = "carry an ImageJ calibration of their values, which is not applied: a window acts on the stored numbers"
 
 
-class Promise(NamedTuple):
+@dataclass(frozen=True)
+class Promise:
     """What a description says that the file holds; the columns of its planes are made only once it is believed."""
 
     name: str
@@ -54,17 +57,25 @@ class Plane:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """The file in tifffile, whose log of what it mends or zeroes is silent: such files are refused here."""
+    """The file in tifffile, whose log is silent: what it would mend, drop or zero is refused here."""
     import tifffile
     from tifffile.tifffile import logger
 
+    lost: list[str] = []
     log = logger()
-    before, log.disabled = log.disabled, True
+
+    def keep(record: logging.LogRecord) -> bool:
+        lost.extend(name for tag, name in TOLD.items() if f"TiffTag {tag} @" in record.getMessage())
+        return False
+
+    log.addFilter(keep)
     try:
         with tifffile.TiffFile(path) as tiff:
             yield tiff
     finally:
-        log.disabled = before
+        log.removeFilter(keep)
+    if lost:
+        raise DataError(f"its {lost[0]} lies beyond the end of the file (cut?)")
 
 
 def list_frames(path: Path, policy: DecodePolicy, last_opened: LastOpened) -> list[Frame]:
@@ -155,10 +166,10 @@ def _check_size(page: Any, size: int) -> None:
         if end > size:
             raise DataError(f"the pixels of page {page.index + 1} end at byte {end} of a file of {size} (cut?)")
         held = int(counts.sum())
-    if promised > LARGEST:
-        raise DataError(f"page {page.index + 1} promises {promised / 2**30:.3g} GiB; an image may take 4")
     if (plain_bytes and promised > held) or (promised > SUSPECT and promised > RATIO * held):
         raise DataError(f"page {page.index + 1} promises {promised} bytes of pixels and the file holds {held} (cut?)")
+    if promised > LARGEST:
+        raise DataError(f"page {page.index + 1} promises {promised / 2**30:.3g} GiB; an image may take 4 GiB")
 
 
 def _planes(tiff: Any, path: Path, pages: Sequence[Any], shown: Sequence[Any]) -> list[Plane]:
@@ -179,10 +190,15 @@ def _planes(tiff: Any, path: Path, pages: Sequence[Any], shown: Sequence[Any]) -
 def _of_pages(pages: Sequence[Any], columns: Sequence[Mapping[str, str]] | None = None) -> list[Plane]:
     """The planes of pages, with their columns where these are known."""
     planes = [(p, level if p.imagedepth > 1 else None) for p in pages for level in range(p.imagedepth)]
-    named = columns or [{} if level is None else {"slice": str(level + 1)} for _, level in planes]
+    named = columns or [{}] * len(planes)
     return [
-        Plane(page=page.index, offset=page.offset, level=level, columns=columns)
-        for (page, level), columns in zip(planes, named, strict=True)
+        Plane(
+            page=page.index,
+            offset=page.offset,
+            level=level,
+            columns=({} if level is None else {"slice": str(level + 1)}) | dict(own),
+        )
+        for (page, level), own in zip(planes, named, strict=True)
     ]
 
 
@@ -418,7 +434,7 @@ def _read(path: Path, plane: Plane, policy: DecodePolicy, last_opened: LastOpene
         page = _page(tiff, plane)
         values = _values(tiff, page, plane, last_opened)
         orientation = 1 if policy.exif == "ignore" else _orientation(page)
-    return plain(turned(_grey_or_rgb(page, values, policy), orientation))
+        return plain(turned(_grey_or_rgb(page, values, policy), orientation))
 
 
 def _grey_or_rgb(page: Any, values: np.ndarray, policy: DecodePolicy) -> np.ndarray:
