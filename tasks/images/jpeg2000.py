@@ -22,6 +22,8 @@ RGB = 16  # the enumerated colour space
 class Header:
     """What a JPEG 2000 file says of its samples."""
 
+    width: int
+    height: int
     bits: tuple[int, ...]  # of each component
     signed: bool
     subsampled: bool
@@ -58,7 +60,10 @@ def header(path: File) -> Header:
     parts = head[42 : 42 + 3 * count]
     if not head.startswith(BARE) or not count or len(parts) < 3 * count:
         raise DataError("cannot be opened (its header is cut or none of JPEG 2000)")
+    right, low, left, top = (int.from_bytes(head[at : at + 4], "big") for at in (8, 12, 16, 20))
     return Header(
+        width=right - left,
+        height=low - top,
         bits=tuple((part & 0x7F) + 1 for part in parts[::3]),
         signed=any(part & 0x80 for part in parts[::3]),
         subsampled=any(step != 1 for step in parts[1::3] + parts[2::3]),
@@ -86,6 +91,10 @@ def _boxes(file: Any) -> Iterator[tuple[bytes, bytes]]:
 
 def require_readable(found: Header) -> None:
     """Raises DataError where the numbers of a file that is not of plain 8 bits have no one meaning as an image."""
+    from PIL import Image
+
+    if found.width * found.height > 2 * (Image.MAX_IMAGE_PIXELS or 0):  # the rule that Pillow has for all formats
+        raise DataError(f"its header promises {found.width} x {found.height} pixels")
     many = len(found.bits)
     odd = (
         "a palette" * found.palette

@@ -1,5 +1,6 @@
 """Decoder of JPEG, PNG, BMP, GIF, WebP and JPEG 2000, by Pillow; what Pillow would rescale or cut, by imagecodecs."""
 
+import io
 import struct
 from collections.abc import Callable
 from functools import partial
@@ -49,24 +50,26 @@ def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> li
     """The one frame of a raster file, or the frames of an animation; raises DataError."""
     from PIL import Image
 
-    with path.open("rb") as file:
-        head = file.read(12)
-    if head.startswith((jpeg2000.BOXED, jpeg2000.BARE)):
-        found = jpeg2000.header(path)
-        if not found.plain:
-            jpeg2000.require_readable(found)
-            return [_other(policy, partial(jpeg2000.stored, path), max(found.bits), wide=found.wide)]
     try:
         with Image.open(_where(path), formats=FORMATS) as image:
+            scaled = image.format == "JPEG2000" and not jpeg2000.header(path).plain
             deep, tagged = _png(path) if image.format == "PNG" else (False, True)
-            exif = int(image.getexif().get(ORIENTATION, 1) or 1) if tagged else 1
+            exif = int(image.getexif().get(ORIENTATION, 1) or 1) if tagged and not scaled else 1
             count = int(getattr(image, "n_frames", 1))
             animated = count > 1 and image.format in ANIMATED
             flags = (MORE,) if count > 1 and not animated else ()
     except (*BAD, Image.DecompressionBombError) as error:
+        with path.open("rb") as file:
+            head = file.read(12)
+        scaled = head.startswith((jpeg2000.BOXED, jpeg2000.BARE)) and not jpeg2000.header(path).plain
         if head.startswith(b"\xff\xd8") and isinstance(error, Image.UnidentifiedImageError):
             return [_lossless(path, policy)]
-        raise DataError(f"cannot be opened ({reason(error, path)})") from error
+        if not scaled or isinstance(error, Image.DecompressionBombError):
+            raise DataError(f"cannot be opened ({reason(error, path)})") from error
+    if scaled:
+        header = jpeg2000.header(path)
+        jpeg2000.require_readable(header)
+        return [_other(policy, partial(jpeg2000.stored, path), max(header.bits), wide=header.wide)]
     if deep and animated:
         raise DataError("an animated PNG of 16 bits is not read")
     if deep:
@@ -89,6 +92,13 @@ def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> li
 def _where(path: File) -> Any:
     """What Pillow opens: the path, or the bytes of an image that lies inside another file."""
     return path if isinstance(path, Path) else path.open("rb")
+
+
+def _whole(path: File) -> Any:
+    """The image in memory, where it can stay opened without a file that someone must close."""
+    from PIL import Image
+
+    return Image.open(io.BytesIO(path.read_bytes()), formats=FORMATS)
 
 
 def _png(path: File) -> tuple[bool, bool]:
@@ -170,7 +180,7 @@ def _read(path: File, index: int, orientation: int, last_opened: LastOpened | No
 
     try:
         if last_opened is not None:
-            image = last_opened.get(("animation", path), partial(Image.open, _where(path), formats=FORMATS))
+            image = last_opened.get(("animation", path), partial(_whole, path))
             image.seek(index)
             return plain(turned(np.asarray(_shown(image)), orientation))
         with Image.open(_where(path), formats=FORMATS) as image:

@@ -32,6 +32,9 @@ LARGEST = 2**32  # bytes of one image
 SUSPECT, RATIO = 2**28, 5000  # bytes of an image above which this is the most that compression is believed to save
 AXES = {"C": "channel", "Z": "slice", "T": "time"}
 CHANNEL = "are one channel each of an image that holds several (column channel)"
+SLIDES = ("svs", "ndpi", "scn", "bif", "qpi", "philips", "avs")  # makers whose smaller levels are pages like others
+SLIDE = "are whole slides, shown at full size: thumbnails, smaller levels, labels and macro photographs are left out"
+BELOW = "hold further images in directories below their pages, which are not shown"
 CALIBRATED = "carry an ImageJ calibration of their values, which is not applied: a window acts on the stored numbers"
 
 
@@ -88,8 +91,13 @@ def list_frames(path: Path, policy: DecodePolicy, last_opened: LastOpened) -> li
             raise DataError("the TIFF holds no page that is no reduced copy")
         for page in shown:
             _check_size(page, tiff.filehandle.size)
-        planes = _planes(tiff, path, pages, shown)
-        flags = (CALIBRATED,) if _calibrated(tiff) else ()
+        slide = any(getattr(tiff, f"is_{maker}") for maker in SLIDES)
+        if slide:
+            whole = {page.index for page in tiff.series[0].levels[0].pages if page is not None}
+            shown = [page for page in shown if page.index in whole]
+        planes = _of_pages(shown) if slide else _planes(tiff, path, pages, shown)
+        found = {SLIDE: slide, BELOW: not slide and _full_below(tiff, shown), CALIBRATED: _calibrated(tiff)}
+        flags = tuple(flag for flag, holds in found.items() if holds)
         facts = {p.offset: (_orientation(p), _wide(p), _revision(p)) for p in shown}
     masked = any(int(p.subfiletype) & MASK for p in pages)
     frames = []
@@ -249,9 +257,12 @@ def _shaped(tiff: Any, shown: Sequence[Any]) -> list[Plane]:
         own, at = shown[at:following], following
         facts = shaped_description_metadata(page.shaped_description) if page.is_shaped else {}
         shape = tuple(int(n) for n in facts.get("shape", page.shape))
-        pages, rest = divmod(prod(shape), prod(page.shape))
-        if rest or pages < 1 or min(shape) < 1:
-            raise DataError(f"its description promises the shape {shape}, its page has {page.shape}")
+        thick, own_shape = [n for n in shape if n != 1], [n for n in page.shape if n != 1]
+        if min(shape, default=1) < 1 or thick[len(thick) - len(own_shape) :] != own_shape:  # of another image
+            if len(thick) - (shape[-1] in (3, 4)) > 2:
+                raise DataError(f"its description promises a stack of the shape {shape}, its page has {page.shape}")
+            shape = page.shape
+        pages = prod(shape) // prod(page.shape)
         promise = _along("description", _leading(shape, str(facts.get("axes", "")), pages * page.imagedepth))
         held = sum(p.imagedepth for p in own)
         if held >= promise.count:
@@ -294,6 +305,20 @@ def _imagej(tiff: Any, shown: Sequence[Any]) -> Promise | None:
     if images > count and len(shown) != count:
         axes = [("", images // count), *axes] if images % count == 0 else [("", images)]
     return _along("ImageJ description", axes)
+
+
+def _full_below(tiff: Any, shown: Sequence[Any]) -> bool:
+    """Whether the first page has images below it (SubIFDs) that are no smaller copies of it."""
+    import tifffile
+
+    first = shown[0]
+    for offset in first.subifds or ():
+        tiff.filehandle.seek(offset)
+        page = tifffile.TiffPage(tiff, (first.index, 0))
+        smaller = page.imagewidth < first.imagewidth and page.imagelength < first.imagelength
+        if _shown(page) and not smaller:
+            return True
+    return False
 
 
 def _calibrated(tiff: Any) -> bool:
@@ -408,6 +433,8 @@ def _page(tiff: Any, plane: Plane) -> Any:
 
     if tiff.is_lsm:  # whose strips tifffile mends when it goes through all pages
         return tiff.pages[plane.page].aspage()
+    if plane.page == 0:
+        return tiff.pages.first
     tiff.filehandle.seek(plane.offset)
     return tifffile.TiffPage(tiff, plane.page)
 
