@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tasks import DataError, Undecided
+from tasks.images.jpeg2000 import Header, require_readable
 from tests.tasks.images.documented import documents
 from tests.tasks.images.helpers import colour, picture, read, save, wide, windowed
 
@@ -88,6 +89,24 @@ def test_what_cannot_be_shown_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match=r"d\.jp2: cannot be decoded"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("odd", "message"),
+    [
+        ({"palette": True}, "with a palette"),
+        ({"subsampled": True}, "with subsampled components"),
+        ({"bits": (12, 12, 8)}, "with components of different bits"),
+        ({"space": 18}, r"its colours \(space 18"),
+        ({"bits": (12, 12)}, "2 components whose meaning is not said"),
+    ],
+)
+def test_headers_of_wide_files_that_have_no_one_meaning(odd: dict[str, Any], message: str) -> None:
+    plain: dict[str, Any] = {"width": 9, "height": 9, "bits": (12, 12, 12), "signed": False, "subsampled": False}
+    plain |= {"alpha": False, "space": 16, "palette": False}
+    require_readable(Header(**plain))
+    with pytest.raises(DataError, match=message):
+        require_readable(Header(**(plain | odd)))
 
 
 def test_a_header_that_promises_too_many_pixels_is_refused_at_once(tmp_path: Path) -> None:

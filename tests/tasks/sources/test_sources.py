@@ -95,6 +95,66 @@ def test_every_refusal_is_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+def linked(folder: Path) -> tasks.Source:
+    return tasks.open_source(str(folder))
+
+
+def test_a_linked_folder_is_read_like_any_other(tmp_path: Path) -> None:
+    for k in range(3):
+        save(tmp_path / "set" / "a" / f"{k}.png", k)
+        save(tmp_path / ".store" / "deep" / f"{k}.png", 10 + k)
+    (tmp_path / "set" / "c").symlink_to("../.store")
+    (tmp_path / "set" / "a" / "9.png").symlink_to("0.png")
+    source = linked(tmp_path / "set")
+    assert [r.columns["folder"] for r in source.rows] == ["a"] * 4 + ["c"] * 3
+    assert {r.columns["parent"] for r in source.rows} == {"a", "deep"}
+    assert not any("link" in w for w in source.warnings)
+
+
+def test_a_folder_that_is_reached_twice_is_read_once_under_its_own_name(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    save(root / "b" / "1.png", 1)
+    save(tmp_path / "elsewhere" / "2.png", 2)
+    (root / "a").symlink_to("b")  # before b in order, and yet a second name for it
+    (root / "b" / "up").symlink_to("..")  # a loop
+    (root / "c").symlink_to("../elsewhere")
+    source = linked(root)
+    assert [r.columns["folder"] for r in source.rows] == ["b", "c"]
+    assert "2 linked folders lead to one that is read already" in source.warnings
+    (root / "b" / "up").unlink()
+    assert "1 linked folder leads to one that is read already" in linked(root).warnings
+    (root / "a").unlink()
+    (root / "d").symlink_to("c")  # two links to one folder
+    assert [r.columns["folder"] for r in linked(root).rows] == ["b", "c"]
+    assert "1 linked folder leads to one that is read already" in linked(root).warnings
+
+
+def test_a_link_that_leads_nowhere_is_named_and_a_hidden_one_is_passed_over(tmp_path: Path) -> None:
+    for k in range(30):
+        save(tmp_path / f"{k}.png", k)
+    (tmp_path / "gone").symlink_to("nothing")
+    (tmp_path / "round").symlink_to("round")
+    (tmp_path / ".hidden").symlink_to("nothing")
+    (tmp_path / "30.png").symlink_to("nothing.png")
+    source = linked(tmp_path)
+    assert len(source.rows) == 30
+    assert "2 links lead nowhere: gone, round" in source.warnings
+    assert [why for _, why in source.unreadable] == ["30.png: a link that leads nowhere"]
+
+
+def test_pipes_do_not_block_a_folder(tmp_path: Path) -> None:
+    import os
+
+    for k in range(30):
+        save(tmp_path / f"{k}.png", k)
+    for name in ("pipe", "pipe.dat", "pipe.png"):
+        os.mkfifo(tmp_path / name)
+    source = linked(tmp_path)
+    assert len(source.rows) == 30
+    assert "files that are no images were passed over: 2 pipe, socket or device" in source.warnings
+    assert [why for _, why in source.unreadable] == ["pipe.png: a pipe, socket or device, which is no regular file"]
+
+
 # ---- manifests
 
 
