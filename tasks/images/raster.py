@@ -50,6 +50,7 @@ def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> li
     """The one frame of a raster file, or the frames of an animation; raises DataError."""
     from PIL import Image
 
+    deep, animated, exif, count, flags = False, False, 1, 1, ()
     try:
         with Image.open(_where(path), formats=FORMATS) as image:
             scaled = image.format == "JPEG2000" and not jpeg2000.header(path).plain

@@ -51,7 +51,7 @@ def test_up_to_8_bits(tmp_path: Path) -> None:
         ("a.jp2", colour().astype(np.uint16) * 16, {}),
     ],
 )
-def test_stored_numbers_under_a_window(tmp_path: Path, name: str, values: np.ndarray, extra: dict[str, int]) -> None:
+def test_stored_numbers_under_a_window(tmp_path: Path, name: str, values: np.ndarray, extra: dict[str, Any]) -> None:
     path = jp2(tmp_path / name, values, **extra)
     with pytest.raises(Undecided, match=rf"the first {values.min()} to {values.max()}\)"):
         read(path)

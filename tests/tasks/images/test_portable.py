@@ -107,7 +107,7 @@ def test_every_map_of_a_file_is_an_image(tmp_path: Path) -> None:
             b"P7\nWIDTH 9\nHEIGHT 9\nDEPTH 5\nMAXVAL 255\nTUPLTYPE SPECTRUM\nENDHDR\n",
             "5 channels of the kind 'SPECTRUM'",
         ),
-        (b"Pf\n2 2\n-1\n" + np.float32([1, 2, np.nan, 3]).tobytes(), "NaN"),
+        (b"Pf\n2 2\n-1\n" + np.array([1, 2, np.nan, 3], "<f4").tobytes(), "NaN"),
     ],
 )
 def test_maps_that_contradict_themselves_are_refused(tmp_path: Path, data: bytes, message: str) -> None:

@@ -26,7 +26,7 @@ def write(path: Path, values: np.ndarray, **extra: Any) -> Path:
     return path
 
 
-def pages(path: Path, values: Sequence[np.ndarray], description: str, **extra: Any) -> Path:
+def pages(path: Path, values: Sequence[np.ndarray] | np.ndarray, description: str, **extra: Any) -> Path:
     """A page for each array, the first with the description."""
     import tifffile
 
@@ -196,7 +196,7 @@ def test_series_follow_one_another(tmp_path: Path) -> None:
 
 @documents("TIFF: reduced copies, masks, levels below a page")
 @pytest.mark.parametrize("extra", [{}, {"ome": True}])
-def test_pyramids_and_masks_are_no_images(tmp_path: Path, extra: dict[str, bool]) -> None:
+def test_pyramids_and_masks_are_no_images(tmp_path: Path, extra: dict[str, Any]) -> None:
     import tifffile
 
     with tifffile.TiffWriter(tmp_path / "a.tif", **extra) as tiff:
