@@ -254,7 +254,7 @@ def test_a_row_that_names_no_file_and_a_wrong_mark_are_told_by_name(tmp_path: Pa
     source = tasks.open_source(str(tmp_path / "m.csv"), unreadable_limit=0.5)
     assert [why for _, why in source.unreadable] == ["a row: the manifest names no file"]
     (tmp_path / "m.csv").write_text("file,red_x,red_y\na.png,1,nan\n")
-    with pytest.raises(DataError, match=r"/m\.csv: a\.png: the red mark lies at x = '1', y = 'nan'"):
+    with pytest.raises(DataError, match=r"/m\.csv: row 1: a\.png: the red mark lies at x = '1', y = 'nan'"):
         tasks.open_source(str(tmp_path / "m.csv"))
 
 
