@@ -28,7 +28,7 @@ def table(rows: Sequence[dict[str, Any]], width: int | None = None, right: Colle
     return "\n".join(line(each) for each in [heads, *words])
 
 
-MANY = 8  # classes that are all shown
+MANY = 12  # classes that are all shown
 FEW = 3  # of more classes, how many of the rarest are
 
 
@@ -57,7 +57,9 @@ def _answers(facts: Mapping[str, Any]) -> str:
         return f"{len(counts)} classes{how}: {', '.join(f'{_shown(name)} {n}' for name, n in counts.items())}"
     rare = sorted(counts.items(), key=lambda one: one[1])
     first = ", ".join(f"{_shown(name)} {n}" for name, n in rare[:FEW])
-    return f"{len(counts)} classes{how} of {rare[0][1]} to {rare[-1][1]} items: {first}, … and {len(counts) - FEW} more"
+    least, most = rare[0][1], rare[-1][1]
+    of = f"{least} items each" if least == most else f"{least} to {most} items"
+    return f"{len(counts)} classes{how} of {of}: {first}, … and {len(counts) - FEW} more"
 
 
 def _shown(name: str) -> str:

@@ -55,7 +55,7 @@ def folder_of(pinned: Pinned, path: str | None, *, offline: bool = False) -> Pat
     folder = Path(path).expanduser()
     if not folder.is_dir():
         raise DataError(f"no folder {path!r} for --data {pinned.name}:PATH; {pinned.remedy}")
-    found = _commits(folder) - {pinned.revision}
+    found = commits_of(folder) - {pinned.revision}
     if found:
         raise DataError(
             f"{path} is {pinned.repo} at commit {sorted(found)[0]}; {pinned.name} is read at {pinned.revision}: "
@@ -64,7 +64,7 @@ def folder_of(pinned: Pinned, path: str | None, *, offline: bool = False) -> Pat
     return folder
 
 
-def _commits(folder: Path) -> set[str]:
+def commits_of(folder: Path) -> set[str]:
     """The commits that the hub's client noted beside the files it brought, or in the name of a snapshot."""
     notes = (folder / ".cache" / "huggingface").rglob("*.metadata")
     noted = {(note.read_text(encoding="utf-8").split() or [""])[0] for note in notes}

@@ -18,7 +18,8 @@ def column_groups(
 ) -> tuple[list[str], list[str]]:
     """The groups that a column of the source `name` says, and sentences about them, which name none.
 
-    `places` says where each value stands, and `files` of which file it is; `spelling` is the rule for values that differ only in their spelling.
+    `places` says where each value stands, and `files` of which file it is; `spelling` is the rule for values that
+    differ only in their spelling.
 
     Raises:
         DataError: a row has no group, or two groups differ only in spelling and the rule refuses.

@@ -144,12 +144,9 @@ def one_spelling(
         first = dict(zip(reversed(values), reversed(at), strict=True))
         words = []
         for found in twice[:SHOWN]:
-            texts = ["as in"] * len(found) if hidden else _as_written(found)
-            each = [
-                f"{text} {first[v]}" if hidden else f"{text} ({counts[v]} times, first {first[v]})"
-                for text, v in zip(texts, found, strict=True)
-            ]
-            words.append(" and ".join(each))
+            written = zip(_as_written(found), found, strict=True)
+            texts = [first[v] if hidden else f"{text} ({counts[v]} times, first {first[v]})" for text, v in written]
+            words.append(" and ".join(texts))
         return "; ".join(words) + (f"; and {len(twice) - SHOWN} more" if len(twice) > SHOWN else "")
 
     many = "1 value differs" if len(twice) == 1 else f"{len(twice)} values differ"
