@@ -172,14 +172,16 @@ def far_values(values: Sequence[float], places: Sequence[str]) -> list[str]:
 
     Far is more than FAR interquartile ranges from the nearer quartile of the distinct numbers, in logarithms too
     where all numbers have one sign, behind a gap; or one number that is repeated as the least or the greatest, is a
-    usual mark (-1, 0, 99, 999 …), and lies behind a gap or is alone below 0.
+    usual mark (-1, 0, 99, 999 …), and lies behind a gap, or alone below 0 and more often than any other.
     """
     distinct = np.unique(np.asarray(values, float))
     if len(distinct) < FEW:
         return []
     low, high = np.quantile(distinct, (0.25, 0.75))
     far = _apart(distinct, float(low), float(high))
-    far |= {v for v in (distinct[0], distinct[-1]) if v not in far and _sentinel(v, distinct, values, far)}
+    far |= {
+        v for v in (float(distinct[0]), float(distinct[-1])) if v not in far and _sentinel(v, distinct, values, far)
+    }
     found = []
     for value in sorted(far, key=lambda v: -max(low - v, v - high)):
         at = [place for v, place in zip(values, places, strict=True) if v == value]
@@ -222,11 +224,13 @@ def _in_logarithms(distinct: np.ndarray, middle: float) -> np.ndarray:
 
 
 def _sentinel(value: float, distinct: np.ndarray, values: Sequence[float], far: set[float]) -> bool:
-    """Whether the least or greatest number is a usual mark, repeated, and stands apart from the others."""
-    if float(value) not in SENTINELS or list(values).count(float(value)) < 2:
+    """Whether the least or greatest number is a usual mark, is repeated, and stands apart or is strangely frequent."""
+    counts = Counter(values)
+    if value not in SENTINELS or counts[value] < 2:
         return False
     others = np.array([v for v in distinct if v != value and v not in far])
     if len(others) < FEW - 2:
         return False
-    gap = min(abs(others - value))
-    return gap > APART * np.diff(others).max() or bool(value < 0 <= others.min())
+    apart = min(abs(others - value)) > APART * np.diff(others).max()
+    often = counts[value] >= 2 * max(counts[float(v)] for v in others)
+    return bool(apart or (value < 0 <= others.min() and often))
