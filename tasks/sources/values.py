@@ -179,9 +179,8 @@ def far_values(values: Sequence[float], places: Sequence[str]) -> list[str]:
         return []
     low, high = np.quantile(distinct, (0.25, 0.75))
     far = _apart(distinct, float(low), float(high))
-    far |= {
-        v for v in (float(distinct[0]), float(distinct[-1])) if v not in far and _sentinel(v, distinct, values, far)
-    }
+    ends = {float(distinct[0]), float(distinct[-1])} - far
+    out, far = bool(far), far | {value for value in ends if _sentinel(value, distinct, values, far)}
     found = []
     for value in sorted(far, key=lambda v: -max(low - v, v - high)):
         at = [place for v, place in zip(values, places, strict=True) if v == value]
@@ -191,10 +190,8 @@ def far_values(values: Sequence[float], places: Sequence[str]) -> list[str]:
     if not found:
         return []
     more = f"; and {len(found) - SHOWN} more such values" if len(found) > SHOWN else ""
-    return [
-        f"{'; '.join(found[:SHOWN])}{more}: if these are marks of missing values, empty the cells; R2 rests on few "
-        "values that lie far out"
-    ]
+    rests = "; R2 rests on the few values that lie far out" * out
+    return [f"{'; '.join(found[:SHOWN])}{more}: if these are marks of missing values, empty the cells{rests}"]
 
 
 def _apart(distinct: np.ndarray, low: float, high: float) -> set[float]:
