@@ -348,8 +348,8 @@ NBSP, ZERO = "\u00a0", "\u200b"
 SPELT = [("7", "7.0"), ("7", "0007"), ("P7", "p7"), ("P007", "P7"), ("P7", f"P{ZERO}7"), ("P 7", f"P{NBSP}7"),
          ("P 7", "P7"), ("Ré", "Re\u0301"), ("P7", "\uff307"), ("P-7", "P\u20137"), ("\ufeffP7", "P7"), ("1e3", "1000"),
          ("P7\u00ad", "P7"), ("'007", "7")]  # fmt: skip
-APART = [("7", "70"), ("1.05", "1.5"), ("P7", "P-7"), ("1 2", "12"), ("1.2.840.0", "1.2.840"), ("a", "á"),
-         ("0e12", "0e34"), ("A", "B"), ("-7", "7"), ("1_1", "11"), ("10", "1E1x")]  # fmt: skip
+APART = [("7", "70"), ("1.05", "1.5"), ("v1.05", "v1.5"), ("P7", "P-7"), ("1 2", "12"), ("1.2.840.0", "1.2.840"),
+         ("a", "á"), ("0e12", "0e34"), ("A", "B"), ("-7", "7"), ("1_1", "11"), ("10", "1E1x")]  # fmt: skip
 
 
 @pytest.mark.parametrize(("one", "two"), SPELT)
@@ -374,6 +374,20 @@ def test_groups_that_differ_in_more_than_spelling_are_two_without_a_word(tmp_pat
     source = tasks.open_source(str(rows_of(tmp_path, "file,patient", f"0.png,{one}", f"1.png,{two}")), group="patient")
     assert len({r.group for r in source.rows}) == 2
     assert not source.warnings
+
+
+def test_patients_of_dicom_files_are_held_to_the_same_and_never_named(tmp_path: Path) -> None:
+    from tests.tasks.images.helpers import ct, hounsfield
+
+    for k, name in enumerate(("SECRET7", "secret7", "OTHER", "N/A")):
+        ct(tmp_path / f"{k}.dcm", hounsfield() + k, PatientID=name)
+    with pytest.raises(DataError, match=r"1 value differs only in spelling in PatientID: 0\.dcm and 1\.dcm;") as caught:
+        tasks.open_source(str(tmp_path))
+    source = tasks.open_source(str(tmp_path), spelling="unite")
+    assert len({row.group for row in source.rows}) == 3
+    assert any("PatientID: image 1 and image 2: they are one" in w for w in source.warnings)
+    assert any("(1 images name none: each file is its own group)" in w for w in source.warnings)
+    assert "secret" not in (str(caught.value) + " ".join(source.warnings)).lower()
 
 
 @pytest.mark.parametrize("mark", ["nan", "None", "#N/A", "<NA>", "?", "-", ".", "NaT", "N/A", ZERO])
