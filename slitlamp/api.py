@@ -95,6 +95,7 @@ def run_probe(settings: Settings) -> Result:
         files=tuple(files),
         failed=tuple(found.failed),
         notes=tuple(found.notes),
+        questions=tuple(found.questions),
         command=command_line(settings, NAME),
         summary=(
             f"{found.encoded} {what} encoded, {len(found.cell_seconds)} cells measured, {found.seconds:.0f} s{where}"

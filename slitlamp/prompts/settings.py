@@ -11,8 +11,8 @@ NAME = "visual_prompts"
 
 
 KEPT = ("encoder", "task", "data", "label", "group", "image_column", "window", "intercept", "exif", "unreadable",
-        "copies", "items", "site", "readout", "seed", "device", "dtype", "batch_size", "limit", "weights", "offline",
-        "out", "json", "debug")  # fmt: skip
+        "copies", "spelling", "items", "site", "readout", "seed", "device", "dtype", "batch_size", "limit", "weights",
+        "offline", "out", "json", "debug")  # fmt: skip
 
 
 SIZES = (0.009, 0.018)

@@ -8,7 +8,8 @@ from pathlib import Path
 from plugins import nearest
 from tasks._base import DataError
 from tasks.images.kinds import SUFFIXES, File, kind, suffix
-from tasks.sources.table import TABLES
+from tasks.sources.table import TABLES, one_column
+from tasks.sources.values import frame_number, is_missing
 
 MANIFESTS = tuple(f"{stem}{end}" for stem in ("manifest", "metadata") for end in TABLES)
 NEVER = ("dicomdir", "thumbs.db", "desktop.ini")
@@ -20,7 +21,7 @@ class Listed:
     """A file of a source: where it lies, its name inside the source, and what the manifest says of it.
 
     `folder` is the name of the folder that the manifest's row names instead of the file; `shown` is what a message
-    calls it, where that is not its name.
+    calls it, where that is not its name; `row` counts the manifest's rows from 1, below the line of column names.
     """
 
     path: File
@@ -29,6 +30,12 @@ class Listed:
     frame: int | None = None
     folder: str = ""
     shown: str = ""
+    row: int = 0
+
+    @property
+    def place(self) -> str:
+        """Where the manifest names it; empty without a manifest."""
+        return f"row {self.row}" if self.row else ""
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
@@ -136,23 +143,38 @@ def _refuse(error: OSError) -> None:
     raise DataError(f"a folder of the source cannot be opened ({error.strerror})")
 
 
-def listed(table: list[dict[str, str]], column: str, base: Path) -> list[Listed]:
-    """The files that a manifest names, relative to where it lies, in its order.
+def listed(table: list[dict[str, str]], column: str, base: Path, name: str) -> list[Listed]:
+    """The files that a manifest called `name` names, relative to where it lies, in its order.
 
-    A column `frame` (counted from 1) picks one frame where the file holds several.
+    A column `frame` (counted from 1) picks one frame where the file holds several; an empty cell picks none.
+    Raises DataError where a row's frame is no whole number from 1.
     """
+    frames = one_column("frame", table[0], name) if table else None
     found = []
-    for values in table:
+    for row, values in enumerate(table, 1):
         text = values[column]
         path = base / text
         inside = os.path.relpath(path, base) if text else ""
-        frame = values.get("frame", "")
         found.append(
             Listed(
                 path=path,
                 name=Path(inside).as_posix() if text else "",
                 columns={k: v for k, v in values.items() if k != column},
-                frame=int(frame) if frame.isdecimal() else None,
+                frame=_frame(values[frames], f"{name} row {row} ({text})") if frames else None,
+                row=row,
             )
+        )
+    return found
+
+
+def _frame(text: str, where: str) -> int | None:
+    if is_missing(text):
+        return None
+    found = frame_number(text)
+    if found is None:
+        shown = text if len(text) <= 40 else f"{text[:40]}…"
+        raise DataError(
+            f"{where}: frame is {shown!r}; it is a whole number from 1, or empty for every frame "
+            "(rename the column where it counts something else)"
         )
     return found

@@ -11,6 +11,12 @@ from tasks.images.content import Content, Stack
 from tasks.images.decode import DecodePolicy, Frame
 from tasks.sources.files import Listed
 from tasks.sources.table import like_groups
+from tasks.sources.values import frame_number, is_missing, spelling
+
+OF_FRAMES = ("frame", "slice", "page", "image")
+LIKE_FRAMES = frozenset(
+    f"{noun}{end}" for noun in OF_FRAMES for end in ("_number", "_no", "_id", "_index", "number", "no")
+) | {"slice", "page", "time", "index", "z", "instance", "time_point", "timepoint"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +27,51 @@ class SourceFrame:
     frame: Frame
     content: Content | Stack
     parts: tuple["SourceFrame", ...] = ()
+
+
+def patient(one: SourceFrame) -> str:
+    """The patient that a file names; empty where it names none, or a mark of a missing value."""
+    named = one.frame.patient or ""
+    return "" if is_missing(named) else named
+
+
+def asked_frames(frames: Sequence[SourceFrame], policy: DecodePolicy) -> list[str]:
+    """Sentences about frames of a manifest's files that are asked though no row names them, or more than once."""
+    of = [s for s in frames if s.file.row and not s.parts]
+    held = Counter(s.file.row for s in of if s.file.frame is None)
+    every = {row: count for row, count in held.items() if count > 1}
+    notes = []
+    if every and any(s.file.frame is not None for s in of):
+        first = min(every)
+        notes.append(
+            f"{len(every)} rows name no frame of a file that holds several: all {sum(every.values())} frames of these "
+            f"are asked (the first is row {first})"
+        )
+    elif every:
+        rows = {s.file.row: s.file.columns for s in of if s.file.row in every}
+        for column in next(iter(rows.values())):
+            numbers = {row: frame_number(values.get(column, "")) for row, values in rows.items()}
+            fits = all(number is not None and number <= every[row] for row, number in numbers.items())
+            if spelling(column) in LIKE_FRAMES and fits and (len(rows) < 2 or len(set(numbers.values())) > 1):
+                notes.append(
+                    f"the column {column!r} is not read as the number of a frame: all {sum(every.values())} frames of "
+                    f"{len(every)} files are asked; call it 'frame' where it picks one"
+                )
+    asked: dict[tuple[object, ...], SourceFrame] = {}
+    again = []
+    for s in of:
+        what = tuple(
+            v for c, v in s.file.columns.items() if c.lower() == "question" or c.lower().endswith(("_x", "_y"))
+        )
+        if asked.setdefault((s.file.name, s.frame.number, what), s) is not s:
+            again.append(s)
+    if again:
+        noun = policy.noun
+        notes.append(
+            f"{len(again)} {noun} are named by an earlier row too and are asked once for each (the first is "
+            f"{again[0].file.place})"
+        )
+    return notes
 
 
 def decide(frames: Sequence[SourceFrame], policy: DecodePolicy) -> None:
@@ -53,9 +104,9 @@ def grouping(frames: Sequence[SourceFrame], group: str | None) -> list[str]:
     """Sentences about how images were grouped, where no column was named."""
     if group is not None or not frames:
         return []
-    patients = {s.frame.patient for s in frames if s.frame.patient}
+    patients = {patient(s) for s in frames} - {""}
     if patients:
-        alone = sum(not s.frame.patient for s in frames)
+        alone = sum(not patient(s) for s in frames)
         extra = f" ({alone} images name none: each file is its own group)" if alone else ""
         only = "; they all name ONE patient: say --group COLUMN" if len(patients) == 1 else ""
         return [f"images are grouped by patient{extra}{only}"] if extra or only else []
