@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -16,7 +17,7 @@ from tasks.images.window import Window, parse_window
 
 VOLUMES = ("dicom", "nifti")  # kinds of files that hold volumes or slices of them
 NARROW = 4  # pixels: [d, h, 3] would be a colour image
-VERSION = 1  # changes whenever a file would be decoded to other pixels
+VERSION = 2  # changes whenever a file would be decoded to other pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,10 @@ class DecodePolicy:
     window: str | None = None
     intercept: float = 0.0
     volumes: bool = False
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.intercept):
+            raise DataError(f"--intercept {self.intercept:g}: it is a number that is added to stored values")
 
     @property
     def range(self) -> Window | None:
