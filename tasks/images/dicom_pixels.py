@@ -22,9 +22,7 @@ PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 NO_SYNTAX = "it does not say how its pixels are stored (no transfer syntax)"
 NO_PIXELS = "it holds no pixels"
 MORE = "hold more pixels than their rows, columns and frames say, which are not shown"
-SIGNED = (
-    "code their numbers signed where the header says unsigned, or unsigned where it says signed; read by the header"
-)
+SIGNED = "differ between header and compressed stream in whether their numbers have a sign; read by the header"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,14 +123,18 @@ class Opened:
 
     def _decode(self, number: int) -> tuple[np.ndarray, str, StreamHeader | None]:
         from pydicom.encaps import get_frame
-        from pydicom.pixels import get_decoder
+        from pydicom.pixels.decoders.base import get_decoder
 
         data, syntax = self.data, self.data.file_meta.TransferSyntaxUID
         header = None
         if syntax.is_encapsulated and syntax != RLE:
             header = stream_header(get_frame(data.PixelData, number - 1, number_of_frames=self.count))
             _require_same(data, header)
-        given = {"apply_j2k_sign_correction": False, "apply_jls_sign_correction": False, "correct_unused_bits": False}
+        given: Any = {
+            "apply_j2k_sign_correction": False,
+            "apply_jls_sign_correction": False,
+            "correct_unused_bits": False,
+        }
         array, facts = get_decoder(syntax).as_array(data, index=number - 1, raw=True, **given)
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
         return array, str(facts["photometric_interpretation"]), header
@@ -165,7 +167,7 @@ class Opened:
             return _palette(data, stored)
         bits = int(data.BitsStored)
         if space in ("YBR_FULL", "YBR_FULL_422"):
-            from pydicom.pixels import convert_color_space
+            from pydicom.pixels.processing import convert_color_space
 
             if bits != 8:
                 raise DataError(f"its colours are {space} of {bits} bits; 8 are read")
@@ -294,7 +296,7 @@ def require_pixels(file: BinaryIO, head: Any) -> list[str]:
     Raises DataError where several frames are promised and fewer are there, where there are no pixels, and where they
     are coded in a way that no decoder here reads. One frame that is cut short is found when it is decoded.
     """
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     register_decoders()
     syntax = getattr(head, "file_meta", {}).get("TransferSyntaxUID")
@@ -324,7 +326,7 @@ def _pixels_held(file: BinaryIO, head: Any, syntax: Any) -> tuple[int, int, byte
         whole = pydicom.dcmread(file, force=True)
         size = max((len(whole[name].value) for name in PIXELS if name in whole), default=-1)
     else:
-        order = "big" if syntax == BIG_ENDIAN else "little"
+        order = "big" if str(syntax) == BIG_ENDIAN else "little"
         tag = file.read(4)
         if int.from_bytes(tag[:2], order) != 0x7FE0:
             raise DataError(NO_PIXELS)

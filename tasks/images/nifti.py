@@ -25,6 +25,7 @@ UNKNOWN_ORIENTATION = "do not say how they lie and are shown as if stored in RAS
 TWO_FORMS = "have a qform and an sform that disagree on which way the axes run; shown by the sform"
 SHEARED = "have axes that are not perpendicular and are shown as stored"
 NOT_SQUARE = "have voxels that are not square in the slice and are shown as stored"
+SIZES = "name a voxel size that is not above 0, which was taken for 1 or for its size without the sign"
 UNSCALED = "have a scl_slope or scl_inter that is no number; their stored numbers are shown"
 
 
@@ -112,9 +113,8 @@ def _require_held(volume: Any, header: Any, path: Path) -> None:
     held = size * DEFLATED if packed else max(size - int(volume.dataobj.offset), 0)
     if promised > held:
         most = f"at most {held} when unpacked" if packed else f"{held}"
-        raise DataError(
-            f"its header promises {promised} bytes of voxels ({' x '.join(map(str, shape))}), it holds {most}"
-        )
+        size_of = " x ".join(map(str, shape))
+        raise DataError(f"its header promises {promised} bytes of voxels ({size_of}), the file holds {most}")
 
 
 def _flags(volume: Any, header: Any) -> tuple[str, ...]:
@@ -135,6 +135,8 @@ def _flags(volume: Any, header: Any) -> tuple[str, ...]:
     wide, high = (sizes[axes.tolist().index(axis)] if axis in axes else 1.0 for axis in (0, 1))
     if abs(wide / high - 1) > 0.01:
         flags.append(NOT_SQUARE)
+    if not coded[0] and (header["pixdim"][1 : min(int(header["dim"][0]), 3) + 1] <= 0).any():
+        flags.append(SIZES)
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
     if not math.isfinite(slope) or (slope and not math.isfinite(inter)):
         flags.append(UNSCALED)
