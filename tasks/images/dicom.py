@@ -24,7 +24,7 @@ from tasks.images.dicom_header import (
     slice_position,
 )
 from tasks.images.dicom_pixels import Opened, modality, open_dicom, require_pixels
-from tasks.images.dicom_voi import own_voi, window_of
+from tasks.images.dicom_voi import Voi, own_voi, window_of
 from tasks.images.window import to_grey
 
 Span = tuple[float, float]
@@ -55,12 +55,17 @@ def _frames(head: Any, path: Path, policy: DecodePolicy, last_opened: LastOpened
     patient = str(head.get("PatientID") or "").strip() or str(head.get("StudyInstanceUID") or "")
     frames = []
     differ = len(items(head, "PerFrameFunctionalGroupsSequence")) > 1
+    voi: Voi | None = None
+    flags: list[str] = []
     for number in range(1, count + 1):
-        if differ or number == 1:
-            transform = modality(head, number - 1) if is_grey(head) else None
-            voi, skipped = own_voi(head, number - 1) if own and is_grey(head) else (None, None)
-            flags = [*said, *header_flags(head, number - 1), *([skipped] if skipped else [])]
-            flags += [NO_UNITS] if units and transform is not None and not is_rescaled(head, number - 1) else []
+        if differ or number == 1:  # what the file says of its only frame, or of all
+            flags = [*said, *header_flags(head, number - 1)]
+            if is_grey(head):
+                modality(head, number - 1)  # refused here where it is none
+                flags += [NO_UNITS] if units and not is_rescaled(head, number - 1) else []
+            if own and is_grey(head):
+                voi, skipped = own_voi(head, number - 1)
+                flags += [skipped] if skipped else []
         columns = {} if window is None else {"window": str(policy.window or "soft")}
         if window == "file":
             columns = {"window": "minmax" if voi is None else str(voi)}

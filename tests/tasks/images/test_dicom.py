@@ -330,6 +330,7 @@ def coded(path: Path, cells: np.ndarray, how: str, **tags: Any) -> Path:
     """A file of 12 bits in 16 whose cells reach the decoder with all their bits, however they are compressed."""
     import imagecodecs
     import pydicom
+    from pydicom import uid
 
     tags = {"Modality": "MR", "HighBit": 11, **tags}
     whole = rewrite(dicom(path, cells), BitsStored=12, **tags)
@@ -337,14 +338,14 @@ def coded(path: Path, cells: np.ndarray, how: str, **tags: Any) -> Path:
     if how == "RLELossless":
         data = pydicom.dcmread(path)
         data.BitsStored, data.HighBit = 16, 15  # as a compressor that looks at whole cells
-        data.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
+        data.compress(uid.RLELossless, generate_instance_uid=False)
         data.BitsStored, data.HighBit = 12, tags["HighBit"]
         data.save_as(path, enforce_file_format=True)
     elif how == "1.2.840.10008.1.2.2":
         data = pydicom.Dataset()
         data.update(pydicom.dcmread(path))
         data.file_meta = pydicom.dcmread(path).file_meta
-        data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRBigEndian
+        data.file_meta.TransferSyntaxUID = uid.ExplicitVRBigEndian
         for words in (data["PixelData"], *(table["LUTData"] for table in data.get("ModalityLUTSequence", []))):
             words.value = np.frombuffer(words.value, np.uint16).byteswap().tobytes()
         data.save_as(path, implicit_vr=False, little_endian=False)
