@@ -130,11 +130,10 @@ class Opened:
         if syntax.is_encapsulated and syntax != RLE:
             header = stream_header(get_frame(data.PixelData, number - 1, number_of_frames=self.count))
             _require_same(data, header)
-        given: Any = {
-            "apply_j2k_sign_correction": False,
-            "apply_jls_sign_correction": False,
-            "correct_unused_bits": False,
-        }
+        if not syntax.is_encapsulated:
+            _require_whole(data)
+        corrections = ("apply_j2k_sign_correction", "apply_jls_sign_correction", "correct_unused_bits")
+        given: Any = dict.fromkeys(corrections, False)  # they leave some bits in; see stored_numbers
         array, facts = get_decoder(syntax).as_array(data, index=number - 1, raw=True, **given)
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
         return array, str(facts["photometric_interpretation"]), header
@@ -251,13 +250,24 @@ def stored_numbers(cells: np.ndarray, data: Any, header: StreamHeader | None) ->
     return (cells << above) >> (above + shift) if above + shift else cells
 
 
+def _require_whole(data: Any) -> None:
+    """Raises DataError where the file was cut off inside its pixels."""
+    from pydicom.pixels.utils import get_expected_length
+
+    held = next(len(data[name].value or b"") for name in PIXELS if name in data)
+    if held < get_expected_length(data):
+        promised = get_expected_length(data)
+        raise DataError(f"its pixels cannot be decoded: {promised} bytes are promised, the file holds {held}")
+
+
 def _require_same(data: Any, header: StreamHeader | None) -> None:
     """Raises DataError where a codestream is of another size, or deeper than the cells it is to fill."""
     if header is None:
         return
-    if (header.rows, header.columns) != (data.Rows, data.Columns):
-        said = f"{data.Columns} x {data.Rows}"
-        raise DataError(f"its header says {said} pixels, its stream {header.columns} x {header.rows}")
+    said = f"{data.Columns} x {data.Rows} pixels of {data.SamplesPerPixel}"
+    coded = f"{header.columns} x {header.rows} of {header.samples}"
+    if said.replace(" pixels", "") != coded:
+        raise DataError(f"its header says {said} numbers, its stream {coded}")
     if header.precision > int(data.BitsAllocated):
         raise DataError(f"its header allocates {data.BitsAllocated} bits, its stream has {header.precision}")
 

@@ -62,6 +62,7 @@ class StreamHeader:
 
     rows: int
     columns: int
+    samples: int
     precision: int
     signed: bool | None = None
 
@@ -78,18 +79,17 @@ def stream_header(stream: bytes) -> StreamHeader | None:
             if at < 0 or not stream.startswith(SIZ, at):
                 return None
             right, bottom, left, top = struct.unpack_from(">4I", stream, at + 8)
-            depth = stream[at + 42]
-            return StreamHeader(
-                rows=bottom - top, columns=right - left, precision=(depth & 0x7F) + 1, signed=depth > 0x7F
-            )
+            samples, depth = struct.unpack_from(">HB", stream, at + 40)
+            size = {"rows": bottom - top, "columns": right - left, "samples": samples}
+            return StreamHeader(**size, precision=(depth & 0x7F) + 1, signed=depth > 0x7F)
         at = 2
         while at + 9 < len(stream):
             if stream[at] != 0xFF:
                 return None
             marker = stream[at + 1]
             if marker in FRAMES:
-                precision, rows, columns = struct.unpack_from(">BHH", stream, at + 4)
-                return StreamHeader(rows=rows, columns=columns, precision=precision)
+                precision, rows, columns, samples = struct.unpack_from(">BHHB", stream, at + 4)
+                return StreamHeader(rows=rows, columns=columns, samples=samples, precision=precision)
             alone = marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD7  # fill bytes, markers without a length
             at += (1 if marker == 0xFF else 2) if alone else 2 + struct.unpack_from(">H", stream, at + 2)[0]
     except (struct.error, IndexError):

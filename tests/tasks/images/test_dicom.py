@@ -319,7 +319,10 @@ def test_a_dicom_object_without_an_image_and_a_broken_one(tmp_path: Path) -> Non
     checked = tasks.check(source, unreadable_limit=0.3)
     assert len(checked.rows) == 3
     assert [why.split(":")[0] for _, why in checked.unreadable] == ["cut.dcm"]
-    with pytest.raises(DataError, match=r"1 of 4 images cannot be read .*cut\.dcm: its pixels cannot be decoded"):
+    with pytest.raises(
+        DataError,
+        match=r"1 of 4 images cannot be read .*cut\.dcm: its pixels cannot be decoded: 4480 bytes are promised, .* 3980",
+    ):
         tasks.check(source)
 
 
@@ -440,8 +443,12 @@ def test_a_stream_of_another_size_or_depth_is_refused_and_of_another_sign_is_sai
         stream = bytes(getattr(imagecodecs, f"{how}_encode")(cells, **({"level": 0} if how == "jpeg2k" else {})))
         turned = dicom(tmp_path / f"{how}.dcm", np.ascontiguousarray(cells.T), Modality="MR")
         wrap(turned, stream, f"{JPEG}.{syntax}")
-        with pytest.raises(DataError, match="its header says 40 x 56 pixels, its stream 56 x 40"):
+        with pytest.raises(DataError, match="its header says 40 x 56 pixels of 1 numbers, its stream 56 x 40 of 1"):
             read(turned)
+        colours = dicom(tmp_path / f"{how}3.dcm", np.dstack([cells] * 3), Modality="MR")
+        wrap(colours, stream, f"{JPEG}.{syntax}")
+        with pytest.raises(DataError, match="its header says 56 x 40 pixels of 3 numbers, its stream 56 x 40 of 1"):
+            read(colours)
         narrow = dicom(tmp_path / f"{how}8.dcm", picture(), Modality="MR")
         wrap(narrow, stream, f"{JPEG}.{syntax}")
         with pytest.raises(DataError, match="its header allocates 8 bits, its stream has 1"):
