@@ -319,16 +319,16 @@ def require_pixels(file: BinaryIO, head: Any) -> list[str]:
     if not known:
         raise DataError(f"its pixels are coded as {syntax.name}, which no decoder here reads")
     count = count_of(head, "NumberOfFrames", 0, default=1) or 1
-    held, most, stream = _pixels_held(file, head, syntax)
+    most, more, stream = _pixels_held(file, head, syntax, count)
     if most < count and count > 1:
         raise DataError(f"its header promises {count} frames, the file holds {most}")
     header = stream_header(stream)
     sign = header is not None and header.signed not in (None, bool(head.get("PixelRepresentation")))
-    return [MORE] * (held > count) + [SIGNED] * sign
+    return [MORE] * more + [SIGNED] * sign
 
 
-def _pixels_held(file: BinaryIO, head: Any, syntax: Any) -> tuple[int, int, bytes]:
-    """Frames that are there (0 where that is not known), at most how many, and the beginning of the first stream."""
+def _pixels_held(file: BinaryIO, head: Any, syntax: Any, count: int) -> tuple[int, bool, bytes]:
+    """How many frames are there at most, whether more than so many are, and the beginning of the first stream."""
     if syntax.is_deflated:
         import pydicom
 
@@ -347,17 +347,16 @@ def _pixels_held(file: BinaryIO, head: Any, syntax: Any) -> tuple[int, int, byte
         size = min(length, end - start)
         if syntax.is_encapsulated:
             file.seek(start)
-            return _fragments(file, end, str(syntax) == RLE)
+            return _fragments(file, end, str(syntax) == RLE, count)
     if size < 0:
         raise DataError(NO_PIXELS)
     samples = count_of(head, "SamplesPerPixel", default=1)
     bits = count_of(head, "Rows") * count_of(head, "Columns") * samples * count_of(head, "BitsAllocated")
     bits = bits * 2 // 3 if text(head, "PhotometricInterpretation") == "YBR_FULL_422" else bits
-    held = 8 * size // bits
-    return held, held, b""
+    return 8 * size // bits, 8 * size - count * bits >= bits // count_of(head, "Rows"), b""  # a row more, or a frame
 
 
-def _fragments(file: BinaryIO, end: int, one_each: bool) -> tuple[int, int, bytes]:
+def _fragments(file: BinaryIO, end: int, one_each: bool, count: int) -> tuple[int, bool, bytes]:
     """The same of encapsulated pixels (PS3.5 A.4): a table of offsets, then the fragments of the frames."""
     sizes = []
     stream = b""
@@ -373,7 +372,7 @@ def _fragments(file: BinaryIO, end: int, one_each: bool) -> tuple[int, int, byte
         at = file.seek(at + 8 + size)
     table = sizes[0] // 4 if sizes else 0
     there = max(len(sizes) - 1, 0)
-    return table or (there if one_each else 0), there, b"" if one_each else stream
+    return there, (table or there * one_each) > count, b"" if one_each else stream
 
 
 def _padding_value(value: Any, stored: np.ndarray) -> int:

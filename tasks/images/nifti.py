@@ -23,6 +23,7 @@ APART = 0.1  # of a unit direction: two orientations that differ by less name th
 VECTORS = (1004, 1005, 1006, 1007, 1008, 1009, 1010, 2003, 2004)  # intents of several numbers for each voxel
 UNKNOWN_ORIENTATION = "do not say how they lie and are shown as if stored in RAS order"
 TWO_FORMS = "have a qform and an sform that disagree on which way the axes run; shown by the sform"
+MORE = "hold more voxels than their dimensions say, which are not shown"
 SHEARED = "have axes that are not perpendicular and are shown as stored"
 NOT_SQUARE = "have voxels that are not square in the slice and are shown as stored"
 SIZES = "name a voxel size that is not above 0, which was taken for 1 or for its size without the sign"
@@ -41,9 +42,9 @@ def list_frames(path: Path, policy: DecodePolicy, last_opened: LastOpened) -> li
         with _quiet():
             volume: Any = nibabel.load(path)
         header = _raw_header(volume)
-        _require_held(volume, header, path)
+        more = _require_held(volume, header, path)
         shape = _canonical_shape(volume, header)
-        flags = _flags(volume, header)
+        flags = (*_flags(volume, header), *more)
     except DataError:
         raise
     except (*BAD, ImageFileError, HeaderDataError) as error:
@@ -98,8 +99,11 @@ def _raw_header(volume: Any) -> Any:
         return type(volume.header).from_fileobj(file, check=False)
 
 
-def _require_held(volume: Any, header: Any, path: Path) -> None:
-    """Raises DataError where a header promises voxels that cannot be in a file of its size."""
+def _require_held(volume: Any, header: Any, path: Path) -> list[str]:
+    """A flag where a file holds more than its header says; DataError where the header promises more than it can hold.
+
+    What a packed file holds is not known before it is unpacked, but for the most that it can be.
+    """
     dims = [int(d) for d in header["dim"]]
     shape = dims[1 : dims[0] + 1]
     if not 1 <= dims[0] <= 7 or min(shape) < 1:
@@ -115,6 +119,7 @@ def _require_held(volume: Any, header: Any, path: Path) -> None:
         most = f"at most {held} when unpacked" if packed else f"{held}"
         size_of = " x ".join(map(str, shape))
         raise DataError(f"its header promises {promised} bytes of voxels ({size_of}), the file holds {most}")
+    return [] if packed or held - promised < shape[0] * int(header["bitpix"]) // 8 else [MORE]
 
 
 def _flags(volume: Any, header: Any) -> tuple[str, ...]:

@@ -663,6 +663,10 @@ def test_frames_that_a_header_promises_are_held_against_the_file(tmp_path: Path,
     assert said(rewrite(path, NumberOfFrames=2)) == [
         "2 of 2 images hold more pixels than their rows, columns and frames say, which are not shown"
     ]
+    if syntax is None:
+        for tags in ({"Rows": 39}, {"Columns": 54}):  # what is left over is at least a row
+            assert said(rewrite(path, NumberOfFrames=3, **tags))[0].startswith("3 of 3 images hold more pixels than")
+        rewrite(path, Rows=40, Columns=56)
     for count in (4, 3_000_000, 2_147_483_647):
         with pytest.raises(DataError, match=rf"a\.dcm: its header promises {count} frames, the file holds 3"):
             tasks.open_source(str(rewrite(path, NumberOfFrames=count)))
@@ -708,3 +712,22 @@ def test_an_intercept_is_refused_where_files_say_themselves_what_their_numbers_m
         tasks.open_source(str(path), intercept=-1024.0)
     with pytest.raises(DataError, match="--intercept nan: it is a number"):
         tasks.open_source(str(path), intercept=float("nan"))
+
+
+def test_floating_point_pixels_run_over_their_finite_values(tmp_path: Path) -> None:
+    import pydicom
+
+    values = stored() / 7 - 3
+    path = dicom(tmp_path / "a.dcm", stored().astype(np.int32), Modality="MR")
+    data = pydicom.dcmread(path)
+    for name in ("PixelData", "BitsStored", "HighBit", "PixelRepresentation"):
+        delattr(data, name)
+    held = values.astype(np.float32)
+    held[0, :3] = np.nan, np.inf, -np.inf
+    data["FloatPixelData"] = pydicom.DataElement("FloatPixelData", "OF", held.tobytes())
+    data.save_as(path, enforce_file_format=True)
+    expected = ramp(held.astype(float), -3, 4095 / 7 - 3)
+    expected[0, :3] = 0
+    np.testing.assert_array_equal(read(path), expected)
+    with pytest.raises(DataError, match="--window full: its numbers have a fraction"):
+        tasks.check(tasks.open_source(str(path), window="full"))

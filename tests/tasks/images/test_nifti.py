@@ -248,6 +248,13 @@ def test_a_nifti_header_is_held_against_the_file(tmp_path: Path, dims: tuple[int
             tasks.open_source(str(packed))
 
 
+def test_a_nifti_that_holds_more_than_its_header_says_is_counted(tmp_path: Path) -> None:
+    path = nifti(tmp_path / "a.nii", volume())
+    assert said(path) == []
+    header(path, 46, "h", 4)  # a slice less
+    assert said(path) == ["4 of 4 images hold more voxels than their dimensions say, which are not shown"]
+
+
 @documents("NIfTI: pairs of `.hdr` and `.img`")
 def test_pairs_of_header_and_voxels_are_passed_over_and_counted(tmp_path: Path) -> None:
     import nibabel
