@@ -150,8 +150,6 @@ def _shown(opened: Opened, number: int, span: Span | None = None) -> np.ndarray:
         return shown if shown.dtype == np.uint8 else to_grey(shown, 0.0, 255.0)
     mask = opened.hidden(number)
     values = opened.values(number)
-    if mask is not None:
-        values[mask] = 0.0  # any number: it is black below
     voi = own_voi(opened.data, number - 1)[0] if opened.window == "file" else None
     if voi is not None:
         shown = to_grey(voi.shown(values), 0.0, 255.0)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import tasks
-from tasks import DataError
+from tasks import DataError, UnknownName
 from tests.tasks.images.documented import documents
-from tests.tasks.images.helpers import colour, ct, dicom, hounsfield, picture, read, windowed
+from tests.tasks.images.helpers import colour, ct, dicom, hounsfield, picture, read, save, windowed
 
 QUIET = ("how they lie", "own group", "patient")  # of what is said of every made-up file
 
@@ -712,6 +712,19 @@ def test_an_intercept_is_refused_where_files_say_themselves_what_their_numbers_m
         tasks.open_source(str(path), intercept=-1024.0)
     with pytest.raises(DataError, match="--intercept nan: it is a number"):
         tasks.open_source(str(path), intercept=float("nan"))
+    save(stored().astype(np.uint16), tmp_path / "b.png")
+    mixed = said(tmp_path, intercept=-1024.0, window="40/400")
+    assert "--intercept does not act on 1 of 2 images, which are DICOM or NIfTI" in mixed
+
+
+HUGE = "9" * 400  # more than a number can be
+
+
+@pytest.mark.parametrize("window", ["40/0", "40/-400", "nan/400", "40/inf", f"{HUGE}/400", f"40/{HUGE}"])
+def test_a_window_of_the_users_that_is_none_is_refused(tmp_path: Path, window: str) -> None:
+    path = ct(tmp_path / "a.dcm", hounsfield())
+    with pytest.raises(UnknownName, match=r"it is CENTRE/WIDTH such as 40/400 \(the width above 0\), or"):
+        tasks.open_source(str(path), window=window)
 
 
 def test_floating_point_pixels_run_over_their_finite_values(tmp_path: Path) -> None:
