@@ -127,7 +127,7 @@ class Opened:
 
         data, syntax = self.data, self.data.file_meta.TransferSyntaxUID
         header = None
-        if syntax.is_encapsulated and syntax != RLE:
+        if syntax.is_encapsulated and str(syntax) != RLE:
             header = stream_header(get_frame(data.PixelData, number - 1, number_of_frames=self.count))
             _require_same(data, header)
         if not syntax.is_encapsulated:

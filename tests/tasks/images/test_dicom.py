@@ -714,7 +714,7 @@ def test_an_intercept_is_refused_where_files_say_themselves_what_their_numbers_m
         tasks.open_source(str(path), intercept=float("nan"))
     save(stored().astype(np.uint16), tmp_path / "b.png")
     mixed = said(tmp_path, intercept=-1024.0, window="40/400")
-    assert "--intercept does not act on 1 of 2 images, which are DICOM or NIfTI" in mixed
+    assert "--intercept does not act on 1 of 2 images, DICOM or NIfTI files with their own rescale" in mixed
 
 
 HUGE = "9" * 400  # more than a number can be
