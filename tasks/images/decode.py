@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,10 @@ class DecodePolicy:
     window: str | None = None
     intercept: float = 0.0
     volumes: bool = False
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.intercept):
+            raise DataError(f"--intercept {self.intercept:g}: it is a number that is added to stored values")
 
     @property
     def range(self) -> Window | None:

@@ -2,9 +2,11 @@
 
 `register_decoders()` teaches pydicom the syntaxes, for which it has only copyleft decoders itself. Lossless JPEG
 (ITU-T T.81 process 14) is what many archives store; 12-bit JPEG (processes 2 and 4) is rare. Pillow reads neither,
-nor JPEG-LS (T.87).
+nor JPEG-LS (T.87). `stream_header()` reads what any codestream of the JPEG family says of its own size and depth.
 """
 
+import struct
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +18,9 @@ LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
 EXTENDED = ("1.2.840.10008.1.2.4.51",)
 DECODER_DEPENDENCIES = dict.fromkeys((*LOSSLESS, *EXTENDED), ("numpy", "imagecodecs"))
 LABEL = "imagecodecs"
+SIZ = b"\xff\x4f\xff\x51"  # the two markers that begin a JPEG 2000 codestream
+JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"  # the boxes in which some wrap it
+FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15 without tables, and JPEG-LS
 
 
 def is_available(uid: str) -> bool:
@@ -56,7 +61,6 @@ def _extended(source: bytes, runner: Any) -> np.ndarray:
 
 SCAN, END = b"\xff\xda", b"\xff\xd9"
 LS = 0xF7  # the start of a JPEG-LS frame
-NO_FRAME = (0xC4, 0xC8, 0xCC)  # markers between the starts of frames, 0xC0 to 0xCF, that are none
 ALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length
 
 
@@ -81,7 +85,7 @@ def frame_header(path: File) -> FrameHeader:
                 file.seek(-1, 1)
                 continue
             size = int.from_bytes(file.read(2), "big")
-            if (0xC0 <= head[1] <= 0xCF and head[1] not in NO_FRAME) or head[1] == LS:
+            if head[1] in FRAMES:
                 data = file.read(6)
                 if len(data) == 6:
                     height, width = int.from_bytes(data[1:3], "big"), int.from_bytes(data[3:5], "big")
@@ -105,3 +109,44 @@ def stored(path: File) -> np.ndarray:
         return decode(data)
     except (imagecodecs.Jpeg8Error, imagecodecs.JpeglsError) as error:
         raise ValueError(str(error)) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamHeader:
+    """What the codestream of one frame says of itself; `signed` is None where the format has no signed numbers."""
+
+    rows: int
+    columns: int
+    samples: int
+    precision: int
+    signed: bool | None = None
+
+
+def stream_header(stream: bytes) -> StreamHeader | None:
+    """Read the header of a JPEG, JPEG-LS or JPEG 2000 codestream; None where it has none or it is not found.
+
+    Sources: ITU-T T.81 B.2.2 (SOF), ITU-T T.87 C.2.2 (SOF55), ITU-T T.800 A.5.1 (SIZ).
+    """
+    try:
+        if stream[:2] != b"\xff\xd8":
+            boxes = stream[:12] == JP2
+            at = stream.find(SIZ, 0, 4096) if boxes else 0
+            if at < 0 or not stream.startswith(SIZ, at):
+                return None
+            right, bottom, left, top = struct.unpack_from(">4I", stream, at + 8)
+            samples, depth = struct.unpack_from(">HB", stream, at + 40)
+            size = {"rows": bottom - top, "columns": right - left, "samples": samples}
+            return StreamHeader(**size, precision=(depth & 0x7F) + 1, signed=depth > 0x7F)
+        at = 2
+        while at + 9 < len(stream):
+            if stream[at] != 0xFF:
+                return None
+            marker = stream[at + 1]
+            if marker in FRAMES:
+                precision, rows, columns, samples = struct.unpack_from(">BHHB", stream, at + 4)
+                return StreamHeader(rows=rows, columns=columns, samples=samples, precision=precision)
+            alone = marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD7  # fill bytes, markers without a length
+            at += (1 if marker == 0xFF else 2) if alone else 2 + struct.unpack_from(">H", stream, at + 2)[0]
+    except (struct.error, IndexError):
+        return None
+    return None

@@ -86,6 +86,11 @@ def decide(frames: Sequence[SourceFrame], policy: DecodePolicy) -> None:
     if frames and not any(s.frame.windowed for s in frames) and (policy.window or policy.intercept):
         flag = f"--window {policy.window}" if policy.window else f"--intercept {policy.intercept:g}"
         raise DataError(f"{flag} has nothing to act on: all {len(frames)} images hold 8 bits; leave it out")
+    if frames and policy.intercept and not wide:
+        raise DataError(
+            f"--intercept {policy.intercept:g} has nothing to act on: DICOM and NIfTI files say themselves what their "
+            "numbers mean; leave it out"
+        )
 
 
 def _range(frames: Sequence[SourceFrame]) -> str:
@@ -126,6 +131,11 @@ def flags(frames: Sequence[SourceFrame], policy: DecodePolicy) -> list[str]:
             notes.append(f"the files' own windows differ ({len(own)}): brightness may betray the label")
     if policy.range == "minmax" and any(s.frame.windowed for s in frames):
         notes.append("each image is stretched over its own range: brightness is not comparable between images")
+    own = sum(s.frame.windowed and not s.frame.wide for s in frames)
+    if policy.intercept and own:
+        notes.append(
+            f"--intercept does not act on {own} of {n} {policy.noun}, DICOM or NIfTI files with their own rescale"
+        )
     plain = sum(not s.frame.windowed for s in frames)
     if policy.window and plain:
         notes.append(f"--window does not act on {plain} of {n} images, which hold 8 bits")

@@ -82,6 +82,7 @@ def _stack(
     frame = Frame(
         read=partial(read_stack, slices, policy, last_opened),
         number=0,  # no frame of any file
+        revision=max(one.frame.revision for one in members),
         columns=facts,
         patient=first.frame.patient,
         windowed=any(one.frame.windowed for one in members),
