@@ -204,6 +204,8 @@ def _untrained(spec: str, device: str, weights: Path | None, offline: bool) -> E
     with drawn(f"random:{rest}"):
         if kind == "name":
             return _untrained_name(card, name, device, weights)
+        if kind in ("timm", "open_clip") and weights is not None and weights.is_dir():
+            return _untrained_folder(card, device, weights)
         if kind == "timm":
             from encoders.libraries.timm.load import untrained as timm
 
@@ -242,6 +244,13 @@ def _untrained_repository(card: Card, name: str, device: str, weights: Path | No
         repo, revision = parse_repository(name)
         others = ("*.json", "*.txt", "*.model")
         folder, _ = snapshot(repo, revision, weights=(CONFIG, "config.json"), needed=(), others=others, offline=offline)
+    return _untrained_folder(card, device, folder)
+
+
+def _untrained_folder(card: Card, device: str, folder: Path) -> Encoder:
+    """The untrained network that the configuration in a folder describes."""
+    from encoders.libraries.open_clip.files import CONFIG
+
     with one_line(card.name, str(folder)):
         config = folder / "config.json"
         made = _in_sizes_of(folder, card, _model_type(config), device)

@@ -17,10 +17,10 @@ from encoders.extraction.encode import encode
 
 FLAT, COLOUR, VOLUME = (224, 224), (192, 256, 3), (16, 64, 64)
 PLACE = 2  # of the image among the others, where neither a reversal nor a sort by brightness leaves it
-# What float32 rounds differently from one batch size to another: about 1e-6 of the largest value of a deep network.
-ROUNDING = 2e-5
-# And no difference below a thousandth of what two images differ by can be read by a probe.
-HARMLESS = 1e-3
+# What float32 rounds differently from one batch size to another is below 2e-6 of the largest value of a network's
+# vector (measured on all kinds that are registered); the numbers of a function have scales of their own.
+ROUNDING = {"network": 2e-5, "function": 1e-4}
+HARMLESS = 1e-3  # of what images differ by: no probe reads what is below
 
 
 def require_finite(encoder: Encoder) -> None:
@@ -106,15 +106,24 @@ def _same(
         b = second[name]
         finite = np.isfinite(a) & np.isfinite(b)
         same = (a == b) | (np.isnan(a) & np.isnan(b))
-        gap = np.abs(np.where(finite, a, 0.0) - np.where(finite, b, 0.0)).max(initial=0.0)
-        size = np.abs(np.where(finite, a, 0.0)).max(initial=0.0)
-        usual = float(np.sqrt(np.mean(np.square(spread.get(name, np.zeros(1))))))
-        if (gap > ROUNDING * size and gap > HARMLESS * usual) or not same[~finite].all():
+        gap = np.abs(np.where(finite, a, 0.0) - np.where(finite, b, 0.0))
+        size = np.abs(np.where(finite, a, 0.0))
+        usual = spread.get(name, np.zeros_like(size))
+        if encoder.module is not None:  # rounding errors of a network are spread over its whole vector
+            gap, size, usual = gap.max(keepdims=True), size.max(keepdims=True), _rms(usual)
+        rounding = ROUNDING["function" if encoder.module is None else "network"]
+        differs = (gap > rounding * size) & (gap > HARMLESS * usual)
+        if differs.any() or not same[~finite].all():
+            worst = int(np.argmax(np.where(differs, gap, -1.0)))
             raise EncoderError(
-                f"{encoder.card.name}: {what} (by {gap:.2g} at {name}, where values reach {size:.2g}), so what is "
-                "probed would not be a property of the image; compute each image by itself, without dropout, and in "
-                "evaluation mode"
+                f"{encoder.card.name}: {what} (by {gap[worst]:.2g} at {name}, where the value is {size[worst]:.2g}), "
+                "so what is probed would not be a property of the image; compute each image by itself, without "
+                "dropout, and in evaluation mode"
             )
+
+
+def _rms(values: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.mean(np.square(values), keepdims=True))
 
 
 def _images(shape: tuple[int, ...]) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import cache
@@ -51,6 +52,12 @@ class StoredEncoder:
     def load(self) -> Encoder:
         """Load the tensors once; what determines them is remembered for the next run."""
         if not self.loaded:
+            asked = self.spec in self.settings.encoder and self.spec.startswith("random:")
+            if asked and self.weights is not None and Path(self.weights).is_file():
+                raise UsageError(
+                    f"--weights {self.weights} is a file, and {self.spec} is untrained, so that none of it would be "
+                    "read; leave it out, or give a folder whose configuration tells the architecture"
+                )
             say(f"loading {self.spec}")
             with _as_before():
                 encoder = encoders.load(
