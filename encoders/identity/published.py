@@ -76,7 +76,7 @@ def refusal(name: str, found: list[str], published: Card, where: str) -> str:
     more = f" (and {len(found) - SHOWN} more)" if len(found) > SHOWN else ""
     doubt = f"; of this card not verified: {published.unverified}" if published.unverified else ""
     return (
-        f"{name}: {where} is not the network of that card: {'; '.join(found[:SHOWN])}{more}; name the encoder that it "
+        f"{name}: {where} is not the network of that name: {'; '.join(found[:SHOWN])}{more}; name the encoder that it "
         f"is, give it as hf:REPO@REV, timm:MODEL or a file of your own, or pass --other-weights (other_weights=True): "
         f"it is then shown everywhere as {name} (other weights){doubt}"
     )
