@@ -18,6 +18,7 @@ from slitlamp.settings import Settings
 from tests.stand_in_hub import NATIVE, dinov2_folder, open_clip_folder
 
 PHANTOM = Path(encoders.__file__).parent / "weights" / "phantom-clip"
+SIDE = {"input_size": [3, 160, 160], "fixed_input_size": True}
 WITH_CARDS = [name for name in encoders.names() if encoders.card(name).parameters]
 
 
@@ -111,7 +112,7 @@ def test_a_folder_of_another_architecture_is_refused_under_a_name_of_timm(tmp_pa
     from safetensors.torch import save_file
 
     model = timm.create_model("test_vit", num_classes=5)
-    described = {"architecture": "test_vit", "num_classes": 5, "pretrained_cfg": {"input_size": [3, 160, 160]}}
+    described = {"architecture": "test_vit", "num_classes": 5, "pretrained_cfg": SIDE}
     tmp_path.joinpath("config.json").write_text(json.dumps(described))
     save_file(model.state_dict(), tmp_path / "model.safetensors")
     assert not encoders.load("timm:test_vit", weights=tmp_path).card.other_weights

@@ -449,3 +449,132 @@ def test_untrained_towers_are_drawn_from_their_name() -> None:
     first, again, other = (stand_in(spec) for spec in ("random:conch", "random:conch", "random:conch#1"))
     assert first.fingerprint == again.fingerprint != other.fingerprint
     assert first.card.sites.keys() == stand_in("random:conch").card.sites.keys()
+
+
+# weights that a loader would pass over, or take for plain numbers
+
+KINDS = ("clip-b16", "dinov2-b14", "eva02-b16", "uni", "conch")  # transformers, open_clip, timm, the authors' own
+
+
+def _adapter_beside(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+
+
+def _llava_training(folder: Path) -> None:
+    (folder / "non_lora_trainables.bin").write_bytes(b"")
+
+
+def _adapter_inside(folder: Path) -> None:
+    def change(state: dict[str, Any]) -> None:
+        name = _matrix(state)
+        state[name.replace(".weight", ".lora_A.default.weight")] = state[name][:4].clone()
+        state[name.replace(".weight", ".base_layer.weight")] = state.pop(name)
+
+    make.edited(folder, change)
+
+
+def _of_type(kind: str) -> Callable[[Path], None]:
+    def change(state: dict[str, Any]) -> None:
+        import torch
+
+        name = _matrix(state)
+        state[name] = (state[name] * 9).to(getattr(torch, kind))
+
+    return lambda folder: make.edited(folder, change)
+
+
+def _not_a_number(folder: Path) -> None:
+    def change(state: dict[str, Any]) -> None:
+        state[_matrix(state)][0, 0] = float("nan")
+
+    make.edited(folder, change)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_adapter_beside, r"holds an adapter \(adapter_config\.json\), which would not be applied"),
+        (_llava_training, r"holds an adapter \(non_lora_trainables\.bin\)"),
+        (_adapter_inside, r"holds an adapter that is not merged into the weights \(.*(lora_A|base_layer)"),
+        (_of_type("int8"), "is of type (I8|int8): quantised weights are not read"),
+        (_of_type("uint8"), "is of type (U8|uint8): quantised"),
+        (_of_type("int32"), "is of type (I32|int32): quantised"),
+        (_of_type("float8_e4m3fn"), "is of type (F8_E4M3|float8_e4m3fn): quantised"),
+        (_not_a_number, "holds NaN or infinity"),
+    ],
+)
+def test_weights_that_are_not_plain_are_refused_in_every_library(
+    name: str, spoil: Callable[[Path], None], said: str, shelf: dict[str, Tiny], tmp_path: Path
+) -> None:
+    folder = make.copied(shelf[name], tmp_path / "spoilt")
+    spoil(folder)
+    with pytest.raises(EncoderError, match=said) as caught:
+        stand_in(name, weights=folder)
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_a_configuration_that_says_quantised_is_refused(shelf: dict[str, Tiny], tmp_path: Path) -> None:
+    folder = make.copied(shelf["dinov2-b14"], tmp_path / "spoilt")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "bitsandbytes"}}))
+    with pytest.raises(EncoderError, match=r"dinov2-b14: .*weights are quantised .*method bitsandbytes"):
+        stand_in("dinov2-b14", weights=folder)
+
+
+def test_delta_weights_are_refused_by_their_name(shelf: dict[str, Tiny], tmp_path: Path) -> None:
+    folder = make.copied(shelf["dinov2-b14"], tmp_path / "dino-delta-v1.1")
+    for spec, where in (("dinov2-b14", folder), ("hf:some/LLaVA-7b-delta-v0", shelf["dinov2-b14"].folder)):
+        with pytest.raises(EncoderError, match="says that these are delta weights"):
+            stand_in(spec, weights=where)
+    assert stand_in("dinov2-b14", weights=folder.rename(tmp_path / "deltaforce")).fingerprint
+
+
+def test_which_of_two_states_was_read_is_told(tmp_path: Path) -> None:
+    import timm
+    import torch
+
+    one, two = (timm.create_model("test_vit", num_classes=0) for _ in range(2))
+    states = {"state_dict": one.state_dict(), "state_dict_ema": two.state_dict(), "epoch": 3}
+    torch.save(states, tmp_path / "both.pth")
+    torch.save({"state_dict": one.state_dict(), "optimizer": {"state": {0: one.state_dict()}}}, tmp_path / "one.pth")
+    both, plain = (encoders.load("timm:test_vit", weights=tmp_path / f"{name}.pth") for name in ("both", "one"))
+    assert both.card.read == "both.pth holds 2 states (state_dict, state_dict_ema); read was state_dict_ema"
+    np.testing.assert_array_equal(both.module.cls_token.numpy(), two.cls_token.detach().numpy())
+    assert plain.card.read == ""
+    states["state_dict_ema"]["cls_token"] = states["state_dict_ema"]["cls_token"].to(torch.int8)
+    torch.save(states, tmp_path / "both.pth")
+    with pytest.raises(EncoderError, match=r"cls_token .* is of type int8"):
+        encoders.load("timm:test_vit", weights=tmp_path / "both.pth")
+
+
+def test_a_file_of_teacher_and_student_is_refused_by_their_names(shelf: dict[str, Tiny], tmp_path: Path) -> None:
+    import torch
+
+    file = make.weight_file(make.copied(shelf["conch"], tmp_path / "copy"))
+    state = torch.load(file)
+    torch.save({"teacher": state, "student": state}, file)
+    with pytest.raises(EncoderError, match=r"holds no tensors by name \(it holds teacher, student: save the one"):
+        stand_in("conch", weights=file)
+    torch.save({"model_state_dict": state, "ema": state}, file)
+    assert stand_in("conch", weights=file).card.read.endswith("(model_state_dict, ema); read was model_state_dict")
+
+
+@pytest.mark.parametrize(("name", "beside"), [("dinov2-b14", "pytorch_model.bin"), ("uni", "model.pth")])
+def test_which_of_two_files_was_read_is_told_where_they_differ(
+    name: str, beside: str, shelf: dict[str, Tiny], tmp_path: Path
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    folder = make.copied(shelf[name], tmp_path / "copy")
+    file = make.weight_file(folder)
+    state = load_file(file) if file.suffix == ".safetensors" else torch.load(file)
+    torch.save(state, folder / beside)
+    assert stand_in(name, weights=folder).card.read == ""
+    state[_matrix(state)] += 1
+    torch.save(state, folder / beside)
+    assert stand_in(name, weights=folder).card.read == f"{file.name} was read; {beside} beside it hold other numbers"
+    (folder / beside).write_bytes(b"no weights")
+    assert stand_in(name, weights=folder).card.read == ""

@@ -94,6 +94,30 @@ def test_quantised_weights_are_not_taken_for_numbers(copy: Path) -> None:
         refused(copy, f"type {str(kind).removeprefix('torch.')}: quantised weights are not read here")
 
 
+def test_an_adapter_of_the_tower_is_refused_and_one_of_the_language_model_is_left(copy: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    def add(name: str) -> None:
+        file = min(copy.glob("model-*.safetensors"))
+        state = load_file(file)
+        save_file(state | {name: next(iter(state.values())).clone()}, file, metadata={"format": "pt"})
+        index = copy / "model.safetensors.index.json"
+        placed = json.loads(index.read_text())
+        placed["weight_map"][name] = file.name
+        index.write_text(json.dumps(placed))
+
+    before = features(copy)
+    add("language_model.model.layers.0.self_attn.q_proj.lora_A.weight")
+    assert all((value == before[name]).all() for name, value in features(copy).items())
+    add("vision_tower.vision_model.encoder.layers.0.self_attn.q_proj.lora_A.weight")
+    refused(copy, "holds an adapter that is not merged into the weights")
+    (copy / "adapter_config.json").write_text("{}")
+    refused(copy, "llava-1.5-7b: .* holds an adapter")
+    (copy / "adapter_config.json").unlink()
+    edited(copy / "config.json", quantization_config={"quant_method": "awq"})
+    refused(copy, "llava-1.5-7b: .*weights are quantised .*method awq")
+
+
 def test_a_strangers_file_beside_the_shards_is_not_read_in_their_place(copy: Path) -> None:
     from safetensors.torch import save_file
 
