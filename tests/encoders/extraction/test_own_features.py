@@ -128,7 +128,11 @@ def test_a_function_whose_features_are_not_an_images_own_is_refused(function: An
     assert "mine" in str(caught.value)
 
 
-@pytest.mark.parametrize("function", [each, constant, far_from_zero, not_numbers])
+def rounded_otherwise(images: Sequence[np.ndarray]) -> np.ndarray:
+    return each(images) * (1 + 1e-6 * len(images))
+
+
+@pytest.mark.parametrize("function", [each, constant, far_from_zero, not_numbers, rounded_otherwise])
 def test_a_function_of_each_image_alone_passes(function: Any) -> None:
     require_own_features(of(function))
 

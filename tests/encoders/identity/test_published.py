@@ -172,3 +172,16 @@ def test_an_untrained_encoder_reads_no_file(tmp_path: Path) -> None:
     )
     with pytest.raises(UsageError, match="is a file, and random:phantom-clip is untrained"):
         stored.load()
+
+
+def test_an_untrained_draw_of_another_architecture_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import slitlamp
+
+    open_clip_folder(tmp_path / "w")
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
+    monkeypatch.setattr("slitlamp.questions.POOL_OF_PHANTOMS", 20)
+    monkeypatch.setattr("encoders._loading._in_sizes_of", lambda *_: None)  # as of a file, which tells no sizes
+    flags = {"items": 20, "site": "pooled", "permutations": 19, "repeats": 1, "twins": 1, "jobs": 1}
+    found = slitlamp.probe("phantom-clip", "orientation", weights=tmp_path / "w", other_weights=True, **flags)
+    assert not any(record.encoder.startswith("random:") for record in found.records)
+    assert any("are of another architecture than random:phantom-clip" in note for note in found.notes)
