@@ -29,7 +29,7 @@ def differences(
     if published.parameters is not None:
         pairs.append(("parameters of the image side", f"{published.parameters:,}", f"{found.parameters or 0:,}"))
     if not untrained:  # which is the image side alone
-        pairs.append(("text tower", *("yes" if card.text else "no" for card in (published, found))))
+        pairs.append(("text tower", "yes" if published.text else "no", "yes" if found.text else "no"))
     if both_towers is not None and found.text:
         counted = sum(value.numel() for value in encoder.module.parameters())
         pairs.append(("parameters of both towers", f"{both_towers:,}", f"{counted:,}"))
