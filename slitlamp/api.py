@@ -13,8 +13,8 @@ from slitlamp.result import Conclusion, Result
 from slitlamp.settings import FLAGS, Settings, check_bounds, checked, command_line
 
 OF_COMMANDS = ("config", "dry_run", "json", "debug")  # flags that mean nothing in Python
-OF_FEATURES = ("image_column", "window", "intercept", "exif", "unreadable", "volumes", "seed", "weights", "offline",
-               "device", "dtype", "batch_size")  # fmt: skip
+OF_FEATURES = ("image_column", "window", "intercept", "exif", "unreadable", "volumes", "seed", "weights",
+               "other_weights", "offline", "device", "dtype", "batch_size")  # fmt: skip
 OF_MEASURE = ("seed", "folds", "repeats", "permutations")
 NAME = "linear_probe"
 

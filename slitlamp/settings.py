@@ -93,6 +93,11 @@ class EncoderSettings:
         3, "untrained draws of the network; what is credited to learning must beat each of them", metavar="N"
     )
     weights: str | None = _flag(None, "local weights in the library's own format, instead of the hub", metavar="PATH")
+    other_weights: bool = _flag(
+        False,
+        "take weights that are not those of the encoder's card (a fine-tuned or another network): shown everywhere as "
+        "'NAME (other weights)'",
+    )
     offline: bool = _flag(False, "never ask a hub")
     device: str = _flag("cpu", "cpu, cuda:0 …, or auto (recorded)", metavar="DEVICE")
     dtype: str = _flag("float32", "compute type of the encoder", choices=("float32", "bfloat16", "float16"))

@@ -152,6 +152,8 @@ def _encode_untrained(run: Run, question: Question, spec: str, draws: Sequence[S
         return []
     for draw in draws:
         try:
+            if (draw.card.sites, draw.card.parameters) != (asked.card.sites, asked.card.parameters):
+                raise EncoderError(f"the weights of {asked.label} are of another architecture than {draw.spec}")
             encode_all(run, question, [draw])
         except (EncoderError, UserFileError, NotFiniteError, UnknownName) as error:
             have = "no untrained draw" if not different else f"only {len(different)} of {len(draws)} untrained draws"
