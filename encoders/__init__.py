@@ -42,21 +42,33 @@ def load(
     dtype: str = "float32",
     weights: str | Path | None = None,
     offline: bool = False,
+    other_weights: bool = False,
 ) -> Encoder:
     """Build the encoder that `spec` names: it holds the weights that were asked for, or an error is raised.
 
     `spec` is a registered name, `random:NAME` (the same architecture, untrained; `random:NAME#7` is another
     draw), `pixels`, `lowlevel`, `timm:MODEL`, `open_clip:MODEL/TAG`, `hf:REPO@REV`, or a path to a Python
     file that defines `CARD` and `load(device)`. `weights` is a file or folder in the library's own on-disk
-    format and replaces the hub; `offline` never asks one. `dtype` is "float32", or "bfloat16" (or "float16"
+    format and replaces the hub; `offline` never asks one. What was loaded is held against the card of a registered
+    name, and against the architecture that `timm:` and `open_clip:` name; with `other_weights` what differs is no
+    error, and the encoder's card says other_weights. `dtype` is "float32", or "bfloat16" (or "float16"
     on a GPU) by autocast, whose first batch must agree with float32.
 
+    Before it is returned, one image is encoded alone, among others, and alone again.
+
     Raises UnknownName for a name that nothing holds, EncoderError where the encoder or its weights cannot be
-    had as asked.
+    had as asked, and where the features of an image are not its own.
     """
     from encoders._loading import load as build
 
-    return build(spec, device=device, dtype=dtype, weights=None if weights is None else Path(weights), offline=offline)
+    return build(
+        spec,
+        device=device,
+        dtype=dtype,
+        weights=None if weights is None else Path(weights),
+        offline=offline,
+        other_weights=other_weights,
+    )
 
 
 def encode(

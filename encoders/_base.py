@@ -108,6 +108,8 @@ class Card:
     sites: Mapping[str, Site] = field(default_factory=dict)
     text: bool = False
     volumes: bool = False
+    other_weights: bool = False  # not those of the encoder that this card is of: said wherever it is shown
+    read: str = ""  # which of several states or files was read, where there was a choice
     synthetic: bool = False  # weights trained on synthetic images only: said wherever it is shown
     note: str = ""
     unverified: str = ""

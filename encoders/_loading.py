@@ -11,6 +11,9 @@ from typing import Any
 from encoders._base import Card, Encoder, EncoderError
 from encoders._registry import card as card_of
 from encoders._registry import checkpoints, draw_of, find, split
+from encoders.extraction.own_features import require_finite, require_own_features
+from encoders.identity.published import as_other, differences, refusal, with_origin
+from hub.contents import require_no_delta, require_whole
 from hub.errors import HubError, one_line
 from hub.files import settings
 from plugins import UnknownName
@@ -18,7 +21,9 @@ from plugins import UnknownName
 DTYPES = ("float32", "bfloat16", "float16")
 
 
-def load(spec: str, *, device: str, dtype: str, weights: Path | None, offline: bool) -> Encoder:
+def load(
+    spec: str, *, device: str, dtype: str, weights: Path | None, offline: bool, other_weights: bool = False
+) -> Encoder:
     """The encoder that `spec` names; see `encoders.load`."""
     if dtype not in DTYPES:
         raise EncoderError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
@@ -30,6 +35,8 @@ def load(spec: str, *, device: str, dtype: str, weights: Path | None, offline: b
     _device(device)
     try:
         build = _untrained if kind == "random" else _trained
+        if weights is not None and weights.exists():
+            require_whole(spec, weights)
         made = build(spec, device, weights, offline)
     except EncoderError:
         raise
@@ -39,11 +46,47 @@ def load(spec: str, *, device: str, dtype: str, weights: Path | None, offline: b
         if weights is None:
             raise
         raise EncoderError(f"{spec}: --weights {weights} cannot be read ({error})") from error
+    made = with_origin(_held(spec, made, weights, other_weights))
+    require_finite(made)
+    require_own_features(made)
     if dtype == "float32":
         return made
     from encoders.extraction.precision import lowered
 
     return lowered(made, dtype)
+
+
+def _held(spec: str, made: Encoder, weights: Path | None, other_weights: bool) -> Encoder:
+    """The encoder, once it is the network that it is called; with `other_weights` it is said to have others."""
+    kind, rest = split(spec)
+    name = draw_of(rest)[0] if kind == "random" else spec
+    kind, rest = split(name)
+    found: list[str] = []
+    if kind == "name":
+        checkpoint = find(rest)
+        published = checkpoint.card
+        found = differences(published, made, checkpoint.both_towers, untrained=spec != name)
+    elif kind in ("timm", "open_clip"):
+        published = Card(name=name)
+        found = _architecture(kind, rest, made)
+    else:
+        published = Card(name=name)
+    if found and not other_weights:
+        where = f"--weights {weights}" if weights is not None else f"what {made.card.repo or 'its repository'} holds"
+        raise EncoderError(refusal(spec, found, published, where))
+    given = weights is not None and kind not in ("file",)
+    return as_other(made, found) if other_weights and (given or found) else made
+
+
+def _architecture(kind: str, name: str, made: Encoder) -> list[str]:
+    """What of a loaded model of timm or open_clip is not as the architecture of its name, built without memory."""
+    if kind == "timm":
+        from encoders.libraries.timm.load import differences as of_timm
+
+        return of_timm(name, made)
+    from encoders.libraries.open_clip.load import differences as of_open_clip
+
+    return of_open_clip(name, made)
 
 
 def _device(device: str) -> None:
@@ -96,6 +139,7 @@ def _from_hub(card: Card, rest: str, device: str, weights: Path | None, offline:
     from hub.snapshots import parse_repository, snapshot
 
     repo, revision = parse_repository(rest)
+    require_no_delta(card.name, repo)
     folder = weights
     if folder is None:  # the configuration comes first: of a multimodal model most is never fetched
         folder, revision = snapshot(repo, revision, weights=(CONFIG, "config.json"), needed=(), offline=offline)
@@ -160,6 +204,8 @@ def _untrained(spec: str, device: str, weights: Path | None, offline: bool) -> E
     with drawn(f"random:{rest}"):
         if kind == "name":
             return _untrained_name(card, name, device, weights)
+        if kind in ("timm", "open_clip") and weights is not None and weights.is_dir():
+            return _untrained_folder(card, device, weights)
         if kind == "timm":
             from encoders.libraries.timm.load import untrained as timm
 
@@ -198,6 +244,13 @@ def _untrained_repository(card: Card, name: str, device: str, weights: Path | No
         repo, revision = parse_repository(name)
         others = ("*.json", "*.txt", "*.model")
         folder, _ = snapshot(repo, revision, weights=(CONFIG, "config.json"), needed=(), others=others, offline=offline)
+    return _untrained_folder(card, device, folder)
+
+
+def _untrained_folder(card: Card, device: str, folder: Path) -> Encoder:
+    """The untrained network that the configuration in a folder describes."""
+    from encoders.libraries.open_clip.files import CONFIG
+
     with one_line(card.name, str(folder)):
         config = folder / "config.json"
         made = _in_sizes_of(folder, card, _model_type(config), device)

@@ -20,7 +20,8 @@ class Checkpoint:
     `load(card, device, weights, offline)` gives the trained encoder; `untrained(card, device)` the same
     architecture under torch's current random state, None where there is nothing to leave untrained.
     `network()` builds the image side alone, in full size, under torch's current default device: on "meta" it
-    is counted without memory. `model_type` is the ModelType of a multimodal model.
+    is counted without memory. `model_type` is the ModelType of a multimodal model. `both_towers` are the parameters of
+    image and text tower together, None where they are not known.
     """
 
     card: Card
@@ -28,6 +29,7 @@ class Checkpoint:
     untrained: Callable[[Card, str], Encoder] | None = None
     network: Callable[[], Any] | None = None
     model_type: Any = None
+    both_towers: int | None = None
 
 
 @cache

@@ -51,7 +51,12 @@ def weights_file(card: Card, weights: Path | None, offline: bool, *, files: Sequ
 
     `weights` may be the file itself, or the folder where one of `files` lies.
     """
+    from hub.choices import which_state
+    from hub.torch_files import WRAPPED
+
     if weights is not None and weights.is_file():
-        return replace(card, repo=None, revision=None), weights
-    card, folder = weights_folder(card, weights, offline, files=files, needed=(), others=())
-    return card, next(folder / name for name in files if (folder / name).exists())
+        card, file = replace(card, repo=None, revision=None), weights
+    else:
+        card, folder = weights_folder(card, weights, offline, files=files, needed=(), others=())
+        file = next(folder / name for name in files if (folder / name).exists())
+    return replace(card, read=which_state(file, WRAPPED)), file

@@ -16,8 +16,8 @@ from experiments._exit import DATA, DONE, guard
 from slitlamp.log import say
 from slitlamp.settings import Settings, check_bounds
 
-FLAGS = ("data", "group", "volumes", "image_column", "window", "intercept", "exif", "unreadable", "weights", "device",
-         "batch_size", "offline", "json", "debug")  # fmt: skip
+FLAGS = ("data", "group", "spelling", "volumes", "image_column", "window", "intercept", "exif", "unreadable",
+         "weights", "other_weights", "device", "batch_size", "offline", "json", "debug")  # fmt: skip
 
 
 def _body(argv: Sequence[str]) -> int:

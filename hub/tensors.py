@@ -1,13 +1,13 @@
 """Tensors of a big checkpoint that are wanted: fetched without the rest, and read from the files that hold them."""
 
 import hashlib
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hub.contents import require_floats, require_merged
 from hub.errors import HubError, missing_tensors, one_line
 from hub.files import FORMS, PARTIAL, shards_of
 from hub.partial import THREADS, download_tensors, remote
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import torch
 
 Keep = Callable[[str], bool]
-COMPUTED = re.compile(r"(position_ids|_index|num_batches_tracked)$")  # integers that are no weights
 INDEX = ".index.json"
 
 
@@ -127,15 +126,12 @@ def tensors(folder: Path, keep: Keep) -> dict[str, "torch.Tensor"]:
 
 
 def floats(folder: Path, keep: Keep) -> dict[str, "torch.Tensor"]:
-    """The same tensors; HubError where one is of integers or of 8 bits: without its scale it means nothing."""
+    """The same tensors; HubError where one is of integers or of 8 bits, or of an adapter."""
     found = tensors(folder, keep)
-    for name, value in found.items():
-        whole = value.dtype.is_floating_point and value.dtype.itemsize > 1
-        if not whole and not COMPUTED.search(name):
-            raise HubError(
-                f"tensor {name} in {folder} is of type {str(value.dtype).removeprefix('torch.')}: quantised weights "
-                "are not read here; give the checkpoint in bfloat16, float16 or float32"
-            )
+    require_merged(found, str(folder))
+    require_floats(
+        ((n, str(v.dtype).removeprefix("torch."), v.numel()) for n, v in found.items()), "weights", str(folder)
+    )
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hub.contents import require_floats, require_merged
 from hub.errors import HubError, missing_tensors, one_line, other_shapes, unexpected_tensors
 
 WRAPPED = ("state_dict", "model_state_dict")
@@ -26,6 +27,24 @@ def state_dict(path: Path, who: str = "weights") -> dict[str, torch.Tensor]:
     tensors are let through, nothing else is.
     Raises HubError in one line for a file that is cut short, unsafe, or holds no tensors.
     """
+    found = opened(path, who)
+    for key in WRAPPED:
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = found[key]
+    found = {"": found} if isinstance(found, torch.Tensor) else found
+    tensors = {str(k): v for k, v in found.items() if isinstance(v, torch.Tensor)} if isinstance(found, Mapping) else {}
+    if not tensors:
+        inside = [str(k) for k, v in found.items() if isinstance(v, Mapping)] if isinstance(found, Mapping) else []
+        several = f" (it holds {', '.join(inside)}: save the one that you mean alone)" if inside else ""
+        raise HubError(f"{who}: {path} holds no tensors by name{several}, so it is no checkpoint of this kind")
+    return tensors
+
+
+def opened(path: Path, who: str = "weights") -> Any:
+    """What a file holds as torch saved it, its tensors mapped from disk where its format allows that.
+
+    Raises HubError as `state_dict` does.
+    """
     if not path.is_file():
         raise HubError(f"{who}: {path} is no file; give a weight file that torch wrote (.pt, .pth or .bin)")
     with path.open("rb") as file:
@@ -33,15 +52,7 @@ def state_dict(path: Path, who: str = "weights") -> dict[str, torch.Tensor]:
             raise HubError(f"{who}: {path} is not in the format of torch.save; fetch it again, or name another file")
     with one_line(who, str(path)), _safe(who, path):
         mapped = {"mmap": True} if _of_torch(path) else {}
-        found: Any = torch.load(_source(path), map_location="cpu", weights_only=True, **mapped)
-    for key in WRAPPED:
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
-    found = {"": found} if isinstance(found, torch.Tensor) else found
-    tensors = {str(k): v for k, v in found.items() if isinstance(v, torch.Tensor)} if isinstance(found, Mapping) else {}
-    if not tensors:
-        raise HubError(f"{who}: {path} holds no tensors by name, so it is no checkpoint of this kind")
-    return tensors
+        return torch.load(_source(path), map_location="cpu", weights_only=True, **mapped)
 
 
 def below(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
@@ -57,8 +68,11 @@ def required(state: Mapping[str, torch.Tensor], who: str, where: str, *names: st
 
 
 def fill(module: Any, state: Mapping[str, torch.Tensor], who: str, where: str) -> Any:
-    """`module` with every tensor of `state`; HubError where one is missing, unexpected or of another shape."""
+    """`module` with every tensor of `state`; HubError where one lacks, is too many, of another shape, or quantised."""
+    require_merged(state, f"{who}: {where}")
     built = module.state_dict()
+    real = [name for name, value in built.items() if value.is_floating_point() and name in state]
+    require_floats(((n, str(state[n].dtype).removeprefix("torch."), state[n].numel()) for n in real), who, where)
     other = [  # for a single number torch takes the first value of a vector
         name for name, value in built.items() if name in state and value.ndim and value.shape != state[name].shape
     ]

@@ -13,8 +13,8 @@ from slitlamp.result import Conclusion, Result
 from slitlamp.settings import FLAGS, Settings, check_bounds, checked, command_line
 
 OF_COMMANDS = ("config", "dry_run", "json", "debug")  # flags that mean nothing in Python
-OF_FEATURES = ("image_column", "window", "intercept", "exif", "unreadable", "volumes", "seed", "weights", "offline",
-               "device", "dtype", "batch_size")  # fmt: skip
+OF_FEATURES = ("image_column", "window", "intercept", "exif", "unreadable", "volumes", "seed", "weights",
+               "other_weights", "offline", "device", "dtype", "batch_size")  # fmt: skip
 OF_MEASURE = ("seed", "folds", "repeats", "permutations")
 NAME = "linear_probe"
 
@@ -96,6 +96,7 @@ def run_probe(settings: Settings) -> Result:
         files=tuple(files),
         failed=tuple(found.failed),
         notes=tuple(found.notes),
+        questions=tuple(found.questions),
         command=command_line(settings, NAME),
         summary=(
             f"{found.encoded} {what} encoded, {len(found.cell_seconds)} cells measured, {found.seconds:.0f} s{where}"

@@ -1,7 +1,6 @@
 """Draw marks into a user's own images at points of known depth, and write a manifest of them for the depth task."""
 
 import csv
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from slitlamp.log import progress
 from tasks import DataError
 from tasks.marks.draw import COLOURS
 from tasks.marks.place import Point, place
+from tasks.sources import values
 from tasks.sources.table import read_table
 
 
@@ -96,18 +96,19 @@ def _points_by_image(path: Path, depth: str) -> tuple[dict[str, list[Point]], di
         where, texts = f"{path.name} row {number}", [row[name] for name in ("x", "y", depth)]
         if not (path.parent / row["file"]).is_file():
             raise DataError(f"{where}: there is no image {row['file']!r}; file is relative to {path.name}")
-        try:
-            x, y, far = map(float, texts)
-        except ValueError:
-            x = y = far = math.nan
-        if not all(map(math.isfinite, (x, y, far))):
+        x, y, far = map(values.number, texts)
+        if x is None or y is None or far is None:
             raise DataError(f"{where}: x, y and {depth} are numbers; given {', '.join(map(repr, texts))}")
         if far <= 0:
             raise DataError(f"{where}: a depth is above 0, since --apart is a ratio; {depth} is {row[depth]!r}")
         found[row["file"]].append(Point(x=x, y=y, depth=far))
-        groups[row["file"]] = row.get("group") or row["file"]
+        named = row.get("group", "")
+        group = row["file"] if values.is_missing(named) else named
+        if groups.setdefault(row["file"], group) != group:
+            raise DataError(f"{where}: {row['file']} is in group {group!r}, before in {groups[row['file']]!r}")
     if not found:
         raise DataError(f"{path.name} holds no point")
+    values.one_spelling(list(groups.values()), "refuse", f"the column 'group' of {path.name}", list(groups))
     return found, groups
 
 

@@ -1,6 +1,7 @@
 """Questions: a task put to a source, with its items, labels and groups, and unlabelled images of the same kind."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +15,10 @@ from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
 from slitlamp.keys import digest
 from slitlamp.settings import SourceSettings
-from slitlamp.sources import open_source, unused_label
+from slitlamp.sources import open_source, read_labels, unused_label
 from tasks import DataError, Item, Row, Source, Task
+from tasks.label import place_of
+from tasks.sources.values import far_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,7 @@ class Question:
     warnings: tuple[str, ...] = ()
     pool: "Pool | None" = None
     names_of_marks: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)  # see `facts_of`
     unmarked: set[str] = field(default_factory=set)  # encoders whose crop leaves a mark out
     memo: dict[str, Any] = field(default_factory=dict)
 
@@ -68,6 +72,7 @@ def ask(settings: SourceSettings, store: Store) -> list[Question]:
     names = settings.task or (("label",) if settings.label else ("orientation",))
     asked = [tasks.load(name) for name in names]
     unused_label(settings, asked)
+    asked = read_labels(settings, asked)
     shared = open_source(settings, settings.data, store) if settings.data is not None else None
     if shared is not None:
         shared = resolve_duplicates(shared, Copies(store=store), settings)
@@ -90,6 +95,8 @@ def _question(settings: SourceSettings, task: Task, shared: Source | None, store
     y, classes = _answers(task, items, own=bool(source.benchmark))
     marks = _marks(items, classes)
     pool, more = _pool(settings, task, source, store, classes)
+    said = task.notes(source, settings.label) if task.notes else ()
+    warnings = (*source.warnings, *warnings, *said, *more, *_few_marks(items, marks), *_far(items, source, classes))
     return Question(
         name=name,
         task=task,
@@ -108,9 +115,68 @@ def _question(settings: SourceSettings, task: Task, shared: Source | None, store
         names_of_marks=marks,
         limited=settings.limit is not None,
         copies=_copies(items),
-        warnings=(*source.warnings, *warnings, *(task.notes(source, settings.label) if task.notes else ()), *more),
+        warnings=warnings,
+        facts=facts_of(name, source, items, settings, classes=classes, notes=warnings),
         pool=pool,
     )
+
+
+def facts_of(
+    name: str,
+    source: Source,
+    items: Sequence[Item],
+    settings: SourceSettings,
+    *,
+    classes: Sequence[str] | None,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Who is asked, how often, with which answers and in how many groups, and what is left out, for the record.
+
+    `classes` counts items by class, or `range` holds the least, the median and the greatest number; the other is None.
+    `left_out` counts by reason, `images` the pictures that the items are, or are copies of.
+    """
+    rows = {row.id for row in source.rows}
+    images = {item.id if item.id in rows else item.id.rpartition(":")[0] or item.id for item in items}
+    without = len(rows - images) if images <= rows else 0  # the items of a user's own task may be no rows
+    left_out = {
+        f"without {settings.label}" if settings.label else "not asked by the task": without,
+        "unreadable": len(source.unreadable),
+    }
+    counts = Counter(str(item.label) for item in items)
+    numbers = [] if classes is not None else [float(item.label) for item in items]
+    return {
+        "task": name,
+        "source": source.name,
+        "items": len(items),
+        "images": len(images),
+        "groups": len({item.group for item in items}),
+        "classes": None if classes is None else {one: counts[one] for one in classes},
+        "range": [min(numbers), float(np.median(numbers)), max(numbers)] if numbers else None,
+        "left_out": {reason: count for reason, count in left_out.items() if count},
+        "limited": settings.limit is not None,
+        "notes": list(notes),
+    }
+
+
+def _far(items: Sequence[Item], source: Source, classes: Sequence[str] | None) -> list[str]:
+    """Sentences about numbers that stand far from all others."""
+    if classes is not None or source.synthetic:
+        return []
+    places = {row.id: place_of(row) for row in source.rows}
+    return far_values([float(item.label) for item in items], [places.get(i.id, f"item {i.id}") for i in items])
+
+
+def _few_marks(items: Sequence[Item], marks: Sequence[str]) -> list[str]:
+    """A sentence where some items carry marks and others do not, so that nothing is read under marks."""
+    if marks:
+        return []
+    counts = Counter(tuple(sorted(mark.name for mark in item.marks)) for item in items)
+    if len(counts) < 2:
+        return []
+    (most, _), *others = counts.most_common()
+    few = sum(count for _, count in others)
+    names = ", ".join(most) or "none"
+    return [f"{few} of {len(items)} items do not carry the marks of the others ({names}): nothing is read under marks"]
 
 
 def _marks(items: Sequence[Item | Row], classes: Sequence[str] | None) -> tuple[str, ...]:

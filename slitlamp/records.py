@@ -5,7 +5,7 @@ import dataclasses
 import io
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -109,11 +109,18 @@ def rounded(value: Any) -> Any:
     return value
 
 
-def document(experiment: str, records: Sequence[Record], verdicts: Sequence[dict], files: Sequence[str]) -> dict:
-    """The JSON document of a run."""
+def document(
+    experiment: str,
+    records: Sequence[Record],
+    verdicts: Sequence[dict],
+    files: Sequence[str],
+    questions: Sequence[Mapping[str, Any]] = (),
+) -> dict:
+    """The JSON document of a run; `questions` say who was asked, with which answers, and what was left out."""
     return {
         "schema": SCHEMA,
         "experiment": experiment,
+        "questions": rounded([dict(question) for question in questions]),
         "records": [rounded(dataclasses.asdict(r)) for r in records],
         "verdicts": rounded(list(verdicts)),
         "files": list(files),

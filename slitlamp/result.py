@@ -12,6 +12,7 @@ from typing import Any
 from slitlamp.errors import UsageError
 from slitlamp.records import Record, as_json, document
 from slitlamp.reports.table import COLUMNS, RIGHT, heading, legend, rows_of, table
+from slitlamp.reports.text import question_line, wrapped_notes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,8 @@ class Result:
     `records` hold every published number with everything needed to make it again; `verdicts` one conclusion for each
     question and encoder; `predictions` the held-out predictions of every cell under `task/encoder/site/readout`;
     `files` what was written, empty where no folder was asked for; `failed` the encoders that could not be asked;
-    `notes` what the reader must know of the data.
+    `notes` what the reader must know of the data; `questions` of each question how many items there are in how many
+    groups, its `classes` with their counts or the `range` of its numbers, and what was `left_out` (see the manual).
     """
 
     records: Sequence[Record]
@@ -93,6 +95,7 @@ class Result:
     files: Sequence[Path] = ()
     failed: Sequence[str] = ()
     notes: Sequence[str] = ()
+    questions: Sequence[Mapping[str, Any]] = ()
     command: str = ""
     experiment: str = "linear_probe"
     summary: str = ""
@@ -123,15 +126,17 @@ class Result:
         """The JSON document of the run, as `results.json` holds it."""
         verdicts = [dataclasses.asdict(one) for one in self.verdicts]
         names = [path.name for path in self.files]
-        return document(self.experiment, self.records, verdicts, names)
+        return document(self.experiment, self.records, verdicts, names, self.questions)
 
     def to_json(self) -> str:
         """The JSON document as text."""
         return as_json(self.document).decode()
 
     def __str__(self) -> str:
-        parts = []
+        parts, questions = [], {facts["task"]: facts for facts in self.questions}
         for one in self.verdicts:
+            facts = questions.pop(one.task, None)  # once for all encoders
+            parts += ["\n".join([question_line(facts), *wrapped_notes(facts["notes"])])] if facts else []
             parts.append(table([r for r in self.records if r.task == one.task], one.encoder))
             credit = f", credit: {one.credit}" if one.credit else ""
             parts.append("\n".join([f"{one.task} · {one.encoder}: {one.verdict.upper()}{credit}", *_wrapped(one)]))
@@ -145,7 +150,11 @@ class Result:
             + "</ul>"
             for one in self.verdicts
         )
-        return said + self.table()._repr_html_()
+        facts = "".join(
+            f"<p>{'<br>'.join(html.escape(line) for line in (question_line(one), *one['notes']))}</p>"
+            for one in self.questions
+        )
+        return facts + said + self.table()._repr_html_()
 
 
 def _wrapped(one: Conclusion) -> list[str]:

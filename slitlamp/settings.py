@@ -31,6 +31,11 @@ class SourceSettings:
         metavar="SOURCE",
     )
     label: str | None = _flag(None, "column of the manifest that holds the answer", metavar="COLUMN")
+    classes: bool = _flag(False, "the values of --label are classes, also where they look like numbers")
+    number: bool = _flag(False, "the values of --label are numbers, also where they take few values")
+    not_missing: tuple[str, ...] = _flag(
+        (), "words of --label that look like a mark of a missing answer and are an answer (none)", metavar="WORD"
+    )
     group: str | None = _flag(None, "column that may not be split over folds (patient, sequence)", metavar="COLUMN")
     volumes: bool = _flag(
         False,
@@ -56,6 +61,11 @@ class SourceSettings:
         "refuse",
         "what to do where copies of one image lie in more than one group: refuse, unite the groups, or warn and go on",
         choices=("refuse", "unite", "warn"),
+    )
+    spelling: str = _flag(
+        "refuse",
+        "what to do where answers or groups differ only in spelling (P7, p7): refuse, unite them, or keep them apart",
+        choices=("refuse", "unite", "keep"),
     )
     pool: str | None = _flag(
         None,
@@ -83,6 +93,11 @@ class EncoderSettings:
         3, "untrained draws of the network; what is credited to learning must beat each of them", metavar="N"
     )
     weights: str | None = _flag(None, "local weights in the library's own format, instead of the hub", metavar="PATH")
+    other_weights: bool = _flag(
+        False,
+        "take weights that are not those of the encoder's card (a fine-tuned or another network): shown everywhere as "
+        "'NAME (other weights)'",
+    )
     offline: bool = _flag(False, "never ask a hub")
     device: str = _flag("cpu", "cpu, cuda:0 …, or auto (recorded)", metavar="DEVICE")
     dtype: str = _flag("float32", "compute type of the encoder", choices=("float32", "bfloat16", "float16"))
@@ -160,7 +175,7 @@ FLAGS: dict[str, "Field[Any]"] = {
 }
 
 
-OF_FILES = ("group", "image_column", "window", "intercept", "exif", "copies", "unreadable")
+OF_FILES = ("group", "image_column", "window", "intercept", "exif", "copies", "spelling", "unreadable")
 
 
 def unused_flags(settings: Settings) -> None:

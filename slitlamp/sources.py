@@ -8,7 +8,7 @@ from slitlamp.duplicates.guard import Copies
 from slitlamp.errors import UsageError
 from slitlamp.log import progress, say
 from slitlamp.settings import SourceSettings
-from tasks import Source, Task
+from tasks import Source, Task, label
 
 MANIFESTS = (".csv", ".tsv", ".parquet")
 
@@ -22,6 +22,20 @@ def unused_label(settings: SourceSettings, asked: Sequence[Task]) -> None:
         f"--label {settings.label} has nothing to act on: {names} make{'s' * (len(asked) == 1)} the answers by turning "
         "images; leave it out, or ask --task label"
     )
+
+
+def read_labels(settings: SourceSettings, asked: Sequence[Task]) -> list[Task]:
+    """The tasks, those that ask a column told how to read it; UsageError where a flag about that acts on none."""
+    flags = {"classes": settings.classes, "number": settings.number, "not-missing": bool(settings.not_missing)}
+    given = [f"--{name}" for name, value in flags.items() if value]
+    if settings.classes and settings.number:
+        raise UsageError("--classes and --number: the values of --label are either; give one of the two")
+    if given and not any(task.name == label.TASK.name for task in asked):
+        names = " and ".join(task.name for task in asked)
+        raise UsageError(f"{given[0]} has nothing to act on: {names} knows its own answers; it is for --task label")
+    kind = "classes" if settings.classes else "number" if settings.number else ""
+    how = label.Reading(kind=kind, answers=settings.not_missing, spelling=settings.spelling)
+    return [label.reading(how) if task is label.TASK else task for task in asked]
 
 
 def list_source(settings: SourceSettings, spec: str) -> Source:
@@ -39,6 +53,7 @@ def list_source(settings: SourceSettings, spec: str) -> Source:
         seed=settings.seed,
         offline=settings.offline,
         volumes=settings.volumes,
+        spelling=settings.spelling,
     )
 
 

@@ -63,7 +63,8 @@ class Row:
     """One image of a source, before any question is asked of it.
 
     `text` is what a benchmark asks of it: `question`, `options` (a tuple of texts) and `answer`. Where a
-    question has several images, `picture` shows them side by side and `pictures` holds them apart.
+    question has several images, `picture` shows them side by side and `pictures` holds them apart. `place` says where
+    a manifest tells of it (`row 3`), without any name.
     """
 
     id: str  # stable, unique, holds no path and no patient identifier
@@ -73,6 +74,7 @@ class Row:
     marks: tuple[Mark, ...] = ()
     text: Mapping[str, Any] | None = None
     pictures: tuple[Picture, ...] = ()
+    place: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,32 +8,35 @@ import numpy as np
 
 from plugins import nearest
 from tasks._base import DataError, Item, Row, Source
+from tasks.sources.table import nearest_column
+from tasks.sources.values import spelling
 
 
 def answers(source: Source, column: str, words: Mapping[str, Sequence[str]], *, task: str) -> list[str]:
     """The class of every row: the key of `words` whose list holds the row's value in `column`.
 
-    Case and surrounding blanks do not count.
+    Spelling does not count: case, blanks, what does not print, `1.0` for `1`.
 
     Raises:
         DataError: the column is missing, or one of its values is none of the words.
     """
-    known = {word.lower(): name for name, list_ in words.items() for word in (name, *list_)}
+    known = {spelling(word): name for name, list_ in words.items() for word in (name, *list_)}
+    listed = ", ".join(dict.fromkeys(word.lower() for name, list_ in words.items() for word in (name, *list_)))
     out = []
     for row in source.rows:
         if column not in row.columns:
             have = sorted({name for row in source.rows for name in row.columns})
-            near = nearest(column, have, 0.6)
+            near = nearest_column(column, have, 0.6)
             raise DataError(
                 f"task {task} needs a column {column!r} with one of {', '.join(words)} for each image"
                 f"{f' (nearest: {near!r})' if near else ''}; {source.name} has columns: {', '.join(have) or 'none'}; "
                 "name yours with --label COLUMN"
             )
-        value = row.columns[column].strip().lower()
+        value = spelling(row.columns[column])
         if value not in known:
             raise DataError(
-                f"task {task}: {source.name}: item {row.id} has {column} = {row.columns[column]!r}; "
-                f"known values are {', '.join(known)}"
+                f"task {task}: {source.name}: {row.place or f'item {row.id}'} has {column} = {row.columns[column]!r}; "
+                f"known values are {listed}"
             )
         out.append(known[value])
     return out

@@ -15,8 +15,10 @@ from tasks.images.decode import DecodePolicy, Frame, LastOpened, digest, list_fr
 from tasks.marks.place import from_columns
 from tasks.sources.check import refuse_above
 from tasks.sources.files import Listed, listed, manifest_of, missing, walk
-from tasks.sources.notes import SourceFrame, decide, exif_decision, flags, grouping, licence
-from tasks.sources.table import TABLES, image_column, no_column, read_table
+from tasks.sources.groups import column_groups, group_id, own_groups
+from tasks.sources.notes import SourceFrame, asked_frames, decide, exif_decision, flags, grouping, licence
+from tasks.sources.table import TABLES, image_column, no_column, other_images, read_table
+from tasks.sources.values import SPELLING
 from tasks.sources.volumes import expanded, stacked
 
 
@@ -26,11 +28,6 @@ def item_id(name: str, number: int = 1, occurrence: int = 0) -> str:
     It does not depend on where the source lies, and it cannot be read back into the name.
     """
     return digest("item", name, str(number), str(occurrence))[:16]
-
-
-def group_id(value: str) -> str:
-    """The name under which a patient or other group appears: `g` and 12 hex digits of a sha256."""
-    return "g" + digest("group", value)[:12]
 
 
 def open_source(
@@ -47,6 +44,7 @@ def open_source(
     seed: int = 0,
     offline: bool = False,
     volumes: bool = False,
+    spelling: str = "refuse",
 ) -> Source:
     """The images that `spec` names, known from their headers and not yet decoded.
 
@@ -54,12 +52,15 @@ def open_source(
     manifest, a DICOM tree or file, a NIfTI file, an image, or a benchmark: `medblink`, `mediconfusion`,
     `mmvp`, `mmvp-vlm` or `blink`, each with `:PATH` for a local copy. `group` is the column whose values may
     not be split over folds. `limit` keeps about the first N rows of a seeded shuffle of the groups. With
-    `volumes` a row is not a slice but a NIfTI file or a DICOM series, [d, h, w].
+    `volumes` a row is not a slice but a NIfTI file or a DICOM series, [d, h, w]. `spelling` says what to do with
+    groups that differ only in their spelling: "refuse", "unite" or "keep".
     Raises DataError, Undecided where images can be shown in several ways, UnknownName for a window.
     """
     policy = DecodePolicy(exif=exif, window=window, intercept=intercept, volumes=volumes)
     if exif not in (None, "apply", "ignore"):
         raise DataError(f"--exif {exif}: it is apply or ignore")
+    if spelling not in SPELLING:
+        raise DataError(f"--spelling {spelling}: it is {', '.join(SPELLING)}")
     policy.policy  # noqa: B018 - an unknown window is refused before any file is opened
     named = parse(spec)
     if named is not None:
@@ -68,7 +69,7 @@ def open_source(
         if image_column is not None:
             raise DataError(f"--image-column has nothing to act on: {named.name} knows where its images are")
         settings = OpenSettings(policy=policy, unreadable=unreadable_limit, offline=offline)
-        source = open_benchmark(named, settings, group=group, needed=columns_needed)
+        source = open_benchmark(named, settings, group=group, needed=columns_needed, spelling=spelling)
         return source if limit is None else limited(source, limit, seed)
     files, name, notes, columns = files_of(spec, image_column)
     if group is not None and columns is not None and group not in columns:
@@ -83,14 +84,14 @@ def open_source(
     if not found:
         raise DataError(f"{name} holds no image ({objects} DICOM files without one)")
     decide(found, policy)
-    rows = _rows(found, policy, group, [*columns_needed], name)
+    rows, more = _rows(found, policy, group, [*columns_needed], name, spelling)
     source = Source(
         name=name,
         rows=tuple(rows),
         licence=licence(rows),
         policy=policy.policy,
         unreadable=tuple(unreadable),
-        warnings=(*notes, *grouping(found, group), *flags(found, policy)),
+        warnings=(*notes, *grouping(found, group), *more, *asked_frames(found, policy), *flags(found, policy)),
         undecided=exif_decision(found, policy),
     )
     return source if limit is None else limited(source, limit, seed)
@@ -107,7 +108,8 @@ def files_of(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str
     if path.is_dir():
         manifest = manifest_of(path)
         if manifest is None:
-            files, passed = walk(path)
+            files, passed, links = walk(path)
+            notes += links
             if passed:
                 ends = ", ".join(f"{n} {end}" for end, n in sorted(passed.items()))
                 notes.append(f"files that are no images were passed over: {ends}")
@@ -125,7 +127,8 @@ def files_of(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str
     column = image_column(columns, chosen, name)
     if not table:
         raise DataError(f"{name} has no rows")
-    return listed(table, column, path.parent), name, notes, columns
+    notes += [] if chosen else other_images(table, column)
+    return listed(table, column, path.parent, name), name, notes, columns
 
 
 def _list_all(
@@ -139,13 +142,14 @@ def _list_all(
         try:
             if not file.name:
                 raise DataError("the manifest names no file")
-            frames = _chosen(list_frames(file.path, policy, last_opened), file.frame, whole=policy.volumes)
+            frames = list_frames(file.path, policy, last_opened)
         except Undecided:
             raise
         except DataError as error:
             unreadable.append((item_id(file.name), f"{file.name or 'a row'}: {error}"))
             continue
         objects += not frames
+        frames = _chosen(frames, file, whole=policy.volumes)
         content = contents.setdefault(file.path, Content(file.path))
         found += [SourceFrame(file=file, frame=frame, content=content) for frame in frames]
     if policy.volumes:
@@ -154,46 +158,61 @@ def _list_all(
     return found, unreadable, objects
 
 
-def _chosen(frames: list[Frame], number: int | None, *, whole: bool) -> list[Frame]:
-    """The frame that a manifest names; a file of one is that one, unless it is a volume whose slice is named."""
-    volume = whole and bool(frames) and frames[0].slice_position is None
-    if number is None or (len(frames) < 2 and not volume):
+def _chosen(frames: list[Frame], file: Listed, *, whole: bool) -> list[Frame]:
+    """The frame that a manifest names, or all; DataError where the file does not have it."""
+    number = file.frame
+    if number is None or not frames:
         return frames
-    if not 1 <= number <= len(frames):
-        held = f"{len(frames)} volume{'s' * (len(frames) > 1)}" if volume else f"frames 1 to {len(frames)}"
-        raise DataError(f"it has {held}, not {'frame ' * volume}{number}")
+    if number > len(frames):
+        many, volume = len(frames) > 1, whole and frames[0].slice_position is None
+        held = f"{len(frames)} volume{'s' * many}" if volume else f"frames 1 to {len(frames)}" if many else "one frame"
+        raise DataError(
+            f"{file.place}: {file.name}: it has {held}, not {'frame ' * (volume or not many)}{number}; correct the "
+            "column frame, or rename it where it counts something else"
+        )
     return [frames[number - 1]]
 
 
 def _rows(
-    found: Sequence[SourceFrame], policy: DecodePolicy, group: str | None, needed: Sequence[str], name: str
-) -> list[Row]:
+    found: Sequence[SourceFrame],
+    policy: DecodePolicy,
+    group: str | None,
+    needed: Sequence[str],
+    name: str,
+    spelling: str,
+) -> tuple[list[Row], list[str]]:
     rows: list[Row] = []
-    for s, known in zip(found, _ids(found), strict=True):
+    if group is None:
+        groups, notes = own_groups(found, spelling)
+    else:
+        if not any(group in _columns(s) for s in found):
+            raise no_column(group, [*dict.fromkeys(c for s in found for c in _columns(s))], name)
+        places = [s.file.place or f"image {k}" for k, s in enumerate(found, 1)]
+        values, files = [_columns(s).get(group, "") for s in found], [s.file.name for s in found]
+        groups, notes = column_groups(values, group, name, spelling, places, files)
+    for s, known, own in zip(found, _ids(found), groups, strict=True):
         try:
             marks = from_columns(s.file.columns)
             if marks and policy.volumes:
                 raise DataError(f"the {marks[0].name} mark has x and y, which are no place in a volume")
         except DataError as error:
-            raise DataError(f"{name}: {s.file.name}: {error}") from error
+            place = f"{s.file.place}: {s.file.name}" if s.file.place else s.file.name
+            raise DataError(f"{name}: {place}: {error}") from error
         rows.append(
             Row(
                 id=known,
-                group=_group(s, group),
+                group=group_id(own),
                 picture=picture(s.frame, s.content, policy, s.file.shown or s.file.name),
                 columns=_columns(s),
                 marks=marks,
+                place=s.file.place,
             )
         )
     present = dict.fromkeys(c for row in rows for c in row.columns)
-    for wanted in [*needed, *([group] if group else [])]:
+    for wanted in needed:
         if wanted not in present:
             raise no_column(wanted, [*present], name)
-    if group is not None:
-        bare = sum(not row.columns.get(group) for row in rows)
-        if bare:
-            raise DataError(f"{bare} of {len(rows)} rows of {name} have no value in the group column {group!r}")
-    return rows
+    return rows, notes
 
 
 def _ids(found: Sequence[SourceFrame]) -> list[str]:
@@ -222,12 +241,6 @@ def _columns(one: SourceFrame) -> dict[str, str]:
     facts = one.frame.columns
     fixed = {"exif_orientation": facts["exif_orientation"]} if "exif_orientation" in facts else {}
     return {**facts, **one.file.columns, **fixed}
-
-
-def _group(one: SourceFrame, group: str | None) -> str:
-    if group is not None:
-        return group_id(_columns(one).get(group, ""))
-    return group_id(one.frame.patient) if one.frame.patient else group_id(f"file {one.file.name}")
 
 
 def limited(source: Source, limit: int, seed: int = 0) -> Source:

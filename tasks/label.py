@@ -1,70 +1,177 @@
 """Any column of the user's manifest: classes, or a number."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
 
 import numpy as np
 
 from tasks._base import DataError, Item, Row, Source, Task
 from tasks.sources.files import natural
 from tasks.sources.table import no_column
+from tasks.sources.values import is_missing, number, one_spelling, spelling
 
-MISSING = ("", "nan", "na", "n/a", "null")
 MANY = 10  # more distinct numbers than this are a quantity, not classes
 SHOWN = 5
+COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 
 
-def labelled_rows(source: Source, column: str | None) -> list[tuple[Row, str]]:
-    """The rows that have a label in the column, with it; raises DataError where it is not there."""
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How a column is read as answers.
+
+    `kind` says "classes" or "number" where the values must not decide; `answers` are words that look like marks of a
+    missing answer and are none; `spelling` says what to do with answers that differ only in their spelling: "refuse",
+    "unite" or "keep".
+    """
+
+    kind: Literal["", "classes", "number"] = ""
+    answers: tuple[str, ...] = ()
+    spelling: str = "refuse"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """The rows that have an answer with it, how often each mark stands for a missing one, and sentences about it."""
+
+    rows: Sequence[tuple[Row, str | float]]
+    missing: Mapping[str, int]
+    notes: tuple[str, ...] = ()
+
+
+def column_of(source: Source, column: str | None) -> str:
+    """The column that is asked; raises DataError where none is named or it is not there."""
     present = list(dict.fromkeys(c for row in source.rows for c in row.columns))
     if column is None:
         listing = ", ".join(present) if present else "none"
         raise DataError(f"the label task needs a column: say --label COLUMN; columns: {listing}")
     if column not in present:
         raise no_column(column, present, source.name, "--label:")
-    pairs = [(row, row.columns.get(column, "").strip()) for row in source.rows]
-    return [(row, value) for row, value in pairs if value.lower() not in MISSING]
+    return column
 
 
-def numbers(values: Sequence[str]) -> list[float] | None:
-    """The values as finite numbers; None where one is none, or where they take at most ten values.
+def read(source: Source, column: str | None, how: Reading) -> Answers:
+    """The answers in a column: numbers where every answer is one and there are more than ten, else classes.
 
-    >>> numbers(["0", "1", "1"]) is None
-    True
+    Raises:
+        DataError: no column or answer; a value that is no number among numbers; answers that differ only in spelling.
     """
-    try:
-        found = [float(v) for v in values]
-    except ValueError:
-        return None
-    return found if len(set(found)) > MANY and all(np.isfinite(found)) else None
-
-
-def items(source: Source, rng: np.random.Generator, column: str | None) -> Iterator[Item]:  # noqa: ARG001
-    """One item per row with an answer, in the source's order; nothing is drawn at random.
-
-    The label is a number where every answer is one and there are more than ten different ones, else
-    the text itself. Raises DataError where there is no answer, one class, or a class in one group only.
-    """
-    rows = labelled_rows(source, column)
+    name = column_of(source, column)
+    kept = {spelling(word) for word in how.answers}
+    rows: list[Row] = []
+    texts: list[str] = []
+    missing: Counter[str] = Counter()
+    for row in source.rows:
+        text = row.columns.get(name, "").strip()
+        if is_missing(text) and not (text and spelling(text) in kept):
+            missing[text] += 1
+            continue
+        rows.append(row)
+        texts.append(text)
+    idle = [word for word in how.answers if spelling(word) not in {spelling(text) for text in texts}]
+    if idle:
+        raise DataError(f"--not-missing {idle[0]}: no row of {source.name} has {name} = {idle[0]!r}")
     if not rows:
-        raise DataError(f"no row of {source.name} has a value in {column!r}")
-    values = numbers([value for _, value in rows])
-    if values is None:
-        _refuse(rows, str(column), source.name)
-    labels: Sequence[str | float] = [value for _, value in rows] if values is None else values
-    return (
-        Item(id=row.id, group=row.group, label=label, picture=row.picture, marks=row.marks, text=row.text)
-        for (row, _), label in zip(rows, labels, strict=True)
+        raise DataError(f"no row of {source.name} has a value in {name!r}{_marks(missing)}")
+    numbers = _numbers(rows, texts, name, how.kind)
+    notes: list[str] = []
+    if numbers is None:
+        if how.kind != "classes":
+            texts, notes = _equal_numbers(texts, name)
+        places = [place_of(row) for row in rows]
+        texts, more = one_spelling(texts, how.spelling, f"the column {name!r} of {source.name}", places)
+        notes += more
+    if missing:
+        said = f"{missing.total()} of {len(source.rows)} rows have no {name}{_marks(missing)} and are left out"
+        word = next((mark for mark in missing if mark.lower() == "none"), None)
+        notes.insert(0, said + (f"; where it is an answer, say --not-missing {word}" if word else ""))
+    labels: Sequence[str | float] = texts if numbers is None else numbers
+    return Answers(rows=list(zip(rows, labels, strict=True)), missing=missing, notes=tuple(notes))
+
+
+def place_of(row: Row) -> str:
+    """How a message calls a row: by its place in the manifest, else by its id."""
+    return row.place or f"item {row.id}"
+
+
+def _marks(missing: Mapping[str, int]) -> str:
+    """The marks as they are written, with their counts where there are several kinds: ` (None)`."""
+    written = {mark or "empty": count for mark, count in missing.items()}
+    if not any(missing):
+        return ""
+    return f" ({', '.join(written if len(written) == 1 else (f'{m} {n}' for m, n in written.items()))})"
+
+
+def _numbers(rows: Sequence[Row], texts: Sequence[str], column: str, kind: str) -> list[float] | None:
+    """The values as numbers; None where they are classes. Raises DataError where a value is no number among numbers."""
+    if kind == "classes":
+        return None
+    found = [number(text, exponents=kind == "number") for text in texts]
+    numbers = [value for value in found if value is not None]
+    odd = [k for k, value in enumerate(found) if value is None]
+    if not odd:
+        return numbers if kind == "number" or len(set(numbers)) > MANY else None
+    commas = [k for k in odd if COMMA.fullmatch(texts[k])]
+    alike = {*numbers, *(texts[k] for k in commas)}
+    if kind != "number" and (len(alike) <= MANY or 2 * (len(numbers) + len(commas)) <= len(texts)):
+        return None
+    said = "; ".join(f"{place_of(rows[k])} says {texts[k][:40]!r}" for k in odd[:SHOWN])
+    more = f"; and {len(odd) - SHOWN} more" if len(odd) > SHOWN else ""
+    how = "write them with a point (1.5)" if len(commas) == len(odd) else "correct them, or empty the cells"
+    other = "leave out --number" if kind == "number" else "say --classes"
+    raise DataError(
+        f"{len(odd)} of {len(texts)} values of {column} are no numbers, among numbers: {said}{more}; {how}, or {other} "
+        "where all values are names of classes"
     )
 
 
-def _refuse(rows: Sequence[tuple[Row, str]], column: str, name: str) -> None:
-    groups: dict[str, set[str]] = defaultdict(set)
+def _equal_numbers(texts: Sequence[str], column: str) -> tuple[list[str], list[str]]:
+    """Classes that are all numbers, each in its most frequent spelling, and a sentence where that united some."""
+    values = [number(text) for text in texts]
+    if None in values:
+        return list(texts), []
+    spelt: dict[float | None, Counter[str]] = defaultdict(Counter)
+    for text, value in zip(texts, values, strict=True):
+        spelt[value][text] += 1
+    twice = [counts for counts in spelt.values() if len(counts) > 1]
+    if not twice:
+        return list(texts), []
+    said = "; ".join(" and ".join(f"{text!r} ({n})" for text, n in counts.items()) for counts in twice[:SHOWN])
+    more = f"; and {len(twice) - SHOWN} more" if len(twice) > SHOWN else ""
+    note = f"equal numbers of {column} that are spelt in several ways are one class each: {said}{more}"
+    return [spelt[value].most_common(1)[0][0] for value in values], [note]
+
+
+def items(
+    source: Source,
+    rng: np.random.Generator,  # noqa: ARG001 - nothing is drawn
+    column: str | None,
+    *,
+    how: Reading = Reading(),
+) -> Iterator[Item]:
+    """One item per row with an answer, in the source's order; nothing is drawn at random.
+
+    The label is a number or the name of a class, see `read`. Raises DataError where there is no answer, one class, or
+    a class in one group only.
+    """
+    rows = read(source, column, how).rows
+    _refuse(rows, str(column), source.name)
+    return (
+        Item(id=row.id, group=row.group, label=label, picture=row.picture, marks=row.marks, text=row.text)
+        for row, label in rows
+    )
+
+
+def _refuse(rows: Sequence[tuple[Row, str | float]], column: str, name: str) -> None:
+    groups: dict[str | float, set[str]] = defaultdict(set)
     for row, value in rows:
         groups[value].add(row.group)
     if len(groups) == 1:
         raise DataError(f"all {len(rows)} rows of {name} have the same {column}: {next(iter(groups))!r}")
-    single = sorted((c for c, g in groups.items() if len(g) == 1), key=natural)
+    single = sorted((c for c, g in groups.items() if isinstance(c, str) and len(g) == 1), key=natural)
     if single:
         first = ", ".join(repr(c) for c in single[:SHOWN])
         more = f" and {len(single) - SHOWN} more" if len(single) > SHOWN else ""
@@ -74,17 +181,21 @@ def _refuse(rows: Sequence[tuple[Row, str]], column: str, name: str) -> None:
         )
 
 
-def notes(source: Source, column: str | None) -> tuple[str, ...]:
-    """How many rows are left out because they have no answer."""
-    missing = len(source.rows) - len(labelled_rows(source, column))
-    return (f"{missing} of {len(source.rows)} rows have no {column} and are left out",) if missing else ()
+def notes(source: Source, column: str | None, *, how: Reading = Reading()) -> tuple[str, ...]:
+    """How many rows are left out because they have no answer, and which spellings became one."""
+    return read(source, column, how).notes
 
 
 TASK = Task(
     name="label",
     question="What does the manifest say of the image?",
     classes=None,
-    version=1,
+    version=2,
     items=items,
     notes=notes,
 )
+
+
+def reading(how: Reading) -> Task:
+    """The task that reads its column in this way."""
+    return replace(TASK, items=partial(items, how=how), notes=partial(notes, how=how))

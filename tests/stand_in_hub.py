@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import encoders
 from tests.hub_server import Hub, Repository, serving
 
 __all__ = ["Hub", "Repository", "serving"]
@@ -149,3 +150,8 @@ def _saved(folder: Path, model: Any, processor: Any, *, text: bool = False) -> A
     if text:
         tokenizer(folder)
     return model
+
+
+def stand_in(spec: str, **options: Any) -> encoders.Encoder:
+    """A tiny network under a published name, which is told that it holds other weights than that name's."""
+    return encoders.load(spec, other_weights=True, **options)

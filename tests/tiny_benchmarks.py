@@ -98,8 +98,11 @@ def medblink(folder: Path, rows: Sequence[dict[str, Any]] | None = None) -> Path
     return folder
 
 
-def blink(folder: Path, configs: Sequence[str], **other: Any) -> Path:
-    """The folder of a copy with some configs, validation and test; `other` replaces fields of the first question."""
+def blink(folder: Path, configs: Sequence[str], answers: str = "", **other: Any) -> Path:
+    """The folder of a copy with some configs, validation and test; `other` replaces fields of the first question.
+
+    `answers` are the letters of all questions, with the choices A, B and C.
+    """
     for config in configs:
         rows = []
         for i in range(1, BLINK_COUNTS[config] + 1):
@@ -108,6 +111,8 @@ def blink(folder: Path, configs: Sequence[str], **other: Any) -> Path:
             rows.append(
                 {"idx": f"val_{config}_{i}", **text, "choices": ["A", "B"], "answer": f"({'AB'[i % 2]})"} | images
             )
+        for row, letter in zip(rows, answers, strict=False):
+            row |= {"choices": ["A", "B", "C"], "answer": f"({letter})"}
         rows[0] |= other
         write_parquet(folder / config / "val-00000-of-00001.parquet", rows)
         hidden = [{**row, "idx": row["idx"].replace("val", "test"), "answer": "hidden"} for row in rows]
@@ -116,14 +121,14 @@ def blink(folder: Path, configs: Sequence[str], **other: Any) -> Path:
 
 
 def mmvp(folder: Path) -> Path:
-    """300 questions, the first of each pair (a), the second (b), and for two pairs as they were published."""
+    """300 questions, the first of each pair (a), the second (b), as the two exchanged pairs were published too."""
     with (folder / "Questions.csv").open("w", newline="") as file:
         out = csv.writer(file)
         out.writerow(["Index", "Question", "Options", "Correct Answer"])
         for i in range(1, 301):
             jpeg(folder / "MMVP Images" / f"{i}.jpg", i)
-            key = "ba"[i % 2] if i not in (99, 100, 279, 280) else "ab"[i % 2]
-            out.writerow([i, f"Are the eyes of animal {(i + 1) // 2} open?", "(a) Open (b) Closed", f"({key})"])
+            question = f"Are the eyes of animal {(i + 1) // 2} open?"
+            out.writerow([i, question, "(a) Open (b) Closed", f"({'ba'[i % 2]})"])
     return folder
 
 

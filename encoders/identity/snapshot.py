@@ -18,7 +18,7 @@ from encoders._registry import draw_of, split
 from encoders.identity.fingerprint import FEATURES, digest, file_digest, versions
 from hub.files import decisive
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 def snapshot(spec: str, encoder: Encoder) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from encoders._base import EncoderError
 from encoders.multimodal.kind import UNSAVED, ModelType
+from hub.contents import require_unquantised
 from hub.errors import missing_tensors, other_shapes, unexpected_tensors
 
 SMALL = {"num_hidden_layers": 0, "vocab_size": 8, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
@@ -29,6 +30,7 @@ def config_of(who: str, model_type: ModelType, folder: Path) -> Any:
     import transformers
 
     declared = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    require_unquantised(who, folder / "config.json", declared)
     found = declared.get("model_type")
     if found in model_type.foreign and model_type.read_config:
         try:

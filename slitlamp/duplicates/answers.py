@@ -38,13 +38,14 @@ def check_labels(
             conflicts.append((earlier, item))
     if not conflicts:
         return ()
-    names = _names(source, settings)
+    kept = bool(source.benchmark) or isinstance(conflicts[0][0].label, float)
+    names = {i: r.place for i, r in rows.items() if r.place} if kept else _names(source, settings)  # a note is recorded
     listed = "; ".join(
         " and ".join(f"{names.get(i.id, f'item {i.id}')} says {i.label!r}" for i in pair) for pair in conflicts[:SHOWN]
     )
     more = f"; and {len(conflicts) - SHOWN} more" if len(conflicts) > SHOWN else ""
     sentence = f"{task}: one image has two different answers: {listed}{more}"
-    if source.benchmark or isinstance(conflicts[0][0].label, float):
+    if kept:
         return (sentence,)
     raise DataError(
         f"{sentence}; keep the row that is right (a column `question` tells different questions to one image apart)"

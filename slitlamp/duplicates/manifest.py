@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cache import write_atomically
 from slitlamp.errors import UsageError
 from tasks import DataError, Source
+from tasks.sources.values import spelling
 
 if TYPE_CHECKING:
     from tasks.duplicates.find import Pair
@@ -48,7 +49,7 @@ def write_manifest(path: Path, spec: str, image_column: str | None, source: Sour
 
 def _line(group: str, file: "Listed", frame: int | None, base: Path) -> dict[str, str]:
     own = {{"file": "file_before", "group": "group_before"}.get(k, k): v for k, v in file.columns.items()}
-    own.pop("frame", None)
+    own = {column: value for column, value in own.items() if spelling(column) != "frame"}
     number = {"frame": str(frame)} if frame is not None else {}
     return {"file": os.path.relpath(Path(str(file.path)).resolve(), base), "group": group, **number, **own}
 
@@ -81,8 +82,6 @@ def frame_numbers(file: "Listed", ids: set[str]) -> Iterator[int]:
 
     if file.frame is not None:
         yield file.frame
-        if file.frame != 1:  # a file of one frame has frame 1, whatever the manifest says
-            yield 1
         return
     number = 1
     while number == 1 or item_id(file.name, number) in ids:

@@ -25,7 +25,7 @@ def find_duplicates(settings: Settings, write: str | None = None, thumbnails: st
     that becomes a manifest whose `group` keeps copies together, `thumbnails` a PNG that shows the pairs across groups.
     Raises UsageError, DataError.
     """
-    for name in ("weights", "device", "batch_size"):
+    for name in ("weights", "other_weights", "device", "batch_size"):
         value = settings.flag(name)
         if not settings.encoder.encoder and value != Settings().flag(name):
             flag = "--" + name.replace("_", "-")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import cache
@@ -17,6 +18,8 @@ from slitlamp.errors import UsageError
 from slitlamp.keys import digest
 from slitlamp.log import say
 from slitlamp.settings import EncoderSettings
+
+OTHER_WEIGHTS = " (other weights)"  # behind the name of an encoder that holds others than its card's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +41,23 @@ class StoredEncoder:
 
     @property
     def _key(self) -> str:
-        return digest([self.spec, self.weights, self.device, self.dtype])
+        return digest([self.spec, self.weights, self.device, self.dtype, self._other_weights])
+
+    @property
+    def _other_weights(self) -> bool:
+        """Whether other weights than the card's are taken: of the encoders asked for, and of their untrained draws."""
+        asked = draw_of(self.spec.removeprefix("random:"))[0]
+        return self.settings.other_weights and (asked in self.settings.encoder or self.spec in self.settings.encoder)
 
     def load(self) -> Encoder:
         """Load the tensors once; what determines them is remembered for the next run."""
         if not self.loaded:
+            asked = self.spec in self.settings.encoder and self.spec.startswith("random:")
+            if asked and self.weights is not None and Path(self.weights).is_file():
+                raise UsageError(
+                    f"--weights {self.weights} is a file, and {self.spec} is untrained, so that none of it would be "
+                    "read; leave it out, or give a folder whose configuration tells the architecture"
+                )
             say(f"loading {self.spec}")
             with _as_before():
                 encoder = encoders.load(
@@ -51,7 +66,10 @@ class StoredEncoder:
                     dtype=self.dtype,
                     weights=self.weights,
                     offline=self.settings.offline,
+                    other_weights=self._other_weights,
                 )
+            if encoder.card.read:
+                say(f"{self.label_of(encoder.card)}: {encoder.card.read}")
             self.loaded.append(encoder)
             record = snapshot(self.spec, encoder)
             if record is not None:
@@ -95,11 +113,15 @@ class StoredEncoder:
 
     @property
     def label(self) -> str:
-        """What tables and records call it: the name it was asked by, or its card's for a user's own file."""
+        """What tables, figures and records call it: see `label_of`."""
+        file, _ = draw_of(self.spec)
+        return self.label_of(self.card) if file.endswith(".py") or self._other_weights else self.spec
+
+    def label_of(self, card: Card) -> str:
+        """The name it was asked by, or its card's for a user's own file; with other weights that is said behind it."""
         file, draw = draw_of(self.spec)
-        if not file.endswith(".py"):
-            return self.spec
-        return self.card.name + (f"#{draw}" if draw else "")
+        name = card.name if file.endswith(".py") else file
+        return name + OTHER_WEIGHTS * card.other_weights + (f"#{draw}" if draw else "")
 
     @property
     def fingerprint(self) -> str:

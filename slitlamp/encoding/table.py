@@ -24,6 +24,7 @@ from tasks.images.decode import DecodePolicy
 def features_of(settings: Settings, images: Any, site: str | None, readout: str | None) -> np.ndarray:
     """Features [n, d] float32 of images at one point; see `slitlamp.features`."""
     store = cache.Store(cache.default_root())
+    settings = settings.but(spelling="keep")  # features have no groups
     encoder = StoredEncoder(
         spec=settings.encoder.encoder[0],
         settings=settings.encoder,

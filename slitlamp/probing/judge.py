@@ -167,7 +167,11 @@ def _weights(cell: Cell, card: Any) -> str:
         return "none"
     if cell.encoder.spec.startswith("random:"):
         return "untrained"
-    short = f"fingerprint {cell.encoder.fingerprint[:12]}"
-    if card.repo and card.revision and cell.encoder.weights is None:
-        return f"{card.repo}@{card.revision[:12]}, {short}"
-    return f"synthetic training, {short}" if card.synthetic else short
+    parts = ["other weights"] if card.other_weights else []
+    if cell.encoder.weights is not None:
+        parts = parts or ["local weights"]
+    elif card.repo and card.revision:
+        parts.append(f"{card.repo}@{card.revision[:12]}")
+    if card.synthetic:
+        parts.append("synthetic training")
+    return ", ".join([*parts, f"fingerprint {cell.encoder.fingerprint[:12]}"])

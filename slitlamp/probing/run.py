@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import encoders
@@ -28,6 +28,7 @@ from slitlamp.settings import Settings
 class Probed:
     """What a run found: records, one verdict per question and encoder, and what failed.
 
+    `questions` say of each who was asked, with which answers, and what was left out (`questions.facts_of`).
     `cell_seconds` are those of the cells that were measured now, `encoded` counts images that were encoded now.
     """
 
@@ -36,6 +37,7 @@ class Probed:
     predictions: dict[str, Any]
     failed: Sequence[str]
     notes: Sequence[str]
+    questions: Sequence[Mapping[str, Any]]
     encoded: int
     seconds: float
     cell_seconds: dict[str, float]
@@ -67,6 +69,7 @@ def run(settings: Settings, experiment: str) -> Probed:
         predictions=predictions,
         failed=state.failed,
         notes=[*(warning for question in questions for warning in question.warnings), *state.noted],
+        questions=[question.facts for question in questions],
         encoded=state.encoded,
         seconds=time.perf_counter() - began,
         cell_seconds=state.seconds,
@@ -149,6 +152,8 @@ def _encode_untrained(run: Run, question: Question, spec: str, draws: Sequence[S
         return []
     for draw in draws:
         try:
+            if (draw.card.sites, draw.card.parameters) != (asked.card.sites, asked.card.parameters):
+                raise EncoderError(f"the weights of {asked.label} are of another architecture than {draw.spec}")
             encode_all(run, question, [draw])
         except (EncoderError, UserFileError, NotFiniteError, UnknownName) as error:
             have = "no untrained draw" if not different else f"only {len(different)} of {len(draws)} untrained draws"
@@ -254,6 +259,7 @@ def plan_of(settings: Settings) -> dict[str, Any]:
             rows.append(row)
     return {
         "experiment": "linear_probe",
+        "questions": [dict(question.facts) for question in questions],
         "plan": rows,
         "volumes": settings.source.volumes,
         "limited": settings.source.limit is not None,

@@ -24,6 +24,7 @@ from slitlamp.log import say
 from slitlamp.probing.cells import Cells
 from slitlamp.probing.workers import Job
 from slitlamp.questions import Question, ask
+from slitlamp.reports.text import question_line
 from slitlamp.settings import Settings
 
 CONTROLS = tuple(one.name for one in credit.CONTROLS if one.is_encoder)
@@ -232,6 +233,7 @@ def start(settings: Settings) -> tuple[Run, list[Question]]:
     run = Run(settings=settings, store=store, cells=cells)
     questions = ask(settings.source, store)
     for question in questions:
+        say(question_line(question.facts))
         for warning in question.warnings:
             say(f"warning: {question.name}: {warning}")
         run.plan(question)  # fewer groups than folds, one class only: said before hours of encoding

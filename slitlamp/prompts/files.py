@@ -21,6 +21,7 @@ def _document(found: Found, asked: "Asked", files: list[str]) -> dict[str, Any]:
     return {
         "schema": 1, "experiment": NAME, "command": command_line(asked), "task": found.task, "source": found.source,
         "images": found.images, "groups": found.groups, "limited": found.limited, "notes": found.notes,
+        "questions": [] if found.question is None else [rounded(dict(found.question))],
         "responders": rounded(records), "files": files,
     }  # fmt: skip
 

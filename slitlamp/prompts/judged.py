@@ -1,5 +1,6 @@
 """What an audit of visual prompts says of one responder: a readout of an encoder, or a model."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +50,7 @@ class Found:
     limited: bool
     judged: list[Judged]
     notes: list[str]
+    question: Mapping[str, Any] | None = None  # see `slitlamp.questions.facts_of`; None of answers about turns
 
 
 def judge(

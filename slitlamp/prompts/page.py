@@ -6,6 +6,7 @@ from probes.prompts.audit import Audit
 from probes.prompts.controls import Change, Control
 from slitlamp.prompts.judged import Found, Judged
 from slitlamp.reports.table import DASH, p_text
+from slitlamp.reports.text import question_line, wrapped_notes
 
 if TYPE_CHECKING:
     from slitlamp.prompts.settings import Asked
@@ -21,7 +22,7 @@ def page(found: Found, asked: "Asked", *, full: bool) -> str:
     from slitlamp.prompts.settings import command_line
 
     turns = found.judged[0].bias is not None
-    parts = [_head(found, turns=turns)]
+    parts = [*_asked(found), _head(found, turns=turns)]
     if full or turns or len(found.judged) == 1:
         parts += _details(found)
     else:
@@ -38,13 +39,24 @@ def page(found: Found, asked: "Asked", *, full: bool) -> str:
 def details(found: Found) -> str:
     """Every responder in full."""
     turns = found.judged[0].bias is not None
-    return "\n\n".join([_head(found, turns=turns), *_details(found), *(f"note: {note}" for note in found.notes)]) + "\n"
+    return (
+        "\n\n".join(
+            [*_asked(found), _head(found, turns=turns), *_details(found), *(f"note: {note}" for note in found.notes)]
+        )
+        + "\n"
+    )
 
 
 def _details(found: Found) -> list[str]:
     turns = found.judged[0].bias is not None
     parts = ["\n".join(_upright(judged) if turns else _colours(judged)) for judged in found.judged]
     return parts if turns else [*parts, WHY]
+
+
+def _asked(found: Found) -> list[str]:
+    if found.question is None:
+        return []
+    return ["\n".join([question_line(found.question), *wrapped_notes(found.question["notes"])])]
 
 
 def _head(found: Found, *, turns: bool) -> str:

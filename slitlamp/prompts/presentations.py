@@ -1,9 +1,10 @@
 """Presentations of a question's images: every assignment of colours to the marks, in several sizes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +17,10 @@ from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
 from slitlamp.keys import digest
 from slitlamp.log import progress, say
+from slitlamp.questions import facts_of
+from slitlamp.reports.text import question_line
 from slitlamp.settings import SourceSettings
-from slitlamp.sources import open_source, unused_label
+from slitlamp.sources import open_source, read_labels, unused_label
 from tasks import DataError, Item, Mark, Picture, Source, Task
 from tasks.images.decode import LastOpened
 from tasks.marks import detect, draw
@@ -77,10 +80,11 @@ class Showing:
         return np.array(ASSIGNMENTS)[self.assignment]
 
 
-def open_task(settings: SourceSettings, store: Store) -> tuple[Task, Source, tuple[Item, ...]]:
-    """The one task of the command line with its source and items."""
+def open_task(settings: SourceSettings, store: Store) -> tuple[Task, Source, tuple[Item, ...], Mapping[str, Any]]:
+    """The one task of the command line with its source and items, and who is asked (`facts_of`)."""
     task = tasks.load(settings.task[0])
     unused_label(settings, [task])
+    (task,) = read_labels(settings, [task])
     if settings.data is not None:
         source = resolve_duplicates(open_source(settings, settings.data, store), Copies(store=store), settings)
     elif task.phantoms is None:
@@ -91,9 +95,13 @@ def open_task(settings: SourceSettings, store: Store) -> tuple[Task, Source, tup
     if not items:
         raise DataError(f"task {task.name} finds no item in {source.name}")
     predicted = check_labels(items, source, Copies(store=store), task.name, settings)
-    for warning in (*source.warnings, *predicted):
+    notes = (*source.warnings, *predicted, *(task.notes(source, settings.label) if task.notes else ()))
+    classes = task.classes or tuple(sorted({str(item.label) for item in items}))
+    facts = facts_of(task.name, source, items, settings, classes=classes, notes=notes)
+    say(question_line(facts))
+    for warning in notes:
         say(f"warning: {task.name}: {warning}")
-    return task, source, items
+    return task, source, items, facts
 
 
 def prompted(task: Task, source: Source, items: tuple[Item, ...]) -> Prompted:

@@ -35,13 +35,14 @@ def run(asked: "Asked") -> Found:
         return _turns_answered(asked) if asked.answers else _turns(asked, store)
     for spec in () if asked.answers else settings.encoder.encoder:
         encoders.card(spec, weights=settings.encoder.weights)
-    given = prompted(*open_task(settings.source, store))
+    task, source, items, question = open_task(settings.source, store)
+    given = prompted(task, source, items)
     if asked.images:
         _write_images(given, store, asked.out / "images", settings.probe.seed)
     judged, notes = _answered(asked, given) if asked.answers else probed(asked, given, store)
     return Found(
         task=given.task.name, source=given.source.name, images=len(given.items), groups=len(set(given.groups)),
-        limited=settings.source.limit is not None, judged=judged, notes=notes,
+        limited=settings.source.limit is not None, judged=judged, notes=notes, question=question,
     )  # fmt: skip
 
 
@@ -117,7 +118,7 @@ def _bias(name: str, upright: np.ndarray, turned: np.ndarray, names: Sequence[st
 
 def _turns(asked: "Asked", store: cache.Store) -> Found:
     """A readout of every encoder answers both copies of each image, its group left out."""
-    task, source, items = open_task(asked.settings.source, store)
+    task, source, items, question = open_task(asked.settings.source, store)
     pairs = _pairs(task.name, source.name, items)
     order = [i for pair in pairs.values() for i in pair]
     own = [items[i] for i in order]
@@ -141,8 +142,10 @@ def _turns(asked: "Asked", store: cache.Store) -> Found:
                     asked.settings.probe.seed,
                 )
             )
-    return Found(task=task.name, source=source.name, images=len(pairs), groups=len(set(groups)),
-                 limited=asked.settings.source.limit is not None, judged=judged, notes=[])  # fmt: skip
+    return Found(
+        task=task.name, source=source.name, images=len(pairs), groups=len(set(groups)),
+        limited=asked.settings.source.limit is not None, judged=judged, notes=[], question=question,
+    )  # fmt: skip
 
 
 def _pairs(task: str, source: str, items: Sequence[Item]) -> dict[str, tuple[int, int]]:

@@ -11,15 +11,15 @@ NAME = "visual_prompts"
 
 
 KEPT = ("encoder", "task", "data", "label", "group", "image_column", "window", "intercept", "exif", "unreadable",
-        "copies", "items", "site", "readout", "seed", "device", "dtype", "batch_size", "limit", "weights", "offline",
-        "out", "json", "debug")  # fmt: skip
+        "copies", "spelling", "items", "site", "readout", "seed", "device", "dtype", "batch_size", "limit", "weights",
+        "other_weights", "offline", "out", "json", "debug")  # fmt: skip
 
 
 SIZES = (0.009, 0.018)
 
 
 DEFAULT = Settings.of(task=("depth",), out=f"runs/{NAME}")
-OF_ENCODERS = ("encoder", "sizes", "site", "readout", "weights", "device", "dtype", "batch_size")
+OF_ENCODERS = ("encoder", "sizes", "site", "readout", "weights", "other_weights", "device", "dtype", "batch_size")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ def write(found: "Probed", out: Path, experiment: str) -> list[str]:
     files = ["results.json", "table.csv"]
     write_atomically(out / "table.csv", as_csv(found.records))
     files += _figure(found.records, out)
-    whole = document(experiment, found.records, found.verdicts, files)
+    whole = document(experiment, found.records, found.verdicts, files, found.questions)
     write_atomically(out / "results.json", as_json(whole))
     timing = {
         "seconds": round(found.seconds, 2),

@@ -1,6 +1,8 @@
 """Plain text for the terminal: tables that fit it, and numbers of bytes."""
 
-from collections.abc import Collection, Sequence
+import re
+import textwrap
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 
@@ -24,6 +26,49 @@ def table(rows: Sequence[dict[str, Any]], width: int | None = None, right: Colle
         return "  ".join(cells).rstrip()
 
     return "\n".join(line(each) for each in [heads, *words])
+
+
+MANY = 12  # classes that are all shown
+FEW = 3  # of more classes, how many of the rarest are
+
+
+def question_line(facts: Mapping[str, Any]) -> str:
+    """One line on a question: its classes with their counts or the range of its numbers, groups, and what is left out.
+
+    `facts` is an entry of `Result.questions`.
+    """
+    items, images = facts["items"], facts["images"]
+    of = f" of {images} images" if images < items else ""
+    left = ", ".join(f"{count} {reason}" for reason, count in facts["left_out"].items())
+    parts = [_answers(facts), f"{items} items{of} in {facts['groups']} groups"]
+    return f"{facts['task']}: {'; '.join(parts)}" + f"; left out: {left}" * bool(left) + "; LIMITED" * facts["limited"]
+
+
+def _answers(facts: Mapping[str, Any]) -> str:
+    label = facts["task"].partition(" ")[0] == "label"
+    if facts["range"] is not None:
+        low, middle, high = facts["range"]
+        how = " (--classes: classes)" * label
+        return f"a number from {low:g} to {high:g}, median {middle:g}{how}"
+    counts = facts["classes"]
+    numbers = label and len(counts) > 2 and all(re.fullmatch(r"[+-]?[0-9.]+", name) for name in counts)
+    how = " (--number: a number)" * numbers
+    if len(counts) <= MANY:
+        return f"{len(counts)} classes{how}: {', '.join(f'{_shown(name)} {n}' for name, n in counts.items())}"
+    rare = sorted(counts.items(), key=lambda one: one[1])
+    first = ", ".join(f"{_shown(name)} {n}" for name, n in rare[:FEW])
+    least, most = rare[0][1], rare[-1][1]
+    of = f"{least} items each" if least == most else f"{least} to {most} items"
+    return f"{len(counts)} classes{how} of {of}: {first}, … and {len(counts) - FEW} more"
+
+
+def _shown(name: str) -> str:
+    return _cut(name if name.isprintable() else ascii(name)[1:-1], 40)
+
+
+def wrapped_notes(notes: Sequence[str]) -> list[str]:
+    """Notes below a line, each within 110 columns."""
+    return [textwrap.fill(f"note: {note}", 110, initial_indent="  ", subsequent_indent="    ") for note in notes]
 
 
 def _cut(text: str, width: int) -> str:

@@ -12,7 +12,7 @@ from hub.snapshots import data_snapshot
 from plugins import nearest, of_folder
 from tasks._base import DataError, Source
 from tasks.benchmarks._rows import OpenSettings
-from tasks.images.decode import digest
+from tasks.sources.groups import column_groups, group_id
 from tasks.sources.table import no_column
 
 NAMES = tuple(name.replace("_", "-") for name in of_folder(Path(__file__).parent))
@@ -55,7 +55,7 @@ def folder_of(pinned: Pinned, path: str | None, *, offline: bool = False) -> Pat
     folder = Path(path).expanduser()
     if not folder.is_dir():
         raise DataError(f"no folder {path!r} for --data {pinned.name}:PATH; {pinned.remedy}")
-    found = _commits(folder) - {pinned.revision}
+    found = commits_of(folder) - {pinned.revision}
     if found:
         raise DataError(
             f"{path} is {pinned.repo} at commit {sorted(found)[0]}; {pinned.name} is read at {pinned.revision}: "
@@ -64,7 +64,7 @@ def folder_of(pinned: Pinned, path: str | None, *, offline: bool = False) -> Pat
     return folder
 
 
-def _commits(folder: Path) -> set[str]:
+def commits_of(folder: Path) -> set[str]:
     """The commits that the hub's client noted beside the files it brought, or in the name of a snapshot."""
     notes = (folder / ".cache" / "huggingface").rglob("*.metadata")
     noted = {(note.read_text(encoding="utf-8").split() or [""])[0] for note in notes}
@@ -102,9 +102,14 @@ def near(spec: str) -> str:
 
 
 def open_benchmark(
-    spec: Spec, settings: OpenSettings, *, group: str | None = None, needed: Sequence[str] = ()
+    spec: Spec,
+    settings: OpenSettings,
+    *,
+    group: str | None = None,
+    needed: Sequence[str] = (),
+    spelling: str = "refuse",
 ) -> Source:
-    """The benchmark's rows; `group` is a column that replaces its own groups.
+    """The benchmark's rows; `group` is a column that replaces its own groups, `spelling` as for any source.
 
     Raises DataError: where the name is also a folder here, an empty path, a column that is not there, and what
     the benchmark's own reader refuses.
@@ -122,14 +127,12 @@ def open_benchmark(
     for column in [*needed, *([group] if group else [])]:
         if column not in present:
             raise no_column(column, present, source.name)
-    return source if group is None else _grouped(source, group)
+    return source if group is None else _grouped(source, group, spelling)
 
 
-def _grouped(source: Source, column: str) -> Source:
-    bare = sum(not row.columns.get(column) for row in source.rows)
-    if bare:
-        raise DataError(
-            f"{bare} of {len(source.rows)} rows of {source.name} have no value in the group column {column!r}"
-        )
-    rows = tuple(replace(row, group="g" + digest("group", row.columns[column])[:12]) for row in source.rows)
-    return replace(source, rows=rows)
+def _grouped(source: Source, column: str, spelling: str) -> Source:
+    values, notes = column_groups(
+        [row.columns.get(column, "") for row in source.rows], column, source.name, spelling, [r.id for r in source.rows]
+    )
+    rows = tuple(replace(r, group=group_id(value)) for r, value in zip(source.rows, values, strict=True))
+    return replace(source, rows=rows, warnings=(*source.warnings, *notes))

@@ -8,10 +8,10 @@ from typing import Any
 
 from plugins import nearest
 from tasks._base import DataError, Source
-from tasks.benchmarks._open import Pinned, folder_of
+from tasks.benchmarks._open import Pinned, commits_of, folder_of
 from tasks.benchmarks._parquet import questions
 from tasks.benchmarks._rows import Entry, OpenSettings, assemble, by_content
-from tasks.images.decode import LastOpened
+from tasks.images.decode import LastOpened, digest
 from tasks.images.kinds import File
 
 REVISION = "a3666eb249237ba3d5eca8db21176cc47967e040"
@@ -31,6 +31,12 @@ COUNTS = {  # questions of the validation split
     "Visual_Correspondence": 172,
     "Visual_Similarity": 135,
 }
+CORRECTED = "Relative_Reflectance"  # its answers were wrong until 2025-09-03: zeyofu/BLINK_Benchmark issue 13
+# Its 134 answers in the authors' outputs of 2024 (eval/saved_outputs/GPT4o of zeyofu/BLINK_Benchmark at 90490185a710):
+BEFORE = (
+    "ACBACBCCCBCAABCAABBBABCBBAACCCABCCAABBAABBBCCCCCACBCCCABAABAAAAAAAABCC"
+    "CBCCAABCBAACBBCCBCCCAACCCCBCBBABBBBCCBBCCABABBCBCCBCBAAACCCBCAAC"
+)
 LETTERS = ("(A)", "(B)", "(C)", "(D)", "(E)")
 HIDDEN = "the answers of BLINK's test split are hidden, so nothing can be held against them; only val can be asked"
 FIELDS = ("idx", "question", "choices", "answer")
@@ -52,7 +58,8 @@ def source(path: str | None, options: Sequence[str], settings: OpenSettings) -> 
             raise DataError(f"blink has no config {config!r}; {hint}there are {', '.join(COUNTS)}")
     patterns = tuple(f"{config}/val*" for config in configs)
     pinned = Pinned(name="blink", repo="BLINK-Benchmark/BLINK", revision=REVISION, patterns=patterns)
-    found = _read(folder_of(pinned, path, offline=settings.offline), pinned)
+    folder = folder_of(pinned, path, offline=settings.offline)
+    found = _read(folder, pinned)
     entries = [_entry(values, files) for values, files in found]
     kept = [e for e in entries if e.columns["config"] in configs]
     have = Counter(e.columns["config"] for e in kept)
@@ -63,7 +70,33 @@ def source(path: str | None, options: Sequence[str], settings: OpenSettings) -> 
                 f"another copy; {pinned.remedy}"
             )
     name = "+".join(["blink", *(configs if len(configs) < len(COUNTS) else ())])
-    return by_content(assemble(name, "blink", kept, settings, licence="Apache-2.0", warnings=[UNGROUPED]))
+    warnings = [UNGROUPED, *(_before_correction(kept, known=path is None or bool(commits_of(folder))))]
+    return by_content(assemble(name, "blink", kept, settings, licence="Apache-2.0", warnings=warnings))
+
+
+def _before_correction(entries: Sequence[Entry], *, known: bool) -> list[str]:
+    """A sentence where the answers of Relative_Reflectance are those before the correction, or a copy may hold them.
+
+    `known` says that the copy is that of the pinned commit. About nine tenths of the answers were corrected, so that a
+    copy that agrees with most of the old ones is old.
+    """
+    answers = {e.id: e.columns["answer"] for e in entries if e.columns["config"] == CORRECTED}
+    if not answers:
+        return []
+    old = {f"val_{CORRECTED}_{k}": f"({letter})" for k, letter in enumerate(BEFORE, 1)}
+    same = sum(old.get(name) == answer for name, answer in answers.items())
+    wrong = f"the answers of {CORRECTED} were wrong until they were corrected on 2025-09-03 (BLINK_Benchmark issue 13)"
+    if 2 * same > len(answers):
+        return [
+            f"{wrong}, and this copy is from before: {same} of its {len(answers)} answers are those of 2024; no score "
+            "of it means anything"
+        ]
+    if known:
+        return []
+    return [
+        f"{wrong}, and this copy does not say of which commit it is ({same} of its {len(answers)} answers are those of "
+        f"2024, digest {digest('answers', *(answers[k] for k in sorted(answers)))[:12]}): hold it against {REVISION}"
+    ]
 
 
 def _read(folder: Path, pinned: Pinned) -> list[tuple[dict[str, Any], list[File]]]:

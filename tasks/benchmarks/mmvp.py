@@ -17,7 +17,7 @@ PINNED = Pinned(
     patterns=("Questions.csv", "MMVP Images/*"),
 )
 COLUMNS = ("Index", "Question", "Options", "Correct Answer")
-SWAPPED = ((99, 100), (279, 280))  # whose published answers are exchanged: MMVP issue 30, lmms-eval issue 1018
+SWAPPED = ((99, 100), (279, 280))  # whose answers were published as a and b, and are b and a: MMVP issues 14 and 30
 QUESTIONS = 300
 
 
@@ -39,11 +39,15 @@ def source(path: str | None, options: Sequence[str], settings: OpenSettings) -> 
     numbers = numbers_of([row["Index"] for row in rows], QUESTIONS, PINNED)
     keys = {n: _letter(row["Correct Answer"], row["Options"], n) for n, row in zip(numbers, rows, strict=True)}
     published_keys = dict(keys)
-    for a, b in SWAPPED:
-        keys[a], keys[b] = (keys[a], keys[b]) if published else (keys[b], keys[a])
+    already = [pair for pair in SWAPPED if (keys[pair[0]], keys[pair[1]]) != ("a", "b")]
+    for a, b in () if published else SWAPPED:
+        keys[a], keys[b] = "b", "a"
     images = folder / "MMVP Images"
     entries = [_question(n, row, keys[n], published_keys[n], images) for n, row in zip(numbers, rows, strict=True)]
     note = [] if published else ["mmvp: the exchanged answers of questions 99/100 and 279/280 are corrected"]
+    if already:
+        pairs = " and ".join(f"{a}/{b}" for a, b in already)
+        note.append(f"mmvp: this copy does not hold the published answers a and b of {pairs}: it was corrected before")
     return assemble("mmvp+published" if published else "mmvp", "mmvp", entries, settings, warnings=note)
 
 

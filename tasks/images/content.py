@@ -44,16 +44,18 @@ class Stack:
         return digest("stack", *known, *numbers) if len(known) == len(found) else None
 
 
-def identity(content: Content | Stack, policy: str, number: int) -> str | None:
-    """What determines the pixels of one frame: the file's bytes, the policy and the frame's number."""
+def identity(content: Content | Stack, policy: str, number: int, revision: int = 1) -> str | None:
+    """What determines the pixels of one frame: the file's bytes, the policy, the frame's number and revision."""
     found = content.digest()
-    return None if found is None else digest(found, policy, str(number))
+    later = [f"revision {revision}"] if revision > 1 else []
+    return None if found is None else digest(found, policy, str(number), *later)
 
 
 def picture(frame: Frame, content: Content | Stack, policy: DecodePolicy, name: str) -> Picture:
     """A picture that decodes the frame when it is read; its errors begin with `name`."""
     keyed = json.dumps(policy.policy, sort_keys=True)
-    return Picture(read=partial(_named, name, frame.read), identity=partial(identity, content, keyed, frame.number))
+    known = partial(identity, content, keyed, frame.number, frame.revision)
+    return Picture(read=partial(_named, name, frame.read), identity=known)
 
 
 def _named(name: str, read: Callable[[], np.ndarray]) -> np.ndarray:

@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import math
+import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from tasks.images.kinds import File, kind
 from tasks.images.window import Window, parse_window
 
 VOLUMES = ("dicom", "nifti")  # kinds of files that hold volumes or slices of them
+EMBEDDED = ("raster", "portable")  # kinds that are also read from inside another file
 NARROW = 4  # pixels: [d, h, 3] would be a colour image
 VERSION = 1  # changes whenever a file would be decoded to other pixels
 
@@ -30,6 +34,10 @@ class DecodePolicy:
     window: str | None = None
     intercept: float = 0.0
     volumes: bool = False
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.intercept):
+            raise DataError(f"--intercept {self.intercept:g}: it is a number that is added to stored values")
 
     @property
     def range(self) -> Window | None:
@@ -79,7 +87,9 @@ class Frame:
     """One image inside a file, known from the header and not yet decoded.
 
     `patient` is what a group may rest on; it leaves this package only as a hash. `flags` end the
-    sentence "12 of 40 images …" (or volumes). `wide` marks values that need a window before they can be shown.
+    sentence "12 of 40 images …" (or volumes). `wide` marks values that need a window before they can be shown;
+    `stored` then reads the numbers as the file holds them. `revision` is part of the picture's identity from 2 on:
+    it counts up where such a file comes to be decoded to other pixels, so that others keep their stored features.
     """
 
     read: Callable[[], np.ndarray]
@@ -89,6 +99,8 @@ class Frame:
     exif: int = 1
     wide: bool = False  # more than 8 bits
     windowed: bool = False  # a window, chosen or default, acts on it
+    stored: Callable[[], np.ndarray] | None = None
+    revision: int = 1
     flags: tuple[str, ...] = ()
     slice_position: SlicePosition | None = None  # of a slice that is to become part of a volume
 
@@ -106,6 +118,10 @@ class LastOpened:
             last = self._last = (key, make())
         return last[1]
 
+    def forget(self) -> None:
+        """Let go of it."""
+        self._last = None
+
     def __getstate__(self) -> dict[str, Any]:
         return {"_last": None}
 
@@ -116,28 +132,51 @@ class LastOpened:
 def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> list[Frame]:
     """List the frames of a file from its header; empty for a DICOM object without an image.
 
-    The decoder is that of the file's kind; no pixel is decoded before `Frame.read`. Raises DataError with the
-    reason, which names neither the file nor anything inside it.
+    The decoder is that of the file's kind; no pixel is decoded before `Frame.read`. Whatever a decoder raises, here
+    or in `Frame.read`, makes this one file unreadable: DataError with the reason, which names neither the file nor
+    anything inside it. Only regular files are opened.
     """
     try:
+        facts = path.stat() if isinstance(path, Path) else None
+        if facts is not None and stat.S_ISDIR(facts.st_mode):
+            hint = "holds no image" if policy.volumes else "is one item with --volumes, where it holds one series"
+            raise DataError(f"a folder, which {hint}")
+        if facts is not None and not stat.S_ISREG(facts.st_mode):
+            raise DataError("a pipe, socket or device, which is no regular file")
         found = kind(path)
-        empty = isinstance(path, Path) and path.is_file() and path.stat().st_size == 0
     except FileNotFoundError:
-        raise DataError("no such file") from None
-    except IsADirectoryError:
-        hint = "holds no image" if policy.volumes else "is one item with --volumes, where it holds one series"
-        raise DataError(f"a folder, which {hint}") from None
+        link = isinstance(path, Path) and path.is_symlink()
+        raise DataError("a link that leads nowhere" if link else "no such file") from None
     except OSError as error:
         raise DataError(f"cannot be opened ({error.strerror})") from None
-    if empty:
+    if facts is not None and facts.st_size == 0:
         raise DataError("the file is empty: it holds 0 bytes")
-    if found != "raster" and not isinstance(path, Path):
+    if found not in EMBEDDED and facts is None:
         raise DataError("the embedded file is no image of a known kind")
     if found is None:
         raise DataError("not an image of a known kind (and a manifest ends in .csv, .tsv or .parquet)")
     if policy.volumes and found not in VOLUMES:
         raise DataError("a flat image; --volumes makes items of NIfTI files and DICOM series")
-    return import_module(f"tasks.images.{found}").list_frames(path, policy, last_opened)
+    decoder = import_module(f"tasks.images.{found}")
+    frames = _guarded("opened", path, partial(decoder.list_frames, path, policy, last_opened))
+    return [
+        replace(
+            frame,
+            read=partial(_guarded, "decoded", path, frame.read),
+            stored=frame.stored and partial(_guarded, "decoded", path, frame.stored),
+        )
+        for frame in frames
+    ]
+
+
+def _guarded(verb: str, path: File, step: Callable[[], Any]) -> Any:
+    """What the step returns; any error of a decoder as DataError."""
+    try:
+        return step()
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"cannot be {verb} ({reason(error, path)})") from error
 
 
 def require_thick(shape: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Decoder of DICOM, through highdicom: modality and VOI tables, MONOCHROME1, padding, palettes, compressed syntaxes."""
+"""Decoder of DICOM: what is listed of a file, and its frames as they are shown, alone or as slices of a volume."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -11,9 +11,20 @@ import numpy as np
 
 from tasks._base import DataError
 from tasks.images.decode import DecodePolicy, Frame, LastOpened, plain
-from tasks.images.dicom_header import FACTS, NESTED, header_columns, orientation_flag, slice_position
-from tasks.images.dicom_pixels import Opened, open_dicom
-from tasks.images.dicom_voi import own_window, window_of
+from tasks.images.dicom_header import (
+    FACTS,
+    NESTED,
+    NO_UNITS,
+    header_columns,
+    header_flags,
+    is_grey,
+    is_rescaled,
+    items,
+    require_consistent,
+    slice_position,
+)
+from tasks.images.dicom_pixels import Opened, modality, open_dicom, require_pixels
+from tasks.images.dicom_voi import Voi, own_voi, window_of
 from tasks.images.window import to_grey
 
 Span = tuple[float, float]
@@ -21,36 +32,56 @@ Slice = tuple[Path, int]
 
 
 def list_frames(path: Path, policy: DecodePolicy, last_opened: LastOpened) -> list[Frame]:
-    """One frame per frame; empty for an object that holds no image. Raises DataError."""
+    """One frame per frame; empty for an object that holds no image. Raises DataError.
+
+    What the header promises is held against the file first, so that no frame is listed that cannot be there.
+    """
     import pydicom
 
-    with _parser_errors("cannot be read as DICOM"):
-        head = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*FACTS, *NESTED])
-        return _frames(head, path, policy, last_opened) if "Rows" in head else []
+    with _parser_errors("cannot be read as DICOM"), path.open("rb") as file:
+        head = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=[*FACTS, *NESTED])
+        if "Rows" not in head:
+            return []
+        require_consistent(head)
+        return _frames(head, path, policy, last_opened, require_pixels(file, head))
 
 
-def _frames(head: Any, path: Path, policy: DecodePolicy, last_opened: LastOpened) -> list[Frame]:
+def _frames(head: Any, path: Path, policy: DecodePolicy, last_opened: LastOpened, said: list[str]) -> list[Frame]:
     count = int(head.get("NumberOfFrames") or 1)
     facts = header_columns(head)
     window = window_of(head, policy)
-    if window is not None:
-        facts["window"] = str(policy.window or "soft")
-    if window == "file":
-        facts["window"] = own_window(head, 0) or "minmax"
-    flag = orientation_flag(head)
+    own = window == "file" or (window is None and policy.range is None)
+    units = isinstance(window, tuple) and head.get("Modality") == "CT"
     patient = str(head.get("PatientID") or "").strip() or str(head.get("StudyInstanceUID") or "")
-    return [
-        Frame(
-            read=partial(_read, path, number, policy, last_opened),
-            number=number,
-            columns=facts | ({"frame": str(number)} if count > 1 else {}),
-            patient=patient,
-            windowed=window is not None,
-            flags=(flag,) if flag else (),
-            slice_position=slice_position(head, number - 1, count, str(path)) if policy.volumes else None,
+    frames = []
+    differ = len(items(head, "PerFrameFunctionalGroupsSequence")) > 1
+    voi: Voi | None = None
+    flags: list[str] = []
+    for number in range(1, count + 1):
+        if differ or number == 1:  # what the file says of its only frame, or of all
+            flags = [*said, *header_flags(head, number - 1)]
+            if is_grey(head):
+                modality(head, number - 1)  # refused here where it is none
+                flags += [NO_UNITS] if units and not is_rescaled(head, number - 1) else []
+            if own and is_grey(head):
+                voi, skipped = own_voi(head, number - 1)
+                flags += [skipped] if skipped else []
+        columns = {} if window is None else {"window": str(policy.window or "soft")}
+        if window == "file":
+            columns = {"window": "minmax" if voi is None else str(voi)}
+        frames.append(
+            Frame(
+                revision=2,  # 1 before bits, windows and scales were read by the standard
+                read=partial(_read, path, number, policy, last_opened),
+                number=number,
+                columns={**facts, **columns} | ({"frame": str(number)} if count > 1 else {}),
+                patient=patient,
+                windowed=window is not None,
+                flags=tuple(flags),
+                slice_position=slice_position(head, number - 1, count, str(path)) if policy.volumes else None,
+            )
         )
-        for number in range(1, count + 1)
-    ]
+    return frames
 
 
 def _read(
@@ -86,14 +117,19 @@ def _span(slices: Sequence[Slice], policy: DecodePolicy, last_opened: LastOpened
             opened = _opened(path, policy, last_opened)
             if opened.window not in ("file", "minmax"):
                 return None  # as every other slice of a series, which has one modality
-            if opened.window == "minmax" or own_window(opened.image, number - 1) is None:
+            if opened.window == "minmax" or own_voi(opened.data, number - 1)[0] is None:
                 ranges.append(opened.range)
     held = [r for r in ranges if r != (0.0, 0.0)] or ranges  # an empty slice, or one that is all padding
     return (min(low for low, _ in held), max(high for _, high in held)) if held else None
 
 
 def _opened(path: Path, policy: DecodePolicy, last_opened: LastOpened) -> Opened:
-    return last_opened.get(("dicom", path), partial(open_dicom, path, policy))
+    def make() -> Opened:
+        opened = open_dicom(path)
+        opened.window = window_of(opened.data, policy)
+        return opened
+
+    return last_opened.get(("dicom", path), make)
 
 
 @contextmanager
@@ -110,23 +146,16 @@ def _parser_errors(what: str) -> Iterator[None]:
 
 
 def _shown(opened: Opened, number: int, span: Span | None = None) -> np.ndarray:
-    image, window = opened.image, opened.window
-    if not str(image.PhotometricInterpretation).startswith("MONOCHROME"):
-        return _colour(image, number)
-    mask = opened.padding(number)
-    if window == "file" and own_window(image, number - 1) is not None:
-        grey = image.get_frame(
-            number,
-            dtype=np.float64,
-            apply_real_world_transform=False,
-            apply_modality_transform=None,
-            apply_voi_transform=True,
-            voi_output_range=(0.0, 255.0),
-            apply_presentation_lut=False,
-        )
-        shown = to_grey(grey, 0.0, 255.0)
+    if not is_grey(opened.data):
+        shown = opened.colours(number)
+        return shown if shown.dtype == np.uint8 else to_grey(shown, 0.0, 255.0)
+    mask = opened.hidden(number)
+    values = opened.values(number)
+    voi = own_voi(opened.data, number - 1)[0] if opened.window == "file" else None
+    if voi is not None:
+        shown = to_grey(voi.shown(values), 0.0, 255.0)
     else:
-        shown = to_grey(opened.values(number), *_bounds(opened, span))
+        shown = to_grey(values, *_bounds(opened, number, span))
     if opened.inverted:
         shown = np.uint8(255) - shown
     if mask is not None:
@@ -134,28 +163,13 @@ def _shown(opened: Opened, number: int, span: Span | None = None) -> np.ndarray:
     return shown
 
 
-def _bounds(opened: Opened, span: Span | None = None) -> Span:
+def _bounds(opened: Opened, number: int, span: Span | None = None) -> Span:
     window = opened.window
     if isinstance(window, tuple):
         centre, width = window
         return centre - width / 2, centre + width / 2
     if window is None:
         return 0.0, 255.0
-    if window != "full":
-        return span or opened.range  # `minmax`, and files whose own window was asked for and is not there
-    bits, signed = int(opened.image.BitsStored), int(opened.image.PixelRepresentation)
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    slope = float(opened.image.get("RescaleSlope") or 1)
-    intercept = float(opened.image.get("RescaleIntercept") or 0)
-    first, last = sorted((low * slope + intercept, high * slope + intercept))
-    return first, last
-
-
-def _colour(image: Any, number: int) -> np.ndarray:
-    shown = image.get_frame(number, dtype=np.float64, apply_icc_profile=False)
-    if str(image.PhotometricInterpretation) == "PALETTE COLOR":
-        bits = int(image.RedPaletteColorLookupTableDescriptor[2])
-        return to_grey(shown, 0.0, float(2**bits - 1)) if bits > 8 else shown.astype(np.uint8)
-    if int(image.BitsStored) > 8:
-        return to_grey(shown, 0.0, float(2 ** int(image.BitsStored) - 1))
-    return shown.astype(np.uint8)  # highdicom has made YBR into RGB
+    if window == "full":
+        return opened.full(number)
+    return span or opened.range  # `minmax`, and files whose own window was asked for and is not there

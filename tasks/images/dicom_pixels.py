@@ -1,112 +1,385 @@
-"""Parsed DICOM files: values after the modality transform, padding, range, and byte order."""
+"""Pixels of a DICOM file: stored numbers by the standard, modality transform, padding, colours, and their extent.
 
+pydicom decodes the transfer syntaxes. What a header promises is held against the file before anything is built.
+"""
+
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from tasks._base import DataError
-from tasks.images.decode import DecodePolicy
-from tasks.images.dicom_voi import window_of
-from tasks.images.jpeg import register_decoders
+from tasks.images.dicom_header import BIG_ENDIAN, count_of, groups, items, low_is_bright, number, numbers, text
+from tasks.images.jpeg import StreamHeader, register_decoders, stream_header
 from tasks.images.window import Window
 
-BIG_ENDIAN = "1.2.840.10008.1.2.2"
-REFERENCES = ("ReferencedImageSequence", "SourceImageSequence", "ReferencedSeriesSequence")
+RLE = "1.2.840.10008.1.2.5"
+LOSSY = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 81, 91, 93, 203))
+PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+NO_SYNTAX = "it does not say how its pixels are stored (no transfer syntax)"
+NO_PIXELS = "it holds no pixels"
+MORE = "hold more pixels than their rows, columns and frames say, which are not shown"
+SIGNED = "differ between header and compressed stream in whether their numbers have a sign; read by the header"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A look-up table: the values of `first`, `first` + 1 and so on, of so many bits (PS3.3 C.11.1.1)."""
+
+    first: int
+    entries: np.ndarray
+    bits: int
+    identity = False
+
+    def look_up(self, values: np.ndarray, entries: np.ndarray | None = None) -> np.ndarray:
+        """The entries of values of any shape; those outside the table have its first or last one."""
+        from highdicom.pixels import apply_lut
+
+        whole = values if values.dtype.kind in "iu" else np.rint(values)
+        return apply_lut(whole.astype(np.int64), self.entries if entries is None else entries, self.first)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescale:
+    """Stored numbers times a slope plus an intercept (PS3.3 C.11.1.1.2)."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    @property
+    def identity(self) -> bool:
+        """Whether it changes nothing."""
+        return (self.slope, self.intercept) == (1.0, 0.0)
+
+
+def table_of(item: Any, head: Any, name: str) -> Table:
+    """A table of a sequence of tables; raises DataError where it is not what its descriptor says."""
+    described = numbers(item, "LUTDescriptor")
+    if len(described) != 3 or not all(math.isfinite(v) for v in described):
+        raise DataError(f"{name} has no descriptor")
+    return lookup_table(tuple(int(v) for v in described), item.get("LUTData"), head, name)
+
+
+def lookup_table(described: tuple[int, ...], data: Any, head: Any, name: str) -> Table:
+    """A table by its descriptor (entries, first value mapped, bits) and its data, bytes or numbers.
+
+    Raises DataError where the two contradict each other.
+    """
+    count, first, bits = described
+    count = count % 65536 or 65536  # 0 stands for 65536, and signed descriptors wrap
+    if first > 32767 and int(head.get("PixelRepresentation") or 0):
+        first -= 65536
+    syntax = getattr(head, "file_meta", {}).get("TransferSyntaxUID", "")
+    order = ">" if syntax == BIG_ENDIAN else "<"
+    if not 1 <= bits <= 16:
+        raise DataError(f"{name} has {bits} bits; 8 to 16 may be")
+    if isinstance(data, bytes):
+        if bits > 8 or len(data) == 2 * count > 2:
+            entries = np.frombuffer(data[: len(data) // 2 * 2], f"{order}u2").astype(np.uint16)
+        else:
+            entries = np.frombuffer(data, np.uint8)
+            if order == ">" and len(data) % 2 == 0:
+                entries = entries.reshape(-1, 2)[:, ::-1].ravel()
+            entries = entries[:count] if len(entries) == count + count % 2 else entries
+    else:
+        entries = np.atleast_1d(np.array([] if data is None else data, np.int64) & 0xFFFF).astype(np.uint16)
+    if len(entries) != count:
+        raise DataError(f"{name} promises {count} entries and holds {len(entries)}")
+    return Table(first=first, entries=entries, bits=bits)
+
+
+def modality(head: Any, index: int) -> Table | Rescale:
+    """The modality transform of a frame, counted from 0. Raises DataError where it is none."""
+    tables = items(head, "ModalityLUTSequence")
+    if len(tables) > 1:
+        raise DataError(f"it has {len(tables)} modality tables, of which one may be")
+    if tables:
+        return table_of(tables[0], head, "its modality table")
+    for group in groups(head, index, "PixelValueTransformation"):
+        slope, intercept = number(group, "RescaleSlope"), number(group, "RescaleIntercept")
+        if slope == 0:
+            raise DataError("its RescaleSlope is 0, which makes all its numbers one")
+        if slope is not None or intercept is not None:
+            return Rescale(slope=1.0 if slope is None else slope, intercept=intercept or 0.0)
+    return Rescale()
 
 
 @dataclass(kw_only=True)
 class Opened:
-    """A parsed file, kept while its frames are read one after another."""
+    """A parsed file, kept while its frames are read one after another; frames are counted from 1."""
 
-    image: Any
+    data: Any
     window: Window | None
+    _decoded: tuple[int, tuple[np.ndarray, str, StreamHeader | None]] | None = None
+
+    def cells(self, number: int) -> tuple[np.ndarray, str, StreamHeader | None]:
+        """Decoded cells [h, w] or [h, w, 3] with all their bits, their colour space, and what their stream says."""
+        if self._decoded is None or self._decoded[0] != number:
+            self._decoded = (number, self._decode(number))
+        return self._decoded[1]
+
+    def _decode(self, number: int) -> tuple[np.ndarray, str, StreamHeader | None]:
+        from pydicom.encaps import get_frame
+        from pydicom.pixels.decoders.base import get_decoder
+
+        data, syntax = self.data, self.data.file_meta.TransferSyntaxUID
+        header = None
+        if syntax.is_encapsulated and str(syntax) != RLE:
+            header = stream_header(get_frame(data.PixelData, number - 1, number_of_frames=self.count))
+            _require_same(data, header)
+        if not syntax.is_encapsulated:
+            _require_whole(data)
+        corrections = ("apply_j2k_sign_correction", "apply_jls_sign_correction", "correct_unused_bits")
+        given: Any = dict.fromkeys(corrections, False)  # they leave some bits in; see stored_numbers
+        array, facts = get_decoder(syntax).as_array(data, index=number - 1, raw=True, **given)
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+        return array, str(facts["photometric_interpretation"]), header
+
+    @property
+    def count(self) -> int:
+        """How many frames the header says there are."""
+        return int(self.data.get("NumberOfFrames") or 1)
+
+    def stored(self, number: int) -> np.ndarray:
+        """The stored numbers [h, w] of a frame: BitsStored bits below HighBit, with their sign (PS3.5 8.1.1)."""
+        cells, _, header = self.cells(number)
+        return stored_numbers(cells, self.data, header)
 
     def values(self, number: int) -> np.ndarray:
-        """[h, w] after the modality transform, before any window."""
-        return self.image.get_frame(
-            number,
-            dtype=np.float64,
-            apply_real_world_transform=False,
-            apply_modality_transform=None,
-            apply_voi_transform=False,
-            apply_presentation_lut=False,
-        )
+        """float64 [h, w] after the modality transform, before any window."""
+        transform = modality(self.data, number - 1)
+        stored = self.stored(number)
+        if isinstance(transform, Table):
+            return transform.look_up(stored).astype(np.float64)
+        values = stored.astype(np.float64)
+        return values if transform.identity else values * transform.slope + transform.intercept
 
-    def padding(self, number: int) -> np.ndarray | None:
-        """Where the stored value means "no image here" (PS3.3 C.7.5.1.1.2); None where nothing does."""
-        low = self.image.get("PixelPaddingValue")
+    def colours(self, number: int) -> np.ndarray:
+        """[h, w, 3] of RGB or of a palette, uint8 or from 0 to the greatest number that its bits hold."""
+        data = self.data
+        cells, space, header = self.cells(number)
+        stored = stored_numbers(cells, data, header)
+        if space == "PALETTE COLOR":
+            return _palette(data, stored)
+        bits = int(data.BitsStored)
+        if space in ("YBR_FULL", "YBR_FULL_422"):
+            from pydicom.pixels.processing import convert_color_space
+
+            if bits != 8:
+                raise DataError(f"its colours are {space} of {bits} bits; 8 are read")
+            return convert_color_space(stored.astype(np.uint8), "YBR_FULL", "RGB")
+        if space != "RGB":
+            raise DataError(f"its colours are {space}, which its compression does not turn into RGB")
+        return stored.astype(np.uint8) if bits == 8 else stored * (255.0 / (2**bits - 1))
+
+    def hidden(self, number: int) -> np.ndarray | None:
+        """Where a number means "no image here" (PS3.3 C.7.5.1.1.2) or is none; None where nothing does.
+
+        A padding value that BitsStored bits cannot hold is one of the whole cell.
+        """
+        data = self.data
+        cells, _, header = self.cells(number)
+        if cells.dtype.kind == "f":
+            lost = ~np.isfinite(cells)
+            return lost if lost.any() else None
+        low = data.get("PixelPaddingValue")
         if low is None:
             return None
-        high = self.image.get("PixelPaddingRangeLimit", low)
-        stored = self.image.get_stored_frame(number)
-        a, b = sorted((_padding_value(low, stored), _padding_value(high, stored)))
-        mask = (stored >= a) & (stored <= b)
+        stored = stored_numbers(cells, data, header)
+        high = data.get("PixelPaddingRangeLimit")
+        ends = [_padding_value(value, stored) for value in (low, low if high is None else high)]
+        bits, sign = int(data.BitsStored), int(data.PixelRepresentation)
+        fit = all(-(2 ** (bits - 1)) * sign <= end < 2 ** (bits - sign) for end in ends)
+        held = stored if fit else cells
+        mask = (held >= min(ends)) & (held <= max(ends))
         return mask if mask.any() else None
 
     @cached_property
     def range(self) -> tuple[float, float]:
-        """Least and greatest value over all frames, padding left out."""
+        """Least and greatest value over all frames, hidden ones left out."""
         lows, highs = [], []
-        for number in range(1, int(self.image.get("NumberOfFrames") or 1) + 1):
-            values, mask = self.values(number), self.padding(number)
+        for frame in range(1, self.count + 1):
+            values, mask = self.values(frame), self.hidden(frame)
             values = values if mask is None else values[~mask]
             if values.size:
                 lows.append(float(values.min()))
                 highs.append(float(values.max()))
         return (min(lows), max(highs)) if lows else (0.0, 0.0)
 
-    @cached_property
+    def full(self, number: int) -> tuple[float, float]:
+        """Least and greatest value that the bits stored can hold, after the modality transform."""
+        transform = modality(self.data, number - 1)
+        if isinstance(transform, Table):
+            return 0.0, 2.0**transform.bits - 1
+        if "BitsStored" not in self.data:
+            raise DataError("--window full: its numbers have a fraction, and so no range of their type")
+        bits, signed = int(self.data.BitsStored), int(self.data.PixelRepresentation)
+        ends = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+        low, high = sorted(end * transform.slope + transform.intercept for end in ends)
+        return low, high
+
+    @property
     def inverted(self) -> bool:
         """Whether low values are meant to be bright."""
-        shape = self.image.get("PresentationLUTShape")
-        if shape is not None:
-            return str(shape) == "INVERSE"
-        return str(self.image.PhotometricInterpretation) == "MONOCHROME1"
+        return low_is_bright(self.data)
 
 
-def open_dicom(path: Path, policy: DecodePolicy) -> Opened:
-    """Parse a file as highdicom wants it; raises DataError, and whatever its parsers raise."""
-    import highdicom
+def stored_numbers(cells: np.ndarray, data: Any, header: StreamHeader | None) -> np.ndarray:
+    """The numbers in decoded cells, of the same shape (PS3.5 8.1.1): the other bits are no part of them.
+
+    A codestream holds its samples in the lowest bits; one that is deeper than BitsStored holds whole cells. One that
+    is less deep has its sign in its own highest bit. Raises DataError for a lossy stream whose numbers lie beyond
+    BitsStored, since a bit that is not part of the value cannot be told from it.
+    """
+    if cells.dtype.kind == "f" or int(data.BitsAllocated) == 1:
+        return cells
+    bits = int(data.BitsStored)
+    shift = int(data.get("HighBit", bits - 1)) + 1 - bits
+    if header is not None:
+        if header.precision > bits and str(data.file_meta.TransferSyntaxUID) in LOSSY:
+            low, high = int(cells.min()), int(cells.max())
+            if high >= 1.5 * 2 ** (bits - (cells.dtype.kind == "i")) or low < -1.5 * 2 ** (bits - 1):
+                raise DataError(f"its lossy stream holds {low} to {high}, more than the {bits} bits stored")
+            return cells
+        shift = shift if header.precision >= bits + shift else 0
+        bits = min(bits, header.precision)
+    above = 8 * cells.dtype.itemsize - bits - shift
+    return (cells << above) >> (above + shift) if above + shift else cells
+
+
+def _require_whole(data: Any) -> None:
+    """Raises DataError where the file was cut off inside its pixels."""
+    from pydicom.pixels.utils import get_expected_length
+
+    held = next(len(data[name].value or b"") for name in PIXELS if name in data)
+    if held < get_expected_length(data):
+        promised = get_expected_length(data)
+        raise DataError(f"its pixels cannot be decoded: {promised} bytes are promised, the file holds {held}")
+
+
+def _require_same(data: Any, header: StreamHeader | None) -> None:
+    """Raises DataError where a codestream is of another size, or deeper than the cells it is to fill."""
+    if header is None:
+        return
+    said = f"{data.Columns} x {data.Rows} pixels of {data.SamplesPerPixel}"
+    coded = f"{header.columns} x {header.rows} of {header.samples}"
+    if said.replace(" pixels", "") != coded:
+        raise DataError(f"its header says {said} numbers, its stream {coded}")
+    if header.precision > int(data.BitsAllocated):
+        raise DataError(f"its header allocates {data.BitsAllocated} bits, its stream has {header.precision}")
+
+
+def _palette(data: Any, stored: np.ndarray) -> np.ndarray:
+    if "SegmentedRedPaletteColorLookupTableData" in data:
+        raise DataError("its palette is segmented, which is not read")
+    found = []
+    for colour in ("Red", "Green", "Blue"):
+        described = numbers(data, f"{colour}PaletteColorLookupTableDescriptor")
+        if len(described) != 3 or not all(math.isfinite(v) for v in described):
+            raise DataError("its palette has no descriptor")
+        entries = data.get(f"{colour}PaletteColorLookupTableData")
+        found.append(lookup_table(tuple(int(v) for v in described), entries, data, "its palette"))
+    shown = np.stack([table.look_up(stored) for table in found], axis=-1)
+    bits = found[0].bits
+    return shown * (255.0 / (2**bits - 1)) if bits > 8 else shown.astype(np.uint8)
+
+
+def open_dicom(path: Path) -> Opened:
+    """Parse a file; raises DataError, and whatever pydicom raises."""
     import pydicom
 
     register_decoders()
     data = pydicom.dcmread(path, force=True)
     if "TransferSyntaxUID" not in getattr(data, "file_meta", {}):
-        raise DataError("it does not say how its pixels are stored (no transfer syntax)")
-    if "PixelData" not in data and "FloatPixelData" not in data and "DoubleFloatPixelData" not in data:
-        raise DataError("it holds no pixels")
-    for name in REFERENCES:  # highdicom insists on their form, and no pixel depends on them
-        if name in data:
-            delattr(data, name)
-    if data.file_meta.TransferSyntaxUID == BIG_ENDIAN:
-        data = _little_endian(data)
-    return Opened(image=highdicom.Image.from_dataset(data, copy=False), window=window_of(data, policy))
+        raise DataError(NO_SYNTAX)
+    if not any(name in data for name in PIXELS):
+        raise DataError(NO_PIXELS)
+    return Opened(data=data, window=None)
 
 
-def _little_endian(data: Any) -> Any:
-    """The same image in the byte order that highdicom reads (big endian was retired in 2006)."""
-    from pydicom.dataset import Dataset
-    from pydicom.uid import ExplicitVRLittleEndian
+def require_pixels(file: BinaryIO, head: Any) -> list[str]:
+    """Hold what a header promises against the file, which was read up to its pixels; sentences about what differs.
 
-    pixels = np.ascontiguousarray(data.pixel_array)
-    turned = Dataset()
-    turned.file_meta = data.file_meta
-    for element in data:  # iterating decodes every value
-        turned[element.tag] = element
-    turned.PixelData = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
-    turned.PlanarConfiguration = 0
-    turned.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    return turned
+    Raises DataError where several frames are promised and fewer are there, where there are no pixels, and where they
+    are coded in a way that no decoder here reads. One frame that is cut short is found when it is decoded.
+    """
+    from pydicom.pixels.decoders.base import get_decoder
+
+    register_decoders()
+    syntax = getattr(head, "file_meta", {}).get("TransferSyntaxUID")
+    if syntax is None:
+        raise DataError(NO_SYNTAX)
+    try:
+        known = get_decoder(syntax).is_available
+    except NotImplementedError:
+        known = False
+    if not known:
+        raise DataError(f"its pixels are coded as {syntax.name}, which no decoder here reads")
+    count = count_of(head, "NumberOfFrames", 0, default=1) or 1
+    most, more, stream = _pixels_held(file, head, syntax, count)
+    if most < count and count > 1:
+        raise DataError(f"its header promises {count} frames, the file holds {most}")
+    header = stream_header(stream)
+    sign = header is not None and header.signed not in (None, bool(head.get("PixelRepresentation")))
+    return [MORE] * more + [SIGNED] * sign
+
+
+def _pixels_held(file: BinaryIO, head: Any, syntax: Any, count: int) -> tuple[int, bool, bytes]:
+    """How many frames are there at most, whether more than so many are, and the beginning of the first stream."""
+    if syntax.is_deflated:
+        import pydicom
+
+        file.seek(0)
+        whole = pydicom.dcmread(file, force=True)
+        size = max((len(whole[name].value) for name in PIXELS if name in whole), default=-1)
+    else:
+        order = "big" if str(syntax) == BIG_ENDIAN else "little"
+        tag = file.read(4)
+        if int.from_bytes(tag[:2], order) != 0x7FE0:
+            raise DataError(NO_PIXELS)
+        long = not syntax.is_implicit_VR
+        start = file.tell() + (8 if long else 4)
+        length = int.from_bytes(file.read(8)[4 * long :][:4], order)
+        end = file.seek(0, 2)
+        size = min(length, end - start)
+        if syntax.is_encapsulated:
+            file.seek(start)
+            return _fragments(file, end, str(syntax) == RLE, count)
+    if size < 0:
+        raise DataError(NO_PIXELS)
+    samples = count_of(head, "SamplesPerPixel", default=1)
+    bits = count_of(head, "Rows") * count_of(head, "Columns") * samples * count_of(head, "BitsAllocated")
+    bits = bits * 2 // 3 if text(head, "PhotometricInterpretation") == "YBR_FULL_422" else bits
+    return 8 * size // bits, 8 * size - count * bits >= bits // count_of(head, "Rows"), b""  # a row more, or a frame
+
+
+def _fragments(file: BinaryIO, end: int, one_each: bool, count: int) -> tuple[int, bool, bytes]:
+    """The same of encapsulated pixels (PS3.5 A.4): a table of offsets, then the fragments of the frames."""
+    sizes = []
+    stream = b""
+    at = file.tell()
+    while at + 8 <= end:
+        item = file.read(8)
+        if item[:4] != b"\xfe\xff\x00\xe0":
+            break
+        size = int.from_bytes(item[4:], "little")
+        if len(sizes) == 1:
+            stream = file.read(min(size, 4096))
+        sizes.append(size)
+        at = file.seek(at + 8 + size)
+    table = sizes[0] // 4 if sizes else 0
+    there = max(len(sizes) - 1, 0)
+    return there, (table or there * one_each) > count, b"" if one_each else stream
 
 
 def _padding_value(value: Any, stored: np.ndarray) -> int:
     """A padding value in the sign of the pixels; writers disagree about its representation."""
     if isinstance(value, bytes):
         value = int.from_bytes(value[:2], "little")
-    number = int(value)
+    whole = int(value)
     info = np.iinfo(stored.dtype)
     span = 2 ** (8 * stored.dtype.itemsize)
-    return number - span if number > info.max else number + span if number < info.min else number
+    return whole - span if whole > info.max else whole + span if whole < info.min else whole

@@ -1,17 +1,26 @@
-"""Lossless and 12-bit JPEG inside DICOM, for which pydicom itself has only copyleft decoders.
+"""Lossless and 12-bit JPEG, in DICOM and as files, and JPEG-LS files; imagecodecs (BSD) decodes them.
 
-`register_decoders()` teaches pydicom the syntaxes; imagecodecs (BSD) does the work. Lossless JPEG (ITU-T T.81
-process 14) is what many archives store; 12-bit JPEG (processes 2 and 4) is rare.
+`register_decoders()` teaches pydicom the syntaxes, for which it has only copyleft decoders itself. Lossless JPEG
+(ITU-T T.81 process 14) is what many archives store; 12-bit JPEG (processes 2 and 4) is rare. Pillow reads neither,
+nor JPEG-LS (T.87). `stream_header()` reads what any codestream of the JPEG family says of its own size and depth.
 """
 
-from typing import Any
+import struct
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from tasks._base import DataError
+from tasks.images.kinds import File
 
 LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
 EXTENDED = ("1.2.840.10008.1.2.4.51",)
 DECODER_DEPENDENCIES = dict.fromkeys((*LOSSLESS, *EXTENDED), ("numpy", "imagecodecs"))
 LABEL = "imagecodecs"
+SIZ = b"\xff\x4f\xff\x51"  # the two markers that begin a JPEG 2000 codestream
+JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"  # the boxes in which some wrap it
+FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15 without tables, and JPEG-LS
 
 
 def is_available(uid: str) -> bool:
@@ -48,3 +57,96 @@ def _extended(source: bytes, runner: Any) -> np.ndarray:
 
     space = {1: "GRAYSCALE"}.get(int(runner.samples_per_pixel))
     return imagecodecs.jpeg8_decode(source, outcolorspace=space)
+
+
+SCAN, END = b"\xff\xda", b"\xff\xd9"
+LS = 0xF7  # the start of a JPEG-LS frame
+ALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length
+
+
+class FrameHeader(NamedTuple):
+    """What the frame header of a JPEG says (T.81, B.2.2): its marker, and the size of its samples and of itself."""
+
+    marker: int
+    bits: int
+    height: int
+    width: int
+    components: int
+
+
+def frame_header(path: File) -> FrameHeader:
+    """The first frame header of a JPEG file; raises DataError where there is none."""
+    with path.open("rb") as file:
+        file.seek(2)
+        while len(head := file.read(2)) == 2 and head[0] == 0xFF:
+            if head[1] in ALONE:
+                continue
+            if head[1] == 0xFF:  # fill
+                file.seek(-1, 1)
+                continue
+            size = int.from_bytes(file.read(2), "big")
+            if head[1] in FRAMES:
+                data = file.read(6)
+                if len(data) == 6:
+                    height, width = int.from_bytes(data[1:3], "big"), int.from_bytes(data[3:5], "big")
+                    return FrameHeader(head[1], data[0], height, width, data[5])
+            file.seek(max(size - 2, 0), 1)
+    raise DataError("cannot be opened (the JPEG holds no frame header)")
+
+
+def stored(path: File) -> np.ndarray:
+    """The grey numbers [h, w] of a JPEG that Pillow cannot open: lossless, of more than 8 bits, or JPEG-LS.
+
+    uint8 or uint16. Raises DataError where the file is cut, which the decoder would fill with grey.
+    """
+    import imagecodecs
+
+    data = path.read_bytes()
+    if END not in data[data.rfind(SCAN) :]:
+        raise DataError("cannot be decoded (the JPEG has no end: cut?)")
+    decode = imagecodecs.jpegls_decode if frame_header(path).marker == LS else imagecodecs.jpeg8_decode
+    try:
+        return decode(data)
+    except (imagecodecs.Jpeg8Error, imagecodecs.JpeglsError) as error:
+        raise ValueError(str(error)) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamHeader:
+    """What the codestream of one frame says of itself; `signed` is None where the format has no signed numbers."""
+
+    rows: int
+    columns: int
+    samples: int
+    precision: int
+    signed: bool | None = None
+
+
+def stream_header(stream: bytes) -> StreamHeader | None:
+    """Read the header of a JPEG, JPEG-LS or JPEG 2000 codestream; None where it has none or it is not found.
+
+    Sources: ITU-T T.81 B.2.2 (SOF), ITU-T T.87 C.2.2 (SOF55), ITU-T T.800 A.5.1 (SIZ).
+    """
+    try:
+        if stream[:2] != b"\xff\xd8":
+            boxes = stream[:12] == JP2
+            at = stream.find(SIZ, 0, 4096) if boxes else 0
+            if at < 0 or not stream.startswith(SIZ, at):
+                return None
+            right, bottom, left, top = struct.unpack_from(">4I", stream, at + 8)
+            samples, depth = struct.unpack_from(">HB", stream, at + 40)
+            size = {"rows": bottom - top, "columns": right - left, "samples": samples}
+            return StreamHeader(**size, precision=(depth & 0x7F) + 1, signed=depth > 0x7F)
+        at = 2
+        while at + 9 < len(stream):
+            if stream[at] != 0xFF:
+                return None
+            marker = stream[at + 1]
+            if marker in FRAMES:
+                precision, rows, columns, samples = struct.unpack_from(">BHHB", stream, at + 4)
+                return StreamHeader(rows=rows, columns=columns, samples=samples, precision=precision)
+            alone = marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD7  # fill bytes, markers without a length
+            at += (1 if marker == 0xFF else 2) if alone else 2 + struct.unpack_from(">H", stream, at + 2)[0]
+    except (struct.error, IndexError):
+        return None
+    return None

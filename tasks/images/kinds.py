@@ -1,5 +1,6 @@
 """Kinds of image files: which decoder a file needs, by its first bytes and then by its name."""
 
+import re
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -15,9 +16,11 @@ MAGIC = {
     b"\0\0\0\x0cjP  ": "raster",
     b"\xff\x4f\xff\x51": "raster",
 }
+PORTABLE = rb"P[1-7fF][\s#]"  # too short to tell a file by without its name
 SUFFIXES = {
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".jp2", ".j2k"), "raster"),
-    **dict.fromkeys((".pgm", ".ppm", ".pnm", ".pbm", ".jfif"), "raster"),
+    ".jfif": "raster",
+    **dict.fromkeys((".pgm", ".ppm", ".pnm", ".pbm", ".pam", ".pfm"), "portable"),
     **dict.fromkeys((".tif", ".tiff"), "tiff"),
     **dict.fromkeys((".dcm", ".dicom", ".ima"), "dicom"),
     **dict.fromkeys((".nii", ".nii.gz"), "nifti"),
@@ -53,7 +56,7 @@ def suffix(name: str) -> str:
 
 
 def kind(path: File) -> str | None:
-    """`raster`, `tiff`, `dicom` or `nifti`, by the first bytes and then by the name; None for neither.
+    """`raster`, `portable`, `tiff`, `dicom` or `nifti`, by the first bytes and then by the name; None for neither.
 
     Raises OSError.
     """
@@ -67,4 +70,6 @@ def kind(path: File) -> str | None:
     found = next((k for magic, k in MAGIC.items() if head.startswith(magic)), None)
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         found = "raster"
+    if named in ("raster", "portable") and re.match(PORTABLE, head):
+        found = "portable"
     return found or named

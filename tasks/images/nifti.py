@@ -1,5 +1,6 @@
 """Decoder of NIfTI volumes as axial slices: canonical axes first, then the display that radiologists use."""
 
+import math
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -14,9 +15,19 @@ from tasks._base import DataError, Undecided
 from tasks.images.decode import DecodePolicy, Frame, LastOpened, plain, reason, require_thick
 from tasks.images.window import to_grey
 
-BAD = (OSError, ValueError, EOFError, KeyError, zlib.error, TypeError, MemoryError)
+BAD = (OSError, ValueError, EOFError, KeyError, zlib.error, TypeError, MemoryError, OverflowError)
 AIR = -500.0  # a volume that goes below this holds Hounsfield units
+DEFLATED = 1032  # bytes that one byte of gzip can stand for, at most
+PARALLEL = 0.02  # cosine between axes that are not perpendicular, about 1 degree
+APART = 0.1  # of a unit direction: two orientations that differ by less name the axes alike but for rounding
+VECTORS = (1004, 1005, 1006, 1007, 1008, 1009, 1010, 2003, 2004)  # intents of several numbers for each voxel
 UNKNOWN_ORIENTATION = "do not say how they lie and are shown as if stored in RAS order"
+TWO_FORMS = "have a qform and an sform that disagree on which way the axes run; shown by the sform"
+MORE = "hold more voxels than their dimensions say, which are not shown"
+SHEARED = "have axes that are not perpendicular and are shown as stored"
+NOT_SQUARE = "have voxels that are not square in the slice and are shown as stored"
+SIZES = "name a voxel size that is not above 0, which was taken for 1 or for its size without the sign"
+UNSCALED = "have a scl_slope or scl_inter that is no number; their stored numbers are shown"
 
 
 def list_frames(path: Path, policy: DecodePolicy, last_opened: LastOpened) -> list[Frame]:
@@ -30,15 +41,19 @@ def list_frames(path: Path, policy: DecodePolicy, last_opened: LastOpened) -> li
     try:
         with _quiet():
             volume: Any = nibabel.load(path)
-        shape = _canonical_shape(volume)
-        oriented = int(volume.header["sform_code"]) > 0 or int(volume.header["qform_code"]) > 0
+        header = _raw_header(volume)
+        more = _require_held(volume, header, path)
+        shape = _canonical_shape(volume, header)
+        flags = (*_flags(volume, header), *more)
+    except DataError:
+        raise
     except (*BAD, ImageFileError, HeaderDataError) as error:
         raise DataError(f"cannot be opened ({reason(error, path)})") from error
-    flags = () if oriented else (UNKNOWN_ORIENTATION,)
     if policy.volumes:
         return _whole(path, shape, policy, last_opened, flags)
     return [
         Frame(
+            revision=2,  # 1 before bits, windows and scales were read by the standard
             read=partial(_read, path, number, policy, last_opened),
             number=number + 1,
             columns={"slice": str(number % shape[2] + 1)}
@@ -57,6 +72,7 @@ def _whole(
     require_thick((shape[2], shape[1], shape[0]))
     return [
         Frame(
+            revision=2,  # 1 before bits, windows and scales were read by the standard
             read=partial(_read, path, None, policy, last_opened, time),
             number=time + 1,
             columns={"slices": str(shape[2])} | ({"time": str(time + 1)} if shape[3] > 1 else {}),
@@ -79,13 +95,80 @@ def _quiet() -> Iterator[None]:
         logger.disabled = before
 
 
-def _canonical_shape(volume: Any) -> tuple[int, int, int, int]:
+def _raw_header(volume: Any) -> Any:
+    """The header as it is stored; nibabel mends it when it loads a volume."""
+    with volume.file_map.get("header", volume.file_map["image"]).get_prepare_fileobj("rb") as file:
+        return type(volume.header).from_fileobj(file, check=False)
+
+
+def _require_held(volume: Any, header: Any, path: Path) -> list[str]:
+    """A flag where a file holds more than its header says; DataError where the header promises more than it can hold.
+
+    What a packed file holds is not known before it is unpacked, but for the most that it can be.
+    """
+    dims = [int(d) for d in header["dim"]]
+    shape = dims[1 : dims[0] + 1]
+    if not 1 <= dims[0] <= 7 or min(shape) < 1:
+        raise DataError(f"its header says {' x '.join(map(str, shape)) or 'no'} voxels in {dims[0]} dimensions")
+    if dims[0] == 1:
+        raise DataError(f"it holds one line of {shape[0]} numbers, which is no slice")
+    voxels = math.prod(shape)
+    promised = voxels * int(header["bitpix"]) // 8
+    size = path.stat().st_size
+    packed = path.name.lower().endswith(".gz")
+    held = size * DEFLATED if packed else max(size - int(volume.dataobj.offset), 0)
+    if promised > held:
+        most = f"at most {held} when unpacked" if packed else f"{held}"
+        size_of = " x ".join(map(str, shape))
+        raise DataError(f"its header promises {promised} bytes of voxels ({size_of}), the file holds {most}")
+    return [] if packed or held - promised < shape[0] * int(header["bitpix"]) // 8 else [MORE]
+
+
+def _flags(volume: Any, header: Any) -> tuple[str, ...]:
+    """What its header says that a user should know, as ends of "6 of 12 images …"."""
+    from nibabel.orientations import aff2axcodes
+
+    coded = [int(header[name]) > 0 for name in ("sform_code", "qform_code")]
+    flags = [] if any(coded) else [UNKNOWN_ORIENTATION]
+    if all(coded):
+        forms = volume.header.get_sform(), volume.header.get_qform()
+        apart = np.abs(_directions(forms[0]) - _directions(forms[1])).max() > APART
+        flags += [TWO_FORMS] if apart and aff2axcodes(forms[0]) != aff2axcodes(forms[1]) else []
+    directions = _directions(volume.affine)
+    if np.abs(directions.T @ directions - np.eye(3)).max() > PARALLEL:
+        flags.append(SHEARED)
+    axes = np.abs(directions).argmax(axis=0)
+    sizes = np.linalg.norm(volume.affine[:3, :3], axis=0)
+    wide, high = (sizes[axes.tolist().index(axis)] if axis in axes else 1.0 for axis in (0, 1))
+    if abs(wide / high - 1) > 0.01:
+        flags.append(NOT_SQUARE)
+    if not coded[0] and (header["pixdim"][1 : min(int(header["dim"][0]), 3) + 1] <= 0).any():
+        flags.append(SIZES)
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    if not math.isfinite(slope) or (slope and not math.isfinite(inter)):
+        flags.append(UNSCALED)
+    return tuple(flags)
+
+
+def _directions(affine: np.ndarray) -> np.ndarray:
+    """The directions of the three axes [3, 3], one a column, of length 1."""
+    return affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+
+
+def _canonical_shape(volume: Any, header: Any) -> tuple[int, int, int, int]:
     from nibabel.orientations import io_orientation
 
     if volume.get_data_dtype().fields or volume.get_data_dtype().kind == "c":
         raise DataError("its voxels are colours or complex numbers")
     stored = (*volume.shape, 1, 1, 1)[:3]
     rest = volume.shape[3:]
+    several = math.prod(rest[1:])
+    intent = int(header["intent_code"])
+    if several > 1:
+        raise DataError(f"its voxels hold {several} numbers each (dimensions {volume.shape}): a vector, not a grey")
+    if intent in VECTORS and math.prod(rest) > 1:
+        name = header.get_intent()[0]
+        raise DataError(f"its voxels hold {math.prod(rest)} numbers each (intent {name}): a vector, not a grey")
     lie = io_orientation(volume.affine)[:, 0] if np.isfinite(volume.affine).all() else np.array([np.nan])
     if np.isnan(lie).any():
         raise DataError("its affine gives an axis no direction (a zero or no number where voxels have a size)")
@@ -93,7 +176,7 @@ def _canonical_shape(volume: Any) -> tuple[int, int, int, int]:
     shape = [0, 0, 0]
     for axis, target in enumerate(axes):
         shape[target] = stored[axis]
-    return shape[0], shape[1], shape[2], int(np.prod(rest)) if rest else 1
+    return shape[0], shape[1], shape[2], math.prod(rest)
 
 
 def _open(path: Path) -> tuple[np.ndarray, float, float]:

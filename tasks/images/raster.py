@@ -1,6 +1,8 @@
-"""Decoder of JPEG, PNG, BMP, GIF, WebP, JPEG 2000 and portable maps, through Pillow; 16-bit PNG through imagecodecs."""
+"""Decoder of JPEG, PNG, BMP, GIF, WebP and JPEG 2000, by Pillow; what Pillow would rescale or cut, by imagecodecs."""
 
+import io
 import struct
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,13 +10,23 @@ from typing import Any
 import numpy as np
 
 from tasks._base import DataError
+from tasks.images import jpeg, jpeg2000
 from tasks.images.decode import DecodePolicy, Frame, LastOpened, plain, reason
 from tasks.images.kinds import File
 from tasks.images.window import bounds, to_grey
 
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "BMP",
+    "GIF",
+    "WEBP",
+    "JPEG2000",
+)  # Pillow would open dozens, by their bytes; JPEG makes MPO where there is more
+ANIMATED = ("GIF", "WEBP", "PNG")
 ORIENTATION = 274  # the EXIF and TIFF tag
-WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 UNSHOWABLE = ("LAB",)  # Pillow converts it to RGB only with a colour profile
+MORE = "hold further images behind the first (MPO: a preview, a gain map, another view), which are not shown"
 BAD = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, struct.error, RuntimeError)
 
 
@@ -34,38 +46,60 @@ def turned(values: np.ndarray, orientation: int) -> np.ndarray:
     return values
 
 
-def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> list[Frame]:  # noqa: ARG001 - one frame, read once
+def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> list[Frame]:
     """The one frame of a raster file, or the frames of an animation; raises DataError."""
     from PIL import Image
 
+    deep, animated, exif, count, flags = False, False, 1, 1, ()
     try:
-        with Image.open(_where(path)) as image:
+        with Image.open(_where(path), formats=FORMATS) as image:
+            scaled = image.format == "JPEG2000" and not jpeg2000.header(path).plain
             deep, tagged = _png(path) if image.format == "PNG" else (False, True)
-            found = int(image.getexif().get(ORIENTATION, 1) or 1) if tagged else 1
-            wide = image.mode in WIDE_MODES or deep
-            count = int(getattr(image, "n_frames", 1)) if image.format in ("GIF", "WEBP") else 1
+            exif = int(image.getexif().get(ORIENTATION, 1) or 1) if tagged and not scaled else 1
+            count = int(getattr(image, "n_frames", 1))
+            animated = count > 1 and image.format in ANIMATED
+            flags = (MORE,) if count > 1 and not animated else ()
     except (*BAD, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot be opened ({reason(error, path)})") from error
-    orientation = found if 1 <= found <= 8 else 1
-    read = partial(_read, path, policy, 1 if policy.exif == "ignore" else orientation, wide)
+        with path.open("rb") as file:
+            head = file.read(12)
+        scaled = head.startswith((jpeg2000.BOXED, jpeg2000.BARE)) and not jpeg2000.header(path).plain
+        if head.startswith(b"\xff\xd8") and isinstance(error, Image.UnidentifiedImageError):
+            return [_lossless(path, policy)]
+        if not scaled or isinstance(error, Image.DecompressionBombError):
+            raise DataError(f"cannot be opened ({reason(error, path)})") from error
+    if scaled:
+        header = jpeg2000.header(path)
+        jpeg2000.require_readable(header)
+        return [_other(policy, partial(jpeg2000.stored, path), max(header.bits), wide=header.wide)]
+    if deep and animated:
+        raise DataError("an animated PNG of 16 bits is not read")
+    if deep:
+        return [_other(policy, partial(_deep, path), 16, wide=True, exif=exif, revision=1)]
+    orientation = exif if 1 <= exif <= 8 else 1
+    turn = 1 if policy.exif == "ignore" else orientation
     columns = {"exif_orientation": str(orientation)}
-    many = count > 1
     return [
         Frame(
-            read=partial(read, index),
+            read=partial(_read, path, index, turn, last_opened if animated else None),
             number=index + 1,
-            columns=columns | ({"frame": str(index + 1)} if many else {}),
+            columns=columns | ({"frame": str(index + 1)} if animated else {}),
             exif=orientation,
-            wide=wide,
-            windowed=wide,
+            flags=flags,
         )
-        for index in range(count)
+        for index in range(count if animated else 1)
     ]
 
 
 def _where(path: File) -> Any:
     """What Pillow opens: the path, or the bytes of an image that lies inside another file."""
     return path if isinstance(path, Path) else path.open("rb")
+
+
+def _whole(path: File) -> Any:
+    """The image in memory, where it can stay opened without a file that someone must close."""
+    from PIL import Image
+
+    return Image.open(io.BytesIO(path.read_bytes()), formats=FORMATS)
 
 
 def _png(path: File) -> tuple[bool, bool]:
@@ -88,20 +122,48 @@ def _png(path: File) -> tuple[bool, bool]:
     return deep, False
 
 
-def stored(path: File, index: int) -> np.ndarray:
-    """The values as the file holds them: uint8 after palette and alpha, else the wide numbers."""
+def _lossless(path: File, policy: DecodePolicy) -> Frame:
+    """The frame of a JPEG that Pillow cannot open."""
     from PIL import Image
 
-    try:
-        with Image.open(_where(path)) as image:
-            if image.format == "PNG" and _png(path)[0]:
-                return _opaque(_deep(path))
-            if index:
-                image.seek(index)
-            image.load()
-            return np.asarray(_shown(image))
-    except (*BAD, MemoryError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot be decoded ({reason(error, path)})") from error
+    found = jpeg.frame_header(path)
+    if found.components != 1:
+        raise DataError(f"a lossless or {found.bits}-bit JPEG with {found.components} components is not read")
+    if found.width * found.height > 2 * (Image.MAX_IMAGE_PIXELS or 0):
+        raise DataError(f"its header promises {found.width} x {found.height} pixels")
+    return _other(policy, partial(jpeg.stored, path), found.bits, wide=found.bits > 8)
+
+
+def _other(
+    policy: DecodePolicy,
+    stored: Callable[[], np.ndarray],
+    bits: int,
+    *,
+    wide: bool,
+    exif: int = 1,
+    revision: int = 2,
+) -> Frame:
+    """A frame whose stored numbers are read by another library than Pillow."""
+    orientation = exif if 1 <= exif <= 8 else 1
+    return Frame(
+        read=partial(_shown_numbers, stored, policy, 1 if policy.exif == "ignore" else orientation, bits),
+        columns={"exif_orientation": str(orientation)},
+        exif=orientation,
+        wide=wide,
+        windowed=wide,
+        stored=stored if wide else None,
+        revision=revision,
+    )
+
+
+def _shown_numbers(stored: Callable[[], np.ndarray], policy: DecodePolicy, orientation: int, bits: int) -> np.ndarray:
+    """Wide numbers under the window; fewer bits than 8 with their greatest number as white."""
+    values = opaque(stored(), 2**bits - 1)
+    if bits > 8 or values.dtype.kind == "i":
+        values = windowed(values, policy)
+    elif bits < 8:
+        values = np.rint(values * 255.0 / (2**bits - 1)).astype(np.uint8)
+    return plain(turned(values, orientation))
 
 
 def _deep(path: File) -> np.ndarray:
@@ -113,8 +175,27 @@ def _deep(path: File) -> np.ndarray:
         raise ValueError(str(error)) from error
 
 
+def _read(path: File, index: int, orientation: int, last_opened: LastOpened | None) -> np.ndarray:
+    """8-bit pixels; the frames of an animation are read from one opened file, since each rests on those before it."""
+    from PIL import Image
+
+    try:
+        if last_opened is not None:
+            image = last_opened.get(("animation", path), partial(_whole, path))
+            image.seek(index)
+            return plain(turned(np.asarray(_shown(image)), orientation))
+        with Image.open(_where(path), formats=FORMATS) as image:
+            image.load()
+            return plain(turned(np.asarray(_shown(image)), orientation))
+    except (*BAD, MemoryError, Image.DecompressionBombError) as error:
+        if last_opened is not None:
+            last_opened.forget()  # the next frame begins anew
+        raise DataError(f"cannot be decoded ({reason(error, path)})") from error
+
+
 def _shown(image: Any) -> Any:
-    if image.mode in ("L", "RGB", *WIDE_MODES) and "transparency" not in image.info:
+    """A Pillow image in grey or RGB: palettes applied, over black where it is transparent."""
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
         return image
     if image.mode in UNSHOWABLE:
         raise DataError(f"its colours ({image.mode}) cannot be shown without a profile")
@@ -127,29 +208,24 @@ def _shown(image: Any) -> Any:
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
-def _opaque(values: np.ndarray) -> np.ndarray:
-    """Without its alpha channel: composited over black, in the same number type."""
+def opaque(values: np.ndarray, top: int) -> np.ndarray:
+    """Values [h, w, channels] without their alpha channel: composited over black, in the same number type.
+
+    `top` is the alpha that is opaque.
+    """
     if values.ndim == 2 or values.shape[2] in (1, 3):
-        return values.reshape(values.shape[:2]) if values.ndim == 3 and values.shape[2] == 1 else values
-    top = np.iinfo(values.dtype).max
-    alpha = values[..., -1:]
-    colour = values[..., :-1]
+        return values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values
+    alpha, colour = values[..., -1:], values[..., :-1]
     if (alpha != top).any():
-        colour = np.rint(colour * (alpha / top)).astype(values.dtype)
+        blended = colour * (alpha / top)
+        colour = blended.astype(values.dtype) if values.dtype.kind == "f" else np.rint(blended).astype(values.dtype)
     return colour[..., 0] if colour.shape[2] == 1 else colour
-
-
-def _read(path: File, policy: DecodePolicy, orientation: int, wide: bool, index: int) -> np.ndarray:
-    values = stored(path, index)
-    if wide:
-        values = windowed(values, policy)
-    return plain(turned(values, orientation))
 
 
 def windowed(values: np.ndarray, policy: DecodePolicy) -> np.ndarray:
     """uint8 under the window that the user chose; raises DataError where numbers are not finite."""
+    if values.dtype.kind not in "iuf":
+        raise DataError(f"its numbers ({values.dtype}) are no grey values")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise DataError("it holds NaN or infinite values")
-    if values.dtype == np.int32 and values.min() >= 0 and values.max() <= 65535:
-        values = values.astype(np.uint16)  # Pillow widens 16-bit maps to 32 bits
     return to_grey(values, *bounds(values, policy.range or "file", policy.intercept))

@@ -3,6 +3,7 @@
 Which window a DICOM file is shown in is decided in `dicom_voi`.
 """
 
+import math
 import re
 
 import numpy as np
@@ -39,12 +40,14 @@ def parse_window(text: str) -> Window:
     if text in RANGES:
         return text
     match = re.fullmatch(r"\s*([-+]?\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*", text)
-    if match and float(match[2]) > 0:
+    if match and 0 < float(match[2]) < math.inf and math.isfinite(float(match[1])):
         return float(match[1]), float(match[2])
     known = [*WINDOWS, *RANGES]
     near = nearest(text, known)
     hint = f"did you mean {near}? " if near else ""
-    raise UnknownName(f"no window {text!r}; {hint}it is CENTRE/WIDTH such as 40/400, or {', '.join(known)}")
+    raise UnknownName(
+        f"no window {text!r}; {hint}it is CENTRE/WIDTH such as 40/400 (the width above 0), or {', '.join(known)}"
+    )
 
 
 def bounds(values: np.ndarray, window: Window, intercept: float = 0.0) -> tuple[float, float]:

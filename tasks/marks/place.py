@@ -7,6 +7,8 @@ import numpy as np
 
 from tasks._base import DataError, Mark
 from tasks.marks.draw import COLOURS, draw, radius
+from tasks.sources.table import one_column
+from tasks.sources.values import is_missing, number
 
 TRIES = 300
 
@@ -36,25 +38,23 @@ class Marked:
 
 
 def from_columns(columns: Mapping[str, str]) -> tuple[Mark, ...]:
-    """The marks that a manifest's columns `red_x`, `red_y` and so on hold; () where it has none.
+    """The marks that a manifest's columns `red_x`, `red_y` and so on hold, in any case; () where it has none.
 
     Raises:
         DataError: one of the two is missing or no number from 0, or two marks lie on one spot.
     """
     found = []
     for name in COLOURS:
-        texts = [columns.get(f"{name}_{axis}", "") for axis in "xy"]
-        if not any(texts):
+        places = [one_column(f"{name}_{axis}", columns, "the manifest") for axis in "xy"]
+        texts = [columns[place] if place else "" for place in places]
+        if all(map(is_missing, texts)):
             continue
-        try:
-            x, y = (float(value) for value in texts)
-            if not (0 <= x < np.inf and 0 <= y < np.inf):
-                raise ValueError
-        except ValueError:
+        x, y = (number(text) for text in texts)
+        if x is None or y is None or x < 0 or y < 0:
             raise DataError(
                 f"the {name} mark lies at x = {texts[0]!r}, y = {texts[1]!r}: {name}_x and {name}_y are both numbers "
-                "from 0, in pixels of the image, or both empty"
-            ) from None
+                "from 0 with a point (1.5), in pixels of the image, or both empty"
+            )
         there = [mark.name for mark in found if (mark.x, mark.y) == (x, y)]
         if there:
             raise DataError(f"the marks {there[0]} and {name} both lie at x = {x:g}, y = {y:g}; one of them is wrong")

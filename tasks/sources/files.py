@@ -8,7 +8,8 @@ from pathlib import Path
 from plugins import nearest
 from tasks._base import DataError
 from tasks.images.kinds import SUFFIXES, File, kind, suffix
-from tasks.sources.table import TABLES
+from tasks.sources.table import TABLES, one_column
+from tasks.sources.values import frame_number, is_missing
 
 MANIFESTS = tuple(f"{stem}{end}" for stem in ("manifest", "metadata") for end in TABLES)
 NEVER = ("dicomdir", "thumbs.db", "desktop.ini")
@@ -20,7 +21,7 @@ class Listed:
     """A file of a source: where it lies, its name inside the source, and what the manifest says of it.
 
     `folder` is the name of the folder that the manifest's row names instead of the file; `shown` is what a message
-    calls it, where that is not its name.
+    calls it, where that is not its name; `row` counts the manifest's rows from 1, below the line of column names.
     """
 
     path: File
@@ -29,6 +30,12 @@ class Listed:
     frame: int | None = None
     folder: str = ""
     shown: str = ""
+    row: int = 0
+
+    @property
+    def place(self) -> str:
+        """Where the manifest names it; empty without a manifest."""
+        return f"row {self.row}" if self.row else ""
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
@@ -63,30 +70,66 @@ def manifest_of(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
-def walk(folder: Path) -> tuple[list[Listed], dict[str, int]]:
-    """The image files below a folder in natural order, and a count of what was passed over, by ending.
+def walk(folder: Path) -> tuple[list[Listed], dict[str, int], list[str]]:
+    """The image files below a folder in natural order, a count of what was passed over by ending, and notes on links.
 
-    Columns: `folder`, the first folder below the source, and `parent`, the one that holds the file.
+    Links are followed. A folder that is reached twice is read once, under its own name before that of a link, so
+    that loops end. Columns: `folder`, the first folder below the source, and `parent`, the one that holds the file.
     """
-    names: list[str] = []
-    for base, folders, files in os.walk(folder, onerror=_refuse):
-        folders[:] = [f for f in folders if not f.startswith(".") and f != "__MACOSX"]
-        relative = Path(base).relative_to(folder)
-        names += [(relative / f).as_posix() for f in files if not f.startswith(".")]
+    names, again = _names(folder)
     kept: list[Listed] = []
     passed: dict[str, int] = {}
+    nowhere: list[str] = []
     for name in sorted(names, key=natural):
         path = folder / name
         if path.name.lower() in NEVER:
             continue
         end = suffix(name)
-        if end not in SUFFIXES and (end in TEXTS or not _image(path)):
-            passed[end or "no ending"] = passed.get(end or "no ending", 0) + 1
-            continue
+        if end not in SUFFIXES:
+            if path.is_symlink() and not path.exists():
+                nowhere.append(name)
+                continue
+            if not path.is_file():
+                end = "pipe, socket or device"
+            if end in TEXTS or not path.is_file() or not _image(path):
+                passed[end or "no ending"] = passed.get(end or "no ending", 0) + 1
+                continue
         above = Path(name).parts[:-1]
         columns = {"folder": above[0] if above else "", "parent": above[-1] if above else ""}
         kept.append(Listed(path=path, name=name, columns=columns))
-    return kept, passed
+    notes = []
+    if again:
+        folders, lead = ("folder", "leads") if again == 1 else ("folders", "lead")
+        notes.append(f"{again} linked {folders} {lead} to one that is read already")
+    if nowhere:
+        shown = ", ".join(nowhere[:3]) + (f" and {len(nowhere) - 3} more" if len(nowhere) > 3 else "")
+        notes.append(f"{len(nowhere)} link{'s lead' if len(nowhere) > 1 else ' leads'} nowhere: {shown}")
+    return kept, passed, notes
+
+
+def _names(folder: Path) -> tuple[list[str], int]:
+    """The names of all files below a folder that are not hidden, and how often a folder was reached again."""
+    names: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    again = 0
+    waiting = [folder]
+    while waiting:
+        links: list[Path] = []
+        for start in waiting:
+            for base, folders, files in os.walk(start, onerror=_refuse):
+                here = Path(base)
+                facts = here.stat()
+                if (facts.st_dev, facts.st_ino) in seen:
+                    again += 1
+                    folders.clear()
+                    continue
+                seen.add((facts.st_dev, facts.st_ino))
+                folders[:] = [f for f in folders if not f.startswith(".") and f != "__MACOSX"]
+                links += [here / f for f in folders if (here / f).is_symlink()]
+                relative = here.relative_to(folder)
+                names += [(relative / f).as_posix() for f in files if not f.startswith(".")]
+        waiting = sorted(links, key=lambda path: natural(path.relative_to(folder).as_posix()))
+    return names, again
 
 
 def _image(path: Path) -> bool:
@@ -100,23 +143,38 @@ def _refuse(error: OSError) -> None:
     raise DataError(f"a folder of the source cannot be opened ({error.strerror})")
 
 
-def listed(table: list[dict[str, str]], column: str, base: Path) -> list[Listed]:
-    """The files that a manifest names, relative to where it lies, in its order.
+def listed(table: list[dict[str, str]], column: str, base: Path, name: str) -> list[Listed]:
+    """The files that a manifest called `name` names, relative to where it lies, in its order.
 
-    A column `frame` (counted from 1) picks one frame where the file holds several.
+    A column `frame` (counted from 1) picks one frame where the file holds several; an empty cell picks none.
+    Raises DataError where a row's frame is no whole number from 1.
     """
+    frames = one_column("frame", table[0], name) if table else None
     found = []
-    for values in table:
+    for row, values in enumerate(table, 1):
         text = values[column]
         path = base / text
         inside = os.path.relpath(path, base) if text else ""
-        frame = values.get("frame", "")
         found.append(
             Listed(
                 path=path,
                 name=Path(inside).as_posix() if text else "",
                 columns={k: v for k, v in values.items() if k != column},
-                frame=int(frame) if frame.isdecimal() else None,
+                frame=_frame(values[frames], f"{name} row {row} ({text})") if frames else None,
+                row=row,
             )
+        )
+    return found
+
+
+def _frame(text: str, where: str) -> int | None:
+    if is_missing(text):
+        return None
+    found = frame_number(text)
+    if found is None:
+        shown = text if len(text) <= 40 else f"{text[:40]}…"
+        raise DataError(
+            f"{where}: frame is {shown!r}; it is a whole number from 1, or empty for every frame "
+            "(rename the column where it counts something else)"
         )
     return found

@@ -1,12 +1,13 @@
 """Manifests: CSV, TSV and Parquet tables whose rows name image files."""
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from plugins import nearest
 from tasks._base import DataError
+from tasks.sources.values import spelling
 
 IMAGE_COLUMNS = (
     *("file", "path", "image", "filename", "file_name", "filepath", "file_path", "image_path"),
@@ -17,11 +18,26 @@ TABLES = (".csv", ".tsv", ".parquet", ".pq")
 ENDS = {".csv": ",", ".tsv": "\t"}
 
 
+def nearest_column(name: str, columns: Sequence[str], cutoff: float) -> str:
+    """The column whose name is nearest to `name`, whatever its case; empty where none is near."""
+    near = nearest(name.lower(), [c.lower() for c in columns], cutoff)
+    return next((c for c in columns if c.lower() == near), "")
+
+
+def one_column(name: str, columns: Iterable[str], source: str) -> str | None:
+    """The column of that name, in whatever case and spelling; None where there is none, DataError where two are."""
+    found = [c for c in columns if spelling(c) == name]
+    if len(found) > 1:
+        raise DataError(
+            f"{source} has two columns that may be {name!r}: {' and '.join(map(repr, found))}; rename all but one"
+        )
+    return found[0] if found else None
+
+
 def no_column(name: str, columns: Sequence[str], source: str, flag: str = "") -> DataError:
     """The error for a column that is not there: the nearest name, and those present."""
-    near = nearest(name.lower(), [c.lower() for c in columns], 0.4)
-    real = next((c for c in columns if c.lower() == near), "")
-    hint = f"did you mean {real!r}? " if real else ""
+    near = nearest_column(name, columns, 0.4)
+    hint = f"did you mean {near!r}? " if near else ""
     listing = ", ".join(columns) if columns else "none"
     return DataError(f"{flag + ' ' if flag else ''}{source} has no column {name!r}; {hint}it has: {listing}")
 
@@ -106,14 +122,24 @@ def image_column(columns: Sequence[str], chosen: str | None, name: str) -> str:
         if chosen not in columns:
             raise no_column(chosen, columns, name, "--image-column:")
         return chosen
-    lower = {c.lower(): c for c in columns}
     for usual in IMAGE_COLUMNS:
-        if usual in lower:
-            return lower[usual]
+        found = one_column(usual, columns, name)
+        if found is not None:
+            return found
     raise DataError(
         f"{name} has no column that is known to name image files; say --image-column COLUMN, one of: "
         + ", ".join(columns)
     )
+
+
+def other_images(table: Sequence[Mapping[str, str]], column: str) -> list[str]:
+    """A sentence where another column of a usual name names other files than the one that is read."""
+    name = lambda row, c: row[c].replace("\\", "/").rpartition("/")[2]  # noqa: E731
+    for other in (c for c in table[0] if c != column and spelling(c) in IMAGE_COLUMNS):
+        files = sum("." in name(row, other) for row in table)
+        if 2 * files > len(table) and any(row[other] and name(row, other) != name(row, column) for row in table):
+            return [f"images are read from the column {column!r}, not {other!r}; --image-column chooses"]
+    return []
 
 
 def like_groups(columns: Iterable[str]) -> list[str]:

@@ -29,7 +29,7 @@ def expanded(files: Sequence[Listed]) -> list[Listed]:
         if not (file.name and isinstance(file.path, Path) and file.path.is_dir()):
             found.append(file)
             continue
-        inside, _ = walk(file.path)
+        inside, *_ = walk(file.path)
         found += [replace(file, path=one.path, name=f"{file.name}/{one.name}", folder=file.name) for one in inside]
         found += [] if inside else [file]  # listed as unreadable
     return found
@@ -82,6 +82,7 @@ def _stack(
     frame = Frame(
         read=partial(read_stack, slices, policy, last_opened),
         number=0,  # no frame of any file
+        revision=max(one.frame.revision for one in members),
         columns=facts,
         patient=first.frame.patient,
         windowed=any(one.frame.windowed for one in members),

@@ -344,6 +344,8 @@ def test_an_untrained_twin_is_the_same_every_time_and_another_with_another_seed(
 @pytest.mark.parametrize("name", ["biomedclip", "dinov2-b14", "siglip-b16", "phantom-clip"])
 def test_the_static_card_is_what_the_real_architecture_gives(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("encoders.extraction.assemble.of_module", lambda *_: "not asked for")
+    for check in ("require_finite", "require_own_features"):  # of numbers that nothing was drawn for
+        monkeypatch.setattr(f"encoders._loading.{check}", lambda _: None)
     with unfilled():
         loaded = encoders.load(f"random:{name}").card
     assert loaded.sites == encoders.card(name).sites
@@ -398,8 +400,8 @@ def test_a_half_precision_folder_is_read_offline_with_its_own_tokenizer(tmp_path
     from tests.stand_in_hub import NATIVE, open_clip_folder
 
     model = open_clip_folder(tmp_path / "w", NATIVE, half=True)
-    encoder = encoders.load("phantom-clip", weights=tmp_path / "w", offline=True)
-    assert encoder.card.synthetic
+    encoder = encoders.load("phantom-clip", weights=tmp_path / "w", offline=True, other_weights=True)
+    assert not encoder.card.synthetic  # which holds for phantom-clip's own weights
     assert encoder.module.visual.conv1.weight.dtype == torch.float32
     image = noise(80, 70)
     apply = image_transform_v2(PreprocessCfg(size=64), is_train=False)

@@ -453,7 +453,7 @@ def untrained(device):
             r"warning: random:.*own.py#1 is the draw that random:.*own.py is",
             1,
         ),
-        ("e = made(device); e.module[1].weight *= np.nan; return e", r"no untrained draw beside .*NaN or infinite", 0),
+        ("e = made(device); e.module[1].weight *= np.nan; return e", r"no untrained draw beside .*NaN or infinity", 0),
         ("return made(device)", None, 2),
     ],
 )

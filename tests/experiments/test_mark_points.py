@@ -150,7 +150,7 @@ def test_a_point_outside_its_image_or_of_no_depth_is_refused_and_not_dropped(
     capsys.readouterr()
     head = points.read_text().splitlines()[0].split(",")
     told: dict[str, str] = dict(zip(("file", "x", "y", "depth_mm"), row.split(","), strict=True))
-    points.write_text(points.read_text().rstrip() + "\n" + ",".join(told.get(name, "g") for name in head) + "\n")
+    points.write_text(points.read_text().rstrip() + "\n" + ",".join(told.get(name, "case0") for name in head) + "\n")
     assert main(words) == 3
     assert said in capsys.readouterr().err
 

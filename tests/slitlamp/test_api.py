@@ -13,6 +13,7 @@ import probes
 import slitlamp
 from experiments.linear_probe import main
 from plugins import UnknownName
+from slitlamp.reports.text import question_line
 from tests.paths import ROOT
 
 ENCODER = str(ROOT / "tests" / "numpy_encoder.py")
@@ -270,3 +271,78 @@ def test_a_call_leaves_the_callers_logging_and_random_state_alone() -> None:
     slitlamp.features("phantom-clip", [np.zeros((64, 64), np.uint8)], site="pooled")
     assert logging.getLogger().handlers == before
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def films(folder: Path, answers: list[str], head: str = "file,dx", patients: int = 0) -> str:
+    from PIL import Image
+
+    lines = [head]
+    for k, answer in enumerate(answers):
+        grey = np.random.default_rng(k).integers(0, 200, (16, 16)) + 50 * (answer == "ill")
+        Image.fromarray(grey.astype(np.uint8)).save(folder / f"{k}.png")
+        lines.append(f"{k}.png,{answer}" + (f",P{k % patients}" if patients else ""))
+    (folder / "films.csv").write_text("\n".join(lines) + "\n")
+    return str(folder / "films.csv")
+
+
+QUESTION = {"task": "label", "label": "dx", "site": "pooled", "permutations": 19, "repeats": 1, "jobs": 1}
+
+
+def test_a_run_says_and_records_who_is_asked_with_which_answers_and_what_is_left_out(tmp_path: Path) -> None:
+    data = films(tmp_path, ["ill", "well", "ill", "well", "None"] * 8, "file,dx,patient", patients=20)
+    (tmp_path / "7.png").write_bytes(b"")
+    result = slitlamp.probe(ENCODER, data=data, group="patient", out=tmp_path / "run", **QUESTION)
+    (facts,) = result.questions
+    assert facts == {
+        "task": "label dx", "source": f"{tmp_path.name}/films.csv", "items": 31, "images": 31, "groups": 16,
+        "classes": {"ill": 15, "well": 16}, "range": None, "left_out": {"without dx": 8, "unreadable": 1},
+        "limited": False, "notes": facts["notes"],
+    }  # fmt: skip
+    assert facts["notes"][0].startswith("8 of 39 rows have no dx (None) and are left out")
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["questions"] == [facts]
+    line = "label dx: 2 classes: ill 15, well 16; 31 items in 16 groups; left out: 8 without dx, 1 unreadable"
+    for text in (str(result), result._repr_html_()):
+        assert text.count(line) == 1
+        assert "8 of 39 rows have no dx (None)" in " ".join(text.split())
+
+
+def test_the_line_on_a_question_names_numbers_rare_classes_and_copies() -> None:
+    facts = {"task": "label dx", "items": 80, "images": 40, "groups": 40, "range": None, "left_out": {},
+             "limited": True}  # fmt: skip
+    of = "80 items of 40 images in 40 groups; LIMITED"
+    assert question_line(facts | {"classes": None, "range": [18.0, 52.5, 90.0]}) == (
+        f"label dx: a number from 18 to 90, median 52.5 (--classes: classes); {of}"
+    )
+    few = facts | {"classes": {"1": 2, "2": 3, "3": 75}}
+    assert question_line(few) == f"label dx: 3 classes (--number: a number): 1 2, 2 3, 3 75; {of}"
+    assert "(--number" not in question_line(facts | {"classes": {"0": 40, "1": 40}})
+    many = facts | {"classes": {f"c{k}": 20 - k for k in range(15)} | {"\x1b[2J": 1}}
+    assert question_line(many) == (
+        f"label dx: 16 classes of 1 to 20 items: \\x1b[2J 1, c14 6, c13 7, … and 13 more; {of}"
+    )
+
+
+def test_a_sentinel_among_numbers_is_cautioned_in_text_notes_and_record(tmp_path: Path) -> None:
+    values = [f"{v:.1f}" for v in np.random.default_rng(0).normal(50, 10, 40)]
+    values[7] = "9999"
+    result = slitlamp.probe(ENCODER, data=films(tmp_path, values), **QUESTION)
+    said = [note for note in result.notes if note.startswith("1 value is 9999 (row 8), ")]
+    assert len(said) == 1
+    assert said[0] in result.questions[0]["notes"]
+    assert "1 value is 9999 (row 8)" in " ".join(str(result).split())
+    clean = slitlamp.probe(ENCODER, data=films(tmp_path, [v.replace("9999", "51.0") for v in values]), **QUESTION)
+    assert not [note for note in clean.notes if "interquartile" in note]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"classes": True, "number": True}, "--classes and --number: the values of --label are either"),
+        ({"task": "mirror", "label": None, "classes": True}, "--classes has nothing to act on: mirror knows its own"),
+        ({"task": "mirror", "label": None, "not_missing": "none"}, "--not-missing has nothing to act on"),
+        ({"spelling": "maybe"}, "spelling='maybe' is none of refuse, unite, keep"),
+    ],
+)
+def test_flags_about_answers_that_do_not_fit_are_refused(tmp_path: Path, flags: dict, message: str) -> None:
+    with pytest.raises(slitlamp.UsageError, match=message):
+        slitlamp.probe(ENCODER, data=films(tmp_path, ["ill", "well"] * 10), **QUESTION | flags)

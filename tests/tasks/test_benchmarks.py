@@ -16,6 +16,7 @@ import pytest
 import tasks
 from tasks import DataError, Picture, Row, Source
 from tasks._labels import benchmark_items, dot_words, rows_of
+from tasks.benchmarks import blink
 from tasks.benchmarks._open import NAMES, near, parse
 from tasks.benchmarks._rows import side_by_side
 from tasks.benchmarks.medblink import COUNTS, PINNED
@@ -329,10 +330,12 @@ def test_mmvp_corrects_the_exchanged_answers_unless_told_not_to(copies: Path) ->
     source = tasks.open_source(f"mmvp:{copies / 'mmvp'}")
     assert len(source.rows) == 300
     assert len({r.group for r in source.rows}) == 150
-    assert [r.columns["correct"] for r in source.rows] == ["a", "b"] * 150
+    exchanged = [r.columns["correct"] for r in source.rows]
+    assert [exchanged[i - 1] for i in (99, 100, 279, 280)] == ["b", "a", "b", "a"]
+    assert exchanged[:98] + exchanged[100:278] + exchanged[280:] == ["a", "b"] * 148
     assert (
         source.rows[98].columns.items()
-        >= {"pair": "50", "published": "b", "answer": "Open", "option_b": "Closed"}.items()
+        >= {"pair": "50", "published": "a", "answer": "Closed", "option_b": "Closed"}.items()
     )
     assert any("99/100 and 279/280 are corrected" in w for w in source.warnings)
     plain = tasks.open_source(f"mmvp+published:{copies / 'mmvp'}")
@@ -341,6 +344,39 @@ def test_mmvp_corrects_the_exchanged_answers_unless_told_not_to(copies: Path) ->
     assert plain.name == "mmvp+published"
     assert not any("corrected" in w for w in plain.warnings)
     assert "say mmvp (answers corrected) or mmvp+published" in refused(f"mmvp+raw:{copies / 'mmvp'}")
+
+
+def test_a_copy_of_mmvp_that_was_corrected_before_is_not_exchanged_back(copies: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    shutil.copytree(copies / "mmvp", folder)
+    lines = (folder / "Questions.csv").read_text().splitlines()
+    for number, (old, new) in {279: ("(a)", "(b)"), 280: ("(b)", "(a)")}.items():
+        lines[number] = lines[number].removesuffix(old) + new
+    (folder / "Questions.csv").write_text("\n".join(lines) + "\n")
+    source = tasks.open_source(f"mmvp:{folder}")
+    assert [source.rows[i - 1].columns["correct"] for i in (99, 100, 279, 280)] == ["b", "a", "b", "a"]
+    assert any("published answers a and b of 279/280: it was corrected before" in w for w in source.warnings)
+
+
+def test_old_answers_of_blinks_relative_reflectance_are_named_and_new_ones_are_not(tmp_path: Path) -> None:
+    def said(answers: str, *, noted: bool = False) -> list[str]:
+        folder = tiny.blink(tmp_path / f"{answers[:20]}{noted}", ("Relative_Reflectance",), answers=answers)
+        if noted:
+            note = folder / ".cache" / "huggingface" / "download" / "x.metadata"
+            note.parent.mkdir(parents=True)
+            note.write_text(f"{blink.REVISION}\n")
+        warnings = tasks.open_source(f"blink+Relative_Reflectance:{folder}").warnings
+        return [w for w in warnings if "2025-09-03" in w]
+
+    moved = blink.BEFORE[1:] + blink.BEFORE[0]
+    (old,), (open_,) = said(blink.BEFORE), said(moved.translate(str.maketrans("ABC", "CAB")))
+    assert "this copy is from before: 134 of its 134 answers are those of 2024" in old
+    assert "does not say of which commit it is (" in open_
+    assert blink.REVISION in open_
+    assert "from before" in said(blink.BEFORE, noted=True)[0]
+    assert not said(moved, noted=True)
+    folder = tiny.blink(tmp_path / "other", ("Jigsaw",))
+    assert not any("2025-09-03" in w for w in tasks.open_source(f"blink+Jigsaw:{folder}").warnings)
 
 
 def test_mmvp_with_a_wrong_table_is_refused_and_missing_images_are_listed(copies: Path, tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def test_rows_without_an_answer_are_left_out_and_counted() -> None:
     assert [i.id for i in items("label", given, "answer")] == ["r0", "r1", "r4", "r5", "r7"]
     notes = tasks.load("label").notes
     assert notes is not None
-    assert notes(given, "answer") == ("3 of 8 rows have no answer and are left out",)
+    assert notes(given, "answer") == ("3 of 8 rows have no answer (empty 1, nan 1, NA 1) and are left out",)
     assert notes(labelled(["a", "b"] * 3), "answer") == ()
 
 

@@ -11,11 +11,14 @@ from typing import Any
 
 import open_clip
 import torch
+from open_clip.model import _build_text_tower
 
 from encoders._base import Card, Encoder, EncoderError
+from encoders.identity.architecture import other_shapes, shapes, without_memory
 from encoders.libraries.open_clip.files import CONFIG, WEIGHTS
 from encoders.libraries.open_clip.text import text_tower
-from encoders.libraries.open_clip.tower import described, encoder, from_config
+from encoders.libraries.open_clip.tower import described, encoder, from_config, image_tower
+from hub.choices import others_beside, require_plain
 from hub.errors import one_line
 from hub.files import settings
 from hub.snapshots import snapshot
@@ -26,6 +29,7 @@ LOCAL = (  # weights in a folder, in the library's own order
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin",
     "open_clip_pytorch_model.pth", "model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth",
 )  # fmt: skip
+STATES = ("state_dict",)  # where the library looks for tensors in a file
 
 
 def from_folder(card: Card, folder: Path, device: str) -> Encoder:
@@ -36,6 +40,8 @@ def from_folder(card: Card, folder: Path, device: str) -> Encoder:
     if file is None:  # the library would take whatever weights it finds, with a log line
         raise EncoderError(f"{card.name}: {folder} has none of {', '.join(LOCAL)}")
     with one_line(card.name, str(folder)):
+        chosen = require_plain(card.name, [file], STATES)
+        card = replace(card, read="; ".join(filter(None, (chosen, others_beside(file, LOCAL)))))
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"]
         with text_tower(config, folder) as overrides:
             # without require_pretrained a missing weight file gives random weights and a log line
@@ -98,6 +104,7 @@ def load(card: Card, name: str, device: str, weights: Path | None, offline: bool
             f"try open_clip:{_other_gelu(architecture)}/{tag}"
         )
     with one_line(card.name, str(file)), text_tower(config, None) as overrides:
+        card = replace(card, read=require_plain(card.name, [file], STATES))
         model = _created(
             architecture,
             card.name,
@@ -161,3 +168,23 @@ def untrained(card: Card, name: str, device: str) -> Encoder:
     listed = open_clip.get_pretrained_cfg(architecture, tags[0]) if tags else {}
     preprocess = {k: listed[k] for k in _PREPROCESS if k in listed}
     return from_config(card, open_clip.get_model_config(architecture), preprocess, device)
+
+
+def differences(name: str, made: Encoder) -> list[str]:
+    """What of a loaded encoder is not as open_clip's architecture `MODEL[/TAG]` has it."""
+    config = open_clip.get_model_config(known(name)[0])
+    visual = made.module.visual
+    with without_memory():
+        due = shapes(image_tower(config))
+    found = other_shapes(due, shapes(visual))
+    text = config["text_cfg"]
+    if made.text is None or "hf_model_name" in text:  # whose sizes lie in another repository
+        return found
+    with without_memory():
+        words = _build_text_tower(config["embed_dim"], dict(text), config.get("quick_gelu", False))
+    scales = ("logit_scale", "logit_bias")
+    held = sum(p.numel() for n, p in made.module.named_parameters() if not n.startswith("visual.") and n not in scales)
+    counted = sum(p.numel() for p in words.parameters())
+    if held != counted:
+        found.append(f"parameters of the text tower: the architecture says {counted:,}, found is {held:,}")
+    return found

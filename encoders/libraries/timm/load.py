@@ -13,7 +13,9 @@ from encoders._base import Card, Encoder, EncoderError, Input
 from encoders.extraction.assemble import assemble
 from encoders.extraction.hooks import freeze
 from encoders.extraction.images import pil
+from encoders.identity.architecture import other_shapes, shapes, without_memory
 from encoders.libraries.timm.sites import parts
+from hub.choices import others_beside, require_plain
 from hub.errors import one_line
 from hub.snapshots import parse_repository, snapshot
 from hub.torch_files import fill
@@ -23,6 +25,7 @@ LIBRARIES = ("timm", "torchvision")
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 LOCAL = (*WEIGHTS, "pytorch_model.pth", "model.pth")  # of a folder, in the library's own order
 HUB = "hf-hub:"
+STATES = ("state_dict_ema", "model_ema", "state_dict", "model")  # of a training script's file, in the library's order
 
 
 def known(name: str) -> str:
@@ -52,6 +55,7 @@ def load(card: Card, name: str, device: str, weights: Path | None, offline: bool
     if name.startswith(HUB):
         raise EncoderError(f"{card.name}: a single weight file says no architecture; give timm:MODEL with it")
     with one_line(card.name, str(weights)):
+        card = replace(card, read=require_plain(card.name, [weights], STATES))
         # strictly: timm lets tensors lack when the class count differs
         state = timm.models.load_state_dict(str(weights), weights_only=True)
         head = getattr(timm.get_pretrained_cfg(name), "classifier", None) or ()
@@ -93,6 +97,8 @@ def from_folder(
         file = next((folder / name for name in LOCAL if (folder / name).is_file()), None)
         if file is None:  # the library would take whatever weights it finds, with a log line
             raise EncoderError(f"{card.name}: {folder} has none of {', '.join(LOCAL)}")
+        chosen = require_plain(card.name, [file], STATES)
+        card = replace(card, read="; ".join(filter(None, (chosen, others_beside(file, LOCAL)))))
         options = {"num_classes": classes, **(arguments or {})}
         try:
             model = timm.create_model(f"local-dir:{folder}", pretrained=True, **options)
@@ -165,3 +171,12 @@ def _input(settings: Mapping[str, Any]) -> Input:
         backend="timm",
         edge=None if squash else int(min(size) / settings["crop_pct"]),
     )
+
+
+def differences(name: str, made: Encoder) -> list[str]:
+    """What of a loaded encoder is not as timm's architecture `MODEL` or `MODEL.TAG` has it; [] for hf-hub:."""
+    if name.startswith(HUB):
+        return []
+    with without_memory():
+        due = shapes(timm.create_model(name, pretrained=False, num_classes=0))
+    return other_shapes(due, shapes(made.module))

@@ -37,4 +37,6 @@ def checkpoint(model: str, config: Mapping[str, Any], *, whole: int, **card: Any
         assert card.input is not None
         return encoder(card, network(), processor(card.input), device)
 
-    return Checkpoint(card=Card(**card), load=load, untrained=untrained, network=network)
+    made = Card(**card)
+    both = whole if made.text else None
+    return Checkpoint(card=made, load=load, untrained=untrained, network=network, both_towers=both)

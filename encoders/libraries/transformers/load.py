@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from encoders.extraction.hooks import Hook, freeze
 from encoders.extraction.tower_sites import block_sites
 from encoders.libraries.transformers.images import input_of, preprocessed_by
 from encoders.libraries.transformers.text import text_of
+from hub.choices import others_beside, require_plain
+from hub.contents import require_unquantised
 from hub.errors import missing_tensors, one_line, unexpected_tensors
-from hub.files import settings, weights
+from hub.files import FORMS, settings, weights
 
 LIBRARIES = ("transformers", "torchvision", "tokenizers")
 DUAL = {"clip": "CLIPModel", "siglip": "SiglipModel"}
@@ -45,6 +48,9 @@ def load(card: Card, folder: Path, device: str, model_class: str = "") -> Encode
                 f"{card.name}: {folder} holds a model of type {model_type!r}, not {due!r}; give a folder of that "
                 "family, or the name of the encoder that it is"
             )
+        (read, *_) = files = weights(folder) or (folder / FORMS[0],)
+        chosen = require_plain(card.name, [file for file in files if file.is_file()])
+        card = replace(card, read="; ".join(filter(None, (chosen, others_beside(read, FORMS)))))
         cls = getattr(transformers, DUAL[model_type]) if model_type in DUAL else transformers.AutoModel
         extra = {"add_pooling_layer": False} if model_type == "vit" else {}
         # eager loading of a strict subset would leave random tensors behind with only a log line
@@ -77,7 +83,9 @@ def quiet() -> Iterator[None]:
 
 
 def _model_type(name: str, folder: Path) -> str:
-    model_type = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    declared = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    require_unquantised(name, folder / "config.json", declared)
+    model_type = declared.get("model_type")
     if model_type not in DUAL and model_type not in PLAIN:
         multimodal = {
             t for checkpoint in checkpoints().values() if checkpoint.model_type for t in checkpoint.model_type.types

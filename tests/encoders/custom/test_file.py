@@ -257,7 +257,7 @@ def test_a_file_that_fails_is_one_line_with_its_place(tmp_path: Path, text: str,
     ("body", "said"),
     [
         ("return {'pooled': np.zeros((len(images), 3))}", r"gives \[1, 3\] at 'pooled' for 1 images; .* \[1, 4\]"),
-        ("return {'pooled': np.zeros((1, 4))}", r"gives \[1, 4\] at 'pooled' for 2 images"),
+        ("return {'pooled': np.zeros((1, 4))}", r"gives \[1, 4\] at 'pooled' for 4 images"),
         ("return {'other': 1}", r"declares site 'pooled', which its function does not give \(other\)"),
         ("return 3", r"must return \{site: array\}, not int"),
         ("raise KeyError('eye')", r"mine\.py, line 5: KeyError: 'eye'"),

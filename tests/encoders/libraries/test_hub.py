@@ -21,6 +21,7 @@ from tests.stand_in_hub import (
     open_clip_folder,
     serving,
     siglip_folder,
+    stand_in,
 )
 
 BIOMED = "microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
@@ -93,7 +94,7 @@ def test_biomedclip_equals_open_clip_and_asks_no_hub_for_its_text_tower(
     import torch
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
-    encoder = encoders.load("biomedclip")
+    encoder = stand_in("biomedclip")
     assert encoder.card.revision == PIN
     assert not any("BiomedBERT" in path for path in hub.asked)
     model = shelf["biomedclip"][1]
@@ -116,7 +117,7 @@ def test_features_equal_those_of_transformers(name: str, shelf: dict[str, tuple[
     import torch
     import transformers
 
-    encoder = encoders.load(name)
+    encoder = stand_in(name)
     assert encoder.card.revision == "a" * 40
     folder, model = shelf[name]
     processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
@@ -138,9 +139,9 @@ def test_features_equal_those_of_transformers(name: str, shelf: dict[str, tuple[
 
 
 def test_a_second_load_asks_the_network_nothing(hub: Hub) -> None:
-    first = encoders.load("dinov2-b14")
+    first = stand_in("dinov2-b14")
     hub.asked.clear()
-    again = encoders.load("dinov2-b14", offline=True)
+    again = stand_in("dinov2-b14", offline=True)
     assert hub.asked == []
     assert again.fingerprint == first.fingerprint
     assert again.card == first.card
@@ -168,13 +169,13 @@ def test_one_perturbed_tensor_is_another_encoder(name: str, key: str, folders: d
 
     copy = tmp_path / "copy"
     shutil.copytree(folders[name], copy)
-    same = encoders.load(name, weights=copy)
-    assert same.fingerprint == encoders.load(name).fingerprint
+    same = stand_in(name, weights=copy)
+    assert same.fingerprint == stand_in(name).fingerprint
     (file,) = copy.glob("*.safetensors")
     state = load_file(file)
     state[key][0, 0] += 1e-3
     save_file(state, file, metadata={"format": "pt"})
-    other = encoders.load(name, weights=copy)
+    other = stand_in(name, weights=copy)
     assert other.fingerprint != same.fingerprint
     assert not np.array_equal(tokens(other, "block.1"), tokens(same, "block.1"))
 
@@ -196,7 +197,7 @@ def test_a_weight_file_that_lacks_a_tensor_is_refused_by_name(
     del state[gone]
     save_file(state, file, metadata={"format": "pt"})
     with pytest.raises(EncoderError, match=r"lack 1 tensor \(.*weight\)") as caught:
-        encoders.load(name, weights=copy)
+        stand_in(name, weights=copy)
     assert "\n" not in str(caught.value)
 
 
@@ -209,7 +210,7 @@ def test_a_truncated_weight_file_is_called_incomplete(
     file = next(copy.glob("*.safetensors"))
     file.write_bytes(file.read_bytes()[:-1000])
     with pytest.raises(EncoderError, match=r"not a complete weight file.*truncated") as caught:
-        encoders.load(name, weights=copy)
+        stand_in(name, weights=copy)
     assert "\n" not in str(caught.value)
 
 
@@ -223,7 +224,7 @@ def test_tensors_of_another_shape_are_refused(shelf: dict[str, tuple[Path, Any]]
     state["visual.head.proj.weight"] = state["visual.head.proj.weight"][:, :-1].contiguous()
     save_file(state, file)
     with pytest.raises(EncoderError, match=r"tensor visual\.head\.proj\.weight .* has shape \[16, 191\]"):
-        encoders.load("biomedclip", weights=copy)
+        stand_in("biomedclip", weights=copy)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +240,7 @@ def test_tensors_of_another_shape_are_refused(shelf: dict[str, tuple[Path, Any]]
 def test_what_a_hub_refuses_is_one_line_with_the_way_on(fault: str, said: str, hub: Hub) -> None:
     hub.repositories[BIOMED].fault = fault
     with pytest.raises(EncoderError, match=said) as caught:
-        encoders.load("biomedclip")
+        stand_in("biomedclip")
     assert "\n" not in str(caught.value)
     assert "--weights PATH" in str(caught.value) or "fetch it again" in str(caught.value)
 
@@ -247,7 +248,7 @@ def test_what_a_hub_refuses_is_one_line_with_the_way_on(fault: str, said: str, h
 def test_a_commit_that_the_hub_does_not_have_is_named(hub: Hub) -> None:
     hub.repositories[BIOMED].commit = "b" * 40
     with pytest.raises(EncoderError, match=f"{BIOMED} has no revision {PIN}"):
-        encoders.load("biomedclip")
+        stand_in("biomedclip")
 
 
 def test_an_unreachable_hub_is_reported_within_three_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +261,7 @@ def test_an_unreachable_hub_is_reported_within_three_seconds(tmp_path: Path, mon
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     start = time.monotonic()
     with pytest.raises(EncoderError, match="cannot be reached") as caught:
-        encoders.load("biomedclip")
+        stand_in("biomedclip")
     assert time.monotonic() - start < 3
     for part in (f"hf download {BIOMED} --revision {PIN}", "--weights PATH", "`phantom-clip` works offline"):
         assert part in str(caught.value)
@@ -268,25 +269,25 @@ def test_an_unreachable_hub_is_reported_within_three_seconds(tmp_path: Path, mon
 
 def test_offline_never_asks_and_says_what_is_missing(hub: Hub) -> None:
     with pytest.raises(EncoderError, match=r"openai/clip-vit-base-patch16 .*the run is offline.*hf download"):
-        encoders.load("clip-b16", offline=True)
+        stand_in("clip-b16", offline=True)
     assert hub.asked == []
 
 
 @pytest.mark.usefixtures("hub")
 def test_a_repository_is_read_in_whatever_format_it_holds() -> None:
-    plain = encoders.load("hf:facebook/dinov2-base@" + "a" * 40)
-    assert plain.card.sites.keys() == encoders.load("dinov2-b14").card.sites.keys()
-    assert "joint" in encoders.load(f"hf:{BIOMED}").card.sites
+    plain = stand_in("hf:facebook/dinov2-base@" + "a" * 40)
+    assert plain.card.sites.keys() == stand_in("dinov2-b14").card.sites.keys()
+    assert "joint" in stand_in(f"hf:{BIOMED}").card.sites
 
 
 @pytest.mark.parametrize("spec", [f"hf:facebook/dinov2-base@{'a' * 40}", f"hf:{BIOMED}"])
 def test_a_repository_can_be_built_untrained_from_its_configuration_alone(spec: str, hub: Hub) -> None:
-    untrained = encoders.load(f"random:{spec}")
+    untrained = stand_in(f"random:{spec}")
     assert sum(repository.sent for repository in hub.repositories.values()) == 0, "no weights are fetched"
-    trained = encoders.load(spec)
+    trained = stand_in(spec)
     assert untrained.card.sites == trained.card.sites
     assert untrained.card.repo is None
-    again, other = (encoders.load(f"random:{spec}{draw}", offline=True) for draw in ("", "#1"))
+    again, other = (stand_in(f"random:{spec}{draw}", offline=True) for draw in ("", "#1"))
     assert untrained.fingerprint == again.fingerprint
     assert len({untrained.fingerprint, other.fingerprint, trained.fingerprint}) == 3
     first, second = (
@@ -297,7 +298,7 @@ def test_a_repository_can_be_built_untrained_from_its_configuration_alone(spec: 
 
 @pytest.mark.slow
 def test_untrained_encoders_need_no_hub(hub: Hub) -> None:
-    untrained = encoders.load("random:clip-b16", offline=True)
+    untrained = stand_in("random:clip-b16", offline=True)
     assert untrained.card.sites == encoders.card("clip-b16").sites
     assert hub.asked == []
     assert encoders.encode(untrained, IMAGES[:1], {"block.11": ["grid3"]})["block.11/grid3"].shape == (1, 9 * 768)

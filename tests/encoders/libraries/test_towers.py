@@ -11,7 +11,7 @@ import pytest
 import encoders
 from encoders import EncoderError, conch, gigapath, uni, unimed_clip
 from tests import tiny_towers as make
-from tests.stand_in_hub import WORDS, Hub, Repository, serving
+from tests.stand_in_hub import WORDS, Hub, Repository, serving, stand_in
 from tests.tiny_towers import SMALL, TEXT, Tiny
 
 COMMIT = "c" * 40
@@ -134,7 +134,7 @@ def near(ours: Any, theirs: Any, to: float = 1e-5) -> None:
 def test_features_at_every_site_are_those_of_the_library(name: str, shelf: dict[str, Tiny]) -> None:
     import torch
 
-    encoder, tiny = encoders.load(name), shelf[name]
+    encoder, tiny = stand_in(name), shelf[name]
     assert encoder.card.revision == COMMIT
     pixels = tiny.pixels(pictures())
     for image, expected in zip(IMAGES, pixels, strict=True):
@@ -174,15 +174,15 @@ def test_a_tensor_that_lacks_is_named_and_one_that_differs_is_another_encoder(
         changed.append(_matrix(state))
         state[changed[0]] = state[changed[0]] + 0.05
 
-    same = encoders.load(name, weights=tiny.folder)
+    same = stand_in(name, weights=tiny.folder)
     spoilt = make.copied(tiny, tmp_path / "perturbed")
     make.edited(spoilt, perturb)
-    other = encoders.load(name, weights=spoilt)
+    other = stand_in(name, weights=spoilt)
     assert other.fingerprint != same.fingerprint
     assert not np.allclose(features(other, "pooled"), features(same, "pooled"), rtol=0, atol=1e-4)
     make.edited(spoilt, lambda state: state.pop(changed[0]))
     with pytest.raises(EncoderError, match=rf"{name}: the weights in .* lack \d tensors? .*\.1\.") as caught:
-        encoders.load(name, weights=spoilt)
+        stand_in(name, weights=spoilt)
     assert "\n" not in str(caught.value)
 
 
@@ -193,7 +193,7 @@ def test_a_strangers_file_beside_the_weights_is_no_reason_to_load_again(
     from encoders.identity.snapshot import recall, snapshot
 
     folder = make.copied(shelf[name], tmp_path / "copy")
-    encoder = encoders.load(name, weights=folder)
+    encoder = stand_in(name, weights=folder)
     record = snapshot(name, encoder)
     assert record
     for stranger in ("notes.json", "optimiser.bin", "another.safetensors", "README.md"):
@@ -221,12 +221,12 @@ def test_a_tensor_too_many_is_another_models(name: str, shelf: dict[str, Tiny], 
 
     make.edited(spoilt, deepen)
     with pytest.raises(EncoderError, match=r"hold 1 tensors that the architecture has not .*another model's"):
-        encoders.load(name, weights=spoilt)
+        stand_in(name, weights=spoilt)
 
 
 def test_clip_is_the_same_in_both_of_its_published_formats(tmp_path: Path) -> None:
     new, old = make.clip(tmp_path / "new"), make.clip_bin(tmp_path / "old")
-    ours, theirs = (features(encoders.load("clip-l14-336", weights=tiny.folder)) for tiny in (new, old))
+    ours, theirs = (features(stand_in("clip-l14-336", weights=tiny.folder)) for tiny in (new, old))
     for site, tokens in ours.items():
         np.testing.assert_array_equal(tokens, theirs[site])
 
@@ -235,7 +235,7 @@ def test_clip_is_the_same_in_both_of_its_published_formats(tmp_path: Path) -> No
 def test_tensors_in_the_librarys_own_spelling_of_today_are_the_same(
     name: str, shelf: dict[str, Tiny], tmp_path: Path
 ) -> None:
-    published = encoders.load(name, weights=shelf[name].folder)
+    published = stand_in(name, weights=shelf[name].folder)
     spelt = make.copied(shelf[name], tmp_path / "spelt")
 
     def respell(state: dict[str, Any]) -> None:
@@ -243,7 +243,7 @@ def test_tensors_in_the_librarys_own_spelling_of_today_are_the_same(
         state.update({key: value.contiguous() for key, value in published.module.state_dict().items()})
 
     make.edited(spelt, respell)
-    ours = features(encoders.load(name, weights=spelt))
+    ours = features(stand_in(name, weights=spelt))
     for site, tokens in features(published).items():
         np.testing.assert_array_equal(tokens, ours[site])
 
@@ -257,13 +257,13 @@ def test_a_checkpoint_saved_from_several_devices_is_the_same(name: str, shelf: d
             state[f"module.{key}"] = state.pop(key)
 
     make.edited(wrapped, prefix)
-    ours = features(encoders.load(name, weights=make.weight_file(wrapped)))
-    for site, tokens in features(encoders.load(name, weights=shelf[name].folder)).items():
+    ours = features(stand_in(name, weights=make.weight_file(wrapped)))
+    for site, tokens in features(stand_in(name, weights=shelf[name].folder)).items():
         np.testing.assert_array_equal(tokens, ours[site])
 
 
 def test_unimed_clip_without_its_tokenizer_says_what_to_lay_beside_it(shelf: dict[str, Tiny]) -> None:
-    encoder = encoders.load("unimed-clip-b16", weights=shelf["unimed-clip-b16"].folder)
+    encoder = stand_in("unimed-clip-b16", weights=shelf["unimed-clip-b16"].folder)
     assert encoder.text
     with pytest.raises(EncoderError, match=r"none of tokenizer.json, vocab.txt: lay the tokenizer of microsoft/Biomed"):
         encoder.text(["a film"])
@@ -271,7 +271,7 @@ def test_unimed_clip_without_its_tokenizer_says_what_to_lay_beside_it(shelf: dic
 
 def test_conch_reads_sentences_as_its_authors_code_does(shelf: dict[str, Tiny], tmp_path: Path) -> None:
     tiny = shelf["conch"]
-    encoder = encoders.load("conch", weights=tiny.folder)
+    encoder = stand_in("conch", weights=tiny.folder)
     assert encoder.text
     assert tiny.text
     sentences = ["", "film", "A film", "upright b", "upright bc", "much longer than the tower can read"]
@@ -279,18 +279,18 @@ def test_conch_reads_sentences_as_its_authors_code_does(shelf: dict[str, Tiny], 
     near(encoder.text(["UPRIGHT b"]), tiny.text(["upright b"]))
     spoilt = make.copied(tiny, tmp_path / "words")
     make.edited(spoilt, lambda state: state.update({"text.cls_emb": state["text.cls_emb"].flip(0)}))
-    other = encoders.load("conch", weights=spoilt)
+    other = stand_in("conch", weights=spoilt)
     assert other.text
     assert not np.allclose(other.text(["film"]), encoder.text(["film"]), atol=1e-3)
     assert other.fingerprint != encoder.fingerprint
     make.edited(spoilt, lambda state: state.pop("text.ln_final.bias"))
     with pytest.raises(EncoderError, match=r"conch: the weights in .* lack 1 tensor \(ln_final.bias\)"):
-        encoders.load("conch", weights=spoilt)
+        stand_in("conch", weights=spoilt)
 
 
 @pytest.mark.usefixtures("hub")
 def test_conch_without_its_tokenizer_says_where_that_lies(shelf: dict[str, Tiny], tmp_path: Path) -> None:
-    encoder = encoders.load("conch")
+    encoder = stand_in("conch")
     assert encoder.text
     with pytest.raises(EncoderError, match=r"conch: sentences need conch_byte.*mahmoodlab/CONCH.*--weights$") as caught:
         encoder.text(["a film"])
@@ -298,7 +298,7 @@ def test_conch_without_its_tokenizer_says_where_that_lies(shelf: dict[str, Tiny]
     strange = make.copied(shelf["conch"], tmp_path / "strange")
     file = strange / "conch_byte_level_bpe_uncased.json"
     file.write_text(file.read_text().replace("<pad>", "<not>"))
-    other = encoders.load("conch", weights=strange)
+    other = stand_in("conch", weights=strange)
     assert other.text
     with pytest.raises(EncoderError, match=r"has <pad> at None, not 0; it is not CONCH's"):
         other.text(["a film"])
@@ -312,14 +312,14 @@ def test_conchs_image_side_alone_has_no_sentences(shelf: dict[str, Tiny], tmp_pa
             del state[key]
 
     make.edited(alone, blind)
-    encoder = encoders.load("conch", weights=alone)
+    encoder = stand_in("conch", weights=alone)
     assert encoder.text is None
     assert not encoder.card.text
 
 
 @pytest.mark.usefixtures("hub")
 def test_rad_dino_fetches_one_of_its_three_weight_files(hub: Hub) -> None:
-    encoders.load("rad-dino")
+    stand_in("rad-dino")
     fetched = {path.rpartition("/")[2] for path in hub.asked if "rad-dino/resolve" in path}
     assert {name for name in fetched if name.endswith(".safetensors")} <= {"model.safetensors"}
 
@@ -327,8 +327,8 @@ def test_rad_dino_fetches_one_of_its_three_weight_files(hub: Hub) -> None:
 @pytest.mark.usefixtures("hub")
 @pytest.mark.parametrize("name", ["siglip2-b16", "dinov3-b16", "dinov2-b14-reg", "eva02-b16"])
 def test_a_repository_gives_by_its_id_what_it_gives_by_name(name: str) -> None:
-    plain = encoders.load(f"hf:{encoders.card(name).repo}@{COMMIT}")
-    named = encoders.load(name)
+    plain = stand_in(f"hf:{encoders.card(name).repo}@{COMMIT}")
+    named = stand_in(name)
     assert plain.fingerprint == named.fingerprint
     assert plain.card.sites == named.card.sites
 
@@ -347,7 +347,7 @@ def test_medsiglip_behind_its_cards_resize_sees_tensorflows_pixels(shelf: dict[s
         if image.min() == image.max():
             assert (ours == image.min()).all()
     folder = shelf["medsiglip"].folder
-    plain, card = (encoders.load(name, weights=folder) for name in ("medsiglip", "medsiglip-tf"))
+    plain, card = (stand_in(name, weights=folder) for name in ("medsiglip", "medsiglip-tf"))
     assert plain.fingerprint != card.fingerprint
     assert card.card.input != plain.card.input
     np.testing.assert_array_equal(card.preprocess(IMAGES[1]), plain.preprocess(resized(IMAGES[1], SIDE)))
@@ -371,7 +371,7 @@ def test_an_image_smaller_than_the_patch_grid_is_enlarged(
 def small(shelf: dict[str, Tiny]) -> dict[str, encoders.Encoder]:
     """One encoder of every library's preprocessing."""
     names = ("clip-b16", "siglip-b16", "dinov2-b14", "dinov3-b16", "eva02-b16", "uni", "conch")
-    return {name: encoders.load(name, weights=shelf[name].folder) for name in names}
+    return {name: stand_in(name, weights=shelf[name].folder) for name in names}
 
 
 @pytest.mark.parametrize("name", ["uni", "clip-b16", "eva02-b16"])
@@ -383,10 +383,10 @@ def test_a_folder_in_each_library_s_format_can_be_built_untrained_too(
         config = json.loads((folder / "config.json").read_text())
         config["model_args"] = {**config.get("model_args", {}), "init_values": 1e-5}
         (folder / "config.json").write_text(json.dumps(config))
-    trained, untrained = (encoders.load(spec, weights=folder) for spec in ("hf:some/where", "random:hf:some/where"))
+    trained, untrained = (stand_in(spec, weights=folder) for spec in ("hf:some/where", "random:hf:some/where"))
     assert untrained.card.sites == trained.card.sites
     assert untrained.fingerprint != trained.fingerprint
-    assert untrained.fingerprint == encoders.load("random:hf:some/where", weights=folder).fingerprint
+    assert untrained.fingerprint == stand_in("random:hf:some/where", weights=folder).fingerprint
 
 
 def test_a_model_of_unknown_type_is_refused_with_the_types_that_are_known(
@@ -398,7 +398,7 @@ def test_a_model_of_unknown_type_is_refused_with_the_types_that_are_known(
     with pytest.raises(
         EncoderError, match=r"type 'resnet' have no known layout .*clip, siglip, dinov2.*dinov3_vit"
     ) as e:
-        encoders.load("dinov2-b14", weights=folder)
+        stand_in("dinov2-b14", weights=folder)
     assert "\n" not in str(e.value)
 
 
@@ -421,7 +421,7 @@ def test_the_folder_of_another_family_is_refused_in_one_line(
     name: str, of: str, said: str, shelf: dict[str, Tiny]
 ) -> None:
     with pytest.raises(EncoderError, match=said) as caught:
-        encoders.load(name, weights=shelf[of].folder)
+        stand_in(name, weights=shelf[of].folder)
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(f"{name}:")
 
@@ -429,7 +429,7 @@ def test_the_folder_of_another_family_is_refused_in_one_line(
 def test_a_file_where_a_folder_is_needed_is_refused(shelf: dict[str, Tiny]) -> None:
     file = make.weight_file(shelf["clip-b16"].folder)
     with pytest.raises(EncoderError, match=r"clip-b16: --weights .* is not a folder; give one with config.json, "):
-        encoders.load("clip-b16", weights=file)
+        stand_in("clip-b16", weights=file)
 
 
 @pytest.mark.parametrize("name", ["uni", "dinov3-b16", "medsiglip", "conch"])
@@ -442,10 +442,139 @@ def test_a_gated_repository_says_which_page_to_visit(name: str, hub: Hub, tmp_pa
         patch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
         patch.setattr(hub.repositories[repo], "fault", "gated")
         with pytest.raises(EncoderError, match=f"{repo} is gated: ask for access at http.*{repo}.*--weights PATH"):
-            encoders.load(name)
+            stand_in(name)
 
 
 def test_untrained_towers_are_drawn_from_their_name() -> None:
-    first, again, other = (encoders.load(spec) for spec in ("random:conch", "random:conch", "random:conch#1"))
+    first, again, other = (stand_in(spec) for spec in ("random:conch", "random:conch", "random:conch#1"))
     assert first.fingerprint == again.fingerprint != other.fingerprint
-    assert first.card.sites.keys() == encoders.load("random:conch").card.sites.keys()
+    assert first.card.sites.keys() == stand_in("random:conch").card.sites.keys()
+
+
+# weights that a loader would pass over, or take for plain numbers
+
+KINDS = ("clip-b16", "dinov2-b14", "eva02-b16", "uni", "conch")  # transformers, open_clip, timm, the authors' own
+
+
+def _adapter_beside(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+
+
+def _llava_training(folder: Path) -> None:
+    (folder / "non_lora_trainables.bin").write_bytes(b"")
+
+
+def _adapter_inside(folder: Path) -> None:
+    def change(state: dict[str, Any]) -> None:
+        name = _matrix(state)
+        state[name.replace(".weight", ".lora_A.default.weight")] = state[name][:4].clone()
+        state[name.replace(".weight", ".base_layer.weight")] = state.pop(name)
+
+    make.edited(folder, change)
+
+
+def _of_type(kind: str) -> Callable[[Path], None]:
+    def change(state: dict[str, Any]) -> None:
+        import torch
+
+        name = _matrix(state)
+        state[name] = (state[name] * 9).to(getattr(torch, kind))
+
+    return lambda folder: make.edited(folder, change)
+
+
+def _not_a_number(folder: Path) -> None:
+    def change(state: dict[str, Any]) -> None:
+        state[_matrix(state)][0, 0] = float("nan")
+
+    make.edited(folder, change)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_adapter_beside, r"holds an adapter \(adapter_config\.json\), which would not be applied"),
+        (_llava_training, r"holds an adapter \(non_lora_trainables\.bin\)"),
+        (_adapter_inside, r"holds an adapter that is not merged into the weights \(.*(lora_A|base_layer)"),
+        (_of_type("int8"), "is of type (I8|int8): quantised weights are not read"),
+        (_of_type("uint8"), "is of type (U8|uint8): quantised"),
+        (_of_type("int32"), "is of type (I32|int32): quantised"),
+        (_of_type("float8_e4m3fn"), "is of type (F8_E4M3|float8_e4m3fn): quantised"),
+        (_not_a_number, "holds NaN or infinity"),
+    ],
+)
+def test_weights_that_are_not_plain_are_refused_in_every_library(
+    name: str, spoil: Callable[[Path], None], said: str, shelf: dict[str, Tiny], tmp_path: Path
+) -> None:
+    folder = make.copied(shelf[name], tmp_path / "spoilt")
+    spoil(folder)
+    with pytest.raises(EncoderError, match=said) as caught:
+        stand_in(name, weights=folder)
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_a_configuration_that_says_quantised_is_refused(shelf: dict[str, Tiny], tmp_path: Path) -> None:
+    folder = make.copied(shelf["dinov2-b14"], tmp_path / "spoilt")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "bitsandbytes"}}))
+    with pytest.raises(EncoderError, match=r"dinov2-b14: .*weights are quantised .*method bitsandbytes"):
+        stand_in("dinov2-b14", weights=folder)
+
+
+def test_delta_weights_are_refused_by_their_name(shelf: dict[str, Tiny], tmp_path: Path) -> None:
+    folder = make.copied(shelf["dinov2-b14"], tmp_path / "dino-delta-v1.1")
+    for spec, where in (("dinov2-b14", folder), ("hf:some/LLaVA-7b-delta-v0", shelf["dinov2-b14"].folder)):
+        with pytest.raises(EncoderError, match="says that these are delta weights"):
+            stand_in(spec, weights=where)
+    assert stand_in("dinov2-b14", weights=folder.rename(tmp_path / "deltaforce")).fingerprint
+
+
+def test_which_of_two_states_was_read_is_told(tmp_path: Path) -> None:
+    import timm
+    import torch
+
+    one, two = (timm.create_model("test_vit", num_classes=0) for _ in range(2))
+    states = {"state_dict": one.state_dict(), "state_dict_ema": two.state_dict(), "epoch": 3}
+    torch.save(states, tmp_path / "both.pth")
+    torch.save({"state_dict": one.state_dict(), "optimizer": {"state": {0: one.state_dict()}}}, tmp_path / "one.pth")
+    both, plain = (encoders.load("timm:test_vit", weights=tmp_path / f"{name}.pth") for name in ("both", "one"))
+    assert both.card.read == "both.pth holds 2 states (state_dict, state_dict_ema); read was state_dict_ema"
+    np.testing.assert_array_equal(both.module.cls_token.numpy(), states["state_dict_ema"]["cls_token"].numpy())
+    assert plain.card.read == ""
+    states["state_dict_ema"]["cls_token"] = states["state_dict_ema"]["cls_token"].to(torch.int8)
+    torch.save(states, tmp_path / "both.pth")
+    with pytest.raises(EncoderError, match=r"cls_token .* is of type int8"):
+        encoders.load("timm:test_vit", weights=tmp_path / "both.pth")
+
+
+def test_a_file_of_teacher_and_student_is_refused_by_their_names(shelf: dict[str, Tiny], tmp_path: Path) -> None:
+    import torch
+
+    file = make.weight_file(make.copied(shelf["conch"], tmp_path / "copy"))
+    state = torch.load(file)
+    torch.save({"teacher": state, "student": state}, file)
+    with pytest.raises(EncoderError, match=r"holds no tensors by name \(it holds teacher, student: save the one"):
+        stand_in("conch", weights=file)
+    torch.save({"model_state_dict": state, "ema": state}, file)
+    assert stand_in("conch", weights=file).card.read.endswith("(model_state_dict, ema); read was model_state_dict")
+
+
+@pytest.mark.parametrize(("name", "beside"), [("dinov2-b14", "pytorch_model.bin"), ("uni", "model.pth")])
+def test_which_of_two_files_was_read_is_told_where_they_differ(
+    name: str, beside: str, shelf: dict[str, Tiny], tmp_path: Path
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    folder = make.copied(shelf[name], tmp_path / "copy")
+    file = make.weight_file(folder)
+    state = load_file(file) if file.suffix == ".safetensors" else torch.load(file)
+    torch.save(state, folder / beside)
+    assert stand_in(name, weights=folder).card.read == ""
+    state[_matrix(state)] += 1
+    torch.save(state, folder / beside)
+    assert stand_in(name, weights=folder).card.read == f"{file.name} was read; {beside} beside it hold other numbers"
+    (folder / beside).write_bytes(b"no weights")
+    assert stand_in(name, weights=folder).card.read == ""

@@ -17,7 +17,7 @@ from encoders.extraction.encode import collate
 from encoders.identity.snapshot import recall, snapshot
 from tests.full_size import on_meta
 from tests.hub_server import Hub, Repository, serving
-from tests.stand_in_hub import WORDS, randomise, tokenizer
+from tests.stand_in_hub import WORDS, randomise, stand_in, tokenizer
 
 VISION = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2,
           "image_size": 56, "patch_size": 14}  # fmt: skip
@@ -350,7 +350,7 @@ def test_every_site_equals_what_the_whole_model_computes(name: str, shelf: LastO
     import torch
 
     folder, model = shelf(name)
-    encoder = encoders.load(name, weights=folder)
+    encoder = stand_in(name, weights=folder)
     blocks = model.get_submodule(TINY[name].blocks)
     assert set(encoder.card.sites) == {f"block.{i}" for i in range(len(blocks))} | TINY[name].sites
     for image in IMAGES[:2]:
@@ -382,7 +382,7 @@ def count(site: Site) -> int:
 @pytest.mark.parametrize("name", NAMES)
 def test_pixels_equal_those_of_the_library_s_processor(name: str, shelf: LastOpened) -> None:
     folder, _ = shelf(name)
-    encoder = encoders.load(name, weights=folder)
+    encoder = stand_in(name, weights=folder)
     for image in IMAGES[:2]:
         theirs, ours = given(name, folder, image), encoder.preprocess(image)
         key = next(iter(theirs))
@@ -393,7 +393,7 @@ def test_pixels_equal_those_of_the_library_s_processor(name: str, shelf: LastOpe
 
 @pytest.mark.parametrize("name", NAMES)
 def test_images_of_many_shapes_in_one_batch_equal_each_alone(name: str, shelf: LastOpened) -> None:
-    encoder = encoders.load(name, weights=shelf(name)[0])
+    encoder = stand_in(name, weights=shelf(name)[0])
     wanted = {site: list(of.readouts) for site, of in encoder.card.sites.items() if not site.startswith("block.1")}
     together = encoders.encode(encoder, IMAGES, wanted)
     for i, image in enumerate(IMAGES):
@@ -405,7 +405,7 @@ def test_instructblip_reads_one_instruction_that_its_identity_tells(shelf: LastO
     name = "instructblip-vicuna-7b"
     copy = tmp_path / "copy"
     shutil.copytree(shelf(name)[0], copy)
-    before = encoders.load(name, weights=copy)
+    before = stand_in(name, weights=copy)
     assert "'Describe the image.'" in before.card.note
     record = snapshot(name, before)
     assert record
@@ -415,18 +415,18 @@ def test_instructblip_reads_one_instruction_that_its_identity_tells(shelf: LastO
     told["model"]["vocab"] |= {"a": told["model"]["vocab"]["[UNK]"], "[UNK]": told["model"]["vocab"]["a"]}
     path.write_text(json.dumps(told))
     assert recall(record) is None
-    after = encoders.load(name, weights=copy)
+    after = stand_in(name, weights=copy)
     assert after.fingerprint != before.fingerprint
     assert not np.allclose(tokens(after, IMAGES[0], "connector"), tokens(before, IMAGES[0], "connector"))
     np.testing.assert_array_equal(tokens(after, IMAGES[0], "final"), tokens(before, IMAGES[0], "final"))
     path.unlink()
     with pytest.raises(EncoderError, match=r"has no qformer_tokenizer/tokenizer\.json"):
-        encoders.load(name, weights=copy)
+        stand_in(name, weights=copy)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_untrained_encoder_tells_images_apart_at_every_site(name: str, shelf: LastOpened) -> None:
-    untrained = encoders.load(f"random:{name}", weights=shelf(name)[0])
+    untrained = stand_in(f"random:{name}", weights=shelf(name)[0])
     wanted = {site: of.readouts[-1:] for site, of in untrained.card.sites.items()}
     for point, (first, second, _) in encoders.encode(untrained, IMAGES, wanted).items():
         assert np.abs(first - second).max() > 1e-4 * np.abs(first).max() > 0, point
@@ -444,7 +444,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], encoders.
         if name not in made:
             folder = tmp_path_factory.mktemp("local") / name
             published(name, folder, local=True)
-            made[name] = encoders.load(name, weights=folder)
+            made[name] = stand_in(name, weights=folder)
         return made[name]
 
     return get
@@ -516,14 +516,14 @@ def test_phi4_leaves_white_canvas_out_of_every_mean(local: Callable[[str], encod
 
 
 def test_molmo2_has_the_blocks_that_are_there_and_not_those_of_its_configuration(shelf: LastOpened) -> None:
-    encoder = encoders.load("molmo2-8b", weights=shelf("molmo2-8b")[0])
+    encoder = stand_in("molmo2-8b", weights=shelf("molmo2-8b")[0])
     assert json.loads((shelf("molmo2-8b")[0] / "config.json").read_text())["vit_config"]["num_hidden_layers"] == 6
     assert [site for site in encoder.card.sites if site.startswith("block.")] == [f"block.{i}" for i in range(4)]
 
 
 def test_windows_of_molmo2_that_reach_past_the_image_say_so(shelf: LastOpened) -> None:
     """Seven tokens in windows of two are four windows, the last of which holds one token; two crops are twelve."""
-    encoder = encoders.load("molmo2-8b", weights=shelf("molmo2-8b")[0])
+    encoder = stand_in("molmo2-8b", weights=shelf("molmo2-8b")[0])
     assert encoder.layout is not None
     whole, crops = encoder.layout(encoder.preprocess(np.zeros((80, 160), np.uint8)))["connector"].views
     assert whole == View(grid=(4, 4), box=(0.0, 0.0, 8 / 7, 8 / 7))
@@ -538,17 +538,17 @@ def test_a_missing_tensor_is_named_and_a_changed_one_is_seen(name: str, shelf: L
     import torch
 
     folder, model = shelf(name)
-    before = encoders.load(name, weights=folder)
+    before = stand_in(name, weights=folder)
     for gone in TINY[name].gone:
         copy = tmp_path / gone
         shutil.copytree(folder, copy)
         was = edited(copy, gone, lambda value: value.flip(-1))  # no shift or scale, which a norm takes away
-        after = encoders.load(name, weights=copy)
+        after = stand_in(name, weights=copy)
         assert after.fingerprint != before.fingerprint
         assert not np.allclose(tokens(after, IMAGES[0], "connector"), tokens(before, IMAGES[0], "connector"))
         edited(copy, gone, None)
         with pytest.raises(EncoderError, match=r"lack 1 tensor \(") as caught:
-            encoders.load(name, weights=copy)
+            stand_in(name, weights=copy)
         known = next(key for key, value in model.state_dict().items() if torch.equal(value, was))
         assert f"({known})" in str(caught.value)
         assert "\n" not in str(caught.value)
@@ -566,10 +566,10 @@ def test_the_language_model_need_not_be_there(name: str, shelf: LastOpened, tmp_
     assert len(idle) > 1
     for file in idle:
         (copy / file).unlink()
-    assert encoders.load(name, weights=copy).fingerprint == encoders.load(name, weights=shelf(name)[0]).fingerprint
+    assert stand_in(name, weights=copy).fingerprint == stand_in(name, weights=shelf(name)[0]).fingerprint
     (copy / sorted(read)[-1]).unlink()
     with pytest.raises(EncoderError, match=sorted(read)[-1]):
-        encoders.load(name, weights=copy)
+        stand_in(name, weights=copy)
 
 
 def test_the_authors_keys_of_phi4_give_the_same_features(shelf: LastOpened, tmp_path: Path) -> None:
@@ -585,7 +585,7 @@ def test_the_authors_keys_of_phi4_give_the_same_features(shelf: LastOpened, tmp_
         return key
 
     respelt(copy, spell)
-    before, after = (encoders.load(name, weights=folder) for folder in (shelf(name)[0], copy))
+    before, after = (stand_in(name, weights=folder) for folder in (shelf(name)[0], copy))
     assert any(
         key.endswith("image_embed.sub_GN")
         for key in json.loads((copy / "model.safetensors.index.json").read_text())["weight_map"]
@@ -611,7 +611,7 @@ def test_another_family_s_folder_is_refused_by_its_type(name: str, shelf: LastOp
     found = {"idefics-9b": "idefics", "medgemma-4b": "gemma3"}[other]
     said = "has no qformer_tokenizer" if name.startswith("instruct") else f"of model type '{found}', {name} is '"
     with pytest.raises(EncoderError, match=said) as caught:
-        encoders.load(name, weights=shelf(other)[0])
+        stand_in(name, weights=shelf(other)[0])
     assert "\n" not in str(caught.value)
 
 
@@ -622,7 +622,7 @@ def test_a_processor_for_another_size_is_refused_before_any_image(name: str, she
     path = copy / "preprocessor_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"size": {"height": 70, "width": 70}}))
     with pytest.raises(EncoderError, match=r"makes 70 x 70 pixels where the tower reads") as caught:
-        encoders.load(name, weights=copy)
+        stand_in(name, weights=copy)
     assert "\n" not in str(caught.value)
 
 
@@ -631,12 +631,12 @@ def test_a_tensor_of_another_shape_and_a_folder_without_processor_are_named(shel
     shutil.copytree(shelf("blip2-opt-2.7b")[0], copy)
     edited(copy, "query_tokens", lambda value: value[:, :-1].clone())
     with pytest.raises(EncoderError, match=r"query_tokens in .* has shape \[1, 4, 24\] where .* has \[1, 5, 24\]"):
-        encoders.load("blip2-opt-2.7b", weights=copy)
+        stand_in("blip2-opt-2.7b", weights=copy)
     edited(copy, "query_tokens", lambda value: value[:, [0, 1, 2, 3, 3]].clone())
-    encoders.load("blip2-opt-2.7b", weights=copy)
+    stand_in("blip2-opt-2.7b", weights=copy)
     (copy / "preprocessor_config.json").unlink()
     with pytest.raises(EncoderError, match=r"has neither preprocessor_config\.json nor processor_config\.json"):
-        encoders.load("blip2-opt-2.7b", weights=copy)
+        stand_in("blip2-opt-2.7b", weights=copy)
 
 
 # the hub
@@ -652,13 +652,13 @@ def hub(shelf: LastOpened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 @pytest.mark.parametrize("name", NAMES)
 def test_only_tower_and_connector_are_fetched_from_the_hub(name: str, hub: Hub, shelf: LastOpened) -> None:
-    encoder = encoders.load(name)
+    encoder = stand_in(name)
     assert encoder.card.revision == "a" * 40
-    assert encoder.fingerprint == encoders.load(name, weights=shelf(name)[0]).fingerprint
+    assert encoder.fingerprint == stand_in(name, weights=shelf(name)[0]).fingerprint
     sent = hub.repositories[str(encoder.card.repo)].sent
     assert sent < sum(path.stat().st_size for path in shelf(name)[0].glob("*.safetensors"))
     asked = len(hub.asked)
-    assert encoders.load(name, offline=True).fingerprint == encoder.fingerprint
+    assert stand_in(name, offline=True).fingerprint == encoder.fingerprint
     assert len(hub.asked) == asked
     folder = next(path for path in encoder.files if path.suffix == ".safetensors").parent
     if name.startswith("instructblip"):
@@ -667,7 +667,7 @@ def test_only_tower_and_connector_are_fetched_from_the_hub(name: str, hub: Hub, 
         ]  # fmt: skip
     (folder / "config.json").unlink()
     with pytest.raises(EncoderError, match=r"config\.json") as caught:
-        encoders.load(name, offline=True)
+        stand_in(name, offline=True)
     assert "\n" not in str(caught.value)
 
 

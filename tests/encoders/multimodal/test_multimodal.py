@@ -16,7 +16,7 @@ from encoders._registry import find
 from encoders.extraction.encode import collate
 from hub.errors import HubError
 from tests.full_size import on_meta
-from tests.stand_in_hub import Hub, Repository, serving
+from tests.stand_in_hub import Hub, Repository, serving, stand_in
 
 CLIP = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2,
         "image_size": 56, "patch_size": 14, "projection_dim": 16}  # fmt: skip
@@ -236,7 +236,7 @@ def close(ours: np.ndarray, theirs: Any) -> None:
 @pytest.mark.parametrize("name", sorted(n for n in TINY if n.startswith(("llava", "huatuo"))))
 def test_llava_without_its_language_model_equals_llava(name: str, shelf: Callable[[str], tuple[Path, Any]]) -> None:
     folder, model = shelf(name)
-    encoder = encoders.load(name, weights=folder)
+    encoder = stand_in(name, weights=folder)
     for image in IMAGES:
         full = told(name, folder, model, image)
         close(tokens(encoder, image, "block.1"), full["blocks"][1].flatten(0, 1))
@@ -257,7 +257,7 @@ def test_llava_without_its_language_model_equals_llava(name: str, shelf: Callabl
 @pytest.mark.parametrize("name", sorted(n for n in TINY if n.startswith("qwen")))
 def test_qwen_tokens_leave_row_by_row(name: str, shelf: Callable[[str], tuple[Path, Any]]) -> None:
     folder, model = shelf(name)
-    encoder = encoders.load(name, weights=folder)
+    encoder = stand_in(name, weights=folder)
     assert encoder.layout is not None
     for image in IMAGES:
         full = told(name, folder, model, image)
@@ -283,7 +283,7 @@ def test_a_qwen_merger_over_our_raster_gives_the_connector(name: str, shelf: Cal
     import torch
 
     folder, model = shelf(name)
-    encoder = encoders.load(name, weights=folder)
+    encoder = stand_in(name, weights=folder)
     visual = model.model.visual
     for image in IMAGES[:2]:
         ours = torch.from_numpy(tokens(encoder, image, "block.2"))
@@ -298,7 +298,7 @@ def test_a_qwen_merger_over_our_raster_gives_the_connector(name: str, shelf: Cal
 def test_mllama_leaves_out_padding_rows_and_tiles(shelf: Callable[[str], tuple[Path, Any]]) -> None:
     name = "llama-3.2-vision-11b"
     folder, model = shelf(name)
-    encoder = encoders.load(name, weights=folder)
+    encoder = stand_in(name, weights=folder)
     assert encoder.layout is not None
     for image in IMAGES:
         full = told(name, folder, model, image)
@@ -313,7 +313,7 @@ def test_mllama_leaves_out_padding_rows_and_tiles(shelf: Callable[[str], tuple[P
 def test_internvl_tiles_come_before_the_whole_image(shelf: Callable[[str], tuple[Path, Any]]) -> None:
     name = "internvl3-1b"
     folder, model = shelf(name)
-    encoder = encoders.load(name, weights=folder)
+    encoder = stand_in(name, weights=folder)
     assert encoder.layout is not None
     for image in IMAGES:
         full = told(name, folder, model, image)
@@ -334,7 +334,7 @@ def test_tiles_lie_where_their_pixels_come_from(
 ) -> None:
     """An image whose red rises downwards and green to the right: each patch's mean colour says where it lies."""
     folder, _ = shelf(name)
-    encoder = encoders.load(name, weights=folder)
+    encoder = stand_in(name, weights=folder)
     h, w = shape
     image = np.zeros((h, w, 3), np.uint8)
     image[..., 0] = np.linspace(20, 235, h).astype(np.uint8)[:, None]
@@ -365,7 +365,7 @@ def test_tiles_lie_where_their_pixels_come_from(
 def test_images_of_many_shapes_in_one_batch_equal_each_alone(
     name: str, shelf: Callable[[str], tuple[Path, Any]]
 ) -> None:
-    encoder = encoders.load(name, weights=shelf(name)[0])
+    encoder = stand_in(name, weights=shelf(name)[0])
     wanted = {"block.1": ["mean"], "connector": ["mean"]}
     for readout in ("cls", "halves", "grid3"):
         if readout in encoder.card.sites["block.1"].readouts:
@@ -391,19 +391,19 @@ def test_a_missing_tensor_is_named_and_a_changed_one_is_seen(
 
     copy = tmp_path / "copy"
     shutil.copytree(shelf(name)[0], copy)
-    before = encoders.load(name, weights=copy)
+    before = stand_in(name, weights=copy)
     index = json.loads((copy / "model.safetensors.index.json").read_text())["weight_map"]
     ends = ("1.mlp.fc1.weight", "blocks.1.mlp.linear_fc1.weight", "blocks.1.mlp.up_proj.weight")
     gone = next(k for k in sorted(index) if "vis" in k and k.endswith(ends))
     file = copy / index[gone]
     state = load_file(file)
     save_file({k: v + 0.01 if k == gone else v for k, v in state.items()}, file, metadata={"format": "pt"})
-    after = encoders.load(name, weights=copy)
+    after = stand_in(name, weights=copy)
     assert after.fingerprint != before.fingerprint
     assert not np.allclose(tokens(after, IMAGES[0], "connector"), tokens(before, IMAGES[0], "connector"))
     save_file({k: v for k, v in state.items() if k != gone}, file, metadata={"format": "pt"})
     with pytest.raises(EncoderError, match=r"1\.mlp\.(fc1|linear_fc1|up_proj)\.weight") as caught:
-        encoders.load(name, weights=copy)
+        stand_in(name, weights=copy)
     assert "\n" not in str(caught.value)
 
 
@@ -416,11 +416,11 @@ def test_the_language_model_need_not_be_there(shelf: Callable[[str], tuple[Path,
     assert idle
     for file in idle:
         (copy / file).unlink()
-    same = encoders.load("llava-1.5-7b", weights=copy)
-    assert same.fingerprint == encoders.load("llava-1.5-7b", weights=shelf("llava-1.5-7b")[0]).fingerprint
+    same = stand_in("llava-1.5-7b", weights=copy)
+    assert same.fingerprint == stand_in("llava-1.5-7b", weights=shelf("llava-1.5-7b")[0]).fingerprint
     (copy / sorted(wanted)[0]).unlink()
     with pytest.raises(EncoderError, match=sorted(wanted)[0]):
-        encoders.load("llava-1.5-7b", weights=copy)
+        stand_in("llava-1.5-7b", weights=copy)
 
 
 def test_an_identity_rests_on_the_files_that_hold_tower_and_connector(
@@ -430,7 +430,7 @@ def test_an_identity_rests_on_the_files_that_hold_tower_and_connector(
 
     copy = tmp_path / "copy"
     shutil.copytree(shelf("llava-1.5-7b")[0], copy)
-    encoder = encoders.load("llava-1.5-7b", weights=copy)
+    encoder = stand_in("llava-1.5-7b", weights=copy)
     record = snapshot("llava-1.5-7b", encoder)
     assert record
     read = {path.name for path in encoder.files}
@@ -452,7 +452,7 @@ def test_an_identity_rests_on_the_files_that_hold_tower_and_connector(
 
 def test_another_family_s_folder_is_refused_by_its_type(shelf: Callable[[str], tuple[Path, Any]]) -> None:
     with pytest.raises(EncoderError, match=r"of model type 'qwen3_vl', llava-1.5-7b is 'llava'"):
-        encoders.load("llava-1.5-7b", weights=shelf("qwen3-vl-8b")[0])
+        stand_in("llava-1.5-7b", weights=shelf("qwen3-vl-8b")[0])
 
 
 # original spellings
@@ -495,7 +495,10 @@ def test_the_authors_spelling_of_a_llava_gives_what_the_converted_one_gives(
     folder, _ = shelf("llava-1.5-7b")
     kind = find(name).model_type
     authors_llava(folder, tmp_path / "authors", *kind.foreign)
-    own, converted = small(name, tmp_path / "authors"), encoders.load("llava-1.5-7b", weights=folder)
+    own, converted = (
+        small(name, tmp_path / "authors"),
+        stand_in("llava-1.5-7b", weights=folder),
+    )
     for site in ("block.2", "connector"):
         np.testing.assert_array_equal(tokens(own, IMAGES[0], site), tokens(converted, IMAGES[0], site))
     other = small(name, edited(tmp_path / "authors", "layers.1.mlp.fc1.weight", lambda value: value.flip(-1)))
@@ -519,14 +522,14 @@ def test_llava_med_with_the_stock_tower_has_that_tower_behind_its_own_projector(
     save_file(stock, tower / "model.safetensors", metadata={"format": "pt"})
     own = small("llava-med", med)
     monkeypatch.setattr(llava_med, "MODEL_TYPE", smaller(llava_med.MODEL_TYPE))
-    official = encoders.load("llava-med-stock", weights=med)
+    official = stand_in("llava-med-stock", weights=med)
     assert official.fingerprint != own.fingerprint
     assert not np.allclose(tokens(official, IMAGES[0], "connector"), tokens(own, IMAGES[0], "connector"))
     with pytest.raises(EncoderError, match=r"lack 1 tensor .*layers\.1\.mlp\.fc1\.weight"):
-        encoders.load("llava-med-stock", weights=edited(tower, "layers.1.mlp.fc1.weight", None).parent)
+        stand_in("llava-med-stock", weights=edited(tower, "layers.1.mlp.fc1.weight", None).parent)
     (tower / "model.safetensors").unlink()
     with pytest.raises(EncoderError, match="clip-vit-large-patch14-336"):
-        encoders.load("llava-med-stock", weights=med)
+        stand_in("llava-med-stock", weights=med)
 
 
 def small(name: str, folder: Path) -> encoders.Encoder:
@@ -623,17 +626,17 @@ def test_internvl_as_its_authors_publish_it_gives_what_the_librarys_form_gives(
     assert not (theirs / "preprocessor_config.json").exists()
     with serving(Hub(repositories={"OpenGVLab/InternVL9-1B": Repository(folder=theirs, commit="c" * 40)})) as running:
         running.set_client(monkeypatch.setattr, tmp_path / "hub")
-        encoder = encoders.load("hf:OpenGVLab/InternVL9-1B")
+        encoder = stand_in("hf:OpenGVLab/InternVL9-1B")
         assert not [path for path in running.asked if path.endswith(".py")]
     assert encoder.card.revision == "c" * 40
-    same = encoders.load("internvl3-1b", weights=converted)
+    same = stand_in("internvl3-1b", weights=converted)
     assert encoder.card.sites == same.card.sites
     for image in (*IMAGES, IMAGES[0][:56, :56]):
         whole = told("internvl3-1b", converted, model, image)
         close(tokens(encoder, image, "connector"), whole["connector"].flatten(0, 1))
         for site in ("block.0", "block.2", "connector"):
             np.testing.assert_array_equal(tokens(encoder, image, site), tokens(same, image, site))
-    by_name = encoders.load("internvl3-1b", weights=theirs)
+    by_name = stand_in("internvl3-1b", weights=theirs)
     assert by_name.fingerprint == encoder.fingerprint
 
 
@@ -642,8 +645,8 @@ def test_internvl_of_one_tile_is_squashed_as_its_authors_configuration_says(
 ) -> None:
     folder, model = shelf("internvl3-1b")
     theirs = authors_internvl(model, tmp_path / "authors", dynamic_image_size=False)
-    one = encoders.load("hf:some/where", weights=theirs)
-    squashed = encoders.load("internvl3-1b-448", weights=folder)
+    one = stand_in("hf:some/where", weights=theirs)
+    squashed = stand_in("internvl3-1b-448", weights=folder)
     for image in IMAGES:
         np.testing.assert_array_equal(tokens(one, image, "connector"), tokens(squashed, image, "connector"))
 
@@ -664,7 +667,7 @@ def test_an_internvl_that_computes_otherwise_is_refused_in_one_line(
 ) -> None:
     theirs = authors_internvl(shelf("internvl3-1b")[1], tmp_path / "authors", **change)
     with pytest.raises(EncoderError, match=said) as caught:
-        encoders.load("hf:some/where", weights=theirs)
+        stand_in("hf:some/where", weights=theirs)
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith("hf:some/where: ")
 
@@ -679,7 +682,7 @@ def test_an_internvl_of_the_authors_that_lacks_a_tensor_is_refused_by_its_name(
     del state["vision_model.encoder.layers.1.attn.qkv.weight"]
     save_file(state, theirs / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(EncoderError, match=r"lack 3 tensors .*layer\.1\.attention\.k_proj"):
-        encoders.load("hf:some/where", weights=theirs)
+        stand_in("hf:some/where", weights=theirs)
 
 
 # through the hub
@@ -709,9 +712,9 @@ def hub(shelf: Callable[[str], tuple[Path, Any]], tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("name", sorted(REPOS))
 def test_from_the_hub_comes_the_image_side_alone(name: str, hub: Hub, shelf: Callable[[str], tuple[Path, Any]]) -> None:
-    encoder = encoders.load(name)
+    encoder = stand_in(name)
     assert encoder.card.revision == "c" * 40
-    local = encoders.load(name, weights=shelf(name)[0])
+    local = stand_in(name, weights=shelf(name)[0])
     assert encoder.fingerprint == local.fingerprint
     kept = [p for p in encoder.files if p.suffix == ".safetensors"]
     assert len(kept) == 1
@@ -720,9 +723,9 @@ def test_from_the_hub_comes_the_image_side_alone(name: str, hub: Hub, shelf: Cal
     with safe_open(kept[0], "pt") as file:
         assert not [k for k in file.keys() if "language" in k or "lm_head" in k]  # noqa: SIM118  no mapping
     hub.asked.clear()
-    assert encoders.load(name, offline=True).fingerprint == local.fingerprint
-    assert encoders.load(f"hf:{REPOS[name]}@{'c' * 40}", offline=True).fingerprint == local.fingerprint
-    untrained = encoders.load(f"random:hf:{REPOS[name]}@{'c' * 40}", offline=True)
+    assert stand_in(name, offline=True).fingerprint == local.fingerprint
+    assert stand_in(f"hf:{REPOS[name]}@{'c' * 40}", offline=True).fingerprint == local.fingerprint
+    untrained = stand_in(f"random:hf:{REPOS[name]}@{'c' * 40}", offline=True)
     assert untrained.card.sites == local.card.sites
     assert untrained.fingerprint != local.fingerprint
     assert hub.asked == []
@@ -732,7 +735,7 @@ def test_a_repository_of_an_unknown_type_names_the_known_ones(tmp_path: Path) ->
     (tmp_path / "config.json").write_text('{"model_type": "llavva"}')
     (tmp_path / "preprocessor_config.json").write_text("{}")
     with pytest.raises(EncoderError, match=r"of type 'llavva'.*known: .*clip.*llava"):
-        encoders.load("hf:some/where", weights=tmp_path)
+        stand_in("hf:some/where", weights=tmp_path)
 
 
 # the full size, without its memory
@@ -779,10 +782,10 @@ def test_an_untrained_encoder_has_the_sizes_of_the_folder_that_stands_for_the_we
     shelf: Callable[[str], tuple[Path, Any]],
 ) -> None:
     folder, _ = shelf("qwen2.5-vl-7b")
-    encoder = encoders.load("qwen2.5-vl-7b", weights=folder)
-    untrained = encoders.load("random:qwen2.5-vl-7b", weights=folder)
+    encoder = stand_in("qwen2.5-vl-7b", weights=folder)
+    untrained = stand_in("random:qwen2.5-vl-7b", weights=folder)
     assert untrained.card.sites == encoder.card.sites
     assert untrained.card.parameters == encoder.card.parameters
     assert untrained.fingerprint != encoder.fingerprint
-    assert untrained.fingerprint == encoders.load("random:qwen2.5-vl-7b", weights=folder).fingerprint
-    assert untrained.fingerprint != encoders.load("random:qwen2.5-vl-7b#1", weights=folder).fingerprint
+    assert untrained.fingerprint == stand_in("random:qwen2.5-vl-7b", weights=folder).fingerprint
+    assert untrained.fingerprint != stand_in("random:qwen2.5-vl-7b#1", weights=folder).fingerprint

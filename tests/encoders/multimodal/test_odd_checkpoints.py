@@ -12,6 +12,7 @@ import pytest
 import encoders
 from encoders import EncoderError
 from tests.encoders.multimodal.test_multimodal import IMAGES, TINY, published
+from tests.stand_in_hub import stand_in
 
 WANTED = {"block.1": ["mean"], "connector": ["mean"]}
 
@@ -43,12 +44,12 @@ def state_of(folder: Path) -> dict[str, Any]:
 
 
 def features(folder: Path) -> dict[str, np.ndarray]:
-    return encoders.encode(encoders.load("llava-1.5-7b", weights=folder), IMAGES, WANTED)
+    return encoders.encode(stand_in("llava-1.5-7b", weights=folder), IMAGES, WANTED)
 
 
 def refused(folder: Path | str, match: str, name: str = "llava-1.5-7b") -> None:
     with pytest.raises(EncoderError, match=match) as caught:
-        encoders.load(name, weights=folder)
+        stand_in(name, weights=folder)
     assert "\n" not in str(caught.value)
 
 
@@ -73,7 +74,7 @@ def edited(file: Path, **keys: Any) -> None:
 def test_an_image_that_a_model_cannot_cut_up_is_refused_in_one_line(
     name: str, shape: tuple[int, ...], said: str, shelf: Callable[[str], Path]
 ) -> None:
-    encoder = encoders.load(name, weights=shelf(name))
+    encoder = stand_in(name, weights=shelf(name))
     with pytest.raises(EncoderError, match=said) as caught:
         encoders.encode(encoder, [np.zeros(shape, np.uint8)], WANTED)
     assert "\n" not in str(caught.value)
@@ -91,6 +92,30 @@ def test_quantised_weights_are_not_taken_for_numbers(copy: Path) -> None:
         for file in copy.glob("model-*.safetensors"):
             save_file({k: v.to(kind) for k, v in load_file(file).items()}, file, metadata={"format": "pt"})
         refused(copy, f"type {str(kind).removeprefix('torch.')}: quantised weights are not read here")
+
+
+def test_an_adapter_of_the_tower_is_refused_and_one_of_the_language_model_is_left(copy: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    def add(name: str) -> None:
+        file = min(copy.glob("model-*.safetensors"))
+        state = load_file(file)
+        save_file(state | {name: next(iter(state.values())).clone()}, file, metadata={"format": "pt"})
+        index = copy / "model.safetensors.index.json"
+        placed = json.loads(index.read_text())
+        placed["weight_map"][name] = file.name
+        index.write_text(json.dumps(placed))
+
+    before = features(copy)
+    add("language_model.model.layers.0.self_attn.q_proj.lora_A.weight")
+    assert all((value == before[name]).all() for name, value in features(copy).items())
+    add("vision_tower.vision_model.encoder.layers.0.self_attn.q_proj.lora_A.weight")
+    refused(copy, "holds an adapter that is not merged into the weights")
+    (copy / "adapter_config.json").write_text("{}")
+    refused(copy, "llava-1.5-7b: .* holds an adapter")
+    (copy / "adapter_config.json").unlink()
+    edited(copy / "config.json", quantization_config={"quant_method": "awq"})
+    refused(copy, "llava-1.5-7b: .*weights are quantised .*method awq")
 
 
 def test_a_strangers_file_beside_the_shards_is_not_read_in_their_place(copy: Path) -> None:
@@ -154,5 +179,6 @@ def test_a_run_in_bfloat16_has_its_controls_in_float32(
     monkeypatch.setattr("slitlamp.reports.files._figure", lambda *_: [])
     monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
     flags = "--task orientation --items 20 --site connector --readout mean --permutations 19 --repeats 1 --jobs 1"
-    given = ["--encoder", "llava-1.5-7b", "--weights", str(copy), "--dtype", "bfloat16", "--out", str(tmp_path / "out")]
+    given = ["--encoder", "llava-1.5-7b", "--weights", str(copy), "--dtype", "bfloat16"]
+    given += ["--other-weights", "--out", str(tmp_path / "out")]
     assert linear_probe.main([*given, *flags.split()]) == 0

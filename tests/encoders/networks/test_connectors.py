@@ -14,6 +14,7 @@ from encoders import EncoderError
 from encoders._registry import checkpoints
 from tests import tiny_custom as tiny
 from tests.hub_server import Hub, Repository, serving
+from tests.stand_in_hub import stand_in
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (90, 120), dtype=np.uint8)
@@ -84,11 +85,11 @@ def linear(x: Any, state: dict[str, Any], name: str) -> Any:
 
 @pytest.mark.parametrize("name", [*sorted(set(BUILD) - {"medvint-td"}), "medvint-te-pmc-clip", "pmc-clip"])
 def test_from_the_hub_comes_what_is_needed_and_a_second_load_asks_nothing(name: str, hub: Hub) -> None:
-    encoder = encoders.load(name)
+    encoder = stand_in(name)
     assert encoder.card.revision == "e" * 40
     assert encoder.card.repo == encoders.card(name).repo
     hub.asked.clear()
-    again = encoders.load(name, offline=True)
+    again = stand_in(name, offline=True)
     assert again.fingerprint == encoder.fingerprint
     assert hub.asked == []
     if name == "molmo-7b-d":
@@ -100,14 +101,14 @@ def test_from_the_hub_comes_what_is_needed_and_a_second_load_asks_nothing(name: 
 
 
 def test_a_text_towers_tokenizer_is_fetched_at_the_first_sentence_and_not_before(hub: Hub) -> None:
-    encoder = encoders.load("pmc-clip")
+    encoder = stand_in("pmc-clip")
     assert not any("BiomedBERT" in path for path in hub.asked)
     folder = encoder.files[0].parent
     assert not (folder / "tokenizer.json").exists()
     assert encoder.text is not None
     assert encoder.text(["a chest film"]).shape == (1, 24)
     assert any("BiomedBERT" in path for path in hub.asked)
-    offline = encoders.load("pmc-clip", offline=True)
+    offline = stand_in("pmc-clip", offline=True)
     assert offline.text is not None
     close(offline.text(["a chest film"]), encoder.text(["a chest film"]))
 
@@ -118,7 +119,7 @@ def test_med_flamingo_reads_the_last_block_before_the_norm(root: Path, made: dic
 
     from tests.encoders.networks.test_towers import perceiver_written_out
 
-    encoder = encoders.load("med-flamingo", weights=root / "med-flamingo" / "both")
+    encoder = stand_in("med-flamingo", weights=root / "med-flamingo" / "both")
     apply = t.Compose(
         [t.Resize(224, t.InterpolationMode.BICUBIC), t.CenterCrop(224), t.ToTensor(), t.Normalize(*OPENAI)]
     )
@@ -143,7 +144,7 @@ def test_phi3_vision_equals_its_own_code_written_out(name: str, crops: int, root
     import torch
     from torch.nn.functional import gelu
 
-    encoder = encoders.load(name, weights=root / "phi-3.5-vision")
+    encoder = stand_in(name, weights=root / "phi-3.5-vision")
     models = made["phi-3.5-vision"]
     for image in (GREY, TALL):
         pixels, (rows, columns) = phi3_images(picture(image), crops)
@@ -209,7 +210,7 @@ def test_molmo_equals_its_own_code_written_out(image: np.ndarray, root: Path, ma
     import torch
     from torch.nn.functional import silu
 
-    encoder = encoders.load("molmo-7b-d", weights=root / "molmo-7b-d")
+    encoder = stand_in("molmo-7b-d", weights=root / "molmo-7b-d")
     pixels, shares, order = molmo(np.asarray(picture(image)))
     prepared = encoder.preprocess(image)
     close(prepared["pixels"], pixels, 1e-5)
@@ -294,7 +295,7 @@ def test_tiles_and_crops_lie_where_their_pixels_came_from(root: Path, made: dict
     bright = np.zeros((672, 672, 3), np.uint8)
     bright[:336, :336] = 255
     for name in ("molmo-7b-d", "phi-3.5-vision"):
-        encoder = encoders.load(name, weights=root / name)
+        encoder = stand_in(name, weights=root / name)
         assert encoder.layout is not None
         prepared = encoder.preprocess(bright)
         views = encoder.layout(prepared)["block.0"].views
@@ -310,7 +311,7 @@ def test_tiles_and_crops_lie_where_their_pixels_came_from(root: Path, made: dict
 @pytest.mark.parametrize("name", ["molmo-7b-d", "phi-3.5-vision"])
 def test_images_of_every_shape_go_in_together(name: str, root: Path, made: dict[str, Any]) -> None:
     assert made
-    encoder = encoders.load(name, weights=root / name)
+    encoder = stand_in(name, weights=root / name)
     wanted = {"block.1": ["cls", "mean", "halves", "grid3"], "connector": ["mean", "grid3"]}
     both = encoders.encode(encoder, [GREY, TALL, GREY[:, ::-1].copy()], wanted)
     for i, image in enumerate((GREY, TALL)):
@@ -323,7 +324,7 @@ def test_medvint_td_equals_its_own_code_written_out(root: Path, made: dict[str, 
     import torch
     from torch.nn.functional import relu
 
-    encoder = encoders.load("medvint-td", weights=root / "medvint-td")
+    encoder = stand_in("medvint-td", weights=root / "medvint-td")
     batch = torch.stack([medvint_image(image) for image in (GREY, TALL)])
     for image, reference in zip((GREY, TALL), batch, strict=True):
         close(encoder.preprocess(image), reference, 1e-6)
@@ -357,7 +358,7 @@ def test_medvint_te_equals_its_own_code_written_out(root: Path, made: dict[str, 
     import torch
     from torch.nn.functional import relu
 
-    encoder = encoders.load("medvint-te", weights=root / "medvint-te")
+    encoder = stand_in("medvint-te", weights=root / "medvint-te")
     models = made["medvint-te"]
     ours, rest = tokens(encoder, GREY, TALL), models["rest"]
     with torch.no_grad():
@@ -375,7 +376,7 @@ def test_medvint_te_equals_its_own_code_written_out(root: Path, made: dict[str, 
     close(ours["connector"], models["decoder"].norm(x).transpose(0, 1))
     assert encoder.card.sites["connector"].queries == 6
     (file,) = encoder.files
-    assert encoders.load("medvint-te", weights=file).fingerprint == encoder.fingerprint
+    assert stand_in("medvint-te", weights=file).fingerprint == encoder.fingerprint
 
 
 def medvint_stages(visual: Any, batch: Any) -> list[Any]:
@@ -389,7 +390,7 @@ def medvint_stages(visual: Any, batch: Any) -> list[Any]:
 def test_the_tower_before_medvint_te_is_pmc_clips_over_large_images(root: Path, made: dict[str, Any]) -> None:
     import torch
 
-    encoder = encoders.load("medvint-te-pmc-clip", weights=root / "medvint-te")
+    encoder = stand_in("medvint-te-pmc-clip", weights=root / "medvint-te")
     ours = tokens(encoder, TALL)
     with torch.no_grad():
         maps = medvint_stages(made["medvint-te"]["visual"], medvint_image(TALL)[None])
@@ -399,9 +400,9 @@ def test_the_tower_before_medvint_te_is_pmc_clips_over_large_images(root: Path, 
     assert encoder.card.sites["stage.4"].grid == (16, 16)
     assert "connector" not in encoder.card.sites
     for folder in ("medvint-te/pmc_clip", "medvint-te/pmc_clip/checkpoint.pt"):
-        again = encoders.load("medvint-te-pmc-clip", weights=root / folder)
+        again = stand_in("medvint-te-pmc-clip", weights=root / folder)
         assert again.fingerprint == encoder.fingerprint
-    trained = encoders.load("medvint-te", weights=root / "medvint-te")
+    trained = stand_in("medvint-te", weights=root / "medvint-te")
     assert not np.allclose(tokens(trained, TALL)["pooled"], ours["pooled"], atol=1e-3)
 
 
@@ -454,7 +455,7 @@ def test_a_checkpoint_that_lacks_a_tensor_is_refused(
     shutil.copytree(root / HOME.get(name, name) / sub, tmp_path / "copy")
     changed(tmp_path / "copy", endings[part], dict.__delitem__)
     with pytest.raises(EncoderError, match=r"lack 1 tensor \(|lacks ") as caught:
-        encoders.load(name, weights=tmp_path / "copy")
+        stand_in(name, weights=tmp_path / "copy")
     assert "\n" not in str(caught.value)
     assert ".".join(endings[part].split(".")[-3:]) in str(caught.value)
 
@@ -468,7 +469,7 @@ def test_one_changed_tensor_changes_features_and_fingerprint(
     shutil.copytree(root / HOME.get(name, name) / sub, tmp_path / "copy")
     changed(tmp_path / "copy", ending, lambda state, key: state.update({key: state[key] + 0.1}))
     folders = (root / HOME.get(name, name) / sub, tmp_path / "copy")
-    plain, other = (encoders.load(name, weights=folder) for folder in folders)
+    plain, other = (stand_in(name, weights=folder) for folder in folders)
     assert plain.fingerprint != other.fingerprint
     last = list(plain.card.sites)[-1]
     assert not np.array_equal(tokens(plain, GREY)[last], tokens(other, GREY)[last])
@@ -533,7 +534,7 @@ def test_the_cards_sites_are_those_of_a_square_image_at_full_size(name: str) -> 
 )
 def test_an_empty_folder_is_told_what_it_needs(name: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match=said) as caught:
-        encoders.load(name, weights=None if name == "medvint-td" else tmp_path)
+        stand_in(name, weights=None if name == "medvint-td" else tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -546,5 +547,5 @@ def test_another_models_folder_is_refused_in_one_line(root: Path, made: dict[str
         ("medvint-te", "medvint-te/pmc_clip/checkpoint.pt"),
     ):
         with pytest.raises(EncoderError, match=r"another model's weights|lacks? ") as caught:
-            encoders.load(name, weights=root / other)
+            stand_in(name, weights=root / other)
         assert "\n" not in str(caught.value)

@@ -41,8 +41,10 @@ def question(**change: Any) -> Any:
 
 
 def tower(spec: str) -> Any:
-    card = SimpleNamespace(name=spec, repo=None, revision=None, synthetic=False)
-    return SimpleNamespace(spec=spec, label=spec, card=card, fingerprint="f" * 64, device="cpu", dtype="float32")
+    card = SimpleNamespace(name=spec, repo=None, revision=None, synthetic=False, other_weights=False)
+    return SimpleNamespace(
+        spec=spec, label=spec, card=card, weights=None, fingerprint="f" * 64, device="cpu", dtype="float32"
+    )
 
 
 def cell(asked: Any, spec: str, role: Role, site: str = "pooled", **change: Any) -> Cell:

@@ -9,9 +9,11 @@ import pytest
 import tasks
 from tasks import DataError, Undecided, UnknownName
 from tests.paths import SHARED
+from tests.tasks.images.documented import documents
 from tests.tasks.images.helpers import colour, picture, read, save, wide, windowed
 
 
+@documents("PNG, GIF, WebP, BMP: 8 bits")
 @pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.pgm", "a.gif", "a.webp", "a.jp2"])
 def test_a_grey_image_comes_back_bit_for_bit_from_every_lossless_format(tmp_path: Path, name: str) -> None:
     extra: dict[str, Any] = {"lossless": True} if name.endswith("webp") else {}
@@ -27,13 +29,32 @@ def test_colours_come_back_bit_for_bit(tmp_path: Path, name: str) -> None:
     np.testing.assert_array_equal(read(save(colour(), tmp_path / name, **extra)), colour())
 
 
+@documents("PNG, GIF, WebP, BMP, JPEG: cut short")
 def test_a_truncated_file_raises_and_is_not_half_read(tmp_path: Path) -> None:
-    for name, cut in (("a.jpg", 0.6), ("a.png", 0.6), ("a.tif", 0.6), ("b.jpg", 0.97)):
+    names = ["a.jpg", "a.png", "a.tif", "a.gif", "a.bmp", "a.webp", "a.jp2", "a.pgm"]
+    for name, cut in [*((name, 0.6) for name in names), ("b.jpg", 0.97), ("b.gif", 0.97), ("b.bmp", 0.97)]:
         path = save(picture(200, 200), tmp_path / name)
         path.write_bytes(path.read_bytes()[: int(path.stat().st_size * cut)])
-        with pytest.raises(DataError, match=f"{name}: cannot be") as caught:
+        with pytest.raises(DataError, match=rf"{name}: (cannot be|.*promises .* \(cut\?\))") as caught:
             read(path, unreadable_limit=0.9)
         assert str(tmp_path) not in str(caught.value)
+
+
+@documents("ICO, TGA, AVIF, HEIC, JPEG XL, JPEG XR, PSD and other formats")
+def test_formats_that_are_not_read_are_counted_and_never_opened_under_another_name(tmp_path: Path) -> None:
+    import imagecodecs
+
+    for name in ("a.ico", "b.tga", "c.avif"):
+        save(picture(), tmp_path / name)
+    (tmp_path / "d.jxl").write_bytes(imagecodecs.jpegxl_encode(picture()))
+    save(picture(), tmp_path / "e.png")
+    source = tasks.open_source(str(tmp_path))
+    assert len(source.rows) == 1
+    assert "files that are no images were passed over: 1 .avif, 1 .ico, 1 .jxl, 1 .tga" in source.warnings
+    (tmp_path / "b.tga").rename(tmp_path / "f.png")
+    for name, message in (("d.jxl", "not an image of a known kind"), ("f.png", "cannot be opened")):
+        with pytest.raises(DataError, match=f"{name}: {message}"):
+            read(tmp_path / name)
 
 
 def test_a_file_that_is_no_image_is_named_with_its_reason(tmp_path: Path) -> None:
@@ -55,6 +76,50 @@ def test_16_bit_files_wait_for_a_window_and_then_keep_their_greys(tmp_path: Path
     stretched = read(path, window="minmax")
     assert (stretched.min(), stretched.max()) == (0, 255)
     assert len(np.unique(stretched)) == len(np.unique(wide()))
+
+
+def test_whatever_a_decoder_raises_makes_one_file_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks.images import raster
+
+    for k in range(30):
+        save(picture(seed=k), tmp_path / f"{k}.png")
+    true = raster.list_frames
+
+    def odd(path: Path, *rest: Any) -> Any:
+        if path.name == "7.png":
+            raise ZeroDivisionError("a decoder with a fault")
+        return true(path, *rest)
+
+    monkeypatch.setattr(raster, "list_frames", odd)
+    source = tasks.open_source(str(tmp_path))
+    assert len(source.rows) == 29
+    assert [why for _, why in source.unreadable] == [
+        "7.png: cannot be opened (ZeroDivisionError: a decoder with a fault)"
+    ]
+    monkeypatch.setattr(raster, "_shown", lambda _: 1 / 0)
+    with pytest.raises(DataError, match=r"0\.png: cannot be decoded \(ZeroDivisionError"):
+        source.rows[0].picture.read()
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.tif", "x.dcm", "x.nii", "x.pgm"])
+def test_only_regular_files_are_opened(tmp_path: Path, name: str) -> None:
+    import os
+
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match=rf"{name}: a pipe, socket or device, which is no regular file"):
+        read(tmp_path / name)
+
+
+def test_a_wide_image_that_cannot_be_read_does_not_end_the_question_for_a_window(tmp_path: Path) -> None:
+    for k in range(3):
+        save(wide(), tmp_path / f"{k}.png")
+    data = bytearray((tmp_path / "0.png").read_bytes())
+    data[data.index(b"IDAT") + 12] ^= 0xFF
+    (tmp_path / "0.png").write_bytes(data)
+    with pytest.raises(
+        Undecided, match=rf"3 images hold more than 8 bits \(the first {wide().min()} to {wide().max()}\)"
+    ):
+        tasks.open_source(str(tmp_path))
 
 
 def test_a_window_that_nobody_knows_or_needs_is_refused(tmp_path: Path) -> None:

@@ -1,15 +1,20 @@
 """JPEG, PNG and other raster files are decoded to the pixels that an independent reading of them gives."""
 
+import struct
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import tasks
 from tasks import DataError, Undecided
-from tests.tasks.images.helpers import colour, exif, picture, read, save
+from tests.tasks.images.documented import documents
+from tests.tasks.images.helpers import colour, exif, picture, read, save, wide, windowed
 
 
+@documents("PNG, GIF, WebP, BMP, JPEG: grey stored as colour")
 def test_grey_that_is_stored_as_colour_is_grey_and_nearly_grey_stays_colour(tmp_path: Path) -> None:
     grey = np.repeat(picture()[..., None], 3, axis=2)
     assert read(save(grey, tmp_path / "a.png")).shape == (40, 56)
@@ -17,6 +22,7 @@ def test_grey_that_is_stored_as_colour_is_grey_and_nearly_grey_stays_colour(tmp_
     np.testing.assert_array_equal(read(save(grey, tmp_path / "b.png")), grey)
 
 
+@documents("JPEG: 8 bits")
 def test_a_jpeg_is_what_libjpeg_says(tmp_path: Path) -> None:
     import imagecodecs
 
@@ -25,6 +31,7 @@ def test_a_jpeg_is_what_libjpeg_says(tmp_path: Path) -> None:
     assert np.abs(read(path).astype(int) - expected).max() <= 1
 
 
+@documents("PNG, GIF, BMP: a palette, or single bits")
 def test_palettes_and_single_bits_become_the_colours_they_mean(tmp_path: Path) -> None:
     from PIL import Image
 
@@ -36,6 +43,7 @@ def test_palettes_and_single_bits_become_the_colours_they_mean(tmp_path: Path) -
     np.testing.assert_array_equal(read(save(bits, tmp_path / "b.tif")), bits * np.uint8(255))
 
 
+@documents("PNG, GIF, WebP: transparency")
 def test_transparency_lies_over_black_and_full_opacity_changes_nothing(tmp_path: Path) -> None:
     rgba = np.dstack([colour(), np.full((40, 56), 255, np.uint8)])
     np.testing.assert_array_equal(read(save(rgba, tmp_path / "a.png")), colour())
@@ -47,16 +55,26 @@ def test_transparency_lies_over_black_and_full_opacity_changes_nothing(tmp_path:
     np.testing.assert_array_equal(found[30:], colour()[30:])
 
 
+@documents("JPEG: CMYK and YCCK")
 def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
+    import imagecodecs
+    from PIL import Image
+
     flat = np.zeros((16, 16, 3), np.uint8)
     flat[:, :8], flat[:, 8:] = (250, 10, 10), (10, 10, 250)
     found = read(save(flat, tmp_path / "a.jpg", "CMYK", quality=95)).astype(int)
     assert found.shape == (16, 16, 3)
     assert np.abs(found - flat).max() < 30
+    inverted = 255 - np.asarray(Image.fromarray(flat).convert("CMYK"))  # as Adobe's marker means it
+    data = imagecodecs.jpeg8_encode(inverted, level=95, colorspace="CMYK", outcolorspace="YCCK")
+    (tmp_path / "b.jpg").write_bytes(data)
+    away = [0, 1, 2, 13, 14, 15]  # columns where the subsampled colour of the other half does not reach
+    assert np.abs(read(tmp_path / "b.jpg").astype(int) - flat)[:, away].max() < 30
 
 
+@documents("JPEG, PNG, WebP: EXIF orientation")
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
 def test_exif_orientation_is_applied_as_pillow_applies_it(tmp_path: Path, name: str, orientation: int) -> None:
     from PIL import Image, ImageOps
 
@@ -67,6 +85,7 @@ def test_exif_orientation_is_applied_as_pillow_applies_it(tmp_path: Path, name: 
     assert row.columns["exif_orientation"] == str(orientation)
 
 
+@documents("PNG: 16 bits")
 def test_16_bit_colour_png_is_not_cut_to_8_bits_unasked(tmp_path: Path) -> None:
     import imagecodecs
 
@@ -75,8 +94,13 @@ def test_16_bit_colour_png_is_not_cut_to_8_bits_unasked(tmp_path: Path) -> None:
     with pytest.raises(Undecided):
         read(tmp_path / "a.png")
     np.testing.assert_array_equal(read(tmp_path / "a.png", window="full"), colour())
+    alpha = np.dstack([deep, picture().astype(np.uint16) * 257])
+    (tmp_path / "b.png").write_bytes(imagecodecs.png_encode(alpha))
+    over = np.rint(deep * (alpha[..., 3:] / 65535))
+    np.testing.assert_array_equal(read(tmp_path / "b.png", window="2000/40000"), windowed(over, 2000, 40000))
 
 
+@documents("PNG: a broken checksum")
 def test_a_png_with_a_broken_checksum_is_refused(tmp_path: Path) -> None:
     path = save(picture(), tmp_path / "a.png")
     data = bytearray(path.read_bytes())
@@ -85,3 +109,108 @@ def test_a_png_with_a_broken_checksum_is_refused(tmp_path: Path) -> None:
     path.write_bytes(bytes(data))
     with pytest.raises(DataError, match=r"a\.png: cannot be decoded"):
         read(path)
+
+
+def png(path: Path, values: np.ndarray, bits: int, *chunks: tuple[bytes, bytes]) -> Path:
+    """A grey PNG made by hand, with chunks before its pixels."""
+    if bits == 16:
+        rows = values.astype(">u2").view(np.uint8).reshape(len(values), -1)
+    else:
+        unpacked = np.unpackbits(values.astype(np.uint8)[..., None], axis=2)[..., 8 - bits :]
+        rows = np.packbits(unpacked.reshape(len(values), -1), axis=1)
+    pixels = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, 0, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n"
+    for name, content in ((b"IHDR", head), *chunks, (b"IDAT", pixels), (b"IEND", b"")):
+        data += struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    path.write_bytes(data)
+    return path
+
+
+@documents("PNG: 1, 2 or 4 bits")
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_png_of_few_bits_has_its_greatest_number_as_white(tmp_path: Path, bits: int) -> None:
+    values = picture() >> (8 - bits)
+    expected = np.rint(values * 255.0 / (2**bits - 1)).astype(np.uint8)
+    np.testing.assert_array_equal(read(png(tmp_path / "a.png", values, bits)), expected)
+
+
+@documents("PNG: sBIT, gAMA and colour profiles")
+def test_what_a_png_says_about_its_bits_and_gamma_is_not_followed(tmp_path: Path) -> None:
+    chunks = ((b"sBIT", b"\x0c"), (b"gAMA", struct.pack(">I", 22000)))
+    found = read(png(tmp_path / "a.png", wide(), 16, *chunks), window="1000/2000")
+    np.testing.assert_array_equal(found, windowed(wide().astype(float), 1000, 2000))
+    np.testing.assert_array_equal(read(png(tmp_path / "b.png", picture(), 8, (b"gAMA", chunks[1][1]))), picture())
+
+
+@documents("PNG, GIF, WebP: several images")
+@pytest.mark.parametrize("disposal", [1, 2])
+@pytest.mark.parametrize("name", ["a.gif", "a.png", "a.webp"])
+def test_every_image_of_an_animation_is_one_as_it_is_shown(tmp_path: Path, name: str, disposal: int) -> None:
+    import imagecodecs
+    from PIL import Image
+
+    images = []
+    for k in range(5):
+        image = Image.new("RGBA", (56, 40), (0, 0, 0, 0))
+        image.paste((40 * k + 20, 250 - 40 * k, 90, 255), (4 * k, 3 * k, 4 * k + 20, 3 * k + 12))
+        images.append(image)
+    extra: dict[str, Any] = {"lossless": True} if name == "a.webp" else {"disposal": disposal}
+    images[0].save(tmp_path / name, save_all=True, append_images=images[1:], **extra)
+    decode = {"gif": imagecodecs.gif_decode, "png": imagecodecs.apng_decode, "webp": None}[name[2:]]
+    expected = [np.asarray(image)[..., :3] * (np.asarray(image)[..., 3:] > 0) for image in images]
+    if decode is not None:
+        shown = decode((tmp_path / name).read_bytes())
+        expected = [one[..., :3] * (one[..., 3:] > 0) for one in shown]
+    rows = tasks.open_source(str(tmp_path / name)).rows
+    assert [row.columns["frame"] for row in rows] == ["1", "2", "3", "4", "5"]
+    for k in (0, 1, 2, 3, 4, 1, 4, 0):  # in any order
+        np.testing.assert_array_equal(rows[k].picture.read(), expected[k])
+
+
+def test_a_long_animation_is_read_in_linear_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import GifImagePlugin, Image
+
+    images = [Image.fromarray(picture(seed=k)) for k in range(40)]
+    images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:])
+    rows = tasks.open_source(str(tmp_path / "a.gif")).rows
+    steps = []
+    true = GifImagePlugin.GifImageFile._seek
+    monkeypatch.setattr(
+        GifImagePlugin.GifImageFile, "_seek", lambda self, *rest: (steps.append(1), true(self, *rest))[1]
+    )
+    for row in rows:
+        row.picture.read()
+    assert len(steps) < 3 * len(rows)
+
+
+@documents("PNG: several images of 16 bits")
+def test_an_animated_png_of_16_bits_is_refused(tmp_path: Path) -> None:
+    control = (b"acTL", struct.pack(">II", 2, 0))
+    frame = (b"fcTL", struct.pack(">IIIIIHHBB", 0, 56, 40, 0, 0, 1, 1, 0, 0))
+    with pytest.raises(DataError, match="an animated PNG of 16 bits is not read"):
+        read(png(tmp_path / "a.png", wide(), 16, control, frame), window="full")
+
+
+@documents("BMP: 16 and 32 bits")
+def test_bmps_of_16_and_32_bits(tmp_path: Path) -> None:
+    import imagecodecs
+
+    def bmp(bits: int, masks: tuple[int, ...], pixels: np.ndarray) -> Path:
+        size = 40 + 4 * len(masks)
+        head = struct.pack("<IiiHHIIiiII", size, 56, 40, 1, bits, 3 if masks else 0, pixels.nbytes, 0, 0, 0, 0)
+        head += b"".join(struct.pack("<I", mask) for mask in masks)
+        data = b"BM" + struct.pack("<IHHI", 14 + size + pixels.nbytes, 0, 0, 14 + size) + head + pixels.tobytes()
+        (tmp_path / "a.bmp").write_bytes(data)
+        return tmp_path / "a.bmp"
+
+    red, green, blue = (colour()[::-1, :, k].astype(np.uint16) for k in range(3))
+    path = bmp(16, (0xF800, 0x07E0, 0x001F, 0), (red >> 3) << 11 | (green >> 2) << 5 | blue >> 3)
+    found = read(path)
+    np.testing.assert_array_equal(found, imagecodecs.bmp_decode(path.read_bytes()))
+    assert np.abs(found.astype(int) - colour()).max() < 8
+    bgra = np.dstack([colour()[..., ::-1], picture()])[::-1]
+    np.testing.assert_array_equal(read(bmp(32, (), bgra)), colour())
+    blended = np.rint(colour() * (picture()[..., None] / 255)).astype(np.uint8)
+    found = read(bmp(32, (0xFF0000, 0xFF00, 0xFF, 0xFF000000), bgra))
+    assert np.abs(found.astype(int) - blended).max() <= 1

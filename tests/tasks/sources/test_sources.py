@@ -95,6 +95,66 @@ def test_every_refusal_is_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+def linked(folder: Path) -> tasks.Source:
+    return tasks.open_source(str(folder))
+
+
+def test_a_linked_folder_is_read_like_any_other(tmp_path: Path) -> None:
+    for k in range(3):
+        save(tmp_path / "set" / "a" / f"{k}.png", k)
+        save(tmp_path / ".store" / "deep" / f"{k}.png", 10 + k)
+    (tmp_path / "set" / "c").symlink_to("../.store")
+    (tmp_path / "set" / "a" / "9.png").symlink_to("0.png")
+    source = linked(tmp_path / "set")
+    assert [r.columns["folder"] for r in source.rows] == ["a"] * 4 + ["c"] * 3
+    assert {r.columns["parent"] for r in source.rows} == {"a", "deep"}
+    assert not any("link" in w for w in source.warnings)
+
+
+def test_a_folder_that_is_reached_twice_is_read_once_under_its_own_name(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    save(root / "b" / "1.png", 1)
+    save(tmp_path / "elsewhere" / "2.png", 2)
+    (root / "a").symlink_to("b")  # before b in order, and yet a second name for it
+    (root / "b" / "up").symlink_to("..")  # a loop
+    (root / "c").symlink_to("../elsewhere")
+    source = linked(root)
+    assert [r.columns["folder"] for r in source.rows] == ["b", "c"]
+    assert "2 linked folders lead to one that is read already" in source.warnings
+    (root / "b" / "up").unlink()
+    assert "1 linked folder leads to one that is read already" in linked(root).warnings
+    (root / "a").unlink()
+    (root / "d").symlink_to("c")  # two links to one folder
+    assert [r.columns["folder"] for r in linked(root).rows] == ["b", "c"]
+    assert "1 linked folder leads to one that is read already" in linked(root).warnings
+
+
+def test_a_link_that_leads_nowhere_is_named_and_a_hidden_one_is_passed_over(tmp_path: Path) -> None:
+    for k in range(30):
+        save(tmp_path / f"{k}.png", k)
+    (tmp_path / "gone").symlink_to("nothing")
+    (tmp_path / "round").symlink_to("round")
+    (tmp_path / ".hidden").symlink_to("nothing")
+    (tmp_path / "30.png").symlink_to("nothing.png")
+    source = linked(tmp_path)
+    assert len(source.rows) == 30
+    assert "2 links lead nowhere: gone, round" in source.warnings
+    assert [why for _, why in source.unreadable] == ["30.png: a link that leads nowhere"]
+
+
+def test_pipes_do_not_block_a_folder(tmp_path: Path) -> None:
+    import os
+
+    for k in range(30):
+        save(tmp_path / f"{k}.png", k)
+    for name in ("pipe", "pipe.dat", "pipe.png"):
+        os.mkfifo(tmp_path / name)
+    source = linked(tmp_path)
+    assert len(source.rows) == 30
+    assert "files that are no images were passed over: 2 pipe, socket or device" in source.warnings
+    assert [why for _, why in source.unreadable] == ["pipe.png: a pipe, socket or device, which is no regular file"]
+
+
 # ---- manifests
 
 
@@ -229,6 +289,193 @@ def test_a_manifest_may_name_volumes_and_pick_a_frame(tmp_path: Path) -> None:
         tasks.open_source(str(tmp_path / "bad.csv"))
 
 
+# ---- what a row's frame, group and images say
+
+
+def stack(path: Path, pages: int = 3) -> Path:
+    import tifffile
+
+    pixels = np.random.default_rng(pages).integers(0, 255, (pages, 24, 32), dtype=np.uint8)
+    tifffile.imwrite(path, pixels, photometric="minisblack")
+    return path
+
+
+def rows_of(folder: Path, head: str, *rows: str, end: str = ".csv") -> Path:
+    """A table of texts: CSV, TSV, or Parquet whose columns of numbers are float64, as pandas writes them."""
+    lines = [line.split(",") for line in (head, *rows)]
+    path = folder / f"m{end}"
+    if end != ".parquet":
+        mark = {".csv": ",", ".tsv": "\t"}[end]
+        path.write_text("\n".join(mark.join(line) for line in lines) + "\n", encoding="utf-8")
+        return path
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    def column(values: list[str]) -> Any:
+        try:
+            return pa.array([float(v) if v else None for v in values], pa.float64())
+        except ValueError:
+            return pa.array(values)
+
+    names = lines[0]
+    table = pa.table({name: column([line[k] for line in lines[1:]]) for k, name in enumerate(names)})
+    parquet.write_table(table, path)
+    return path
+
+
+@pytest.mark.parametrize("end", [".csv", ".tsv", ".parquet"])
+@pytest.mark.parametrize("head", ["file,frame", "file,Frame", "FILE,FRAME", "file,frame\u200b"])
+def test_whole_frame_numbers_are_taken_however_they_and_their_heading_are_spelt(
+    tmp_path: Path, end: str, head: str
+) -> None:
+    stack(tmp_path / "a.tif")
+    spelt = ("1", "2.0", "+3", "3e0", "02", "2.00E+00")
+    source = tasks.open_source(str(rows_of(tmp_path, head, *(f"a.tif,{s}" for s in spelt), end=end)))
+    every = tasks.open_source(str(tmp_path / "a.tif")).rows
+    shown = [next(k for k, page in enumerate(every, 1) if (page.picture.read() == r.picture.read()).all())
+             for r in source.rows]  # fmt: skip
+    assert shown == [1, 2, 3, 3, 2, 2]
+
+
+@pytest.mark.parametrize("text", ["-1", "0", "2.5", "slice 3", "1_0", "٣", "inf", "9" * 5000, "1e99", "0x1", "3 4"])
+def test_what_is_no_frame_number_is_refused_by_row_and_value(tmp_path: Path, text: str) -> None:
+    stack(tmp_path / "a.tif")
+    with pytest.raises(DataError) as caught:
+        tasks.open_source(str(rows_of(tmp_path, "file,frame", "a.tif,1", f"a.tif,{text}")))
+    assert f"m.csv row 2 (a.tif): frame is {text[:40]!r}"[:-1] in str(caught.value)
+    assert "it is a whole number from 1, or empty" in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [("4", r"row 2: a\.tif: it has frames 1 to 3, not 4"), ("2", r"row 2: b\.png: it has one frame, not frame 2")],
+)
+def test_a_frame_that_a_file_does_not_have_is_refused_though_others_have_theirs(
+    tmp_path: Path, frame: str, message: str
+) -> None:
+    stack(tmp_path / "a.tif")
+    save(tmp_path / "b.png")
+    file = "a.tif" if frame == "4" else "b.png"
+    good = [f"{f},1" for f in ("a.tif", "b.png") for _ in range(20)]
+    with pytest.raises(DataError, match=message):
+        tasks.open_source(str(rows_of(tmp_path, "file,frame", good[0], f"{file},{frame}", *good)), unreadable_limit=0.5)
+
+
+def test_rows_without_a_frame_and_columns_that_look_like_one_are_said(tmp_path: Path) -> None:
+    for name in ("a.tif", "b.tif"):
+        stack(tmp_path / name)
+    save(tmp_path / "c.png")
+
+    def said(head: str, *rows: str, word: str) -> list[str]:
+        return [w for w in tasks.open_source(str(rows_of(tmp_path, head, *rows))).warnings if word in w]
+
+    some = "1 rows name no frame of a file that holds several: all 3 frames of these are asked (the first is row 2)"
+    assert said("file,frame", "a.tif,2", "b.tif,", "c.png,NA", word="frame") == [some]
+    assert not said("file,frame", "a.tif,2", "c.png,", word="frame")
+    like = "the column 'Slice' is not read as the number of a frame: all 6 frames of 2 files are asked"
+    assert said("file,Slice", "a.tif,2", "b.tif,3", word="frame")[0].startswith(like)
+    for head, rows in {
+        "file,slice": ("a.tif,12", "b.tif,40"),  # beyond the frames of the files
+        "file,index": ("a.tif,1", "b.tif,1"),
+        "file,dose": ("a.tif,1", "b.tif,2"),
+    }.items():
+        assert not said(head, *rows, word="frame"), head
+    with pytest.raises(DataError, match=r"two columns that may be 'frame': 'frame' and 'Frame'; rename all but one"):
+        said("file,frame,Frame", "a.tif,1,2", word="")
+    with pytest.raises(DataError, match=r"two columns that may be 'file': 'file' and 'File'"):
+        said("file,File", "a.tif,b.tif", word="")
+
+
+def test_a_row_that_repeats_another_and_a_second_column_of_images_are_said(tmp_path: Path) -> None:
+    for k, name in enumerate(("a.png", "b.png")):
+        save(tmp_path / name, k)
+
+    def said(head: str, *rows: str) -> list[str]:
+        return [w for w in tasks.open_source(str(rows_of(tmp_path, head, *rows))).warnings if "its own group" not in w]
+
+    again = "2 images are named by an earlier row too and are asked once for each (the first is row 3)"
+    assert said("file,dx", "a.png,1", "b.png,0", "a.png,1", "./a.png,1") == [again]
+    assert not said("file,dx,question", "a.png,1,how", "a.png,0,where")
+    assert not said("file,red_x,red_y", "a.png,1,1", "a.png,2,2")
+    other = "images are read from the column 'file', not 'path'; --image-column chooses"
+    assert said("file,path", "a.png,b.png", "b.png,a.png") == [other]
+    assert not said("file,path", "a.png,/far/away/a.png", "b.png,C:\\far\\b.png")
+    assert not said("file,image", "a.png,1", "b.png,2")
+
+
+NBSP, ZERO = "\u00a0", "\u200b"
+SPELT = [("7", "7.0"), ("7", "0007"), ("P7", "p7"), ("P007", "P7"), ("P7", f"P{ZERO}7"), ("P 7", f"P{NBSP}7"),
+         ("P 7", "P7"), ("Ré", "Re\u0301"), ("P7", "\uff307"), ("P-7", "P\u20137"), ("\ufeffP7", "P7"), ("1e3", "1000"),
+         ("P7\u00ad", "P7"), ("'007", "7")]  # fmt: skip
+APART = [("7", "70"), ("1.05", "1.5"), ("v1.05", "v1.5"), ("P7", "P-7"), ("1 2", "12"), ("1.2.840.0", "1.2.840"),
+         ("a", "á"), ("0e12", "0e34"), ("A", "B"), ("-7", "7"), ("1_1", "11"), ("10", "1E1x")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("one", "two"), SPELT)
+def test_one_group_in_two_spellings_is_refused_united_or_kept(tmp_path: Path, one: str, two: str) -> None:
+    for k in range(4):
+        save(tmp_path / f"{k}.png", k)
+    path = str(rows_of(tmp_path, "file,patient", f"0.png,{one}", "1.png,Q", f"2.png,{two}", f"3.png,{one}"))
+    said = r"differs only in spelling in the group column 'patient' of .*m\.csv: .*\(2 times, first row 1\) and .*"
+    with pytest.raises(DataError, match=rf"1 value {said}\(1 times, first row 3\); .*--spelling unite .*keep"):
+        tasks.open_source(path, group="patient")
+    united, kept = (tasks.open_source(path, group="patient", spelling=rule) for rule in ("unite", "keep"))
+    assert [len({r.group for r in source.rows}) for source in (united, kept)] == [2, 3]
+    assert united.rows[0].group == kept.rows[0].group == united.rows[2].group
+    assert united.warnings[-1].endswith("m.csv: row 1 and row 3: they are one")
+    assert kept.warnings[-1].endswith("m.csv: row 1 and row 3: they stay apart")
+
+
+@pytest.mark.parametrize(("one", "two"), APART)
+def test_groups_that_differ_in_more_than_spelling_are_two_without_a_word(tmp_path: Path, one: str, two: str) -> None:
+    for k in range(2):
+        save(tmp_path / f"{k}.png", k)
+    source = tasks.open_source(str(rows_of(tmp_path, "file,patient", f"0.png,{one}", f"1.png,{two}")), group="patient")
+    assert len({r.group for r in source.rows}) == 2
+    assert not source.warnings
+
+
+def test_patients_of_dicom_files_are_held_to_the_same_and_never_named(tmp_path: Path) -> None:
+    from tests.tasks.images.helpers import ct, hounsfield
+
+    for k, name in enumerate(("SECRET7", "secret7", "OTHER", "N/A")):
+        ct(tmp_path / f"{k}.dcm", hounsfield() + k, PatientID=name)
+    with pytest.raises(DataError, match=r"1 value differs only in spelling in PatientID: 0\.dcm and 1\.dcm;") as caught:
+        tasks.open_source(str(tmp_path))
+    source = tasks.open_source(str(tmp_path), spelling="unite")
+    assert len({row.group for row in source.rows}) == 3
+    assert any("PatientID: image 1 and image 2: they are one" in w for w in source.warnings)
+    assert any("(1 images name none: each file is its own group)" in w for w in source.warnings)
+    assert "secret" not in (str(caught.value) + " ".join(source.warnings)).lower()
+
+
+@pytest.mark.parametrize("mark", ["nan", "None", "#N/A", "<NA>", "?", "-", ".", "NaT", "N/A", ZERO])
+def test_a_mark_of_a_missing_value_is_no_group(tmp_path: Path, mark: str) -> None:
+    for k in range(3):
+        save(tmp_path / f"{k}.png", k)
+    path = rows_of(tmp_path, "file,patient", "0.png,1", f"1.png,{mark}", f"2.png,{mark}")
+    with pytest.raises(DataError, match=r"2 of 3 rows of .* have no value in the group column 'patient' \(.*row 2: 1"):
+        tasks.open_source(str(path), group="patient")
+
+
+def test_ids_that_a_spreadsheet_cut_are_said(tmp_path: Path) -> None:
+    for k in range(2):
+        save(tmp_path / f"{k}.png", k)
+    path = rows_of(tmp_path, "file,patient", "0.png,1.23457E+12", "1.png,1.23457E+12")
+    assert "2 rows have a patient like 1.23E+12" in tasks.open_source(str(path), group="patient").warnings[0]
+
+
+@pytest.mark.parametrize("x", ["1,5", "1_0", "-1", "nan", "inf", "", "left"])
+def test_places_of_marks_are_numbers_with_a_point(tmp_path: Path, x: str) -> None:
+    save(tmp_path / "a.png")
+    (tmp_path / "m.csv").write_text(f'file,Red_X,red_y\na.png,1.5,2\na.png,"{x}",2\n')
+    with pytest.raises(DataError, match=rf"row 2: a\.png: the red mark lies at x = '{x}', y = '2'"):
+        tasks.open_source(str(tmp_path / "m.csv"))
+    (tmp_path / "m.csv").write_text("file,Red_X,red_y\na.png,1.5,2\n")
+    assert tasks.open_source(str(tmp_path / "m.csv")).rows[0].marks == (tasks.Mark(name="red", x=1.5, y=2.0),)
+
+
 # ---- what cannot be read
 
 
@@ -254,7 +501,7 @@ def test_a_row_that_names_no_file_and_a_wrong_mark_are_told_by_name(tmp_path: Pa
     source = tasks.open_source(str(tmp_path / "m.csv"), unreadable_limit=0.5)
     assert [why for _, why in source.unreadable] == ["a row: the manifest names no file"]
     (tmp_path / "m.csv").write_text("file,red_x,red_y\na.png,1,nan\n")
-    with pytest.raises(DataError, match=r"/m\.csv: a\.png: the red mark lies at x = '1', y = 'nan'"):
+    with pytest.raises(DataError, match=r"/m\.csv: row 1: a\.png: the red mark lies at x = '1', y = 'nan'"):
         tasks.open_source(str(tmp_path / "m.csv"))
 
 

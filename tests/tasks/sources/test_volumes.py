@@ -423,13 +423,15 @@ def test_radfm_and_its_untrained_twin_read_volumes_from_the_command(
     def network() -> Any:
         from encoders.networks.radfm import RadFMVision
 
-        return RadFMVision(width=48, blocks=1, heads=2, inner=64, perceiver=Perceiver(48, 5), language=40)
+        reads = Perceiver(48, 5, depth=2, heads=2, inner=72)
+        return RadFMVision(width=48, blocks=1, heads=2, inner=64, perceiver=reads, language=40)
 
     monkeypatch.setattr("encoders.radfm.network", network)
     tiny_custom.radfm(planted / "radfm", blocks=1)
     more = (
         "--weights",
         str(planted / "radfm"),
+        "--other-weights",
         "--site",
         "block.0",
         "--twins",
@@ -447,8 +449,8 @@ def test_radfm_and_its_untrained_twin_read_volumes_from_the_command(
     assert "LIMITED RUN" in out
     records = json.loads((planted / "out" / "results.json").read_text())["records"]
     score = {(r["role"], r["encoder"], r["readout"]): r["score"] for r in records}
-    assert score["encoder", "radfm", "halves"] > 0.95
-    assert ("control", "random:radfm", "halves") in score
+    assert score["encoder", "radfm (other weights)", "halves"] > 0.95
+    assert ("control", "random:radfm (other weights)", "halves") in score
 
 
 def test_an_encoder_of_flat_images_is_refused_before_anything_is_read(

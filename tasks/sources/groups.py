@@ -1,0 +1,51 @@
+"""Groups of rows, which no fold may split: values of a column, else the patients or files that images come from."""
+
+from collections.abc import Sequence
+
+from tasks._base import DataError
+from tasks.images.decode import digest
+from tasks.sources.notes import SourceFrame, patient
+from tasks.sources.values import is_missing, one_spelling, spreadsheet_digits
+
+
+def group_id(value: str) -> str:
+    """The name under which a patient or other group appears: `g` and 12 hex digits of a sha256."""
+    return "g" + digest("group", value)[:12]
+
+
+def column_groups(
+    values: Sequence[str], column: str, name: str, spelling: str, places: Sequence[str], files: Sequence[str] = ()
+) -> tuple[list[str], list[str]]:
+    """The groups that a column of the source `name` says, and sentences about them, which name none.
+
+    `places` says where each value stands, and `files` of which file it is; `spelling` is the rule for values that
+    differ only in their spelling.
+
+    Raises:
+        DataError: a row has no group, or two groups differ only in spelling and the rule refuses.
+    """
+    bare = [k for k, value in enumerate(values) if is_missing(value)]
+    if bare:
+        mark = f"{values[bare[0]].strip()!r}, " if values[bare[0]].strip() else ""
+        raise DataError(
+            f"{len(bare)} of {len(values)} rows of {name} have no value in the group column {column!r} "
+            f"({mark}the first is {places[bare[0]]}{f': {files[bare[0]]}' if files else ''})"
+        )
+    found, notes = one_spelling(values, spelling, f"the group column {column!r} of {name}", places, private=True)
+    cut = spreadsheet_digits(values)
+    if cut:
+        notes.append(
+            f"{cut} rows have a {column} like 1.23E+12: a spreadsheet may have cut off digits, and what differed in "
+            "them is one group"
+        )
+    return found, notes
+
+
+def own_groups(frames: Sequence[SourceFrame], spelling: str) -> tuple[list[str], list[str]]:
+    """The patient of each image, or else its file, and sentences about them; DataError as for `column_groups`."""
+    named = [k for k, s in enumerate(frames) if patient(s)]
+    places, files = [frames[k].file.place or f"image {k + 1}" for k in named], [frames[k].file.name for k in named]
+    ids = [patient(frames[k]) for k in named]
+    values, notes = one_spelling(ids, spelling, "PatientID", places, private=True, files=files)
+    of = dict(zip(named, values, strict=True))
+    return [of.get(k, f"file {s.file.name}") for k, s in enumerate(frames)], notes

@@ -1,0 +1,233 @@
+"""What the text of a cell says: that a value is missing, a number, or a value that was spelt otherwise before."""
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from functools import lru_cache
+
+import numpy as np
+
+from tasks._base import DataError
+
+PANDAS = (
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"),
+    *("NULL", "NaN", "None", "n/a", "nan", "null"),
+)  # what pandas.read_csv takes for missing
+OTHERS = ("?", "-", "--", ".", "NaT", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!")  # and Excel's errors
+MISSING = frozenset(mark.lower() for mark in (*PANDAS, *OTHERS))
+PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
+WITH_EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)e[+-]?\d{1,4}", re.ASCII | re.IGNORECASE)
+CODE = re.compile(r"[+-]?\d+e\d+", re.ASCII | re.IGNORECASE)  # 1E1, a well of a plate; programs write 1.0E1 or 1e+01
+LARGEST = 1e100  # a number whose square still is one
+FRAMES = 1e9
+UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0")  # letters without ink
+SPELLING = ("refuse", "unite", "keep")
+SHOWN = 3  # pairs that a message names
+FAR = 10  # interquartile ranges from the nearer quartile; in a normal distribution 14 standard deviations
+FAR_IN_LOG = 3  # the same of logarithms, where all numbers have one sign: the long tail of a quantity is no error
+APART = 3  # how many times farther from the median than the value before, or wider than the widest gap between others
+FEW = 10  # distinct numbers: among fewer none is far
+SENTINELS = frozenset({0.0, *(sign * float(text) for text in ("1", "8", "9", "77", "88", "99", "777", "888", "999",
+                      "7777", "8888", "9999", "99999", "999999") for sign in (1, -1))})  # fmt: skip
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell holds one of the usual marks of a missing value, in any case, or nothing that prints.
+
+    >>> [is_missing(text) for text in ("", " NaN", "None", "<NA>", "?", "none of these")]
+    [True, True, True, True, True, False]
+    """
+    return _printing(text).strip().lower() in MISSING
+
+
+def number(text: str, *, exponents: bool = False) -> float | None:
+    """The finite number that a text writes in ASCII digits; None for any other text, `1_1`, `1,5`, `inf` and `1E1`.
+
+    An exponent counts where it has a sign or its number a point, as programs write it; with `exponents` always.
+
+    >>> [number(text) for text in ("1.5", "-2e-05", "1E1", "1_1")]
+    [1.5, -2e-05, None, None]
+    """
+    text = text.strip()
+    if not PLAIN.fullmatch(text) and (not WITH_EXPONENT.fullmatch(text) or (CODE.fullmatch(text) and not exponents)):
+        return None
+    value = float(text)
+    return value if abs(value) <= LARGEST else None
+
+
+def frame_number(text: str) -> int | None:
+    """The number of a frame, a whole number from 1 however it is spelt (`3`, `3.0`, `+3`, `3e0`); None otherwise."""
+    value = number(text, exponents=True)
+    return int(value) if value is not None and value.is_integer() and 1 <= value <= FRAMES else None
+
+
+def _printing(text: str) -> str:
+    """The text without characters that do not print; every space is a plain one."""
+    if text.isascii() and text.isprintable():
+        return text
+    kept = []
+    for c in text:
+        category = unicodedata.category(c)
+        if c.isspace() or category == "Zs":
+            kept.append(" ")
+        elif category == "Pd" or c == "\u2212":
+            kept.append("-")
+        elif category not in ("Cc", "Cf", "Cn") and c not in UNSEEN and not "\ufe00" <= c <= "\ufe0f":
+            kept.append(c)
+    return "".join(kept)
+
+
+@lru_cache(maxsize=1 << 17)
+def spelling(text: str) -> str:
+    """What two texts share that are one value in two spellings.
+
+    Case, leading zeros, a trailing `.0`, the Unicode form, white space and what does not print do not count; two
+    spellings of one number are one.
+
+    >>> len({spelling(text) for text in ("P7", "p7", "P007", "P 7", "P" + chr(0x200B) + "7")})
+    1
+    >>> spelling("7.0") == spelling("0007") != spelling("70")
+    True
+    """
+    plain = _printing(unicodedata.normalize("NFKC", text))
+    plain = re.sub(r"(?<![0-9]) | (?![0-9])", "", " ".join(plain.split())).lower().lstrip("'’")
+    if PLAIN.fullmatch(plain) or (WITH_EXPONENT.fullmatch(plain) and re.match(r"[+-]?([1-9]|0?\.)", plain)):
+        sign, whole, part = _digits(plain)
+        return f"{sign}{whole}.{part}" if part else sign + whole
+    if plain.count(".") == 1:
+        plain = re.sub(r"(?<=[0-9])\.0+$", "", plain)
+    return re.sub(r"(?<![0-9.,])0+(?=[0-9])", "", plain)
+
+
+def _digits(text: str) -> tuple[str, str, str]:
+    if "e" in text:
+        text = f"{Decimal(text):f}" if abs(int(text.partition("e")[2])) < 100 else text
+    whole, _, part = text.lstrip("+-").partition(".")
+    return "-" * text.startswith("-"), whole.lstrip("0") or "0", part.rstrip("0")
+
+
+def _as_written(values: Sequence[str]) -> list[str]:
+    """Texts in quotes, with escapes where they would look alike without."""
+    if len({unicodedata.normalize("NFC", repr(value)) for value in values}) == len(values):
+        return [repr(value) for value in values]
+    return [ascii(value) for value in values]
+
+
+def one_spelling(
+    values: Sequence[str],
+    rule: str,
+    what: str,
+    places: Sequence[str],
+    *,
+    private: bool = False,
+    files: Sequence[str] = (),
+) -> tuple[list[str], list[str]]:
+    """The values in one spelling each, and sentences about it; `what` names them and `places` says where each stands.
+
+    `rule` says what to do where values differ only in their spelling: "refuse", "unite" them, or "keep" them apart.
+    What is `private` stands in no sentence, but in the error; with `files`, of patients, the error names those instead.
+
+    Raises:
+        DataError: values differ only in their spelling and the rule refuses.
+    """
+    counts = Counter(values)
+    spelt: dict[str, list[str]] = defaultdict(list)
+    for value in counts:
+        spelt[spelling(value)].append(value)
+    twice = [found for found in spelt.values() if len(found) > 1]
+    if not twice:
+        return list(values), []
+
+    def named(at: Sequence[str], *, hidden: bool) -> str:
+        first = dict(zip(reversed(values), reversed(at), strict=True))
+        words = []
+        for found in twice[:SHOWN]:
+            written = zip(_as_written(found), found, strict=True)
+            texts = [first[v] if hidden else f"{text} ({counts[v]} times, first {first[v]})" for text, v in written]
+            words.append(" and ".join(texts))
+        return "; ".join(words) + (f"; and {len(twice) - SHOWN} more" if len(twice) > SHOWN else "")
+
+    many = "1 value differs" if len(twice) == 1 else f"{len(twice)} values differ"
+    sentence = f"{many} only in spelling in {what}: "
+    if rule == "refuse":
+        raise DataError(
+            f"{sentence}{named(files or places, hidden=bool(files))}; make them equal, or say --spelling unite (they "
+            "are one) or --spelling keep (they are not)"
+        )
+    if rule == "keep":
+        return list(values), [f"{sentence}{named(places, hidden=private)}: they stay apart"]
+    most = {key: max(found, key=lambda v: counts[v]) for key, found in spelt.items()}
+    return [most[spelling(value)] for value in values], [f"{sentence}{named(places, hidden=private)}: they are one"]
+
+
+def spreadsheet_digits(values: Iterable[str]) -> int:
+    """How many values are written like 1.23E+12, whose last digits a spreadsheet may have cut."""
+    return sum(bool(re.fullmatch(r"\d\.\d+E\+\d+", value.strip(), re.ASCII | re.IGNORECASE)) for value in values)
+
+
+def far_values(values: Sequence[float], places: Sequence[str]) -> list[str]:
+    """Sentences about numbers that stand so far from all others that they are perhaps marks of missing values.
+
+    Far is more than FAR interquartile ranges from the nearer quartile of the distinct numbers, in logarithms too
+    where all numbers have one sign, behind a gap; or one number that is repeated as the least or the greatest, is a
+    usual mark (-1, 0, 99, 999 …), and lies behind a gap, or alone below 0 and more often than any other.
+    """
+    distinct = np.unique(np.asarray(values, float))
+    if len(distinct) < FEW:
+        return []
+    low, high = np.quantile(distinct, (0.25, 0.75))
+    far = _apart(distinct, float(low), float(high))
+    ends = {float(distinct[0]), float(distinct[-1])} - far
+    out, far = bool(far), far | {value for value in ends if _sentinel(value, distinct, values, far)}
+    found = []
+    for value in sorted(far, key=lambda v: -max(low - v, v - high)):
+        at = [place for v, place in zip(values, places, strict=True) if v == value]
+        away = max(low - value, value - high) / (high - low)
+        times = f"{len(at)} values are {value:g}" if len(at) > 1 else f"1 value is {value:g}"
+        found.append(f"{times} ({at[0]}{', …' * (len(at) > 1)}), {away:.3g} interquartile ranges from the others")
+    if not found:
+        return []
+    more = f"; and {len(found) - SHOWN} more such values" if len(found) > SHOWN else ""
+    rests = "; R2 rests on the few values that lie far out" * out
+    return [f"{'; '.join(found[:SHOWN])}{more}: if these are marks of missing values, empty the cells{rests}"]
+
+
+def _apart(distinct: np.ndarray, low: float, high: float) -> set[float]:
+    """The distinct numbers beyond the first gap that lies far out."""
+    middle, spread = float(np.median(distinct)), high - low
+    away = np.maximum(low - distinct, distinct - high) / spread
+    order = np.argsort(np.abs(distinct - middle), kind="stable")
+    reach = np.abs(distinct - middle)[order]
+    logs = _in_logarithms(distinct, middle)[order]
+    for k in range(1, len(order)):
+        before = max(reach[k - 1], spread)
+        if away[order[k]] > FAR and logs[k] > FAR_IN_LOG and reach[k] > APART * before:
+            return {float(v) for v in distinct[order[k:]]}
+    return set()
+
+
+def _in_logarithms(distinct: np.ndarray, middle: float) -> np.ndarray:
+    """How many interquartile ranges of logarithms each number lies from the nearer quartile; inf for another sign."""
+    same = np.sign(distinct) == np.sign(middle)
+    if same.mean() < 0.9:  # numbers of both signs have no logarithm
+        return np.full(len(distinct), np.inf)
+    logs = np.log(np.abs(distinct[same]))
+    low, high = np.quantile(logs, (0.25, 0.75))
+    out = np.full(len(distinct), np.inf)
+    out[same] = np.maximum(low - logs, logs - high) / max(high - low, 1e-12)
+    return out
+
+
+def _sentinel(value: float, distinct: np.ndarray, values: Sequence[float], far: set[float]) -> bool:
+    """Whether the least or greatest number is a usual mark, is repeated, and stands apart or is strangely frequent."""
+    counts = Counter(values)
+    if value not in SENTINELS or counts[value] < 2:
+        return False
+    others = np.array([v for v in distinct if v != value and v not in far])
+    if len(others) < FEW - 2:
+        return False
+    apart = min(abs(others - value)) > APART * np.diff(others).max()
+    often = counts[value] >= 2 * max(counts[float(v)] for v in others)
+    return bool(apart or (value < 0 <= others.min() and often))
