@@ -510,7 +510,7 @@ def _number_type(device: str) -> Any:
         times = []
         for _ in range(4):
             start = time.perf_counter()
-            left @ right.T
+            _ = left @ right.T
             times.append(time.perf_counter() - start)
         seconds[kind] = min(times)
     return min(seconds, key=lambda kind: seconds[kind])

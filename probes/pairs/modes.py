@@ -58,8 +58,10 @@ def modes(a: np.ndarray, b: np.ndarray, *, count: int = COUNT, permutations: int
     null = []
     for _ in range(permutations):
         dealt = rng.permutation(2 * many)
-        sides = [np.concatenate([bundles[k] for k in dealt[s]], axis=1) for s in (slice(many), slice(many, None))]
-        null.append(_leading(*sides, 1)[0][0])
+        near, far = (
+            np.concatenate([bundles[k] for k in dealt[side]], axis=1) for side in (slice(many), slice(many, None))
+        )
+        null.append(_leading(near, far, 1)[0][0])
     energy = [np.einsum("nm,nm->m", vector, x @ (x.T @ vector)) for x in (f, g)]
     heavier = np.sign((vector**3).sum(axis=0))
     return Modes(

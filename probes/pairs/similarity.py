@@ -260,8 +260,8 @@ class KnnRows:
         inside = np.full(self.n, -1, np.int64)
         inside[members] = np.arange(len(members))
         k = min(self.k, len(members) - 1)
-        lists = [[self._kept(inside[site[members]], k) for site in sites] for sites in (self.a, self.b)]
-        return _overlaps(*lists, len(members), k)
+        a, b = ([self._kept(inside[site[members]], k) for site in sites] for sites in (self.a, self.b))
+        return _overlaps(a, b, len(members), k)
 
     @staticmethod
     def _kept(lists: np.ndarray, k: int) -> np.ndarray:

@@ -68,9 +68,9 @@ def _run(name: str, given: dict[str, Any]) -> PairResult:
             raise UsageError(f"no argument {flag!r}; {hint(flag, known)}there are {', '.join(known)}")
         entry = known[flag]
         values[flag] = typed(flag, value, str(getattr(entry.type, "__name__", entry.type)))
-        choices = entry.metadata.get("choices")
+        choices: tuple[str, ...] = entry.metadata.get("choices") or ()
         many = values[flag] if isinstance(values[flag], tuple) else (values[flag],)
-        for one in many if choices else ():
-            if one is not None and one not in choices:
+        for one in many:
+            if choices and one is not None and one not in choices:
                 raise UsageError(f"{flag}={one!r} is none of {', '.join(choices)}")
     return asked.run(values)

@@ -293,6 +293,7 @@ def regions_figure(
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(PAGE * 0.75, 2.75), layout="constrained")
         axes = figure.subplots(1, 2)
+        shown: Any = None
         for axis, image, drop, name in zip(axes, images, maps, names, strict=True):
             h, w = image.shape[:2] if image is not None else (drop.shape[0], drop.shape[1])
             if image is not None:

@@ -121,7 +121,7 @@ def _rows(
 
 
 def _sentence(found: Compared, labels: tuple[str, str], names: tuple[Sequence[str], Sequence[str]]) -> str:
-    i, j = np.unravel_index(int(found.score.argmax()), found.score.shape)
+    i, j = divmod(int(found.score.argmax()), found.score.shape[1])
     ends = f"{labels[0]} {names[0][i]} and {labels[1]} {names[1][j]}"
     return (
         f"{NAMES[found.index]}: most alike are {ends}, {found.score[i, j]:.3f} [{found.low[i, j]:.3f}, "

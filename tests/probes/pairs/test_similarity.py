@@ -7,6 +7,7 @@ import pytest
 
 from probes import ProbeError
 from probes.pairs.similarity import (
+    Index,
     KnnRows,
     MatrixRows,
     biased_cka,
@@ -88,7 +89,7 @@ def test_independent_features_share_neighbours_at_chance() -> None:
 
 
 @pytest.mark.parametrize("index", ["cka", "rsa", "knn"])
-def test_all_sites_at_once_equal_one_by_one_permuted_and_in_part(index: str) -> None:
+def test_all_sites_at_once_equal_one_by_one_permuted_and_in_part(index: Index) -> None:
     one = {"cka": debiased_cka, "rsa": rsa, "knn": mutual_knn}[index]
     (x, y), (z, w) = shared(60, seed=0), shared(60, seed=1)
     rows = KnnRows([x, z], [y, w], 10) if index == "knn" else MatrixRows([x, z], [y, w], index)
