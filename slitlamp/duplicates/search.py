@@ -29,6 +29,7 @@ def find_duplicates(settings: Settings, write: str | None = None, thumbnails: st
         value = settings.flag(name)
         if not settings.encoder.encoder and value != Settings().flag(name):
             flag = "--" + name.replace("_", "-")
+            value = " ".join(value) if isinstance(value, tuple) else value
             raise UsageError(f"{flag} {value} has nothing to act on: copies are found without one; give --encoder NAME")
     if write and Path(write).suffix.lower() != ".csv":
         raise UsageError(f"--write {write}: the manifest is a CSV; call it {Path(write).stem}.csv")

@@ -19,7 +19,7 @@ ENDS = {".csv": ",", ".tsv": "\t"}
 
 def no_column(name: str, columns: Sequence[str], source: str, flag: str = "") -> DataError:
     """The error for a column that is not there: the nearest name, and those present."""
-    near = nearest(name.lower(), [c.lower() for c in columns], 0.4)
+    near = nearest(name.lower(), [c.lower() for c in columns])
     real = next((c for c in columns if c.lower() == near), "")
     hint = f"did you mean {real!r}? " if real else ""
     listing = ", ".join(columns) if columns else "none"

@@ -152,7 +152,7 @@ def test_a_second_run_encodes_nothing_and_computes_nothing(tmp_path: Path, monke
 def test_another_seed_or_permutation_count_is_another_cell(tmp_path: Path) -> None:
     counts = []
     for more in ([], ["--seed", "1"], ["--permutations", "49"], ["--repeats", "2"], ["--folds", "4"]):
-        assert probe(tmp_path / "out", "--task", "orientation", "--site", "pooled", *more) == 0
+        assert probe(tmp_path / "out", "--task", "orientation", "--site", "pooled", "--replace", *more) == 0
         counts.append(len(list((tmp_path / "out" / "cells").glob("*.npz"))))
     assert counts == sorted(set(counts)), "each setting has cells of its own"
 
@@ -486,7 +486,7 @@ def test_local_weights_are_the_encoder_s_and_no_control_s(tmp_path: Path, capsys
     assert "fingerprint" in told["phantom-clip"]
     assert told["lowlevel"] == told["pixels"] == "none"
     assert [told[f"random:phantom-clip{draw}"] for draw in ("", "#1", "#2")] == ["untrained"] * 3
-    assert probe(tmp_path / "two", *weights, "--encoder", "phantom-clip", "clip-b16") == 2
+    assert probe(tmp_path / "two", *weights, "--encoder", "clip-b16", encoder="phantom-clip") == 2
     assert "can stand for one encoder, not for phantom-clip and clip-b16" in capsys.readouterr().err
 
 
