@@ -28,10 +28,10 @@ WIDTHS = (85, 175)  # mm: one and two columns of a journal
 TOGETHER = 3  # encoders that share a panel; more of them have a row each
 CREDITED = {one.credit: one.name for one in CONTROLS}  # the control that decides a credit
 LOOKS: dict[str, dict[str, Any]] = {  # controls of images alone: one line each
-    LOWLEVEL: {"color": "#882255", "ls": (0, (5, 2)), "marker": "x"},
-    PIXELS: {"color": "0.3", "ls": "-.", "marker": "+"},
+    LOWLEVEL: {"color": "#80791E", "ls": (0, (5, 2)), "marker": "x"},
+    PIXELS: {"color": "#882255", "ls": "-.", "marker": "+"},
 }
-CALLED = {LOWLEVEL: "image statistics without layout", PIXELS: "1024 pixels"}
+CALLED = {LOWLEVEL: "lowlevel", PIXELS: "pixels"}
 DEEPEST = 1.5  # how far below chance the axis reaches
 
 
@@ -39,12 +39,13 @@ def layer_curve(records: Sequence[Record], width: float | None = None) -> Any:
     """Scores along the sites with their intervals: a matplotlib Figure.
 
     One row for each task (and encoder, where there are more than TOGETHER), one panel for each readout. Blocks and
-    stages lie at their relative depth in the encoder, the other sites behind them in their order. Filled: the
-    encoder. Open: untrained draws of the same network, the hardest to beat with its interval. Lines across: controls
-    of the image alone, with their intervals at the right; that which decides the credit of the best point is a band.
-    Grey: the range of scores under permuted labels. Dotted: chance.
+    stages lie at their relative depth where encoders differ in them, the other sites behind them in their order.
+    Filled: the encoder, with bars or, where sites lie close, a band. Open or dashed: untrained draws of the same
+    network, the hardest to beat with its interval. Lines across: controls of the image alone, with their intervals at
+    the right; that which decides the credit of the best point is a band. Grey: the range of scores under permuted
+    labels. Dotted: chance.
 
-    `width` is in mm, 85 or 175 where it is not given, whichever the panels need.
+    `width` is in mm; where it is not given it is one column (85) or two (175), as the panels need.
 
     Raises:
         UsageError: no encoder was measured.
@@ -56,50 +57,72 @@ def layer_curve(records: Sequence[Record], width: float | None = None) -> Any:
     if not own:
         raise UsageError("no encoder was measured: there is nothing to draw")
     axes = {name: _axis([r for r in own if r.readout == name]) for name in READOUTS if name in {r.readout for r in own}}
-    needed = sum(axis.width + GAP for axis in axes.values()) + MARGIN
+    needed = LEFT + sum(axis.width + GAP for axis in axes.values())
     width = width or (WIDTHS[0] if needed <= WIDTHS[0] else WIDTHS[1])
-    lines = _lines(axes, width - MARGIN)
+    lines = _lines(axes, width - LEFT)
+    scale = min(3.0, *((width - LEFT - GAP * len(line)) / sum(axes[n].width for n in line) for line in lines))
     names = list(dict.fromkeys(r.encoder for r in own))
     called = dict(zip(names, shown_names(names, 30), strict=True))
     tasks = list(dict.fromkeys(r.task for r in own))
     rows = [(task, some) for task in tasks for some in (([n] for n in names) if len(names) > TOGETHER else [names])]
+    below = {k: TICK + 1.25 * max(len(label) for n in line for _, label in axes[n].ticks(scale)) for k, line in
+             enumerate(lines)}  # fmt: skip
+    deep = XLABEL * any(axis.relative for axis in axes.values())
+    labelled = [len(lines) > 1 or number == len(rows) - 1 for number in range(len(rows))]  # rows share their axes
+    titled = [len(lines) > 1 or number == 0 for number in range(len(rows))]
+    entries: dict[str, Any] = {}
     with mpl.rc_context(STYLE):
-        height = 27 if len(rows) > 3 else 34
-        figure = Figure(figsize=(width * MM, (16 + len(rows) * len(lines) * height) * MM), layout="constrained")
-        grid = figure.add_gridspec(len(rows) * len(lines), 1)
-        handles: dict[str, Any] = {}
+        drawn_rows: list[tuple[float, Any]] = []
+        down = HEAD
+        figure = Figure(figsize=(width * MM, 1))
         for number, (task, some) in enumerate(rows):
             mine = [r for r in records if r.task == task]
             low, high = _limits(mine)
-            for place, line in enumerate(lines):
-                ratios = [axes[name].width for name in line]
-                spare = width - MARGIN - sum(ratios) - GAP * len(line)
-                if len(lines) > 1 and spare > 10:
-                    ratios.append(spare)
-                scale = max(1.0, (width - MARGIN - GAP * len(ratios)) / sum(ratios))
-                cells = grid[number * len(lines) + place].subgridspec(1, len(ratios), width_ratios=ratios)
-                for k, name in enumerate(line):
-                    panel = figure.add_subplot(cells[k])
-                    _panel(panel, mine, name, axes[name], some, called, handles)
+            words = _row_label(mine, called[some[0]] if len(names) > TOGETHER else "", int((width - 4) / 1.25))
+            drawn_rows.append((down, figure.text(0, 0, words, fontsize=6.5, va="top", ha="left")))
+            down += LABEL
+            for k, line in enumerate(lines):
+                down += TITLE * titled[number]
+                left = LEFT
+                for name in line:
+                    panel = figure.add_axes((0, 0, 0.1, 0.1))
+                    drawn_rows.append((down, (panel, left, axes[name].width * scale)))
+                    _panel(panel, mine, name, axes[name], some, called, entries, dense=axes[name].step * scale < CLOSE)
                     panel.set_ylim(low, high)
-                    panel.tick_params(labelleft=k == 0)
+                    panel.tick_params(labelleft=name == line[0])
                     ticks = axes[name].ticks(scale)
-                    panel.set_xticks([x for x, _ in ticks], [label for _, label in ticks], rotation=90)
-                    if number == 0 or len(lines) > 1:
-                        panel.set_title(READOUTS[name].title)
-                    if axes[name].relative and number * len(lines) + place >= (len(rows) - 1) * len(lines):
-                        panel.set_xlabel("relative depth", fontsize=6, loc="left")
-                    if k == 0:
-                        panel.set_ylabel(_row_label(mine, called[some[0]] if len(names) > TOGETHER else ""))
-        longest = max(len(label) for label in handles)
-        columns = max(1, min(4, int(width / (1.15 * longest + 9))))
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False)
-        _footnote(figure, own, width)
+                    shown = [label if labelled[number] else "" for _, label in ticks]
+                    panel.set_xticks([x for x, _ in ticks], shown, rotation=90)
+                    if titled[number]:
+                        panel.set_title(READOUTS[name].title, pad=2)
+                    if axes[name].relative and labelled[number]:
+                        panel.text(0, -(below[k] + 0.3) / TALL, "relative depth", transform=panel.transAxes, fontsize=6,
+                                   va="top")  # fmt: skip
+                    if name == line[0]:
+                        panel.set_ylabel(_metric(mine), labelpad=2)
+                    left += axes[name].width * scale + GAP
+                down += TALL + (below[k] + deep if labelled[number] else 1.5)
+            down += 1.5
+        handles = [entries[key] for key in sorted(entries, key=lambda key: key[0])]
+        columns = max(1, min(5, int(width / (1.12 * max(len(h.get_label()) for h in handles) + 8))))
+        tall = down + LEGEND * -(-len(handles) // columns) + 2
+        figure.set_size_inches(width * MM, tall * MM)
+        for top, what in drawn_rows:
+            if not isinstance(what, tuple):
+                what.set_position((1.5 / width, 1 - top / tall))
+                continue
+            panel, left, wide = what
+            panel.set_position((left / width, 1 - (top + TALL) / tall, wide / width, TALL / tall))
+        figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0), ncols=columns, frameon=False,
+                      handlelength=2, handletextpad=0.6, columnspacing=1.2, labelspacing=0.35)  # fmt: skip
+        words, colour = _footnote(own, int(width / 1.15))
+        figure.text(1 - 1.5 / width, 1 - 1.0 / tall, words, fontsize=6, color=colour, va="top", ha="right")
     return figure
 
 
-MARGIN, GAP = 17, 3  # mm: the axis labels at the left, and between panels
-STEP, EDGE, ASIDE = 3.4, 2.2, 4.5  # mm: from one named site to the next, at both ends, and for the controls
+LEFT, HEAD, LABEL, TITLE, TALL, TICK, XLABEL, LEGEND = 12.0, 4.5, 3.6, 3.4, 23.0, 2.2, 3.0, 3.3  # mm
+GAP, STEP, EDGE, ASIDE = 2.0, 3.4, 1.5, 3.8  # mm: between panels, named sites, at both ends, for the controls
+CLOSE = 2.0  # mm from block to block, below which intervals are bands
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,11 +141,11 @@ class _Axis:
     @property
     def inner(self) -> float:
         """Width of the part that holds blocks and stages."""
-        return min(2.8 * self.most, max(40.0, 1.0 * self.most))
+        return min(2.8 * self.most, max(20.0, 0.6 * self.most))
 
     @property
     def width(self) -> float:
-        return max(2 * EDGE + self.inner + STEP * len(self.named) + ASIDE, 18.0)
+        return max(2 * EDGE + self.inner + STEP * len(self.named) + ASIDE, 14.0)
 
     @property
     def aside(self) -> float:
@@ -176,7 +199,7 @@ def _axis(records: Sequence[Record]) -> _Axis:
     }
     if not same:
         most = max([most, *(round(1 / min(blocks.values())) for blocks in inner.values() if min(blocks.values()) > 0)])
-    return _Axis(depths=depths, blocks=names, named=tuple(named), most=min(most, 64))
+    return _Axis(depths=depths, blocks=names, named=tuple(named), most=most)
 
 
 def _lines(axes: Mapping[str, _Axis], room: float) -> list[list[str]]:
@@ -192,78 +215,109 @@ def _lines(axes: Mapping[str, _Axis], room: float) -> list[list[str]]:
 
 def _panel(
     panel: Any, records: Sequence[Record], readout: str, axis: _Axis, encoders: Sequence[str],
-    called: Mapping[str, str], handles: dict[str, Any],
+    called: Mapping[str, str], entries: dict[Any, Any], *, dense: bool,
 ) -> None:  # fmt: skip
     """One task's scores at one readout; every series has a place of its own beside a site."""
     from matplotlib.lines import Line2D
 
     deciding = {decides(records, encoder) for encoder in encoders}
-    _behind(panel, records, readout, encoders, axis, deciding, handles)
-    series = [(e, None) for e in encoders]
+    _behind(panel, records, readout, encoders, axis, deciding, entries)
     here = [r for r in records if r.readout == readout]
-    for encoder in encoders:
-        series += [(encoder, d) for d in dict.fromkeys(r.encoder for r in here if drawn(r.encoder, encoder))]
-    series.sort(key=lambda one: (encoders.index(one[0]), one[1] is not None))
-    apart = min(0.75 * axis.step, 0.75 * STEP, 0.9 * len(series)) / max(len(series) - 1, 1)
-    most = max((sum(r == name for name, _ in series) - 1 for r in encoders), default=0)
+    draws = {e: list(dict.fromkeys(r.encoder for r in here if drawn(r.encoder, e))) for e in encoders}
+    series = [(encoder, draw) for encoder in encoders for draw in (None, *draws[encoder])]
+    apart = min(0.65 * axis.step, 0.65 * STEP, 0.8 * len(series)) / max(len(series) - 1, 1)
     for k, (encoder, draw) in enumerate(series):
-        look = {"color": COLOURS[list(called).index(encoder) % len(COLOURS)],
-                "marker": MARKERS[list(called).index(encoder) % len(MARKERS)]}  # fmt: skip
+        number = list(called).index(encoder)
+        look = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
         shift = (k - (len(series) - 1) / 2) * apart
         mine = [r for r in here if r.encoder == (draw or encoder)]
         if draw is None:
-            _points(panel, mine, axis, encoder, shift, zorder=4, ms=2.8, lw=0.8, **look)
-            blocks = [r for r in mine if (encoder, r.site) in axis.depths]
-            panel.plot([axis.at(encoder, r.site) + shift for r in blocks], [r.score for r in blocks], lw=0.8,
-                       color=look["color"], zorder=3)  # fmt: skip
-            handles.setdefault(called[encoder], Line2D([], [], ls="-", lw=0.8, ms=2.8, **look))
+            entries[0, number] = Line2D([], [], ls="-", lw=0.8, ms=2.8, label=called[encoder], **look)
+            _points(panel, mine, axis, encoder, shift, band=dense, zorder=4, ms=1.8 if dense else 2.8, lw=0.8, **look)
             continue
         trained = {r.site: r.control_random for r in here if r.encoder == encoder}
         hardest = [r for r in mine if r.score == trained.get(r.site)]
-        strong = UNTRAINED in deciding
-        _points(panel, [r for r in mine if r not in hardest], axis, encoder, shift, bars=False, ms=1.8, mfc="white",
-                mew=0.4, zorder=2.5, **look)  # fmt: skip
-        _points(panel, hardest, axis, encoder, shift, ms=2.4, mfc="white", mew=0.9 if strong else 0.5,
-                lw=0.8 if strong else 0.4, zorder=2.7, **look)  # fmt: skip
-        many = f" ({most} draws)" if most > 1 else ""
-        label = f"open: untrained{many}" + ", decides the credit" * strong
-        if strong:
-            handles.pop(f"open: untrained{many}", None)
-        if f"open: untrained{many}, decides the credit" not in handles:
-            handles.setdefault(label, Line2D([], [], ls="none", marker="o", ms=2.6, mfc="white", mew=0.7, color="0.3"))
+        strong = decides(records, encoder) == UNTRAINED
+        look |= {"mfc": "white"}
+        others = [r for r in mine if r not in hardest and not (dense and (encoder, r.site) in axis.depths)]
+        _points(panel, others, axis, encoder, shift, bars=False, ms=1.8, mew=0.4, zorder=2.5, **look)
+        blocks = [r for r in hardest if dense and (encoder, r.site) in axis.depths]
+        _points(panel, [r for r in hardest if r not in blocks], axis, encoder, shift, ms=2.4,
+                mew=0.9 if strong else 0.5, lw=0.8 if strong else 0.4, zorder=2.7, **look)  # fmt: skip
+        entries[1, 0] = _entry("untrained" + f", {len(draws[encoder])} draws" * (len(draws[encoder]) > 1),
+                               entries.get((1, 0)), strong, ls="--" if dense else "none", marker="o", ms=2.6,
+                               mfc="white", mew=0.7, lw=0.7, color="0.3")  # fmt: skip
+        if dense and draw == draws[encoder][0]:
+            _hardest_line(panel, here, axis, encoder, shift, look["color"], strong=strong)
+
+
+def _hardest_line(
+    panel: Any, here: Sequence[Record], axis: _Axis, encoder: str, shift: float, colour: str, *, strong: bool
+) -> None:
+    """Where sites lie close: the untrained draw that is hardest to beat at each, its interval, as a dashed line."""
+    trained = {r.site: r.control_random for r in here if r.encoder == encoder}
+    untrained = {r.site: r for r in reversed(here) if drawn(r.encoder, encoder) and r.score == trained.get(r.site)}
+    blocks = [untrained[site] for site in trained if site in untrained and (encoder, site) in axis.depths]
+    x = [axis.at(encoder, r.site) + shift for r in blocks]
+    panel.plot(x, [r.score for r in blocks], ls="--", lw=1.0 if strong else 0.6, color=colour, zorder=2.6)
+    known = [r for r in blocks if r.low is not None and r.high is not None]
+    panel.fill_between([axis.at(encoder, r.site) + shift for r in known], [r.low for r in known], [r.high for r in known],
+                       color=colour, alpha=0.14 if strong else 0.06, lw=0, zorder=0.6)  # fmt: skip
+
+
+def _entry(label: str, before: Any, strong: bool, **look: Any) -> Any:
+    """A line of the legend, with what decides the credit, in this panel or in one before."""
+    from matplotlib.lines import Line2D
+
+    strong = strong or (before is not None and before.get_label().endswith(DECIDES))
+    return Line2D([], [], label=label + DECIDES * strong, **look)
+
+
+DECIDES = " (decides the credit)"
 
 
 def _points(
     panel: Any, records: Sequence[Record], axis: _Axis, encoder: str, shift: float, *, bars: bool = True,
-    lw: float = 0.6, **look: Any,
+    band: bool = False, lw: float = 0.6, **look: Any,
 ) -> None:  # fmt: skip
-    """Markers beside their sites, and the interval of each; below the axis a triangle at its edge."""
+    """Markers beside their sites, and the interval of each; below the axis a triangle at its edge.
+
+    With `band` the intervals of blocks are one band; blocks of the encoder itself are joined by a line.
+    """
     floor = records[0].chance - DEEPEST if records else 0.0
+    blocks = [r for r in records if (encoder, r.site) in axis.depths]
+    known = [r for r in records if bars and r.low is not None and r.high is not None]
+    if "mfc" not in look:
+        panel.plot([axis.at(encoder, r.site) + shift for r in blocks], [max(r.score, floor) for r in blocks], lw=0.8,
+                   color=look["color"], zorder=3)  # fmt: skip
+    if band:
+        x = [axis.at(encoder, r.site) + shift for r in known if r in blocks]
+        spans = [(max(r.low or 0, floor), max(r.high or 0, floor)) for r in known if r in blocks]
+        panel.fill_between(x, [a for a, _ in spans], [b for _, b in spans], color=look["color"], alpha=0.2, lw=0)
     for r in records:
         x = axis.at(encoder, r.site) + shift
         panel.plot(x, max(r.score, floor), ls="none", **look | ({"marker": 7} if r.score < floor else {}))
-        if bars and r.low is not None and r.high is not None:
-            panel.vlines(x, max(r.low, floor), max(r.high, floor), color=look["color"], lw=lw,
+        if r in known and not (band and r in blocks):
+            panel.vlines(x, max(r.low or 0, floor), max(r.high or 0, floor), color=look["color"], lw=lw,
                          zorder=look.get("zorder", 2) - 0.1)  # fmt: skip
 
 
 def _behind(
     panel: Any, records: Sequence[Record], readout: str, encoders: Sequence[str], axis: _Axis,
-    deciding: set[str | None], handles: dict[str, Any],
+    deciding: set[str | None], entries: dict[Any, Any],
 ) -> None:  # fmt: skip
     """Chance, the range under permuted labels, and the controls of the image alone, which are the same everywhere."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    left, right = -EDGE, axis.aside + ASIDE - 0.5
-    panel.set_xlim(left, max(right, left + 18.0))
+    panel.set_xlim(-EDGE, axis.width - EDGE)
     names = {f"shuffled:{encoder}" for encoder in encoders}
     shuffled = [r.score for r in records if r.encoder in names and r.readout == readout]
     if shuffled:
         panel.axhspan(min(shuffled), max(shuffled), color="0.9", lw=0, zorder=0)
-        handles.setdefault("permuted labels, range", Patch(color="0.9", lw=0))
-    panel.axhline(records[0].chance, ls=":", lw=0.8, color="black", zorder=1)
-    handles.setdefault("chance", Line2D([], [], ls=":", lw=0.8, color="black"))
+        entries[3, 0] = Patch(color="0.9", lw=0, label="permuted labels, range")
+    panel.axhline(records[0].chance, ls=":", lw=0.8, color="black", zorder=1.6)
+    entries[4, 0] = Line2D([], [], ls=":", lw=0.8, color="black", label="chance")
     for k, (name, look) in enumerate(LOOKS.items()):
         found = [r for r in records if r.role == "control" and r.encoder == name and r.readout in (readout, VECTOR.name)]
         if not found:
@@ -271,17 +325,13 @@ def _behind(
         one = max(found, key=lambda r: r.readout == readout)  # under marks, the brightness there
         band = name in deciding
         panel.axhline(one.score, lw=1.1 if band else 0.7, color=look["color"], ls=look["ls"], zorder=1.5)
-        x = axis.aside + 1.0 + 1.6 * k
+        x = axis.aside + 0.6 + 1.5 * k
         panel.plot(x, one.score, ms=3, mew=0.8, color=look["color"], marker=look["marker"], ls="none", zorder=2)
         if one.low is not None and one.high is not None:
             panel.vlines(x, one.low, one.high, color=look["color"], lw=0.8, zorder=2)
             if band:
                 panel.axhspan(one.low, one.high, color=look["color"], alpha=0.13, lw=0, zorder=0.5)
-        label = CALLED[name] + ", decides the credit" * band
-        if band:
-            handles.pop(CALLED[name], None)
-        if f"{CALLED[name]}, decides the credit" not in handles:
-            handles.setdefault(label, Line2D([], [], lw=1.1 if band else 0.7, ms=3, mew=0.8, **look))
+        entries[2, k] = _entry(CALLED[name], entries.get((2, k)), band, lw=1.1 if band else 0.7, ms=3, mew=0.8, **look)
 
 
 def decides(records: Sequence[Record], encoder: str) -> str | None:
@@ -301,11 +351,15 @@ def _limits(records: Sequence[Record]) -> tuple[float, float]:
     return low - 0.04, 1.03 if high > 0.6 else high + 0.08
 
 
-def _row_label(records: Sequence[Record], encoder: str) -> str:
+def _metric(records: Sequence[Record]) -> str:
+    return "R²" if records[0].metric.lower() == "r2" else records[0].metric
+
+
+def _row_label(records: Sequence[Record], encoder: str, most: int) -> str:
     first = records[0]
-    metric = "R²" if first.metric.lower() == "r2" else first.metric
-    counts = f"{first.n_items} items, {first.n_groups} groups"
-    return "\n".join(filter(None, (encoder, _plain(first.task, 26), f"{metric}", counts)))
+    data = f", {first.n_items} items in {first.n_groups} groups, {_plain(first.source, 30)}"
+    title = " · ".join(filter(None, (first.task, encoder)))
+    return _plain(title, most - len(data)) + data
 
 
 def _short(site: str) -> str:
@@ -324,13 +378,11 @@ def shown_names(names: Iterable[str], most: int) -> list[str]:
     return [f"{one} ({short[: i + 1].count(one)})" if short.count(one) > 1 else one for i, one in enumerate(short)]
 
 
-def _footnote(figure: Any, records: Sequence[Record], width: float) -> None:
-    """The sources and what the bars are; a limited run in red."""
-    sources = ", ".join(dict.fromkeys(_plain(r.source, 40) for r in records))
+def _footnote(records: Sequence[Record], most: int) -> tuple[str, str]:
+    """What the bars are, and its colour; a limited run is said in red."""
     limited = any(r.limited for r in records)
-    words = f"{_plain(sources, int(width / 1.9))}; bars: {100 * records[0].confidence:g} % intervals"
-    words += ", LIMITED RUN" * limited
-    figure.suptitle(words, fontsize=6, color="red" if limited else "0.3", x=0.995, ha="right")
+    words = f"bars and bands: {100 * records[0].confidence:g} % intervals" + ", LIMITED RUN" * limited
+    return _plain(words, most), "red" if limited else "0.3"
 
 
 def written(draw: Callable[[], Any], stem: Path) -> list[str]:
