@@ -97,9 +97,10 @@ def make_parser(
 def _unknown(rest: Sequence[str], known: Sequence[str]) -> UsageError:
     given = next((a for a in rest if a.startswith("-")), rest[0])
     if not given.startswith("-"):
-        from slitlamp.reports.listing import kinds_of
+        from slitlamp.reports.listing import article, kinds_of
 
-        fitting = [f"{given} is a {kind}: say --{kind} {given}" for kind in kinds_of(given) if f"--{kind}" in known]
+        kinds = [kind for kind in kinds_of(given) if f"--{kind}" in known]
+        fitting = [f"{given} is {article(kind)}: say --{kind} {given}" for kind in kinds]
         said = fitting[0] if fitting else "a value stands behind its flag; --help lists the flags"
         return UsageError(f"unrecognised argument {given}; {said}")
     near = nearest(given.split("=")[0], known)

@@ -34,8 +34,11 @@ def output_folder(folder: Path, document: str, command: str, *, replace: bool = 
     """
     import filelock
 
+    made = not folder.exists()
     require_writable(folder)
     with contextlib.ExitStack() as held:
+        if made:
+            held.callback(_remove_empty, folder)  # where nothing came of it
         try:
             held.enter_context(filelock.FileLock(folder / ".lock", timeout=0))
         except filelock.Timeout:
@@ -51,6 +54,13 @@ def output_folder(folder: Path, document: str, command: str, *, replace: bool = 
                 "write over them"
             )
         yield
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        if [path.name for path in folder.iterdir()] == [".lock"]:
+            (folder / ".lock").unlink()
+            folder.rmdir()
 
 
 def _command_of(path: Path) -> str | None:
@@ -87,8 +97,8 @@ def keep_earlier(folder: Path, document: str, now: dict[str, Any], also: Sequenc
         if (folder / name).is_file():
             (folder / name).replace(aside / name)
     say(
-        f"warning: {folder} held other numbers of this command (its data, encoder or code have changed since); they are "
-        f"kept in {aside}"
+        f"warning: {folder} held other numbers of this command (its data, encoder or code have changed since); they "
+        f"are kept in {aside}"
     )
 
 

@@ -78,8 +78,8 @@ class EncoderSettings:
 
     encoder: tuple[str, ...] = _flag(
         ("phantom-clip",),
-        "encoders to ask; `python -m experiments.list encoders` names them; LABEL=NAME gives one another name in tables "
-        "and figures, so that two checkpoints of one network can be asked",
+        "encoders to ask; `python -m experiments.list encoders` names them; LABEL=NAME gives one another name in "
+        "tables and figures, so that two checkpoints of one network can be asked",
         metavar="NAME",
     )
     site: tuple[str, ...] = _flag(
@@ -101,7 +101,8 @@ class EncoderSettings:
     )
     offline: bool = _flag(False, "never ask a hub")
     device: str = _flag(
-        "auto", "cpu, cuda:0, mps …; auto is CUDA where there is one, else Apple's mps, else cpu; recorded",
+        "auto",
+        "cpu, cuda:0, mps …; auto is CUDA where there is one, else Apple's mps, else cpu; recorded",
         metavar="DEVICE",
     )
     dtype: str = _flag("float32", "compute type of the encoder", choices=("float32", "bfloat16", "float16"))
@@ -132,8 +133,8 @@ class OutputSettings:
 
     out: str | None = _flag(
         None,
-        "folder for cells, tables and figures (omitted: one of its own under runs/, named by encoder, task and a digest "
-        "of the command); one that holds another run is refused",
+        "folder for cells, tables and figures (omitted: one of its own under runs/, named by encoder, task and a "
+        "digest of the command); one that holds another run is refused",
         metavar="DIR",
     )
     replace: bool = _flag(False, "write over what another run left in --out")

@@ -22,7 +22,6 @@ from slitlamp.reports.cards import condensed
 from slitlamp.reports.listing import named_elsewhere
 from slitlamp.settings import EncoderSettings
 
-
 LABEL = re.compile(r"([\w.+-]+)=(.+)")
 
 
@@ -40,7 +39,9 @@ def named(settings: EncoderSettings) -> dict[str, str]:
             raise UsageError(f"--encoder {entry}: {label} stands for {found[label]} already; give it another label")
         if label != spec and (spec in PLAIN or label in encoders.names()):
             what = f"{spec} has no weights that could differ" if spec in PLAIN else f"{label} is another encoder"
-            raise UsageError(f"--encoder {entry}: {what}; " + ("leave the label out" if spec in PLAIN else "choose a label"))
+            raise UsageError(
+                f"--encoder {entry}: {what}; " + ("leave the label out" if spec in PLAIN else "choose a label")
+            )
     return found
 
 
@@ -87,7 +88,7 @@ def stored_encoders(settings: EncoderSettings, store: cache.Store) -> list["Stor
     for spec in named(settings).values():
         elsewhere = named_elsewhere(spec, "encoder")
         if elsewhere:
-            raise UsageError(f"--encoder {spec}: {elsewhere}".rstrip(". "))
+            raise UsageError(f"--encoder {spec}: {elsewhere}".rstrip("; "))
         encoders.card(spec)
     device = resolve_device(settings.device)
     return [
@@ -245,8 +246,10 @@ def check_points(asked: Sequence[StoredEncoder], marks: Sequence[int] = (0,)) ->
     """
     notes = []
     every = {e.spec: [p for count in marks for p in encoders.points(e.card, count)] for e in asked}
-    for number, (what, patterns) in enumerate((("site", asked[0].settings.site), ("readout", asked[0].settings.readout))):
-        known = {spec: list(dict.fromkeys(p[number] for p in points)) for spec, points in every.items()}
+    sites = {spec: list(dict.fromkeys(site for site, _, _ in points)) for spec, points in every.items()}
+    readouts = {spec: list(dict.fromkeys(readout for _, readout, _ in points)) for spec, points in every.items()}
+    settings = asked[0].settings
+    for what, patterns, known in (("site", settings.site, sites), ("readout", settings.readout, readouts)):
         for pattern in patterns:
             without = [spec for spec, names in known.items() if not _matching([pattern], names)]
             if len(without) == len(known):

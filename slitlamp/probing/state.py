@@ -25,6 +25,7 @@ from slitlamp.probing.workers import Job
 from slitlamp.questions import Question, ask
 from slitlamp.reports.listing import named_elsewhere
 from slitlamp.settings import Settings
+from tasks import DataError
 
 CONTROLS = tuple(one.name for one in credit.CONTROLS if one.is_encoder)
 CHOICE = "marks"  # the probe that reads nothing but the tokens under marks
@@ -218,7 +219,7 @@ def start(settings: Settings) -> tuple[Run, list[Question]]:
         for name in names:
             elsewhere = named_elsewhere(name, flag) if name else ""
             if elsewhere:
-                raise UsageError(f"--{flag} {name}: {elsewhere}".rstrip(". "))
+                raise UsageError(f"--{flag} {name}: {elsewhere}".rstrip("; "))
     if settings.probe.probe is not None:
         probes.load(settings.probe.probe)  # an unknown name is refused before anything is computed
     store = cache.Store(cache.default_root())
@@ -229,20 +230,30 @@ def start(settings: Settings) -> tuple[Run, list[Question]]:
     cells = Cells(folder=home / "cells", types=_types(), leave=("plan",))
     run = Run(settings=settings, store=store, cells=cells)
     say(f"device: {described_device(asked[0].device)}; features in {store.root}")
-    questions = ask(settings.source, store)
+    try:
+        questions = ask(settings.source, store)
+    except DataError as error:
+        if settings.source.limit is None:
+            raise
+        raise DataError(f"{error} (with --limit {settings.source.limit})") from None
     for question in questions:
         for warning in question.warnings:
             say(f"warning: {question.name}: {warning}")
         try:
             run.plan(question)  # fewer groups than folds, one class only: said before hours of encoding
         except probes.ProbeError as error:
-            if settings.source.limit is None:
-                raise
-            raise probes.ProbeError(
-                f"--limit {settings.source.limit} leaves too little of {question.source.name} for {question.name}: "
-                f"{len(question.ids)} items in {len(set(question.groups))} groups ({error}); raise it or leave it out"
-            ) from None
+            raise probes.ProbeError(_too_little(settings, question, str(error))) from None
     return run, questions
+
+
+def _too_little(settings: Settings, question: Question, why: str) -> str:
+    """What a question lacks, with the flag that made it so small where one did."""
+    source = settings.source
+    if source.limit is None and source.data is not None:
+        return why
+    flag = f"--items {source.items}" if source.limit is None else f"--limit {source.limit}"
+    counts = f"{len(question.ids)} items in {len(set(question.groups))} groups"
+    return f"{flag} leaves too little for {question.name}, {counts} ({why}); a greater number has more"
 
 
 @once

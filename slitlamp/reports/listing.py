@@ -45,9 +45,16 @@ def kinds_of(word: str) -> list[str]:
 
 
 def named_elsewhere(word: str, flag: str) -> str:
-    """`orientation is a task: say --task orientation. `, where a word that `flag` does not know is another's."""
+    """`orientation is a task: say --task orientation; `, where a word that `flag` does not know is another's."""
     kinds = kinds_of(word)
-    return f"{word} is a {kinds[0]}: say --{kinds[0]} {word}. " if kinds and flag not in kinds else ""
+    if not kinds or flag in kinds:
+        return ""
+    return f"{word} is {article(kinds[0])}: say --{kinds[0]} {word}; "
+
+
+def article(noun: str) -> str:
+    """A noun behind `a` or `an`."""
+    return f"a{'n' * (noun[0] in 'aeiou')} {noun}"
 
 
 def _task(name: str) -> dict[str, Any]:

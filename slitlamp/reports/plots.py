@@ -127,7 +127,7 @@ CLOSE = 2.0  # mm from block to block, below which intervals are bands
 
 @dataclass(frozen=True, kw_only=True)
 class _Axis:
-    """Where sites lie on the x axis of a readout, in mm before the panel is stretched: blocks first, then the others."""
+    """Where sites lie on the x axis of a readout, in mm before the panel is stretched: blocks, then the others."""
 
     depths: Mapping[tuple[str, str], float]  # of blocks and stages, by encoder and site: place among them, from 0 to 1
     blocks: Sequence[str]  # their names, where all encoders have the same; else ()
@@ -228,7 +228,7 @@ def _panel(
     apart = min(0.65 * axis.step, 0.65 * STEP, 0.8 * len(series)) / max(len(series) - 1, 1)
     for k, (encoder, draw) in enumerate(series):
         number = list(called).index(encoder)
-        look = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
+        look: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
         shift = (k - (len(series) - 1) / 2) * apart
         mine = [r for r in here if r.encoder == (draw or encoder)]
         if draw is None:
@@ -261,8 +261,9 @@ def _hardest_line(
     x = [axis.at(encoder, r.site) + shift for r in blocks]
     panel.plot(x, [r.score for r in blocks], ls="--", lw=1.0 if strong else 0.6, color=colour, zorder=2.6)
     known = [r for r in blocks if r.low is not None and r.high is not None]
-    panel.fill_between([axis.at(encoder, r.site) + shift for r in known], [r.low for r in known], [r.high for r in known],
-                       color=colour, alpha=0.14 if strong else 0.06, lw=0, zorder=0.6)  # fmt: skip
+    panel.fill_between([axis.at(encoder, r.site) + shift for r in known], [r.low for r in known],
+                       [r.high for r in known], color=colour, alpha=0.14 if strong else 0.06, lw=0,
+                       zorder=0.6)  # fmt: skip
 
 
 def _entry(label: str, before: Any, strong: bool, **look: Any) -> Any:
@@ -319,7 +320,9 @@ def _behind(
     panel.axhline(records[0].chance, ls=":", lw=0.8, color="black", zorder=1.6)
     entries[4, 0] = Line2D([], [], ls=":", lw=0.8, color="black", label="chance")
     for k, (name, look) in enumerate(LOOKS.items()):
-        found = [r for r in records if r.role == "control" and r.encoder == name and r.readout in (readout, VECTOR.name)]
+        found = [
+            r for r in records if r.role == "control" and r.encoder == name and r.readout in (readout, VECTOR.name)
+        ]
         if not found:
             continue
         one = max(found, key=lambda r: r.readout == readout)  # under marks, the brightness there
@@ -385,31 +388,46 @@ def _footnote(records: Sequence[Record], most: int) -> tuple[str, str]:
     return _plain(words, most), "red" if limited else "0.3"
 
 
+SUFFIXES: dict[str, dict[str, Any]] = {  # with no date inside
+    "pdf": {"CreationDate": None},
+    "svg": {"Date": None},
+    "png": {"Software": None},
+}
+
+
 def written(draw: Callable[[], Any], stem: Path) -> list[str]:
-    """Draw a figure and write it as `save` does; the names of the files, () and a line where it cannot be drawn."""
+    """Draw a figure and write it as `save` does, in place of one that is there; the names of the files.
+
+    What cannot be drawn costs a line and nothing else.
+    """
+    for suffix in SUFFIXES:
+        stem.with_suffix(f".{suffix}").unlink(missing_ok=True)
     try:
         return save(draw(), stem)
     except Exception as error:  # a picture costs no result, whatever a library raises over it
-        text = " ".join(str(error).split())[:200]
-        say(f"warning: the figure {stem}.pdf could not be drawn ({type(error).__name__}: {text}); the results are kept")
+        _undrawn(stem.with_suffix(".pdf"), error)
         return []
 
 
+def _undrawn(path: Path, error: Exception) -> None:
+    text = " ".join(str(error).split())[:200]
+    say(f"warning: the figure {path} could not be drawn ({type(error).__name__}: {text}); the results are kept")
+
+
 def save(figure: Any, stem: Path) -> list[str]:
-    """Write PDF, SVG and PNG with no date inside, so that equal records give equal bytes."""
+    """Write PDF, SVG and PNG so that equal records give equal bytes; the names of those that could be written."""
     import matplotlib as mpl
 
     names = []
-    for suffix, extra in {
-        "pdf": {"CreationDate": None},
-        "svg": {"Date": None},
-        "png": {"Software": None},
-    }.items():
-        buffer = io.BytesIO()
-        with mpl.rc_context(STYLE), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph")  # a letter that the font lacks is a box
-            figure.savefig(buffer, format=suffix, metadata=extra, dpi=300)
-        path = stem.with_suffix(f".{suffix}")
-        write_atomically(path, buffer.getvalue())
+    for suffix, extra in SUFFIXES.items():
+        path, buffer = stem.with_suffix(f".{suffix}"), io.BytesIO()
+        try:
+            with mpl.rc_context(STYLE), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Glyph")  # a letter that the font lacks is a box
+                figure.savefig(buffer, format=suffix, metadata=extra, dpi=300)
+            write_atomically(path, buffer.getvalue())
+        except Exception as error:
+            _undrawn(path, error)
+            continue
         names.append(path.name)
     return names
