@@ -17,7 +17,7 @@ class _One(argparse.Action):
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:  # noqa: ARG002
         seen = namespace.__dict__.setdefault("_seen", {})
-        if option is not None and seen.get(self.dest, values) != values:
+        if option is not None and self.dest in seen and str(seen[self.dest]) != str(values):
             say(f"warning: {option} takes one value: {values} holds, and not {seen[self.dest]}")
         seen[self.dest] = values
         setattr(namespace, self.dest, values)

@@ -24,7 +24,7 @@ def _body(argv: Sequence[str]) -> int:
     parser = make_parser("duplicates", __doc__ or "", FLAGS, required=("data",))
     parser.add_argument("--encoder", nargs=1, metavar="NAME", help="also list pairs near in this encoder's features")
     parser.add_argument("--write", metavar="FILE.csv", help="write a manifest whose `group` keeps copies together")
-    parser.add_argument("--replace", action="store_true", help="write over files of these names")
+    parser.add_argument("--replace", action="store_true", default=False, help="write over files of these names")
     parser.add_argument("--thumbnails", metavar="FILE.png", help="draw the pairs that cross groups, least alike first")
     given: dict[str, Any] = vars(parser.parse_args(list(argv)))
     files = {name: given.pop(name, None) for name in ("write", "thumbnails", "replace")}

@@ -29,7 +29,9 @@ def _body(argv: Sequence[str]) -> int:
     ):
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{text} (default: {default})")
     parser.add_argument("--out", type=Path, default=Path("runs/phantoms"), metavar="DIR", help="folder of the sheets")
-    parser.add_argument("--replace", action="store_true", help="write over sheets that show something else")
+    parser.add_argument(
+        "--replace", action="store_true", default=False, help="write over sheets that show something else"
+    )
     given = parser.parse_args(list(argv))
     from slitlamp.phantoms import contact_sheets
 

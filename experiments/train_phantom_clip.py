@@ -21,7 +21,7 @@ def _body(argv: Sequence[str]) -> int:
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate (default: 0.001)")
     parser.add_argument("--seed", type=int, default=0, help="seed (default: 0)")
     parser.add_argument("--log", type=int, default=0, help="print the loss every so many steps")
-    parser.add_argument("--replace", action="store_true", help="write over weights that are there")
+    parser.add_argument("--replace", action="store_true", default=False, help="write over weights that are there")
     asked = vars(parser.parse_args(list(argv)))
     from slitlamp.disk import require_new, require_writable
     from slitlamp.phantom_clip import Training, trained

@@ -48,7 +48,6 @@ def mark_points(
     if seed < 0:
         raise UsageError(f"--seed {seed}: must be at least 0")
     require_writable(out)
-    require_new(out / "manifest.csv", "--out:", replace=replace)
     found, groups = _points_by_image(points, depth)
     rng = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
@@ -67,6 +66,8 @@ def mark_points(
             for k in range(per_image):
                 made = place(image, candidates, rng, nearest=list(COLOURS)[len(rows) % 3], ratio=ratio)
                 if made is not None:
+                    if not rows:
+                        require_new(out / "manifest.csv", "--out:", replace=replace)
                     name = f"images/{number:04d}_{Path(file).stem}_{k}.png"  # two folders may hold one name
                     Image.fromarray(made.image).save(out / name, compress_level=1)  # as exact, and several times faster
                     row = {"file": name, "image": file, "group": groups[file], "nearest": made.nearest}
