@@ -26,11 +26,6 @@ class _One(argparse.Action):
 class _Parser(argparse.ArgumentParser):
     """Lists add up over repeated flags, of a single value the last holds, and a mistake is one line."""
 
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
-        self.register("action", None, _One)
-        self.register("action", "store", _One)
-
     def parse_known_args(self, *args: Any, **more: Any) -> Any:
         namespace, rest = super().parse_known_args(*args, **more)
         namespace.__dict__.pop("_seen", None)
@@ -87,6 +82,8 @@ def make_parser(
         if "tuple" in str(entry.type):
             meta |= {"nargs": "+", "action": "extend"}
             kind = str
+        else:
+            meta["action"] = _One
         value = default.flag(entry.name)
         shown = " ".join(value) if isinstance(value, tuple) else value
         text += f" (default: {shown})" if shown not in (None, "") else ""
