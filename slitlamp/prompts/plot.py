@@ -75,7 +75,7 @@ def _consistency(axis: Any, judged: list[Judged]) -> None:
                       fontsize=6, color="0.4", va="center", ha="left" if right else "right")  # fmt: skip
     for number, j in enumerate(judged):
         same = j.audit.consistency if j.audit else None
-        if same is not None and same.location is not None:
+        if same is not None and same.location is not None and same.colour is not None:
             nudge = 0.006 * (number - (len(judged) - 1) / 2)  # none lies exactly on another
             axis.plot(same.location + nudge, same.colour - nudge, ls="none", **_look(number))
     axis.set(xlim=(0.1, 1.06), ylim=(0.1, 1.06), xlabel="same place in two assignments", ylabel="same colour")

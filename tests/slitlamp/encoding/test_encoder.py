@@ -137,6 +137,16 @@ def test_without_a_driver_torch_is_not_asked(monkeypatch: pytest.MonkeyPatch) ->
     assert resolve_device("auto") == "cpu"
 
 
+def test_an_apple_gpu_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    import encoders
+
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(EncoderError, match="device 'mps' is not there: torch sees no Apple GPU"):
+        encoders.load("pixels", device="mps")
+
+
 def test_what_a_gpu_raises_is_one_line_and_what_a_cpu_raises_is_itself() -> None:
     line = r"x cannot be computed on cuda:0 \(CUDA out of memory\); a smaller --batch"
     with pytest.raises(EncoderError, match=line), errors_of_device("x", "cuda:0"):

@@ -130,7 +130,7 @@ def test_widths_are_one_or_two_columns_and_nothing_leaves_the_sheet() -> None:
         assert not any(a.overlaps(figure.legends[0].get_window_extent()) for a in boxes[: len(figure.axes)])
 
 
-@pytest.mark.parametrize("name", ["a$b$c_{x}", "$", "nul\x00\x1b[31m", "lone\udcff", "中文", "x" * 200])
+@pytest.mark.parametrize("name", ["a$b$c_{x}", r"a$\frac$", "$x_$", "nul\x00\x1b[31m", "lone\udcff", "中文", "x" * 200])
 def test_names_of_any_letters_are_drawn(name: str, tmp_path: Path) -> None:
     given = records({name: (2, ("final",)), name + "2": (2, ("final",))}, task=f"label {name}", source=name)
     with warnings.catch_warnings(action="error"):
