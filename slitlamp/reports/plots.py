@@ -31,7 +31,7 @@ LOOKS: dict[str, dict[str, Any]] = {  # controls of images alone: one line each
     LOWLEVEL: {"color": "#80791E", "ls": (0, (5, 2)), "marker": "x"},
     PIXELS: {"color": "#882255", "ls": "-.", "marker": "+"},
 }
-CALLED = {LOWLEVEL: "lowlevel", PIXELS: "pixels"}
+CALLED = {LOWLEVEL: "control lowlevel", PIXELS: "control pixels"}
 DEEPEST = 1.5  # how far below chance the axis reaches
 
 
@@ -104,7 +104,7 @@ def layer_curve(records: Sequence[Record], width: float | None = None) -> Any:
                 down += TALL + (below[k] + deep if labelled[number] else 1.5)
             down += 1.5
         handles = [entries[key] for key in sorted(entries, key=lambda key: key[0])]
-        columns = max(1, min(5, int(width / (1.12 * max(len(h.get_label()) for h in handles) + 8))))
+        columns = max(1, min(5, int(width / (1.12 * max(len(h.get_label()) for h in handles) + 7))))
         tall = down + LEGEND * -(-len(handles) // columns) + 2
         figure.set_size_inches(width * MM, tall * MM)
         for top, what in drawn_rows:
@@ -226,42 +226,70 @@ def _panel(
     draws = {e: list(dict.fromkeys(r.encoder for r in here if drawn(r.encoder, e))) for e in encoders}
     series = [(encoder, draw) for encoder in encoders for draw in (None, *draws[encoder])]
     apart = min(0.65 * axis.step, 0.65 * STEP, 0.8 * len(series)) / max(len(series) - 1, 1)
+    taken: list[tuple[float, float]] = []
     for k, (encoder, draw) in enumerate(series):
         number = list(called).index(encoder)
         look: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
         shift = (k - (len(series) - 1) / 2) * apart
         mine = [r for r in here if r.encoder == (draw or encoder)]
+        where = _beside(mine, axis, encoder, shift, taken)
         if draw is None:
             entries[0, number] = Line2D([], [], ls="-", lw=0.8, ms=2.8, label=called[encoder], **look)
-            _points(panel, mine, axis, encoder, shift, band=dense, zorder=4, ms=1.8 if dense else 2.8, lw=0.8, **look)
+            _points(panel, mine, axis, encoder, where, band=dense, zorder=4, ms=1.8 if dense else 2.8, lw=0.8, **look)
             continue
         trained = {r.site: r.control_random for r in here if r.encoder == encoder}
         hardest = [r for r in mine if r.score == trained.get(r.site)]
         strong = decides(records, encoder) == UNTRAINED
         look |= {"mfc": "white"}
         others = [r for r in mine if r not in hardest and not (dense and (encoder, r.site) in axis.depths)]
-        _points(panel, others, axis, encoder, shift, bars=False, ms=1.8, mew=0.4, zorder=2.5, **look)
+        _points(panel, others, axis, encoder, where, bars=False, ms=1.8, mew=0.4, zorder=2.5, **look)
         blocks = [r for r in hardest if dense and (encoder, r.site) in axis.depths]
-        _points(panel, [r for r in hardest if r not in blocks], axis, encoder, shift, ms=2.4,
+        _points(panel, [r for r in hardest if r not in blocks], axis, encoder, where, ms=2.4,
                 mew=0.9 if strong else 0.5, lw=0.8 if strong else 0.4, zorder=2.7, **look)  # fmt: skip
         entries[1, 0] = _entry("untrained" + f", {len(draws[encoder])} draws" * (len(draws[encoder]) > 1),
                                entries.get((1, 0)), strong, ls="--" if dense else "none", marker="o", ms=2.6,
                                mfc="white", mew=0.7, lw=0.7, color="0.3")  # fmt: skip
         if dense and draw == draws[encoder][0]:
-            _hardest_line(panel, here, axis, encoder, shift, look["color"], strong=strong)
+            _hardest_line(panel, here, axis, encoder, where, look["color"], strong=strong)
+
+
+def _beside(
+    records: Sequence[Record], axis: _Axis, encoder: str, shift: float, taken: list[tuple[float, float]]
+) -> dict[str, float]:
+    """Where each site of a series is drawn: in its place beside the others, and a little further from what is there."""
+    where = {}
+    for r in records:
+        x = axis.at(encoder, r.site) + shift
+        for _ in range(8):
+            if not any(abs(x - a) < NEAR and abs(r.score - b) < 0.02 for a, b in taken):
+                break
+            x += NEAR
+        where[r.site] = x
+        taken.append((x, r.score))
+    return where
+
+
+NEAR = 0.5  # mm, within which markers of one score would hide one another
 
 
 def _hardest_line(
-    panel: Any, here: Sequence[Record], axis: _Axis, encoder: str, shift: float, colour: str, *, strong: bool
+    panel: Any,
+    here: Sequence[Record],
+    axis: _Axis,
+    encoder: str,
+    where: Mapping[str, float],
+    colour: str,
+    *,
+    strong: bool,
 ) -> None:
     """Where sites lie close: the untrained draw that is hardest to beat at each, its interval, as a dashed line."""
     trained = {r.site: r.control_random for r in here if r.encoder == encoder}
     untrained = {r.site: r for r in reversed(here) if drawn(r.encoder, encoder) and r.score == trained.get(r.site)}
     blocks = [untrained[site] for site in trained if site in untrained and (encoder, site) in axis.depths]
-    x = [axis.at(encoder, r.site) + shift for r in blocks]
+    x = [where[r.site] for r in blocks]
     panel.plot(x, [r.score for r in blocks], ls="--", lw=1.0 if strong else 0.6, color=colour, zorder=2.6)
     known = [r for r in blocks if r.low is not None and r.high is not None]
-    panel.fill_between([axis.at(encoder, r.site) + shift for r in known], [r.low for r in known],
+    panel.fill_between([where[r.site] for r in known], [r.low for r in known],
                        [r.high for r in known], color=colour, alpha=0.14 if strong else 0.06, lw=0,
                        zorder=0.6)  # fmt: skip
 
@@ -274,11 +302,11 @@ def _entry(label: str, before: Any, strong: bool, **look: Any) -> Any:
     return Line2D([], [], label=label + DECIDES * strong, **look)
 
 
-DECIDES = " (decides the credit)"
+DECIDES = " (decides credit)"
 
 
 def _points(
-    panel: Any, records: Sequence[Record], axis: _Axis, encoder: str, shift: float, *, bars: bool = True,
+    panel: Any, records: Sequence[Record], axis: _Axis, encoder: str, where: Mapping[str, float], *, bars: bool = True,
     band: bool = False, lw: float = 0.6, **look: Any,
 ) -> None:  # fmt: skip
     """Markers beside their sites, and the interval of each; below the axis a triangle at its edge.
@@ -289,14 +317,14 @@ def _points(
     blocks = [r for r in records if (encoder, r.site) in axis.depths]
     known = [r for r in records if bars and r.low is not None and r.high is not None]
     if "mfc" not in look:
-        panel.plot([axis.at(encoder, r.site) + shift for r in blocks], [max(r.score, floor) for r in blocks], lw=0.8,
+        panel.plot([where[r.site] for r in blocks], [max(r.score, floor) for r in blocks], lw=0.8,
                    color=look["color"], zorder=3)  # fmt: skip
     if band:
-        x = [axis.at(encoder, r.site) + shift for r in known if r in blocks]
+        x = [where[r.site] for r in known if r in blocks]
         spans = [(max(r.low or 0, floor), max(r.high or 0, floor)) for r in known if r in blocks]
         panel.fill_between(x, [a for a, _ in spans], [b for _, b in spans], color=look["color"], alpha=0.2, lw=0)
     for r in records:
-        x = axis.at(encoder, r.site) + shift
+        x = where[r.site]
         panel.plot(x, max(r.score, floor), ls="none", **look | ({"marker": 7} if r.score < floor else {}))
         if r in known and not (band and r in blocks):
             panel.vlines(x, max(r.low or 0, floor), max(r.high or 0, floor), color=look["color"], lw=lw,

@@ -90,6 +90,8 @@ def test_no_point_lies_on_another_and_each_has_its_interval(towers: Towers, widt
     for panel in figure.axes:
         found = places(panel)
         assert len(found) == len(set(found))
+        apart = [abs(a[0] - b[0]) for i, a in enumerate(found) for b in found[:i] if a[1] == b[1]]
+        assert min(apart, default=1) > 0.02
         spans = [c for c in panel.collections if c.get_paths()]
         assert spans
         held = sum(len(c.get_paths()) for c in spans)
@@ -104,13 +106,18 @@ def test_a_panel_of_one_site_has_an_interval() -> None:
 
 @pytest.mark.parametrize(
     ("credit", "name"),
-    [("nuisance", "lowlevel"), ("pixels", "pixels"), ("architecture", "untrained, 2 draws"), ("learned", None)],
+    [
+        ("nuisance", "control lowlevel"),
+        ("pixels", "control pixels"),
+        ("architecture", "untrained, 2 draws"),
+        ("learned", None),
+    ],
 )
 def test_the_control_that_decides_the_credit_is_named_and_no_other(credit: str, name: str | None) -> None:
     figure = drawn(records(TOWERS, credit=credit))
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert [label for label in labels if "decides" in label] == ([f"{name} (decides the credit)"] if name else [])
-    assert {"lowlevel", "pixels"} <= {label.removesuffix(" (decides the credit)") for label in labels}
+    assert [label for label in labels if "decides" in label] == ([f"{name} (decides credit)"] if name else [])
+    assert {"control lowlevel", "control pixels"} <= {label.removesuffix(" (decides credit)") for label in labels}
 
 
 def test_widths_are_one_or_two_columns_and_nothing_leaves_the_sheet() -> None:
