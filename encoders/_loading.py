@@ -97,11 +97,13 @@ def _device(device: str) -> None:
     try:
         known = torch.device(device)
     except RuntimeError:
-        raise EncoderError(f"device {device!r} is not known; give cpu, cuda or cuda:0") from None
+        raise EncoderError(f"device {device!r} is not known; give cpu, cuda, cuda:0 or mps") from None
     if known.type == "cuda" and (known.index or 0) >= torch.cuda.device_count():
         raise EncoderError(
             f"device {device!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices; give cpu or auto"
         )
+    if known.type == "mps" and not torch.backends.mps.is_available():
+        raise EncoderError(f"device {device!r} is not there: torch sees no Apple GPU; give cpu or auto")
 
 
 def _trained(spec: str, device: str, weights: Path | None, offline: bool) -> Encoder:

@@ -9,10 +9,29 @@ from typing import Any, NoReturn
 
 from plugins import nearest
 from slitlamp.errors import UsageError
+from slitlamp.log import say
 from slitlamp.settings import FLAGS, Settings, checked
 
 
+class _One(argparse.Action):
+    """A flag of one value: given again with another the last one holds, and that is said."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:  # noqa: ARG002
+        seen = namespace.__dict__.setdefault("_seen", {})
+        if option is not None and self.dest in seen and str(seen[self.dest]) != str(values):
+            say(f"warning: {option} takes one value: {values} holds, and not {seen[self.dest]}")
+        seen[self.dest] = values
+        setattr(namespace, self.dest, values)
+
+
 class _Parser(argparse.ArgumentParser):
+    """Lists add up over repeated flags, of a single value the last holds, and a mistake is one line."""
+
+    def parse_known_args(self, *args: Any, **more: Any) -> Any:
+        namespace, rest = super().parse_known_args(*args, **more)
+        namespace.__dict__.pop("_seen", None)
+        return namespace, rest
+
     def error(self, message: str) -> NoReturn:
         what, _, rest = message.partition(": ")
         if what == "unrecognized arguments":
@@ -66,8 +85,10 @@ def make_parser(
             continue
         kind = int if "int" in str(entry.type) else float if "float" in str(entry.type) else str
         if "tuple" in str(entry.type):
-            meta["nargs"] = "*" if entry.name == positional else "+"
+            meta |= {"nargs": "*" if entry.name == positional else "+", "action": "extend"}
             kind = str
+        else:
+            meta["action"] = _One
         value = default.flag(entry.name) if entry.name in FLAGS else default_of(entry)
         shown = " ".join(value) if isinstance(value, tuple) else value
         text += f" (default: {shown})" if shown not in (None, "") else ""
@@ -82,7 +103,14 @@ def default_of(entry: "Field[Any]") -> Any:
 
 def _unknown(rest: Sequence[str], known: Sequence[str]) -> UsageError:
     given = next((a for a in rest if a.startswith("-")), rest[0])
-    near = nearest(given.split("=")[0], known, 0.5)
+    if not given.startswith("-"):
+        from slitlamp.reports.listing import article, kinds_of
+
+        kinds = [kind for kind in kinds_of(given) if f"--{kind}" in known]
+        fitting = [f"{given} is {article(kind)}: say --{kind} {given}" for kind in kinds]
+        said = fitting[0] if fitting else "a value stands behind its flag; --help lists the flags"
+        return UsageError(f"unrecognised argument {given}; {said}")
+    near = nearest(given.split("=")[0], known)
     hint = f"; did you mean {near}?" if near else "; --help lists the flags"
     return UsageError(f"unrecognised argument {given}{hint}")
 
@@ -100,7 +128,7 @@ def _from_file(path: str) -> dict[str, Any]:
     for key, value in loaded.items():
         name = key.replace("-", "_")
         if name not in known or name == "config":
-            near = nearest(name, known, 0.5)
+            near = nearest(name, known)
             raise UsageError(f"--config {path}: unknown key {key!r}" + (f"; did you mean {near!r}?" if near else ""))
         kind = known[name].type
         values[name] = _typed(path, key, value, getattr(kind, "__name__", None) or str(kind))

@@ -1,6 +1,7 @@
 """How a command speaks and ends: progress and one line per error on stderr, an exit code, no traceback."""
 
 import contextlib
+import io
 import os
 import shlex
 import signal
@@ -42,6 +43,9 @@ def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, comm
     warning closes the open shard. `command` is the module's name, for the line that resumes.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name or sign that the terminal cannot show costs no table
     with contextlib.suppress(ValueError):  # not the main thread: the caller owns the signals
         signal.signal(signal.SIGTERM, _interrupt)
     kept = f"what was finished is kept. To resume: {shlex.join(['python', '-m', f'experiments.{command}', *arguments])}"

@@ -3,11 +3,11 @@
 $ python -m experiments.calibrate --items 200 --groups 100 --width 768
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from experiments._cli import command_parser
 from experiments._exit import DONE, guard
 from slitlamp.calibrate import SPECTRA, STRENGTHS, Setting, calibrate
 from slitlamp.log import progress
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments.calibrate", description=(__doc__ or "").split("\n")[0])
+    parser = command_parser("calibrate", __doc__)
     parser.add_argument("--items", type=int, default=120, help="items, two classes (default: 120)")
     parser.add_argument("--groups", type=int, help="independent groups (default: one per item)")
     parser.add_argument("--width", type=int, default=192, help="features of the encoder (default: 192)")
@@ -32,6 +32,7 @@ def _main(argv: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")
     given = vars(parser.parse_args(argv))
     as_json = given.pop("json")
+    del given["debug"]
     given["groups"] = given["items"] if given["groups"] is None else given["groups"]
     setting = Setting(**given)
     with progress(len(STRENGTHS) * setting.runs, "calibrate") as bar:

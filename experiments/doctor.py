@@ -1,4 +1,4 @@
-"""Say whether this machine is ready: versions, device, store, a ten-image run.
+"""Say whether this machine is ready: each thing that a run needs is tried as a run would.
 
 $ python -m experiments.doctor
 """
@@ -16,6 +16,7 @@ def _body(argv: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     asked = parser.parse_args(list(argv))
     from slitlamp.doctor import examine
+    from slitlamp.log import say
     from slitlamp.reports.text import table
 
     rows, ill = examine()
@@ -23,6 +24,9 @@ def _body(argv: Sequence[str]) -> int:
         raise ill
     listing = [{"what": k, "found": v} for k, v in rows.items()]
     print(json.dumps(rows, indent=1) if asked.json else table(listing))
+    for what, found in rows.items():
+        if str(found).startswith("FAILED"):
+            say(f"error: {what}: {found.removeprefix('FAILED: ')}")
     return DONE if ill is None else ENCODER
 
 

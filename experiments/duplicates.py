@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from experiments._cli import make_parser
+from experiments._cli import flags_of, make_parser
 from experiments._exit import DATA, DONE, guard
 from slitlamp.log import say
 from slitlamp.settings import Settings, check_bounds
@@ -24,15 +24,16 @@ def _body(argv: Sequence[str]) -> int:
     parser = make_parser("duplicates", __doc__ or "", FLAGS, required=("data",))
     parser.add_argument("--encoder", nargs=1, metavar="NAME", help="also list pairs near in this encoder's features")
     parser.add_argument("--write", metavar="FILE.csv", help="write a manifest whose `group` keeps copies together")
+    parser.add_argument("--replace", action="store_true", default=False, help="write over files of these names")
     parser.add_argument("--thumbnails", metavar="FILE.png", help="draw the pairs that cross groups, least alike first")
-    given: dict[str, Any] = vars(parser.parse_args(list(argv)))
-    write, thumbnails = given.pop("write", None), given.pop("thumbnails", None)
-    given["encoder"] = tuple(given.get("encoder", ()))
+    given: dict[str, Any] = flags_of(parser, argv)
+    files = {name: given.pop(name, None) for name in ("write", "thumbnails", "replace")}
+    given.setdefault("encoder", ())
     settings = Settings.of(**given)
     check_bounds(settings)
     from slitlamp.duplicates.search import find_duplicates, page
 
-    found = find_duplicates(settings, write, thumbnails)
+    found, write = find_duplicates(settings, **files), files["write"]
     noun = "volumes" if settings.source.volumes else "images"
     print(json.dumps(found, indent=1, ensure_ascii=False) if settings.output.json else page(found, noun))
     if write:

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 from experiments._cli import parse
 from experiments._exit import DONE, PARTIAL, guard
+from slitlamp.settings import with_folder
 
 NAME = "linear_probe"
 
 
 def _body(argv: Sequence[str]) -> int:
-    settings = parse(argv, NAME, __doc__ or "")
+    settings = with_folder(parse(argv, NAME, __doc__ or ""), NAME)
     if settings.output.dry_run:
         from slitlamp.probing.run import plan_of
 

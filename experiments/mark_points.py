@@ -25,11 +25,14 @@ def _body(argv: Sequence[str]) -> int:
     parser.add_argument("--apart", type=float, default=1.05, metavar="RATIO", help=ratio)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of every random choice (default: 0)")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the marked images and their manifest")
+    parser.add_argument(
+        "--replace", action="store_true", default=False, help="write over a manifest and images that are there"
+    )
     given = parser.parse_args(list(argv))
     from slitlamp.marking import brightness_alone, mark_points
 
     name, out, sizes = Path(given.points).name, Path(given.out), {"per_image": given.per_image, "ratio": given.apart}
-    made = mark_points(Path(given.points), out, depth=given.depth, seed=given.seed, **sizes)
+    made = mark_points(Path(given.points), out, depth=given.depth, seed=given.seed, replace=given.replace, **sizes)
     if all(row["group"] == row["image"] for row in made.rows):
         say(
             f"warning: {name} has no column group, so every image is a group of its own: frames of one recording "

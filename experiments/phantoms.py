@@ -14,7 +14,12 @@ from experiments._exit import DONE, guard
 def _body(argv: Sequence[str]) -> int:
     parser = make_parser("phantoms", __doc__ or "", ("debug",))
     parser.add_argument(
-        "--task", nargs="+", metavar="NAME", default=None, help="which tasks (default: all that have phantoms)"
+        "--task",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        default=None,
+        help="which tasks (default: all that have phantoms)",
     )
     for name, default, text in (
         ("n", 12, "images on a sheet"),
@@ -24,11 +29,14 @@ def _body(argv: Sequence[str]) -> int:
     ):
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{text} (default: {default})")
     parser.add_argument("--out", type=Path, default=Path("runs/phantoms"), metavar="DIR", help="folder of the sheets")
+    parser.add_argument(
+        "--replace", action="store_true", default=False, help="write over sheets that show something else"
+    )
     given = parser.parse_args(list(argv))
     from slitlamp.phantoms import contact_sheets
 
     sizes = {"n": given.n, "columns": given.columns, "side": given.side, "seed": given.seed}
-    for path in contact_sheets(given.task, given.out, **sizes):
+    for path in contact_sheets(given.task, given.out, replace=given.replace, **sizes):
         print(path)
     return DONE
 

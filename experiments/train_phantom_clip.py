@@ -1,6 +1,6 @@
 """Train phantom-clip, the small CLIP that ships with the project, on the project's own phantoms.
 
-$ python -m experiments.train_phantom_clip --out encoders/weights/phantom-clip
+$ python -m experiments.train_phantom_clip --out encoders/weights/phantom-clip --replace
 """
 
 import json
@@ -21,10 +21,14 @@ def _body(argv: Sequence[str]) -> int:
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate (default: 0.001)")
     parser.add_argument("--seed", type=int, default=0, help="seed (default: 0)")
     parser.add_argument("--log", type=int, default=0, help="print the loss every so many steps")
+    parser.add_argument("--replace", action="store_true", default=False, help="write over weights that are there")
     asked = vars(parser.parse_args(list(argv)))
+    from slitlamp.disk import require_new, require_writable
     from slitlamp.phantom_clip import Training, trained
 
     folder = Path(asked.pop("out"))
+    require_writable(folder)
+    require_new(folder / "open_clip_model.safetensors", "--out:", replace=asked.pop("replace"))
     asked.pop("debug")
     print(json.dumps(trained(Training(**asked), folder), indent=1))
     return DONE

@@ -14,16 +14,29 @@ def of_folder(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in folder.glob("[!_]*.py")))
 
 
-def nearest(word: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
-    """The known name that is most like `word`, None where none is like it.
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
+    """The known name that `word` was surely meant for, None where none is that much like it.
+
+    Case, and `-` for `_`, do not count. A word of three letters or more also stands for a name that it begins.
+    `cutoff` is the least share of letters in common (difflib's ratio).
 
     >>> nearest("biomedclp", ["clip-b16", "biomedclip"])
     'biomedclip'
+    >>> nearest("orientation", ["permutations", "items"]) is None
+    True
     """
-    return next(iter(get_close_matches(word, list(known), 1, cutoff)), None)
+    names = {_plain(name): name for name in reversed(list(known))}
+    plain = _plain(word)
+    begun = [name for name in names if len(plain) >= 3 and name.startswith(plain)]
+    near = [*get_close_matches(plain, names, 1, cutoff), *sorted(begun, key=len)]
+    return names[near[0]] if near else None
 
 
-def hint(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
+def _plain(name: str) -> str:
+    return name.casefold().replace("_", "-")
+
+
+def hint(word: str, known: Iterable[str], cutoff: float = 0.7) -> str:
     """`did you mean 'NAME'? ` with the nearest known name, or nothing.
 
     >>> hint("orientaton", ["orientation", "mirror"])

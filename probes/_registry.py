@@ -31,7 +31,7 @@ def load(name: str) -> Probe:
         file = load_user_file(path, "probe", needs, (ProbeError,))
         return file.function(file.module.probe, again=(load, (str(path.absolute()),)))
     if name not in names():
-        near = nearest(name, names(), 0.6)
+        near = nearest(name, names())
         guess = f"; did you mean '{near}'?" if near else ""
         raise UnknownName(f"no probe '{name}'{guess} (there are: {', '.join(names())}; or a path to a .py file)")
     return _checked(importlib.import_module(f"probes.{name}").probe, name)

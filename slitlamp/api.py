@@ -1,7 +1,7 @@
 """The functions of the library: what a notebook calls. Keyword arguments are the flags of the commands."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ def typed(name: str, value: Any, kind: str) -> Any:
         value = str(value)
     if kind.startswith("tuple"):
         many = [value] if isinstance(value, str | Path) else value
+        if isinstance(value, Mapping) and name == "weights":
+            many = [f"{label}={path}" for label, path in value.items()]
         if isinstance(many, Sequence) and all(isinstance(one, str | Path) for one in many):
             return tuple(str(one) for one in many)
     elif value is None and "None" in kind:
@@ -66,8 +68,9 @@ def probe(encoder: str | Path | Sequence[str] = "phantom-clip", task: str | Sequ
 
     `encoder` and `task` are names, paths of Python files of your own, or lists of them; `flags` are those of
     `python -m experiments.linear_probe` with underscores: `data`, `label`, `group`, `site`, `probe`, `seed` ….
-    With `out` the tables and figures are written there; without, nothing is written but features and finished cells,
-    which are found again in the store.
+    With `out` the tables and figures are written there, unless that folder holds another run (`replace=True` writes
+    over it); without, nothing is written but features and finished cells, which are found again in the store.
+    `weights` is a path, or a mapping of paths by encoder.
 
     Raises:
         UsageError: arguments that do not fit. plugins.UnknownName: a name that nothing holds. tasks.DataError,
@@ -78,15 +81,17 @@ def probe(encoder: str | Path | Sequence[str] = "phantom-clip", task: str | Sequ
 
 def run_probe(settings: Settings) -> Result:
     """The same for settings that were made elsewhere, as the command line does."""
-    from slitlamp.disk import require_writable
+    from slitlamp.disk import output_folder
     from slitlamp.probing.run import run
     from slitlamp.reports.files import write
 
     out = None if settings.output.out is None else Path(settings.output.out)
-    if out is not None:
-        require_writable(out)
-    found = run(settings, NAME)
-    files = [] if out is None else [out / name for name in write(found, out, NAME)]
+    if out is None:
+        found, files = run(settings, NAME), []
+    else:
+        with output_folder(out, "results.json", command_line(settings, NAME), replace=settings.output.replace):
+            found = run(settings, NAME)
+            files = [out / name for name in write(found, out, NAME)]
     what = "volumes" if settings.source.volumes else "images"
     where = "" if out is None else f"; files in {out}"
     return Result(

@@ -1,9 +1,16 @@
-"""What a run writes to: its output folder."""
+"""What a run writes to: its output folder, which it shares with no other run, and files of its own."""
 
+import contextlib
+import hashlib
+import json
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from slitlamp.errors import UsageError
+from slitlamp.log import say
 
 
 def require_writable(folder: Path) -> None:
@@ -13,3 +20,102 @@ def require_writable(folder: Path) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise UsageError(f"--out {folder} cannot be written ({error.strerror}): name a folder of your own") from None
+
+
+@contextmanager
+def output_folder(folder: Path, document: str, command: str, *, replace: bool = False) -> Iterator[None]:
+    """Hold the output folder for one run: it can be written, no other run writes there, and none has left results.
+
+    `document` is the file that holds a run's results, `command` the line that repeats this one. The same question may
+    be written again; with `replace` another one too.
+
+    Raises:
+        UsageError: the folder cannot be written, holds the results of another command, or a run is under way there.
+    """
+    import filelock
+
+    made = not folder.exists()
+    require_writable(folder)
+    with contextlib.ExitStack() as held:
+        if made:
+            held.callback(_remove_empty, folder)  # where nothing came of it
+        try:
+            held.enter_context(filelock.FileLock(folder / ".lock", timeout=0))
+        except filelock.Timeout:
+            raise UsageError(
+                f"--out {folder}: another run is writing there at this moment; give another --out, or wait for it"
+            ) from None
+        except (OSError, NotImplementedError):
+            pass  # a network disk without locks
+        before = _command_of(folder / document)
+        if before is not None and before != command and not replace:
+            raise UsageError(
+                f"--out {folder} holds the results of another run ({before}); give another --out, or --replace to "
+                "write over them"
+            )
+        yield
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        if [path.name for path in folder.iterdir()] == [".lock"]:
+            (folder / ".lock").unlink()
+            folder.rmdir()
+
+
+def _command_of(path: Path) -> str | None:
+    """The command whose results a document holds; None where there is no document."""
+    found = _read(path)
+    if found is None:
+        return None
+    return _named(found) or f"{path.name} names no command"
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def keep_earlier(folder: Path, document: str, now: dict[str, Any], also: Sequence[str] = ()) -> None:
+    """Move what an earlier run of the same command left aside, where its numbers differ from those of `now`; say so.
+
+    `also` are files that the document does not list.
+    """
+    old = _read(folder / document)
+    if old is None or _numbers(old) == _numbers(now):
+        return
+    if _command_of(folder / document) != _named(now):
+        return  # another command, which --replace writes over
+    aside = folder / f"earlier-{hashlib.sha256((folder / document).read_bytes()).hexdigest()[:8]}"
+    aside.mkdir(exist_ok=True)
+    for name in dict.fromkeys((*old.get("files", ()), *also, document)):
+        if (folder / name).is_file():
+            (folder / name).replace(aside / name)
+    say(
+        f"warning: {folder} held other numbers of this command (its data, encoder or code have changed since); they "
+        f"are kept in {aside}"
+    )
+
+
+def _named(document: dict[str, Any]) -> str:
+    first = next(iter(document.get("records") or ()), {})
+    return str(document.get("command") or first.get("command") or "")
+
+
+def _numbers(document: dict[str, Any]) -> Any:
+    """What a document says, but for the version that said it and the files beside it."""
+    plain = {k: v for k, v in document.items() if k not in ("files", "verdicts", "questions")}
+    if "records" in plain:
+        plain["records"] = [{k: v for k, v in r.items() if k != "code_version"} for r in plain["records"]]
+    return json.loads(json.dumps(plain))
+
+
+def require_new(path: Path, flag: str, *, replace: bool = False) -> None:
+    """Raise UsageError where a file that is to be written is there already."""
+    if path.exists() and not replace:
+        raise UsageError(f"{flag} {path} exists; give another name, or --replace to write over it")

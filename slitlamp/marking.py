@@ -1,6 +1,7 @@
 """Draw marks into a user's own images at points of known depth, and write a manifest of them for the depth task."""
 
 import csv
+import io
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 
 import tasks
+from cache import write_atomically
+from slitlamp.disk import require_new, require_writable
 from slitlamp.errors import UsageError
 from slitlamp.log import progress
 from tasks import DataError
@@ -29,13 +32,14 @@ class MarkedImages:
 
 
 def mark_points(
-    points: Path, out: Path, *, depth: str = "depth", per_image: int = 4, ratio: float = 1.05, seed: int = 0
-) -> MarkedImages:
+    points: Path, out: Path, *, depth: str = "depth", per_image: int = 4, ratio: float = 1.05, seed: int = 0,
+    replace: bool = False,
+) -> MarkedImages:  # fmt: skip
     """Draw `per_image` items from each image of the table `points`, and write them and `manifest.csv` into `out`.
 
     The table has the columns `file`, `x`, `y` and `depth` (smaller is nearer), and perhaps `group`. Of the three
     depths of an item the second is at least `ratio` times the first. Colours are dealt evenly to the nearest mark.
-    Raises UsageError, DataError.
+    A manifest that `out` holds already is refused without `replace`. Raises UsageError, DataError.
     """
     from PIL import Image
 
@@ -43,6 +47,7 @@ def mark_points(
         raise UsageError(f"--per-image {per_image} and --apart {ratio}: both are at least 1")
     if seed < 0:
         raise UsageError(f"--seed {seed}: must be at least 0")
+    require_writable(out)
     found, groups = _points_by_image(points, depth)
     rng = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
@@ -61,6 +66,8 @@ def mark_points(
             for k in range(per_image):
                 made = place(image, candidates, rng, nearest=list(COLOURS)[len(rows) % 3], ratio=ratio)
                 if made is not None:
+                    if not rows:
+                        require_new(out / "manifest.csv", "--out:", replace=replace)
                     name = f"images/{number:04d}_{Path(file).stem}_{k}.png"  # two folders may hold one name
                     Image.fromarray(made.image).save(out / name, compress_level=1)  # as exact, and several times faster
                     row = {"file": name, "image": file, "group": groups[file], "nearest": made.nearest}
@@ -73,10 +80,11 @@ def mark_points(
             bar.update()
     if not rows:
         raise DataError(f"no image of {points.name} has three points that are {ratio:g} times apart and do not touch")
-    with (out / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(out / "manifest.csv", text.getvalue())
     return MarkedImages(rows=tuple(rows), left_out=tuple(left_out), images=len(found))
 
 

@@ -1,5 +1,6 @@
 """Contact sheets of the tasks' phantoms with their answers, as the documentation shows them."""
 
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,17 +8,21 @@ from typing import Any
 import numpy as np
 
 import tasks
+from cache import write_atomically
+from slitlamp.disk import require_new, require_writable
 from slitlamp.errors import UsageError
 
 GAP, LINE = 4, 18  # pixels between pictures, and for the answer below each
 
 
 def contact_sheets(
-    names: Sequence[str] | None, out: Path, *, n: int = 12, columns: int = 6, side: int = 150, seed: int = 0
-) -> Iterator[Path]:
+    names: Sequence[str] | None, out: Path, *, n: int = 12, columns: int = 6, side: int = 150, seed: int = 0,
+    replace: bool = False,
+) -> Iterator[Path]:  # fmt: skip
     """Draw the first n phantom items of each task into `out/gallery_TASK.jpg`, and yield its path once it is there.
 
     Without `names` it is every task that has phantoms. `columns` pictures lie side by side, each `side` pixels wide.
+    A sheet of that name that shows something else is kept, and refused, without `replace`.
     Raises UsageError, UnknownName.
     """
     if n < 1 or columns < 1 or side < 16:
@@ -27,18 +32,22 @@ def contact_sheets(
     if seed < 0:
         raise UsageError(f"--seed {seed}: must be at least 0")
     having = {name: task for name in tasks.names() if (task := tasks.load(name)).phantoms is not None}
-    asked = [tasks.load(name).name for name in names] if names else list(having)
+    asked = list(dict.fromkeys(tasks.load(name).name for name in names)) if names else list(having)
     without = [name for name in asked if name not in having]
     if without:
         raise UsageError(f"task {without[0]} has no phantoms; those that have: {', '.join(having)}")
-    out.mkdir(parents=True, exist_ok=True)
+    require_writable(out)
     for name in asked:
         task = having[name]
         assert task.phantoms is not None
         items = list(task.items(task.phantoms(n, seed), np.random.default_rng(seed), None))[:n]
         path = out / f"gallery_{name}.jpg"
         page = sheet([item.picture.read() for item in items], [str(item.label) for item in items], columns, side)
-        page.save(path, quality=82, optimize=True)
+        data = io.BytesIO()
+        page.save(data, "JPEG", quality=82, optimize=True)
+        if not path.exists() or path.read_bytes() != data.getvalue():
+            require_new(path, "--out: another sheet", replace=replace)
+            write_atomically(path, data.getvalue())
         yield path
 
 

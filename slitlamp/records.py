@@ -23,7 +23,8 @@ class Record:
     with `role` "control". `seconds` is None here because records are the same bytes on every run: what a
     cell took stands in `timing.json`. `screened` marks a closed-form ridge where the headline is nested;
     `nested` is the nested score beside a fixed-penalty headline. `variance_held` is the share of the
-    pool's variance in the directions for which `lod`, an asymptotic accuracy, holds.
+    pool's variance in the directions for which `lod`, an asymptotic accuracy, holds. `depth` is the share of an
+    encoder's blocks (or stages) that lie up to and with this one; None for other sites.
     """
 
     experiment: str
@@ -34,6 +35,7 @@ class Record:
     source: str
     site: str
     readout: str
+    depth: float | None
     probe: str
     screened: bool
     n_items: int
@@ -129,7 +131,8 @@ def document(
 
 def as_json(value: Any) -> bytes:
     """Readable JSON with a final newline."""
-    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")  # a byte of a name that is no UTF-8 is JSON's own \\udcXX
 
 
 def as_csv(records: Sequence[Record]) -> bytes:
@@ -141,4 +144,4 @@ def as_csv(records: Sequence[Record]) -> bytes:
     for record in records:
         row = rounded(dataclasses.asdict(record))
         writer.writerow({k: "" if v is None else v for k, v in row.items()})
-    return out.getvalue().encode()
+    return out.getvalue().encode("utf-8", "backslashreplace")

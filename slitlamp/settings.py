@@ -1,10 +1,14 @@
 """What a run is asked for: frozen settings, with the command line that repeats them."""
 
+import hashlib
+import re
 import shlex
 from dataclasses import Field, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from slitlamp.errors import UsageError
+from slitlamp.log import say
 
 
 def _flag(default: Any, text: str, **extra: Any) -> Any:
@@ -83,23 +87,39 @@ class EncoderSettings:
     """Which encoders are asked, where they are read, and how they compute."""
 
     encoder: tuple[str, ...] = _flag(
-        ("phantom-clip",), "encoders to ask; `python -m experiments.list encoders` names them", metavar="NAME"
+        ("phantom-clip",),
+        "encoders to ask; `python -m experiments.list encoders` names them; LABEL=NAME gives one another name in "
+        "tables and figures, so that two checkpoints of one network can be asked",
+        metavar="NAME",
     )
     site: tuple[str, ...] = _flag(
-        (), "sites to read (omitted: all); an ending * matches a family, e.g. block.*", metavar="SITE"
+        (),
+        "sites to read, of every encoder that has them (omitted: all); an ending * matches a family, e.g. block.*",
+        metavar="SITE",
     )
-    readout: tuple[str, ...] = _flag((), "readouts (omitted: all the site has)", metavar="READOUT")
+    readout: tuple[str, ...] = _flag(
+        (), "readouts, at every site that has them (omitted: all the site has)", metavar="READOUT"
+    )
     twins: int = _flag(
         3, "untrained draws of the network; what is credited to learning must beat each of them", metavar="N"
     )
-    weights: str | None = _flag(None, "local weights in the library's own format, instead of the hub", metavar="PATH")
+    weights: tuple[str, ...] = _flag(
+        (),
+        "local weights in the library's own format, instead of the hub: a PATH, or NAME=PATH for each of several "
+        "encoders",
+        metavar="PATH",
+    )
     other_weights: bool = _flag(
         False,
         "take weights that are not those of the encoder's card (a fine-tuned or another network): shown everywhere as "
         "'NAME (other weights)'",
     )
     offline: bool = _flag(False, "never ask a hub")
-    device: str = _flag("cpu", "cpu, cuda:0 …, or auto (recorded)", metavar="DEVICE")
+    device: str = _flag(
+        "auto",
+        "cpu, cuda:0, mps …; auto is CUDA where there is one, else Apple's mps, else cpu; recorded",
+        metavar="DEVICE",
+    )
     dtype: str = _flag("float32", "compute type of the encoder", choices=("float32", "bfloat16", "float16"))
     batch_size: int = _flag(16, "images per forward pass (volumes go one by one)", metavar="N")
 
@@ -126,7 +146,13 @@ class ProbeSettings:
 class OutputSettings:
     """What is written and printed; none of it can change a number."""
 
-    out: str | None = _flag("runs/linear_probe", "folder for cells, tables and figures", metavar="DIR")
+    out: str | None = _flag(
+        None,
+        "folder for cells, tables and figures (omitted: one of its own under runs/, named by encoder, task and a "
+        "digest of the command); one that holds another run is refused",
+        metavar="DIR",
+    )
+    replace: bool = _flag(False, "write over what another run left in --out")
     config: str | None = _flag(None, "TOML file whose keys are these flags; flags win", metavar="FILE.toml")
     dry_run: bool = _flag(False, "print the plan as JSON and stop")
     json: bool = _flag(False, "print one JSON document instead of the table")
@@ -175,6 +201,7 @@ FLAGS: dict[str, "Field[Any]"] = {
 }
 
 
+UNSAID = ("out", "replace", "json", "debug", "dry_run", "config", "jobs")  # flags that change no number
 OF_FILES = ("group", "image_column", "window", "intercept", "exif", "copies", "spelling", "unreadable")
 
 
@@ -216,8 +243,21 @@ def check_bounds(settings: Settings) -> None:
         raise UsageError(f"--unreadable {settings.source.unreadable}: must be a share from 0 to 1")
 
 
+def each_once(settings: Settings) -> Settings:
+    """The settings with every name of a list once; what was given twice is said."""
+    values: dict[str, Any] = {}
+    for name in FLAGS:
+        given = settings.flag(name)
+        if isinstance(given, tuple) and len(set(given)) < len(given):
+            twice = dict.fromkeys(one for one in given if given.count(one) > 1)
+            say(f"--{name.replace('_', '-')} {' '.join(twice)} is given more than once; it is taken once")
+            values[name] = tuple(dict.fromkeys(given))
+    return settings.but(**values)
+
+
 def checked(settings: Settings) -> Settings:
-    """The settings, once all of them fit together; raises UsageError in one line."""
+    """The settings, once all of them fit together, each name once; raises UsageError in one line."""
+    settings = each_once(settings)
     check_bounds(settings)
     unused_flags(settings)
     if settings.source.volumes and settings.source.data is None:
@@ -232,9 +272,7 @@ def command_line(settings: Settings, command: str) -> str:
     for name in FLAGS:
         value = settings.flag(name)
         always = name == "encoder"
-        if name in ("out", "json", "debug", "dry_run", "config", "jobs") or (
-            value == default.flag(name) and not always
-        ):
+        if name in UNSAID or (value == default.flag(name) and not always):
             continue
         words.append("--" + name.replace("_", "-"))
         if not isinstance(value, bool):
@@ -242,3 +280,24 @@ def command_line(settings: Settings, command: str) -> str:
                 value if isinstance(value, tuple) else [f"{value:g}" if isinstance(value, float) else str(value)]
             )
     return shlex.join(words)
+
+
+def folder_of_its_own(command: str, encoders: tuple[str, ...], task: tuple[str, ...], line: str) -> str:
+    """`runs/COMMAND/ENCODER-TASK-DIGEST`, where a run is written that names no folder.
+
+    The digest is that of the `line` that repeats the run: the same question goes to the same folder, another elsewhere.
+    """
+    names = [re.sub(r"[^\w.+-]+", "-", Path(one).stem if one.endswith(".py") else one) for one in (*encoders, *task)]
+    shown = "-".join(name.strip("-.")[:24] for name in names)[:64]
+    digest = hashlib.sha256(line.encode("utf-8", "backslashreplace")).hexdigest()[:8]
+    return f"runs/{command}/{shown}-{digest}"
+
+
+def with_folder(settings: Settings, command: str) -> Settings:
+    """The settings with an output folder: the one that is named, or one of the run's own."""
+    if settings.output.out is not None:
+        return settings
+    source = settings.source
+    asked = source.task or ((source.label,) if source.label else ("orientation",))
+    line = command_line(settings, command)
+    return settings.but(out=folder_of_its_own(command, settings.encoder.encoder, asked, line))

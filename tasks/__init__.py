@@ -69,7 +69,7 @@ def load(name: str) -> Task:
     plain = name.replace("_", "-")
     known = names()
     if plain not in known:
-        near = nearest(plain, known, 0.4)
+        near = nearest(plain, known)
         guess = f"did you mean {near}? " if near else ""
         raise UnknownName(f"no task {name!r}; {guess}there are {', '.join(known)}, or a path to your own .py file")
     return importlib.import_module(f"tasks.{plain.replace('-', '_')}").TASK

@@ -8,7 +8,6 @@ import numpy as np
 
 from plugins import nearest
 from tasks._base import DataError, Item, Row, Source
-from tasks.sources.table import nearest_column
 from tasks.sources.values import spelling
 
 
@@ -26,7 +25,7 @@ def answers(source: Source, column: str, words: Mapping[str, Sequence[str]], *, 
     for row in source.rows:
         if column not in row.columns:
             have = sorted({name for row in source.rows for name in row.columns})
-            near = nearest_column(column, have, 0.6)
+            near = nearest(column, have)
             raise DataError(
                 f"task {task} needs a column {column!r} with one of {', '.join(words)} for each image"
                 f"{f' (nearest: {near!r})' if near else ''}; {source.name} has columns: {', '.join(have) or 'none'}; "

@@ -107,7 +107,7 @@ def _learn(
 
 def _child(who: str, named: Mapping[str, torch.nn.Module], path: str) -> torch.nn.Module:
     if path not in named:
-        near = nearest(path, [n for n in named if n], 0.3)
+        near = nearest(path, [n for n in named if n], 0.6)
         hint = f"; did you mean {near!r}?" if near else ""
         raise EncoderError(f"{who}: the module has no submodule {path!r}{hint}")
     return named[path]
@@ -150,7 +150,7 @@ def _site(card: Card, site: str, path: str, shape: tuple[int, ...], layout: tupl
 
 def _declared(who: str, name: str, declared: Site, found: Mapping[str, Site]) -> None:
     if name not in found:
-        near = nearest(name, found, 0.3)
+        near = nearest(name, found, 0.6)
         hint = f"did you mean {near!r}? " if near else ""
         raise EncoderError(
             f"{who}: the card declares site {name!r}, which is not given; {hint}given are {', '.join(found)}"

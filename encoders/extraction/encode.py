@@ -99,7 +99,7 @@ def _known(encoder: Encoder, site: str, readouts: Sequence[str]) -> None:
 
 
 def _missing(who: str, what: str, given: str, known: Sequence[str]) -> str:
-    return f"{who} has no {what} {given!r}; {hint(given, known, 0.3)}it has {', '.join(known)}"
+    return f"{who} has no {what} {given!r}; {hint(given, known)}it has {', '.join(known)}"
 
 
 def _groups(encoder: Encoder, images: Sequence[np.ndarray]) -> Iterator[tuple[list[int], Any, Mapping[str, Site]]]:

@@ -85,7 +85,7 @@ def reader(name: str, run: Direct, hooks: Mapping[str, Hook], device: str) -> Ca
         for site in sites:
             if site not in found:
                 known = list(dict.fromkeys([*hooks, *direct]))
-                near = hint(site, known, 0.3)
+                near = hint(site, known)
                 raise EncoderError(f"{name} gave nothing at site {site!r}; {near}it gives {', '.join(known)}")
         return found
 

@@ -40,7 +40,9 @@ def lowered(encoder: Encoder, dtype: str) -> Encoder:
 
 
 def _agree(name: str, site: str, low: Any, high: Any, dtype: str) -> None:
-    cosine = torch.nn.functional.cosine_similarity(low.detach().flatten(1).double(), high.flatten(1).double(), dim=1)
+    cosine = torch.nn.functional.cosine_similarity(
+        low.detach().flatten(1).cpu().double(), high.flatten(1).cpu().double(), dim=1
+    )
     least = float(cosine.min())
     if not least >= LEAST:  # NaN is no agreement
         raise EncoderError(

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cache import write_atomically
 from slitlamp.errors import UsageError
@@ -107,8 +107,20 @@ def write_sheet(path: Path, source: Source, pairs: Sequence["Pair"]) -> None:
             picture = Image.fromarray(drawn(source.rows[place].picture.read())).convert("RGB")
             picture.thumbnail((TILE - 4, TILE - 4))
             page.paste(picture, (left + side * TILE, top))
-            draw.text((left + side * TILE, top + TILE), source.rows[place].id, fill="black")
+            draw.text((left + side * TILE, top + TILE), _fitting(draw, source.rows[place].id), fill="black")
         draw.text((left, top + TILE + LINE - 3), f"{pair.kind}, {pair.alike:.3f} alike", fill="black")
     data = io.BytesIO()
     page.save(data, "PNG")
     write_atomically(path, data.getvalue())
+
+
+def _fitting(draw: Any, name: str) -> str:
+    """The end of a name that fits under its picture, letters that the font cannot show as `?`."""
+    shown = "".join(c if c.isprintable() else "?" for c in name.encode("utf-8", "replace").decode())
+    from PIL.ImageFont import FreeTypeFont
+
+    if not isinstance(draw.getfont(), FreeTypeFont):  # Pillow without FreeType draws Latin letters alone
+        shown = shown.encode("latin-1", "replace").decode("latin-1")
+    while draw.textlength(shown) > TILE - 4:
+        shown = shown[1:]
+    return shown

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoders.extraction.volumes import flat_only
-from slitlamp.encoding.encoder import StoredEncoder, resolve_device
+from slitlamp.encoding.encoder import stored_encoders
 from slitlamp.encoding.fill import encode_missing
 from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
@@ -29,16 +29,12 @@ def near(settings: Settings, source: Source, store: "Store", known: Sequence["Pa
     `settings` names one encoder, and how it computes. Pairs that are known as copies are left out. Features come from
     the store, or go there.
     """
-    (spec,) = settings.encoder.encoder
-    device = resolve_device(settings.encoder.device)
-    encoder = StoredEncoder(
-        spec=spec, settings=settings.encoder, store=store, device=device, dtype=settings.encoder.dtype
-    )
+    (encoder,) = stored_encoders(settings.encoder, store)
     if settings.source.volumes and not encoder.reads_volumes:
         raise flat_only(encoder.label)
     points = encoder.points()
     if not points:
-        raise UsageError(f"--encoder {spec} has no features of whole images")
+        raise UsageError(f"--encoder {encoder.spec} has no features of whole images")
     last = points[-1]
     pictures = ImageSet(
         pictures=[r.picture for r in source.rows],

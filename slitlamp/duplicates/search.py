@@ -1,15 +1,17 @@
 """Search a source for copies: those that cross groups, as a document and as a page, and a manifest with new groups."""
 
+import dataclasses
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cache import Store, default_root
+from slitlamp.disk import require_new
 from slitlamp.duplicates.guard import Copies
 from slitlamp.duplicates.manifest import write_manifest, write_sheet
 from slitlamp.duplicates.near import near
 from slitlamp.errors import UsageError
+from slitlamp.log import say
 from slitlamp.reports.text import table
 from slitlamp.settings import Settings
 from slitlamp.sources import check_source, list_source
@@ -18,27 +20,34 @@ from tasks.duplicates.find import Cluster
 SHOWN = 20  # clusters that the page shows; the document holds all
 
 
-def find_duplicates(settings: Settings, write: str | None = None, thumbnails: str | None = None) -> dict[str, Any]:
+def find_duplicates(
+    settings: Settings, write: str | None = None, thumbnails: str | None = None, *, replace: bool | None = False
+) -> dict[str, Any]:
     """Copies of one image in the source `settings.source.data`, as a document for JSON.
 
     The settings may name one encoder in whose features near pairs are listed too; () for none. `write` is a CSV
-    that becomes a manifest whose `group` keeps copies together, `thumbnails` a PNG that shows the pairs across groups.
+    that becomes a manifest whose `group` keeps copies together, `thumbnails` a PNG that shows the pairs across groups;
+    files that are there already are refused without `replace`. Thumbnails that cannot be drawn are said in a line.
     Raises UsageError, DataError.
     """
     for name in ("weights", "other_weights", "device", "batch_size"):
         value = settings.flag(name)
         if not settings.encoder.encoder and value != Settings().flag(name):
             flag = "--" + name.replace("_", "-")
+            value = " ".join(value) if isinstance(value, tuple) else value
             raise UsageError(f"{flag} {value} has nothing to act on: copies are found without one; give --encoder NAME")
     if write and Path(write).suffix.lower() != ".csv":
         raise UsageError(f"--write {write}: the manifest is a CSV; call it {Path(write).stem}.csv")
+    for flag, file in (("--write", write), ("--thumbnails", thumbnails)):
+        if file:
+            require_new(Path(file), flag, replace=bool(replace))
     assert settings.source.data is not None
     store = Store(default_root())
     copies = Copies(store=store)
     listed = list_source(settings.source, settings.source.data)
     source = check_source(listed, copies, settings.source.unreadable)
     readable = {row.id for row in source.rows}  # in the groups that they came with, also those of a benchmark
-    source = replace(source, rows=tuple(row for row in listed.rows if row.id in readable))
+    source = dataclasses.replace(source, rows=tuple(row for row in listed.rows if row.id in readable))
     groups = [row.group for row in source.rows]
     pairs = copies.pairs(source.rows)
     found = copies.groups(source.rows)
@@ -47,7 +56,10 @@ def find_duplicates(settings: Settings, write: str | None = None, thumbnails: st
         write_manifest(Path(write), settings.source.data, settings.source.image_column, source, found.merged_groups)
     if thumbnails:
         across = [pair for pair in pairs if groups[pair.first] != groups[pair.second]]
-        write_sheet(Path(thumbnails), source, sorted(across, key=lambda pair: pair.alike))
+        try:
+            write_sheet(Path(thumbnails), source, sorted(across, key=lambda pair: pair.alike))
+        except Exception as error:  # a picture costs no result
+            say(f"warning: --thumbnails {thumbnails} could not be drawn ({type(error).__name__}: {error})")
 
     def described(cluster: Cluster) -> dict[str, Any]:
         return {

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import encoders
-from slitlamp.encoding.encoder import StoredEncoder
+from slitlamp.encoding.encoder import StoredEncoder, errors_of_device
 from slitlamp.encoding.images import ImageSet
 from slitlamp.log import progress
 from tasks import DataError
@@ -74,9 +74,10 @@ def _encode(
     ):
         for batch in _batches(todo, 1 if pictures.volumes else encoder.settings.batch_size):  # one volume fills a pass
             images = [pictures.read(i) for i in batch]
-            arrays = encoders.encode(
-                network, images, wanted, [pictures.marks[i] for i in batch] if pictures.marks else ()
-            )
+            with errors_of_device(encoder.spec, encoder.device):
+                arrays = encoders.encode(
+                    network, images, wanted, [pictures.marks[i] for i in batch] if pictures.marks else ()
+                )
             for name, array in arrays.items():
                 bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
                 if len(bad):

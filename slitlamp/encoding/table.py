@@ -11,7 +11,7 @@ import cache
 import encoders
 import tasks
 from plugins import hint
-from slitlamp.encoding.encoder import StoredEncoder, resolve_device
+from slitlamp.encoding.encoder import StoredEncoder, stored_encoders
 from slitlamp.encoding.fill import encode_missing
 from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
@@ -25,13 +25,7 @@ def features_of(settings: Settings, images: Any, site: str | None, readout: str 
     """Features [n, d] float32 of images at one point; see `slitlamp.features`."""
     store = cache.Store(cache.default_root())
     settings = settings.but(spelling="keep")  # features have no groups
-    encoder = StoredEncoder(
-        spec=settings.encoder.encoder[0],
-        settings=settings.encoder,
-        store=store,
-        device=resolve_device(settings.encoder.device),
-        dtype=settings.encoder.dtype,
-    )
+    (encoder,) = stored_encoders(settings.encoder, store)
     source = _source(settings, images, store)
     point = _point(encoder, site, readout)
     pictures = ImageSet(

@@ -28,13 +28,12 @@ from slitlamp.pairs.settings import (
     check_similarity,
     own_flags,
 )
-from slitlamp.settings import Settings
+from slitlamp.settings import UNSAID, Settings, each_once, folder_of_its_own
 
 if TYPE_CHECKING:
     from slitlamp.pairs.result import PairResult
 
 OF_PHANTOMS = ("items", "task")
-NOT_REPEATED = ("out", "json", "debug", "jobs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +62,19 @@ class Command:
         own = self.own(**{k: v for k, v in given.items() if k in self.extra})
         settings = self.default.but(**{k: v for k, v in given.items() if k not in self.extra})
         settings = settings.but(**{k: settings_of(self, settings).flag(k) for k in OF_PHANTOMS if k not in given})
+        settings = each_once(settings)
         self.check(settings, own)
-        if settings.output.out is not None:
-            from slitlamp.disk import require_writable
-
-            require_writable(Path(settings.output.out))
+        line = self.line(settings, own)
+        if settings.output.out == "":
+            settings = settings.but(out=folder_of_its_own(f"pairs/{self.name}", settings.encoder.encoder, (), line))
         module, _, function = self.home.rpartition(".")
-        return getattr(importlib.import_module(module), function)(settings, own, self.line(settings, own))
+        answer = getattr(importlib.import_module(module), function)
+        if settings.output.out is None:
+            return answer(settings, own, line)
+        from slitlamp.disk import output_folder
+
+        with output_folder(Path(settings.output.out), "results.json", line, replace=settings.output.replace):
+            return answer(settings, own, line)
 
     def line(self, settings: Settings, own: Any) -> str:
         """The command line that repeats the run, but not where output went."""
@@ -77,7 +82,7 @@ class Command:
         words += getattr(own, self.positional) if self.positional else ()
         for name in self.flags:
             value = settings.flag(name)
-            if name in NOT_REPEATED or (value == settings_of(self, settings).flag(name) and name != "encoder"):
+            if name in UNSAID or (value == settings_of(self, settings).flag(name) and name != "encoder"):
                 continue
             words += _words(name, value)
         plain = self.own()
@@ -102,8 +107,7 @@ def _words(name: str, value: Any) -> list[str]:
     return [flag, *(str(v) for v in (value if isinstance(value, tuple) else (value,)))]
 
 
-def _out(name: str) -> Settings:
-    return Settings.of(out=f"runs/pairs/{name}", task=("contrast",), items=400)
+PHANTOMS = Settings.of(out="", task=("contrast",), items=400)  # without --out, a folder of the run's own
 
 
 COMMANDS = {
@@ -114,7 +118,7 @@ COMMANDS = {
             about="every pair of images that is near in an encoder and apart in a reference",
             own=MineSettings,
             flags=(*SOURCE, *ENCODER, "jobs", *OUTPUT),
-            default=_out("mine"),
+            default=PHANTOMS,
             check=check_mining,
             home="slitlamp.pairs.mine.mine",
         ),
@@ -123,7 +127,7 @@ COMMANDS = {
             about="the kinds of images that an encoder puts together and a reference does not",
             own=ModesSettings,
             flags=(*SOURCE, *ENCODER, "permutations", "jobs", *OUTPUT),
-            default=_out("modes"),
+            default=PHANTOMS,
             check=check_modes,
             home="slitlamp.pairs.modes.kinds",
         ),
@@ -132,7 +136,7 @@ COMMANDS = {
             about="which regions of two images carry their similarity",
             own=ExplainSettings,
             flags=(*SOURCE, *ENCODER, *OUTPUT),
-            default=_out("explain"),
+            default=PHANTOMS,
             check=check_explaining,
             home="slitlamp.pairs.explain.explain",
             positional="images",
@@ -142,7 +146,7 @@ COMMANDS = {
             about="which encoder, site and centring reproduce published similarities",
             own=RecipeSettings,
             flags=(*SOURCE, *ENCODER, *OUTPUT),
-            default=_out("recipe"),
+            default=PHANTOMS,
             check=check_recipe,
             home="slitlamp.pairs.recipe.recipe",
         ),
@@ -151,7 +155,7 @@ COMMANDS = {
             about="whether the images of pairs lie apart, are told apart by a probe, or are lost",
             own=ScoreSettings,
             flags=(*SOURCE, "label", *ENCODER, "probe", "permutations", *OUTPUT),
-            default=_out("score"),
+            default=PHANTOMS,
             check=check_scoring,
             home="slitlamp.pairs.score.score",
         ),
@@ -160,7 +164,7 @@ COMMANDS = {
             about="what graded changes of the images do to the features, and whether the change is read",
             own=PerturbSettings,
             flags=(*SOURCE, *ENCODER, *OUTPUT),
-            default=_out("perturb").but(items=60),
+            default=PHANTOMS.but(items=60),
             check=check_perturbing,
             home="slitlamp.pairs.perturb.perturb",
         ),
@@ -169,7 +173,7 @@ COMMANDS = {
             about="how alike the geometries of encoders are, site by site, against a null of exchanged groups",
             own=SimilaritySettings,
             flags=(*SOURCE, *ENCODER, "permutations", *OUTPUT),
-            default=_out("similarity").but(encoder=("phantom-clip", "random:phantom-clip")),
+            default=PHANTOMS.but(encoder=("phantom-clip", "random:phantom-clip")),
             check=check_similarity,
             home="slitlamp.pairs.similarity.similarity",
         ),

@@ -9,6 +9,7 @@ import numpy as np
 import cache
 from plugins import hint
 from probes.pairs.mining import frame_of
+from slitlamp.encoding.encoder import named
 from slitlamp.encoding.images import ImageSet
 from slitlamp.keys import digest
 from slitlamp.pairs.figures import regions_figure
@@ -30,7 +31,7 @@ def explain(settings: Settings, own: ExplainSettings, command: str) -> PairResul
     if places[0] == places[1]:
         raise DataError(f"both images are {images.ids[places[0]]!r}; a pair is two images")
     one = embed(
-        settings.encoder.encoder[0], settings, images, store,
+        next(iter(named(settings.encoder))), settings, images, store,
         settings.encoder.site[0] if settings.encoder.site else None,
         settings.encoder.readout[0] if settings.encoder.readout else None,
     )  # fmt: skip

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ import cache
 import probes.pairs as pairs_package
 from probes.pairs import mining, yields
 from probes.pairs.mining import Box, Filter, Miner, Space
+from slitlamp.encoding.encoder import named
 from slitlamp.encoding.images import ImageSet
 from slitlamp.keys import code_digest, digest
 from slitlamp.pairs import figures, gallery
 from slitlamp.pairs.result import PairResult
 from slitlamp.pairs.settings import MineSettings
 from slitlamp.pairs.spaces import Embedded, Images, embed, open_images
-from slitlamp.pairs.strips import MinedFile, mine_to_file
+from slitlamp.pairs.strips import MinedFile, mine_to_file, write_copy
 from slitlamp.reports import plots
 from slitlamp.settings import Settings
 from tasks import DataError, Picture
@@ -55,17 +56,15 @@ def mined_pairs(
 ) -> tuple[list[Mined], list[str]]:
     """The pairs mined against every reference, and sentences about the images; files go to --out or into the store."""
     encoder = embed(
-        settings.encoder.encoder[0], settings, images, store,
+        next(iter(named(settings.encoder))), settings, images, store,
         settings.encoder.site[0] if settings.encoder.site else None,
         settings.encoder.readout[0] if settings.encoder.readout else None,
     )  # fmt: skip
-    folder = store.root / "pairs" if settings.output.out is None else Path(settings.output.out)
-    folder.mkdir(parents=True, exist_ok=True)
     filters, notes = _filters(images, own)
     found = []
     for spec in own.reference:
         reference = embed(spec, settings, images, store, own.reference_site, own.reference_readout)
-        found.append(_mined(settings, own, images, encoder, reference, filters, folder))
+        found.append(_mined(settings, own, images, encoder, reference, filters, store.root / "pairs"))
     return found, notes
 
 
@@ -196,12 +195,14 @@ def _mined(
         )
         selected = {"selected_by": [encoder.encoder.label, reference.encoder.label], "source": images.source.name}
         ids = [images.ids[k] for k in keep]
-        threads = settings.probe.jobs or os.cpu_count() or 1
-        files.append(
-            mine_to_file(
-                folder / f"{stem}-{slug}.parquet", miner, ids, key=key, cap=own.cap, threads=threads, about=selected
-            )
+        mined = mine_to_file(
+            folder, miner, ids, key=key, cap=own.cap, threads=settings.probe.jobs or os.cpu_count() or 1, about=selected
         )
+        if settings.output.out is not None:  # mined once, whatever folder it is wanted in
+            path = Path(settings.output.out) / f"{stem}-{slug}.parquet"
+            write_copy(mined.path, path)
+            mined = replace(mined, path=path)
+        files.append(mined)
     inner = tuple(Filter(name=f.name, codes=f.codes[keep]) for f in filters)
     plane = yields.plane(
         first.take(keep),

@@ -9,6 +9,7 @@ import numpy as np
 
 import cache
 from probes.pairs.perturbation import Moved, Threshold, moved, threshold
+from slitlamp.encoding.encoder import named
 from slitlamp.encoding.images import ImageSet
 from slitlamp.keys import code_digest, digest
 from slitlamp.pairs.figures import dose_figure
@@ -33,7 +34,7 @@ def perturb(settings: Settings, own: PerturbSettings, command: str) -> PairResul
     summary: list[dict[str, Any]] = []
     curves: dict[str, dict[str, list[Moved]]] = {}
     sentences = []
-    for spec in settings.encoder.encoder:
+    for spec in named(settings.encoder):
         one = embed(spec, settings, images, store, site, readout)
         mine = curves.setdefault(one.encoder.label, {})
         for change in asked:

@@ -7,6 +7,7 @@ import numpy as np
 
 import cache
 from probes.pairs.mining import Space, frame_of
+from slitlamp.encoding.encoder import named
 from slitlamp.encoding.fill import encode_missing
 from slitlamp.errors import UsageError
 from slitlamp.pairs.result import PairResult
@@ -33,7 +34,7 @@ def recipe(settings: Settings, own: RecipeSettings, command: str) -> PairResult:
         )
     published = {column: _numbers(images, column, pairs.first) for column in columns}
     rows: list[dict[str, Any]] = []
-    for spec in settings.encoder.encoder:
+    for spec in named(settings.encoder):
         encoder = stored(spec, settings, store)
         points = encoder.points(0)
         table = encode_missing(encoder, images.pictures, points, images.source.policy)

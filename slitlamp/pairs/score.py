@@ -18,6 +18,7 @@ from probes.pairs.matching import CHANCE, matching, two_afc
 from probes.pairs.mining import Space, frame_of
 from probes.pairs.separability import directional_separability, pair_separability
 from probes.pairs.yields import quantiles
+from slitlamp.encoding.encoder import named
 from slitlamp.errors import UsageError
 from slitlamp.pairs.figures import verdict_figure
 from slitlamp.pairs.result import PairResult
@@ -82,7 +83,7 @@ def score(settings: Settings, own: ScoreSettings, command: str) -> PairResult:
     site = settings.encoder.site[0] if settings.encoder.site else None
     readout = settings.encoder.readout[0] if settings.encoder.readout else None
     scored = []
-    for spec in settings.encoder.encoder:
+    for spec in named(settings.encoder):
         one = embed(spec, settings, images, store, site, readout)
         scored.append(_scored(one, images, pairs, labels, settings, own))
     summary = [_row(one, pairs) for one in scored]

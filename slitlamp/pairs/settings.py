@@ -24,8 +24,8 @@ SOURCE = (
     "limit",
     "seed",
 )
-ENCODER = ("encoder", "site", "readout", "weights", "offline", "device", "dtype", "batch_size")
-OUTPUT = ("out", "json", "debug")
+ENCODER = ("encoder", "site", "readout", "weights", "other_weights", "offline", "device", "dtype", "batch_size")
+OUTPUT = ("out", "replace", "json", "debug")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import numpy as np
 import cache
 from probes import ProbeError
 from probes.pairs.similarity import NAMES, Compared, biased_cka, compare
-from slitlamp.encoding.encoder import StoredEncoder
+from slitlamp.encoding.encoder import StoredEncoder, named
 from slitlamp.encoding.fill import encode_missing
 from slitlamp.errors import UsageError
 from slitlamp.pairs.figures import map_figure
@@ -27,7 +27,7 @@ def similarity(settings: Settings, own: SimilaritySettings, command: str) -> Pai
     """Compare every site of an encoder with every site of each of the others; see `slitlamp.similarity`."""
     store = cache.Store(cache.default_root())
     images, notes = _some(open_images(settings, store), own.most, settings.source.seed)
-    asked = [stored(spec, settings, store) for spec in settings.encoder.encoder]
+    asked = [stored(spec, settings, store) for spec in named(settings.encoder)]
     sites = [_features(one, settings, images) for one in asked]
     couples = [(0, k) for k in range(1, len(asked))] or [(0, 0)]
     tables: dict[str, list[dict[str, Any]]] = {}

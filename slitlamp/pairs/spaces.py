@@ -126,7 +126,7 @@ def embed(
 
 
 def stored(spec: str, settings: Settings, store: "Store") -> StoredEncoder:
-    """An encoder as the settings ask for it."""
+    """An encoder as the settings ask for it, by the name that it has in the run."""
     device = resolve_device(settings.encoder.device)
     return StoredEncoder(spec=spec, settings=settings.encoder, store=store, device=device, dtype=settings.encoder.dtype)
 

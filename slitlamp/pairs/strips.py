@@ -35,7 +35,7 @@ class MinedFile:
 
 
 def mine_to_file(
-    path: Path,
+    folder: Path,
     miner: "Miner",
     ids: Sequence[str],
     *,
@@ -44,26 +44,31 @@ def mine_to_file(
     threads: int = 1,
     about: Mapping[str, Any] | None = None,
 ) -> MinedFile:
-    """Mine every strip that is not there yet, and write the pairs to a Parquet file.
+    """Mine every strip that is not in `folder` yet, and write the pairs there as `KEY.parquet`.
 
-    `key` names everything that the pairs rest on: a file or a strip with another key is not used. `cap` keeps, of the
-    pairs of one image, those with the largest difference of the two similarities: a pair stays where it is among the
-    `cap` first of both its images (and where it is equal to the last of them). Columns of the file: `id_1`, `id_2`,
-    `similarity`, `reference_similarity`; its rows are in the order of the images. `about` is kept in its metadata.
+    `key` names everything that the pairs rest on. `cap` keeps, of the pairs of one image, those with the largest
+    difference of the two similarities: a pair stays where it is among the `cap` first of both its images (and where it
+    is equal to the last of them). Columns of the file: `id_1`, `id_2`, `similarity`, `reference_similarity`; its rows
+    are in the order of the images. `about` is kept in its metadata.
     """
+    from filelock import FileLock
+
+    path, work = folder / f"{key[:32]}.parquet", folder / key[:32]
     done = _finished(path, key)
     if done is not None:
         return done
-    work = path.parent / f".{path.stem}-{key[:16]}"
     work.mkdir(parents=True, exist_ok=True)
     miner.screen  # noqa: B018 - made once, before the threads need it
     _mine_missing(miner, work, threads)
-    tally = _total(work, miner)
-    limits = None if cap is None else _limits(work, miner, cap)
-    kept = _join(path, work, miner, ids, limits, {"key": key, "cap": cap, "tally": asdict(tally), **(about or {})})
-    for part in work.iterdir():
-        part.unlink(missing_ok=True)
-    work.rmdir()
+    with FileLock(work / "join.lock"):
+        done = _finished(path, key)  # by another run that mined with this one
+        if done is not None:
+            return done
+        tally = _total(work, miner)
+        limits = None if cap is None else _limits(work, miner, cap)
+        kept = _join(path, work, miner, ids, limits, {"key": key, "cap": cap, "tally": asdict(tally), **(about or {})})
+        for strip in work.glob("*.parquet"):  # marks and locks stay for runs that still look at them
+            strip.unlink()
     return MinedFile(path=path, tally=tally, kept=kept, capped=tally.found - kept)
 
 
@@ -89,7 +94,7 @@ def _mine_missing(miner: "Miner", work: Path, threads: int) -> None:
     import torch
     from filelock import FileLock, Timeout
 
-    todo = [k for k in range(len(miner.strips)) if not _mark(work, k).exists()]
+    todo = [k for k in range(len(miner.strips)) if not _done(work, k)]
     before = torch.get_num_threads()
     with progress(len(miner.strips), "mining pairs") as bar:
         bar.update(len(miner.strips) - len(todo))
@@ -98,7 +103,7 @@ def _mine_missing(miner: "Miner", work: Path, threads: int) -> None:
             torch.set_num_threads(1)
             try:
                 with FileLock(work / f"{k:05}.lock", timeout=-1 if wait else 0):
-                    if not _mark(work, k).exists():
+                    if not _done(work, k):
                         _mine_strip(miner, work, k)
             except Timeout:
                 return False  # another run has it
@@ -115,6 +120,12 @@ def _mine_missing(miner: "Miner", work: Path, threads: int) -> None:
                     one(k, wait=True)
         finally:
             torch.set_num_threads(before)
+
+
+def _done(work: Path, k: int) -> bool:
+    """Whether a strip is whole: marked so, and there, or in the file of all."""
+    strip = work / f"{k:05}.parquet"
+    return _mark(work, k).exists() and (strip.exists() or work.with_suffix(".parquet").exists())
 
 
 def _mark(work: Path, k: int) -> Path:
@@ -217,3 +228,12 @@ def _join(
             flush(writer)
     part.replace(path)
     return kept
+
+
+def write_copy(source: Path, path: Path) -> None:
+    """Copy a file so that a reader sees the old one or the new one, never a part."""
+    import shutil
+
+    part = path.with_name(f".{path.name}.part")
+    shutil.copyfile(source, part)
+    part.replace(path)

@@ -7,6 +7,7 @@ import probes
 from encoders.extraction.readouts import AT_MARK, READOUTS
 from probes.stats.credit import PIXELS, UNTRAINED
 from slitlamp.probing.judged import Judged, best_of
+from slitlamp.probing.points import relative_depth
 from slitlamp.probing.state import CONTROLS, Cell, QuestionCells, Run
 from slitlamp.probing.words import sentences
 from slitlamp.questions import Question
@@ -122,6 +123,7 @@ def _record(
         source=question.source.name,
         site=cell.site,
         readout=cell.readout,
+        depth=relative_depth(cell.site, card.sites),
         probe=m.probe,
         screened=m.screened,
         n_items=len(question.ids),
@@ -165,7 +167,7 @@ def _weights(cell: Cell, card: Any) -> str:
     """What the numbers were computed with: repository and commit, or the fingerprint of local tensors."""
     if cell.encoder.spec in CONTROLS:
         return "none"
-    if cell.encoder.spec.startswith("random:"):
+    if cell.encoder.spec.startswith("random:") or card.name.startswith("random:"):
         return "untrained"
     parts = ["other weights"] if card.other_weights else []
     if cell.encoder.weights is not None:
@@ -174,4 +176,6 @@ def _weights(cell: Cell, card: Any) -> str:
         parts.append(f"{card.repo}@{card.revision[:12]}")
     if card.synthetic:
         parts.append("synthetic training")
+    if card.name != cell.encoder.spec and not cell.encoder.spec.endswith(".py"):  # under a label
+        parts.append(card.name)
     return ", ".join([*parts, f"fingerprint {cell.encoder.fingerprint[:12]}"])

@@ -1,7 +1,7 @@
 """Where an encoder is read for a question, and by how much work each point is measured."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import encoders
 from encoders.extraction.readouts import AT_MARK, VECTOR
@@ -13,10 +13,23 @@ from slitlamp.questions import Question
 NESTED_UP_TO = 400  # items: beyond, the nested score is measured at the headline sites only
 
 
+INNER = ("block.", "stage.")
+
+
+def relative_depth(site: str, sites: Iterable[str]) -> float | None:
+    """The share of an encoder's blocks or stages up to and with this one, 1 for the last; None for another site.
+
+    >>> relative_depth("block.2", ["block.0", "block.1", "block.2", "block.3", "final"])
+    0.75
+    """
+    inner = [name for name in sites if name.startswith(INNER)]
+    return (inner.index(site) + 1) / len(inner) if site in inner else None
+
+
 def headline_sites(points: Sequence[tuple[str, str, int]]) -> set[str]:
     """The sites at which a model's later stages read: the last block or stage, final, pooled, joint."""
     sites = list(dict.fromkeys(site for site, _, _ in points))
-    inner = [s for s in sites if s.startswith(("block.", "stage."))]
+    inner = [s for s in sites if s.startswith(INNER)]
     return {s for s in sites if s not in inner} | set(inner[-1:])
 
 
@@ -38,7 +51,8 @@ def points_of(
     if encoder.spec in CONTROLS:
         every = encoder.points(marks) if asked else encoders.points(encoder.card, marks)
         wanted = (AT_MARK.name,) if choice and asked else (VECTOR.name, AT_MARK.name)
-        return [point for point in every if point[1] in wanted]
+        usual = [point for point in every if point[1] in wanted]
+        return usual or every if asked and not choice else usual  # as a map where that alone is asked for by name
     points = encoder.points(marks)
     if choice and not any(readout == AT_MARK.name for _, readout, _ in points):
         raise UsageError(

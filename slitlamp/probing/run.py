@@ -11,7 +11,7 @@ from encoders import EncoderError
 from encoders.extraction.readouts import AT_MARK
 from encoders.extraction.volumes import flat_only
 from plugins import UnknownName, UserFileError
-from slitlamp.encoding.encoder import StoredEncoder
+from slitlamp.encoding.encoder import StoredEncoder, check_points
 from slitlamp.encoding.fill import FeatureTable, NotFiniteError, encode_missing, space_of
 from slitlamp.errors import UsageError
 from slitlamp.log import say
@@ -55,8 +55,11 @@ def run(settings: Settings, experiment: str) -> Probed:
         records: list[Record] = []
         verdicts: list[dict[str, Any]] = []
         predictions: dict[str, Any] = {}
+        _choose_points(state, questions)
         for question in questions:
             cells = probe_question(state, question)
+            if cells is None:
+                continue
             found, judged = judge(state, question, cells, experiment)
             records += found
             verdicts += judged
@@ -76,9 +79,41 @@ def run(settings: Settings, experiment: str) -> Probed:
     )
 
 
-def probe_question(run: Run, question: Question) -> QuestionCells:
-    """Encode and measure one question for all encoders, their untrained draws and the controls."""
+def _choose_points(run: Run, questions: Sequence[Question]) -> None:
+    """Refuse sites and readouts that are nowhere, and say where some are not, before anything is encoded.
+
+    An encoder that cannot be loaded is left to the encoding, which names it.
+    """
+    asked = run.settings.encoder
+    if not (asked.site or asked.readout):
+        return
+    known = []
+    for encoder in run.encoders.asked:
+        with contextlib.suppress(*((EncoderError, UserFileError) if len(run.encoders.asked) > 1 else ())):
+            _ = encoder.card
+            known.append(encoder)
+    if known:
+        for note in check_points(known, sorted({question.pictures.marked for question in questions})):
+            _note(run, f"warning: {note}")
+
+
+def _may_be_read(question: Question, encoder: StoredEncoder) -> bool:
+    """Whether an encoder has a point that was asked for; an encoder that cannot be loaded may have one."""
+    try:
+        return bool(encoder.points(question.pictures.marked))
+    except (EncoderError, UserFileError):
+        return True
+
+
+def probe_question(run: Run, question: Question) -> QuestionCells | None:
+    """Encode and measure one question for all encoders, their untrained draws and the controls.
+
+    None, and a line, where the question has none of the readouts that were asked for.
+    """
     asked = encode_all(run, question, run.encoders.asked)
+    if not asked and not any(_may_be_read(question, encoder) for encoder in run.encoders.asked):
+        _note(run, f"warning: {question.name} is not asked: it has none of the sites and readouts that are asked for")
+        return None
     if not asked:
         raise EncoderError("; ".join(run.failed))
     labels = [encoder.label for encoder in asked]
@@ -110,6 +145,8 @@ def encode_all(run: Run, question: Question, who: Sequence[StoredEncoder]) -> li
         try:
             if run.settings.source.volumes and not encoder.reads_volumes:
                 raise flat_only(encoder.label)
+            if _is_asked(run, encoder) and not encoder.points(question.pictures.marked):
+                continue  # of the sites and readouts that were asked for it has none, which was said
             table = _encoded(run, question, encoder)
         except (EncoderError, UserFileError, NotFiniteError) as error:
             if len(who) == 1 or encoder.spec in CONTROLS:
@@ -129,13 +166,22 @@ def _encoded(run: Run, question: Question, encoder: StoredEncoder) -> FeatureTab
     """The features of one encoder; where its crop leaves a mark out, all but those under marks, and that is said."""
     pictures, policy, probe = question.pictures, question.source.policy, run.settings.probe.probe
     try:
-        return encode_missing(encoder, pictures, points_of(encoder, question, probe), policy)
+        return encode_missing(encoder, pictures, _points(run, question, encoder), policy)
     except encoders.UnseenMarkError as error:
         if probe == CHOICE or AT_MARK.name in run.settings.encoder.readout:
             raise
         question.unmarked.add(encoder.spec)
         _note(run, f"warning: {encoder.spec} is not read under the marks: {error}")
-        return encode_missing(encoder, pictures, points_of(encoder, question, probe), policy)
+        return encode_missing(encoder, pictures, _points(run, question, encoder), policy)
+
+
+def _points(run: Run, question: Question, encoder: StoredEncoder) -> list[tuple[str, str, int]]:
+    """Where an encoder is read; where it was asked for by name, also at points that no control has."""
+    return points_of(encoder, question, run.settings.probe.probe, asked=_is_asked(run, encoder))
+
+
+def _is_asked(run: Run, encoder: StoredEncoder) -> bool:
+    return any(encoder is one for one in run.encoders.asked)
 
 
 def _encode_untrained(run: Run, question: Question, spec: str, draws: Sequence[StoredEncoder]) -> list[StoredEncoder]:
@@ -147,7 +193,7 @@ def _encode_untrained(run: Run, question: Question, spec: str, draws: Sequence[S
     if (question.name, spec) not in run.filled or not draws:
         return []
     asked = next(encoder for encoder in run.encoders.asked if encoder.spec == spec)
-    if spec.endswith(".py") and not asked.has_network:
+    if asked.source.endswith(".py") and not asked.has_network:
         _note(run, f"warning: no untrained draw beside {spec}: {asked.label} computes without torch")
         return []
     for draw in draws:
@@ -204,7 +250,7 @@ def _with_limits(run: Run, question: Question, cells: Sequence[Cell]) -> list[Ce
         doubtful = [c for c in doubtful if c.readout != AT_MARK.name]  # a pool without marks has no token under them
     for encoder in {c.encoder.spec: c.encoder for c in doubtful}.values():
         names = {c.name for c in doubtful if c.encoder is encoder}
-        points = [p for p in points_of(encoder, question, run.settings.probe.probe) if f"{p[0]}/{p[1]}" in names]
+        points = [p for p in _points(run, question, encoder) if f"{p[0]}/{p[1]}" in names]
         try:
             table = encode_missing(encoder, pool.pictures, points, pool.source.policy)
         except encoders.UnseenMarkError:  # a mark of the pool alone: its cells stay without a limit of detection
@@ -245,7 +291,7 @@ def plan_of(settings: Settings) -> dict[str, Any]:
                 "bytes_to_store": None,
             }
             if encoder.remembered is not None:
-                points = points_of(encoder, question, settings.probe.probe)
+                points = _points(state, question, encoder)
                 widths = {f"{site}/{readout}": width for site, readout, width in points}
                 todo = len(question.ids)
                 if contents is not None:

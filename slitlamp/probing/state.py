@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import cache
-import encoders
 import probes
 from encoders.extraction.readouts import AT_MARK
 from encoders.extraction.volumes import flat_only
 from plugins import UserFunction
 from probes.stats import credit
-from slitlamp.encoding.encoder import StoredEncoder, reads_volumes, resolve_device
+from slitlamp.encoding.encoder import StoredEncoder, described_device, reads_volumes, stored_encoders
 from slitlamp.encoding.fill import FeatureTable
 from slitlamp.errors import UsageError
 from slitlamp.keys import code_digest, digest
@@ -24,8 +23,10 @@ from slitlamp.log import say
 from slitlamp.probing.cells import Cells
 from slitlamp.probing.workers import Job
 from slitlamp.questions import Question, ask
+from slitlamp.reports.listing import named_elsewhere
 from slitlamp.reports.text import question_line
 from slitlamp.settings import Settings
+from tasks import DataError
 
 CONTROLS = tuple(one.name for one in credit.CONTROLS if one.is_encoder)
 CHOICE = "marks"  # the probe that reads nothing but the tokens under marks
@@ -112,15 +113,15 @@ class Run:
     def encoders(self) -> RunEncoders:
         """Encoders asked for, untrained draws of each, and the controls, which compute without torch."""
         settings = self.settings
-        device = resolve_device(settings.encoder.device)
+        asked = stored_encoders(settings.encoder, self.store)
+        device = asked[0].device
 
         def encoder(spec: str, device: str = device, dtype: str = settings.encoder.dtype) -> StoredEncoder:
             return StoredEncoder(spec=spec, settings=settings.encoder, store=self.store, device=device, dtype=dtype)
 
-        specs = list(dict.fromkeys(settings.encoder.encoder))
-        networks = [spec for spec in specs if spec not in CONTROLS and not spec.startswith("random:")]
+        networks = [e.spec for e in asked if e.spec not in CONTROLS and not e.source.startswith("random:")]
         return RunEncoders(
-            asked=[encoder(spec) for spec in specs],
+            asked=asked,
             untrained={
                 spec: [
                     encoder(f"random:{spec}" + (f"#{draw}" if draw else "")) for draw in range(settings.encoder.twins)
@@ -215,29 +216,46 @@ class Run:
 
 def start(settings: Settings) -> tuple[Run, list[Question]]:
     """Open the store and put the questions; nothing is encoded yet."""
-    asked, specs = settings.encoder, settings.encoder.encoder
+    for flag, names in (("probe", (settings.probe.probe,)), ("task", settings.source.task)):
+        for name in names:
+            elsewhere = named_elsewhere(name, flag) if name else ""
+            if elsewhere:
+                raise UsageError(f"--{flag} {name}: {elsewhere}".rstrip("; "))
     if settings.probe.probe is not None:
         probes.load(settings.probe.probe)  # an unknown name is refused before anything is computed
-    for spec in specs:
-        encoders.card(spec, weights=asked.weights)
-    if settings.source.volumes and not any(reads_volumes(spec) is not False for spec in specs):
-        raise flat_only(specs[0])  # before anything is decoded or fetched
-    if asked.weights is not None and len(specs) > 1:
-        raise UsageError(
-            f"--weights {asked.weights} can stand for one encoder, not for {' and '.join(specs)}: "
-            "give one --encoder, and the others in runs of their own"
-        )
     store = cache.Store(cache.default_root())
+    asked = stored_encoders(settings.encoder, store)
+    if settings.source.volumes and not any(reads_volumes(one.source) is not False for one in asked):
+        raise flat_only(asked[0].spec)  # before anything is decoded or fetched
     home = store.root if settings.output.out is None else Path(settings.output.out)
     cells = Cells(folder=home / "cells", types=_types(), leave=("plan",))
     run = Run(settings=settings, store=store, cells=cells)
-    questions = ask(settings.source, store)
+    say(f"device: {described_device(asked[0].device)}; features in {store.root}")
+    try:
+        questions = ask(settings.source, store)
+    except DataError as error:
+        if settings.source.limit is None:
+            raise
+        raise DataError(f"{error} (with --limit {settings.source.limit})") from None
     for question in questions:
         say(question_line(question.facts))
         for warning in question.warnings:
             say(f"warning: {question.name}: {warning}")
-        run.plan(question)  # fewer groups than folds, one class only: said before hours of encoding
+        try:
+            run.plan(question)  # fewer groups than folds, one class only: said before hours of encoding
+        except probes.ProbeError as error:
+            raise probes.ProbeError(_too_little(settings, question, str(error))) from None
     return run, questions
+
+
+def _too_little(settings: Settings, question: Question, why: str) -> str:
+    """What a question lacks, with the flag that made it so small where one did."""
+    source = settings.source
+    if source.limit is None and source.data is not None:
+        return why
+    flag = f"--items {source.items}" if source.limit is None else f"--limit {source.limit}"
+    counts = f"{len(question.ids)} items in {len(set(question.groups))} groups"
+    return f"{flag} leaves too little for {question.name}, {counts} ({why}); a greater number has more"
 
 
 @once

@@ -33,7 +33,7 @@ def rows(path: str, needed: tuple[str, ...]) -> list[dict[str, str]]:
     name = Path(path).name
     for column in needed:
         if column not in have:
-            near = nearest(column, have, 0.6)
+            near = nearest(column, have)
             hint = f" (nearest: {near!r})" if near else ""
             raise DataError(f"{name} has no column {column!r}{hint}; needed are {', '.join(needed)}")
     if not found:
@@ -44,7 +44,7 @@ def rows(path: str, needed: tuple[str, ...]) -> list[dict[str, str]]:
 def _one_of(word: str, known: dict, where: str, column: str) -> object:
     value = known.get(word.lower())
     if value is None:
-        near = nearest(word.lower(), known, 0.6)
+        near = nearest(word.lower(), known)
         hint = f"; did you mean {near!r}?" if near else ""
         raise DataError(f"{where}: {column} is {word!r}{hint}; known are {', '.join(w for w in known if w)}")
     return value
@@ -90,7 +90,7 @@ def of_colours(path: str, given: Prompted) -> Answers:
     for number, row in enumerate(rows(path, ("item", "assignment", "answer")), 2):
         where = f"{Path(path).name} line {number}"
         if row["item"] not in ids:
-            near = nearest(row["item"], ids, 0.6)
+            near = nearest(row["item"], ids)
             hint = f"; did you mean {near!r}?" if near else ""
             raise DataError(f"{where}: {given.source.name} has no item {row['item']!r}{hint}")
         i = ids[row["item"]]

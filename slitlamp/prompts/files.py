@@ -27,9 +27,13 @@ def _document(found: Found, asked: "Asked", files: list[str]) -> dict[str, Any]:
 
 
 def deliver(found: Found, asked: "Asked") -> tuple[dict[str, Any], list[str]]:
-    """Write audit.json, details.txt, answers.csv and the figure under --out; the document and the files' names."""
+    """Write audit.json, details.txt, answers.csv and then the figure under --out; the document and the files' names.
+
+    A figure that cannot be drawn costs nothing but itself, and a line.
+    """
+    from slitlamp.disk import keep_earlier
     from slitlamp.prompts.plot import figure
-    from slitlamp.reports.plots import save
+    from slitlamp.reports.plots import written
 
     out = asked.out
     text = io.StringIO()
@@ -37,9 +41,13 @@ def deliver(found: Found, asked: "Asked") -> tuple[dict[str, Any], list[str]]:
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_atomically(out / "answers.csv", text.getvalue().encode())
-    files = ["audit.json", "details.txt", "answers.csv", *save(figure(found), out / "audit")]
-    write_atomically(out / "details.txt", details(found).encode())
+    files = ["audit.json", "details.txt", "answers.csv"]
+    document = _document(found, asked, files)
+    keep_earlier(out, "audit.json", document)
+    write_atomically(out / "audit.json", as_json(document))
+    write_atomically(out / "answers.csv", text.getvalue().encode("utf-8", "backslashreplace"))
+    write_atomically(out / "details.txt", details(found).encode("utf-8", "backslashreplace"))
+    files += written(lambda: figure(found), out / "audit")
     document = _document(found, asked, files)
     write_atomically(out / "audit.json", as_json(document))
     return document, files

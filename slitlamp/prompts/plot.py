@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from slitlamp.prompts.judged import Found, Judged
-from slitlamp.reports.plots import COLOURS, MARKERS, STYLE
+from slitlamp.reports.plots import COLOURS, MARKERS, MM, STYLE, WIDTHS, shown_names
 
 
 def figure(found: Found) -> Any:
@@ -15,21 +15,23 @@ def figure(found: Found) -> Any:
 
     with mpl.rc_context(STYLE):
         if found.judged[0].bias is not None:
-            fig = Figure(figsize=(3.25, 2.8 + 0.12 * len(found.judged)), layout="constrained")
+            fig = Figure(figsize=(WIDTHS[0] * MM, 2.8 + 0.12 * len(found.judged)), layout="constrained")
             axes = [fig.subplots()]
             _turns(axes[0], found.judged)
         else:
             sized = any(j.dose is not None and len(j.dose.shares) > 1 for j in found.judged)
-            fig = Figure(figsize=(6.75, 2.6), layout="constrained")
+            fig = Figure(figsize=(WIDTHS[1] * MM, 2.5 + 0.12 * len(found.judged)), layout="constrained")
             axes = fig.subplots(1, 3 if sized else 2, width_ratios=[1.25, 1, 1][: 3 if sized else 2])
             _odds(axes[0], found.judged)
             _consistency(axes[1], found.judged)
             if sized:
                 _sizes(axes[2], found.judged)
         handles, labels = axes[0].get_legend_handles_labels()
-        columns = 1 if found.judged[0].bias is not None else 3
+        labels = shown_names(labels, 44)
+        columns = 1 if found.judged[0].bias is not None else max(1, min(3, 150 // (max(map(len, labels)) + 6)))
         fig.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
-        words = f"{found.task}, {found.source}, {found.images} images" + (", LIMITED RUN" if found.limited else "")
+        (source,) = shown_names([found.source], 40)
+        words = f"{found.task}, {source}, {found.images} images" + (", LIMITED RUN" if found.limited else "")
         fig.suptitle(words, fontsize=6, color="red" if found.limited else "0.3", x=0.995, ha="right")
     return fig
 
@@ -73,8 +75,9 @@ def _consistency(axis: Any, judged: list[Judged]) -> None:
                       fontsize=6, color="0.4", va="center", ha="left" if right else "right")  # fmt: skip
     for number, j in enumerate(judged):
         same = j.audit.consistency if j.audit else None
-        if same is not None and same.location is not None:
-            axis.plot(same.location, same.colour, ls="none", **_look(number))
+        if same is not None and same.location is not None and same.colour is not None:
+            nudge = 0.006 * (number - (len(judged) - 1) / 2)  # none lies exactly on another
+            axis.plot(same.location + nudge, same.colour - nudge, ls="none", **_look(number))
     axis.set(xlim=(0.1, 1.06), ylim=(0.1, 1.06), xlabel="same place in two assignments", ylabel="same colour")
     axis.set_aspect("equal")
 
@@ -109,9 +112,9 @@ def _turns(axis: Any, judged: list[Judged]) -> None:
     axis.plot([0, 1], [1, 0], ls=":", lw=0.7, color="0.4")
     for number, j in enumerate(judged):
         assert j.bias is not None
-        axis.plot(
-            j.bias.false_alarms, j.bias.hits, ls="none", label=j.responder, clip_on=False, zorder=3, **_look(number)
-        )
+        nudge = 0.006 * (number - (len(judged) - 1) / 2)  # none lies exactly on another
+        x, y = j.bias.false_alarms + nudge, j.bias.hits - nudge
+        axis.plot(x, y, ls="none", label=j.responder, clip_on=False, zorder=3, **_look(number))
     axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="turned images called upright", ylabel="upright images called upright")
     axis.set_aspect("equal")
     axis.text(0.97, 0.5, "upright\nfavoured", fontsize=6, color="0.4", ha="right", va="center")

@@ -11,9 +11,9 @@ from encoders.extraction.readouts import AT_MARK, GRID3, MEAN
 from probes.prompts import bias, controls
 from probes.prompts import readout as prompts_readout
 from probes.prompts.audit import COLOURS
-from slitlamp.encoding.encoder import StoredEncoder, resolve_device
+from slitlamp.encoding.encoder import StoredEncoder, check_points, described_device, stored_encoders
 from slitlamp.encoding.fill import FeatureTable, encode_missing
-from slitlamp.errors import UsageError
+from slitlamp.log import say
 from slitlamp.prompts.controls import MarkerControls, marker_controls, phases
 from slitlamp.prompts.judged import Judged, judge
 from slitlamp.prompts.presentations import CODES, Prompted, Showing, showing
@@ -25,18 +25,15 @@ READOUTS = (MEAN.name, GRID3.name, AT_MARK.name)
 Points = Sequence[tuple[str, str, int]]
 
 
-def audited_encoders(asked: "Asked", store: cache.Store) -> list[StoredEncoder]:
-    """The encoders that are audited, then the controls beside them."""
-    settings = asked.settings
-    device = resolve_device(settings.encoder.device)
-    if settings.encoder.weights is not None and len(settings.encoder.encoder) > 1:
-        raise UsageError(
-            f"--weights {settings.encoder.weights} can stand for one encoder, not for {len(settings.encoder.encoder)}"
-        )
-    return [
-        StoredEncoder(spec=spec, settings=settings.encoder, store=store, device=device, dtype=settings.encoder.dtype)
-        for spec in dict.fromkeys(settings.encoder.encoder)
-    ]
+def audited_encoders(asked: "Asked", store: cache.Store, marks: int) -> list[StoredEncoder]:
+    """The encoders that are audited; those without any of the sites and readouts asked for are left out, and said."""
+    found = stored_encoders(asked.settings.encoder, store)
+    say(f"device: {described_device(found[0].device)}")
+    if not (asked.settings.encoder.site or asked.settings.encoder.readout):
+        return found
+    for note in check_points(found, (marks,)):
+        say(f"warning: {note}")
+    return [encoder for encoder in found if encoder.points(marks)]
 
 
 def points_of(encoder: StoredEncoder, marks: int, wanted: Sequence[str]) -> list[tuple[str, str, int]]:
@@ -68,7 +65,7 @@ def probed(asked: "Asked", given: Prompted, store: cache.Store) -> tuple[list[Ju
     fold = prompts_readout.folds(given.groups, np.random.default_rng([settings.probe.seed, 5]))
     shows = [showing(given, size, store) for size in (None, *asked.sizes)]
     markers = marker_controls(given, settings.probe.seed, store)
-    asked_encoders = [(encoder, points_of(encoder, 3, READOUTS)) for encoder in audited_encoders(asked, store)]
+    asked_encoders = [(encoder, points_of(encoder, 3, READOUTS)) for encoder in audited_encoders(asked, store, 3)]
     filled = [_filled(encoder, points, given, shows, markers) for encoder, points in asked_encoders]
     judged = [
         _judged(one, given, shows, markers, fold, settings.probe.seed, phases(encoder, one.site, given))

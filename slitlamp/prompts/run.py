@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import cache
-import encoders
 from probes.prompts import bias as prompts_bias
 from probes.prompts import controls
 from probes.prompts import readout as prompts_readout
+from slitlamp.encoding.encoder import stored_encoders
 from slitlamp.encoding.fill import encode_missing
 from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
@@ -33,8 +33,8 @@ def run(asked: "Asked") -> Found:
         if asked.images:
             raise UsageError("--images writes marks in every assignment; orientation has none")
         return _turns_answered(asked) if asked.answers else _turns(asked, store)
-    for spec in () if asked.answers else settings.encoder.encoder:
-        encoders.card(spec, weights=settings.encoder.weights)
+    if not asked.answers:
+        stored_encoders(settings.encoder, store)  # an unknown name is refused before any image is drawn
     task, source, items, question = open_task(settings.source, store)
     given = prompted(task, source, items)
     if asked.images:
@@ -126,7 +126,7 @@ def _turns(asked: "Asked", store: cache.Store) -> Found:
     groups = np.array([i.group for i in own])
     fold = prompts_readout.folds(groups, np.random.default_rng([asked.settings.probe.seed, 5]))
     judged = []
-    for encoder in audited_encoders(asked, store):
+    for encoder in audited_encoders(asked, store, 0):
         points = points_of(encoder, 0, READOUTS)
         filled = encode_missing(encoder, pictures, points, source.policy)
         for site, readout, _ in points:

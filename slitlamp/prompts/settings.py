@@ -5,20 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from slitlamp.errors import UsageError
-from slitlamp.settings import FLAGS, Settings, unused_flags
+from slitlamp.settings import FLAGS, UNSAID, Settings, each_once, folder_of_its_own, unused_flags
 
 NAME = "visual_prompts"
 
 
 KEPT = ("encoder", "task", "data", "label", "group", "image_column", "window", "intercept", "exif", "unreadable",
         "copies", "spelling", "items", "site", "readout", "seed", "device", "dtype", "batch_size", "limit", "weights",
-        "other_weights", "offline", "out", "json", "debug")  # fmt: skip
+        "other_weights", "offline", "out", "replace", "json", "debug")  # fmt: skip
 
 
 SIZES = (0.009, 0.018)
 
 
-DEFAULT = Settings.of(task=("depth",), out=f"runs/{NAME}")
+DEFAULT = Settings.of(task=("depth",))
 OF_ENCODERS = ("encoder", "sizes", "site", "readout", "weights", "other_weights", "device", "dtype", "batch_size")
 
 
@@ -38,8 +38,11 @@ class Asked:
 
     @property
     def out(self) -> Path:
-        """The folder that the audit is written to."""
-        return Path(self.settings.output.out or f"runs/{NAME}")
+        """The folder that the audit is written to: one of its own where none is named."""
+        if self.settings.output.out is not None:
+            return Path(self.settings.output.out)
+        who = (Path(self.answers).stem,) if self.answers else self.settings.encoder.encoder
+        return Path(folder_of_its_own(NAME, who, self.settings.source.task, command_line(self)))
 
 
 def command_line(asked: Asked) -> str:
@@ -47,7 +50,7 @@ def command_line(asked: Asked) -> str:
     import shlex
 
     default, words = DEFAULT, ["python", "-m", f"experiments.{NAME}"]
-    for name in (name for name in FLAGS if name in KEPT and name not in ("out", "json", "debug")):
+    for name in (name for name in FLAGS if name in KEPT and name not in UNSAID):
         value = asked.settings.flag(name)
         if value == default.flag(name) and not (name == "task" or (name == "encoder" and asked.answers is None)):
             continue
@@ -67,7 +70,7 @@ def asked_for(given: dict[str, Any]) -> Asked:
     flags = {name: value for name, value in given.items() if name not in own}
     if isinstance(flags.get("task"), str):
         flags["task"] = (flags["task"],)
-    asked = Asked(settings=DEFAULT.but(**flags), **own)
+    asked = Asked(settings=each_once(DEFAULT.but(**flags)), **own)
     settings = asked.settings
     if len(settings.source.task) != 1:
         raise UsageError(f"--task {' '.join(settings.source.task)}: one question at a time is audited")

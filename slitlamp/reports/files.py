@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache import write_atomically
+from slitlamp.disk import keep_earlier
 from slitlamp.records import Record, as_csv, as_json, document
 
 if TYPE_CHECKING:
@@ -12,23 +13,28 @@ if TYPE_CHECKING:
 
 
 def write(found: "Probed", out: Path, experiment: str) -> list[str]:
-    """Write results.json, table.csv, the figure and timing.json into `out`; the names of the files."""
+    """Write results.json, table.csv, timing.json and then the figure into `out`; the names of the files.
+
+    A figure that cannot be drawn costs nothing but itself, and a line.
+    """
     files = ["results.json", "table.csv"]
-    write_atomically(out / "table.csv", as_csv(found.records))
-    files += _figure(found.records, out)
     whole = document(experiment, found.records, found.verdicts, files, found.questions)
+    keep_earlier(out, "results.json", whole, ("timing.json",))
     write_atomically(out / "results.json", as_json(whole))
+    write_atomically(out / "table.csv", as_csv(found.records))
     timing = {
         "seconds": round(found.seconds, 2),
         "images_encoded": found.encoded,
         "cells": {key[:32]: round(seconds, 3) for key, seconds in found.cell_seconds.items()},
     }
     write_atomically(out / "timing.json", as_json(timing))
+    files += _figure([Record(**one) for one in whole["records"]], out)
+    write_atomically(out / "results.json", as_json(whole | {"files": files}))
     return files
 
 
 def _figure(records: Sequence[Record], out: Path) -> list[str]:
-    """The layer curve; drawn again only where the records changed."""
+    """The layer curve of the records as results.json holds them; drawn again only where they changed."""
     import hashlib
 
     import slitlamp.reports.plots as plots
@@ -39,6 +45,7 @@ def _figure(records: Sequence[Record], out: Path) -> list[str]:
     mark = out / "cells" / "figure.sha256"
     if all((out / n).exists() for n in names) and mark.exists() and mark.read_text() == seal:
         return names
-    plots.save(plots.layer_curve(records), out / "layers")
-    write_atomically(mark, seal.encode())
-    return names
+    drawn = plots.written(lambda: plots.layer_curve(records), out / "layers")
+    if drawn == names:
+        write_atomically(mark, seal.encode())
+    return drawn

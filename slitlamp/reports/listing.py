@@ -31,6 +31,32 @@ def rows_of(kind: str, name: str | None = None) -> list[dict[str, Any]]:
     return chosen
 
 
+def kinds_of(word: str) -> list[str]:
+    """What a word is a name of: task, encoder, probe, site, readout; empty where of none."""
+    cards = [encoders.card(name) for name in encoders.names()]
+    named = {
+        "task": tasks.names(),
+        "encoder": encoders.names(),
+        "probe": probes.names(),
+        "readout": tuple(encoders.READOUTS),
+        "site": {site for card in cards for site in card.sites},
+    }
+    return [kind for kind, words in named.items() if word in words]
+
+
+def named_elsewhere(word: str, flag: str) -> str:
+    """`orientation is a task: say --task orientation; `, where a word that `flag` does not know is another's."""
+    kinds = kinds_of(word)
+    if not kinds or flag in kinds:
+        return ""
+    return f"{word} is {article(kinds[0])}: say --{kinds[0]} {word}; "
+
+
+def article(noun: str) -> str:
+    """A noun behind `a` or `an`."""
+    return f"a{'n' * (noun[0] in 'aeiou')} {noun}"
+
+
 def _task(name: str) -> dict[str, Any]:
     task = tasks.load(name)
     return {

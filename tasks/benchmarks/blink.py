@@ -53,7 +53,7 @@ def source(path: str | None, options: Sequence[str], settings: OpenSettings) -> 
     configs = [o for o in options if o != "val"] or list(COUNTS)
     for config in configs:
         if config not in COUNTS:
-            near = nearest(config, COUNTS, 0.4)
+            near = nearest(config, COUNTS)
             hint = f"did you mean {near}? " if near else ""
             raise DataError(f"blink has no config {config!r}; {hint}there are {', '.join(COUNTS)}")
     patterns = tuple(f"{config}/val*" for config in configs)

@@ -72,7 +72,7 @@ def _category(option: str) -> str:
     """The category that an option of the command line names; blanks may be written as underscores."""
     plain = {column(name): name for name in CATEGORIES}
     if column(option) not in plain:
-        near = nearest(column(option), plain, 0.4)
+        near = nearest(column(option), plain)
         hint = f"did you mean {near}? " if near else ""
         raise DataError(f"mediconfusion has no category {option!r}; {hint}there are {', '.join(plain)}")
     return plain[column(option)]

@@ -55,7 +55,7 @@ def missing(spec: str) -> DataError:
         neighbours = [p.name for p in path.parent.iterdir()] if path.name and path.parent.is_dir() else []
     except OSError:
         neighbours = []
-    near = nearest(path.name, neighbours, 0.6)
+    near = nearest(path.name, neighbours)
     hint = f"; did you mean {path.parent / near}?" if near else ""
     takes = "; --data takes a folder, a manifest, a DICOM tree, a NIfTI file or a benchmark"
     return DataError(f"no file or folder {spec!r}{hint or takes}")

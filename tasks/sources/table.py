@@ -18,12 +18,6 @@ TABLES = (".csv", ".tsv", ".parquet", ".pq")
 ENDS = {".csv": ",", ".tsv": "\t"}
 
 
-def nearest_column(name: str, columns: Sequence[str], cutoff: float) -> str:
-    """The column whose name is nearest to `name`, whatever its case; empty where none is near."""
-    near = nearest(name.lower(), [c.lower() for c in columns], cutoff)
-    return next((c for c in columns if c.lower() == near), "")
-
-
 def one_column(name: str, columns: Iterable[str], source: str) -> str | None:
     """The column of that name, in whatever case and spelling; None where there is none, DataError where two are."""
     found = [c for c in columns if spelling(c) == name]
@@ -36,7 +30,7 @@ def one_column(name: str, columns: Iterable[str], source: str) -> str | None:
 
 def no_column(name: str, columns: Sequence[str], source: str, flag: str = "") -> DataError:
     """The error for a column that is not there: the nearest name, and those present."""
-    near = nearest_column(name, columns, 0.4)
+    near = nearest(name, columns)
     hint = f"did you mean {near!r}? " if near else ""
     listing = ", ".join(columns) if columns else "none"
     return DataError(f"{flag + ' ' if flag else ''}{source} has no column {name!r}; {hint}it has: {listing}")

@@ -54,7 +54,10 @@ def test_a_bad_configuration_file_is_named(tmp_path: Path, text: str, message: s
     ("argv", "message"),
     [
         (["--encodr", "x"], r"unrecognised argument --encodr; did you mean --encoder\?"),
-        (["stray"], r"unrecognised argument stray"),
+        (["stray"], r"unrecognised argument stray; a value stands behind its flag"),
+        (["orientation"], r"unrecognised argument orientation; orientation is a task: say --task orientation"),
+        (["patient"], r"unrecognised argument patient; a value stands"),
+        (["--zzz"], r"unrecognised argument --zzz; --help lists the flags"),
         (["--seed", "x"], r"--seed: invalid int value: 'x'"),
         (["--items", "1"], r"--items 1: must be at least 2"),
         (["--folds", "1"], r"--folds 1: must be at least 2"),
@@ -72,6 +75,37 @@ def test_a_mistake_on_the_command_line_is_one_clear_sentence(argv: list[str], me
         parse(argv, "linear_probe", "")
 
 
+@pytest.mark.parametrize(
+    ("argv", "flag", "value"),
+    [
+        (["--encoder", "a", "--encoder", "b", "c"], "encoder", ("a", "b", "c")),
+        (["--task", "mirror", "--task", "mirror", "depth"], "task", ("mirror", "depth")),
+        (["--site", "final", "--site", "pooled"], "site", ("final", "pooled")),
+        (["--readout", "mean", "--readout", "cls"], "readout", ("mean", "cls")),
+        (["--weights", "a=x", "--weights", "b=y"], "weights", ("a=x", "b=y")),
+    ],
+)
+def test_lists_add_up_over_repeated_flags_and_hold_each_name_once(argv: list[str], flag: str, value: tuple) -> None:
+    assert parse(argv, "linear_probe", "").flag(flag) == value
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--seed", "1", "--seed", "2"], "warning: --seed takes one value: 2 holds, and not 1"),
+        (["--task", "mirror", "mirror"], "--task mirror is given more than once; it is taken once"),
+        (["--seed", "1", "--seed", "1"], None),
+        (["--task", "mirror", "depth"], None),
+    ],
+)
+def test_what_is_given_twice_is_said(argv: list[str], said: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    from slitlamp.log import shown_on_stderr
+
+    with shown_on_stderr():
+        parse(argv, "linear_probe", "")
+    assert capsys.readouterr().err.splitlines() == ([said] if said else [])
+
+
 def test_a_label_that_no_task_would_read_is_refused_and_one_that_a_task_reads_is_not() -> None:
     def asked(*names: str) -> None:
         unused_label(SourceSettings(task=names, label="sex"), [tasks.load(name) for name in names])
@@ -82,6 +116,35 @@ def test_a_label_that_no_task_would_read_is_refused_and_one_that_a_task_reads_is
         asked("orientation", "rotation")
     asked("label", "mirror")
     asked("depth")
+
+
+def test_the_doctor_tries_what_a_run_needs_and_says_it_in_the_words_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import json
+
+    from experiments.doctor import main as doctor
+    from experiments.linear_probe import main as run
+
+    for name in ("_smoke", "_probe", "_imports"):  # what takes seconds
+        monkeypatch.setattr(f"slitlamp.doctor.{name}", lambda: "well")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
+    assert doctor(["--json"]) == DONE
+    well = json.loads(capsys.readouterr().out)
+    assert well["store"].startswith(str(tmp_path / "store"))
+    assert well["results"].startswith(str(tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()
+    assert well["pictures"] == "pdf, svg, png, DejaVu Sans"
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "file"))
+    assert doctor([]) == ENCODER
+    out, err = capsys.readouterr()
+    assert "FAILED" in out
+    (line,) = err.splitlines()
+    assert str(tmp_path / "file") in line
+    assert run(["--encoder", "pixels", "--items", "40"]) == PARTIAL
+    assert capsys.readouterr().err.splitlines()[-1].removeprefix("error: ") in line
 
 
 @pytest.mark.parametrize("command", ["list", "doctor"])
@@ -258,6 +321,7 @@ def test_a_folder_that_cannot_be_written_is_told_without_its_number(
         ("doctor", ["--jsn"], "unrecognised argument --jsn; did you mean --json?"),
         ("phantoms", ["--tsk", "depth"], "unrecognised argument --tsk; did you mean --task?"),
         ("duplicates", ["--data", "x", "--debgu"], "unrecognised argument --debgu; did you mean --debug?"),
+        ("calibrate", ["--itms", "3"], "unrecognised argument --itms; did you mean --items?"),
         ("phantoms", ["--seed", "-1"], "--seed -1: must be at least 0"),
     ],
 )

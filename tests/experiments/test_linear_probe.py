@@ -112,6 +112,38 @@ def test_a_run_prints_a_table_with_its_controls_and_a_verdict_in_words(
     assert best["limited"] is False
 
 
+def test_a_control_is_read_where_it_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert probe(tmp_path / "out", "--task", "mirror", "--readout", "grid3", encoder="pixels") == 0
+    assert "final    grid3" in capsys.readouterr().out
+    points = {(r["site"], r["readout"], r["role"]) for r in document(tmp_path / "out")["records"]}
+    assert points >= {("final", "grid3", "encoder"), ("pooled", "vector", "control")}
+
+
+def test_one_network_under_two_labels_has_a_row_each_and_untrained_draws_under_its_label(tmp_path: Path) -> None:
+    shipped = ROOT / "encoders" / "weights" / "phantom-clip"
+    more = ("--encoder", "theirs=phantom-clip", "--weights", f"mine={shipped}", "--twins", "1", "--site", "pooled")
+    assert probe(tmp_path / "out", *more, "--task", "mirror", "--repeats", "1", encoder="mine=phantom-clip") == 0
+    told = {r["encoder"]: r for r in document(tmp_path / "out")["records"]}
+    assert set(told) >= {"mine", "theirs", "random:mine", "random:theirs", "shuffled:mine", "lowlevel", "pixels"}
+    assert "phantom-clip, fingerprint " in told["mine"]["weights"]
+    assert told["random:mine"]["weights"] == "untrained"
+
+
+def test_a_picture_that_fails_costs_no_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ill(_records: object) -> None:
+        raise ValueError("no font")
+
+    monkeypatch.setattr("slitlamp.reports.plots.layer_curve", ill)
+    assert probe(tmp_path / "out", "--task", "mirror", "--site", "pooled", "--repeats", "1") == 0
+    out, err = capsys.readouterr()
+    assert "pooled   vector" in out
+    assert "layers.pdf could not be drawn (ValueError: no font)" in err
+    assert document(tmp_path / "out")["files"] == ["results.json", "table.csv"]
+    assert (tmp_path / "out" / "table.csv").exists()
+
+
 def test_an_encoder_blind_to_turns_is_never_present_and_a_mean_loses_what_halves_keep(tmp_path: Path) -> None:
     assert probe(tmp_path / "out", "--task", "orientation", "--items", "80") == 0
     by_point = {(r["site"], r["readout"]): r for r in document(tmp_path / "out")["records"] if r["role"] == "encoder"}
@@ -152,7 +184,7 @@ def test_a_second_run_encodes_nothing_and_computes_nothing(tmp_path: Path, monke
 def test_another_seed_or_permutation_count_is_another_cell(tmp_path: Path) -> None:
     counts = []
     for more in ([], ["--seed", "1"], ["--permutations", "49"], ["--repeats", "2"], ["--folds", "4"]):
-        assert probe(tmp_path / "out", "--task", "orientation", "--site", "pooled", *more) == 0
+        assert probe(tmp_path / "out", "--task", "orientation", "--site", "pooled", "--replace", *more) == 0
         counts.append(len(list((tmp_path / "out" / "cells").glob("*.npz"))))
     assert counts == sorted(set(counts)), "each setting has cells of its own"
 
@@ -295,6 +327,16 @@ def test_one_encoder_of_two_that_fails_is_named_and_the_other_finishes_with_exit
         (["--encoder", "pixels", "--data", "M.csv", "--label", "sex", "--group", "site"], 3, "one group"),
         (["--encoder", "pixels", "--items", "8", "--folds", "9"], 3, "4 groups cannot fill 9 folds"),
         (["--encoder", "pixels", "--device", "cuda:7"], 4, "cuda"),
+        (["--encoder", "orientation"], 2, "orientation is a task: say --task orientation"),
+        (["--encoder", "pixels", "--probe", "mirror"], 2, "mirror is a task: say --task mirror"),
+        (["--encoder", "timm:resnet18.nosuch"], 2, "timm's resnet18 has no weights 'nosuch'; it has"),
+        (
+            ["--encoder", "pixels", "--data", "M.csv", "--task", "mirror", "--limit", "3"],
+            3,
+            "--limit 3 leaves too little for mirror, 6 items in 3 groups",
+        ),
+        (["--encoder", "pixels", "--data", "M.csv", "--label", "sex", "--limit", "1"], 3, "(with --limit 1)"),
+        (["--encoder", "pixels", "--items", "4"], 3, "--items 4 leaves too little for orientation"),
     ],
 )
 def test_each_mistake_is_one_line_with_its_exit_code(
@@ -486,7 +528,7 @@ def test_local_weights_are_the_encoder_s_and_no_control_s(tmp_path: Path, capsys
     assert "fingerprint" in told["phantom-clip"]
     assert told["lowlevel"] == told["pixels"] == "none"
     assert [told[f"random:phantom-clip{draw}"] for draw in ("", "#1", "#2")] == ["untrained"] * 3
-    assert probe(tmp_path / "two", *weights, "--encoder", "phantom-clip", "clip-b16") == 2
+    assert probe(tmp_path / "two", *weights, "--encoder", "clip-b16", encoder="phantom-clip") == 2
     assert "can stand for one encoder, not for phantom-clip and clip-b16" in capsys.readouterr().err
 
 

@@ -134,7 +134,7 @@ def known(name: str) -> tuple[str, str | None]:
         raise UnknownName(f"open_clip has no model {architecture!r}; {near}`open_clip.list_models()` names them")
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if tag and tag not in tags:
-        near = hint(tag, tags, 0.3)
+        near = hint(tag, tags)
         raise UnknownName(f"open_clip has no weights {tag!r} for {architecture}; {near}it has {', '.join(tags)}")
     return architecture, tag or None
 

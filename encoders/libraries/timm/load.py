@@ -30,10 +30,16 @@ STATES = ("state_dict_ema", "model_ema", "state_dict", "model")  # of a training
 
 def known(name: str) -> str:
     """The architecture of `MODEL` or `MODEL.TAG`; UnknownName with the nearest where timm has none."""
-    architecture = timm.models._registry.split_model_name_tag(name)[0]  # pyright: ignore
+    architecture, tag = timm.models._registry.split_model_name_tag(name)  # pyright: ignore
     if not timm.is_model(architecture):
         near = hint(architecture, timm.list_models())
         raise UnknownName(f"timm has no model {architecture!r}; {near}`timm.list_models()` names them")
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError:
+        tags = [one.partition(".")[2] for one in timm.list_pretrained(f"{architecture}.*")]
+        have = f"it has {', '.join(tags)}" if tags else "it has no trained weights"
+        raise UnknownName(f"timm's {architecture} has no weights {tag!r}; {hint(tag, tags)}{have}") from None
     return architecture
 
 

@@ -165,7 +165,7 @@ def test_an_untrained_encoder_reads_no_file(tmp_path: Path) -> None:
     from slitlamp.errors import UsageError
 
     settings = Settings.of(
-        encoder=("random:phantom-clip",), weights=str(PHANTOM / "open_clip_model.safetensors")
+        encoder=("random:phantom-clip",), weights=(str(PHANTOM / "open_clip_model.safetensors"),)
     ).encoder
     stored = StoredEncoder(
         spec="random:phantom-clip", settings=settings, store=cache.Store(tmp_path), device="cpu", dtype="float32"

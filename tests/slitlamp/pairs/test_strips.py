@@ -41,8 +41,7 @@ def test_the_file_is_the_same_whoever_mined_which_strip(tmp_path: Path, monkeypa
     one = miner()
     files = []
     for threads, broken in ((1, None), (3, None), (2, 4)):
-        path = tmp_path / f"{threads}-{broken}" / "pairs.parquet"
-        path.parent.mkdir()
+        path = tmp_path / f"{threads}-{broken}"
         if broken is not None:  # a run that ended after some strips
             whole = strips._mine_strip
             left = iter(range(broken))
@@ -54,13 +53,14 @@ def test_the_file_is_the_same_whoever_mined_which_strip(tmp_path: Path, monkeypa
             monkeypatch.setattr(strips, "_mine_strip", until)
             with pytest.raises((StopIteration, RuntimeError)):
                 mine_to_file(path, one, ids(one), key="k", threads=1)
-            assert not path.exists()
-            assert len([*path.parent.glob(".pairs-k/*.json")]) == broken
+            assert not (path / "k.parquet").exists()
+            assert len([*path.glob("k/*.json")]) == broken
             monkeypatch.setattr(strips, "_mine_strip", whole)
         found = mine_to_file(path, one, ids(one), key="k", threads=threads)
-        assert [p.name for p in path.parent.iterdir()] == ["pairs.parquet"]
-        files.append(path.read_bytes())
-        held = pq.read_table(path)
+        assert found.path == path / "k.parquet"
+        assert not [*path.glob("k/*.parquet")]
+        files.append(found.path.read_bytes())
+        held = pq.read_table(found.path)
         assert found.kept == held.num_rows > 500
         assert found.tally.pairs == 600 * 599 // 2
         assert found.tally.removed["group"] >= 0
@@ -74,7 +74,7 @@ def test_the_file_is_the_same_whoever_mined_which_strip(tmp_path: Path, monkeypa
 def test_a_file_of_another_key_is_made_again_and_one_of_the_same_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, path = miner(100), tmp_path / "pairs.parquet"
+    one, path = miner(100), tmp_path
     first = mine_to_file(path, one, ids(one), key="one")
     calls: list[int] = []
     whole = strips._mine_strip
@@ -88,8 +88,8 @@ def test_a_file_of_another_key_is_made_again_and_one_of_the_same_is_not(
 
 def test_the_cap_keeps_the_pairs_that_differ_most_and_counts_the_others(tmp_path: Path) -> None:
     one = miner(300, share=0.9)
-    every = mine_to_file(tmp_path / "all.parquet", one, ids(one), key="k")
-    found = mine_to_file(tmp_path / "some.parquet", one, ids(one), key="k", cap=3)
+    every = mine_to_file(tmp_path, one, ids(one), key="all")
+    found = mine_to_file(tmp_path, one, ids(one), key="some", cap=3)
     whole, some = (pq.read_table(tmp_path / f"{n}.parquet").to_pylist() for n in ("all", "some"))
     gaps: dict[str, list[float]] = {}
     for row in whole:
@@ -140,8 +140,8 @@ print("done", flush=True)
 @pytest.mark.slow
 def test_killed_again_and_again_and_resumed_it_writes_the_same_file(tmp_path: Path) -> None:
     one = miner()
-    mine_to_file(tmp_path / "whole.parquet", one, ids(one), key="k")
-    path = tmp_path / "pairs.parquet"
+    whole = mine_to_file(tmp_path / "whole", one, ids(one), key="k")
+    path = tmp_path / "killed"
     text = SCRIPT.format(root=str(ROOT), here=str(Path(__file__).parent), file=__file__, path=str(path))
     for number in range(KILLS + 1):
         run = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True, env=os.environ)
@@ -158,6 +158,6 @@ def test_killed_again_and_again_and_resumed_it_writes_the_same_file(tmp_path: Pa
         run.stdout.close()
         if "done" in line:
             break
-    assert path.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
-    about = json.loads((pq.read_metadata(path).metadata or {})[b"slitlamp"])
+    assert (path / "k.parquet").read_bytes() == whole.path.read_bytes()
+    about = json.loads((pq.read_metadata(path / "k.parquet").metadata or {})[b"slitlamp"])
     assert about["tally"]["pairs"] == 600 * 599 // 2

@@ -41,7 +41,7 @@ def question(**change: Any) -> Any:
 
 
 def tower(spec: str) -> Any:
-    card = SimpleNamespace(name=spec, repo=None, revision=None, synthetic=False, other_weights=False)
+    card = SimpleNamespace(name=spec, repo=None, revision=None, synthetic=False, other_weights=False, sites={})
     return SimpleNamespace(
         spec=spec, label=spec, card=card, weights=None, fingerprint="f" * 64, device="cpu", dtype="float32"
     )

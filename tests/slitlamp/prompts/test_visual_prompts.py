@@ -735,7 +735,7 @@ def test_answers_of_a_model_that_looks_and_of_one_that_says_red(
                 predicted = predicted if rng.uniform() < 0.92 else list(PURE)[rng.integers(3)]
                 lines.append(f"{name},{''.join(c[0] for c in order)},{predicted}")
         (tmp_path / f"{kind}.csv").write_text("\n".join(lines) + "\n")
-    words = ["--data", str(tmp_path / "in" / "manifest.csv"), "--out", str(tmp_path / "run"), "--answers"]
+    words = ["--data", str(tmp_path / "in" / "manifest.csv"), "--out", str(tmp_path / "run"), "--replace", "--answers"]
     out, _ = ran(capsys, *words, str(tmp_path / "looks.csv"))
     assert "looks.csv: SPATIAL" in out
     out, _ = ran(capsys, *words, str(tmp_path / "red.csv"))
