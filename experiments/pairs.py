@@ -17,7 +17,10 @@ NAME = "pairs"
 def _body(argv: Sequence[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         lines = [f"  {one.name:12}{one.about}" for one in COMMANDS.values()]
-        print(f"{__doc__}\npython -m experiments.pairs COMMAND --help lists the flags of\n\n" + "\n".join(lines))
+        print(
+            f"usage: python -m experiments.pairs COMMAND … (COMMAND --help lists its flags)\n\n{__doc__}\n"
+            + "\n".join(lines)
+        )
         if argv:
             return DONE
         raise UsageError(f"name a command: {', '.join(COMMANDS)}")

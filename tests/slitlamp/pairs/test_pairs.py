@@ -82,13 +82,17 @@ def names(planted: Path) -> dict[str, int]:
 
 def test_the_planted_pairs_are_mined_and_no_other(planted: Path, tmp_path: Path) -> None:
     known = names(planted)
-    for flags, wanted in (
-        ({"at_least": 0.9982}, {(2 * k, 2 * k + 1) for k in range(PLANTED)}),
-        ({"at_least": 0.9982, "differ": "view"}, {(2 * k, 2 * k + 1) for k in range(PLANTED)}),
-        ({"at_least": 0.9982, "differ": "caption", "caption": "caption"}, set()),
+    for number, (flags, wanted) in enumerate(
+        (
+            ({"at_least": 0.9982}, {(2 * k, 2 * k + 1) for k in range(PLANTED)}),
+            ({"at_least": 0.9982, "differ": "view"}, {(2 * k, 2 * k + 1) for k in range(PLANTED)}),
+            ({"at_least": 0.9982, "differ": "caption", "caption": "caption"}, set()),
+        )
     ):
-        found = ask(planted, "mine", reference=str(planted / "right.py"), remeasure=0, out=tmp_path / "out", **flags)
-        held = pq.read_table(tmp_path / "out" / "pairs-right.parquet").to_pylist()
+        found = ask(
+            planted, "mine", reference=str(planted / "right.py"), remeasure=0, out=tmp_path / f"{number}", **flags
+        )
+        held = pq.read_table(tmp_path / f"{number}" / "pairs-right.parquet").to_pylist()
         pairs = {tuple(sorted((known[row["id_1"]], known[row["id_2"]]))) for row in held}
         assert pairs == {p for p in wanted if p in pairs} | (pairs & wanted)
         assert pairs <= wanted
