@@ -27,11 +27,12 @@ CODE = re.compile(r"[+-]?\d+e\d+", re.ASCII | re.IGNORECASE)  # 1E1, a well of a
 LARGEST = 1e100  # a number whose square still is one
 BLANK = re.compile(r"(?<![0-9]) (?!-[0-9])| (?!-?[0-9])")  # but between two numbers
 FRAMES = 1e9
-ALIKE = str.maketrans(  # Cyrillic and Greek letters that look like Latin ones
-    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425\u0406"
-    "\u0391\u0392\u0395\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a7\u03bf",
-    "aeopcyxijsABEKMHOPCTXIABEHIKMNOPTXo",
+SIMILAR = (
+    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u0458\u0455"  # Cyrillic
+    "\u03b1\u03b2\u03b5\u03b9\u03ba\u03bf\u03c1\u03c4\u03c7"  # Greek
 )
+LATIN = "abekmhopctyxijsabeikoptx"  # what looks like these, as small letters or as capitals
+ALIKE = str.maketrans(SIMILAR + SIMILAR.upper(), LATIN + LATIN.upper())
 UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0")  # letters without ink
 SPELLING = ("refuse", "unite", "keep")
 SHOWN = 3  # pairs that a message names
