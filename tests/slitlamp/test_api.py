@@ -355,6 +355,7 @@ def test_what_a_run_says_of_marks_pools_and_strange_names(tmp_path: Path, caplog
     from PIL import Image
 
     from slitlamp import log
+    from slitlamp.probing.run import _outside
     from slitlamp.settings import SourceSettings
     from slitlamp.sources import list_source
 
@@ -363,10 +364,8 @@ def test_what_a_run_says_of_marks_pools_and_strange_names(tmp_path: Path, caplog
         (tmp_path / folder).mkdir()
         for k in range(12):
             Image.fromarray(rng.integers(0, 255, (40, 40), dtype=np.uint8)).save(tmp_path / folder / f"{k}.png")
-        for name in ("manifest.csv", "m.CSV"):
-            lines = [
-                f"{k}.png,p{k // 2},{'ab'[k % 2]},.1,.2,.5,.5,.9,{1 if name == 'm.CSV' else 30}" for k in range(12)
-            ]
+        for name, last in {"manifest.csv": 30, "m.CSV": 1, "far.csv": 41}.items():
+            lines = [f"{k}.png,p{k // 2},{'ab'[k % 2]},.1,.2,.5,.5,.9,{last if k else 1}" for k in range(12)]
             (tmp_path / folder / name).write_text("\n".join([f"file,who,dx,{dots}", *lines]) + "\n")
 
     def question(name: str) -> Question:
@@ -375,6 +374,8 @@ def test_what_a_run_says_of_marks_pools_and_strange_names(tmp_path: Path, caplog
 
     assert any("all 36 marks lie within 1 pixel of the upper left corner" in w for w in question("m.CSV").warnings)
     assert not question("manifest.csv").warnings
+    assert not _outside(question("manifest.csv"))
+    assert _outside(question("far.csv")) == " (the first mark outside is of row 2)"
     asked = SourceSettings(data="mine/manifest.csv", pool="pool", group="who")
     for pool in ("pool", "pool/m.CSV"):  # a folder is read through its manifest
         assert len({row.group for row in list_source(asked, pool).rows}) == 6
