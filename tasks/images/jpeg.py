@@ -94,6 +94,12 @@ def frame_header(path: File) -> FrameHeader:
     raise DataError("cannot be opened (the JPEG holds no frame header)")
 
 
+def require_end(data: bytes) -> None:
+    """Raises DataError where a stream is cut, which decoders would fill with grey or search for long."""
+    if END not in data[data.rfind(SCAN) :]:
+        raise DataError("cannot be decoded (the JPEG has no end: cut?)")
+
+
 def stored(path: File) -> np.ndarray:
     """The grey numbers [h, w] of a JPEG that Pillow cannot open: lossless, of more than 8 bits, or JPEG-LS.
 
@@ -102,8 +108,7 @@ def stored(path: File) -> np.ndarray:
     import imagecodecs
 
     data = path.read_bytes()
-    if END not in data[data.rfind(SCAN) :]:
-        raise DataError("cannot be decoded (the JPEG has no end: cut?)")
+    require_end(data)
     decode = imagecodecs.jpegls_decode if frame_header(path).marker == LS else imagecodecs.jpeg8_decode
     try:
         return decode(data)

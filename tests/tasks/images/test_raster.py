@@ -10,6 +10,7 @@ import pytest
 
 import tasks
 from tasks import DataError, Undecided
+from tasks.images.decode import DecodePolicy, LastOpened, list_frames
 from tests.tasks.images.documented import documents
 from tests.tasks.images.helpers import colour, exif, picture, read, save, wide, windowed
 
@@ -111,15 +112,15 @@ def test_a_png_with_a_broken_checksum_is_refused(tmp_path: Path) -> None:
         read(path)
 
 
-def png(path: Path, values: np.ndarray, bits: int, *chunks: tuple[bytes, bytes]) -> Path:
-    """A grey PNG made by hand, with chunks before its pixels."""
+def png(path: Path, values: np.ndarray, bits: int, *chunks: tuple[bytes, bytes], kind: int = 0) -> Path:
+    """A PNG made by hand (kind 0 grey, 3 of a palette), with chunks before its pixels."""
     if bits == 16:
         rows = values.astype(">u2").view(np.uint8).reshape(len(values), -1)
     else:
         unpacked = np.unpackbits(values.astype(np.uint8)[..., None], axis=2)[..., 8 - bits :]
         rows = np.packbits(unpacked.reshape(len(values), -1), axis=1)
     pixels = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
-    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, 0, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, kind, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n"
     for name, content in ((b"IHDR", head), *chunks, (b"IDAT", pixels), (b"IEND", b"")):
         data += struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -214,3 +215,24 @@ def test_bmps_of_16_and_32_bits(tmp_path: Path) -> None:
     blended = np.rint(colour() * (picture()[..., None] / 255)).astype(np.uint8)
     found = read(bmp(32, (0xFF0000, 0xFF00, 0xFF, 0xFF000000), bgra))
     assert np.abs(found.astype(int) - blended).max() <= 1
+
+
+@documents("PNG: a transparent grey of 1, 2 or 4 bits")
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_transparent_grey_is_found_among_its_bits(tmp_path: Path, bits: int) -> None:
+    values = picture() >> (8 - bits)
+    grey = np.rint(values * (255 / (2**bits - 1)))
+    for key in range(2**bits):
+        path = png(tmp_path / "a.png", values, bits, (b"tRNS", struct.pack(">H", key)))
+        np.testing.assert_array_equal(read(path), np.where(values == key, 0, grey))
+        assert list_frames(path, DecodePolicy(), LastOpened())[0].revision == (1 if bits == 1 else 2)
+
+
+@documents("PNG: a number beyond its palette")
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_number_that_a_palette_has_no_colour_for_is_refused(tmp_path: Path, bits: int) -> None:
+    colours = np.arange(15, dtype=np.uint8)[::-1].reshape(5, 3)
+    whole = png(tmp_path / "a.png", picture() % 5, bits, (b"PLTE", colours.tobytes()), kind=3)
+    np.testing.assert_array_equal(read(whole), colours[picture() % 5])
+    with pytest.raises(DataError, match="the number 4, which its palette has no colour for"):
+        read(png(tmp_path / "b.png", picture() % 5, bits, (b"PLTE", colours[:4].tobytes()), kind=3))
