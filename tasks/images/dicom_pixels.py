@@ -20,10 +20,13 @@ from tasks.images.window import Window
 RLE = "1.2.840.10008.1.2.5"
 LOSSY = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 81, 91, 93, 203))
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+RATIO_RLE = 64  # the most that two bytes of RLE stand for is 128
+SUSPECT, RATIO = 2**28, 5000  # bytes of a frame above which this is the most that compression is believed to save
 TAIL = 10  # bytes at the end of a fragment in which the marker that ends a frame is looked for
 NO_SYNTAX = "it does not say how its pixels are stored (no transfer syntax)"
 NO_PIXELS = "it holds no pixels"
 MORE = "hold more pixels than their rows, columns and frames say, which are not shown"
+MIXED = "differ between header and compressed stream in how their colours are coded; shown by the stream"
 SIGNED = "differ between header and compressed stream in whether their numbers have a sign; read by the header"
 
 
@@ -145,9 +148,11 @@ class Opened:
 
         data, syntax = self.data, self.data.file_meta.TransferSyntaxUID
         header = None
-        if syntax.is_encapsulated and str(syntax) != RLE:
+        if syntax.is_encapsulated:
             stream = get_frame(data.PixelData, number - 1, number_of_frames=self.count)
-            header = stream_header(stream)
+            rle = str(syntax) == RLE
+            _require_room(data, stream, RATIO_RLE if rle else RATIO)
+            header = None if rle else stream_header(stream)
             _require_same(data, header)
             if stream.startswith(b"\xff\xd8"):
                 require_end(stream)
@@ -188,13 +193,13 @@ class Opened:
         if space == "PALETTE COLOR":
             return _palette(data, stored)
         bits = int(data.BitsStored)
-        if space in ("YBR_FULL", "YBR_FULL_422"):
+        if space in ("YBR_FULL", "YBR_FULL_422") and not (header is not None and header.transformed):
             from pydicom.pixels.processing import convert_color_space
 
             if bits != 8:
                 raise DataError(f"its colours are {space} of {bits} bits; 8 are read")
             return convert_color_space(stored.astype(np.uint8), "YBR_FULL", "RGB")
-        if space != "RGB":
+        if space not in ("RGB", "YBR_FULL", "YBR_FULL_422"):
             raise DataError(f"its colours are {space}, which its compression does not turn into RGB")
         return stored.astype(np.uint8) if bits == 8 else stored * (255.0 / (2**bits - 1))
 
@@ -289,6 +294,13 @@ def _single_bits(data: Any, number: int) -> np.ndarray:
     return bits.reshape(int(data.Rows), int(data.Columns))
 
 
+def _require_room(data: Any, stream: bytes, ratio: int) -> None:
+    """Raises DataError where a stream is too short for the pixels that the header promises."""
+    promised = int(data.Rows) * int(data.Columns) * int(data.SamplesPerPixel) * int(data.BitsAllocated) // 8
+    if promised > max(ratio * len(stream), SUSPECT * (ratio == RATIO)):
+        raise DataError(f"its header promises {promised} bytes of pixels, its stream has {len(stream)}")
+
+
 def _require_same(data: Any, header: StreamHeader | None) -> None:
     """Raises DataError where a codestream is of another size, or deeper than the cells it is to fill."""
     if header is None:
@@ -353,7 +365,12 @@ def require_pixels(file: BinaryIO, head: Any) -> list[str]:
         raise DataError(f"its header promises {count} frames, the file holds {most}")
     header = stream_header(stream)
     sign = header is not None and header.signed not in (None, bool(head.get("PixelRepresentation")))
-    return [MORE] * more + [SIGNED] * sign
+    kind = text(head, "PhotometricInterpretation")
+    mixed = header is not None and (
+        (header.transformed is True and kind in ("YBR_FULL", "YBR_FULL_422"))
+        or (header.transformed is False and kind in ("YBR_RCT", "YBR_ICT"))
+    )
+    return [MORE] * more + [SIGNED] * sign + [MIXED] * mixed
 
 
 def _pixels_held(file: BinaryIO, head: Any, syntax: Any, count: int) -> tuple[int, bool, bytes]:

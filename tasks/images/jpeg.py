@@ -19,6 +19,7 @@ EXTENDED = ("1.2.840.10008.1.2.4.51",)
 DECODER_DEPENDENCIES = dict.fromkeys((*LOSSLESS, *EXTENDED), ("numpy", "imagecodecs"))
 LABEL = "imagecodecs"
 SIZ = b"\xff\x4f\xff\x51"  # the two markers that begin a JPEG 2000 codestream
+COD = b"\xff\x52\x00"  # the marker of the coding style, whose length is below 256
 JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"  # the boxes in which some wrap it
 FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15 without tables, and JPEG-LS
 
@@ -125,6 +126,7 @@ class StreamHeader:
     samples: int
     precision: int
     signed: bool | None = None
+    transformed: bool | None = None  # whether JPEG 2000 turned the colours into luminance and chrominance
 
 
 def stream_header(stream: bytes) -> StreamHeader | None:
@@ -141,7 +143,9 @@ def stream_header(stream: bytes) -> StreamHeader | None:
             right, bottom, left, top = struct.unpack_from(">4I", stream, at + 8)
             samples, depth = struct.unpack_from(">HB", stream, at + 40)
             size = {"rows": bottom - top, "columns": right - left, "samples": samples}
-            return StreamHeader(**size, precision=(depth & 0x7F) + 1, signed=depth > 0x7F)
+            style = stream.find(COD, at + 40)
+            mixed = None if style < 0 or style + 8 >= len(stream) else bool(stream[style + 8])
+            return StreamHeader(**size, precision=(depth & 0x7F) + 1, signed=depth > 0x7F, transformed=mixed)
         at = 2
         while at + 9 < len(stream):
             if stream[at] != 0xFF:

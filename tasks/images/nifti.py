@@ -130,8 +130,21 @@ def _require_held(volume: Any, header: Any, path: Path) -> list[str]:
         with path.open("rb") as file:  # gzip ends with the size of what it holds, modulo 4 GiB
             file.seek(-4, 2)
             said = int.from_bytes(file.read(4), "little")
-        held = said - start if said <= held else 0  # no such end: cut, as is found when it is read
+        if said < (start + promised) % 2**32 or said > held:  # several members, cut, or more promised than is there
+            said = _unpacked(path)
+            if said < start + promised:
+                raise DataError(f"its header promises {promised} bytes of voxels, the file holds {said - start}")
+        held = said - start
     return [MORE] if held - promised >= shape[0] * each else []
+
+
+def _unpacked(path: Path) -> int:
+    """The bytes that a packed file holds."""
+    total = 0
+    with gzip.open(path) as file:
+        while part := file.read(2**20):
+            total += len(part)
+    return total
 
 
 def _flags(volume: Any, header: Any) -> tuple[str, ...]:

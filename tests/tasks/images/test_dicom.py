@@ -828,3 +828,33 @@ def test_a_jpeg_stream_that_is_cut_is_refused(tmp_path: Path, syntax: str) -> No
     wrap(path, bytes(whole[: len(whole) // 2]), syntax)
     with pytest.raises(DataError, match="the JPEG has no end"):
         read(path)
+
+
+@documents("DICOM: a JPEG 2000 stream whose colours are coded otherwise than the header says")
+def test_colours_of_jpeg_2000_are_those_of_the_stream(tmp_path: Path) -> None:
+    import imagecodecs
+
+    path = dicom(tmp_path / "a.dcm", colour(), Modality="ES")
+    line = "1 of 1 images differ between header and compressed stream in how their colours are coded; shown by the"
+    for kind, mixed, differ in (
+        ("YBR_RCT", True, False),
+        ("RGB", True, False),
+        ("RGB", False, False),
+        ("YBR_FULL", True, True),
+        ("YBR_RCT", False, True),
+    ):
+        stream = imagecodecs.jpeg2k_encode(colour(), level=0, codecformat="J2K", reversible=True, mct=mixed)
+        wrap(path, bytes(stream), f"{JPEG}.90")
+        rewrite(path, PhotometricInterpretation=kind)
+        np.testing.assert_array_equal(read(path), colour())
+        assert said(path) == [f"{line} stream"] * differ
+
+
+@documents("DICOM: a stream too short for its pixels")
+def test_a_stream_that_is_too_short_for_its_pixels_is_refused_at_once(tmp_path: Path) -> None:
+    flat = dicom(tmp_path / "a.dcm", np.zeros((512, 512), np.uint16), syntax="RLELossless")
+    assert not read(flat).any()  # as short as RLE gets
+    for syntax in ("RLELossless", "JPEG2000Lossless"):
+        path = dicom(tmp_path / "b.dcm", stored().astype(np.uint16), syntax=syntax)
+        with pytest.raises(DataError, match="its header promises 8589672450 bytes of pixels, its stream has"):
+            read(rewrite(path, Rows=65535, Columns=65535))
