@@ -27,6 +27,7 @@ ANIMATED = ("GIF", "WEBP", "PNG")
 ORIENTATION = 274  # the EXIF and TIFF tag
 UNSHOWABLE = ("LAB",)  # Pillow converts it to RGB only with a colour profile
 MORE = "hold further images behind the first (MPO: a preview, a gain map, another view), which are not shown"
+NO_END = "are GIFs without an end mark: perhaps images of theirs are missing"
 BAD = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, struct.error, RuntimeError)
 
 
@@ -60,6 +61,11 @@ def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> li
             count = int(getattr(image, "n_frames", 1))
             animated = count > 1 and image.format in ANIMATED
             flags = (MORE,) if count > 1 and not animated else ()
+            if animated and image.format == "PNG" and not deep:
+                held, promised = _controls(path), count - bool(getattr(image, "default_image", False))
+                if promised > held:
+                    raise DataError(f"its header promises {promised} images, the file holds {held} (cut?)")
+            flags += (NO_END,) if image.format == "GIF" and not _ended(path) else ()
     except (*BAD, Image.DecompressionBombError) as error:
         with path.open("rb") as file:
             head = file.read(12)
@@ -133,6 +139,24 @@ def _rescaled_key(image: Any) -> int | None:
     key = image.info.get("transparency")
     steps = {"L;2": 85, "L;4": 17}.get(str(image.tile[0][3]) if image.format == "PNG" and image.tile else "")
     return key * steps if steps and isinstance(key, int) else None
+
+
+def _controls(path: File) -> int:
+    """How many images of an animation a PNG holds (fcTL chunks)."""
+    held = 0
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            held += head[4:] == b"fcTL"
+            file.seek(int.from_bytes(head[:4], "big") + 4, 1)
+    return held
+
+
+def _ended(path: File) -> bool:
+    """Whether a GIF ends with its trailer, but for padding."""
+    with path.open("rb") as file:
+        file.seek(max(file.seek(0, 2) - 4096, 0))
+        return file.read().rstrip(b"\0\r\n ").endswith(b";")
 
 
 def _lossless(path: File, policy: DecodePolicy) -> Frame:

@@ -98,7 +98,7 @@ def walk(folder: Path) -> tuple[list[Listed], dict[str, int], list[str]]:
         columns = {"folder": above[0] if above else "", "parent": above[-1] if above else ""}
         kept.append(Listed(path=path, name=name, columns=columns))
     notes = []
-    held = [(facts.st_dev, facts.st_ino) for one in kept if (facts := _facts(one.path)) is not None]
+    held = [(facts.st_dev, facts.st_ino) for one in kept if (facts := _facts(folder / one.name)) is not None]
     if len(held) > len(set(held)):
         more = len(held) - len(set(held))
         notes.append(f"{more} of {len(kept)} files are links to one that has another name here, and are images too")

@@ -236,3 +236,36 @@ def test_a_number_that_a_palette_has_no_colour_for_is_refused(tmp_path: Path, bi
     np.testing.assert_array_equal(read(whole), colours[picture() % 5])
     with pytest.raises(DataError, match="the number 4, which its palette has no colour for"):
         read(png(tmp_path / "b.png", picture() % 5, bits, (b"PLTE", colours[:4].tobytes()), kind=3))
+
+
+@documents("PNG: more images promised than the file holds")
+@pytest.mark.parametrize("default", [False, True])
+def test_images_that_an_animated_png_promises_are_held_against_the_file(tmp_path: Path, default: bool) -> None:
+    from PIL import Image
+
+    path = tmp_path / "a.png"
+    images = [Image.fromarray(picture(seed=seed)) for seed in range(3)]
+    images[0].save(path, save_all=True, append_images=images[1:], default_image=default)
+    rows = tasks.open_source(str(path)).rows
+    for row, image in zip(rows, images, strict=True):
+        np.testing.assert_array_equal(row.picture.read(), np.asarray(image))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"acTL")
+    data[at + 4 : at + 8] = struct.pack(">I", 2**31 - 1)
+    data[at + 12 : at + 16] = struct.pack(">I", zlib.crc32(data[at : at + 12]))
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=f"its header promises 2147483647 images, the file holds {3 - default}"):
+        tasks.open_source(str(path))
+
+
+@documents("GIF: no end mark")
+def test_a_gif_without_an_end_is_said(tmp_path: Path) -> None:
+    from PIL import Image
+
+    path = tmp_path / "a.gif"
+    Image.fromarray(picture()).save(path, save_all=True, append_images=[Image.fromarray(picture(seed=1))])
+    whole = path.read_bytes()
+    line = "1 of 1 images are GIFs without an end mark: perhaps images of theirs are missing"
+    for data, lines in ((whole, 0), (whole + b"\0\0", 0), (whole[: whole.rindex(b"\x21\xf9")], 1)):
+        path.write_bytes(data)
+        assert [w for w in tasks.open_source(str(path)).warnings if "GIF" in w] == [line] * lines
