@@ -62,6 +62,7 @@ def _extended(source: bytes, runner: Any) -> np.ndarray:
 
 SCAN, END = b"\xff\xda", b"\xff\xd9"
 LS = 0xF7  # the start of a JPEG-LS frame
+ARITHMETIC = 0xC9  # the first start of a frame that is coded arithmetically
 ALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length
 
 
@@ -93,6 +94,17 @@ def frame_header(path: File) -> FrameHeader:
                     return FrameHeader(head[1], data[0], height, width, data[5])
             file.seek(max(size - 2, 0), 1)
     raise DataError("cannot be opened (the JPEG holds no frame header)")
+
+
+def require_room(path: File, width: int, height: int) -> None:
+    """Raises DataError where a JPEG is too short for its pixels, which a decoder would fill with grey.
+
+    A Huffman code takes a bit at least for each 8 x 8 block of the first component (T.81, annexes F and G).
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+    if width * height > 512 * size and frame_header(path).marker < ARITHMETIC:
+        raise DataError(f"its header promises {width} x {height} pixels, which its {size} bytes cannot hold (cut?)")
 
 
 def require_end(data: bytes) -> None:

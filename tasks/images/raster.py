@@ -65,6 +65,8 @@ def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> li
                 held, promised = _controls(path), count - bool(getattr(image, "default_image", False))
                 if promised > held:
                     raise DataError(f"its header promises {promised} images, the file holds {held} (cut?)")
+            if image.format in ("JPEG", "MPO"):
+                jpeg.require_room(path, *image.size)
             flags += (NO_END,) if image.format == "GIF" and not _ended(path) else ()
     except (*BAD, Image.DecompressionBombError) as error:
         with path.open("rb") as file:
