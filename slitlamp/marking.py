@@ -22,6 +22,8 @@ from tasks.marks.place import Point, place
 from tasks.sources import values
 from tasks.sources.table import one_column, read_table
 
+ONE_DEPTH = 1.05  # depths of one place that differ by this factor contradict each other
+
 
 @dataclass(frozen=True, kw_only=True)
 class MarkedImages:
@@ -123,12 +125,12 @@ def _points_by_image(path: Path, depth: str) -> tuple[dict[str, list[Point]], di
         if far <= 0:
             raise DataError(f"{where}: a depth is above 0, since --apart is a ratio; {depth} is {row['depth']!r}")
         earlier, before = seen.setdefault((row["file"], x, y), (far, number))
-        if earlier != far:
+        if max(far, earlier) >= ONE_DEPTH * min(far, earlier):  # two measurements may differ a little
             raise DataError(
                 f"{where}: the point ({x:g}, {y:g}) of {row['file']} has the {depth} {far:g}, and {earlier:g} in row "
                 f"{before}"
             )
-        if before != number:
+        if before != number and earlier == far:
             continue
         found[row["file"]].append(Point(x=x, y=y, depth=far))
         bare = values.is_missing(row["group"])

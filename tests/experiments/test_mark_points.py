@@ -213,7 +213,7 @@ def test_a_points_table_is_read_in_any_spelling_and_what_it_contradicts_is_refus
 
     def run(*lines: str) -> tuple[int, str]:
         points.write_text("\n".join(lines) + "\n")
-        code = main(["--points", str(points), "--depth", "depth_mm", "--out", str(tmp_path / "out")])
+        code = main(["--points", str(points), "--depth", "depth_mm", "--out", str(tmp_path / "out"), "--replace"])
         return code, " ".join(capsys.readouterr())
 
     whole = run(head, *rows)[1]
