@@ -17,7 +17,8 @@ _BARS: list[bool] = []  # filled once a command has asked for bars on stderr
 
 
 def say(text: str) -> None:
-    """Log one line: a warning where it says that it is one."""
+    """Log one line: a warning where it says that it is one. What does not print, as in a file's name, is escaped."""
+    text = text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     LOGGER.log(logging.WARNING if text.startswith(("warning:", "error:")) else logging.INFO, text)
 
 

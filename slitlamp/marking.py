@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ import tasks
 from cache import write_atomically
 from slitlamp.disk import require_new, require_writable
 from slitlamp.errors import UsageError
-from slitlamp.log import progress
+from slitlamp.log import progress, say
 from tasks import DataError
 from tasks.marks.draw import COLOURS
 from tasks.marks.place import Point, place
 from tasks.sources import values
-from tasks.sources.table import read_table
+from tasks.sources.table import one_column, read_table
+
+ONE_DEPTH = 1.05  # depths of one place that differ by this factor contradict each other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +91,17 @@ def mark_points(
     return MarkedImages(rows=tuple(rows), left_out=tuple(left_out), images=len(found))
 
 
+def _columns(columns: Sequence[str], name: str, depth: str) -> dict[str, str | None]:
+    """The columns file, x, y, depth and group in the spelling of the table; DataError where one but the last lacks."""
+    named = {role: one_column(role, columns, name) for role in ("file", "x", "y", "group")}
+    named["depth"] = depth if depth in columns else one_column(depth, columns, name)
+    lacking = [depth if role == "depth" else role for role, c in named.items() if c is None and role != "group"]
+    if lacking:
+        have = ", ".join(columns) or "none"
+        raise DataError(f"{name} has no column {lacking[0]!r}; it has {have}; --depth names the depth's")
+    return named
+
+
 def _points_by_image(path: Path, depth: str) -> tuple[dict[str, list[Point]], dict[str, str]]:
     """The points of each image by its file, and each image's group (its file where the table has no group)."""
     if not path.is_file():
@@ -96,27 +110,41 @@ def _points_by_image(path: Path, depth: str) -> tuple[dict[str, list[Point]], di
     found: dict[str, list[Point]] = defaultdict(list)
     groups: dict[str, str] = {}
     columns, table = read_table(path)
-    lacking = [name for name in ("file", "x", "y", depth) if name not in columns]
-    if lacking:
-        have = ", ".join(columns) or "none"
-        raise DataError(f"{path.name} has no column {lacking[0]!r}; it has {have}; --depth names the depth's")
-    for number, row in enumerate(table, 1):
-        where, texts = f"{path.name} row {number}", [row[name] for name in ("x", "y", depth)]
-        if not (path.parent / row["file"]).is_file():
+    named = _columns(columns, path.name, depth)
+    alone: set[str] = set()
+    seen: dict[tuple[str, float, float], tuple[float, int]] = {}
+    for number, cells in enumerate(table, 1):
+        row = {name: cells[column] if column is not None else "" for name, column in named.items()}
+        where, texts = f"{path.name} row {number}", [row[name] for name in ("x", "y", "depth")]
+        if not row["file"] or not (path.parent / row["file"]).is_file():
             raise DataError(f"{where}: there is no image {row['file']!r}; file is relative to {path.name}")
+        row["file"] = Path(os.path.normpath(row["file"])).as_posix()
         x, y, far = map(values.number, texts)
         if x is None or y is None or far is None:
             raise DataError(f"{where}: x, y and {depth} are numbers; given {', '.join(map(repr, texts))}")
         if far <= 0:
-            raise DataError(f"{where}: a depth is above 0, since --apart is a ratio; {depth} is {row[depth]!r}")
+            raise DataError(f"{where}: a depth is above 0, since --apart is a ratio; {depth} is {row['depth']!r}")
+        earlier, before = seen.setdefault((row["file"], x, y), (far, number))
+        if max(far, earlier) >= ONE_DEPTH * min(far, earlier):  # two measurements may differ a little
+            raise DataError(
+                f"{where}: the point ({x:g}, {y:g}) of {row['file']} has the {depth} {far:g}, and {earlier:g} in row "
+                f"{before}"
+            )
+        if before != number and earlier == far:
+            continue
         found[row["file"]].append(Point(x=x, y=y, depth=far))
-        named = row.get("group", "")
-        group = row["file"] if values.is_missing(named) else named
+        bare = values.is_missing(row["group"])
+        alone |= {row["file"]} if bare and named["group"] else set()
+        group = row["file"] if bare else row["group"]
         if groups.setdefault(row["file"], group) != group:
             raise DataError(f"{where}: {row['file']} is in group {group!r}, before in {groups[row['file']]!r}")
     if not found:
         raise DataError(f"{path.name} holds no point")
     values.one_spelling(list(groups.values()), "refuse", f"the column 'group' of {path.name}", list(groups))
+    if alone:
+        say(f"warning: {len(alone)} of {len(found)} images of {path.name} have no group: each is its own")
+    for sentence in values.far_values([d for d, _ in seen.values()], [f"row {number}" for _, number in seen.values()]):
+        say(f"warning: {depth}: {sentence}")
     return found, groups
 
 

@@ -169,6 +169,13 @@ def _far(items: Sequence[Item], source: Source, classes: Sequence[str] | None) -
 def _few_marks(items: Sequence[Item], marks: Sequence[str]) -> list[str]:
     """A sentence where some items carry marks and others do not, so that nothing is read under marks."""
     if marks:
+        places = [(float(m.x), float(m.y)) for item in items for m in item.marks]
+        small = sum(max(place) <= 1 for place in places)
+        if small == len(places):
+            return [
+                f"all {small} marks lie within 1 pixel of the upper left corner: x and y are pixels of the image, not "
+                "shares of its size"
+            ]
         return []
     counts = Counter(tuple(sorted(mark.name for mark in item.marks)) for item in items)
     if len(counts) < 2:

@@ -1,6 +1,7 @@
 """Sources as a run asks for them: files, tables or benchmarks, opened under one decode policy and checked."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import tasks
 from cache import Store
@@ -9,8 +10,8 @@ from slitlamp.errors import UsageError
 from slitlamp.log import progress, say
 from slitlamp.settings import SourceSettings
 from tasks import Source, Task, label
-
-MANIFESTS = (".csv", ".tsv", ".parquet")
+from tasks.sources.files import manifest_of
+from tasks.sources.table import TABLES
 
 
 def unused_label(settings: SourceSettings, asked: Sequence[Task]) -> None:
@@ -43,7 +44,7 @@ def list_source(settings: SourceSettings, spec: str) -> Source:
     return tasks.open_source(
         spec,
         image_column=settings.image_column,
-        group=settings.group if spec == settings.data or spec.endswith(MANIFESTS) else None,
+        group=settings.group if spec == settings.data or _has_manifest(spec) else None,
         columns_needed=(settings.label,) if settings.label and spec == settings.data else (),
         window=settings.window,
         intercept=settings.intercept,
@@ -55,6 +56,12 @@ def list_source(settings: SourceSettings, spec: str) -> Source:
         volumes=settings.volumes,
         spelling=settings.spelling,
     )
+
+
+def _has_manifest(spec: str) -> bool:
+    """Whether a source is a manifest, or a folder that is read through one."""
+    path = Path(spec).expanduser()
+    return path.suffix.lower() in TABLES or (path.is_dir() and manifest_of(path) is not None)
 
 
 def check_source(source: Source, copies: Copies, limit: float) -> Source:

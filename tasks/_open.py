@@ -17,7 +17,7 @@ from tasks.sources.check import refuse_above
 from tasks.sources.files import Listed, listed, manifest_of, missing, walk
 from tasks.sources.groups import column_groups, group_id, own_groups
 from tasks.sources.notes import SourceFrame, asked_frames, decide, exif_decision, flags, grouping, licence
-from tasks.sources.table import TABLES, image_column, no_column, other_images, read_table
+from tasks.sources.table import TABLES, image_column, like_another, no_column, other_images, read_table
 from tasks.sources.values import SPELLING
 from tasks.sources.volumes import expanded, stacked
 
@@ -77,6 +77,8 @@ def open_source(
     for wanted in columns_needed:
         if columns is not None and wanted not in columns:
             raise no_column(wanted, columns, name)
+    for flag, chosen in (("--label", columns_needed[:1]), ("--group", [group] if group else [])):
+        notes += [sentence for one in chosen for sentence in like_another(one, columns or (), flag)]
     found, unreadable, objects = _list_all(files, policy, [*columns_needed, *([group] if group else [])])
     if objects:
         notes.append(f"{objects} DICOM files hold no image and were passed over")
@@ -135,7 +137,7 @@ def _list_all(
     files: Sequence[Listed], policy: DecodePolicy, needed: Sequence[str] = ()
 ) -> tuple[list[SourceFrame], list[tuple[str, str]], int]:
     last_opened, contents = LastOpened(), {}
-    found: list[SourceFrame] = []
+    held: list[tuple[Listed, list[Frame]]] = []
     unreadable: list[tuple[str, str]] = []
     objects = 0
     for file in expanded(files) if policy.volumes else files:
@@ -149,13 +151,25 @@ def _list_all(
             unreadable.append((item_id(file.name), f"{file.name or 'a row'}: {error}"))
             continue
         objects += not frames
-        frames = _chosen(frames, file, whole=policy.volumes)
+        held.append((file, frames))
+    chosen = policy.volumes or _numbers_frames(files) or any(len(frames) > 1 for _, frames in held)
+    found: list[SourceFrame] = []
+    for file, frames in held:
+        own = _chosen(frames, file, whole=policy.volumes) if chosen else frames
         content = contents.setdefault(file.path, Content(file.path))
-        found += [SourceFrame(file=file, frame=frame, content=content) for frame in frames]
+        found += [SourceFrame(file=file, frame=frame, content=content) for frame in own]
     if policy.volumes:
         found, refused = stacked(found, policy, last_opened, needed)
         unreadable += [(item_id(name, 0), f"{name}: {why}") for name, why in refused]
     return found, unreadable, objects
+
+
+def _numbers_frames(files: Sequence[Listed]) -> bool:
+    """Whether the column frame says which of a file's frames is meant: some file is named more than once by it."""
+    numbers: dict[str, set[int | None]] = {}
+    for file in files:
+        numbers.setdefault(file.name, set()).add(file.frame)
+    return any(len(named) > 1 for named in numbers.values())
 
 
 def _chosen(frames: list[Frame], file: Listed, *, whole: bool) -> list[Frame]:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -12,11 +12,20 @@ import numpy as np
 from tasks._base import DataError, Item, Row, Source, Task
 from tasks.sources.files import natural
 from tasks.sources.table import no_column
-from tasks.sources.values import is_missing, number, one_spelling, spelling
+from tasks.sources.values import CODES_OF_UNKNOWN, is_missing, number, one_spelling, spelling, stands_for_unknown
 
 MANY = 10  # more distinct numbers than this are a quantity, not classes
+FEW = 5  # values that make a notation
 SHOWN = 5
-COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
+GROUPED = re.compile(r"[+\-\u2212]?\d{1,3}(?:[.,'’ \u00a0\u202f]\d{3})+(?:[.,]\d+)?", re.ASCII)  # 1,234 or 1.234,5
+OTHER_NOTATION = re.compile(rf"{GROUPED.pattern}|[+\-\u2212]?\d+,\d+|\u2212\d+(?:\.\d*)?", re.ASCII)
+WITH_UNIT = re.compile(r"[<>~]?\s*[+-]?\d+(?:[.,]\d+)?\s*([^\W\d_]+\.?|%)")
+SAME = (
+    {"true", "yes", "y", "t", "1", "positive", "pos", "+"},
+    {"false", "no", "n", "f", "0", "negative", "neg", "-"},
+    {"male", "m", "man"},
+    {"female", "f", "w", "woman"},
+)  # what is perhaps one answer in several words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +47,7 @@ class Answers:
     """The rows that have an answer with it, how often each mark stands for a missing one, and sentences about it."""
 
     rows: Sequence[tuple[Row, str | float]]
-    missing: Mapping[str, int]
+    missing: Counter[str]
     notes: tuple[str, ...] = ()
 
 
@@ -83,10 +92,12 @@ def read(source: Source, column: str | None, how: Reading) -> Answers:
             texts, notes = _equal_numbers(texts, name)
         places = [place_of(row) for row in rows]
         texts, more = one_spelling(texts, how.spelling, f"the column {name!r} of {source.name}", places)
-        notes += more
+        notes += [*more, *(_odd_classes(texts, name) if how.kind != "classes" else [])]
+    else:
+        notes += _odd_numbers(texts, name) if how.kind != "number" else []
     if missing:
         said = f"{missing.total()} of {len(source.rows)} rows have no {name}{_marks(missing)} and are left out"
-        word = next((mark for mark in missing if mark.lower() == "none"), None)
+        word = next((mark for mark in missing if mark.lower() in ("none", "-")), None)
         notes.insert(0, said + (f"; where it is an answer, say --not-missing {word}" if word else ""))
     labels: Sequence[str | float] = texts if numbers is None else numbers
     return Answers(rows=list(zip(rows, labels, strict=True)), missing=missing, notes=tuple(notes))
@@ -114,18 +125,79 @@ def _numbers(rows: Sequence[Row], texts: Sequence[str], column: str, kind: str) 
     odd = [k for k, value in enumerate(found) if value is None]
     if not odd:
         return numbers if kind == "number" or len(set(numbers)) > MANY else None
-    commas = [k for k in odd if COMMA.fullmatch(texts[k])]
-    alike = {*numbers, *(texts[k] for k in commas)}
-    if kind != "number" and (len(alike) <= MANY or 2 * (len(numbers) + len(commas)) <= len(texts)):
+    foreign = [k for k in odd if OTHER_NOTATION.fullmatch(texts[k])]
+    alike = {*numbers, *(texts[k] for k in foreign)}
+    if kind != "number" and (len(alike) <= MANY or 2 * (len(numbers) + len(foreign)) <= len(texts)):
         return None
     said = "; ".join(f"{place_of(rows[k])} says {texts[k][:40]!r}" for k in odd[:SHOWN])
     more = f"; and {len(odd) - SHOWN} more" if len(odd) > SHOWN else ""
-    how = "write them with a point (1.5)" if len(commas) == len(odd) else "correct them, or empty the cells"
+    ours = "write them with a point (1.5), a plain minus, and nothing between thousands (1234.5)"
+    how = ours if len(foreign) == len(odd) else "correct them, or empty the cells"
     other = "leave out --number" if kind == "number" else "say --classes"
     raise DataError(
         f"{len(odd)} of {len(texts)} values of {column} are no numbers, among numbers: {said}{more}; {how}, or {other} "
         "where all values are names of classes"
     )
+
+
+def _odd_numbers(texts: Sequence[str], column: str) -> list[str]:
+    """Sentences about numbers that are perhaps codes, or whose points perhaps separate thousands."""
+    zeros = [text for text in texts if re.match(r"[+-]?0\d", text)]
+    notes = []
+    if zeros:
+        notes.append(
+            f"{len(zeros)} values of {column} begin with zeros ({zeros[0]!r}) and are read as numbers; say --classes "
+            "where they are codes"
+        )
+    points = [text for text in texts if "." in text]
+    thousands = all(re.fullmatch(r"[+-]?[1-9]\d{0,2}\.\d{3}", text) for text in points)
+    if thousands and len(points) >= FEW and any(number(text) == int(text) for text in texts if text.isdecimal()):
+        whole = next(text for text in texts if "." not in text)
+        notes.append(
+            f"{len(points)} values of {column} have three digits behind the point ({points[0]!r}), others none "
+            f"({whole!r}): where the point separates thousands, take it out"
+        )
+    return notes
+
+
+def _odd_classes(texts: Sequence[str], column: str) -> list[str]:
+    """Sentences about classes that are perhaps no answers, numbers with a unit, or one answer in two words."""
+    counts = Counter(texts)
+    values = {text: number(text) for text in counts}
+    notes = [
+        f"{n} rows have {column} = {text!r}, which is a class here; where it means that nothing is known, empty the "
+        "cells"
+        for text, n in counts.items()
+        if (stands_for_unknown(text) if values[text] is None else _far_code(text, values))
+    ]
+    unit = _unit(counts)
+    if unit:
+        notes.append(f"{len(counts)} values of {column} are a class each{unit}")
+    for same in SAME:
+        twice = [text for text in counts if text.lower() in same]
+        if len({spelling(text) for text in twice}) > 1 and len(counts) > 2:
+            said = " and ".join(f"{text!r} ({counts[text]})" for text in twice)
+            notes.append(f"{said} of {column} are a class each; where they are one answer, write one word")
+    return notes
+
+
+def _unit(classes: Iterable[object]) -> str:
+    """What to add where more than ten classes are numbers with a unit, and most are."""
+    texts = [text for text in classes if isinstance(text, str)]
+    found = [match for match in map(WITH_UNIT.fullmatch, texts) if match]
+    if len(found) <= MANY or 2 * len(found) <= len(texts):
+        return ""
+    unit = Counter(match[1] for match in found).most_common(1)[0][0]
+    return f"; {len(found)} of them are numbers with a word ({found[0][0]!r}): for a number, take {unit!r} off"
+
+
+def _far_code(text: str, values: Mapping[str, float | None]) -> bool:
+    """Whether a class is a usual code of what is not known, farther from all others than those from each other."""
+    others = [value for value in values.values() if value is not None and value != values[text]]
+    value = values[text]
+    if value is None or text not in CODES_OF_UNKNOWN or len(set(others)) < 2:
+        return False
+    return min(abs(value - other) for other in others) > max(others) - min(others)
 
 
 def _equal_numbers(texts: Sequence[str], column: str) -> tuple[list[str], list[str]]:
@@ -157,27 +229,33 @@ def items(
     The label is a number or the name of a class, see `read`. Raises DataError where there is no answer, one class, or
     a class in one group only.
     """
-    rows = read(source, column, how).rows
-    _refuse(rows, str(column), source.name)
+    found = read(source, column, how)
+    rows = found.rows
+    _refuse(rows, str(column), source.name, found.missing)
     return (
         Item(id=row.id, group=row.group, label=label, picture=row.picture, marks=row.marks, text=row.text)
         for row, label in rows
     )
 
 
-def _refuse(rows: Sequence[tuple[Row, str | float]], column: str, name: str) -> None:
+def _refuse(rows: Sequence[tuple[Row, str | float]], column: str, name: str, missing: Counter[str]) -> None:
     groups: dict[str | float, set[str]] = defaultdict(set)
     for row, value in rows:
         groups[value].add(row.group)
     if len(groups) == 1:
-        raise DataError(f"all {len(rows)} rows of {name} have the same {column}: {next(iter(groups))!r}")
+        only = next(iter(groups))
+        what = repr(only) if len(str(only)) <= 40 else f"{str(only)[:40]!r}…"
+        mark = next(iter(missing), "")
+        out = f"; {missing.total()} others have none{_marks(missing)}" if missing else ""
+        hint = f" (where that is an answer, say --not-missing {mark})" if mark else ""
+        raise DataError(f"all {len(rows)} rows of {name} have the same {column}: {what}{out}{hint}")
     single = sorted((c for c, g in groups.items() if isinstance(c, str) and len(g) == 1), key=natural)
     if single:
-        first = ", ".join(repr(c) for c in single[:SHOWN])
+        first = ", ".join(repr(c[:40]) for c in single[:SHOWN])
         more = f" and {len(single) - SHOWN} more" if len(single) > SHOWN else ""
         raise DataError(
             f"{len(single)} of {len(groups)} classes of {column} occur in one group only, so they cannot be "
-            f"both learnt and tested: {first}{more}; leave those rows out, or merge the classes"
+            f"both learnt and tested: {first}{more}; leave those rows out, or merge the classes{_unit(groups)}"
         )
 
 

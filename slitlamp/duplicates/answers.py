@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from slitlamp.duplicates.guard import Copies
-from slitlamp.duplicates.manifest import frame_numbers
+from slitlamp.duplicates.manifest import asked_files, frame_numbers
 from slitlamp.settings import SourceSettings
 from tasks import DataError, Item, Source
 
@@ -54,12 +54,12 @@ def check_labels(
 
 def _names(source: Source, settings: SourceSettings) -> dict[str, str]:
     """How an error calls the rows: the file, and its line among those of a manifest; of a benchmark nothing."""
-    from tasks import files_of, item_id
+    from tasks import item_id
 
     if source.benchmark or settings.data is None or "volumes" in source.policy:
         return {}
     ids, occurrences, found = {row.id for row in source.rows}, Counter[tuple[str, int]](), {}
-    files, _, _, columns = files_of(settings.data, settings.image_column)
+    files, columns = asked_files(settings.data, settings.image_column, ids)
     for at, file in enumerate(files, 1):
         for number in frame_numbers(file, ids):
             mine = item_id(file.name, number, occurrences[file.name, number])

@@ -5,6 +5,7 @@ import io
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ def write_manifest(path: Path, spec: str, image_column: str | None, source: Sour
 
 
 def _line(group: str, file: "Listed", frame: int | None, base: Path) -> dict[str, str]:
-    own = {{"file": "file_before", "group": "group_before"}.get(k, k): v for k, v in file.columns.items()}
+    own = {f"{spelling(k)}_before" if spelling(k) in ("file", "group") else k: v for k, v in file.columns.items()}
     own = {column: value for column, value in own.items() if spelling(column) != "frame"}
     number = {"frame": str(frame)} if frame is not None else {}
     return {"file": os.path.relpath(Path(str(file.path)).resolve(), base), "group": group, **number, **own}
@@ -56,12 +57,12 @@ def _line(group: str, file: "Listed", frame: int | None, base: Path) -> dict[str
 
 def _files_of(spec: str, image_column: str | None, source: Source) -> dict[str, list[tuple["Listed", int | None]]]:
     """The file of each id, and its frame where the file holds several; of a volume all of its files."""
-    from tasks import files_of, item_id, slices_of
+    from tasks import item_id, slices_of
 
     if "volumes" in source.policy:
         return slices_of(spec, image_column)
     ids = {row.id for row in source.rows}
-    files, _, _, _ = files_of(spec, image_column)
+    files, _ = asked_files(spec, image_column, ids)
     occurrences: Counter[tuple[str, int]] = Counter()
     found: dict[str, list[tuple[Listed, int | None]]] = {}
     for file in files:
@@ -74,6 +75,17 @@ def _files_of(spec: str, image_column: str | None, source: Source) -> dict[str, 
         several = len(held) > 1 or file.frame is not None
         found |= {mine: [(file, number if several else None)] for mine, number in held}
     return found
+
+
+def asked_files(spec: str, image_column: str | None, ids: set[str]) -> tuple[list["Listed"], list[str] | None]:
+    """The source's files and its manifest's columns; without the frames that rows name where those are not used."""
+    from tasks import files_of, item_id
+
+    files, _, _, columns = files_of(spec, image_column)
+    later = [file for file in files if file.frame is not None and file.frame > 1]
+    if not any(item_id(file.name, file.frame or 1) in ids for file in later):
+        files = [replace(file, frame=None) if (file.frame or 1) > 1 else file for file in files]
+    return files, columns
 
 
 def frame_numbers(file: "Listed", ids: set[str]) -> Iterator[int]:

@@ -22,6 +22,7 @@ from slitlamp.probing.workers import Job, run_jobs, spare_threads
 from slitlamp.questions import Question
 from slitlamp.records import Record
 from slitlamp.settings import Settings
+from tasks.label import place_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -168,10 +169,11 @@ def _encoded(run: Run, question: Question, encoder: StoredEncoder) -> FeatureTab
     try:
         return encode_missing(encoder, pictures, _points(run, question, encoder), policy)
     except encoders.UnseenMarkError as error:
+        what = f"{error}{_outside(question)}"
         if probe == CHOICE or AT_MARK.name in run.settings.encoder.readout:
-            raise
+            raise encoders.UnseenMarkError(what) from error
         question.unmarked.add(encoder.spec)
-        _note(run, f"warning: {encoder.spec} is not read under the marks: {error}")
+        _note(run, f"warning: {encoder.spec} is not read under the marks: {what}")
         return encode_missing(encoder, pictures, _points(run, question, encoder), policy)
 
 
@@ -182,6 +184,17 @@ def _points(run: Run, question: Question, encoder: StoredEncoder) -> list[tuple[
 
 def _is_asked(run: Run, encoder: StoredEncoder) -> bool:
     return any(encoder is one for one in run.encoders.asked)
+
+
+def _outside(question: Question) -> str:
+    """Where the first mark outside its image stands, to be added to a message; empty where all lie inside."""
+    places = {row.id: place_of(row) for row in question.source.rows}
+    pictures = question.pictures
+    for name, picture, marks in zip(question.ids, pictures.pictures, pictures.marks, strict=True):
+        height, width = picture.read().shape[:2]
+        if any(not (0 <= x <= width and 0 <= y <= height) for x, y in marks):
+            return f" (the first mark outside is of {places.get(name, f'item {name}')})"
+    return ""
 
 
 def _encode_untrained(run: Run, question: Question, spec: str, draws: Sequence[StoredEncoder]) -> list[StoredEncoder]:

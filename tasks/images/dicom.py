@@ -48,7 +48,7 @@ def list_frames(path: Path, policy: DecodePolicy, last_opened: LastOpened) -> li
 
 def _frames(head: Any, path: Path, policy: DecodePolicy, last_opened: LastOpened, said: list[str]) -> list[Frame]:
     count = int(head.get("NumberOfFrames") or 1)
-    facts = header_columns(head)
+    facts: dict[str, str] = {}
     window = window_of(head, policy)
     own = window == "file" or (window is None and policy.range is None)
     units = isinstance(window, tuple) and head.get("Modality") == "CT"
@@ -59,6 +59,7 @@ def _frames(head: Any, path: Path, policy: DecodePolicy, last_opened: LastOpened
     flags: list[str] = []
     for number in range(1, count + 1):
         if differ or number == 1:  # what the file says of its only frame, or of all
+            facts = header_columns(head, number - 1)
             flags = [*said, *header_flags(head, number - 1)]
             if is_grey(head):
                 modality(head, number - 1)  # refused here where it is none

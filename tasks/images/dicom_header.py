@@ -32,7 +32,8 @@ FACTS = (
     *("PresentationLUTShape", "PixelSpacing", "PixelAspectRatio", "PatientID", "PatientAge"),
     *("StudyInstanceUID", "SeriesInstanceUID", "ContrastBolusAgent", "ImageOrientationPatient"),
     *("PatientOrientation", "WindowCenter", "WindowWidth", "VOILUTSequence"),
-    *("ImagePositionPatient", "InstanceNumber"),
+    *("ImagePositionPatient", "InstanceNumber", "DoseGridScaling"),
+    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
 )
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 NESTED = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
@@ -170,7 +171,7 @@ def low_is_bright(head: Any) -> bool:
 
 def header_flags(head: Any, index: int) -> list[str]:
     """What a header says of a frame (from 0) that a user should know, as ends of "12 of 40 images …"."""
-    flags = [orientation_flag(head), *_modality_flags(head, index)] if is_grey(head) else [orientation_flag(head)]
+    flags = [orientation_flag(head, index), *(_modality_flags(head, index) if is_grey(head) else [])]
     kind = text(head, "PhotometricInterpretation")
     flags.append(SHAPES.get((kind, text(head, "PresentationLUTShape"))))
     stored, high = numbers(head, "BitsStored"), numbers(head, "HighBit")
@@ -193,15 +194,15 @@ def _not_square(head: Any, index: int) -> bool:
     return False
 
 
-def header_columns(head: Any) -> dict[str, str]:
-    """Columns for a manifest: modality, sex, age in years, contrast, hashed study and series, `up`, `left`."""
+def header_columns(head: Any, index: int = 0) -> dict[str, str]:
+    """Columns of a frame (from 0): modality, sex, age in years, contrast, hashed study and series, `up`, `left`."""
     found = {name: _text(head.get(attribute)) for name, attribute in COLUMNS.items()}
     found["age"] = years(_text(head.get("PatientAge")))
     found["contrast_agent"] = "yes" if _text(head.get("ContrastBolusAgent")) else "no"
     for name, attribute in (("study", "StudyInstanceUID"), ("series", "SeriesInstanceUID")):
         uid = _text(head.get(attribute))
         found[name] = digest("uid", uid)[:12] if uid else ""
-    found["left"], found["up"] = edge_letters(head)
+    found["left"], found["up"] = edge_letters(head, index)
     return {name: value for name, value in found.items() if value}
 
 
@@ -226,14 +227,14 @@ def years(age: str) -> str:
     return f"{min(int(match[1]) * UNITS[match[2]], OLDEST):.4g}" if match else ""
 
 
-def edge_letters(head: Any) -> tuple[str, str]:
-    """What lies at the image's left edge and at its top: R L A P H F, or empty where it is not said.
+def edge_letters(head: Any, index: int = 0) -> tuple[str, str]:
+    """What lies at a frame's left edge and at its top: R L A P H F, or empty where it is not said.
 
     From ImageOrientationPatient (direction cosines in patient coordinates, x to the patient's left,
     y to the back, z to the head), else from PatientOrientation, whose letters name the right edge
     and the bottom (PS3.3 C.7.6.1.1.1).
     """
-    cosines = _cosines(head)
+    cosines = _cosines(head, index)
     if cosines is not None:
         return _away(cosines[:3]), _away(cosines[3:])
     words = head.get("PatientOrientation")
@@ -290,9 +291,9 @@ def _away(direction: np.ndarray) -> str:
     return ("RL", "AP", "FH")[axis][0 if direction[axis] > 0 else 1]
 
 
-def orientation_flag(head: Any) -> str | None:
-    """A flag where the stored rows are not known to lie as a radiologist would hang them."""
-    left, up = edge_letters(head)
+def orientation_flag(head: Any, index: int = 0) -> str | None:
+    """A flag where the stored rows of a frame are not known to lie as a radiologist would hang them."""
+    left, up = edge_letters(head, index)
     if not up:
         return UNKNOWN_ORIENTATION
     hung = {("R", "A"), ("R", "H"), ("A", "H"), ("P", "H")}  # axial, coronal and frontal, sagittal, lateral

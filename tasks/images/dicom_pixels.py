@@ -4,6 +4,7 @@ pydicom decodes the transfer syntaxes. What a header promises is held against th
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,15 +14,19 @@ import numpy as np
 
 from tasks._base import DataError
 from tasks.images.dicom_header import BIG_ENDIAN, count_of, groups, items, low_is_bright, number, numbers, text
-from tasks.images.jpeg import StreamHeader, register_decoders, stream_header
+from tasks.images.jpeg import END, StreamHeader, register_decoders, require_end, stream_header
 from tasks.images.window import Window
 
 RLE = "1.2.840.10008.1.2.5"
 LOSSY = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 81, 91, 93, 203))
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+RATIO_RLE = 64  # the most that two bytes of RLE stand for is 128
+SUSPECT, RATIO = 2**28, 5000  # bytes of a frame above which this is the most that compression is believed to save
+TAIL = 10  # bytes at the end of a fragment in which the marker that ends a frame is looked for
 NO_SYNTAX = "it does not say how its pixels are stored (no transfer syntax)"
 NO_PIXELS = "it holds no pixels"
 MORE = "hold more pixels than their rows, columns and frames say, which are not shown"
+MIXED = "differ between header and compressed stream in how their colours are coded; shown by the stream"
 SIGNED = "differ between header and compressed stream in whether their numbers have a sign; read by the header"
 
 
@@ -92,7 +97,7 @@ def lookup_table(described: tuple[int, ...], data: Any, head: Any, name: str) ->
 
 
 def modality(head: Any, index: int) -> Table | Rescale:
-    """The modality transform of a frame, counted from 0. Raises DataError where it is none."""
+    """The modality transform of a frame, counted from 0; of a dose its grid scaling. Raises DataError if none."""
     tables = items(head, "ModalityLUTSequence")
     if len(tables) > 1:
         raise DataError(f"it has {len(tables)} modality tables, of which one may be")
@@ -104,7 +109,23 @@ def modality(head: Any, index: int) -> Table | Rescale:
             raise DataError("its RescaleSlope is 0, which makes all its numbers one")
         if slope is not None or intercept is not None:
             return Rescale(slope=1.0 if slope is None else slope, intercept=intercept or 0.0)
-    return Rescale()
+    dose = number(head, "DoseGridScaling")
+    if dose == 0:
+        raise DataError("its DoseGridScaling is 0, which makes all its numbers one")
+    return Rescale(slope=1.0 if dose is None else dose)
+
+
+def extent(head: Any, index: int) -> tuple[float, float] | None:
+    """Least and greatest value that a frame (from 0) can hold after the modality transform; None of fractions."""
+    transform = modality(head, index)
+    if isinstance(transform, Table):
+        return 0.0, 2.0**transform.bits - 1
+    if "BitsStored" not in head:
+        return None
+    bits, signed = int(head.BitsStored), int(head.get("PixelRepresentation") or 0)
+    ends = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    low, high = sorted(end * transform.slope + transform.intercept for end in ends)
+    return low, high
 
 
 @dataclass(kw_only=True)
@@ -127,11 +148,18 @@ class Opened:
 
         data, syntax = self.data, self.data.file_meta.TransferSyntaxUID
         header = None
-        if syntax.is_encapsulated and str(syntax) != RLE:
-            header = stream_header(get_frame(data.PixelData, number - 1, number_of_frames=self.count))
+        if syntax.is_encapsulated:
+            stream = get_frame(data.PixelData, number - 1, number_of_frames=self.count)
+            rle = str(syntax) == RLE
+            _require_room(data, stream, RATIO_RLE if rle else RATIO)
+            header = None if rle else stream_header(stream)
             _require_same(data, header)
+            if stream.startswith(b"\xff\xd8"):
+                require_end(stream)
         if not syntax.is_encapsulated:
             _require_whole(data)
+            if int(data.BitsAllocated) == 1 and "PixelData" in data:
+                return _single_bits(data, number), str(data.PhotometricInterpretation), None
         corrections = ("apply_j2k_sign_correction", "apply_jls_sign_correction", "correct_unused_bits")
         given: Any = dict.fromkeys(corrections, False)  # they leave some bits in; see stored_numbers
         array, facts = get_decoder(syntax).as_array(data, index=number - 1, raw=True, **given)
@@ -165,13 +193,13 @@ class Opened:
         if space == "PALETTE COLOR":
             return _palette(data, stored)
         bits = int(data.BitsStored)
-        if space in ("YBR_FULL", "YBR_FULL_422"):
+        if space in ("YBR_FULL", "YBR_FULL_422") and not (header is not None and header.transformed):
             from pydicom.pixels.processing import convert_color_space
 
             if bits != 8:
                 raise DataError(f"its colours are {space} of {bits} bits; 8 are read")
             return convert_color_space(stored.astype(np.uint8), "YBR_FULL", "RGB")
-        if space != "RGB":
+        if space not in ("RGB", "YBR_FULL", "YBR_FULL_422"):
             raise DataError(f"its colours are {space}, which its compression does not turn into RGB")
         return stored.astype(np.uint8) if bits == 8 else stored * (255.0 / (2**bits - 1))
 
@@ -211,15 +239,10 @@ class Opened:
 
     def full(self, number: int) -> tuple[float, float]:
         """Least and greatest value that the bits stored can hold, after the modality transform."""
-        transform = modality(self.data, number - 1)
-        if isinstance(transform, Table):
-            return 0.0, 2.0**transform.bits - 1
-        if "BitsStored" not in self.data:
+        found = extent(self.data, number - 1)
+        if found is None:
             raise DataError("--window full: its numbers have a fraction, and so no range of their type")
-        bits, signed = int(self.data.BitsStored), int(self.data.PixelRepresentation)
-        ends = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-        low, high = sorted(end * transform.slope + transform.intercept for end in ends)
-        return low, high
+        return found
 
     @property
     def inverted(self) -> bool:
@@ -258,6 +281,24 @@ def _require_whole(data: Any) -> None:
     if held < get_expected_length(data):
         promised = get_expected_length(data)
         raise DataError(f"its pixels cannot be decoded: {promised} bytes are promised, the file holds {held}")
+
+
+def _single_bits(data: Any, number: int) -> np.ndarray:
+    """A frame [h, w] of bits, which follow one another without a gap between frames (PS3.5 8.1.1, annex D)."""
+    size = int(data.Rows) * int(data.Columns)
+    start = (number - 1) * size
+    held = np.frombuffer(data.PixelData, np.uint8, (start + size + 7) // 8 - start // 8, start // 8)
+    if str(data.file_meta.TransferSyntaxUID) == BIG_ENDIAN and data["PixelData"].VR == "OW":
+        raise DataError("its single bits lie in words of big endian, which are not read")
+    bits = np.unpackbits(held, bitorder="little")[start % 8 :][:size]
+    return bits.reshape(int(data.Rows), int(data.Columns))
+
+
+def _require_room(data: Any, stream: bytes, ratio: int) -> None:
+    """Raises DataError where a stream is too short for the pixels that the header promises."""
+    promised = int(data.Rows) * int(data.Columns) * int(data.SamplesPerPixel) * int(data.BitsAllocated) // 8
+    if promised > max(ratio * len(stream), SUSPECT * (ratio == RATIO)):
+        raise DataError(f"its header promises {promised} bytes of pixels, its stream has {len(stream)}")
 
 
 def _require_same(data: Any, header: StreamHeader | None) -> None:
@@ -324,7 +365,12 @@ def require_pixels(file: BinaryIO, head: Any) -> list[str]:
         raise DataError(f"its header promises {count} frames, the file holds {most}")
     header = stream_header(stream)
     sign = header is not None and header.signed not in (None, bool(head.get("PixelRepresentation")))
-    return [MORE] * more + [SIGNED] * sign
+    kind = text(head, "PhotometricInterpretation")
+    mixed = header is not None and (
+        (header.transformed is True and kind in ("YBR_FULL", "YBR_FULL_422"))
+        or (header.transformed is False and kind in ("YBR_RCT", "YBR_ICT"))
+    )
+    return [MORE] * more + [SIGNED] * sign + [MIXED] * mixed
 
 
 def _pixels_held(file: BinaryIO, head: Any, syntax: Any, count: int) -> tuple[int, bool, bytes]:
@@ -347,7 +393,7 @@ def _pixels_held(file: BinaryIO, head: Any, syntax: Any, count: int) -> tuple[in
         size = min(length, end - start)
         if syntax.is_encapsulated:
             file.seek(start)
-            return _fragments(file, end, str(syntax) == RLE, count)
+            return _fragments(file, end, str(syntax) == RLE, count, head)
     if size < 0:
         raise DataError(NO_PIXELS)
     samples = count_of(head, "SamplesPerPixel", default=1)
@@ -356,9 +402,14 @@ def _pixels_held(file: BinaryIO, head: Any, syntax: Any, count: int) -> tuple[in
     return 8 * size // bits, 8 * size - count * bits >= bits // count_of(head, "Rows"), b""  # a row more, or a frame
 
 
-def _fragments(file: BinaryIO, end: int, one_each: bool, count: int) -> tuple[int, bool, bytes]:
-    """The same of encapsulated pixels (PS3.5 A.4): a table of offsets, then the fragments of the frames."""
-    sizes = []
+def _fragments(file: BinaryIO, end: int, one_each: bool, count: int, head: Any) -> tuple[int, bool, bytes]:
+    """The same of encapsulated pixels (PS3.5 A.4): a table of offsets, then the fragments of the frames.
+
+    Raises DataError where a table of offsets, by which frames are found, does not name fragments in their order.
+    """
+    sizes: list[int] = []
+    offsets = b""
+    ends = 0
     stream = b""
     at = file.tell()
     while at + 8 <= end:
@@ -366,13 +417,33 @@ def _fragments(file: BinaryIO, end: int, one_each: bool, count: int) -> tuple[in
         if item[:4] != b"\xfe\xff\x00\xe0":
             break
         size = int.from_bytes(item[4:], "little")
+        if not sizes:
+            offsets = file.read(min(size, end))
         if len(sizes) == 1:
             stream = file.read(min(size, 4096))
+        if sizes and not one_each:
+            file.seek(max(at + 8 + size - TAIL, at + 8))
+            ends += END in file.read(min(size, TAIL))
         sizes.append(size)
         at = file.seek(at + 8 + size)
+    begins = np.cumsum([0, *(size + 8 for size in sizes[1:])])[:-1].astype(np.uint64)
+    extended = head.get("ExtendedOffsetTable") or b""
+    for said in (np.frombuffer(offsets[: len(offsets) // 4 * 4], "<u4"), np.frombuffer(extended, "<u8")):
+        rising = said.size and said[0] == 0 and (np.diff(said.astype(np.int64)) > 0).all()
+        if said.size and not (rising and np.isin(said, begins).all()):
+            raise DataError("its table of offsets does not say where its frames begin")
+    if extended and (len(extended) != 8 * len(begins) or not _lengths_held(head, sizes[1:])):
+        raise DataError("its extended table of offsets is of another number or size of frames than its fragments")
     table = sizes[0] // 4 if sizes else 0
     there = max(len(sizes) - 1, 0)
-    return there, (table or there * one_each) > count, b"" if one_each else stream
+    return there, max(table or there * one_each, ends) > count, b"" if one_each else stream
+
+
+def _lengths_held(head: Any, sizes: Sequence[int]) -> bool:
+    """Whether each frame of an extended table of offsets is one whole fragment (PS3.3 C.7.6.3.1.8)."""
+    lengths = np.frombuffer(head.get("ExtendedOffsetTableLengths") or b"", "<u8").tolist()
+    fit = all(size - length in (0, 1) for size, length in zip(sizes, lengths, strict=False))
+    return fit and len(lengths) == len(sizes)
 
 
 def _padding_value(value: Any, stored: np.ndarray) -> int:

@@ -4,7 +4,7 @@ DICOM PS3.3 C.11.2 defines the file's own windows and tables. What a window does
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from tasks._base import DataError
 from tasks.images.decode import DecodePolicy
 from tasks.images.dicom_header import groups, items, numbers, text
-from tasks.images.dicom_pixels import Table, modality, table_of
+from tasks.images.dicom_pixels import Table, extent, modality, table_of
 from tasks.images.window import WINDOWS, Window
 
 LEAST = {"LINEAR": 1.0, "LINEAR_EXACT": 0.0, "SIGMOID": 0.0}  # widths: LINEAR takes this one too, the others do not
@@ -76,7 +76,7 @@ def own_voi(head: Any, index: int) -> tuple[Voi | None, str | None]:
                 table = table_of(item, head, "its window table")
                 if table.entries.min() == table.entries.max():
                     raise DataError("its window table has one value")
-                return Voi(table=table), _next(wrong)
+                return Voi(table=_signed(table, head, index)), _next(wrong)
             except DataError:
                 wrong = wrong or "a table that is none"
         centres, widths = numbers(group, "WindowCenter"), numbers(group, "WindowWidth")
@@ -91,6 +91,15 @@ def own_voi(head: Any, index: int) -> tuple[Voi | None, str | None]:
                 wrong = wrong or f"the unknown window function {function[:16]}"
             wrong = wrong or (f"a window of width {width:g}" if math.isfinite(centre) else "a window without a centre")
     return None, f"name {wrong}, which is no window; shown as if they named none" if wrong else None
+
+
+def _signed(table: Table, head: Any, index: int) -> Table:
+    """A table whose first value, read without a sign, lies above all that the modality transform gives, is below 0.
+
+    Its sign is that of the values after the transform, which implicit VR does not say (PS3.3 C.11.2.1.1).
+    """
+    held = extent(head, index)
+    return replace(table, first=table.first - 65536) if held and table.first > max(held[1], 32767) else table
 
 
 def _next(wrong: str) -> str | None:

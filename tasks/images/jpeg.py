@@ -19,6 +19,7 @@ EXTENDED = ("1.2.840.10008.1.2.4.51",)
 DECODER_DEPENDENCIES = dict.fromkeys((*LOSSLESS, *EXTENDED), ("numpy", "imagecodecs"))
 LABEL = "imagecodecs"
 SIZ = b"\xff\x4f\xff\x51"  # the two markers that begin a JPEG 2000 codestream
+COD = b"\xff\x52\x00"  # the marker of the coding style, whose length is below 256
 JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"  # the boxes in which some wrap it
 FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15 without tables, and JPEG-LS
 
@@ -61,6 +62,7 @@ def _extended(source: bytes, runner: Any) -> np.ndarray:
 
 SCAN, END = b"\xff\xda", b"\xff\xd9"
 LS = 0xF7  # the start of a JPEG-LS frame
+ARITHMETIC = 0xC9  # the first start of a frame that is coded arithmetically
 ALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length
 
 
@@ -94,6 +96,23 @@ def frame_header(path: File) -> FrameHeader:
     raise DataError("cannot be opened (the JPEG holds no frame header)")
 
 
+def require_room(path: File, width: int, height: int) -> None:
+    """Raises DataError where a JPEG is too short for its pixels, which a decoder would fill with grey.
+
+    A Huffman code takes a bit at least for each 8 x 8 block of the first component (T.81, annexes F and G).
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+    if width * height > 512 * size and frame_header(path).marker < ARITHMETIC:
+        raise DataError(f"its header promises {width} x {height} pixels, which its {size} bytes cannot hold (cut?)")
+
+
+def require_end(data: bytes) -> None:
+    """Raises DataError where a stream is cut, which decoders would fill with grey or search for long."""
+    if END not in data[data.rfind(SCAN) :]:
+        raise DataError("cannot be decoded (the JPEG has no end: cut?)")
+
+
 def stored(path: File) -> np.ndarray:
     """The grey numbers [h, w] of a JPEG that Pillow cannot open: lossless, of more than 8 bits, or JPEG-LS.
 
@@ -102,8 +121,7 @@ def stored(path: File) -> np.ndarray:
     import imagecodecs
 
     data = path.read_bytes()
-    if END not in data[data.rfind(SCAN) :]:
-        raise DataError("cannot be decoded (the JPEG has no end: cut?)")
+    require_end(data)
     decode = imagecodecs.jpegls_decode if frame_header(path).marker == LS else imagecodecs.jpeg8_decode
     try:
         return decode(data)
@@ -120,6 +138,7 @@ class StreamHeader:
     samples: int
     precision: int
     signed: bool | None = None
+    transformed: bool | None = None  # whether JPEG 2000 turned the colours into luminance and chrominance
 
 
 def stream_header(stream: bytes) -> StreamHeader | None:
@@ -136,7 +155,9 @@ def stream_header(stream: bytes) -> StreamHeader | None:
             right, bottom, left, top = struct.unpack_from(">4I", stream, at + 8)
             samples, depth = struct.unpack_from(">HB", stream, at + 40)
             size = {"rows": bottom - top, "columns": right - left, "samples": samples}
-            return StreamHeader(**size, precision=(depth & 0x7F) + 1, signed=depth > 0x7F)
+            style = stream.find(COD, at + 40)
+            mixed = None if style < 0 or style + 8 >= len(stream) else bool(stream[style + 8])
+            return StreamHeader(**size, precision=(depth & 0x7F) + 1, signed=depth > 0x7F, transformed=mixed)
         at = 2
         while at + 9 < len(stream):
             if stream[at] != 0xFF:

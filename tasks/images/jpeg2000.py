@@ -3,6 +3,7 @@
 Format: ITU-T T.800, annex A.5.1 (SIZ) and annex I (boxes of a JP2 file).
 """
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,8 @@ from tasks.images.kinds import File
 
 BOXED = b"\0\0\0\x0cjP  "
 BARE = b"\xff\x4f\xff\x51"
-RGB = 16  # the enumerated colour space
+CMYK, RGB, GREY, YCC = 12, 16, 17, 18  # the enumerated colour spaces that are shown
+ALPHA = (1, 2)  # types of channels: opacity, and opacity with which the colours are multiplied already
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,14 @@ class Header:
     alpha: bool
     space: int | None  # enumerated colour space, where one is named
     palette: bool
+    mapped: bool = False  # the columns of its palette are taken in another order
+    reordered: bool = False  # its components are not red, green and blue in this order
+    premultiplied: bool = False  # its colours are multiplied with alpha already
 
     @property
     def plain(self) -> bool:
-        """Whether all samples are unsigned and 8 bits."""
-        return set(self.bits) == {8} and not self.signed
+        """Whether all samples are unsigned and 8 bits, and mean what Pillow takes them for."""
+        return set(self.bits) == {8} and not (self.signed or self.reordered or self.premultiplied)
 
     @property
     def wide(self) -> bool:
@@ -44,13 +49,18 @@ class Header:
 def header(path: File) -> Header:
     """Read it; raises DataError where the file is cut before it."""
     space: int | None = None
-    alpha = palette = False
+    palette = mapped = False
+    channels: list[tuple[int, ...]] = []  # of each the component, its type, and the colour that it is
     with path.open("rb") as file:
         if file.read(8) == BOXED:
             for name, data in _boxes(file):
                 if name == b"colr" and data[:1] == b"\1" and space is None:
                     space = int.from_bytes(data[3:7], "big")
-                alpha |= name == b"cdef" and any(data[at : at + 2] != b"\0\0" for at in range(4, len(data), 6))
+                if name == b"cdef":
+                    channels += struct.iter_unpack(">HHH", data[2 : 2 + len(data[2:]) // 6 * 6])
+                if name == b"cmap":
+                    columns = struct.iter_unpack(">HBB", data[: len(data) // 4 * 4])
+                    mapped = any(column != (0, 1, k) for k, column in enumerate(columns))
                 palette |= name == b"pclr"
         else:
             file.seek(0)
@@ -66,9 +76,12 @@ def header(path: File) -> Header:
         bits=tuple((part & 0x7F) + 1 for part in parts[::3]),
         signed=any(part & 0x80 for part in parts[::3]),
         subsampled=any(step != 1 for step in parts[1::3] + parts[2::3]),
-        alpha=alpha,
+        alpha=any(kind in ALPHA for _, kind, _ in channels),
         space=space,
         palette=palette,
+        mapped=mapped,
+        reordered=any(not kind and colour != at + 1 for at, kind, colour in channels),
+        premultiplied=any(kind == ALPHA[1] for _, kind, _ in channels),
     )
 
 
@@ -109,14 +122,32 @@ def require_readable(found: Header) -> None:
         raise DataError(f"its colours (space {found.space} of JPEG 2000) cannot be shown")
 
 
-def stored(path: File) -> np.ndarray:
+def require_meaning(path: File) -> Header:
+    """The header of a file; raises DataError where Pillow would guess what its components mean."""
+    found = header(path)
+    many = len(found.bits)
+    if found.mapped:
+        raise DataError("a JPEG 2000 file whose palette is taken in another order of its columns is not read")
+    if found.plain and not found.palette:
+        if many not in ((2, 4) if found.alpha else (1, 3)) and (many, found.space) != (4, CMYK):
+            raise DataError(f"it holds {many} components whose meaning is not said")
+        if found.space not in (None, CMYK, RGB, GREY, YCC):
+            raise DataError(f"its colours (space {found.space} of JPEG 2000) cannot be shown")
+    return found
+
+
+def stored(path: File, premultiplied: bool = False) -> np.ndarray:
     """The numbers as the file holds them, [h, w] or [h, w, channels], in the least type that takes them.
 
+    Alpha with which the colours are multiplied already (`premultiplied`) is left out: that is how they lie over black.
     Raises ValueError where the code stream is cut or damaged.
     """
     import imagecodecs
 
     try:
-        return imagecodecs.jpeg2k_decode(path.read_bytes())
+        values = imagecodecs.jpeg2k_decode(path.read_bytes())
     except imagecodecs.Jpeg2kError as error:
         raise ValueError(str(error)) from error
+    if not premultiplied:
+        return values
+    return values[..., 0] if values.shape[2] == 2 else values[..., :-1]

@@ -1,5 +1,6 @@
 """Decoder of NIfTI volumes as axial slices: canonical axes first, then the display that radiologists use."""
 
+import gzip
 import math
 import warnings
 import zlib
@@ -17,17 +18,18 @@ from tasks.images.window import to_grey
 
 BAD = (OSError, ValueError, EOFError, KeyError, zlib.error, TypeError, MemoryError, OverflowError)
 AIR = -500.0  # a volume that goes below this holds Hounsfield units
+EXACT = 2**24  # up to which single precision holds whole numbers
 DEFLATED = 1032  # bytes that one byte of gzip can stand for, at most
 PARALLEL = 0.02  # cosine between axes that are not perpendicular, about 1 degree
 APART = 0.1  # of a unit direction: two orientations that differ by less name the axes alike but for rounding
 VECTORS = (1004, 1005, 1006, 1007, 1008, 1009, 1010, 2003, 2004)  # intents of several numbers for each voxel
-UNKNOWN_ORIENTATION = "do not say how they lie and are shown as if stored in RAS order"
+UNKNOWN_ORIENTATION = "do not say how they lie and are shown as if stored in LAS order (the patient's right first)"
 TWO_FORMS = "have a qform and an sform that disagree on which way the axes run; shown by the sform"
 MORE = "hold more voxels than their dimensions say, which are not shown"
 SHEARED = "have axes that are not perpendicular and are shown as stored"
 NOT_SQUARE = "have voxels that are not square in the slice and are shown as stored"
 SIZES = "name a voxel size that is not above 0, which was taken for 1 or for its size without the sign"
-UNSCALED = "have a scl_slope or scl_inter that is no number; their stored numbers are shown"
+UNSCALED = "have a scl_slope that is no number; their stored numbers are shown"
 
 
 def list_frames(path: Path, policy: DecodePolicy, last_opened: LastOpened) -> list[Frame]:
@@ -113,20 +115,41 @@ def _require_held(volume: Any, header: Any, path: Path) -> list[str]:
     if dims[0] == 1:
         raise DataError(f"it holds one line of {shape[0]} numbers, which is no slice")
     voxels = math.prod(shape)
-    promised = voxels * int(header["bitpix"]) // 8
-    size = path.stat().st_size
+    each = volume.get_data_dtype().itemsize  # by its data type, which bitpix repeats
+    promised = voxels * each
+    size, start = path.stat().st_size, int(volume.dataobj.offset)
+    if start < header.structarr.dtype.itemsize:
+        raise DataError(f"its voxels begin at byte {start}, inside its header")
     packed = path.name.lower().endswith(".gz")
-    held = size * DEFLATED if packed else max(size - int(volume.dataobj.offset), 0)
+    held = size * DEFLATED if packed else max(size - start, 0)
     if promised > held:
         most = f"at most {held} when unpacked" if packed else f"{held}"
         size_of = " x ".join(map(str, shape))
         raise DataError(f"its header promises {promised} bytes of voxels ({size_of}), the file holds {most}")
-    return [] if packed or held - promised < shape[0] * int(header["bitpix"]) // 8 else [MORE]
+    if packed:
+        with path.open("rb") as file:  # gzip ends with the size of what it holds, modulo 4 GiB
+            file.seek(-4, 2)
+            said = int.from_bytes(file.read(4), "little")
+        if said < (start + promised) % 2**32 or said > held:  # several members, cut, or more promised than is there
+            said = _unpacked(path)
+            if said < start + promised:
+                raise DataError(f"its header promises {promised} bytes of voxels, the file holds {said - start}")
+        held = said - start
+    return [MORE] if held - promised >= shape[0] * each else []
+
+
+def _unpacked(path: Path) -> int:
+    """The bytes that a packed file holds."""
+    total = 0
+    with gzip.open(path) as file:
+        while part := file.read(2**20):
+            total += len(part)
+    return total
 
 
 def _flags(volume: Any, header: Any) -> tuple[str, ...]:
     """What its header says that a user should know, as ends of "6 of 12 images …"."""
-    from nibabel.orientations import aff2axcodes
+    from nibabel.orientations import aff2axcodes, io_orientation
 
     coded = [int(header[name]) > 0 for name in ("sform_code", "qform_code")]
     flags = [] if any(coded) else [UNKNOWN_ORIENTATION]
@@ -137,15 +160,14 @@ def _flags(volume: Any, header: Any) -> tuple[str, ...]:
     directions = _directions(volume.affine)
     if np.abs(directions.T @ directions - np.eye(3)).max() > PARALLEL:
         flags.append(SHEARED)
-    axes = np.abs(directions).argmax(axis=0)
+    axes = io_orientation(volume.affine)[:, 0]
     sizes = np.linalg.norm(volume.affine[:3, :3], axis=0)
     wide, high = (sizes[axes.tolist().index(axis)] if axis in axes else 1.0 for axis in (0, 1))
     if abs(wide / high - 1) > 0.01:
         flags.append(NOT_SQUARE)
     if not coded[0] and (header["pixdim"][1 : min(int(header["dim"][0]), 3) + 1] <= 0).any():
         flags.append(SIZES)
-    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
-    if not math.isfinite(slope) or (slope and not math.isfinite(inter)):
+    if not math.isfinite(float(header["scl_slope"])):  # an intercept that is none beside a slope is refused
         flags.append(UNSCALED)
     return tuple(flags)
 
@@ -185,15 +207,30 @@ def _open(path: Path) -> tuple[np.ndarray, float, float]:
 
     with _quiet():
         volume: Any = nibabel.load(path)
-    if len(volume.shape) < 3:
-        volume = nibabel.Nifti1Image(np.asanyarray(volume.dataobj).reshape((*volume.shape, 1, 1)[:3]), volume.affine)
-    canonical: Any = nibabel.as_closest_canonical(volume)
-    values = canonical.get_fdata(dtype=np.float32, caching="unchanged")
+    if path.name.lower().endswith(".gz"):
+        with gzip.open(path) as file, _quiet():
+            values = _canonical(type(volume).from_stream(file))
+            while file.read(2**20):  # to its end, where the checksum is
+                pass
+    else:
+        values = _canonical(volume)
     values = values.reshape((*values.shape[:3], -1))
     finite = values[np.isfinite(values)] if not np.isfinite(values).all() else values
     if not finite.size:
         raise DataError("it holds no finite value")
     return values, float(finite.min()), float(finite.max())
+
+
+def _canonical(volume: Any) -> np.ndarray:
+    """The scaled voxels, in double precision where single would not hold them."""
+    import nibabel
+
+    if len(volume.shape) < 3:
+        volume = nibabel.Nifti1Image(np.asanyarray(volume.dataobj).reshape((*volume.shape, 1, 1)[:3]), volume.affine)
+    canonical: Any = nibabel.as_closest_canonical(volume)
+    values = canonical.get_fdata(dtype=np.float32, caching="unchanged")
+    far = (np.abs(values) > EXACT).any()
+    return canonical.get_fdata(dtype=np.float64, caching="unchanged") if far else values
 
 
 def _read(path: Path, number: int | None, policy: DecodePolicy, last_opened: LastOpened, time: int = 0) -> np.ndarray:
@@ -222,4 +259,4 @@ def _shown(piece: np.ndarray, low: float, high: float) -> np.ndarray:
     """The grey values of voxels [x, y] or [x, y, z] as [y, x] or [z, y, x]."""
     piece = piece.T
     lost = ~np.isfinite(piece)
-    return to_grey(np.where(lost, np.float32(low), piece), low, high)  # outside the field of view: black
+    return to_grey(np.where(lost, piece.dtype.type(low), piece), low, high)  # outside the field of view: black

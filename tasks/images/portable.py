@@ -15,6 +15,7 @@ from tasks.images.decode import DecodePolicy, Frame, LastOpened, plain
 from tasks.images.kinds import File
 from tasks.images.raster import opaque, windowed
 
+MORE = "hold bytes behind their pixels, which are not shown"
 HEADER = 4096  # bytes that a header may take, comments included
 SPACE = rb"(?:\s|#[^\r\n]*[\r\n])+"
 MAP = re.compile(rb"P([1-6])" + SPACE + rb"(\d+)" + SPACE + rb"(\d+)" + SPACE)
@@ -52,7 +53,7 @@ class Map:
 
 def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> list[Frame]:  # noqa: ARG001 - read at once
     """The maps of a file, one after another, each a frame; raises DataError."""
-    maps = _maps(path)
+    maps, more = _maps(path)
     many = len(maps) > 1
     return [
         Frame(
@@ -62,13 +63,15 @@ def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> li
             wide=one.wide,
             windowed=one.wide,
             stored=partial(_stored, path, one) if one.wide else None,
+            flags=(MORE,) if more else (),
             revision=1 if one.form in "14" or (one.form, one.top) in AS_BEFORE else 2,
         )
         for number, one in enumerate(maps, 1)
     ]
 
 
-def _maps(path: File) -> list[Map]:
+def _maps(path: File) -> tuple[list[Map], bool]:
+    """The maps of a file, and whether something lies behind the last that is no padding."""
     maps: list[Map] = []
     with path.open("rb") as file:
         end, at = file.seek(0, 2), 0
@@ -77,7 +80,7 @@ def _maps(path: File) -> list[Map]:
             head = file.read(HEADER)
             skip = NEXT.match(head)
             if maps and skip is None:
-                return maps  # nothing more, or padding
+                return maps, bool(head.strip(b"\0 \t\r\n"))
             one = _header(head[skip.end() :] if skip else head, at + (skip.end() if skip else 0))
             if not (one.width and one.height and one.depth and one.top):
                 raise DataError("its width, height, depth or maxval is 0")
@@ -86,7 +89,7 @@ def _maps(path: File) -> list[Map]:
                 raise DataError(f"it promises {one.bytes} bytes of pixels and holds {end - one.start} (cut?)")
             maps.append(one)
             if one.form in "123":
-                return maps  # in letters there is one
+                return maps, False  # in letters there is one
 
 
 def _header(head: bytes, at: int) -> Map:

@@ -27,6 +27,7 @@ ANIMATED = ("GIF", "WEBP", "PNG")
 ORIENTATION = 274  # the EXIF and TIFF tag
 UNSHOWABLE = ("LAB",)  # Pillow converts it to RGB only with a colour profile
 MORE = "hold further images behind the first (MPO: a preview, a gain map, another view), which are not shown"
+NO_END = "are GIFs without an end mark: perhaps images of theirs are missing"
 BAD = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, struct.error, RuntimeError)
 
 
@@ -50,15 +51,23 @@ def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> li
     """The one frame of a raster file, or the frames of an animation; raises DataError."""
     from PIL import Image
 
-    deep, animated, exif, count, flags = False, False, 1, 1, ()
+    deep, animated, exif, count, flags, revision = False, False, 1, 1, (), 1
     try:
         with Image.open(_where(path), formats=FORMATS) as image:
-            scaled = image.format == "JPEG2000" and not jpeg2000.header(path).plain
+            scaled = image.format == "JPEG2000" and not jpeg2000.require_meaning(path).plain
             deep, tagged = _png(path) if image.format == "PNG" else (False, True)
+            revision = 2 if _rescaled_key(image) is not None else 1
             exif = int(image.getexif().get(ORIENTATION, 1) or 1) if tagged and not scaled else 1
             count = int(getattr(image, "n_frames", 1))
             animated = count > 1 and image.format in ANIMATED
             flags = (MORE,) if count > 1 and not animated else ()
+            if animated and image.format == "PNG" and not deep:
+                held, promised = _controls(path), count - bool(getattr(image, "default_image", False))
+                if promised > held:
+                    raise DataError(f"its header promises {promised} images, the file holds {held} (cut?)")
+            if image.format in ("JPEG", "MPO"):
+                jpeg.require_room(path, *image.size)
+            flags += (NO_END,) if image.format == "GIF" and not _ended(path) else ()
     except (*BAD, Image.DecompressionBombError) as error:
         with path.open("rb") as file:
             head = file.read(12)
@@ -70,7 +79,8 @@ def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> li
     if scaled:
         header = jpeg2000.header(path)
         jpeg2000.require_readable(header)
-        return [_other(policy, partial(jpeg2000.stored, path), max(header.bits), wide=header.wide)]
+        stored = partial(jpeg2000.stored, path, header.premultiplied)
+        return [_other(policy, stored, max(header.bits), wide=header.wide)]
     if deep and animated:
         raise DataError("an animated PNG of 16 bits is not read")
     if deep:
@@ -84,6 +94,7 @@ def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> li
             number=index + 1,
             columns=columns | ({"frame": str(index + 1)} if animated else {}),
             exif=orientation,
+            revision=1 if animated else revision,
             flags=flags,
         )
         for index in range(count if animated else 1)
@@ -120,6 +131,34 @@ def _png(path: File) -> tuple[bool, bool]:
                 return deep, True
             file.seek(size - len(start) + 4, 1)
     return deep, False
+
+
+def _rescaled_key(image: Any) -> int | None:
+    """The transparent grey of a PNG of 2 or 4 bits among the 256 greys to which Pillow spreads it; None of others.
+
+    Pillow leaves it as it is stored. To be asked before the pixels are loaded.
+    """
+    key = image.info.get("transparency")
+    steps = {"L;2": 85, "L;4": 17}.get(str(image.tile[0][3]) if image.format == "PNG" and image.tile else "")
+    return key * steps if steps and isinstance(key, int) else None
+
+
+def _controls(path: File) -> int:
+    """How many images of an animation a PNG holds (fcTL chunks)."""
+    held = 0
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            held += head[4:] == b"fcTL"
+            file.seek(int.from_bytes(head[:4], "big") + 4, 1)
+    return held
+
+
+def _ended(path: File) -> bool:
+    """Whether a GIF ends with its trailer, but for padding."""
+    with path.open("rb") as file:
+        file.seek(max(file.seek(0, 2) - 4096, 0))
+        return file.read().rstrip(b"\0\r\n ").endswith(b";")
 
 
 def _lossless(path: File, policy: DecodePolicy) -> Frame:
@@ -185,7 +224,10 @@ def _read(path: File, index: int, orientation: int, last_opened: LastOpened | No
             image.seek(index)
             return plain(turned(np.asarray(_shown(image)), orientation))
         with Image.open(_where(path), formats=FORMATS) as image:
+            key = _rescaled_key(image)
             image.load()
+            if key is not None:
+                image.info["transparency"] = key
             return plain(turned(np.asarray(_shown(image)), orientation))
     except (*BAD, MemoryError, Image.DecompressionBombError) as error:
         if last_opened is not None:
@@ -205,6 +247,8 @@ def _shown(image: Any) -> Any:
         rgba = image.convert("RGBA")
         ground = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
         return Image.alpha_composite(ground, rgba).convert("RGB")
+    if image.mode == "P" and image.format == "PNG" and 3 * image.getextrema()[1] + 3 > len(image.palette.palette):
+        raise DataError(f"it holds the number {image.getextrema()[1]}, which its palette has no colour for")
     return image.convert("L" if image.mode == "1" else "RGB")
 
 

@@ -98,6 +98,10 @@ def walk(folder: Path) -> tuple[list[Listed], dict[str, int], list[str]]:
         columns = {"folder": above[0] if above else "", "parent": above[-1] if above else ""}
         kept.append(Listed(path=path, name=name, columns=columns))
     notes = []
+    held = [(facts.st_dev, facts.st_ino) for one in kept if (facts := _facts(folder / one.name)) is not None]
+    if len(held) > len(set(held)):
+        more = len(held) - len(set(held))
+        notes.append(f"{more} of {len(kept)} files are links to one that has another name here, and are images too")
     if again:
         folders, lead = ("folder", "leads") if again == 1 else ("folders", "lead")
         notes.append(f"{again} linked {folders} {lead} to one that is read already")
@@ -130,6 +134,13 @@ def _names(folder: Path) -> tuple[list[str], int]:
                 names += [(relative / f).as_posix() for f in files if not f.startswith(".")]
         waiting = sorted(links, key=lambda path: natural(path.relative_to(folder).as_posix()))
     return names, again
+
+
+def _facts(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None  # listed, so that it is met again as unreadable
 
 
 def _image(path: Path) -> bool:

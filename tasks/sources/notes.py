@@ -15,8 +15,8 @@ from tasks.sources.values import frame_number, is_missing, spelling
 
 OF_FRAMES = ("frame", "slice", "page", "image")
 LIKE_FRAMES = frozenset(
-    f"{noun}{end}" for noun in OF_FRAMES for end in ("_number", "_no", "_id", "_index", "number", "no")
-) | {"slice", "page", "time", "index", "z", "instance", "time_point", "timepoint"}
+    f"{noun}{end}" for noun in OF_FRAMES for end in ("number", "no", "nr", "num", "id", "index", "idx")
+) | {"slice", "page", "time", "index", "idx", "z", "instance", "instancenumber", "timepoint"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,11 @@ def asked_frames(frames: Sequence[SourceFrame], policy: DecodePolicy) -> list[st
     held = Counter(s.file.row for s in of if s.file.frame is None)
     every = {row: count for row, count in held.items() if count > 1}
     notes = []
+    other = sum(s.file.frame not in (None, s.frame.number) for s in of)
+    if other:
+        notes.append(
+            f"the column frame is not used: all files hold one frame, and it has other numbers for {other} of them"
+        )
     if every and any(s.file.frame is not None for s in of):
         first = min(every)
         notes.append(

@@ -1,26 +1,35 @@
 """Manifests: CSV, TSV and Parquet tables whose rows name image files."""
 
 import csv
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from plugins import nearest
 from tasks._base import DataError
 from tasks.sources.values import spelling
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 IMAGE_COLUMNS = (
     *("file", "path", "image", "filename", "file_name", "filepath", "file_path", "image_path"),
     *("image_file", "img", "img_path", "dicom", "dicom_path", "nifti"),
 )
-GROUP_COLUMNS = ("group", "patient_id", "patient", "patientid", "subject", "subject_id", "study_id")
+GROUP_COLUMNS = frozenset(map(spelling, (
+    *("group", "patient_id", "patient", "subject", "subject_id", "study_id", "study", "case", "case_id", "participant"),
+    *("participant_id", "person_id", "mrn", "pid", "slide_id", "video", "video_id", "sequence", "study_instance_uid"),
+)))  # fmt: skip
+USUAL = frozenset(map(spelling, IMAGE_COLUMNS))
 TABLES = (".csv", ".tsv", ".parquet", ".pq")
 ENDS = {".csv": ",", ".tsv": "\t"}
 
 
 def one_column(name: str, columns: Iterable[str], source: str) -> str | None:
     """The column of that name, in whatever case and spelling; None where there is none, DataError where two are."""
-    found = [c for c in columns if spelling(c) == name]
+    found = [c for c in columns if spelling(c) == spelling(name)]
     if len(found) > 1:
         raise DataError(
             f"{source} has two columns that may be {name!r}: {' and '.join(map(repr, found))}; rename all but one"
@@ -59,7 +68,7 @@ def _text(path: Path, lines: Sequence[str]) -> tuple[list[str], list[dict[str, s
         mark = max((",", ";", "\t"), key=head.count)
     reader = csv.reader(lines, delimiter=mark)
     try:
-        columns = [c.strip() for c in next(reader, [])]
+        columns = [_heading(c) for c in next(reader, [])]
         _unique(columns, path.name)
         rows = []
         for values in reader:
@@ -69,10 +78,23 @@ def _text(path: Path, lines: Sequence[str]) -> tuple[list[str], list[dict[str, s
                 raise DataError(
                     f"{path.name} line {reader.line_num} has {len(values)} values for {len(columns)} columns"
                 )
+            _closed(values, mark, f"{path.name} line {reader.line_num}", columns)
             rows.append(dict(zip(columns, (v.strip() for v in values), strict=True)))
     except csv.Error as error:
         raise DataError(f"{path.name} line {reader.line_num} is not CSV: {error}") from None
     return columns, rows
+
+
+def _closed(values: Sequence[str], mark: str, where: str, columns: Sequence[str]) -> None:
+    """Raises DataError where a cell holds whole rows, as it does behind a quotation mark that is not closed."""
+    for column, cell in zip(columns, values, strict=True):
+        for line in cell.splitlines()[1:]:
+            inside = line.split(mark)
+            ends = [(Path(a).suffix, Path(b).suffix) for a, b in zip(inside, values, strict=False) if a != b]
+            if len(inside) == len(values) and any(a == b and a[1:].isalpha() for a, b in ends):
+                raise DataError(
+                    f"{where}: {column!r} holds whole rows ({line[:40]!r}): a quotation mark before them is not closed"
+                )
 
 
 def _unique(columns: Sequence[str], name: str) -> None:
@@ -86,10 +108,30 @@ def _parquet(path: Path) -> tuple[list[str], list[dict[str, str]]]:
 
     with parquet_errors(path):
         table = parquet.read_table(path)
-    columns = list(table.column_names)
+    columns = [_heading(c) for c in table.column_names]
     _unique(columns, path.name)
-    values = [[_plain(v) for v in table.column(i).to_pylist()] for i in range(len(columns))]
+    values = [_texts(table.column(i), f"{path.name} column {columns[i]!r}") for i in range(len(columns))]
     return columns, [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+def _texts(column: "pa.ChunkedArray", where: str) -> list[str]:
+    """A column's values as text; times of nanoseconds, which Python has not, as Arrow writes them."""
+    import pyarrow as pa
+
+    try:
+        return [_plain(value) for value in column.to_pylist()]
+    except UnicodeDecodeError:
+        row = next(k for k, value in enumerate(column.cast(pa.large_binary()).to_pylist(), 1) if not _is_text(value))
+        raise DataError(f"{where} row {row} is not UTF-8 text") from None
+    except ValueError:
+        return [_plain(value) for value in column.cast(pa.string()).to_pylist()]
+
+
+def _is_text(value: bytes | None) -> bool:
+    try:
+        return value is None or value.decode("utf-8") is not None
+    except UnicodeDecodeError:
+        return False
 
 
 @contextmanager
@@ -107,7 +149,14 @@ def parquet_errors(path: Path) -> Iterator[None]:
 def _plain(value: object) -> str:
     if value is None or value != value:  # NaN, which tables made by pandas hold for "missing"
         return ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8").strip() if _is_text(value) else f"{len(value)} bytes"
     return str(value).strip()
+
+
+def _heading(text: str) -> str:
+    """A column's name in plain blanks, without the marks of format that do not print (a zero-width space)."""
+    return " ".join("".join(c for c in text if unicodedata.category(c) != "Cf").split())
 
 
 def image_column(columns: Sequence[str], chosen: str | None, name: str) -> str:
@@ -129,7 +178,7 @@ def image_column(columns: Sequence[str], chosen: str | None, name: str) -> str:
 def other_images(table: Sequence[Mapping[str, str]], column: str) -> list[str]:
     """A sentence where another column of a usual name names other files than the one that is read."""
     name = lambda row, c: row[c].replace("\\", "/").rpartition("/")[2]  # noqa: E731
-    for other in (c for c in table[0] if c != column and spelling(c) in IMAGE_COLUMNS):
+    for other in (c for c in table[0] if c != column and spelling(c) in USUAL):
         files = sum("." in name(row, other) for row in table)
         if 2 * files > len(table) and any(row[other] and name(row, other) != name(row, column) for row in table):
             return [f"images are read from the column {column!r}, not {other!r}; --image-column chooses"]
@@ -138,4 +187,12 @@ def other_images(table: Sequence[Mapping[str, str]], column: str) -> list[str]:
 
 def like_groups(columns: Iterable[str]) -> list[str]:
     """Columns whose names suggest patients or other groups."""
-    return [c for c in columns if c.lower() in GROUP_COLUMNS]
+    return [c for c in columns if spelling(c) in GROUP_COLUMNS]
+
+
+def like_another(name: str, columns: Iterable[str], flag: str) -> list[str]:
+    """A sentence where other columns have the name of one that was chosen, but for its spelling."""
+    others = [c for c in columns if c != name and spelling(c) == spelling(name)]
+    return (
+        [f"{flag} {name!r} is not the column {' or '.join(map(repr, others))}, which is called alike"] if others else []
+    )

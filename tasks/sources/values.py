@@ -17,11 +17,22 @@ PANDAS = (
 )  # what pandas.read_csv takes for missing
 OTHERS = ("?", "-", "--", ".", "NaT", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!")  # and Excel's errors
 MISSING = frozenset(mark.lower() for mark in (*PANDAS, *OTHERS))
+UNKNOWN = frozenset({"unknown", "unk", "anonymous", "anonymised", "anonymized", "anon", "missing", "nil", "tbd", "nd",
+    "blank", "empty", "undefined", "unspecified", "notavailable", "notapplicable", "notrecorded", "notknown", "notdone",
+    "nodata", "n.a", "k.a", "unbekannt", "pd.na"})  # fmt: skip
+CODES_OF_UNKNOWN = frozenset(f"{sign}{text}" for sign in ("", "-") for text in ("9", "99", "999", "9999", "99999"))
 PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 WITH_EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)e[+-]?\d{1,4}", re.ASCII | re.IGNORECASE)
 CODE = re.compile(r"[+-]?\d+e\d+", re.ASCII | re.IGNORECASE)  # 1E1, a well of a plate; programs write 1.0E1 or 1e+01
 LARGEST = 1e100  # a number whose square still is one
+BLANK = re.compile(r"(?<![0-9]) (?!-[0-9])| (?!-?[0-9])")  # but between two numbers
 FRAMES = 1e9
+SIMILAR = (
+    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u0458\u0455"  # Cyrillic
+    "\u03b1\u03b2\u03b5\u03b9\u03ba\u03bf\u03c1\u03c4\u03c7"  # Greek
+)
+LATIN = "abekmhopctyxijsabeikoptx"  # what looks like these, as small letters or as capitals
+ALIKE = str.maketrans(SIMILAR + SIMILAR.upper(), LATIN + LATIN.upper())
 UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0")  # letters without ink
 SPELLING = ("refuse", "unite", "keep")
 SHOWN = 3  # pairs that a message names
@@ -83,22 +94,40 @@ def _printing(text: str) -> str:
 def spelling(text: str) -> str:
     """What two texts share that are one value in two spellings.
 
-    Case, leading zeros, a trailing `.0`, the Unicode form, white space and what does not print do not count; two
-    spellings of one number are one.
+    Case, leading zeros, a trailing `.0`, the Unicode form, white space, what does not print, a final point, quotation
+    marks and brackets around it do not count, nor whether a hyphen, an underscore or nothing joins two words; two
+    spellings of one number are one. Letters of another alphabet are the Latin ones that look like them.
 
-    >>> len({spelling(text) for text in ("P7", "p7", "P007", "P 7", "P" + chr(0x200B) + "7")})
+    >>> len({spelling(text) for text in ("P7", "p7", "P007", "P 7", "P" + chr(0x200B) + "7", "P-7", "P_7", "(P7).")})
     1
+    >>> len({spelling(text) for text in ("1-2", "12", "-7", "7", "CD4-", "CD4", "t -1", "t 1")})
+    8
     >>> spelling("7.0") == spelling("0007") != spelling("70")
     True
     """
-    plain = _printing(unicodedata.normalize("NFKC", text))
-    plain = re.sub(r"(?<![0-9]) | (?![0-9])", "", " ".join(plain.split())).lower().lstrip("'’")
+    written = _printing(unicodedata.normalize("NFKC", text)).translate(ALIKE).lower()
+    plain = _bare(" ".join(written.replace("_", " ").split())) or written.strip()
+    plain = re.sub(r"^([0-9]+),00?$", r"\1", plain)  # 7.0, where commas are written
+    plain = BLANK.sub("", plain)
     if PLAIN.fullmatch(plain) or (WITH_EXPONENT.fullmatch(plain) and re.match(r"[+-]?([1-9]|0?\.)", plain)):
         sign, whole, part = _digits(plain)
         return f"{sign}{whole}.{part}" if part else sign + whole
+    plain = re.sub(r"(?<=[^\W_])-(?=[^\W_])", " ", plain)
+    plain = BLANK.sub("", plain)
     if plain.count(".") == 1:
         plain = re.sub(r"(?<=[0-9])\.0+$", "", plain)
     return re.sub(r"(?<![0-9.,])0+(?=[0-9])", "", plain)
+
+
+def _bare(text: str) -> str:
+    """The text without quotation marks and brackets around it, `=` or `#` before it, and a point behind it."""
+    before = None
+    while text != before:
+        before = text
+        text = text.rstrip(" .,;:'\"’”").lstrip(" '\"’‘“”#=")
+        if text[:1] + text[-1:] in ("()", "[]", "{}", "<>"):
+            text = text[1:-1]
+    return text
 
 
 def _digits(text: str) -> tuple[str, str, str]:
@@ -110,7 +139,7 @@ def _digits(text: str) -> tuple[str, str, str]:
 
 def _as_written(values: Sequence[str]) -> list[str]:
     """Texts in quotes, with escapes where they would look alike without."""
-    if len({unicodedata.normalize("NFC", repr(value)) for value in values}) == len(values):
+    if len({unicodedata.normalize("NFC", repr(value)).translate(ALIKE) for value in values}) == len(values):
         return [repr(value) for value in values]
     return [ascii(value) for value in values]
 
@@ -162,9 +191,27 @@ def one_spelling(
     return [most[spelling(value)] for value in values], [f"{sentence}{named(places, hidden=private)}: they are one"]
 
 
-def spreadsheet_digits(values: Iterable[str]) -> int:
-    """How many values are written like 1.23E+12, whose last digits a spreadsheet may have cut."""
-    return sum(bool(re.fullmatch(r"\d\.\d+E\+\d+", value.strip(), re.ASCII | re.IGNORECASE)) for value in values)
+def cut_digits(values: Iterable[str]) -> int:
+    """How many values have lost their last digits, perhaps: 1.23E+12, 9007199254740992.0, or 15 digits and zeros.
+
+    A spreadsheet keeps 15 digits, a number of double precision whole ones up to 2**53. Zeros count where all values
+    of more than 15 digits end in them, and there are several such values.
+    """
+    plain = [value.strip() for value in values]
+    shown = sum(bool(re.fullmatch(r"\d\.\d+E\+\d+|\d{16,}\.0", v, re.ASCII | re.IGNORECASE)) for v in plain)
+    long = [v for v in plain if re.fullmatch(r"\d{16,}", v, re.ASCII)]
+    zeros = len(set(long)) > 1 and all(not v[15:].strip("0") for v in long)
+    return shown + len(long) * zeros
+
+
+def stands_for_unknown(text: str) -> bool:
+    """Whether a value that is no mark of a missing one may yet say that nothing is known: `unknown`, `n.a.`, `-9`.
+
+    >>> [stands_for_unknown(text) for text in ("Unknown", "not recorded", "n.a.", "-9", "known", "none", "7")]
+    [True, True, True, True, False, False, False]
+    """
+    plain = spelling(text)
+    return plain in UNKNOWN or plain in CODES_OF_UNKNOWN
 
 
 def far_values(values: Sequence[float], places: Sequence[str]) -> list[str]:

@@ -203,3 +203,29 @@ def test_on_real_endoscopy_the_brightest_mark_is_too_often_the_nearest(
     assert linear_probe([*words, *more, "--out", str(tmp_path / "run")]) == 0
     told = json.loads(capsys.readouterr().out)["verdicts"][0]
     assert told["verdict"] == "present"
+
+
+def test_a_points_table_is_read_in_any_spelling_and_what_it_contradicts_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    points = written(tmp_path / "in", shortcut=False, images=2)
+    head, *rows = points.read_text().splitlines()
+
+    def run(*lines: str) -> tuple[int, str]:
+        points.write_text("\n".join(lines) + "\n")
+        code = main(["--points", str(points), "--depth", "depth_mm", "--out", str(tmp_path / "out"), "--replace"])
+        return code, " ".join(capsys.readouterr())
+
+    whole = run(head, *rows)[1]
+    assert "8 items from 2 images in 1 groups" in whole
+    assert "8 items from 2 images in 1 groups" in run("File,X,Y,depth_mm,Group", *rows)[1]
+    halves = ["./" * (k % 2) + row for k, row in enumerate(rows)]
+    assert "8 items from 2 images in 1 groups" in run(head, *halves)[1]
+    code, said = run(head, *rows, rows[0].replace(rows[0].split(",")[3], "99"))
+    assert code == 3
+    assert f"row {len(rows) + 1}: the point (30, 30) of frame0.png has the depth_mm 99, and " in said
+    lacking = [row.rpartition(",")[0] + "," if row.startswith("frame1") else row for row in rows]
+    assert "warning: 1 of 2 images of points.csv have no group: each is its own" in run(head, *lacking)[1]
+    far = [",".join([*row.split(",")[:3], "9999", "case0"]) if k < 2 else row for k, row in enumerate(rows)]
+    assert "warning: depth_mm: 2 values are 9999 (row 1, …)" in run(head, *far)[1]
+    assert "warning" not in whole

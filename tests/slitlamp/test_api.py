@@ -11,8 +11,10 @@ import pytest
 
 import probes
 import slitlamp
+from cache import Store
 from experiments.linear_probe import main
 from plugins import UnknownName
+from slitlamp.questions import Question, ask
 from slitlamp.reports.text import question_line
 from tests.paths import ROOT
 
@@ -173,6 +175,7 @@ def test_dir_shows_what_there_is() -> None:
 
 SCRIPT = f"""
 import slitlamp
+from cache import Store
 result = slitlamp.probe({ENCODER!r}, "mirror", items=40, permutations=99, jobs=2)
 print(result.verdict.verdict, len(result.records))
 """
@@ -346,3 +349,39 @@ def test_a_sentinel_among_numbers_is_cautioned_in_text_notes_and_record(tmp_path
 def test_flags_about_answers_that_do_not_fit_are_refused(tmp_path: Path, flags: dict, message: str) -> None:
     with pytest.raises(slitlamp.UsageError, match=message):
         slitlamp.probe(ENCODER, data=films(tmp_path, ["ill", "well"] * 10), **QUESTION | flags)
+
+
+def test_what_a_run_says_of_marks_pools_and_strange_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from PIL import Image
+
+    from slitlamp import log
+    from slitlamp.probing.run import _outside
+    from slitlamp.settings import SourceSettings
+    from slitlamp.sources import list_source
+
+    rng, dots = np.random.default_rng(0), "red_x,red_y,green_x,green_y,blue_x,blue_y"
+    for folder in ("mine", "pool"):
+        (tmp_path / folder).mkdir()
+        for k in range(12):
+            Image.fromarray(rng.integers(0, 255, (40, 40), dtype=np.uint8)).save(tmp_path / folder / f"{k}.png")
+        for name, last in {"manifest.csv": 30, "m.CSV": 1, "far.csv": 41}.items():
+            lines = [f"{k}.png,p{k // 2},{'ab'[k % 2]},.1,.2,.5,.5,.9,{last if k else 1}" for k in range(12)]
+            (tmp_path / folder / name).write_text("\n".join([f"file,who,dx,{dots}", *lines]) + "\n")
+
+    def question(name: str) -> Question:
+        given = SourceSettings(data=f"mine/{name}", label="dx", group="who")
+        return ask(given, Store(tmp_path / "store"))[0]
+
+    assert any("all 36 marks lie within 1 pixel of the upper left corner" in w for w in question("m.CSV").warnings)
+    assert not question("manifest.csv").warnings
+    assert not _outside(question("manifest.csv"))
+    assert _outside(question("far.csv")) == " (the first mark outside is of row 2)"
+    asked = SourceSettings(data="mine/manifest.csv", pool="pool", group="who")
+    for pool in ("pool", "pool/m.CSV"):  # a folder is read through its manifest
+        assert len({row.group for row in list_source(asked, pool).rows}) == 6
+    log.LOGGER.addHandler(caplog.handler)
+    try:
+        log.say("warning: bad\n\x1b[31mred.png · é")
+    finally:
+        log.LOGGER.removeHandler(caplog.handler)
+    assert caplog.messages == [r"warning: bad\n\x1b[31mred.png · é"]

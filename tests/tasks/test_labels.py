@@ -198,7 +198,8 @@ def test_decimal_commas_are_named_and_a_row_is_called_by_its_place() -> None:
 
 @pytest.mark.parametrize(
     ("one", "two"), [("no", "No"), ("yes", "YES"), ("True", "true"), ("no", "no\u200b"), ("T1", "T01"), ("a b", "a  b"),
-                     ("grade 1", "grade 1.0"), ("é", "e\u0301"), ("m", "ｍ")]
+                     ("grade 1", "grade 1.0"), ("left_eye", "left eye"), ("é", "e\u0301"), ("m", "ｍ"),
+                     ("non-small", "nonsmall"), ("ill.", "ill")]
 )  # fmt: skip
 def test_one_answer_in_two_spellings_is_refused_united_or_kept(one: str, two: str) -> None:
     spelt = [one, "other", one, two, "other", one]
@@ -209,6 +210,57 @@ def test_one_answer_in_two_spellings_is_refused_united_or_kept(one: str, two: st
     assert label(*spelt, two, spelling="unite") == [one, "other", one, one, "other", one, one]
     assert label(*spelt, two, spelling="keep") == [*spelt, two]
     assert said_of(*spelt, spelling="unite")[0].endswith(": they are one")
+
+
+@pytest.mark.parametrize(
+    "spelt", ["1,2{:02d}", "1.2{:02d},5", "1'2{:02d}", "1 2{:02d}", "\u22121.{}", "1\u00a02{:02d}.5"]
+)
+def test_numbers_in_another_notation_are_refused_and_not_made_classes(spelt: str) -> None:
+    with pytest.raises(DataError, match=r"24 of 24 values of dx are no numbers.*write them with a point"):
+        label(*[spelt.format(k % 12) for k in range(24)])
+
+
+def test_notations_that_may_mean_something_else_are_said() -> None:
+    def note(*given: str) -> str:
+        return " ".join(said_of(*given, *given))
+
+    assert "24 values of dx are a class each" not in note(*NUMBERS)
+    assert "12 of them are numbers with a word ('040Y'): for a number, take 'Y' off" in note(
+        *(f"0{k}Y" for k in range(40, 52))
+    )
+    with pytest.raises(DataError, match=r"one group only.*12 of them are numbers with a word \('1%'\)"):
+        label(*(f"{k}%" for k in range(1, 13)))
+    assert "begin with zeros ('001')" in note(*(f"{k:03d}" for k in range(1, 13)))
+    assert "have three digits behind the point ('1.230'), others none ('5')" in note(
+        *(f"1.23{k}" for k in range(9)), "5", "6", "7"
+    )
+    for good in (
+        NUMBERS,
+        [f"0.12{k}" for k in range(9)] + ["1", "2", "3"],
+        [f"1.23{k}" for k in range(9)] + ["5.5", "6", "7"],
+        [f"1.23{k}" for k in range(12)],
+        ["1a", "2b", "3c"],
+        [f"{k}E1" for k in range(12)],
+    ):
+        assert not note(*good), good
+
+
+@pytest.mark.parametrize(
+    ("values_", "said"),
+    [(("True", "1", "False"), "'True' (2) and '1' (2) of dx"), (("M", "male", "F"), "'M' (2) and 'male' (2) of dx"),
+     (("ill", "well", "Unknown"), "2 rows have dx = 'Unknown'"), (("0", "1", "9"), "2 rows have dx = '9'"),
+     (("1", "2", "-99"), "2 rows have dx = '-99'"), (("yes", "no"), ""), (("0", "1"), ""), (("7", "8", "9"), ""),
+     (("0", "9"), ""), (("T", "N"), ""), (("none of these", "known"), ""), (("1", "0", "2"), "")],
+)  # fmt: skip
+def test_classes_that_are_perhaps_no_answer_or_one_answer_are_said(values_: tuple[str, ...], said: str) -> None:
+    notes = " ".join(said_of(*values_, *values_))
+    assert (said in notes) if said else not notes
+
+
+def test_a_mark_of_a_missing_answer_that_leaves_one_class_is_named() -> None:
+    with pytest.raises(DataError, match=r"all 2 rows of .*: '\+'; 2 others have none \(-\) .*say --not-missing -\)"):
+        label("+", "-", "+", "-")
+    assert label("+", "-", "+", "-", answers=("-",)) == ["+", "-", "+", "-"]
 
 
 def test_equal_numbers_are_one_class_and_that_is_said() -> None:

@@ -1,6 +1,7 @@
 """DICOM: windows, compressed syntaxes, padding, palettes, frames, groups, and what never leaves the reader."""
 
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -744,3 +745,116 @@ def test_floating_point_pixels_run_over_their_finite_values(tmp_path: Path) -> N
     np.testing.assert_array_equal(read(path), expected)
     with pytest.raises(DataError, match="--window full: its numbers have a fraction"):
         tasks.check(tasks.open_source(str(path), window="full"))
+
+
+def test_each_frame_says_how_it_lies(tmp_path: Path) -> None:
+    path = dicom(tmp_path / "a.dcm", np.stack([picture()] * 3), Modality="MR")
+    lies = ([1, 0, 0, 0, 1, 0], [1, 0, 0, 0, 0, -1], [0, -1, 0, 1, 0, 0])
+    own = [item(PlaneOrientationSequence=[item(ImageOrientationPatient=lie)]) for lie in lies]
+    source = tasks.open_source(str(rewrite(path, PerFrameFunctionalGroupsSequence=own)))
+    assert [(row.columns["left"], row.columns["up"]) for row in source.rows] == [("R", "A"), ("R", "H"), ("P", "R")]
+    assert any(w.startswith("1 of 3 images lie turned from") for w in source.warnings)
+
+
+@documents("DICOM: a dose")
+def test_a_dose_is_scaled_by_its_grid_scaling(tmp_path: Path) -> None:
+    cells = stored().astype(np.uint32) * 100_000
+    path = dicom(tmp_path / "a.dcm", cells, Modality="RTDOSE", DoseGridScaling="1e-7")
+    np.testing.assert_array_equal(read(path, window="20/40"), ramp(cells * 1e-7, 0, 40))
+    with pytest.raises(DataError, match="its DoseGridScaling is 0"):
+        read(rewrite(path, DoseGridScaling="0"))
+
+
+@documents("DICOM: single bits")
+def test_frames_of_single_bits_follow_one_another_without_a_gap(tmp_path: Path) -> None:
+    bits = np.random.default_rng(0).integers(0, 2, (3, 13, 11), dtype=np.uint8)
+    path = rewrite(
+        dicom(tmp_path / "a.dcm", bits, Modality="SEG"),
+        BitsAllocated=1,
+        BitsStored=1,
+        HighBit=0,
+        PixelData=np.packbits(bits, bitorder="little").tobytes() + b"\0",
+    )
+    rows = tasks.open_source(str(path)).rows
+    np.testing.assert_array_equal(np.stack([row.picture.read() for row in rows]), bits * np.uint8(255))
+
+
+def test_the_first_value_of_a_window_table_has_the_sign_of_the_values_that_it_maps(tmp_path: Path) -> None:
+    curve = np.arange(4096) ** 2 // 4095
+    path = dicom(tmp_path / "a.dcm", stored().astype(np.uint16), BitsStored=12, Modality="MR")
+    rewrite(path, RescaleSlope=1, RescaleIntercept=-1024, VOILUTSequence=[lookup(curve, 4096, 64512, 12)])
+    assert np.abs(read(path) - curve[stored()] / 4095 * 255).max() <= 0.5
+    rewrite(path, RescaleIntercept=40000, VOILUTSequence=[lookup(curve, 4096, 40000, 12)])
+    assert np.abs(read(path) - curve[stored()] / 4095 * 255).max() <= 0.5
+
+
+@documents("DICOM: a table of offsets that does not name where frames begin")
+def test_frames_are_where_the_table_of_offsets_says_or_the_file_is_refused(tmp_path: Path) -> None:
+    import pydicom
+    from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
+
+    frames = np.stack([picture(seed=seed) for seed in range(3)])
+    path = dicom(tmp_path / "a.dcm", frames, Modality="US", syntax="JPEG2000Lossless")
+    streams = [*generate_frames(pydicom.dcmread(path).PixelData, number_of_frames=3)]
+    for pieces, table in ((1, True), (1, False), (3, True), (3, False)):
+        rewrite(path, PixelData=encapsulate(streams, fragments_per_frame=pieces, has_bot=table))
+        assert said(path) == []
+        for row, frame in zip(tasks.open_source(str(path)).rows, frames, strict=True):
+            np.testing.assert_array_equal(row.picture.read(), frame)
+    assert "hold more pixels" in said(rewrite(path, NumberOfFrames=2))[0]  # in three fragments each, without a table
+    pixels, offsets, lengths = encapsulate_extended(streams)
+    rewrite(path, NumberOfFrames=3, PixelData=pixels, ExtendedOffsetTable=offsets, ExtendedOffsetTableLengths=lengths)
+    np.testing.assert_array_equal(tasks.open_source(str(path)).rows[2].picture.read(), frames[2])
+    with pytest.raises(DataError, match="its extended table of offsets is of another number or size of frames"):
+        read(rewrite(path, ExtendedOffsetTableLengths=lengths[:16] + struct.pack("<Q", 100)))
+    pixels = encapsulate(streams, has_bot=True)
+    path = dicom(tmp_path / "b.dcm", frames, Modality="US", syntax="JPEG2000Lossless")
+    for wrong in (bytes(12), pixels[8:12] + pixels[16:20] + pixels[12:16]):
+        with pytest.raises(DataError, match="its table of offsets does not say where its frames begin"):
+            read(rewrite(path, PixelData=pixels[:8] + wrong + pixels[20:]))
+
+
+@documents("DICOM: a JPEG stream without an end")
+@pytest.mark.parametrize("syntax", [f"{JPEG}.51", f"{JPEG}.80"])
+def test_a_jpeg_stream_that_is_cut_is_refused(tmp_path: Path, syntax: str) -> None:
+    import imagecodecs
+
+    numbers = stored().astype(np.uint16)
+    path = dicom(tmp_path / "a.dcm", numbers, BitsStored=12)
+    jls = syntax.endswith("80")
+    whole = imagecodecs.jpegls_encode(numbers) if jls else imagecodecs.jpeg8_encode(numbers, bitspersample=12)
+    wrap(path, bytes(whole), syntax)
+    assert read(path).shape == (40, 56)
+    wrap(path, bytes(whole[: len(whole) // 2]), syntax)
+    with pytest.raises(DataError, match="the JPEG has no end"):
+        read(path)
+
+
+@documents("DICOM: a JPEG 2000 stream whose colours are coded otherwise than the header says")
+def test_colours_of_jpeg_2000_are_those_of_the_stream(tmp_path: Path) -> None:
+    import imagecodecs
+
+    path = dicom(tmp_path / "a.dcm", colour(), Modality="ES")
+    line = "1 of 1 images differ between header and compressed stream in how their colours are coded; shown by the"
+    for kind, mixed, differ in (
+        ("YBR_RCT", True, False),
+        ("RGB", True, False),
+        ("RGB", False, False),
+        ("YBR_FULL", True, True),
+        ("YBR_RCT", False, True),
+    ):
+        stream = imagecodecs.jpeg2k_encode(colour(), level=0, codecformat="J2K", reversible=True, mct=mixed)
+        wrap(path, bytes(stream), f"{JPEG}.90")
+        rewrite(path, PhotometricInterpretation=kind)
+        np.testing.assert_array_equal(read(path), colour())
+        assert said(path) == [f"{line} stream"] * differ
+
+
+@documents("DICOM: a stream too short for its pixels")
+def test_a_stream_that_is_too_short_for_its_pixels_is_refused_at_once(tmp_path: Path) -> None:
+    flat = dicom(tmp_path / "a.dcm", np.zeros((512, 512), np.uint16), syntax="RLELossless")
+    assert not read(flat).any()  # as short as RLE gets
+    for syntax in ("RLELossless", "JPEG2000Lossless"):
+        path = dicom(tmp_path / "b.dcm", stored().astype(np.uint16), syntax=syntax)
+        with pytest.raises(DataError, match="its header promises 8589672450 bytes of pixels, its stream has"):
+            read(rewrite(path, Rows=65535, Columns=65535))

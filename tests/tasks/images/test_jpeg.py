@@ -1,5 +1,6 @@
 """JPEG files that Pillow cannot open: of 12 bits, lossless, JPEG-LS; and JPEGs that hold more than one image."""
 
+import struct
 from pathlib import Path
 
 import imagecodecs
@@ -9,7 +10,7 @@ import pytest
 import tasks
 from tasks import DataError, Undecided
 from tests.tasks.images.documented import documents
-from tests.tasks.images.helpers import colour, picture, read, wide, windowed
+from tests.tasks.images.helpers import colour, picture, read, save, wide, windowed
 
 DEEP = (wide() // 4 * 4).clip(0, 4095)
 TWELVE = imagecodecs.jpeg8_encode(DEEP, bitspersample=12, level=95)
@@ -60,3 +61,17 @@ def test_further_images_behind_a_jpeg_are_said(tmp_path: Path) -> None:
     assert any("1 of 1 images hold further images behind the first (MPO" in w for w in source.warnings)
     first.save(tmp_path / "b.jpg")
     assert not any("MPO" in w for w in tasks.open_source(str(tmp_path / "b.jpg")).warnings)
+
+
+@documents("JPEG: a header that promises more pixels than its bytes can hold")
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_too_short_for_its_pixels_is_refused_at_once(tmp_path: Path, progressive: bool) -> None:
+    flat = np.full((2048, 2048), 128, np.uint8)  # as short as a code gets
+    path = save(flat, tmp_path / "a.jpg", progressive=progressive, optimize=True)
+    np.testing.assert_array_equal(read(path), flat)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\xff\xc2" if progressive else b"\xff\xc0")
+    data[at + 5 : at + 9] = struct.pack(">HH", 9000, 9000)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"promises 9000 x 9000 pixels, which its \d+ bytes cannot hold"):
+        read(path)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tasks import DataError, Undecided
-from tasks.images.jpeg2000 import Header, require_readable
+from tasks.images.decode import DecodePolicy, LastOpened, list_frames
+from tasks.images.jpeg2000 import RGB, Header, require_readable
 from tests.tasks.images.documented import documents
 from tests.tasks.images.helpers import colour, picture, read, save, wide, windowed
 
@@ -116,3 +117,51 @@ def test_a_header_that_promises_too_many_pixels_is_refused_at_once(tmp_path: Pat
     path.write_bytes(bytes(data))
     with pytest.raises(DataError, match=r"promises 400000 x 400000 pixels|DecompressionBomb"):
         read(path, window="full")
+
+
+def boxed(path: Path, values: np.ndarray, *inner: bytes, space: int = RGB) -> Path:
+    """A lossless file whose header box ends with these boxes, and whose colour space is another."""
+    data = imagecodecs.jpeg2k_encode(values, codecformat="jp2", level=0, mct=False)
+    at = data.index(b"jp2h") - 4
+    (size,) = struct.unpack(">I", data[at : at + 4])
+    parts = [data[at + 4 : at + size], *(struct.pack(">I", len(box) + 4) + box for box in inner)]
+    data = data[:at] + struct.pack(">I", size + sum(map(len, parts[1:]))) + b"".join(parts) + data[at + size :]
+    colr = data.index(b"colr") + 7
+    path.write_bytes(data[:colr] + struct.pack(">I", space) + data[colr + 4 :])
+    return path
+
+
+def channels(*entries: tuple[int, int, int]) -> bytes:
+    return b"cdef" + struct.pack(">H", len(entries)) + b"".join(struct.pack(">HHH", *entry) for entry in entries)
+
+
+@documents("JPEG 2000: components in another order, or multiplied with alpha already")
+@pytest.mark.parametrize("scale", [1, 16])
+def test_components_are_what_their_definition_says(tmp_path: Path, scale: int) -> None:
+    rgb, window = colour().astype(np.uint8 if scale == 1 else np.uint16) * scale, {"window": "2000/4000"}
+    choice: dict[str, Any] = {} if scale == 1 else window
+    shown = colour() if scale == 1 else windowed(rgb.astype(float), 2000, 4000)
+    swapped = boxed(tmp_path / "a.jp2", rgb[..., ::-1], channels((0, 0, 3), (1, 0, 2), (2, 0, 1)))
+    np.testing.assert_array_equal(read(swapped, **choice), shown)
+    assert list_frames(swapped, DecodePolicy(), LastOpened())[0].revision == 2
+    same = boxed(tmp_path / "b.jp2", rgb, channels((0, 0, 1), (1, 0, 2), (2, 0, 3)))
+    np.testing.assert_array_equal(read(same, **choice), shown)
+    grey = np.dstack([rgb[..., 0], np.full_like(rgb[..., 0], 9)])
+    done = boxed(tmp_path / "c.jp2", grey, channels((0, 0, 1), (1, 2, 0)), space=17)
+    np.testing.assert_array_equal(read(done, **choice), shown[..., 0])
+
+
+def test_components_of_8_bits_without_a_meaning_are_refused(tmp_path: Path) -> None:
+    for values in (colour()[..., :2], np.dstack([colour(), picture()])):
+        with pytest.raises(DataError, match=f"it holds {values.shape[2]} components whose meaning is not said"):
+            read(boxed(tmp_path / "a.jp2", values))
+    with pytest.raises(DataError, match=r"its colours \(space 14 of JPEG 2000\) cannot be shown"):
+        read(boxed(tmp_path / "b.jp2", colour(), space=14))
+    table = b"pclr" + struct.pack(">HB", 256, 3) + b"\7\7\7" + bytes(range(256)) * 3
+    for order, odd in (((0, 1, 2), False), ((2, 1, 0), True)):
+        path = boxed(tmp_path / "c.jp2", picture(), table, b"cmap" + b"".join(bytes((0, 0, 1, k)) for k in order))
+        if odd:
+            with pytest.raises(DataError, match="whose palette is taken in another order"):
+                read(path)
+        else:
+            assert read(path).shape == (40, 56, 3)

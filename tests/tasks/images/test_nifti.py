@@ -52,13 +52,12 @@ def test_nifti_in_hounsfield_units_waits_for_a_window(tmp_path: Path) -> None:
 @documents("NIfTI: no orientation")
 def test_a_nifti_that_does_not_say_how_it_lies_is_flagged_and_a_cut_one_is_unreadable(tmp_path: Path) -> None:
     source = tasks.open_source(str(nifti(tmp_path / "a.nii", volume(), code=0)))
-    assert any("do not say how they lie" in w for w in source.warnings)
+    assert any("do not say how they lie and are shown as if stored in LAS order" in w for w in source.warnings)
     assert not any("how they lie" in w for w in tasks.open_source(str(nifti(tmp_path / "b.nii", volume()))).warnings)
     whole = gzip.compress((tmp_path / "b.nii").read_bytes())
     (tmp_path / "c.nii.gz").write_bytes(whole[:-60])
-    cut = tasks.open_source(str(tmp_path / "c.nii.gz"))
-    with pytest.raises(DataError, match=r"5 of 5 images cannot be read: c\.nii\.gz: its voxels cannot be read"):
-        tasks.check(cut)
+    with pytest.raises(DataError, match=r"1 of 1 images cannot be read: c\.nii\.gz: cannot be opened"):
+        tasks.open_source(str(tmp_path / "c.nii.gz"))
 
 
 def said(path: Path) -> list[str]:
@@ -209,7 +208,7 @@ def test_voxels_of_several_numbers_are_refused(tmp_path: Path) -> None:
 def test_a_scale_of_0_means_none_and_one_that_is_no_number_is_said(tmp_path: Path) -> None:
     stored = volume() + 100
     nan = float("nan")
-    line = "5 of 5 images have a scl_slope or scl_inter that is no number; their stored numbers are shown"
+    line = "5 of 5 images have a scl_slope that is no number; their stored numbers are shown"
     for slope, inter, shown, lines in (
         (2.0, -100.0, stored * 2 - 100, []),
         (0.0, 77.0, stored, []),
@@ -220,6 +219,8 @@ def test_a_scale_of_0_means_none_and_one_that_is_no_number_is_said(tmp_path: Pat
         assert said(path) == lines
         image = tasks.open_source(str(path), window="100/400").rows[2].picture.read()
         np.testing.assert_array_equal(image, windowed(shown[::-1, ::-1, 2].T, 100, 400))
+    with pytest.raises(DataError, match="Valid slope but invalid intercept"):
+        said(header(path, 112, "2f", 1.0, nan))
 
 
 @documents("NIfTI: a header that promises more than the file holds")
@@ -266,3 +267,49 @@ def test_pairs_of_header_and_voxels_are_passed_over_and_counted(tmp_path: Path) 
     assert "files that are no images were passed over: 1 .hdr, 1 .img" in said(folder)
     with pytest.raises(DataError, match="not an image of a known kind"):
         tasks.open_source(str(folder / "b.hdr"))
+
+
+@documents("NIfTI: numbers beyond single precision")
+@pytest.mark.parametrize("values", [volume().astype(np.int32) + 10**8, volume().astype(np.float64) + 1e9])
+def test_numbers_that_single_precision_does_not_hold_keep_their_steps(tmp_path: Path, values: np.ndarray) -> None:
+    rows = tasks.open_source(str(formed(tmp_path / "a.nii", np.eye(4), values=values))).rows
+    low, high = float(values.min()), float(values.max())
+    for level, row in enumerate(rows):
+        expected = np.rint((values[::-1, ::-1, level].T - low) / (high - low) * 255)
+        np.testing.assert_array_equal(row.picture.read(), expected)
+
+
+@documents("NIfTI: a packed file whose checksum is broken")
+def test_a_packed_file_is_read_to_its_checksum(tmp_path: Path) -> None:
+    whole = nifti(tmp_path / "a.nii", volume()).read_bytes()
+    expected = tasks.open_source(str(tmp_path / "a.nii")).rows[1].picture.read()
+    path = tmp_path / "b.nii.gz"
+    path.write_bytes(gzip.compress(whole[:500]) + gzip.compress(whole[500:]))  # in two members
+    np.testing.assert_array_equal(tasks.open_source(str(path)).rows[1].picture.read(), expected)
+    assert said(path) == []
+    packed = bytearray(gzip.compress(whole))
+    packed[-6] ^= 1
+    path.write_bytes(packed)
+    with pytest.raises(DataError, match=r"b\.nii\.gz: its voxels cannot be read \(BadGzipFile"):
+        tasks.open_source(str(path)).rows[1].picture.read()
+
+
+def test_more_voxels_in_a_packed_file_are_counted_and_sizes_follow_the_data_type(tmp_path: Path) -> None:
+    plain = nifti(tmp_path / "a.nii", volume())
+    assert said(header(plain, 72, "h", 8)) == []  # bitpix, which contradicts the data type
+    assert said(header(plain, 72, "h", 32)) == []
+    packed = tmp_path / "b.nii.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes() + b"\1" * 500))
+    assert said(packed) == ["5 of 5 images hold more voxels than their dimensions say, which are not shown"]
+    lying = header(plain, 40, "8h", 4, 1, 1, 1000, 2000, 1, 1, 1).read_bytes()
+    packed.write_bytes(gzip.compress(lying + np.random.default_rng(0).bytes(4000)))  # 1032 times as much might be
+    with pytest.raises(DataError, match=r"its header promises 4000000 bytes of voxels, the file holds 8800"):
+        said(packed)
+    with pytest.raises(DataError, match=r"its voxels begin at byte 0, inside its header"):
+        said(header(plain, 108, "f", 0.0))  # vox_offset
+
+
+def test_square_voxels_at_45_degrees_are_square(tmp_path: Path) -> None:
+    half = np.sqrt(0.5)
+    affine = np.array([[half, -half, 0, 0], [half, half, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]) * [2, 2, 2, 1]
+    assert said(formed(tmp_path / "a.nii", affine)) == []

@@ -131,3 +131,12 @@ def test_a_map_whose_pixels_changed_has_another_identity_and_others_keep_theirs(
     assert now == before
     now, before = known("P5\n56 40\n4095\n", DEEP.astype(">u2"))
     assert now != before
+
+
+@documents("PGM, PPM, PAM: bytes behind the last map")
+def test_bytes_behind_the_last_map_are_counted_and_padding_is_not(tmp_path: Path) -> None:
+    for behind, lines in ((b"", 0), (b"\n", 0), (b"\0" * 9, 0), (b"junk", 1)):
+        path = made(tmp_path / "a.pgm", "P5\n56 40\n255\n", GREY)
+        path.write_bytes(path.read_bytes() + behind)
+        warnings = [w for w in tasks.open_source(str(path)).warnings if "own group" not in w]
+        assert warnings == ["1 of 1 images hold bytes behind their pixels, which are not shown"] * lines

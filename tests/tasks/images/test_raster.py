@@ -10,6 +10,7 @@ import pytest
 
 import tasks
 from tasks import DataError, Undecided
+from tasks.images.decode import DecodePolicy, LastOpened, list_frames
 from tests.tasks.images.documented import documents
 from tests.tasks.images.helpers import colour, exif, picture, read, save, wide, windowed
 
@@ -111,15 +112,15 @@ def test_a_png_with_a_broken_checksum_is_refused(tmp_path: Path) -> None:
         read(path)
 
 
-def png(path: Path, values: np.ndarray, bits: int, *chunks: tuple[bytes, bytes]) -> Path:
-    """A grey PNG made by hand, with chunks before its pixels."""
+def png(path: Path, values: np.ndarray, bits: int, *chunks: tuple[bytes, bytes], kind: int = 0) -> Path:
+    """A PNG made by hand (kind 0 grey, 3 of a palette), with chunks before its pixels."""
     if bits == 16:
         rows = values.astype(">u2").view(np.uint8).reshape(len(values), -1)
     else:
         unpacked = np.unpackbits(values.astype(np.uint8)[..., None], axis=2)[..., 8 - bits :]
         rows = np.packbits(unpacked.reshape(len(values), -1), axis=1)
     pixels = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
-    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, 0, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, kind, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n"
     for name, content in ((b"IHDR", head), *chunks, (b"IDAT", pixels), (b"IEND", b"")):
         data += struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -214,3 +215,57 @@ def test_bmps_of_16_and_32_bits(tmp_path: Path) -> None:
     blended = np.rint(colour() * (picture()[..., None] / 255)).astype(np.uint8)
     found = read(bmp(32, (0xFF0000, 0xFF00, 0xFF, 0xFF000000), bgra))
     assert np.abs(found.astype(int) - blended).max() <= 1
+
+
+@documents("PNG: a transparent grey of 1, 2 or 4 bits")
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_transparent_grey_is_found_among_its_bits(tmp_path: Path, bits: int) -> None:
+    values = picture() >> (8 - bits)
+    grey = np.rint(values * (255 / (2**bits - 1)))
+    for key in range(2**bits):
+        path = png(tmp_path / "a.png", values, bits, (b"tRNS", struct.pack(">H", key)))
+        np.testing.assert_array_equal(read(path), np.where(values == key, 0, grey))
+        assert list_frames(path, DecodePolicy(), LastOpened())[0].revision == (1 if bits == 1 else 2)
+
+
+@documents("PNG: a number beyond its palette")
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_number_that_a_palette_has_no_colour_for_is_refused(tmp_path: Path, bits: int) -> None:
+    colours = np.arange(15, dtype=np.uint8)[::-1].reshape(5, 3)
+    whole = png(tmp_path / "a.png", picture() % 5, bits, (b"PLTE", colours.tobytes()), kind=3)
+    np.testing.assert_array_equal(read(whole), colours[picture() % 5])
+    with pytest.raises(DataError, match="the number 4, which its palette has no colour for"):
+        read(png(tmp_path / "b.png", picture() % 5, bits, (b"PLTE", colours[:4].tobytes()), kind=3))
+
+
+@documents("PNG: more images promised than the file holds")
+@pytest.mark.parametrize("default", [False, True])
+def test_images_that_an_animated_png_promises_are_held_against_the_file(tmp_path: Path, default: bool) -> None:
+    from PIL import Image
+
+    path = tmp_path / "a.png"
+    images = [Image.fromarray(picture(seed=seed)) for seed in range(3)]
+    images[0].save(path, save_all=True, append_images=images[1:], default_image=default)
+    rows = tasks.open_source(str(path)).rows
+    for row, image in zip(rows, images, strict=True):
+        np.testing.assert_array_equal(row.picture.read(), np.asarray(image))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"acTL")
+    data[at + 4 : at + 8] = struct.pack(">I", 2**31 - 1)
+    data[at + 12 : at + 16] = struct.pack(">I", zlib.crc32(data[at : at + 12]))
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=f"its header promises 2147483647 images, the file holds {3 - default}"):
+        tasks.open_source(str(path))
+
+
+@documents("GIF: no end mark")
+def test_a_gif_without_an_end_is_said(tmp_path: Path) -> None:
+    from PIL import Image
+
+    path = tmp_path / "a.gif"
+    Image.fromarray(picture()).save(path, save_all=True, append_images=[Image.fromarray(picture(seed=1))])
+    whole = path.read_bytes()
+    line = "1 of 1 images are GIFs without an end mark: perhaps images of theirs are missing"
+    for data, lines in ((whole, 0), (whole + b"\0\0", 0), (whole[: whole.rindex(b"\x21\xf9")], 1)):
+        path.write_bytes(data)
+        assert [w for w in tasks.open_source(str(path)).warnings if "GIF" in w] == [line] * lines

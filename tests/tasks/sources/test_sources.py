@@ -13,6 +13,7 @@ import pytest
 import tasks
 from plugins import UserFileError
 from tasks import DataError, Picture, Row, Source, UnknownName
+from tasks.sources.values import cut_digits
 from tests.paths import ROOT
 
 
@@ -108,7 +109,10 @@ def test_a_linked_folder_is_read_like_any_other(tmp_path: Path) -> None:
     source = linked(tmp_path / "set")
     assert [r.columns["folder"] for r in source.rows] == ["a"] * 4 + ["c"] * 3
     assert {r.columns["parent"] for r in source.rows} == {"a", "deep"}
-    assert not any("link" in w for w in source.warnings)
+    note = f"1 of {len(source.rows)} files are links to one that has another name here, and are images too"
+    assert [w for w in source.warnings if "link" in w] == [note]
+    (tmp_path / "set" / "a" / "9.png").unlink()
+    assert not any("link" in w for w in linked(tmp_path / "set").warnings)
 
 
 def test_a_folder_that_is_reached_twice_is_read_once_under_its_own_name(tmp_path: Path) -> None:
@@ -216,6 +220,27 @@ def test_semicolons_tabs_quotes_and_a_byte_order_mark_are_understood(tmp_path: P
         (tmp_path / name).write_text(text, encoding="utf-8")
         rows = tasks.open_source(str(tmp_path / name)).rows
         assert [r.columns["note"] for r in rows] == ["x;y", "z"]
+
+
+def test_parquet_columns_of_every_type_are_text(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    save(tmp_path / "a.png")
+    nano = pa.array([1577836800000000001]).cast(pa.timestamp("ns"))
+    places = pa.py_buffer(np.array([0, 1], np.int32))
+    bad = pa.Array.from_buffers(pa.string(), 1, [None, places, pa.py_buffer(b"\xfc")])
+    table = {"file": pa.array([b"a.png"]), "seen": nano, "icon": pa.array([b"\x89PNG"]), " dx ": pa.array(["x"])}
+    parquet.write_table(pa.table(table), tmp_path / "m.parquet")
+    columns = tasks.open_source(str(tmp_path / "m.parquet")).rows[0].columns
+    assert {name: columns[name] for name in ("seen", "icon", "dx")} == {
+        "seen": "2020-01-01 00:00:00.000000001",
+        "icon": "4 bytes",
+        "dx": "x",
+    }
+    parquet.write_table(pa.table(table | {"name": bad}), tmp_path / "m.parquet")
+    with pytest.raises(DataError, match=r"m\.parquet column 'name' row 1 is not UTF-8 text"):
+        tasks.open_source(str(tmp_path / "m.parquet"))
 
 
 def test_parquet_says_what_csv_says(tmp_path: Path) -> None:
@@ -407,9 +432,12 @@ def test_a_row_that_repeats_another_and_a_second_column_of_images_are_said(tmp_p
 NBSP, ZERO = "\u00a0", "\u200b"
 SPELT = [("7", "7.0"), ("7", "0007"), ("P7", "p7"), ("P007", "P7"), ("P7", f"P{ZERO}7"), ("P 7", f"P{NBSP}7"),
          ("P 7", "P7"), ("Ré", "Re\u0301"), ("P7", "\uff307"), ("P-7", "P\u20137"), ("\ufeffP7", "P7"), ("1e3", "1000"),
-         ("P7\u00ad", "P7"), ("'007", "7")]  # fmt: skip
-APART = [("7", "70"), ("1.05", "1.5"), ("v1.05", "v1.5"), ("P7", "P-7"), ("1 2", "12"), ("1.2.840.0", "1.2.840"),
-         ("a", "á"), ("0e12", "0e34"), ("A", "B"), ("-7", "7"), ("1_1", "11"), ("10", "1E1x")]  # fmt: skip
+         ("P7\u00ad", "P7"), ("'007", "7"), ("P-7", "P7"), ("P_7", "P-7"), ("P7.", "P7"), ("#7", "7"), ("(7)", "7"),
+         ('"=""7"""', "7"), ("'7'", "7"), ("\u04217", "C7"), ('"7,0"', "7"),
+         ("\u0412\u043e", "\u0432\u043e"), ("1_1", "1-1")]  # fmt: skip
+APART = [("7", "70"), ("1.05", "1.5"), ("v1.05", "v1.5"), ("1 2", "12"), ("1.2.840.0", "1.2.840"),
+         ("a", "á"), ("0e12", "0e34"), ("A", "B"), ("-7", "7"), ("1_1", "11"), ("10", "1E1x"), ("CD4", "CD4-"),
+         ("t -1", "t 1"), ("#", "…"), ('"1,000"', "1"), ("1-2", "12"), ("\u00b5g", "mg")]  # fmt: skip
 
 
 @pytest.mark.parametrize(("one", "two"), SPELT)
@@ -464,6 +492,64 @@ def test_ids_that_a_spreadsheet_cut_are_said(tmp_path: Path) -> None:
         save(tmp_path / f"{k}.png", k)
     path = rows_of(tmp_path, "file,patient", "0.png,1.23457E+12", "1.png,1.23457E+12")
     assert "2 rows have a patient like 1.23E+12" in tasks.open_source(str(path), group="patient").warnings[0]
+    for ids, count in {
+        ("9007199254740992.0", "7.0"): 1,
+        ("123456789012345000", "123456789012346000"): 2,
+        ("123456789012345000", "123456789012345678"): 0,
+        ("1234567890", "1230000000"): 0,
+    }.items():
+        assert cut_digits(ids) == count, ids
+
+
+@pytest.mark.parametrize("word", ["unknown", "Anonymous", "n.a.", "0", "-1", "999"])
+def test_a_group_that_perhaps_is_nobodys_is_named(tmp_path: Path, word: str) -> None:
+    for k in range(6):
+        save(tmp_path / f"{k}.png", k)
+
+    def said(*groups: str) -> list[str]:
+        path = rows_of(tmp_path, "file,patient", *(f"{k}.png,{group}" for k, group in enumerate(groups)))
+        return list(tasks.open_source(str(path), group="patient").warnings)
+
+    (note,) = said("a", word, "b", word, word, "c")
+    assert note.startswith(f"3 rows are one group, {word!r}, in the group column 'patient' of ")
+    assert "(the first is row 2)" in note
+    assert not said("a", word, "b", "c", "d", "d")
+    assert not said("a", "a", "a", "b", "b", "b")
+
+
+def test_a_cell_that_holds_whole_rows_is_an_open_quotation_mark(tmp_path: Path) -> None:
+    for k in range(5):
+        save(tmp_path / f"{k}.png", k)
+    lost = rows_of(tmp_path, "file,note", "0.png,a", '1.png,"5 mm', "2.png,b", '3.png,wide"', "4.png,c")
+    with pytest.raises(DataError, match=r"m\.csv line 5: 'note' holds whole rows \('2\.png,b'\): a quotation mark"):
+        tasks.open_source(str(lost))
+    text = rows_of(tmp_path, "file,note", '0.png,"Heart is large,\nlungs are clear, ends at 5.5"', "1.png,b")
+    assert len(tasks.open_source(str(text)).rows) == 2
+
+
+def test_a_column_beside_one_of_nearly_its_name_is_said(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    path = str(rows_of(tmp_path, "file,dx,DX,Patient_ID,patient-id", "a.png,1,2,3,4"))
+    said = tasks.open_source(path, columns_needed=("dx",), group="Patient_ID").warnings
+    assert "--label 'dx' is not the column 'DX', which is called alike" in said
+    assert "--group 'Patient_ID' is not the column 'patient-id', which is called alike" in said
+    assert not tasks.open_source(
+        str(rows_of(tmp_path, "file,dx,g", "a.png,1,2")), columns_needed=("dx",), group="g"
+    ).warnings
+    path = str(rows_of(tmp_path, f"file,my{NBSP}dx{ZERO},Patient No", "a.png,1,2"))
+    source = tasks.open_source(path, columns_needed=("my dx",))
+    assert source.rows[0].columns["my dx"] == "1"
+
+
+def test_a_column_frame_of_images_that_hold_one_each_is_not_used_and_that_is_said(tmp_path: Path) -> None:
+    for k in range(3):
+        save(tmp_path / f"{k}.png", k)
+    source = tasks.open_source(str(rows_of(tmp_path, "file,frame", "0.png,4584", "1.png,1", "2.png,4590")))
+    assert [row.columns["frame"] for row in source.rows] == ["4584", "1", "4590"]
+    assert source.rows[0].id == tasks.item_id("0.png")
+    assert "it has other numbers for 2 of them" in source.warnings[-1]
+    with pytest.raises(DataError, match=r"row 2: 0\.png: it has one frame, not frame 2"):  # parts of a lost stack
+        tasks.open_source(str(rows_of(tmp_path, "file,frame", "0.png,1", "0.png,2", "1.png,1")))
 
 
 @pytest.mark.parametrize("x", ["1,5", "1_0", "-1", "nan", "inf", "", "left"])
