@@ -18,16 +18,26 @@ from slitlamp.pairs.settings import PerturbSettings
 from slitlamp.pairs.spaces import Embedded, Images, embed, open_images
 from slitlamp.reports import plots
 from slitlamp.settings import Settings
-from tasks import Picture
+from tasks import DataError, Mark, Picture
 from tasks.images import perturb as changes
 from tasks.images.perturb import Perturbation, perturbation
+from tasks.marks.draw import COLOURS, draw
+
+MARKERS = "marker-recolour"
+RECOLOURED = Perturbation(
+    name=MARKERS, unit="steps through red, green, blue", strengths=(1.0, 2.0), change=lambda image, _: image
+)
 
 
 def perturb(settings: Settings, own: PerturbSettings, command: str) -> PairResult:
     """Change every image in every way and strength, and compare with the image as it was; see `slitlamp.perturb`."""
     store = cache.Store(cache.default_root())
     images = open_images(settings, store)
-    asked = [perturbation(name) for name in own.perturbation or tuple(changes.PERTURBATIONS)]
+    marked = bool(images.rows[0].marks) and all({m.name for m in row.marks} == set(COLOURS) for row in images.rows)
+    if MARKERS in own.perturbation and not marked:
+        raise DataError(f"{MARKERS} exchanges the colours of {', '.join(COLOURS)} marks, and not every image has them")
+    names = own.perturbation or (*changes.PERTURBATIONS, *((MARKERS,) if marked else ()))
+    asked = [RECOLOURED if name == MARKERS else perturbation(name) for name in names]
     site = settings.encoder.site[0] if settings.encoder.site else None
     readout = settings.encoder.readout[0] if settings.encoder.readout else None
     rows: list[dict[str, Any]] = []
@@ -65,13 +75,18 @@ def _curve(one: Embedded, images: Images, change: Perturbation, settings: Settin
     for strength in change.strengths:
 
         def shown(k: int, strength: float = strength) -> np.ndarray:
-            return change(images.pictures.read(k), strength)
+            image = images.pictures.read(k)
+            return (
+                _recoloured(image, images.rows[k].marks, int(strength))
+                if change is RECOLOURED
+                else change(image, strength)
+            )
 
         pictures = ImageSet(
             pictures=[
                 Picture(
                     read=partial(shown, k),
-                    identity=digest(["perturbed", change.name, strength, content, code]),
+                    identity=digest(["perturbed", change.name, strength, content, code, _marks(images, k, change)]),
                 )
                 for k, content in enumerate(images.pictures.contents)
             ],
@@ -83,9 +98,21 @@ def _curve(one: Embedded, images: Images, change: Perturbation, settings: Settin
     return found
 
 
+def _marks(images: Images, k: int, change: Perturbation) -> list[list[Any]]:
+    """The marks that a change of them rests on."""
+    return [[m.name, m.x, m.y] for m in images.rows[k].marks] if change is RECOLOURED else []
+
+
+def _recoloured(image: np.ndarray, marks: Sequence[Mark], steps: int) -> np.ndarray:
+    """The image with every mark drawn over in the colour that stands `steps` further in the list of colours."""
+    names = list(COLOURS)
+    moved = [Mark(name=names[(names.index(m.name) + steps) % len(names)], x=m.x, y=m.y) for m in marks]
+    return draw(image, moved)
+
+
 def _limit(change: Perturbation, curve: Sequence[Moved], images: Images, seed: int) -> Threshold | None:
     """The strength at which the change is told beside the original; None of a change that has one strength."""
-    if len(curve) < 2 or change.name == "quarter-turn":
+    if len(curve) < 2 or change.name in (MARKERS, "quarter-turn"):
         return None
     groups = np.unique(images.groups, return_inverse=True)[1]
     return threshold(np.array(change.strengths), np.stack([one.told for one in curve]), groups, seed)

@@ -184,7 +184,7 @@ class PerturbSettings:
     perturbation: tuple[str, ...] = _flag(
         (),
         "changes to try: quarter-turn, flip, upside-down, rotation, translation, crop, contrast, gamma, window, noise, "
-        "blur, jpeg (omitted: all)",
+        "blur, jpeg, and marker-recolour of images with coloured marks (omitted: all)",
         metavar="NAME",
     )
 
@@ -196,7 +196,8 @@ def check_perturbing(settings: Settings, own: PerturbSettings) -> None:
     check_bounds(settings)
     unused_flags(settings)
     for name in own.perturbation:
-        perturbation(name)
+        if name != "marker-recolour":
+            perturbation(name)
 
 
 def own_flags(kind: type) -> Mapping[str, "Field[Any]"]:
