@@ -10,6 +10,7 @@ from typing import no_type_check
 import numba
 import numpy as np
 
+DIGITS = 12  # of similarities
 CHUNK = 64  # values looked at together before any of them is looked at alone
 
 
@@ -47,11 +48,12 @@ def scan(  # type: ignore[no-untyped-def]
 
 
 @no_type_check
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
 def _fast_dot(x, y):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    total = np.float32(0)
+    """The same product summed in whatever order is fastest, as near as float64 rounds."""
+    total = 0.0
     for k in range(len(x)):
-        total += x[k] * y[k]
+        total += np.float64(x[k]) * np.float64(y[k])
     return total
 
 
@@ -95,24 +97,24 @@ def check(  # type: ignore[no-untyped-def]
 ):  # fmt: skip  # pragma: no cover - compiled
     """Keep the candidates whose similarity is at least `low` in the first space and at most `high` in the second.
 
-    A float32 dot product decides where it is further than `slack` from the threshold, the float64 one elsewhere.
-    `differ` [f, n] are codes: a pair whose codes agree in one of them is left out and counted in `removed` [f]. What
-    is kept goes to `first`, `second`, `a` and `b`; returns its count.
+    Where the fast product lies within `slack` of a threshold, `exact_dot` decides. `differ` [f, n] are codes: a pair
+    whose codes agree in one of them is left out and counted in `removed` [f]. What is kept goes to `first`, `second`,
+    `a` and `b`, similarities rounded to DIGITS so that they do not depend on the machine; returns its count.
     """
     kept = 0
     for p in range(count):
         i, j = rows[p], columns[p]
         shift = offset_a[i] + offset_a[j]
-        s = scale_a * np.float64(_fast_dot(unit_a[i], unit_a[j])) + shift
-        if s < low - slack_a:
+        s = scale_a * _fast_dot(unit_a[i], unit_a[j]) + shift
+        if abs(s - low) <= slack_a:
+            s = scale_a * exact_dot(unit_a[i], unit_a[j]) + shift
+        if s < low or (strict and s == low):
             continue
         move = offset_b[i] + offset_b[j]
-        r = scale_b * np.float64(_fast_dot(unit_b[i], unit_b[j])) + move
-        if r > high + slack_b:
-            continue
-        s = scale_a * exact_dot(unit_a[i], unit_a[j]) + shift
-        r = scale_b * exact_dot(unit_b[i], unit_b[j]) + move
-        if s < low or r > high or (strict and (s == low or r == high)):
+        r = scale_b * _fast_dot(unit_b[i], unit_b[j]) + move
+        if abs(r - high) <= slack_b:
+            r = scale_b * exact_dot(unit_b[i], unit_b[j]) + move
+        if r > high or (strict and r == high):
             continue
         out = False
         for f in range(len(differ)):
@@ -122,7 +124,7 @@ def check(  # type: ignore[no-untyped-def]
                 break
         if out:
             continue
-        first[kept], second[kept], a[kept], b[kept] = i, j, s, r
+        first[kept], second[kept], a[kept], b[kept] = i, j, round(s, DIGITS), round(r, DIGITS)
         kept += 1
     return kept
 

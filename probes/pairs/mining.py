@@ -51,6 +51,11 @@ class Space:
         """How far a float32 similarity may lie from the float64 one: the bound for a sum in any order."""
         return self.scale * (self.unit.shape[1] + 8) * EPS32 * 1.0001
 
+    @cached_property
+    def rounding(self) -> float:
+        """How far two float64 sums of a similarity in different orders may lie apart."""
+        return self.scale * (self.unit.shape[1] + 8) * 2.0**-50
+
     def take(self, rows: np.ndarray) -> "Space":
         """The space of some of the images."""
         return Space(name=self.name, unit=self.unit[rows], offset=self.offset[rows], scale=self.scale)
@@ -307,8 +312,8 @@ class Miner:
         a, b = np.empty(count), np.empty(count)
         one, two = self.first, self.second
         kept = check(
-            rows, columns, count, one.unit, one.offset, one.scale, self.box.at_least, one.slack,
-            two.unit, two.offset, two.scale, self.box.at_most, two.slack, self.box.strict,
+            rows, columns, count, one.unit, one.offset, one.scale, self.box.at_least, one.rounding,
+            two.unit, two.offset, two.scale, self.box.at_most, two.rounding, self.box.strict,
             self._codes, removed, i, j, a, b,
         )  # fmt: skip
         return Hits(first=i[:kept], second=j[:kept], a=a[:kept], b=b[:kept])
