@@ -12,7 +12,6 @@ import numpy as np
 
 import cache
 import probes
-from plugins import hint
 from probes.pairs.inference import Share, components, discrimination, mean_difference, share, sign_flip
 from probes.pairs.matching import CHANCE, matching, two_afc
 from probes.pairs.mining import Space, frame_of
@@ -117,19 +116,12 @@ def pairs_of(images: Images, file: str | None) -> Pairs:
     """The pairs of a file, or those that a benchmark's rows name."""
     if file is not None:
         ends, selected = _read(Path(file)), _selectors(Path(file))
-        place = {name: k for k, name in enumerate(images.ids)}
-        for k, row in enumerate(images.rows):
-            for column in ("file", "image", "name", "path"):
-                place.setdefault(row.columns.get(column, ""), k)
         found = []
         for number, pair in enumerate(ends, 1):
-            for name in pair:
-                if name not in place:
-                    raise DataError(
-                        f"{Path(file).name}, pair {number}: no image {name!r} in {images.source.name}; "
-                        f"{hint(name, place)}ids are those of `pairs mine`, or the names in a column file"
-                    )
-            found.append((place[pair[0]], place[pair[1]]))
+            try:
+                found.append((images.place(pair[0]), images.place(pair[1])))
+            except DataError as error:
+                raise DataError(f"{Path(file).name}, pair {number}: {error}") from None
         category = [""] * len(found)
     else:
         found, category, selected = _of_benchmark(images)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,6 +49,20 @@ class Images:
     def groups(self) -> np.ndarray:
         """The group of each image, text [n]."""
         return np.array([row.group for row in self.rows])
+
+    def place(self, name: str) -> int:
+        """Where the image of that id, or of that file name inside the source, stands; DataError for neither."""
+        for known in (name, tasks.item_id(name)):
+            if known in self._places:
+                return self._places[known]
+        raise DataError(
+            f"no image {name!r} in {self.source.name}; {hint(name, self._places)}an image is named by its id, as "
+            "`pairs mine` writes it, or by its file"
+        )
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {row.id: k for k, row in enumerate(self.rows)}
 
     def take(self, places: Sequence[int]) -> "Images":
         """Some of the images."""
