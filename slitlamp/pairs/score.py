@@ -15,6 +15,7 @@ import probes
 from probes.pairs.inference import Share, components, discrimination, mean_difference, share, sign_flip
 from probes.pairs.matching import CHANCE, matching, two_afc
 from probes.pairs.mining import Space, frame_of
+from probes.pairs.scores import consistent
 from probes.pairs.separability import directional_separability, pair_separability
 from probes.pairs.yields import quantiles
 from slitlamp.encoding.encoder import named
@@ -26,6 +27,7 @@ from slitlamp.pairs.spaces import Embedded, Images, embed, open_images
 from slitlamp.reports import plots
 from slitlamp.settings import Settings
 from tasks import DataError
+from tasks.benchmarks.mediconfusion import ALWAYS_READABLE, PAIRS, PUBLISHED
 
 APART, SEPARABLE, LOST, OPEN = "apart", "similar but separable", "not told apart", "open"
 VERDICTS = (APART, SEPARABLE, LOST, OPEN)
@@ -95,6 +97,8 @@ def score(settings: Settings, own: ScoreSettings, command: str) -> PairResult:
     differences = _differences(scored, pairs, settings.probe.seed)
     if differences:
         tables["differences"] = differences
+    if images.source.name.lower().startswith("mediconfusion"):
+        tables["published"] = published_rows()
     notes = [*images.source.warnings, *_notes(scored, pairs, labels is not None)]
     drawn = {"pairs": lambda: verdict_figure([(s.label, s.quantile, s.directional, s.verdicts) for s in scored])}
     files: list[Path] = []
@@ -103,8 +107,9 @@ def score(settings: Settings, own: ScoreSettings, command: str) -> PairResult:
         files = [_write_pairs(out / "pairs.csv", scored, images, pairs)]
         files += [out / file for file in plots.save(drawn["pairs"](), out / "pairs")]
     result = PairResult(
-        experiment="pairs score", tables=tables, sentences=[_words(one, pairs) for one in scored], notes=notes,
-        figures=drawn, files=files, command=command,
+        experiment="pairs score", tables=tables, notes=notes,
+        sentences=[*(_words(one, pairs) for one in scored), *_impossible(tables.get("published", []))], figures=drawn,
+        files=files, command=command,
         summary=f"{len(pairs)} pairs in {int(pairs.component.max()) + 1} components, of {len(images)} images",
     )  # fmt: skip
     if settings.output.out is not None:
@@ -444,6 +449,33 @@ def _words(one: Scored, pairs: Pairs) -> str:
     if one.selector:
         line += "; it selected the pairs, so that this says nothing of how good it is"
     return line
+
+
+def published_rows() -> list[dict[str, Any]]:
+    """MediConfusion's published table, each row held against what one set of answers can give (`consistent`)."""
+    rows = []
+    for model, way, both, individual, confusion in PUBLISHED:
+        found = consistent(
+            set_accuracy=both, individual_accuracy=individual, confusion=confusion, pairs=PAIRS,
+            all_valid=way in ALWAYS_READABLE,
+        )  # fmt: skip
+        rows.append(
+            {
+                "model": model, "way": way or None, "set": both, "individual": individual, "confusion": confusion,
+                "possible": found.possible, "readable_pairs": max(found.valids, default=None), "why_not": found.reason,
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _impossible(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Sentences on published rows that no set of answers gives, and on those that leave many pairs unread."""
+    lines = [f"published: {row['model']} is impossible: {row['why_not']}" for row in rows if not row["possible"]]
+    few = [row for row in rows if row["possible"] and row["readable_pairs"] < PAIRS]
+    if few:
+        named = ", ".join(f"{row['model']} (at most {row['readable_pairs']} of {PAIRS})" for row in few)
+        lines.append(f"published: confusion is over the pairs with two readable answers alone: {named}")
+    return lines
 
 
 def _notes(scored: Sequence[Scored], pairs: Pairs, asked: bool) -> list[str]:

@@ -18,6 +18,7 @@ import slitlamp
 from experiments.pairs import main
 from slitlamp import UsageError
 from tasks import DataError
+from tests.paths import SHARED
 
 HALF = """
 import numpy as np
@@ -339,3 +340,22 @@ def test_a_disk_that_fills_is_one_line_and_the_strips_stay(
     err = capsys.readouterr().err
     assert "No space left" in err
     assert "Traceback" not in err
+
+
+def test_the_published_table_s_impossible_rows_are_named() -> None:
+    from slitlamp.pairs.score import published_rows
+
+    rows = {row["model"]: row for row in published_rows()}
+    assert not rows["Med-Flamingo"]["possible"]
+    assert not rows["LLaVA"]["possible"]
+    assert rows["Gemini 1.5 Pro"]["readable_pairs"] == 135
+    assert rows["GPT-4o"]["possible"]
+
+
+@pytest.mark.skipif(not (SHARED / "mediconfusion").exists(), reason="needs the shared images (SLITLAMP_SHARED)")
+def test_mediconfusion_s_pairs_at_hand_are_scored() -> None:
+    found = slitlamp.score(["pixels", "lowlevel"], data=str(SHARED / "mediconfusion" / "manifest.csv"))
+    assert found.table("encoders")[0]["pairs"] == 10
+    assert any("Med-Flamingo is impossible" in line for line in found.sentences)
+    with pytest.raises(UsageError, match="no published similarities"):
+        slitlamp.recipe("pixels", str(SHARED / "mediconfusion" / "manifest.csv"))
