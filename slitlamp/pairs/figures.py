@@ -261,7 +261,8 @@ def verdict_figure(scored: "Sequence[tuple[str, np.ndarray, np.ndarray | None, S
     with mpl.rc_context(STYLE):
         size = (COLUMN if columns == 1 else PAGE, 0.45 + 2.0 * rows)
         figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=True, sharex=True)
+        least = min(float(np.maximum(1 - q, 1e-7).min()) for _, q, _, _ in scored)
         for axis, (name, quantile, directional, verdicts) in zip(axes.flat, scored, strict=False):
             x = np.maximum(1 - quantile, 1e-7)
             y = np.zeros(len(x)) if directional is None else directional
@@ -269,9 +270,9 @@ def verdict_figure(scored: "Sequence[tuple[str, np.ndarray, np.ndarray | None, S
                 here = np.array([v == verdict for v in verdicts])
                 axis.plot(x[here], y[here], marker, ms=3, mew=0, alpha=0.75, color=colour, label=verdict)
             axis.set_xscale("log")
-            axis.invert_xaxis()
+            axis.set_xlim(1.5, 10 ** (np.floor(np.log10(least)) - 0.1))  # the nearest on the right
             axis.set_xlabel("share of all pairs that are nearer")
-            axis.set_title(name, loc="left")
+            axis.set_title(name.replace(" (selected", "\n(selected"), loc="left")
         for axis in list(axes.flat)[len(scored) :]:
             axis.set_axis_off()
         for row in axes:
