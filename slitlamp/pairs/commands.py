@@ -107,7 +107,7 @@ def _words(name: str, value: Any) -> list[str]:
     return [flag, *(str(v) for v in (value if isinstance(value, tuple) else (value,)))]
 
 
-PHANTOMS = Settings.of(out="", task=("contrast",), items=400)  # without --out, a folder of the run's own
+PHANTOMS = Settings.of(out="", task=("contrast",), items=300)  # without --out, a folder of the run's own
 
 
 COMMANDS = {

@@ -54,7 +54,7 @@ class MineSettings:
     caption_length: int = _flag(0, "leave out images whose caption is shorter (MediConfusion: 100)", metavar="N")
     cap: int | None = _flag(None, "keep the N pairs of an image that differ most; the rest is counted", metavar="N")
     copies_too: bool = _flag(False, "keep pairs of copies of one image (they are left out and counted otherwise)")
-    remeasure: int = _flag(100, "mined pairs measured again under fresh augmentations (0: none)", metavar="N")
+    remeasure: int = _flag(60, "mined pairs measured again under fresh augmentations (0: none)", metavar="N")
     show: int = _flag(24, "pairs on the gallery page", metavar="N")
     thumbnails: bool = _flag(False, "show your own images on the page (phantoms are always shown)")
 
