@@ -143,7 +143,7 @@ def _words(limit: Threshold) -> str:
     if limit.strength is None:
         return "no strength tried"
     if limit.below:
-        return f"{limit.strength:g} or less"
+        return f"{limit.strength:g} (the weakest tried) or weaker"
     low, high = ("?" if end is None else f"{end:.3g}" for end in (limit.low, limit.high))
     return f"{limit.strength:.3g} [{low}, {high}]"
 

@@ -71,8 +71,10 @@ def _some(images: Images, most: int, seed: int) -> tuple[Images, list[str]]:
     groups = images.groups
     names = np.random.default_rng([seed, len(images), 43]).permutation(np.unique(groups))
     rank = {name: k for k, name in enumerate(names)}
-    order = sorted(range(len(images)), key=lambda k: (rank[groups[k]], k))[:most]
-    note = f"{most} of {len(images)} images are compared, whole groups in a seeded order; --most N takes more"
+    order = sorted(range(len(images)), key=lambda k: (rank[groups[k]], k))
+    whole = [k for k in range(1, most + 1) if groups[order[k - 1]] != groups[order[k]]]  # no group is cut
+    order = order[: whole[-1] if whole else most]
+    note = f"{len(order)} of {len(images)} images are compared, whole groups in a seeded order; --most N takes more"
     return images.take(sorted(order)), [note]
 
 
