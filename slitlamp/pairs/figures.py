@@ -91,7 +91,7 @@ def yield_figure(panels: Sequence[Panel]) -> Any:
         axis.legend(loc="lower left", bbox_to_anchor=(0, 1.0), frameon=False, borderpad=0)
         return shown
 
-    return _figure(panels, draw, "pairs found")
+    return _figure(panels, draw, "pairs, before any is left out")
 
 
 def _edges(plane: "Plane") -> np.ndarray:
@@ -188,8 +188,8 @@ def _short(site: str) -> str:
     return site.replace("block.", "b").replace("stage.", "s").removesuffix("/vector")
 
 
-def dose_figure(curves: "Mapping[str, Mapping[str, Sequence[Moved]]]") -> Any:
-    """A panel per change: against its strength how far features move, and how well the change is told."""
+def dose_figure(curves: "Mapping[str, Mapping[str, Sequence[Moved]]]", units: Mapping[str, str]) -> Any:
+    """A panel per change: against its strength, in the unit given, how far features move and how well it is told."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -197,12 +197,13 @@ def dose_figure(curves: "Mapping[str, Mapping[str, Sequence[Moved]]]") -> Any:
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(PAGE if columns > 2 else COLUMN, 0.5 + 1.35 * rows), layout="constrained")
+        figure = Figure(figsize=(PAGE if columns > 2 else COLUMN, 0.5 + 1.5 * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for axis, name in zip(axes.flat, names, strict=False):
             for k, (encoder, mine) in enumerate(curves.items()):
                 _dose(axis, mine[name], COLOURS[k % len(COLOURS)], encoder if len(curves) > 1 else "")
             axis.set_title(name)
+            axis.set_xlabel(units[name], fontsize=6)
             axis.set_ylim(-0.05, 1.08)
         for axis in list(axes.flat)[len(names) :]:
             axis.set_axis_off()
@@ -231,7 +232,7 @@ def _dose(axis: Any, curve: "Sequence[Moved]", colour: str, encoder: str) -> Non
         x, [one.rank1.value for one in curve], "^:", ms=2.4, color=colour, alpha=0.7, label=f"own image nearest{end}"
     )
     axis.plot(
-        x, [min(one.movement, 1.05) for one in curve], "-", lw=2.2, color=colour, alpha=0.25, label=f"movement (cut at 1.05){end}"
+        x, [min(one.movement, 1.05) for one in curve], "_-", ms=7, mew=2.2, lw=2.2, color=colour, alpha=0.25, label=f"movement (cut at 1.05){end}"
     )
     axis.axhline(0.5, ls=":", lw=0.6, color="black")
     axis.set_xticks(x, [f"{one.strength:g}" for one in curve])

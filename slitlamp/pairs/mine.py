@@ -296,7 +296,7 @@ def _sentences(one: Mined) -> list[str]:
             "be ranked on them; compare other encoders, and look at the reverse-mined pairs"
         )
     elif not one.file.capped:
-        lines.append("lower --at-least or raise --at-most: the figure yield says how many pairs lie within which")
+        lines.append("lower --at-least or raise --at-most: the figure yield says how many pairs lie within which thresholds")
     return lines
 
 
