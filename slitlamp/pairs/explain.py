@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 import cache
-from plugins import hint
 from probes.pairs.mining import frame_of
 from slitlamp.encoding.encoder import named
 from slitlamp.encoding.images import ImageSet
@@ -27,7 +26,7 @@ def explain(settings: Settings, own: ExplainSettings, command: str) -> PairResul
     """Leave out each region of both images, and see what is left of their similarity; see `slitlamp.explain`."""
     store = cache.Store(cache.default_root())
     images = open_images(settings, store)
-    places = [_place(images, name) for name in own.images]
+    places = [images.place(name) for name in own.images]
     if places[0] == places[1]:
         raise DataError(f"both images are {images.ids[places[0]]!r}; a pair is two images")
     one = embed(
@@ -73,22 +72,13 @@ def explain(settings: Settings, own: ExplainSettings, command: str) -> PairResul
         out = Path(settings.output.out)
         files = [out / file for file in plots.save(drawn["regions"](), out / "regions")]
     result = PairResult(
-        experiment="pairs explain", tables={"regions": rows}, sentences=sentences, notes=[*images.source.warnings, *notes],
-        figures=drawn, files=files, command=command, summary=f"{2 * own.grid**2} regions left out",
+        experiment="pairs explain", tables={"regions": rows}, sentences=sentences,
+        notes=[*images.source.warnings, *notes], figures=drawn, files=files, command=command,
+        summary=f"{2 * own.grid**2} regions left out",
     )  # fmt: skip
     if settings.output.out is not None:
         cache.write_atomically(Path(settings.output.out) / "results.json", result.to_json())
     return result
-
-
-def _place(images: Images, name: str) -> int:
-    if name in images.ids:
-        return images.ids.index(name)
-    for column in ("file", "image", "name", "path"):
-        for k, row in enumerate(images.rows):
-            if row.columns.get(column) == name:
-                return k
-    raise DataError(f"no image {name!r} in {images.source.name}; {hint(name, images.ids)}ids are those of `pairs mine`")
 
 
 def _without(images: Images, place: int, grid: int) -> ImageSet:

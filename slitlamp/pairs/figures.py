@@ -232,7 +232,15 @@ def _dose(axis: Any, curve: "Sequence[Moved]", colour: str, encoder: str) -> Non
         x, [one.rank1.value for one in curve], "^:", ms=2.4, color=colour, alpha=0.7, label=f"own image nearest{end}"
     )
     axis.plot(
-        x, [min(one.movement, 1.05) for one in curve], "_-", ms=7, mew=2.2, lw=2.2, color=colour, alpha=0.25, label=f"movement (cut at 1.05){end}"
+        x,
+        [min(one.movement, 1.05) for one in curve],
+        "_-",
+        ms=7,
+        mew=2.2,
+        lw=2.2,
+        color=colour,
+        alpha=0.25,
+        label=f"movement (cut at 1.05){end}",
     )
     axis.axhline(0.5, ls=":", lw=0.6, color="black")
     axis.set_xticks(x, [f"{one.strength:g}" for one in curve])
@@ -327,9 +335,7 @@ def regions_figure(
             if image is not None:
                 axis.imshow(image, cmap="gray", vmin=0, vmax=255, extent=(0, w, h, 0))
             alpha = 0.7 * np.abs(drop) / top if image is not None else None  # a region that carries nothing stays clear
-            axis.imshow(
-                drop, cmap="RdBu_r", norm=norm, alpha=alpha, extent=(0, w, h, 0), interpolation="nearest"
-            )
+            axis.imshow(drop, cmap="RdBu_r", norm=norm, alpha=alpha, extent=(0, w, h, 0), interpolation="nearest")
             axis.set_axis_off()
             axis.set_title(name)
         bar = figure.colorbar(ScalarMappable(norm=norm, cmap="RdBu_r"), ax=axes, pad=0.01, aspect=25)

@@ -296,7 +296,7 @@ def _sentences(one: Mined) -> list[str]:
             "be ranked on them; compare other encoders, and look at the reverse-mined pairs"
         )
     elif not one.file.capped:
-        lines.append("lower --at-least or raise --at-most: the figure yield says how many pairs lie within which thresholds")
+        lines.append("lower --at-least or raise --at-most: the figure yield counts pairs over all thresholds")
     return lines
 
 
@@ -399,13 +399,6 @@ def _gallery(
     return [*files, out / "gallery.html"]
 
 
-def _called(images: Images, k: int) -> str:
-    """The file of an image where a manifest names one, and its id."""
-    row = images.rows[k]
-    file = next((row.columns[c] for c in ("file", "image", "name", "path") if row.columns.get(c)), "")
-    return f"{file} ({row.id})" if file else row.id
-
-
 def _shown(one: Mined, images: Images, own: MineSettings, visible: bool) -> list[gallery.Shown]:
     """The pairs that differ most, each image in at most two of them, and two groups in one."""
     ids, both, _ = one.hits
@@ -430,7 +423,7 @@ def _shown(one: Mined, images: Images, own: MineSettings, visible: bool) -> list
         ]
         found.append(
             gallery.Shown(
-                ids=(_called(images, ends[0]), _called(images, ends[1])) if visible else (a, b),
+                ids=(a, b),
                 images=tuple(images.pictures.read(k) if visible else None for k in ends),  # type: ignore[arg-type]
                 lines=lines,
                 captions=(captions[ends[0]], captions[ends[1]]) if captions else ("", ""),

@@ -59,8 +59,8 @@ def kinds(settings: Settings, own: ModesSettings, command: str) -> PairResult:
             strips.append((title, _one_each(members, images)))
         sentences.append(
             (f"the first {looked_at:,} of " if looked_at < one.file.kept else "")
-            + f"the {one.file.kept:,} mined pairs of {ends} hang together in {len(groups):,} components, the largest of "
-            f"{len(groups[0]) if groups else 0} images"
+            + f"the {one.file.kept:,} mined pairs of {ends} hang together in {len(groups):,} components, the largest "
+            f"of {len(groups[0]) if groups else 0} images"
         )
     visible = images.source.synthetic or own.thumbnails
     drawn = {"kinds": partial(strip_figure, [(t, [images.pictures.read(k) for k in m]) for t, m in strips])}
@@ -119,7 +119,8 @@ def _words(spectrum: Modes, ends: str) -> str:
         )
     return (
         f"{ends}: {many} of {len(spectrum.value)} modes are larger than when the dimensions of both are dealt anew "
-        f"(p {spectrum.p[0]:.3g} for the first, {len(spectrum.null)} permutations); the second keeps {100 * float(spectrum.kept[0]):.0f} % of "
+        f"(p {spectrum.p[0]:.3g} for the first, {len(spectrum.null)} permutations); the second "
+        f"keeps {100 * float(spectrum.kept[0]):.0f} % of "
         "the first mode"
     )
 

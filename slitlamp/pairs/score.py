@@ -12,7 +12,6 @@ import numpy as np
 
 import cache
 import probes
-from plugins import hint
 from probes.pairs.inference import Share, components, discrimination, mean_difference, share, sign_flip
 from probes.pairs.matching import CHANCE, matching, two_afc
 from probes.pairs.mining import Space, frame_of
@@ -108,8 +107,8 @@ def score(settings: Settings, own: ScoreSettings, command: str) -> PairResult:
         files = [_write_pairs(out / "pairs.csv", scored, images, pairs)]
         files += [out / file for file in plots.save(drawn["pairs"](), out / "pairs")]
     result = PairResult(
-        experiment="pairs score", tables=tables, sentences=[_words(one, pairs, own.similar) for one in scored], notes=notes,
-        figures=drawn, files=files, command=command,
+        experiment="pairs score", tables=tables,
+        sentences=[_words(one, pairs, own.similar) for one in scored], notes=notes, figures=drawn, files=files, command=command,
         summary=f"{len(pairs)} pairs in {int(pairs.component.max()) + 1} components, of {len(images)} images",
     )  # fmt: skip
     if settings.output.out is not None:
@@ -121,25 +120,18 @@ def pairs_of(images: Images, file: str | None) -> Pairs:
     """The pairs of a file, or those that a benchmark's rows name."""
     if file is not None:
         ends, selected = _read(Path(file)), _selectors(Path(file))
-        place = {name: k for k, name in enumerate(images.ids)}
-        for k, row in enumerate(images.rows):
-            for column in ("file", "image", "name", "path"):
-                place.setdefault(row.columns.get(column, ""), k)
         head = _head(Path(file))
-        if head and all(name in place for name in head):
+        if head and all(name in images for name in head):
             raise DataError(
                 f"{Path(file).name}, line 1 holds two images ({', '.join(head)}) where the names of the columns go; "
                 "write a first line such as id_1,id_2"
             )
         found, notes = [], []
         for number, pair in enumerate(ends, 1):
-            for name in pair:
-                if name not in place:
-                    raise DataError(
-                        f"{Path(file).name}, pair {number}: no image {name!r} in {images.source.name}; "
-                        f"{hint(name, place)}ids are those of `pairs mine`, or the names in a column file"
-                    )
-            found.append((place[pair[0]], place[pair[1]]))
+            try:
+                found.append((images.place(pair[0]), images.place(pair[1])))
+            except DataError as error:
+                raise DataError(f"{Path(file).name}, pair {number}: {error}") from None
         category = [""] * len(found)
     else:
         found, category, selected, notes = _of_benchmark(images)
