@@ -108,7 +108,8 @@ def score(settings: Settings, own: ScoreSettings, command: str) -> PairResult:
         files += [out / file for file in plots.save(drawn["pairs"](), out / "pairs")]
     result = PairResult(
         experiment="pairs score", tables=tables,
-        sentences=[_words(one, pairs, own.similar) for one in scored], notes=notes, figures=drawn, files=files, command=command,
+        sentences=[_words(one, pairs, own.similar) for one in scored], notes=notes, figures=drawn, files=files,
+        command=command,
         summary=f"{len(pairs)} pairs in {int(pairs.component.max()) + 1} components, of {len(images)} images",
     )  # fmt: skip
     if settings.output.out is not None:
