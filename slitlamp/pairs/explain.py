@@ -38,21 +38,23 @@ def explain(settings: Settings, own: ExplainSettings, command: str) -> PairResul
     unit = frame.place(one.x, images.ids).astype(np.float64)
     whole = float(unit[places[0]] @ unit[places[1]])
     others = _others(images, places, settings.source.seed)
+    notes = [] if len(others) else ["no other image is there: whether these regions matter to all images is not known"]
     rows: list[dict[str, Any]] = []
     maps, carried = [], []
     for side, (a, b) in enumerate((places, places[::-1])):
         left = frame.place(one.of(_without(images, a, own.grid), images.source)).astype(np.float64)
         drop = whole - left @ unit[b]
-        control = (unit[a] @ unit[others].T)[None] - left @ unit[others].T
+        control = ((unit[a] @ unit[others].T)[None] - left @ unit[others].T).mean(axis=1) if len(others) else None
         maps.append(drop.reshape(own.grid, own.grid))
-        carried.append(float(np.corrcoef(drop, control.mean(axis=1))[0, 1]) if drop.std() > 0 else float("nan"))
+        if control is not None and drop.std() > 0 and control.std() > 0:
+            carried.append(float(np.corrcoef(drop, control)[0, 1]))
         for k in np.argsort(-drop):
             row, column = divmod(int(k), own.grid)
             rows.append(
                 {
                     "image": images.ids[a], "side": side + 1, "row": row + 1, "column": column + 1,
                     "similarity_without": float(whole - drop[k]), "drop": float(drop[k]),
-                    "drop_to_others": float(control[k].mean()),
+                    "drop_to_others": None if control is None else float(control[k]),
                 }
             )  # fmt: skip
     rows.sort(key=lambda row: -row["drop"])
@@ -60,7 +62,7 @@ def explain(settings: Settings, own: ExplainSettings, command: str) -> PairResul
     sentences = [
         f"{one.name}: similarity {whole:.3f} (centred cosine). The region that carries most of it is row "
         f"{best['row']}, column {best['column']} of {best['image']}: without it {best['similarity_without']:.3f}",
-        *_caution(carried, whole, rows),
+        *_caution(carried, len(others), whole, rows),
     ]
     visible = images.source.synthetic or own.thumbnails
     pictures = [images.pictures.read(k) for k in places] if visible else [None, None]
@@ -70,8 +72,9 @@ def explain(settings: Settings, own: ExplainSettings, command: str) -> PairResul
         out = Path(settings.output.out)
         files = [out / file for file in plots.save(drawn["regions"](), out / "regions")]
     result = PairResult(
-        experiment="pairs explain", tables={"regions": rows}, sentences=sentences, notes=images.source.warnings,
-        figures=drawn, files=files, command=command, summary=f"{2 * own.grid**2} regions left out",
+        experiment="pairs explain", tables={"regions": rows}, sentences=sentences,
+        notes=[*images.source.warnings, *notes], figures=drawn, files=files, command=command,
+        summary=f"{2 * own.grid**2} regions left out",
     )  # fmt: skip
     if settings.output.out is not None:
         cache.write_atomically(Path(settings.output.out) / "results.json", result.to_json())
@@ -107,16 +110,16 @@ def _others(images: Images, places: list[int], seed: int) -> np.ndarray:
     free = [k for k in range(len(images)) if k not in places and groups[k] not in own]
     free = free or [k for k in range(len(images)) if k not in places]
     if not free:
-        return np.array(places)
+        return np.array([], int)
     return np.random.default_rng([seed, len(images), 61]).permutation(free)[:CONTROLS]
 
 
-def _caution(carried: list[float], whole: float, rows: list[dict[str, Any]]) -> list[str]:
+def _caution(carried: list[float], controls: int, whole: float, rows: list[dict[str, Any]]) -> list[str]:
     """What must be said before a map is believed."""
     lines = []
-    if max(carried) > 0.7:
+    if max(carried, default=0.0) > 0.7:
         lines.append(
-            f"the same regions carry the similarity to {CONTROLS} other images (correlation {max(carried):.2f}): they "
+            f"the same regions carry the similarity to {controls} other images (correlation {max(carried):.2f}): they "
             "tell what the encoder looks at, not what these two images share"
         )
     if rows[0]["drop"] < 0.05 * max(abs(whole), 1e-9):

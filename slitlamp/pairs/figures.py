@@ -29,11 +29,13 @@ class Panel:
 def plane_figure(panels: Sequence[Panel]) -> Any:
     """Where all pairs lie, a panel per reference, with the box that is mined.
 
-    With shares as coordinates grey is the number of pairs over the number that two unrelated encoders would put there,
-    so that white is none and mid-grey is chance.
+    With shares as coordinates the colour is the number of pairs over the number that two unrelated encoders would put
+    there: white is chance, grey are cells without a pair.
     """
     from matplotlib.colors import LogNorm, TwoSlopeNorm
     from matplotlib.patches import Rectangle
+
+    most = max(10.0, *(float(p.plane.counts.max()) * p.plane.pairs / p.plane.looked_at for p in panels))
 
     def draw(axis: Any, panel: Panel) -> Any:
         plane = panel.plane
@@ -43,7 +45,8 @@ def plane_figure(panels: Sequence[Panel]) -> Any:
             values = np.log2(np.where(counts > 0, counts, np.nan) / expected)
             norm: Any = TwoSlopeNorm(0, -3, 3)
         else:
-            values, norm = np.where(counts > 0, counts, np.nan), LogNorm(1, max(10.0, float(counts.max())))
+            values, norm = np.where(counts > 0, counts, np.nan), LogNorm(1, most)
+        axis.set_facecolor("0.8" if plane.shares else "white")
         shown = axis.pcolormesh(
             _edges(plane), plane.b, values, norm=norm, cmap="PuOr_r" if plane.shares else "Greys", rasterized=True
         )
@@ -56,10 +59,10 @@ def plane_figure(panels: Sequence[Panel]) -> Any:
             Rectangle((x, bottom), width if not plane.shares else _edges(plane)[0] - x, y - bottom, fill=False,
                       ec="black", lw=1.1, zorder=4, clip_on=False)
         )  # fmt: skip
-        axis.set_title(f"{panel.mined:,} pairs mined in the box", loc="left")
+        axis.set_title(f"{panel.mined:,} pair{'s' * (panel.mined != 1)} mined in the box", loc="left")
         return shown
 
-    label = "pairs over chance (log2)" if panels[0].plane.shares else "pairs"
+    label = "pairs over chance (log2; grey: no pair)" if panels[0].plane.shares else "pairs"
     return _figure(panels, draw, label)
 
 
@@ -67,11 +70,12 @@ def yield_figure(panels: Sequence[Panel]) -> Any:
     """How many pairs any two thresholds would yield, a panel per reference, and the two that were used."""
     from matplotlib.colors import LogNorm
 
+    top = max(10.0, *(float(panel.plane.yields.max()) for panel in panels))  # one colour bar serves all panels
+
     def draw(axis: Any, panel: Panel) -> Any:
         plane = panel.plane
         found = plane.yields.T
         x, y = plane.corners
-        top = max(10.0, float(found.max()))
         shown = axis.pcolormesh(
             x, y, np.where(found > 0, found, np.nan), norm=LogNorm(1, top), cmap="viridis", shading="nearest",
             rasterized=True,
@@ -87,7 +91,7 @@ def yield_figure(panels: Sequence[Panel]) -> Any:
         axis.legend(loc="lower left", bbox_to_anchor=(0, 1.0), frameon=False, borderpad=0)
         return shown
 
-    return _figure(panels, draw, "pairs found")
+    return _figure(panels, draw, "pairs, before any is left out")
 
 
 def _edges(plane: "Plane") -> np.ndarray:
@@ -101,6 +105,7 @@ def _axes(axis: Any, panel: Panel, near: str, apart: str, plain: str) -> None:
     plane = panel.plane
     if plane.shares:
         axis.set_xscale("log")
+        _plain_log(axis.xaxis)
         axis.set_xlim(1, _edges(plane)[0])  # the nearest on the right, as for similarities
         axis.set_ylim(0, 1)
         axis.set_xlabel(f"{near}\n{panel.encoder}")
@@ -116,7 +121,9 @@ def _axes(axis: Any, panel: Panel, near: str, apart: str, plain: str) -> None:
 
 def _figure(panels: Sequence[Panel], draw: Any, label: str) -> Any:
     import matplotlib as mpl
+    from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
     with mpl.rc_context(STYLE):
         many = len(panels)
@@ -127,8 +134,26 @@ def _figure(panels: Sequence[Panel], draw: Any, label: str) -> Any:
         shown = [draw(axis, panel) for axis, panel in zip(axes, panels, strict=False)]
         for axis in list(axes)[many:]:
             axis.set_axis_off()
-        figure.colorbar(shown[0], ax=figure.axes, pad=0.01, aspect=30).set_label(label)
+        counted = isinstance(shown[0].norm, LogNorm)
+        bar = figure.colorbar(
+            shown[0], ax=figure.axes, pad=0.01, aspect=30, extend="neither" if counted else "both",
+            format=FuncFormatter(lambda v, _: f"{v:,.0f}") if counted else None,
+        )  # fmt: skip
+        bar.set_label(label)
     return figure
+
+
+def _plain_log(axis: Any) -> None:
+    """Ticks of a logarithmic axis in plain numbers: powers of ten, and 2 and 5 where it spans few of them."""
+    from matplotlib.ticker import FuncFormatter
+
+    def between(value: float, _: int) -> str:
+        low, high = np.sort(axis.get_view_interval())
+        digit = f"{value:e}"[0]
+        return f"{value:g}" if high / low < 30 and digit in "25" else ""
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(FuncFormatter(between))
 
 
 def map_figure(
@@ -163,8 +188,8 @@ def _short(site: str) -> str:
     return site.replace("block.", "b").replace("stage.", "s").removesuffix("/vector")
 
 
-def dose_figure(curves: "Mapping[str, Mapping[str, Sequence[Moved]]]") -> Any:
-    """A panel per change: against its strength how far features move, and how well the change is told."""
+def dose_figure(curves: "Mapping[str, Mapping[str, Sequence[Moved]]]", units: Mapping[str, str]) -> Any:
+    """A panel per change: against its strength, in the unit given, how far features move and how well it is told."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -172,12 +197,13 @@ def dose_figure(curves: "Mapping[str, Mapping[str, Sequence[Moved]]]") -> Any:
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(PAGE if columns > 2 else COLUMN, 0.5 + 1.35 * rows), layout="constrained")
+        figure = Figure(figsize=(PAGE if columns > 2 else COLUMN, 0.5 + 1.5 * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for axis, name in zip(axes.flat, names, strict=False):
             for k, (encoder, mine) in enumerate(curves.items()):
                 _dose(axis, mine[name], COLOURS[k % len(COLOURS)], encoder if len(curves) > 1 else "")
             axis.set_title(name)
+            axis.set_xlabel(units[name], fontsize=6)
             axis.set_ylim(-0.05, 1.08)
         for axis in list(axes.flat)[len(names) :]:
             axis.set_axis_off()
@@ -206,7 +232,15 @@ def _dose(axis: Any, curve: "Sequence[Moved]", colour: str, encoder: str) -> Non
         x, [one.rank1.value for one in curve], "^:", ms=2.4, color=colour, alpha=0.7, label=f"own image nearest{end}"
     )
     axis.plot(
-        x, [min(one.movement, 1.05) for one in curve], "-", lw=2.2, color=colour, alpha=0.25, label=f"movement{end}"
+        x,
+        [min(one.movement, 1.05) for one in curve],
+        "_-",
+        ms=7,
+        mew=2.2,
+        lw=2.2,
+        color=colour,
+        alpha=0.25,
+        label=f"movement (cut at 1.05){end}",
     )
     axis.axhline(0.5, ls=":", lw=0.6, color="black")
     axis.set_xticks(x, [f"{one.strength:g}" for one in curve])
@@ -270,6 +304,7 @@ def verdict_figure(scored: "Sequence[tuple[str, np.ndarray, np.ndarray | None, S
                 here = np.array([v == verdict for v in verdicts])
                 axis.plot(x[here], y[here], marker, ms=3, mew=0, alpha=0.75, color=colour, label=verdict)
             axis.set_xscale("log")
+            _plain_log(axis.xaxis)
             axis.set_xlim(1.5, 10 ** (np.floor(np.log10(least)) - 0.1))  # the nearest on the right
             axis.set_xlabel("share of all pairs that are nearer")
             axis.set_title(name.replace(" (selected", "\n(selected"), loc="left")
@@ -287,6 +322,7 @@ def regions_figure(
 ) -> Any:
     """Both images with what each region carries of their similarity: red falls without it, blue rises."""
     import matplotlib as mpl
+    from matplotlib.cm import ScalarMappable
     from matplotlib.colors import TwoSlopeNorm
     from matplotlib.figure import Figure
 
@@ -294,17 +330,16 @@ def regions_figure(
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(PAGE * 0.75, 2.75), layout="constrained")
         axes = figure.subplots(1, 2)
-        shown: Any = None
+        norm = TwoSlopeNorm(0, -top, top)
         for axis, image, drop, name in zip(axes, images, maps, names, strict=True):
             h, w = image.shape[:2] if image is not None else (drop.shape[0], drop.shape[1])
             if image is not None:
                 axis.imshow(image, cmap="gray", vmin=0, vmax=255, extent=(0, w, h, 0))
-            shown = axis.imshow(
-                drop, cmap="RdBu_r", norm=TwoSlopeNorm(0, -top, top), alpha=0.5 if image is not None else 1.0,
-                extent=(0, w, h, 0), interpolation="nearest",
-            )  # fmt: skip
+            alpha = 0.7 * np.abs(drop) / top if image is not None else None  # a region that carries nothing stays clear
+            axis.imshow(drop, cmap="RdBu_r", norm=norm, alpha=alpha, extent=(0, w, h, 0), interpolation="nearest")
             axis.set_axis_off()
             axis.set_title(name)
-        figure.colorbar(shown, ax=axes, pad=0.01, aspect=25).set_label("similarity lost without the region")
+        bar = figure.colorbar(ScalarMappable(norm=norm, cmap="RdBu_r"), ax=axes, pad=0.01, aspect=25)
+        bar.set_label("similarity lost without the region")
         figure.suptitle(f"{encoder}: similarity {whole:.3f}", fontsize=7)
     return figure

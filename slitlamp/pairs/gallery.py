@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from slitlamp.reports.plots import STYLE
 
 SIDE = 224  # pixels of a thumbnail
+HEAD = 2  # lines over a pair on a sheet
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 CSS = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1a1a1a;background:#fff}
@@ -97,14 +99,16 @@ def sheet(pairs: Sequence[Shown], columns: int = 3) -> Any:
     seen = [pair for pair in pairs if pair.images[0] is not None and pair.images[1] is not None]
     if not seen:
         return None
+    columns = min(columns, len(seen))
     rows = -(-len(seen) // columns)
+    height = 1.02 + 0.11 * HEAD
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.9, 1.3 * rows))
+        figure = Figure(figsize=(2.3 * columns, height * rows))
         axes = figure.subplots(
             rows, 3 * columns, squeeze=False,
             gridspec_kw={
-                "left": 0.005, "right": 1.0, "top": 1 - 0.2 / (1.3 * rows), "bottom": 0.005, "wspace": 0.04,
-                "hspace": 0.2,
+                "left": 0.005, "right": 1.0, "top": 1 - (0.04 + 0.11 * HEAD) / (height * rows), "bottom": 0.005,
+                "wspace": 0.04, "hspace": (0.05 + 0.11 * HEAD) / 1.02,
                 "width_ratios": [1, 1, 0.12] * columns,
             },
         )  # fmt: skip
@@ -116,5 +120,9 @@ def sheet(pairs: Sequence[Shown], columns: int = 3) -> Any:
                 axis = axes[row, 3 * column + side]
                 assert image is not None
                 axis.imshow(thumbnail(image), cmap="gray", vmin=0, vmax=255)
-                axis.set_title(pair.lines[side] if side < len(pair.lines) else "", fontsize=5.5, pad=2)
+            said = [" · ".join(pair.lines[:2]), *pair.lines[2:]]  # of both images, so it stands over both
+            axes[row, 3 * column].set_title(
+                "\n".join(textwrap.shorten(line, 52, placeholder=" …") for line in said[:HEAD]),
+                fontsize=5.5, pad=2, loc="left",
+            )  # fmt: skip
     return figure

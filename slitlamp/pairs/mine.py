@@ -262,9 +262,9 @@ def _row(one: Mined, images: Images, reverse: bool) -> dict[str, Any]:
         "found": file.kept,
         "over_the_cap": file.capped,
         "per_million": 1e6 * (file.kept + file.capped) / file.tally.pairs,
-        "random_draw_per_million": None if reverse else 1e6 * share,
-        "random_low": None if reverse or one.plane.exact else 1e6 * low,
-        "random_high": None if reverse or one.plane.exact else 1e6 * high,
+        "random_draw_per_million": None if reverse or one.plane.exact else 1e6 * share,
+        "random_draw_per_million_low": None if reverse or one.plane.exact else 1e6 * low,
+        "random_draw_per_million_high": None if reverse or one.plane.exact else 1e6 * high,
         "file": file.path.name,
     }
 
@@ -272,9 +272,12 @@ def _row(one: Mined, images: Images, reverse: bool) -> dict[str, Any]:
 def _sentences(one: Mined) -> list[str]:
     a, b = one.encoder.encoder.label, one.reference.encoder.label
     kept = one.file.kept
+    more, less = ("more than ", "less than ") if one.box.strict else ("at least ", "at most ")
+    removed = [f"{count:,} {name}" for name, count in one.file.tally.removed.items() if count]
     lines = [
-        f"{kept:,} pairs are near in {a} (similarity {one.box.at_least:.3f} or more) and apart in {b} "
-        f"({one.box.at_most:.3f} or less); {one.reverse.kept:,} the other way round"
+        f"{kept:,} pair{'s are' if kept != 1 else ' is'} near in {a} (similarity {more}{one.box.at_least:.3f}) and "
+        f"apart in {b} ({less}{one.box.at_most:.3f}); {one.reverse.kept:,} the other way round"
+        + (f"; left out of those in the box: {', '.join(removed)}" if removed else "")
     ]
     if one.file.capped:
         lines.append(f"the cap per image took {one.file.capped:,} of {kept + one.file.capped:,} pairs away")
@@ -287,10 +290,13 @@ def _sentences(one: Mined) -> list[str]:
             f"warning: the share of mined pairs, {whole / one.plane.pairs:.2e}, lies outside the interval of a random "
             f"draw [{low:.2e}, {high:.2e}], which happens once in twenty runs; look before you trust either"
         )
-    lines.append(
-        f"{a} and {b} selected these pairs: by construction {a} does badly on them and {b} well, so neither may be "
-        "ranked on them; compare other encoders, and look at the reverse-mined pairs"
-    )
+    if kept:
+        lines.append(
+            f"{a} and {b} selected these pairs: they were chosen for being alike in {a} and not in {b}, so neither may "
+            "be ranked on them; compare other encoders, and look at the reverse-mined pairs"
+        )
+    elif not one.file.capped:
+        lines.append("lower --at-least or raise --at-most: the figure yield counts pairs over all thresholds")
     return lines
 
 
@@ -337,12 +343,12 @@ def _measured_again(
     inside = float(np.mean((again[0] >= one.box.at_least) & (again[1] <= one.box.at_most)))
     rows = [row | {"still_inside": inside} for row in rows]
     lines = [
-        f"taken again a little otherwise, {100 * inside:.0f} % of {len(chosen)} pairs against "
-        f"{one.reference.encoder.label} are still near and apart: similarity {rows[0]['mined']:.3f} becomes "
+        f"taken again a little otherwise, {round(inside * len(chosen))} of {len(chosen)} pairs against "
+        f"{one.reference.encoder.label} are still near and apart: mean similarity {rows[0]['mined']:.3f} becomes "
         f"{rows[0]['again']:.3f} in {one.encoder.encoder.label} (an image and itself taken again: "
         f"{rows[0]['image_to_itself_again']:.3f}) and {rows[1]['mined']:.3f} becomes "
-        f"{rows[1]['again']:.3f} in {one.reference.encoder.label} (selection takes the luckiest; the "
-        "rest is regression to the mean)"
+        f"{rows[1]['again']:.3f} in {one.reference.encoder.label} (an image and itself: "
+        f"{rows[1]['image_to_itself_again']:.3f}). Both the luck of selection and the change of the images move them"
     ]
     return rows, lines
 
@@ -381,7 +387,8 @@ def _gallery(
             stem = out / (f"sheet-{number + 1}" if len(found) > 1 else "sheet")
             files += [out / name for name in plots.save(drawn, stem)]
     words = [
-        f"{images.source.name}: {len(images)} images. The pairs that differ most, no image more than twice.",
+        f"{images.source.name}: {len(images)} images. The pairs that differ most, no image more than twice, and no two "
+        "groups more than once.",
         *sentences,
     ]
     if not visible:
@@ -393,19 +400,22 @@ def _gallery(
 
 
 def _shown(one: Mined, images: Images, own: MineSettings, visible: bool) -> list[gallery.Shown]:
-    """The pairs that differ most, each image in at most two of them."""
+    """The pairs that differ most, each image in at most two of them, and two groups in one."""
     ids, both, _ = one.hits
     place = {name: k for k, name in enumerate(images.ids)}
     captions = images.column(own.caption) if own.caption is not None else None
     used: dict[str, int] = {}
+    met: set[frozenset[str]] = set()
     found: list[gallery.Shown] = []
     for (a, b), (s, r) in zip(ids, both, strict=True):
         if len(found) == own.show:
             break
-        if used.get(a, 0) > 1 or used.get(b, 0) > 1:
+        ends = (place[a], place[b])
+        both_groups = frozenset(images.rows[k].group for k in ends)
+        if used.get(a, 0) > 1 or used.get(b, 0) > 1 or both_groups in met:
             continue
         used[a], used[b] = used.get(a, 0) + 1, used.get(b, 0) + 1
-        ends = (place[a], place[b])
+        met.add(both_groups)
         lines = [f"{one.encoder.encoder.label} {s:.3f}", f"{one.reference.encoder.label} {r:.3f}"]
         lines += [
             f"{column}: {' against '.join(images.rows[k].columns.get(column, '') or '-' for k in ends)}"

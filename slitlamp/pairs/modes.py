@@ -41,9 +41,10 @@ def kinds(settings: Settings, own: ModesSettings, command: str) -> PairResult:
         for k in range(len(spectrum.value)):
             members = _members(spectrum, k)
             tables["modes"].append(_mode_row(one, spectrum, k, members, images, own.label))
-            strips.append((f"mode {k + 1} of {ends}, p {spectrum.p[k]:.3g}", members[:STRIP]))
+            title = f"mode {k + 1} of {ends}, p {spectrum.p[k]:.3g}, {_many(members, images)}"
+            strips.append((title, _one_each(members, images)))
         sentences.append(_words(spectrum, ends))
-        groups = _graph(one, images)
+        groups, looked_at = _graph(one, images)
         for k, members in enumerate(groups[: own.count]):
             tables["components"].append(
                 {
@@ -54,10 +55,12 @@ def kinds(settings: Settings, own: ModesSettings, command: str) -> PairResult:
                 }
                 | _shares(members, images, own.label)
             )
-            strips.append((f"component {k + 1} of {ends}, {len(members)} images", members[:STRIP]))
+            title = f"component {k + 1} of {ends}, {_many(members, images)}"
+            strips.append((title, _one_each(members, images)))
         sentences.append(
-            f"the {one.file.kept:,} mined pairs of {ends} hang together in {len(groups):,} components, the largest of "
-            f"{len(groups[0]) if groups else 0} images"
+            (f"the first {looked_at:,} of " if looked_at < one.file.kept else "")
+            + f"the {one.file.kept:,} mined pairs of {ends} hang together in {len(groups):,} components, the largest "
+            f"of {len(groups[0]) if groups else 0} images"
         )
     visible = images.source.synthetic or own.thumbnails
     drawn = {"kinds": partial(strip_figure, [(t, [images.pictures.read(k) for k in m]) for t, m in strips])}
@@ -116,13 +119,28 @@ def _words(spectrum: Modes, ends: str) -> str:
         )
     return (
         f"{ends}: {many} of {len(spectrum.value)} modes are larger than when the dimensions of both are dealt anew "
-        f"(p {spectrum.p[0]:.3g} for the first); the second keeps {100 * float(spectrum.kept[0]):.0f} % of "
+        f"(p {spectrum.p[0]:.3g} for the first, {len(spectrum.null)} permutations); the second "
+        f"keeps {100 * float(spectrum.kept[0]):.0f} % of "
         "the first mode"
     )
 
 
-def _graph(one: Mined, images: Images) -> list[list[int]]:
-    """The images of each component of the mined graph, largest component first."""
+def _one_each(members: Sequence[int], images: Images) -> list[int]:
+    """The first members to be shown, one of each group: copies and repeats say nothing of the kind."""
+    groups = images.groups
+    first: dict[str, int] = {}
+    for k in members:
+        first.setdefault(groups[k], k)
+    return [*first.values()][:STRIP]
+
+
+def _many(members: Sequence[int], images: Images) -> str:
+    groups = len({images.groups[k] for k in members})
+    return f"{len(members)} images" + (f" of {groups} groups, one each is shown" if groups < len(members) else "")
+
+
+def _graph(one: Mined, images: Images) -> tuple[list[list[int]], int]:
+    """The images of each component of the mined graph, largest component first, and how many pairs were looked at."""
     import pyarrow.parquet as pq
 
     place = {name: k for k, name in enumerate(images.ids)}
@@ -135,13 +153,14 @@ def _graph(one: Mined, images: Images) -> list[list[int]]:
             if len(first) >= EDGES:
                 break
     if not first:
-        return []
+        return [], 0
     label = components(np.array(first), np.array(second))
     found: dict[int, set[int]] = {}
     for k, a, b in zip(label.tolist(), first, second, strict=True):
         found.setdefault(k, set()).update((a, b))
     degree = Counter([*first, *second])
-    return [
+    ordered = [
         sorted(members, key=lambda k: (-degree[k], k))
         for members in sorted(found.values(), key=lambda members: (-len(members), min(members)))
     ]
+    return ordered, len(first)

@@ -53,11 +53,11 @@ def perturb(settings: Settings, own: PerturbSettings, command: str) -> PairResul
             limit = _limit(change, mine[change.name], images, settings.probe.seed)
             summary.append(_line(one, change, mine[change.name], limit))
         sentences += _sentences(one, mine)
-    drawn = {"dose": partial(dose_figure, curves)}
+    drawn = {"dose": partial(dose_figure, curves, {change.name: change.unit for change in asked})}
     files: list[Path] = []
     if settings.output.out is not None:
         out = Path(settings.output.out)
-        files = [out / file for file in plots.save(dose_figure(curves), out / "dose")]
+        files = [out / file for file in plots.save(drawn["dose"](), out / "dose")]
     result = PairResult(
         experiment="pairs perturb", tables={"changes": summary, "strengths": rows}, sentences=sentences,
         notes=images.source.warnings, figures=drawn, files=files, command=command,
@@ -143,7 +143,7 @@ def _words(limit: Threshold) -> str:
     if limit.strength is None:
         return "no strength tried"
     if limit.below:
-        return f"{limit.strength:g} or less"
+        return f"{limit.strength:g} (the weakest tried) or weaker"
     low, high = ("?" if end is None else f"{end:.3g}" for end in (limit.low, limit.high))
     return f"{limit.strength:.3g} [{low}, {high}]"
 

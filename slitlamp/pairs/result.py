@@ -81,9 +81,34 @@ def _finite(value: Any) -> Any:
 
 
 def _shown(rows: Rows) -> Rows:
-    """The rows with numbers in four digits, without the columns that hold nothing or nought in all of them."""
-    kept = [key for key in rows[0] if any(row[key] not in (None, 0, "") for row in rows)]
-    return [{key: f"{row[key]:.4g}" if isinstance(row[key], float) else row[key] for key in kept} for row in rows]
+    """The rows with numbers in four digits, intervals beside their values, without columns that hold nothing.
+
+    Nought is something, but for pairs that no filter and no cap took.
+    """
+    head = [*rows[0]]
+    kept = [
+        key for key in head
+        if any(row[key] not in ((None, "", 0) if key.startswith(("left_out", "over_the_cap")) else (None, ""))
+               for row in rows)
+    ]  # fmt: skip
+    ends = {key: (f"{key}_low", f"{key}_high") for key in kept if f"{key}_low" in kept}
+    if "low" in kept:
+        ends[head[head.index("low") - 1]] = ("low", "high")
+    inner = {key for both in ends.values() for key in both}
+
+    def word(row: dict[str, Any], key: str) -> Any:
+        text = _number(row[key])
+        if key in ends and row[ends[key][0]] is not None:
+            text = f"{text} [{', '.join(_number(row[end], 3) for end in ends[key])}]"
+        return text
+
+    return [{key: word(row, key) for key in kept if key not in inner} for row in rows]
+
+
+def _number(value: Any, digits: int = 4) -> Any:
+    if isinstance(value, float):
+        return f"{value:.{digits}g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _numbers(rows: Rows) -> list[str]:

@@ -47,6 +47,7 @@ class Pairs:
     component: np.ndarray
     category: Sequence[str]
     selected_by: Sequence[str]
+    notes: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.first)
@@ -92,6 +93,9 @@ def score(settings: Settings, own: ScoreSettings, command: str) -> PairResult:
     scores = [row for one in scored for row in _score_rows(one, pairs, settings.probe.seed)]
     if scores:
         tables["scores"] = scores
+    twice = [_twice_row(one, pairs, settings.probe.seed) for one in scored if one.right is not None]
+    if twice:
+        tables["right or exchanged"] = twice
     if any(pairs.category):
         tables["categories"] = [row for one in scored for row in _category_rows(one, pairs)]
     differences = _differences(scored, pairs, settings.probe.seed)
@@ -107,9 +111,10 @@ def score(settings: Settings, own: ScoreSettings, command: str) -> PairResult:
         files = [_write_pairs(out / "pairs.csv", scored, images, pairs)]
         files += [out / file for file in plots.save(drawn["pairs"](), out / "pairs")]
     result = PairResult(
-        experiment="pairs score", tables=tables, notes=notes,
-        sentences=[*(_words(one, pairs) for one in scored), *_impossible(tables.get("published", []))], figures=drawn,
-        files=files, command=command,
+        experiment="pairs score", tables=tables, notes=notes, figures=drawn, files=files, command=command,
+        sentences=[
+            *(_words(one, pairs, own.similar) for one in scored), *_impossible(tables.get("published", []))
+        ],
         summary=f"{len(pairs)} pairs in {int(pairs.component.max()) + 1} components, of {len(images)} images",
     )  # fmt: skip
     if settings.output.out is not None:
@@ -121,7 +126,13 @@ def pairs_of(images: Images, file: str | None) -> Pairs:
     """The pairs of a file, or those that a benchmark's rows name."""
     if file is not None:
         ends, selected = _read(Path(file)), _selectors(Path(file))
-        found = []
+        head = _head(Path(file))
+        if head and all(name in images for name in head):
+            raise DataError(
+                f"{Path(file).name}, line 1 holds two images ({', '.join(head)}) where the names of the columns go; "
+                "write a first line such as id_1,id_2"
+            )
+        found, notes = [], []
         for number, pair in enumerate(ends, 1):
             try:
                 found.append((images.place(pair[0]), images.place(pair[1])))
@@ -129,12 +140,13 @@ def pairs_of(images: Images, file: str | None) -> Pairs:
                 raise DataError(f"{Path(file).name}, pair {number}: {error}") from None
         category = [""] * len(found)
     else:
-        found, category, selected = _of_benchmark(images)
+        found, category, selected, notes = _of_benchmark(images)
     _check(found, images, file)
     first, second = (np.array([pair[s] for pair in found]) for s in (0, 1))
     return Pairs(
-        first=first, second=second, component=components(first, second), category=category, selected_by=selected
-    )
+        first=first, second=second, component=components(first, second), category=category, selected_by=selected,
+        notes=notes,
+    )  # fmt: skip
 
 
 def _check(found: Sequence[tuple[int, int]], images: Images, file: str | None) -> None:
@@ -192,7 +204,15 @@ def _selectors(path: Path) -> list[str]:
     return [] if held is None else list(json.loads(held).get("selected_by", ()))
 
 
-def _of_benchmark(images: Images) -> tuple[list[tuple[int, int]], list[str], list[str]]:
+def _head(path: Path) -> list[str]:
+    """The first two cells of a CSV's first line, which names the columns; nothing of a Parquet file."""
+    if path.suffix == ".parquet":
+        return []
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return [cell.strip() for cell in next((row for row in csv.reader(file) if row), [])[:2]]
+
+
+def _of_benchmark(images: Images) -> tuple[list[tuple[int, int]], list[str], list[str], list[str]]:
     members: dict[str, list[int]] = {}
     for k, row in enumerate(images.rows):
         if row.columns.get("pair"):
@@ -208,7 +228,13 @@ def _of_benchmark(images: Images) -> tuple[list[tuple[int, int]], list[str], lis
         images.rows[pair[0]].columns.get("pattern") or images.rows[pair[0]].columns.get("category", "")
         for pair in ordered
     ]
-    return [(a, b) for a, b in ordered], category, list(SELECTED.get(images.source.benchmark or "", ()))
+    odd = sorted(set(members) - set(whole))
+    notes = (
+        [f"{len(odd)} of {len(members)} pairs are left out: not two images ({odd[0]} has {len(members[odd[0]])})"]
+        if odd
+        else []
+    )
+    return [(a, b) for a, b in ordered], category, list(SELECTED.get(images.source.benchmark or "", ())), notes
 
 
 def _labels(images: Images, column: str, pairs: Pairs) -> np.ndarray:
@@ -381,27 +407,33 @@ def _score_rows(one: Scored, pairs: Pairs, seed: int) -> list[dict[str, Any]]:
     """A row per score: set, individual, confusion and 2AFC of the probe, and the matchings with text."""
     rows = []
     if one.right is not None and one.wrong is not None and one.afc is not None and one.individual is not None:
-        told = discrimination(one.right == 1, one.wrong == 1, pairs.component, seed)
         same = 1 - one.right - one.wrong
         for name, values, chance in (
             ("set", one.right, 0.25), ("individual", one.individual, 0.5), ("confusion", same, 0.5),
             ("2afc", one.afc, CHANCE["2afc"]),
         ):  # fmt: skip
-            rows.append(_score_row(one, name, share(values, pairs.component), chance, told if name == "set" else None))
+            rows.append(_score_row(one, name, share(values, pairs.component), chance))
         rows[-1]["p"] = sign_flip(one.afc - 0.5, pairs.component, seed)
     for name, values in (one.text or {}).items():
-        rows.append(_score_row(one, f"text: {name}", share(values.astype(float), pairs.component), CHANCE[name], None))
+        rows.append(_score_row(one, f"text: {name}", share(values.astype(float), pairs.component), CHANCE[name]))
     return rows
 
 
-def _score_row(one: Scored, name: str, found: Share, chance: float, told: Any) -> dict[str, Any]:
+def _twice_row(one: Scored, pairs: Pairs, seed: int) -> dict[str, Any]:
+    """Pairs whose images the probe answers both rightly in every repeat (s), against those that it exchanges (w)."""
+    assert one.right is not None
+    assert one.wrong is not None
+    told = discrimination(one.right == 1, one.wrong == 1, pairs.component, seed)
+    return {
+        "encoder": one.label, "s": told.s, "w": told.w, "s_share": told.share, "s_share_low": told.low,
+        "s_share_high": told.high, "binomial_p": told.p, "component_p": told.p_component,
+    }  # fmt: skip
+
+
+def _score_row(one: Scored, name: str, found: Share, chance: float) -> dict[str, Any]:
     return {
         "encoder": one.label, "score": name, "value": found.value, "low": found.low, "high": found.high,
-        "chance": chance, "design_effect": found.design_effect,
-        "s": None if told is None else told.s, "w": None if told is None else told.w,
-        "s_share": None if told is None else told.share, "s_low": None if told is None else told.low,
-        "s_high": None if told is None else told.high, "binomial_p": None if told is None else told.p,
-        "p": None if told is None else told.p_component,
+        "chance": chance, "design_effect": found.design_effect, "p": None,
     }  # fmt: skip
 
 
@@ -439,10 +471,13 @@ def _differences(scored: Sequence[Scored], pairs: Pairs, seed: int) -> list[dict
     return [row | {"p_adjusted": float(p)} for row, p in zip(rows, adjusted, strict=True)]
 
 
-def _words(one: Scored, pairs: Pairs) -> str:
+def _words(one: Scored, pairs: Pairs, limit: float) -> str:
     counts = {name: list(one.verdicts).count(name) for name in VERDICTS}
     similar = len(pairs) - counts[APART]
-    line = f"{one.embedded.name}: {counts[APART]} of {len(pairs)} pairs lie apart, {similar} are similar"
+    line = (
+        f"{one.embedded.name}: {counts[APART]} of {len(pairs)} pairs lie apart, {similar} are similar (as near as a "
+        f"share {limit:g} of all pairs is not)"
+    )
     if one.measurement is not None and similar:
         line += f"; of these {counts[SEPARABLE]} are told apart by a probe, {counts[LOST]} are not"
         line += f", and of {counts[OPEN]} the data cannot say" if counts[OPEN] else ""
@@ -479,17 +514,19 @@ def _impossible(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _notes(scored: Sequence[Scored], pairs: Pairs, asked: bool) -> list[str]:
-    notes = []
+    notes = [*pairs.notes]
     if pairs.selected_by:
         marked = [one.embedded.encoder.label for one in scored if one.selector]
         notes.append(
             f"{' and '.join(pairs.selected_by)} selected these pairs"
             + (
-                f": {', '.join(marked)} is marked and never ranked on them"
+                f": {', '.join(marked)} {'is' if len(marked) == 1 else 'are'} marked and never ranked on them"
                 if marked
                 else "; none of them is asked here"
             )
         )
+    else:
+        notes.append("who selected these pairs is not on record: an encoder that did may not be ranked on them")
     if not asked:
         notes.append("no --label: similarity alone is scored, and whether a probe tells the pairs apart is open")
     largest = int(np.bincount(pairs.component).max())

@@ -98,6 +98,7 @@ class ScoreSettings:
 def check_scoring(settings: Settings, own: ScoreSettings) -> None:
     """Raises UsageError where flags do not fit together."""
     check_bounds(settings)
+    check_one_point(settings)
     if settings.source.data is not None:
         unused_flags(settings)
     if not 0 < own.similar < 1:
@@ -118,6 +119,7 @@ class ExplainSettings:
 def check_explaining(settings: Settings, own: ExplainSettings) -> None:
     """Raises UsageError where flags do not fit together."""
     check_bounds(settings)
+    check_one_point(settings)
     unused_flags(settings)
     if len(own.images) != 2:
         raise UsageError(f"explain takes two images, not {len(own.images)}: python -m experiments.pairs explain I J")
@@ -194,10 +196,18 @@ def check_perturbing(settings: Settings, own: PerturbSettings) -> None:
     from tasks.images.perturb import perturbation
 
     check_bounds(settings)
+    check_one_point(settings)
     unused_flags(settings)
     for name in own.perturbation:
         if name != "marker-recolour":
             perturbation(name)
+
+
+def check_one_point(settings: Settings) -> None:
+    """Raises UsageError where several sites or readouts are named: an image has one vector here."""
+    for flag, given in (("--site", settings.encoder.site), ("--readout", settings.encoder.readout)):
+        if len(given or ()) > 1:
+            raise UsageError(f"{flag} {' '.join(given)}: one at a time; an image is one vector here")
 
 
 def own_flags(kind: type) -> Mapping[str, "Field[Any]"]:
@@ -208,6 +218,7 @@ def own_flags(kind: type) -> Mapping[str, "Field[Any]"]:
 def check_mining(settings: Settings, mine: MineSettings) -> None:
     """Raises UsageError where flags of `mine` do not fit together."""
     check_bounds(settings)
+    check_one_point(settings)
     unused_flags(settings)
     low, high = mine.thresholds
     least, what = (0.0, "a quantile from 0 to 1") if mine.rule == "quantile" else (-1.0, "a cosine from -1 to 1")

@@ -20,6 +20,7 @@ from slitlamp.pairs.spaces import Images, open_images, stored
 from slitlamp.reports import plots
 from slitlamp.settings import Settings
 
+LEAST = {"cka": 1, "rsa": 3, "knn": 2}  # features: with fewer, correlations (cosines) are 1 or -1 and nothing else
 SITES_READOUT = ("vector", "mean", "cls")  # how a site is read where nothing is said, the first that it has
 
 
@@ -28,13 +29,14 @@ def similarity(settings: Settings, own: SimilaritySettings, command: str) -> Pai
     store = cache.Store(cache.default_root())
     images, notes = _some(open_images(settings, store), own.most, settings.source.seed)
     asked = [stored(spec, settings, store) for spec in named(settings.encoder)]
-    sites = [_features(one, settings, images) for one in asked]
+    every = [_features(one, settings, images) for one in asked]
     couples = [(0, k) for k in range(1, len(asked))] or [(0, 0)]
     tables: dict[str, list[dict[str, Any]]] = {}
     drawn: dict[str, Any] = {}
     sentences = []
     for index in own.index:
         rows: list[dict[str, Any]] = []
+        sites = [_wide(index, one.label, points, notes) for one, points in zip(asked, every, strict=True)]
         for a, b in couples:
             found = compare(
                 [x for _, x in sites[a]], [x for _, x in sites[b]], images.groups, index=index,  # type: ignore[arg-type]
@@ -71,8 +73,10 @@ def _some(images: Images, most: int, seed: int) -> tuple[Images, list[str]]:
     groups = images.groups
     names = np.random.default_rng([seed, len(images), 43]).permutation(np.unique(groups))
     rank = {name: k for k, name in enumerate(names)}
-    order = sorted(range(len(images)), key=lambda k: (rank[groups[k]], k))[:most]
-    note = f"{most} of {len(images)} images are compared, whole groups in a seeded order; --most N takes more"
+    order = sorted(range(len(images)), key=lambda k: (rank[groups[k]], k))
+    whole = [k for k in range(1, most + 1) if groups[order[k - 1]] != groups[order[k]]]  # no group is cut
+    order = order[: whole[-1] if whole else most]
+    note = f"{len(order)} of {len(images)} images are compared, whole groups in a seeded order; --most N takes more"
     return images.take(sorted(order)), [note]
 
 
@@ -97,6 +101,21 @@ def _features(encoder: StoredEncoder, settings: Settings, images: Images) -> lis
             raise ProbeError(f"{encoder.label} {site}/{readout}: all images have the same features; leave the site out")
         found.append((f"{site}/{readout}", x))
     return found
+
+
+def _wide(
+    index: str, label: str, points: Sequence[tuple[str, np.ndarray]], notes: list[str]
+) -> list[tuple[str, np.ndarray]]:
+    """The points with enough features for the index; what is left out goes into the notes."""
+    least = LEAST[index]
+    wide = [(name, x) for name, x in points if x.shape[1] >= least]
+    narrow = [name for name, x in points if x.shape[1] < least]
+    said = f"{label} {', '.join(narrow)}: fewer than {least} features have no {NAMES[index]}"
+    if not wide:
+        raise ProbeError(f"{said}; no other site is asked for")
+    if narrow:
+        notes.append(f"{said}, and are left out of it")
+    return wide
 
 
 def _rows(

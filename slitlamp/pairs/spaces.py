@@ -1,7 +1,7 @@
 """Images and their features at one point of each encoder: what every question about pairs starts from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
 from slitlamp.settings import Settings
 from slitlamp.sources import open_source
-from tasks import DataError, Row, Source
+from tasks import DataError, Row, Source, item_id
 
 if TYPE_CHECKING:
     from cache import Store
@@ -40,6 +40,10 @@ class Images:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @cached_property
+    def _by_id(self) -> dict[str, int]:
+        return {row.id: k for k, row in enumerate(self.rows)}
+
     @property
     def ids(self) -> list[str]:
         """The id of each image."""
@@ -51,18 +55,25 @@ class Images:
         return np.array([row.group for row in self.rows])
 
     def place(self, name: str) -> int:
-        """Where the image of that id, or of that file name inside the source, stands; DataError for neither."""
-        for known in (name, tasks.item_id(name)):
-            if known in self._places:
-                return self._places[known]
+        """Where an image stands, by its id or by its file's name as the source spells it; DataError where none does."""
+        known = self._by_id
+        if name in known:
+            return known[name]
+        if item_id(name) in known:
+            if item_id(name, 2) in known or item_id(name, 1, 1) in known:
+                raise DataError(f"{name!r} holds several images of {self.source.name}; name one by its id")
+            return known[item_id(name)]
         raise DataError(
-            f"no image {name!r} in {self.source.name}; {hint(name, self._places)}an image is named by its id, as "
-            "`pairs mine` writes it, or by its file"
+            f"no image {name!r} in {self.source.name}; {hint(name, known)}an image is named by the id that `pairs "
+            "mine` writes, or by its file as the source spells it"
         )
 
-    @cached_property
-    def _places(self) -> dict[str, int]:
-        return {row.id: k for k, row in enumerate(self.rows)}
+    def __contains__(self, name: str) -> bool:
+        try:
+            self.place(name)
+        except DataError:
+            return False
+        return True
 
     def take(self, places: Sequence[int]) -> "Images":
         """Some of the images."""
@@ -97,6 +108,12 @@ def open_images(settings: Settings, store: "Store") -> Images:
     rows = sorted(source.rows, key=lambda row: row.id)
     if len(rows) < 2:
         raise DataError(f"{source.name} holds {len(rows)} image{'s' * (len(rows) != 1)}; a pair needs two")
+    said = []
+    if source.unreadable:
+        said.append(f"{len(source.unreadable)} of {len(rows) + len(source.unreadable)} images cannot be read; left out")
+    if asked.limit is not None and len(rows) + len(source.unreadable) >= asked.limit:
+        said.append(f"LIMITED to {asked.limit} images by --limit")
+    source = replace(source, warnings=(*source.warnings, *said))
     cluster = np.arange(len(rows))
     if not source.synthetic:
         for one in copies.groups(rows).clusters:
