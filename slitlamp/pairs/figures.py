@@ -203,7 +203,7 @@ def dose_figure(curves: "Mapping[str, Mapping[str, Sequence[Moved]]]", units: Ma
             for k, (encoder, mine) in enumerate(curves.items()):
                 _dose(axis, mine[name], COLOURS[k % len(COLOURS)], encoder if len(curves) > 1 else "")
             axis.set_title(name)
-            axis.set_xlabel(units[name], fontsize=6)
+            axis.set_xlabel(units[name].replace("standard deviation", "sd"), fontsize=6)
             axis.set_ylim(-0.05, 1.08)
         for axis in list(axes.flat)[len(names) :]:
             axis.set_axis_off()
