@@ -253,6 +253,12 @@ def test_a_recipe_is_found_and_another_encoder_is_not(planted: Path) -> None:
     assert best["features"] == "as they are"
     assert best["largest_difference"] < 1e-4
     assert "none of these recipes" not in str(found)
+    assert "by luck" not in str(found)
+    with (planted / "few.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0]])
+        writer.writeheader()
+        writer.writerows(row | {"near": f"{cosine[k // 2]:.4f}" if k < 6 else ""} for k, row in enumerate(rows))
+    assert "by luck" in str(slitlamp.recipe(str(planted / "right.py"), planted / "few.csv", published="near"))
     wrong = slitlamp.recipe(str(planted / "left.py"), planted / "published.csv", published="near")
     assert "none of these recipes" in str(wrong)
 
