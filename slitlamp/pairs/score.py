@@ -487,7 +487,7 @@ def _words(one: Scored, pairs: Pairs, limit: float) -> str:
 
 
 def published_rows() -> list[dict[str, Any]]:
-    """MediConfusion's published table, each row held against what one set of answers can give (`consistent`)."""
+    """Rows of MediConfusion's published table, each held against what one set of answers can give (`consistent`)."""
     rows = []
     for model, way, both, individual, confusion in PUBLISHED:
         found = consistent(
