@@ -193,7 +193,13 @@ def _mined(
             + [[f.name, f.codes.tolist()] for f in filters]
             + [stem, own.cap, code_digest(str(Path(pairs_package.__file__).parent))]
         )
-        selected = {"selected_by": [encoder.encoder.label, reference.encoder.label], "source": images.source.name}
+        selected = {
+            "selected_by": [encoder.encoder.label, reference.encoder.label],
+            "source": images.source.name,
+            "rule": own.rule,
+            "at_least": box.at_least,
+            "at_most": box.at_most,
+        }
         ids = [images.ids[k] for k in keep]
         mined = mine_to_file(
             folder, miner, ids, key=key, cap=own.cap, threads=settings.probe.jobs or os.cpu_count() or 1, about=selected
