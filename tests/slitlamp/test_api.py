@@ -167,7 +167,9 @@ def test_arrays_that_do_not_fit_are_one_line(x: object, y: object, line: str) ->
 
 
 def test_dir_shows_what_there_is() -> None:
-    assert dir(slitlamp) == ["Conclusion", "Result", "UsageError", "features", "measure", "probe"]
+    assert dir(slitlamp) == sorted(slitlamp.__all__)
+    assert {"features", "measure", "mine", "probe"} <= set(dir(slitlamp))
+    assert all(getattr(slitlamp, name) is not None for name in dir(slitlamp))
     assert {"measure", "plan", "compare", "verdict", "feature_set", "names", "load"} <= set(dir(probes))
     with pytest.raises(AttributeError, match="there are"):
         _ = slitlamp.prob
