@@ -74,7 +74,7 @@ class Command:
         from slitlamp.disk import output_folder
 
         with output_folder(Path(settings.output.out), "results.json", line, replace=settings.output.replace):
-            return answer(settings, own, line)
+            return answer(settings, own, line).written(Path(settings.output.out))
 
     def line(self, settings: Settings, own: Any) -> str:
         """The command line that repeats the run, but not where output went."""

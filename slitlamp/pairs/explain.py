@@ -1,7 +1,6 @@
 """Why two images are the same to an encoder: which regions of each carry the similarity, by leaving them out."""
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from slitlamp.pairs.figures import regions_figure
 from slitlamp.pairs.result import PairResult
 from slitlamp.pairs.settings import ExplainSettings
 from slitlamp.pairs.spaces import Images, embed, open_images
-from slitlamp.reports import plots
 from slitlamp.settings import Settings
 from tasks import DataError, Picture
 
@@ -29,11 +27,7 @@ def explain(settings: Settings, own: ExplainSettings, command: str) -> PairResul
     places = [images.place(name) for name in own.images]
     if places[0] == places[1]:
         raise DataError(f"both images are {images.ids[places[0]]!r}; a pair is two images")
-    one = embed(
-        next(iter(named(settings.encoder))), settings, images, store,
-        settings.encoder.site[0] if settings.encoder.site else None,
-        settings.encoder.readout[0] if settings.encoder.readout else None,
-    )  # fmt: skip
+    one = embed(next(iter(named(settings.encoder))), settings, images, store)
     frame = frame_of(one.x, one.name, centre=True)
     unit = frame.place(one.x, images.ids).astype(np.float64)
     whole = float(unit[places[0]] @ unit[places[1]])
@@ -67,18 +61,11 @@ def explain(settings: Settings, own: ExplainSettings, command: str) -> PairResul
     visible = images.source.synthetic or own.thumbnails
     pictures = [images.pictures.read(k) for k in places] if visible else [None, None]
     drawn = {"regions": partial(regions_figure, pictures, maps, [images.ids[k] for k in places], whole, one.name)}
-    files: list[Path] = []
-    if settings.output.out is not None:
-        out = Path(settings.output.out)
-        files = [out / file for file in plots.save(drawn["regions"](), out / "regions")]
-    result = PairResult(
+    return PairResult(
         experiment="pairs explain", tables={"regions": rows}, sentences=sentences,
-        notes=[*images.source.warnings, *notes], figures=drawn, files=files, command=command,
+        notes=[*images.source.warnings, *notes], figures=drawn, command=command,
         summary=f"{2 * own.grid**2} regions left out",
     )  # fmt: skip
-    if settings.output.out is not None:
-        cache.write_atomically(Path(settings.output.out) / "results.json", result.to_json())
-    return result
 
 
 def _without(images: Images, place: int, grid: int) -> ImageSet:

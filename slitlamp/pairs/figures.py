@@ -205,13 +205,18 @@ def dose_figure(curves: "Mapping[str, Mapping[str, Sequence[Moved]]]", units: Ma
             axis.set_title(name)
             axis.set_xlabel(units[name].replace("standard deviation", "sd"), fontsize=6)
             axis.set_ylim(-0.05, 1.08)
-        for axis in list(axes.flat)[len(names) :]:
-            axis.set_axis_off()
-        for row in axes:
-            row[0].set_ylabel("share, or ratio")
-        handles = {handle.get_label(): handle for handle in axes.flat[0].get_legend_handles_labels()[0]}
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
+        _finish(figure, axes, len(names), "share, or ratio")
     return figure
+
+
+def _finish(figure: Any, axes: Any, used: int, label: str) -> None:
+    """Small multiples: panels that are not used are hidden, the first of each row is labelled, one legend below."""
+    for axis in list(axes.flat)[used:]:
+        axis.set_axis_off()
+    for row in axes:
+        row[0].set_ylabel(label)
+    handles = {handle.get_label(): handle for handle in axes.flat[0].get_legend_handles_labels()[0]}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
 
 
 def _dose(axis: Any, curve: "Sequence[Moved]", colour: str, encoder: str) -> None:
@@ -308,12 +313,7 @@ def verdict_figure(scored: "Sequence[tuple[str, np.ndarray, np.ndarray | None, S
             axis.set_xlim(1.5, 10 ** (np.floor(np.log10(least)) - 0.1))  # the nearest on the right
             axis.set_xlabel("share of all pairs that are nearer")
             axis.set_title(name.replace(" (selected", "\n(selected"), loc="left")
-        for axis in list(axes.flat)[len(scored) :]:
-            axis.set_axis_off()
-        for row in axes:
-            row[0].set_ylabel("apart along the probe (sd)")
-        handles = {handle.get_label(): handle for handle in axes.flat[0].get_legend_handles_labels()[0]}
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
+        _finish(figure, axes, len(scored), "apart along the probe (sd)")
     return figure
 
 

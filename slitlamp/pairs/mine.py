@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from slitlamp.pairs.result import PairResult
 from slitlamp.pairs.settings import MineSettings
 from slitlamp.pairs.spaces import Embedded, Images, embed, open_images
 from slitlamp.pairs.strips import MinedFile, mine_to_file, write_copy
-from slitlamp.reports import plots
 from slitlamp.settings import Settings
 from tasks import DataError, Picture
 
@@ -45,6 +44,16 @@ class Mined:
     file: MinedFile
     reverse: MinedFile
 
+    def name_of(self, stem: str) -> str:
+        """The file of the pairs, or of those mined the other way round, in a folder of results."""
+        return f"{stem}-{re.sub(r'[^A-Za-z0-9.#-]+', '_', self.reference.encoder.label).strip('_')}.parquet"
+
+    @property
+    def data(self) -> dict[str, Callable[[Path], None]]:
+        """How each file of pairs comes into a folder of results: it is mined once, whatever folder it is wanted in."""
+        both = {"pairs": self.file, "reverse": self.reverse}
+        return {self.name_of(stem): partial(write_copy, mined.path) for stem, mined in both.items()}
+
     @cached_property
     def hits(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of the mined pairs those with the largest difference, at most 5,000: ids [m, 2], similarities [m, 2], gap."""
@@ -55,17 +64,18 @@ def mined_pairs(
     settings: Settings, own: MineSettings, images: Images, store: "cache.Store"
 ) -> tuple[list[Mined], list[str]]:
     """The pairs mined against every reference, and sentences about the images; files go to --out or into the store."""
-    encoder = embed(
-        next(iter(named(settings.encoder))), settings, images, store,
-        settings.encoder.site[0] if settings.encoder.site else None,
-        settings.encoder.readout[0] if settings.encoder.readout else None,
-    )  # fmt: skip
+    encoder = embed(next(iter(named(settings.encoder))), settings, images, store)
     filters, notes = _filters(images, own)
     found = []
+    at_reference = settings.but(site=_listed(own.reference_site), readout=_listed(own.reference_readout))
     for spec in own.reference:
-        reference = embed(spec, settings, images, store, own.reference_site, own.reference_readout)
+        reference = embed(spec, at_reference, images, store)
         found.append(_mined(settings, own, images, encoder, reference, filters, store.root / "pairs"))
     return found, notes
+
+
+def _listed(name: str | None) -> tuple[str, ...]:
+    return () if name is None else (name,)
 
 
 def mine(settings: Settings, own: MineSettings, command: str) -> PairResult:
@@ -74,7 +84,6 @@ def mine(settings: Settings, own: MineSettings, command: str) -> PairResult:
     images = long_captioned(open_images(settings, store), own)
     found, notes = mined_pairs(settings, own, images, store)
     encoder = found[0].encoder
-    out = None if settings.output.out is None else Path(settings.output.out)
     rows = [_row(one, images, reverse) for one in found for reverse in (False, True)]
     again = [_measured_again(one, images, own, settings, store) for one in found] if own.remeasure else []
     panels = [
@@ -91,20 +100,17 @@ def mine(settings: Settings, own: MineSettings, command: str) -> PairResult:
     sentences = [line for one in found for line in _sentences(one)]
     sentences += [line for one in again for line in one[1]]
     tables = {"pairs": rows} | ({"measured again": [row for one in again for row in one[0]]} if again else {})
-    files: list[Path] = []
-    if out is not None:
-        files = [one.path for mined in found for one in (mined.file, mined.reverse)]
-        files += _pictures(out, drawn)
-        files += _gallery(out, found, images, own, sentences)
-    result = PairResult(
+    sections = [_section(one, images, own) for one in found]
+    sheets = {(f"sheet-{k}" if len(found) > 1 else "sheet"): pairs for k, (_, pairs) in enumerate(sections, 1) if pairs}
+    if _visible(images, own):
+        drawn |= {name: partial(gallery.sheet, pairs[:SHEET]) for name, pairs in sheets.items()}
+    page = _page(sections, images, own, sentences)
+    data = {name: save for one in found for name, save in one.data.items()}
+    return PairResult(
         experiment="pairs mine", tables=tables, sentences=sentences, notes=[*images.source.warnings, *notes],
-        figures=drawn, files=files, command=command,
-        summary=f"{encoder.encoded + sum(m.reference.encoded for m in found)} images encoded"
-        + (f"; files in {out}" if out is not None else ""),
+        figures=drawn, data=data | {"gallery.html": lambda path: cache.write_atomically(path, page)}, command=command,
+        summary=f"{encoder.encoded + sum(m.reference.encoded for m in found)} images encoded",
     )  # fmt: skip
-    if out is not None:
-        cache.write_atomically(out / "results.json", result.to_json())
-    return result
 
 
 def long_captioned(images: Images, own: MineSettings) -> Images:
@@ -180,7 +186,6 @@ def _mined(
     empties = [k for k, row in enumerate(images.rows) if any(not row.columns.get(c, "").strip() for c in own.differ)]
     keep = _without(images, empties)
     files = []
-    slug = re.sub(r"[^A-Za-z0-9.#-]+", "_", reference.encoder.label).strip("_")
     for stem, a, b, box in (("pairs", first, second, boxes[0]), ("reverse", second, first, boxes[1])):
         miner = Miner(
             first=a.take(keep), second=b.take(keep), box=box,
@@ -204,10 +209,6 @@ def _mined(
         mined = mine_to_file(
             folder, miner, ids, key=key, cap=own.cap, threads=settings.probe.jobs or os.cpu_count() or 1, about=selected
         )
-        if settings.output.out is not None:  # mined once, whatever folder it is wanted in
-            path = Path(settings.output.out) / f"{stem}-{slug}.parquet"
-            write_copy(mined.path, path)
-            mined = replace(mined, path=path)
         files.append(mined)
     inner = tuple(Filter(name=f.name, codes=f.codes[keep]) for f in filters)
     plane = yields.plane(
@@ -271,7 +272,7 @@ def _row(one: Mined, images: Images, reverse: bool) -> dict[str, Any]:
         "random_draw_per_million": None if reverse or one.plane.exact else 1e6 * share,
         "random_draw_per_million_low": None if reverse or one.plane.exact else 1e6 * low,
         "random_draw_per_million_high": None if reverse or one.plane.exact else 1e6 * high,
-        "file": file.path.name,
+        "file": one.name_of("reverse" if reverse else "pairs"),
     }
 
 
@@ -372,37 +373,28 @@ def _to_itself(space: Space, placed: Space, members: np.ndarray) -> np.ndarray:
     return both.similarities(np.arange(len(members)), len(members) + np.arange(len(members)))
 
 
-def _pictures(out: Path, drawn: dict[str, Any]) -> list[Path]:
-    found = []
-    for name, draw in drawn.items():
-        found += [out / file for file in plots.save(draw(), out / name)]
-    return found
+def _visible(images: Images, own: MineSettings) -> bool:
+    """Whether images may be shown: phantoms, and a user's own where they are asked for."""
+    return images.source.synthetic or own.thumbnails
 
 
-def _gallery(
-    out: Path, found: Sequence[Mined], images: Images, own: MineSettings, sentences: Sequence[str]
-) -> list[Path]:
-    """The gallery page, and a sheet of each reference's pairs."""
-    visible = images.source.synthetic or own.thumbnails
-    files, sections = [], []
-    for number, one in enumerate(found):
-        pairs = _shown(one, images, own, visible)
-        sections.append((f"Near in {one.encoder.name}, apart in {one.reference.name}", pairs))
-        drawn = gallery.sheet(pairs[:SHEET])
-        if drawn is not None:
-            stem = out / (f"sheet-{number + 1}" if len(found) > 1 else "sheet")
-            files += [out / name for name in plots.save(drawn, stem)]
+def _section(one: Mined, images: Images, own: MineSettings) -> tuple[str, list[gallery.Shown]]:
+    """The title of a reference's pairs, and those that are shown."""
+    return f"Near in {one.encoder.name}, apart in {one.reference.name}", _shown(one, images, own, _visible(images, own))
+
+
+def _page(
+    sections: Sequence[tuple[str, list[gallery.Shown]]], images: Images, own: MineSettings, sentences: Sequence[str]
+) -> str:
+    """The gallery page."""
     words = [
         f"{images.source.name}: {len(images)} images. The pairs that differ most, no image more than twice, and no two "
         "groups more than once.",
         *sentences,
     ]
-    if not visible:
+    if not _visible(images, own):
         words.append("Your own images are not shown; --thumbnails shows them.")
-    cache.write_atomically(
-        out / "gallery.html", gallery.page("Pairs of images that an encoder confuses", words, sections)
-    )
-    return [*files, out / "gallery.html"]
+    return gallery.page("Pairs of images that an encoder confuses", words, sections)
 
 
 def _shown(one: Mined, images: Images, own: MineSettings, visible: bool) -> list[gallery.Shown]:

@@ -2,8 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,6 @@ from slitlamp.pairs.mine import Mined, long_captioned, mined_pairs
 from slitlamp.pairs.result import PairResult
 from slitlamp.pairs.settings import ModesSettings
 from slitlamp.pairs.spaces import Images, open_images
-from slitlamp.reports import plots
 from slitlamp.settings import Settings
 
 STRIP = 8  # images of a kind that are shown
@@ -63,22 +60,15 @@ def kinds(settings: Settings, own: ModesSettings, command: str) -> PairResult:
             f"of {len(groups[0]) if groups else 0} images"
         )
     visible = images.source.synthetic or own.thumbnails
-    drawn = {"kinds": partial(strip_figure, [(t, [images.pictures.read(k) for k in m]) for t, m in strips])}
-    files: list[Path] = []
-    if settings.output.out is not None:
-        out = Path(settings.output.out)
-        files = [one.path for mined in found for one in (mined.file, mined.reverse)]
-        if visible and any(members for _, members in strips):
-            files += [out / file for file in plots.save(drawn["kinds"](), out / "kinds")]
+    shown = visible and any(members for _, members in strips)
+    drawn = {"kinds": lambda: strip_figure([(t, [images.pictures.read(k) for k in m]) for t, m in strips])}
     if not visible:
         notes.append("your own images are not shown; --thumbnails shows them")
-    result = PairResult(
+    return PairResult(
         experiment="pairs modes", tables=tables, sentences=sentences, notes=[*images.source.warnings, *notes],
-        figures=drawn if visible else {}, files=files, command=command, summary=f"{len(images)} images",
+        figures=drawn if shown else {}, data={name: save for one in found for name, save in one.data.items()},
+        command=command, summary=f"{len(images)} images",
     )  # fmt: skip
-    if settings.output.out is not None:
-        cache.write_atomically(Path(settings.output.out) / "results.json", result.to_json())
-    return result
 
 
 def _members(spectrum: Modes, k: int) -> list[int]:

@@ -16,7 +16,6 @@ from slitlamp.pairs.figures import dose_figure
 from slitlamp.pairs.result import PairResult
 from slitlamp.pairs.settings import PerturbSettings
 from slitlamp.pairs.spaces import Embedded, Images, embed, open_images
-from slitlamp.reports import plots
 from slitlamp.settings import Settings
 from tasks import DataError, Mark, Picture
 from tasks.images import perturb as changes
@@ -38,14 +37,12 @@ def perturb(settings: Settings, own: PerturbSettings, command: str) -> PairResul
         raise DataError(f"{MARKERS} exchanges the colours of {', '.join(COLOURS)} marks, and not every image has them")
     names = own.perturbation or (*changes.PERTURBATIONS, *((MARKERS,) if marked else ()))
     asked = [RECOLOURED if name == MARKERS else perturbation(name) for name in names]
-    site = settings.encoder.site[0] if settings.encoder.site else None
-    readout = settings.encoder.readout[0] if settings.encoder.readout else None
     rows: list[dict[str, Any]] = []
     summary: list[dict[str, Any]] = []
     curves: dict[str, dict[str, list[Moved]]] = {}
     sentences = []
     for spec in named(settings.encoder):
-        one = embed(spec, settings, images, store, site, readout)
+        one = embed(spec, settings, images, store)
         mine = curves.setdefault(one.encoder.label, {})
         for change in asked:
             mine[change.name] = _curve(one, images, change, settings)
@@ -54,18 +51,11 @@ def perturb(settings: Settings, own: PerturbSettings, command: str) -> PairResul
             summary.append(_line(one, change, mine[change.name], limit))
         sentences += _sentences(one, mine)
     drawn = {"dose": partial(dose_figure, curves, {change.name: change.unit for change in asked})}
-    files: list[Path] = []
-    if settings.output.out is not None:
-        out = Path(settings.output.out)
-        files = [out / file for file in plots.save(drawn["dose"](), out / "dose")]
-    result = PairResult(
+    return PairResult(
         experiment="pairs perturb", tables={"changes": summary, "strengths": rows}, sentences=sentences,
-        notes=images.source.warnings, figures=drawn, files=files, command=command,
+        notes=images.source.warnings, figures=drawn, command=command,
         summary=f"{len(images)} images, {sum(len(c.strengths) for c in asked)} changes of each",
     )  # fmt: skip
-    if settings.output.out is not None:
-        cache.write_atomically(Path(settings.output.out) / "results.json", result.to_json())
-    return result
 
 
 def _curve(one: Embedded, images: Images, change: Perturbation, settings: Settings) -> list[Moved]:

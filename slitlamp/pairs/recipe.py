@@ -1,6 +1,5 @@
 """Which recipe gave published similarities: encoder, site, readout and centring, held against the published numbers."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,13 +46,10 @@ def recipe(settings: Settings, own: RecipeSettings, command: str) -> PairResult:
                 value = Space(name=name, unit=unit, offset=np.zeros(len(x))).similarities(pairs.first, pairs.second)
                 rows += [_row(name, centre, column, value, published[column], own) for column in columns]
     rows.sort(key=lambda row: (row["published"], row["largest_difference"]))
-    result = PairResult(
+    return PairResult(
         experiment="pairs recipe", tables={"recipes": rows}, sentences=[_words(rows, column) for column in columns],
         notes=images.source.warnings, command=command, summary=f"{len(rows)} recipes held against published numbers",
     )  # fmt: skip
-    if settings.output.out is not None:
-        cache.write_atomically(Path(settings.output.out) / "results.json", result.to_json())
-    return result
 
 
 def _numbers(images: Images, column: str, first: np.ndarray) -> np.ndarray:

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from cache import write_atomically
 from plugins import hint
+from slitlamp.disk import keep_earlier
 from slitlamp.errors import UsageError
 from slitlamp.records import SCHEMA
+from slitlamp.reports import plots
 from slitlamp.reports.text import table as text_table
 
 Rows = Sequence[dict[str, Any]]
@@ -20,7 +23,8 @@ class PairResult:
     """The result of one command about pairs.
 
     `tables` hold rows by name, `sentences` what they say in words, `notes` what the reader must know of the data,
-    `figures` functions that draw, by name, and `files` what was written.
+    `figures` functions that draw, by name, `data` functions that write a file, by its name, and `files` what was
+    written.
     """
 
     experiment: str
@@ -28,6 +32,7 @@ class PairResult:
     sentences: Sequence[str] = ()
     notes: Sequence[str] = ()
     figures: Mapping[str, Callable[[], Any]] = field(default_factory=dict, repr=False)
+    data: Mapping[str, Callable[[Path], None]] = field(default_factory=dict, repr=False)
     files: Sequence[Path] = ()
     command: str = ""
     summary: str = ""
@@ -42,16 +47,34 @@ class PairResult:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The JSON document, as `results.json` holds it."""
-        return {
+        """The JSON document, as `results.json` holds it; numbers that are not finite are null."""
+        whole = {
             "schema": SCHEMA, "experiment": self.experiment, "command": self.command,
             "tables": {name: [*rows] for name, rows in self.tables.items()}, "sentences": [*self.sentences],
             "notes": [*self.notes], "files": [path.name for path in self.files],
         }  # fmt: skip
+        return _finite(whole)
 
     def to_json(self) -> str:
-        """The JSON document as text; numbers that are not finite are null."""
-        return json.dumps(_finite(self.document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        """The JSON document as text."""
+        return json.dumps(self.document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def written(self, out: Path) -> "PairResult":
+        """The result once its document, its data and then its figures lie in a folder.
+
+        What an earlier run of the same command left there with other numbers is kept aside, and a figure that cannot be
+        drawn costs a line and nothing else.
+        """
+        keep_earlier(out, "results.json", self.document)
+        write_atomically(out / "results.json", self.to_json())
+        for name, save in self.data.items():
+            save(out / name)
+        names = [*self.data]
+        for name, draw in self.figures.items():
+            names += plots.written(draw, out / name)
+        found = replace(self, files=[out / name for name in names], summary=f"{self.summary}; files in {out}")
+        write_atomically(out / "results.json", found.to_json())
+        return found
 
     def __str__(self) -> str:
         parts = []

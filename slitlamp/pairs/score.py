@@ -24,7 +24,6 @@ from slitlamp.pairs.figures import verdict_figure
 from slitlamp.pairs.result import PairResult
 from slitlamp.pairs.settings import ScoreSettings
 from slitlamp.pairs.spaces import Embedded, Images, embed, open_images
-from slitlamp.reports import plots
 from slitlamp.settings import Settings
 from tasks import DataError
 from tasks.benchmarks.mediconfusion import ALWAYS_READABLE, PAIRS, PUBLISHED
@@ -82,11 +81,9 @@ def score(settings: Settings, own: ScoreSettings, command: str) -> PairResult:
     images = open_images(settings, store)
     pairs = pairs_of(images, own.pairs)
     labels = None if settings.source.label is None else _labels(images, settings.source.label, pairs)
-    site = settings.encoder.site[0] if settings.encoder.site else None
-    readout = settings.encoder.readout[0] if settings.encoder.readout else None
     scored = []
     for spec in named(settings.encoder):
-        one = embed(spec, settings, images, store, site, readout)
+        one = embed(spec, settings, images, store)
         scored.append(_scored(one, images, pairs, labels, settings, own))
     summary = [_row(one, pairs) for one in scored]
     tables: dict[str, list[dict[str, Any]]] = {"encoders": summary}
@@ -105,21 +102,14 @@ def score(settings: Settings, own: ScoreSettings, command: str) -> PairResult:
         tables["published"] = published_rows()
     notes = [*images.source.warnings, *_notes(scored, pairs, labels is not None)]
     drawn = {"pairs": lambda: verdict_figure([(s.label, s.quantile, s.directional, s.verdicts) for s in scored])}
-    files: list[Path] = []
-    if settings.output.out is not None:
-        out = Path(settings.output.out)
-        files = [_write_pairs(out / "pairs.csv", scored, images, pairs)]
-        files += [out / file for file in plots.save(drawn["pairs"](), out / "pairs")]
-    result = PairResult(
-        experiment="pairs score", tables=tables, notes=notes, figures=drawn, files=files, command=command,
+    return PairResult(
+        experiment="pairs score", tables=tables, notes=notes, figures=drawn, command=command,
+        data={"pairs.csv": lambda path: cache.write_atomically(path, _as_csv(scored, images, pairs))},
         sentences=[
             *(_words(one, pairs, own.similar) for one in scored), *_impossible(tables.get("published", []))
         ],
         summary=f"{len(pairs)} pairs in {int(pairs.component.max()) + 1} components, of {len(images)} images",
     )  # fmt: skip
-    if settings.output.out is not None:
-        cache.write_atomically(Path(settings.output.out) / "results.json", result.to_json())
-    return result
 
 
 def pairs_of(images: Images, file: str | None) -> Pairs:
@@ -538,7 +528,7 @@ def _notes(scored: Sequence[Scored], pairs: Pairs, asked: bool) -> list[str]:
     return notes
 
 
-def _write_pairs(path: Path, scored: Sequence[Scored], images: Images, pairs: Pairs) -> Path:
+def _as_csv(scored: Sequence[Scored], images: Images, pairs: Pairs) -> str:
     """A row per pair and encoder: quantile, separabilities, answers and verdict."""
     import io
 
@@ -555,5 +545,4 @@ def _write_pairs(path: Path, scored: Sequence[Scored], images: Images, pairs: Pa
                 [images.ids[pairs.first[k]], images.ids[pairs.second[k]], int(pairs.component[k]), one.label,
                  f"{one.quantile[k]:.6g}", f"{one.separability[k]:.6g}", *optional, one.verdicts[k]]
             )  # fmt: skip
-    cache.write_atomically(path, held.getvalue())
-    return path
+    return held.getvalue()

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from slitlamp.pairs.figures import map_figure
 from slitlamp.pairs.result import PairResult
 from slitlamp.pairs.settings import SimilaritySettings
 from slitlamp.pairs.spaces import Images, open_images, stored
-from slitlamp.reports import plots
 from slitlamp.settings import Settings
 
 LEAST = {"cka": 1, "rsa": 3, "knn": 2}  # features: with fewer, correlations (cosines) are 1 or -1 and nothing else
@@ -48,22 +46,14 @@ def similarity(settings: Settings, own: SimilaritySettings, command: str) -> Pai
             drawn[f"{index}-{len(drawn) + 1}"] = partial(map_figure, found, labels, names, NAMES[index])
             sentences.append(_sentence(found, labels, names))
         tables[index] = rows
-    files: list[Path] = []
-    if settings.output.out is not None:
-        out = Path(settings.output.out)
-        for name, draw in drawn.items():
-            files += [out / file for file in plots.save(draw(), out / name)]
     notes.append(
         "an index says how alike two geometries are; an invertible map lowers it with the information unchanged, "
         "so that none of them can say that something was lost"
     )
-    result = PairResult(
+    return PairResult(
         experiment="pairs similarity", tables=tables, sentences=sentences, notes=[*images.source.warnings, *notes],
-        figures=drawn, files=files, command=command, summary=f"{len(images)} images compared",
+        figures=drawn, command=command, summary=f"{len(images)} images compared",
     )  # fmt: skip
-    if settings.output.out is not None:
-        cache.write_atomically(Path(settings.output.out) / "results.json", result.to_json())
-    return result
 
 
 def _some(images: Images, most: int, seed: int) -> tuple[Images, list[str]]:

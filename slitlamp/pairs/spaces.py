@@ -144,12 +144,11 @@ class Embedded:
         return found.read(f"{self.site}/{self.readout}")
 
 
-def embed(
-    spec: str, settings: Settings, images: Images, store: "Store", site: str | None = None, readout: str | None = None
-) -> Embedded:
-    """Features of the images at one point of an encoder: `site/readout`, or the vector that stands for the image."""
+def embed(spec: str, settings: Settings, images: Images, store: "Store") -> Embedded:
+    """Features of the images at one point of an encoder: of --site and --readout, or its joint or pooled vector."""
     encoder = stored(spec, settings, store)
-    point = chosen_point(encoder, site, readout)
+    asked = settings.encoder
+    point = chosen_point(encoder, next(iter(asked.site), None), next(iter(asked.readout), None))
     found = encode_missing(encoder, images.pictures, [point], images.source.policy)
     return Embedded(
         encoder=encoder, site=point[0], readout=point[1], width=point[2], encoded=found.encoded,

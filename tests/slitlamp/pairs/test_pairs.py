@@ -410,3 +410,24 @@ def test_mediconfusion_s_pairs_at_hand_are_scored() -> None:
     assert any("Med-Flamingo is impossible" in line for line in found.sentences)
     with pytest.raises(UsageError, match="no published similarities"):
         slitlamp.recipe("pixels", str(SHARED / "mediconfusion" / "manifest.csv"))
+
+
+def test_a_figure_that_fails_costs_a_line_and_other_numbers_are_kept_aside(
+    planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from slitlamp.pairs import figures, perturb
+
+    def broken(*_: Any) -> None:
+        raise ValueError("no font")
+
+    monkeypatch.setattr(perturb, "dose_figure", broken)
+    found = ask(planted, "perturb", perturbation="flip", out=tmp_path / "out")
+    assert found.files == []
+    held = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert held["tables"] == found.document["tables"]
+    monkeypatch.setattr(perturb, "dose_figure", figures.dose_figure)
+    (tmp_path / "out" / "results.json").write_text(json.dumps(held | {"tables": {}}))
+    again = ask(planted, "perturb", perturbation="flip", out=tmp_path / "out")
+    assert {path.suffix for path in again.files} == {".pdf", ".svg", ".png"}
+    (aside,) = (tmp_path / "out").glob("earlier-*")
+    assert json.loads((aside / "results.json").read_text())["tables"] == {}
