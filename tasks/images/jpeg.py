@@ -5,6 +5,7 @@
 nor JPEG-LS (T.87). `stream_header()` reads what any codestream of the JPEG family says of its own size and depth.
 """
 
+import io
 import struct
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -79,21 +80,29 @@ class FrameHeader(NamedTuple):
 def frame_header(path: File) -> FrameHeader:
     """The first frame header of a JPEG file; raises DataError where there is none."""
     with path.open("rb") as file:
-        file.seek(2)
-        while len(head := file.read(2)) == 2 and head[0] == 0xFF:
-            if head[1] in ALONE:
-                continue
-            if head[1] == 0xFF:  # fill
-                file.seek(-1, 1)
-                continue
-            size = int.from_bytes(file.read(2), "big")
-            if head[1] in FRAMES:
-                data = file.read(6)
-                if len(data) == 6:
-                    height, width = int.from_bytes(data[1:3], "big"), int.from_bytes(data[3:5], "big")
-                    return FrameHeader(head[1], data[0], height, width, data[5])
-            file.seek(max(size - 2, 0), 1)
-    raise DataError("cannot be opened (the JPEG holds no frame header)")
+        found = first_frame(file)
+    if found is None:
+        raise DataError("cannot be opened (the JPEG holds no frame header)")
+    return found
+
+
+def first_frame(file: io.BufferedIOBase) -> FrameHeader | None:
+    """The first frame header behind the two bytes that begin a JPEG or JPEG-LS; segments are passed over unread."""
+    file.seek(2)
+    while len(head := file.read(2)) == 2 and head[0] == 0xFF:
+        if head[1] in ALONE:
+            continue
+        if head[1] == 0xFF:  # fill
+            file.seek(-1, 1)
+            continue
+        size = int.from_bytes(file.read(2), "big")
+        if head[1] in FRAMES:
+            data = file.read(6)
+            if len(data) == 6:
+                height, width = int.from_bytes(data[1:3], "big"), int.from_bytes(data[3:5], "big")
+                return FrameHeader(head[1], data[0], height, width, data[5])
+        file.seek(max(size - 2, 0), 1)
+    return None
 
 
 def require_room(path: File, width: int, height: int) -> None:
@@ -122,7 +131,8 @@ def stored(path: File) -> np.ndarray:
 
     data = path.read_bytes()
     require_end(data)
-    decode = imagecodecs.jpegls_decode if frame_header(path).marker == LS else imagecodecs.jpeg8_decode
+    frame = first_frame(io.BytesIO(data))
+    decode = imagecodecs.jpegls_decode if frame is not None and frame.marker == LS else imagecodecs.jpeg8_decode
     try:
         return decode(data)
     except (imagecodecs.Jpeg8Error, imagecodecs.JpeglsError) as error:
@@ -158,16 +168,9 @@ def stream_header(stream: bytes) -> StreamHeader | None:
             style = stream.find(COD, at + 40)
             mixed = None if style < 0 or style + 8 >= len(stream) else bool(stream[style + 8])
             return StreamHeader(**size, precision=(depth & 0x7F) + 1, signed=depth > 0x7F, transformed=mixed)
-        at = 2
-        while at + 9 < len(stream):
-            if stream[at] != 0xFF:
-                return None
-            marker = stream[at + 1]
-            if marker in FRAMES:
-                precision, rows, columns, samples = struct.unpack_from(">BHHB", stream, at + 4)
-                return StreamHeader(rows=rows, columns=columns, samples=samples, precision=precision)
-            alone = marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD7  # fill bytes, markers without a length
-            at += (1 if marker == 0xFF else 2) if alone else 2 + struct.unpack_from(">H", stream, at + 2)[0]
+        found = first_frame(io.BytesIO(stream))
+        if found is not None:
+            return StreamHeader(rows=found.height, columns=found.width, samples=found.components, precision=found.bits)
     except (struct.error, IndexError):
         return None
     return None
