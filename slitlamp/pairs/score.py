@@ -264,7 +264,7 @@ def _scored(
     text = _text(one, images, pairs, own)
     if text is not None:
         found["text"] = text
-    verdicts = _verdicts(found, own.similar, pairs, settings.probe.seed)
+    verdicts = verdicts_of(found, own.similar, pairs, settings.probe.seed)
     return Scored(**found, verdicts=verdicts)
 
 
@@ -358,7 +358,7 @@ def _texts(images: Images, own: ScoreSettings) -> list[str] | None:
     return None
 
 
-def _verdicts(found: Mapping[str, Any], similar: float, pairs: Pairs, seed: int) -> list[str]:
+def verdicts_of(found: Mapping[str, Any], similar: float, pairs: Pairs, seed: int) -> list[str]:
     """One of the four verdicts for each pair.
 
     A pair below the quantile `similar` is apart. Of the others a probe tells one apart where it answers both images

@@ -431,3 +431,28 @@ def test_a_figure_that_fails_costs_a_line_and_other_numbers_are_kept_aside(
     assert {path.suffix for path in again.files} == {".pdf", ".svg", ".png"}
     (aside,) = (tmp_path / "out").glob("earlier-*")
     assert json.loads((aside / "results.json").read_text())["tables"] == {}
+
+
+def test_a_similar_pair_is_called_lost_only_where_silence_means_something() -> None:
+    """Four pairs: far apart, near and right, near and exchanged, near and right in one repeat of two."""
+    from types import SimpleNamespace
+
+    from slitlamp.pairs.score import LOST, OPEN, SEPARABLE, Pairs, verdicts_of
+
+    many = 12  # pairs like the second, so that the probe as a whole tells pairs apart
+    quantile = np.array([0.5, *[0.9995] * (many + 2)])
+    right = np.array([1.0, *[1.0] * many, 0.0, 0.5])
+    wrong = np.array([0.0, *[0.0] * many, 1.0, 0.5])
+    places = np.arange(len(right))
+    pairs = Pairs(first=places, second=places + 100, component=places, category=[""] * len(right), selected_by=[])
+
+    def verdicts(state: str, **change: Any) -> list[str]:
+        found = {"quantile": quantile, "right": right, "wrong": wrong, "measurement": SimpleNamespace(state=state)}
+        return verdicts_of(found | change, 0.999, pairs, 0)
+
+    assert verdicts("present") == ["apart", *[SEPARABLE] * many, OPEN, OPEN]
+    assert verdicts("absent") == ["apart", *[SEPARABLE] * many, LOST, LOST]
+    # a probe that exchanges as many as it answers rightly separates nothing, whatever single pairs look like
+    half = (np.arange(len(right)) % 2).astype(float)
+    assert set(verdicts("inconclusive", right=half, wrong=1 - half)[1:]) == {OPEN}
+    assert set(verdicts("absent", right=half, wrong=1 - half)[1:]) == {LOST}
