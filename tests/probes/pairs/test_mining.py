@@ -209,3 +209,24 @@ def test_rows_without_a_direction_are_named_and_counted() -> None:
             second=cosine_space(bank(4, 4, 0), "a"),
             box=Box(at_least=0.0, at_most=0.0),
         )
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float32"])
+def test_no_pair_is_lost_where_the_bound_is_tight(kind: str) -> None:
+    """The two images of a pair share what the leading directions leave out: Cauchy-Schwarz is an equality there."""
+    import torch
+
+    rng = np.random.default_rng(4)
+    lead, rest = rng.normal(size=(300, 2, 16)), rng.normal(size=(300, 1, 100))
+    rest *= 4 / np.linalg.norm(rest, axis=2, keepdims=True)
+    lead *= 4 / np.linalg.norm(lead, axis=2, keepdims=True)
+    x = np.concatenate([3 * lead, np.broadcast_to(rest, (300, 2, 100))], axis=2).reshape(600, 116).astype(np.float32)
+    space = cosine_space(x, "a")
+    pairs = space.similarities(np.arange(0, 600, 2), np.arange(1, 600, 2))
+    turned = mining._turned(space)
+    for share in (0.2, 0.5, 0.8):
+        box = Box(at_least=float(np.quantile(pairs, share)) - 1e-9, at_most=1.0)
+        miner = Miner(first=space, second=space, box=box)
+        bound = mining._bound(turned, 16, box.at_least, getattr(torch, kind), "cpu", None)
+        object.__setattr__(miner, "screen", bound)
+        assert mined(miner)[0] == by_definition(space, space, box)
