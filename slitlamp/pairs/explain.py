@@ -63,7 +63,7 @@ def explain(settings: Settings, own: ExplainSettings, command: str) -> PairResul
     drawn = {"regions": partial(regions_figure, pictures, maps, [images.ids[k] for k in places], whole, one.name)}
     return PairResult(
         experiment="pairs explain", tables={"regions": rows}, sentences=sentences,
-        notes=[*images.source.warnings, *notes], figures=drawn, command=command,
+        notes=[*images.notes([one.encoder]), *notes], figures=drawn, command=command,
         summary=f"{2 * own.grid**2} regions left out",
     )  # fmt: skip
 

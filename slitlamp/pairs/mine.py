@@ -104,10 +104,11 @@ def mine(settings: Settings, own: MineSettings, command: str) -> PairResult:
     sheets = {(f"sheet-{k}" if len(found) > 1 else "sheet"): pairs for k, (_, pairs) in enumerate(sections, 1) if pairs}
     if _visible(images, own):
         drawn |= {name: partial(gallery.sheet, pairs[:SHEET]) for name, pairs in sheets.items()}
-    page = _page(sections, images, own, sentences)
+    said = images.notes([encoder.encoder, *(one.reference.encoder for one in found)])
+    page = _page(sections, images, own, [*sentences, *said])
     data = {name: save for one in found for name, save in one.data.items()}
     return PairResult(
-        experiment="pairs mine", tables=tables, sentences=sentences, notes=[*images.source.warnings, *notes],
+        experiment="pairs mine", tables=tables, sentences=sentences, notes=[*said, *notes],
         figures=drawn, data=data | {"gallery.html": lambda path: cache.write_atomically(path, page)}, command=command,
         summary=f"{encoder.encoded + sum(m.reference.encoded for m in found)} images encoded",
     )  # fmt: skip

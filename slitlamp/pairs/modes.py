@@ -59,13 +59,14 @@ def kinds(settings: Settings, own: ModesSettings, command: str) -> PairResult:
             + f"the {one.file.kept:,} mined pairs of {ends} hang together in {len(groups):,} components, the largest "
             f"of {len(groups[0]) if groups else 0} images"
         )
+    said = images.notes([found[0].encoder.encoder, *(one.reference.encoder for one in found)])
     visible = images.source.synthetic or own.thumbnails
     shown = visible and any(members for _, members in strips)
     drawn = {"kinds": lambda: strip_figure([(t, [images.pictures.read(k) for k in m]) for t, m in strips])}
     if not visible:
         notes.append("your own images are not shown; --thumbnails shows them")
     return PairResult(
-        experiment="pairs modes", tables=tables, sentences=sentences, notes=[*images.source.warnings, *notes],
+        experiment="pairs modes", tables=tables, sentences=sentences, notes=[*said, *notes],
         figures=drawn if shown else {}, data={name: save for one in found for name, save in one.data.items()},
         command=command, summary=f"{len(images)} images",
     )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 
 import cache
 from probes.pairs.perturbation import Moved, Threshold, moved, threshold
-from slitlamp.encoding.encoder import named
+from slitlamp.encoding.encoder import StoredEncoder, named
 from slitlamp.encoding.images import ImageSet
 from slitlamp.keys import code_digest, digest
 from slitlamp.pairs.figures import dose_figure
@@ -40,9 +40,11 @@ def perturb(settings: Settings, own: PerturbSettings, command: str) -> PairResul
     rows: list[dict[str, Any]] = []
     summary: list[dict[str, Any]] = []
     curves: dict[str, dict[str, list[Moved]]] = {}
-    sentences = []
+    sentences: list[str] = []
+    encoders: list[StoredEncoder] = []
     for spec in named(settings.encoder):
         one = embed(spec, settings, images, store)
+        encoders.append(one.encoder)
         mine = curves.setdefault(one.encoder.label, {})
         for change in asked:
             mine[change.name] = _curve(one, images, change, settings)
@@ -53,7 +55,7 @@ def perturb(settings: Settings, own: PerturbSettings, command: str) -> PairResul
     drawn = {"dose": partial(dose_figure, curves, {change.name: change.unit for change in asked})}
     return PairResult(
         experiment="pairs perturb", tables={"changes": summary, "strengths": rows}, sentences=sentences,
-        notes=images.source.warnings, figures=drawn, command=command,
+        notes=images.notes(encoders), figures=drawn, command=command,
         summary=f"{len(images)} images, {sum(len(c.strengths) for c in asked)} changes of each",
     )  # fmt: skip
 

@@ -34,8 +34,8 @@ def recipe(settings: Settings, own: RecipeSettings, command: str) -> PairResult:
         )
     published = {column: _numbers(images, column, pairs.first) for column in columns}
     rows: list[dict[str, Any]] = []
-    for spec in named(settings.encoder):
-        encoder = stored(spec, settings, store)
+    asked = [stored(spec, settings, store) for spec in named(settings.encoder)]
+    for encoder in asked:
         points = encoder.points(0)
         table = encode_missing(encoder, images.pictures, points, images.source.policy)
         for site, readout, _ in points:
@@ -48,7 +48,7 @@ def recipe(settings: Settings, own: RecipeSettings, command: str) -> PairResult:
     rows.sort(key=lambda row: (row["published"], row["largest_difference"]))
     return PairResult(
         experiment="pairs recipe", tables={"recipes": rows}, sentences=[_words(rows, column) for column in columns],
-        notes=images.source.warnings, command=command, summary=f"{len(rows)} recipes held against published numbers",
+        notes=images.notes(asked), command=command, summary=f"{len(rows)} recipes held against published numbers",
     )  # fmt: skip
 
 

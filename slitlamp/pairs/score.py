@@ -100,7 +100,7 @@ def score(settings: Settings, own: ScoreSettings, command: str) -> PairResult:
         tables["differences"] = differences
     if images.source.name.lower().startswith("mediconfusion"):
         tables["published"] = published_rows()
-    notes = [*images.source.warnings, *_notes(scored, pairs, labels is not None)]
+    notes = [*images.notes([one.embedded.encoder for one in scored]), *_notes(scored, pairs, labels is not None)]
     drawn = {"pairs": lambda: verdict_figure([(s.label, s.quantile, s.directional, s.verdicts) for s in scored])}
     return PairResult(
         experiment="pairs score", tables=tables, notes=notes, figures=drawn, command=command,

@@ -51,7 +51,7 @@ def similarity(settings: Settings, own: SimilaritySettings, command: str) -> Pai
         "so that none of them can say that something was lost"
     )
     return PairResult(
-        experiment="pairs similarity", tables=tables, sentences=sentences, notes=[*images.source.warnings, *notes],
+        experiment="pairs similarity", tables=tables, sentences=sentences, notes=[*images.notes(asked), *notes],
         figures=drawn, command=command, summary=f"{len(images)} images compared",
     )  # fmt: skip
 

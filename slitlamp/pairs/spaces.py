@@ -14,6 +14,7 @@ from slitlamp.encoding.encoder import StoredEncoder, resolve_device
 from slitlamp.encoding.fill import encode_missing
 from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
+from slitlamp.probing.words import synthetic
 from slitlamp.settings import Settings
 from slitlamp.sources import open_source
 from tasks import DataError, Row, Source, item_id
@@ -53,6 +54,12 @@ class Images:
     def groups(self) -> np.ndarray:
         """The group of each image, text [n]."""
         return np.array([row.group for row in self.rows])
+
+    def notes(self, asked: "Sequence[StoredEncoder]") -> list[str]:
+        """What must be said of the images and of the encoders that were asked: warnings, and what is synthetic."""
+        trained = [one.label for one in asked if one.card.synthetic]
+        made = synthetic("images" * self.source.synthetic, f"the weights of {', '.join(trained)}" if trained else "")
+        return [*self.source.warnings, *made]
 
     def place(self, name: str) -> int:
         """Where an image stands, by its id or by its file's name as the source spells it; DataError where none does."""

@@ -134,10 +134,14 @@ def _notes(judged: Sequence[Any]) -> list[str]:
 
 def _origin(question: Question, judged: Sequence[Any]) -> list[str]:
     card = judged[0].cell.encoder.card
-    images = "images" if question.source.synthetic else ""
     weights = "the weights of this encoder" if card.synthetic else ""
+    return synthetic("images" * question.source.synthetic, weights)
+
+
+def synthetic(images: str, weights: str) -> list[str]:
+    """The sentence that says what this project made itself, of images and of weights; none where it made neither."""
     what = " and ".join(w for w in (images, weights) if w)
     if not what:
         return []
-    return [f"Synthetic: {what} {'are' if 'images' in what or 'weights' in what else 'is'} made by this project; "
+    return [f"Synthetic: {what} are made by this project; "
             "nothing here is a finding about patients or about any published model."]  # fmt: skip

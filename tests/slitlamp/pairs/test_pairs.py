@@ -278,6 +278,7 @@ def test_similarity_is_one_for_an_encoder_and_itself_and_chance_for_unrelated_on
 
 def test_a_perturbation_that_an_encoder_cannot_see_does_not_move_it(planted: Path) -> None:
     found = ask(planted, "perturb", perturbation=["flip", "contrast"])
+    assert not any("Synthetic" in note for note in found.notes)
     rows = {row["change"]: row for row in found.table("changes")}
     assert rows["flip"]["movement"] > 0.5
     assert rows["contrast"]["beside"] >= 0.5
@@ -348,10 +349,12 @@ def test_texts_are_scored_by_an_encoder_that_reads_them(tmp_path: Path, monkeypa
     found = slitlamp.mine(
         "pixels", "lowlevel", items=24, at_least=0.5, at_most=0.4, differ="contrast", cap=1, remeasure=0
     )
+    assert any(note.startswith("Synthetic: images are made") for note in found.notes)
     (path,) = [p for p in (tmp_path / "store" / "pairs").glob("*.parquet") if pq.read_metadata(p).num_rows][:1]
     told = slitlamp.score(
         "phantom-clip", path, items=24, text="contrast", template="an abdominal slice, {} contrast", permutations=19
     )
+    assert any("images and the weights of phantom-clip are made" in note for note in told.notes)
     rows = {row["score"]: row for row in told.table("scores")}
     assert {"text: text", "text: image", "text: group", "text: match"} <= set(rows)
     assert rows["text: group"]["chance"] == pytest.approx(1 / 6)
