@@ -230,3 +230,40 @@ def test_no_pair_is_lost_where_the_bound_is_tight(kind: str) -> None:
         bound = mining._bound(turned, 16, box.at_least, getattr(torch, kind), "cpu", None)
         object.__setattr__(miner, "screen", bound)
         assert mined(miner)[0] == by_definition(space, space, box)
+
+
+def test_a_pair_that_is_the_threshold_is_in_to_the_last_digit() -> None:
+    """Thresholds are similarities of pairs: where sums in another order differ, the ordered one decides."""
+    space = cosine_space(bank(120, 300, 7), "a")
+    i, j = np.triu_indices(120, 1)
+    for k in np.random.default_rng(0).permutation(len(i))[:60]:
+        at = float(space.similarities(i[k : k + 1], j[k : k + 1])[0])
+        for box in (Box(at_least=at, at_most=1.0), Box(at_least=-1.0, at_most=at)):
+            assert (int(i[k]), int(j[k])) in mined(Miner(first=space, second=space, box=box))[0]
+        strict = Box(at_least=at, at_most=1.0, strict=True)
+        assert (int(i[k]), int(j[k])) not in mined(Miner(first=space, second=space, box=strict))[0]
+
+
+def test_a_pair_reaches_its_own_quantile() -> None:
+    from probes.pairs.yields import quantiles
+
+    space = cosine_space(bank(40, 8, 0), "a")
+    values = np.sort(space.similarities(*np.triu_indices(40, 1)))
+    assert quantiles(space, values) == pytest.approx(np.arange(1, 781) / 780)
+
+
+def test_the_plane_counts_in_the_box_what_is_mined_from_it() -> None:
+    from probes.pairs.yields import plane
+
+    first, second = cosine_space(bank(200, 12, 0), "a"), cosine_space(bank(200, 12, 1), "b")
+    box = Box(at_least=at_quantile(first, 0.9), at_most=at_quantile(second, 0.5))
+    filters = [Filter(name="group", codes=np.arange(200) // 20)]
+    for chosen in ((), filters):
+        found = plane(first, second, box, chosen, corner=(0.9, 0.5))
+        assert found.exact
+        assert found.inside == mined(Miner(first=first, second=second, box=box, filters=chosen))[1].found
+    assert found.counts.sum() == found.pairs
+    x, y = found.corners
+    at = int(np.abs(x - found.corner[0]).argmin()), int(np.abs(y - found.corner[1]).argmin())
+    without = mined(Miner(first=first, second=second, box=box))[1].found
+    assert found.yields[at] == pytest.approx(without, abs=2)

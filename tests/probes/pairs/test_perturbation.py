@@ -71,3 +71,15 @@ def test_the_threshold_is_where_the_curve_crosses_three_quarters() -> None:
     assert (always.strength, always.below) == (1.0, True)
     falling = threshold(np.array([0.9, 0.5]), np.array([[0.6] * 50, [0.9] * 50]), np.arange(50))
     assert falling.strength == pytest.approx(0.7)
+    # a curve that falls again is made monotone before it is read: its early peak is no threshold
+    bumpy = threshold(np.array([1.0, 2.0, 3.0]), np.array([[0.9] * 50, [0.4] * 50, [0.95] * 50]), np.arange(50))
+    assert bumpy.strength == pytest.approx(2 + (0.75 - 0.65) / (0.95 - 0.65))
+    assert not bumpy.below
+
+
+def test_equally_near_originals_share_the_point() -> None:
+    """With every image twice, the own original is one of two that are equally near: chance between them, not success."""
+    z = planted("nothing")[0]
+    twice = np.concatenate([z[:40], z[:40]])
+    found = moved(twice, twice + 1e-3 * np.eye(20)[3], np.arange(80) % 40, 1.0)
+    assert found.rank1.value == pytest.approx(0.5)

@@ -459,3 +459,28 @@ def test_a_similar_pair_is_called_lost_only_where_silence_means_something() -> N
     half = (np.arange(len(right)) % 2).astype(float)
     assert set(verdicts("inconclusive", right=half, wrong=1 - half)[1:]) == {OPEN}
     assert set(verdicts("absent", right=half, wrong=1 - half)[1:]) == {LOST}
+
+
+def test_copies_articles_and_groups_are_left_out_and_counted(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted pairs are near-copies, of one article, or of one patient: each filter takes its own and counts."""
+    from types import SimpleNamespace
+
+    from slitlamp.duplicates.guard import Copies
+
+    known = names(planted)
+
+    def clusters(_self: Any, rows: Any) -> Any:
+        places = {known[row.id]: at for at, row in enumerate(rows)}
+        return SimpleNamespace(clusters=[SimpleNamespace(members=(places[0], places[1]))])
+
+    monkeypatch.setattr(Copies, "groups", clusters)
+    flags = {"reference": str(planted / "right.py"), "at_least": 0.9982, "at_most": 0.99, "remeasure": 0}
+    plain = ask(planted, "mine", copies_too=True, **flags).table()[0]
+    assert (plain["found"], plain["left_out_of_one_group"]) == (PLANTED, 0)
+    assert "left_out_copies" not in plain
+    copies = ask(planted, "mine", **flags).table()[0]
+    assert (copies["found"], copies["left_out_copies"]) == (PLANTED - 1, 1)
+    article = ask(planted, "mine", copies_too=True, article="pair", **flags).table()[0]
+    assert (article["found"], article["left_out_of_one_article"]) == (0, PLANTED)
+    group = ask(planted, "mine", **flags | {"copies_too": True, "group": "pair"}).table()[0]
+    assert (group["found"], group["left_out_of_one_group"]) == (0, PLANTED)
