@@ -78,7 +78,7 @@ def test_the_threshold_is_where_the_curve_crosses_three_quarters() -> None:
 
 
 def test_equally_near_originals_share_the_point() -> None:
-    """With every image twice, the own original is one of two that are equally near: chance between them, not success."""
+    """With every image twice, the own original is one of two that are equally near: chance between them."""
     z = planted("nothing")[0]
     twice = np.concatenate([z[:40], z[:40]])
     found = moved(twice, twice + 1e-3 * np.eye(20)[3], np.arange(80) % 40, 1.0)
