@@ -34,9 +34,14 @@ def read_labels(settings: SourceSettings, asked: Sequence[Task]) -> list[Task]:
     if given and not any(task.name == label.TASK.name for task in asked):
         names = " and ".join(task.name for task in asked)
         raise UsageError(f"{given[0]} has nothing to act on: {names} knows its own answers; it is for --task label")
-    kind = "classes" if settings.classes else "number" if settings.number else ""
-    how = label.Reading(kind=kind, answers=settings.not_missing, spelling=settings.spelling)
+    how = reading_of(settings)
     return [label.reading(how) if task is label.TASK else task for task in asked]
+
+
+def reading_of(settings: SourceSettings) -> label.Reading:
+    """How a column of answers is read."""
+    kind = "classes" if settings.classes else "number" if settings.number else ""
+    return label.Reading(kind=kind, answers=settings.not_missing, spelling=settings.spelling)
 
 
 def list_source(settings: SourceSettings, spec: str) -> Source:

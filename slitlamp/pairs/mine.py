@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -65,12 +65,13 @@ def mined_pairs(
 ) -> tuple[list[Mined], list[str]]:
     """The pairs mined against every reference, and sentences about the images; files go to --out or into the store."""
     encoder = embed(next(iter(named(settings.encoder))), settings, images, store)
-    filters, notes = _filters(images, own)
+    filters, notes, lacking = _filters(images, own)
+    keep = _without(images, lacking)
     found = []
     at_reference = settings.but(site=_listed(own.reference_site), readout=_listed(own.reference_readout))
     for spec in own.reference:
         reference = embed(spec, at_reference, images, store)
-        found.append(_mined(settings, own, images, encoder, reference, filters, store.root / "pairs"))
+        found.append(_mined(settings, own, images, encoder, reference, filters, keep, store.root / "pairs"))
     return found, notes
 
 
@@ -128,32 +129,34 @@ def long_captioned(images: Images, own: MineSettings) -> Images:
     return images.take(keep)
 
 
-def _filters(images: Images, own: MineSettings) -> tuple[list[Filter], list[str]]:
-    """Reasons to leave a pair out, in the order in which they are counted."""
-    notes, found = [], [Filter(name=GROUP, codes=_codes(images.groups))]
+def _filters(images: Images, own: MineSettings) -> tuple[list[Filter], list[str], set[int]]:
+    """Reasons to leave a pair out in the order in which they are counted, sentences, and images that are in no pair."""
+    notes: list[str] = []
+    found = [Filter(name=GROUP, codes=_codes(images.groups))]
     if not own.copies_too:
         found.append(Filter(name=COPIES, codes=images.copies))
     if own.article is not None:
-        found.append(_column_filter(images, own.article, ARTICLE, notes, same=False))
-    found += [_column_filter(images, column, f"alike in {column}", notes, same=True) for column in own.differ]
-    return found, notes
+        found.append(_article_filter(images, own.article, notes))
+    lacking: set[int] = set()
+    for column in own.differ:
+        values, said = images.answers(column)
+        notes += [line for line in said if line not in images.source.warnings]
+        lacking |= {k for k, value in enumerate(values) if value == ""}
+        found.append(Filter(name=f"alike in {column}", codes=_codes(np.array([str(value) for value in values]))))
+    return found, notes, lacking
 
 
-def _column_filter(images: Images, column: str, name: str, notes: list[str], *, same: bool) -> Filter:
-    """Pairs that agree in a column are left out; an image without a value agrees with none, or is in no pair."""
+def _article_filter(images: Images, column: str, notes: list[str]) -> Filter:
+    """Pairs of one article are left out; an image without one may pair with any."""
     values = images.column(column)
     empty = [k for k, value in enumerate(values) if not value]
     if len(empty) == len(values):
         raise DataError(f"no image has a value in column {column!r}")
     codes = _codes(np.array(values))
     if empty:
-        notes.append(
-            f"{len(empty)} of {len(values)} images have no {column}; "
-            + ("they are in no pair" if same else "they may pair with any image")
-        )
-        if not same:
-            codes[empty] = codes.max() + 1 + np.arange(len(empty))
-    return Filter(name=name, codes=codes)
+        notes.append(f"{len(empty)} of {len(values)} images have no {column}; they may pair with any image")
+        codes[empty] = codes.max() + 1 + np.arange(len(empty))
+    return Filter(name=ARTICLE, codes=codes)
 
 
 def _codes(values: np.ndarray) -> np.ndarray:
@@ -162,7 +165,7 @@ def _codes(values: np.ndarray) -> np.ndarray:
 
 def _mined(
     settings: Settings, own: MineSettings, images: Images, encoder: Embedded, reference: Embedded,
-    filters: Sequence[Filter], folder: Path,
+    filters: Sequence[Filter], keep: np.ndarray, folder: Path,
 ) -> Mined:  # fmt: skip
     pool = None
     if len(images) > POOL:
@@ -184,8 +187,6 @@ def _mined(
         else Box(at_least=low, at_most=high, strict=own.rule == "mmvp")
         for a, b in ((first, second), (second, first))
     ]
-    empties = [k for k, row in enumerate(images.rows) if any(not row.columns.get(c, "").strip() for c in own.differ)]
-    keep = _without(images, empties)
     files = []
     for stem, a, b, box in (("pairs", first, second, boxes[0]), ("reverse", second, first, boxes[1])):
         miner = Miner(
@@ -226,8 +227,8 @@ def _mined(
     )  # fmt: skip
 
 
-def _without(images: Images, places: Sequence[int]) -> np.ndarray:
-    left = np.setdiff1d(np.arange(len(images)), np.array(places, dtype=np.int64))
+def _without(images: Images, places: Collection[int]) -> np.ndarray:
+    left = np.setdiff1d(np.arange(len(images)), np.array([*places], dtype=np.int64))
     if len(left) < 2:
         raise DataError(f"{len(left)} images are left to pair")
     return left

@@ -94,7 +94,7 @@ def _shares(members: Sequence[int], images: Images, labels: Sequence[str]) -> di
     groups = images.groups
     found: dict[str, Any] = {"groups": len({groups[k] for k in members})}
     for column in labels:
-        values = images.column(column)
+        values = [str(value) for value in images.answers(column)[0]]
         value, count = Counter(values[k] for k in members).most_common(1)[0]
         share = values.count(value) / len(values)
         found[column] = f"{value or '-'} {100 * count / len(members):.0f} % (of all: {100 * share:.0f} %)"

@@ -23,14 +23,15 @@ class PairResult:
     """The result of one command about pairs.
 
     `tables` hold rows by name, `sentences` what they say in words, `notes` what the reader must know of the data,
-    `figures` functions that draw, by name, `data` functions that write a file, by its name, and `files` what was
-    written.
+    `questions` who was asked, where a column of answers was, `figures` functions that draw, by name, `data` functions
+    that write a file, by its name, and `files` what was written.
     """
 
     experiment: str
     tables: Mapping[str, Rows]
     sentences: Sequence[str] = ()
     notes: Sequence[str] = ()
+    questions: Sequence[Mapping[str, Any]] = ()
     figures: Mapping[str, Callable[[], Any]] = field(default_factory=dict, repr=False)
     data: Mapping[str, Callable[[Path], None]] = field(default_factory=dict, repr=False)
     files: Sequence[Path] = ()
@@ -51,7 +52,8 @@ class PairResult:
         whole = {
             "schema": SCHEMA, "experiment": self.experiment, "command": self.command,
             "tables": {name: [*rows] for name, rows in self.tables.items()}, "sentences": [*self.sentences],
-            "notes": [*self.notes], "files": [path.name for path in self.files],
+            "notes": [*self.notes], "questions": [dict(one) for one in self.questions],
+            "files": [path.name for path in self.files],
         }  # fmt: skip
         return _finite(whole)
 

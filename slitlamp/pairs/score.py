@@ -24,8 +24,10 @@ from slitlamp.pairs.figures import verdict_figure
 from slitlamp.pairs.result import PairResult
 from slitlamp.pairs.settings import ScoreSettings
 from slitlamp.pairs.spaces import Embedded, Images, embed, open_images
+from slitlamp.questions import facts_of
+from slitlamp.reports.text import question_line
 from slitlamp.settings import Settings
-from tasks import DataError
+from tasks import DataError, Item
 from tasks.benchmarks.mediconfusion import ALWAYS_READABLE, PAIRS, PUBLISHED
 
 APART, SEPARABLE, LOST, OPEN = "apart", "similar but separable", "not told apart", "open"
@@ -80,7 +82,7 @@ def score(settings: Settings, own: ScoreSettings, command: str) -> PairResult:
     store = cache.Store(cache.default_root())
     images = open_images(settings, store)
     pairs = pairs_of(images, own.pairs)
-    labels = None if settings.source.label is None else _labels(images, settings.source.label, pairs)
+    labels, facts = (None, None) if settings.source.label is None else _labels(images, settings, pairs)
     scored = []
     for spec in named(settings.encoder):
         one = embed(spec, settings, images, store)
@@ -100,10 +102,16 @@ def score(settings: Settings, own: ScoreSettings, command: str) -> PairResult:
         tables["differences"] = differences
     if images.source.name.lower().startswith("mediconfusion"):
         tables["published"] = published_rows()
-    notes = [*images.notes([one.embedded.encoder for one in scored]), *_notes(scored, pairs, labels is not None)]
+    asked = [] if facts is None else [question_line(facts), *facts["notes"]]
+    notes = [
+        *asked,
+        *images.notes([one.embedded.encoder for one in scored]),
+        *_notes(scored, pairs, labels is not None),
+    ]
     drawn = {"pairs": lambda: verdict_figure([(s.label, s.quantile, s.directional, s.verdicts) for s in scored])}
     return PairResult(
-        experiment="pairs score", tables=tables, notes=notes, figures=drawn, command=command,
+        experiment="pairs score", tables=tables, notes=notes, questions=[] if facts is None else [facts],
+        figures=drawn, command=command,
         data={"pairs.csv": lambda path: cache.write_atomically(path, _as_csv(scored, images, pairs))},
         sentences=[
             *(_words(one, pairs, own.similar) for one in scored), *_impossible(tables.get("published", []))
@@ -227,9 +235,21 @@ def _of_benchmark(images: Images) -> tuple[list[tuple[int, int]], list[str], lis
     return [(a, b) for a, b in ordered], category, list(SELECTED.get(images.source.benchmark or "", ())), notes
 
 
-def _labels(images: Images, column: str, pairs: Pairs) -> np.ndarray:
-    """The label of each image as text [n]; DataError where a pair's two are equal or missing."""
-    values = np.array(images.column(column))
+def _labels(images: Images, settings: Settings, pairs: Pairs) -> tuple[np.ndarray, dict[str, Any]]:
+    """The label of each image, text [n], and the facts of the question; DataError where those of a pair do not fit."""
+    column = str(settings.source.label)
+    answers, said = images.answers(column)
+    if any(isinstance(answer, float) for answer in answers):
+        raise DataError(
+            f"{column} is a number, and the two images of a pair have a class each: say --classes, or bin it"
+        )
+    values = np.array(answers)
+    items = [
+        Item(id=row.id, group=row.group, label=label, picture=row.picture)
+        for row, label in zip(images.rows, values.tolist(), strict=True) if label
+    ]  # fmt: skip
+    classes = sorted({str(item.label) for item in items})
+    facts = facts_of(f"label {column}", images.source, items, settings.source, classes=classes, notes=said)
     bare = [k for k in range(len(pairs)) if not values[pairs.first[k]] or not values[pairs.second[k]]]
     if bare:
         a = images.ids[pairs.first[bare[0]]]
@@ -242,7 +262,7 @@ def _labels(images: Images, column: str, pairs: Pairs) -> np.ndarray:
             f"and {images.ids[pairs.second[k]]}, {values[pairs.first[k]]!r}): a pair has two different ones; "
             f"leave them out, or mine with --differ {column}"
         )
-    return values
+    return values, facts
 
 
 def _scored(

@@ -101,6 +101,9 @@ def check_scoring(settings: Settings, own: ScoreSettings) -> None:
     check_one_point(settings)
     if settings.source.data is not None:
         unused_flags(settings)
+    given = [flag for flag in ("classes", "not_missing") if settings.flag(flag)]
+    if given and settings.source.label is None:
+        raise UsageError(f"--{given[0].replace('_', '-')} has nothing to act on: it is for --label COLUMN")
     if not 0 < own.similar < 1:
         raise UsageError(f"--similar {own.similar:g}: it is a quantile between 0 and 1")
     if "{}" not in own.template:

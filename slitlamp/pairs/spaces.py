@@ -16,8 +16,9 @@ from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
 from slitlamp.probing.words import synthetic
 from slitlamp.settings import Settings
-from slitlamp.sources import open_source
-from tasks import DataError, Row, Source, item_id
+from slitlamp.sources import open_source, reading_of
+from tasks import DataError, Row, Source, item_id, label
+from tasks.sources.values import is_missing
 
 if TYPE_CHECKING:
     from cache import Store
@@ -30,13 +31,14 @@ class Images:
     """The images of a source in the order of their ids, with what is known of each.
 
     `groups` are the patients or other groups; `copies` int [n] numbers clusters of copies of one image, each image
-    that is no copy by itself. The order does not depend on that of the files.
+    that is no copy by itself; `reading` says how answers are read. The order does not depend on that of the files.
     """
 
     source: Source
     rows: Sequence[Row]
     pictures: ImageSet
     copies: np.ndarray
+    reading: label.Reading
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -59,7 +61,8 @@ class Images:
         """What must be said of the images and of the encoders that were asked: warnings, and what is synthetic."""
         trained = [one.label for one in asked if one.card.synthetic]
         made = synthetic("images" * self.source.synthetic, f"the weights of {', '.join(trained)}" if trained else "")
-        return [*self.source.warnings, *made]
+        count = len(set(self.groups))
+        return [f"{len(self)} images in {count} group{'s' * (count != 1)}", *self.source.warnings, *made]
 
     def place(self, name: str) -> int:
         """Where an image stands, by its id or by its file's name as the source spells it; DataError where none does."""
@@ -88,7 +91,7 @@ class Images:
         pictures = ImageSet(
             pictures=[row.picture for row in rows], names=[row.id for row in rows], store=self.pictures.store
         )
-        return Images(source=self.source, rows=rows, pictures=pictures, copies=self.copies[list(places)])
+        return replace(self, rows=rows, pictures=pictures, copies=self.copies[list(places)])
 
     def column(self, name: str) -> list[str]:
         """What a column holds for each image, empty where it holds nothing; DataError for one that is not there."""
@@ -97,7 +100,19 @@ class Images:
             raise DataError(
                 f"{self.source.name} has no column {name!r}; {hint(name, known)}it has {', '.join(known) or 'none'}"
             )
-        return [row.columns.get(name, "").strip() for row in self.rows]
+        texts = [row.columns.get(name, "").strip() for row in self.rows]
+        return ["" if is_missing(text) else text for text in texts]
+
+    def answers(self, name: str) -> tuple[list[str | float], tuple[str, ...]]:
+        """The answer of each image in a column as --task label reads it, empty where it has none; and sentences.
+
+        Raises:
+            DataError: no such column, no answer in it, or answers that differ only in spelling.
+        """
+        self.column(name)  # refused by its name, not by a flag's
+        found = label.read(replace(self.source, rows=tuple(self.rows)), name, self.reading)
+        told = {row.id: value for row, value in found.rows}
+        return [told.get(row.id, "") for row in self.rows], found.notes
 
 
 def open_images(settings: Settings, store: "Store") -> Images:
@@ -126,7 +141,8 @@ def open_images(settings: Settings, store: "Store") -> Images:
         for one in copies.groups(rows).clusters:
             cluster[list(one.members)] = min(one.members)
     pictures = ImageSet(pictures=[row.picture for row in rows], names=[row.id for row in rows], store=store)
-    return Images(source=source, rows=rows, pictures=pictures, copies=cluster)
+    reading = reading_of(asked)
+    return Images(source=source, rows=rows, pictures=pictures, copies=cluster, reading=reading)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

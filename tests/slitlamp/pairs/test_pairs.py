@@ -484,3 +484,62 @@ def test_copies_articles_and_groups_are_left_out_and_counted(planted: Path, monk
     assert (article["found"], article["left_out_of_one_article"]) == (0, PLANTED)
     group = ask(planted, "mine", **flags | {"copies_too": True, "group": "pair"}).table()[0]
     assert (group["found"], group["left_out_of_one_group"]) == (0, PLANTED)
+
+
+def _with_views(planted: Path, tmp_path: Path, change: dict[int, str]) -> Path:
+    """The planted manifest with other views for some images."""
+    with (planted / "manifest.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    for k, row in enumerate(rows[1:]):
+        row[2] = change.get(k, row[2])
+    path = planted / f"{tmp_path.name}-{len(change)}.csv"  # beside the images, whose ids are their names
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def _pairs(planted: Path, tmp_path: Path) -> str:
+    ids = list(names(planted))
+    path = tmp_path / "ids.csv"
+    path.write_text("image,other\n" + "".join(f"{ids[2 * k]},{ids[2 * k + 1]}\n" for k in range(2, 40)))
+    return str(path)
+
+
+def test_columns_of_pairs_are_read_as_answers_are(planted: Path, tmp_path: Path) -> None:
+    missing = str(_with_views(planted, tmp_path, {0: "N/A", 1: "?"}))
+    mined = ask(planted, "mine", data=missing, reference=str(planted / "right.py"), differ=("view",), remeasure=0)
+    assert "2 of 80 rows have no view (N/A 1, ? 1) and are left out" in mined.notes, mined.notes
+    whole = ask(planted, "mine", reference=str(planted / "right.py"), differ=("view",), remeasure=0)
+    assert not any("no answer" in note or "left out" in note for note in whole.notes), whole.notes
+    pairs = _pairs(planted, tmp_path)
+    with pytest.raises(DataError, match="1 of 39 pairs hold an image without view"):
+        ask(planted, "score", data=missing, label="view", pairs=str(_first(pairs, planted, tmp_path)))
+    spelt = str(_with_views(planted, tmp_path, {10: "pa", 12: "pa"}))
+    with pytest.raises(DataError, match="differ only in|spelling"):
+        ask(planted, "score", data=spelt, label="view", pairs=pairs)
+    with pytest.raises(DataError, match="differ only in|spelling"):
+        ask(planted, "mine", data=spelt, reference=str(planted / "right.py"), differ=("view",), remeasure=0)
+
+
+def _first(pairs: str, planted: Path, tmp_path: Path) -> Path:
+    """The pairs with that of the first two images before them."""
+    ids = list(names(planted))
+    path = tmp_path / "first.csv"
+    head, *rest = Path(pairs).read_text().splitlines()
+    path.write_text("\n".join([head, f"{ids[0]},{ids[1]}", *rest]) + "\n")
+    return path
+
+
+def test_a_number_is_no_class_of_a_pair_and_what_was_asked_is_recorded(planted: Path, tmp_path: Path) -> None:
+    pairs = _pairs(planted, tmp_path)
+    with pytest.raises(DataError, match="caption_age is a number.*--classes"):
+        numbers = {k: f"{20 + 0.37 * k:.2f}" for k in range(N)}
+        path = _with_views(planted, tmp_path, numbers)
+        path.write_text(path.read_text().replace("view", "caption_age", 1))
+        ask(planted, "score", data=str(path), label="caption_age", pairs=pairs)
+    scored = ask(planted, "score", label="view", pairs=pairs)
+    document = json.loads(scored.to_json())
+    assert document["questions"][0]["classes"] == {"AP": 40, "PA": 40}
+    assert any("AP" in note and "40" in note for note in scored.notes)
+    with pytest.raises(UsageError, match="--classes has nothing to act on"):
+        ask(planted, "score", classes=True, pairs=pairs)
