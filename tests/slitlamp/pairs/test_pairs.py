@@ -515,9 +515,9 @@ def test_columns_of_pairs_are_read_as_answers_are(planted: Path, tmp_path: Path)
     with pytest.raises(DataError, match="1 of 39 pairs hold an image without view"):
         ask(planted, "score", data=missing, label="view", pairs=str(_first(pairs, planted, tmp_path)))
     spelt = str(_with_views(planted, tmp_path, {10: "pa", 12: "pa"}))
-    with pytest.raises(DataError, match="differ only in|spelling"):
+    with pytest.raises(DataError, match=r"differ only in|spelling"):
         ask(planted, "score", data=spelt, label="view", pairs=pairs)
-    with pytest.raises(DataError, match="differ only in|spelling"):
+    with pytest.raises(DataError, match=r"differ only in|spelling"):
         ask(planted, "mine", data=spelt, reference=str(planted / "right.py"), differ=("view",), remeasure=0)
 
 
@@ -532,10 +532,9 @@ def _first(pairs: str, planted: Path, tmp_path: Path) -> Path:
 
 def test_a_number_is_no_class_of_a_pair_and_what_was_asked_is_recorded(planted: Path, tmp_path: Path) -> None:
     pairs = _pairs(planted, tmp_path)
-    with pytest.raises(DataError, match="caption_age is a number.*--classes"):
-        numbers = {k: f"{20 + 0.37 * k:.2f}" for k in range(N)}
-        path = _with_views(planted, tmp_path, numbers)
-        path.write_text(path.read_text().replace("view", "caption_age", 1))
+    path = _with_views(planted, tmp_path, {k: f"{20 + 0.37 * k:.2f}" for k in range(N)})
+    path.write_text(path.read_text().replace("view", "caption_age", 1))
+    with pytest.raises(DataError, match=r"caption_age is a number.*--classes"):
         ask(planted, "score", data=str(path), label="caption_age", pairs=pairs)
     scored = ask(planted, "score", label="view", pairs=pairs)
     document = json.loads(scored.to_json())
