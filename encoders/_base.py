@@ -134,6 +134,7 @@ class Encoder:
     it declares FILES.
     `module` is the torch module behind it, None for an encoder that computes without torch.
     `libraries` are the distributions that compute; their versions are part of the identity.
+    `hooks` are, by site, where a site is read by a hook (`extraction.hooks.Hook`): module and layout of its output.
     `layout(prepared)` gives the sites as they are for one preprocessed image, where the number of tiles or
     tokens follows from its shape; None where every image has the card's sites.
     """
@@ -149,3 +150,4 @@ class Encoder:
     module: Any = None
     libraries: tuple[str, ...] = ()
     layout: Callable[[Any], Mapping[str, Site]] | None = None
+    hooks: Mapping[str, Any] = field(default_factory=dict)

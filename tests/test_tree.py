@@ -12,7 +12,7 @@ from tests.paths import ROOT
 
 FLOORS = (("hub", "plugins"), ("cache", "encoders", "probes", "tasks"), ("slitlamp",), ("experiments",))
 PACKAGES = tuple(sorted(name for floor in FLOORS for name in floor))
-REGISTRIES = ("encoders", "tasks", "tasks/benchmarks", "probes", "experiments")
+REGISTRIES = ("encoders", "tasks", "tasks/benchmarks", "probes", "probes/attribution", "experiments")
 DEEP = ("tasks/phantoms", "encoders/libraries")  # where a third level of folders may lie
 HEAVY = (
     "torch",

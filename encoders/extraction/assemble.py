@@ -51,4 +51,5 @@ def assemble(
         module=module,
         libraries=libraries,
         layout=layout,
+        hooks=dict(hooks),
     )

@@ -1,0 +1,96 @@
+"""What a method of attribution is: from a subject, one number of each image, to maps of what the number rests on."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+CHUNK = 8  # images per pass: one pass of 64 is 42 % slower on a CPU
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Layer:
+    """A layer of tokens inside the network.
+
+    The output of `module` becomes tokens [n, t, d] by `tokens`: `prefix` tokens of no place, then those of a `grid`
+    (h, w) in raster order. A gradient of the output is laid out by the same function.
+    """
+
+    name: str
+    module: Any
+    tokens: Callable[[Any], "torch.Tensor"]
+    prefix: int
+    grid: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Attention:
+    """The attention of the blocks up to the site that is read.
+
+    Inside `watch()` every pass of the network leaves the attention of each block in the list, [n, heads, t, t] in the
+    graph, first block first; features are what they were to 4e-6, and afterwards everything is as before. `reads` [t]
+    are the weights by which the readout reads the tokens behind the last block; they sum to one. Tokens are `prefix`
+    tokens of no place, then a `grid` (h, w) in raster order.
+    """
+
+    watch: Callable[[], AbstractContextManager[list["torch.Tensor"]]]
+    reads: np.ndarray
+    prefix: int
+    grid: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Subject:
+    """What is explained: one number of each prepared image, through a frozen network.
+
+    `score(batch, rows)` gives it for a batch [m, c, H, W], float32 [m] in the graph; `rows` int64 [m] says of which of
+    the n images that are explained each is a variant, for each may have a readout of its own (its out-of-fold probe).
+    `blurred` [n, c, H, W] are the images without detail, the baseline of methods that need one. `layers` are the layers
+    of tokens up to the site that is read, first to last; `attention` is that of its blocks. `absent` says why there is
+    no attention, in one line.
+    """
+
+    name: str
+    images: "torch.Tensor"
+    blurred: "torch.Tensor"
+    score: Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
+    layers: tuple[Layer, ...] = ()
+    attention: Attention | None = None
+    absent: str = ""
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Maps:
+    """Maps [n, h, w] float32 of a method, on the pixels of the prepared images or on a grid of tokens.
+
+    Positive values speak for a larger score where the method is `signed`; otherwise they only say where. `completeness`
+    [n] is |sum of the map - (score - score of the baseline)| over the mean of |score - score of the baseline|, None for
+    a method that promises no sum. `facts` is what the method chose (steps, baseline), for the record.
+    """
+
+    values: np.ndarray
+    completeness: np.ndarray | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A method under the name by which it is asked for.
+
+    `signed` says that positive and negative values mean for and against. `lacks(subject)` is why it cannot explain a
+    subject, in words that follow "NAME: ", empty where it can. `version` changes whenever a map would.
+    """
+
+    name: str
+    title: str
+    source: str
+    signed: bool
+    explain: Callable[[Subject], Maps]
+    lacks: Callable[[Subject], str] = lambda _subject: ""
+    version: int = 1
