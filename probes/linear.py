@@ -10,7 +10,7 @@ import numpy as np
 from probes._base import FeatureSet, Predictions, ProbeError
 from probes.solvers.calibration import above_prior, calibrated
 from probes.solvers.inner_folds import check, inner_folds
-from probes.solvers.logistic import C_GRID, fit_nested
+from probes.solvers.logistic import C_GRID, Fits, fit_nested
 
 
 def probe(
@@ -26,21 +26,8 @@ def probe(
     Raises:
         ProbeError: a number as target, folds that split a group, or a class missing from a training part.
     """
-    check(given, folds, probe="linear", numbers=False)
+    parts, present, fits = fit_parts(given, folds, rng, c_grid=c_grid)
     assert given.classes is not None
-    present, y = np.unique(given.y, return_inverse=True)
-    parts = [(repeat, part) for repeat, fold in enumerate(folds) for part in np.unique(fold).tolist()]
-    outer = np.stack([folds[repeat] != part for repeat, part in parts])
-    inner = np.full(outer.shape, -1)
-    for row, train in zip(inner, outer, strict=True):
-        row[train] = inner_folds(given.y[train], given.groups[train], rng)
-    for row, label in product(inner, present):
-        if len(np.unique(row[(row >= 0) & (given.y == label)])) < 2:
-            raise ProbeError(
-                f"class '{given.classes[label]}' has too few groups for inner folds: "
-                "it needs at least two in every training part; --probe ridge chooses nothing and needs none"
-            )
-    fits = fit_nested(given.x, y, outer, inner, c_grid)
     shape = (*folds.shape, len(given.classes))
     score, probability = np.full(shape, -np.inf), np.zeros(shape)
     above = above_prior(fits.logits, fits.prior)
@@ -63,3 +50,25 @@ def probe(
         penalty=fits.c.reshape(len(folds), -1),
         notes=(note,) if at_edge else (),
     )
+
+
+def fit_parts(
+    given: FeatureSet, folds: np.ndarray, rng: np.random.Generator, *, c_grid: tuple[float, ...] = C_GRID
+) -> tuple[list[tuple[int, int]], np.ndarray, Fits]:
+    """What `probe` fits: (repeat, fold held out) of each fit, the classes that occur, and the fits."""
+    check(given, folds, probe="linear", numbers=False)
+    assert given.classes is not None
+    present, y = np.unique(given.y, return_inverse=True)
+    parts = [(repeat, part) for repeat, fold in enumerate(folds) for part in np.unique(fold).tolist()]
+    outer = np.stack([folds[repeat] != part for repeat, part in parts])
+    inner = np.full(outer.shape, -1)
+    for row, train in zip(inner, outer, strict=True):
+        row[train] = inner_folds(given.y[train], given.groups[train], rng)
+    for row, label in product(inner, present):
+        if len(np.unique(row[(row >= 0) & (given.y == label)])) < 2:
+            raise ProbeError(
+                f"class '{given.classes[label]}' has too few groups for inner folds: "
+                "it needs at least two in every training part; --probe ridge chooses nothing and needs none"
+            )
+    fits = fit_nested(given.x, y, outer, inner, c_grid)
+    return parts, present, fits
