@@ -94,3 +94,13 @@ class Method:
     explain: Callable[[Subject], Maps]
     lacks: Callable[[Subject], str] = lambda _subject: ""
     version: int = 1
+
+
+def completeness(values: np.ndarray, difference: np.ndarray) -> np.ndarray:
+    """The error of completeness [n] (METHOD 6.2): |sum of a map - its difference of scores| over the mean of those.
+
+    `values` [n, h, w]; `difference` [n], the score of each image less that of its baseline.
+    """
+    error = np.abs(values.sum(axis=(1, 2), dtype=np.float64) - difference)
+    scale = float(np.abs(difference).mean())
+    return error / scale if scale > 0 else np.where(error > 0, np.inf, 0.0)

@@ -66,8 +66,8 @@ def _linear(given: FeatureSet, folds: np.ndarray, items: np.ndarray, rng: np.ran
         weights, intercept = fits.weights, fits.intercept - prior
     of = {part: k for k, part in enumerate(parts)}
     fit = np.array([[of[r, int(folds[r, i])] for r in range(len(folds))] for i in items])
-    k = len(given.classes or ())
-    found = Hyperplanes(weights=np.zeros((len(items), k, given.x.shape[1])), intercept=np.full((len(items), k), -np.inf))
+    shape = (len(items), len(given.classes or ()))
+    found = Hyperplanes(weights=np.zeros((*shape, given.x.shape[1])), intercept=np.full(shape, -np.inf))
     found.weights[:, present] = weights[fit].mean(axis=1)
     found.intercept[:, present] = intercept[fit].mean(axis=1)
     return found

@@ -16,8 +16,8 @@ def given(k: int | None, n: int, d: int, seed: int = 0) -> FeatureSet:
     if k is not None:
         x[:, 0] += 40 * y
     return FeatureSet(
-        x=x, y=y.astype(np.float64 if k is None else np.int64), groups=np.arange(n) // 2, ids=[str(i) for i in range(n)],
-        classes=None if k is None else tuple("abcdef"[:k]),
+        x=x, y=y.astype(np.float64 if k is None else np.int64), groups=np.arange(n) // 2,
+        ids=[str(i) for i in range(n)], classes=None if k is None else tuple("abcdef"[:k]),
     )  # fmt: skip
 
 
