@@ -1,7 +1,7 @@
 """Occlusion: how much the score falls where a window of the image is blurred away.
 
-Zeiler & Fergus 2014 (arXiv:1311.2901, section 4.2), with windows of 1/14 of the side that do not overlap and the blurred
-image behind them, for a grey or black square is an edge of its own. Computed by captum, several windows per pass.
+Zeiler & Fergus 2014 (arXiv:1311.2901, section 4.2), with windows of 1/14 of the side that do not overlap and the
+blurred image behind them, for a grey or black square is an edge of its own. Computed by captum, several per pass.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """SmoothGrad: the gradient averaged over noisy copies of the image, weighted as in gradient x input.
 
-Smilkov et al. 2017 (arXiv:1706.03825, equation in section 2): 16 copies with Gaussian noise of .3 standard deviations of
-the image. Noise is drawn by captum's NoiseTunnel from a seed, a few copies per pass.
+Smilkov et al. 2017 (arXiv:1706.03825, equation in section 2): 16 copies with Gaussian noise of .3 standard deviations
+of the image. Noise is drawn by captum's NoiseTunnel from a seed, a few copies per pass.
 """
 
 import numpy as np

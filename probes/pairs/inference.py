@@ -93,24 +93,25 @@ def mean_difference(values: np.ndarray, component: np.ndarray) -> Share:
     )
 
 
-def sign_flip(values: np.ndarray, component: np.ndarray, seed: int = 0) -> float:
+def sign_flip(values: np.ndarray, component: np.ndarray, seed: int = 0, *, greater: bool = False) -> float:
     """The two-sided p of a sum of `values` [m] that is 0 in the mean, when whole components change their sign.
 
-    Every pattern of signs up to 14 components whose sum is not 0, else 9,999 drawn ones with the observed counted
-    among them (Phipson & Smyth 2010).
+    With `greater` the p of one side: of a sum as large as this one. Every pattern of signs up to 14 components whose
+    sum is not 0, else 9,999 drawn ones with the observed counted among them (Phipson & Smyth 2010).
     """
     values, size = _checked(values, component)
     total = np.bincount(component, values, minlength=len(size))
     total = total[total != 0]
     if not len(total):
         return 1.0
-    observed = abs(float(total.sum())) - 1e-9
+    side = (lambda sums: sums) if greater else np.abs
+    observed = float(side(total.sum())) - 1e-9
     if len(total) <= EXACT:
         signs = 1 - 2 * ((np.arange(1 << len(total))[:, None] >> np.arange(len(total))) & 1)
-        return float(np.mean(np.abs(signs @ total) >= observed))
+        return float(np.mean(side(signs @ total) >= observed))
     rng = np.random.default_rng([seed, len(total), 37])
     reach = sum(
-        int((np.abs(rng.choice((-1.0, 1.0), size=(1000, len(total))) @ total) >= observed).sum())
+        int((side(rng.choice((-1.0, 1.0), size=(1000, len(total))) @ total) >= observed).sum())
         for _ in range(DRAWS // 1000)
     )
     drawn = DRAWS // 1000 * 1000
