@@ -81,10 +81,9 @@ def _gains(trial: Trial, groups: np.ndarray) -> dict[str, Gain]:
 
 def gain(difference: np.ndarray, groups: np.ndarray) -> Gain:
     """A paired difference [n] by group: mean, interval, and the p that it is above 0."""
-    mean: Share = mean_difference(difference, _numbered(groups))
-    return Gain(
-        value=mean.value, low=mean.low, high=mean.high, p=sign_flip(difference, _numbered(groups), greater=True)
-    )
+    component = _numbered(groups)
+    mean = mean_difference(difference, component)
+    return Gain(value=mean.value, low=mean.low, high=mean.high, p=sign_flip(difference, component, greater=True))
 
 
 def _numbered(groups: np.ndarray) -> np.ndarray:
