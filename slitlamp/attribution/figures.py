@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 ROWS = 6  # images on a sheet
 SIGNED, PLAIN = "PuOr", "cividis"  # orange speaks for the number, purple against it: both are told apart by all
-SHORT = {EXPLAINS: "explains the probe", SALIENT: "encoder's salience", NOTHING: "nothing", OPEN: "too few images"}
+SHORT = {
+    EXPLAINS: "explains the probe", SALIENT: "shows salience only", NOTHING: "explains nothing", OPEN: "too few images",
+}  # fmt: skip
+UNITS = ("mass; 1 = evenly spread", "for the answer (+), against it (−); 1 = evenly spread")
 WHOSE = {PROBE: "probe", CONTROL: "control", UNTRAINED: "untrained"}
 
 
@@ -40,9 +43,7 @@ def method_sheet(sheet: "Sheet", method: str) -> Any:
     parts = [(one, tried) for one, tried in parts if tried is not None]
     columns = [(one, tried, whose) for one, tried in parts for whose in WHOSE if whose in tried.maps]
     count = min(ROWS, len(sheet.ids))
-    pictures = {
-        whose_key(one, whose): drawn(tried.maps[whose][:count], one.explained.grid) for one, tried, whose in columns
-    }
+    pictures = {(id(one), whose): drawn(tried.maps[whose][:count], one.explained.grid) for one, tried, whose in columns}
     signed = parts[0][1].trial.signed
     top = _top(pictures.values())
     wide = len(columns) > 3 or len(parts) > 1
@@ -56,7 +57,7 @@ def method_sheet(sheet: "Sheet", method: str) -> Any:
         for k in range(count):
             _image(axes[k, 0], sheet, parts[0][0], k)
             for at, (one, _tried_map, whose) in enumerate(columns, start=1):
-                shown = _map(axes[k, at], sheet, one, pictures[whose_key(one, whose)][k], k, top, signed=signed)
+                shown = _map(axes[k, at], sheet, one, pictures[id(one), whose][k], k, top, signed=signed)
         axes[0, 0].set_title("image", fontsize=6)
         names = shown_names([one.label for one, _ in parts], 18)
         for at, (one, _tried_map, whose) in enumerate(columns, start=1):
@@ -109,7 +110,7 @@ def overview(sheet: "Sheet") -> Any:
                     axis.set_title(f"{title}\n{SHORT.get(_state(one, method), _state(one, method))}", fontsize=5)
         if shown is not None:
             bar = figure.colorbar(shown, ax=axes, location="bottom", fraction=0.03, pad=0.01, aspect=50)
-            bar.set_label("for the answer (+), against it (−); 1 = evenly spread", fontsize=6)
+            bar.set_label(UNITS[True], fontsize=6)
     return figure
 
 
@@ -143,16 +144,11 @@ def margin_figure(sheet: "Sheet") -> Any:
         axis.set_yticks(range(len(rows)), labels)
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.set_xlabel("insertion less deletion, in shares of the score's fall from image to blurred image")
-        axis.set_title("the verdict stands at the right", loc="right", fontsize=6)
+        axis.text(1.01, 1.0, "the map …", transform=axis.transAxes, va="bottom", fontsize=6, color="0.3")
         axis.legend(
             loc="lower left", bbox_to_anchor=(0, 1), ncols=5, frameon=False, borderaxespad=0.1, handletextpad=0.2
         )
     return figure
-
-
-def whose_key(one: "Judged", whose: str) -> tuple[int, str]:
-    """What names a column of a sheet."""
-    return (id(one), whose)
 
 
 def _interval(values: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
@@ -225,5 +221,5 @@ def _map(axis: Any, sheet: "Sheet", one: "Judged", values: np.ndarray, k: int, t
 def alt(sheet: "Sheet", method: str) -> str:
     """What a sheet shows, for those who cannot see it."""
     said = "; ".join(f"{one.label}: {_verdict(one, method)}" for one in sheet.judged if _tried(one, method) is not None)
-    count = min(ROWS, len(sheet.ids))
-    return f"{attribution.load(method).title} of {count} images for {sheet.name}, beside control and untrained network. {said}"
+    title, count = attribution.load(method).title, min(ROWS, len(sheet.ids))
+    return f"{title} of {count} images for {sheet.name}, beside control and untrained network. {said}"

@@ -15,25 +15,27 @@ if TYPE_CHECKING:
     from slitlamp.attribution.run import Sheet
 
 TABLE = """
-table{border-collapse:collapse;font-size:.82rem;font-variant-numeric:tabular-nums;margin:.6rem 0;display:block;overflow-x:auto}
+table{border-collapse:collapse;font-size:.82rem;font-variant-numeric:tabular-nums;margin:.6rem 0;display:block}
+table{overflow-x:auto}
 th,td{padding:.2rem .5rem;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}
 figure img{max-width:100%;height:auto;background:#fff}li{margin:.25rem 0;max-width:60rem}
 """
 COLUMNS = {
-    "encoder": "encoder", "method": "method", "verdict": "verdict", "over_random": "over chance", "over_edges": "over edges",
-    "over_control": "over the control", "like_untrained": "like untrained", "like_control": "like control",
+    "encoder": "encoder", "method": "method", "verdict": "verdict", "over_random": "over chance",
+    "over_edges": "over edges", "over_control": "over the control", "over_untrained": "over untrained",
+    "like_untrained": "like untrained", "like_control": "like control",
     "completeness": "completeness error", "on_border": "on border", "on_largest_tokens": "on largest tokens",
 }  # fmt: skip
 EVIDENCE = {
-    "encoder": "encoder", "method": "method", "region": "region", "share": "mass there", "control_share": "of the control",
-    "area": "share of the image", "over_control": "difference", "hits": "greatest cell there", "images": "of images",
+    "encoder": "encoder", "method": "method", "region": "region", "share": "mass there",
+    "control_share": "of the control", "area": "share of the image", "over_control": "difference", "hits": "greatest cell there", "images": "of images",
     "rank": "rank accuracy", "rests": "rests on it",
 }  # fmt: skip
 
 
 def page(
-    sheets: "Sequence[Sheet]", sentences: Sequence[str], notes: Sequence[str], tables: Mapping[str, Sequence[dict[str, Any]]],
-    command: str,
+    sheets: "Sequence[Sheet]", sentences: Sequence[str], notes: Sequence[str],
+    tables: Mapping[str, Sequence[dict[str, Any]]], command: str,
 ) -> str:  # fmt: skip
     """One HTML file that needs nothing else and lets nothing in."""
     title = "Attribution: " + ", ".join(dict.fromkeys(sheet.name for sheet in sheets))

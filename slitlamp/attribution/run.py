@@ -275,8 +275,8 @@ def _sentences(sheet: Sheet, one: Judged) -> list[str]:
         for row in one.lying[verdict.method]:
             if row.rests and row.own is not None:
                 found.append(
-                    f"{one.label}, {verdict.method}: the answer rests on {row.region}: {row.share:+.2f} of the map's mass "
-                    f"lies there, {row.control_share:+.2f} of the control's (difference {row.own.value:+.2f} "
+                    f"{one.label}, {verdict.method}: the answer rests on {row.region}: {row.share:+.2f} of the map's "
+                    f"mass lies there, {row.control_share:+.2f} of the control's (difference {row.own.value:+.2f} "
                     f"[{row.own.low:+.2f}, {row.own.high:+.2f}]; it is {row.area:.0%} of the image)"
                 )
     return found

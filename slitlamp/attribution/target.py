@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DRAWS = 8  # probes trained on exchanged labels; each image has one of them as its control
 FEW_ITEMS = 400  # up to which every readout is tried for the point that reads best
 PLAIN = ("cls", "mean", "vector")
+AS_GOOD = 0.01  # of points whose scores differ by less, the deepest is explained
 UNRELATED = (  # texts that say nothing of a medical image: the control of a text
     "a street at night", "a bowl of fruit", "two dogs on a beach", "a page of printed text", "a red car",
     "a mountain in winter", "a wooden chair", "people at a concert",
@@ -123,11 +124,8 @@ def probe_target(encoder: StoredEncoder, question: Question, items: Sequence[int
             f"the probe does not read the answer here ({estimate.metric} {estimate.score:.2f}, chance "
             f"{estimate.chance:.2f}, p = {estimate.p:.2f}): there is nothing to explain"
         )
-    notes = (
-        (f"{encoder.label}: read at {site}/{readout}, the best of {tried} points on these very items",)
-        if tried > 1
-        else ()
-    )
+    chosen = f"{encoder.label}: read at {site}/{readout}, the deepest of those that read best among {tried} points, "
+    notes = (f"{chosen}on these very items",) if tried > 1 else ()
     return Target(
         encoder=encoder, site=site, readout=readout, head=head, control=control, words=words,
         control_words="the same probe trained on exchanged labels", facts=facts, unread=unread, notes=notes,
@@ -156,7 +154,7 @@ def _features(encoder: StoredEncoder, question: Question, point: tuple[str, str,
 
 
 def _point(encoder: StoredEncoder, question: Question, plan: Any, settings: Settings) -> tuple[Any, int]:
-    """The point that is meant: the one named, or the one where the answer is read best; and how many were tried."""
+    """The point that is named, or the deepest of those where the answer is read best; and how many were tried."""
     points = encoder.points(question.pictures.marked)
     if not points:
         raise UsageError(f"{encoder.label} has no point of the site and readout that are asked")
@@ -176,7 +174,8 @@ def _point(encoder: StoredEncoder, question: Question, plan: Any, settings: Sett
         )  # fmt: skip
         found = probes.load("ridge")(given, plan.folds[:1], _rng(settings), penalty=plan.penalty)
         scores.append(_held_out(found))
-    return points[int(np.argmax(np.round(scores, 6)))], len(points)
+    within = [k for k, score in enumerate(scores) if score >= max(scores) - AS_GOOD]
+    return points[within[-1]], len(points)
 
 
 def _held_out(found: Any) -> float:
