@@ -7,9 +7,9 @@ import importlib
 from pathlib import Path
 
 from plugins import UnknownName, hint, of_folder
-from probes.attribution._base import Layer, Maps, Method, Subject
+from probes.attribution._base import Attention, Layer, Maps, Method, Subject
 
-__all__ = ["Layer", "Maps", "Method", "Subject", "load", "names"]
+__all__ = ["Attention", "Layer", "Maps", "Method", "Subject", "load", "names"]
 
 
 def names() -> tuple[str, ...]:

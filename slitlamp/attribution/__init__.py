@@ -1,0 +1,1 @@
+"""Attribution: which pixels a probe's decision rests on, and whether the picture may be believed."""
