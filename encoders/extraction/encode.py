@@ -88,6 +88,7 @@ def _pass(encoder: Encoder, batch: Any, pools: Mapping[str, np.ndarray]) -> dict
 
 
 def require_known(encoder: Encoder, site: str, readouts: Sequence[str]) -> None:
+    """Raise EncoderError, with the nearest name, for a site or readout that the encoder does not have."""
     card = encoder.card
     if site not in card.sites:
         raise EncoderError(_missing(card.name, "site", site, list(card.sites)))

@@ -33,7 +33,7 @@ def explain(subject: Subject) -> Maps:
 
 METHOD = Method(
     name="relevance",
-    title="attention relevance",
+    title="Attention relevance",
     source="Chefer, Gur & Wolf 2021, arXiv:2103.15679",
     signed=False,
     explain=explain,

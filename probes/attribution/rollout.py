@@ -32,7 +32,7 @@ def explain(subject: Subject) -> Maps:
 
 METHOD = Method(
     name="rollout",
-    title="attention rollout",
+    title="Attention rollout",
     source="Abnar & Zuidema 2020, arXiv:2005.00928",
     signed=False,
     explain=explain,
