@@ -21,7 +21,7 @@ def encode(
 ) -> dict[str, np.ndarray]:
     """Features {"site/readout": float32 [n, d]} of `images`; see `encoders.encode`."""
     for site, readouts in wanted.items():
-        _known(encoder, site, readouts)
+        require_known(encoder, site, readouts)
     if not images or not wanted:
         raise EncoderError(f"{encoder.card.name} was asked for {len(wanted)} sites of {len(images)} images")
     marked = any(AT_MARK.name in readouts for readouts in wanted.values())
@@ -87,7 +87,8 @@ def _pass(encoder: Encoder, batch: Any, pools: Mapping[str, np.ndarray]) -> dict
     return {site: value if isinstance(value, np.ndarray) else value.cpu().numpy() for site, value in pooled.items()}
 
 
-def _known(encoder: Encoder, site: str, readouts: Sequence[str]) -> None:
+def require_known(encoder: Encoder, site: str, readouts: Sequence[str]) -> None:
+    """Raise EncoderError, with the nearest name, for a site or readout that the encoder does not have."""
     card = encoder.card
     if site not in card.sites:
         raise EncoderError(_missing(card.name, "site", site, list(card.sites)))

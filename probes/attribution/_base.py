@@ -1,6 +1,6 @@
 """What a method of attribution is: from a subject, one number of each image, to maps of what the number rests on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ class Layer:
     """A layer of tokens inside the network.
 
     The output of `module` becomes tokens [n, t, d] by `tokens`: `prefix` tokens of no place, then those of a `grid`
-    (h, w) in raster order. A gradient of the output is laid out by the same function.
+    (h, w) in raster order. A gradient of the output is laid out by the same function. `block` says that it is a block
+    of a transformer, whose tokens of places may no longer be read behind the last one.
     """
 
     name: str
@@ -26,22 +27,28 @@ class Layer:
     tokens: Callable[[Any], "torch.Tensor"]
     prefix: int
     grid: tuple[int, int]
+    block: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Attention:
     """The attention of the blocks up to the site that is read.
 
-    Inside `watch()` every pass of the network leaves the attention of each block in the list, [n, heads, t, t] in the
-    graph, first block first; features are what they were to 4e-6, and afterwards everything is as before. `reads` [t]
-    are the weights by which the readout reads the tokens behind the last block; they sum to one. Tokens are `prefix`
-    tokens of no place, then a `grid` (h, w) in raster order.
+    Inside `watch()` every pass of the network leaves the attention of each block in the list, [n, heads, t, t], first
+    block first; features are what they were to 4e-6, and afterwards everything is as before. Where gradients are
+    enabled as it is entered the attention is in the graph, even where the images are not. `watch(keep)` leaves
+    `keep(attention)` in its stead. `reads` [t] are the weights by which the readout reads the tokens behind the last
+    block; they sum to one. With `head` a pooling head reads them: its attention [n, heads, q, t] is the last in the
+    list, and `reads` [q] are the weights of its queries. Tokens are `prefix` tokens of no place, then a `grid` (h, w)
+    in raster order. `numbers` is how many weights of attention one image has.
     """
 
-    watch: Callable[[], AbstractContextManager[list["torch.Tensor"]]]
+    watch: Callable[..., AbstractContextManager[list["torch.Tensor"]]]
     reads: np.ndarray
     prefix: int
     grid: tuple[int, int]
+    head: bool = False
+    numbers: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -104,3 +111,25 @@ def completeness(values: np.ndarray, difference: np.ndarray) -> np.ndarray:
     error = np.abs(values.sum(axis=(1, 2), dtype=np.float64) - difference)
     scale = float(np.abs(difference).mean())
     return error / scale if scale > 0 else np.where(error > 0, np.inf, 0.0)
+
+
+WEIGHTS_HELD = 2**28  # numbers of attention that a pass may keep: 1 GiB
+
+
+def chunks(subject: Subject) -> Iterator["torch.Tensor"]:
+    """The rows of the images, in passes of at most CHUNK whose attention stays within WEIGHTS_HELD numbers."""
+    import torch
+
+    numbers = subject.attention.numbers if subject.attention else 0
+    size = max(1, min(CHUNK, WEIGHTS_HELD // max(numbers, 1)))
+    yield from torch.arange(len(subject.images)).split(size)
+
+
+def lacks_attention(subject: Subject) -> str:
+    """Why a method of attention cannot explain a subject, empty where it can."""
+    return "" if subject.attention else subject.absent or "the encoder has no attention"
+
+
+def on_grid(attention: Attention, tokens: "torch.Tensor") -> np.ndarray:
+    """Values of tokens [n, t] as maps [n, h, w], prefix tokens dropped."""
+    return tokens[:, attention.prefix :].detach().float().unflatten(1, attention.grid).cpu().numpy()
