@@ -1,8 +1,12 @@
 """Radiographs: how the patient lies before the film, how it is exposed, and how it is developed."""
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import numpy as np
+
+from tasks._base import Mask
 
 from tasks.phantoms.grid import Pose
 from tasks.phantoms.noise import grain
@@ -61,6 +65,23 @@ def developed(film: np.ndarray, contrast: float, middle: float, border: float) -
         film *= shadow[:, None]
     film += np.float32(0.5)
     return film.astype(np.uint8)
+
+
+class Bordered(Protocol):
+    """A film with a dark border of a width, 0 where there is none."""
+
+    @property
+    def border(self) -> float: ...  # noqa: D102
+
+
+def bordered(p: Bordered, size: int) -> dict[str, Mask]:
+    """The region "frame border" of a film that has a dark border."""
+    return {"frame border": partial(_border, size, p.border)} if p.border else {}
+
+
+def _border(size: int, border: float) -> np.ndarray:
+    line = rim(size, border)
+    return line * line[:, None] < 0.5
 
 
 def rim(size: int, border: float) -> np.ndarray:
