@@ -93,7 +93,7 @@ def _from_file(path: Path) -> Task:
             if not isinstance(item.id, str) or not isinstance(item.group, str):
                 raise UserFileError(f"{path}: an item's id and group are texts; given are {item.id!r}, {item.group!r}")
             if id(item.picture) not in given:
-                item = replace(item, picture=_picture(file, item.picture))  # noqa: PLW2901
+                item = replace(item, picture=_picture(file, item.picture))
             yield replace(item, evidence=_masks(file, item.evidence)) if item.evidence else item
 
     def phantoms(n: int, seed: int) -> Source:

@@ -62,9 +62,7 @@ def labelled_items(
         yield from benchmark_items(source, tuple(medblink), benchmark_words or words, task=task, yes=yes)
         return
     for row, label in zip(source.rows, answers(source, column or default, words, task=task), strict=True):
-        yield Item(
-            id=row.id, group=row.group, label=label, picture=row.picture, marks=row.marks, evidence=row.regions
-        )
+        yield Item(id=row.id, group=row.group, label=label, picture=row.picture, marks=row.marks, evidence=row.regions)
 
 
 YES, NO = "yes", "no"

@@ -61,7 +61,7 @@ def draw(
     return out
 
 
-def covered(marks: Sequence[Mark], h: int, w: int, reach: float | None = None) -> np.ndarray:
+def covered(marks: Sequence[Mark], h: int, w: int, reach: int | None = None) -> np.ndarray:
     """Which pixels marks cover, rings included, bool [h, w]; `reach` is their radius, by default that of `radius`."""
     reach = radius(min(h, w)) if reach is None else reach
     down, right = np.arange(h)[:, None], np.arange(w)

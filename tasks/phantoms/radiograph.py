@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 
 from tasks._base import Mask
-
 from tasks.phantoms.grid import Pose
 from tasks.phantoms.noise import grain
 from tasks.phantoms.shapes import inside
@@ -67,16 +65,9 @@ def developed(film: np.ndarray, contrast: float, middle: float, border: float) -
     return film.astype(np.uint8)
 
 
-class Bordered(Protocol):
-    """A film with a dark border of a width, 0 where there is none."""
-
-    @property
-    def border(self) -> float: ...  # noqa: D102
-
-
-def bordered(p: Bordered, size: int) -> dict[str, Mask]:
-    """The region "frame border" of a film that has a dark border."""
-    return {"frame border": partial(_border, size, p.border)} if p.border else {}
+def bordered(border: float, size: int) -> dict[str, Mask]:
+    """The region "frame border" of a film whose dark border is that wide; none without one."""
+    return {"frame border": partial(_border, size, border)} if border else {}
 
 
 def _border(size: int, border: float) -> np.ndarray:

@@ -193,7 +193,7 @@ SEEN = 0.1  # of lung or of bone along the beam, from which a mask counts it
 def regions(p: Chest, size: int) -> dict[str, Mask]:
     """Masks [size, size] of what is drawn, by the shapes that draw it: a film without gastric bubble has none."""
     there = ["heart", "aortic arch", "lungs", "ribs", *(["gastric bubble"] if p.bubble else [])]
-    return {name: partial(_region, p, name, size) for name in there} | bordered(p, size)
+    return {name: partial(_region, p, name, size) for name in there} | bordered(p.border, size)
 
 
 def _region(p: Chest, name: str, size: int) -> np.ndarray:

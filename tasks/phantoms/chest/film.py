@@ -26,7 +26,7 @@ _GLYPHS = {"L": ("1000",) * 6 + ("1111",), "R": ("1110", "1001", "1001", "1110",
 
 
 def letters(size: int) -> np.ndarray:
-    """Where lead letters lie, bool [size, size]: in the upper corners, R at the patient's right (image left), L left."""
+    """Lead letters in the upper corners, bool [size, size]: R at the patient's right (image left) and L at the left."""
     unit, out = max(size // 112, 1), np.zeros((size, size), bool)
     for letter, left in (("R", round(0.07 * size)), ("L", size - round(0.07 * size) - 4 * unit)):
         glyph = np.array([[int(v) for v in line] for line in _GLYPHS[letter]], bool)

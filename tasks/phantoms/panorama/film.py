@@ -71,7 +71,7 @@ def source(n: int, seed: int, size: int = 224, matched: bool = True) -> Source:
         where: dict[str, Mask] = {"teeth": partial(_covered, p, teeth, there, size)}
         if count:
             where["third molars"] = partial(_covered, p, teeth, there & (np.arange(32) % 8 == 7), size)
-        return partial(film, seed, i, count, size, matched), columns, (), where | bordered(p, size)
+        return partial(film, seed, i, count, size, matched), columns, (), where | bordered(p.border, size)
 
     return _source("panorama", n, build, version=VERSION, seed=seed, size=size, matched=matched)
 

@@ -165,7 +165,7 @@ SEEN = 0.1  # of bone along the beam, from which a mask counts it
 def regions(p: Pelvis, size: int) -> dict[str, Mask]:
     """Masks [size, size] of what is drawn, by the shapes that draw it; an empty bladder has none."""
     there = [*BONES, *(["bladder"] if p.bladder else [])]
-    return {name: partial(_region, p, name, size) for name in there} | bordered(p, size)
+    return {name: partial(_region, p, name, size) for name in there} | bordered(p.border, size)
 
 
 def _region(p: Pelvis, name: str, size: int) -> np.ndarray:

@@ -132,7 +132,6 @@ def source(n: int, seed: int, size: int = 224, matched: bool = True) -> Source:
     return _source("ultrasound", n, build, version=VERSION, seed=seed, size=size, matched=matched)
 
 
-
 def _skin(p: Scan, size: int) -> np.ndarray:
     """The skin in the field, bool [size, size]: from the probe's surface to where its layer ends."""
     depth, across = beam(p, *axes(size))
