@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from plugins import nearest
 from slitlamp.errors import UsageError
 from slitlamp.log import say
-from slitlamp.settings import FLAGS, Settings, checked
+from slitlamp.settings import FLAGS, OF_MAPS, Settings, checked, unused_of_maps
 
 
 class _One(argparse.Action):
@@ -159,9 +159,10 @@ def _typed(path: str, key: str, value: Any, kind: str) -> Any:
 
 def parse(argv: Sequence[str], command: str, doc: str) -> Settings:
     """Flags over the TOML file over the defaults; UsageError on anything that does not fit."""
-    flags = flags_of(make_parser(command, doc), argv)
+    flags = flags_of(make_parser(command, doc, [name for name in FLAGS if name not in OF_MAPS]), argv)
     if "config" in flags:
         flags = _from_file(flags["config"]) | flags
+    unused_of_maps(flags, command)
     return checked(Settings.of(**flags))
 
 
