@@ -92,7 +92,8 @@ def make_parser(
         value = default.flag(entry.name) if entry.name in FLAGS else default_of(entry)
         shown = " ".join(value) if isinstance(value, tuple) else value
         text += f" (default: {shown})" if shown not in (None, "") else ""
-        parser.add_argument(name, type=kind, help=text.replace("%", "%%"), **meta)
+        hidden = names is None and entry.name in OF_MAPS  # known, so that it is refused in words
+        parser.add_argument(name, type=kind, help=argparse.SUPPRESS if hidden else text.replace("%", "%%"), **meta)
     return parser
 
 
@@ -159,7 +160,7 @@ def _typed(path: str, key: str, value: Any, kind: str) -> Any:
 
 def parse(argv: Sequence[str], command: str, doc: str) -> Settings:
     """Flags over the TOML file over the defaults; UsageError on anything that does not fit."""
-    flags = flags_of(make_parser(command, doc, [name for name in FLAGS if name not in OF_MAPS]), argv)
+    flags = flags_of(make_parser(command, doc), argv)
     if "config" in flags:
         flags = _from_file(flags["config"]) | flags
     unused_of_maps(flags, command)

@@ -1,6 +1,7 @@
-"""Draw a contact sheet of each task's phantoms with their answers, as the documentation shows them.
+"""Draw a contact sheet of each task's phantoms with their answers, or write them with the masks of their regions.
 
 $ python -m experiments.phantoms --out docs/figures
+$ python -m experiments.phantoms --task mirror --masks --out phantoms
 """
 
 import sys
@@ -28,15 +29,27 @@ def _body(argv: Sequence[str]) -> int:
         ("seed", 0, "seed of every random choice"),
     ):
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{text} (default: {default})")
-    parser.add_argument("--out", type=Path, default=Path("runs/phantoms"), metavar="DIR", help="folder of the sheets")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/phantoms"), metavar="DIR", help="folder of what is drawn"
+    )
+    parser.add_argument(
+        "--masks",
+        action="store_true",
+        default=False,
+        help="write pictures, masks of their regions and a manifest with a column for each, in a folder per task",
+    )
     parser.add_argument(
         "--replace", action="store_true", default=False, help="write over sheets that show something else"
     )
     given = parser.parse_args(list(argv))
-    from slitlamp.phantoms import contact_sheets
+    from slitlamp.phantoms import contact_sheets, write_masks
 
-    sizes = {"n": given.n, "columns": given.columns, "side": given.side, "seed": given.seed}
-    for path in contact_sheets(given.task, given.out, replace=given.replace, **sizes):
+    drawn = {"n": given.n, "seed": given.seed, "replace": given.replace}
+    if given.masks:
+        made = write_masks(given.task, given.out, **drawn)
+    else:
+        made = contact_sheets(given.task, given.out, columns=given.columns, side=given.side, **drawn)
+    for path in made:
         print(path)
     return DONE
 

@@ -233,9 +233,7 @@ def unused_of_maps(given: Mapping[str, Any], command: str) -> None:
     """Refuses flags of maps where a command draws none."""
     idle = [name for name in OF_MAPS if given.get(name) is not None]
     if idle:
-        raise UsageError(
-            f"{idle[0]} has nothing to act on in {command}: it says where maps of attribution should point"
-        )
+        raise UsageError(f"{idle[0]} has nothing to act on in {command}: it says where maps of attribution are to lie")
 
 
 LEAST = {
