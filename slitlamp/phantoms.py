@@ -67,10 +67,10 @@ def write_masks(
 ) -> Iterator[Path]:
     """Write the first n phantom items of each task with their masks, and yield the manifest of each, `out/TASK/…`.
 
-    `manifest.csv` has the columns file, id, group, label, `red_x` and so on of marks, and one for each region that names
-    its mask, a PNG of 0 and 255, and is empty where the picture has no such region. So `--data out/TASK --evidence
-    heart` gives the regions of the phantoms. A manifest that says something else is kept, and refused, without
-    `replace`. Raises UsageError, UnknownName.
+    `manifest.csv` has the columns file, id, group, label, `red_x` and so on of marks, and one for each region that
+    names its mask, a PNG of 0 and 255, and is empty where the picture has no such region. So `--data out/TASK
+    --evidence heart` gives the regions of the phantoms. A manifest that says something else is kept, and refused,
+    without `replace`. Raises UsageError, UnknownName.
     """
     asked = _asked(names, n, seed)
     require_writable(out)
@@ -90,7 +90,7 @@ def write_masks(
                     drawn[row[region]] = item.evidence[region]
             rows.append(row)
         manifest, text = out / name / "manifest.csv", _table(rows)
-        if not manifest.exists() or manifest.read_text(encoding="utf-8") != text:
+        if not manifest.exists() or manifest.read_bytes() != text.encode():
             require_new(manifest, "--out: another manifest", replace=replace)
         for file, read in drawn.items():
             _save(out / name / file, read())
