@@ -25,13 +25,17 @@ CODE = 101
 _GLYPHS = {"L": ("1000",) * 6 + ("1111",), "R": ("1110", "1001", "1001", "1110", "1100", "1010", "1001")}
 
 
+def glyph(letter: str, unit: int) -> np.ndarray:
+    """The letter R or L, bool [7 unit, 4 unit]."""
+    lines = np.array([[int(v) for v in line] for line in _GLYPHS[letter]], bool)
+    return np.kron(lines, np.ones((unit, unit), bool))
+
+
 def letters(size: int) -> np.ndarray:
     """Lead letters in the upper corners, bool [size, size]: R at the patient's right (image left) and L at the left."""
     unit, out = max(size // 112, 1), np.zeros((size, size), bool)
     for letter, left in (("R", round(0.07 * size)), ("L", size - round(0.07 * size) - 4 * unit)):
-        glyph = np.array([[int(v) for v in line] for line in _GLYPHS[letter]], bool)
-        big = np.kron(glyph, np.ones((unit, unit), bool))
-        top = round(0.10 * size)
+        big, top = glyph(letter, unit), round(0.10 * size)
         out[top : top + big.shape[0], left : left + big.shape[1]] = big
     return out
 

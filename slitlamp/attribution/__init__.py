@@ -1,0 +1,1 @@
+"""Attribution: which pixels an answer rests on, each map with its own trial."""
