@@ -166,10 +166,11 @@ def _cautions(trial: Trial, state: str, likeness: Mapping[str, float]) -> list[s
 class Lying:
     """Whether the evidence for the probe lies in a region, against the control's map: Holm over regions.
 
-    `share` and `control_share` are mean masses, `area` what an even map has; `own` the paired difference. `hits` of
-    `images` greatest cells lie in the dilated region, `control_hits` of the control's; `chance` is its area, `p_hits`
-    the exact binomial p of so many hits; `rank` the mean rank accuracy. `rests` says that more of the map lies there
-    than of the control's.
+    `share` and `control_share` are mean masses, `area` what an even map has; `own` is the paired difference of what
+    lies there beyond the area's part of the whole (so that a region as large as the image is none). `hits` of
+    `images` greatest cells lie there, `control_hits` of the control's; `p_hits` is the exact binomial p of so many hits
+    by chance, the area; `rank` the mean rank accuracy. `rests` says that more of the map lies there than of the
+    control's.
     """
 
     region: str
@@ -180,7 +181,6 @@ class Lying:
     own: Gain | None
     hits: int
     control_hits: int
-    chance: float
     p_hits: float
     rank: float
     rests: bool
@@ -197,21 +197,21 @@ def lying(found: Mapping[str, Evidence], groups: np.ndarray) -> list[Lying]:
             continue
         n = int(known.sum())
         independent = len(np.unique(groups[known]))
-        own = gain(one.mass[known] - one.control[known], groups[known]) if independent >= 2 else None
-        hits, chance = int(one.hit[known].sum()), float(one.chance[known].mean())
-        rows.append((name, one, known, n, independent, own, hits, chance))
+        own = gain(one.excess[known] - one.control_excess[known], groups[known]) if independent >= 2 else None
+        hits, area = int(one.hit[known].sum()), float(one.area[known].mean())
+        rows.append((name, one, known, n, independent, own, hits, area))
     adjusted = iter(holm([row[5].p for row in rows if row[5] is not None]))
     result = []
-    for name, one, known, n, independent, own, hits, chance in rows:
+    for name, one, known, n, independent, own, hits, area in rows:
         if own is not None:
             own = Gain(value=own.value, low=own.low, high=own.high, p=float(next(adjusted)))
         rests = own is not None and independent >= GROUPS and _above(own)
-        test = binomtest(hits, n, min(max(chance, 1e-9), 1.0), alternative="greater")
+        test = binomtest(hits, n, min(max(area, 1e-9), 1.0), alternative="greater")
         result.append(
             Lying(
                 region=name, images=n, share=float(one.mass[known].mean()),
-                control_share=float(one.control[known].mean()), area=float(one.area[known].mean()), own=own, hits=hits,
-                control_hits=int(one.control_hit[known].sum()), chance=chance, p_hits=float(test.pvalue),
+                control_share=float(one.control[known].mean()), area=area, own=own, hits=hits,
+                control_hits=int(one.control_hit[known].sum()), p_hits=float(test.pvalue),
                 rank=float(one.rank[known].mean()), rests=rests,
             )
         )  # fmt: skip
