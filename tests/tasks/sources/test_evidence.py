@@ -8,6 +8,7 @@ from PIL import Image
 
 import tasks
 from tasks import DataError, Source
+from tasks.images.decode import DecodePolicy, LastOpened, list_frames
 from tasks.sources.evidence import boxes, drawn
 from tests.tasks.images.helpers import ct, nifti
 
@@ -247,3 +248,21 @@ def test_boxes_are_read_as_they_are_usually_written() -> None:
         [0, 0, 1, 1],
         [0, 0, 0, 0],
     ]
+
+
+def test_headers_tell_the_size_that_decoding_gives(tmp_path: Path) -> None:
+    for exif in range(1, 9):
+        films(tmp_path / str(exif), ["", ""], exif=exif)
+    ct(tmp_path / "a.dcm", np.full((H, W), 40))
+    nifti(tmp_path / "v.nii", np.zeros((6, 5, 3), np.int16), "AIL")
+    written(tmp_path, "deep.png", np.zeros((H, W), np.uint16))
+    (tmp_path / "p.pgm").write_bytes(b"P5 32 24 255\n" + bytes(H * W))
+    known = 0
+    for path in sorted(p for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".csv"):
+        for exif in ("apply", "ignore"):
+            for volumes in (False, True) if path.suffix == ".nii" else (False,):
+                policy = DecodePolicy(exif=exif, window=None if path.suffix == ".dcm" else "minmax", volumes=volumes)
+                for frame in list_frames(path, policy, LastOpened()):
+                    assert frame.shape == frame.read().shape, path.name
+                    known += 1
+    assert known == 8 * 2 * 2 + 2 + 2 * (3 + 1) + 2 + 2
