@@ -1,14 +1,22 @@
 """A mask laid on an encoder's prepared image covers what the encoder sees of it, however the image is prepared."""
 
+import inspect
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import encoders
+import slitlamp
 from encoders import EncoderError, Input
 from encoders.extraction.images import transform
+from experiments import linear_probe
 from slitlamp.attribution.evidence import in_frame
+from slitlamp.errors import UsageError
+from slitlamp.settings import Settings, checked
+from slitlamp.sources import list_source
 from tasks import DataError
 
 SQUASH = Input(
@@ -110,3 +118,20 @@ def test_what_cannot_be_laid_on_a_map_is_refused_in_one_line(
     with pytest.raises(error, match=words) as caught:
         in_frame(np.ones(shape, bool), spec, (64, 64), image)
     assert "\n" not in str(caught.value)
+
+
+def test_the_flag_is_of_the_data_alone_and_of_commands_that_draw_maps(tmp_path: Path) -> None:
+    for name in ("data", "pool"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.zeros((8, 9), np.uint8)).save(tmp_path / name / "a.png")
+        (tmp_path / name / "manifest.csv").write_text("file,box\na.png,1 2 3 4\n")
+    asked = Settings.of(data=str(tmp_path / "data"), pool=str(tmp_path / "pool"), evidence="box")
+    (row,), (other,) = (list_source(asked.source, str(tmp_path / name)).rows for name in ("data", "pool"))
+    assert row.regions["box"]().sum() == 4
+    assert not other.regions
+    with pytest.raises(UsageError, match="--evidence box has nothing to act on: the built-in phantoms are no files"):
+        checked(Settings.of(evidence="box"))
+    with pytest.raises(UsageError, match="evidence has nothing to act on in probe"):
+        slitlamp.probe(data=str(tmp_path / "data"), evidence="box")
+    assert "evidence" not in str(inspect.signature(slitlamp.probe))
+    assert linear_probe.main(["--data", str(tmp_path / "data"), "--evidence", "box"]) == 2

@@ -9,6 +9,7 @@ from PIL import Image
 import tasks
 from tasks import DataError, Source
 from tasks.images.decode import DecodePolicy, LastOpened, list_frames
+from tasks.images.raster import turned
 from tasks.sources.evidence import boxes, drawn
 from tests.tasks.images.helpers import ct, nifti
 
@@ -40,7 +41,15 @@ def block(top: int, bottom: int, left: int, right: int, shape: tuple[int, ...] =
 
 
 def test_boxes_are_the_pixels_they_touch_and_rows_without_one_are_counted(tmp_path: Path) -> None:
-    cells = ["4 6 10 9", "", "0 0 32 24; 1 1 2 2", "3.5,2.5,5.2,4", "[1, 2, 3, 4]; 10 10 12 13", "nan", "-0.4 0 3 24.6"]
+    cells = [
+        "4 6 10 9",
+        "",
+        "0 0 32 24; 1 1 2 2",
+        "3.5,2.5,5.2,3.6",
+        "[1, 2, 3, 4]; 10 10 12 13",
+        "nan",
+        "-0.4 0 3 24.6",
+    ]
     source = opened(films(tmp_path, cells))
     masks = [row.regions["box"]() if row.regions else None for row in source.rows]
     wanted = [block(6, 9, 4, 10), None, block(0, H, 0, W), block(2, 4, 3, 6), block(2, 4, 1, 3) | block(10, 13, 10, 12),
@@ -186,6 +195,19 @@ def test_boxes_and_masks_lie_on_the_image_as_it_is_shown(exif: str, shape: tuple
         assert np.array_equal(row.regions["box"](), block(2, 4, 1, 5, shape))
     with pytest.raises(DataError, match=f"has {wide} x {high} pixels and its image {high} x {wide}"):
         opened(folder, exif="ignore" if exif == "apply" else "apply")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("exif", ["apply", "ignore"])
+def test_a_mask_with_an_orientation_of_its_own_is_turned_as_the_image_is(
+    exif: str, dtype: type, tmp_path: Path
+) -> None:
+    folder, stored = films(tmp_path, ["m.png"], exif=6), block(2, 4, 1, 5)
+    tags = Image.Exif()
+    tags[274] = 6
+    Image.fromarray(stored.astype(dtype) * 3).save(folder / "m.png", exif=tags)
+    found = opened(folder, exif=exif).rows[0].regions["box"]()
+    assert np.array_equal(found, turned(stored, 6) if exif == "apply" else stored)
 
 
 def test_slices_of_a_volume_have_the_slices_of_their_mask(tmp_path: Path) -> None:
