@@ -1,6 +1,7 @@
 """Figures of attribution, each a pure function of what was found; no map is drawn without its verdict."""
 
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,82 +37,133 @@ def method_sheet(sheet: "Sheet", method: str) -> Any:
 
     Every map has one scale, in multiples of an evenly spread map, so that encoders can be compared.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    parts = [(one, _tried(one, method)) for one in sheet.judged]
-    parts = [(one, tried) for one, tried in parts if tried is not None]
+    parts = [(one, tried) for one in sheet.judged for tried in one.explained.tried if tried.method == method]
     columns = [(one, tried, whose) for one, tried in parts for whose in WHOSE if whose in tried.maps]
     count = min(ROWS, len(sheet.ids))
-    pictures = {(id(one), whose): drawn(tried.maps[whose][:count], one.explained.grid) for one, tried, whose in columns}
-    signed = parts[0][1].trial.signed
-    top = _top(pictures.values())
-    wide = len(columns) > 3 or len(parts) > 1
-    width = WIDTHS[wide] * MM
-    side = (width - 0.42) / (1 + len(columns))
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, count * side + 0.62 + 0.12 * len(parts)), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)  # type: ignore[union-attr]
-        axes = figure.subplots(count, 1 + len(columns), squeeze=False)
-        shown = None
-        for k in range(count):
-            _image(axes[k, 0], sheet, parts[0][0], k)
-            for at, (one, _tried_map, whose) in enumerate(columns, start=1):
-                shown = _map(axes[k, at], sheet, one, pictures[id(one), whose][k], k, top, signed=signed)
-        axes[0, 0].set_title("image", fontsize=6)
-        names = shown_names([one.label for one, _ in parts], 18)
-        for at, (one, _tried_map, whose) in enumerate(columns, start=1):
-            name = names[[p[0] for p in parts].index(one)]
-            axes[0, at].set_title(f"{name}\n{WHOSE[whose]}" if len(parts) > 1 else WHOSE[whose], fontsize=6)
-        bar = figure.colorbar(shown, ax=axes, location="bottom", fraction=0.035, pad=0.01, aspect=40)
-        bar.set_label(
-            "for the answer (+), against it (−); 1 = evenly spread" if signed else "mass; 1 = evenly spread", fontsize=6
-        )
-        lines = [f"{name}: {_verdict(one, method)}" for (one, _), name in zip(parts, names, strict=True)]
-        figure.suptitle(
-            "\n".join([f"{attribution.load(method).title}, {sheet.name}", *lines]), fontsize=6.5, x=0.01, ha="left"
-        )
-    return figure
+    pictures = [drawn(tried.maps[whose][:count], one.explained.grid) for one, tried, whose in columns]
+    signed, top = parts[0][1].trial.signed, _top(pictures)
+    wide = len(parts) > 1
+    names = shown_names([one.label for one, _ in parts], 20)
+    head = [f"{attribution.load(method).title}, {sheet.name}"]
+    for (one, _), name in zip(parts, names, strict=True):
+        head += textwrap.wrap(f"{name}: {_verdict(one, method)}", 125 if wide else 62)[:3]
+    page = _Page(WIDTHS[wide], count, 1 + len(columns), head, 2 if wide else 1)
+    page.title(0, ["image"])
+    for at, (one, _tried, whose) in enumerate(columns, start=1):
+        name = names[[part[0] for part in parts].index(one)]
+        page.title(at, [name, WHOSE[whose]] if wide else [WHOSE[whose]])
+    for k in range(count):
+        page.image(k, 0, _image(sheet, parts[0][0], k))
+        page.beside(k, sheet.answers[k])
+        for at, (one, _tried, _whose) in enumerate(columns, start=1):
+            page.image(k, at, _overlay(sheet, one, k, pictures[at - 1][k], top, signed=signed))
+    page.bar(top, signed=signed)
+    return page.figure
 
 
 def overview(sheet: "Sheet") -> Any:
     """All methods of every encoder on the same few images, each with its verdict over it."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     count = min(3, len(sheet.ids))
-    rows = [(one, k) for one in sheet.judged for k in range(count)]
     methods = list(dict.fromkeys(tried.method for one in sheet.judged for tried in one.explained.tried))
     pictures = {
         (id(one), tried.method): drawn(tried.maps[PROBE][:count], one.explained.grid)
         for one in sheet.judged for tried in one.explained.tried
     }  # fmt: skip
-    top = _top(pictures.values())
-    width = WIDTHS[len(methods) > 3] * MM
-    side = width / (1 + len(methods))
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, len(rows) * side + 0.62 * len(sheet.judged) + 0.3), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)  # type: ignore[union-attr]
-        axes = figure.subplots(len(rows), 1 + len(methods), squeeze=False)
-        shown = None
-        for row, (one, k) in enumerate(rows):
-            _image(axes[row, 0], sheet, one, k)
-            if k == 0:
-                axes[row, 0].set_title(shown_names([one.label], 16)[0], fontsize=6)
-            for at, method in enumerate(methods, start=1):
-                axis, tried = axes[row, at], _tried(one, method)
-                if tried is None:
-                    axis.set_axis_off()
-                    continue
-                found = _map(axis, sheet, one, pictures[id(one), method][k], k, top, signed=tried.trial.signed)
-                shown = found if tried.trial.signed else shown
-                if k == 0:
-                    title = attribution.load(method).title.replace(" ", "\n", 1)
-                    axis.set_title(f"{title}\n{SHORT.get(_state(one, method), _state(one, method))}", fontsize=5)
-        if shown is not None:
-            bar = figure.colorbar(shown, ax=axes, location="bottom", fraction=0.03, pad=0.01, aspect=50)
-            bar.set_label(UNITS[True], fontsize=6)
-    return figure
+    top = _top(list(pictures.values()))
+    wide = len(methods) > 3
+    page = _Page(
+        WIDTHS[wide], count * len(sheet.judged), 1 + len(methods), [f"{sheet.name}: all methods"], 4, bands=count
+    )
+    for block, one in enumerate(sheet.judged):
+        page.title(0, textwrap.wrap(shown_names([one.label], 24)[0], 12)[:4], row=block * count)
+        for at, method in enumerate(methods, start=1):
+            tried = next((tried for tried in one.explained.tried if tried.method == method), None)
+            if tried is None:
+                continue
+            state = _state(one, method)
+            title = [*attribution.load(method).title.split(" ", 1), *textwrap.wrap(SHORT.get(state, state), 14)]
+            page.title(at, title[:4], row=block * count)
+            for k in range(count):
+                values = pictures[id(one), method][k]
+                page.image(block * count + k, at, _overlay(sheet, one, k, values, top, signed=tried.trial.signed))
+        for k in range(count):
+            page.image(block * count + k, 0, _image(sheet, one, k))
+            page.beside(block * count + k, sheet.answers[k])
+    page.bar(top, signed=True)
+    return page.figure
+
+
+class _Page:
+    """A page of square panels, laid out in mm by hand: a layout engine takes seconds over so many axes."""
+
+    LEFT, GAP, LINE, FOOT = 4.0, 0.7, 2.6, 9.0
+
+    def __init__(
+        self, width: float, rows: int, columns: int, head: Sequence[str], titles: int, bands: int | None = None
+    ) -> None:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+
+        self.side = (width - self.LEFT - columns * self.GAP) / columns
+        self.titles, self.bands = titles, bands or rows
+        self.top = 1.5 + self.LINE * len(head)
+        blocks = -(-rows // self.bands)
+        self.height = self.top + blocks * self.LINE * titles + rows * (self.side + self.GAP) + self.FOOT
+        self.width = width
+        with mpl.rc_context(STYLE):
+            self.figure = Figure(figsize=(width * MM, self.height * MM))
+            self.axis = self.figure.add_axes((0, 0, 1, 1))
+        self.axis.set_axis_off()
+        self.axis.set_xlim(0, width)
+        self.axis.set_ylim(self.height, 0)
+        for k, line in enumerate(head):
+            self._text(0.5, 1.0 + self.LINE * k, line, size=6.5 if k == 0 else 6, va="top")
+
+    def _text(self, x: float, y: float, text: str, size: float, **look: Any) -> None:
+        self.axis.text(x, y, text, fontsize=size, parse_math=False, **look)
+
+    def _corner(self, row: int, column: int) -> tuple[float, float]:
+        block = row // self.bands + 1
+        x = self.LEFT + column * (self.side + self.GAP)
+        return x, self.top + block * self.LINE * self.titles + row * (self.side + self.GAP)
+
+    def title(self, column: int, lines: Sequence[str], row: int = 0) -> None:
+        """Lines over a column of a block of rows."""
+        x, y = self._corner(row, column)
+        for k, line in enumerate(reversed(lines)):
+            self._text(x + self.side / 2, y - 0.6 - self.LINE * k, line, size=5.5, ha="center", va="bottom")
+
+    def beside(self, row: int, text: str) -> None:
+        """A word at the left of a row."""
+        x, y = self._corner(row, 0)
+        self._text(
+            x - 1.0, y + self.side / 2, shown_names([text], 18)[0], size=5.5, rotation=90, ha="right", va="center"
+        )
+
+    def image(self, row: int, column: int, pixels: np.ndarray) -> None:
+        """A picture [h, w, 3] of a panel."""
+        x, y = self._corner(row, column)
+        h, w = pixels.shape[:2]
+        tall, wide = self.side * min(1.0, h / w), self.side * min(1.0, w / h)
+        x, y = x + (self.side - wide) / 2, y + (self.side - tall) / 2
+        self.axis.imshow(pixels, extent=(x, x + wide, y + tall, y), aspect="auto", interpolation="nearest")
+        self.axis.set_xlim(0, self.width)
+        self.axis.set_ylim(self.height, 0)
+
+    def bar(self, top: float, *, signed: bool) -> None:
+        """The one scale of all maps."""
+        y, wide = self.height - self.FOOT + 1.0, 0.6 * self.width
+        x = (self.width - wide) / 2
+        values = np.linspace(-top if signed else 0, top, 256)
+        self.axis.imshow(_coloured(values[None], top, signed=signed), extent=(x, x + wide, y + 2, y), aspect="auto")
+        self.axis.set_xlim(0, self.width)
+        self.axis.set_ylim(self.height, 0)
+        for share in (0, 0.25, 0.5, 0.75, 1):
+            value = values[0] + share * (values[-1] - values[0])
+            self._text(
+                x + share * wide, y + 2.4, f"{value:+.1f}" if signed else f"{value:.1f}", 5.5, ha="center", va="top"
+            )
+        self._text(self.width / 2, y + 5.0, UNITS[signed], size=5.5, ha="center", va="top")
 
 
 def margin_figure(sheet: "Sheet") -> Any:
@@ -162,64 +214,58 @@ def _interval(values: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
     return float(values.mean()), float(t.ppf(0.975, len(names) - 1) * means.std(ddof=1) / np.sqrt(len(names)))
 
 
-def _tried(one: "Judged", method: str) -> Any:
-    return next((tried for tried in one.explained.tried if tried.method == method), None)
-
-
 def _state(one: "Judged", method: str) -> str:
     return next(verdict.state for verdict in one.verdicts if verdict.method == method)
 
 
 def _verdict(one: "Judged", method: str) -> str:
-    import textwrap
-
     verdict = next(verdict for verdict in one.verdicts if verdict.method == method)
-    return textwrap.shorten("; ".join([verdict.state, *verdict.cautions]), 110, placeholder=" …")
+    return textwrap.shorten("; ".join([verdict.state, *verdict.cautions]), 180, placeholder=" …")
 
 
-def _top(pictures: Iterable[np.ndarray]) -> float:
+def _top(pictures: Sequence[np.ndarray]) -> float:
     """The end of the common scale: the value that one cell in a hundred exceeds."""
     every = np.concatenate([np.abs(one).ravel() for one in pictures])
     return max(1.0, float(np.quantile(every, 0.99)))
 
 
-def _image(axis: Any, sheet: "Sheet", one: "Judged", k: int) -> None:
-    axis.set_xticks([])
-    axis.set_yticks([])
-    for spine in axis.spines.values():
-        spine.set_visible(False)
-    if sheet.visible:
-        axis.imshow(one.explained.shown[k], cmap="gray", vmin=0, vmax=1)
-    else:
-        axis.imshow(np.full((1, 1), 0.9), cmap="gray", vmin=0, vmax=1)
-        axis.text(0, 0, "not shown", ha="center", va="center", fontsize=5, color="0.4")
-    if sheet.answers[k]:
-        axis.set_ylabel(shown_names([sheet.answers[k]], 16)[0], fontsize=5.5)
+PIXELS = 224  # along a panel
 
 
-def _map(axis: Any, sheet: "Sheet", one: "Judged", values: np.ndarray, k: int, top: float, *, signed: bool) -> Any:
-    """A map over its image in grey; a cell without mass leaves the image clear."""
-    axis.set_axis_off()
-    h, w = one.explained.shown.shape[1:3]
-    extent = (0, w, h, 0)
-    look: dict[str, Any] = (
-        {"cmap": f"{SIGNED}_r", "vmin": -top, "vmax": top} if signed else {"cmap": PLAIN, "vmin": 0, "vmax": top}
-    )
+def _image(sheet: "Sheet", one: "Judged", k: int) -> np.ndarray:
+    """An image as the network sees it, uint8 [h, w, 3]; a grey panel where it may not be shown."""
+    image = one.explained.shown[k]
     if not sheet.visible:
-        return axis.imshow(values, extent=extent, interpolation="nearest", **look)
-    grey = one.explained.shown[k]
-    grey = grey.mean(axis=2) if grey.ndim == 3 else grey
-    axis.imshow(grey, cmap="gray", vmin=-0.25, vmax=1.25, extent=extent)
-    alpha = np.clip(np.abs(values) / top, 0, 1) ** 0.5 * 0.85
-    axis.imshow(values, extent=extent, interpolation="nearest", alpha=alpha, **look)
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
+        return np.full((*image.shape[:2], 3), 225, np.uint8)
+    grey = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+    return np.rint(grey * 255).astype(np.uint8)
 
-    return ScalarMappable(norm=Normalize(look["vmin"], look["vmax"]), cmap=look["cmap"])
+
+def _coloured(values: np.ndarray, top: float, *, signed: bool) -> np.ndarray:
+    """Values [h, w] in colour, float [h, w, 3]."""
+    import matplotlib as mpl
+
+    scaled = (values / top + 1) / 2 if signed else values / top
+    return mpl.colormaps[f"{SIGNED}_r" if signed else PLAIN](scaled.clip(0, 1))[..., :3]
+
+
+def _overlay(sheet: "Sheet", one: "Judged", k: int, values: np.ndarray, top: float, *, signed: bool) -> np.ndarray:
+    """A map over its image in grey, float [h, w, 3]; a cell without mass leaves the image clear."""
+    image = one.explained.shown[k]
+    scale = max(1, -(-PIXELS // max(image.shape[:2])))
+    h, w = image.shape[0] * scale, image.shape[1] * scale
+    rows, columns = np.arange(h) * values.shape[0] // h, np.arange(w) * values.shape[1] // w
+    colour = _coloured(values[rows][:, columns], top, signed=signed)
+    if not sheet.visible:
+        return colour
+    grey = (image if image.ndim == 2 else image.mean(axis=2)).repeat(scale, axis=0).repeat(scale, axis=1)
+    alpha = np.clip(np.abs(values[rows][:, columns]) / top, 0, 1)[..., None] ** 0.5 * 0.85
+    return (1 - alpha) * (0.15 + 0.7 * grey[..., None]) + alpha * colour
 
 
 def alt(sheet: "Sheet", method: str) -> str:
     """What a sheet shows, for those who cannot see it."""
-    said = "; ".join(f"{one.label}: {_verdict(one, method)}" for one in sheet.judged if _tried(one, method) is not None)
+    having = [one for one in sheet.judged if method in [tried.method for tried in one.explained.tried]]
+    said = "; ".join(f"{one.label}: {_verdict(one, method)}" for one in having)
     title, count = attribution.load(method).title, min(ROWS, len(sheet.ids))
     return f"{title} of {count} images for {sheet.name}, beside control and untrained network. {said}"

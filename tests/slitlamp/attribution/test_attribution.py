@@ -1,0 +1,200 @@
+"""The command about attribution on planted images: a letter that betrays is found, one that says nothing is not."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import slitlamp
+from encoders import EncoderError
+from experiments.attribution import main
+from slitlamp import UsageError
+from tasks import DataError
+from tests.paths import SHARED
+
+N, SIDE = 60, 32
+ENCODER = """
+import torch
+
+import encoders
+
+CARD = encoders.Card(name="tiny", licence="Apache-2.0", sites={})
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one = torch.nn.Conv2d(3, 12, 4, stride=4)
+        self.two = torch.nn.Conv2d(12, 12, 3, padding=1)
+
+    def forward(self, x):
+        return self.two(torch.nn.functional.gelu(self.one(x)))
+
+
+def load(device):
+    torch.manual_seed(SEED)
+    spec = encoders.Input(size=(32, 32), resize="squash", crop=None, mean=(0.5,) * 3, std=(0.25,) * 3,
+                          interpolation="bilinear", backend="own")
+    return encoders.from_module(CARD, Net(), spec, {"stage.1": "one", "stage.2": "two"}, device=device)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noise with a bright square in the upper right or lower left corner; `side` is where, `coin` is independent."""
+    place = tmp_path_factory.mktemp("letters")
+    rng = np.random.default_rng(0)
+    with (place / "manifest.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["file", "patient", "side", "coin", "letter", "grey", "<b>hostile</b>"])
+        for k in range(N):
+            image = rng.integers(60, 140, (SIDE, SIDE))
+            image = image + rng.integers(-20, 20)
+            x, y = (22, 2) if k % 2 else (2, 22)
+            image[y : y + 8, x : x + 8] += 90
+            Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(place / f"{k:02}.png")
+            coin = "heads" if rng.random() < 0.5 else "tails"
+            rows.writerow([f"{k:02}.png", f"p{k}", "right" if k % 2 else "left", coin, f"{x} {y} {x + 8} {y + 8}",
+                           f"{image.mean():.3f}", "<i>a</i>" if k % 2 else "<script>b"])  # fmt: skip
+    for seed in (0, 1):
+        (place / f"tiny{seed}.py").write_text(ENCODER.replace("SEED", str(seed)).replace('"tiny"', f'"tiny{seed}"'))
+    return place
+
+
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setenv("SLITLAMP_CACHE", str(folder / "store"))
+    monkeypatch.chdir(tmp_path)
+
+
+def ask(folder: Path, **flags: Any) -> slitlamp.CommandResult:
+    given = {"data": str(folder / "manifest.csv"), "group": "patient", "permutations": 199} | flags
+    return slitlamp.attribute(flags.pop("encoder", str(folder / "tiny0.py")), **given)
+
+
+def test_a_letter_that_betrays_the_answer_is_found(folder: Path, tmp_path: Path) -> None:
+    methods = ("gradient-input", "integrated-gradients", "occlusion")
+    found = ask(folder, label="side", evidence="letter", method=methods, out=str(tmp_path / "out"))
+    verdicts = {row["method"]: row for row in found.table("verdicts")}
+    assert {row["verdict"] for row in verdicts.values()} == {"explains this probe"}
+    lying = {row["method"]: row for row in found.table("evidence")}
+    for name in methods:
+        assert lying[name]["rests"], name
+        assert lying[name]["share"] > lying[name]["control_share"] + 0.15
+    assert any("the answer rests on letter" in line for line in found.sentences)
+    assert verdicts["integrated-gradients"]["completeness"] < 0.02
+    page = (tmp_path / "out" / "attribution.html").read_text()
+    assert "explains this probe" in page
+    assert "default-src 'none'" in page
+    with np.load(tmp_path / "out" / "maps.npz") as arrays:
+        assert arrays["label side/tiny0/occlusion/probe"].shape == (12, SIDE, SIDE)
+        assert "label side/tiny0/image" not in arrays  # the user's own are shown only when asked
+        assert len(arrays["label side/ids"]) == 12
+    document = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert set(document["files"]) == {path.name for path in (tmp_path / "out").iterdir()} - {"results.json", ".lock"}
+    assert document["questions"][0]["classes"] == {"left": 30, "right": 30}
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    again = ask(folder, label="side", evidence="letter", method=methods, out=str(tmp_path / "out"))
+    assert "0 methods computed now" in again.summary
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_a_letter_that_says_nothing_is_not_found(folder: Path) -> None:
+    found = ask(folder, label="grey", evidence="letter", method=("gradient-input", "occlusion"), site="stage.2")
+    assert found.table("explained")[0]["metric"] == "R2"
+    assert not any(row["rests"] for row in found.table("evidence"))
+
+
+def test_where_the_probe_reads_nothing_there_is_nothing_to_explain(folder: Path) -> None:
+    found = ask(folder, label="coin", method="gradient-input", site="stage.2", readout="mean")
+    assert [row["verdict"] for row in found.table("verdicts")] == ["nothing to explain"]
+    assert "the probe does not read the answer here" in found.sentences[1]
+
+
+def test_encoders_stand_side_by_side_and_names_are_text(folder: Path, tmp_path: Path) -> None:
+    both = [str(folder / "tiny0.py"), str(folder / "tiny1.py")]
+    found = ask(
+        folder, encoder=both, label="<b>hostile</b>", method="gradient-input", thumbnails=True, out=str(tmp_path / "o"),
+    )  # fmt: skip
+    assert [row["encoder"] for row in found.table("verdicts")] == ["tiny0", "tiny1"]
+    page = (tmp_path / "o" / "attribution.html").read_text()
+    assert "<script>" not in page
+    assert "<i>a</i>" not in page
+    assert "<b>hostile" not in page
+
+
+def test_a_pair_is_explained_against_a_stranger(folder: Path) -> None:
+    found = ask(folder, pair=("00.png", "02.png"), method="occlusion", permutations=None)
+    assert found.table("explained")[0]["metric"] == "centred cosine"
+    assert found.table("verdicts")[0]["verdict"] == "too few images to say"
+    assert found.arrays["pair/tiny0/occlusion"].shape == (2, SIDE, SIDE)
+    few = found.table("images")
+    assert few[0]["score"] == few[1]["score"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "error", "said"),
+    [
+        ({"method": "occlusionn"}, Exception, "did you mean 'occlusion'"),
+        ({"method": "rollout"}, EncoderError, "rollout does not apply.*it has .*occlusion"),
+        ({"items": ("nobody",)}, UsageError, "no item 'nobody'"),
+        ({"label": "sidee"}, DataError, "did you mean 'side'"),
+        ({"site": "stage.9"}, UsageError, "no site 'stage.9'"),
+        ({"site": ("stage.1", "stage.2")}, UsageError, "one at a time"),
+        ({"encoder": "pixels"}, EncoderError, "computes without torch"),
+        ({"probe": "knn"}, UsageError, "a hyperplane is explained"),
+        ({"count": 0}, UsageError, "at least 1"),
+        ({"pair": ("00.png",)}, UsageError, "takes two images, not 1"),
+        ({"pair": ("00.png", "00.png"), "permutations": None}, UsageError, "names '.*' twice"),
+        ({"pair": ("00.png", "01.png")}, UsageError, "--permutations has nothing to act on"),
+        ({"text": ("a film",), "permutations": None}, UsageError, "no joint space"),
+        ({"text": ("a", "b", "c")}, UsageError, "not 3"),
+        ({"evidence": "lettr"}, DataError, "lettr"),
+    ],
+)
+def test_bad_input_is_one_line(folder: Path, flags: dict[str, Any], error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said) as caught:
+        ask(folder, **({"label": "side"} if "pair" not in flags else {}) | flags)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_prints_what_the_function_finds(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--encoder", str(folder / "tiny0.py"), "--data", str(folder / "manifest.csv"), "--group", "patient"]
+    asked += ["--label", "side", "--method", "gradient-input", "--permutations", "199"]
+    assert main([*asked, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["tables"]["verdicts"][0]["verdict"] == "explains this probe"
+    assert document["command"].startswith("python -m experiments.attribution --encoder")
+    assert main([*asked, "--items", "nobody"]) == 2
+    assert "no item 'nobody'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "rests"), [("tests/letter_betrays.py", True), ("tests/letter_independent.py", False)])
+def test_the_letter_of_films_is_found_only_where_it_betrays(
+    task: str, rests: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.paths import ROOT
+
+    del folder
+    monkeypatch.chdir(ROOT)
+    found = slitlamp.attribute("phantom-clip", task, method="gradient-input", limit=120, permutations=199)
+    letter = next(row for row in found.table("evidence") if row["region"] == "lead letter")
+    assert letter["rests"] == rests
+    assert (letter["share"] > letter["control_share"] + 0.1) == rests
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (SHARED / "histo_dsb").exists(), reason="needs the shared images (SLITLAMP_SHARED)")
+def test_masks_of_a_manifest_are_laid_on_the_maps_of_real_images(folder: Path) -> None:
+    data = str(SHARED / "histo_dsb" / "manifest.csv")
+    found = slitlamp.attribute(
+        str(folder / "tiny0.py"), data=data, group="group", label="stain", evidence="mask", method="gradient-input",
+        permutations=199,
+    )  # fmt: skip
+    assert found.table("evidence")[0]["images"] == 12
+    assert 0 < found.table("evidence")[0]["area"] < 1
