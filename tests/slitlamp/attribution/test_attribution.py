@@ -72,8 +72,8 @@ def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path) ->
 
 
 def ask(folder: Path, **flags: Any) -> slitlamp.CommandResult:
-    given = {"data": str(folder / "manifest.csv"), "group": "patient", "permutations": 199} | flags
-    return slitlamp.attribute(flags.pop("encoder", str(folder / "tiny0.py")), **given)
+    given = {"encoder": str(folder / "tiny0.py"), "data": str(folder / "manifest.csv"), "group": "patient"}
+    return slitlamp.attribute(**given | {"permutations": 199} | flags)
 
 
 def test_a_letter_that_betrays_the_answer_is_found(folder: Path, tmp_path: Path) -> None:
