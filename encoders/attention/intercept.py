@@ -29,17 +29,33 @@ class Place:
     outside: int = 0
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Call:
+    """What attention is made of: softmax(scale q k' + bias) v, with q [n, heads, q, d], k and v [n, heads, t, d]."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    bias: Tensor | None
+    scale: float
+
+    def weights(self) -> Tensor:
+        """The attention [n, heads, q, t]."""
+        scores = (self.q * self.scale) @ self.k.mT
+        return torch.softmax(scores if self.bias is None else scores + self.bias, -1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Handlers:
     """What becomes of a call.
 
-    `weights(place, softmax)` may look at attention [n, heads, q, k] and returns what is used in its stead.
-    `call(place, q, k, v, weigh)` gets queries, keys and values [n, heads, t, d] as they enter and a function that
-    makes the weights of them; it returns the output [n, heads, q, d], or None for the usual one.
+    `weights(place, softmax)` may look at attention [n, heads, q, t] and returns what is used in its stead.
+    `output(place, call)` returns the output [n, heads, q, d] of a call, or None for the usual one; calls of unfused
+    code pass it by.
     """
 
     weights: Callable[[Place, Tensor], Tensor] = lambda _place, softmax: softmax
-    call: Callable[[Place, Tensor, Tensor, Tensor, Callable[..., Tensor]], Tensor | None] = lambda *_given: None
+    output: Callable[[Place, Call], Tensor | None] = lambda _place, _call: None
 
 
 class Interception(TorchFunctionMode):
@@ -74,15 +90,11 @@ class Interception(TorchFunctionMode):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float | None) -> tuple[Tensor, Any]:
         place = self._place()
-
-        def weigh(q: Tensor, k: Tensor) -> Tensor:
-            scores = (q * (q.shape[-1] ** -0.5 if scale is None else scale)) @ k.mT
-            return torch.softmax(scores if bias is None else scores + bias, -1)
-
-        found = self.handlers.call(place, q, k, v, weigh)
+        call = Call(q=q, k=k, v=v, bias=bias, scale=q.shape[-1] ** -0.5 if scale is None else scale)
+        found = self.handlers.output(place, call)
         if found is not None:
             return found, None
-        weights = self.handlers.weights(place, weigh(q, k))
+        weights = self.handlers.weights(place, call.weights())
         return weights @ v, weights
 
     def _scaled_dot_product(

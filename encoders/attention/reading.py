@@ -75,13 +75,7 @@ def reading(encoder: Encoder, site: str, readout: str) -> Reading:
     where a readout reads several blocks or pooling heads.
     """
     name = encoder.card.name
-    require_known(encoder, site, (readout,))
-    if encoder.module is None:
-        raise EncoderError(f"{name} computes without torch: it has no attention")
-    if why := _cut_up(encoder, site):
-        raise EncoderError(f"{name} {why}: it has no attention over one grid of tokens")
-    if readout == AT_MARK.name:
-        raise EncoderError(f"{name}: {readout!r} reads another token in every image; attention has no one last row")
+    require_flat(encoder, site, readout)
     calls = dict(_ordered(encoder, site))
     every = [layer for layer in calls if calls[layer]]
     if not every:
@@ -111,6 +105,19 @@ def reading(encoder: Encoder, site: str, readout: str) -> Reading:
         head=None if head is None else head.call,
         numbers=sum(int(np.prod(calls[layer][0])) for layer in blocks),
     )
+
+
+def require_flat(encoder: Encoder, site: str, readout: str) -> Site:
+    """The site, of one grid or one vector for every image; EncoderError for what has no such site or readout."""
+    name = encoder.card.name
+    require_known(encoder, site, (readout,))
+    if encoder.module is None:
+        raise EncoderError(f"{name} computes without torch: it has no attention")
+    if why := _cut_up(encoder, site):
+        raise EncoderError(f"{name} {why}: it has no attention over one grid of tokens")
+    if readout == AT_MARK.name:
+        raise EncoderError(f"{name}: {readout!r} reads another token in every image; attention has no one last row")
+    return encoder.card.sites[site]
 
 
 def noise(encoder: Encoder) -> Any:
