@@ -12,6 +12,8 @@ to see queries, keys and values, once over copies of the one row with what atten
 for which this holds is not assumed: what the copies give is compared with what the network gave.
 """
 
+import importlib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -28,6 +30,10 @@ from encoders.extraction.encode import collate
 from encoders.extraction.hooks import first
 from encoders.extraction.pooling import matrix
 from encoders.extraction.readouts import CLS
+
+with warnings.catch_warnings():  # what forward mode needs is compiled by torch with a compiler that it deprecates
+    warnings.simplefilter("ignore", FutureWarning)
+    importlib.import_module("torch._decomp.decompositions_for_jvp")
 
 Tensor = torch.Tensor
 FEW, MOST = 4, 64  # nodes
