@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from plugins import nearest
 from slitlamp.errors import UsageError
 from slitlamp.log import say
-from slitlamp.settings import FLAGS, Settings, checked
+from slitlamp.settings import FLAGS, OF_MAPS, Settings, checked, unused_of_maps
 
 
 class _One(argparse.Action):
@@ -92,7 +92,8 @@ def make_parser(
         value = default.flag(entry.name) if entry.name in FLAGS else default_of(entry)
         shown = " ".join(value) if isinstance(value, tuple) else value
         text += f" (default: {shown})" if shown not in (None, "") else ""
-        parser.add_argument(name, type=kind, help=text.replace("%", "%%"), **meta)
+        hidden = names is None and entry.name in OF_MAPS  # known, so that it is refused in words
+        parser.add_argument(name, type=kind, help=argparse.SUPPRESS if hidden else text.replace("%", "%%"), **meta)
     return parser
 
 
@@ -162,6 +163,7 @@ def parse(argv: Sequence[str], command: str, doc: str) -> Settings:
     flags = flags_of(make_parser(command, doc), argv)
     if "config" in flags:
         flags = _from_file(flags["config"]) | flags
+    unused_of_maps(flags, command)
     return checked(Settings.of(**flags))
 
 

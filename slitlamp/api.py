@@ -10,7 +10,7 @@ import numpy as np
 from plugins import hint
 from slitlamp.errors import UsageError
 from slitlamp.result import Conclusion, Result
-from slitlamp.settings import FLAGS, Settings, check_bounds, checked, command_line
+from slitlamp.settings import FLAGS, OF_MAPS, Settings, check_bounds, checked, command_line, unused_of_maps
 
 OF_COMMANDS = ("config", "dry_run", "json", "debug")  # flags that mean nothing in Python
 OF_FEATURES = ("image_column", "window", "intercept", "exif", "unreadable", "volumes", "seed", "weights",
@@ -76,6 +76,7 @@ def probe(encoder: str | Path | Sequence[str] = "phantom-clip", task: str | Sequ
         UsageError: arguments that do not fit. plugins.UnknownName: a name that nothing holds. tasks.DataError,
         encoders.EncoderError, probes.ProbeError: as the commands say in one line.
     """
+    unused_of_maps(flags, "probe")
     return run_probe(checked(_settings({"encoder": encoder, "task": task, "out": None, **flags})))
 
 
@@ -172,7 +173,7 @@ def _with_flags(function: Callable[..., Any]) -> None:
     more = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=Settings().flag(name))
         for name in FLAGS
-        if name not in (*OF_COMMANDS, *names)
+        if name not in (*OF_COMMANDS, *OF_MAPS, *names)
     ]
     more = [p.replace(default=None) if p.name == "out" else p for p in more]
     function.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]

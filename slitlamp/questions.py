@@ -44,6 +44,7 @@ class Question:
     pool: "Pool | None" = None
     names_of_marks: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)  # see `facts_of`
+    evidence: tuple[Mapping[str, Any], ...] = ()
     unmarked: set[str] = field(default_factory=set)  # encoders whose crop leaves a mark out
     memo: dict[str, Any] = field(default_factory=dict)
 

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,12 @@ class SourceSettings:
         (), "words of --label that look like a mark of a missing answer and are an answer (none)", metavar="WORD"
     )
     group: str | None = _flag(None, "column that may not be split over folds (patient, sequence)", metavar="COLUMN")
+    evidence: str | None = _flag(
+        None,
+        "column with where the evidence lies: a box `x0 y0 x1 y1` in pixels (several with ;), or a mask file; or four "
+        "columns x,y,width,height",
+        metavar="COLUMN",
+    )
     volumes: bool = _flag(
         False,
         "make one item of each NIfTI file (each time point) or DICOM series, not of each slice; the encoder must read "
@@ -202,7 +209,9 @@ FLAGS: dict[str, "Field[Any]"] = {
 
 
 UNSAID = ("out", "replace", "json", "debug", "dry_run", "config", "jobs")  # flags that change no number
-OF_FILES = ("group", "image_column", "window", "intercept", "exif", "copies", "spelling", "unreadable")
+OF_FILES = ("group", "evidence", "image_column", "window", "intercept", "exif", "copies", "spelling", "unreadable")
+
+OF_MAPS = ("evidence",)  # flags that only a command which draws maps acts on
 
 
 def unused_flags(settings: Settings) -> None:
@@ -218,6 +227,13 @@ def unused_flags(settings: Settings) -> None:
         raise UsageError(
             f"--items {settings.source.items} makes phantoms, and --data has its own images; --limit N takes some"
         )
+
+
+def unused_of_maps(given: Mapping[str, Any], command: str) -> None:
+    """Refuses flags of maps where a command draws none."""
+    idle = [name for name in OF_MAPS if given.get(name) is not None]
+    if idle:
+        raise UsageError(f"{idle[0]} has nothing to act on in {command}: it says where maps of attribution are to lie")
 
 
 LEAST = {

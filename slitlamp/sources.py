@@ -51,6 +51,7 @@ def list_source(settings: SourceSettings, spec: str) -> Source:
         image_column=settings.image_column,
         group=settings.group if spec == settings.data or _has_manifest(spec) else None,
         columns_needed=(settings.label,) if settings.label and spec == settings.data else (),
+        evidence=settings.evidence if spec == settings.data else None,
         window=settings.window,
         intercept=settings.intercept,
         exif=settings.exif,

@@ -2,24 +2,28 @@
 
 import hashlib
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from plugins import UnknownName, UserFile, UserFileError, load_user_file, nearest, of_folder
-from tasks._base import DataError, Item, Mark, Picture, Row, Source, Task, Undecided
+from tasks._base import DataError, Item, Mark, Mask, Picture, Row, Source, Task, Undecided
 
 if TYPE_CHECKING:
     from tasks._open import files_of, item_id, open_source, slices_of
+    from tasks.phantoms.regions import REGIONS
     from tasks.sources.check import check
 
 __all__ = [
+    "REGIONS",
     "DataError",
     "Item",
     "Mark",
+    "Mask",
     "Picture",
     "Row",
     "Source",
@@ -39,6 +43,7 @@ __all__ = [
 _LAZY = {
     **dict.fromkeys(("files_of", "item_id", "open_source", "slices_of"), "tasks._open"),
     "check": "tasks.sources.check",
+    "REGIONS": "tasks.phantoms.regions",
 }
 
 
@@ -87,12 +92,15 @@ def _from_file(path: Path) -> Task:
                 raise UserFileError(f"{path}: items yields a {type(item).__name__}; it must yield tasks.Item")
             if not isinstance(item.id, str) or not isinstance(item.group, str):
                 raise UserFileError(f"{path}: an item's id and group are texts; given are {item.id!r}, {item.group!r}")
-            yield item if id(item.picture) in given else replace(item, picture=_picture(file, item.picture))
+            if id(item.picture) not in given:
+                item = replace(item, picture=_picture(file, item.picture))
+            yield replace(item, evidence=_masks(file, item.evidence)) if item.evidence else item
 
     def phantoms(n: int, seed: int) -> Source:
         assert task.phantoms is not None
         source = task.phantoms(n, seed)
-        return replace(source, rows=tuple(replace(r, picture=_picture(file, r.picture)) for r in source.rows))
+        made = (replace(r, picture=_picture(file, r.picture), regions=_masks(file, r.regions)) for r in source.rows)
+        return replace(source, rows=tuple(made))
 
     return replace(
         task,
@@ -104,6 +112,19 @@ def _from_file(path: Path) -> Task:
 
 def _items(path: str) -> Callable[..., Iterator[Item]]:
     return load(path).items
+
+
+def _masks(file: UserFile, masks: Mapping[str, Mask]) -> dict[str, Mask]:
+    """The regions, each computed as the user's code and held to what a mask is."""
+    return {name: partial(_mask, file, name, mask) for name, mask in masks.items()}
+
+
+def _mask(file: UserFile, name: str, mask: Mask) -> np.ndarray:
+    found = file.function(mask, always=False)()
+    if not isinstance(found, np.ndarray) or found.dtype != bool or found.ndim not in (2, 3):
+        kind = f"{found.dtype} {list(found.shape)}" if isinstance(found, np.ndarray) else type(found).__name__
+        raise UserFileError(f"{file.path}: the region {name!r} is {kind}; a mask is bool [h, w] as its picture")
+    return found
 
 
 def _picture(file: UserFile, picture: Picture) -> Picture:

@@ -44,6 +44,9 @@ class Picture:
         return self._identity
 
 
+Mask = Callable[[], np.ndarray]  # bool [h, w] of a picture's size, or [d, h, w] of a volume; it raises DataError
+
+
 def is_volume(image: np.ndarray) -> bool:
     """Whether a picture is a volume [d, h, w]; none is three pixels wide, which would be a colour image."""
     return image.ndim == 3 and image.shape[2] != 3
@@ -64,7 +67,8 @@ class Row:
 
     `text` is what a benchmark asks of it: `question`, `options` (a tuple of texts) and `answer`. Where a
     question has several images, `picture` shows them side by side and `pictures` holds them apart. `place` says where
-    a manifest tells of it (`row 3`), without any name.
+    a manifest tells of it (`row 3`), without any name. `regions` are named parts of the picture, where evidence for an
+    answer lies or a shortcut to it, each a function that gives its mask.
     """
 
     id: str  # stable, unique, holds no path and no patient identifier
@@ -75,6 +79,7 @@ class Row:
     text: Mapping[str, Any] | None = None
     pictures: tuple[Picture, ...] = ()
     place: str = ""
+    regions: Mapping[str, Mask] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +107,10 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One example. `label` is the class's name, or a number for a numeric target."""
+    """One example. `label` is the class's name, or a number for a numeric target.
+
+    `evidence` is what a row's `regions` are, for this picture: turned, cropped and flipped as it is.
+    """
 
     id: str
     group: str
@@ -110,7 +118,7 @@ class Item:
     picture: Picture
     marks: tuple[Mark, ...] = ()
     text: Mapping[str, Any] | None = None
-    evidence: np.ndarray | None = None
+    evidence: Mapping[str, Mask] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,7 +62,7 @@ def labelled_items(
         yield from benchmark_items(source, tuple(medblink), benchmark_words or words, task=task, yes=yes)
         return
     for row, label in zip(source.rows, answers(source, column or default, words, task=task), strict=True):
-        yield Item(id=row.id, group=row.group, label=label, picture=row.picture, marks=row.marks)
+        yield Item(id=row.id, group=row.group, label=label, picture=row.picture, marks=row.marks, evidence=row.regions)
 
 
 YES, NO = "yes", "no"
@@ -119,7 +119,15 @@ def benchmark_items(
             f"same; ask one at a time, e.g. --data {source.name.split('+')[0]}+{asked[0]}"
         )
     return (
-        Item(id=row.id, group=row.group, label=label, picture=row.picture, marks=row.marks, text=row.text)
+        Item(
+            id=row.id,
+            group=row.group,
+            label=label,
+            picture=row.picture,
+            marks=row.marks,
+            text=row.text,
+            evidence=row.regions,
+        )
         for row, label in zip(rows, labels, strict=True)
     )
 

@@ -3,17 +3,20 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from tasks._base import DataError, Row, Source, Undecided
+from tasks._base import DataError, Mark, Picture, Row, Source, Undecided
 from tasks.benchmarks._open import near, open_benchmark, parse
 from tasks.benchmarks._rows import OpenSettings
 from tasks.images.content import Content, picture
 from tasks.images.decode import DecodePolicy, Frame, LastOpened, digest, list_frames
+from tasks.marks.draw import covered
 from tasks.marks.place import from_columns
 from tasks.sources.check import refuse_above
+from tasks.sources.evidence import Columns, asked, regions
 from tasks.sources.files import Listed, listed, manifest_of, missing, walk
 from tasks.sources.groups import column_groups, group_id, own_groups
 from tasks.sources.notes import SourceFrame, asked_frames, decide, exif_decision, flags, grouping, licence
@@ -36,6 +39,7 @@ def open_source(
     image_column: str | None = None,
     group: str | None = None,
     columns_needed: Sequence[str] = (),
+    evidence: str | None = None,
     window: str | None = None,
     intercept: float = 0.0,
     exif: str | None = None,
@@ -51,9 +55,11 @@ def open_source(
     `spec` is a folder (one that holds `manifest.csv` is read through it), a CSV, TSV or Parquet
     manifest, a DICOM tree or file, a NIfTI file, an image, or a benchmark: `medblink`, `mediconfusion`,
     `mmvp`, `mmvp-vlm` or `blink`, each with `:PATH` for a local copy. `group` is the column whose values may
-    not be split over folds. `limit` keeps about the first N rows of a seeded shuffle of the groups. With
-    `volumes` a row is not a slice but a NIfTI file or a DICOM series, [d, h, w]. `spelling` says what to do with
-    groups that differ only in their spelling: "refuse", "unite" or "keep".
+    not be split over folds. `evidence` is the column that says where in an image the evidence lies, by boxes
+    `x0 y0 x1 y1` in pixels or by mask files; or four columns with commas between, x, y, width and height. `limit`
+    keeps about the first N rows of a seeded shuffle of the groups. With `volumes` a row is not a slice but a NIfTI
+    file or a DICOM series, [d, h, w]. `spelling` says what to do with groups that differ only in their spelling:
+    "refuse", "unite" or "keep".
     Raises DataError, Undecided where images can be shown in several ways, UnknownName for a window.
     """
     policy = DecodePolicy(exif=exif, window=window, intercept=intercept, volumes=volumes)
@@ -64,10 +70,13 @@ def open_source(
     policy.policy  # noqa: B018 - an unknown window is refused before any file is opened
     named = parse(spec)
     if named is not None:
-        if volumes:
-            raise DataError(f"--volumes has nothing to act on: the images of {named.name} are flat")
-        if image_column is not None:
-            raise DataError(f"--image-column has nothing to act on: {named.name} knows where its images are")
+        for flag, given, why in (
+            ("--volumes", volumes, "the images of NAME are flat"),
+            ("--image-column", image_column is not None, "NAME knows where its images are"),
+            ("--evidence", evidence is not None, "NAME holds no boxes or masks"),
+        ):
+            if given:
+                raise DataError(f"{flag} has nothing to act on: {why.replace('NAME', named.name)}")
         settings = OpenSettings(policy=policy, unreadable=unreadable_limit, offline=offline)
         source = open_benchmark(named, settings, group=group, needed=columns_needed, spelling=spelling)
         return source if limit is None else limited(source, limit, seed)
@@ -77,9 +86,11 @@ def open_source(
     for wanted in columns_needed:
         if columns is not None and wanted not in columns:
             raise no_column(wanted, columns, name)
+    where = None if evidence is None else asked(evidence, columns or (), name)
     for flag, chosen in (("--label", columns_needed[:1]), ("--group", [group] if group else [])):
         notes += [sentence for one in chosen for sentence in like_another(one, columns or (), flag)]
-    found, unreadable, objects = _list_all(files, policy, [*columns_needed, *([group] if group else [])])
+    needed = [*columns_needed, *([group] if group else []), *(where.columns if where else ())]
+    found, unreadable, objects = _list_all(files, policy, needed)
     if objects:
         notes.append(f"{objects} DICOM files hold no image and were passed over")
     refuse_above(unreadable, len(unreadable) + len(found), unreadable_limit, policy.noun)
@@ -87,13 +98,14 @@ def open_source(
         raise DataError(f"{name} holds no image ({objects} DICOM files without one)")
     decide(found, policy)
     rows, more = _rows(found, policy, group, [*columns_needed], name, spelling)
+    rows, said = _with_regions(rows, found, where, spec, policy, name)
     source = Source(
         name=name,
         rows=tuple(rows),
         licence=licence(rows),
         policy=policy.policy,
         unreadable=tuple(unreadable),
-        warnings=(*notes, *grouping(found, group), *more, *asked_frames(found, policy), *flags(found, policy)),
+        warnings=(*notes, *grouping(found, group), *more, *said, *asked_frames(found, policy), *flags(found, policy)),
         undecided=exif_decision(found, policy),
     )
     return source if limit is None else limited(source, limit, seed)
@@ -212,14 +224,16 @@ def _rows(
         except DataError as error:
             place = f"{s.file.place}: {s.file.name}" if s.file.place else s.file.name
             raise DataError(f"{name}: {place}: {error}") from error
+        shown = picture(s.frame, s.content, policy, s.file.shown or s.file.name)
         rows.append(
             Row(
                 id=known,
                 group=group_id(own),
-                picture=picture(s.frame, s.content, policy, s.file.shown or s.file.name),
+                picture=shown,
                 columns=_columns(s),
                 marks=marks,
                 place=s.file.place,
+                regions={"marks": partial(_under_marks, shown, marks)} if marks else {},
             )
         )
     present = dict.fromkeys(c for row in rows for c in row.columns)
@@ -227,6 +241,23 @@ def _rows(
         if wanted not in present:
             raise no_column(wanted, [*present], name)
     return rows, notes
+
+
+def _under_marks(picture: Picture, marks: Sequence[Mark]) -> np.ndarray:
+    """What marks of this project's size cover, bool [h, w]."""
+    return covered(marks, *picture.read().shape[:2])
+
+
+def _with_regions(
+    rows: list[Row], found: Sequence[SourceFrame], where: Columns | None, spec: str, policy: DecodePolicy, name: str
+) -> tuple[list[Row], list[str]]:
+    """The rows with the region that their column says, and a sentence about those without."""
+    if where is None:
+        return rows, []
+    path, pictures = Path(spec).expanduser(), [row.picture for row in rows]
+    base = path if path.is_dir() else path.parent
+    named, notes = regions(found, pictures, where, base=base, policy=policy, name=name)
+    return [replace(row, regions={**row.regions, **own}) for row, own in zip(rows, named, strict=True)], notes
 
 
 def _ids(found: Sequence[SourceFrame]) -> list[str]:

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from tasks._base import DataError, Item, Picture, Row, Source, Undecided, is_volume
+from tasks._base import DataError, Item, Mask, Picture, Row, Source, Undecided, is_volume
 from tasks.images.decode import LastOpened, digest
 
 VERSION = 1  # changes whenever a copy would have other pixels
@@ -45,10 +45,23 @@ def corner(row: Row, policy: Mapping[str, object]) -> tuple[bool, bool]:
 
 def _read(row: Row, last_opened: LastOpened, prepare: Callable[[np.ndarray], np.ndarray], turn: Turn) -> np.ndarray:
     """The image cut and turned; of a volume every slice is, in its plane."""
-    image = last_opened.get(row.id, row.picture.read)
+    return _turned(last_opened.get(row.id, row.picture.read), prepare, turn)
+
+
+def _turned(image: np.ndarray, prepare: Callable[[np.ndarray], np.ndarray], turn: Turn) -> np.ndarray:
     if not is_volume(image):
         return np.array(turn(prepare(image)), order="C")
     return np.stack([turn(prepare(plane)) for plane in image])
+
+
+def _mask(
+    row: Row, mask: Mask, last_opened: LastOpened, prepare: Callable[[np.ndarray], np.ndarray], turn: Turn
+) -> np.ndarray:
+    """A region of the image cut and turned as the image is, which is cut by its channels."""
+    image, found = last_opened.get(row.id, row.picture.read), mask()
+    if image.ndim == 2 or is_volume(image):
+        return _turned(found, prepare, turn)
+    return np.array(_turned(np.broadcast_to(found[..., None], image.shape), prepare, turn)[..., 0], order="C")
 
 
 def _identity(row: Row, name: str, square: bool, place: tuple[bool, bool]) -> str | None:
@@ -77,7 +90,10 @@ def _copies(source: Source, turns: Mapping[str, tuple[str, Turn]], square: bool)
                 read=partial(_read, row, last_opened, prepare, turn),
                 identity=partial(_identity, row, name, square, place),
             )
-            yield Item(id=f"{row.id}:{name}", group=row.group, label=label, picture=picture)
+            evidence = {
+                region: partial(_mask, row, mask, last_opened, prepare, turn) for region, mask in row.regions.items()
+            }
+            yield Item(id=f"{row.id}:{name}", group=row.group, label=label, picture=picture, evidence=evidence)
 
 
 def as_stored(image: np.ndarray) -> np.ndarray:

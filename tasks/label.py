@@ -233,7 +233,15 @@ def items(
     rows = found.rows
     _refuse(rows, str(column), source.name, found.missing)
     return (
-        Item(id=row.id, group=row.group, label=label, picture=row.picture, marks=row.marks, text=row.text)
+        Item(
+            id=row.id,
+            group=row.group,
+            label=label,
+            picture=row.picture,
+            marks=row.marks,
+            text=row.text,
+            evidence=row.regions,
+        )
         for row, label in rows
     )
 

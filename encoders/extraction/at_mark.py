@@ -9,6 +9,7 @@ from encoders._base import EncoderError, Input, Site, UnseenMarkError, View
 Box = tuple[float, float, float, float]
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 Point = tuple[float, float]
+PADDED = ("pad", "longest")  # the whole image in the middle of a square, as we and as open_clip call it
 
 
 def frame(spec: Input | None, height: int, width: int) -> Box:
@@ -19,7 +20,7 @@ def frame(spec: Input | None, height: int, width: int) -> Box:
     """
     if spec is None:
         raise EncoderError("this encoder prepares images by a function of its own: where a mark falls is not known")
-    if spec.resize == "pad":
+    if spec.resize in PADDED:
         side = max(height, width)
         y, x = (side - height) / 2, (side - width) / 2
         return (-y / height, -x / width, (side - y) / height, (side - x) / width)

@@ -9,7 +9,7 @@ from pathlib import Path
 from plugins import UnknownName, hint, of_folder
 from probes.attribution._base import Attention, Layer, Maps, Method, Subject
 
-__all__ = ["Attention", "Layer", "Maps", "Method", "Subject", "load", "names"]
+__all__ = ["Attention", "Layer", "Maps", "Method", "Subject", "find", "load", "names"]
 
 
 def names() -> tuple[str, ...]:
@@ -17,8 +17,14 @@ def names() -> tuple[str, ...]:
     return tuple(name.replace("_", "-") for name in of_folder(Path(__file__).parent))
 
 
-def load(name: str) -> Method:
-    """The method of that name; UnknownName with the nearest one."""
+def find(name: str) -> str:
+    """The name, once it is that of a method; UnknownName with the nearest one."""
     if name not in names():
         raise UnknownName(f"no method {name!r}; {hint(name, names())}there are {', '.join(names())}")
+    return name
+
+
+def load(name: str) -> Method:
+    """The method of that name; UnknownName with the nearest one."""
+    find(name)
     return importlib.import_module(f"probes.attribution.{name.replace('-', '_')}").METHOD

@@ -25,6 +25,7 @@ LIKE_UNTRAINED, LIKE_CONTROL = (
 COMPLETE = 0.02
 SMALL = 0.2  # of the score's fall between image and blurred image: an advantage below it is none
 ARTEFACT = 0.5  # share of mass
+RIVALS = (RANDOM, EDGES, CONTROL, UNTRAINED)
 GROUPS = 6  # below, not even a map that always wins reaches .05 by signs after two comparisons
 
 
@@ -42,7 +43,7 @@ class Gain:
 class Verdict:
     """What is said of a method's maps, why, and what must be added.
 
-    `over` are the gains of the probe's map over chance, edges and the control's map.
+    `over` are the gains of the probe's map over chance, edges, and the maps of the control and the untrained network.
     """
 
     method: str
@@ -61,30 +62,23 @@ def judge(trials: Sequence[Trial], groups: np.ndarray) -> list[Verdict]:
     """The verdict on each method tried on the same images; groups int [n], what is not independent."""
     count = len(np.unique(groups))
     gains = [_gains(trial, groups) for trial in trials] if count >= 2 else [{} for _ in trials]
-    for name in (RANDOM, EDGES, CONTROL) if count >= 2 else ():
-        adjusted = holm([one[name].p for one in gains])
-        gains = [
-            one | {name: Gain(value=one[name].value, low=one[name].low, high=one[name].high, p=float(p))}
-            for one, p in zip(gains, adjusted, strict=True)
-        ]
+    for name in RIVALS:
+        having = [one for one in gains if name in one]
+        for one, p in zip(having, holm([one[name].p for one in having]) if having else (), strict=True):
+            one[name] = Gain(value=one[name].value, low=one[name].low, high=one[name].high, p=float(p))
     return [_verdict(trial, over, count) for trial, over in zip(trials, gains, strict=True)]
 
 
 def _gains(trial: Trial, groups: np.ndarray) -> dict[str, Gain]:
     """The margin of the probe's map less that of each map it must beat."""
-    found = {}
-    for name in (RANDOM, EDGES, CONTROL):
-        difference = trial.margin[PROBE] - trial.margin[name]
-        found[name] = gain(difference, groups)
-    return found
+    return {name: gain(trial.margin[PROBE] - trial.margin[name], groups) for name in RIVALS if name in trial.margin}
 
 
 def gain(difference: np.ndarray, groups: np.ndarray) -> Gain:
     """A paired difference [n] by group: mean, interval, and the p that it is above 0."""
-    mean: Share = mean_difference(difference, _numbered(groups))
-    return Gain(
-        value=mean.value, low=mean.low, high=mean.high, p=sign_flip(difference, _numbered(groups), greater=True)
-    )
+    component = _numbered(groups)
+    mean = mean_difference(difference, component)
+    return Gain(value=mean.value, low=mean.low, high=mean.high, p=sign_flip(difference, component, greater=True))
 
 
 def _numbered(groups: np.ndarray) -> np.ndarray:
@@ -112,19 +106,19 @@ def _state(trial: Trial, over: Mapping[str, Gain], likeness: Mapping[str, float]
             f"{COMPLETE:g} allowed)"
         )
     alike = likeness.get(UNTRAINED)
-    if alike is not None and alike >= LIKE_UNTRAINED:
+    if alike is not None and alike >= LIKE_UNTRAINED and not _above(over[UNTRAINED]):
         return NOTHING, (
             f"the same network untrained gives much the same map (Spearman {alike:.2f}, below {LIKE_UNTRAINED:g} is "
-            "wanted): it shows the image and the architecture"
+            f"wanted), which knows the score as well ({_said(over[UNTRAINED])}): it shows image and architecture"
         )
     for name, what in ((RANDOM, "a random order of cells"), (EDGES, "the edges of the image")):
         one = over[name]
-        if one.p > ALPHA or one.value <= 0:
+        if not _above(one):
             if one.high < SMALL:
                 return NOTHING, f"it knows the score no better than {what} ({_said(one)})"
             return OPEN, f"whether it knows the score better than {what} is open ({_said(one)})"
     own, chance = over[CONTROL], over[RANDOM]
-    if own.p <= ALPHA and own.value > 0:
+    if _above(own):
         return EXPLAINS, (
             f"it knows the score better than chance ({_said(chance)}), edges ({_said(over[EDGES])}) and the control's "
             f"map ({_said(own)})"
@@ -135,6 +129,10 @@ def _state(trial: Trial, over: Mapping[str, Gain], likeness: Mapping[str, float]
             f"({_said(own)})"
         )
     return OPEN, f"it beats chance ({_said(chance)}); whether also the control's map is open ({_said(own)})"
+
+
+def _above(one: Gain) -> bool:
+    return one.p <= ALPHA and one.value > 0
 
 
 def _said(one: Gain) -> str:
@@ -149,6 +147,11 @@ def _cautions(trial: Trial, state: str, likeness: Mapping[str, float]) -> list[s
     if trial.tokens is not None and float(trial.tokens.mean()) > ARTEFACT:
         found.append(f"artefact: {trial.tokens.mean():.0%} of its mass lies on the few tokens of largest norm")
     alike = likeness.get(CONTROL)
+    bare = likeness.get(UNTRAINED)
+    if state == EXPLAINS and bare is not None and bare >= LIKE_UNTRAINED:
+        found.append(
+            f"where it is large, the untrained network's map is too (Spearman {bare:.2f}): no sign of what was learnt"
+        )
     if state == EXPLAINS and alike is not None and alike >= LIKE_CONTROL:
         found.append(
             f"only its signs are the probe's own: where it is large, the control's map is too (Spearman {alike:.2f})"
@@ -202,7 +205,7 @@ def lying(found: Mapping[str, Evidence], groups: np.ndarray) -> list[Lying]:
     for name, one, known, n, independent, own, hits, chance in rows:
         if own is not None:
             own = Gain(value=own.value, low=own.low, high=own.high, p=float(next(adjusted)))
-        rests = own is not None and independent >= GROUPS and own.p <= ALPHA and own.value > 0
+        rests = own is not None and independent >= GROUPS and _above(own)
         test = binomtest(hits, n, min(max(chance, 1e-9), 1.0), alternative="greater")
         result.append(
             Lying(

@@ -1,1 +1,1 @@
-"""Attribution: which pixels a probe's decision rests on, and whether the picture may be believed."""
+"""Attribution: which pixels an answer rests on, each map with its own trial."""

@@ -87,16 +87,16 @@ class Cells:
         head["value"]["fields"] |= left
         return unpack(head["value"], arrays, self.types)
 
-    def save(self, key: str, measurement: Any, classes: tuple[str, ...] | None) -> None:
-        """Write a measurement and its predictions; the measurement last, since its file means `finished`."""
+    def save(self, key: str, measurement: Any, classes: tuple[str, ...] | None = None) -> None:
+        """Write a measurement and, where it has some, its predictions first: its own file means `finished`."""
         arrays: dict[str, np.ndarray] = {}
         head = {"format": FORMAT, "key": key, "value": pack(measurement, arrays, self.leave)}
         text = np.frombuffer(json.dumps(head).encode(), dtype=np.uint8)
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, json=text, **arrays)  # type: ignore[arg-type]
         body = buffer.getvalue()
-        predictions = as_parquet(measurement.predictions, classes)
-        write_atomically(self.folder / f"{key[:32]}.parquet", predictions)
+        if hasattr(measurement, "predictions"):
+            write_atomically(self.folder / f"{key[:32]}.parquet", as_parquet(measurement.predictions, classes))
         write_atomically(self._path(key), body + hashlib.sha256(body).digest())
 
 

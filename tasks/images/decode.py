@@ -88,8 +88,10 @@ class Frame:
 
     `patient` is what a group may rest on; it leaves this package only as a hash. `flags` end the
     sentence "12 of 40 images …" (or volumes). `wide` marks values that need a window before they can be shown;
-    `stored` then reads the numbers as the file holds them. `revision` is part of the picture's identity from 2 on:
+    `stored` reads the numbers as the file holds them, where a window acts on them, [h, w], [h, w, channels] or
+    [d, h, w], before they are turned as EXIF says. `revision` is part of the picture's identity from 2 on:
     it counts up where such a file comes to be decoded to other pixels, so that others keep their stored features.
+    `shape` is [h, w], or [d, h, w] of a volume, as it is shown; None where only decoding tells.
     """
 
     read: Callable[[], np.ndarray]
@@ -102,6 +104,7 @@ class Frame:
     stored: Callable[[], np.ndarray] | None = None
     revision: int = 1
     flags: tuple[str, ...] = ()
+    shape: tuple[int, ...] | None = None
     slice_position: SlicePosition | None = None  # of a slice that is to become part of a volume
 
 

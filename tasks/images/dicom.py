@@ -78,7 +78,9 @@ def _frames(head: Any, path: Path, policy: DecodePolicy, last_opened: LastOpened
                 columns={**facts, **columns} | ({"frame": str(number)} if count > 1 else {}),
                 patient=patient,
                 windowed=window is not None,
+                stored=partial(_stored, path, number, policy, last_opened) if is_grey(head) else None,
                 flags=tuple(flags),
+                shape=(int(head.Rows), int(head.Columns)),
                 slice_position=slice_position(head, number - 1, count, str(path)) if policy.volumes else None,
             )
         )
@@ -90,6 +92,11 @@ def _read(
 ) -> np.ndarray:
     with _parser_errors("its pixels cannot be decoded"):
         return plain(_shown(_opened(path, policy, last_opened), number, span))
+
+
+def _stored(path: Path, number: int, policy: DecodePolicy, last_opened: LastOpened) -> np.ndarray:
+    with _parser_errors("its pixels cannot be decoded"):
+        return _opened(path, policy, last_opened).stored(number)
 
 
 def read_stack(slices: Sequence[Slice], policy: DecodePolicy, last_opened: LastOpened) -> np.ndarray:

@@ -61,7 +61,9 @@ def list_frames(path: Path, policy: DecodePolicy, last_opened: LastOpened) -> li
             columns={"slice": str(number % shape[2] + 1)}
             | ({"time": str(number // shape[2] + 1)} if shape[3] > 1 else {}),
             windowed=True,
+            stored=partial(_stored, path, number, last_opened),
             flags=flags,
+            shape=(shape[1], shape[0]),
         )
         for number in range(shape[2] * shape[3])
     ]
@@ -79,7 +81,9 @@ def _whole(
             number=time + 1,
             columns={"slices": str(shape[2])} | ({"time": str(time + 1)} if shape[3] > 1 else {}),
             windowed=True,
+            stored=partial(_stored, path, None, last_opened, time),
             flags=flags,
+            shape=(shape[2], shape[1], shape[0]),
         )
         for time in range(shape[3])
     ]
@@ -235,12 +239,7 @@ def _canonical(volume: Any) -> np.ndarray:
 
 def _read(path: Path, number: int | None, policy: DecodePolicy, last_opened: LastOpened, time: int = 0) -> np.ndarray:
     """The slice of that number, counted through all time points, or with None the volume at one of them."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            values, low, high = last_opened.get(("nifti", path), partial(_open, path))
-    except BAD as error:
-        raise DataError(f"its voxels cannot be read ({reason(error, path)})") from error
+    values, low, high = _voxels(path, last_opened)
     window = policy.range
     if window is None and low < AIR:
         raise Undecided(
@@ -249,10 +248,31 @@ def _read(path: Path, number: int | None, policy: DecodePolicy, last_opened: Las
         )
     if isinstance(window, tuple):
         low, high = window[0] - window[1] / 2, window[0] + window[1] / 2
+    shown = _shown(_piece(values, number, time), low, high)
+    return np.ascontiguousarray(shown) if number is None else plain(shown)
+
+
+def _voxels(path: Path, last_opened: LastOpened) -> tuple[np.ndarray, float, float]:
+    """The volume with its least and greatest value, opened once for all its slices; DataError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return last_opened.get(("nifti", path), partial(_open, path))
+    except BAD as error:
+        raise DataError(f"its voxels cannot be read ({reason(error, path)})") from error
+
+
+def _piece(values: np.ndarray, number: int | None, time: int = 0) -> np.ndarray:
+    """The slice of that number [x, y], counted through all time points, or with None the volume [x, y, z] at one."""
     if number is None:
-        return np.ascontiguousarray(_shown(values[::-1, ::-1, :, time], low, high))
+        return values[::-1, ::-1, :, time]
     time, level = divmod(number, values.shape[2])
-    return plain(_shown(values[::-1, ::-1, level, time], low, high))
+    return values[::-1, ::-1, level, time]
+
+
+def _stored(path: Path, number: int | None, last_opened: LastOpened, time: int = 0) -> np.ndarray:
+    """The scaled voxels [y, x] or [z, y, x] without any window."""
+    return _piece(_voxels(path, last_opened)[0], number, time).T
 
 
 def _shown(piece: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -64,6 +64,7 @@ def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> li
             windowed=one.wide,
             stored=partial(_stored, path, one) if one.wide else None,
             flags=(MORE,) if more else (),
+            shape=(one.height, one.width),
             revision=1 if one.form in "14" or (one.form, one.top) in AS_BEFORE else 2,
         )
         for number, one in enumerate(maps, 1)

@@ -52,11 +52,13 @@ def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> li
     from PIL import Image
 
     deep, animated, exif, count, flags, revision = False, False, 1, 1, (), 1
+    wide, high = 0, 0
     try:
         with Image.open(_where(path), formats=FORMATS) as image:
             scaled = image.format == "JPEG2000" and not jpeg2000.require_meaning(path).plain
             deep, tagged = _png(path) if image.format == "PNG" else (False, True)
             revision = 2 if _rescaled_key(image) is not None else 1
+            wide, high = image.size
             exif = int(image.getexif().get(ORIENTATION, 1) or 1) if tagged and not scaled else 1
             count = int(getattr(image, "n_frames", 1))
             animated = count > 1 and image.format in ANIMATED
@@ -84,7 +86,7 @@ def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> li
     if deep and animated:
         raise DataError("an animated PNG of 16 bits is not read")
     if deep:
-        return [_other(policy, partial(_deep, path), 16, wide=True, exif=exif, revision=1)]
+        return [_other(policy, partial(_deep, path), 16, wide=True, exif=exif, revision=1, size=(wide, high))]
     orientation = exif if 1 <= exif <= 8 else 1
     turn = 1 if policy.exif == "ignore" else orientation
     columns = {"exif_orientation": str(orientation)}
@@ -96,6 +98,7 @@ def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> li
             exif=orientation,
             revision=1 if animated else revision,
             flags=flags,
+            shape=(wide, high) if turn >= 5 else (high, wide),
         )
         for index in range(count if animated else 1)
     ]
@@ -181,17 +184,20 @@ def _other(
     wide: bool,
     exif: int = 1,
     revision: int = 2,
+    size: tuple[int, int] | None = None,
 ) -> Frame:
     """A frame whose stored numbers are read by another library than Pillow."""
     orientation = exif if 1 <= exif <= 8 else 1
+    turn = 1 if policy.exif == "ignore" else orientation
     return Frame(
-        read=partial(_shown_numbers, stored, policy, 1 if policy.exif == "ignore" else orientation, bits),
+        read=partial(_shown_numbers, stored, policy, turn, bits),
         columns={"exif_orientation": str(orientation)},
         exif=orientation,
         wide=wide,
         windowed=wide,
         stored=stored if wide else None,
         revision=revision,
+        shape=size and (size if turn >= 5 else size[::-1]),
     )
 
 

@@ -6,10 +6,11 @@ Marks drawn smaller than 6 pixels have a narrower ring.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
-from tasks._base import DataError, Mark
+from tasks._base import DataError, Mark, Mask
 
 Colour = tuple[int, int, int]
 
@@ -58,6 +59,30 @@ def draw(
             view[far <= reach + 0.3] = outline
         view[far <= inner] = colours[mark.name]
     return out
+
+
+def covered(marks: Sequence[Mark], h: int, w: int, reach: int | None = None) -> np.ndarray:
+    """Which pixels marks cover, rings included, bool [h, w]; `reach` is their radius, by default that of `radius`."""
+    reach = radius(min(h, w)) if reach is None else reach
+    down, right = np.arange(h)[:, None], np.arange(w)
+    out = np.zeros((h, w), bool)
+    for mark in marks:
+        out |= np.hypot(down - round(mark.y), right - round(mark.x)) <= reach + 0.3
+    return out
+
+
+def around(marks: Sequence[Mark], h: int, w: int) -> np.ndarray:
+    """Which pixels lie from one to two radii around marks and under none, bool [h, w]."""
+    return covered(marks, h, w, 2 * radius(min(h, w))) & ~covered(marks, h, w)
+
+
+def regions(marks: Sequence[Mark], size: int) -> dict[str, Mask]:
+    """Regions of a square picture with marks of `draw`'s own size, the first of them the nearest."""
+    return {
+        "marks": partial(covered, marks, size, size),
+        "nearest mark": partial(covered, marks[:1], size, size),
+        "around the marks": partial(around, marks, size, size),
+    }
 
 
 def check(marks: Sequence[Mark], reach: int, h: int, w: int, colours: Mapping[str, Colour] = COLOURS) -> None:

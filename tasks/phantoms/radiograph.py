@@ -1,9 +1,11 @@
 """Radiographs: how the patient lies before the film, how it is exposed, and how it is developed."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from tasks._base import Mask
 from tasks.phantoms.grid import Pose
 from tasks.phantoms.noise import grain
 from tasks.phantoms.shapes import inside
@@ -61,6 +63,16 @@ def developed(film: np.ndarray, contrast: float, middle: float, border: float) -
         film *= shadow[:, None]
     film += np.float32(0.5)
     return film.astype(np.uint8)
+
+
+def bordered(border: float, size: int) -> dict[str, Mask]:
+    """The region "frame border" of a film whose dark border is that wide; none without one."""
+    return {"frame border": partial(_border, size, border)} if border else {}
+
+
+def _border(size: int, border: float) -> np.ndarray:
+    line = rim(size, border)
+    return line * line[:, None] < 0.5
 
 
 def rim(size: int, border: float) -> np.ndarray:

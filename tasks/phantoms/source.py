@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks._base import DataError, Picture, Row, Source
+from tasks._base import DataError, Mask, Picture, Row, Source
 
 
 def digest(**what: Any) -> str:
@@ -25,10 +25,10 @@ def balanced(n: int, k: int, seed: int, code: int) -> np.ndarray:
 def source(
     name: str,
     n: int,
-    build: Callable[[int], tuple[Callable[[], np.ndarray], Mapping[str, Any], tuple]],
+    build: Callable[[int], tuple[Callable[[], np.ndarray], Mapping[str, Any], tuple, Mapping[str, Mask]]],
     **identity: Any,
 ) -> Source:
-    """A synthetic source of n rows, one patient each; `build(i)` gives picture, columns and marks.
+    """A synthetic source of n rows, one patient each; `build(i)` gives picture, columns, marks and regions.
 
     `identity` must hold everything that determines the pixels besides the row's number.
 
@@ -39,7 +39,7 @@ def source(
         raise DataError(f"{n} phantoms asked for; ask for at least 1")
     rows = []
     for i in range(n):
-        read, columns, marks = build(i)
+        read, columns, marks, regions = build(i)
         rows.append(
             Row(
                 id=f"{name}-{i:06d}",
@@ -47,6 +47,7 @@ def source(
                 picture=Picture(read=read, identity=digest(generator=name, row=i, **identity)),
                 columns={k: f"{v:.4f}" if isinstance(v, float) else str(v) for k, v in columns.items()},
                 marks=marks,
+                regions=regions,
             )
         )
     return Source(

@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 
 from tasks._base import Source
+from tasks.phantoms.abdomen import patient as t
 from tasks.phantoms.abdomen.body import Canvas, bones, bowel, organs, pixel, trunk
 from tasks.phantoms.abdomen.doubles import stamp
 from tasks.phantoms.abdomen.patient import DOUBLE, FILLING, Abdomen, draw, hounsfield
@@ -24,6 +25,13 @@ from tasks.phantoms.source import source as _source
 VERSION = 4
 CODE = 202
 CLASSES = ("plain", "enhanced")
+TISSUES = {
+    "vessels": (t.AORTA, t.CAVA, t.PORTAL, t.TWIG),
+    "kidneys": (t.KIDNEY, t.PYRAMID),
+    "liver": (t.LIVER,),
+    "spleen": (t.SPLEEN,),
+    "doubles": tuple(t.DOUBLE + tissue for tissue in t.ENHANCING),
+}
 
 
 def paint(p: Abdomen, rng: np.random.Generator, size: int) -> tuple[Canvas, np.ndarray]:
@@ -73,6 +81,12 @@ def scan(seed: int, i: int, enhanced: bool, size: int = 224, matched: bool = Tru
     return window(render(patient(seed, i), rng, enhanced, size, matched))
 
 
+def region(seed: int, i: int, name: str, size: int = 224) -> np.ndarray:
+    """Where one of the TISSUES lies in the slice of patient number i of a seed, bool [size, size]."""
+    k, _ = paint(patient(seed, i), np.random.default_rng([seed, i, CODE, 1]), size)
+    return np.isin(k.tissue, TISSUES[name])
+
+
 def source(n: int, seed: int, size: int = 224, matched: bool = True) -> Source:
     """Slices of n patients, half of them (rounded) after contrast; columns hold what was drawn.
 
@@ -88,7 +102,8 @@ def source(n: int, seed: int, size: int = 224, matched: bool = True) -> Source:
         p, enhanced = patient(seed, i), bool(answers[i])
         columns = {"contrast": CLASSES[enhanced], **{f.name: getattr(p, f.name) for f in fields(p)}}
         columns.update(landmarks(p, size))
-        return partial(scan, seed, i, enhanced, size, matched), columns, ()
+        where = {name: partial(region, seed, i, name, size) for name in TISSUES}
+        return partial(scan, seed, i, enhanced, size, matched), columns, (), where
 
     return _source("abdomen", n, build, version=VERSION, seed=seed, size=size, matched=matched)
 

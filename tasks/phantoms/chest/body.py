@@ -1,13 +1,15 @@
 """Attenuation of a chest along the beam: chord lengths of trunk, lungs, heart and airways, and all bones."""
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
+from tasks._base import Mask
 from tasks.phantoms.chest.bones import girdle, ribs, spine
 from tasks.phantoms.chest.patient import Chest
 from tasks.phantoms.grid import Pose, looked_up
+from tasks.phantoms.radiograph import bordered
 from tasks.phantoms.shapes import chord, inside
 
 _HEIGHTS = np.linspace(-2, 2, 2048, dtype=np.float32)  # of tables of what depends on height alone
@@ -36,6 +38,12 @@ def _below(p: Chest, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     left = (x > 0).astype(np.float32)
     flat = np.minimum(np.abs(x + 0.40 - 0.83 * left) * (1 / 0.42), 1.2)
     return y - p.right_dome - p.left_drop * left - 0.30 * flat**2.3
+
+
+def _lungs(p: Chest, x: np.ndarray, y: np.ndarray, wide: np.ndarray, filled: np.ndarray) -> np.ndarray:
+    """Air in the lungs along the beam, less what heart and vessels displace."""
+    inner = _at_height(_walls(p)[2], y)
+    return np.maximum(_air(p, x, y, wide, inner) - filled, 0)
 
 
 def _air(p: Chest, x: np.ndarray, y: np.ndarray, outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
@@ -76,10 +84,31 @@ def _heart(p: Chest, pose: Pose) -> np.ndarray:
     return out
 
 
+def _arch(p: Chest, pose: Pose) -> tuple[tuple[slice, slice], np.ndarray]:
+    """The aortic arch along the beam, in the part of the picture that holds it."""
+    at = pose.box(p.yaw - 0.05, p.yaw + 0.22, -0.48, -0.18)
+    return at, _oval(*pose.grid(at), (p.yaw + 0.095, -0.33), (p.knob, p.knob * 1.15))
+
+
+def _bubble(p: Chest, pose: Pose) -> tuple[tuple[slice, slice], np.ndarray]:
+    """Gas in the stomach along the beam, in the part of the picture that holds it."""
+    top, wide, high = p.right_dome + p.left_drop + 0.05, p.bubble * 1.15, p.bubble * 0.6
+    at = pose.box(0.40 - wide, 0.40 + wide, top, top + 2 * high)
+    x, y = pose.grid(at)
+    gas = _oval(x, y, (0.40, top + high), (wide, high))
+    return at, 0.30 * gas * inside(-_below(p, x, y), 0.02)
+
+
+def _thorax(p: Chest, pose: Pose) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray, np.ndarray]:
+    """The part of the picture that holds the rib cage, its coordinates, and the cage's half-width at each point."""
+    at = pose.box(-0.9, 0.9, p.apex - 0.04, 1.0)
+    x, y = pose.grid(at)
+    return at, x, y, _at_height(_walls(p)[1], y)
+
+
 def _middle(p: Chest, pose: Pose, heart: np.ndarray) -> np.ndarray:
     """The upper mediastinum and the descending aorta along the beam; the aortic arch is put into the heart."""
-    at = pose.box(p.yaw - 0.05, p.yaw + 0.22, -0.48, -0.18)
-    arch = _oval(*pose.grid(at), (p.yaw + 0.095, -0.33), (p.knob, p.knob * 1.15))
+    at, arch = _arch(p, pose)
     heart[at] = np.maximum(heart[at], 0.75 * arch)
     out = np.zeros_like(heart)
     at = pose.box(p.yaw - 0.20, p.yaw + 0.20, -1.3, 1.3)
@@ -129,11 +158,8 @@ def soft(p: Chest, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
     column, row = (x + (0.2 - p.yaw)) * (96 / 0.4), (y + 1.3) * (256 / 1.4)
     tissue[at] -= _airway().take(row.astype(np.intp) * 96 + column.astype(np.intp), mode="clip")
     if p.bubble:
-        top, wide, high = p.right_dome + p.left_drop + 0.05, p.bubble * 1.15, p.bubble * 0.6
-        at = pose.box(0.40 - wide, 0.40 + wide, top, top + 2 * high)
-        x, y = pose.grid(at)
-        gas = _oval(x, y, (0.40, top + high), (wide, high))
-        tissue[at] -= 0.30 * gas * inside(-_below(p, x, y), 0.02)
+        at, gas = _bubble(p, pose)
+        tissue[at] -= gas
     tissue += 0.10 * heart + 0.06 * middle
     return tissue, 0.55 * heart + 0.5 * middle
 
@@ -145,11 +171,8 @@ def path(
 
     `tissue` and `filled` are what `soft` gives.
     """
-    _, outer, inner = _walls(p)
-    at = pose.box(-0.9, 0.9, p.apex - 0.04, 1.0)
-    x, y = pose.grid(at)
-    wide, cloud = _at_height(outer, y), texture[at]
-    lung = np.maximum(_air(p, x, y, wide, _at_height(inner, y)) - filled[at], 0)
+    at, x, y, wide = _thorax(p, pose)
+    cloud, lung = texture[at], _lungs(p, x, y, wide, filled[at])
     lung *= 0.86 + 0.05 * cloud - np.minimum(0.28 * blood[at], 0.6)
     out = tissue + 0.012 * texture
     out[at] -= lung
@@ -161,4 +184,26 @@ def path(
     out[at] += (0.26 * dense) * girdle(p, *pose.grid(at))
     at = pose.box(-0.17, 0.17, -1.3, 1.3)
     out[at] += (0.22 * dense) * spine(p, *pose.grid(at))
+    return out
+
+
+SEEN = 0.1  # of lung or of bone along the beam, from which a mask counts it
+
+
+def regions(p: Chest, size: int) -> dict[str, Mask]:
+    """Masks [size, size] of what is drawn, by the shapes that draw it: a film without gastric bubble has none."""
+    there = ["heart", "aortic arch", "lungs", "ribs", *(["gastric bubble"] if p.bubble else [])]
+    return {name: partial(_region, p, name, size) for name in there} | bordered(p.border, size)
+
+
+def _region(p: Chest, name: str, size: int) -> np.ndarray:
+    pose, out = p.pose(size), np.zeros((size, size), bool)
+    if name == "heart":
+        return _heart(p, pose) > 0
+    if name in ("aortic arch", "gastric bubble"):
+        at, shape = (_arch if name == "aortic arch" else _bubble)(p, pose)
+        out[at] = shape > 0
+        return out
+    at, x, y, wide = _thorax(p, pose)
+    out[at] = (ribs(p, x, y, wide) if name == "ribs" else _lungs(p, x, y, wide, soft(p, pose)[1][at])) > SEEN
     return out

@@ -13,6 +13,7 @@ import numpy as np
 
 from tasks._base import Source
 from tasks.phantoms.blur import smeared
+from tasks.phantoms.chest.body import regions
 from tasks.phantoms.chest.film import exposed
 from tasks.phantoms.chest.patient import Chest, draw
 from tasks.phantoms.grid import Pose, resized, shrunk
@@ -140,6 +141,7 @@ def source(n: int, seed: int, size: int = 224) -> Source:
 
     def build(i: int) -> tuple:
         child = not answers[i]
-        return partial(film, seed, i, child, size), {"age": CLASSES[not child], **asdict(patient(seed, i, child))}, ()
+        p = patient(seed, i, child)
+        return partial(film, seed, i, child, size), {"age": CLASSES[not child], **asdict(p)}, (), regions(p, size)
 
     return _source("age", n, build, version=VERSION, seed=seed, size=size)

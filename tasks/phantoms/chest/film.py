@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from tasks._base import Source
-from tasks.phantoms.chest.body import path, soft
+from tasks.phantoms.chest.body import path, regions, soft
 from tasks.phantoms.chest.patient import Chest, draw
 from tasks.phantoms.chest.vessels import vessels
 from tasks.phantoms.grid import resized
@@ -25,15 +25,19 @@ CODE = 101
 _GLYPHS = {"L": ("1000",) * 6 + ("1111",), "R": ("1110", "1001", "1001", "1110", "1100", "1010", "1001")}
 
 
-def _mark(image: np.ndarray, size: int) -> None:
-    """Lead letters in the upper corners, R at the patient's right (image left) and L at the left."""
-    unit = max(size // 112, 1)
+def glyph(letter: str, unit: int) -> np.ndarray:
+    """The letter R or L, bool [7 unit, 4 unit]."""
+    lines = np.array([[int(v) for v in line] for line in _GLYPHS[letter]], bool)
+    return np.kron(lines, np.ones((unit, unit), bool))
+
+
+def letters(size: int) -> np.ndarray:
+    """Lead letters in the upper corners, bool [size, size]: R at the patient's right (image left) and L at the left."""
+    unit, out = max(size // 112, 1), np.zeros((size, size), bool)
     for letter, left in (("R", round(0.07 * size)), ("L", size - round(0.07 * size) - 4 * unit)):
-        glyph = np.array([[int(v) for v in line] for line in _GLYPHS[letter]], bool)
-        big = np.kron(glyph, np.ones((unit, unit), bool))
-        top = round(0.10 * size)
-        view = image[top : top + big.shape[0], left : left + big.shape[1]]
-        view[big] = 247
+        big, top = glyph(letter, unit), round(0.10 * size)
+        out[top : top + big.shape[0], left : left + big.shape[1]] = big
+    return out
 
 
 def exposed(p: Chest, rng: np.random.Generator, size: int = 224) -> np.ndarray:
@@ -49,7 +53,7 @@ def render(p: Chest, rng: np.random.Generator, size: int = 224, letter: bool = F
     """The film of a patient, uint8 [size, size]; `rng` gives vessels, texture and grain."""
     out = printed(p, exposed(p, rng, size), rng, 2.0, 1.45)
     if letter:
-        _mark(out, size)
+        out[letters(size)] = 247
     return out
 
 
@@ -71,6 +75,8 @@ def source(n: int, seed: int, size: int = 224, letter: bool = False) -> Source:
     """
 
     def build(i: int) -> tuple:
-        return partial(film, seed, i, size, letter), asdict(patient(seed, i)), ()
+        p = patient(seed, i)
+        lead = {"lead letter": partial(letters, size)} if letter else {}
+        return partial(film, seed, i, size, letter), asdict(p), (), {**regions(p, size), **lead}
 
     return _source("chest", n, build, version=VERSION, seed=seed, size=size, letter=letter)

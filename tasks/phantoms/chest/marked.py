@@ -11,8 +11,9 @@ from functools import partial
 
 import numpy as np
 
-from tasks._base import Mark, Source
+from tasks._base import Mark, Mask, Source
 from tasks.marks import draw as drawing
+from tasks.phantoms.chest.body import regions
 from tasks.phantoms.chest.film import render
 from tasks.phantoms.chest.patient import Chest, draw
 from tasks.phantoms.source import balanced
@@ -50,11 +51,35 @@ def place(seed: int, i: int, quarter: int, view: int, size: int) -> Mark:
 def film(seed: int, i: int, quarter: int, view: int, size: int = 224) -> np.ndarray:
     """Film number i of a seed in one of the VIEWS, with its marks, uint8 [size, size, 3]."""
     image = render(patient(seed, i), np.random.default_rng([seed, i, CODE, 1]), size)
-    image = image[:: -1 if view >= 2 else 1, :: -1 if view in (1, 2) else 1]
+    red, blue = place(seed, i, quarter, view, size), _blue(seed, i, quarter, view, size)
+    return drawing.draw(np.repeat(_shown(image, view)[:, :, None], 3, axis=2), [red, *blue])
+
+
+def _shown(image: np.ndarray, view: int) -> np.ndarray:
+    """An image as taken in one of the VIEWS."""
+    return image[:: -1 if view >= 2 else 1, :: -1 if view in (1, 2) else 1]
+
+
+def _blue(seed: int, i: int, quarter: int, view: int, size: int) -> list[Mark]:
+    """The blue marks, in the three other quarters."""
     red = place(seed, i, quarter, view, size)
     others = [(float(x), float(y)) for x, y in corners(seed, i, size).reshape(-1, 2) if (x, y) != (red.x, red.y)]
-    blue = [Mark(name="blue", x=x, y=y) for x, y in others]
-    return drawing.draw(np.repeat(image[:, :, None], 3, axis=2), [red, *blue])
+    return [Mark(name="blue", x=x, y=y) for x, y in others]
+
+
+def _regions(seed: int, i: int, quarter: int, view: int, size: int) -> dict[str, Mask]:
+    """Both colours of marks, and the organs as the view shows them."""
+    organs = regions(patient(seed, i), size)
+    red, blue = place(seed, i, quarter, view, size), _blue(seed, i, quarter, view, size)
+    return {
+        "red mark": partial(drawing.covered, [red], size, size),
+        "blue marks": partial(drawing.covered, blue, size, size),
+        **{name: partial(_seen, mask, view) for name, mask in organs.items()},
+    }
+
+
+def _seen(mask: Mask, view: int) -> np.ndarray:
+    return np.ascontiguousarray(_shown(mask(), view))
 
 
 def source(n: int, seed: int, size: int = 224) -> Source:
@@ -71,6 +96,7 @@ def source(n: int, seed: int, size: int = 224) -> Source:
     def build(i: int) -> tuple:
         quarter, view = divmod(int(kinds[i]), 4)
         columns = {"quarter": CLASSES[quarter], "shown": VIEWS[view], **asdict(patient(seed, i))}
-        return partial(film, seed, i, quarter, view, size), columns, (place(seed, i, quarter, view, size),)
+        marks = (place(seed, i, quarter, view, size),)
+        return partial(film, seed, i, quarter, view, size), columns, marks, _regions(seed, i, quarter, view, size)
 
     return _source("chest-marks", n, build, version=VERSION, seed=seed, size=size)

@@ -132,6 +132,6 @@ def source(n: int, seed: int, size: int = 224) -> Source:
         columns = {"nearest": marks[0].name, **{f.name: getattr(p, f.name) for f in fields(p)}}
         for m, d, b in zip(marks, distance, bright, strict=True):
             columns |= {f"depth_{m.name}": float(d), f"bright_{m.name}": float(b)}
-        return partial(view, seed, i, size, attempt, marks), columns, marks
+        return partial(view, seed, i, size, attempt, marks), columns, marks, drawing.regions(marks, size)
 
     return _source("lumen-matched", n, build, version=VERSION, seed=seed, size=size)

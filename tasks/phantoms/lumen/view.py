@@ -106,6 +106,6 @@ def source(n: int, seed: int, size: int = 224) -> Source:
         p, marks, distance = scene(seed, i, size, order)
         columns = {"nearest": marks[0].name, **{f.name: getattr(p, f.name) for f in fields(p)}}
         columns.update({f"depth_{m.name}": float(d) for m, d in zip(marks, distance, strict=True)})
-        return partial(marked, seed, i, size, marks), columns, marks
+        return partial(marked, seed, i, size, marks), columns, marks, drawing.regions(marks, size)
 
     return _source("lumen", n, build, version=VERSION, seed=seed, size=size)

@@ -10,13 +10,13 @@ from functools import partial
 
 import numpy as np
 
-from tasks._base import Source
+from tasks._base import Mask, Source
 from tasks.phantoms.grid import Pose, resized
 from tasks.phantoms.noise import grain, piece
 from tasks.phantoms.panorama.bones import jaws
 from tasks.phantoms.panorama.patient import PLACES, Film, Teeth, draw, erupt, present
 from tasks.phantoms.panorama.teeth import pixels, shadows
-from tasks.phantoms.radiograph import developed
+from tasks.phantoms.radiograph import bordered, developed
 from tasks.phantoms.source import balanced
 from tasks.phantoms.source import source as _source
 
@@ -68,9 +68,17 @@ def source(n: int, seed: int, size: int = 224, matched: bool = True) -> Source:
         columns = {"count": str(count), "missing": str(28 + count - int(there.sum()))}
         columns |= {f.name: getattr(p, f.name) for f in fields(p)}
         columns |= _thirds(p, teeth, there, size)
-        return partial(film, seed, i, count, size, matched), columns, ()
+        where: dict[str, Mask] = {"teeth": partial(_covered, p, teeth, there, size)}
+        if count:
+            where["third molars"] = partial(_covered, p, teeth, there & (np.arange(32) % 8 == 7), size)
+        return partial(film, seed, i, count, size, matched), columns, (), where | bordered(p.border, size)
 
     return _source("panorama", n, build, version=VERSION, seed=seed, size=size, matched=matched)
+
+
+def _covered(p: Film, teeth: Teeth, those: np.ndarray, size: int) -> np.ndarray:
+    """The pixels of some teeth, bool [size, size]."""
+    return shadows(p, teeth, those, size)[1] > 0.5
 
 
 def _thirds(p: Film, teeth: Teeth, there: np.ndarray, size: int) -> dict[str, str | float]:

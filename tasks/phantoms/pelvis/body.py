@@ -1,12 +1,15 @@
 """Bones of a pelvis along the beam: those of both sides, sacrum and spine."""
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
+from tasks._base import Mask
 from tasks.phantoms.grid import Pose, looked_up
 from tasks.phantoms.pelvis.patient import Pelvis
+from tasks.phantoms.pelvis.soft_tissue import bladder
+from tasks.phantoms.radiograph import bordered
 from tasks.phantoms.shapes import bell, chord, inside
 
 # Outline of the right half's iliac wing about WING, from the joint with the sacrum over the crest to the notch.
@@ -125,20 +128,48 @@ def _lumbar(p: Pelvis, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return bone * inside(above, 0.02)
 
 
+# Each bone is drawn only where it can be; its box: left, right, top and bottom.
+BONES = {
+    "iliac wings": (-1.0, 1.0, -0.85, 0.18),
+    "pubis and ischium": (-0.7, 0.7, 0.0, 0.65),
+    "femora": (-1.4, 1.4, -0.13, 1.5),
+    "sacrum": (-0.3, 0.3, -0.63, 0.13),
+    "lumbar spine": (-0.32, 0.32, -1.4, -0.56),
+}
+
+
+def _drawn(p: Pelvis, pose: Pose, name: str) -> tuple[tuple[slice, slice], np.ndarray]:
+    """One of the BONES along the beam, in the part of the picture that holds it."""
+    draw = {"iliac wings": _wing, "pubis and ischium": _ring, "femora": _femur, "sacrum": _sacrum}.get(name, _lumbar)
+    front = name not in ("sacrum", "lumbar spine")  # moves against the sacrum when the patient is turned
+    left, right, top, bottom = BONES[name]
+    at = pose.box(left + front * p.yaw, right + front * p.yaw, top, bottom)
+    x, y = pose.grid(at)
+    return at, draw(p, np.abs(x - p.yaw) if front else x, y)
+
+
 def path(p: Pelvis, pose: Pose, tissue: np.ndarray, texture: np.ndarray) -> np.ndarray:
     """The integral of attenuation along the beam through each grid point; both arrays lie on the grid."""
     bone = np.zeros_like(tissue)
-    for draw, box, under in (  # each bone is drawn only where it can be; what lies over it adds a part
-        (_wing, (-1.0, 1.0, -0.85, 0.18), 0),
-        (_ring, (-0.7, 0.7, 0.0, 0.65), 0),
-        (_femur, (-1.4, 1.4, -0.13, 1.5), 0.35),
-        (_sacrum, (-0.3, 0.3, -0.63, 0.13), 0.5),
-        (_lumbar, (-0.32, 0.32, -1.4, -0.56), 0.5),
-    ):
-        front = draw not in (_sacrum, _lumbar)  # moves against the sacrum when the patient is turned
-        at = pose.box(box[0] + front * p.yaw, box[1] + front * p.yaw, *box[2:])
-        x, y = pose.grid(at)
+    for name, under in zip(BONES, (0, 0, 0.35, 0.5, 0.5), strict=True):  # what lies over a bone adds a part
+        at, shadow = _drawn(p, pose, name)
         part = bone[at]
-        np.maximum(part, under * part + draw(p, np.abs(x - p.yaw) if front else x, y), out=part)
+        np.maximum(part, under * part + shadow, out=part)
     tissue = tissue + 0.010 * texture * (tissue > 0.1)
     return 2.5 * tissue + (1.25 * p.density) * bone * (1 + 0.05 * texture)
+
+
+SEEN = 0.1  # of bone along the beam, from which a mask counts it
+
+
+def regions(p: Pelvis, size: int) -> dict[str, Mask]:
+    """Masks [size, size] of what is drawn, by the shapes that draw it; an empty bladder has none."""
+    there = [*BONES, *(["bladder"] if p.bladder else [])]
+    return {name: partial(_region, p, name, size) for name in there} | bordered(p.border, size)
+
+
+def _region(p: Pelvis, name: str, size: int) -> np.ndarray:
+    at, shape = bladder(p, p.pose(size)) if name == "bladder" else _drawn(p, p.pose(size), name)
+    out = np.zeros((size, size), bool)
+    out[at] = shape > (0 if name == "bladder" else SEEN)
+    return out

@@ -12,7 +12,7 @@ import numpy as np
 from tasks._base import Source
 from tasks.phantoms.grid import resized
 from tasks.phantoms.noise import piece
-from tasks.phantoms.pelvis.body import path
+from tasks.phantoms.pelvis.body import path, regions
 from tasks.phantoms.pelvis.patient import Pelvis, draw
 from tasks.phantoms.pelvis.soft_tissue import soft
 from tasks.phantoms.radiograph import grids, optical_depth, printed
@@ -48,6 +48,7 @@ def source(n: int, seed: int, size: int = 224) -> Source:
     """
 
     def build(i: int) -> tuple:
-        return partial(film, seed, i, size), asdict(patient(seed, i)), ()
+        p = patient(seed, i)
+        return partial(film, seed, i, size), asdict(p), (), regions(p, size)
 
     return _source("pelvis", n, build, version=VERSION, seed=seed, size=size)

@@ -22,13 +22,19 @@ def soft(p: Pelvis, pose: Pose, rng: np.random.Generator) -> np.ndarray:
     thigh = 0.92 * chord(np.abs((side - (between + half) / 2) / ((half - between) / 2)) ** 2.6)
     out[at] += np.minimum(np.maximum((y - 0.52) * (1 / 0.3), 0), 1) * (thigh - out[at])
     if p.bladder:
-        at = pose.box(p.yaw - 0.3, p.yaw + 0.3, -0.1, 0.4)
-        x, y = pose.grid(at)
-        out[at] += 0.06 * chord(((x - p.yaw) / p.bladder) ** 2 + ((y - 0.14) / (0.62 * p.bladder)) ** 2)
+        at, full = bladder(p, pose)
+        out[at] += full
     air = _gas(p, pose, rng)
     air *= out > 0.3
     out -= air
     return np.maximum(out, 0, out=out)
+
+
+def bladder(p: Pelvis, pose: Pose) -> tuple[tuple[slice, slice], np.ndarray]:
+    """The bladder along the beam, in the part of the picture that holds it."""
+    at = pose.box(p.yaw - 0.3, p.yaw + 0.3, -0.1, 0.4)
+    x, y = pose.grid(at)
+    return at, 0.06 * chord(((x - p.yaw) / p.bladder) ** 2 + ((y - 0.14) / (0.62 * p.bladder)) ** 2)
 
 
 # Where loops of bowel hold gas: in both flanks, across the middle, and in the rectum.

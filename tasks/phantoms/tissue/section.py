@@ -15,7 +15,7 @@ from tasks.marks import draw as drawing
 from tasks.phantoms.source import balanced
 from tasks.phantoms.source import source as _source
 from tasks.phantoms.tissue.patient import CLASSES, Plan, Wall, draw, interior, plan
-from tasks.phantoms.tissue.stain import render
+from tasks.phantoms.tissue.stain import render, stained
 
 VERSION = 2
 CODE = 505
@@ -75,6 +75,17 @@ def view(seed: int, i: int, size: int = 224, attempt: int = 0, marks: tuple[Mark
     return drawing.draw(image, marks)
 
 
+def _layer(seed: int, i: int, size: int, attempt: int, marks: tuple[Mark, ...], layer: int) -> np.ndarray:
+    """A layer as far as no mark covers it, bool [size, size]."""
+    return (field(seed, i, size, attempt)[1].labels == layer) & ~drawing.covered(marks, size, size)
+
+
+def _nuclei(seed: int, i: int, size: int, attempt: int, marks: tuple[Mark, ...]) -> np.ndarray:
+    """Nuclei that no mark covers, bool [size, size]."""
+    dark = stained(*field(seed, i, size, attempt), np.random.default_rng([seed, i, CODE, 1]))[2]
+    return (dark > 0.1) & ~drawing.covered(marks, size, size)
+
+
 def source(n: int, seed: int, size: int = 224) -> Source:
     """N fields of n patients with one mark each; columns hold what was drawn, `tissue` the layer under the mark.
 
@@ -88,6 +99,11 @@ def source(n: int, seed: int, size: int = 224) -> Source:
         attempt, p, _, marks = scene(seed, i, size)
         marks = marks[layer : layer + 1]
         columns = {"tissue": CLASSES[layer], **{f.name: getattr(p, f.name) for f in fields(p)}}
-        return partial(view, seed, i, size, attempt, marks), columns, marks
+        where = {
+            "mark": partial(drawing.covered, marks, size, size),
+            "tissue under the mark": partial(_layer, seed, i, size, attempt, marks, layer),
+            "nuclei": partial(_nuclei, seed, i, size, attempt, marks),
+        }
+        return partial(view, seed, i, size, attempt, marks), columns, marks, where
 
     return _source("tissue", n, build, version=VERSION, seed=seed, size=size)

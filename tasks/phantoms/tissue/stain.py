@@ -78,8 +78,8 @@ def _vessels(
         blue[window] *= 1 - hole
 
 
-def absorbed(p: Wall, given: Plan, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Haematoxylin and eosin in every pixel, float32 [size, size] each."""
+def stained(p: Wall, given: Plan, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Haematoxylin and eosin in every pixel, and of the first that in nuclei, float32 [size, size] each."""
     size = len(given.labels)
     labels, across, along, wander = (
         np.ascontiguousarray(a).ravel() for a in (given.labels, given.across, given.along, given.wander)
@@ -115,13 +115,13 @@ def absorbed(p: Wall, given: Plan, rng: np.random.Generator) -> tuple[np.ndarray
     dark = dark.reshape(size, size)
     np.maximum(blue, dark, out=blue)
     pink *= 1 - np.float32(0.5) * np.minimum(dark, 1)
-    return blue, pink
+    return blue, pink, dark
 
 
 def render(p: Wall, given: Plan, rng: np.random.Generator) -> np.ndarray:
     """The section in white light, uint8 [size, size, 3]."""
     size = len(given.labels)
-    blue, pink = absorbed(p, given, rng)
+    blue, pink, _ = stained(p, given, rng)
     for stain, strong in ((blue, p.haematoxylin * 1.25), (pink, p.eosin * 1.1)):
         soft(stain, p.blur * size / 224)
         stain *= np.float32(strong)

@@ -14,6 +14,7 @@ import numpy as np
 from tasks._base import Mark, Source
 from tasks.marks import draw as drawing
 from tasks.phantoms.blur import smooth
+from tasks.phantoms.shapes import axes
 from tasks.phantoms.source import balanced
 from tasks.phantoms.source import source as _source
 from tasks.phantoms.ultrasound.echo import expected, heard, shown_at
@@ -125,6 +126,13 @@ def source(n: int, seed: int, size: int = 224, matched: bool = True) -> Source:
         columns = {"nearest": marks[0].name, "uppermost": min(marks, key=lambda m: m.y).name}
         columns |= {f.name: getattr(p, f.name) for f in fields(p)}
         columns |= {f"depth_{m.name}": float(d) * p.millimetres for m, d in zip(marks, depth, strict=True)}
-        return partial(marked, seed, i, size, marks), columns, marks
+        where = drawing.regions(marks, size) | {"skin": partial(_skin, p, size)}
+        return partial(marked, seed, i, size, marks), columns, marks, where
 
     return _source("ultrasound", n, build, version=VERSION, seed=seed, size=size, matched=matched)
+
+
+def _skin(p: Scan, size: int) -> np.ndarray:
+    """The skin in the field, bool [size, size]: from the probe's surface to where its layer ends."""
+    depth, across = beam(p, *axes(size))
+    return (depth > 0) & (depth < p.skin * p.span) & (np.abs(across) < 1)

@@ -1,0 +1,298 @@
+"""The command about attribution: what is explained, the verdict on every map, and what is written."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import cache
+from cache import write_atomically
+from encoders import EncoderError
+from probes.trials.trial import CONTROL, EDGES, PROBE, RANDOM, UNTRAINED
+from probes.trials.verdict import EXPLAINS, Lying, Verdict, judge, lying
+from slitlamp.attribution.explained import Explained, explain
+from slitlamp.attribution.figures import margin_figure, method_sheet, overview
+from slitlamp.attribution.page import page
+from slitlamp.attribution.settings import AttributionSettings
+from slitlamp.attribution.target import Target, chosen_items, pair_target, probe_target, text_target
+from slitlamp.encoding.encoder import StoredEncoder, check_points, stored_encoders
+from slitlamp.encoding.fill import encode_missing
+from slitlamp.encoding.images import ImageSet
+from slitlamp.errors import UsageError
+from slitlamp.log import say
+from slitlamp.pairs.spaces import Images, chosen_point, open_images
+from slitlamp.probing.words import synthetic
+from slitlamp.questions import Question, ask
+from slitlamp.reports.result import CommandResult
+from slitlamp.reports.text import question_line
+from slitlamp.settings import Settings
+
+UNREAD = "nothing to explain"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judged:
+    """What came of one encoder, with the verdict on each method and where its map lies."""
+
+    explained: Explained
+    verdicts: Sequence[Verdict]
+    lying: Mapping[str, Sequence[Lying]]
+
+    @property
+    def label(self) -> str:
+        """The encoder's name in tables and figures."""
+        return self.explained.target.encoder.label
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sheet:
+    """One question: the images that are explained, and what came of each encoder.
+
+    `answers` are the true answers in words, `visible` says that the images may be shown.
+    """
+
+    name: str
+    ids: Sequence[str]
+    groups: np.ndarray
+    answers: Sequence[str]
+    judged: Sequence[Judged]
+    visible: bool
+    facts: Mapping[str, Any] | None = None
+    notes: Sequence[str] = field(default=())
+
+
+def attribute(settings: Settings, own: AttributionSettings, command: str) -> CommandResult:
+    """Explain what was asked; see `slitlamp.attribute`."""
+    store = cache.Store(cache.default_root())
+    asked = stored_encoders(settings.encoder, store)
+    if own.pair:
+        sheets = [_pair(settings, own, asked, store)]
+    else:
+        questions = ask(settings.source, store)
+        for question in questions:
+            say(question_line(question.facts))
+        sheets = [_sheet(settings, own, asked, question) for question in questions]
+    rows = _tables(sheets)
+    sentences = [line for sheet in sheets for one in sheet.judged for line in _sentences(sheet, one)]
+    notes = list(dict.fromkeys(note for sheet in sheets for note in sheet.notes))
+    figures: dict[str, Any] = {}
+    for sheet in sheets:
+        stem = sheet.name.replace(" ", "-")
+        figures[f"methods-{stem}"] = partial(overview, sheet)
+        figures[f"trials-{stem}"] = partial(margin_figure, sheet)
+        for method in dict.fromkeys(tried.method for one in sheet.judged for tried in one.explained.tried):
+            figures[f"{method}-{stem}"] = partial(method_sheet, sheet, method)
+    computed = sum(one.explained.computed for sheet in sheets for one in sheet.judged)
+    maps = sum(len(one.explained.tried) * len(sheet.ids) for sheet in sheets for one in sheet.judged)
+    return CommandResult(
+        experiment="attribution", tables=rows, sentences=sentences, notes=notes, figures=figures, command=command,
+        questions=[dict(sheet.facts) for sheet in sheets if sheet.facts is not None],
+        data={
+            "maps.npz": lambda path: write_atomically(path, _npz(sheets)),
+            "attribution.html": lambda path: write_atomically(path, page(sheets, sentences, notes, rows, command)),
+        },
+        arrays={f"{sheet.name}/{one.label}/{tried.method}": tried.maps[PROBE]
+                for sheet in sheets for one in sheet.judged for tried in one.explained.tried},
+        summary=f"{maps} maps with their trials, {computed} methods computed now",
+    )  # fmt: skip
+
+
+def _sheet(settings: Settings, own: AttributionSettings, asked: Sequence[StoredEncoder], question: Question) -> Sheet:
+    for note in (
+        check_points(asked, [question.pictures.marked]) if settings.encoder.site or settings.encoder.readout else ()
+    ):
+        say(f"warning: {note}")
+    items = chosen_items(question, own.items, own.count, settings.source.seed)
+    regions = [question.evidence[k] for k in items] if question.evidence else []
+
+    def target(encoder: StoredEncoder) -> Target:
+        if not own.text:
+            return probe_target(encoder, question, items, settings)
+        if "joint" not in encoder.card.sites:
+            raise UsageError(f"{encoder.label} has no joint space that a text could be compared in")
+        point = next(p for p in _every_point(encoder) if p[0] == "joint")
+        table = encode_missing(encoder, question.pictures, [point], question.source.policy)
+        return text_target(encoder, table.read(f"{point[0]}/{point[1]}"), items, own.text)
+
+    judged, notes = _judged(asked, target, question.pictures, items, question.groups[items], own, settings, regions)
+    answers = [
+        f"{question.y[k]:g}" if question.classes is None else question.classes[int(question.y[k])] for k in items
+    ]
+    return Sheet(
+        name=f"text {question.name}" if own.text else question.name, ids=[question.ids[k] for k in items],
+        groups=question.groups[items], answers=answers, judged=judged,
+        visible=question.source.synthetic or own.thumbnails, facts=question.facts,
+        notes=[*question.warnings, *_synthetic(question.source.synthetic, asked), *notes],
+    )  # fmt: skip
+
+
+def _every_point(encoder: StoredEncoder) -> list[tuple[str, str, int]]:
+    import encoders
+
+    return encoders.points(encoder.card)
+
+
+def _synthetic(images: bool, asked: Sequence[StoredEncoder]) -> list[str]:
+    trained = [one.label for one in asked if one.card.synthetic]
+    return synthetic("images" * images, f"the weights of {', '.join(trained)}" if trained else "")
+
+
+def _judged(
+    asked: Sequence[StoredEncoder], target: Any, pictures: ImageSet, items: Sequence[int], groups: np.ndarray,
+    own: AttributionSettings, settings: Settings, regions: Sequence[Any],
+) -> tuple[list[Judged], list[str]]:  # fmt: skip
+    """Every encoder explained and judged; one that cannot be is named and left out where others can."""
+    found, notes = [], []
+    numbers = np.unique(groups, return_inverse=True)[1].ravel()
+    for encoder in asked:
+        try:
+            one = target(encoder)
+            made = explain(one, pictures, items, own.method, regions=regions, seed=settings.source.seed)
+        except EncoderError as error:
+            if len(asked) == 1:
+                raise
+            say(f"error: {encoder.spec}: {error}")
+            notes.append(f"{encoder.spec} is left out: {error}")
+            continue
+        verdicts = judge([tried.trial for tried in made.tried], numbers)
+        if one.unread:
+            verdicts = [replace(verdict, state=UNREAD, reason=one.unread) for verdict in verdicts]
+        found.append(
+            Judged(
+                explained=made, verdicts=verdicts,
+                lying={tried.method: lying(tried.trial.evidence, numbers) for tried in made.tried},
+            )
+        )  # fmt: skip
+        notes += [*one.notes, *made.notes]
+        notes += [f"{encoder.label}: no {name}: {why}" for name, why in made.refused.items()]
+        if not made.untrained:
+            notes.append(
+                f"{encoder.label}: no untrained network is compared with, so that architecture is not excluded"
+            )
+    if not found:
+        raise EncoderError("; ".join(notes))
+    return found, notes
+
+
+def _pair(settings: Settings, own: AttributionSettings, asked: Sequence[StoredEncoder], store: Any) -> Sheet:
+    images = open_images(settings, store)
+    places = [images.place(name) for name in own.pair]
+    if places[0] == places[1]:
+        raise UsageError(f"--pair names {images.ids[places[0]]!r} twice: a pair is two images")
+
+    def target(encoder: StoredEncoder) -> Target:
+        site, readout = next(iter(settings.encoder.site), None), next(iter(settings.encoder.readout), None)
+        point = chosen_point(encoder, site, readout)
+        x = encode_missing(encoder, images.pictures, [point], images.source.policy).read(f"{point[0]}/{point[1]}")
+        return pair_target(encoder, x, places, _strangers(images, places, settings.source.seed), point)
+
+    judged, notes = _judged(asked, target, images.pictures, places, images.groups[places], own, settings, [])
+    return Sheet(
+        name="pair", ids=[images.ids[k] for k in places], groups=images.groups[places], answers=["", ""], judged=judged,
+        visible=images.source.synthetic or own.thumbnails, notes=[*images.notes(asked), *notes],
+    )  # fmt: skip
+
+
+def _strangers(images: Images, places: Sequence[int], seed: int) -> list[int]:
+    """For each image of the pair another one of a third group, drawn by a seed."""
+    own = {images.groups[k] for k in places}
+    free = [k for k in range(len(images)) if images.groups[k] not in own]
+    if not free:
+        raise UsageError("--pair needs images of a third group, as the control of the similarity; give more images")
+    return np.random.default_rng([seed, len(images), 89]).choice(free, 2, replace=len(free) < 2).tolist()
+
+
+def _tables(sheets: Sequence[Sheet]) -> dict[str, list[dict[str, Any]]]:
+    verdicts: list[dict[str, Any]] = []
+    evidence: list[dict[str, Any]] = []
+    images: list[dict[str, Any]] = []
+    for sheet in sheets:
+        for one in sheet.judged:
+            for verdict, tried in zip(one.verdicts, one.explained.tried, strict=True):
+                verdicts.append(_verdict_row(sheet, one, verdict, tried))
+                evidence += [
+                    {"task": sheet.name, "encoder": one.label, "method": tried.method} | _lying_row(row)
+                    for row in one.lying[tried.method]
+                ]
+            for name, group, answer, score in zip(
+                sheet.ids, sheet.groups, sheet.answers, one.explained.target.scores, strict=True
+            ):
+                images.append(
+                    {"task": sheet.name, "encoder": one.label, "item": name, "group": str(group), "answer": answer,
+                     "score": float(score)}
+                )  # fmt: skip
+    tables: dict[str, list[dict[str, Any]]] = {
+        "verdicts": verdicts,
+        "explained": [dict(one.explained.target.facts) for sheet in sheets for one in sheet.judged],
+    }
+    if evidence:
+        tables["evidence"] = evidence
+    return tables | {"images": images}
+
+
+def _verdict_row(sheet: Sheet, one: Judged, verdict: Verdict, tried: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "task": sheet.name, "encoder": one.label, "method": verdict.method, "verdict": verdict.state,
+    }  # fmt: skip
+    for name in (PROBE, CONTROL, UNTRAINED, RANDOM, EDGES):
+        row[f"margin_{name}"] = float(tried.trial.margin[name].mean()) if name in tried.trial.margin else None
+    for name, gain in verdict.over.items():
+        row |= {f"over_{name}": gain.value, f"over_{name}_low": gain.low, f"over_{name}_high": gain.high,
+                f"over_{name}_p": gain.p}  # fmt: skip
+    row |= {
+        "like_untrained": verdict.like_untrained, "like_control": verdict.like_control,
+        "completeness": verdict.completeness, "on_border": verdict.border, "on_largest_tokens": verdict.tokens,
+        "reason": verdict.reason, "cautions": "; ".join(verdict.cautions),
+        "settings": "; ".join(f"{key} {value}" for key, value in tried.facts.items()),
+    }  # fmt: skip
+    return row
+
+
+def _lying_row(row: Lying) -> dict[str, Any]:
+    plain = asdict(row)
+    own = plain.pop("own")
+    return plain | {
+        "over_control": None if own is None else own["value"], "over_control_low": None if own is None else own["low"],
+        "over_control_high": None if own is None else own["high"], "over_control_p": None if own is None else own["p"],
+    }  # fmt: skip
+
+
+def _sentences(sheet: Sheet, one: Judged) -> list[str]:
+    """What may be said of each encoder: first the methods that explain, then why the others do not."""
+    target = one.explained.target
+    found = [f"{one.label}, {sheet.name}, {target.site}/{target.readout}: {target.words} is explained"]
+    if target.unread:
+        return [*found, f"{one.label}: {target.unread}"]
+    for verdict in sorted(one.verdicts, key=lambda v: v.state != EXPLAINS):
+        cautions = "".join(f"; {line}" for line in verdict.cautions)
+        found.append(f"{one.label}, {verdict.method}: {verdict.state}: {verdict.reason}{cautions}")
+    for verdict in one.verdicts:
+        if verdict.state != EXPLAINS:
+            continue
+        for row in one.lying[verdict.method]:
+            if row.rests and row.own is not None:
+                found.append(
+                    f"{one.label}, {verdict.method}: the answer rests on {row.region}: {row.share:+.2f} of the map's "
+                    f"mass lies there, {row.control_share:+.2f} of the control's (difference {row.own.value:+.2f} "
+                    f"[{row.own.low:+.2f}, {row.own.high:+.2f}]; it is {row.area:.0%} of the image)"
+                )
+    return found
+
+
+def _npz(sheets: Sequence[Sheet]) -> bytes:
+    """Arrays by name: TASK/ENCODER/METHOD/WHOSE [n, h, w], TASK/ids [n], TASK/ENCODER/image as the network sees it."""
+    arrays: dict[str, np.ndarray] = {}
+    for sheet in sheets:
+        arrays[f"{sheet.name}/ids"] = np.array(sheet.ids)
+        for one in sheet.judged:
+            if sheet.visible:
+                arrays[f"{sheet.name}/{one.label}/image"] = one.explained.shown.astype(np.float32)
+            for tried in one.explained.tried:
+                for whose, values in tried.maps.items():
+                    arrays[f"{sheet.name}/{one.label}/{tried.method}/{whose}"] = values
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
