@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from encoders._base import Encoder, EncoderError
-from encoders.attention.response import WITHIN, response
+from encoders.attention.response import WITHIN, behind, response
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,14 +59,16 @@ def interactions(
     those norms held fixed as the images go over into their references; without `normalise` it is not divided. Second
     order: what a token adds on its own, whatever the other image shows, cancels in the four terms of `due`.
 
-    Raises EncoderError as `response` does, and where the numbers of images differ or an embedding is zero.
+    Raises EncoderError as `behind` does, and where the numbers of images differ or an embedding is zero.
     """
     counts = [len(given) for given in (first, second, first_references, second_references)]
     if len(set(counts)) != 1 or not counts[0]:
         raise EncoderError(f"pairs need as many first and second images and references; given are {counts}")
-    found = []
+    network, found = behind(encoder, site, readout), []
     for a, b, r, s in zip(first, second, first_references, second_references, strict=True):
-        one, other = (response(encoder, site, readout, *both, within=within) for both in ((a, r), (b, s)))
+        one, other = (
+            response(encoder, site, readout, *both, within=within, network=network) for both in ((a, r), (b, s))
+        )
         norm = float(np.linalg.norm(one.embedding) * np.linalg.norm(other.embedding)) if normalise else 1.0
         if not norm:
             raise EncoderError(f"{encoder.card.name} at {site}/{readout} gives an embedding of length 0: no cosine")

@@ -14,7 +14,7 @@ for which this holds is not assumed: what the copies give is compared with what 
 
 import importlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -60,26 +60,29 @@ class Response:
     error: float
 
 
-def response(encoder: Encoder, site: str, readout: str, image: Any, reference: Any, within: float = WITHIN) -> Response:
+def response(
+    encoder: Encoder,
+    site: str,
+    readout: str,
+    image: Any,
+    reference: Any,
+    *,
+    within: float = WITHIN,
+    network: "Behind | None" = None,
+) -> Response:
     """The response of a readout to the tokens of a prepared image, from a reference that is prepared alike.
 
     Of a mean over tokens at the site the tokens there, exactly; of CLS the tokens that enter the block behind which
     it is read; of a pooling head, or of a mean behind the last block, the tokens behind that block. Gauss-Legendre
     nodes, 4 at first, doubled to at most 64 until the rows sum to the difference of the embeddings within `within` of
-    its length.
+    its length. `network` is what `behind` gave for an earlier image.
 
-    Raises EncoderError where the attention cannot be had (`reading`), for a pooling head of several queries, for an
-    encoder in lower precision and, by its name, for a block in which tokens meet otherwise than in one attention.
+    Raises EncoderError as `behind` does.
     """
-    if encoder.dtype != "float32":
-        raise EncoderError(f"{encoder.card.name} in {encoder.dtype}: responses are differences, use --dtype float32")
-    of = require_flat(encoder, site, readout)
-    if of.grid is not None and readout != CLS.name:
+    network = network or behind(encoder, site, readout)
+    if network is None:
         return _at_site(encoder, site, readout, image, reference)
-    network = _network(encoder, site, readout)
-    ends = [network.ends(one) for one in (image, reference)]
-    (z, embedding), (r, embedded_reference) = ends
-    network.check(ends)
+    (z, embedding), (r, embedded_reference) = network.ends(image), network.ends(reference)
     due = embedding - embedded_reference
     nodes, values = FEW, network.integrated(z, r, FEW)
     while (error := _share(values, due)) > within and nodes < MOST:
@@ -96,6 +99,42 @@ def response(encoder: Encoder, site: str, readout: str, image: Any, reference: A
         nodes=nodes,
         error=error,
     )
+
+
+def behind(encoder: Encoder, site: str, readout: str) -> "Behind | None":
+    """What lies behind the tokens whose responses are known, once for all images; None for a mean at its site.
+
+    Raises EncoderError where the attention cannot be had (`reading`), for a pooling head of several queries, for an
+    encoder in lower precision and, by its name, for a block in which tokens meet otherwise than in one attention.
+    """
+    name = encoder.card.name
+    if encoder.dtype != "float32":
+        raise EncoderError(f"{name} in {encoder.dtype}: responses are differences, use --dtype float32")
+    of = require_flat(encoder, site, readout)
+    if of.grid is not None and readout != CLS.name:
+        return None
+    read = reading(encoder, site, readout)
+    alone = np.flatnonzero(read.weights)
+    if len(read.weights) > 1 and read.head is not None:
+        raise EncoderError(
+            f"{name} at {site} reads by a pooling head of {len(read.weights)} queries: responses to single tokens are "
+            "known here for one"
+        )
+    if read.head is None and len(alone) == 1 and alone[0] != 0:
+        raise EncoderError(f"{name} at {site} reads one token that is not the first: its row is not run alone here")
+    outputs: dict[str, Any] = {}
+    with ExitStack() as stack:
+        for layer in read.every:
+            keep = layer.module.register_forward_hook(
+                lambda _m, _given, out, layer=layer: outputs.update({layer.name: out})
+            )
+            stack.callback(keep.remove)
+        with torch.no_grad():
+            encoder.forward(noise(encoder), [site], grad=True)
+    inside = read.head is None and len(alone) == 1
+    found = Behind(encoder=encoder, site=site, read=read, inside=inside, batch=noise(encoder), outputs=outputs)
+    found.check()
+    return found
 
 
 def legendre(nodes: int) -> list[tuple[float, float]]:
@@ -170,7 +209,7 @@ class _Seen:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Network:
+class Behind:
     """A network of which only what lies behind one layer's tokens is run, on tokens that are put there.
 
     With `inside` these are the tokens that enter the layer, and the first is read behind it. Otherwise they are those
@@ -189,7 +228,10 @@ class _Network:
         return self.read.blocks[-1]
 
     def ends(self, image: Any) -> tuple[Tensor, np.ndarray]:
-        """The tokens [t, d] of an image that are put in, and what the whole network reads of it [d]."""
+        """The tokens [t, d] of a prepared image that are put in, and what the whole network reads of it [d]."""
+        return self._ends(collate([image]))
+
+    def _ends(self, batch: Any) -> tuple[Tensor, np.ndarray]:
         kept: dict[str, Tensor] = {}
 
         def before(_module: Any, args: Any, kwargs: Any) -> None:
@@ -198,41 +240,36 @@ class _Network:
         def after(_module: Any, _args: Any, output: Any) -> None:
             kept["tokens"] = first(output)
 
-        module = self.layer.module
-        hook = (
-            module.register_forward_pre_hook(before, with_kwargs=True)
-            if self.inside
-            else (module.register_forward_hook(after))
-        )
-        try:
+        with ExitStack() as stack:
+            module = self.layer.module
+            if self.inside:
+                stack.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
+            else:
+                stack.callback(module.register_forward_hook(after).remove)
             with torch.no_grad():
-                read = self.encoder.forward(collate([image]), [self.site], grad=True)[self.site]
-        finally:
-            hook.remove()
+                read = self.encoder.forward(batch, [self.site], grad=True)[self.site]
         return kept["tokens"][0].detach().clone(), read[0, 0].cpu().double().numpy()
 
-    def check(self, ends: Sequence[tuple[Tensor, np.ndarray]]) -> None:
+    def check(self) -> None:
         """Refuse a layer that is not a block of one attention between functions of single tokens.
 
-        What its one row gives must be what the whole network gave, and no query, key or value may move with another
-        token than its own.
+        What its one row gives must be what the whole network gave, and no key or value may move with another token
+        than its own. Tried on an image of noise: it is a property of the network.
         """
         who = f"{self.encoder.card.name}: {self.layer.name} ({type(self.layer.module).__name__})"
-        for tokens, due in ends:
-            still = torch.zeros_like(tokens)
-            got = self._responses(tokens[None], still)[0] if self.attends else self._direct(tokens[None], still)[0]
-            missed = np.linalg.norm(got[0].cpu().double().numpy() - due) / max(np.linalg.norm(due), 1e-30)
-            if not missed <= EXACT:
-                raise EncoderError(f"{who} is no block whose one row can be run alone (it misses by {missed:.1e})")
+        tokens, due = self._ends(self.batch)
+        moving = torch.zeros_like(tokens)
+        moving[len(tokens) // 2] = tokens[len(tokens) // 2]
         if self.attends:
-            tokens = ends[0][0]
-            middle = len(tokens) // 2
-            moving = torch.zeros_like(tokens)
-            moving[middle] = tokens[middle]
             seen = self._seen(tokens[None], moving)
-            others = torch.arange(len(tokens), device=tokens.device) != middle
+            others = torch.arange(len(tokens), device=tokens.device) != len(tokens) // 2
             if bool(seen.dk[:, :, others].any()) or bool(seen.dv[:, :, others].any()):
                 raise EncoderError(f"{who} lets tokens meet before its attention: their single responses are not known")
+        respond = self._responses if self.attends else self._direct
+        got = respond(tokens[None], moving)[0][0].cpu().double().numpy()
+        missed = np.linalg.norm(got - due) / max(np.linalg.norm(due), 1e-30)
+        if not missed <= EXACT:
+            raise EncoderError(f"{who} is no block whose one row can be run alone (it misses by {missed:.1e})")
 
     @property
     def attends(self) -> bool:
@@ -346,30 +383,6 @@ class _Network:
                 given = tokens if layer is self.layer else None
                 stack.enter_context(_passing(layer.module, self.outputs[layer.name], given))
             yield
-
-
-def _network(encoder: Encoder, site: str, readout: str) -> _Network:
-    read = reading(encoder, site, readout)
-    name = encoder.card.name
-    alone = np.flatnonzero(read.weights)
-    if len(read.weights) > 1 and read.head is not None:
-        raise EncoderError(
-            f"{name} at {site} reads by a pooling head of {len(read.weights)} queries: responses to single tokens are "
-            "known here for one"
-        )
-    if read.head is None and len(alone) == 1 and alone[0] != 0:
-        raise EncoderError(f"{name} at {site} reads one token that is not the first: its row is not run alone here")
-    outputs: dict[str, Any] = {}
-    with ExitStack() as stack:
-        for layer in read.every:
-            keep = layer.module.register_forward_hook(
-                lambda _m, _given, out, layer=layer: outputs.update({layer.name: out})
-            )
-            stack.callback(keep.remove)
-        with torch.no_grad():
-            encoder.forward(noise(encoder), [site], grad=True)
-    inside = read.head is None and len(alone) == 1
-    return _Network(encoder=encoder, site=site, read=read, inside=inside, batch=noise(encoder), outputs=outputs)
 
 
 def _tangent(dual: Any) -> Tensor:
