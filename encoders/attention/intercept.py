@@ -50,12 +50,12 @@ class Handlers:
     """What becomes of a call.
 
     `weights(place, softmax)` may look at attention [n, heads, q, t] and returns what is used in its stead.
-    `output(place, call)` returns the output [n, heads, q, d] of a call, or None for the usual one; calls of unfused
-    code pass it by.
+    `output(place, made)` returns the output [n, heads, q, d] of a call, or None for the usual one; `made()` is the
+    call. Calls of unfused code pass it by.
     """
 
     weights: Callable[[Place, Tensor], Tensor] = lambda _place, softmax: softmax
-    output: Callable[[Place, Call], Tensor | None] = lambda _place, _call: None
+    output: Callable[[Place, Callable[[], Call]], Tensor | None] = lambda _place, _made: None
 
 
 class Interception(TorchFunctionMode):
@@ -88,14 +88,14 @@ class Interception(TorchFunctionMode):
         self.outside += 1
         return Place(block=None, outside=self.outside - 1)
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float | None) -> tuple[Tensor, Any]:
+    def _attend(self, made: Callable[[], Call]) -> tuple[Tensor, Tensor | None]:
         place = self._place()
-        call = Call(q=q, k=k, v=v, bias=bias, scale=q.shape[-1] ** -0.5 if scale is None else scale)
-        found = self.handlers.output(place, call)
+        found = self.handlers.output(place, made)
         if found is not None:
             return found, None
+        call = made()
         weights = self.handlers.weights(place, call.weights())
-        return weights @ v, weights
+        return weights @ call.v, weights
 
     def _scaled_dot_product(
         self,
@@ -112,7 +112,8 @@ class Interception(TorchFunctionMode):
             return F.scaled_dot_product_attention(
                 query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
             )
-        return self._attend(query, key, value, _bias(attn_mask, query), scale)[0]
+        scale = query.shape[-1] ** -0.5 if scale is None else scale
+        return self._attend(lambda: Call(q=query, k=key, v=value, bias=_bias(attn_mask, query), scale=scale))[0]
 
     def _multi_head(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
         """Attention of `torch.nn.MultiheadAttention`, whose own weights are a view outside the graph."""
@@ -122,24 +123,29 @@ class Interception(TorchFunctionMode):
         odd = any(of[name] is not None for name in ("bias_k", "bias_v", "static_k", "static_v", "key_padding_mask"))
         if odd or of["add_zero_attn"] or of["query"].ndim != 3 or (of["training"] and of["dropout_p"]):
             return F.multi_head_attention_forward(*args, **kwargs)
-        inputs, heads = (of["query"], of["key"], of["value"]), of["num_heads"]
-        if of["use_separate_proj_weight"]:
-            matrices = [of[f"{name}_proj_weight"] for name in "qkv"]
-        else:
-            matrices = of["in_proj_weight"].chunk(3)
-        offsets = (None,) * 3 if of["in_proj_bias"] is None else of["in_proj_bias"].chunk(3)
-        q, k, v = (  # [t, n, width] to [n, heads, t, d]
-            F.linear(x, w, b).unflatten(-1, (heads, -1)).permute(1, 2, 0, 3)
-            for x, w, b in zip(inputs, matrices, offsets, strict=True)
-        )
-        mask = of["attn_mask"]
-        if mask is not None and mask.ndim == 3:
-            mask = mask.unflatten(0, (-1, heads))
-        out, weights = self._attend(q, k, v, _bias(mask, q), None)
+        out, weights = self._attend(lambda: _projected(of))
         out = F.linear(out.permute(2, 0, 1, 3).flatten(2), of["out_proj_weight"], of["out_proj_bias"])
         if not of["need_weights"] or weights is None:
             return out, None
         return out, weights.mean(1) if of["average_attn_weights"] else weights
+
+
+def _projected(of: Mapping[str, Any]) -> Call:
+    """The call that `multi_head_attention_forward` makes of its arguments."""
+    inputs, heads = (of["query"], of["key"], of["value"]), of["num_heads"]
+    if of["use_separate_proj_weight"]:
+        matrices = [of[f"{name}_proj_weight"] for name in "qkv"]
+    else:
+        matrices = of["in_proj_weight"].chunk(3)
+    offsets = (None,) * 3 if of["in_proj_bias"] is None else of["in_proj_bias"].chunk(3)
+    q, k, v = (  # [t, n, width] to [n, heads, t, d]
+        F.linear(x, w, b).unflatten(-1, (heads, -1)).permute(1, 2, 0, 3)
+        for x, w, b in zip(inputs, matrices, offsets, strict=True)
+    )
+    mask = of["attn_mask"]
+    if mask is not None and mask.ndim == 3:
+        mask = mask.unflatten(0, (-1, heads))
+    return Call(q=q, k=k, v=v, bias=_bias(mask, q), scale=q.shape[-1] ** -0.5)
 
 
 def _over_last(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ for which this holds is not assumed: what the copies give is compared with what 
 
 import importlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -225,6 +225,7 @@ class Behind:
 
     @property
     def layer(self) -> Layer:
+        """The layer whose tokens are put in."""
         return self.read.blocks[-1]
 
     def ends(self, image: Any) -> tuple[Tensor, np.ndarray]:
@@ -293,7 +294,7 @@ class Behind:
         o = o[:, :, None].expand(nodes, -1, t, -1)
         values, slopes = (x.transpose(1, 2).flatten(0, 1)[:, :, None].contiguous() for x in (o, moved))
 
-        def output(place: Place, _call: Call) -> Tensor | None:
+        def output(place: Place, _made: Callable[[], Call]) -> Tensor | None:
             return forward_ad.make_dual(values, slopes) if self._meant(place) else None
 
         with forward_ad.dual_level():
@@ -308,9 +309,10 @@ class Behind:
         """Queries, keys and values of tokens [K, t, d], each with its response to the move of its own token."""
         found: list[_Seen] = []
 
-        def output(place: Place, call: Call) -> Tensor | None:
+        def output(place: Place, made: Callable[[], Call]) -> Tensor | None:
             if not self._meant(place):
                 return None
+            call = made()
             q, k, v = (forward_ad.unpack_dual(x) for x in (call.q, call.k, call.v))
             bias = call.bias if call.bias is None or call.bias.ndim < 2 else call.bias[..., :1, :]
             found.append(
