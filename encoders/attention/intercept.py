@@ -138,8 +138,8 @@ def _projected(of: Mapping[str, Any]) -> Call:
     else:
         matrices = of["in_proj_weight"].chunk(3)
     offsets = (None,) * 3 if of["in_proj_bias"] is None else of["in_proj_bias"].chunk(3)
-    q, k, v = (  # [t, n, width] to [n, heads, t, d]
-        F.linear(x, w, b).unflatten(-1, (heads, -1)).permute(1, 2, 0, 3)
+    q, k, v = (  # [t, n, width] to [n, heads, t, d]; of a transposed tensor torch would make t products
+        F.linear(x.contiguous(), w, b).unflatten(-1, (heads, -1)).permute(1, 2, 0, 3)
         for x, w, b in zip(inputs, matrices, offsets, strict=True)
     )
     mask = of["attn_mask"]
