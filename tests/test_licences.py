@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -44,7 +45,7 @@ def licences(found: Distribution) -> list[str]:
 
     Without classifiers the whole field is read; beside them it may name licences of bundled parts.
     """
-    said = found.metadata
+    said: Any = found.metadata
     if expression := said.get("License-Expression"):
         return [expression]
     marks = [c.rpartition(" :: ")[2] for c in said.get_all("Classifier") or [] if c.startswith("License ::")]

@@ -112,8 +112,8 @@ class Interception(TorchFunctionMode):
             return F.scaled_dot_product_attention(
                 query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
             )
-        scale = query.shape[-1] ** -0.5 if scale is None else scale
-        return self._attend(lambda: Call(q=query, k=key, v=value, bias=_bias(attn_mask, query), scale=scale))[0]
+        factor = query.shape[-1] ** -0.5 if scale is None else scale
+        return self._attend(lambda: Call(q=query, k=key, v=value, bias=_bias(attn_mask, query), scale=factor))[0]
 
     def _multi_head(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
         """Attention of `torch.nn.MultiheadAttention`, whose own weights are a view outside the graph."""
@@ -179,9 +179,9 @@ def intercepted(
 
     with ExitStack() as stack:
         for i, block in enumerate(blocks):
-            before = block.register_forward_pre_hook(lambda _m, _given, i=i: enter(i), prepend=True)
+            before = block.register_forward_pre_hook(lambda *_given, i=i: enter(i), prepend=True)
             stack.callback(before.remove)
-            after = block.register_forward_hook(lambda _m, _given, _out: _left(mode.inside), prepend=True)
+            after = block.register_forward_hook(lambda *_given: _left(mode.inside), prepend=True)
             stack.callback(after.remove)
         stack.enter_context(mode)
         yield

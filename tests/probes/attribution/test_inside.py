@@ -167,7 +167,7 @@ def test_each_image_has_its_own_score() -> None:
         np.testing.assert_allclose(one[[0, 2]], other[[0, 2]], atol=1e-6)
         assert not np.allclose(one[1], other[1], atol=1e-6)
     same = [load("rollout").explain(one).values for one in (given, turned)]
-    np.testing.assert_array_equal(*same)
+    np.testing.assert_array_equal(same[0], same[1])
 
 
 def test_a_score_that_is_remembered_without_gradients_is_asked_again() -> None:
