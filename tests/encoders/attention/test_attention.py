@@ -87,28 +87,31 @@ def test_attention_in_the_graph_has_the_gradient_that_a_change_of_it_has() -> No
 
 
 def test_nothing_is_left_behind_where_a_pass_fails() -> None:
-    encoder = tower("clip-b16")
+    encoder = tower("siglip-b16")
     batch = collate(images(encoder, 1))
     before = encoder.forward(batch, ["pooled"])["pooled"]
     found = attention(encoder, "pooled", "vector")
-    module = encoder.hooks["block.1"].module
 
     def fail(*_given: Any) -> None:
         raise RuntimeError("in the middle")
 
-    handle = module.register_forward_hook(fail)
-    with pytest.raises(RuntimeError, match="in the middle"), found.watch() as seen:
-        encoder.forward(batch, ["pooled"])
-    handle.remove()
+    def failing() -> None:
+        handle = encoder.hooks["block.1"].module.mlp.register_forward_hook(fail)
+        try:
+            encoder.forward(batch, ["pooled"])
+        finally:
+            handle.remove()
+
+    with pytest.raises(RuntimeError, match="in the middle"), found.watch():
+        failing()
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in encoder.module.modules())
     assert torch.equal(encoder.forward(batch, ["pooled"])["pooled"], before)
-    with found.watch() as seen:  # and a pass that failed leaves no count behind within one context
-        handle = module.register_forward_hook(fail)
+    # nor is anything counted on within one context, where the head that runs behind the blocks is not asked for
+    with attention(encoder, "final", "mean").watch() as seen:
         with pytest.raises(RuntimeError, match="in the middle"):
-            encoder.forward(batch, ["pooled"])
-        handle.remove()
+            failing()
         encoder.forward(batch, ["pooled"])
-        assert len(seen) == 3
+        assert [tuple(one.shape) for one in seen] == [(1, 2, 16, 16)] * 3
 
 
 def test_only_the_pass_in_the_context_is_watched_and_each_pass_anew() -> None:
@@ -139,18 +142,20 @@ def test_the_row_that_is_read_is_known(name: str, site: str, readout: str, reads
     assert list(np.flatnonzero(found.reads)) == list(reads)
 
 
-def test_halves_are_read_by_the_mean_of_their_rows() -> None:
+def test_parts_of_a_grid_are_read_by_the_mean_of_their_rows() -> None:
     from encoders.extraction.pooling import matrix
 
     encoder = tower("dinov2-b14")  # 5 x 5: the middle is shared
-    found = attention(encoder, "final", "halves")
-    np.testing.assert_allclose(found.reads, matrix(encoder.card.sites["final"], "halves").mean(0), atol=1e-7)
+    for readout in ("halves", "grid3", "mean", "cls"):
+        due = matrix(encoder.card.sites["final"], readout).mean(0)
+        np.testing.assert_allclose(attention(encoder, "final", readout).reads, due, atol=1e-7)
 
 
 def test_layers_end_where_a_site_reads_them() -> None:
     clip = tower("clip-b16")
     assert [one.name for one in layers(clip, "block.1")] == ["block.0", "block.1"]
     assert [one.name for one in layers(clip, "joint")] == ["block.0", "block.1", "block.2"]
+    assert layers(tower("phantom-clip"), "joint")[-1].name == "block.5"  # not the norm behind it
     resnet = tower("random:timm:resnet18")
     stages = layers(resnet, "stage.3")
     assert [(one.name, one.grid, one.block) for one in stages][-1] == ("stage.3", (28, 28), False)
