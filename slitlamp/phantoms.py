@@ -45,8 +45,10 @@ def contact_sheets(
 
 def _asked(names: Sequence[str] | None, n: int, seed: int) -> list[str]:
     """The tasks that are named, or all that have phantoms, each once."""
-    if n < 1 or seed < 0:
-        raise UsageError(f"--n {n} --seed {seed}: at least one image is drawn, from a seed that is at least 0")
+    if n < 1:
+        raise UsageError(f"--n {n}: must be at least 1")
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: must be at least 0")
     having = [name for name in tasks.names() if tasks.load(name).phantoms is not None]
     asked = list(dict.fromkeys(tasks.load(name).name for name in names)) if names else having
     without = [name for name in asked if name not in having]

@@ -44,7 +44,7 @@ class Question:
     pool: "Pool | None" = None
     names_of_marks: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)  # see `facts_of`
-    evidence: tuple[Mapping[str, Any], ...] = ()
+    evidence: tuple[Mapping[str, Any], ...] = ()  # of each item, where one has any: see `tasks.Item`
     unmarked: set[str] = field(default_factory=set)  # encoders whose crop leaves a mark out
     memo: dict[str, Any] = field(default_factory=dict)
 
@@ -114,6 +114,7 @@ def _question(settings: SourceSettings, task: Task, shared: Source | None, store
             marks=_mark_points(items, marks),
         ),
         names_of_marks=marks,
+        evidence=tuple(item.evidence for item in items) if any(item.evidence for item in items) else (),
         limited=settings.limit is not None,
         copies=_copies(items),
         warnings=warnings,

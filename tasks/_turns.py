@@ -51,7 +51,7 @@ def _read(row: Row, last_opened: LastOpened, prepare: Callable[[np.ndarray], np.
 def _turned(image: np.ndarray, prepare: Callable[[np.ndarray], np.ndarray], turn: Turn) -> np.ndarray:
     if not is_volume(image):
         return np.array(turn(prepare(image)), order="C")
-    return np.stack([turn(prepare(plane)) for plane in image])
+    return np.ascontiguousarray(np.stack([turn(prepare(plane)) for plane in image]))
 
 
 def _mask(

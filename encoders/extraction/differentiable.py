@@ -1,7 +1,8 @@
 """An encoder as a function that gradients pass: from prepared pixels to the vector of a site and readout."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,7 @@ class Differentiable:
     pixels: str  # the name of the pixels among what the network takes, empty where they are all
     pool: torch.Tensor  # [n, parts, tokens]
     seen: dict[bytes, torch.Tensor] = field(default_factory=dict)
+    watchers: list[bool] = field(default_factory=list)
 
     def features(self, batch: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """Features float32 [m, d] of variants [m, c, H, W] of the images `rows` [m], in the graph where gradients are.
@@ -49,9 +51,18 @@ class Differentiable:
         key = hashlib.blake2b(batch.detach().cpu().numpy().tobytes(), digest_size=16)
         key.update(rows.cpu().numpy().tobytes())
         name = key.digest()
-        if name not in self.seen:
+        if self.watchers or name not in self.seen:
             self.seen[name] = self._pass(batch, rows, grad=False).clone()
         return self.seen[name]
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Run every pass while somebody watches the network, also those whose features are remembered."""
+        self.watchers.append(True)
+        try:
+            yield
+        finally:
+            self.watchers.pop()
 
     def _pass(self, batch: torch.Tensor, rows: torch.Tensor, *, grad: bool) -> torch.Tensor:
         rows = rows.to(self.pool.device)

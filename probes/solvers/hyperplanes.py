@@ -5,7 +5,7 @@ x . weights + intercept, the same number that the probe gave the item while its 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,7 +48,7 @@ def hyperplanes(
     """
     where = np.asarray(items, dtype=np.int64)
     if probe == "ridge":
-        return _ridge(given, folds, where, penalty)
+        return _ridge(given, folds, where, penalty, coded(given)[None], np.zeros(len(where), int))
     if probe != "linear":
         raise ProbeError(f"--probe {probe} has no hyperplane that could be explained; {' and '.join(LINEAR)} have one")
     return _linear(given, folds, where, rng)
@@ -73,7 +73,40 @@ def _linear(given: FeatureSet, folds: np.ndarray, items: np.ndarray, rng: np.ran
     return found
 
 
-def _ridge(given: FeatureSet, folds: np.ndarray, items: np.ndarray, penalty: float) -> Hyperplanes:
+def exchanged(
+    given: FeatureSet,
+    folds: np.ndarray,
+    items: Sequence[int] | np.ndarray,
+    labels: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    probe: str = "ridge",
+    penalty: float = 0.03,
+) -> Hyperplanes:
+    """As `hyperplanes`, of probes trained on permuted labels [B, n]: item k of `items` has those of draw k modulo B."""
+    where, draw = np.asarray(items, dtype=np.int64), np.arange(len(items)) % len(labels)
+    dtype = given.y.dtype
+    if probe == "ridge":
+        codes = np.stack([coded(replace(given, y=one.astype(dtype))) for one in labels])
+        return _ridge(given, folds, where, penalty, codes, draw)
+    parts = {}
+    for b in np.unique(draw):
+        one = replace(given, y=labels[b].astype(dtype))
+        parts[b] = hyperplanes(one, folds, where[draw == b], rng, probe=probe, penalty=penalty)
+    first = next(iter(parts.values()))
+    found = Hyperplanes(
+        weights=np.zeros((len(where), *first.weights.shape[1:])),
+        intercept=np.zeros((len(where), first.intercept.shape[1])),
+    )
+    for b, part in parts.items():
+        found.weights[draw == b], found.intercept[draw == b] = part.weights, part.intercept
+    return found
+
+
+def _ridge(
+    given: FeatureSet, folds: np.ndarray, items: np.ndarray, penalty: float, codes: np.ndarray, draw: np.ndarray
+) -> Hyperplanes:
+    """Codes [B, n, K] of B label vectors, fitted together; item k of `items` has those of `draw` [m]."""
     import scipy.linalg
 
     x = np.asarray(given.x, np.float64)
@@ -82,21 +115,21 @@ def _ridge(given: FeatureSet, folds: np.ndarray, items: np.ndarray, penalty: flo
     scale = inverse_scale((x - centre).std(axis=0), np.abs(centre))
     z = (x - centre) * scale
     strength = penalty * float(np.square(z).sum() / n)
-    codes = coded(given)
-    k = codes.shape[1]
+    b, _, k = codes.shape
     weights, intercept = np.zeros((len(items), k, d)), np.zeros((len(items), k))
     for fold in folds:
         for part in np.unique(fold[items]):
-            train, mine = fold != part, fold[items] == part
-            mean, level = z[train].mean(axis=0), codes[train].mean(axis=0)
-            a, t = z[train] - mean, codes[train] - level
+            train, mine = fold != part, np.flatnonzero(fold[items] == part)
+            mean, level = z[train].mean(axis=0), codes[:, train].mean(axis=1)  # [d], [B, K]
+            a = z[train] - mean
+            t = (codes[:, train] - level[:, None]).transpose(1, 0, 2).reshape(len(a), b * k)
             if len(a) <= d:
                 v = a.T @ scipy.linalg.solve(a @ a.T + strength * np.eye(len(a)), t, assume_a="pos")
             else:
                 v = scipy.linalg.solve(a.T @ a + strength * np.eye(d), a.T @ t, assume_a="pos")
-            v *= scale[:, None]
-            weights[mine] += v.T
+            v = (v * scale[:, None]).reshape(d, b, k).transpose(1, 2, 0)[draw[mine]]  # [mine, K, d]
+            weights[mine] += v
             # for classes the score is the fitted code less the mean code, for numbers the fitted number
-            above = 0.0 if given.classes is not None else level
-            intercept[mine] += above - (mean / np.where(scale > 0, scale, 1) + centre) @ v
+            above = 0.0 if given.classes is not None else level[draw[mine]]
+            intercept[mine] += above - v @ (mean / np.where(scale > 0, scale, 1) + centre)
     return Hyperplanes(weights=weights / len(folds), intercept=intercept / len(folds))

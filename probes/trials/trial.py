@@ -22,18 +22,21 @@ NORM = 0.02  # the share of tokens with the largest norm
 class Evidence:
     """Where the map lies with respect to a region, per image; nan where the image has no such region.
 
-    `mass` [n] is the map's sum in the region over its whole absolute mass, signed where the map is, `control` that of
-    the control's map; `area` the share of the image, what an even map would have. `hit` and `control_hit` say whether
-    the map's greatest cell lies in the region dilated by half a cell, `chance` that region's area. `rank` is the share
-    of the k greatest cells that lie in the region, k being its cells.
+    The region is that of whole cells, dilated by half a cell: a map knows no finer place. `mass` [n] is the map's sum
+    there over its whole absolute mass, signed where the map is, `control` that of the control's map; `area` the
+    region's share of the image, and the chance of a random cell. `excess` and `control_excess` are the mass there above
+    what the whole map's signed mass would leave in such an area: 0 where the region is the image. `hit` and
+    `control_hit` say whether the map's greatest cell lies there; `rank` is the share of the k greatest cells that do, k
+    being the region's cells.
     """
 
     mass: np.ndarray
     control: np.ndarray
+    excess: np.ndarray
+    control_excess: np.ndarray
     area: np.ndarray
     hit: np.ndarray
     control_hit: np.ndarray
-    chance: np.ndarray
     rank: np.ndarray
 
 
@@ -133,22 +136,26 @@ def evidence(mine: np.ndarray, control: np.ndarray, share: np.ndarray, *, signed
     wide = np.stack([_dilated(one) for one in inside])
     blank = np.where(known, 1.0, np.nan)
 
-    def part(cells: np.ndarray) -> np.ndarray:
+    area = wide.mean(axis=(1, 2))
+
+    def part(cells: np.ndarray, where: np.ndarray | float) -> np.ndarray:
         whole = np.abs(cells).sum(axis=(1, 2))
-        lying = ((cells if signed else np.abs(cells)) * inside).sum(axis=(1, 2))
+        lying = ((cells if signed else np.abs(cells)) * where).sum(axis=(1, 2))
         return np.divide(lying, whole, out=np.zeros(len(whole)), where=whole > 0) * blank
+
+    mass, other = part(mine, wide), part(control, wide)
 
     def hit(cells: np.ndarray) -> np.ndarray:
         best = cells.reshape(len(cells), -1).argmax(axis=1)
         return wide.reshape(len(cells), -1)[np.arange(len(cells)), best] * blank
 
-    k = np.maximum(np.rint(inside.sum(axis=(1, 2))).astype(int), 1)
+    k = np.maximum(wide.sum(axis=(1, 2)).astype(int), 1)
     order = np.argsort(-mine.reshape(len(mine), -1), axis=1, kind="stable")
-    flat = inside.reshape(len(mine), -1)
+    flat = wide.reshape(len(mine), -1)
     rank = np.array([flat[i, order[i, : k[i]]].mean() for i in range(len(mine))]) * blank
     return Evidence(
-        mass=part(mine), control=part(control), area=inside.mean(axis=(1, 2)) * blank,
-        hit=hit(mine), control_hit=hit(control), chance=wide.mean(axis=(1, 2)) * blank, rank=rank,
+        mass=mass, control=other, excess=mass - area * part(mine, 1.0), area=area * blank,
+        control_excess=other - area * part(control, 1.0), hit=hit(mine), control_hit=hit(control), rank=rank,
     )  # fmt: skip
 
 

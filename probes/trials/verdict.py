@@ -23,7 +23,7 @@ LIKE_UNTRAINED, LIKE_CONTROL = (
     0.5,
 )  # Spearman from which a map is that of a network, or a probe, that knows nothing
 COMPLETE = 0.02
-SMALL = 0.2  # of the score's fall between image and blurred image: an advantage below it is none
+HALF = 0.5  # of the best map known: what may still be as good as that is not yet called nothing
 ARTEFACT = 0.5  # share of mass
 RIVALS = (RANDOM, EDGES, CONTROL, UNTRAINED)
 GROUPS = 6  # below, not even a map that always wins reaches .05 by signs after two comparisons
@@ -66,7 +66,8 @@ def judge(trials: Sequence[Trial], groups: np.ndarray) -> list[Verdict]:
         having = [one for one in gains if name in one]
         for one, p in zip(having, holm([one[name].p for one in having]) if having else (), strict=True):
             one[name] = Gain(value=one[name].value, low=one[name].low, high=one[name].high, p=float(p))
-    return [_verdict(trial, over, count) for trial, over in zip(trials, gains, strict=True)]
+    best = max(1.0, *(float(trial.margin[PROBE].mean()) for trial in trials)) if trials else 1.0
+    return [_verdict(trial, over, count, best) for trial, over in zip(trials, gains, strict=True)]
 
 
 def _gains(trial: Trial, groups: np.ndarray) -> dict[str, Gain]:
@@ -85,10 +86,10 @@ def _numbered(groups: np.ndarray) -> np.ndarray:
     return np.unique(groups, return_inverse=True)[1].astype(np.int64).ravel()
 
 
-def _verdict(trial: Trial, over: Mapping[str, Gain], count: int) -> Verdict:
+def _verdict(trial: Trial, over: Mapping[str, Gain], count: int, best: float) -> Verdict:
     likeness = {name: float(np.mean(values)) for name, values in trial.likeness.items()}
     whole = None if trial.completeness is None else float(np.max(trial.completeness))
-    state, reason = _state(trial, over, likeness, count)
+    state, reason = _state(trial, over, likeness, count, best)
     return Verdict(
         method=trial.method, state=state, reason=reason, over=over, like_untrained=likeness.get(UNTRAINED),
         like_control=likeness.get(CONTROL), border=float(trial.border.mean()),
@@ -97,7 +98,9 @@ def _verdict(trial: Trial, over: Mapping[str, Gain], count: int) -> Verdict:
     )  # fmt: skip
 
 
-def _state(trial: Trial, over: Mapping[str, Gain], likeness: Mapping[str, float], count: int) -> tuple[str, str]:
+def _state(
+    trial: Trial, over: Mapping[str, Gain], likeness: Mapping[str, float], count: int, best: float
+) -> tuple[str, str]:
     if count < GROUPS:
         return OPEN, f"{count} independent images cannot decide; at least {GROUPS} are needed"
     if trial.completeness is not None and float(np.median(trial.completeness)) >= COMPLETE:
@@ -114,7 +117,7 @@ def _state(trial: Trial, over: Mapping[str, Gain], likeness: Mapping[str, float]
     for name, what in ((RANDOM, "a random order of cells"), (EDGES, "the edges of the image")):
         one = over[name]
         if not _above(one):
-            if one.high < SMALL:
+            if one.high < HALF * best:
                 return NOTHING, f"it knows the score no better than {what} ({_said(one)})"
             return OPEN, f"whether it knows the score better than {what} is open ({_said(one)})"
     own, chance = over[CONTROL], over[RANDOM]
@@ -123,7 +126,7 @@ def _state(trial: Trial, over: Mapping[str, Gain], likeness: Mapping[str, float]
             f"it knows the score better than chance ({_said(chance)}), edges ({_said(over[EDGES])}) and the control's "
             f"map ({_said(own)})"
         )
-    if own.high < max(SMALL, chance.value / 2):
+    if own.high < HALF * chance.value:
         return SALIENT, (
             f"it knows the score better than chance ({_said(chance)}), but no better than the control's map "
             f"({_said(own)})"
@@ -166,10 +169,11 @@ def _cautions(trial: Trial, state: str, likeness: Mapping[str, float]) -> list[s
 class Lying:
     """Whether the evidence for the probe lies in a region, against the control's map: Holm over regions.
 
-    `share` and `control_share` are mean masses, `area` what an even map has; `own` the paired difference. `hits` of
-    `images` greatest cells lie in the dilated region, `control_hits` of the control's; `chance` is its area, `p_hits`
-    the exact binomial p of so many hits; `rank` the mean rank accuracy. `rests` says that more of the map lies there
-    than of the control's.
+    `share` and `control_share` are mean masses, `area` what an even map has; `own` is the paired difference of what
+    lies there beyond the area's part of the whole (so that a region as large as the image is none). `hits` of
+    `images` greatest cells lie there, `control_hits` of the control's; `p_hits` is the exact binomial p of so many hits
+    by chance, the area; `rank` the mean rank accuracy. `rests` says that more of the map lies there than of the
+    control's.
     """
 
     region: str
@@ -180,7 +184,6 @@ class Lying:
     own: Gain | None
     hits: int
     control_hits: int
-    chance: float
     p_hits: float
     rank: float
     rests: bool
@@ -197,21 +200,21 @@ def lying(found: Mapping[str, Evidence], groups: np.ndarray) -> list[Lying]:
             continue
         n = int(known.sum())
         independent = len(np.unique(groups[known]))
-        own = gain(one.mass[known] - one.control[known], groups[known]) if independent >= 2 else None
-        hits, chance = int(one.hit[known].sum()), float(one.chance[known].mean())
-        rows.append((name, one, known, n, independent, own, hits, chance))
+        own = gain(one.excess[known] - one.control_excess[known], groups[known]) if independent >= 2 else None
+        hits, area = int(one.hit[known].sum()), float(one.area[known].mean())
+        rows.append((name, one, known, n, independent, own, hits, area))
     adjusted = iter(holm([row[5].p for row in rows if row[5] is not None]))
     result = []
-    for name, one, known, n, independent, own, hits, chance in rows:
+    for name, one, known, n, independent, own, hits, area in rows:
         if own is not None:
             own = Gain(value=own.value, low=own.low, high=own.high, p=float(next(adjusted)))
         rests = own is not None and independent >= GROUPS and _above(own)
-        test = binomtest(hits, n, min(max(chance, 1e-9), 1.0), alternative="greater")
+        test = binomtest(hits, n, min(max(area, 1e-9), 1.0), alternative="greater")
         result.append(
             Lying(
                 region=name, images=n, share=float(one.mass[known].mean()),
-                control_share=float(one.control[known].mean()), area=float(one.area[known].mean()), own=own, hits=hits,
-                control_hits=int(one.control_hit[known].sum()), chance=chance, p_hits=float(test.pvalue),
+                control_share=float(one.control[known].mean()), area=area, own=own, hits=hits,
+                control_hits=int(one.control_hit[known].sum()), p_hits=float(test.pvalue),
                 rank=float(one.rank[known].mean()), rests=rests,
             )
         )  # fmt: skip

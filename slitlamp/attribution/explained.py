@@ -1,7 +1,8 @@
 """Maps of one target by every method, with the trial of each: computed once, then found in the store."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import probes
 from encoders import EncoderError
 from encoders.extraction.differentiable import Differentiable, differentiable
 from probes import attribution
-from probes.attribution import Maps, Method, Subject
+from probes.attribution import Attention, Maps, Method, Subject
 from probes.trials.cells import cell_sums, grid_of
 from probes.trials.trial import CONTROL, PROBE, UNTRAINED, Evidence, Ground, Trial, attempt
 from slitlamp.attribution.evidence import in_frame
@@ -86,7 +87,7 @@ class _Job:
         """The subject of one head on one network."""
         loaded, site, readout = network.encoder, self.target.site, self.target.readout
         try:
-            attention, absent = attention_of(loaded, site, readout), ""
+            attention, absent = _each_pass(attention_of(loaded, site, readout), network), ""
         except EncoderError as error:
             attention, absent = None, str(error)
         return Subject(
@@ -131,6 +132,17 @@ class _Job:
         assert site.grid is not None
         tokens = self.network.tokens(name)[:, site.prefix :]
         return np.linalg.norm(tokens, axis=2).reshape(len(tokens), *site.grid)
+
+
+def _each_pass(attention: Attention, network: Differentiable) -> Attention:
+    """The attention, which is there in every pass that is watched: none is answered from memory."""
+
+    @contextmanager
+    def watch(*keep: Any) -> Iterator[list[Any]]:
+        with network.watched(), attention.watch(*keep) as seen:
+            yield seen
+
+    return replace(attention, watch=watch)
 
 
 def explain(
@@ -280,7 +292,7 @@ def _shares(job: _Job, regions: Regions, grid: tuple[int, int]) -> dict[str, np.
         for k, one in enumerate(regions):
             if name in one:
                 mask = one[name]()
-                share[k] = cell_sums(in_frame(mask, encoder, size)[None], grid)[0] / pixels
+                share[k] = cell_sums(in_frame(mask, encoder, size, job.images[k].shape[:2])[None], grid)[0] / pixels
         if np.isfinite(share).any():
             found[name] = share
     return found

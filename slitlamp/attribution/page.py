@@ -28,7 +28,8 @@ COLUMNS = {
 }  # fmt: skip
 EVIDENCE = {
     "encoder": "encoder", "method": "method", "region": "region", "share": "mass there",
-    "control_share": "of the control", "area": "share of the image", "over_control": "difference", "hits": "greatest cell there", "images": "of images",
+    "control_share": "of the control", "area": "share of the image", "over_control": "difference",
+    "hits": "greatest cell there", "images": "of images",
     "rank": "rank accuracy", "rests": "rests on it",
 }  # fmt: skip
 

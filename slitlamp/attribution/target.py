@@ -8,7 +8,7 @@ import numpy as np
 
 import probes
 from encoders import EncoderError
-from probes.solvers.hyperplanes import hyperplanes
+from probes.solvers.hyperplanes import exchanged, hyperplanes
 from slitlamp.encoding.encoder import StoredEncoder
 from slitlamp.encoding.fill import encode_missing
 from slitlamp.errors import UsageError
@@ -200,19 +200,10 @@ def _control(
     settings: Settings,
 ) -> Head:  # fmt: skip
     """Probes trained on exchanged labels, a draw for each of up to eight shares of the items."""
-    from dataclasses import replace as but
-
     draws = plan.draws(min(DRAWS, len(items)), 5)
-    d = given.x.shape[1]
-    head = Head(weights=np.zeros((len(items), d)), intercept=np.zeros(len(items)))
-    for k, labels in enumerate(draws):
-        at = np.arange(k, len(items), len(draws))
-        exchanged = but(given, y=labels.astype(given.y.dtype))
-        folds = plan.folds[:1] if name == "linear" else plan.folds  # nested fits of every draw would take minutes
-        planes = hyperplanes(exchanged, folds, np.asarray(items)[at], _rng(settings), probe=name, penalty=plan.penalty)
-        part = _contrast(planes, mine[at], None if rival is None else rival[at])
-        head.weights[at], head.intercept[at] = part.weights, part.intercept
-    return head
+    folds = plan.folds[:1] if name == "linear" else plan.folds  # nested fits of every draw would take minutes
+    planes = exchanged(given, folds, items, draws, _rng(settings), probe=name, penalty=plan.penalty)
+    return _contrast(planes, mine, rival)
 
 
 def pair_target(

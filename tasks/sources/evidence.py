@@ -4,7 +4,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from tasks._base import DataError, Mask, Picture, is_volume
 from tasks.images.decode import DecodePolicy, Frame, LastOpened, list_frames
-from tasks.images.kinds import SUFFIXES, suffix
+from tasks.images.kinds import SUFFIXES, File, suffix
 from tasks.images.raster import turned
 from tasks.sources.notes import SourceFrame
 from tasks.sources.table import no_column
@@ -81,17 +81,16 @@ def regions(
     rest where a mask is read. Raises DataError, which names row and value, for what is neither a box inside its image
     nor a mask of its size.
     """
-    opened, out, wrong = LastOpened(), [], []
-    masks = DecodePolicy(exif=policy.exif, window="minmax", volumes=policy.volumes)
+    out, wrong = [], []
+    reader = _Reader(base=base, policy=DecodePolicy(exif=policy.exif, window="minmax", volumes=policy.volumes))
     for one, picture in zip(found, pictures, strict=True):
-        place = one.file.place or one.file.name
+        place = f"{name}: {one.file.place or one.file.name}"
         try:
             cell = columns.cell(one)
-            where = f"{name}: {place}: {columns.name} = {cell!r}"
-            mask = _region(cell, one, picture, base, masks, opened, where) if cell else None
+            place += f": {columns.name} = {cell!r}"
+            mask = reader.region(cell, one, picture, place) if cell else None
         except DataError as error:
-            own = str(error).startswith(f"{name}: ")
-            wrong.append(str(error) if own else f"{name}: {place}: {error}")
+            wrong.append(f"{place}: {error}")
             continue
         out.append({} if mask is None else {columns.name: mask})
     if wrong:
@@ -103,24 +102,50 @@ def regions(
     return out, [said] if bare else []
 
 
-def _region(
-    cell: str, one: SourceFrame, picture: Picture, base: Path, policy: DecodePolicy, opened: LastOpened, where: str
-) -> Mask:
-    """What a cell says, checked as far as headers tell."""
-    try:
-        found = boxes(cell)
+@dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """Reads the cells of one source; a file that holds many slices is listed once for all of them."""
+
+    base: Path
+    policy: DecodePolicy
+    opened: LastOpened = field(default_factory=LastOpened)
+    listed: tuple[LastOpened, LastOpened] = field(default_factory=lambda: (LastOpened(), LastOpened()))
+
+    def region(self, cell: str, one: SourceFrame, picture: Picture, where: str) -> Mask | None:
+        """What a cell says, checked as far as headers tell; None for a slice in which a mask of many is empty."""
+        found, shape = boxes(cell), one.frame.shape
         if found is None:
-            frame = _frame(cell, one, base, policy, opened)
-            if None not in (frame.shape, one.frame.shape):
-                _same_size(frame.shape, one.frame.shape)
-            return partial(_from_file, frame, policy, one.frame.shape, picture, where)
-        if policy.volumes:
+            frame, many = self._frame(cell, one)
+            if None not in (frame.shape, shape):
+                _same_size(frame.shape, shape)
+            if many and not _numbers(frame, self.policy).any():
+                return None
+            return partial(_from_file, frame, self.policy, shape, picture, where)
+        if self.policy.volumes:
             raise DataError("a box has no depth; of a volume give a mask file")
-        if one.frame.shape is not None:
-            drawn(found, one.frame.shape)
-        return partial(_from_boxes, found, one.frame.shape, picture, where)
-    except DataError as error:
-        raise DataError(f"{where}: {error}") from error
+        if shape is not None:
+            drawn(found, shape)
+        return partial(_from_boxes, found, shape, picture, where)
+
+    def _frame(self, cell: str, one: SourceFrame) -> tuple[Frame, bool]:
+        """The frame of the mask file that belongs to an image, and whether it is one of several."""
+        path = self.base / cell
+        if not path.exists():
+            raise DataError(f"no such file; {FORM}")
+        if suffix(cell) in LOSSY:
+            raise DataError("a JPEG is no exact mask, as its edges ring: save it as PNG, zero where no evidence is")
+        if SUFFIXES.get(suffix(cell)) == "nifti" != SUFFIXES.get(suffix(one.file.path.name)):
+            raise DataError("a NIfTI mask lies in the patient's axes and fits NIfTI images alone; save it as PNG")
+        frames = self._list(0, path)
+        if len(frames) == 1:
+            return frames[0], False
+        images = self._list(1, one.file.path)
+        if len(images) != len(frames):
+            raise DataError(f"it holds {len(frames)} masks and {one.file.name} {len(images)} images")
+        return frames[one.frame.number - 1], True
+
+    def _list(self, which: int, path: File) -> list[Frame]:
+        return self.listed[which].get(path, partial(list_frames, path, self.policy, self.opened))
 
 
 def boxes(cell: str) -> list[Box] | None:
@@ -169,25 +194,6 @@ def _from_boxes(boxes: Sequence[Box], shape: tuple[int, ...] | None, picture: Pi
         return drawn(boxes, shape or picture.read().shape[:2])
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
-
-
-def _frame(cell: str, one: SourceFrame, base: Path, policy: DecodePolicy, opened: LastOpened) -> Frame:
-    """The frame of the mask file that belongs to an image: its only one, or that of the image's number."""
-    path = base / cell
-    if not path.exists():
-        raise DataError(f"no such file; {FORM}")
-    if suffix(cell) in LOSSY:
-        raise DataError("a JPEG is no exact mask, as its edges ring: save it as PNG, with zeros where no evidence is")
-    lies = [SUFFIXES.get(suffix(p.name)) == "nifti" for p in (path, one.file.path)]
-    if lies == [True, False]:
-        raise DataError("a NIfTI mask lies in the patient's axes and fits NIfTI images alone; save it as PNG or TIFF")
-    frames = list_frames(path, policy, opened)
-    number = one.frame.number
-    if len(frames) > 1 and 1 <= number <= len(frames):
-        return frames[number - 1]
-    if len(frames) != 1:
-        raise DataError(f"it holds {len(frames)} masks, and none is that of image {number} of {one.file.name}")
-    return frames[0]
 
 
 def _from_file(

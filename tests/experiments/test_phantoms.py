@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -32,3 +33,27 @@ def test_a_sheet_is_drawn_for_a_task_and_refused_for_one_without_phantoms(
         assert sheet.size == (2 * 68 - 4, 64 + 18)
     assert phantoms.main(["--task", "label"]) == 2
     assert "task label has no phantoms; those that have: age" in capsys.readouterr().err
+
+
+def test_masks_come_back_from_the_folder_they_were_written_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--task", "mirror", "wave-depth", "--masks", "--n", "6", "--seed", "5", "--out", str(tmp_path)]
+    assert phantoms.main(asked) == phantoms.main(asked) == 0
+    assert capsys.readouterr().out.split()[:2] == [str(tmp_path / t / "manifest.csv") for t in ("mirror", "wave-depth")]
+    for name, regions in (("mirror", ("heart", "gastric bubble")), ("wave-depth", ("nearest mark", "skin"))):
+        task = tasks.load(name)
+        assert task.phantoms is not None
+        made = list(task.items(task.phantoms(6, 5), np.random.default_rng(5), None))
+        for region in regions:
+            source = tasks.open_source(str(tmp_path / name), group="group", evidence=region)
+            assert [row.columns["label"] for row in source.rows] == [str(item.label) for item in made]
+            for row, item in zip(source.rows, made, strict=True):
+                assert np.array_equal(row.picture.read(), item.picture.read())
+                assert (region in row.regions) == (region in item.evidence)
+                if region in item.evidence:
+                    assert np.array_equal(row.regions[region](), item.evidence[region]())
+    there = [row.regions for row in tasks.open_source(str(tmp_path / "mirror"), evidence="gastric bubble").rows]
+    assert {bool(regions) for regions in there} == {True, False}
+    assert phantoms.main([*asked, "--n", "4"]) == 2
+    assert "--out: another manifest" in capsys.readouterr().err

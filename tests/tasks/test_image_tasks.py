@@ -1,6 +1,8 @@
 """Copies differ by an exact turn and by nothing else; labels are what the manifest says."""
 
 from collections import Counter
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,10 @@ import numpy as np
 import pytest
 
 import tasks
+from plugins import UserFileError
 from tasks import DataError, Item, Picture, Row, Source
 from tasks._turns import crop
-from tests.paths import SHARED
+from tests.paths import ROOT, SHARED
 
 TURNING = ("orientation", "rotation", "mirror")
 UNDO: dict[str, Any] = {
@@ -231,3 +234,94 @@ def test_real_chest_films_by_manifest() -> None:
     assert {type(i.label) for i in items("label", whole, "age")} == {float}
     assert Counter(i.label for i in items("label", whole, "view")) == {"AP": 570, "PA": 439}
     assert {i.label for i in items("label", whole, "sex")} == {"F", "M"}
+
+
+# ---- evidence
+
+
+def regioned(*images: np.ndarray) -> Source:
+    """Images with a region each: where they are bright in their first channel."""
+    given = source(*images)
+
+    def mask(image: np.ndarray) -> np.ndarray:
+        return (image if image.ndim == 2 or image.shape[2] != 3 else image[..., 0]) > 127
+
+    rows = (
+        replace(row, regions={"bright": partial(mask, image)}) for row, image in zip(given.rows, images, strict=True)
+    )
+    return replace(given, rows=tuple(rows))
+
+
+@pytest.mark.parametrize("name", TURNING)
+def test_evidence_is_cut_and_turned_exactly_as_its_picture(name: str) -> None:
+    given = regioned(noise(41, 59), noise(57, 83, 3), noise(9, 40, 33))  # grey, colour, and a volume
+    for item in items(name, given):
+        image, mask = item.picture.read(), item.evidence["bright"]()
+        assert (mask.dtype, mask.flags.c_contiguous) == (bool, True)
+        assert np.array_equal(mask, (image[..., 0] if image.ndim == 3 and image.shape[2] == 3 else image) > 127)
+    assert all(not item.evidence for item in items(name, source(noise(64, 40))))
+
+
+@pytest.mark.parametrize(("name", "column"), [("label", "contrast"), ("contrast", None)])
+def test_evidence_of_labels_is_that_of_their_rows(name: str, column: str | None) -> None:
+    given = regioned(*(noise(24, 24 + k) for k in range(4)))
+    rows = (replace(row, columns={"contrast": str(k % 2)}) for k, row in enumerate(given.rows))
+    found = items(name, replace(given, rows=tuple(rows)), column)
+    assert len(found) == 4
+    assert all(np.array_equal(item.evidence["bright"](), item.picture.read() > 127) for item in found)
+
+
+@pytest.mark.parametrize(("file", "betrays"), [("letter_betrays", True), ("letter_independent", False)])
+def test_a_letter_betrays_the_answer_or_lies_on_either_side_whatever_it_is(file: str, betrays: bool) -> None:
+    task = tasks.load(str(ROOT / "tests" / f"{file}.py"))
+    assert task.phantoms is not None
+    found = list(task.items(task.phantoms(24, 3), np.random.default_rng(1), None))
+    sides = []
+    for item in found:
+        image, mask = item.picture.read(), item.evidence["lead letter"]()
+        assert (image[mask] == 247).all()
+        assert mask.sum() > 100
+        sides.append(bool(np.argwhere(mask)[:, 1].mean() > 112))
+        heart = np.argwhere(item.evidence["heart"]())[:, 1].mean()
+        assert "lungs" in item.evidence
+        assert (heart > 100) or item.label == "mirrored"
+    mirrored = [item.label == "mirrored" for item in found]
+    assert Counter(sides) == Counter(mirrored) == {True: 12, False: 12}
+    agree = np.mean(np.array(sides) == np.array(mirrored))
+    assert agree == (1.0 if betrays else 0.5)
+    both = [tuple(sides[k : k + 2]) for k in range(0, 24, 2)]
+    assert all((a == b) != betrays for a, b in both)
+    assert len({item.picture.identity for item in found}) == 24
+
+
+TASK_WITH_REGIONS = """
+import numpy as np
+from dataclasses import replace
+import tasks
+from tasks import Item, Task
+base = tasks.load("mirror")
+def items(source, rng, column):
+    for row in source.rows:
+        yield Item(id=row.id, group=row.group, label="a", picture=row.picture, evidence={"here": lambda: MASK})
+TASK = Task(name="mine", question="What?", classes=("a", "b"), version=1, items=items)
+"""
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        ("np.ones((4, 4), bool)", None),
+        ("np.ones((4, 4))", r"the region 'here' is float64 \[4, 4\]; a mask is bool \[h, w\]"),
+        ("None", "the region 'here' is NoneType"),
+        ("1 / 0", "line 9: ZeroDivisionError"),
+    ],
+)
+def test_evidence_of_a_users_own_task_is_held_to_what_a_mask_is(mask: str, words: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(TASK_WITH_REGIONS.replace("MASK", mask))
+    (item,) = tasks.load(str(file)).items(source(noise(4, 4)), np.random.default_rng(0), None)
+    if words is None:
+        assert item.evidence["here"]().all()
+        return
+    with pytest.raises(UserFileError, match=words):
+        item.evidence["here"]()

@@ -1,11 +1,13 @@
 """The hyperplanes of probes give the scores that the probes gave, item by item."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import probes
 from probes import FeatureSet, ProbeError
-from probes.solvers.hyperplanes import hyperplanes
+from probes.solvers.hyperplanes import exchanged, hyperplanes
 
 
 def given(k: int | None, n: int, d: int, seed: int = 0) -> FeatureSet:
@@ -40,3 +42,15 @@ def test_a_probe_without_hyperplane_is_refused() -> None:
     features = given(2, 40, 5)
     with pytest.raises(ProbeError, match="has no hyperplane"):
         hyperplanes(features, np.zeros((1, 40), int), [0], np.random.default_rng(0), probe="knn")
+
+
+@pytest.mark.parametrize("probe", ["ridge", "linear"])
+def test_every_item_has_the_labels_of_its_draw(probe: str) -> None:
+    features = given(2, 48, 30)
+    plan = probes.plan(features.y, features.groups, classes=features.classes, folds=4, repeats=1, permutations=19)
+    items, labels = np.array([1, 9, 20, 33, 40]), plan.draws(2, 5)
+    found = exchanged(features, plan.folds, items, labels, np.random.default_rng(7), probe=probe)
+    for b in (0, 1):
+        one = replace(features, y=labels[b])
+        due = hyperplanes(one, plan.folds, items[b::2], np.random.default_rng(7), probe=probe)
+        assert np.allclose(found.scores(features.x[items])[b::2], due.scores(features.x[items[b::2]]), atol=1e-6)

@@ -1,5 +1,6 @@
 """Regions of phantoms lie where the picture changes when what they name is taken away, and nowhere else."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -21,6 +22,7 @@ from tasks.phantoms.pelvis import body as pelvis_body
 from tasks.phantoms.pelvis import soft_tissue
 from tasks.phantoms.tissue import section, stain
 from tasks.phantoms.ultrasound import scan
+from tests.paths import ROOT
 from tests.tasks.phantoms.test_source import MAKERS
 
 REACH = 4  # pixels: blur, the coarser grids that organs are drawn on, and an edge filter
@@ -48,12 +50,21 @@ def fewer(kept: np.ndarray) -> Any:
     return lambda p, teeth, there, size: shadows(p, teeth, there & kept, size)
 
 
+TISSUES = {
+    "vessels": (abdomen.AORTA, abdomen.CAVA, abdomen.PORTAL, abdomen.TWIG),
+    "kidneys": (abdomen.KIDNEY, abdomen.PYRAMID),
+    "liver": (abdomen.LIVER,),
+    "spleen": (abdomen.SPLEEN,),
+    "doubles": range(abdomen.DOUBLE, 2 * abdomen.DOUBLE),
+}
+
+
 def without_tissue(name: str) -> Any:
     hounsfield = axial.hounsfield
 
     def changed(p: abdomen.Abdomen) -> np.ndarray:
         out = hounsfield(p)
-        out[:, list(axial.TISSUES[name])] = -102
+        out[:, list(TISSUES[name])] = -102
         return out
 
     return changed
@@ -100,7 +111,7 @@ TAKEN: dict[str, dict[str, Any]] = {
         "bladder": (soft_tissue, "bladder", nothing(soft_tissue.bladder)),
         "frame border": CHEST["frame border"],
     },
-    "abdomen": {name: (axial, "hounsfield", without_tissue(name)) for name in axial.TISSUES},
+    "abdomen": {name: (axial, "hounsfield", without_tissue(name)) for name in TISSUES},
     "lumen": DOTS,
     "lumen-matched": DOTS,
     "ultrasound": {
@@ -176,6 +187,11 @@ def test_every_region_of_every_phantom_is_tried_and_described() -> None:
         assert known - elsewhere == set(TAKEN[kind])
     tried = {region for regions in TAKEN.values() for region in regions}
     assert tried | elsewhere == set(tasks.REGIONS)
+    page = (ROOT / "docs" / "phantoms.md").read_text(encoding="utf-8")
+    lines = [line.split("|")[2:4] for line in page[page.index("## Regions") :].splitlines() if line.startswith("| `")]
+    for number, shortcut in enumerate((False, True)):
+        named = {name for line in lines for name in re.findall(r"`([a-z ]+)`", line[number])}
+        assert named == {name for name, region in tasks.REGIONS.items() if region.shortcut == shortcut}
 
 
 def test_lead_letters_are_their_own_pixels_and_only_where_they_are_drawn() -> None:

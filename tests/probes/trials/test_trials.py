@@ -1,0 +1,262 @@
+"""Trials of maps against networks whose truth is known: what explains, what is salience, and what is nothing."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from probes.attribution import Subject
+from probes.trials.cells import border, cell_of, cell_sums, edges, grid_of
+from probes.trials.perturbed import ends, margins
+from probes.trials.trial import (
+    CONTROL,
+    EDGES,
+    PROBE,
+    RANDOM,
+    UNTRAINED,
+    Evidence,
+    Ground,
+    Trial,
+    attempt,
+    evidence,
+    spearman,
+)  # fmt: skip
+from probes.trials.verdict import EXPLAINS, NOTHING, OPEN, SALIENT, judge, lying
+
+GRID, SIDE, N = (7, 7), 28, 12
+
+
+def world(seed: int = 0, n: int = N) -> tuple[Subject, np.ndarray, np.ndarray]:
+    """Images of noise, and a score that adds up two cells of each image: Subject, its weights and those of a control.
+
+    The network sees the inner 3 x 3 cells alone; the probe reads two of them, the control two others.
+    """
+    rng = np.random.default_rng(seed)
+    images = torch.as_tensor(rng.normal(size=(n, 1, SIDE, SIDE)).astype(np.float32))
+    images = images + torch.as_tensor(np.kron(rng.normal(size=(n, 1, 7, 7)), np.ones((4, 4)))).float()
+    weights, control = np.zeros((n, *GRID)), np.zeros((n, *GRID))
+    for k in range(n):
+        cells = [(2 + i, 2 + j) for i in range(3) for j in range(3)]
+        own, other = cells[rng.integers(4)], cells[4 + rng.integers(5)]
+        value = float(images[k, 0, 4 * own[0] : 4 * own[0] + 4, 4 * own[1] : 4 * own[1] + 4].mean())
+        weights[(k, *own)] = 1.0 if value > 0 else -1.0  # the cell speaks for the answer
+        control[(k, *other)] = rng.choice((-1.0, 1.0))
+    table = torch.as_tensor(weights).float()
+
+    def score(batch: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        cells = batch[:, 0].reshape(len(batch), 7, 4, 7, 4).mean(dim=(2, 4))
+        return (cells * table[rows]).sum(dim=(1, 2))
+
+    return Subject(name="sum", images=images, blurred=torch.zeros_like(images), score=score), weights, control
+
+
+def product(subject: Subject, weights: np.ndarray) -> np.ndarray:
+    """Gradient x input of a sum over cells."""
+    fine = np.kron(weights, np.ones((1, 4, 4))) / 16
+    return (fine * subject.images[:, 0].numpy()).astype(np.float32)
+
+
+def tried(
+    maps: Callable[[Subject, np.ndarray, np.ndarray], dict[str, np.ndarray]], n: int = N, **more: object
+) -> Trial:
+    subject, weights, control = world(n=n)
+    return attempt(subject, Ground.of(subject, GRID), maps(subject, weights, control), method="m", signed=True, **more)  # type: ignore[arg-type]
+
+
+def noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def true_map(s: Subject, w: np.ndarray, c: np.ndarray) -> dict[str, np.ndarray]:
+    return {PROBE: product(s, w), CONTROL: product(s, c), UNTRAINED: noise((len(w), SIDE, SIDE), 3)}
+
+
+def salient_map(s: Subject, w: np.ndarray, c: np.ndarray) -> dict[str, np.ndarray]:
+    del c
+    inner = np.zeros((len(w), *GRID))
+    inner[:, 2:5, 2:5] = 1.0
+    where = np.kron(inner, np.ones((1, 4, 4))) * s.images[:, 0].numpy().__abs__()
+    both = (product(s, w) * 0.3 + 0.01 * where).astype(np.float32)
+    return {PROBE: both, CONTROL: both, UNTRAINED: noise((len(w), SIDE, SIDE), 3)}
+
+
+def random_map(s: Subject, w: np.ndarray, c: np.ndarray) -> dict[str, np.ndarray]:
+    del s, c
+    return {PROBE: noise((len(w), SIDE, SIDE), 1), CONTROL: noise((len(w), SIDE, SIDE), 2),
+            UNTRAINED: noise((len(w), SIDE, SIDE), 3)}  # fmt: skip
+
+
+def architecture_map(s: Subject, w: np.ndarray, c: np.ndarray) -> dict[str, np.ndarray]:
+    """Nothing of the score, and the same map from the untrained network."""
+    one = noise((len(w), SIDE, SIDE), 1)
+    return random_map(s, w, c) | {UNTRAINED: one + 0.1 * noise((len(w), SIDE, SIDE), 9), PROBE: one}
+
+
+@pytest.mark.parametrize(
+    ("maps", "state"),
+    [(true_map, EXPLAINS), (salient_map, SALIENT), (random_map, NOTHING), (architecture_map, NOTHING)],
+)
+def test_maps_of_known_truth_get_their_verdict(maps: Callable, state: str) -> None:
+    (verdict,) = judge([tried(maps, n=40)], np.arange(40))
+    assert verdict.state == state, verdict.reason
+
+
+def test_what_may_be_half_as_good_as_the_best_map_is_open() -> None:
+    """Twelve images leave a random map open by itself, and not beside one that knows the score."""
+    (alone,) = judge([tried(random_map)], np.arange(N))
+    assert alone.state == OPEN
+    assert "is open" in alone.reason
+    trial = tried(true_map)
+    better = {PROBE: 4 * trial.margin[PROBE]}
+    _, beside = judge([replace(trial, margin={**trial.margin, **better}), tried(random_map)], np.arange(N))
+    assert beside.state == NOTHING
+
+
+def test_an_untrained_network_with_the_same_map_is_named() -> None:
+    (verdict,) = judge([tried(architecture_map)], np.arange(N))
+    assert "untrained gives much the same map" in verdict.reason
+    (verdict,) = judge([tried(random_map)], np.arange(N))
+    assert "untrained" not in verdict.reason
+
+
+def test_few_groups_decide_nothing_and_names_of_groups_do_not_matter() -> None:
+    trial = tried(true_map)
+    (few,) = judge([trial], np.arange(N) % 5)
+    assert few.state == OPEN
+    assert "5 independent images" in few.reason
+    (many,), (named,) = judge([trial], np.arange(N)), judge([trial], np.arange(N) * 17 + 3)
+    assert many == named
+    assert many.state == EXPLAINS
+    (single,) = judge([trial], np.zeros(N, int))
+    assert single.state == OPEN
+
+
+def test_many_methods_pay_for_their_number() -> None:
+    trial = tried(true_map, n=7)
+    (alone,) = judge([trial], np.arange(7))
+    crowd = judge([trial, *[tried(random_map, n=7)] * 9], np.arange(7))
+    assert alone.over[CONTROL].p < crowd[0].over[CONTROL].p
+    assert alone.state == EXPLAINS
+    assert crowd[0].state != EXPLAINS
+
+
+def test_a_map_that_does_not_add_up_explains_nothing() -> None:
+    (good,) = judge([tried(true_map, completeness=np.full(N, 0.004))], np.arange(N))
+    (bad,) = judge([tried(true_map, completeness=np.full(N, 0.05))], np.arange(N))
+    (few,) = judge([tried(true_map, completeness=np.r_[0.3, np.full(N - 1, 0.004)])], np.arange(N))
+    assert good.state == EXPLAINS
+    assert not good.cautions
+    assert bad.state == NOTHING
+    assert "does not add up" in bad.reason
+    assert few.state == EXPLAINS
+    assert "1 of 12 maps" in few.cautions[-1]
+
+
+def test_mass_on_the_border_or_on_few_tokens_is_called_an_artefact() -> None:
+    def at_border(s: Subject, w: np.ndarray, c: np.ndarray) -> dict[str, np.ndarray]:
+        rim = np.kron(border(GRID)[None] * 1.0, np.ones((len(w), 4, 4)))
+        return true_map(s, w, c) | {PROBE: rim + product(s, w)}
+
+    norms = np.ones((N, 7, 7))
+    norms[:, 6, 6] = 50.0
+
+    def on_token(s: Subject, w: np.ndarray, c: np.ndarray) -> dict[str, np.ndarray]:
+        one = np.zeros((len(w), SIDE, SIDE))
+        one[:, 24:, 24:] = 1.0
+        return true_map(s, w, c) | {PROBE: one + 0.1 * product(s, w)}
+
+    (rim,) = judge([tried(at_border)], np.arange(N))
+    assert any("border patches" in line for line in rim.cautions)
+    (token,) = judge([tried(on_token, norms=norms)], np.arange(N))
+    assert any("largest norm" in line for line in token.cautions)
+    (plain,) = judge([tried(true_map, norms=norms)], np.arange(N))
+    assert not plain.cautions
+
+
+def test_evidence_is_found_where_the_score_reads_and_not_beside_it() -> None:
+    subject, weights, control = world()
+    there = np.abs(weights)
+    beside = np.zeros_like(there)
+    beside[:, 5:, 5:] = 1.0
+    whole = np.ones_like(there)
+    trial = attempt(
+        subject, Ground.of(subject, GRID), true_map(subject, weights, control), method="m", signed=True,
+        regions={"there": there, "beside": beside, "whole": whole},
+    )  # fmt: skip
+    found = {row.region: row for row in lying(trial.evidence, np.arange(N))}
+    assert found["there"].rests
+    assert found["there"].share > 0.6 > 0.2 > abs(found["there"].control_share)
+    assert found["there"].hits == N
+    assert found["there"].p_hits < 1e-6
+    assert not found["beside"].rests
+    assert abs(found["beside"].share) < 0.05
+    assert not found["whole"].rests  # the whole image holds every map
+    assert found["whole"].own is not None
+    assert abs(found["whole"].own.value) < 1e-9
+
+
+def test_images_without_a_region_take_no_part() -> None:
+    mine, share = np.zeros((3, 7, 7)), np.full((3, 7, 7), np.nan)
+    mine[:, 3, 3], share[0] = 1.0, 0.0
+    share[0, 3, 3] = 0.02  # a sliver of a cell
+    found = evidence(mine, -mine, share, signed=True)
+    assert isinstance(found, Evidence)
+    assert np.isnan(found.mass[1:]).all()
+    assert found.mass[0] == 1
+    assert found.control[0] == -1
+    assert found.hit[0] == 1
+    assert found.control_hit[0] == 0
+    unsigned = evidence(-mine, mine, share, signed=False)
+    assert unsigned.mass[0] == 1
+    (row,) = lying({"sliver": found}, np.arange(3))
+    assert row.images == 1
+    assert row.own is None
+    assert not row.rests
+
+
+def test_deletion_and_insertion_know_the_best_and_the_worst_order() -> None:
+    subject, weights, _ = world()
+    best = cell_sums(product(subject, weights), GRID)
+    top, bottom = margins(subject, best, GRID), margins(subject, -best, GRID)
+    chance = margins(subject, noise((N, *GRID), 5), GRID)
+    scores = ends(subject)
+    assert (scores[:, 0] > 0).all()
+    assert np.allclose(scores[:, 1], 0)
+    assert np.allclose(top, -bottom, atol=1e-6)
+    assert (top > 0.5 * scores[:, 0]).all()
+    assert abs(chance.mean()) < 0.6 * top.mean()
+    assert set(tried(true_map).margin) == {PROBE, CONTROL, UNTRAINED, RANDOM, EDGES}
+
+
+@pytest.mark.parametrize(("have", "want"), [((28, 28), (7, 7)), ((5, 9), (7, 4)), ((3, 3), (14, 14)), ((1, 6), (2, 2))])
+def test_cells_keep_sums_and_places(have: tuple[int, int], want: tuple[int, int]) -> None:
+    values = np.random.default_rng(0).normal(size=(2, *have))
+    cells = cell_sums(values, want)
+    assert cells.shape == (2, *want)
+    assert np.allclose(cells.sum(axis=(1, 2)), values.sum(axis=(1, 2)))
+    spot = np.zeros((1, *have))
+    spot[0, 0, -1] = 1.0
+    assert cell_sums(spot, want)[0, 0, -1] >= cell_sums(spot, want).max() - 1e-12
+
+
+def test_cells_of_pixels_and_grids() -> None:
+    assert cell_of((4, 4), (2, 2)).tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
+    assert np.bincount(cell_of((5, 7), (2, 3)).ravel()).min() > 0
+    assert grid_of((16, 16), (224, 224)) == (16, 16)
+    assert grid_of((37, 37), (518, 518)) == (28, 28)
+    assert grid_of((2, 2), (224, 224)) == (7, 7)
+    assert grid_of(None, (64, 64)) == (14, 14)
+    assert border((4, 5)).sum() == 14
+
+
+def test_edges_and_ranks() -> None:
+    images = np.zeros((1, 3, 28, 28))
+    images[..., 14:] = 1.0
+    found = edges(images, (7, 7))[0]
+    assert set(np.flatnonzero(found.sum(axis=0) > 0).tolist()) == {3}
+    a = noise((2, 7, 7), 0)
+    assert np.allclose(spearman(a, np.exp(a)), 1)
+    assert np.allclose(spearman(a, -a), -1)
+    assert spearman(a, np.ones_like(a)).tolist() == [0, 0]
