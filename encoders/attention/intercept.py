@@ -29,17 +29,33 @@ class Place:
     outside: int = 0
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Call:
+    """What attention is made of: softmax(scale q k' + bias) v, with q [n, heads, q, d], k and v [n, heads, t, d]."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    bias: Tensor | None
+    scale: float
+
+    def weights(self) -> Tensor:
+        """The attention [n, heads, q, t]."""
+        scores = (self.q * self.scale) @ self.k.mT
+        return torch.softmax(scores if self.bias is None else scores + self.bias, -1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Handlers:
     """What becomes of a call.
 
-    `weights(place, softmax)` may look at attention [n, heads, q, k] and returns what is used in its stead.
-    `call(place, q, k, v, weigh)` gets queries, keys and values [n, heads, t, d] as they enter and a function that
-    makes the weights of them; it returns the output [n, heads, q, d], or None for the usual one.
+    `weights(place, softmax)` may look at attention [n, heads, q, t] and returns what is used in its stead.
+    `output(place, made)` returns the output [n, heads, q, d] of a call, or None for the usual one; `made()` is the
+    call. Calls of unfused code pass it by.
     """
 
     weights: Callable[[Place, Tensor], Tensor] = lambda _place, softmax: softmax
-    call: Callable[[Place, Tensor, Tensor, Tensor, Callable[..., Tensor]], Tensor | None] = lambda *_given: None
+    output: Callable[[Place, Callable[[], Call]], Tensor | None] = lambda _place, _made: None
 
 
 class Interception(TorchFunctionMode):
@@ -72,18 +88,14 @@ class Interception(TorchFunctionMode):
         self.outside += 1
         return Place(block=None, outside=self.outside - 1)
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float | None) -> tuple[Tensor, Any]:
+    def _attend(self, made: Callable[[], Call]) -> tuple[Tensor, Tensor | None]:
         place = self._place()
-
-        def weigh(q: Tensor, k: Tensor) -> Tensor:
-            scores = (q * (q.shape[-1] ** -0.5 if scale is None else scale)) @ k.mT
-            return torch.softmax(scores if bias is None else scores + bias, -1)
-
-        found = self.handlers.call(place, q, k, v, weigh)
+        found = self.handlers.output(place, made)
         if found is not None:
             return found, None
-        weights = self.handlers.weights(place, weigh(q, k))
-        return weights @ v, weights
+        call = made()
+        weights = self.handlers.weights(place, call.weights())
+        return weights @ call.v, weights
 
     def _scaled_dot_product(
         self,
@@ -100,7 +112,8 @@ class Interception(TorchFunctionMode):
             return F.scaled_dot_product_attention(
                 query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
             )
-        return self._attend(query, key, value, _bias(attn_mask, query), scale)[0]
+        factor = query.shape[-1] ** -0.5 if scale is None else scale
+        return self._attend(lambda: Call(q=query, k=key, v=value, bias=_bias(attn_mask, query), scale=factor))[0]
 
     def _multi_head(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
         """Attention of `torch.nn.MultiheadAttention`, whose own weights are a view outside the graph."""
@@ -110,24 +123,29 @@ class Interception(TorchFunctionMode):
         odd = any(of[name] is not None for name in ("bias_k", "bias_v", "static_k", "static_v", "key_padding_mask"))
         if odd or of["add_zero_attn"] or of["query"].ndim != 3 or (of["training"] and of["dropout_p"]):
             return F.multi_head_attention_forward(*args, **kwargs)
-        inputs, heads = (of["query"], of["key"], of["value"]), of["num_heads"]
-        if of["use_separate_proj_weight"]:
-            matrices = [of[f"{name}_proj_weight"] for name in "qkv"]
-        else:
-            matrices = of["in_proj_weight"].chunk(3)
-        offsets = (None,) * 3 if of["in_proj_bias"] is None else of["in_proj_bias"].chunk(3)
-        q, k, v = (  # [t, n, width] to [n, heads, t, d]
-            F.linear(x, w, b).unflatten(-1, (heads, -1)).permute(1, 2, 0, 3)
-            for x, w, b in zip(inputs, matrices, offsets, strict=True)
-        )
-        mask = of["attn_mask"]
-        if mask is not None and mask.ndim == 3:
-            mask = mask.unflatten(0, (-1, heads))
-        out, weights = self._attend(q, k, v, _bias(mask, q), None)
+        out, weights = self._attend(lambda: _projected(of))
         out = F.linear(out.permute(2, 0, 1, 3).flatten(2), of["out_proj_weight"], of["out_proj_bias"])
         if not of["need_weights"] or weights is None:
             return out, None
         return out, weights.mean(1) if of["average_attn_weights"] else weights
+
+
+def _projected(of: Mapping[str, Any]) -> Call:
+    """The call that `multi_head_attention_forward` makes of its arguments."""
+    inputs, heads = (of["query"], of["key"], of["value"]), of["num_heads"]
+    if of["use_separate_proj_weight"]:
+        matrices = [of[f"{name}_proj_weight"] for name in "qkv"]
+    else:
+        matrices = of["in_proj_weight"].chunk(3)
+    offsets = (None,) * 3 if of["in_proj_bias"] is None else of["in_proj_bias"].chunk(3)
+    q, k, v = (  # [t, n, width] to [n, heads, t, d]; of a transposed tensor torch would make t products
+        F.linear(x.contiguous(), w, b).unflatten(-1, (heads, -1)).permute(1, 2, 0, 3)
+        for x, w, b in zip(inputs, matrices, offsets, strict=True)
+    )
+    mask = of["attn_mask"]
+    if mask is not None and mask.ndim == 3:
+        mask = mask.unflatten(0, (-1, heads))
+    return Call(q=q, k=k, v=v, bias=_bias(mask, q), scale=q.shape[-1] ** -0.5)
 
 
 def _over_last(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
@@ -161,9 +179,9 @@ def intercepted(
 
     with ExitStack() as stack:
         for i, block in enumerate(blocks):
-            before = block.register_forward_pre_hook(lambda _m, _given, i=i: enter(i), prepend=True)
+            before = block.register_forward_pre_hook(lambda *_given, i=i: enter(i), prepend=True)
             stack.callback(before.remove)
-            after = block.register_forward_hook(lambda _m, _given, _out: _left(mode.inside), prepend=True)
+            after = block.register_forward_hook(lambda *_given: _left(mode.inside), prepend=True)
             stack.callback(after.remove)
         stack.enter_context(mode)
         yield

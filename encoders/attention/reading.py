@@ -75,13 +75,7 @@ def reading(encoder: Encoder, site: str, readout: str) -> Reading:
     where a readout reads several blocks or pooling heads.
     """
     name = encoder.card.name
-    require_known(encoder, site, (readout,))
-    if encoder.module is None:
-        raise EncoderError(f"{name} computes without torch: it has no attention")
-    if why := _cut_up(encoder, site):
-        raise EncoderError(f"{name} {why}: it has no attention over one grid of tokens")
-    if readout == AT_MARK.name:
-        raise EncoderError(f"{name}: {readout!r} reads another token in every image; attention has no one last row")
+    require_flat(encoder, site, readout)
     calls = dict(_ordered(encoder, site))
     every = [layer for layer in calls if calls[layer]]
     if not every:
@@ -93,7 +87,7 @@ def reading(encoder: Encoder, site: str, readout: str) -> Reading:
     tokens = blocks[-1].prefix + blocks[-1].grid[0] * blocks[-1].grid[1]
     for layer in blocks:
         shapes = calls[layer]
-        if len(shapes) != 1 or shapes[0][-2:] != (tokens, tokens) or shapes[0][0] != 1:
+        if len(shapes) != 1 or shapes[0][-2:] != (tokens, tokens):
             shape = " x ".join(map(str, shapes[0]))
             what = f"{len(shapes)} attentions" if len(shapes) > 1 else f"attention in windows ({shape})"
             raise EncoderError(
@@ -111,6 +105,19 @@ def reading(encoder: Encoder, site: str, readout: str) -> Reading:
         head=None if head is None else head.call,
         numbers=sum(int(np.prod(calls[layer][0])) for layer in blocks),
     )
+
+
+def require_flat(encoder: Encoder, site: str, readout: str) -> Site:
+    """The site, of one grid or one vector for every image; EncoderError for what has no such site or readout."""
+    name = encoder.card.name
+    require_known(encoder, site, (readout,))
+    if encoder.module is None:
+        raise EncoderError(f"{name} computes without torch: it has no attention")
+    if why := _cut_up(encoder, site):
+        raise EncoderError(f"{name} {why}: it has no attention over one grid of tokens")
+    if readout == AT_MARK.name:
+        raise EncoderError(f"{name}: {readout!r} reads another token in every image; attention has no one last row")
+    return encoder.card.sites[site]
 
 
 def noise(encoder: Encoder) -> Any:
@@ -201,8 +208,7 @@ def _reads(encoder: Encoder, site: str, readout: str | None, found: Sequence[Lay
         _leaves(found, leaves),
     ):
         value = encoder.forward(noise(encoder), [site], grad=True)[site]
-    of = encoder.card.sites[site]
-    pool = matrix(of, readout) if readout else None
+    pool = matrix(encoder.card.sites[site], readout) if readout else None
     pooled = value if pool is None else torch.from_numpy(pool).to(value.device) @ value
     probe = torch.randn(pooled.shape, generator=torch.Generator().manual_seed(0)).to(pooled)
     if not pooled.requires_grad:
@@ -218,9 +224,7 @@ def _reads(encoder: Encoder, site: str, readout: str | None, found: Sequence[Lay
         for call, gradient in zip(calls, gradients[len(leaves) :], strict=True)
         if gradient is not None and bool(gradient.any())
     ]
-    return _Reads(
-        read=[found[i] for i in read], tokens=[_weights(of, pool, which) for which in read.values()], heads=heads
-    )
+    return _Reads(read=[found[i] for i in read], tokens=[_even(which) for which in read.values()], heads=heads)
 
 
 @contextmanager
@@ -238,13 +242,7 @@ def _leaves(found: Sequence[Layer], leaves: dict[int, Tensor]) -> Iterator[None]
         yield
 
 
-def _weights(site: Site, pool: np.ndarray | None, which: Tensor) -> np.ndarray:
-    """The weights of tokens: the readout's own where its site has these tokens, else those that are read, alike."""
-    if pool is not None and site.grid is not None and pool.shape[1] == len(which):
-        return pool.mean(axis=0).astype(np.float64)
-    return _even(which)
-
-
 def _even(which: Tensor) -> np.ndarray:
+    """Equal weights for those that are read: parts of a grid have equal areas, so that so have their cells."""
     chosen = which.cpu().numpy().astype(np.float64)
     return chosen / chosen.sum()

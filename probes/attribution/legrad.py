@@ -20,7 +20,9 @@ def explain(subject: Subject) -> Maps:
         for rows in chunks(subject):
             score = subject.score(subject.images[rows], rows)
             gradients = torch.autograd.grad(score.sum(), seen)
-            found.append(on_grid(attention, sum(slope.clamp(min=0).mean((1, 2)) for slope in gradients)))
+            found.append(
+                on_grid(attention, torch.stack([slope.clamp(min=0).mean((1, 2)) for slope in gradients]).sum(0))
+            )
             del score, gradients
     return Maps(values=np.concatenate(found), facts={"heads": "mean"})
 

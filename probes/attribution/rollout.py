@@ -20,7 +20,8 @@ def explain(subject: Subject) -> Maps:
     found = []
     with torch.no_grad(), attention.watch(lambda weights: weights.mean(1)) as seen:
         for rows in chunks(subject):
-            subject.score(subject.images[rows], rows)
+            with torch.enable_grad():  # without gradients a subject may remember the score and make no pass
+                subject.score(subject.images[rows], rows)
             *blocks, last = seen
             row = torch.as_tensor(attention.reads, dtype=last.dtype, device=last.device).expand(len(rows), 1, -1)
             row = row @ last if attention.head else RESIDUAL * row + (1 - RESIDUAL) * row @ last

@@ -34,8 +34,11 @@ def attention_of(encoder: Encoder, site: str, readout: str) -> Attention:
     try:
         found = attention(encoder, site, readout)
     except EncoderError as error:
-        others = without_attention(bool(encoder.module is not None and layers(encoder, site)))
-        raise EncoderError(f"{error}; {', '.join(others)} need none" if others else str(error)) from None
+        if encoder.module is None or encoder.layout is not None:
+            others = "`experiments.pairs explain` leaves regions out of the images of any encoder"
+        else:
+            others = f"{', '.join(without_attention(bool(layers(encoder, site))))} need none"
+        raise EncoderError(f"{error}; {others}") from None
     return Attention(**{field.name: getattr(found, field.name) for field in fields(Attention)})
 
 

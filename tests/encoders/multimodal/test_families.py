@@ -401,6 +401,29 @@ def test_images_of_many_shapes_in_one_batch_equal_each_alone(name: str, shelf: L
             np.testing.assert_allclose(together[point][i], vectors[0], atol=1e-5, err_msg=point)
 
 
+def test_attention_stops_at_towers_that_cut_images_and_at_readouts_by_several_heads(shelf: LastOpened) -> None:
+    from encoders.attention.watch import attention
+
+    for name, site, message in (
+        ("medgemma-4b", "connector", ""),
+        ("blip2-opt-2.7b", "pooled", ""),
+        ("blip2-opt-2.7b", "connector", "reads by 2 pooling heads, not one"),
+        ("idefics-9b", "connector", "reads by 2 pooling heads, not one"),
+        ("molmo2-8b", "connector", "lays out every image by its shape"),
+        ("phi-4-multimodal", "connector", "lays out every image by its shape"),
+    ):
+        encoder = stand_in(name, weights=shelf(name)[0])
+        readout = encoder.card.sites[site].readouts[0]
+        if message:
+            with pytest.raises(EncoderError, match=f"^{name} .*{message}"):
+                attention(encoder, site, readout)
+            continue
+        found = attention(encoder, site, readout)
+        with found.watch() as seen:
+            encoder.forward(collate([encoder.preprocess(IMAGES[0])]), [site])
+        assert len(seen) == 3
+
+
 def test_instructblip_reads_one_instruction_that_its_identity_tells(shelf: LastOpened, tmp_path: Path) -> None:
     name = "instructblip-vicuna-7b"
     copy = tmp_path / "copy"

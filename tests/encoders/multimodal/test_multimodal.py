@@ -789,3 +789,33 @@ def test_an_untrained_encoder_has_the_sizes_of_the_folder_that_stands_for_the_we
     assert untrained.fingerprint != encoder.fingerprint
     assert untrained.fingerprint == stand_in("random:qwen2.5-vl-7b", weights=folder).fingerprint
     assert untrained.fingerprint != stand_in("random:qwen2.5-vl-7b#1", weights=folder).fingerprint
+
+
+@pytest.mark.parametrize("name", sorted(TINY))
+def test_attention_is_that_of_plain_towers_and_refused_where_images_are_laid_out_anew(
+    name: str, shelf: Callable[[str], tuple[Path, Any]]
+) -> None:
+    from encoders.attention.interactions import interactions
+    from encoders.attention.reading import layers
+    from encoders.attention.watch import attention
+
+    encoder = stand_in(name, weights=shelf(name)[0])
+    if encoder.layout is not None:
+        with pytest.raises(EncoderError, match="lays out every image by its shape, in tiles or windows") as caught:
+            attention(encoder, "block.1", encoder.card.sites["block.1"].readouts[0])
+        assert "\n" not in str(caught.value)
+        assert layers(encoder, "block.1") == ()
+        return
+    assert "connector" in encoder.card.sites
+    batch = collate([encoder.preprocess(image) for image in IMAGES[:2]])
+    found = attention(encoder, "connector", "mean")  # reads the last block but one, without CLS
+    before = encoder.forward(batch, ["connector"])["connector"]
+    with found.watch() as seen:
+        inside = encoder.forward(batch, ["connector"])["connector"]
+    assert [one.name for one in layers(encoder, "connector")] == ["block.0", "block.1"]
+    assert len(seen) == 2
+    assert list(np.flatnonzero(found.reads)) == list(range(1, 17))
+    assert float((inside - before).abs().max()) <= 4e-6 * float(before.abs().max())
+    images = [encoder.preprocess(image) for image in IMAGES[:2]]
+    (pair,) = interactions(encoder, "pooled", "vector", images[:1], images[1:], images[1:], images[:1])
+    assert pair.error <= 0.01
