@@ -10,7 +10,7 @@ import numpy as np
 
 from probes.attribution._base import CHUNK, Maps, Method, Subject, completeness
 
-FIRST, MOST = 16, 256  # nodes
+FIRST, MOST = 16, 64  # nodes
 WITHIN = 0.02  # of the mean absolute difference of scores
 
 

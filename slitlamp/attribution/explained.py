@@ -108,12 +108,9 @@ class _Job:
     def untrained(self) -> tuple[str, Subject | None]:
         """The same head on the same network with random weights."""
         encoder = self.target.encoder
-        if encoder.source.startswith("random:"):
+        draw = untrained_of(encoder)
+        if draw is None:
             return "", None
-        draw = StoredEncoder(
-            spec=f"random:{encoder.spec}", settings=encoder.settings, store=encoder.store, device=encoder.device,
-            dtype=encoder.dtype,
-        )  # fmt: skip
         try:
             return draw.spec, self.subject(self._of(draw), self.target.head)
         except EncoderError as error:
@@ -180,6 +177,13 @@ def explain(
         refused=refused, untrained=job.untrained[0] if missing else _untrained_name(encoder, found),
         computed=len(missing), regions=list(shares), notes=job.notes,
     )  # fmt: skip
+
+
+def untrained_of(encoder: StoredEncoder) -> StoredEncoder | None:
+    """The same network with random weights; None for one that was never trained."""
+    if encoder.source.startswith("random:"):
+        return None
+    return replace(encoder, spec=f"random:{encoder.spec}", loaded=[])
 
 
 def _untrained_name(encoder: StoredEncoder, found: Mapping[str, Tried]) -> str:

@@ -13,7 +13,7 @@ from probes.trials.verdict import EXPLAINS, NOTHING, OPEN, SALIENT
 from slitlamp.reports.plots import COLOURS, MARKERS, MM, STYLE, WIDTHS, shown_names
 
 if TYPE_CHECKING:
-    from slitlamp.attribution.run import Judged, Sheet
+    from slitlamp.attribution.judged import Judged, Sheet
 
 ROWS = 6  # images on a sheet
 SIGNED, PLAIN = "PuOr", "cividis"  # orange speaks for the number, purple against it: both are told apart by all
@@ -93,6 +93,32 @@ def overview(sheet: "Sheet") -> Any:
     return page.figure
 
 
+def token_figure(sheet: "Sheet") -> Any:
+    """Two images, a row for each encoder: the strongest pairs of places bear the same number and colour in both."""
+    from matplotlib.patches import Rectangle
+
+    page = _Page(WIDTHS[0], len(sheet.tokens), 2, ["pairs of places that carry most of the similarity"], 1)
+    page.title(0, [shown_names([sheet.ids[0]], 30)[0]])
+    page.title(1, [shown_names([sheet.ids[1]], 30)[0]])
+    for row, pairs in enumerate(sheet.tokens):
+        one = next(one for one in sheet.judged if one.explained.target.encoder is pairs.encoder)
+        page.beside(row, pairs.encoder.label)
+        h, w = pairs.found.grid
+        for side in (0, 1):
+            page.image(row, side, _image(sheet, one, side))
+        for k, (*places, _value) in enumerate(pairs.strongest(), start=1):
+            colour = COLOURS[(k - 1) % len(COLOURS)]
+            for side, (y, x) in enumerate(places):
+                left, top = page.corner(row, side)
+                tall, wide = page.side / h, page.side / w
+                page.axis.add_patch(
+                    Rectangle((left + x * wide, top + y * tall), wide, tall, fill=False, ec=colour, lw=1.0)
+                )
+                page.text(left + (x + 0.5) * wide, top + (y + 0.5) * tall, str(k), size=6, color=colour, ha="center",
+                          va="center", weight="bold")  # fmt: skip
+    return page.figure
+
+
 class _Page:
     """A page of square panels, laid out in mm by hand: a layout engine takes seconds over so many axes."""
 
@@ -117,32 +143,34 @@ class _Page:
         self.axis.set_xlim(0, width)
         self.axis.set_ylim(self.height, 0)
         for k, line in enumerate(head):
-            self._text(0.5, 1.0 + self.LINE * k, line, size=6.5 if k == 0 else 6, va="top")
+            self.text(0.5, 1.0 + self.LINE * k, line, size=6.5 if k == 0 else 6, va="top")
 
-    def _text(self, x: float, y: float, text: str, size: float, **look: Any) -> None:
+    def text(self, x: float, y: float, text: str, size: float, **look: Any) -> None:
+        """A word at a place in mm."""
         self.axis.text(x, y, text, fontsize=size, parse_math=False, **look)
 
-    def _corner(self, row: int, column: int) -> tuple[float, float]:
+    def corner(self, row: int, column: int) -> tuple[float, float]:
+        """The upper left corner of a panel, in mm."""
         block = row // self.bands + 1
         x = self.LEFT + column * (self.side + self.GAP)
         return x, self.top + block * self.LINE * self.titles + row * (self.side + self.GAP)
 
     def title(self, column: int, lines: Sequence[str], row: int = 0) -> None:
         """Lines over a column of a block of rows."""
-        x, y = self._corner(row, column)
+        x, y = self.corner(row, column)
         for k, line in enumerate(reversed(lines)):
-            self._text(x + self.side / 2, y - 0.6 - self.LINE * k, line, size=5.5, ha="center", va="bottom")
+            self.text(x + self.side / 2, y - 0.6 - self.LINE * k, line, size=5.5, ha="center", va="bottom")
 
     def beside(self, row: int, text: str) -> None:
         """A word at the left of a row."""
-        x, y = self._corner(row, 0)
-        self._text(
+        x, y = self.corner(row, 0)
+        self.text(
             x - 1.0, y + self.side / 2, shown_names([text], 18)[0], size=5.5, rotation=90, ha="right", va="center"
         )
 
     def image(self, row: int, column: int, pixels: np.ndarray) -> None:
         """A picture [h, w, 3] of a panel."""
-        x, y = self._corner(row, column)
+        x, y = self.corner(row, column)
         h, w = pixels.shape[:2]
         tall, wide = self.side * min(1.0, h / w), self.side * min(1.0, w / h)
         x, y = x + (self.side - wide) / 2, y + (self.side - tall) / 2
@@ -160,10 +188,10 @@ class _Page:
         self.axis.set_ylim(self.height, 0)
         for share in (0, 0.25, 0.5, 0.75, 1):
             value = values[0] + share * (values[-1] - values[0])
-            self._text(
+            self.text(
                 x + share * wide, y + 2.4, f"{value:+.1f}" if signed else f"{value:.1f}", 5.5, ha="center", va="top"
             )
-        self._text(self.width / 2, y + 5.0, UNITS[signed], size=5.5, ha="center", va="top")
+        self.text(self.width / 2, y + 5.0, UNITS[signed], size=5.5, ha="center", va="top")
 
 
 def margin_figure(sheet: "Sheet") -> Any:

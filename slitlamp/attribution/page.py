@@ -12,7 +12,7 @@ from slitlamp.pairs.gallery import CSS, POLICY
 from slitlamp.reports.plots import STYLE
 
 if TYPE_CHECKING:
-    from slitlamp.attribution.run import Sheet
+    from slitlamp.attribution.judged import Sheet
 
 TABLE = """
 table{border-collapse:collapse;font-size:.82rem;font-variant-numeric:tabular-nums;margin:.6rem 0;display:block}

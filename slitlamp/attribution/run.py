@@ -1,8 +1,8 @@
 """The command about attribution: what is explained, the verdict on every map, and what is written."""
 
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -13,17 +13,19 @@ from cache import write_atomically
 from encoders import EncoderError
 from probes.trials.trial import CONTROL, EDGES, PROBE, RANDOM, UNTRAINED
 from probes.trials.verdict import EXPLAINS, Lying, Verdict, judge, lying
-from slitlamp.attribution.explained import Explained, explain
-from slitlamp.attribution.figures import margin_figure, method_sheet, overview
+from slitlamp.attribution.explained import explain
+from slitlamp.attribution.figures import margin_figure, method_sheet, overview, token_figure
+from slitlamp.attribution.judged import Judged, Sheet
 from slitlamp.attribution.page import page
 from slitlamp.attribution.settings import AttributionSettings
-from slitlamp.attribution.target import Target, chosen_items, pair_target, probe_target, text_target
+from slitlamp.attribution.target import Target, chosen_items, companions, pair_target, probe_target, text_target
+from slitlamp.attribution.tokens import token_pairs
 from slitlamp.encoding.encoder import StoredEncoder, check_points, stored_encoders
 from slitlamp.encoding.fill import encode_missing
 from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
 from slitlamp.log import say
-from slitlamp.pairs.spaces import Images, chosen_point, open_images
+from slitlamp.pairs.spaces import chosen_point, open_images
 from slitlamp.probing.words import synthetic
 from slitlamp.questions import Question, ask
 from slitlamp.reports.result import CommandResult
@@ -31,37 +33,6 @@ from slitlamp.reports.text import question_line
 from slitlamp.settings import Settings
 
 UNREAD = "nothing to explain"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Judged:
-    """What came of one encoder, with the verdict on each method and where its map lies."""
-
-    explained: Explained
-    verdicts: Sequence[Verdict]
-    lying: Mapping[str, Sequence[Lying]]
-
-    @property
-    def label(self) -> str:
-        """The encoder's name in tables and figures."""
-        return self.explained.target.encoder.label
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Sheet:
-    """One question: the images that are explained, and what came of each encoder.
-
-    `answers` are the true answers in words, `visible` says that the images may be shown.
-    """
-
-    name: str
-    ids: Sequence[str]
-    groups: np.ndarray
-    answers: Sequence[str]
-    judged: Sequence[Judged]
-    visible: bool
-    facts: Mapping[str, Any] | None = None
-    notes: Sequence[str] = field(default=())
 
 
 def attribute(settings: Settings, own: AttributionSettings, command: str) -> CommandResult:
@@ -77,12 +48,15 @@ def attribute(settings: Settings, own: AttributionSettings, command: str) -> Com
         sheets = [_sheet(settings, own, asked, question) for question in questions]
     rows = _tables(sheets)
     sentences = [line for sheet in sheets for one in sheet.judged for line in _sentences(sheet, one)]
+    sentences += [line for sheet in sheets for one in sheet.tokens for line in one.sentences()]
     notes = list(dict.fromkeys(note for sheet in sheets for note in sheet.notes))
     figures: dict[str, Any] = {}
     for sheet in sheets:
         stem = sheet.name.replace(" ", "-")
         figures[f"methods-{stem}"] = partial(overview, sheet)
         figures[f"trials-{stem}"] = partial(margin_figure, sheet)
+        if sheet.tokens:
+            figures["tokens"] = partial(token_figure, sheet)
         for method in dict.fromkeys(tried.method for one in sheet.judged for tried in one.explained.tried):
             figures[f"{method}-{stem}"] = partial(method_sheet, sheet, method)
     computed = sum(one.explained.computed for sheet in sheets for one in sheet.judged)
@@ -183,26 +157,52 @@ def _pair(settings: Settings, own: AttributionSettings, asked: Sequence[StoredEn
     if places[0] == places[1]:
         raise UsageError(f"--pair names {images.ids[places[0]]!r} twice: a pair is two images")
 
-    def target(encoder: StoredEncoder) -> Target:
+    def features(encoder: StoredEncoder) -> tuple[tuple[str, str, int], np.ndarray]:
         site, readout = next(iter(settings.encoder.site), None), next(iter(settings.encoder.readout), None)
         point = chosen_point(encoder, site, readout)
-        x = encode_missing(encoder, images.pictures, [point], images.source.policy).read(f"{point[0]}/{point[1]}")
-        return pair_target(encoder, x, places, _strangers(images, places, settings.source.seed), point)
+        found = encode_missing(encoder, images.pictures, [point], images.source.policy)
+        return point, found.read(f"{point[0]}/{point[1]}")
 
-    judged, notes = _judged(asked, target, images.pictures, places, images.groups[places], own, settings, [])
+    groups, seed = images.groups, settings.source.seed
+    every = [*places, *companions(features(asked[0])[1], groups, places, seed)]
+    strangers = _strangers(groups, every, seed)
+
+    def target(encoder: StoredEncoder) -> Target:
+        point, x = features(encoder)
+        return pair_target(encoder, x, every, strangers, point)
+
+    of_pair = np.repeat(np.arange(len(every) // 2), 2)
+    judged, notes = _judged(asked, target, images.pictures, every, of_pair, own, settings, [])
+    if len(every) > 2:
+        notes.append(
+            f"one pair cannot try a method: the trials are made on {len(every) // 2 - 1} more pairs of other groups, "
+            f"those as similar to {asked[0].label}"
+        )
+    tokens = []
+    for one in judged:
+        aim = one.explained.target
+        try:
+            tokens.append(token_pairs(aim.encoder, aim.site, aim.readout, [images.pictures.read(k) for k in places]))
+        except EncoderError as error:
+            notes.append(f"{one.label}: no pairs of tokens: {error}")
     return Sheet(
-        name="pair", ids=[images.ids[k] for k in places], groups=images.groups[places], answers=["", ""], judged=judged,
+        name="pair", tokens=tokens, ids=[images.ids[k] for k in every], groups=of_pair,
+        answers=[f"pair {k + 1}" for k in of_pair], judged=judged,
         visible=images.source.synthetic or own.thumbnails, notes=[*images.notes(asked), *notes],
     )  # fmt: skip
 
 
-def _strangers(images: Images, places: Sequence[int], seed: int) -> list[int]:
-    """For each image of the pair another one of a third group, drawn by a seed."""
-    own = {images.groups[k] for k in places}
-    free = [k for k in range(len(images)) if images.groups[k] not in own]
-    if not free:
-        raise UsageError("--pair needs images of a third group, as the control of the similarity; give more images")
-    return np.random.default_rng([seed, len(images), 89]).choice(free, 2, replace=len(free) < 2).tolist()
+def _strangers(groups: np.ndarray, places: Sequence[int], seed: int) -> list[int]:
+    """For each image of the pairs another one of a third group, drawn by a seed."""
+    rng = np.random.default_rng([seed, len(groups), 89])
+    found = []
+    for k in range(len(places)):
+        own = {groups[places[k]], groups[places[k ^ 1]]}
+        free = [other for other in range(len(groups)) if groups[other] not in own]
+        if not free:
+            raise UsageError("--pair needs images of a third group, as the control of the similarity; give more images")
+        found.append(int(rng.choice(free)))
+    return found
 
 
 def _tables(sheets: Sequence[Sheet]) -> dict[str, list[dict[str, Any]]]:
@@ -230,6 +230,9 @@ def _tables(sheets: Sequence[Sheet]) -> dict[str, list[dict[str, Any]]]:
     }
     if evidence:
         tables["evidence"] = evidence
+    pairs = [row for sheet in sheets for one in sheet.tokens for row in one.rows()]
+    if pairs:
+        tables["tokens"] = pairs
     return tables | {"images": images}
 
 
@@ -290,6 +293,9 @@ def _npz(sheets: Sequence[Sheet]) -> bytes:
         for one in sheet.judged:
             if sheet.visible:
                 arrays[f"{sheet.name}/{one.label}/image"] = one.explained.shown.astype(np.float32)
+        for pairs in sheet.tokens:
+            arrays[f"{sheet.name}/{pairs.encoder.label}/tokens"] = pairs.found.values
+        for one in sheet.judged:
             for tried in one.explained.tried:
                 for whose, values in tried.maps.items():
                     arrays[f"{sheet.name}/{one.label}/{tried.method}/{whose}"] = values

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DRAWS = 8  # probes trained on exchanged labels; each image has one of them as its control
 FEW_ITEMS = 400  # up to which every readout is tried for the point that reads best
+COMPANIONS, LOOKED_AT = 9, 1000
 PLAIN = ("cls", "mean", "vector")
 AS_GOOD = 0.01  # of points whose scores differ by less, the deepest is explained
 UNRELATED = (  # texts that say nothing of a medical image: the control of a text
@@ -209,9 +210,10 @@ def _control(
 def pair_target(
     encoder: StoredEncoder, x: np.ndarray, places: Sequence[int], others: Sequence[int], point: tuple[str, str, int]
 ) -> Target:
-    """The similarity of two images, centred cosine, explained in each of them; the control is another image.
+    """The similarity of pairs of images, centred cosine, explained in each of them; the control is another image.
 
-    x [n, d] are the features of all images; `places` the two, `others` an image for each that is no part of the pair.
+    x [n, d] are the features of all images; `places` the two images of each pair in turn, `others` an image for each
+    that is no part of its pair.
     """
     centre = x.mean(axis=0, dtype=np.float64)
     away = x.astype(np.float64) - centre
@@ -219,19 +221,46 @@ def pair_target(
     if not (norm[[*places, *others]] > 0).all():
         raise EncoderError(f"{encoder.label} gives an image exactly the mean of all: no cosine is known")
     unit = away / norm
-    a, b = places
-    similarity = float(unit[a] @ unit[b])
+    partner = np.asarray(places).reshape(-1, 2)[:, ::-1].ravel()
+    scores = (unit[list(places)] * unit[partner]).sum(axis=1)
+    zero = np.zeros(len(places))
     return Target(
         encoder=encoder, site=point[0], readout=point[1],
-        head=Head(weights=unit[[b, a]], intercept=np.zeros(2), centre=centre, unit=True),
-        control=Head(weights=unit[list(others)], intercept=np.zeros(2), centre=centre, unit=True),
+        head=Head(weights=unit[partner], intercept=zero, centre=centre, unit=True),
+        control=Head(weights=unit[list(others)], intercept=zero, centre=centre, unit=True),
         words="the similarity of the two images (centred cosine)",
-        control_words="the similarity to an image of another group", scores=np.array([similarity, similarity]),
+        control_words="the similarity to an image of another group", scores=scores,
         facts={
-            "encoder": encoder.label, "task": "pair", "site": point[0], "readout": point[1], "score": similarity,
+            "encoder": encoder.label, "task": "pair", "site": point[0], "readout": point[1], "score": float(scores[0]),
             "metric": "centred cosine", "items": len(x),
         },
     )  # fmt: skip
+
+
+def companions(x: np.ndarray, groups: np.ndarray, places: Sequence[int], seed: int) -> list[int]:
+    """Further pairs, each image once and each group in one pair, whose similarity is nearest to that of a pair.
+
+    One pair cannot try a method; up to nine others as similar can. x [n, d]; at most 1,000 images, drawn by a seed, are
+    looked at.
+    """
+    rng = np.random.default_rng([seed, len(x), 97])
+    free = np.array([k for k in range(len(x)) if groups[k] not in {groups[p] for p in places}], dtype=int)
+    free = np.sort(rng.permutation(free)[:LOOKED_AT])
+    away = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
+    unit = away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-30)
+    distance = np.abs(unit[free] @ unit[free].T - float(unit[places[0]] @ unit[places[1]]))
+    upper = np.triu_indices(len(free), 1)
+    found: list[int] = []
+    used: set[Any] = set()
+    for k in np.argsort(distance[upper], kind="stable"):
+        a, b = int(free[upper[0][k]]), int(free[upper[1][k]])
+        if groups[a] in used or groups[b] in used or groups[a] == groups[b]:
+            continue
+        used |= {groups[a], groups[b]}
+        found += [a, b]
+        if len(found) == 2 * COMPANIONS:
+            break
+    return found
 
 
 def text_target(encoder: StoredEncoder, x: np.ndarray, items: Sequence[int], texts: Sequence[str]) -> Target:
