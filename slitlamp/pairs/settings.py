@@ -1,8 +1,6 @@
 """What the commands about pairs are asked for, beside the settings of every run."""
 
-from collections.abc import Mapping
-from dataclasses import Field, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from plugins import hint
 from slitlamp.errors import UsageError
@@ -211,11 +209,6 @@ def check_one_point(settings: Settings) -> None:
     for flag, given in (("--site", settings.encoder.site), ("--readout", settings.encoder.readout)):
         if len(given or ()) > 1:
             raise UsageError(f"{flag} {' '.join(given)}: one at a time; an image is one vector here")
-
-
-def own_flags(kind: type) -> Mapping[str, "Field[Any]"]:
-    """The flags that a command adds to those of every run."""
-    return {entry.name: entry for entry in fields(kind)}
 
 
 def check_mining(settings: Settings, mine: MineSettings) -> None:

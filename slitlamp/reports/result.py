@@ -1,0 +1,141 @@
+"""What a command found: sentences, tables, figures and files, for a terminal, a notebook and JSON."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cache import write_atomically
+from plugins import hint
+from slitlamp.disk import keep_earlier
+from slitlamp.errors import UsageError
+from slitlamp.records import SCHEMA
+from slitlamp.reports import plots
+from slitlamp.reports.text import table as text_table
+
+Rows = Sequence[dict[str, Any]]
+ROWS = 12  # of a table that a terminal shows
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CommandResult:
+    """The result of one command that answers with tables, figures and files.
+
+    `tables` hold rows by name, `sentences` what they say in words, `notes` what the reader must know of the data,
+    `questions` who was asked, where a column of answers was, `figures` functions that draw, by name, `data` functions
+    that write a file, by its name, `files` what was written, and `arrays` what a notebook may want to go on with.
+    """
+
+    experiment: str
+    tables: Mapping[str, Rows]
+    sentences: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    questions: Sequence[Mapping[str, Any]] = ()
+    figures: Mapping[str, Callable[[], Any]] = field(default_factory=dict, repr=False)
+    data: Mapping[str, Callable[[Path], None]] = field(default_factory=dict, repr=False)
+    files: Sequence[Path] = ()
+    arrays: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    command: str = ""
+    summary: str = ""
+
+    def table(self, name: str | None = None) -> Rows:
+        """The rows of a table, the first one where none is named; UsageError for a name that is none."""
+        return self.tables[_one_of(name, self.tables, "table")]
+
+    def plot(self, name: str | None = None) -> Any:
+        """A figure, the first one where none is named; UsageError for a name that is none."""
+        return self.figures[_one_of(name, self.figures, "figure")]()
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The JSON document, as `results.json` holds it; numbers that are not finite are null."""
+        whole = {
+            "schema": SCHEMA, "experiment": self.experiment, "command": self.command,
+            "tables": {name: [*rows] for name, rows in self.tables.items()}, "sentences": [*self.sentences],
+            "notes": [*self.notes], "questions": [dict(one) for one in self.questions],
+            "files": [path.name for path in self.files],
+        }  # fmt: skip
+        return _finite(whole)
+
+    def to_json(self) -> str:
+        """The JSON document as text."""
+        return json.dumps(self.document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def written(self, out: Path) -> "CommandResult":
+        """The result once its document, its data and then its figures lie in a folder.
+
+        What an earlier run of the same command left there with other numbers is kept aside, and a figure that cannot be
+        drawn costs a line and nothing else.
+        """
+        keep_earlier(out, "results.json", self.document)
+        write_atomically(out / "results.json", self.to_json())
+        for name, save in self.data.items():
+            save(out / name)
+        names = [*self.data]
+        for name, draw in self.figures.items():
+            names += plots.written(draw, out / name)
+        found = replace(self, files=[out / name for name in names], summary=f"{self.summary}; files in {out}")
+        write_atomically(out / "results.json", found.to_json())
+        return found
+
+    def __str__(self) -> str:
+        parts = []
+        for rows in filter(None, self.tables.values()):
+            more = f"\n… and {len(rows) - ROWS} more rows in results.json" if len(rows) > ROWS else ""
+            parts.append(text_table(_shown(rows[:ROWS]), right=_numbers(rows)) + more)
+        parts += ["\n".join(f"· {line}" for line in lines) for lines in (self.sentences, self.notes) if lines]
+        return "\n\n".join([*parts, f"To repeat: {self.command}"])
+
+
+def _one_of(name: str | None, known: Mapping[str, Any], what: str) -> str:
+    if name is None and known:
+        return next(iter(known))
+    if name not in known:
+        raise UsageError(f"no {what} {name!r}; {hint(str(name), known)}there are {', '.join(known) or 'none'}")
+    return str(name)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    if isinstance(value, float) and value - value != 0:
+        return None
+    return value
+
+
+def _shown(rows: Rows) -> Rows:
+    """The rows with numbers in four digits, intervals beside their values, without columns that hold nothing.
+
+    Nought is something, but for pairs that no filter and no cap took.
+    """
+    head = [*rows[0]]
+    kept = [
+        key for key in head
+        if any(row[key] not in ((None, "", 0) if key.startswith(("left_out", "over_the_cap")) else (None, ""))
+               for row in rows)
+    ]  # fmt: skip
+    ends = {key: (f"{key}_low", f"{key}_high") for key in kept if f"{key}_low" in kept}
+    if "low" in kept:
+        ends[head[head.index("low") - 1]] = ("low", "high")
+    inner = {key for both in ends.values() for key in both}
+
+    def word(row: dict[str, Any], key: str) -> Any:
+        text = _number(row[key])
+        if key in ends and row[ends[key][0]] is not None:
+            text = f"{text} [{', '.join(_number(row[end], 3) for end in ends[key])}]"
+        return text
+
+    return [{key: word(row, key) for key in kept if key not in inner} for row in rows]
+
+
+def _number(value: Any, digits: int = 4) -> Any:
+    if isinstance(value, float):
+        return f"{value:.{digits}g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _numbers(rows: Rows) -> list[str]:
+    return [key for key in rows[0] if any(isinstance(row[key], int | float) for row in rows)]
