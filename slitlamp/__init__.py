@@ -2,8 +2,8 @@
 
 >>> import slitlamp
 >>> sorted(dir(slitlamp))
-['Conclusion', 'PairResult', 'Result', 'UsageError', 'explain', 'features', 'measure', 'mine', 'modes', 'perturb',
-'probe', 'recipe', 'score', 'similarity']
+['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'embed', 'explain', 'features', 'measure',
+'mine', 'modes', 'perturb', 'probe', 'recipe', 'score', 'similarity']
 """
 
 import importlib
@@ -11,21 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from slitlamp.api import features, measure, probe
+    from slitlamp.embedding.api import embed
     from slitlamp.errors import UsageError
     from slitlamp.pairs.api import explain, mine, modes, perturb, recipe, score, similarity
     from slitlamp.pairs.result import PairResult
+    from slitlamp.reports.result import CommandResult
     from slitlamp.result import Conclusion, Result
 
 __all__ = [
-    "Conclusion", "PairResult", "Result", "UsageError", "explain", "features", "measure", "mine", "modes", "perturb",
-    "probe", "recipe", "score", "similarity",
+    "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "embed", "explain", "features", "measure",
+    "mine", "modes", "perturb", "probe", "recipe", "score", "similarity",
 ]  # fmt: skip
 
 _HOMES = {
     **dict.fromkeys(("features", "measure", "probe"), "slitlamp.api"),
     **dict.fromkeys(("Conclusion", "Result"), "slitlamp.result"),
     **dict.fromkeys(("explain", "mine", "modes", "perturb", "recipe", "score", "similarity"), "slitlamp.pairs.api"),
+    "CommandResult": "slitlamp.reports.result",
     "PairResult": "slitlamp.pairs.result",
+    "embed": "slitlamp.embedding.api",
     "UsageError": "slitlamp.errors",
 }
 
