@@ -127,7 +127,8 @@ def own_group(places: np.ndarray, groups: np.ndarray, *, seed: int = 0, permutat
     rng = np.random.default_rng([seed, n, 71])
     null = [(moved[first] == moved[some]).mean() for moved in (rng.permutation(code) for _ in range(permutations))]
     return Agreement(
-        metric="own group", score=float(hit.mean()), low=low, high=high, chance=float((size[some] - 1).mean() / (n - 1)),
+        metric="own group", score=float(hit.mean()), low=low, high=high,
+        chance=float((size[some] - 1).mean() / (n - 1)),
         p=float((1 + (np.array(null) >= hit.mean()).sum()) / (1 + permutations)), items=len(some), groups=count,
     )  # fmt: skip
 

@@ -43,7 +43,7 @@ def prepared(x: np.ndarray, metric: str = "euclidean") -> np.ndarray:
         if not length.all():
             raise ProbeError(f"{int((length == 0).sum())} of {len(x)} items have features that are all 0: no direction")
         x = x / length[:, None]
-    if len(x) and (x == x[0]).all():
+    if len(x) and np.ptp(x, axis=0).max(initial=0) <= 1e-12 * np.abs(x).max(initial=0):  # but for rounding
         raise ProbeError(f"all {len(x)} items have the same features: there is nothing to map")
     return x - x.mean(axis=0)
 
@@ -58,7 +58,7 @@ def neighbours(x: np.ndarray, k: int, *, apart: np.ndarray | None = None) -> tup
         ProbeError: there are fewer than k others.
     """
     x = np.ascontiguousarray(x, np.float64)
-    n, d = x.shape
+    n = len(x)
     own = np.arange(n) if apart is None else np.unique(apart, return_inverse=True)[1].ravel()
     fewest = n - int(np.bincount(own).max()) if n else 0
     if not 1 <= k <= fewest:

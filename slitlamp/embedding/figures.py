@@ -17,10 +17,10 @@ from slitlamp.reports.plots import COLOURS, MARKERS, MM, STYLE
 
 GREY, LINE = "#BBBBBB", 2.7  # of points without a colour; mm of a line of 6 pt
 LETTER = 1.13  # mm of a letter of 6 pt, on average
-EDGE, GAP, HEAD, AXIS, BAR = 4.5, 3.5, 4.5, 4.0, 6.0  # mm: left, between panels, title, label of an axis, colour bar
+EDGE, GAP, HEAD, AXIS = 4.5, 3.5, 4.5, 4.0  # mm: left, between panels, title, label of an axis
 COLUMNS = {85: 2, 175: 4}  # panels of a row
 CHUNKS = 8  # in which points are drawn, so that no class lies on top of the others
-PANELS = 12  # colourings of a figure: those that the map shows most; all are in results.json
+PANELS = {85: 6, 175: 12}  # colourings of a figure: those that the map shows most; all are in results.json
 SHOWN = 6  # images of the sheet of those that moved
 NEAR = 3  # neighbours beside each
 
@@ -63,24 +63,21 @@ def _panels(one: Looked, answer: Colouring) -> list[Panel]:
     e = one.measurement.estimate
     ends = "" if e.low is None else f" [{number(e.low)}, {number(e.high)}]"
     lines = [f"{one.measurement.probe}: {e.metric} {number(e.score)}{ends}, chance {number(e.chance)}"]
-    number_of = {None: "prediction, held out", 2: "decision value, held out"}
-    count = None if question_free(answer) else len(answer.classes or ())
+    count = None if answer.classes is None else len(answer.classes)
+    across = {None: "prediction, held out", 2: "decision value, held out"}.get(
+        count, "scores, main direction, held out"
+    )
     found.append(
         Panel(xy=one.view, colouring=answer, title="view of the probe", lines=lines, legend=False,
-              labels=(number_of.get(count, "main direction of scores, held out"), "first component beside it"))
+              labels=(across, "first component beside it"))
     )  # fmt: skip
     return found
-
-
-def question_free(answer: Colouring) -> bool:
-    """Whether the answer is a number."""
-    return answer.classes is None
 
 
 def colours(one: Looked, name: str, seen: Sequence[Seen], width: int = 175) -> Any:
     """One map coloured by the answer, the group and the nuisances, side by side, with what each colouring is worth."""
     panels = []
-    for s in seen[:PANELS]:
+    for s in seen[: PANELS[width]]:
         assert s.original is not None
         held = "own group" if s.colouring.kind == "group" else "held out"
         lines = [
@@ -97,100 +94,109 @@ def colours(one: Looked, name: str, seen: Sequence[Seen], width: int = 175) -> A
     return _sheet([(title, panels)], width, COLUMNS[width], None)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Paper:
+    """A figure whose parts are placed in mm from its upper left corner."""
+
+    figure: Any
+    width: float
+    tall: float
+
+    def text(self, left: float, top: float, words: str, **look: Any) -> None:
+        self.figure.text(left / self.width, 1 - top / self.tall, words, va="top", **{"fontsize": 6} | look)
+
+    def mark(self, left: float, top: float, colour: str, marker: str) -> None:
+        from matplotlib.lines import Line2D
+
+        at = [left / self.width], [1 - top / self.tall]
+        self.figure.add_artist(Line2D(*at, marker=marker, ms=2.8, mew=0, ls="none", color=colour))
+
+    def axes(self, left: float, top: float, wide: float, high: float) -> Any:
+        return self.figure.add_axes(
+            (left / self.width, 1 - (top + high) / self.tall, wide / self.width, high / self.tall)
+        )
+
+
 def _sheet(rows: Sequence[tuple[str, Sequence[Panel]]], width: int, columns: int, legend: Colouring | None) -> Any:
-    """Rows of square panels at fixed places, in mm, each row below its name."""
+    """Rows of square panels, each row below its name, with one legend for all below them where there is one."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     side = (width - EDGE - 1.0 - GAP * (columns - 1)) / columns
-    letters = int(side / LETTER)
+    heads = [textwrap.wrap(name, int(width / (1.4 * LETTER))) for name, _ in rows]
+    lines = [[panels[k : k + columns] for k in range(0, len(panels), columns)] for _, panels in rows]
+    below = [[max(_below(panel, side) for panel in line) for line in each] for each in lines]
+    tall = 2.0 + sum(3.2 * len(head) for head in heads) + sum(HEAD + side + b + 2.0 for each in below for b in each)
+    tall += 0.0 if legend is None else _key_height(legend, width - EDGE) + 1.0
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width * MM, 1))
-        placed: list[tuple[Any, float, float]] = []
-        texts: list[tuple[Any, float, float]] = []
+        paper = _Paper(figure=Figure(figsize=(width * MM, tall * MM)), width=width, tall=tall)
         down = 2.0
-        for name, panels in rows:
-            for line in textwrap.wrap(name, int(width / (LETTER * 1.12))) or [""]:
-                texts.append((figure.text(0, 0, line, fontsize=7, va="top", fontweight="bold"), 1.5, down))
+        for head, each, depths in zip(heads, lines, below, strict=True):
+            for words in head:
+                paper.text(1.5, down, words, fontsize=7, fontweight="bold")
                 down += 3.2
-            for start in range(0, len(panels), columns):
-                line_of = panels[start : start + columns]
-                written = [[w for text in p.lines for w in _wrapped(text, letters)] for p in line_of]
-                below = 0.0
-                for k, (panel, lines) in enumerate(zip(line_of, written, strict=True)):
-                    left = EDGE + k * (side + GAP)
-                    axis = figure.add_axes((0, 0, 0.1, 0.1))
-                    placed.append((axis, left, down + HEAD))
-                    title = textwrap.shorten(panel.title, int(side / (LETTER * 1.15)), placeholder=" …")
-                    texts.append((figure.text(0, 0, title, fontsize=7, va="top"), left, down + 1.0))
-                    under = down + HEAD + side + (AXIS if panel.labels[0] else 1.0)
-                    under += _draw(axis, panel, side)
-                    for word in lines:
-                        texts.append((figure.text(0, 0, word, fontsize=6, va="top"), left, under))
-                        under += LINE
-                    below = max(below, under)
-                down = below + 2.0
+            for line, depth in zip(each, depths, strict=True):
+                for k, panel in enumerate(line):
+                    _draw(paper, panel, EDGE + k * (side + GAP), down, side)
+                down += HEAD + side + depth + 2.0
         if legend is not None:
-            down += _common_legend(figure, legend, width, placed, texts, down)
-        tall = down + 0.5
-        figure.set_size_inches(width * MM, tall * MM)
-        for axis, left, top in placed:
-            wide, high = (side, side) if axis.get_label() != "bar" else (axis.width_mm, 1.6)
-            axis.set_position((left / width, 1 - (top + high) / tall, wide / width, high / tall))
-            for bar, depth in getattr(axis, "bars", ()):
-                bar.set_position((left / width, 1 - (top + side + depth) / tall, side / width, 1.4 / tall))
-        for text, left, top in texts:
-            text.set_position((left / width, 1 - top / tall))
-        for axis, _, _ in placed:
-            for text, depth in getattr(axis, "notes", ()):
-                text.set_position((0.0, -depth / side))
-    return figure
+            _key(paper, legend, EDGE, down, width - EDGE, None)
+    return paper.figure
 
 
-def _wrapped(text: str, letters: int) -> list[str]:
-    """Lines of at most so many letters, an interval or a level of chance never torn."""
-    whole = re.sub(r"(?<=chance) |(?<=R2) |(?<=,) (?=-?[.\d]+\])", "\u00a0", text)
-    return [line.replace("\u00a0", " ") for line in textwrap.wrap(whole, letters)]
+def _below(panel: Panel, side: float) -> float:
+    """How many mm a panel takes below its axes."""
+    key = _key_height(panel.colouring, side) if panel.legend else 0.0
+    return (AXIS if panel.labels[0] else 1.0) + key + LINE * len(_words(panel, side))
 
 
-def _draw(axis: Any, panel: Panel, side: float) -> float:
-    """The points of a panel and what explains their colours below it; how many mm that takes."""
+def _words(panel: Panel, side: float) -> list[str]:
+    """The lines below a panel; an interval or a level of chance is never torn."""
+    found = []
+    for text in panel.lines:
+        whole = re.sub(r"(?<=chance) |(?<=continuity) |(?<=R2) |(?<=,) (?=-?[.\d]+\])", "\u00a0", text)
+        found += [line.replace("\u00a0", " ") for line in textwrap.wrap(whole, int(side / LETTER))]
+    return found
+
+
+def _draw(paper: _Paper, panel: Panel, left: float, top: float, side: float) -> None:
+    """A panel: its title, its points, what explains their colours, and what is said of it."""
     colouring, xy = panel.colouring, panel.xy
+    title = textwrap.shorten(printable(panel.title), int(side / (LETTER * 1.15)), placeholder=" …")
+    paper.text(left, top + 1.0, title, fontsize=7)
+    axis = paper.axes(left, top + HEAD, side, side)
     axis.set_xticks([])
     axis.set_yticks([])
-    for name in ("top", "right", "left", "bottom"):
-        axis.spines[name].set_visible(True)
-        axis.spines[name].set_color("0.6")
+    for spine in axis.spines.values():
+        spine.set_visible(True)
+        spine.set_color("0.6")
     axis.set_xlabel(panel.labels[0], labelpad=2, fontsize=6)
     axis.set_ylabel(panel.labels[1], labelpad=2, fontsize=6)
+    axis.set_xlim(_ends(xy[:, 0]))
+    axis.set_ylim(_ends(xy[:, 1]))
     size = float(np.clip(2400 / max(len(xy), 1), 1.2, 9.0)) * (side / 40) ** 2
-    for low, high, set_limits in ((*_ends(xy[:, 0]), axis.set_xlim), (*_ends(xy[:, 1]), axis.set_ylim)):
-        set_limits(low, high)
-    depth = AXIS if panel.labels[0] else 1.0
+    shown = None
     if colouring.classes is None:
         shown = _numbers(axis, xy, colouring, size)
-        return _bar(axis, shown, depth) if panel.legend else 0.0
-    if colouring.kind == "group":
-        return _groups(axis, xy, colouring, size, depth, side)
-    looks = looks_of(colouring)
-    rest = np.flatnonzero(~np.isin(colouring.values, [*looks]))
-    axis.scatter(*xy[rest].T, s=size, c=GREY, marker=".", linewidths=0, rasterized=True)
-    order = np.random.default_rng([len(xy), 5]).permutation(np.flatnonzero(np.isin(colouring.values, [*looks])))
-    for chunk in np.array_split(order, CHUNKS):
-        for code, (colour, marker, _) in looks.items():
-            mine = chunk[colouring.values[chunk] == code]
-            axis.scatter(*xy[mine].T, s=size, c=colour, marker=marker, linewidths=0, alpha=0.85, rasterized=True)
-    if not panel.legend:
-        return 0.0
-    return _legend(axis, colouring, depth, side)
+    elif colouring.kind == "group":
+        _groups(axis, xy, colouring, size)
+    else:
+        _classes(axis, xy, colouring, size)
+    down = top + HEAD + side + (AXIS if panel.labels[0] else 1.0)
+    if panel.legend:
+        _key(paper, colouring, left, down, side, shown)
+        down += _key_height(colouring, side)
+    for words in _words(panel, side):
+        paper.text(left, down, words)
+        down += LINE
 
 
 def looks_of(colouring: Colouring) -> dict[int, tuple[str, str, str]]:
     """Colour, marker and name of each class that has them: all, or the most frequent; the others are grey."""
     classes = colouring.classes or ()
     counts = np.bincount(colouring.values[colouring.known], minlength=len(classes))
-    kept = sorted(np.argsort(-counts, kind="stable")[: len(COLOURS)].tolist())
-    return {code: (COLOURS[k], MARKERS[k], classes[code]) for k, code in enumerate(kept) if counts[code]}
+    kept = sorted(int(code) for code in np.argsort(-counts, kind="stable")[: len(COLOURS)])
+    return {code: (COLOURS[k], MARKERS[k], str(classes[code])) for k, code in enumerate(kept) if counts[code]}
 
 
 def _ends(values: np.ndarray) -> tuple[float, float]:
@@ -199,32 +205,38 @@ def _ends(values: np.ndarray) -> tuple[float, float]:
     return low - room, high + room
 
 
+def _classes(axis: Any, xy: np.ndarray, colouring: Colouring, size: float) -> None:
+    """Points by class, in some order, so that no class lies on top of the others."""
+    looks = looks_of(colouring)
+    has = np.isin(colouring.values, [*looks])
+    _grey(axis, xy[~has], size)
+    order = np.random.default_rng([len(xy), 5]).permutation(np.flatnonzero(has))
+    for chunk in np.array_split(order, CHUNKS):
+        for code, (colour, marker, _) in looks.items():
+            mine = chunk[colouring.values[chunk] == code]
+            axis.scatter(*xy[mine].T, s=size, c=colour, marker=marker, linewidths=0, alpha=0.85, rasterized=True)
+
+
+def _grey(axis: Any, xy: np.ndarray, size: float) -> None:
+    axis.scatter(*xy.T, s=0.7 * size, c=GREY, marker="o", linewidths=0, rasterized=True)
+
+
+def _range(colouring: Colouring) -> tuple[float, float]:
+    """The ends of the colours of a number: all but the outer 2 % on either side."""
+    values = colouring.values[colouring.known]
+    low, high = np.percentile(values, [2, 98])
+    return (float(low), float(high)) if low < high else (float(values.min()), float(values.max()))
+
+
 def _numbers(axis: Any, xy: np.ndarray, colouring: Colouring, size: float) -> Any:
-    values = colouring.values
-    unknown = ~colouring.known
-    axis.scatter(*xy[unknown].T, s=size, c=GREY, marker=".", linewidths=0, rasterized=True)
-    low, high = np.percentile(values[~unknown], [2, 98])
-    if low == high:
-        low, high = float(values[~unknown].min()), float(values[~unknown].max())
-    order = np.random.default_rng([len(xy), 5]).permutation(np.flatnonzero(~unknown))
-    return axis.scatter(*xy[order].T, s=size, c=values[order], cmap="viridis", vmin=low, vmax=high, linewidths=0,
-                        rasterized=True)  # fmt: skip
+    _grey(axis, xy[~colouring.known], size)
+    low, high = _range(colouring)
+    order = np.random.default_rng([len(xy), 5]).permutation(np.flatnonzero(colouring.known))
+    return axis.scatter(*xy[order].T, s=size, c=colouring.values[order], cmap="viridis", vmin=low, vmax=high,
+                        linewidths=0, rasterized=True)  # fmt: skip
 
 
-def _bar(axis: Any, shown: Any, depth: float) -> float:
-    """A colour bar below the panel."""
-    bar = axis.figure.add_axes((0, 0, 0.1, 0.01))
-    axis.figure.colorbar(shown, cax=bar, orientation="horizontal").outline.set_visible(False)
-    low, high = shown.get_clim()
-    bar.set_xticks([low, high], [plain(float(low)), plain(float(high))], fontsize=6)
-    bar.tick_params(length=0, pad=1)
-    for label, side in zip(bar.get_xticklabels(), ("left", "right"), strict=True):
-        label.set_ha(side)
-    axis.bars = [(bar, depth + 1.4)]
-    return BAR - 1.0
-
-
-def _groups(axis: Any, xy: np.ndarray, colouring: Colouring, size: float, depth: float, side: float) -> float:
+def _groups(axis: Any, xy: np.ndarray, colouring: Colouring, size: float) -> None:
     """Every group's items joined to their middle; the largest groups have a colour."""
     from matplotlib.collections import LineCollection
 
@@ -236,89 +248,74 @@ def _groups(axis: Any, xy: np.ndarray, colouring: Colouring, size: float, depth:
                            linewidths=0.35, rasterized=True)  # fmt: skip
     axis.add_collection(lines, autolim=False)
     axis.scatter(*xy.T, s=size * 0.7, c=GREY, marker="o", linewidths=0, rasterized=True, zorder=2)
-    largest = [g for g in np.argsort(-count, kind="stable")[: len(COLOURS)].tolist() if count[g] > 1]
-    for g, colour, marker in zip(largest, COLOURS, MARKERS, strict=False):
+    for g, colour, marker in zip(_largest(colouring), COLOURS, MARKERS, strict=False):
         axis.scatter(*xy[code == g].T, s=size * 1.5, c=colour, marker=marker, linewidths=0, rasterized=True, zorder=3)
-    note = f"{len(count)} groups, lines join each; {len(largest)} in colour"
-    return _note(axis, textwrap.wrap(note, int(side / LETTER)), depth)
 
 
-def _note(axis: Any, lines: Sequence[str], depth: float) -> float:
-    held = []
-    for k, line in enumerate(lines):
-        text = axis.text(0, 0, line, fontsize=6, va="top", transform=axis.transAxes, color="0.3")
-        held.append((text, depth + LINE * k))
-    axis.notes = held
-    return LINE * len(lines) + 0.5
+def _largest(colouring: Colouring) -> list[int]:
+    count = np.bincount(colouring.values)
+    return [int(g) for g in np.argsort(-count, kind="stable")[: len(COLOURS)] if count[g] > 1]
 
 
-def _legend(axis: Any, colouring: Colouring, depth: float, side: float) -> float:
-    """Markers and names below the panel, in as many columns as fit; how many mm that takes."""
+def _key_height(colouring: Colouring, wide: float) -> float:
+    """How many mm the explanation of the colours takes."""
+    if colouring.classes is None:
+        return 5.2
+    if colouring.kind == "group":
+        return LINE * len(_group_words(colouring, wide)) + 0.5
     entries = _entries(colouring)
-    longest = max(len(name) for _, _, name in entries)
-    columns = max(1, min(len(entries), int(side / (LETTER * longest + 4.5))))
-    wide = side / columns
-    room = max(4, int((wide - 4.0) / LETTER))
+    return LINE * -(-len(entries) // _columns(entries, wide)) + 0.7
+
+
+def _key(paper: _Paper, colouring: Colouring, left: float, top: float, wide: float, shown: Any) -> None:
+    """What explains the colours: a bar, markers with their names, or a line about groups."""
+    if colouring.classes is None:
+        _bar(paper, colouring, left, top, wide, shown)
+        return
+    if colouring.kind == "group":
+        for k, words in enumerate(_group_words(colouring, wide)):
+            paper.text(left, top + LINE * k, words, color="0.3")
+        return
+    entries = _entries(colouring)
+    columns = _columns(entries, wide)
+    step = min(wide / columns, LETTER * max(len(name) for _, _, name in entries) + 5.5)
     for k, (colour, marker, name) in enumerate(entries):
-        x, y = (k % columns) * wide, depth + LINE * (k // columns)
-        axis.plot([(x + 1.2) / side], [-(y + LINE / 2 - 0.2) / side], marker=marker, ms=2.6, mew=0, ls="none",
-                  color=colour, transform=axis.transAxes, clip_on=False)  # fmt: skip
-        axis.text((x + 3.0) / side, -y / side, _cut(name, room), fontsize=6, va="top", transform=axis.transAxes)
-    return LINE * -(-len(entries) // columns) + 0.7
+        x, y = left + (k % columns) * step, top + LINE * (k // columns)
+        paper.mark(x + 1.2, y + LINE / 2 - 0.2, colour, marker)
+        paper.text(x + 3.0, y, _cut(name, max(4, int((step - 4.0) / LETTER))))
+
+
+def _columns(entries: Sequence[tuple[str, str, str]], wide: float) -> int:
+    longest = max(len(name) for _, _, name in entries)
+    return max(1, min(len(entries), int(wide / (LETTER * longest + 5.5))))
+
+
+def _bar(paper: _Paper, colouring: Colouring, left: float, top: float, wide: float, shown: Any) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    low, high = _range(colouring)
+    if shown is None:  # one bar for all panels, with its name
+        shown, wide, left = ScalarMappable(Normalize(low, high), "viridis"), 30.0, left + 10.0
+        paper.text(left - 10.0, top - 0.4, colouring.name)
+    bar = paper.axes(left, top, wide, 1.4)
+    paper.figure.colorbar(shown, cax=bar, orientation="horizontal").outline.set_visible(False)
+    bar.set_xticks([low, high], [plain(low), plain(high)], fontsize=6)
+    bar.tick_params(length=0, pad=1)
+    for label, side in zip(bar.get_xticklabels(), ("left", "right"), strict=True):
+        label.set_ha(side)
+
+
+def _group_words(colouring: Colouring, wide: float) -> list[str]:
+    count = len(colouring.classes or ())
+    return textwrap.wrap(f"{count} groups, lines join each; {len(_largest(colouring))} in colour", int(wide / LETTER))
 
 
 def _entries(colouring: Colouring) -> list[tuple[str, str, str]]:
     looks = looks_of(colouring)
     entries = [(colour, marker, printable(name)) for colour, marker, name in looks.values()]
-    others = len({int(v) for v in colouring.values[colouring.known]} - set(looks))
-    unknown = int((~colouring.known).sum())
-    if others or unknown:
-        words = [f"{others} other classes"] * bool(others) + [f"{unknown} others"] * bool(unknown)
-        entries.append((GREY, "o", ", ".join(words)))
-    return entries
-
-
-def _common_legend(
-    figure: Any, colouring: Colouring, width: int, placed: list[Any], texts: list[Any], down: float
-) -> float:
-    """One legend of the answer for all panels; how many mm it takes."""
-    from matplotlib.lines import Line2D
-
-    if colouring.classes is None:
-        from matplotlib.cm import ScalarMappable
-        from matplotlib.colors import Normalize
-
-        low, high = np.percentile(colouring.values[colouring.known], [2, 98])
-        bar = figure.add_axes((0, 0, 0.1, 0.01), label="bar")
-        bar.width_mm = 30.0
-        shown = ScalarMappable(Normalize(low, high), "viridis")
-        figure.colorbar(shown, cax=bar, orientation="horizontal").outline.set_visible(False)
-        bar.set_xticks([low, high], [plain(float(low)), plain(float(high))], fontsize=6)
-        bar.tick_params(length=0, pad=1)
-        texts.append((figure.text(0, 0, "answer", fontsize=6, va="top"), EDGE, down - 0.4))
-        placed.append((bar, EDGE + 10.0, down))
-        return 5.0
-    entries = _entries(colouring)
-    longest = max(len(name) for _, _, name in entries)
-    columns = max(1, min(len(entries), int((width - EDGE) / (LETTER * min(longest, 40) + 6))))
-    for k, (colour, marker, name) in enumerate(entries):
-        x, y = EDGE + (k % columns) * (LETTER * min(longest, 40) + 6), down + LINE * (k // columns)
-        line = Line2D([], [], marker=marker, ms=3, mew=0, ls="none", color=colour)
-        figure.add_artist(line)
-        texts.append((_At(line), x + 1.2, y + LINE / 2 - 0.2))
-        texts.append((figure.text(0, 0, _cut(name, 40), fontsize=6, va="top"), x + 3.0, y))
-    return LINE * -(-len(entries) // columns)
-
-
-class _At:
-    """A marker of a legend that is placed as a text is."""
-
-    def __init__(self, line: Any) -> None:
-        self.line = line
-
-    def set_position(self, at: tuple[float, float]) -> None:
-        """Move it to a place in shares of the figure."""
-        self.line.set_data([at[0]], [at[1]])
+    rest = sum(int(v) not in looks for v in colouring.values)
+    return [*entries, (GREY, "o", f"{rest} others")] if rest else entries
 
 
 def printable(text: str, most: int = 60) -> str:

@@ -229,8 +229,10 @@ def adjusted(looked: Sequence[Looked]) -> list[Looked]:
     return [
         replace(
             one, readable=float(p),
-            seen=[replace(s, adjusted=paid.get(id(s)), visible={name: visible.get((id(s), name), 1.0) for name in s.maps})
-                  for s in one.seen],
+            seen=[
+                replace(s, adjusted=paid.get(id(s)), visible={n: visible.get((id(s), n), 1.0) for n in s.maps})
+                for s in one.seen
+            ],
         )
         for one, p in zip(looked, read, strict=True)
     ]  # fmt: skip

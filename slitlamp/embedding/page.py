@@ -1,7 +1,7 @@
 """One self-contained page: linked maps with a brush, menus for colours and classes, and images on hover.
 
-The specification is made by Altair and drawn by Vega on a canvas, whose expressions are interpreted (`ast`), so that the
-page works under a policy without `unsafe-eval`, from a file, without a network and without WebGPU. Scripts run by their
+The specification is made by Altair and drawn by Vega on a canvas. Expressions are interpreted (`ast`), so that the page
+works under a policy without `unsafe-eval`, from a file, without a network and without WebGPU. Scripts run by their
 hashes alone: a label that holds a script is text. Altair's own export executes it (`</script>` in a label).
 """
 
@@ -13,6 +13,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,8 @@ VIRIDIS = ("#440154", "#3B528B", "#21918C", "#5EC962", "#FDE725")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "circle")  # as in the figures
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}"
 CSS = """
-body{font:15px/1.45 system-ui,sans-serif;margin:1.5rem auto;max-width:78rem;padding:0 1rem;color:#1a1a1a;background:#fff}
+body{font:15px/1.45 system-ui,sans-serif;margin:1.5rem auto;max-width:78rem;padding:0 1rem}
+body{color:#1a1a1a;background:#fff}
 h1{font-size:1.35rem;margin:0 0 .3rem}h2{font-size:1.05rem;margin:1.6rem 0 .4rem}p,li{margin:.25rem 0;max-width:62rem}
 ul{padding-left:1.1rem}.vega-bindings{margin:.6rem 0;display:flex;flex-wrap:wrap;gap:.4rem 1.4rem}
 .vega-bind-name{margin-right:.4rem}select{max-width:24rem;font:inherit}#maps{overflow-x:auto;min-height:20rem}#maps.vega-embed{display:flex;flex-direction:column}
@@ -45,7 +47,8 @@ ul{padding-left:1.1rem}.vega-bindings{margin:.6rem 0;display:flex;flex-wrap:wrap
 font-size:.8rem;max-width:20rem;pointer-events:none;overflow-wrap:anywhere;box-shadow:0 1px 5px #0004}
 #tip img{display:block;width:128px;height:128px;object-fit:contain;background:#000;margin-bottom:.3rem}
 #tip div{display:flex;gap:.5rem}#tip b{font-weight:400;color:#666}
-table{border-collapse:collapse;font-size:.82rem}td,th{text-align:left;padding:.15rem .7rem .15rem 0;border-bottom:1px solid #ddd}
+table{border-collapse:collapse;font-size:.82rem}
+td,th{text-align:left;padding:.15rem .7rem .15rem 0;border-bottom:1px solid #ddd}
 td{font-variant-numeric:tabular-nums}.wide{overflow-x:auto}
 .moved{display:grid;grid-template-columns:repeat(7,auto) 1fr;gap:.35rem .4rem;align-items:end;font-size:.75rem}
 .moved img,.none{width:72px;height:72px;object-fit:contain;background:#000;display:block}
@@ -100,7 +103,8 @@ def html(view: View) -> str:
     n = len(view.question.ids)
     drawn = sample(view.question, n, POINTS, view.seed)
     pictured = set(sample(view.question, n, IMAGES, view.seed).tolist() if view.visible else ())
-    bundle = vl_convert.javascript_bundle().replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]
+    bundle = bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
     policy = POLICY.format(hashes=" ".join(f"'sha256-{_sha(text)}'" for text in (bundle, SCRIPT)))
     title = f"Maps of {', '.join(dict.fromkeys(one.encoder.label for one in view.looked))}: {view.question.name}"
     said = list(view.notes)
@@ -121,12 +125,13 @@ def html(view: View) -> str:
         f"<title>{_text(title)}</title><style>{CSS}</style></head><body><h1>{_text(title)}</h1>",
         "<p>Drag over a map to select: the same images are lit in every map. Click beside the selection to end it.</p>",
         "<div id='maps' role='img' aria-label='Linked maps; the numbers stand in the tables below'></div>",
-        "<div id='tip'></div><h2>What this says</h2><ul>", *(f"<li>{_text(line)}</li>" for line in view.sentences), "</ul>",
+        "<div id='tip'></div><h2>What this says</h2><ul>",
+        *(f"<li>{_text(line)}</li>" for line in view.sentences), "</ul>",
         *map(_moved, view.moved, [view] * len(view.moved)),
         _tables(view),
         "<h2>Notes</h2><ul>", *(f"<li>{_text(line)}</li>" for line in said), "</ul>",
         f"<p>To repeat: <code>{_text(view.command)}</code></p>",
-        f"<script type='application/json' id='spec'>{_json(spec(view, drawn))}</script>",
+        f"<script type='application/json' id='spec'>{_json(specification(view, drawn))}</script>",
         f"<script type='application/json' id='items'>{_json(items)}</script>",
         f"<script>{bundle}</script><script>{SCRIPT}</script></body></html>\n",
     ]  # fmt: skip
@@ -165,7 +170,7 @@ def _parts(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
     known = np.isfinite(values)
     edges = np.unique(np.quantile(values[known], np.linspace(0, 1, PARTS + 1)))
     code = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, max(len(edges) - 2, 0))
-    names = [f"{plain(a)} to {plain(b)}" for a, b in zip(edges, edges[1:], strict=False)] or [plain(edges[0])]
+    names = [f"{plain(a)} to {plain(b)}" for a, b in pairwise(edges)] or [plain(edges[0])]
     used = np.unique(code[known])
     return np.where(known, np.searchsorted(used, code), len(used)), [names[k] for k in used]
 
@@ -202,7 +207,7 @@ def _coded(colouring: Colouring, drawn: np.ndarray) -> _Coded:
     )  # fmt: skip
 
 
-def spec(view: View, drawn: np.ndarray) -> dict[str, Any]:
+def specification(view: View, drawn: np.ndarray) -> dict[str, Any]:
     """The Vega-Lite specification of the linked maps."""
     import altair as alt
 
@@ -210,9 +215,10 @@ def spec(view: View, drawn: np.ndarray) -> dict[str, Any]:
     most = max(len(one.names) for one in coded)
     menu = [(1000 * j + k, f"{printable(c.name, 30)}: {name}") for j, c in enumerate(view.colourings)
             for k, name in enumerate(coded[j].names)]  # fmt: skip
+    shown = [printable(c.name, 40) for c in view.colourings]
     params = [
-        alt.param(name="by", value=0, bind=alt.binding_select(
-            options=list(range(len(coded))), labels=[printable(c.name, 40) for c in view.colourings], name="colour by ")),
+        alt.param(name="by", value=0,
+                  bind=alt.binding_select(options=list(range(len(coded))), labels=shown, name="colour by ")),
         alt.param(name="lit", value=-1, bind=alt.binding_select(
             options=[-1, *(k for k, _ in menu)], labels=["all", *(name for _, name in menu)], name="show ")),
         alt.param(name="names", value=[list(one.names) for one in coded]),
@@ -330,8 +336,8 @@ def _moved(pair: Moved, view: View) -> str:
     a, b = printable(pair.first.name), printable(pair.second.name)
     parts = [
         f"<h2>{_text(f'Whose neighbours changed most from {a} to {b}')}</h2><p>",
-        _text(f"Counted among the {pair.first.places.shape[1]} nearest in the features, not in the maps. Left the image, "
-              f"then its {NEAR} nearest in {a}, then in {b}."),
+        _text(f"Counted among the {pair.first.places.shape[1]} nearest in the features, not in the maps. Left the "
+              f"image, then its {NEAR} nearest in {a}, then in {b}."),
         "</p><div class='moved'>",
     ]  # fmt: skip
     for k in pair.order[: view.own.moved].tolist():

@@ -68,12 +68,13 @@ def embed(settings: Settings, own: MapSettings, command: str) -> CommandResult:
     told += [*dict.fromkeys([*unplanned, *(f"{one.name}: {note}" for one in looked for note in one.notes)]), ALWAYS]
     visible = question.source.synthetic or own.thumbnails
     view = page.View(
-        question=question, looked=looked, colourings=_ordered(chosen, looked[0]), moved=pairs, sentences=lines, notes=told, visible=visible,
-        own=own, seed=settings.source.seed, command=command,
+        question=question, looked=looked, colourings=_ordered(chosen, looked[0]), moved=pairs, sentences=lines,
+        notes=told, visible=visible, own=own, seed=settings.source.seed, command=command,
     )  # fmt: skip
     return CommandResult(
         experiment="embedding_plot", tables=_tables(looked, pairs, question, own, settings), sentences=lines,
-        notes=told, questions=[question.facts], command=command, figures=_figures(looked, pairs, question, own, visible),
+        notes=told, questions=[question.facts], command=command,
+        figures=_figures(looked, pairs, question, own, visible),
         data={
             "coordinates.parquet": lambda path: cache.write_atomically(path, _parquet(looked, question)),
             "map.html": lambda path: cache.write_atomically(path, page.html(view)),
