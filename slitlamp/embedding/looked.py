@@ -138,13 +138,13 @@ def look(
         measurement = probes.measure(
             given, plans["answer"], probe=settings.probe.probe, seed=settings.probe.seed, detect=False, nested=False
         )
+        notes: list[str] = []
+        found = [
+            one for colouring in colourings
+            if (one := _seen(colouring, x, maps, plans.get(colouring.name), own, seed, notes)) is not None
+        ]  # fmt: skip
     except ProbeError as error:
         raise ProbeError(f"{encoder.label} {site}/{readout}: {error}") from None
-    notes: list[str] = []
-    found = [
-        one for colouring in colourings
-        if (one := _seen(colouring, x, maps, plans.get(colouring.name), own, seed, notes)) is not None
-    ]  # fmt: skip
     return Looked(
         encoder=encoder, site=site, readout=readout, x=x, places=places, maps=maps, shares=shares, seen=found,
         trusts={name: trust(x, places, shown, seed=seed) for name, shown in maps.items()}, measurement=measurement,
@@ -177,6 +177,8 @@ def _seen(
         found = {name: seen(neighbours(shown[some], k)[0], plan, seed=seed) for name, shown in maps.items()}
         original = held_out(neighbours(x[some], k, apart=plan.groups)[0], plan)
     except ProbeError as error:
+        if colouring.kind == "answer":  # no map without the number that says what it is worth
+            raise
         notes.append(f"{colouring.name} cannot be held out ({error})")
         return None
     return Seen(

@@ -21,7 +21,9 @@ def brute(x: np.ndarray, k: int, apart: np.ndarray | None = None) -> tuple[np.nd
 @pytest.mark.parametrize(("n", "d"), [(300, 1), (60, 3), (400, 64), (300, 768)])
 @pytest.mark.parametrize("offset", [0.0, 1e4, 1e30])
 @pytest.mark.parametrize("grouped", [False, True])
-def test_neighbours_are_those_of_brute_force_with_twins_among_them(n: int, d: int, offset: float, grouped: bool) -> None:
+def test_neighbours_are_those_of_brute_force_with_twins_among_them(
+    n: int, d: int, offset: float, grouped: bool
+) -> None:
     rng = np.random.default_rng([n, d])
     x = rng.normal(size=(n, d)).astype(np.float32).astype(np.float64) * (1 if offset < 1e20 else 1e30) + offset
     x[n // 2 : n // 2 + n // 8] = x[: n // 8]  # twins
