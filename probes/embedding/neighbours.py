@@ -9,8 +9,8 @@ import numpy as np
 
 from probes._base import ProbeError
 
-ROWS = 256  # of the product that are held at once
-CELLS = 1 << 23  # numbers of candidates' differences that are held at once
+ROWS = 512  # of the product that are held at once
+CELLS = 1 << 17  # numbers of candidates' differences that are held at once: what a cache holds
 
 
 def top_k(near: np.ndarray, k: int) -> np.ndarray:
@@ -69,8 +69,14 @@ def neighbours(x: np.ndarray, k: int, *, apart: np.ndarray | None = None) -> tup
     places, distances = np.empty((n, k), np.int64), np.empty((n, k))
     for start in range(0, n, ROWS):
         rows = np.arange(start, min(start + ROWS, n))
-        far = square[rows, None] + square - 2 * (small[rows] @ small.T)
-        far[own[rows, None] == own] = np.inf
+        far = small[rows] @ small.T
+        far *= -2
+        far += square
+        far += square[rows, None]
+        if apart is None:
+            far[rows - start, rows] = np.inf
+        else:
+            far[own[rows, None] == own] = np.inf
         edge = np.partition(far, k - 1, axis=1)[:, k - 1] + 2 * slack[rows]
         held = np.maximum((far <= edge[:, None]).sum(axis=1), k)
         usual = held <= 4 * k + 32
@@ -102,7 +108,9 @@ def _nearest_of(
     step = max(1, CELLS // (near.shape[1] * x.shape[1]))
     for start in range(0, len(rows), step):
         some = slice(start, start + step)
-        squared[some] = np.square(x[rows[some], None] - x[near[some]]).sum(axis=-1)
+        apart = x[near[some]]
+        apart -= x[rows[some], None]
+        np.einsum("rcd,rcd->rc", apart, apart, out=squared[some])
     squared[np.isinf(far)] = np.inf  # of the own group
     order = np.argsort(squared, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(near, order, axis=1), np.sqrt(np.take_along_axis(squared, order, axis=1))

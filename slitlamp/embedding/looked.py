@@ -31,8 +31,9 @@ TITLES = {"pca": "PCA", "umap": "UMAP", "probe": "view of the probe"}
 class Seen:
     """What one colouring comes to: in the features, held out by group, and in each map, to the eye.
 
-    `original` is None where nothing can be held out. `adjusted` is its p, and `visible` that of each map, paid for over
-    all colourings and points.
+    `original` is None where nothing can be held out. `across` is what neighbours of other groups tell in each map: a
+    map may show what the features bury under noise. `adjusted` is the p of `original`, `visible` and `apart` those of
+    `maps` and `across`, paid for over all colourings and points.
     """
 
     colouring: Colouring
@@ -41,6 +42,8 @@ class Seen:
     silhouette: Agreement | None = None
     adjusted: float | None = None
     visible: Mapping[str, float] = field(default_factory=dict)
+    across: Mapping[str, Agreement] = field(default_factory=dict)
+    apart: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def told(self) -> bool:
@@ -60,8 +63,10 @@ class Seen:
 
     def reading(self, *names: str) -> str:
         """The verdict on the maps of these names, or on all, in words."""
-        if any(self.shown(name) for name in names or self.maps):
-            return SHOWN if self.borne_out else OPEN if self.told else EMPTY
+        seen = [name for name in names or self.maps if self.shown(name)]
+        if seen:
+            held = self.told or any(self.apart.get(name, 1.0) <= 0.05 for name in seen)
+            return SHOWN if self.borne_out else OPEN if held else EMPTY
         return NEAR if self.borne_out else UNSEEN
 
 
@@ -175,14 +180,16 @@ def _seen(
     some = np.flatnonzero(colouring.known)
     try:
         found = {name: seen(neighbours(shown[some], k)[0], plan, seed=seed) for name, shown in maps.items()}
-        original = held_out(neighbours(x[some], k, apart=plan.groups)[0], plan)
+        original, *others = [
+            held_out(neighbours(space[some], k, apart=plan.groups)[0], plan) for space in (x, *maps.values())
+        ]
     except ProbeError as error:
         if colouring.kind == "answer":  # no map without the number that says what it is worth
             raise
         notes.append(f"{colouring.name} cannot be held out ({error})")
         return None
     return Seen(
-        colouring=colouring, original=original, maps=found,
+        colouring=colouring, original=original, maps=found, across=dict(zip(maps, others, strict=True)),
         silhouette=silhouette(x[some], plan, seed=seed),
     )  # fmt: skip
 
@@ -227,12 +234,15 @@ def adjusted(looked: Sequence[Looked]) -> list[Looked]:
     paid |= _paid({k: p for k, p in held.items() if k not in answers}, probes.benjamini_hochberg)
     seen_p = {(id(s), name): float(a.p) for s in every for name, a in s.maps.items() if a.p is not None}
     visible = _paid(seen_p, probes.benjamini_hochberg)
+    across_p = {(id(s), name): float(a.p) for s in every for name, a in s.across.items() if a.p is not None}
+    apart = _paid(across_p, probes.benjamini_hochberg)
     read = probes.holm([float(one.measurement.estimate.p) for one in looked])
     return [
         replace(
             one, readable=float(p),
             seen=[
-                replace(s, adjusted=paid.get(id(s)), visible={n: visible.get((id(s), n), 1.0) for n in s.maps})
+                replace(s, adjusted=paid.get(id(s)), visible={n: visible.get((id(s), n), 1.0) for n in s.maps},
+                        apart={n: apart.get((id(s), n), 1.0) for n in s.across})
                 for s in one.seen
             ],
         )

@@ -29,7 +29,7 @@ from slitlamp.questions import Question
 from slitlamp.reports.plots import COLOURS
 
 POINTS, IMAGES = 20_000, 5_000  # that the page draws, and that carry a thumbnail
-SHAPED = 5_000  # points up to which classes have shapes too
+SHAPED = 5_000  # points up to which classes have shapes too, and the brush follows the pointer
 SIDE, PANEL = 64, 290  # pixels of a thumbnail, and of a map
 TOLD = 10  # colourings that hovering tells
 PARTS = 5  # of a number, each with a colour
@@ -225,7 +225,9 @@ def specification(view: View, drawn: np.ndarray) -> dict[str, Any]:
         alt.param(name="colours", value=[list(one.colours) for one in coded]),
         alt.param(name="shapes", value=[list(one.shapes) for one in coded]),
     ]  # fmt: skip
-    brush = alt.selection_interval(name="brush")
+    few = len(drawn) <= SHAPED
+    pause = "" if few else "{250}"  # ms: of many points those that are lit are looked for less often
+    brush = alt.selection_interval(name="brush", on=f"[pointerdown, window:pointerup] > window:pointermove!{pause}")
     legend = alt.Legend(title=None, labelExpr="names[by][datum.value]", symbolOpacity=1, labelLimit=260)
     chosen = "lit < 0 || datum.c[floor(lit / 1000)] == lit % 1000"
     colour = (
@@ -248,7 +250,7 @@ def specification(view: View, drawn: np.ndarray) -> dict[str, Any]:
             room = np.maximum(0.04 * (high - low), 1e-9)
             ends = [[float(f"{low[a] - room[a]:.6g}"), float(f"{high[a] + room[a]:.6g}")] for a in (0, 1)]
             shape: dict[str, Any] = {}
-            if len(drawn) <= SHAPED:
+            if few:
                 marks = alt.Scale(range=[alt.ExprRef(f"shapes[by][{k}] || 'circle'") for k in range(most)])
                 shape = {"shape": alt.Shape("d:N", scale=marks, legend=legend)}
             names = ("decision value, held out", "first component beside it") if name == "probe" else ("", "")

@@ -58,7 +58,7 @@ def _of_point(one: Looked) -> list[str]:
         lines.append(
             f"{one.name}: {_listed([s.colouring.name for s in empty[:NAMED]])} "
             f"{'is a pretty cluster' if len(empty) == 1 else 'are pretty clusters'} without substance: the eye sees "
-            "them in a map, and neighbours of other groups do not tell them"
+            "them in a map, and neighbours of other groups tell them neither there nor in the features"
         )
     poor = {name: t for name, t in one.trusts.items() if t.preserved < 0.1 + t.chance}
     for name, t in poor.items():
@@ -75,8 +75,8 @@ def _answer(one: Looked, s: Seen) -> str:
     shown = [TITLES[name] for name in s.maps if s.shown(name)]
     told = score(found)
     probe = f"the probe {'reads' if one.read_by_probe else 'does not read'} it ({_estimate(one)})"
-    if shown and s.told:
-        out = "bear it out" if s.borne_out else "leave it open how far"
+    if shown and s.reading() != EMPTY:
+        out = "bear it out" if s.borne_out else "leave it open"
         return (
             f"{one.name}: the {_listed(shown)} show{'s' * (len(shown) == 1)} the answer, and the features {out} "
             f"(neighbours of other groups: {told}); {probe}"
@@ -84,7 +84,7 @@ def _answer(one: Looked, s: Seen) -> str:
     if shown:
         return (
             f"{one.name}: the {_listed(shown)} show{'s' * (len(shown) == 1)} the answer as a pretty cluster without "
-            f"substance: neighbours of other groups do not tell it ({told}); {probe}"
+            f"substance: neighbours of other groups tell it neither there nor in the features ({told}); {probe}"
         )
     if one.read_by_probe:
         near = "" if not s.borne_out else f", and neighbours of other groups tell it a little ({told})"

@@ -10,7 +10,7 @@ from probes.embedding.neighbours import neighbours, prepared, ranks, top_k, with
 def brute(x: np.ndarray, k: int, apart: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     places, distances = [], []
     for i in range(len(x)):
-        squared = np.square(x[i] - x).sum(axis=-1)
+        squared = np.einsum("nd,nd->n", x - x[i], x - x[i])
         squared[(np.arange(len(x)) == i) if apart is None else apart == apart[i]] = np.inf
         order = np.argsort(squared, kind="stable")[:k]
         places.append(order)
