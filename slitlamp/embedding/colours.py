@@ -93,18 +93,19 @@ def colourings(
 
 def _once(found: Sequence[Colouring], unusable: dict[str, list[str]]) -> list[Colouring]:
     """The colourings without nuisances that say the same of every item as one before them, which are noted."""
-    kept: dict[bytes, Colouring] = {}
+    kept: list[Colouring] = []
+    names: dict[bytes, str] = {}
     for one in found:
         what = one.values.astype(np.float64)
         if one.classes is not None:  # numbered as they come, whatever they are called
             _, first, code = np.unique(one.values, return_index=True, return_inverse=True)
             what = np.where(one.known, np.argsort(np.argsort(first))[code.ravel()], -1).astype(np.float64)
-        twin = kept.setdefault(what.tobytes(), one)
-        if twin is not one and one.kind == "nuisance":
-            unusable.setdefault(f"the same as {twin.name}", []).append(one.name)
-        elif twin is not one:
-            kept[one.name.encode()] = one
-    return [*kept.values()]
+        same = names.setdefault(what.tobytes(), one.name)
+        if same != one.name and one.kind == "nuisance":
+            unusable.setdefault(f"the same as {same}", []).append(one.name)
+        else:
+            kept.append(one)
+    return kept
 
 
 def _whole_columns(question: Question) -> dict[str, list[str]]:

@@ -29,7 +29,7 @@ def test_principal_components_have_one_sign_and_one_size_however_they_are_comput
     assert (one[:, 1] == 0).all()
 
 
-@pytest.mark.parametrize("k", [5, 15, 120])
+@pytest.mark.parametrize("k", [5, 15, 150])
 def test_trust_is_that_of_scikit_learn_and_continuity_its_mirror_image(x: np.ndarray, k: int) -> None:
     shown = principal(x)[0]
     found = trust(x, neighbours(x, k)[0], shown)

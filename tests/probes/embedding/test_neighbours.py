@@ -28,8 +28,19 @@ def test_neighbours_are_those_of_brute_force_with_twins_among_them(
     x = rng.normal(size=(n, d)).astype(np.float32).astype(np.float64) * (1 if offset < 1e20 else 1e30) + offset
     x[n // 2 : n // 2 + n // 8] = x[: n // 8]  # twins
     x[-20:] = x[0]  # more of one than neighbours are asked for
-    x[n // 3 : n // 3 + 9] = x[1] + 1e-9 * rng.normal(size=(9, d))  # almost twins, where a product cancels
+    few = n // 8
+    x[n // 3 : n // 3 + few] = x[1] + 1e-6 * rng.normal(size=(few, d))  # almost twins, where a product cancels
     apart = rng.integers(0, n // 4, n) if grouped else None
+    wanted, found = brute(x, 15, apart), neighbours(x, 15, apart=apart)
+    np.testing.assert_array_equal(found[0], wanted[0])
+    np.testing.assert_array_equal(found[1], wanted[1])
+
+
+def test_no_row_of_a_large_group_is_its_own_neighbour_where_others_have_many_candidates() -> None:
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(60, 3))
+    x[:45] = x[0]  # twins, so that rows of other groups have 45 candidates
+    apart = np.concatenate([np.zeros(40, int), np.arange(1, 21)])  # 20 others for a group of 40
     wanted, found = brute(x, 15, apart), neighbours(x, 15, apart=apart)
     np.testing.assert_array_equal(found[0], wanted[0])
     np.testing.assert_array_equal(found[1], wanted[1])

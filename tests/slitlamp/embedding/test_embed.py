@@ -7,6 +7,7 @@ that is too small for any map.
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from PIL import Image
 import slitlamp
 from experiments.embedding_plot import main
 from probes import ProbeError
+from probes.embedding.agreement import Agreement
 from slitlamp import UsageError
+from slitlamp.embedding.colours import Colouring
+from slitlamp.embedding.looked import Seen
 from tasks import DataError
 from tests.paths import ROOT
 
@@ -125,6 +129,32 @@ def test_a_readable_direction_that_no_map_shows_is_named(planted: Path) -> None:
     assert "though no map shows it" in str(found)
     view = found.arrays["blocks pooled/vector probe"]
     assert np.corrcoef(view.T)[0, 1] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("in_map", "luck", "features", "p", "elsewhere", "reading"),
+    [
+        (0.70, 0.01, (0.75, 0.60), 0.01, 0.01, "shown, borne out"),
+        (0.64, 0.01, (0.75, 0.60), 0.01, 0.01, "near in the features, not in the map"),  # too little for the eye
+        (0.70, 0.06, (0.75, 0.60), 0.01, 0.01, "near in the features, not in the map"),  # seen by luck
+        (0.70, 0.01, (0.60, 0.49), 0.01, 0.30, "shown, left open by the features"),
+        (0.70, 0.01, (0.60, 0.49), 0.30, 0.01, "shown, left open by the features"),  # by other groups in the map
+        (0.70, 0.01, (0.60, 0.49), 0.30, 0.30, "a pretty cluster without substance"),
+        (0.60, 0.01, (0.60, 0.49), 0.01, 0.01, "not seen"),
+    ],
+)
+def test_readings(
+    in_map: float, luck: float, features: tuple[float, float], p: float, elsewhere: float, reading: str
+) -> None:
+    colour = Colouring(name="c", kind="nuisance", values=np.arange(4) % 2, classes=("a", "b"), origin="manifest")
+    shown = Agreement(
+        metric="balanced accuracy", score=in_map, low=None, high=None, chance=0.5, p=luck, items=9, groups=9
+    )
+    found = Seen(
+        colouring=colour, original=replace(shown, score=features[0], low=features[1], high=0.9), maps={"pca": shown},
+        adjusted=p, visible={"pca": luck}, across={"pca": shown}, apart={"pca": elsewhere},
+    )  # fmt: skip
+    assert found.reading() == found.reading("pca") == reading
 
 
 def test_every_file_is_the_same_at_every_run(planted: Path, tmp_path: Path) -> None:
