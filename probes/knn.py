@@ -6,6 +6,7 @@ Settings of DINO's k-NN evaluation (Caron et al. 2021): temperature 0.07, featur
 import numpy as np
 
 from probes._base import FeatureSet, Predictions
+from probes.embedding.neighbours import top_k
 from probes.solvers.codes import coded, training_means
 
 NEIGHBOURS = 20
@@ -57,7 +58,7 @@ def _vote(
         test, train = np.flatnonzero(fold == part), np.flatnonzero(fold != part)
         near = similarity[np.ix_(test, train)]
         k = min(neighbours, len(train))
-        who = np.argsort(-near, axis=1, kind="stable")[:, :k]
+        who = top_k(near, k)
         weight = np.exp((np.take_along_axis(near, who, axis=1) - near.max(axis=1, keepdims=True)) / temperature)
         votes[test] = np.einsum("tk,tkc->tc", weight, codes[train[who]]) / weight.sum(axis=1, keepdims=True)
     assert np.isfinite(votes).all(), "the folds left some item out"

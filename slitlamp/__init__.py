@@ -2,8 +2,8 @@
 
 >>> import slitlamp
 >>> sorted(dir(slitlamp))
-['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'attribute', 'explain', 'features', 'measure',
-'mine', 'modes', 'perturb', 'probe', 'recipe', 'score', 'similarity']
+['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'attribute', 'embed', 'explain', 'features',
+'measure', 'mine', 'modes', 'perturb', 'probe', 'recipe', 'score', 'similarity']
 """
 
 import importlib
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from slitlamp.api import features, measure, probe
     from slitlamp.attribution.api import attribute
+    from slitlamp.embedding.api import embed
     from slitlamp.errors import UsageError
     from slitlamp.pairs.api import explain, mine, modes, perturb, recipe, score, similarity
     from slitlamp.pairs.result import PairResult
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from slitlamp.result import Conclusion, Result
 
 __all__ = [
-    "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "attribute", "explain", "features", "measure",
-    "mine", "modes", "perturb", "probe", "recipe", "score", "similarity",
+    "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "attribute", "embed", "explain", "features",
+    "measure", "mine", "modes", "perturb", "probe", "recipe", "score", "similarity",
 ]  # fmt: skip
 
 _HOMES = {
@@ -30,6 +31,7 @@ _HOMES = {
     "attribute": "slitlamp.attribution.api",
     "CommandResult": "slitlamp.reports.result",
     "PairResult": "slitlamp.pairs.result",
+    "embed": "slitlamp.embedding.api",
     "UsageError": "slitlamp.errors",
 }
 

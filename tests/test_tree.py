@@ -24,6 +24,11 @@ HEAVY = (
     "scipy",
     "sklearn",
     "h5py",
+    "altair",
+    "captum",
+    "numba",
+    "umap",
+    "vl_convert",
 )
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from probes._base import ProbeError
+from probes.embedding.neighbours import top_k
 from probes.stats.block_permutation import block_permutation
 
 Index = Literal["cka", "rsa", "knn"]
@@ -96,10 +97,7 @@ def nearest(x: np.ndarray, k: int) -> np.ndarray:
         # rounded, so that twins are equally near wherever they stand in a product of matrices
         near = np.round(unit[start : start + 512] @ unit.T, 12)
         near[np.arange(len(near)), np.arange(start, start + len(near))] = -np.inf
-        edge = -np.partition(-near, k - 1, axis=1)[:, k - 1]
-        for r, row in enumerate(near):
-            held = np.flatnonzero(row >= edge[r])
-            found[start + r] = held[np.argsort(-row[held], kind="stable")[:k]]
+        found[start : start + len(near)] = top_k(near, k)
     return found
 
 

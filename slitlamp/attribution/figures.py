@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ROWS = 6  # images on a sheet
 SIGNED, PLAIN = "PuOr", "cividis"  # orange speaks for the number, purple against it: both are told apart by all
 SHORT = {
-    EXPLAINS: "explains the probe", SALIENT: "shows salience only", NOTHING: "explains nothing", OPEN: "too few images",
+    EXPLAINS: "explains it", SALIENT: "shows salience only", NOTHING: "explains nothing", OPEN: "too few images",
 }  # fmt: skip
 UNITS = ("mass; 1 = evenly spread", "for the answer (+), against it (−); 1 = evenly spread")
 WHOSE = {PROBE: "probe", CONTROL: "control", UNTRAINED: "untrained"}
@@ -46,7 +46,7 @@ def method_sheet(sheet: "Sheet", method: str) -> Any:
     names = shown_names([one.label for one, _ in parts], 20)
     head = [f"{attribution.load(method).title}, {sheet.name}"]
     for (one, _), name in zip(parts, names, strict=True):
-        head += textwrap.wrap(f"{name}: {_verdict(one, method)}", 125 if wide else 62)[:3]
+        head += textwrap.wrap(f"{name}: {_verdict(sheet, one, method)}", 125 if wide else 62)[:3]
     page = _Page(WIDTHS[wide], count, 1 + len(columns), head, 2 if wide else 1)
     page.title(0, ["image"])
     for at, (one, _tried, whose) in enumerate(columns, start=1):
@@ -246,9 +246,9 @@ def _state(one: "Judged", method: str) -> str:
     return next(verdict.state for verdict in one.verdicts if verdict.method == method)
 
 
-def _verdict(one: "Judged", method: str) -> str:
+def _verdict(sheet: "Sheet", one: "Judged", method: str) -> str:
     verdict = next(verdict for verdict in one.verdicts if verdict.method == method)
-    return textwrap.shorten("; ".join([verdict.state, *verdict.cautions]), 180, placeholder=" …")
+    return textwrap.shorten("; ".join([sheet.stated(verdict.state), *verdict.cautions]), 180, placeholder=" …")
 
 
 def _top(pictures: Sequence[np.ndarray]) -> float:
@@ -294,6 +294,6 @@ def _overlay(sheet: "Sheet", one: "Judged", k: int, values: np.ndarray, top: flo
 def alt(sheet: "Sheet", method: str) -> str:
     """What a sheet shows, for those who cannot see it."""
     having = [one for one in sheet.judged if method in [tried.method for tried in one.explained.tried]]
-    said = "; ".join(f"{one.label}: {_verdict(one, method)}" for one in having)
+    said = "; ".join(f"{one.label}: {_verdict(sheet, one, method)}" for one in having)
     title, count = attribution.load(method).title, min(ROWS, len(sheet.ids))
     return f"{title} of {count} images for {sheet.name}, beside control and untrained network. {said}"

@@ -27,7 +27,7 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sheet:
-    """One question: the images that are explained, and what came of each encoder.
+    """One question: the images that are explained, and what came of each encoder; `probed` where a probe answers.
 
     `answers` are the true answers in words, `visible` says that the images may be shown, `tokens` holds the pairs of
     tokens of a pair of images, for each encoder whose last block can be opened.
@@ -40,5 +40,10 @@ class Sheet:
     judged: Sequence[Judged]
     visible: bool
     tokens: Sequence[TokenPairs] = ()
+    probed: bool = True
     facts: Mapping[str, Any] | None = None
     notes: Sequence[str] = field(default=())
+
+    def stated(self, state: str) -> str:
+        """A verdict's state in words: of a similarity where no probe is explained."""
+        return state if self.probed else state.replace("this probe", "this similarity")

@@ -97,7 +97,7 @@ def _sheet(settings: Settings, own: AttributionSettings, asked: Sequence[StoredE
     ]
     return Sheet(
         name=f"text {question.name}" if own.text else question.name, ids=[question.ids[k] for k in items],
-        groups=question.groups[items], answers=answers, judged=judged,
+        groups=question.groups[items], answers=answers, judged=judged, probed=not own.text,
         visible=question.source.synthetic or own.thumbnails, facts=question.facts,
         notes=[*question.warnings, *_synthetic(question.source.synthetic, asked), *notes],
     )  # fmt: skip
@@ -186,7 +186,7 @@ def _pair(settings: Settings, own: AttributionSettings, asked: Sequence[StoredEn
         except EncoderError as error:
             notes.append(f"{one.label}: no pairs of tokens: {error}")
     return Sheet(
-        name="pair", tokens=tokens, ids=[images.ids[k] for k in every], groups=of_pair,
+        name="pair", probed=False, tokens=tokens, ids=[images.ids[k] for k in every], groups=of_pair,
         answers=[f"pair {k + 1}" for k in of_pair], judged=judged,
         visible=images.source.synthetic or own.thumbnails, notes=[*images.notes(asked), *notes],
     )  # fmt: skip
@@ -238,7 +238,8 @@ def _tables(sheets: Sequence[Sheet]) -> dict[str, list[dict[str, Any]]]:
 
 def _verdict_row(sheet: Sheet, one: Judged, verdict: Verdict, tried: Any) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "task": sheet.name, "encoder": one.label, "method": verdict.method, "verdict": verdict.state,
+        "task": sheet.name, "encoder": one.label, "method": verdict.method,
+        "verdict": sheet.stated(verdict.state),
     }  # fmt: skip
     for name in (PROBE, CONTROL, UNTRAINED, RANDOM, EDGES):
         row[f"margin_{name}"] = float(tried.trial.margin[name].mean()) if name in tried.trial.margin else None
@@ -271,7 +272,7 @@ def _sentences(sheet: Sheet, one: Judged) -> list[str]:
         return [*found, f"{one.label}: {target.unread}"]
     for verdict in sorted(one.verdicts, key=lambda v: v.state != EXPLAINS):
         cautions = "".join(f"; {line}" for line in verdict.cautions)
-        found.append(f"{one.label}, {verdict.method}: {verdict.state}: {verdict.reason}{cautions}")
+        found.append(f"{one.label}, {verdict.method}: {sheet.stated(verdict.state)}: {verdict.reason}{cautions}")
     for verdict in one.verdicts:
         if verdict.state != EXPLAINS:
             continue

@@ -59,8 +59,8 @@ class TokenPairs:
         among = float(found.places.sum()) / whole
         lines = [
             f"{name}, token by token ({found.tokens}): pairs of tokens sum to {found.values.sum():+.4f} of the "
-            f"similarity {found.similarity:.4f} (cosine, not centred; {found.due:+.4f} is due against the blurred images, error "
-            f"{found.error:.2%}); pairs of places carry {among:.0%} of it, the rest has a token of no place"
+            f"similarity {found.similarity:.4f} (cosine, not centred; {found.due:+.4f} is due against the blurred "
+            f"images, error {found.error:.2%}); pairs of places carry {among:.0%} of it, the rest has a token of no place"
         ]
         if abs(among) < FEW:
             lines.append(
