@@ -288,7 +288,7 @@ def _shares(job: _Job, regions: Regions, grid: tuple[int, int]) -> dict[str, np.
     """The share of each cell that belongs to a region, [n, *grid]; nan for images without it."""
     names = list(dict.fromkeys(name for one in regions for name in one))
     encoder = job.network.encoder
-    size = tuple(job.network.images.shape[2:])
+    size = (int(job.network.images.shape[2]), int(job.network.images.shape[3]))
     pixels = size[0] * size[1] / (grid[0] * grid[1])
     found = {}
     for name in names:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from slitlamp.attribution.judged import Judged, Sheet
 
 ROWS = 6  # images on a sheet
-SIGNED, PLAIN = "PuOr", "cividis"  # orange speaks for the number, purple against it: both are told apart by all
+COLOURS_OF_MAPS = "PuOr_r"  # orange speaks for the number, purple against it: both are told apart by all
 SHORT = {
     EXPLAINS: "explains it", SALIENT: "shows salience only", NOTHING: "explains nothing", OPEN: "too few images",
 }  # fmt: skip
@@ -56,7 +56,7 @@ def method_sheet(sheet: "Sheet", method: str) -> Any:
         page.image(k, 0, _image(sheet, parts[0][0], k))
         page.beside(k, sheet.answers[k])
         for at, (one, _tried, _whose) in enumerate(columns, start=1):
-            page.image(k, at, _overlay(sheet, one, k, pictures[at - 1][k], top, signed=signed))
+            page.image(k, at, _overlay(sheet, one, k, pictures[at - 1][k], top))
     page.bar(top, signed=signed)
     return page.figure
 
@@ -85,7 +85,7 @@ def overview(sheet: "Sheet") -> Any:
             page.title(at, title[:4], row=block * count)
             for k in range(count):
                 values = pictures[id(one), method][k]
-                page.image(block * count + k, at, _overlay(sheet, one, k, values, top, signed=tried.trial.signed))
+                page.image(block * count + k, at, _overlay(sheet, one, k, values, top))
         for k in range(count):
             page.image(block * count + k, 0, _image(sheet, one, k))
             page.beside(block * count + k, sheet.answers[k])
@@ -183,14 +183,13 @@ class _Page:
         y, wide = self.height - self.FOOT + 1.0, 0.6 * self.width
         x = (self.width - wide) / 2
         values = np.linspace(-top if signed else 0, top, 256)
-        self.axis.imshow(_coloured(values[None], top, signed=signed), extent=(x, x + wide, y + 2, y), aspect="auto")
+        self.axis.imshow(_coloured(values[None], top), extent=(x, x + wide, y + 2, y), aspect="auto")
         self.axis.set_xlim(0, self.width)
         self.axis.set_ylim(self.height, 0)
         for share in (0, 0.25, 0.5, 0.75, 1):
             value = values[0] + share * (values[-1] - values[0])
-            self.text(
-                x + share * wide, y + 2.4, f"{value:+.1f}" if signed else f"{value:.1f}", 5.5, ha="center", va="top"
-            )
+            said = "0" if abs(value) < 1e-9 else f"{value:+.1f}" if signed else f"{value:.1f}"
+            self.text(x + share * wide, y + 2.4, said, size=5.5, ha="center", va="top")
         self.text(self.width / 2, y + 5.0, UNITS[signed], size=5.5, ha="center", va="top")
 
 
@@ -269,21 +268,21 @@ def _image(sheet: "Sheet", one: "Judged", k: int) -> np.ndarray:
     return np.rint(grey * 255).astype(np.uint8)
 
 
-def _coloured(values: np.ndarray, top: float, *, signed: bool) -> np.ndarray:
+def _coloured(values: np.ndarray, top: float) -> np.ndarray:
     """Values [h, w] in colour, float [h, w, 3]."""
     import matplotlib as mpl
 
-    scaled = (values / top + 1) / 2 if signed else values / top
-    return mpl.colormaps[f"{SIGNED}_r" if signed else PLAIN](scaled.clip(0, 1))[..., :3]
+    scaled = (values / top + 1) / 2
+    return mpl.colormaps[COLOURS_OF_MAPS](scaled.clip(0, 1))[..., :3]
 
 
-def _overlay(sheet: "Sheet", one: "Judged", k: int, values: np.ndarray, top: float, *, signed: bool) -> np.ndarray:
+def _overlay(sheet: "Sheet", one: "Judged", k: int, values: np.ndarray, top: float) -> np.ndarray:
     """A map over its image in grey, float [h, w, 3]; a cell without mass leaves the image clear."""
     image = one.explained.shown[k]
     scale = max(1, -(-PIXELS // max(image.shape[:2])))
     h, w = image.shape[0] * scale, image.shape[1] * scale
     rows, columns = np.arange(h) * values.shape[0] // h, np.arange(w) * values.shape[1] // w
-    colour = _coloured(values[rows][:, columns], top, signed=signed)
+    colour = _coloured(values[rows][:, columns], top)
     if not sheet.visible:
         return colour
     grey = (image if image.ndim == 2 else image.mean(axis=2)).repeat(scale, axis=0).repeat(scale, axis=1)

@@ -59,8 +59,8 @@ class TokenPairs:
         among = float(found.places.sum()) / whole
         lines = [
             f"{name}, token by token ({found.tokens}): pairs of tokens sum to {found.values.sum():+.4f} of the "
-            f"similarity {found.similarity:.4f} (cosine, not centred; {found.due:+.4f} is due against the blurred "
-            f"images, error {found.error:.2%}); pairs of places carry {among:.0%} of it, the rest has a token of no place"
+            f"similarity {found.similarity:.4f} (cosine, not centred; {found.due:+.4f} is due against blurred images, "
+            f"error {found.error:.2%}); pairs of places carry {among:.0%} of it, the rest has a token of no place"
         ]
         if abs(among) < FEW:
             lines.append(
@@ -84,7 +84,7 @@ def token_pairs(encoder: StoredEncoder, site: str, readout: str, images: Sequenc
         network = one.load()
         prepared = differentiable(network, site, readout, images).images
         blank = blurred(prepared)
-        (found,) = interactions(network, site, readout, prepared[:1], prepared[1:], blank[:1], blank[1:])
+        (found,) = interactions(network, site, readout, [prepared[0]], [prepared[1]], [blank[0]], [blank[1]])
         return found
 
     with errors_of_device(encoder.spec, encoder.device):

@@ -72,8 +72,13 @@ def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path) ->
 
 
 def ask(folder: Path, **flags: Any) -> slitlamp.CommandResult:
-    given = {"encoder": str(folder / "tiny0.py"), "data": str(folder / "manifest.csv"), "group": "patient"}
-    return slitlamp.attribute(**given | {"permutations": 199} | flags)
+    given: dict[str, Any] = {
+        "encoder": str(folder / "tiny0.py"),
+        "data": str(folder / "manifest.csv"),
+        "group": "patient",
+    }
+    given |= {"permutations": 199} | flags
+    return slitlamp.attribute(**given)
 
 
 def test_a_letter_that_betrays_the_answer_is_found(folder: Path, tmp_path: Path) -> None:
