@@ -146,9 +146,90 @@ def pair_interactions(full: bool) -> Iterator[Row]:
     )  # fmt: skip
 
 
+@cache
+def one_image() -> attribution.Subject:
+    """One image of noise on a ViT-S/16, explained by a linear score of the pooled vector."""
+    import torch
+
+    encoder = encoders.load("random:timm:vit_small_patch16_224")
+    rng = torch.Generator().manual_seed(0)
+    image = torch.randn(1, 3, 224, 224, generator=rng)
+    weights = torch.randn(384, generator=rng)
+    return attribution.Subject(
+        name="ViT-S/16", images=image, blurred=torch.nn.functional.avg_pool2d(image, 31, 1, 15),
+        score=lambda batch, _rows: (
+            encoder.forward(batch, ["pooled"], grad=torch.is_grad_enabled())["pooled"][:, 0] @ weights
+        ),
+    )  # fmt: skip
+
+
+def integrated_gradients(full: bool) -> Iterator[Row]:
+    """Integrated gradients beside captum's default of the same rule: all steps in one batch.
+
+    First with as many nodes as completeness within 2 % asks for, then with 64 as the peer.
+    """
+    del full
+    import torch
+    from captum.attr import IntegratedGradients
+
+    from probes.attribution import integrated_gradients as ours
+
+    given, row = one_image(), torch.tensor([0])
+
+    def captum() -> np.ndarray:
+        found = IntegratedGradients(given.score).attribute(
+            given.images, baselines=given.blurred, n_steps=64, additional_forward_args=(row,)
+        )
+        return found.sum(dim=1).detach().numpy()
+
+    def fixed() -> attribution.Maps:
+        first, ours.FIRST = ours.FIRST, 64
+        try:
+            return ours.explain(given)
+        finally:
+            ours.FIRST = first
+
+    def check(maps: attribution.Maps, theirs: np.ndarray) -> str:
+        assert maps.completeness is not None
+        assert maps.completeness.max() < 0.02
+        cosine = float((maps.values * theirs).sum() / np.linalg.norm(maps.values) / np.linalg.norm(theirs))
+        return f"nodes {maps.facts['nodes']}, completeness error {maps.completeness.max():.0e}, cosine {cosine:.4f}"
+
+    peer = "captum's default, 64 steps"
+    yield Row(name="integrated gradients", peer=peer, goal=5.0, ours=lambda: ours.explain(given), theirs=captum,
+              check=check)  # fmt: skip
+    yield Row(name="IG, 64 nodes", peer=peer, goal=2.3, ours=fixed, theirs=captum, check=check)
+
+
+def occlusion(full: bool) -> Iterator[Row]:
+    """Occlusion of 14 x 14 windows beside captum's default of the same windows, one per pass."""
+    del full
+    import torch
+    from captum.attr import Occlusion
+
+    given, row = one_image(), torch.tensor([0])
+
+    def captum() -> np.ndarray:
+        found = Occlusion(given.score).attribute(
+            given.images, sliding_window_shapes=(3, 16, 16), strides=(3, 16, 16), baselines=given.blurred,
+            additional_forward_args=(row,),
+        )  # fmt: skip
+        return found[:, 0].numpy()
+
+    def check(maps: attribution.Maps, theirs: np.ndarray) -> str:
+        apart = float(np.abs(maps.values * 256 - theirs).max() / np.abs(theirs).max())
+        assert apart < 1e-4, apart
+        return f"apart by {apart:.0e}"
+
+    yield Row(name="occlusion", peer="captum's default", goal=1.1, theirs=captum, check=check,
+              ours=lambda: attribution.load("occlusion").explain(given))  # fmt: skip
+
+
 ROWS: dict[str, Callable[[bool], Iterator[Row]]] = {
     "grad-cam": of_a_pass("grad-cam"),
     "rollout": of_a_pass("rollout"),
+    "integrated-gradients": integrated_gradients,
+    "occlusion": occlusion,
     "interactions": pair_interactions,
 }
 
