@@ -43,7 +43,8 @@ class Gain:
 class Verdict:
     """What is said of a method's maps, why, and what must be added.
 
-    `over` are the gains of the probe's map over chance, edges, and the maps of the control and the untrained network.
+    `over` are the gains of the probe's map over chance, edges, and the maps of the control and the untrained network;
+    `untrained` says what the untrained network's map is worth, empty where there is none.
     """
 
     method: str
@@ -51,6 +52,7 @@ class Verdict:
     reason: str
     cautions: Sequence[str]
     over: Mapping[str, Gain]
+    untrained: str
     like_untrained: float | None
     like_control: float | None
     border: float
@@ -67,7 +69,16 @@ def judge(trials: Sequence[Trial], groups: np.ndarray) -> list[Verdict]:
         for one, p in zip(having, holm([one[name].p for one in having]) if having else (), strict=True):
             one[name] = Gain(value=one[name].value, low=one[name].low, high=one[name].high, p=float(p))
     best = max(1.0, *(float(trial.margin[PROBE].mean()) for trial in trials)) if trials else 1.0
-    return [_verdict(trial, over, count, best) for trial, over in zip(trials, gains, strict=True)]
+    bare = [_worth(trial, groups) if count >= 2 else "" for trial in trials]
+    return [_verdict(trial, over, count, best, worth) for trial, over, worth in zip(trials, gains, bare, strict=True)]
+
+
+def _worth(trial: Trial, groups: np.ndarray) -> str:
+    """What the untrained network's map is worth: whether it knows the score better than chance."""
+    if UNTRAINED not in trial.margin:
+        return ""
+    found = gain(trial.margin[UNTRAINED] - trial.margin[RANDOM], groups)
+    return f"{'better than chance' if _above(found) else 'worthless'} ({_said(found)} over chance)"
 
 
 def _gains(trial: Trial, groups: np.ndarray) -> dict[str, Gain]:
@@ -86,12 +97,12 @@ def _numbered(groups: np.ndarray) -> np.ndarray:
     return np.unique(groups, return_inverse=True)[1].astype(np.int64).ravel()
 
 
-def _verdict(trial: Trial, over: Mapping[str, Gain], count: int, best: float) -> Verdict:
+def _verdict(trial: Trial, over: Mapping[str, Gain], count: int, best: float, worth: str) -> Verdict:
     likeness = {name: float(np.mean(values)) for name, values in trial.likeness.items()}
     whole = None if trial.completeness is None else float(np.max(trial.completeness))
     state, reason = _state(trial, over, likeness, count, best)
     return Verdict(
-        method=trial.method, state=state, reason=reason, over=over, like_untrained=likeness.get(UNTRAINED),
+        method=trial.method, state=state, reason=reason, over=over, untrained=worth, like_untrained=likeness.get(UNTRAINED),
         like_control=likeness.get(CONTROL), border=float(trial.border.mean()),
         tokens=None if trial.tokens is None else float(trial.tokens.mean()), completeness=whole,
         cautions=_cautions(trial, state, likeness),

@@ -23,7 +23,7 @@ figure img{max-width:100%;height:auto;background:#fff}li{margin:.25rem 0;max-wid
 COLUMNS = {
     "encoder": "encoder", "method": "method", "verdict": "verdict", "over_random": "over chance",
     "over_edges": "over edges", "over_control": "over the control", "over_untrained": "over untrained",
-    "like_untrained": "like untrained", "like_control": "like control",
+    "untrained_is": "the untrained network's map", "like_untrained": "like untrained", "like_control": "like control",
     "completeness": "completeness error", "on_border": "on border", "on_largest_tokens": "on largest tokens",
 }  # fmt: skip
 EVIDENCE = {

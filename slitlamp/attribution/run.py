@@ -247,7 +247,7 @@ def _verdict_row(sheet: Sheet, one: Judged, verdict: Verdict, tried: Any) -> dic
         row |= {f"over_{name}": gain.value, f"over_{name}_low": gain.low, f"over_{name}_high": gain.high,
                 f"over_{name}_p": gain.p}  # fmt: skip
     row |= {
-        "like_untrained": verdict.like_untrained, "like_control": verdict.like_control,
+        "untrained_is": verdict.untrained, "like_untrained": verdict.like_untrained, "like_control": verdict.like_control,
         "completeness": verdict.completeness, "on_border": verdict.border, "on_largest_tokens": verdict.tokens,
         "reason": verdict.reason, "cautions": "; ".join(verdict.cautions),
         "settings": "; ".join(f"{key} {value}" for key, value in tried.facts.items()),
@@ -267,7 +267,10 @@ def _lying_row(row: Lying) -> dict[str, Any]:
 def _sentences(sheet: Sheet, one: Judged) -> list[str]:
     """What may be said of each encoder: first the methods that explain, then why the others do not."""
     target = one.explained.target
-    found = [f"{one.label}, {sheet.name}, {target.site}/{target.readout}: {target.words} is explained"]
+    found = [
+        f"{one.label}, {sheet.name}, {target.site}/{target.readout}: {target.words} is explained; "
+        f"control: {target.control_words}"
+    ]
     if target.unread:
         return [*found, f"{one.label}: {target.unread}"]
     for verdict in sorted(one.verdicts, key=lambda v: v.state != EXPLAINS):

@@ -121,6 +121,17 @@ def test_an_untrained_network_with_the_same_map_is_named() -> None:
     assert "untrained" not in verdict.reason
 
 
+def test_the_untrained_network_s_map_is_called_worthless_where_it_is() -> None:
+    (noise_alone,) = judge([tried(true_map)], np.arange(N))
+    assert noise_alone.untrained.startswith("worthless")
+
+    def knowing(s: Subject, w: np.ndarray, c: np.ndarray) -> dict[str, np.ndarray]:
+        return true_map(s, w, c) | {UNTRAINED: product(s, w)}
+
+    (known,) = judge([tried(knowing)], np.arange(N))
+    assert known.untrained.startswith("better than chance")
+
+
 def test_few_groups_decide_nothing_and_names_of_groups_do_not_matter() -> None:
     trial = tried(true_map)
     (few,) = judge([trial], np.arange(N) % 5)
