@@ -69,8 +69,10 @@ def judge(trials: Sequence[Trial], groups: np.ndarray) -> list[Verdict]:
         for one, p in zip(having, holm([one[name].p for one in having]) if having else (), strict=True):
             one[name] = Gain(value=one[name].value, low=one[name].low, high=one[name].high, p=float(p))
     best = max(1.0, *(float(trial.margin[PROBE].mean()) for trial in trials)) if trials else 1.0
-    bare = [_worth(trial, groups) if count >= 2 else "" for trial in trials]
-    return [_verdict(trial, over, count, best, worth) for trial, over, worth in zip(trials, gains, bare, strict=True)]
+    return [
+        _verdict(trial, over, count, best, _worth(trial, groups) if count >= 2 else "")
+        for trial, over in zip(trials, gains, strict=True)
+    ]
 
 
 def _worth(trial: Trial, groups: np.ndarray) -> str:

@@ -247,8 +247,8 @@ def _verdict_row(sheet: Sheet, one: Judged, verdict: Verdict, tried: Any) -> dic
         row |= {f"over_{name}": gain.value, f"over_{name}_low": gain.low, f"over_{name}_high": gain.high,
                 f"over_{name}_p": gain.p}  # fmt: skip
     row |= {
-        "untrained_is": verdict.untrained, "like_untrained": verdict.like_untrained, "like_control": verdict.like_control,
-        "completeness": verdict.completeness, "on_border": verdict.border, "on_largest_tokens": verdict.tokens,
+        "untrained_is": verdict.untrained, "like_untrained": verdict.like_untrained,
+        "like_control": verdict.like_control, "completeness": verdict.completeness, "on_border": verdict.border, "on_largest_tokens": verdict.tokens,
         "reason": verdict.reason, "cautions": "; ".join(verdict.cautions),
         "settings": "; ".join(f"{key} {value}" for key, value in tried.facts.items()),
     }  # fmt: skip
