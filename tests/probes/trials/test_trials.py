@@ -197,6 +197,51 @@ def test_evidence_is_found_where_the_score_reads_and_not_beside_it() -> None:
     assert abs(found["whole"].own.value) < 1e-9
 
 
+def test_a_region_that_speaks_against_the_answer_is_none_it_rests_on() -> None:
+    """Less against it than the control's map is more than the control's, and yet not for it."""
+    share, mine, control = np.zeros((3, N, 7, 7))
+    share[:, 3, 3], control[:, 3, 3] = 1.0, -1.0
+    mine[:, 3, 3], mine[:, 0, 0] = -0.3, 1.0
+    (against,) = lying({"r": evidence(mine, control, share, signed=True)}, np.arange(N))
+    assert against.own is not None
+    assert against.own.p < 0.05
+    assert not against.rests
+    (towards,) = lying({"r": evidence(-mine, control, share, signed=True)}, np.arange(N))
+    assert towards.rests
+
+
+def test_how_often_a_map_is_wrongly_and_rightly_said_to_explain() -> None:
+    """Over seeds: random maps, and maps that know the score by salience as the control's does, and the planted truth.
+
+    A region that is drawn for each image is no evidence of a random map.
+    """
+    said: dict[str, list[str]] = {"random": [], "salient": [], "true": []}
+    rests = []
+    for seed in range(20):
+        subject, weights, control = world(seed=seed, n=8)
+        rng = np.random.default_rng(seed)
+        ground = Ground.of(subject, GRID)
+        product_of, shape = product(subject, weights), (8, SIDE, SIDE)
+        level = 0.1 * float(np.abs(product_of).max())
+        region = (rng.random((8, *GRID)) < 0.1).astype(float)
+        maps = {
+            "random": [rng.normal(size=shape), rng.normal(size=shape)],
+            "salient": [product_of + level * rng.normal(size=shape) for _ in range(2)],
+            "true": [product_of, product(subject, control)],
+        }
+        for name, (mine, other) in maps.items():
+            trial = attempt(
+                subject, ground, {PROBE: mine, CONTROL: other}, method="m", signed=True, regions={"r": region}
+            )
+            (verdict,) = judge([trial], np.arange(8))
+            said[name].append(verdict.state)
+            rests += [row.rests for row in lying(trial.evidence, np.arange(8)) if name != "true"]
+    assert said["random"].count(EXPLAINS) == 0
+    assert said["salient"].count(EXPLAINS) <= 1
+    assert said["true"].count(EXPLAINS) >= 18
+    assert sum(rests) <= 2
+
+
 def test_images_without_a_region_take_no_part() -> None:
     mine, share = np.zeros((3, 7, 7)), np.full((3, 7, 7), np.nan)
     mine[:, 3, 3], share[0] = 1.0, 0.0

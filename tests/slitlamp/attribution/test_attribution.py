@@ -62,6 +62,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                            f"{image.mean():.3f}", "<i>a</i>" if k % 2 else "<script>b"])  # fmt: skip
     for seed in (0, 1):
         (place / f"tiny{seed}.py").write_text(ENCODER.replace("SEED", str(seed)).replace('"tiny"', f'"tiny{seed}"'))
+    own = ENCODER.replace("SEED", "0").replace('"tiny"', '"odd"')
+    (place / "cut.py").write_text(own.replace("self.one(x)", "self.one(x).detach()"))
+    (place / "flat.py").write_text(own.replace("self.one(x)", "self.one(0 * x)"))
     return place
 
 
@@ -120,12 +123,28 @@ def test_where_the_probe_reads_nothing_there_is_nothing_to_explain(folder: Path)
     assert "the probe does not read the answer here" in found.sentences[1]
 
 
+def test_names_of_questions_make_names_of_files_that_stay_in_the_folder() -> None:
+    from slitlamp.attribution.run import _stems
+
+    assert _stems(["label ../../x", "label a/b", "label a b", "label A.b", "..", "é" * 99]) == [
+        "label-x", "label-a-b", "label-a-b-2", "label-A-b-3", "question", "é" * 50,
+    ]  # fmt: skip
+
+
+def test_features_that_are_all_equal_leave_nothing_to_explain(folder: Path) -> None:
+    found = ask(folder, encoder=str(folder / "flat.py"), label="side", method="gradient-input", items=("00.png",))
+    assert found.table("verdicts")[0]["verdict"] == "nothing to explain"
+    assert not found.arrays["label side/odd/gradient-input"].any()
+
+
 def test_encoders_stand_side_by_side_and_names_are_text(folder: Path, tmp_path: Path) -> None:
     both = [str(folder / "tiny0.py"), str(folder / "tiny1.py")]
     found = ask(
         folder, encoder=both, label="<b>hostile</b>", method="gradient-input", thumbnails=True, out=str(tmp_path / "o"),
     )  # fmt: skip
     assert [row["encoder"] for row in found.table("verdicts")] == ["tiny0", "tiny1"]
+    assert not any(path.is_dir() for path in (tmp_path / "o").iterdir())  # the label's name has a slash
+    assert (tmp_path / "o" / "gradient-input-label-b-hostile-b.pdf").exists()
     page = (tmp_path / "o" / "attribution.html").read_text()
     assert "<script>" not in page
     assert "<i>a</i>" not in page
@@ -135,8 +154,9 @@ def test_encoders_stand_side_by_side_and_names_are_text(folder: Path, tmp_path: 
 def test_a_pair_is_explained_against_a_stranger(folder: Path) -> None:
     found = ask(folder, pair=("00.png", "02.png"), method="occlusion", permutations=None)
     assert found.table("explained")[0]["metric"] == "centred cosine"
-    assert found.table("verdicts")[0]["verdict"] == "too few images to say"
-    assert found.arrays["pair/tiny0/occlusion"].shape == (2, SIDE, SIDE)
+    assert found.table("verdicts")[0]["verdict"] == "explains this similarity"
+    assert found.arrays["pair/tiny0/occlusion"].shape == (20, SIDE, SIDE)
+    assert any("9 more pairs of other groups" in note for note in found.notes)
     few = found.table("images")
     assert few[0]["score"] == few[1]["score"]
 
@@ -146,7 +166,7 @@ def test_a_pair_is_explained_against_a_stranger(folder: Path) -> None:
     [
         ({"method": "occlusionn"}, Exception, "did you mean 'occlusion'"),
         ({"method": "rollout"}, EncoderError, "rollout does not apply.*it has .*occlusion"),
-        ({"items": ("nobody",)}, UsageError, "no item 'nobody'"),
+        ({"items": ("nobody",)}, UsageError, "no item 'nobody'.*by its file"),
         ({"label": "sidee"}, DataError, "did you mean 'side'"),
         ({"site": "stage.9"}, UsageError, "no site 'stage.9'"),
         ({"site": ("stage.1", "stage.2")}, UsageError, "one at a time"),
@@ -158,10 +178,15 @@ def test_a_pair_is_explained_against_a_stranger(folder: Path) -> None:
         ({"pair": ("00.png", "01.png")}, UsageError, "--permutations has nothing to act on"),
         ({"text": ("a film",), "permutations": None}, UsageError, "no joint space"),
         ({"text": ("a", "b", "c")}, UsageError, "not 3"),
+        ({"text": ("a film", "a film"), "permutations": None}, UsageError, "'a film' twice"),
+        ({"text": (" ",), "permutations": None}, UsageError, "empty text"),
+        ({"encoder": "cut.py"}, EncoderError, "gives no gradient at stage.2"),
         ({"evidence": "lettr"}, DataError, "lettr"),
     ],
 )
 def test_bad_input_is_one_line(folder: Path, flags: dict[str, Any], error: type[Exception], said: str) -> None:
+    if flags.get("encoder", "").endswith(".py"):
+        flags = flags | {"encoder": str(folder / flags["encoder"])}
     with pytest.raises(error, match=said) as caught:
         ask(folder, **({"label": "side"} if "pair" not in flags else {}) | flags)
     assert "\n" not in str(caught.value)
