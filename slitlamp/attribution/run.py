@@ -96,12 +96,17 @@ def _sheet(settings: Settings, own: AttributionSettings, asked: Sequence[StoredE
     answers = [
         f"{question.y[k]:g}" if question.classes is None else question.classes[int(question.y[k])] for k in items
     ]
+    visible = question.source.synthetic or own.thumbnails
     return Sheet(
         name=f"text {question.name}" if own.text else question.name, ids=[question.ids[k] for k in items],
         groups=question.groups[items], answers=answers, judged=judged, probed=not own.text,
-        visible=question.source.synthetic or own.thumbnails, facts=question.facts,
-        notes=[*question.warnings, *_synthetic(question.source.synthetic, asked), *notes],
+        visible=visible, facts=question.facts,
+        notes=[*question.warnings, *_synthetic(question.source.synthetic, asked), *_hidden(visible), *notes],
     )  # fmt: skip
+
+
+def _hidden(visible: bool) -> list[str]:
+    return [] if visible else ["your own images are not drawn, the panels are grey: --thumbnails shows them"]
 
 
 def _every_point(encoder: StoredEncoder) -> list[tuple[str, str, int]]:
@@ -186,10 +191,11 @@ def _pair(settings: Settings, own: AttributionSettings, asked: Sequence[StoredEn
             tokens.append(token_pairs(aim.encoder, aim.site, aim.readout, [images.pictures.read(k) for k in places]))
         except EncoderError as error:
             notes.append(f"{one.label}: no pairs of tokens: {error}")
+    visible = images.source.synthetic or own.thumbnails
     return Sheet(
         name="pair", probed=False, tokens=tokens, ids=[images.ids[k] for k in every], groups=of_pair,
         answers=[f"pair {k + 1}" for k in of_pair], judged=judged,
-        visible=images.source.synthetic or own.thumbnails, notes=[*images.notes(asked), *notes],
+        visible=visible, notes=[*images.notes(asked), *_hidden(visible), *notes],
     )  # fmt: skip
 
 
@@ -215,7 +221,7 @@ def _tables(sheets: Sequence[Sheet]) -> dict[str, list[dict[str, Any]]]:
             for verdict, tried in zip(one.verdicts, one.explained.tried, strict=True):
                 verdicts.append(_verdict_row(sheet, one, verdict, tried))
                 evidence += [
-                    {"task": sheet.name, "encoder": one.label, "method": tried.method} | _lying_row(row)
+                    {"task": sheet.name, "encoder": one.label, "method": tried.method} | _lying_row(row, verdict)
                     for row in one.lying[tried.method]
                 ]
             for name, group, answer, score in zip(
@@ -256,8 +262,9 @@ def _verdict_row(sheet: Sheet, one: Judged, verdict: Verdict, tried: Any) -> dic
     return row
 
 
-def _lying_row(row: Lying) -> dict[str, Any]:
-    plain = asdict(row)
+def _lying_row(row: Lying, verdict: Verdict) -> dict[str, Any]:
+    """A row of the table; an answer rests on nothing by a map that does not explain it."""
+    plain = asdict(row) | {"rests": row.rests and verdict.state == EXPLAINS}
     own = plain.pop("own")
     return plain | {
         "over_control": None if own is None else own["value"], "over_control_low": None if own is None else own["low"],

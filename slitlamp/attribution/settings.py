@@ -20,7 +20,9 @@ class AttributionSettings:
     """What is explained, of which images, and by which methods."""
 
     items: tuple[str, ...] = _flag(
-        (), "images to explain, by id or file (omitted: --count of them, of all answers and of different groups)", metavar="ID"
+        (),
+        "images to explain, by id or file (omitted: --count of them, of all answers and of different groups)",
+        metavar="ID",
     )
     count: int = _flag(12, "images to explain where none is named; a trial needs 6 that are independent", metavar="N")
     method: tuple[str, ...] = _flag((), "methods (omitted: every one that the encoder has)", metavar="NAME")

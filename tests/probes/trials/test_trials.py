@@ -121,6 +121,24 @@ def test_an_untrained_network_with_the_same_map_is_named() -> None:
     assert "untrained" not in verdict.reason
 
 
+def test_a_map_that_knows_more_than_a_like_one_of_the_untrained_network_is_kept() -> None:
+    def bare(s: Subject, w: np.ndarray, c: np.ndarray) -> dict[str, np.ndarray]:
+        return true_map(s, w, c) | {UNTRAINED: np.abs(product(s, w)) * np.where(np.arange(N) % 2, 1, -1)[:, None, None]}
+
+    (verdict,) = judge([tried(bare)], np.arange(N))
+    assert verdict.like_untrained == pytest.approx(1)
+    assert verdict.state == EXPLAINS
+    assert any("no sign of what was learnt" in line for line in verdict.cautions)
+
+
+def test_what_may_beat_the_control_by_half_of_chance_is_open() -> None:
+    trial = tried(true_map)
+    own = trial.margin[PROBE] - np.where(np.arange(N) % 2, 1.0, -0.8) * trial.margin[PROBE].mean()
+    (verdict,) = judge([replace(trial, margin={**trial.margin, CONTROL: own})], np.arange(N))
+    assert verdict.state == OPEN
+    assert "whether also the control's map is open" in verdict.reason
+
+
 def test_few_groups_decide_nothing_and_names_of_groups_do_not_matter() -> None:
     trial = tried(true_map)
     (few,) = judge([trial], np.arange(N) % 5)
@@ -171,6 +189,13 @@ def test_mass_on_the_border_or_on_few_tokens_is_called_an_artefact() -> None:
     assert any("border patches" in line for line in rim.cautions)
     (token,) = judge([tried(on_token, norms=norms)], np.arange(N))
     assert any("largest norm" in line for line in token.cautions)
+
+    def even(s: Subject, w: np.ndarray, c: np.ndarray) -> dict[str, np.ndarray]:
+        return true_map(s, w, c) | {PROBE: np.kron(1 + 0.5 * border(GRID)[None], np.ones((len(w), 4, 4)))}
+
+    (level,) = judge([tried(even)], np.arange(N))
+    assert 0.5 < level.border < 0.65  # of 49 % of the image
+    assert not level.cautions
     (plain,) = judge([tried(true_map, norms=norms)], np.arange(N))
     assert not plain.cautions
 
@@ -208,6 +233,17 @@ def test_a_region_that_speaks_against_the_answer_is_none_it_rests_on() -> None:
     assert not against.rests
     (towards,) = lying({"r": evidence(-mine, control, share, signed=True)}, np.arange(N))
     assert towards.rests
+
+
+def test_regions_pay_for_their_number_and_five_images_name_none() -> None:
+    def found(n: int) -> Evidence:
+        share, mine, control = np.zeros((3, n, 7, 7))
+        share[:, 3, 3], mine[:, 3, 3], control[:, 0, 0] = 1.0, 1.0, 1.0
+        return evidence(mine, control, share, signed=True)
+
+    assert [row.rests for row in lying({"r": found(5)}, np.arange(5))] == [False]  # p = 1/32
+    assert [row.rests for row in lying({"r": found(6)}, np.arange(6))] == [True]
+    assert not any(row.rests for row in lying({f"r{k}": found(6) for k in range(5)}, np.arange(6)))
 
 
 def test_how_often_a_map_is_wrongly_and_rightly_said_to_explain() -> None:

@@ -94,6 +94,7 @@ def test_a_letter_that_betrays_the_answer_is_found(folder: Path, tmp_path: Path)
         assert lying[name]["rests"], name
         assert lying[name]["share"] > lying[name]["control_share"] + 0.15
     assert any("the answer rests on letter" in line for line in found.sentences)
+    assert any("--thumbnails shows them" in note for note in found.notes)
     assert verdicts["integrated-gradients"]["completeness"] < 0.02
     page = (tmp_path / "out" / "attribution.html").read_text()
     assert "explains this probe" in page
@@ -121,6 +122,18 @@ def test_where_the_probe_reads_nothing_there_is_nothing_to_explain(folder: Path)
     found = ask(folder, label="coin", method="gradient-input", site="stage.2", readout="mean")
     assert [row["verdict"] for row in found.table("verdicts")] == ["nothing to explain"]
     assert "the probe does not read the answer here" in found.sentences[1]
+
+
+def test_an_answer_rests_on_nothing_by_a_map_that_does_not_explain_it() -> None:
+    from types import SimpleNamespace
+
+    from probes.trials.verdict import EXPLAINS, NOTHING, Lying
+    from slitlamp.attribution.run import _lying_row
+
+    row = Lying(region="letter", images=12, share=0.4, control_share=0.0, area=0.2, own=None, hits=12, control_hits=1,
+                p_hits=0.001, rank=0.5, rests=True)  # fmt: skip
+    said = {state: _lying_row(row, SimpleNamespace(state=state))["rests"] for state in (EXPLAINS, NOTHING)}  # type: ignore[arg-type]
+    assert said == {EXPLAINS: True, NOTHING: False}
 
 
 def test_names_of_questions_make_names_of_files_that_stay_in_the_folder() -> None:
