@@ -294,7 +294,7 @@ def text_target(encoder: StoredEncoder, x: np.ndarray, items: Sequence[int], tex
 
 
 def chosen_items(question: Question, ids: Sequence[str], count: int, seed: int) -> list[int]:
-    """The items that are named by id or by file, or `count` drawn by a seed: of every answer in turn, of different groups first.
+    """The items named by id or file, or `count` drawn by a seed: of every answer in turn, of different groups first.
 
     Raises:
         UsageError: an id that no item has.

@@ -235,6 +235,15 @@ def test_a_region_that_speaks_against_the_answer_is_none_it_rests_on() -> None:
     assert towards.rests
 
 
+def test_a_region_at_one_border_does_not_reach_the_other() -> None:
+    for at in ((0, 3), (6, 3), (3, 0), (3, 6)):
+        share, far = np.zeros((2, 1, 7, 7))
+        share[(0, *at)] = 1.0
+        far[0, 6 - at[0], 6 - at[1]] = 1.0
+        assert evidence(far, far, share, signed=True).hit[0] == 0
+        assert evidence(share, far, share, signed=True).hit[0] == 1
+
+
 def test_regions_pay_for_their_number_and_five_images_name_none() -> None:
     def found(n: int) -> Evidence:
         share, mine, control = np.zeros((3, n, 7, 7))
