@@ -244,6 +244,11 @@ def test_a_region_at_one_border_does_not_reach_the_other() -> None:
         assert evidence(share, far, share, signed=True).hit[0] == 1
 
 
+def test_likeness_is_of_where_maps_are_large_and_not_of_their_signs() -> None:
+    trial = tried(lambda s, w, c: true_map(s, w, c) | {CONTROL: -product(s, w)})
+    assert np.allclose(trial.likeness[CONTROL], 1)
+
+
 def test_regions_pay_for_their_number_and_five_images_name_none() -> None:
     def found(n: int) -> Evidence:
         share, mine, control = np.zeros((3, n, 7, 7))

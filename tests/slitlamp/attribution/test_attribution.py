@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -125,8 +126,6 @@ def test_where_the_probe_reads_nothing_there_is_nothing_to_explain(folder: Path)
 
 
 def test_an_answer_rests_on_nothing_by_a_map_that_does_not_explain_it() -> None:
-    from types import SimpleNamespace
-
     from probes.trials.verdict import EXPLAINS, NOTHING, Lying
     from slitlamp.attribution.run import _lying_row
 
@@ -134,6 +133,45 @@ def test_an_answer_rests_on_nothing_by_a_map_that_does_not_explain_it() -> None:
                 p_hits=0.001, rank=0.5, rests=True)  # fmt: skip
     said = {state: _lying_row(row, SimpleNamespace(state=state))["rests"] for state in (EXPLAINS, NOTHING)}  # type: ignore[arg-type]
     assert said == {EXPLAINS: True, NOTHING: False}
+
+
+def test_the_similarity_of_a_pair_is_the_number_that_is_explained() -> None:
+    import torch
+
+    from slitlamp.attribution.target import pair_target
+
+    x = np.random.default_rng(0).normal(3, 1, (9, 5)).astype(np.float32)
+    places = [0, 4, 2, 7]
+    target = pair_target(SimpleNamespace(label="e"), x, places, [1, 1, 3, 3], ("final", "mean", 1))  # type: ignore[arg-type]
+    away = x - x.mean(axis=0)
+    unit = away / np.linalg.norm(away, axis=1, keepdims=True)
+    got = [head.of(torch.as_tensor(x[places]), torch.arange(4)).numpy() for head in (target.head, target.control)]
+    assert np.allclose(got[0], np.repeat([unit[0] @ unit[4], unit[2] @ unit[7]], 2), atol=1e-6)
+    assert np.allclose(got[0], target.scores, atol=1e-6)
+    assert np.allclose(got[1], [unit[0] @ unit[1], unit[4] @ unit[1], unit[2] @ unit[3], unit[7] @ unit[3]], atol=1e-6)
+
+
+def test_maps_are_found_again_only_where_all_they_rest_on_is_the_same() -> None:
+    from slitlamp.attribution.explained import _key
+    from slitlamp.attribution.target import Head
+
+    def key(**other: Any) -> str:
+        given: dict[str, Any] = {"fingerprint": "f", "device": "cpu", "site": "s", "readout": "mean", "weights": 1.0,
+                                 "control": 2.0, "content": "c", "share": 0.5, "seed": 0} | other  # fmt: skip
+        head, control = (Head(weights=np.full((1, 2), given[k]), intercept=np.zeros(1)) for k in ("weights", "control"))
+        encoder = SimpleNamespace(fingerprint=given["fingerprint"], device=given["device"])
+        target = SimpleNamespace(
+            encoder=encoder, site=given["site"], readout=given["readout"], head=head, control=control
+        )
+        pictures = SimpleNamespace(contents=[given["content"]])
+        job = SimpleNamespace(target=target, pictures=pictures, places=[0], seed=given["seed"])
+        return _key(job, (7, 7), {"r": np.full((1, 7, 7), given["share"])})  # type: ignore[arg-type]
+
+    changed = {"fingerprint": "g", "device": "cuda", "site": "t", "readout": "cls", "weights": 3.0, "control": 3.0,
+               "content": "d", "share": 0.1, "seed": 1}  # fmt: skip
+    keys = [key(), *(key(**{name: value}) for name, value in changed.items())]
+    assert len(set(keys)) == len(keys)
+    assert key() == keys[0]
 
 
 def test_names_of_questions_make_names_of_files_that_stay_in_the_folder() -> None:
