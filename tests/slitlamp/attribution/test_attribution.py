@@ -252,6 +252,9 @@ def test_the_command_prints_what_the_function_finds(folder: Path, capsys: pytest
     assert document["command"].startswith("python -m experiments.attribution --encoder")
     assert main([*asked, "--items", "nobody"]) == 2
     assert "no item 'nobody'" in capsys.readouterr().err
+    found = ask(folder, encoder=[str(folder / "tiny0.py"), "pixels"], label="side", method="gradient-input")
+    assert [row["encoder"] for row in found.table("verdicts")] == ["tiny0"]  # one that cannot costs the others nothing
+    assert any(note.startswith("pixels is left out: ") for note in found.notes)
 
 
 @pytest.mark.slow
