@@ -264,7 +264,7 @@ def _verdict_row(sheet: Sheet, one: Judged, verdict: Verdict, tried: Any) -> dic
 
 def _lying_row(row: Lying, verdict: Verdict) -> dict[str, Any]:
     """A row of the table; an answer rests on nothing by a map that does not explain it."""
-    plain = asdict(row) | {"rests": row.rests and verdict.state == EXPLAINS}
+    plain: dict[str, Any] = asdict(row) | {"rests": row.rests and verdict.state == EXPLAINS}
     own = plain.pop("own")
     return plain | {
         "over_control": None if own is None else own["value"], "over_control_low": None if own is None else own["low"],

@@ -69,8 +69,9 @@ def _one_question(settings: Settings, own: AttributionSettings) -> None:
         raise UsageError(f"--text takes one text, or two whose similarities are compared, not {len(own.text)}")
     if any(not text.strip() for text in own.text):
         raise UsageError("--text has an empty text; give words, in quotes")
-    if len(set(own.text)) < len(own.text):
-        raise UsageError(f"--text names {own.text[0]!r} twice: the similarity to it less itself is 0")
+    twice = [text for text in own.text if own.text.count(text) > 1]
+    if twice:
+        raise UsageError(f"--text names {twice[0]!r} twice: the similarity to it less itself is 0")
     if own.pair and own.items:
         raise UsageError("--items has nothing to act on: --pair names the images")
     if own.thumbnails and settings.source.data is None:
