@@ -114,7 +114,7 @@ def _ridge(
     centre = x.mean(axis=0)
     scale = inverse_scale((x - centre).std(axis=0), np.abs(centre))
     z = (x - centre) * scale
-    strength = penalty * float(np.square(z).sum() / n)
+    strength = penalty * float(np.square(z).sum() / n) or 1.0  # where all features are equal the plane is 0
     b, _, k = codes.shape
     weights, intercept = np.zeros((len(items), k, d)), np.zeros((len(items), k))
     for fold in folds:

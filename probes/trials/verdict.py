@@ -186,7 +186,7 @@ class Lying:
     lies there beyond the area's part of the whole (so that a region as large as the image is none). `hits` of
     `images` greatest cells lie there, `control_hits` of the control's; `p_hits` is the exact binomial p of so many hits
     by chance, the area; `rank` the mean rank accuracy. `rests` says that more of the map lies there than of the
-    control's.
+    control's, and than in as much of the image elsewhere.
     """
 
     region: str
@@ -221,7 +221,8 @@ def lying(found: Mapping[str, Evidence], groups: np.ndarray) -> list[Lying]:
     for name, one, known, n, independent, own, hits, area in rows:
         if own is not None:
             own = Gain(value=own.value, low=own.low, high=own.high, p=float(next(adjusted)))
-        rests = own is not None and independent >= GROUPS and _above(own)
+        here = float(one.excess[known].mean()) > 0  # less against it than the control's map is not for it
+        rests = own is not None and independent >= GROUPS and _above(own) and here
         test = binomtest(hits, n, min(max(area, 1e-9), 1.0), alternative="greater")
         result.append(
             Lying(

@@ -1,6 +1,7 @@
 """The command about attribution: what is explained, the verdict on every map, and what is written."""
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -33,6 +34,7 @@ from slitlamp.reports.text import question_line
 from slitlamp.settings import Settings
 
 UNREAD = "nothing to explain"
+LONGEST = 50  # letters of a question's name in the names of its files
 
 
 def attribute(settings: Settings, own: AttributionSettings, command: str) -> CommandResult:
@@ -51,8 +53,7 @@ def attribute(settings: Settings, own: AttributionSettings, command: str) -> Com
     sentences += [line for sheet in sheets for one in sheet.tokens for line in one.sentences()]
     notes = list(dict.fromkeys(note for sheet in sheets for note in sheet.notes))
     figures: dict[str, Any] = {}
-    for sheet in sheets:
-        stem = sheet.name.replace(" ", "-")
+    for sheet, stem in zip(sheets, _stems([sheet.name for sheet in sheets]), strict=True):
         figures[f"methods-{stem}"] = partial(overview, sheet)
         figures[f"trials-{stem}"] = partial(margin_figure, sheet)
         if sheet.tokens:
@@ -95,12 +96,17 @@ def _sheet(settings: Settings, own: AttributionSettings, asked: Sequence[StoredE
     answers = [
         f"{question.y[k]:g}" if question.classes is None else question.classes[int(question.y[k])] for k in items
     ]
+    visible = question.source.synthetic or own.thumbnails
     return Sheet(
         name=f"text {question.name}" if own.text else question.name, ids=[question.ids[k] for k in items],
         groups=question.groups[items], answers=answers, judged=judged, probed=not own.text,
-        visible=question.source.synthetic or own.thumbnails, facts=question.facts,
-        notes=[*question.warnings, *_synthetic(question.source.synthetic, asked), *notes],
+        visible=visible, facts=question.facts,
+        notes=[*question.warnings, *_synthetic(question.source.synthetic, asked), *_hidden(visible), *notes],
     )  # fmt: skip
+
+
+def _hidden(visible: bool) -> list[str]:
+    return [] if visible else ["your own images are not drawn, the panels are grey: --thumbnails shows them"]
 
 
 def _every_point(encoder: StoredEncoder) -> list[tuple[str, str, int]]:
@@ -185,10 +191,11 @@ def _pair(settings: Settings, own: AttributionSettings, asked: Sequence[StoredEn
             tokens.append(token_pairs(aim.encoder, aim.site, aim.readout, [images.pictures.read(k) for k in places]))
         except EncoderError as error:
             notes.append(f"{one.label}: no pairs of tokens: {error}")
+    visible = images.source.synthetic or own.thumbnails
     return Sheet(
         name="pair", probed=False, tokens=tokens, ids=[images.ids[k] for k in every], groups=of_pair,
         answers=[f"pair {k + 1}" for k in of_pair], judged=judged,
-        visible=images.source.synthetic or own.thumbnails, notes=[*images.notes(asked), *notes],
+        visible=visible, notes=[*images.notes(asked), *_hidden(visible), *notes],
     )  # fmt: skip
 
 
@@ -214,7 +221,7 @@ def _tables(sheets: Sequence[Sheet]) -> dict[str, list[dict[str, Any]]]:
             for verdict, tried in zip(one.verdicts, one.explained.tried, strict=True):
                 verdicts.append(_verdict_row(sheet, one, verdict, tried))
                 evidence += [
-                    {"task": sheet.name, "encoder": one.label, "method": tried.method} | _lying_row(row)
+                    {"task": sheet.name, "encoder": one.label, "method": tried.method} | _lying_row(row, verdict)
                     for row in one.lying[tried.method]
                 ]
             for name, group, answer, score in zip(
@@ -255,8 +262,9 @@ def _verdict_row(sheet: Sheet, one: Judged, verdict: Verdict, tried: Any) -> dic
     return row
 
 
-def _lying_row(row: Lying) -> dict[str, Any]:
-    plain = asdict(row)
+def _lying_row(row: Lying, verdict: Verdict) -> dict[str, Any]:
+    """A row of the table; an answer rests on nothing by a map that does not explain it."""
+    plain: dict[str, Any] = asdict(row) | {"rests": row.rests and verdict.state == EXPLAINS}
     own = plain.pop("own")
     return plain | {
         "over_control": None if own is None else own["value"], "over_control_low": None if own is None else own["low"],
@@ -286,6 +294,19 @@ def _sentences(sheet: Sheet, one: Judged) -> list[str]:
                     f"mass lies there, {row.control_share:+.2f} of the control's (difference {row.own.value:+.2f} "
                     f"[{row.own.low:+.2f}, {row.own.high:+.2f}]; it is {row.area:.0%} of the image)"
                 )
+    return found
+
+
+def _stems(names: Sequence[str]) -> list[str]:
+    """The part of the files' names that each question gives: letters, digits and hyphens, no two the same.
+
+    A label may have any name: one with `/` or `..` stays in the folder, one with a full stop keeps what follows it.
+    """
+    found: list[str] = []
+    for name in names:
+        stem = re.sub(r"[^\w-]+", "-", name).strip("-")[:LONGEST] or "question"
+        free = (stem if k == 1 else f"{stem}-{k}" for k in range(1, len(names) + 1))
+        found.append(next(one for one in free if one.lower() not in {other.lower() for other in found}))
     return found
 
 

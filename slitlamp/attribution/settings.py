@@ -20,7 +20,9 @@ class AttributionSettings:
     """What is explained, of which images, and by which methods."""
 
     items: tuple[str, ...] = _flag(
-        (), "images to explain, by id (omitted: --count of them, of all answers and of different groups)", metavar="ID"
+        (),
+        "images to explain, by id or file (omitted: --count of them, of all answers and of different groups)",
+        metavar="ID",
     )
     count: int = _flag(12, "images to explain where none is named; a trial needs 6 that are independent", metavar="N")
     method: tuple[str, ...] = _flag((), "methods (omitted: every one that the encoder has)", metavar="NAME")
@@ -65,6 +67,11 @@ def _one_question(settings: Settings, own: AttributionSettings) -> None:
         raise UsageError(f"--pair takes two images, not {len(own.pair)}")
     if len(own.text) > 2:
         raise UsageError(f"--text takes one text, or two whose similarities are compared, not {len(own.text)}")
+    if any(not text.strip() for text in own.text):
+        raise UsageError("--text has an empty text; give words, in quotes")
+    twice = [text for text in own.text if own.text.count(text) > 1]
+    if twice:
+        raise UsageError(f"--text names {twice[0]!r} twice: the similarity to it less itself is 0")
     if own.pair and own.items:
         raise UsageError("--items has nothing to act on: --pair names the images")
     if own.thumbnails and settings.source.data is None:

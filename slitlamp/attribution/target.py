@@ -294,19 +294,24 @@ def text_target(encoder: StoredEncoder, x: np.ndarray, items: Sequence[int], tex
 
 
 def chosen_items(question: Question, ids: Sequence[str], count: int, seed: int) -> list[int]:
-    """The items that are named, or `count` drawn by a seed: of every answer in turn, of different groups first.
+    """The items named by id or file, or `count` drawn by a seed: of every answer in turn, of different groups first.
 
     Raises:
         UsageError: an id that no item has.
     """
     from plugins import hint
+    from tasks import item_id
 
     place = {name: k for k, name in enumerate(question.ids)}
     if ids:
-        for name in ids:
+        names = [name if name in place else item_id(name) for name in ids]
+        for given, name in zip(ids, names, strict=True):
             if name not in place:
-                raise UsageError(f"no item {name!r} of {question.name}; {hint(name, place)}`results.json` lists them")
-        return [place[name] for name in dict.fromkeys(ids)]
+                raise UsageError(
+                    f"no item {given!r} of {question.name}; {hint(given, place)}an item is named by its id, which "
+                    "`results.json` lists, or by its file as the source spells it"
+                )
+        return [place[name] for name in dict.fromkeys(names)]
     rng = np.random.default_rng([seed, len(place), 79])
     order = rng.permutation(len(place))
     if question.classes is None:

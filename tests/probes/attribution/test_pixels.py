@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from captum.attr import IntegratedGradients, Occlusion
 
 import encoders
-from encoders.extraction.differentiable import differentiable
+from encoders.extraction.differentiable import Differentiable, differentiable
 from probes import attribution
 from probes.attribution import Subject
 from probes.attribution.gradient_input import gradient
@@ -114,6 +115,30 @@ def test_an_image_s_map_is_its_own(name: str) -> None:
     assert np.allclose(attribution.load(name).explain(alone).values, together[:1], atol=1e-6)
     again = attribution.load(name).explain(one).values
     assert np.array_equal(again, together)
+
+
+def test_each_variant_has_the_pool_and_the_inputs_of_its_image_and_is_remembered_as_such() -> None:
+    passes = []
+
+    class Times(encoders.Encoder):
+        def forward(self, given: Any, sites: Any, *, grad: bool = False) -> dict[str, torch.Tensor]:
+            del grad
+            passes.append(len(given["pixels"]))
+            return {sites[0]: given["pixels"].mean(dim=(1, 2))[:, :, None] * given["times"][:, None, None]}
+
+    one = Differentiable(
+        encoder=object.__new__(Times), site="s", readout="at-mark", images=torch.zeros(3, 1, 1, 4), pixels="pixels",
+        others={"times": torch.tensor([1.0, 10.0, 100.0])}, pool=torch.eye(4)[:3, None],
+    )  # fmt: skip
+    batch = torch.tensor([3.0, 5.0, 7.0, 9.0]).expand(3, 1, 1, 4)
+    with torch.no_grad():
+        assert one.features(batch, torch.tensor([2, 0, 1])).ravel().tolist() == [700, 3, 50]
+        assert one.features(batch, torch.tensor([0, 1, 2])).ravel().tolist() == [3, 50, 700]
+        assert one.features(batch, torch.tensor([0, 1, 2])).ravel().tolist() == [3, 50, 700]
+        assert passes == [3, 3]  # the third is remembered
+        with one.watched():
+            one.features(batch, torch.tensor([0, 1, 2]))
+        assert len(passes) == 3
 
 
 def test_a_pass_that_leaves_the_graph_is_named() -> None:

@@ -132,6 +132,24 @@ def test_the_untrained_network_s_map_is_called_worthless_where_it_is() -> None:
     assert known.untrained.startswith("better than chance")
 
 
+def test_a_map_that_knows_more_than_a_like_one_of_the_untrained_network_is_kept() -> None:
+    def bare(s: Subject, w: np.ndarray, c: np.ndarray) -> dict[str, np.ndarray]:
+        return true_map(s, w, c) | {UNTRAINED: np.abs(product(s, w)) * np.where(np.arange(N) % 2, 1, -1)[:, None, None]}
+
+    (verdict,) = judge([tried(bare)], np.arange(N))
+    assert verdict.like_untrained == pytest.approx(1)
+    assert verdict.state == EXPLAINS
+    assert any("no sign of what was learnt" in line for line in verdict.cautions)
+
+
+def test_what_may_beat_the_control_by_half_of_chance_is_open() -> None:
+    trial = tried(true_map)
+    own = trial.margin[PROBE] - np.where(np.arange(N) % 2, 1.0, -0.8) * trial.margin[PROBE].mean()
+    (verdict,) = judge([replace(trial, margin={**trial.margin, CONTROL: own})], np.arange(N))
+    assert verdict.state == OPEN
+    assert "whether also the control's map is open" in verdict.reason
+
+
 def test_few_groups_decide_nothing_and_names_of_groups_do_not_matter() -> None:
     trial = tried(true_map)
     (few,) = judge([trial], np.arange(N) % 5)
@@ -182,6 +200,13 @@ def test_mass_on_the_border_or_on_few_tokens_is_called_an_artefact() -> None:
     assert any("border patches" in line for line in rim.cautions)
     (token,) = judge([tried(on_token, norms=norms)], np.arange(N))
     assert any("largest norm" in line for line in token.cautions)
+
+    def even(s: Subject, w: np.ndarray, c: np.ndarray) -> dict[str, np.ndarray]:
+        return true_map(s, w, c) | {PROBE: np.kron(1 + 0.5 * border(GRID)[None], np.ones((len(w), 4, 4)))}
+
+    (level,) = judge([tried(even)], np.arange(N))
+    assert 0.5 < level.border < 0.65  # of 49 % of the image
+    assert not level.cautions
     (plain,) = judge([tried(true_map, norms=norms)], np.arange(N))
     assert not plain.cautions
 
@@ -206,6 +231,76 @@ def test_evidence_is_found_where_the_score_reads_and_not_beside_it() -> None:
     assert not found["whole"].rests  # the whole image holds every map
     assert found["whole"].own is not None
     assert abs(found["whole"].own.value) < 1e-9
+
+
+def test_a_region_that_speaks_against_the_answer_is_none_it_rests_on() -> None:
+    """Less against it than the control's map is more than the control's, and yet not for it."""
+    share, mine, control = np.zeros((3, N, 7, 7))
+    share[:, 3, 3], control[:, 3, 3] = 1.0, -1.0
+    mine[:, 3, 3], mine[:, 0, 0] = -0.3, 1.0
+    (against,) = lying({"r": evidence(mine, control, share, signed=True)}, np.arange(N))
+    assert against.own is not None
+    assert against.own.p < 0.05
+    assert not against.rests
+    (towards,) = lying({"r": evidence(-mine, control, share, signed=True)}, np.arange(N))
+    assert towards.rests
+
+
+def test_a_region_at_one_border_does_not_reach_the_other() -> None:
+    for at in ((0, 3), (6, 3), (3, 0), (3, 6)):
+        share, far = np.zeros((2, 1, 7, 7))
+        share[(0, *at)] = 1.0
+        far[0, 6 - at[0], 6 - at[1]] = 1.0
+        assert evidence(far, far, share, signed=True).hit[0] == 0
+        assert evidence(share, far, share, signed=True).hit[0] == 1
+
+
+def test_likeness_is_of_where_maps_are_large_and_not_of_their_signs() -> None:
+    trial = tried(lambda s, w, c: true_map(s, w, c) | {CONTROL: -product(s, w)})
+    assert np.allclose(trial.likeness[CONTROL], 1)
+
+
+def test_regions_pay_for_their_number_and_five_images_name_none() -> None:
+    def found(n: int) -> Evidence:
+        share, mine, control = np.zeros((3, n, 7, 7))
+        share[:, 3, 3], mine[:, 3, 3], control[:, 0, 0] = 1.0, 1.0, 1.0
+        return evidence(mine, control, share, signed=True)
+
+    assert [row.rests for row in lying({"r": found(5)}, np.arange(5))] == [False]  # p = 1/32
+    assert [row.rests for row in lying({"r": found(6)}, np.arange(6))] == [True]
+    assert not any(row.rests for row in lying({f"r{k}": found(6) for k in range(5)}, np.arange(6)))
+
+
+def test_how_often_a_map_is_wrongly_and_rightly_said_to_explain() -> None:
+    """Over seeds: random maps, and maps that know the score by salience as the control's does, and the planted truth.
+
+    A region that is drawn for each image is no evidence of a random map.
+    """
+    said: dict[str, list[str]] = {"random": [], "salient": [], "true": []}
+    rests = []
+    for seed in range(20):
+        subject, weights, control = world(seed=seed, n=8)
+        rng = np.random.default_rng(seed)
+        ground = Ground.of(subject, GRID)
+        product_of, shape = product(subject, weights), (8, SIDE, SIDE)
+        level = 0.1 * float(np.abs(product_of).max())
+        region = (rng.random((8, *GRID)) < 0.1).astype(float)
+        maps = {
+            "random": [rng.normal(size=shape), rng.normal(size=shape)],
+            "salient": [product_of + level * rng.normal(size=shape) for _ in range(2)],
+            "true": [product_of, product(subject, control)],
+        }
+        for name, (mine, other) in maps.items():
+            trial = attempt(
+                subject, ground, {PROBE: mine, CONTROL: other}, method="m", signed=True, regions={"r": region}
+            )
+            (verdict,) = judge([trial], np.arange(8))
+            said[name].append(verdict.state)
+            rests += [row.rests for row in lying(trial.evidence, np.arange(8)) if name != "true"]
+    assert said["random"].count(EXPLAINS) == 0
+    assert said["salient"].count(EXPLAINS) <= 1
+    assert said["true"].count(EXPLAINS) >= 18
+    assert sum(rests) <= 2
 
 
 def test_images_without_a_region_take_no_part() -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                            f"{image.mean():.3f}", "<i>a</i>" if k % 2 else "<script>b"])  # fmt: skip
     for seed in (0, 1):
         (place / f"tiny{seed}.py").write_text(ENCODER.replace("SEED", str(seed)).replace('"tiny"', f'"tiny{seed}"'))
+    own = ENCODER.replace("SEED", "0").replace('"tiny"', '"odd"')
+    (place / "cut.py").write_text(own.replace("self.one(x)", "self.one(x).detach()"))
+    (place / "flat.py").write_text(own.replace("self.one(x)", "self.one(0 * x)"))
     return place
 
 
@@ -91,6 +95,7 @@ def test_a_letter_that_betrays_the_answer_is_found(folder: Path, tmp_path: Path)
         assert lying[name]["rests"], name
         assert lying[name]["share"] > lying[name]["control_share"] + 0.15
     assert any("the answer rests on letter" in line for line in found.sentences)
+    assert any("--thumbnails shows them" in note for note in found.notes)
     assert verdicts["integrated-gradients"]["completeness"] < 0.02
     page = (tmp_path / "out" / "attribution.html").read_text()
     assert "explains this probe" in page
@@ -120,12 +125,77 @@ def test_where_the_probe_reads_nothing_there_is_nothing_to_explain(folder: Path)
     assert "the probe does not read the answer here" in found.sentences[1]
 
 
+def test_an_answer_rests_on_nothing_by_a_map_that_does_not_explain_it() -> None:
+    from probes.trials.verdict import EXPLAINS, NOTHING, Lying
+    from slitlamp.attribution.run import _lying_row
+
+    row = Lying(region="letter", images=12, share=0.4, control_share=0.0, area=0.2, own=None, hits=12, control_hits=1,
+                p_hits=0.001, rank=0.5, rests=True)  # fmt: skip
+    said = {state: _lying_row(row, SimpleNamespace(state=state))["rests"] for state in (EXPLAINS, NOTHING)}  # type: ignore[arg-type]
+    assert said == {EXPLAINS: True, NOTHING: False}
+
+
+def test_the_similarity_of_a_pair_is_the_number_that_is_explained() -> None:
+    import torch
+
+    from slitlamp.attribution.target import pair_target
+
+    x = np.random.default_rng(0).normal(3, 1, (9, 5)).astype(np.float32)
+    places = [0, 4, 2, 7]
+    target = pair_target(SimpleNamespace(label="e"), x, places, [1, 1, 3, 3], ("final", "mean", 1))  # type: ignore[arg-type]
+    away = x - x.mean(axis=0)
+    unit = away / np.linalg.norm(away, axis=1, keepdims=True)
+    got = [head.of(torch.as_tensor(x[places]), torch.arange(4)).numpy() for head in (target.head, target.control)]
+    assert np.allclose(got[0], np.repeat([unit[0] @ unit[4], unit[2] @ unit[7]], 2), atol=1e-6)
+    assert np.allclose(got[0], target.scores, atol=1e-6)
+    assert np.allclose(got[1], [unit[0] @ unit[1], unit[4] @ unit[1], unit[2] @ unit[3], unit[7] @ unit[3]], atol=1e-6)
+
+
+def test_maps_are_found_again_only_where_all_they_rest_on_is_the_same() -> None:
+    from slitlamp.attribution.explained import _key
+    from slitlamp.attribution.target import Head
+
+    def key(**other: Any) -> str:
+        given: dict[str, Any] = {"fingerprint": "f", "device": "cpu", "site": "s", "readout": "mean", "weights": 1.0,
+                                 "control": 2.0, "content": "c", "share": 0.5, "seed": 0} | other  # fmt: skip
+        head, control = (Head(weights=np.full((1, 2), given[k]), intercept=np.zeros(1)) for k in ("weights", "control"))
+        encoder = SimpleNamespace(fingerprint=given["fingerprint"], device=given["device"])
+        target = SimpleNamespace(
+            encoder=encoder, site=given["site"], readout=given["readout"], head=head, control=control
+        )
+        pictures = SimpleNamespace(contents=[given["content"]])
+        job = SimpleNamespace(target=target, pictures=pictures, places=[0], seed=given["seed"])
+        return _key(job, (7, 7), {"r": np.full((1, 7, 7), given["share"])})  # type: ignore[arg-type]
+
+    changed = {"fingerprint": "g", "device": "cuda", "site": "t", "readout": "cls", "weights": 3.0, "control": 3.0,
+               "content": "d", "share": 0.1, "seed": 1}  # fmt: skip
+    keys = [key(), *(key(**{name: value}) for name, value in changed.items())]
+    assert len(set(keys)) == len(keys)
+    assert key() == keys[0]
+
+
+def test_names_of_questions_make_names_of_files_that_stay_in_the_folder() -> None:
+    from slitlamp.attribution.run import _stems
+
+    assert _stems(["label ../../x", "label a/b", "label a b", "label A.b", "..", "é" * 99]) == [
+        "label-x", "label-a-b", "label-a-b-2", "label-A-b-3", "question", "é" * 50,
+    ]  # fmt: skip
+
+
+def test_features_that_are_all_equal_leave_nothing_to_explain(folder: Path) -> None:
+    found = ask(folder, encoder=str(folder / "flat.py"), label="side", method="gradient-input", items=("00.png",))
+    assert found.table("verdicts")[0]["verdict"] == "nothing to explain"
+    assert not found.arrays["label side/odd/gradient-input"].any()
+
+
 def test_encoders_stand_side_by_side_and_names_are_text(folder: Path, tmp_path: Path) -> None:
     both = [str(folder / "tiny0.py"), str(folder / "tiny1.py")]
     found = ask(
         folder, encoder=both, label="<b>hostile</b>", method="gradient-input", thumbnails=True, out=str(tmp_path / "o"),
     )  # fmt: skip
     assert [row["encoder"] for row in found.table("verdicts")] == ["tiny0", "tiny1"]
+    assert not any(path.is_dir() for path in (tmp_path / "o").iterdir())  # the label's name has a slash
+    assert (tmp_path / "o" / "gradient-input-label-b-hostile-b.pdf").exists()
     page = (tmp_path / "o" / "attribution.html").read_text()
     assert "<script>" not in page
     assert "<i>a</i>" not in page
@@ -135,8 +205,9 @@ def test_encoders_stand_side_by_side_and_names_are_text(folder: Path, tmp_path: 
 def test_a_pair_is_explained_against_a_stranger(folder: Path) -> None:
     found = ask(folder, pair=("00.png", "02.png"), method="occlusion", permutations=None)
     assert found.table("explained")[0]["metric"] == "centred cosine"
-    assert found.table("verdicts")[0]["verdict"] == "too few images to say"
-    assert found.arrays["pair/tiny0/occlusion"].shape == (2, SIDE, SIDE)
+    assert found.table("verdicts")[0]["verdict"] == "explains this similarity"
+    assert found.arrays["pair/tiny0/occlusion"].shape == (20, SIDE, SIDE)
+    assert any("9 more pairs of other groups" in note for note in found.notes)
     few = found.table("images")
     assert few[0]["score"] == few[1]["score"]
 
@@ -146,7 +217,7 @@ def test_a_pair_is_explained_against_a_stranger(folder: Path) -> None:
     [
         ({"method": "occlusionn"}, Exception, "did you mean 'occlusion'"),
         ({"method": "rollout"}, EncoderError, "rollout does not apply.*it has .*occlusion"),
-        ({"items": ("nobody",)}, UsageError, "no item 'nobody'"),
+        ({"items": ("nobody",)}, UsageError, "no item 'nobody'.*by its file"),
         ({"label": "sidee"}, DataError, "did you mean 'side'"),
         ({"site": "stage.9"}, UsageError, "no site 'stage.9'"),
         ({"site": ("stage.1", "stage.2")}, UsageError, "one at a time"),
@@ -158,10 +229,15 @@ def test_a_pair_is_explained_against_a_stranger(folder: Path) -> None:
         ({"pair": ("00.png", "01.png")}, UsageError, "--permutations has nothing to act on"),
         ({"text": ("a film",), "permutations": None}, UsageError, "no joint space"),
         ({"text": ("a", "b", "c")}, UsageError, "not 3"),
+        ({"text": ("a film", "a film"), "permutations": None}, UsageError, "'a film' twice"),
+        ({"text": (" ",), "permutations": None}, UsageError, "empty text"),
+        ({"encoder": "cut.py"}, EncoderError, "gives no gradient at stage.2"),
         ({"evidence": "lettr"}, DataError, "lettr"),
     ],
 )
 def test_bad_input_is_one_line(folder: Path, flags: dict[str, Any], error: type[Exception], said: str) -> None:
+    if flags.get("encoder", "").endswith(".py"):
+        flags = flags | {"encoder": str(folder / flags["encoder"])}
     with pytest.raises(error, match=said) as caught:
         ask(folder, **({"label": "side"} if "pair" not in flags else {}) | flags)
     assert "\n" not in str(caught.value)
@@ -176,6 +252,9 @@ def test_the_command_prints_what_the_function_finds(folder: Path, capsys: pytest
     assert document["command"].startswith("python -m experiments.attribution --encoder")
     assert main([*asked, "--items", "nobody"]) == 2
     assert "no item 'nobody'" in capsys.readouterr().err
+    found = ask(folder, encoder=[str(folder / "tiny0.py"), "pixels"], label="side", method="gradient-input")
+    assert [row["encoder"] for row in found.table("verdicts")] == ["tiny0"]  # one that cannot costs the others nothing
+    assert any(note.startswith("pixels is left out: ") for note in found.notes)
 
 
 @pytest.mark.slow
