@@ -9,6 +9,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,14 @@ import pytest
 from PIL import Image
 
 import slitlamp
+from experiments._exit import ENCODER as ENCODER_ERROR
+from experiments._exit import PARTIAL
 from experiments.embedding_plot import main
 from probes import ProbeError
 from probes.embedding.agreement import Agreement
 from slitlamp import UsageError
 from slitlamp.embedding.colours import Colouring
-from slitlamp.embedding.looked import Seen
+from slitlamp.embedding.looked import Looked, Seen, adjusted, permutations_of
 from tasks import DataError
 from tests.paths import ROOT
 
@@ -140,6 +143,7 @@ def test_a_readable_direction_that_no_map_shows_is_named(planted: Path) -> None:
         (0.70, 0.01, (0.60, 0.49), 0.01, 0.30, "shown, left open by the features"),
         (0.70, 0.01, (0.60, 0.49), 0.30, 0.01, "shown, left open by the features"),  # by other groups in the map
         (0.70, 0.01, (0.60, 0.49), 0.30, 0.30, "a pretty cluster without substance"),
+        (0.95, 0.01, (0.94, 0.49), 0.07, 0.30, "shown, left open by the features"),  # too few images for a small p
         (0.60, 0.01, (0.60, 0.49), 0.01, 0.01, "not seen"),
     ],
 )
@@ -152,7 +156,7 @@ def test_readings(
     )
     found = Seen(
         colouring=colour, original=replace(shown, score=features[0], low=features[1], high=0.9), maps={"pca": shown},
-        adjusted=p, visible={"pca": luck}, across={"pca": shown}, apart={"pca": elsewhere},
+        adjusted=p, visible={"pca": luck}, across={"pca": replace(shown, score=0.55)}, apart={"pca": elsewhere},
     )  # fmt: skip
     assert found.reading() == found.reading("pca") == reading
 
@@ -209,6 +213,7 @@ def test_who_moved_between_two_encoders_is_counted_in_the_features(planted: Path
         ({"colour": "sidde"}, UsageError, "--colour sidde: did you mean 'side'"),
         ({"colour": "code"}, DataError, "--colour code: a value for almost every image"),
         ({"colour": "one"}, DataError, "--colour one: fewer than 10 groups in a class"),
+        ({"colour": "group", "group": None}, DataError, "--colour group: every image is alone in its group"),
         ({"colour": "aspect"}, DataError, "--colour aspect: it is the same for all images"),
         ({"map": "tsne"}, UsageError, "--map tsne: there are pca, umap"),
         ({"map": "umpa"}, UsageError, "did you mean 'umap'"),
@@ -240,6 +245,46 @@ def test_the_command_prints_what_python_returns(planted: Path, capsys: pytest.Ca
     assert main([*words, "--min-dist", "0.2"]) == 2  # another question into the same folder
     assert "holds the results of another run" in capsys.readouterr().err
     assert main([*words, "--min-dist", "0.2", "--replace"]) == 0
+
+
+def test_an_encoder_that_fails_costs_no_map_of_the_others(
+    planted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One cannot be loaded, one gives NaN, one gives the same for all images; with none left there is an error."""
+    (tmp_path / "missing.py").write_text("import no_such_module_anywhere\n")
+    bad = [str(tmp_path / "missing.py"), str(planted / "broken.py"), str(planted / "constant.py")]
+    words = ["--data", str(planted / "manifest.csv"), "--group", "patient", "--label", "side", "--map", "pca"]
+    words += ["--site", "pooled", "--colour", "answer", "--neighbours", "8", "--copies", "warn", "--encoder"]
+    assert main([*words, *bad, ENCODER, "--json", "--out", "out"]) == PARTIAL
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert [row["encoder"] for row in document["tables"]["maps"]] == ["blocks"]
+    left = [note for note in document["notes"] if note.startswith("left out: ")]
+    assert ["no_such_module" in left[0], "NaN" in left[1], "the same features" in left[2], len(left)] == [1, 1, 1, 3]
+    assert printed.err.count("error: ") == 3
+    assert {"maps.png", "map.html"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert main([*words, *bad[1:], "--out", "none"]) == ENCODER_ERROR
+    assert not (tmp_path / "none/results.json").exists()
+
+
+def test_one_planted_column_among_many_is_paid_for_and_still_found() -> None:
+    """The least p of 60 tests can come below .05, and the answer does not pay for columns."""
+    assert permutations_of(60) + 1 >= 60 / 0.05
+    assert permutations_of(3) == 999
+    answer = Colouring(name="answer", kind="answer", values=np.arange(4) % 2, classes=("a", "b"), origin="task")
+    good = Agreement(metric="balanced accuracy", score=0.9, low=0.8, high=1.0, chance=0.5, p=0.001, items=9, groups=9)
+    seen = [Seen(colouring=answer, original=good, maps={"umap": good}, across={"umap": good})]
+    poor = replace(good, p=0.5)
+    for k in range(60):
+        column = replace(answer, name=f"c{k}", kind="nuisance")
+        seen.append(Seen(colouring=column, original=poor, maps={"umap": poor}, across={"umap": poor}))
+    measurement: Any = SimpleNamespace(estimate=good)
+    x = np.zeros((4, 2))
+    one = Looked(encoder=None, site="s", readout="r", x=x, places=x, maps={"umap": x}, trusts={}, shares=x[0],
+                 measurement=measurement, seen=seen)  # fmt: skip
+    (found,) = adjusted([one])
+    assert found.seen[0].reading() == "shown, borne out"
+    assert {s.reading() for s in found.seen[1:]} == {"not seen"}
 
 
 def test_phantoms_are_said_to_be_synthetic_and_shown(tmp_path: Path) -> None:
