@@ -27,6 +27,8 @@ def test_principal_components_have_one_sign_and_one_size_however_they_are_comput
     one, alone = principal(x[:, :1] - x[:, :1].mean())
     assert alone[1] == 0
     assert (one[:, 1] == 0).all()
+    line = principal(prepared(np.outer(x[:, 0], np.arange(1, 8))))[0]
+    assert (line[:, 1] == 0).all()  # and not rounding, stretched over an axis
 
 
 @pytest.mark.parametrize("k", [5, 15, 150])
@@ -49,6 +51,16 @@ def test_a_true_map_keeps_all_neighbours_and_a_random_one_as_many_as_chance(x: n
     assert random.trustworthiness == pytest.approx(0.5, abs=0.05)
 
 
+def test_of_many_items_the_ranks_of_some_are_looked_at(x: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    near, shown = neighbours(x, 10)[0], principal(x)[0]
+    whole = trust(x, near, shown)
+    monkeypatch.setattr("probes.embedding.trust.MOST", 60)
+    some = trust(x, near, shown)
+    assert (whole.items, some.items) == (200, 60)
+    assert some.trustworthiness == pytest.approx(whole.trustworthiness, abs=0.05)
+    assert some.preserved == whole.preserved
+
+
 def test_a_umap_is_the_same_at_every_run_with_any_number_of_threads_and_twins(x: np.ndarray) -> None:
     import numba
 
@@ -67,6 +79,8 @@ def test_a_umap_is_the_same_at_every_run_with_any_number_of_threads_and_twins(x:
     assert trust(twins, lists[0], first).trustworthiness > 0.8
     other = umap(twins, *lists, epochs=50, seed=1)
     assert np.abs(other - first).max() > 0.1
+    longer = np.concatenate([lists[0][:, :-1], np.roll(lists[0][:, -1:], 1, axis=0)], axis=1)
+    assert np.abs(umap(twins, longer, lists[1], epochs=50) - first).max() > 0.1  # the farthest of the k counts
 
 
 @pytest.mark.parametrize("n", [5, 9, 10, 11, 12])
