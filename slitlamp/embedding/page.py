@@ -334,7 +334,7 @@ def _image(question: Question, k: int) -> str:
 
 def _moved(pair: Moved, view: View) -> str:
     """The items whose neighbours changed most, each with its nearest neighbours at both points."""
-    if not view.own.moved:
+    if not view.own.moved or not len(pair.order):
         return ""
     a, b = printable(pair.first.name), printable(pair.second.name)
     parts = [

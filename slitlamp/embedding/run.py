@@ -203,7 +203,7 @@ def _figures(
             stem = f"colours-{name}" if len(looked) == 1 else f"colours-{number}-{name}"
             drawn[stem] = partial(figures.colours, one, name, ordered, width)
     for number, pair in enumerate(pairs, 1):
-        if visible and own.moved:
+        if visible and own.moved and len(pair.order):
             stem = "moved" if len(pairs) == 1 else f"moved-{number}"
             drawn[stem] = partial(figures.moved, pair, question, min(own.moved, figures.SHOWN), width)
     return drawn

@@ -75,6 +75,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bodies = {
         "turned": "x[x[:, 20] > 225] += 150.0 * np.sign(np.arange(64) % 3 - 0.5)",
         "constant": "x[:] = 1.0",
+        "mirrored": "x *= -1.0",
         "broken": "x[x[:, 20] > 225] = np.nan",
     }
     for name, body in bodies.items():
@@ -231,6 +232,14 @@ def test_bad_input_is_one_line(planted: Path, flags: dict[str, Any], kind: type[
     with pytest.raises(kind, match=said) as raised:
         ask(planted, encoder, **flags)
     assert "\n" not in str(raised.value)
+
+
+def test_where_no_neighbour_changed_nobody_is_said_to_have_moved(planted: Path) -> None:
+    both = [ENCODER, str(planted / "mirrored.py")]  # the same distances
+    found = ask(planted, both, colour="answer", thumbnails=True)
+    assert "share 100% of the 8 nearest neighbours" in str(found)
+    assert "moved" not in found.tables
+    assert "moved" not in found.figures
 
 
 def test_the_command_prints_what_python_returns(planted: Path, capsys: pytest.CaptureFixture[str]) -> None:
