@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from slitlamp.embedding.colours import Colouring
-from slitlamp.embedding.figures import GREY, NEAR, looks_of, printable
+from slitlamp.embedding.figures import GREY, NEAR, held_out_axis, looks_of, printable
 from slitlamp.embedding.looked import TITLES, Looked, by_strength
 from slitlamp.embedding.moved import Moved, answer_of
 from slitlamp.embedding.settings import MapSettings
@@ -76,7 +76,10 @@ const hover = (handler, event, item, value) => {
   tip.style.top = Math.max(4, Math.min(event.clientY + 14, innerHeight - tip.offsetHeight - 8)) + 'px';
 };
 vegaEmbed('#maps', spec, {ast: true, renderer: 'canvas', actions: false, tooltip: hover}).then(
-  result => { window.view = result.view; document.body.dataset.drawn = 'yes'; },
+  result => {
+    window.view = result.view; document.body.dataset.drawn = 'yes';
+    view.addSignalListener('by', () => setTimeout(() => view.resize().runAsync()));  // room for another legend
+  },
   error => { document.getElementById('maps').textContent = 'The maps cannot be drawn: ' + error; });
 """
 
@@ -254,7 +257,7 @@ def specification(view: View, drawn: np.ndarray) -> dict[str, Any]:
             if few:
                 marks = alt.Scale(range=[alt.ExprRef(f"shapes[by][{k}] || 'circle'") for k in range(most)])
                 shape = {"shape": alt.Shape("d:N", scale=marks, legend=legend)}
-            names = ("decision value, held out", "first component beside it") if name == "probe" else ("", "")
+            names = (held_out_axis(view.question.classes), "first component beside it") if name == "probe" else ("", "")
             x_axis, y_axis = (alt.Axis(labels=False, ticks=False, grid=False, title=text or None) for text in names)
             charts.append(
                 alt.Chart(width=PANEL, height=PANEL, title=_title(one, name))

@@ -24,7 +24,7 @@ from experiments.embedding_plot import main
 from probes import ProbeError
 from probes.embedding.agreement import Agreement
 from slitlamp import UsageError
-from slitlamp.embedding.colours import Colouring
+from slitlamp.embedding.colours import Colouring, Kind
 from slitlamp.embedding.looked import Looked, Seen, adjusted, permutations_of
 from tasks import DataError
 from tests.paths import ROOT
@@ -173,6 +173,9 @@ def test_every_file_is_the_same_at_every_run(planted: Path, tmp_path: Path) -> N
     rows = pq.read_table(tmp_path / "a/coordinates.parquet").to_pylist()
     assert len(rows) == 3 * N
     assert {row["map"] for row in rows} == {"pca", "umap", "probe"}
+    probe = [row for row in rows if row["map"] == "probe"]
+    sides = {side: np.mean([r["x"] for r in probe if r["answer"] == side]) for side in ("left", "right")}
+    assert sides["right"] > 0 > sides["left"]  # the second class has the larger decision values
     first = [row for row in rows if row["map"] == "umap"]
     np.testing.assert_array_equal([[r["x"], r["y"]] for r in first], both[0].arrays["blocks pooled/vector umap"])
     document = json.loads((tmp_path / "a/results.json").read_text())
@@ -294,6 +297,31 @@ def test_one_planted_column_among_many_is_paid_for_and_still_found() -> None:
     (found,) = adjusted([one])
     assert found.seen[0].reading() == "shown, borne out"
     assert {s.reading() for s in found.seen[1:]} == {"not seen"}
+
+
+def test_answer_and_probe_pay_for_every_point_and_columns_for_all_of_them() -> None:
+    kinds: tuple[Kind, Kind] = ("answer", "nuisance")
+
+    def looked(p: float) -> Looked:
+        weak = Agreement(metric="balanced accuracy", score=0.9, low=0.8, high=1.0, chance=0.5, p=p, items=9, groups=9)
+        seen = [
+            Seen(original=weak, maps={"pca": weak}, across={"pca": weak}, colouring=Colouring(
+                name=kind, kind=kind, values=np.arange(4) % 2, classes=("a", "b"), origin="manifest"))
+            for kind in kinds
+        ]  # fmt: skip
+        measurement: Any = SimpleNamespace(estimate=weak)
+        x = np.zeros((4, 2))
+        return Looked(encoder=None, site="s", readout="r", x=x, places=x, maps={"pca": x}, trusts={}, shares=x[0],
+                      measurement=measurement, seen=seen)  # fmt: skip
+
+    found = adjusted([looked(0.02), looked(0.03), looked(0.9)])
+    assert [one.readable for one in found] == pytest.approx([0.06, 0.06, 0.9])  # Holm: 3 x .02, then 2 x .03
+    assert [one.seen[0].adjusted for one in found] == pytest.approx([0.06, 0.06, 0.9])
+    for k in (0, 1):  # false discovery: 3 x .03 / 2
+        shares = [(one.seen[k].visible["pca"], one.seen[k].apart["pca"]) for one in found]
+        np.testing.assert_allclose(shares, [[0.045] * 2, [0.045] * 2, [0.9] * 2])
+    assert [one.seen[1].adjusted for one in found] == pytest.approx([0.045, 0.045, 0.9])
+    assert not found[0].read_by_probe
 
 
 def test_phantoms_are_said_to_be_synthetic_and_shown(tmp_path: Path) -> None:
