@@ -1,5 +1,7 @@
 """Projections do not change with threads, order or sign, and trust in them is what others compute."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.manifold import trustworthiness
@@ -79,8 +81,25 @@ def test_a_umap_is_the_same_at_every_run_with_any_number_of_threads_and_twins(x:
     assert trust(twins, lists[0], first).trustworthiness > 0.8
     other = umap(twins, *lists, epochs=50, seed=1)
     assert np.abs(other - first).max() > 0.1
-    longer = np.concatenate([lists[0][:, :-1], np.roll(lists[0][:, -1:], 1, axis=0)], axis=1)
-    assert np.abs(umap(twins, longer, lists[1], epochs=50) - first).max() > 0.1  # the farthest of the k counts
+
+
+def test_umap_is_given_all_neighbours_and_the_item_itself(x: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    class Library:
+        def UMAP(self, **given: Any) -> "Library":  # noqa: N802 - the name there
+            asked.update(given)
+            return self
+
+        def fit_transform(self, x: np.ndarray) -> np.ndarray:
+            return x[:, :2]
+
+    monkeypatch.setattr("probes.embedding.project._library", Library)
+    umap(x, *neighbours(x, 7), seed=3, min_dist=0.4)
+    places, distances, _ = asked["precomputed_knn"]
+    assert asked["n_neighbors"] == places.shape[1] == distances.shape[1] == 8
+    assert (places[:, 0] == np.arange(200)).all()
+    assert (asked["random_state"], asked["min_dist"], asked["n_jobs"]) == (3, 0.4, 1)
 
 
 @pytest.mark.parametrize("n", [5, 9, 10, 11, 12])

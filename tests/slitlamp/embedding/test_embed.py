@@ -17,15 +17,19 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+import probes
 import slitlamp
 from experiments._exit import ENCODER as ENCODER_ERROR
 from experiments._exit import PARTIAL
 from experiments.embedding_plot import main
 from probes import ProbeError
 from probes.embedding.agreement import Agreement
+from probes.embedding.neighbours import prepared
+from probes.embedding.project import principal
 from slitlamp import UsageError
-from slitlamp.embedding.colours import Colouring, Kind
-from slitlamp.embedding.looked import Looked, Seen, adjusted, permutations_of
+from slitlamp.embedding.colours import Colouring, Kind, _values
+from slitlamp.embedding.looked import Looked, Seen, _seen, adjusted, permutations_of
+from slitlamp.embedding.settings import MapSettings
 from tasks import DataError
 from tests.paths import ROOT
 
@@ -322,6 +326,47 @@ def test_answer_and_probe_pay_for_every_point_and_columns_for_all_of_them() -> N
         np.testing.assert_allclose(shares, [[0.045] * 2, [0.045] * 2, [0.9] * 2])
     assert [one.seen[1].adjusted for one in found] == pytest.approx([0.045, 0.045, 0.9])
     assert not found[0].read_by_probe
+
+
+def test_an_answer_that_the_features_do_not_know_is_not_borne_out_and_a_planted_one_is() -> None:
+    """Of 30 seeds in which patients lie together; the answer is one per patient, so that the map shows it."""
+    group, count = np.repeat(np.arange(40), EACH), {0.0: 0, 9.0: 0}
+    for number in range(30):
+        rng = np.random.default_rng([17, number])
+        y = rng.permutation(np.arange(40) % 2)[group]
+        colour = Colouring(name="answer", kind="answer", values=y, classes=("a", "b"), origin="task")
+        plan = probes.plan(y, group, classes=("a", "b"), permutations=99, repeats=1)
+        for size in count:
+            x = rng.normal(size=(40, 6))[group] + 0.1 * rng.normal(size=(len(y), 6))
+            x[:, 0] += size * y
+            x = prepared(x)
+            xy = principal(x)[0]
+            seen = _seen(colour, x, {"pca": xy}, plan, MapSettings(neighbours=2), 0, [], 99)
+            assert seen is not None
+            measurement: Any = SimpleNamespace(estimate=seen.original)
+            one = Looked(encoder=None, site="s", readout="r", x=x, places=x, maps={"pca": xy}, trusts={}, shares=x[0],
+                         measurement=measurement, seen=[seen])  # fmt: skip
+            (found,) = adjusted([one])
+            assert found.seen[0].shown("pca")
+            count[size] += found.seen[0].reading() == "shown, borne out"
+    assert count[0.0] <= 4  # 1.5 expected where the interval alone decides
+    assert count[9.0] == 30
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([1.0, 2.0] * 20 + [None] * 41, "unknown of most images"),
+        ([1.0, 2.0] * 20 + [None] * 40, None),
+        (["a"] * 9 + ["b"] * 31, "fewer than 10 groups in a class"),
+        (["a"] * 10 + ["b"] * 30, None),
+        ([f"c{k}" for k in range(40)], "a value for almost every image"),
+        ([3.0] * 40, "one value"),
+    ],
+)
+def test_what_may_be_a_colour(values: list[Any], said: str | None) -> None:
+    found = _values("c", "nuisance", values, np.arange(len(values)), "manifest")
+    assert found == said if said is not None else isinstance(found, Colouring)
 
 
 def test_phantoms_are_said_to_be_synthetic_and_shown(tmp_path: Path) -> None:
