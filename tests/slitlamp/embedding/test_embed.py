@@ -110,6 +110,7 @@ def test_what_is_planted_is_shown_and_borne_out(planted: Path) -> None:
     assert answer["low"] > 0.8
     assert answer["in_pca"] > 0.9
     assert "the PCA shows the answer, and the features bear it out" in str(found)
+    assert "shows more of" not in str(found)  # brightness goes with the answer, and less far
     assert found.table("probe")[0]["p_adjusted"] <= 0.05
     left = next(note for note in found.notes if note.startswith("not coloured by"))
     for words in ("twin (the same as answer)", "code (a value for almost every image)", "same (one value)",
@@ -199,16 +200,19 @@ def test_figures_have_the_width_of_a_column(planted: Path) -> None:
 
 def test_who_moved_between_two_encoders_is_counted_in_the_features(planted: Path, tmp_path: Path) -> None:
     both = [ENCODER, str(planted / "turned.py")]
-    found = ask(planted, both, colour="answer", moved=5, out=tmp_path / "out")
-    source = [row["id"] for row in pq.read_table(tmp_path / "out/coordinates.parquet").to_pylist()][:N]
+    found = ask(planted, both, colour="answer", moved=5)
+    for name in ("coordinates.parquet", "map.html"):
+        found.data[name](tmp_path / name)
+    source = [row["id"] for row in pq.read_table(tmp_path / "coordinates.parquet").to_pylist()][:N]
     assert {row["id"] for row in found.table("moved")[:2]} == {source[5], source[100]}
     assert "moved" not in found.figures  # the user's own images, unless asked for
-    page = (tmp_path / "out/map.html").read_text()
+    page = (tmp_path / "map.html").read_text()
     assert "data:image/webp" not in page.split("<script>")[0]
     assert "Your own images are not shown" in page
-    shown = ask(planted, both, colour="answer", moved=5, thumbnails=True, out=tmp_path / "shown")
+    shown = ask(planted, both, colour="answer", moved=5, thumbnails=True)
+    shown.data["map.html"](tmp_path / "map.html")
     assert "moved" in shown.figures
-    assert "data:image/webp" in (tmp_path / "shown/map.html").read_text().split("<script>")[0]
+    assert "data:image/webp" in (tmp_path / "map.html").read_text().split("<script>")[0]
 
 
 @pytest.mark.parametrize(
@@ -371,9 +375,10 @@ def test_what_may_be_a_colour(values: list[Any], said: str | None) -> None:
 
 def test_phantoms_are_said_to_be_synthetic_and_shown(tmp_path: Path) -> None:
     found = slitlamp.embed("pixels", "mirror", items=60, map="pca", neighbours=5, colour=("answer", "brightness"),
-                           permutations=99, out=tmp_path / "out")  # fmt: skip
+                           permutations=99)  # fmt: skip
+    found.data["map.html"](tmp_path / "map.html")
     assert any(note.startswith("Synthetic: images") for note in found.notes)
-    items = (tmp_path / "out/map.html").read_text().partition("id='items'>")[2].partition("</script>")[0]
+    items = (tmp_path / "map.html").read_text().partition("id='items'>")[2].partition("</script>")[0]
     assert all(json.loads(items)["images"])
     with pytest.raises(UsageError, match="--thumbnails has nothing to act on"):
         slitlamp.embed("pixels", thumbnails=True)
