@@ -166,7 +166,8 @@ def test_the_specification_compiles_and_every_point_finds_its_colour() -> None:
     assert {"]]>", "another"} <= set(params["names"][0])  # thirteen classes, of which six have colours
     assert "<img" not in "".join(params["names"][0])
     assert "scores, main direction, held out" in json.dumps(spec)
-    view.question.classes = None
+    question: Any = view.question
+    question.classes = None
     assert "prediction, held out" in json.dumps(page.specification(view, np.arange(60)))
 
 
