@@ -86,6 +86,8 @@ def colourings(
         if name not in found and name not in whole:
             known = list(dict.fromkeys([*found, *whole, *facts]))
             raise UsageError(f"--colour {name}: {hint(name, known)}there are {', '.join(known)}")
+    if GROUP in asked and len(names) == len(question.ids):
+        raise DataError("--colour group: every image is alone in its group; --group COLUMN says which belong together")
     chosen = [found[name] for name in asked] if asked else _once([*found.values()], unusable)
     said = [f"{', '.join(names)} ({why})" for why, names in unusable.items()]
     return chosen, [f"not coloured by {'; '.join(said)}"] if said else []

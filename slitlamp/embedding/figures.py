@@ -63,15 +63,19 @@ def _panels(one: Looked, answer: Colouring) -> list[Panel]:
     e = one.measurement.estimate
     ends = "" if e.low is None else f" [{number(e.low)}, {number(e.high)}]"
     lines = [f"{one.measurement.probe}: {e.metric} {number(e.score)}{ends}, chance {number(e.chance)}"]
-    count = None if answer.classes is None else len(answer.classes)
-    across = {None: "prediction, held out", 2: "decision value, held out"}.get(
-        count, "scores, main direction, held out"
-    )
+    across = held_out_axis(answer.classes)
     found.append(
         Panel(xy=one.view, colouring=answer, title="view of the probe", lines=lines, legend=False,
               labels=(across, "first component beside it"))
     )  # fmt: skip
     return found
+
+
+def held_out_axis(classes: Sequence[str] | None) -> str:
+    """What the first axis of the view of a probe is called."""
+    if classes is None:
+        return "prediction, held out"
+    return "decision value, held out" if len(classes) == 2 else "scores, main direction, held out"
 
 
 def colours(one: Looked, name: str, seen: Sequence[Seen], width: int = 175) -> Any:

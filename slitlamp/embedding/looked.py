@@ -66,6 +66,8 @@ class Seen:
         seen = [name for name in names or self.maps if self.shown(name)]
         if seen:
             held = self.told or any(self.apart.get(name, 1.0) <= 0.05 for name in seen)
+            elsewhere = [self.original, *(self.across.get(name) for name in seen)]
+            held |= any(one is not None and one.strength >= VISIBLE for one in elsewhere)  # of few images p says little
             return SHOWN if self.borne_out else OPEN if held else EMPTY
         return NEAR if self.borne_out else UNSEEN
 
@@ -118,11 +120,11 @@ class Looked:
 
 def look(
     point: tuple[Any, str, str], features: np.ndarray, question: Question, colourings: Sequence[Colouring],
-    plans: Mapping[str, Any], settings: Settings, own: MapSettings,
+    plans: Mapping[str, Any], settings: Settings, own: MapSettings, permutations: int = PERMUTATIONS,
 ) -> Looked:  # fmt: skip
     """Maps of features [n, d] of a question's items, and what neighbours and the probe say of every colouring.
 
-    `plans` are those of the colourings that can be held out.
+    `plans` are those of the colourings that can be held out, `permutations` those of what a map shows.
 
     Raises:
         ProbeError: features that cannot be mapped, or fewer items than neighbours, naming the encoder and the site.
@@ -146,7 +148,8 @@ def look(
         notes: list[str] = []
         found = [
             one for colouring in colourings
-            if (one := _seen(colouring, x, maps, plans.get(colouring.name), own, seed, notes)) is not None
+            if (one := _seen(colouring, x, maps, plans.get(colouring.name), own, seed, notes, permutations))
+            is not None
         ]  # fmt: skip
     except ProbeError as error:
         raise ProbeError(f"{encoder.label} {site}/{readout}: {error}") from None
@@ -163,7 +166,7 @@ def _compiling() -> None:
 
 def _seen(
     colouring: Colouring, x: np.ndarray, maps: Mapping[str, np.ndarray], plan: Any, own: MapSettings, seed: int,
-    notes: list[str],
+    notes: list[str], permutations: int,
 ) -> Seen | None:  # fmt: skip
     """What neighbours say of one colouring; None, and a note, where there is nothing to say."""
     k = own.neighbours
@@ -179,7 +182,10 @@ def _seen(
         return None
     some = np.flatnonzero(colouring.known)
     try:
-        found = {name: seen(neighbours(shown[some], k)[0], plan, seed=seed) for name, shown in maps.items()}
+        found = {
+            name: seen(neighbours(shown[some], k)[0], plan, seed=seed, permutations=permutations)
+            for name, shown in maps.items()
+        }
         original, *others = [
             held_out(neighbours(space[some], k, apart=plan.groups)[0], plan) for space in (x, *maps.values())
         ]
@@ -194,15 +200,21 @@ def _seen(
     )  # fmt: skip
 
 
+def permutations_of(tests: int) -> int:
+    """Permutations with which one p of so many can still come below .05 once all are paid for."""
+    return max(PERMUTATIONS, 20 * tests - 1)
+
+
 def plans_of(
-    question: Question, colourings: Sequence[Colouring], settings: Settings
+    question: Question, colourings: Sequence[Colouring], settings: Settings, points: int = 1
 ) -> tuple[dict[str, Any], list[str]]:
     """A plan for each colouring that can be held out by group, and sentences on those that cannot.
 
     Raises:
         ProbeError: the answer itself cannot be held out.
     """
-    count = settings.probe.permutations or PERMUTATIONS
+    asked = settings.probe.permutations
+    count, many = asked or PERMUTATIONS, asked or permutations_of(len(colourings) * points)
     found: dict[str, Any] = {}
     notes = []
     answer = probes.plan(
@@ -218,7 +230,7 @@ def plans_of(
         try:
             found[one.name] = probes.plan(
                 one.values[some], question.groups[some], classes=one.classes, seed=settings.probe.seed, repeats=1,
-                permutations=count,
+                permutations=many,
             )  # fmt: skip
         except ProbeError as error:
             notes.append(f"{one.name} cannot be held out ({error})")
@@ -233,9 +245,13 @@ def adjusted(looked: Sequence[Looked]) -> list[Looked]:
     paid = _paid({k: p for k, p in held.items() if k in answers}, probes.holm)
     paid |= _paid({k: p for k, p in held.items() if k not in answers}, probes.benjamini_hochberg)
     seen_p = {(id(s), name): float(a.p) for s in every for name, a in s.maps.items() if a.p is not None}
-    visible = _paid(seen_p, probes.benjamini_hochberg)
     across_p = {(id(s), name): float(a.p) for s in every for name, a in s.across.items() if a.p is not None}
-    apart = _paid(across_p, probes.benjamini_hochberg)
+    visible: dict[Any, float] = {}
+    apart: dict[Any, float] = {}
+    for is_answer in (True, False):  # the answer does not pay for the number of columns
+        for values, into in ((seen_p, visible), (across_p, apart)):
+            mine = {key: p for key, p in values.items() if (key[0] in answers) == is_answer}
+            into |= _paid(mine, probes.benjamini_hochberg)
     read = probes.holm([float(one.measurement.estimate.p) for one in looked])
     return [
         replace(

@@ -23,8 +23,9 @@ class Moved:
 
     @cached_property
     def order(self) -> np.ndarray:
-        """The items, those first whose neighbours lie farthest away at the other point."""
-        return np.lexsort((np.arange(len(self.shared)), -np.round(self.distance, 9)))
+        """The items whose neighbours changed, those first whose neighbours lie farthest away at the other point."""
+        order = np.lexsort((np.arange(len(self.shared)), -np.round(self.distance, 9)))
+        return order[self.shared[order] < 1]
 
     @property
     def mean(self) -> float:

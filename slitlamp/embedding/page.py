@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from slitlamp.embedding.colours import Colouring
-from slitlamp.embedding.figures import GREY, NEAR, looks_of, printable
+from slitlamp.embedding.figures import GREY, NEAR, held_out_axis, looks_of, printable
 from slitlamp.embedding.looked import TITLES, Looked, by_strength
 from slitlamp.embedding.moved import Moved, answer_of
 from slitlamp.embedding.settings import MapSettings
@@ -40,6 +40,7 @@ CSS = """
 body{font:15px/1.45 system-ui,sans-serif;margin:1.5rem auto;max-width:78rem;padding:0 1rem}
 body{color:#1a1a1a;background:#fff}
 h1{font-size:1.35rem;margin:0 0 .3rem}h2{font-size:1.05rem;margin:1.6rem 0 .4rem}p,li{margin:.25rem 0;max-width:62rem}
+h1,h2,p,li,td,caption{overflow-wrap:anywhere}
 ul{padding-left:1.1rem}.vega-bindings{margin:.6rem 0;display:flex;flex-wrap:wrap;gap:.4rem 1.4rem}
 .vega-bind-name{margin-right:.4rem}select{max-width:24rem;font:inherit}#maps{overflow-x:auto;min-height:20rem}#maps.vega-embed{display:flex;flex-direction:column}
 .vega-bindings{order:-1}caption{text-align:left;font-weight:600;padding:.5rem 0 .2rem}
@@ -75,7 +76,10 @@ const hover = (handler, event, item, value) => {
   tip.style.top = Math.max(4, Math.min(event.clientY + 14, innerHeight - tip.offsetHeight - 8)) + 'px';
 };
 vegaEmbed('#maps', spec, {ast: true, renderer: 'canvas', actions: false, tooltip: hover}).then(
-  result => { window.view = result.view; document.body.dataset.drawn = 'yes'; },
+  result => {
+    window.view = result.view; document.body.dataset.drawn = 'yes';
+    view.addSignalListener('by', () => setTimeout(() => view.resize().runAsync()));  // room for another legend
+  },
   error => { document.getElementById('maps').textContent = 'The maps cannot be drawn: ' + error; });
 """
 
@@ -253,7 +257,7 @@ def specification(view: View, drawn: np.ndarray) -> dict[str, Any]:
             if few:
                 marks = alt.Scale(range=[alt.ExprRef(f"shapes[by][{k}] || 'circle'") for k in range(most)])
                 shape = {"shape": alt.Shape("d:N", scale=marks, legend=legend)}
-            names = ("decision value, held out", "first component beside it") if name == "probe" else ("", "")
+            names = (held_out_axis(view.question.classes), "first component beside it") if name == "probe" else ("", "")
             x_axis, y_axis = (alt.Axis(labels=False, ticks=False, grid=False, title=text or None) for text in names)
             charts.append(
                 alt.Chart(width=PANEL, height=PANEL, title=_title(one, name))
@@ -333,7 +337,7 @@ def _image(question: Question, k: int) -> str:
 
 def _moved(pair: Moved, view: View) -> str:
     """The items whose neighbours changed most, each with its nearest neighbours at both points."""
-    if not view.own.moved:
+    if not view.own.moved or not len(pair.order):
         return ""
     a, b = printable(pair.first.name), printable(pair.second.name)
     parts = [

@@ -2,21 +2,25 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 import cache
 import probes
+from encoders import EncoderError
 from encoders.extraction.readouts import CLS, MEAN, VECTOR
+from encoders.extraction.volumes import flat_only
+from plugins import UserFileError
+from probes import ProbeError
 from slitlamp.embedding import figures, page
 from slitlamp.embedding.colours import Colouring, colourings
-from slitlamp.embedding.looked import Looked, Seen, adjusted, by_strength, look, plans_of
+from slitlamp.embedding.looked import Looked, Seen, adjusted, by_strength, look, permutations_of, plans_of
 from slitlamp.embedding.moved import Moved, moved_between
 from slitlamp.embedding.settings import MapSettings
 from slitlamp.embedding.words import ALWAYS, moved, sentences
 from slitlamp.encoding.encoder import StoredEncoder, check_points, stored_encoders
-from slitlamp.encoding.fill import encode_missing
+from slitlamp.encoding.fill import NotFiniteError, encode_missing
 from slitlamp.errors import UsageError
 from slitlamp.log import say
 from slitlamp.pairs.spaces import PREFERRED
@@ -27,6 +31,7 @@ from slitlamp.reports.text import question_line
 from slitlamp.settings import Settings
 from tasks import DataError
 
+T = TypeVar("T")
 READ = (VECTOR.name, MEAN.name, CLS.name)  # how a site is read where nothing is said, the first that it has
 
 
@@ -43,21 +48,32 @@ def embed(settings: Settings, own: MapSettings, command: str) -> CommandResult:
             f"{len(question.ids)} items are too few for --neighbours {own.neighbours}, which needs "
             f"{own.neighbours + 2}; bring more, or ask for fewer neighbours"
         )
+    failed: list[str] = []
+    one_only = len(asked) == 1
+    asked = [one for one in asked if _tried(one, one_only, failed, partial(_card_of, one, settings))]
+    if not asked:
+        raise EncoderError("; ".join(failed))
     points, notes = _points(asked, question)
     chosen, said = colourings(settings, question, own.colour, store)
-    plans, unplanned = plans_of(question, chosen, settings)
+    plans, unplanned = plans_of(question, chosen, settings, len(points))
+    count = permutations_of(len(chosen) * len(points) * len(own.map))
     looked, encoded = [], 0
     for encoder in asked:
         mine = [point for who, point in points if who is encoder]
-        if not mine:
+        filled = partial(encode_missing, encoder, question.pictures, mine, question.source.policy)
+        table = _tried(encoder, one_only, failed, filled) if mine else None
+        if table is None:
             continue
-        if settings.source.volumes and not encoder.reads_volumes:
-            raise UsageError(f"--volumes: {encoder.label} reads flat images; radfm or a file of your own reads volumes")
-        table = encode_missing(encoder, question.pictures, mine, question.source.policy)
         encoded += table.encoded
         for site, readout, _ in mine:
             features = table.read(f"{site}/{readout}")
-            looked.append(look((encoder, site, readout), features, question, chosen, plans, settings, own))
+            one = partial(look, (encoder, site, readout), features, question, chosen, plans, settings, own, count)
+            found = _tried(encoder, one_only and len(mine) == 1, failed, one)
+            looked += [] if found is None else [found]
+    if not looked:
+        raise EncoderError("; ".join(failed))
+    asked = [one for one in asked if any(each.encoder is one for each in looked)]
+    notes += [f"left out: {line}" for line in failed]
     looked = adjusted(looked)
     pairs = [moved_between(looked[0], other) for other in looked[1:]]
     lines = sentences(looked)
@@ -80,8 +96,28 @@ def embed(settings: Settings, own: MapSettings, command: str) -> CommandResult:
             "map.html": lambda path: cache.write_atomically(path, page.html(view)),
         },
         arrays={f"{one.name} {name}": xy for one in looked for name, xy in _all_maps(one).items()},
-        summary=f"{encoded} images encoded, {len(looked)} point{'s' * (len(looked) != 1)} mapped",
+        failed=failed, summary=f"{encoded} images encoded, {len(looked)} point{'s' * (len(looked) != 1)} mapped",
     )  # fmt: skip
+
+
+def _tried(encoder: StoredEncoder, alone: bool, failed: list[str], act: Callable[[], T]) -> T | None:
+    """What `act` gives; None where it fails and others are left, which is said and joins `failed`."""
+    try:
+        return act()
+    except (EncoderError, UserFileError, NotFiniteError, ProbeError) as error:
+        if alone:
+            raise
+        line = " ".join(str(error).split())
+        failed.append(line if line.startswith(encoder.spec) else f"{encoder.spec}: {line}")
+        say(f"error: {failed[-1]}")
+        return None
+
+
+def _card_of(encoder: StoredEncoder, settings: Settings) -> Any:
+    """The card of an encoder that reads what is asked; an error where there is none."""
+    if settings.source.volumes and not encoder.reads_volumes:
+        raise flat_only(encoder.label)
+    return encoder.card
 
 
 def _points(
@@ -167,7 +203,7 @@ def _figures(
             stem = f"colours-{name}" if len(looked) == 1 else f"colours-{number}-{name}"
             drawn[stem] = partial(figures.colours, one, name, ordered, width)
     for number, pair in enumerate(pairs, 1):
-        if visible and own.moved:
+        if visible and own.moved and len(pair.order):
             stem = "moved" if len(pairs) == 1 else f"moved-{number}"
             drawn[stem] = partial(figures.moved, pair, question, min(own.moved, figures.SHOWN), width)
     return drawn

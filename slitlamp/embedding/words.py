@@ -55,10 +55,11 @@ def _of_point(one: Looked) -> list[str]:
     lines += _nuisances(one, by_kind["answer"], by_kind["nuisance"])
     empty = [s for s in by_kind["nuisance"] if s.reading() == EMPTY]
     if empty:
+        them = "it" if len(empty) == 1 else "them"
         lines.append(
             f"{one.name}: {_listed([s.colouring.name for s in empty[:NAMED]])} "
             f"{'is a pretty cluster' if len(empty) == 1 else 'are pretty clusters'} without substance: the eye sees "
-            "them in a map, and neighbours of other groups tell them neither there nor in the features"
+            f"{them} in a map, and neighbours of other groups tell {them} neither there nor in the features"
         )
     poor = {name: t for name, t in one.trusts.items() if t.preserved < 0.1 + t.chance}
     for name, t in poor.items():

@@ -24,7 +24,8 @@ class CommandResult:
 
     `tables` hold rows by name, `sentences` what they say in words, `notes` what the reader must know of the data,
     `questions` who was asked, where a column of answers was, `figures` functions that draw, by name, `data` functions
-    that write a file, by its name, `files` what was written, and `arrays` what a notebook may want to go on with.
+    that write a file, by its name, `files` what was written, `arrays` what a notebook may want to go on with, and
+    `failed` a line for each encoder that was left out.
     """
 
     experiment: str
@@ -38,6 +39,7 @@ class CommandResult:
     arrays: Mapping[str, Any] = field(default_factory=dict, repr=False)
     command: str = ""
     summary: str = ""
+    failed: Sequence[str] = ()
 
     def table(self, name: str | None = None) -> Rows:
         """The rows of a table, the first one where none is named; UsageError for a name that is none."""

@@ -53,6 +53,13 @@ def test_what_is_planted_is_found(number: bool) -> None:
     assert width is None or width.score > 0.2
 
 
+def test_the_mean_of_all_other_groups_explains_nothing_of_a_number() -> None:
+    y = np.random.default_rng(11).normal(size=180) + PATIENTS  # a mean that holds the own group would be nearer
+    plan = probes.plan(y, PATIENTS, permutations=19, repeats=1)
+    places = np.array([np.flatnonzero(g != PATIENTS) for g in PATIENTS])
+    assert held_out(places, plan).score == pytest.approx(0, abs=1e-12)
+
+
 def test_rare_classes_are_not_drowned_and_none_is_invented() -> None:
     rng = np.random.default_rng(8)
     y = (np.arange(400) < 60).astype(int)

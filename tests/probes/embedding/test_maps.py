@@ -1,5 +1,7 @@
 """Projections do not change with threads, order or sign, and trust in them is what others compute."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.manifold import trustworthiness
@@ -27,6 +29,8 @@ def test_principal_components_have_one_sign_and_one_size_however_they_are_comput
     one, alone = principal(x[:, :1] - x[:, :1].mean())
     assert alone[1] == 0
     assert (one[:, 1] == 0).all()
+    line = principal(prepared(np.outer(x[:, 0], np.arange(1, 8))))[0]
+    assert (line[:, 1] == 0).all()  # and not rounding, stretched over an axis
 
 
 @pytest.mark.parametrize("k", [5, 15, 150])
@@ -49,6 +53,16 @@ def test_a_true_map_keeps_all_neighbours_and_a_random_one_as_many_as_chance(x: n
     assert random.trustworthiness == pytest.approx(0.5, abs=0.05)
 
 
+def test_of_many_items_the_ranks_of_some_are_looked_at(x: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    near, shown = neighbours(x, 10)[0], principal(x)[0]
+    whole = trust(x, near, shown)
+    monkeypatch.setattr("probes.embedding.trust.MOST", 60)
+    some = trust(x, near, shown)
+    assert (whole.items, some.items) == (200, 60)
+    assert some.trustworthiness == pytest.approx(whole.trustworthiness, abs=0.05)
+    assert some.preserved == whole.preserved
+
+
 def test_a_umap_is_the_same_at_every_run_with_any_number_of_threads_and_twins(x: np.ndarray) -> None:
     import numba
 
@@ -67,6 +81,25 @@ def test_a_umap_is_the_same_at_every_run_with_any_number_of_threads_and_twins(x:
     assert trust(twins, lists[0], first).trustworthiness > 0.8
     other = umap(twins, *lists, epochs=50, seed=1)
     assert np.abs(other - first).max() > 0.1
+
+
+def test_umap_is_given_all_neighbours_and_the_item_itself(x: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    class Library:
+        def UMAP(self, **given: Any) -> "Library":  # noqa: N802 - the name there
+            asked.update(given)
+            return self
+
+        def fit_transform(self, x: np.ndarray) -> np.ndarray:
+            return x[:, :2]
+
+    monkeypatch.setattr("probes.embedding.project._library", Library)
+    umap(x, *neighbours(x, 7), seed=3, min_dist=0.4)
+    places, distances, _ = asked["precomputed_knn"]
+    assert asked["n_neighbors"] == places.shape[1] == distances.shape[1] == 8
+    assert (places[:, 0] == np.arange(200)).all()
+    assert (asked["random_state"], asked["min_dist"], asked["n_jobs"]) == (3, 0.4, 1)
 
 
 @pytest.mark.parametrize("n", [5, 9, 10, 11, 12])

@@ -123,6 +123,7 @@ def test_the_policy_lets_no_script_in_but_our_own_two() -> None:
     assert re.findall(r"'sha256-([^']+)'", policy[1]) == hashes
     assert len(scripts) == 2
     assert "ast: true" in scripts[1]
+    assert "addSignalListener('by', () => setTimeout(() => view.resize()" in scripts[1]  # else a longer legend is cut
 
 
 def test_hostile_labels_are_text_and_no_line_ends() -> None:
@@ -164,6 +165,10 @@ def test_the_specification_compiles_and_every_point_finds_its_colour() -> None:
         assert len(params["colours"][j]) == len(params["shapes"][j]) == len(codes)
     assert {"]]>", "another"} <= set(params["names"][0])  # thirteen classes, of which six have colours
     assert "<img" not in "".join(params["names"][0])
+    assert "scores, main direction, held out" in json.dumps(spec)
+    question: Any = view.question
+    question.classes = None
+    assert "prediction, held out" in json.dumps(page.specification(view, np.arange(60)))
 
 
 @pytest.mark.parametrize("most", [10, 50, 400])
