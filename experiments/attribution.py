@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from experiments._cli import flags_of, make_parser
-from experiments._exit import DONE, guard
+from experiments._exit import DONE, PARTIAL, guard
 from slitlamp.attribution.settings import COMMAND
 
 NAME = "attribution"
@@ -23,7 +23,7 @@ def _body(argv: Sequence[str]) -> int:
     result = COMMAND.run(flags)
     print(result.to_json() if json else result, end="" if json else "\n")
     say(result.summary)
-    return DONE
+    return PARTIAL if result.failed else DONE
 
 
 def main(argv: Sequence[str] | None = None) -> int:

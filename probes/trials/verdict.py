@@ -104,8 +104,8 @@ def _verdict(trial: Trial, over: Mapping[str, Gain], count: int, best: float, wo
     whole = None if trial.completeness is None else float(np.max(trial.completeness))
     state, reason = _state(trial, over, likeness, count, best)
     return Verdict(
-        method=trial.method, state=state, reason=reason, over=over, untrained=worth, like_untrained=likeness.get(UNTRAINED),
-        like_control=likeness.get(CONTROL), border=float(trial.border.mean()),
+        method=trial.method, state=state, reason=reason, over=over, untrained=worth,
+        like_untrained=likeness.get(UNTRAINED), like_control=likeness.get(CONTROL), border=float(trial.border.mean()),
         tokens=None if trial.tokens is None else float(trial.tokens.mean()), completeness=whole,
         cautions=_cautions(trial, state, likeness),
     )  # fmt: skip

@@ -34,6 +34,7 @@ from slitlamp.reports.text import question_line
 from slitlamp.settings import Settings
 
 UNREAD = "nothing to explain"
+LEFT_OUT = "left out: "
 LONGEST = 50  # letters of a question's name in the names of its files
 
 
@@ -63,6 +64,7 @@ def attribute(settings: Settings, own: AttributionSettings, command: str) -> Com
     computed = sum(one.explained.computed for sheet in sheets for one in sheet.judged)
     maps = sum(len(one.explained.tried) * len(sheet.ids) for sheet in sheets for one in sheet.judged)
     return CommandResult(
+        failed=[note.removeprefix(LEFT_OUT) for note in notes if note.startswith(LEFT_OUT)],
         experiment="attribution", tables=rows, sentences=sentences, notes=notes, figures=figures, command=command,
         questions=[dict(sheet.facts) for sheet in sheets if sheet.facts is not None],
         data={
@@ -135,7 +137,7 @@ def _judged(
             if len(asked) == 1:
                 raise
             say(f"error: {encoder.spec}: {error}")
-            notes.append(f"{encoder.spec} is left out: {error}")
+            notes.append(f"{LEFT_OUT}{encoder.spec}: {error}")
             continue
         verdicts = judge([tried.trial for tried in made.tried], numbers)
         if one.unread:
@@ -255,7 +257,8 @@ def _verdict_row(sheet: Sheet, one: Judged, verdict: Verdict, tried: Any) -> dic
                 f"over_{name}_p": gain.p}  # fmt: skip
     row |= {
         "untrained_is": verdict.untrained, "like_untrained": verdict.like_untrained,
-        "like_control": verdict.like_control, "completeness": verdict.completeness, "on_border": verdict.border, "on_largest_tokens": verdict.tokens,
+        "like_control": verdict.like_control, "completeness": verdict.completeness,
+        "on_border": verdict.border, "on_largest_tokens": verdict.tokens,
         "reason": verdict.reason, "cautions": "; ".join(verdict.cautions),
         "settings": "; ".join(f"{key} {value}" for key, value in tried.facts.items()),
     }  # fmt: skip

@@ -250,11 +250,15 @@ def test_the_command_prints_what_the_function_finds(folder: Path, capsys: pytest
     document = json.loads(capsys.readouterr().out)
     assert document["tables"]["verdicts"][0]["verdict"] == "explains this probe"
     assert document["command"].startswith("python -m experiments.attribution --encoder")
+    assert (
+        main([asked[0], "pixels", *asked[1:], "--out", "both"]) == 5
+    )  # the one that fails is named, the other goes on
+    assert "error: pixels: pixels computes without torch" in capsys.readouterr().err
     assert main([*asked, "--items", "nobody"]) == 2
     assert "no item 'nobody'" in capsys.readouterr().err
     found = ask(folder, encoder=[str(folder / "tiny0.py"), "pixels"], label="side", method="gradient-input")
     assert [row["encoder"] for row in found.table("verdicts")] == ["tiny0"]  # one that cannot costs the others nothing
-    assert any(note.startswith("pixels is left out: ") for note in found.notes)
+    assert [line.split(":")[0] for line in found.failed] == ["pixels"]
 
 
 @pytest.mark.slow
