@@ -1,7 +1,7 @@
 """Integrated gradients from the blurred image, with as many nodes as completeness asks for.
 
 Sundararajan et al. 2017 (arXiv:1703.01365, equation 1): the gradient along the straight line from the baseline to the
-image, times the difference. Gauss-Legendre nodes, 8 at first, doubled for the images whose maps do not sum to the
+image, times the difference. Gauss-Legendre nodes, 16 at first, doubled for the images whose maps do not sum to the
 difference of scores within 2 %. The baseline is the blurred image: a black one makes an artefact of every black border
 of a film. Computed by captum, a few nodes per pass.
 """
@@ -10,7 +10,7 @@ import numpy as np
 
 from probes.attribution._base import CHUNK, Maps, Method, Subject, completeness
 
-FIRST, MOST = 8, 64  # nodes
+FIRST, MOST = 16, 64  # nodes
 WITHIN = 0.02  # of the mean absolute difference of scores
 
 
