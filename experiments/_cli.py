@@ -5,12 +5,15 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from plugins import nearest
 from slitlamp.errors import UsageError
 from slitlamp.log import say
 from slitlamp.settings import FLAGS, OF_MAPS, Settings, checked, unused_of_maps
+
+if TYPE_CHECKING:
+    from slitlamp.commands import Command
 
 
 class _One(argparse.Action):
@@ -173,3 +176,17 @@ def flags_of(parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[str, 
     if rest:
         raise _unknown(rest, [a for action in parser._actions for a in action.option_strings])
     return {k: tuple(v) if isinstance(v, list) else v for k, v in vars(known).items()}
+
+
+def answer(asked: "Command", doc: str, argv: Sequence[str]) -> int:
+    """Answer a command of its own flags on stdout, say where its files lie, and give the exit code."""
+    from experiments._exit import DONE, PARTIAL
+
+    prog = f"{asked.under} {asked.name}" if asked.under else asked.name
+    parser = make_parser(prog, doc, asked.flags, default=asked.default, extra=asked.extra, positional=asked.positional)
+    flags = flags_of(parser, argv)
+    json = flags.pop("json", False)
+    result = asked.run(flags)
+    print(result.to_json() if json else result, end="" if json else "\n")
+    say(result.summary)
+    return PARTIAL if result.failed else DONE

@@ -7,28 +7,18 @@ $ python -m experiments.attribution --encoder biomedclip --data films/manifest.c
 import sys
 from collections.abc import Sequence
 
-from experiments._cli import flags_of, make_parser
-from experiments._exit import DONE, PARTIAL, guard
+from experiments._cli import answer
+from experiments._exit import guard
 from slitlamp.attribution.settings import COMMAND
-
-NAME = "attribution"
 
 
 def _body(argv: Sequence[str]) -> int:
-    parser = make_parser(NAME, __doc__ or "", COMMAND.flags, default=COMMAND.default, extra=COMMAND.extra)
-    flags = flags_of(parser, argv)
-    json = flags.pop("json", False)
-    from slitlamp.log import say
-
-    result = COMMAND.run(flags)
-    print(result.to_json() if json else result, end="" if json else "\n")
-    say(result.summary)
-    return PARTIAL if result.failed else DONE
+    return answer(COMMAND, __doc__ or "", argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Explain what was asked; returns the exit code."""
-    return guard(_body, argv, NAME)
+    return guard(_body, argv, COMMAND.name)
 
 
 if __name__ == "__main__":

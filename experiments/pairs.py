@@ -6,7 +6,7 @@ $ python -m experiments.pairs mine --encoder biomedclip --reference dinov2-b14 -
 import sys
 from collections.abc import Sequence
 
-from experiments._cli import flags_of, make_parser
+from experiments._cli import answer
 from experiments._exit import DONE, guard
 from slitlamp.errors import UsageError
 from slitlamp.pairs.commands import COMMANDS, command
@@ -25,16 +25,7 @@ def _body(argv: Sequence[str]) -> int:
             return DONE
         raise UsageError(f"name a command: {', '.join(COMMANDS)}")
     asked = command(argv[0])
-    parser = make_parser(f"{NAME} {asked.name}", f"Find {asked.about}.", asked.flags, default=asked.default,
-                         extra=asked.extra, positional=asked.positional)  # fmt: skip
-    flags = flags_of(parser, argv[1:])
-    json = flags.pop("json", False)
-    from slitlamp.log import say
-
-    result = asked.run(flags)
-    print(result.to_json() if json else result, end="" if json else "\n")
-    say(result.summary)
-    return DONE
+    return answer(asked, f"Find {asked.about}.", argv[1:])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,6 +13,13 @@ def digest(material: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def array_digest(array: Any) -> str:
+    """A sha256 over the bytes of an array."""
+    import numpy as np
+
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
 @cache
 def code_digest(package: str) -> str:
     """A sha256 over every source file of a package's folder, sub-folders too: another code, another result."""

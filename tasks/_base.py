@@ -81,6 +81,13 @@ class Row:
     place: str = ""
     regions: Mapping[str, Mask] = field(default_factory=dict)
 
+    def item(self, label: "str | float") -> "Item":
+        """The row itself as an example, with its answer."""
+        return Item(
+            id=self.id, group=self.group, label=label, picture=self.picture, marks=self.marks, text=self.text,
+            evidence=self.regions,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:

@@ -118,18 +118,7 @@ def benchmark_items(
             f"task {task}: {source.name} answers yes or no to {' and '.join(asked)}, whose questions may not mean the "
             f"same; ask one at a time, e.g. --data {source.name.split('+')[0]}+{asked[0]}"
         )
-    return (
-        Item(
-            id=row.id,
-            group=row.group,
-            label=label,
-            picture=row.picture,
-            marks=row.marks,
-            text=row.text,
-            evidence=row.regions,
-        )
-        for row, label in zip(rows, labels, strict=True)
-    )
+    return (row.item(label) for row, label in zip(rows, labels, strict=True))
 
 
 def _named(row: Row, answer: str, words: Mapping[str, Sequence[str]], yes: Mapping[str, Sequence[str]]) -> str | None:

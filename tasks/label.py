@@ -232,18 +232,7 @@ def items(
     found = read(source, column, how)
     rows = found.rows
     _refuse(rows, str(column), source.name, found.missing)
-    return (
-        Item(
-            id=row.id,
-            group=row.group,
-            label=label,
-            picture=row.picture,
-            marks=row.marks,
-            text=row.text,
-            evidence=row.regions,
-        )
-        for row, label in rows
-    )
+    return (row.item(label) for row, label in rows)
 
 
 def _refuse(rows: Sequence[tuple[Row, str | float]], column: str, name: str, missing: Counter[str]) -> None:

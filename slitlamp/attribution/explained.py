@@ -21,7 +21,7 @@ from slitlamp.attribution.inside import attention_of, layers
 from slitlamp.attribution.target import Head, Target
 from slitlamp.encoding.encoder import StoredEncoder, errors_of_device
 from slitlamp.encoding.images import ImageSet
-from slitlamp.keys import code_digest, digest
+from slitlamp.keys import array_digest, code_digest, digest
 from slitlamp.log import progress
 from slitlamp.probing.cells import Cells
 
@@ -252,18 +252,11 @@ def _key(job: _Job, grid: tuple[int, int], shares: Mapping[str, np.ndarray]) -> 
             target.encoder.fingerprint, target.encoder.device.split(":")[0], target.site, target.readout,
             target.head.material, target.control.material,
             [job.pictures.contents[k] for k in job.places], list(grid), job.seed,
-            {name: probes_digest(share) for name, share in shares.items()},
+            {name: array_digest(share) for name, share in shares.items()},
             captum.__version__, torch.__version__, code_digest(str(Path(probes.__file__).parent / "attribution")),
             code_digest(str(Path(probes.__file__).parent / "trials")),
         ]
     )  # fmt: skip
-
-
-def probes_digest(array: np.ndarray) -> str:
-    """A digest of an array's bytes."""
-    import hashlib
-
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
 def blurred(images: Any) -> Any:

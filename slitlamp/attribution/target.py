@@ -12,6 +12,7 @@ from probes.solvers.hyperplanes import exchanged, hyperplanes
 from slitlamp.encoding.encoder import StoredEncoder
 from slitlamp.encoding.fill import encode_missing
 from slitlamp.errors import UsageError
+from slitlamp.keys import array_digest
 from slitlamp.questions import Question
 from slitlamp.settings import ProbeSettings, Settings
 
@@ -63,10 +64,8 @@ class Head:
     @property
     def material(self) -> list[Any]:
         """What identifies it, for a key."""
-        import hashlib
-
         parts = (self.weights, self.intercept, *(() if self.centre is None else (self.centre,)))
-        return [self.unit, *(hashlib.sha256(np.ascontiguousarray(p).tobytes()).hexdigest() for p in parts)]
+        return [self.unit, *(array_digest(p) for p in parts)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
