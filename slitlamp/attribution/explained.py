@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+import encoders
 import probes
 from encoders import EncoderError
 from encoders.extraction.differentiable import Differentiable, differentiable
@@ -255,6 +256,8 @@ def _key(job: _Job, grid: tuple[int, int], shares: Mapping[str, np.ndarray]) -> 
             {name: array_digest(share) for name, share in shares.items()},
             captum.__version__, torch.__version__, code_digest(str(Path(probes.__file__).parent / "attribution")),
             code_digest(str(Path(probes.__file__).parent / "trials")),
+            code_digest(str(Path(__file__).parent)),  # the blur, the cells and how they are laid on images
+            code_digest(str(Path(encoders.__file__).parent / "attention")),
         ]
     )  # fmt: skip
 

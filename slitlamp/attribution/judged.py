@@ -1,7 +1,7 @@
 """What came of a question: the images that are explained, the maps of every encoder, and the verdict on each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,8 @@ class Sheet:
     tokens: Sequence[TokenPairs] = ()
     probed: bool = True
     facts: Mapping[str, Any] | None = None
-    notes: Sequence[str] = field(default=())
+    notes: Sequence[str] = ()
+    failed: Sequence[str] = ()
 
     def stated(self, state: str) -> str:
         """A verdict's state in words: of a similarity where no probe is explained."""

@@ -34,7 +34,6 @@ from slitlamp.reports.text import question_line
 from slitlamp.settings import Settings
 
 UNREAD = "nothing to explain"
-LEFT_OUT = "left out: "
 LONGEST = 50  # letters of a question's name in the names of its files
 
 
@@ -64,7 +63,7 @@ def attribute(settings: Settings, own: AttributionSettings, command: str) -> Com
     computed = sum(one.explained.computed for sheet in sheets for one in sheet.judged)
     maps = sum(len(one.explained.tried) * len(sheet.ids) for sheet in sheets for one in sheet.judged)
     return CommandResult(
-        failed=[note.removeprefix(LEFT_OUT) for note in notes if note.startswith(LEFT_OUT)],
+        failed=list(dict.fromkeys(line for sheet in sheets for line in sheet.failed)),
         experiment="attribution", tables=rows, sentences=sentences, notes=notes, figures=figures, command=command,
         questions=[dict(sheet.facts) for sheet in sheets if sheet.facts is not None],
         data={
@@ -94,14 +93,16 @@ def _sheet(settings: Settings, own: AttributionSettings, asked: Sequence[StoredE
         table = encode_missing(encoder, question.pictures, [point], question.source.policy)
         return text_target(encoder, table.read(f"{point[0]}/{point[1]}"), items, own.text)
 
-    judged, notes = _judged(asked, target, question.pictures, items, question.groups[items], own, settings, regions)
+    judged, notes, failed = _judged(
+        asked, target, question.pictures, items, question.groups[items], own, settings, regions
+    )
     answers = [
         f"{question.y[k]:g}" if question.classes is None else question.classes[int(question.y[k])] for k in items
     ]
     visible = question.source.synthetic or own.thumbnails
     return Sheet(
         name=f"text {question.name}" if own.text else question.name, ids=[question.ids[k] for k in items],
-        groups=question.groups[items], answers=answers, judged=judged, probed=not own.text,
+        groups=question.groups[items], answers=answers, judged=judged, probed=not own.text, failed=failed,
         visible=visible, facts=question.facts,
         notes=[*question.warnings, *_synthetic(question.source.synthetic, asked), *_hidden(visible), *notes],
     )  # fmt: skip
@@ -125,9 +126,9 @@ def _synthetic(images: bool, asked: Sequence[StoredEncoder]) -> list[str]:
 def _judged(
     asked: Sequence[StoredEncoder], target: Any, pictures: ImageSet, items: Sequence[int], groups: np.ndarray,
     own: AttributionSettings, settings: Settings, regions: Sequence[Any],
-) -> tuple[list[Judged], list[str]]:  # fmt: skip
-    """Every encoder explained and judged; one that cannot be is named and left out where others can."""
-    found, notes = [], []
+) -> tuple[list[Judged], list[str], list[str]]:  # fmt: skip
+    """Every encoder explained and judged, sentences, and those that could not be and were left out."""
+    found, notes, failed = [], [], []
     numbers = np.unique(groups, return_inverse=True)[1].ravel()
     for encoder in asked:
         try:
@@ -137,7 +138,7 @@ def _judged(
             if len(asked) == 1:
                 raise
             say(f"error: {encoder.spec}: {error}")
-            notes.append(f"{LEFT_OUT}{encoder.spec}: {error}")
+            failed.append(f"{encoder.spec}: {error}")
             continue
         verdicts = judge([tried.trial for tried in made.tried], numbers)
         if one.unread:
@@ -155,8 +156,8 @@ def _judged(
                 f"{encoder.label}: no untrained network is compared with, so that architecture is not excluded"
             )
     if not found:
-        raise EncoderError("; ".join(notes))
-    return found, notes
+        raise EncoderError("; ".join(failed))
+    return found, [*notes, *(f"left out: {line}" for line in failed)], failed
 
 
 def _pair(settings: Settings, own: AttributionSettings, asked: Sequence[StoredEncoder], store: Any) -> Sheet:
@@ -180,7 +181,7 @@ def _pair(settings: Settings, own: AttributionSettings, asked: Sequence[StoredEn
         return pair_target(encoder, x, every, strangers, point)
 
     of_pair = np.repeat(np.arange(len(every) // 2), 2)
-    judged, notes = _judged(asked, target, images.pictures, every, of_pair, own, settings, [])
+    judged, notes, failed = _judged(asked, target, images.pictures, every, of_pair, own, settings, [])
     if len(every) > 2:
         notes.append(
             f"one pair cannot try a method: the trials are made on {len(every) // 2 - 1} more pairs of other groups, "
@@ -195,7 +196,7 @@ def _pair(settings: Settings, own: AttributionSettings, asked: Sequence[StoredEn
             notes.append(f"{one.label}: no pairs of tokens: {error}")
     visible = images.source.synthetic or own.thumbnails
     return Sheet(
-        name="pair", probed=False, tokens=tokens, ids=[images.ids[k] for k in every], groups=of_pair,
+        name="pair", probed=False, failed=failed, tokens=tokens, ids=[images.ids[k] for k in every], groups=of_pair,
         answers=[f"pair {k + 1}" for k in of_pair], judged=judged,
         visible=visible, notes=[*images.notes(asked), *_hidden(visible), *notes],
     )  # fmt: skip
