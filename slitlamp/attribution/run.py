@@ -288,13 +288,14 @@ def _sentences(sheet: Sheet, one: Judged) -> list[str]:
     for verdict in sorted(one.verdicts, key=lambda v: v.state != EXPLAINS):
         cautions = "".join(f"; {line}" for line in verdict.cautions)
         found.append(f"{one.label}, {verdict.method}: {sheet.stated(verdict.state)}: {verdict.reason}{cautions}")
+    what = "the answer" if sheet.probed else "the similarity"
     for verdict in one.verdicts:
         if verdict.state != EXPLAINS:
             continue
         for row in one.lying[verdict.method]:
             if row.rests and row.own is not None:
                 found.append(
-                    f"{one.label}, {verdict.method}: the answer rests on {row.region}: {row.share:+.2f} of the map's "
+                    f"{one.label}, {verdict.method}: {what} rests on {row.region}: {row.share:+.2f} of the map's "
                     f"mass lies there, {row.control_share:+.2f} of the control's (difference {row.own.value:+.2f} "
                     f"[{row.own.low:+.2f}, {row.own.high:+.2f}]; it is {row.area:.0%} of the image)"
                 )

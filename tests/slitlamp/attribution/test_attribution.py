@@ -4,7 +4,7 @@ import csv
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ import slitlamp
 from encoders import EncoderError
 from experiments.attribution import main
 from slitlamp import UsageError
+from slitlamp.attribution.target import chosen_items, text_target
 from tasks import DataError
 from tests.paths import SHARED
 
@@ -286,3 +287,42 @@ def test_masks_of_a_manifest_are_laid_on_the_maps_of_real_images(folder: Path) -
     )  # fmt: skip
     assert found.table("evidence")[0]["images"] == 12
     assert 0 < found.table("evidence")[0]["area"] < 1
+
+
+class _Reader:
+    """An encoder whose texts are known vectors."""
+
+    label = "reader"
+
+    def load(self) -> Any:
+        return self
+
+    def text(self, sentences: Any) -> np.ndarray:
+        known = {"east": [3.0, 0, 0], "north": [0, 2.0, 0]}
+        return np.array([known.get(one, [0.1, 0.1, 1.0]) for one in sentences])
+
+
+def test_the_similarity_to_a_text_is_the_number_that_is_explained() -> None:
+    import torch
+
+    x = np.array([[4.0, 0, 3.0], [0, 5.0, 0]], np.float32)
+    both = text_target(cast(Any, _Reader()), x, [0, 1], ("east", "north"))
+    assert both.scores == pytest.approx([0.8, -1.0])  # cosine to the first less that to the second
+    assert both.head.of(torch.as_tensor(x), torch.arange(2)).numpy() == pytest.approx(both.scores, abs=1e-6)
+    one = text_target(cast(Any, _Reader()), x, [1, 0], ("east",))
+    assert one.scores == pytest.approx([0.0, 0.8])
+    assert "less that to" in both.words
+    assert "less that to" not in one.words
+
+
+def test_images_are_drawn_from_every_answer_and_from_different_groups_first() -> None:
+    given = {
+        "ids": tuple(f"i{k}" for k in range(40)), "groups": np.arange(40) // 4, "name": "q",
+        "y": np.arange(40) % 2, "classes": ("a", "b"),
+    }  # fmt: skip
+    question = cast(Any, SimpleNamespace(**given))
+    for seed in range(5):
+        items = chosen_items(question, (), 10, seed)
+        assert len({int(given["groups"][k]) for k in items}) == 10
+        assert sum(int(given["y"][k]) for k in items) == 5
+    assert sorted(chosen_items(question, (), 99, 0)) == list(range(40))
