@@ -170,7 +170,7 @@ def _cautions(trial: Trial, state: str, likeness: Mapping[str, float]) -> list[s
         )
     if state == EXPLAINS and alike is not None and alike >= LIKE_CONTROL:
         found.append(
-            f"only its signs are the probe's own: where it is large, the control's map is too (Spearman {alike:.2f})"
+            f"only its signs tell it from the control's map, which is large at the same places (Spearman {alike:.2f})"
         )
     if trial.completeness is not None and float(np.max(trial.completeness)) >= COMPLETE:
         many = int(np.sum(trial.completeness >= COMPLETE))
