@@ -1,7 +1,10 @@
 """Figures of attribution, each a pure function of what was found; no map is drawn without its verdict."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache as once
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +25,30 @@ SHORT = {
 }  # fmt: skip
 UNITS = ("mass; 1 = evenly spread", "for the answer (+), against it (−); 1 = evenly spread")
 WHOSE = {PROBE: "probe", CONTROL: "control", UNTRAINED: "untrained"}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Picture:
+    """A figure by the name of its files, drawn once for whoever asks, and what it shows in words."""
+
+    name: str
+    draw: Callable[[], Any]
+    words: str
+
+
+def pictures(sheet: "Sheet", stem: str) -> list[Picture]:
+    """Every figure of a sheet; `stem` stands for its name in the names of files."""
+    name = sheet.name
+    found = [
+        (f"methods-{stem}", partial(overview, sheet), f"All methods on the same images for {name}"),
+        (f"trials-{stem}", partial(margin_figure, sheet), f"What every map knows of the score, {name}"),
+    ]
+    if sheet.tokens:
+        words = "The strongest pairs of places of the two images, each under one number and colour"
+        found.append(("tokens", partial(token_figure, sheet), words))
+    for method in dict.fromkeys(tried.method for one in sheet.judged for tried in one.explained.tried):
+        found.append((f"{method}-{stem}", partial(method_sheet, sheet, method), alt(sheet, method)))
+    return [Picture(name=file, draw=once(draw), words=words) for file, draw, words in found]
 
 
 def drawn(values: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
@@ -140,6 +167,7 @@ class _Page:
             self.figure = Figure(figsize=(width * MM, self.height * MM))
             self.axis = self.figure.add_axes((0, 0, 1, 1))
         self.axis.set_axis_off()
+        self.axis.set_autoscale_on(False)
         self.axis.set_xlim(0, width)
         self.axis.set_ylim(self.height, 0)
         for k, line in enumerate(head):
@@ -175,8 +203,6 @@ class _Page:
         tall, wide = self.side * min(1.0, h / w), self.side * min(1.0, w / h)
         x, y = x + (self.side - wide) / 2, y + (self.side - tall) / 2
         self.axis.imshow(pixels, extent=(x, x + wide, y + tall, y), aspect="auto", interpolation="nearest")
-        self.axis.set_xlim(0, self.width)
-        self.axis.set_ylim(self.height, 0)
 
     def bar(self, top: float, *, signed: bool) -> None:
         """The one scale of all maps."""
@@ -184,8 +210,6 @@ class _Page:
         x = (self.width - wide) / 2
         values = np.linspace(-top if signed else 0, top, 256)
         self.axis.imshow(_coloured(values[None], top), extent=(x, x + wide, y + 2, y), aspect="auto")
-        self.axis.set_xlim(0, self.width)
-        self.axis.set_ylim(self.height, 0)
         for share in (0, 0.25, 0.5, 0.75, 1):
             value = values[0] + share * (values[-1] - values[0])
             said = "0" if abs(value) < 1e-9 else f"{value:+.1f}" if signed else f"{value:.1f}"

@@ -4,14 +4,14 @@ import base64
 import html
 import io
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from slitlamp.attribution.figures import alt, margin_figure, method_sheet, overview
-from slitlamp.pairs.gallery import CSS, POLICY
+from slitlamp.reports.pages import framed
 from slitlamp.reports.plots import STYLE
 
 if TYPE_CHECKING:
+    from slitlamp.attribution.figures import Picture
     from slitlamp.attribution.judged import Sheet
 
 TABLE = """
@@ -35,38 +35,20 @@ EVIDENCE = {
 
 
 def page(
-    sheets: "Sequence[Sheet]", sentences: Sequence[str], notes: Sequence[str],
+    sheets: "Sequence[tuple[Sheet, Sequence[Picture]]]", sentences: Sequence[str], notes: Sequence[str],
     tables: Mapping[str, Sequence[dict[str, Any]]], command: str,
 ) -> str:  # fmt: skip
-    """One HTML file that needs nothing else and lets nothing in."""
-    title = "Attribution: " + ", ".join(dict.fromkeys(sheet.name for sheet in sheets))
-    parts = [
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
-        f"<meta http-equiv='Content-Security-Policy' content=\"{POLICY}\">",
-        "<meta name='viewport' content='width=device-width,initial-scale=1'>",
-        f"<title>{html.escape(title)}</title><style>{CSS}{TABLE}</style></head><body><h1>{html.escape(title)}</h1>",
-        _list(sentences),
-    ]
-    for sheet in sheets:
+    """One HTML file of every sheet with its pictures."""
+    parts = [_list(sentences)]
+    for sheet, pictures in sheets:
         parts.append(f"<h2>{html.escape(sheet.name)}</h2>")
-        mine = [row for row in tables["verdicts"] if row["task"] == sheet.name]
-        parts.append(_table(mine, COLUMNS))
-        if "evidence" in tables:
-            parts.append("<h2>Where the maps lie</h2>")
-            parts.append(_table([row for row in tables["evidence"] if row["task"] == sheet.name], EVIDENCE))
-        parts.append(_figure(lambda sheet=sheet: overview(sheet), f"All methods on the same images for {sheet.name}"))
-        parts.append(
-            _figure(lambda sheet=sheet: margin_figure(sheet), f"What every map knows of the score, {sheet.name}")
-        )
-        for method in dict.fromkeys(tried.method for one in sheet.judged for tried in one.explained.tried):
-            parts.append(_figure(lambda sheet=sheet, method=method: method_sheet(sheet, method), alt(sheet, method)))
-    parts += [
-        "<h2>Notes</h2>",
-        _list(notes),
-        f"<p>To repeat: <code>{html.escape(command)}</code></p>",
-        "</body></html>\n",
-    ]
-    return "".join(parts)
+        for name, columns in (("verdicts", COLUMNS), ("evidence", EVIDENCE)):
+            mine = [row for row in tables.get(name, ()) if row["task"] == sheet.name]
+            parts += ["<h2>Where the maps lie</h2>"] * (name == "evidence" and bool(mine))
+            parts += [_table(mine, columns)] * bool(mine)
+        parts += [_figure(picture) for picture in pictures]
+    parts += ["<h2>Notes</h2>", _list(notes), f"<p>To repeat: <code>{html.escape(command)}</code></p>"]
+    return framed("Attribution: " + ", ".join(dict.fromkeys(sheet.name for sheet, _ in sheets)), parts, TABLE)
 
 
 def _list(lines: Sequence[str]) -> str:
@@ -92,17 +74,16 @@ def _cell(row: Mapping[str, Any], key: str) -> str:
     return f"{value:.2g}" if low is None or high is None else f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
-def _figure(draw: Callable[[], Any], words: str) -> str:
-    """A figure as a PNG inside the page; the words stand for it where it cannot be seen, or could not be drawn."""
+def _figure(picture: "Picture") -> str:
+    """A figure as a PNG inside the page; its words stand for it where it cannot be seen, or could not be drawn."""
     import matplotlib as mpl
 
-    buffer = io.BytesIO()
+    buffer, said = io.BytesIO(), html.escape(picture.words, quote=True)
     try:
         with mpl.rc_context(STYLE), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")
-            draw().savefig(buffer, format="png", dpi=200, metadata={"Software": None})
+            picture.draw().savefig(buffer, format="png", dpi=200, metadata={"Software": None})
     except Exception:  # a picture costs no result: the line about it is said where the files are written
-        return f"<p>{html.escape(words)} (could not be drawn)</p>"
+        return f"<p>{said} (could not be drawn)</p>"
     data = base64.b64encode(buffer.getvalue()).decode()
-    said = html.escape(words, quote=True)
     return f"<figure><img alt='{said}' src='data:image/png;base64,{data}'><figcaption>{said}</figcaption></figure>"

@@ -4,7 +4,6 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from encoders import EncoderError
 from probes.trials.trial import CONTROL, EDGES, PROBE, RANDOM, UNTRAINED
 from probes.trials.verdict import EXPLAINS, Lying, Verdict, judge, lying
 from slitlamp.attribution.explained import explain
-from slitlamp.attribution.figures import margin_figure, method_sheet, overview, token_figure
+from slitlamp.attribution.figures import pictures
 from slitlamp.attribution.judged import Judged, Sheet
 from slitlamp.attribution.page import page
 from slitlamp.attribution.settings import AttributionSettings
@@ -52,23 +51,18 @@ def attribute(settings: Settings, own: AttributionSettings, command: str) -> Com
     sentences = [line for sheet in sheets for one in sheet.judged for line in _sentences(sheet, one)]
     sentences += [line for sheet in sheets for one in sheet.tokens for line in one.sentences()]
     notes = list(dict.fromkeys(note for sheet in sheets for note in sheet.notes))
-    figures: dict[str, Any] = {}
-    for sheet, stem in zip(sheets, _stems([sheet.name for sheet in sheets]), strict=True):
-        figures[f"methods-{stem}"] = partial(overview, sheet)
-        figures[f"trials-{stem}"] = partial(margin_figure, sheet)
-        if sheet.tokens:
-            figures["tokens"] = partial(token_figure, sheet)
-        for method in dict.fromkeys(tried.method for one in sheet.judged for tried in one.explained.tried):
-            figures[f"{method}-{stem}"] = partial(method_sheet, sheet, method)
+    stems = _stems([sheet.name for sheet in sheets])
+    drawn = [(sheet, pictures(sheet, stem)) for sheet, stem in zip(sheets, stems, strict=True)]
     computed = sum(one.explained.computed for sheet in sheets for one in sheet.judged)
     maps = sum(len(one.explained.tried) * len(sheet.ids) for sheet in sheets for one in sheet.judged)
     return CommandResult(
         failed=list(dict.fromkeys(line for sheet in sheets for line in sheet.failed)),
-        experiment="attribution", tables=rows, sentences=sentences, notes=notes, figures=figures, command=command,
+        experiment="attribution", tables=rows, sentences=sentences, notes=notes, command=command,
+        figures={picture.name: picture.draw for _, some in drawn for picture in some},
         questions=[dict(sheet.facts) for sheet in sheets if sheet.facts is not None],
         data={
             "maps.npz": lambda path: write_atomically(path, _npz(sheets)),
-            "attribution.html": lambda path: write_atomically(path, page(sheets, sentences, notes, rows, command)),
+            "attribution.html": lambda path: write_atomically(path, page(drawn, sentences, notes, rows, command)),
         },
         arrays={f"{sheet.name}/{one.label}/{tried.method}": tried.maps[PROBE]
                 for sheet in sheets for one in sheet.judged for tried in one.explained.tried},
