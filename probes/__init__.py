@@ -12,7 +12,8 @@ from probes._registry import Probe, load, names
 
 if TYPE_CHECKING:
     from probes._base import Estimate, FeatureSet, Predictions, ProbeError, Verdict, feature_set
-    from probes.stats.measure import compare, measure
+    from probes.stats.difference import compare
+    from probes.stats.measure import measure
     from probes.stats.measurement import Difference, Measurement
     from probes.stats.multiplicity import benjamini_hochberg, holm, over_layers
     from probes.stats.plan import Plan, plan
@@ -48,7 +49,7 @@ _LAZY = {
     "Measurement": "probes.stats.measurement",
     "Plan": "probes.stats.plan",
     "benjamini_hochberg": "probes.stats.multiplicity",
-    "compare": "probes.stats.measure",
+    "compare": "probes.stats.difference",
     "holm": "probes.stats.multiplicity",
     "measure": "probes.stats.measure",
     "over_layers": "probes.stats.multiplicity",

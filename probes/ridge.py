@@ -12,7 +12,7 @@ from probes.solvers.codes import coded, decide
 from probes.solvers.inner_folds import inner_folds
 from probes.solvers.ridge import Ridge
 
-CLASSES = 0.03  # relative to trace(K) / n
+CLASSES = 0.3  # relative to trace(K) / n
 NUMBERS = 1.0
 GRID = tuple(float(p) for p in 10.0 ** np.arange(-3, 3.5, 0.5))
 
@@ -27,7 +27,7 @@ def probe(
 ) -> Predictions:
     """Predict every item while its fold is held out; classes at the training prior, numbers as they are.
 
-    folds: int [R, n]. penalty: relative, .03 for classes and 1 for numbers unless given; "nested" chooses it
+    folds: int [R, n]. penalty: relative, .3 for classes and 1 for numbers unless given; "nested" chooses it
     from `grid` in inner folds of each training part, by squared error.
 
     Raises:
@@ -52,11 +52,7 @@ def choose(
     folds, exact: the outer fold is left out together with each inner one.
     """
     codes = coded(given)[None]
-    places = [(repeat, k, part) for repeat, fold in enumerate(folds) for k, part in enumerate(np.unique(fold))]
-    outer = np.stack([folds[repeat] != part for repeat, _, part in places])
-    inner = np.full(outer.shape, -1)
-    for row, train in zip(inner, outer, strict=True):
-        row[train] = inner_folds(given.y[train], given.groups[train], rng)
+    places, outer, inner = training_parts(given, folds, rng)
     errors = np.stack([s.inner_errors(codes, outer, inner, grid)[..., 0] for s in solvers])  # [S, P, M]
     best = errors.reshape(-1, len(outer)).argmin(axis=0)
     fitted = np.full((*folds.shape, codes.shape[2]), np.nan)
@@ -67,3 +63,15 @@ def choose(
         chosen[repeat, k] = s, grid[p]
     assert np.isfinite(fitted).all(), "the folds left some item out"
     return fitted, chosen
+
+
+def training_parts(
+    given: FeatureSet, folds: np.ndarray, rng: np.random.Generator
+) -> tuple[list[tuple[int, int, int]], np.ndarray, np.ndarray]:
+    """(repeat, place of the fold, fold held out) of each of M training parts, who trains [M, n], inner folds [M, n]."""
+    places = [(repeat, k, int(part)) for repeat, fold in enumerate(folds) for k, part in enumerate(np.unique(fold))]
+    outer = np.stack([folds[repeat] != part for repeat, _, part in places])
+    inner = np.full(outer.shape, -1)
+    for row, train in zip(inner, outer, strict=True):
+        row[train] = inner_folds(given.y[train], given.groups[train], rng)
+    return places, outer, inner

@@ -10,7 +10,7 @@ from probes.stats.block_permutation import BlockPermutation
 from probes.stats.permutation import REFITS, Null
 from probes.stats.plan import GRID, Plan
 from probes.stats.planting import Planting, inflation_at
-from probes.stats.scores import Scored, association, score_margin
+from probes.stats.scores import association, score_margin
 
 
 def permutation_test_of_choice(ridge: Ridge, plan: Plan, *, permutations: int | None = None) -> Null:
@@ -22,14 +22,15 @@ def permutation_test_of_choice(ridge: Ridge, plan: Plan, *, permutations: int | 
     count = len(plan.classes or ())
     labels = np.concatenate([plan.y[None], plan.permuted[:permutations]])
     best, none = np.full(len(labels), -np.inf), np.zeros((1, 1))
-    fixed: Scored | None = None
+    kept: np.ndarray | None = None
     for penalty, score in zip(GRID, score_marks(ridge, labels, plan.folds[0], count, GRID), strict=True):
         margin = score[..., 1] - score[..., 0] if count == 2 else score
         np.maximum(best, association(margin, labels, none, count), out=best)
         if penalty == PENALTY:
-            fixed = score_margin(margin[1 : 1 + REFITS], labels[1 : 1 + REFITS], none, count)
-    assert fixed is not None, "the test's penalties hold the probe's own"
-    return Null(statistic=best, fixed=fixed, chosen=None)
+            kept = margin[1 : 1 + REFITS].astype(np.float32)
+    assert kept is not None, "the test's penalties hold the probe's own"
+    fixed = score_margin(kept, labels[1 : 1 + REFITS], none, count)
+    return Null(statistic=best, fixed=fixed, chosen=None, fixed_margin=kept)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

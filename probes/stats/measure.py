@@ -1,4 +1,4 @@
-"""Measure one probe on one feature set under a plan, and compare two measurements item by item."""
+"""Measure one probe on one feature set under a plan."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,6 +9,7 @@ import numpy as np
 
 from probes._base import Estimate, FeatureSet, Predictions, ProbeError, check_predictions
 from probes._registry import load
+from probes.ridge import training_parts
 from probes.solvers.choice import decompose_tokens
 from probes.solvers.codes import coded, decide
 from probes.solvers.inner_folds import check
@@ -16,16 +17,13 @@ from probes.solvers.ridge import Ridge
 from probes.stats.choice import choice_inflation, permutation_test_of_choice
 from probes.stats.detection import limit
 from probes.stats.intervals import (
-    corrected_resampling,
     detectable,
     error_of,
-    inflation,
     interval,
     null_error,
     upper_bound,
-    widening,
 )
-from probes.stats.measurement import Difference, Measurement
+from probes.stats.measurement import Measurement
 from probes.stats.permutation import Null, permutation_test
 from probes.stats.plan import FEW, RARE, Plan
 from probes.stats.planting import signal_inflation
@@ -81,6 +79,7 @@ def measure(
     permuted = null.chosen if is_nested else null.fixed if name == "ridge" else None
     label = {"ridge": f"ridge {plan.penalty:g}", "linear": "linear-v1"}.get(name, PurePath(name).stem)
     found = _summarise(predictions, features, plan, null, permuted, label, screened=level == "screen")
+    found = replace(found, inner=_inner_errors(ridge, given, plan))
     if with_nested:
         chosen = _predict("linear", given, plan, seed)
         other = _summarise(chosen, features, plan, null, null.chosen, "linear-v1", screened=False)
@@ -88,6 +87,13 @@ def measure(
     if level == "full" and name in PERMUTABLE and _in_question(found, plan, detect):
         found = _search(found, given, plan, pool, pool_groups, seed)
     return _with_state(found)
+
+
+def _inner_errors(ridge: Ridge, given: FeatureSet, plan: Plan) -> np.ndarray:
+    """Squared error [R, folds] of the closed-form ridge in inner folds that are the same for every site of the plan."""
+    _, outer, inner = training_parts(given, plan.folds, np.random.default_rng([plan.seed, 75]))
+    found = ridge.inner_errors(coded(given)[None], outer, inner, [plan.penalty])  # [1, M, 1]
+    return found.reshape(plan.repeats, plan.n_folds)
 
 
 def _with_state(found: Measurement) -> Measurement:
@@ -192,27 +198,3 @@ def _search(
     found = replace(found, limit=limit(given.x, plan, space) if enough else None)
     other = _summarise(_predict("rbf", given, plan, seed), None, plan, found.null, None, "rbf", screened=False)
     return replace(found, nonlinear=other.estimate, nonlinear_upper=other.upper)
-
-
-def compare(a: Measurement, b: Measurement, plan: Plan) -> Difference:
-    """The paired difference a - b, item by item on identical folds, its error inflated as permuted differences show.
-
-    Paired: what makes both probes err on the same images cancels. None for the interval below 20 groups.
-    """
-    from scipy.special import stdtr, stdtrit
-
-    difference = a.scored.minus(b.scored)
-    if a.permuted is None or b.permuted is None:
-        error = corrected_resampling(difference, plan)
-    else:
-        error = float(difference.error(plan.groups).mean())
-        error *= inflation(a.permuted.minus(b.permuted), plan.groups)
-    error *= widening(plan)
-    if plan.n_groups < FEW:
-        return Difference(score=difference.mean, low=None, high=None, p=None)
-    df = plan.n_groups - 1
-    half = float(stdtrit(df, 0.975)) * error
-    p = 1.0 if error == 0 else float(2 * stdtr(df, -abs(difference.mean) / error))
-    if error == 0 and difference.mean != 0:
-        p = 0.0
-    return Difference(score=difference.mean, low=difference.mean - half, high=difference.mean + half, p=p)

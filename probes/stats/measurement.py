@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from probes._base import Estimate, Predictions, State
 from probes.stats.detection import Limit
 from probes.stats.permutation import Null
@@ -18,6 +20,8 @@ class Measurement:
     the same of refits to permuted labels (None for a probe that is not refitted); paired differences need both.
     `error` is the standard error, `null_error` that where nothing is to be read, `upper` the one-sided 95 %
     bound. `leak` is the alarm: significantly below chance. `state` and `reason` are those of this cell alone.
+    `inner` [R, folds] is the squared error of the closed-form ridge in the inner folds of each training part, by which
+    one site or another is chosen without the fold that is held out.
     """
 
     plan: Plan
@@ -32,6 +36,7 @@ class Measurement:
     null_error: float
     upper: float
     leak: bool
+    inner: np.ndarray | None = None
     nested: Estimate | None = None
     nested_probe: str | None = None
     limit: Limit | None = None

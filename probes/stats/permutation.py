@@ -23,12 +23,15 @@ class Null:
 
     statistic [1 + B]: that of the observed labels first, then of the permuted ones, all through the same code.
     `fixed` holds the scores of ridge with the plan's penalty refitted to the first REFITS permuted label vectors,
-    `chosen` those of ridge that chooses its penalty anew for each.
+    `chosen` those of ridge that chooses its penalty anew for each. `fixed_margin` and `chosen_margin` [REFITS, n(, K)]
+    are the held-out margins behind them, float32, so that a choice between sites can be replayed.
     """
 
     statistic: np.ndarray
     fixed: Scored
     chosen: Scored | None
+    fixed_margin: np.ndarray
+    chosen_margin: np.ndarray | None = None
 
     @property
     def p(self) -> float:
@@ -53,31 +56,29 @@ def permutation_test(ridge: Ridge, plan: Plan, *, permutations: int | None = Non
     base = means if classes is None else np.zeros((1, 1))
     refits = slice(1, 1 + REFITS)
     best = np.full(len(labels), -np.inf)
-    fixed = None
+    kept = None
     for penalty, fitted in zip(GRID, ridge.each(codes, folds, GRID), strict=True):
         margin = fitted - means
         np.maximum(best, association(margin, labels, base, classes), out=best)
         if penalty == plan.penalty:
-            fixed = score_margin(margin[refits], labels[refits], base[refits], classes)
-    if fixed is None:
+            kept = margin[refits].astype(np.float32)
+    if kept is None:
         (fitted,) = ridge.each(codes[refits], folds, [plan.penalty])
-        fixed = score_margin(fitted - means[refits], labels[refits], base[refits], classes)
-    chosen = None
-    if choose:
-        chosen = score_with_chosen_penalty(ridge, folds, labels[refits], codes[refits], means[refits], classes)
-    return Null(statistic=best, fixed=fixed, chosen=chosen)
+        kept = (fitted - means[refits]).astype(np.float32)
+    chosen = margin_with_chosen_penalty(ridge, folds, codes[refits], means[refits]) if choose else None
+    return Null(
+        statistic=best,
+        fixed=score_margin(kept, labels[refits], base[refits], classes),
+        chosen=None if chosen is None else score_margin(chosen, labels[refits], base[refits], classes),
+        fixed_margin=kept,
+        chosen_margin=chosen,
+    )
 
 
-def score_with_chosen_penalty(
-    ridge: Ridge,
-    folds: np.ndarray,
-    labels: np.ndarray,
-    codes: np.ndarray,
-    means: np.ndarray,
-    classes: int | None,
-    grid: Sequence[float] = CHOICE_GRID,
-) -> Scored:
-    """Scores when every label vector [B, n] chooses its penalty anew, fold by fold, from the errors of the others.
+def margin_with_chosen_penalty(
+    ridge: Ridge, folds: np.ndarray, codes: np.ndarray, means: np.ndarray, grid: Sequence[float] = CHOICE_GRID
+) -> np.ndarray:
+    """Margins when every label vector [B, n] chooses its penalty anew, fold by fold, from the errors of the others.
 
     A stand-in for choosing inside each training part that needs no further decomposition; only the spread of
     the scores is used, never the scores.
@@ -89,5 +90,5 @@ def score_with_chosen_penalty(
     for part in range(int(folds.max()) + 1):
         held = folds == part
         best = error[:, :, ~held].sum(axis=2).argmin(axis=0)
-        picked[:, held] = margins[best, np.arange(len(labels))][:, held]
-    return score_margin(picked, labels, means if classes is None else np.zeros((1, 1)), classes)
+        picked[:, held] = margins[best, np.arange(len(codes))][:, held]
+    return picked.astype(np.float32)

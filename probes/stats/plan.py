@@ -119,7 +119,7 @@ def plan(
         n_groups=n_groups,
         rare=rare,
         headline="linear" if nested else "ridge",
-        penalty=1.0 if classes is None else (0.1 if nested else 0.03),
+        penalty=1.0 if classes is None else 0.3,
         margin=0.06 if classes is None else 0.10,
         strength_to_exclude=_strength_to_exclude(n_groups, None if classes is None else len(classes)),
         chance=0.0 if classes is None else 1 / len(classes),

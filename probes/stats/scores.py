@@ -16,11 +16,13 @@ class Scored:
     """Scores of several label vectors or repeats, and what each item contributes to them.
 
     score [A]; part [A, n] linearised contributions, which sum to 0 in each row: the score of a resample is
-    about score + sum of the resampled parts.
+    about score + sum of the resampled parts; share [A, K] what is right of each class, None for a number or a
+    difference.
     """
 
     score: np.ndarray
     part: np.ndarray
+    share: np.ndarray | None = None
 
     def error(self, groups: np.ndarray) -> np.ndarray:
         """Cluster-robust standard error of each score, [A]: groups are independent, items in one are not."""
@@ -53,14 +55,13 @@ def balanced(ok: np.ndarray, y: np.ndarray, k: int) -> Scored:
     """
     label = np.broadcast_to(y, ok.shape)
     part = np.zeros_like(ok)
-    score = np.zeros(len(ok))
+    shares = np.zeros((len(ok), k))
     for c in range(k):
         mine = label == c
         many = mine.sum(axis=1)
-        share = (ok * mine).sum(axis=1, dtype=np.float64) / many
-        score += share / k
-        part += mine * ((ok - share[:, None]) / (k * many[:, None])).astype(ok.dtype)
-    return Scored(score=score, part=part)
+        shares[:, c] = (ok * mine).sum(axis=1, dtype=np.float64) / many
+        part += mine * ((ok - shares[:, c, None]) / (k * many[:, None])).astype(ok.dtype)
+    return Scored(score=shares.mean(axis=1), part=part, share=shares)
 
 
 def explained(error: np.ndarray, baseline_error: np.ndarray) -> Scored:

@@ -12,7 +12,7 @@ from probes.solvers.ridge import Ridge
 from probes.stats.block_permutation import permute_within
 from probes.stats.intervals import error_of, inflation
 from probes.stats.multiplicity import holm, over_layers
-from probes.stats.permutation import CHOICE_GRID, permutation_test, score_with_chosen_penalty
+from probes.stats.permutation import CHOICE_GRID, margin_with_chosen_penalty, permutation_test
 from probes.stats.plan import GRID
 from probes.stats.scores import (
     Scored,
@@ -305,7 +305,8 @@ def test_the_chosen_penalty_of_permuted_labels_spreads_as_a_choice_in_inner_fold
     ridge, fold = Ridge.of(x), plan.folds[0]
     codes = coded_vectors(plan.permuted, 2)
     means = fold_means(codes, fold)
-    ours = score_with_chosen_penalty(ridge, fold, plan.permuted, codes, means, 2)
+    margin = margin_with_chosen_penalty(ridge, fold, codes, means)
+    ours = score_margin(margin, plan.permuted, np.zeros((1, 1)), 2)
     margins = ridge.held_out(codes, fold, CHOICE_GRID) - means
     outer = fold[None] != np.arange(plan.n_folds)[:, None]
     inner = np.repeat(inner_folds(np.zeros(120), groups, rng)[None], plan.n_folds, axis=0)
