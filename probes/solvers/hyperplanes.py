@@ -11,6 +11,7 @@ import numpy as np
 
 from probes._base import FeatureSet, ProbeError
 from probes.linear import fit_parts
+from probes.ridge import CLASSES
 from probes.solvers.codes import coded
 from probes.solvers.scale import inverse_scale
 
@@ -39,7 +40,7 @@ def hyperplanes(
     rng: np.random.Generator,
     *,
     probe: str = "ridge",
-    penalty: float = 0.03,
+    penalty: float = CLASSES,
 ) -> Hyperplanes:
     """The out-of-fold hyperplanes of some items; folds int [R, n].
 
@@ -81,7 +82,7 @@ def exchanged(
     rng: np.random.Generator,
     *,
     probe: str = "ridge",
-    penalty: float = 0.03,
+    penalty: float = CLASSES,
 ) -> Hyperplanes:
     """As `hyperplanes`, of probes trained on permuted labels [B, n]: item k of `items` has those of draw k modulo B."""
     where, draw = np.asarray(items, dtype=np.int64), np.arange(len(items)) % len(labels)

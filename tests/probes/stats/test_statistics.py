@@ -150,7 +150,7 @@ def test_the_refitted_ridge_scores_what_the_ridge_probe_scores() -> None:
         x = rng.standard_normal((90, 40)) + y[:, None] * (np.arange(40) < 5)
         plan = probes.plan(y, np.arange(90), classes=("a", "b", "c")[:k], permutations=9)
         codes, fold = coded_vectors(y[None], k), plan.folds[:1]
-        margin = Ridge.of(x).held_out(codes, fold[0], [0.03], dtype=np.float64)[0] - fold_means(codes, fold[0])
+        margin = Ridge.of(x).held_out(codes, fold[0], [plan.penalty], dtype=np.float64)[0] - fold_means(codes, fold[0])
         ours = score_margin(margin, y[None], np.zeros((1, 1)), k)
         probed = probes.load("ridge")(given(x, y, np.arange(90), plan.classes), fold, rng)
         assert ours.score[0] == pytest.approx(scored(probed, k).score[0])
