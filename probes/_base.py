@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 State = Literal["present", "absent", "inconclusive"]
-Credit = Literal["nuisance", "pixels", "architecture", "learned"]
+Credit = Literal["nuisance", "pixels", "architecture", "open", "learned"]
 
 
 class ProbeError(Exception):
@@ -174,6 +174,8 @@ class Verdict:
 
     `leak` is the alarm of a score below chance; `material` says that the whole interval lies .05 above chance
     and above every control; `items_needed` is about how many items would decide, where nothing is decided.
+    `excluded` is the weakest strength that an absent excludes; `size_open` says that the interval of a present
+    touches chance.
     """
 
     state: State
@@ -183,3 +185,5 @@ class Verdict:
     leak: bool = False
     material: bool = False
     items_needed: int | None = None
+    excluded: float | None = None
+    size_open: bool = False

@@ -31,7 +31,6 @@ from probes.stats.scores import Scored, scored
 from probes.stats.subspace import subspace
 from probes.stats.verdict import decide_state
 
-SCREEN = 199  # permutations of a screened cell
 LEAK = 0.02  # below chance by more than this, with 95 % certainty, only a leak or a cyclic design explains
 PERMUTABLE = ("ridge", "linear")  # the limit of detection is that of a hyperplane, and no evidence for another probe
 
@@ -51,7 +50,7 @@ def measure(
     """Probe a feature set under a plan: score, interval, permutation p, limit of detection and state.
 
     `pool` are unlabelled features of the same site and readout (default: the given ones), `pool_groups` what
-    in it belongs together. `level="screen"` gives the closed-form ridge with 199 permutations and no limit of
+    in it belongs together. `level="screen"` gives the closed-form ridge and no limit of
     detection. `detect` computes that limit where absence is in question, never, or "always".
 
     Raises:
@@ -68,8 +67,7 @@ def measure(
     ridge = Ridge.of(given.x)
     is_nested = name == "linear"
     with_nested = level == "full" and nested and name == "ridge" and plan.headline == "ridge" and not plan.number
-    count = SCREEN if level == "screen" else None
-    null = permutation_test(ridge, plan, permutations=count, choose=is_nested or with_nested)
+    null = permutation_test(ridge, plan, choose=is_nested or with_nested)
     features = ridge, given.x.shape[1]
     if name == "ridge":
         fitted = [ridge.held_out(coded(given)[None], f, [plan.penalty], dtype=np.float64)[0, 0] for f in plan.folds]
@@ -78,11 +76,11 @@ def measure(
         predictions = _predict(name, given, plan, seed)
     permuted = null.chosen if is_nested else null.fixed if name == "ridge" else None
     label = {"ridge": f"ridge {plan.penalty:g}", "linear": "linear-v1"}.get(name, PurePath(name).stem)
-    found = _summarise(predictions, features, plan, null, permuted, label, screened=level == "screen")
+    found = summarise(predictions, features, plan, null, permuted, label, screened=level == "screen")
     found = replace(found, inner=_inner_errors(ridge, given, plan))
     if with_nested:
         chosen = _predict("linear", given, plan, seed)
-        other = _summarise(chosen, features, plan, null, null.chosen, "linear-v1", screened=False)
+        other = summarise(chosen, features, plan, null, null.chosen, "linear-v1", screened=False)
         found = replace(found, nested=other.estimate, nested_probe="linear-v1")
     if level == "full" and name in PERMUTABLE and _in_question(found, plan, detect):
         found = _search(found, given, plan, pool, pool_groups, seed)
@@ -110,7 +108,7 @@ def _measure_choice(given: FeatureSet, plan: Plan, seed: int) -> Measurement:
     if plan.n_groups >= FEW:
         score = scored(predictions, len(plan.classes or ())).mean
         signal = choice_inflation(ridge, plan, width, score)
-    return _with_state(_summarise(predictions, None, plan, null, null.fixed, "marks", screened=False, signal=signal))
+    return _with_state(summarise(predictions, None, plan, null, null.fixed, "marks", screened=False, signal=signal))
 
 
 def _predict(name: str, given: FeatureSet, plan: Plan, seed: int) -> Predictions:
@@ -119,7 +117,7 @@ def _predict(name: str, given: FeatureSet, plan: Plan, seed: int) -> Predictions
     return check_predictions(found, given, plan.folds, name)
 
 
-def _summarise(
+def summarise(
     predictions: Predictions,
     features: tuple[Ridge, int] | None,
     plan: Plan,
@@ -130,6 +128,7 @@ def _summarise(
     screened: bool,
     signal: float = 1.0,
 ) -> Measurement:
+    """The measurement that held-out predictions amount to, beside refits to permuted labels."""
     got = scored(predictions, None if plan.classes is None else len(plan.classes))
     if features is not None and permuted is not None and not screened and plan.n_groups >= FEW:
         signal = signal_inflation(features[0], plan, features[1], got.mean, chosen=permuted is null.chosen)
@@ -196,5 +195,5 @@ def _search(
     space = subspace(pool, None if pool_groups is None else np.asarray(pool_groups), seed=seed)
     enough = len(space.variance) >= (1 if plan.classes is None else len(plan.classes) - 1)
     found = replace(found, limit=limit(given.x, plan, space) if enough else None)
-    other = _summarise(_predict("rbf", given, plan, seed), None, plan, found.null, None, "rbf", screened=False)
+    other = summarise(_predict("rbf", given, plan, seed), None, plan, found.null, None, "rbf", screened=False)
     return replace(found, nonlinear=other.estimate, nonlinear_upper=other.upper)

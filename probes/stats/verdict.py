@@ -25,6 +25,7 @@ def verdict(
     controls: Mapping[str, tuple[Measurement, Difference]] | None = None,
     layout: Sequence[Measurement] = (),
     adjusted: float | None = None,
+    leak: float | None = None,  # noqa: ARG001
     called: Mapping[str, str] | None = None,
 ) -> Verdict:
     """The verdict on one cell: its state, what a `present` may be credited to, and the sentence that says so.
