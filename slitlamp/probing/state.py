@@ -194,7 +194,7 @@ class Run:
         y = question.y
         if cell.role is Role.SHUFFLED:
             y = plan.permuted[0]
-            plan = dataclasses.replace(plan, y=y)
+            plan = dataclasses.replace(plan, y=y, raw=y if plan.number else None)
         x = self.filled[question.name, cell.encoder.spec].read(cell.name)
         pool = self.pools.get((question.name, cell.encoder.spec)) if cell.pooled else None
         given = probes.FeatureSet(x=x, y=y, groups=question.groups, ids=question.ids, classes=question.classes)
