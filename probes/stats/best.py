@@ -12,6 +12,7 @@ import numpy as np
 
 from probes._base import Estimate, Predictions
 from probes.solvers.codes import coded_vectors, fold_means
+from probes.stats.intervals import floored_error
 from probes.stats.measure import summarise
 from probes.stats.measurement import Measurement
 from probes.stats.permutation import Null
@@ -42,8 +43,8 @@ class Candidates:
         margins = [_margin(m) for m in measurements]
         count = min(len(margin) for margin in margins)
         margin = np.stack([one[:count] for one in margins])
-        codes, _ = _codes(plan, count)
-        wrong = np.square(margin - codes)
+        codes = coded_vectors(plan.permuted[:count], None if plan.classes is None else len(plan.classes))
+        wrong = np.square(margin - (codes - fold_means(codes, plan.folds[0])))
         wrong = wrong if wrong.ndim == 3 else wrong.sum(axis=-1)
         fold = plan.folds[0]
         error = np.stack([wrong[:, :, fold == k].sum(axis=2) for k in range(plan.n_folds)], axis=-1)
@@ -115,8 +116,7 @@ def widened(estimate: Estimate, wider: float) -> tuple[float | None, float | Non
     e = estimate
     if e.low is None or e.high is None:
         return None, None
-    floor = -np.inf if e.metric == "R2" else 0.0
-    return max(floor, e.score - wider * (e.score - e.low)), min(1.0, e.score + wider * (e.high - e.score))
+    return max(0.0, e.score - wider * (e.score - e.low)), min(1.0, e.score + wider * (e.high - e.score))
 
 
 def simultaneous(parts: Sequence[np.ndarray], plan: Plan) -> float:
@@ -146,21 +146,12 @@ def _margin(m: Measurement) -> np.ndarray:
     return m.null.fixed_margin if chosen is None else chosen
 
 
-def _codes(plan: Plan, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Permuted labels as the margins have them, less the training mean [B, n(, K)], and that mean."""
-    classes = None if plan.classes is None else len(plan.classes)
-    codes = coded_vectors(plan.permuted[:count], classes)
-    means = fold_means(codes, plan.folds[0])
-    return codes - means, means
-
-
 def _replayed(plan: Plan, margin: np.ndarray) -> Scored:
     classes = None if plan.classes is None else len(plan.classes)
-    base = _codes(plan, len(margin))[1] if classes is None else np.zeros((1, 1))
-    return score_margin(margin, plan.permuted[: len(margin)], base, classes)
+    return score_margin(margin, plan.permuted[: len(margin)], classes, plan.groups, plan.folds[0])
 
 
 def _signal(m: Measurement, plan: Plan) -> float:
     """The inflation that a measurement's own error was found to need, where something is to be read."""
-    plain = float(m.scored.error(plan.groups).mean())
+    plain = float(floored_error(m.scored, plan.y, plan).mean())
     return m.error / plain if plain > 0 else 1.0

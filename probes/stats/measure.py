@@ -11,7 +11,7 @@ from probes._base import Estimate, FeatureSet, Predictions, ProbeError, check_pr
 from probes._registry import load
 from probes.ridge import training_parts
 from probes.solvers.choice import decompose_tokens
-from probes.solvers.codes import coded, decide
+from probes.solvers.codes import coded, decide, training_means
 from probes.solvers.inner_folds import check
 from probes.solvers.ridge import Ridge
 from probes.stats.choice import choice_inflation, permutation_test_of_choice
@@ -19,7 +19,7 @@ from probes.stats.detection import limit
 from probes.stats.intervals import (
     detectable,
     error_of,
-    interval,
+    interval_of,
     null_error,
     upper_bound,
 )
@@ -27,7 +27,7 @@ from probes.stats.measurement import Measurement
 from probes.stats.permutation import Null, permutation_test
 from probes.stats.plan import FEW, RARE, Plan
 from probes.stats.planting import signal_inflation
-from probes.stats.scores import Scored, scored
+from probes.stats.scores import Scored, explained, scored
 from probes.stats.subspace import subspace
 from probes.stats.verdict import decide_state
 
@@ -58,8 +58,9 @@ def measure(
     """
     if len(given.x) != len(plan.y):
         raise ProbeError(f"{len(given.x)} feature rows for a plan of {len(plan.y)} items: make the plan from them")
-    if not np.array_equal(given.y, plan.y) or (given.classes is None) != plan.number:
+    if not np.array_equal(given.y, plan.y if plan.raw is None else plan.raw) or (given.classes is None) != plan.number:
         raise ProbeError("the labels of the features are not those of the plan: make the plan from the same items")
+    given = replace(given, y=plan.y)  # of numbers the normal scores
     name = "ridge" if level == "screen" else (probe or plan.headline)
     check(given, plan.folds, probe=name)
     if name == "marks":
@@ -77,7 +78,7 @@ def measure(
     permuted = null.chosen if is_nested else null.fixed if name == "ridge" else None
     label = {"ridge": f"ridge {plan.penalty:g}", "linear": "linear-v1"}.get(name, PurePath(name).stem)
     found = summarise(predictions, features, plan, null, permuted, label, screened=level == "screen")
-    found = replace(found, inner=_inner_errors(ridge, given, plan))
+    found = replace(found, inner=_inner_errors(ridge, given, plan), companions=_companions(found, ridge, plan))
     if with_nested:
         chosen = _predict("linear", given, plan, seed)
         other = summarise(chosen, features, plan, null, null.chosen, "linear-v1", screened=False)
@@ -92,6 +93,22 @@ def _inner_errors(ridge: Ridge, given: FeatureSet, plan: Plan) -> np.ndarray:
     _, outer, inner = training_parts(given, plan.folds, np.random.default_rng([plan.seed, 75]))
     found = ridge.inner_errors(coded(given)[None], outer, inner, [plan.penalty])  # [1, M, 1]
     return found.reshape(plan.repeats, plan.n_folds)
+
+
+def _companions(found: Measurement, ridge: Ridge, plan: Plan) -> dict[str, float]:
+    """R2 of a number's normal scores, and of the number itself where the probe is ridge, trained anew on it."""
+    if plan.raw is None:
+        return {}
+    got, companions = found.predictions, {}
+    assert got.baseline is not None
+    of_scores = explained(got.label - got.predicted, got.label - got.baseline)
+    companions["R2 of normal scores"] = float(of_scores.mean())
+    if found.probe.startswith("ridge"):
+        raw = plan.raw[None]
+        fitted = np.stack([ridge.held_out(raw, f, [plan.penalty], dtype=np.float64)[0, 0] for f in plan.folds])
+        means = training_means(raw.T, plan.folds)[..., 0]
+        companions["R2 of the number"] = float(explained(raw - fitted, raw - means).mean())
+    return companions
 
 
 def _with_state(found: Measurement) -> Measurement:
@@ -130,18 +147,20 @@ def summarise(
 ) -> Measurement:
     """The measurement that held-out predictions amount to, beside refits to permuted labels."""
     got = scored(predictions, None if plan.classes is None else len(plan.classes))
-    if features is not None and permuted is not None and not screened and plan.n_groups >= FEW:
+    predictions = replace(predictions, number=plan.raw)
+    learns = features is not None and permuted is not None and not plan.number
+    if features is not None and learns and not screened and plan.n_groups >= FEW:
         signal = signal_inflation(features[0], plan, features[1], got.mean, chosen=permuted is null.chosen)
     error = error_of(got, permuted, plan, signal)
-    ends = interval(got.mean, error, plan)
+    ends = interval_of(got, permuted, plan, signal)
     flat = error if permuted is None else null_error(permuted, plan)
     upper = upper_bound(got.mean, error, plan)
     p = null.p if permuted is not None else _t_test(got.mean, error, plan)
-    warnings = list(plan.warnings)
+    warnings = [*plan.warnings, *plan.cautions]
     if permuted is None:
         warnings.append(f"{label} is not refitted to permuted labels: its p and interval come from its folds")
     estimate = Estimate(
-        metric="R2" if plan.number else "balanced accuracy",
+        metric="concordance" if plan.number else "balanced accuracy",
         score=got.mean,
         low=None if ends is None else ends[0],
         high=None if ends is None else ends[1],

@@ -1,6 +1,7 @@
 """Records of what was measured: one probe on one feature set, and the paired difference of two measurements."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,7 +22,8 @@ class Measurement:
     `error` is the standard error, `null_error` that where nothing is to be read, `upper` the one-sided 95 %
     bound. `leak` is the alarm: significantly below chance. `state` and `reason` are those of this cell alone.
     `inner` [R, folds] is the squared error of the closed-form ridge in the inner folds of each training part, by which
-    one site or another is chosen without the fold that is held out.
+    one site or another is chosen without the fold that is held out. `companions` are scores without an interval, by
+    name: of a number, R2 of its normal scores, and R2 of the number itself as a ridge on it reads it.
     """
 
     plan: Plan
@@ -39,6 +41,7 @@ class Measurement:
     inner: np.ndarray | None = None
     nested: Estimate | None = None
     nested_probe: str | None = None
+    companions: Mapping[str, float] = field(default_factory=dict)
     limit: Limit | None = None
     nonlinear: Estimate | None = None
     nonlinear_upper: float | None = None

@@ -24,10 +24,10 @@ from probes._base import ProbeError
 from probes.solvers.codes import coded_vectors, fold_means
 from probes.solvers.ridge import Ridge
 from probes.stats.effect_size import separation
-from probes.stats.intervals import inflation, interval, widening
+from probes.stats.intervals import floored_error
 from probes.stats.permutation import REFITS
 from probes.stats.plan import GRID, Plan
-from probes.stats.scores import Scored, association, clustered_error, score_margin
+from probes.stats.scores import association, score_margin
 from probes.stats.subspace import Subspace
 
 DRAWS = 60
@@ -194,13 +194,14 @@ class Planting:
     def scores(self, s: float, draws: int) -> tuple[float, float]:
         """Mean score of the first draws planted at this separation, and phi: their spread over their own error."""
         classes = None if self.plan.classes is None else len(self.plan.classes)
-        groups, found, errors = self.plan.groups[self.order], [], []
+        found, errors, back = [], [], np.argsort(self.order)
         for draw in range(draws):
             rows = self._rows(draw)
             margin = self._headline([self.margin(before, draw, s) for before in self.unplanted], draw)
-            got = score_margin(_classes_last(margin)[:1], self.labels[rows][:1], self._baseline(rows)[:1], classes)
+            label = self.labels[rows][:1, back]
+            got = score_margin(_classes_last(margin)[:1, back], label, classes, self.plan.groups, self.plan.folds[0])
             found.append(float(got.score[0]))
-            errors.append(float(clustered_error(got.part, groups)[0]))
+            errors.append(float(floored_error(got, label, self.plan)[0]))
         predicted = float(np.mean(errors))
         return float(np.mean(found)), float(np.std(found, ddof=1)) / predicted if predicted > 0 else 1.0
 
@@ -211,12 +212,7 @@ class Planting:
         return float(np.mean([self.detected(draw, s) for draw in range(self.draws)]))
 
     def detected(self, draw: int, s: float) -> bool:
-        """The rule for `present` on one planting: permutation p at most .05 and the interval above chance."""
-        margins = [self.margin(before, draw, s) for before in self.unplanted]
-        return self._significant(margins, draw) and self._interval_above_chance(self._headline(margins, draw), draw)
-
-    def significant(self, draw: int, s: float) -> bool:
-        """The permutation test's part of that rule alone."""
+        """The rule for `present` on one planting: permutation p at most .05."""
         return self._significant([self.margin(before, draw, s) for before in self.unplanted], draw)
 
     def _rows(self, draw: int) -> np.ndarray:
@@ -230,15 +226,6 @@ class Planting:
             found = association(_classes_last(margin), self.labels[rows], self._baseline(rows), classes)
             np.maximum(best, found, out=best)
         return bool((best[1:] >= best[0]).sum() + 1 <= 0.05 * len(best))
-
-    def _interval_above_chance(self, margin: np.ndarray, draw: int) -> bool:
-        rows, classes = self._rows(draw), None if self.plan.classes is None else len(self.plan.classes)
-        got = score_margin(_classes_last(margin), self.labels[rows], self._baseline(rows), classes)
-        groups = self.plan.groups[self.order]
-        permuted = Scored(score=got.score[1:], part=got.part[1:])
-        error = float(clustered_error(got.part[:1], groups)[0]) * inflation(permuted, groups) * widening(self.plan)
-        ends = interval(float(got.score[0]), error, self.plan)
-        return ends is not None and ends[0] > self.plan.chance
 
     def _baseline(self, rows: np.ndarray) -> np.ndarray:
         return self.means[rows, 0] if self.plan.number else np.zeros((1, 1))

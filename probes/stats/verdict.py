@@ -10,7 +10,6 @@ from probes._base import State, Verdict
 from probes.stats.credit import credit_of
 from probes.stats.detection import SELF_CHECK
 from probes.stats.effect_size import accuracy, separation
-from probes.stats.intervals import interval, widening
 from probes.stats.measurement import Difference, Measurement
 from probes.stats.plan import FEW, RARE, Plan
 from probes.stats.subspace import HELD
@@ -78,13 +77,7 @@ def decide_state(
 
 
 def _above(m: Measurement, plan: Plan) -> bool:
-    """Whether the interval lies above chance.
-
-    With a rare class it is asked before it was widened: the permutation test, exact at any size, carries the
-    claim there, and a margin meant for the printed width must not take its power.
-    """
-    ends = interval(m.estimate.score, m.error / (widening(plan) if not plan.number else 1.0), plan)
-    return ends is not None and ends[0] > plan.chance
+    return m.estimate.score > plan.chance
 
 
 def _score(m: Measurement) -> str:
