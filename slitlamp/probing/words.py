@@ -26,8 +26,9 @@ def sentences(
     found += _undecided(judged)
     found += _betrayed(run, spec, cells)
     found += _told(told)
-    found += _moved(run.plan(question))
-    found += [f"Note: {warning}." for warning in run.plan(question).warnings]
+    plan = run.plan(question)
+    found += _moved(plan)
+    found += [f"Note: {warning}." for warning in (*plan.warnings, *plan.cautions)]
     found += _notes(judged)
     found += _origin(question, judged)
     return [sentence for sentence in found if sentence]
@@ -58,7 +59,8 @@ def _readable(judged: Sequence[Judged], best: Best) -> str:
     highest = f"{row.cell.name} {r.score:.2f}{_ends(r.simultaneous_low, r.simultaneous_high)}, {chosen}"
     nested = ""
     if best.nested is not None:
-        nested = f" With the point chosen inside the training folds: {r.metric} {_score(best.nested)}, chance {r.chance:.2f}."
+        read = f"{r.metric} {_score(best.nested)}, chance {r.chance:.2f}"
+        nested = f" With the point chosen inside the training folds: {read}."
     if not present:
         return f"Nowhere shown to be readable.{nested} Best: {highest}. {row.verdict.reason}"
     more = ""

@@ -155,8 +155,9 @@ def legend(records: Sequence[Record]) -> str:
         lines.append(f"shuffled: mean and range of refits{of} to permuted labels.")
     if any(r.loss_state not in (None, "open") for r in own):
         lines.append(
-            "reads less by: difference to the best of what reads the same items (thumbnails, untrained networks, earlier\n"
-            "points, other encoders), where it is sure for all points at once; !: more than the margin; kept: surely less."
+            "reads less by: difference to the best of what reads the same items (thumbnails, untrained networks, "
+            "earlier points,\nother encoders), where it is sure for all points at once; !: more than the margin; kept: "
+            "surely less."
         )
     marked = [best_of(one) for one in _maps(own) if len(one) > 1]
     for r in marked:
