@@ -65,20 +65,13 @@ def interval(score: float, error: float, plan: Plan) -> tuple[float, float] | No
     return max(0.0, score - half), min(1.0, score + half)
 
 
-def upper_bound(score: float, error: float, plan: Plan) -> float:
-    """One-sided 95 % upper bound of the score."""
-    from scipy.special import stdtrit
-
-    return score + float(stdtrit(plan.n_groups - 1, 0.95)) * error
-
-
 def null_error(permuted: Scored, plan: Plan) -> float:
     """Standard error of the score where nothing is to be read."""
     return max(float(permuted.error(plan.groups).mean()), float(permuted.score.std(ddof=1))) * widening(plan)
 
 
 def detectable(error: float, plan: Plan) -> float:
-    """Smallest score above chance found 8 times in 10 by a one-sided 5 % test with this standard error."""
+    """Smallest score above chance found at least 8 times in 10 by a one-sided 5 % test with this standard error."""
     from scipy.special import stdtrit
 
     df = plan.n_groups - 1

@@ -38,3 +38,17 @@ def over_layers(nulls: Sequence[np.ndarray]) -> np.ndarray:
     table = np.stack(list(nulls))
     largest = table[:, 1:].max(axis=0)
     return (1 + (largest[None] >= table[:, :1]).sum(axis=1)) / (1 + table.shape[1] - 1)
+
+
+def low_over_map(nulls: Sequence[np.ndarray]) -> float:
+    """P of a map's lowest statistic against the lowest of each permuted label vector: one alarm for all its points.
+
+    `nulls` are statistics [1 + B] of the same permuted labels, the observed one first; where some hold fewer permuted
+    labels than others, only those that all hold are counted.
+
+    >>> low_over_map([np.array([0.3, 0.4, 0.5, 0.6]), np.array([0.5, 0.2, 0.5, 0.6])])
+    0.5
+    """
+    count = min(len(one) for one in nulls)
+    lowest = np.min([one[:count] for one in nulls], axis=0)
+    return float((1 + (lowest[1:] <= lowest[0]).sum()) / count)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import probes
-from encoders.extraction.readouts import AT_MARK, READOUTS
+from encoders.extraction.readouts import AT_MARK, READOUTS, VECTOR
 from probes.stats.credit import PIXELS, UNTRAINED
 from slitlamp.probing.judged import Judged, best_of
 from slitlamp.probing.points import relative_depth
@@ -64,10 +64,7 @@ def judge(
             pairs = {name: (other, probes.compare(m, other, plan)) for name, other in against.items()}
             if draws:
                 pairs[UNTRAINED] = hardest([(other, probes.compare(m, other, plan)) for other in draws])
-            layout = [
-                x for c, x in zip(mine, measurements, strict=True)
-                if c.site == cell.site and READOUTS[c.readout].keeps_layout and c.readout != cell.readout
-            ]  # fmt: skip
+            layout = [run.measurement(c) for c in layout_of(cell, mine)]
             known = None if spec in CONTROLS else pairs  # a control has nothing weaker to be measured against
             called = {PIXELS: AT_MARKS} if place is not None and against[PIXELS] is place else {}
             if len(draws) > 1:
@@ -81,6 +78,19 @@ def judge(
         records += [record(c, f"shuffled:{c.encoder.label}", "control") for c in shuffled.values()]
         verdicts.append(_summary(question, judged, sentences(run, question, spec, judged, controls)))
     return records, verdicts
+
+
+def layout_of(cell: Cell, points: Sequence[Cell]) -> list[Cell]:
+    """The readouts that keep the layout of the tokens a cell is made of.
+
+    Those of its site; of a vector, which has no tokens of its own, those of the last site before it that has any.
+    """
+    kept = [c for c in points if READOUTS[c.readout].keeps_layout and c is not cell]
+    site = cell.site
+    if cell.readout == VECTOR.name:
+        before = [c.site for c in points[: points.index(cell)] if READOUTS[c.readout].keeps_layout]
+        site = before[-1] if before else site
+    return [c for c in kept if c.site == site]
 
 
 def hardest(draws: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
@@ -138,8 +148,8 @@ def _record(
         p_value=e.p,
         p_adjusted=p,
         mde=e.mde,
-        lod=None if found is None else found.lod,
-        variance_held=None if found is None else found.held,
+        lod=None if found is None else found.limit,
+        variance_held=None,
         margin=plan.margin,
         verdict=m.state if verdict is None else verdict.state,
         credit=None if verdict is None else verdict.credit,

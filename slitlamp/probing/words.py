@@ -46,7 +46,7 @@ def _readable(judged: Sequence[Any]) -> str:
 
 def _leaks(judged: Sequence[Any], said: Sequence[str]) -> list[str]:
     """The alarm of a score below chance, wherever it rings, unless the first sentence has said it."""
-    ringing = [j for j in judged if j.measurement.leak]
+    ringing = [j for j in judged if j.verdict.leak]
     if not ringing or any(ringing[0].verdict.reason in sentence for sentence in said):
         return []
     worst = min(ringing, key=lambda j: j.measurement.estimate.score)
@@ -90,7 +90,7 @@ def _absent(judged: Sequence[Any]) -> list[str]:
     if not absent:
         return []
     names = ", ".join(j.cell.name for j in absent[:4]) + (" …" if len(absent) > 4 else "")
-    weakest = max(absent, key=lambda j: j.measurement.lod or 1.0)
+    weakest = max(absent, key=lambda j: j.verdict.excluded)
     return [f"Absent at {_points(len(absent))} ({names}). {weakest.verdict.reason}"]
 
 
