@@ -80,7 +80,8 @@ class SourceSettings:
     )
     pool: str | None = _flag(
         None,
-        "unlabelled images of the same kind, for the limit of detection (omitted: all images of --data)",
+        "20 or more unlabelled images of the same kind, from other groups, along whose mixtures differences are "
+        "planted (omitted: the images of --data, a fold at a time)",
         metavar="SOURCE",
     )
     items: int = _flag(200, "how many phantom items to make when --data is omitted", metavar="N")

@@ -1,7 +1,6 @@
 """P-values adjusted for multiplicity: Holm, Benjamini-Hochberg, and the largest statistic over all sites."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -58,8 +57,15 @@ def over_tasks(tasks: Sequence[Sequence[float]]) -> list[np.ndarray]:
     return [np.minimum(p, 1.0) for p in steps]
 
 
-def low_over_map(nulls: Sequence[Any]) -> float:
-    """P that some point of a map reads so far below chance: its least statistic against the least permuted ones."""
-    table = np.stack([null.statistic for null in nulls])
-    least = table.min(axis=0)
-    return (1 + int((least[1:] <= least[0]).sum())) / len(least)
+def low_over_map(nulls: Sequence[np.ndarray]) -> float:
+    """P of a map's lowest statistic against the lowest of each permuted label vector: one alarm for all its points.
+
+    `nulls` are statistics [1 + B] of the same permuted labels, the observed one first; where some hold fewer permuted
+    labels than others, only those that all hold are counted.
+
+    >>> low_over_map([np.array([0.3, 0.4, 0.5, 0.6]), np.array([0.5, 0.2, 0.5, 0.6])])
+    0.5
+    """
+    count = min(len(one) for one in nulls)
+    lowest = np.min([one[:count] for one in nulls], axis=0)
+    return float((1 + (lowest[1:] <= lowest[0]).sum()) / count)

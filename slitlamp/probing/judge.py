@@ -86,7 +86,7 @@ def judge(
     records += [record(cell, "control") for cell in cells.control if not run.measurement(cell).screened]
     every = [run.measurement(c) for c in cells.encoder]
     replayed = not plan.number and all(m.permuted is not None for m in every)
-    leak = low_over_map([m.null for m in every]) if replayed else None
+    leak = low_over_map([m.null.statistic for m in every]) if replayed else None
     p_of = dict(zip((c.tag for c in cells.encoder), paid, strict=True))
     for spec in dict.fromkeys(c.encoder.spec for c in cells.encoder):
         mine = [c for c in cells.encoder if c.encoder.spec == spec]
@@ -100,7 +100,7 @@ def judge(
             verdict = probes.verdict(
                 m,
                 controls=None if spec in CONTROLS else known,  # a control has nothing weaker to be held against
-                layout=_layout(mine, measurements, cell),
+                layout=[run.measurement(c) for c in layout_of(cell, mine)],
                 adjusted=p_of[cell.tag],
                 leak=leak,
                 called=called,
@@ -166,14 +166,17 @@ def _order(run: Run, question: Question, cells: QuestionCells, mine: Sequence[Ce
     return ListTold(measurement=run.measurement(one), p=min(known, default=None))
 
 
-def _layout(mine: Sequence[Cell], measurements: Sequence[Any], cell: Cell) -> list[Any]:
-    """What keeps the layout of the tokens that a cell was made of: of its site, or of the last before a vector."""
-    kept = [(c, m) for c, m in zip(mine, measurements, strict=True) if READOUTS[c.readout].keeps_layout]
+def layout_of(cell: Cell, points: Sequence[Cell]) -> list[Cell]:
+    """The readouts that keep the layout of the tokens a cell is made of.
+
+    Those of its site; of a vector, which has no tokens of its own, those of the last site before it that has any.
+    """
+    kept = [c for c in points if READOUTS[c.readout].keeps_layout and c is not cell]
     site = cell.site
     if cell.readout == VECTOR.name:
-        before = [c.site for c, _ in kept if mine.index(c) < mine.index(cell)]
+        before = [c.site for c in points[: points.index(cell)] if READOUTS[c.readout].keeps_layout]
         site = before[-1] if before else site
-    return [m for c, m in kept if c.site == site and c.readout != cell.readout]
+    return [c for c in kept if c.site == site]
 
 
 def _losses(run: Run, cells: QuestionCells, mine: Sequence[Cell]) -> list[Loss | None]:

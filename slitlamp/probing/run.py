@@ -12,7 +12,9 @@ from encoders import EncoderError
 from encoders.extraction.readouts import AT_MARK
 from encoders.extraction.volumes import flat_only
 from plugins import UnknownName, UserFileError
-from probes.stats.credit import ALPHA, surpassed
+from probes.stats.credit import surpassed
+from probes.stats.plan import FEW
+from probes.stats.verdict import ALPHA
 from slitlamp.encoding.encoder import StoredEncoder, check_points
 from slitlamp.encoding.fill import FeatureTable, NotFiniteError, encode_missing, space_of
 from slitlamp.errors import UsageError
@@ -146,7 +148,7 @@ def probe_question(run: Run, question: Question) -> QuestionCells | None:
     every = [cell for many in untrained.values() for cell in many]
     measure_all(run, [*every, *_maps(run, question, every)], f"untrained networks, {question.name}")
     cells = dataclasses.replace(cells, untrained={spec: run.finished(many) for spec, many in untrained.items()})
-    return dataclasses.replace(cells, encoder=_with_limits(run, question, own))
+    return dataclasses.replace(cells, encoder=_with_pool(run, question, own))
 
 
 def _maps(run: Run, question: Question, cells: Sequence[Cell]) -> list[Cell]:
@@ -289,8 +291,8 @@ def measure_all(run: Run, cells: Sequence[Cell], what: str) -> None:
             run.seconds[key] = seconds
 
 
-def _with_limits(run: Run, question: Question, cells: Sequence[Cell]) -> list[Cell]:
-    """The encoders' cells, those that could be absent measured again with the pool's limit of detection."""
+def _with_pool(run: Run, question: Question, cells: Sequence[Cell]) -> list[Cell]:
+    """The encoders' cells; where there is a --pool, those that could be absent measured again with its images."""
     pool = question.pool
     doubtful = [c for c in cells if c.level == "full" and could_be_absent(run.measurement(c))]
     if pool is None or not doubtful:
@@ -302,20 +304,20 @@ def _with_limits(run: Run, question: Question, cells: Sequence[Cell]) -> list[Ce
         points = [p for p in _points(run, question, encoder) if f"{p[0]}/{p[1]}" in names]
         try:
             table = encode_missing(encoder, pool.pictures, points, pool.source.policy)
-        except encoders.UnseenMarkError:  # a mark of the pool alone: its cells stay without a limit of detection
+        except encoders.UnseenMarkError:  # a mark of the pool alone: what its cells' silence excludes stays open
             doubtful = [c for c in doubtful if c.encoder is not encoder or c.readout != AT_MARK.name]
             points = [p for p in points if p[1] != AT_MARK.name]
             table = encode_missing(encoder, pool.pictures, points, pool.source.policy)
         run.pools[question.name, encoder.spec] = table
     again = {c.tag: dataclasses.replace(c, pooled=True) for c in doubtful}
-    measure_all(run, list(again.values()), f"limits of detection, {question.name}")
+    measure_all(run, list(again.values()), f"what silence excludes, {question.name}")
     return [again.get(c.tag, c) for c in cells]
 
 
 def could_be_absent(m: Any) -> bool:
-    """Whether only a limit of detection stands between this cell and a claim of absence."""
-    found = m.limit is not None or m.leak or m.state == "present" or m.probe == CHOICE  # no limit is known for a choice
-    return not found and m.upper < m.plan.chance + m.plan.margin
+    """Whether it is only unknown what the silence of a cell excludes; for the choice between marks it always is."""
+    asked = m.limit is not None or m.leak or m.probe == CHOICE
+    return not asked and m.null.p > ALPHA and m.plan.rare >= FEW
 
 
 def plan_of(settings: Settings) -> dict[str, Any]:

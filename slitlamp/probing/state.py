@@ -46,13 +46,13 @@ class Cell:
     """One number: a question put to an encoder, or to the order of its list, at a site and readout, by a probe."""
 
     question: Question
-    encoder: StoredEncoder | ListOrder
+    encoder: Any  # a StoredEncoder, or the ListOrder of a control
     role: Role
     site: str
     readout: str
     level: Literal["full", "screen"]  # screen: the closed-form map
     nested: bool
-    pooled: bool = False  # measured with unlabelled images, for the limit of detection
+    pooled: bool = False  # what silence excludes is asked with the images of --pool
 
     @property
     def tag(self) -> tuple[Any, ...]:
@@ -171,6 +171,7 @@ class Run:
             "level": cell.level,
             "nested": cell.nested,
             "pool": self._pool_key(cell),
+            "detect": _detects(cell),
             "code": code_digest(str(Path(probes.__file__).parent)),
         }
         self.keys[cell.tag] = digest(material)
@@ -206,10 +207,15 @@ class Run:
             seed=self.settings.probe.seed,
             pool=pool.read(cell.name) if pool is not None else None,
             pool_groups=question.pool.groups if pool is not None and question.pool is not None else None,
-            detect=pool is not None,
+            detect=_detects(cell),
             nested=cell.nested,
             optional=cell.role is not Role.ENCODER,
         )
+
+
+def _detects(cell: Cell) -> bool:
+    """Whether a cell is asked what its silence excludes: those of encoders, with the pool where there is one."""
+    return cell.role is Role.ENCODER and cell.level == "full" and cell.pooled == (cell.question.pool is not None)
 
 
 def start(settings: Settings) -> tuple[Run, list[Question]]:
@@ -258,7 +264,7 @@ def _too_little(settings: Settings, question: Question, why: str) -> str:
 
 @once
 def _types() -> dict[str, type]:
-    from probes.stats import detection, measurement, permutation, scores
+    from probes.stats import exclusion, measurement, permutation, scores
 
     kinds = [probes.Predictions, probes.Estimate, measurement.Measurement, permutation.Null, scores.Scored]
-    return {kind.__name__: kind for kind in [*kinds, detection.Limit]}
+    return {kind.__name__: kind for kind in [*kinds, exclusion.Exclusion]}
