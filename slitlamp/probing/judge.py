@@ -296,7 +296,7 @@ def _record(
         loss_high=None if loss is None else loss.high,
         loss_state=None if loss is None else loss.state,
         reference=None if loss is None else loss.whole.reference,
-        reason=m.reason if verdict is None else verdict.reason,
+        reason=_reason(cell, m) if verdict is None else verdict.reason,
         nested=None if other is None else other.score,
         nested_low=None if other is None else other.low,
         nested_high=None if other is None else other.high,
@@ -317,6 +317,13 @@ def _record(
         command=command,
         limited=question.limited,
     )
+
+
+def _reason(cell: Cell, m: Any) -> str:
+    """What is said of a control; a list reads below chance where neighbours differ in their answers, which no leak is."""
+    if cell.encoder.spec != ORDER or m.state == "present":
+        return m.reason
+    return "The place of an item in its list or folder does not tell its answer."
 
 
 def _weights(cell: Cell, card: Any) -> str:
