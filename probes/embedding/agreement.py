@@ -20,8 +20,8 @@ AT_ONCE = 1 << 22  # votes of permuted answers that are held at once
 class Agreement:
     """How well neighbours tell an answer, with its interval over groups, the level of chance, and a permutation p.
 
-    `metric` is "balanced accuracy" (of the vote of the neighbours over the share of each class), "concordance" (of their
-    mean), "own group" (the share whose nearest neighbour is of their own group) or "silhouette".
+    `metric` is "balanced accuracy" (of the vote of the neighbours over the share of each class), "concordance" (of
+    their mean), "own group" (the share whose nearest neighbour is of their own group) or "silhouette".
     """
 
     metric: str

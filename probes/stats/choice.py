@@ -7,6 +7,7 @@ import numpy as np
 from probes.solvers.choice import PENALTY, choice_targets, score_marks
 from probes.solvers.ridge import Ridge
 from probes.stats.block_permutation import BlockPermutation
+from probes.stats.intervals import floored_error
 from probes.stats.permutation import REFITS, Null
 from probes.stats.plan import GRID, Plan
 from probes.stats.planting import Planting, inflation_at
@@ -70,7 +71,7 @@ def choice_inflation(ridge: Ridge, plan: Plan, width: int, score: float, *, draw
         fitted[:, planting.order] = planting.margin(planting.unplanted[0], s, few)[:, 0]
         mark = fitted.reshape(few, -1, count)
         got = score_margin(mark[..., 1] - mark[..., 0] if count == 2 else mark, labels[:few], count)
-        predicted = float(got.error(plan.groups).mean())
+        predicted = float(floored_error(got, labels[:few], plan).mean())
         return got.mean, float(got.score.std(ddof=1)) / predicted if predicted > 0 else 1.0
 
     return inflation_at(scores, goal, draws)

@@ -113,7 +113,7 @@ def _joined(observed: Scored, phi: float, plan: Plan) -> tuple[float, float]:
     seen = doubt > 0.01
     design[seen] = np.maximum(1, (variance.mean(axis=0) * k**2 * groups)[seen] / doubt[seen])
     worth = groups / design / phi**2 / together
-    low, high = wilson(share, worth, np.array([_t(max(m - 1, 1)) for m in groups]))
+    low, high = wilson(share, worth, np.array([_t(max(int(m) - 1, 1)) for m in groups]))
     below, above = (float(np.sqrt(np.square((share - end) / k).sum())) for end in (low, high))
     return max(0.0, observed.mean - below), min(1.0, observed.mean + above)
 
@@ -126,7 +126,7 @@ def wilson(share: np.ndarray, size: np.ndarray, t: np.ndarray) -> tuple[np.ndarr
     return np.maximum(0, middle - half), np.minimum(1, middle + half)
 
 
-def _t(df: float, level: float = 0.975) -> float:
+def _t(df: int, level: float = 0.975) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(df, level))

@@ -79,9 +79,13 @@ def measure(
     found = summarise(predictions, features, plan, null, permuted, label, screened=level == "screen")
     found = replace(found, inner=_inner_errors(ridge, given, plan), companions=_companions(found, ridge, plan))
     if with_nested:
-        chosen = _predict("linear", given, plan, seed)
-        other = summarise(chosen, features, plan, null, null.chosen, "linear-v1", screened=False)
-        found = replace(found, nested=other.estimate, nested_probe="linear-v1")
+        try:
+            chosen = _predict("linear", given, plan, seed)
+        except ProbeError as error:  # a class in so few groups that no inner fold can hold it out
+            found = replace(found, warnings=(*found.warnings, f"no nested probe stands beside ridge: {error}"))
+        else:
+            other = summarise(chosen, features, plan, null, null.chosen, "linear-v1", screened=False)
+            found = replace(found, nested=other.estimate, nested_probe="linear-v1")
     if level == "full" and name in PERMUTABLE and _in_question(found, plan, detect):
         found = _search(found, given, plan, pool, pool_groups)
     return _with_state(found)

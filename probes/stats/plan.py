@@ -18,6 +18,7 @@ GRID = (0.03, 0.3, 3.0)  # relative ridge penalties of the permutation statistic
 FEW = 20  # groups below which no interval is printed
 RARE = 30  # groups of the smallest class below which the spread of its items says too little of its share
 NESTED_FROM = 200  # groups from which choosing a penalty gains more than it costs
+SPREAD = 10  # groups of a class that surely lie in several inner folds of every training part
 NUMBERS = 0.788  # concordance that an absence must exclude: R2 .62, by C = .5 + arcsin(sqrt(R2)) / pi
 
 
@@ -114,7 +115,7 @@ def plan(
         answer, group, None if classes is None else where[0], design, None if copies is None else _numbered(copies)
     )
     count = 1999 if permutations is None else permutations
-    nested = classes is not None and n_groups >= NESTED_FROM
+    nested = classes is not None and n_groups >= NESTED_FROM and rare >= SPREAD
     return Plan(
         y=answer,
         groups=group,

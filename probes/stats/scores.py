@@ -49,7 +49,7 @@ def clustered_error(part: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def class_sums(part: np.ndarray, y: np.ndarray, groups: np.ndarray, k: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each class in turn, the sum of the parts [A, n] of its items in every group, and how many they are, [A, G]."""
+    """For each class in turn, sums of the parts [A, n] of its items in every group, and how many they are, [A, G]."""
     label = np.broadcast_to(y, part.shape)
     for c in range(k):
         mine = label == c
