@@ -28,6 +28,7 @@ class Control:
 
 
 ALPHA = 0.05
+ROUNDING = 1e-9  # a mean of equal scores may differ from them by less
 DRAWS = 3  # untrained networks from which they bound others that were not drawn
 LOWLEVEL, ORDER, PIXELS, UNTRAINED = "lowlevel", "order", "pixels", "random"
 CONTROLS = (  # from the weakest explanation on; a control more is an entry more
@@ -100,7 +101,7 @@ def _listed(names: Sequence[str], last: str) -> str:
 
 def surpassed(difference: Difference) -> bool:
     """Whether a paired difference to a control lies above 0 with its whole interval."""
-    return difference.low is not None and difference.low > 0
+    return difference.low is not None and difference.low > ROUNDING
 
 
 def _reads(control: Measurement) -> bool:
@@ -148,7 +149,7 @@ def over_population(m: Measurement, draws: Sequence[Measurement], plan: Plan) ->
     between = max(0.0, float(np.var(scores, ddof=1) - noise)) * (1 + 1 / k)
     whole = error**2 + between
     nu = whole**2 / (between**2 / (k - 1) + error**4 / df) if whole > 0 else df
-    half = float(stdtrit(nu, 0.975)) * np.sqrt(whole)
+    half = float(stdtrit(nu, 0.975) * np.sqrt(whole))
     return mean, Difference(score=found.score, low=found.score - half, high=found.score + half, p=None)
 
 

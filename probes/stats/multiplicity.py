@@ -40,7 +40,7 @@ def over_layers(nulls: Sequence[np.ndarray]) -> np.ndarray:
     return (1 + (largest[None] >= table[:, :1]).sum(axis=1)) / (1 + table.shape[1] - 1)
 
 
-def over_tasks(tasks: Sequence[Sequence[float]]) -> list[np.ndarray]:
+def over_tasks(tasks: Sequence[Sequence[float] | np.ndarray]) -> list[np.ndarray]:
     """P-values of the points of several tasks, each adjusted within its task already, adjusted for the number of tasks.
 
     Holm's step-down over tasks: a task stops counting once all of its points are rejected, so that what is false of
