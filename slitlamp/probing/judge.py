@@ -320,7 +320,7 @@ def _record(
 
 
 def _reason(cell: Cell, m: Any) -> str:
-    """What is said of a control; a list reads below chance where neighbours differ in their answers, which no leak is."""
+    """What is said of a control; a list whose neighbours differ in their answers reads below chance, which is no leak."""
     if cell.encoder.spec != ORDER or m.state == "present":
         return m.reason
     return "The place of an item in its list or folder does not tell its answer."
