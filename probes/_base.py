@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 State = Literal["present", "absent", "inconclusive"]
-Credit = Literal["nuisance", "pixels", "architecture", "learned"]
+Credit = Literal["nuisance", "pixels", "architecture", "open", "learned"]
 
 
 class ProbeError(Exception):
@@ -112,7 +112,8 @@ class Predictions:
     label [n]; predicted [R, n] (class index or number); score [R, n, K] held-out decision values whose argmax is
     `predicted`, the training prior already taken off them, or [R, n, 1] for numbers; probability [R, n, K] or None
     where the probe gives none; fold [R, n].
-    `penalty` [R, folds] is what the probe chose (nan where it chose nothing).
+    `penalty` [R, folds] is what the probe chose (nan where it chose nothing). Numbers are normal scores; `number` [n]
+    are those that were given, where it is known.
     """
 
     label: np.ndarray
@@ -123,6 +124,7 @@ class Predictions:
     ids: Sequence[str]
     probability: np.ndarray | None = None
     baseline: np.ndarray | None = None  # [R, n] training-fold mean, for numbers
+    number: np.ndarray | None = None
     penalty: np.ndarray | None = None
     notes: tuple[str, ...] = ()  # what the reader should know, one line each
 

@@ -1,5 +1,6 @@
 """Questions: a task put to a source, with its items, labels and groups, and unlabelled images of the same kind."""
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ import numpy as np
 
 import tasks
 from cache import Store
+from probes.stats.numbers import cautions, far_values
 from slitlamp.duplicates.answers import check_labels, other_images
 from slitlamp.duplicates.guard import Copies, resolve_duplicates
 from slitlamp.encoding.images import ImageSet
@@ -18,7 +20,7 @@ from slitlamp.settings import SourceSettings
 from slitlamp.sources import open_source, read_labels, unused_label
 from tasks import DataError, Item, Row, Source, Task
 from tasks.label import place_of
-from tasks.sources.values import far_values
+from tasks.sources.values import repeated_marks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,11 +163,13 @@ def facts_of(
 
 
 def _far(items: Sequence[Item], source: Source, classes: Sequence[str] | None) -> list[str]:
-    """Sentences about numbers that stand far from all others."""
+    """Sentences about numbers that look like typing errors or marks of missing values, and about a long tail."""
     if classes is not None or source.synthetic:
         return []
     places = {row.id: place_of(row) for row in source.rows}
-    return far_values([float(item.label) for item in items], [places.get(i.id, f"item {i.id}") for i in items])
+    values = np.array([float(item.label) for item in items])
+    names, near = [places.get(item.id, f"item {item.id}") for item in items], ~far_values(values)
+    return [*cautions(values, names), *repeated_marks(values[near].tolist(), [*itertools.compress(names, near)])]
 
 
 def _few_marks(items: Sequence[Item], marks: Sequence[str]) -> list[str]:

@@ -39,7 +39,7 @@ def hyperplanes(
     rng: np.random.Generator,
     *,
     probe: str = "ridge",
-    penalty: float = 0.03,
+    penalty: float = 0.3,
 ) -> Hyperplanes:
     """The out-of-fold hyperplanes of some items; folds int [R, n].
 
@@ -81,7 +81,7 @@ def exchanged(
     rng: np.random.Generator,
     *,
     probe: str = "ridge",
-    penalty: float = 0.03,
+    penalty: float = 0.3,
 ) -> Hyperplanes:
     """As `hyperplanes`, of probes trained on permuted labels [B, n]: item k of `items` has those of draw k modulo B."""
     where, draw = np.asarray(items, dtype=np.int64), np.arange(len(items)) % len(labels)

@@ -11,7 +11,7 @@ from probes._base import Estimate, FeatureSet, Predictions, ProbeError, check_pr
 from probes._registry import load
 from probes.ridge import training_parts
 from probes.solvers.choice import decompose_tokens
-from probes.solvers.codes import coded, decide
+from probes.solvers.codes import coded, decide, training_means
 from probes.solvers.inner_folds import check
 from probes.solvers.ridge import Ridge
 from probes.stats.choice import choice_inflation, permutation_test_of_choice
@@ -19,7 +19,7 @@ from probes.stats.exclusion import exclusion, kernel_p, unlabelled
 from probes.stats.intervals import (
     detectable,
     error_of,
-    interval,
+    interval_of,
     null_error,
 )
 from probes.stats.measurement import Measurement
@@ -27,10 +27,9 @@ from probes.stats.multiplicity import low_over_map
 from probes.stats.permutation import Null, permutation_test
 from probes.stats.plan import FEW, Plan
 from probes.stats.planting import signal_inflation
-from probes.stats.scores import Scored, scored
+from probes.stats.scores import Scored, explained, scored
 from probes.stats.verdict import ALPHA, decide_state, rings
 
-SCREEN = 199  # permutations of a screened cell
 PERMUTABLE = ("ridge", "linear")  # what is excluded is what a hyperplane reads, and no evidence for another probe
 
 
@@ -50,7 +49,7 @@ def measure(
 
     `pool` are unlabelled features of the same site and readout to mix planted directions of (default: the given ones,
     fold by fold), `pool_groups` their groups: those that are asked are left out. `level="screen"` gives the closed-form
-    ridge with 199 permutations and nothing excluded. `detect` asks what silence excludes where absence is in question,
+    ridge and nothing excluded. `detect` asks what silence excludes where absence is in question,
     never, or "always".
 
     Raises:
@@ -58,8 +57,9 @@ def measure(
     """
     if len(given.x) != len(plan.y):
         raise ProbeError(f"{len(given.x)} feature rows for a plan of {len(plan.y)} items: make the plan from them")
-    if not np.array_equal(given.y, plan.y) or (given.classes is None) != plan.number:
+    if not np.array_equal(given.y, plan.y if plan.raw is None else plan.raw) or (given.classes is None) != plan.number:
         raise ProbeError("the labels of the features are not those of the plan: make the plan from the same items")
+    given = replace(given, y=plan.y)  # of numbers the normal scores
     name = "ridge" if level == "screen" else (probe or plan.headline)
     check(given, plan.folds, probe=name)
     if name == "marks":
@@ -67,8 +67,7 @@ def measure(
     ridge = Ridge.of(given.x)
     is_nested = name == "linear"
     with_nested = level == "full" and nested and name == "ridge" and plan.headline == "ridge" and not plan.number
-    count = SCREEN if level == "screen" else None
-    null = permutation_test(ridge, plan, permutations=count, choose=is_nested or with_nested)
+    null = permutation_test(ridge, plan, choose=is_nested or with_nested)
     features = ridge, given.x.shape[1]
     if name == "ridge":
         fitted = [ridge.held_out(coded(given)[None], f, [plan.penalty], dtype=np.float64)[0, 0] for f in plan.folds]
@@ -77,12 +76,16 @@ def measure(
         predictions = _predict(name, given, plan, seed)
     permuted = null.chosen if is_nested else null.fixed if name == "ridge" else None
     label = {"ridge": f"ridge {plan.penalty:g}", "linear": "linear-v1"}.get(name, PurePath(name).stem)
-    found = _summarise(predictions, features, plan, null, permuted, label, screened=level == "screen")
-    found = replace(found, inner=_inner_errors(ridge, given, plan))
+    found = summarise(predictions, features, plan, null, permuted, label, screened=level == "screen")
+    found = replace(found, inner=_inner_errors(ridge, given, plan), companions=_companions(found, ridge, plan))
     if with_nested:
-        chosen = _predict("linear", given, plan, seed)
-        other = _summarise(chosen, features, plan, null, null.chosen, "linear-v1", screened=False)
-        found = replace(found, nested=other.estimate, nested_probe="linear-v1")
+        try:
+            chosen = _predict("linear", given, plan, seed)
+        except ProbeError as error:  # a class in so few groups that no inner fold can hold it out
+            found = replace(found, warnings=(*found.warnings, f"no nested probe stands beside ridge: {error}"))
+        else:
+            other = summarise(chosen, features, plan, null, null.chosen, "linear-v1", screened=False)
+            found = replace(found, nested=other.estimate, nested_probe="linear-v1")
     if level == "full" and name in PERMUTABLE and _in_question(found, plan, detect):
         found = _search(found, given, plan, pool, pool_groups)
     return _with_state(found)
@@ -93,6 +96,22 @@ def _inner_errors(ridge: Ridge, given: FeatureSet, plan: Plan) -> np.ndarray:
     _, outer, inner = training_parts(given, plan.folds, np.random.default_rng([plan.seed, 75]))
     found = ridge.inner_errors(coded(given)[None], outer, inner, [plan.penalty])  # [1, M, 1]
     return found.reshape(plan.repeats, plan.n_folds)
+
+
+def _companions(found: Measurement, ridge: Ridge, plan: Plan) -> dict[str, float]:
+    """R2 of a number's normal scores, and of the number itself where the probe is ridge, trained anew on it."""
+    if plan.raw is None:
+        return {}
+    got, companions = found.predictions, {}
+    assert got.baseline is not None
+    of_scores = explained(got.label - got.predicted, got.label - got.baseline)
+    companions["R2 of normal scores"] = float(of_scores.mean())
+    if found.probe.startswith("ridge"):
+        raw = plan.raw[None]
+        fitted = np.stack([ridge.held_out(raw, f, [plan.penalty], dtype=np.float64)[0, 0] for f in plan.folds])
+        means = training_means(raw.T, plan.folds)[..., 0]
+        companions["R2 of the number"] = float(explained(raw - fitted, raw - means).mean())
+    return companions
 
 
 def _with_state(found: Measurement) -> Measurement:
@@ -109,7 +128,7 @@ def _measure_choice(given: FeatureSet, plan: Plan, seed: int) -> Measurement:
     if plan.n_groups >= FEW:
         score = scored(predictions, len(plan.classes or ())).mean
         signal = choice_inflation(ridge, plan, width, score)
-    return _with_state(_summarise(predictions, None, plan, null, null.fixed, "marks", screened=False, signal=signal))
+    return _with_state(summarise(predictions, None, plan, null, null.fixed, "marks", screened=False, signal=signal))
 
 
 def _predict(name: str, given: FeatureSet, plan: Plan, seed: int) -> Predictions:
@@ -118,7 +137,7 @@ def _predict(name: str, given: FeatureSet, plan: Plan, seed: int) -> Predictions
     return check_predictions(found, given, plan.folds, name)
 
 
-def _summarise(
+def summarise(
     predictions: Predictions,
     features: tuple[Ridge, int] | None,
     plan: Plan,
@@ -129,18 +148,21 @@ def _summarise(
     screened: bool,
     signal: float = 1.0,
 ) -> Measurement:
+    """The measurement that held-out predictions amount to, beside refits to permuted labels."""
     got = scored(predictions, None if plan.classes is None else len(plan.classes))
-    if features is not None and permuted is not None and not screened and plan.n_groups >= FEW:
+    predictions = replace(predictions, number=plan.raw)
+    learns = features is not None and permuted is not None and not plan.number
+    if features is not None and learns and not screened and plan.n_groups >= FEW:
         signal = signal_inflation(features[0], plan, features[1], got.mean, chosen=permuted is null.chosen)
     error = error_of(got, permuted, plan, signal)
-    ends = interval(got.mean, error, plan)
+    ends = interval_of(got, permuted, plan, signal)
     flat = error if permuted is None else null_error(permuted, plan)
     p = null.p if permuted is not None else _t_test(got.mean, error, plan)
-    warnings = list(plan.warnings)
+    warnings = [*plan.warnings, *plan.cautions]
     if permuted is None:
         warnings.append(f"{label} is not refitted to permuted labels: its p and interval come from its folds")
     estimate = Estimate(
-        metric="R2" if plan.number else "balanced accuracy",
+        metric="concordance" if plan.number else "balanced accuracy",
         score=got.mean,
         low=None if ends is None else ends[0],
         high=None if ends is None else ends[1],

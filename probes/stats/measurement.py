@@ -1,6 +1,7 @@
 """Records of what was measured: one probe on one feature set, and the paired difference of two measurements."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,7 +23,8 @@ class Measurement:
     chance; it, `state` and `reason` are those of this cell alone. `limit` is what the cell's silence excludes and
     `kernel_p` the permutation p of kernel ridge, both None where absence is out of the question.
     `inner` [R, folds] is the squared error of the closed-form ridge in the inner folds of each training part, by which
-    one site or another is chosen without the fold that is held out.
+    one site or another is chosen without the fold that is held out. `companions` are scores without an interval, by
+    name: of a number, R2 of its normal scores, and R2 of the number itself as a ridge on it reads it.
     """
 
     plan: Plan
@@ -39,6 +41,7 @@ class Measurement:
     inner: np.ndarray | None = None
     nested: Estimate | None = None
     nested_probe: str | None = None
+    companions: Mapping[str, float] = field(default_factory=dict)
     limit: Exclusion | None = None
     kernel_p: float | None = None
     state: State = "inconclusive"

@@ -22,9 +22,10 @@ import numpy as np
 
 from probes.solvers.codes import coded_vectors, fold_means
 from probes.solvers.ridge import Ridge
+from probes.stats.intervals import floored_error
 from probes.stats.permutation import REFITS
 from probes.stats.plan import GRID, Plan
-from probes.stats.scores import association, clustered_error, score_margin
+from probes.stats.scores import association, score_margin
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -157,11 +158,13 @@ class Planting:
         penalties = GRID if chosen else (plan.penalty,)
         return cls.of(ridge, plan.folds[0], labels, classes, columns, size, penalties=penalties, chosen=chosen)
 
-    def scores(self, s: float, draws: int, groups: np.ndarray) -> tuple[float, float]:
+    def scores(self, s: float, draws: int, plan: Plan) -> tuple[float, float]:
         """Mean score of the first draws planted at this separation, and phi: their spread over their own error."""
         margin = self._headline([self.margin(before, s, draws) for before in self.unplanted], draws)
-        got = score_margin(_classes_last(margin), self.labels[:draws], self._baseline(draws), self.classes)
-        predicted = float(clustered_error(got.part, groups[self.order]).mean())
+        back = np.argsort(self.order)
+        labels = self.labels[:draws, back]
+        got = score_margin(_classes_last(margin)[:, back], labels, self.classes, plan.groups, plan.folds[0])
+        predicted = float(floored_error(got, labels, plan).mean())
         return got.mean, float(got.score.std(ddof=1)) / predicted if predicted > 0 else 1.0
 
     def statistic(self, s: float) -> np.ndarray:
@@ -235,7 +238,7 @@ def signal_inflation(ridge: Ridge, plan: Plan, width: int, score: float, *, chos
     if goal <= plan.chance or len(ridge.w) < 2 * len(plan.classes or (0, 0)):
         return 1.0
     planting = Planting.in_population(ridge, plan, width, draws=draws, chosen=chosen)
-    return inflation_at(lambda s, few: planting.scores(s, few, plan.groups), goal, draws)
+    return inflation_at(lambda s, few: planting.scores(s, few, plan), goal, draws)
 
 
 def inflation_at(scores: Callable[[float, int], tuple[float, float]], goal: float, draws: int) -> float:

@@ -383,7 +383,7 @@ def _limits(records: Sequence[Record]) -> tuple[float, float]:
 
 
 def _metric(records: Sequence[Record]) -> str:
-    return "R²" if records[0].metric.lower() == "r2" else records[0].metric
+    return records[0].metric
 
 
 def _row_label(records: Sequence[Record], encoder: str, most: int) -> str:

@@ -241,7 +241,7 @@ def test_a_number_is_read_where_it_is_planted_and_not_elsewhere() -> None:
         given = FeatureSet(x=x, y=y, groups=np.arange(300), ids=[str(i) for i in range(300)], classes=None)
         m = probes.measure(given, plan)
         assert m.state == state, m.reason
-        assert m.estimate.metric == "R2"
+        assert m.estimate.metric == "concordance"
         assert m.probe == "ridge 1"
 
 

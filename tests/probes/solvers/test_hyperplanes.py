@@ -28,7 +28,7 @@ def given(k: int | None, n: int, d: int, seed: int = 0) -> FeatureSet:
 def test_hyperplanes_give_the_held_out_scores(probe: str, k: int | None, n: int, d: int) -> None:
     features = given(k, n, d)
     plan = probes.plan(features.y, features.groups, classes=features.classes, folds=4, repeats=2, permutations=19)
-    penalty = 1.0 if k is None else 0.03
+    penalty = plan.penalty
     found = probes.load(probe)(features, plan.folds, np.random.default_rng(7))
     items = np.array([0, 3, 17, n - 1])
     planes = hyperplanes(features, plan.folds, items, np.random.default_rng(7), probe=probe, penalty=penalty)

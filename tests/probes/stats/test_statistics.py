@@ -9,6 +9,7 @@ import probes
 from probes import FeatureSet, ProbeError
 from probes.solvers.codes import coded_vectors, fold_means
 from probes.solvers.ridge import Ridge
+from probes.stats import scores
 from probes.stats.block_permutation import permute_within
 from probes.stats.intervals import error_of, inflation
 from probes.stats.multiplicity import holm, over_layers
@@ -19,7 +20,7 @@ from probes.stats.scores import (
     association,
     balanced,
     clustered_error,
-    explained,
+    concordance,
     score_margin,
     scored,
 )
@@ -134,13 +135,59 @@ def test_linearised_contributions_give_the_textbook_error_of_a_mean() -> None:
     assert clustered_error(doubled.part, np.arange(800))[0] < 0.75 * by_hand  # copies taken for news
 
 
-def test_linearised_r2_matches_leaving_groups_out() -> None:
+def by_brute_force(d: np.ndarray, y: np.ndarray, groups: np.ndarray, part: np.ndarray) -> tuple[float, np.ndarray]:
+    """Concordance and contributions, pair by pair."""
+    right, pairs = np.zeros((2, len(d)))
+    for i in range(len(d)):
+        for j in range(len(d)):
+            if groups[i] != groups[j] and part[i] == part[j] and y[i] != y[j]:
+                pairs[i] += 1
+                right[i] += 0.5 if d[i] == d[j] else float((d[i] > d[j]) == (y[i] > y[j]))
+    score = right.sum() / pairs.sum()
+    return float(score), (right - score * pairs) / (pairs.sum() / 2)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_concordance_is_that_of_all_pairs_of_different_groups_and_different_numbers(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(seed)
+    y, d = rng.integers(0, 12, (2, 40)).astype(float)  # ties in both
+    d = d if seed % 2 else rng.standard_normal(40)
+    groups = np.unique(rng.integers(0, 25, 40), return_inverse=True)[1]
+    folds = groups % 3
+    got = concordance(d[None], y, groups, folds)
+    score, part = by_brute_force(d, y, groups, np.zeros(40))
+    assert got.score[0] == pytest.approx(score)
+    assert got.part[0] == pytest.approx(part)
+    monkeypatch.setattr(scores, "ALL_PAIRS", 39)  # of more items pairs lie inside a fold
+    inside = concordance(d[None], y, groups, folds)
+    assert inside.score[0] == pytest.approx(by_brute_force(d, y, groups, folds)[0])
+    assert inside.score[0] != got.score[0]
+
+
+def test_concordance_of_single_items_is_somers_d() -> None:
+    from scipy.stats import somersd
+
+    rng = np.random.default_rng(5)
+    y, d = rng.integers(0, 30, (2, 300)).astype(float)
+    got = concordance(d[None], y, np.arange(300), np.arange(300) % 5)
+    assert got.score[0] == pytest.approx(0.5 + somersd(y, d).statistic / 2)
+
+
+def test_linearised_concordance_matches_leaving_groups_out() -> None:
     rng = np.random.default_rng(1)
-    e, e0 = rng.standard_normal((1, 300)) * 0.7, rng.standard_normal((1, 300))
-    got = explained(e, e0)
-    left = [explained(np.delete(e, i, 1), np.delete(e0, i, 1)).score[0] for i in range(300)]
-    jackknife = np.sqrt(299 / 300 * np.var(left) * 300)
-    assert clustered_error(got.part, np.arange(300))[0] == pytest.approx(jackknife, rel=0.02)
+    y = rng.standard_normal(300)
+    d, groups, folds = (y + rng.standard_normal(300))[None], np.arange(300) // 2, np.arange(300) // 2 % 5
+
+    def without(g: int) -> float:
+        rest = np.flatnonzero(groups != g)
+        codes = np.unique(groups[rest], return_inverse=True)[1]
+        return float(concordance(d[:, rest], y[rest], codes, folds[rest]).score[0])
+
+    left = [without(g) for g in range(150)]
+    jackknife = np.sqrt(149 / 150 * np.var(left) * 150)
+    assert clustered_error(concordance(d, y, groups, folds).part, groups)[0] == pytest.approx(jackknife, rel=0.02)
 
 
 def test_the_refitted_ridge_scores_what_the_ridge_probe_scores() -> None:
@@ -150,8 +197,8 @@ def test_the_refitted_ridge_scores_what_the_ridge_probe_scores() -> None:
         x = rng.standard_normal((90, 40)) + y[:, None] * (np.arange(40) < 5)
         plan = probes.plan(y, np.arange(90), classes=("a", "b", "c")[:k], permutations=9)
         codes, fold = coded_vectors(y[None], k), plan.folds[:1]
-        margin = Ridge.of(x).held_out(codes, fold[0], [0.03], dtype=np.float64)[0] - fold_means(codes, fold[0])
-        ours = score_margin(margin, y[None], np.zeros((1, 1)), k)
+        margin = Ridge.of(x).held_out(codes, fold[0], [0.3], dtype=np.float64)[0] - fold_means(codes, fold[0])
+        ours = score_margin(margin, y[None], k)
         probed = probes.load("ridge")(given(x, y, np.arange(90), plan.classes), fold, rng)
         assert ours.score[0] == pytest.approx(scored(probed, k).score[0])
 
@@ -277,12 +324,12 @@ def test_small_null_data_raise_no_more_leak_alarms_than_nominal() -> None:
 @pytest.mark.parametrize(("luck", "phi"), [(0.1, 2.0), (0.05, 1.0), (0.01, 1.0)])
 def test_the_error_grows_by_as_much_as_permuted_scores_spread_beyond_their_own_errors(luck: float, phi: float) -> None:
     """Each of 100 items shows an error of .05; scores that share the luck of a training set spread by more."""
-    plan = probes.plan(np.arange(100) % 2, np.arange(100), classes=TWO, permutations=9)
+    plan = probes.plan(np.arange(100) % 2, np.arange(100), classes=TWO, permutations=99)
     part = np.tile(0.005 * (99 / 100) ** 0.5 * np.array([1.0, -1.0]), 50)
     spread_out = 0.5 + luck * np.linspace(-1, 1, 99) / np.linspace(-1, 1, 99).std(ddof=1)
     permuted = Scored(score=spread_out, part=np.tile(part, (99, 1)))
     observed = Scored(score=np.array([0.7]), part=part[None])
-    assert inflation(permuted, plan.groups) == pytest.approx(phi)
+    assert inflation(permuted, plan) == pytest.approx(phi)
     assert error_of(observed, permuted, plan) == pytest.approx(0.05 * phi)
     assert error_of(observed, permuted, plan, signal=3.0) == pytest.approx(0.15), "the larger of the two counts"
 
@@ -306,7 +353,7 @@ def test_the_chosen_penalty_of_permuted_labels_spreads_as_a_choice_in_inner_fold
     codes = coded_vectors(plan.permuted, 2)
     means = fold_means(codes, fold)
     margin = margin_with_chosen_penalty(ridge, fold, codes, means)
-    ours = score_margin(margin, plan.permuted, np.zeros((1, 1)), 2)
+    ours = score_margin(margin, plan.permuted, 2)
     margins = ridge.held_out(codes, fold, CHOICE_GRID) - means
     outer = fold[None] != np.arange(plan.n_folds)[:, None]
     inner = np.repeat(inner_folds(np.zeros(120), groups, rng)[None], plan.n_folds, axis=0)
@@ -314,8 +361,8 @@ def test_the_chosen_penalty_of_permuted_labels_spreads_as_a_choice_in_inner_fold
     exact = np.empty_like(margins[0])
     for part, row in enumerate(best):
         exact[:, fold == part] = margins[row, np.arange(99)][:, fold == part]
-    label = score_margin(exact, plan.permuted, np.zeros((1, 1)), 2)
-    assert inflation(ours, plan.groups) == pytest.approx(inflation(label, plan.groups), rel=0.08)
+    label = score_margin(exact, plan.permuted, 2)
+    assert inflation(ours, plan) == pytest.approx(inflation(label, plan), rel=0.08)
 
 
 def test_the_statistic_finds_what_is_planted_for_classes_and_numbers() -> None:
