@@ -77,9 +77,8 @@ def says(pattern: str, found: Verdict) -> None:
             seen(0.56, error=0.035, p=0.012),
             None,
             "present (size open)",
-            r"^Readable, how well is open: held-out items are told apart better than under exchanged labels \(p = 0"
-            r".012\), "
-            r"but with 240 items the size is uncertain: balanced accuracy 0.56 \[0.49, 0.63\], chance 0.50\.$",
+            r"^Readable, how well is open: held-out items are told apart better than under exchanged labels "
+            r"\(p = 0.012\), but with 240 items the size is uncertain: balanced accuracy 0.56 \[0.49, 0.63\], chance 0.50\.$",
         ),
     ],
 )
