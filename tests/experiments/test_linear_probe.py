@@ -35,7 +35,6 @@ def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.
     if not request.node.name.startswith(DRAWN):
         monkeypatch.setattr("slitlamp.reports.plots.layer_curve", lambda records: records)
         monkeypatch.setattr("slitlamp.reports.plots.save", undrawn)
-    monkeypatch.setattr("slitlamp.questions.POOL_OF_PHANTOMS", 60)
     monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
     monkeypatch.chdir(ROOT)
 
