@@ -150,10 +150,10 @@ def test_an_encoder_blind_to_turns_is_never_present_and_a_mean_loses_what_halves
     assert blind["score"] == 0.5
     assert blind["verdict"] != "present"
     assert mean["verdict"] == "inconclusive"
-    assert "the averaging, not the tokens" in mean["reason"]
+    assert "what fails here is this readout, not the tokens" in mean["reason"]
     assert halves["verdict"] == "present"
     text = " ".join(document(tmp_path / "out")["verdicts"][0]["sentences"])
-    assert "Averaging loses it there, not the encoder" in text
+    assert "there it is the averaging that reads less, not the tokens" in text
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_number_is_probed_as_a_number(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "m.csv").write_text("\n".join(rows) + "\n")
     more = ("--data", str(tmp_path / "m.csv"), "--label", "age", "--group", "who")
     assert probe(tmp_path / "out", *more) == 0
-    assert "R2, chance 0.000" in capsys.readouterr().out
+    assert "concordance, chance 0.500" in capsys.readouterr().out
     pooled = next(r for r in document(tmp_path / "out")["records"] if (r["role"], r["site"]) == ("encoder", "pooled"))
     assert pooled["n_classes"] is None
     assert pooled["score"] > 0.5
@@ -317,7 +317,7 @@ def test_one_encoder_of_two_that_fails_is_named_and_the_other_finishes_with_exit
         (
             ["--encoder", "pixels", "--site", "polled"],
             2,
-            "pixels has no site 'polled'; did you mean pooled? it has pooled",
+            "pixels has no site 'polled'; did you mean pooled? it has thumbnail.8-16, pooled",
         ),
         (["--encoder", "pixels", "--data", "EMPTY"], 3, "no image"),
         (["--encoder", "pixels", "--data", "nowhere"], 3, "nowhere"),
@@ -563,7 +563,7 @@ def test_under_the_marks_brightness_is_the_control(tmp_path: Path, capsys: pytes
     mean = next(r for r in json.loads(capsys.readouterr().out)["records"] if r["role"] == "encoder")
     assert mean["readout"] == "mean"
     assert mean["verdict"] == "inconclusive"  # the tokens hold what their mean has lost
-    assert "what fails here is the averaging" in mean["reason"]
+    assert "what fails here is this readout, not the tokens" in mean["reason"]
     assert probe(tmp_path / "none", "--task", "orientation", "--probe", "marks", encoder=own_file) == 2
     assert "chooses between the marks of an image" in capsys.readouterr().err
     assert probe(tmp_path / "blind", "--task", "depth", "--probe", "marks") == 2
