@@ -4,7 +4,7 @@ $ python -m benchmarks.absence --runs 4 --items 100 200 400
 nothing     how often `absent` is said, with the L it prints
 signals     of accuracy .70 to .95, along leading, any, middle or tail directions: how often those of .90 or more are
             called absent all the same, and how often an L that is printed lies below the truth
-leaks       of null maps of eight points with 3 rare items of 60: how often the leak alarm rings
+leaks       how often the leak alarm rings on null maps of eight points, and on near copies that were not declared
 kernel      exclusive or, and nulls: how often a kernel forbids `absent`
 decide      the items said to decide, brought: how often A* is excluded then (nine in ten is meant)
 """
@@ -19,11 +19,10 @@ import probes
 from probes import FeatureSet
 from probes.solvers.ridge import Ridge
 from probes.stats.effect_size import separation
-from probes.stats.exclusion import EXCHANGED, exclusion, in_units, kernel_p, strength_to_exclude, strengths
+from probes.stats.exclusion import EXCHANGED, Exclusion, exclusion, in_units, kernel_p, strength_to_exclude, strengths
 from probes.stats.measurement import Measurement
 from probes.stats.multiplicity import low_over_map
 from probes.stats.permutation import permutation_test
-from probes.stats.plan import Plan
 from probes.stats.verdict import rings
 
 PLACES = {"leading": (0.0, 0.02), "anywhere": (0.0, 1.0), "middle": (0.1, 0.4), "tail": (0.5, 1.0)}  # of the spectrum
@@ -108,21 +107,26 @@ def signals(items: Sequence[int], width: int, runs: int, classes: int | None = 2
 
 
 def leaks(runs: int) -> None:
-    """How often the leak alarm rings on maps of nothing, judged once per map."""
-    rang = 0
-    for run in range(runs):
-        rng = np.random.default_rng([3, run])
-        y = rng.permutation((np.arange(60) < 3).astype(int))
-        plan = probes.plan(y, np.arange(60), classes=("a", "b"), seed=run, permutations=199, repeats=2)
-        base = rng.standard_normal((60, 40))
-        points = []
-        for _ in range(8):
-            x = base + rng.standard_normal((60, 40))
-            given = FeatureSet(x=x, y=y, groups=plan.groups, ids=[str(i) for i in range(60)], classes=("a", "b"))
-            points.append(probes.measure(given, plan, probe="ridge", nested=False, detect=False, level="screen"))
-        low = low_over_map([m.null.statistic for m in points])
-        rang += any(rings(low, m.estimate) for m in points)
-    print(f"leak alarms on null maps of 8 points, 3 rare items of 60: {rang} of {runs}")
+    """How often the leak alarm rings on maps of nothing, judged once per map, and on undeclared near copies."""
+    for what in ("3 rare items of 60", "30 of 60", "60 numbers", "30 images and near copies"):
+        rang = 0
+        for run in range(runs):
+            rng = np.random.default_rng([3, run])
+            pairs = "copies" in what
+            y = rng.standard_normal(60) if "numbers" in what else (np.arange(60) < (3 if "rare" in what else 30)) * 1
+            y = np.arange(60) % 2 if pairs else rng.permutation(y)
+            classes = None if "numbers" in what else ("a", "b")
+            plan = probes.plan(y, np.arange(60), classes=classes, seed=run, permutations=199, repeats=2)
+            base = rng.standard_normal((60, 40))
+            base = np.repeat(base[:30], 2, axis=0) if pairs else base
+            points = []
+            for _ in range(8):
+                x = base + (0.1 if pairs else 1) * rng.standard_normal((60, 40))
+                given = FeatureSet(x=x, y=y, groups=plan.groups, ids=[str(i) for i in range(60)], classes=classes)
+                points.append(probes.measure(given, plan, probe="ridge", nested=False, detect=False, level="screen"))
+            low = low_over_map([m.null.statistic for m in points])
+            rang += any(rings(low, m.estimate) for m in points)
+        print(f"leak alarms on maps of 8 points, {what}: {rang} of {runs}")
 
 
 def kernel(runs: int) -> None:
@@ -144,22 +148,22 @@ def kernel(runs: int) -> None:
 def decide(items: Sequence[int], width: int, runs: int) -> None:
     """Whether the items that are said to decide do."""
 
-    def silent(n: int, seed: Sequence[int]) -> tuple[Plan, object]:
+    def silent(n: int, seed: Sequence[int]) -> Exclusion:
         rng = np.random.default_rng(seed)
         y = rng.permutation(np.arange(n) % 2)
         x = images(rng, n, spread(width, seed[-1]))
         plan = probes.plan(y, np.arange(n), classes=("a", "b"), seed=seed[-1], permutations=PERMUTATIONS)
-        return plan, exclusion(x, plan, permutation_test(Ridge.of(x), plan).statistic)
+        return exclusion(x, plan, permutation_test(Ridge.of(x), plan).statistic)
 
     for n in items:
         held = cells = 0
         said: list[int] = []
         for run in range(runs):
-            _, found = silent(n, [5, n, run])
+            found = silent(n, [5, n, run])
             if found.groups is None or found.groups > 4 * n:
                 continue
             said.append(found.groups)
-            _, then = silent(found.groups, [6, n, run])
+            then = silent(found.groups, [6, n, run])
             cells += 1
             held += then.enough
         said_of = f" (median {np.median(said):.0f})" if said else ""

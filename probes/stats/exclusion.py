@@ -212,10 +212,10 @@ def groups_needed(planted: np.ndarray, exchanged: np.ndarray, strength: float, p
     if gain <= 0:
         return None
     s = separation(strength, classes)
+    d = s / sqrt(1 - 1 / (classes or 2))  # between a class and the mean of the others; for two classes 2 Phi^-1(A*)
     if classes is None:  # a correlation: s^2 / sqrt(s^4 + s^2 + e / n)
         lost = max(0.0, (s * s / min(gain, 0.999)) ** 2 - s**4 - s**2)
     else:
-        d = s / sqrt(1 - 1 / classes)  # between a class and the mean of the others; for two classes 2 Phi^-1(A*)
         lost = max(0.0, (d * d / float(ndtri(min(0.5 + gain, 0.999)))) ** 2 / 2 - d * d) / 4
 
     def excluded(more: float) -> bool:

@@ -78,7 +78,8 @@ def says(pattern: str, found: Verdict) -> None:
             None,
             "present (size open)",
             r"^Readable, how well is open: held-out items are told apart better than under exchanged labels "
-            r"\(p = 0.012\), but with 240 items the size is uncertain: balanced accuracy 0.56 \[0.49, 0.63\], chance 0.50\.$",
+            r"\(p = 0.012\), but with 240 items the size is uncertain: balanced "
+            r"accuracy 0.56 \[0.49, 0.63\], chance 0.50\.$",
         ),
     ],
 )
