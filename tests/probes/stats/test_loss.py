@@ -6,7 +6,8 @@ import pytest
 import probes
 from benchmarks.judgement import loss, measured, question, site
 from probes.stats.best import simultaneous
-from probes.stats.loss import Reference, losses
+from probes.stats.loss import Less, Reference, _loss, losses
+from probes.stats.measurement import Difference
 
 PLAN = question(100, 0, 99, repeats=2)
 MADE = {
@@ -44,19 +45,39 @@ def test_the_difference_is_paired_named_by_kind_and_holds_for_the_whole_map() ->
 
 
 @pytest.mark.parametrize(
-    ("reference", "state"), [("early", "material"), ("noise", "open"), ("late", "kept")], ids=["loss", "noise", "same"]
+    ("low", "high", "reference", "state"),
+    [
+        (0.11, 0.3, "early", "material"),
+        (0.09, 0.3, "early", "reads less"),
+        (-0.1, 0.09, "early", "kept"),
+        (-0.1, 0.11, "early", "open"),
+        (0.11, 0.3, "noise", "open"),
+        (None, None, "early", "open"),
+    ],
 )
-def test_the_state_follows_from_the_interval_and_from_what_the_reference_reads(reference: str, state: str) -> None:
-    one = Reference(name=reference, kind="other", measurement=MADE[reference])
-    (found,) = losses([MADE["late"]], [[one]], PLAN)
-    assert found is not None
-    assert found.margin == PLAN.margin == 0.1
-    if reference == "early":
-        assert found.low is not None
-        assert (found.state == "material") == (found.low > 0.1)
-        assert found.state in ("material", "reads less")
-    else:
-        assert found.state == state or (reference == "late" and MADE["late"].estimate.p > 0.05)  # type: ignore[operator]
+def test_the_state_follows_from_the_interval_and_from_what_the_reference_reads(
+    low: float | None, high: float | None, reference: str, state: str
+) -> None:
+    less = Less(
+        reference=reference, kind="earlier", score=0.9, difference=Difference(score=0.2, low=low, high=high, p=None)
+    )
+    found = _loss(MADE["late"], [(less, MADE[reference])], 0.1)
+    assert found.state == state
+    assert (found.low, found.high) == (low, high)
+
+
+def test_every_interval_of_a_map_is_as_much_wider_as_all_together_need() -> None:
+    one = Reference(name="early", kind="earlier", measurement=MADE["early"])
+    points = [MADE["late"], MADE["noise"], MADE["thumb"]]
+    found = losses(points, [[one]] * 3, PLAN)
+    parts = [(MADE["early"].scored.part - m.scored.part).mean(axis=0) for m in points]
+    wider = simultaneous([p for part in parts for p in (part, part)], PLAN)
+    assert wider > 1.1
+    for m, loss_of in zip(points, found, strict=True):
+        plain = probes.compare(MADE["early"], m, PLAN)
+        assert plain.low is not None
+        assert loss_of is not None
+        assert loss_of.low == pytest.approx(plain.score - wider * (plain.score - plain.low))
 
 
 def test_with_many_items_half_the_margin_is_material() -> None:

@@ -210,6 +210,8 @@ def test_a_point_that_is_present_alone_is_not_when_the_search_that_found_it_is_p
     one, other = alone["tower/block.0"], among["tower/block.0"]
     assert (one["p_value"], one["p_adjusted"], one["verdict"]) == (0.01, 0.01, "present")
     assert (other["p_value"], other["p_adjusted"], other["verdict"]) == (0.01, 0.11, "inconclusive")
+    printed = table([Record(**r) for r in among.values()], "tower").split("\n")
+    assert "0.110" in next(line for line in printed if line.startswith("block.0"))
 
 
 # best, loss, order
