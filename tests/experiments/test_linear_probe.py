@@ -234,7 +234,7 @@ def test_a_number_is_probed_as_a_number(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "m.csv").write_text("\n".join(rows) + "\n")
     more = ("--data", str(tmp_path / "m.csv"), "--label", "age", "--group", "who")
     assert probe(tmp_path / "out", *more) == 0
-    assert "R2, chance 0.000" in capsys.readouterr().out
+    assert "concordance, chance 0.500" in capsys.readouterr().out
     pooled = next(r for r in document(tmp_path / "out")["records"] if (r["role"], r["site"]) == ("encoder", "pooled"))
     assert pooled["n_classes"] is None
     assert pooled["score"] > 0.5
