@@ -92,7 +92,7 @@ def test_the_limit_of_isotropic_features_is_the_known_one() -> None:
         x = rng.standard_normal((200, 768))
         plan = plan_of(200, 2, rng)
         planting = Planting.prepare(x, plan, everything(np.ones(768)))
-        rates = {a: np.mean([planting.significant(i, separation(a, 2)) for i in range(60)]) for a in (0.75, 0.8, 0.85)}
+        rates = {a: np.mean([planting.detected(i, separation(a, 2)) for i in range(60)]) for a in (0.75, 0.8, 0.85)}
         at.append(np.interp(0.95, list(rates.values()), list(rates)))
     assert np.mean(at) == pytest.approx(0.814, abs=0.03)
 

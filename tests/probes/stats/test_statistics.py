@@ -480,7 +480,7 @@ def test_with_a_rare_class_the_interval_joins_wilson_intervals_of_each_share(
     plan, got, null = rare_case(few, k, ok_few, per=per)
     y, groups = plan.y, plan.groups
     expected = np.mean([floored(null, b, plan.permuted[b], groups) for b in range(99)])
-    phi = max(1.0, float(null.score.std(ddof=1) / expected))
+    phi = max(1.0, float(null.score.std(ddof=1)) / float(expected))
     assert inflation(null, plan) == pytest.approx(phi)
     mine = [[pieces(got, r, y, groups, c) for c in range(k)] for r in range(2)]
     kappa = np.mean([got.error(groups)[r] ** 2 / sum(v for _, _, v in mine[r]) for r in range(2)])
@@ -488,7 +488,7 @@ def test_with_a_rare_class_the_interval_joins_wilson_intervals_of_each_share(
     for c in range(k):
         p, m, v = (float(np.mean([mine[r][c][i] for r in range(2)])) for i in range(3))
         design = max(1.0, v * k**2 * m / (p * (1 - p))) if p * (1 - p) > 0.01 else 1.0
-        size, t = m / design / phi**2 / kappa, float(student.ppf(0.975, m - 1))
+        size, t = m / design / phi**2 / float(kappa), float(student.ppf(0.975, m - 1))
 
         def away(x: float, p: float = p, size: float = size, t: float = t) -> float:
             return (p - x) ** 2 * size - t**2 * x * (1 - x)
@@ -496,7 +496,7 @@ def test_with_a_rare_class_the_interval_joins_wilson_intervals_of_each_share(
         low = 0.0 if p == 0 else brentq(away, 1e-12, p - 1e-9)
         high = 1.0 if p == 1 else brentq(away, p + 1e-9, 1 - 1e-12)
         below, above = below + ((p - low) / k) ** 2, above + ((high - p) / k) ** 2
-    ends = interval_of(got, null, plan)
+    ends = interval_of(got, null, plan) or (0.0, 0.0)
     assert ends == pytest.approx((got.mean - below**0.5, got.mean + above**0.5), abs=1e-6)
     bare = interval(got.mean, float(got.error(groups).mean()), plan)
     assert bare is not None
