@@ -230,7 +230,7 @@ def found(runs: int, n: int, seed: int) -> None:
                     x, y = number_data(rng, "Gaussian", items, 0.5 * strength)
                     plan = probes.plan(y, np.arange(items), seed=run, permutations=199)
                 else:
-                    x, y = class_data(rng, few or items // 2, items, (3.0 if few is None else 6.0) * strength)
+                    x, y = class_data(rng, few or items // 2, items, (3.0 if few is None else 10.0) * strength)
                     plan = probes.plan(y, np.arange(items), classes=("few", "many"), seed=run, permutations=199)
                 m = measured(x, y, plan, "screen")
                 rows.append((m.estimate.score, now(m).present, m.estimate.mde))
