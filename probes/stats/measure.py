@@ -77,7 +77,11 @@ def measure(
     permuted = null.chosen if is_nested else null.fixed if name == "ridge" else None
     label = {"ridge": f"ridge {plan.penalty:g}", "linear": "linear-v1"}.get(name, PurePath(name).stem)
     found = summarise(predictions, features, plan, null, permuted, label, screened=level == "screen")
-    found = replace(found, inner=_inner_errors(ridge, given, plan), companions=_companions(found, ridge, plan))
+    found = replace(
+        found,
+        inner=_inner_errors(ridge, given, plan),
+        companions=_companions(found, plan, ridge if name == "ridge" else None),
+    )
     if with_nested:
         try:
             chosen = _predict("linear", given, plan, seed)
@@ -98,15 +102,15 @@ def _inner_errors(ridge: Ridge, given: FeatureSet, plan: Plan) -> np.ndarray:
     return found.reshape(plan.repeats, plan.n_folds)
 
 
-def _companions(found: Measurement, ridge: Ridge, plan: Plan) -> dict[str, float]:
-    """R2 of a number's normal scores, and of the number itself where the probe is ridge, trained anew on it."""
+def _companions(found: Measurement, plan: Plan, ridge: Ridge | None) -> dict[str, float]:
+    """R2 of a number's normal scores, and of the number itself where the probe is `ridge`, trained anew on it."""
     if plan.raw is None:
         return {}
     got, companions = found.predictions, {}
     assert got.baseline is not None
     of_scores = explained(got.label - got.predicted, got.label - got.baseline)
     companions["R2 of normal scores"] = float(of_scores.mean())
-    if found.probe.startswith("ridge"):
+    if ridge is not None:
         raw = plan.raw[None]
         fitted = np.stack([ridge.held_out(raw, f, [plan.penalty], dtype=np.float64)[0, 0] for f in plan.folds])
         means = training_means(raw.T, plan.folds)[..., 0]

@@ -7,6 +7,7 @@ import numpy as np
 FAR = 8.0  # robust standard deviations from the median
 FAR_IN_LOG = 4.5  # the same of logarithms, where all numbers have one sign: the long tail of a quantity is no error
 DISTINCT = 10  # numbers: among fewer none is far
+OTHERS = 0.1  # share of the distinct numbers: where more lie far out they are no errors but a kind of their own
 SHOWN = 5  # far values that a caution names
 SKEWED = 0.2  # (sum e^2)^2 / (n sum e^4): 1/3 of a normal distribution, 1/9 of an exponential one
 
@@ -30,15 +31,17 @@ def far_values(values: np.ndarray) -> np.ndarray:
     """Which numbers [n] lie so far from all others that they look like typing errors, bool [n].
 
     Far is more than FAR robust standard deviations (1.4826 x the median absolute deviation) from the median. Where more
-    than half are equal to the median the deviation is that of the others. Where all numbers have one sign it is also
-    more than FAR_IN_LOG of those of their logarithms.
+    than half are equal to the median the deviation is that of the others. Where no two numbers have different signs it
+    is also more than FAR_IN_LOG of those of their logarithms.
     """
-    if len(np.unique(values)) < DISTINCT:
-        return np.zeros(len(values), dtype=bool)
+    none, distinct = np.zeros(len(values), dtype=bool), len(np.unique(values))
+    if distinct < DISTINCT:
+        return none
     found = _distance(values) > FAR
-    if values.min() > 0 or values.max() < 0:
-        found &= _distance(np.log(np.abs(values))) > FAR_IN_LOG
-    return found
+    if values.min() >= 0 or values.max() <= 0:
+        some = values != 0
+        found[some] &= _distance(np.log(np.abs(values[some]))) > FAR_IN_LOG
+    return none if len(np.unique(values[found])) > OTHERS * distinct else found
 
 
 def _distance(values: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ from slitlamp.questions import Question
 from slitlamp.records import Record, best_of, code_version
 from slitlamp.settings import command_line
 
-REFERENCES: dict[str | None, Kind] = {"pixels": "thumbnail", "untrained": "untrained"}  # names for --reference
+REFERENCES: dict[str, Kind] = {"pixels": "thumbnail", "untrained": "untrained"}  # names for --reference
 
 
 def adjusted(tasks: Sequence[Sequence[Any]]) -> list[list[float]]:
@@ -213,7 +213,7 @@ def _references(run: Run, cells: QuestionCells, mine: Sequence[Cell], cell: Cell
         "untrained": [(c, f"{place(c)} of untrained networks") for c in draws],
         "other": [(c, f"{place(c)} of {c.encoder.label}") for c in others],
     }
-    if named in REFERENCES:
+    if named is not None and named in REFERENCES:
         found = {REFERENCES[named]: found[REFERENCES[named]]}
     elif named is not None and any(c.name == named for c in mine):
         found = {"earlier": found["earlier"]}
@@ -320,7 +320,7 @@ def _record(
 
 
 def _reason(cell: Cell, m: Any) -> str:
-    """What is said of a control; a list reads below chance where neighbours differ in their answers, which no leak is."""
+    """What is said of a control; a list whose neighbours differ in their answers reads below chance without a leak."""
     if cell.encoder.spec != ORDER or m.state == "present":
         return m.reason
     return "The place of an item in its list or folder does not tell its answer."

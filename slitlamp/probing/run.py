@@ -11,7 +11,7 @@ import probes
 from encoders import EncoderError
 from encoders.extraction.readouts import AT_MARK
 from encoders.extraction.volumes import flat_only
-from plugins import UnknownName, UserFileError
+from plugins import UnknownName, UserFileError, hint
 from probes.stats.credit import surpassed
 from probes.stats.plan import FEW
 from probes.stats.verdict import ALPHA
@@ -19,7 +19,7 @@ from slitlamp.encoding.encoder import StoredEncoder, check_points
 from slitlamp.encoding.fill import FeatureTable, NotFiniteError, encode_missing, space_of
 from slitlamp.errors import UsageError
 from slitlamp.log import say
-from slitlamp.probing.judge import adjusted, compared, judge
+from slitlamp.probing.judge import REFERENCES, adjusted, compared, judge
 from slitlamp.probing.order import order_of
 from slitlamp.probing.points import cells_of, points_of, screened
 from slitlamp.probing.state import CHOICE, CONTROLS, Cell, QuestionCells, Role, Run, start
@@ -90,6 +90,7 @@ def _choose_points(run: Run, questions: Sequence[Question]) -> None:
 
     An encoder that cannot be loaded is left to the encoding, which names it.
     """
+    _check_reference(run, questions)
     asked = run.settings.encoder
     if not (asked.site or asked.readout):
         return
@@ -101,6 +102,26 @@ def _choose_points(run: Run, questions: Sequence[Question]) -> None:
     if known:
         for note in check_points(known, sorted({question.pictures.marked for question in questions})):
             _note(run, f"warning: {note}")
+
+
+def _check_reference(run: Run, questions: Sequence[Question]) -> None:
+    """Refuse a --reference that is nothing of this run, before anything is encoded."""
+    named = run.settings.probe.reference
+    if named is None or named in REFERENCES:
+        return
+    known: dict[str, None] = {}
+    for encoder in run.encoders.asked:
+        with contextlib.suppress(*((EncoderError, UserFileError) if len(run.encoders.asked) > 1 else ())):
+            known |= dict.fromkeys([encoder.label] if len(run.encoders.asked) > 1 else [])
+            for question in questions:
+                known |= dict.fromkeys(
+                    f"{site}/{readout}" for site, readout, _ in encoder.points(question.pictures.marked)
+                )
+    if named not in known:
+        raise UsageError(
+            f"--reference {named}: {hint(named, [*REFERENCES, *known])}it may be pixels, untrained, another encoder of "
+            "this command, or a SITE/READOUT of its own"
+        )
 
 
 def _may_be_read(question: Question, encoder: StoredEncoder) -> bool:
