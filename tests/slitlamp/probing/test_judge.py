@@ -470,8 +470,8 @@ def test_what_silence_excludes_is_asked_once_and_its_pool_is_in_the_key() -> Non
         asked = question(pool=pool)
         run = started(asked, QUIET)
         if contents:
-            table = dataclasses.replace(run.filled["orientation", "tower"], contents=contents)
-            run.pools["orientation", "tower"] = table
+            space: Any = run.filled["orientation", "tower"].space
+            run.pools["orientation", "tower"] = FeatureTable(space=space, contents=contents, encoded=0)
         cells = {pooled: cell(asked, "tower", Role.ENCODER, pooled=pooled) for pooled in (False, True)}
         return {pooled: (run.key(c), run.job(c).detect) for pooled, c in cells.items()}
 
