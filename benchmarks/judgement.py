@@ -33,9 +33,11 @@ from slitlamp.log import say
 TWO = ("no", "yes")
 
 
-def question(n: int, seed: int, permutations: int = 199, **options: int) -> Plan:
+def question(n: int, seed: int, permutations: int = 199, repeats: int | None = None) -> Plan:
     """A balanced question of n independent items."""
-    return probes.plan(np.arange(n) % 2, np.arange(n), classes=TWO, seed=seed, permutations=permutations, **options)
+    return probes.plan(
+        np.arange(n) % 2, np.arange(n), classes=TWO, seed=seed, permutations=permutations, repeats=repeats
+    )
 
 
 def direction(rng: np.random.Generator, strength: float, width: int = 24) -> np.ndarray:

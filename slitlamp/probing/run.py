@@ -113,10 +113,8 @@ def _check_reference(run: Run, questions: Sequence[Question]) -> None:
     for encoder in run.encoders.asked:
         with contextlib.suppress(*((EncoderError, UserFileError) if len(run.encoders.asked) > 1 else ())):
             known |= dict.fromkeys([encoder.label] if len(run.encoders.asked) > 1 else [])
-            for question in questions:
-                known |= dict.fromkeys(
-                    f"{site}/{readout}" for site, readout, _ in encoder.points(question.pictures.marked)
-                )
+            for marked in {question.pictures.marked for question in questions}:
+                known |= dict.fromkeys(f"{site}/{readout}" for site, readout, _ in encoder.points(marked))
     if named not in known:
         raise UsageError(
             f"--reference {named}: {hint(named, [*REFERENCES, *known])}it may be pixels, untrained, another encoder of "

@@ -24,10 +24,8 @@ def test_a_planted_loss_is_found_and_none_where_nothing_is_lost_or_nothing_was_t
 
 
 def test_the_difference_is_paired_named_by_kind_and_holds_for_the_whole_map() -> None:
-    early, thumb = (
-        Reference(name=name, kind=kind, measurement=MADE[name])
-        for name, kind in (("early", "earlier"), ("thumb", "thumbnail"))
-    )
+    early = Reference(name="early", kind="earlier", measurement=MADE["early"])
+    thumb = Reference(name="thumb", kind="thumbnail", measurement=MADE["thumb"])
     none, found = losses([MADE["early"], MADE["late"]], [[], [early, thumb]], PLAN)
     assert none is None
     assert found is not None
