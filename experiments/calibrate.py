@@ -26,7 +26,7 @@ def _main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--spectrum", choices=SPECTRA, default="power", help="how their variance falls (default: power)"
     )
-    parser.add_argument("--pool", type=int, default=2000, help="unlabelled images (default: 2000)")
+    parser.add_argument("--pool", type=int, default=0, help="unlabelled images (default: none)")
     parser.add_argument("--runs", type=int, default=25, help="data sets per strength (default: 25)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")

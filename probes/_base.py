@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 State = Literal["present", "absent", "inconclusive"]
-Credit = Literal["nuisance", "pixels", "architecture", "learned"]
+Credit = Literal["nuisance", "pixels", "architecture", "open", "learned"]
 
 
 class ProbeError(Exception):
@@ -175,7 +175,9 @@ class Verdict:
     """The verdict on one site: present, absent or inconclusive, and why.
 
     `leak` is the alarm of a score below chance; `material` says that the whole interval lies .05 above chance
-    and above every control; `items_needed` is about how many items would decide, where nothing is decided.
+    and above every control; `size_open` that something is read, but the interval touches chance. `excluded` is the
+    weakest strength that an absence excludes, in the unit of the score; `groups_needed` about how many groups would
+    decide, where nothing is decided.
     """
 
     state: State
@@ -184,4 +186,13 @@ class Verdict:
     credit: Credit | None = None
     leak: bool = False
     material: bool = False
-    items_needed: int | None = None
+    size_open: bool = False
+    excluded: float | None = None
+    groups_needed: int | None = None
+
+    @property
+    def words(self) -> str:
+        """The state as a table prints it: with the strength that an absence excludes, or that a size is open."""
+        if self.excluded is not None:
+            return f"{self.state} \N{GREATER-THAN OR EQUAL TO}{self.excluded:.2f}".replace("0.", ".")
+        return f"{self.state} (size open)" if self.size_open else self.state

@@ -68,8 +68,7 @@ def choice_inflation(ridge: Ridge, plan: Plan, width: int, score: float, *, draw
 
     def scores(s: float, few: int) -> tuple[float, float]:
         fitted = np.empty((few, ridge.u.shape[0]), dtype=np.float32)
-        for draw in range(few):
-            fitted[draw, planting.order] = planting.margin(planting.unplanted[0], draw, s)[0, 0]
+        fitted[:, planting.order] = planting.margin(planting.unplanted[0], s, few)[:, 0]
         mark = fitted.reshape(few, -1, count)
         got = score_margin(mark[..., 1] - mark[..., 0] if count == 2 else mark, labels[:few], count)
         predicted = float(floored_error(got, labels[:few], plan).mean())

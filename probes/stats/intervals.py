@@ -153,17 +153,12 @@ def interval(score: float, error: float, plan: Plan) -> tuple[float, float] | No
     return max(0.0, score - half), min(1.0, score + half)
 
 
-def upper_bound(score: float, error: float, plan: Plan) -> float:
-    """One-sided 95 % upper bound of the score."""
-    return score + _t(plan.n_groups - 1, 0.95) * error
-
-
 def null_error(permuted: Scored, plan: Plan) -> float:
     """Standard error of the score where nothing is to be read."""
     return max(float(permuted.error(plan.groups).mean()), float(permuted.score.std(ddof=1)))
 
 
 def detectable(error: float, plan: Plan) -> float:
-    """Smallest score above chance found 8 times in 10 by a one-sided 5 % test with this standard error."""
+    """Smallest score above chance found at least 8 times in 10 by a one-sided 5 % test with this standard error."""
     df = plan.n_groups - 1
     return min(1.0, plan.chance + (_t(df, 0.95) + _t(df, 0.8)) * error)

@@ -15,25 +15,22 @@ from probes.solvers.codes import coded, decide, training_means
 from probes.solvers.inner_folds import check
 from probes.solvers.ridge import Ridge
 from probes.stats.choice import choice_inflation, permutation_test_of_choice
-from probes.stats.detection import limit
+from probes.stats.exclusion import exclusion, kernel_p, unlabelled
 from probes.stats.intervals import (
     detectable,
     error_of,
     interval_of,
     null_error,
-    upper_bound,
 )
 from probes.stats.measurement import Measurement
+from probes.stats.multiplicity import low_over_map
 from probes.stats.permutation import Null, permutation_test
-from probes.stats.plan import FEW, RARE, Plan
+from probes.stats.plan import FEW, Plan
 from probes.stats.planting import signal_inflation
 from probes.stats.scores import Scored, explained, scored
-from probes.stats.subspace import subspace
-from probes.stats.verdict import decide_state
+from probes.stats.verdict import ALPHA, decide_state, rings
 
-SCREEN = 199  # permutations of a screened cell
-LEAK = 0.02  # below chance by more than this, with 95 % certainty, only a leak or a cyclic design explains
-PERMUTABLE = ("ridge", "linear")  # the limit of detection is that of a hyperplane, and no evidence for another probe
+PERMUTABLE = ("ridge", "linear")  # what is excluded is what a hyperplane reads, and no evidence for another probe
 
 
 def measure(
@@ -48,14 +45,15 @@ def measure(
     detect: bool | Literal["always"] = True,
     nested: bool = True,
 ) -> Measurement:
-    """Probe a feature set under a plan: score, interval, permutation p, limit of detection and state.
+    """Probe a feature set under a plan: score, interval, permutation p, what silence excludes, and state.
 
-    `pool` are unlabelled features of the same site and readout (default: the given ones), `pool_groups` what
-    in it belongs together. `level="screen"` gives the closed-form ridge with 199 permutations and no limit of
-    detection. `detect` computes that limit where absence is in question, never, or "always".
+    `pool` are unlabelled features of the same site and readout to mix planted directions of (default: the given ones,
+    fold by fold), `pool_groups` their groups: those that are asked are left out. `level="screen"` gives the closed-form
+    ridge and nothing excluded. `detect` asks what silence excludes where absence is in question,
+    never, or "always".
 
     Raises:
-        ProbeError: features and plan do not belong together.
+        ProbeError: features and plan do not belong together, or fewer than 20 pool images belong to other groups.
     """
     if len(given.x) != len(plan.y):
         raise ProbeError(f"{len(given.x)} feature rows for a plan of {len(plan.y)} items: make the plan from them")
@@ -69,8 +67,7 @@ def measure(
     ridge = Ridge.of(given.x)
     is_nested = name == "linear"
     with_nested = level == "full" and nested and name == "ridge" and plan.headline == "ridge" and not plan.number
-    count = SCREEN if level == "screen" else None
-    null = permutation_test(ridge, plan, permutations=count, choose=is_nested or with_nested)
+    null = permutation_test(ridge, plan, choose=is_nested or with_nested)
     features = ridge, given.x.shape[1]
     if name == "ridge":
         fitted = [ridge.held_out(coded(given)[None], f, [plan.penalty], dtype=np.float64)[0, 0] for f in plan.folds]
@@ -79,7 +76,7 @@ def measure(
         predictions = _predict(name, given, plan, seed)
     permuted = null.chosen if is_nested else null.fixed if name == "ridge" else None
     label = {"ridge": f"ridge {plan.penalty:g}", "linear": "linear-v1"}.get(name, PurePath(name).stem)
-    found = _summarise(predictions, features, plan, null, permuted, label, screened=level == "screen")
+    found = summarise(predictions, features, plan, null, permuted, label, screened=level == "screen")
     found = replace(
         found,
         inner=_inner_errors(ridge, given, plan),
@@ -91,10 +88,10 @@ def measure(
         except ProbeError as error:  # a class in so few groups that no inner fold can hold it out
             found = replace(found, warnings=(*found.warnings, f"no nested probe stands beside ridge: {error}"))
         else:
-            other = _summarise(chosen, features, plan, null, null.chosen, "linear-v1", screened=False)
+            other = summarise(chosen, features, plan, null, null.chosen, "linear-v1", screened=False)
             found = replace(found, nested=other.estimate, nested_probe="linear-v1")
     if level == "full" and name in PERMUTABLE and _in_question(found, plan, detect):
-        found = _search(found, given, plan, pool, pool_groups, seed)
+        found = _search(found, given, plan, pool, pool_groups)
     return _with_state(found)
 
 
@@ -122,12 +119,12 @@ def _companions(found: Measurement, plan: Plan, ridge: Ridge | None) -> dict[str
 
 
 def _with_state(found: Measurement) -> Measurement:
-    state, reason, items = decide_state(found)
-    return replace(found, state=state, reason=reason, items_needed=items)
+    state, reason, groups = decide_state(found)
+    return replace(found, state=state, reason=reason, groups_needed=groups)
 
 
 def _measure_choice(given: FeatureSet, plan: Plan, seed: int) -> Measurement:
-    """The choice between marks with its own permutation test; it has no limit of detection of its own."""
+    """The choice between marks with its own permutation test; no planted differences are known for it."""
     ridge = decompose_tokens(given)
     null = permutation_test_of_choice(ridge, plan)
     predictions = _predict("marks", given, plan, seed)
@@ -135,7 +132,7 @@ def _measure_choice(given: FeatureSet, plan: Plan, seed: int) -> Measurement:
     if plan.n_groups >= FEW:
         score = scored(predictions, len(plan.classes or ())).mean
         signal = choice_inflation(ridge, plan, width, score)
-    return _with_state(_summarise(predictions, None, plan, null, null.fixed, "marks", screened=False, signal=signal))
+    return _with_state(summarise(predictions, None, plan, null, null.fixed, "marks", screened=False, signal=signal))
 
 
 def _predict(name: str, given: FeatureSet, plan: Plan, seed: int) -> Predictions:
@@ -144,7 +141,7 @@ def _predict(name: str, given: FeatureSet, plan: Plan, seed: int) -> Predictions
     return check_predictions(found, given, plan.folds, name)
 
 
-def _summarise(
+def summarise(
     predictions: Predictions,
     features: tuple[Ridge, int] | None,
     plan: Plan,
@@ -155,6 +152,7 @@ def _summarise(
     screened: bool,
     signal: float = 1.0,
 ) -> Measurement:
+    """The measurement that held-out predictions amount to, beside refits to permuted labels."""
     got = scored(predictions, None if plan.classes is None else len(plan.classes))
     predictions = replace(predictions, number=plan.raw)
     learns = features is not None and permuted is not None and not plan.number
@@ -163,7 +161,6 @@ def _summarise(
     error = error_of(got, permuted, plan, signal)
     ends = interval_of(got, permuted, plan, signal)
     flat = error if permuted is None else null_error(permuted, plan)
-    upper = upper_bound(got.mean, error, plan)
     p = null.p if permuted is not None else _t_test(got.mean, error, plan)
     warnings = [*plan.warnings, *plan.cautions]
     if permuted is None:
@@ -178,11 +175,11 @@ def _summarise(
         mde=detectable(flat, plan) if plan.n_groups >= FEW else None,
         warnings=tuple(warnings),
     )
-    leak = not plan.number and ends is not None and ends[1] < plan.chance - LEAK
     return Measurement(
         plan=plan, estimate=estimate,
         predictions=predictions, probe=label, screened=screened, scored=got, permuted=permuted,
-        null=null, error=error, null_error=flat, upper=upper, leak=leak, warnings=tuple(warnings),
+        null=null, error=error, null_error=flat, leak=rings(low_over_map([null.statistic]), estimate),
+        warnings=tuple(warnings),
     )  # fmt: skip
 
 
@@ -195,14 +192,10 @@ def _t_test(score: float, error: float, plan: Plan) -> float:
 
 
 def _in_question(found: Measurement, plan: Plan, detect: bool | Literal["always"]) -> bool:
-    """Whether absence could be claimed at all, so that its limit of detection is worth computing."""
+    """Whether absence could be claimed at all, so that what silence excludes is worth computing."""
     if detect == "always":
         return True
-    if not detect or plan.n_groups < FEW or (plan.rare < RARE and not plan.number) or found.leak:
-        return False
-    low, p = found.estimate.low, found.estimate.p
-    present = p is not None and p <= 0.05 and low is not None and low > plan.chance
-    return not present and found.upper < plan.chance + plan.margin
+    return bool(detect) and plan.rare >= FEW and found.null.p > ALPHA and not found.leak
 
 
 def _search(
@@ -211,17 +204,13 @@ def _search(
     plan: Plan,
     pool: FeatureSet | np.ndarray | None,
     pool_groups: Sequence[str] | np.ndarray | None,
-    seed: int,
 ) -> Measurement:
-    """Add what a claim of absence needs: the limit of detection, and what a non-linear probe reads."""
+    """Add what a claim of absence needs: what silence excludes, and whether a kernel reads what no hyperplane does."""
     if isinstance(pool, FeatureSet):
         pool, pool_groups = pool.x, pool.groups if pool_groups is None else pool_groups
-    if pool is None:
-        pool, pool_groups = given.x, plan.groups
-    if pool.shape[1:] != given.x.shape[1:]:
-        raise ProbeError(f"the pool's features are {pool.shape[1]} wide, the items' {given.x.shape[1]}: same site?")
-    space = subspace(pool, None if pool_groups is None else np.asarray(pool_groups), seed=seed)
-    enough = len(space.variance) >= (1 if plan.classes is None else len(plan.classes) - 1)
-    found = replace(found, limit=limit(given.x, plan, space) if enough else None)
-    other = _summarise(_predict("rbf", given, plan, seed), None, plan, found.null, None, "rbf", screened=False)
-    return replace(found, nonlinear=other.estimate, nonlinear_upper=other.upper)
+    other = None if pool is None else unlabelled(pool, pool_groups, given.groups, given.x.shape[1])
+    return replace(
+        found,
+        limit=exclusion(given.x, plan, found.null.statistic, pool=other),
+        kernel_p=kernel_p(given.x, plan),
+    )

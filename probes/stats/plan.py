@@ -19,7 +19,6 @@ FEW = 20  # groups below which no interval is printed
 RARE = 30  # groups of the smallest class below which the spread of its items says too little of its share
 NESTED_FROM = 200  # groups from which choosing a penalty gains more than it costs
 SPREAD = 10  # groups of a class that surely lie in several inner folds of every training part
-NUMBERS = 0.788  # concordance that an absence must exclude: R2 .62, by C = .5 + arcsin(sqrt(R2)) / pi
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,9 +27,8 @@ class Plan:
 
     y [n] class indices, or the normal scores of numbers, on which all probes are trained; `raw` [n] the numbers
     themselves; groups [n] numbered from 0; folds [R, n]; permuted [B, n] labels of the permutation test, drawn by
-    `permutation` as `design` says within folds[0]; `rare` the groups of the smallest class; `strength_to_exclude` the
-    strength A* (accuracy, or concordance) that a claim of absence must be able to exclude. `warnings` are of the
-    design, `cautions` of the numbers given.
+    `permutation` as `design` says within folds[0]; `rare` the groups of the smallest class. `warnings` are of
+    the design, `cautions` of the numbers given.
     """
 
     y: np.ndarray
@@ -45,7 +43,6 @@ class Plan:
     headline: str
     penalty: float
     margin: float
-    strength_to_exclude: float
     chance: float
     seed: int
     raw: np.ndarray | None = None
@@ -129,7 +126,6 @@ def plan(
         headline="linear" if nested else "ridge",
         penalty=1.0 if classes is None else 0.3,
         margin=0.06 if classes is None else 0.10,
-        strength_to_exclude=_strength_to_exclude(n_groups, None if classes is None else len(classes)),
         chance=0.5 if classes is None else 1 / len(classes),
         seed=seed,
         raw=raw,
@@ -179,14 +175,6 @@ def _split(y: np.ndarray, groups: np.ndarray, k: int, rng: np.random.Generator, 
         held[fold[g]] += share[g]
         total[fold[g]] += size[g]
     return fold[groups]
-
-
-def _strength_to_exclude(n_groups: int, k: int | None) -> float:
-    """A*: .90, .85, .80 for two classes, the same share of the way to certainty for K; for numbers, in concordance."""
-    if k is None:
-        return NUMBERS
-    two = 0.90 if n_groups < 300 else 0.85 if n_groups < 600 else 0.80
-    return round(1 / k + (two - 0.5) * 2 * (1 - 1 / k), 4)
 
 
 def _warnings(permutation: BlockPermutation, n_groups: int, rare: int, count: int, *, number: bool) -> tuple[str, ...]:

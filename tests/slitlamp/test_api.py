@@ -24,7 +24,6 @@ QUICK = {"items": 40, "permutations": 99, "jobs": 1}
 
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slitlamp.questions.POOL_OF_PHANTOMS", 60)
     monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
     monkeypatch.chdir(tmp_path)
 

@@ -15,9 +15,12 @@ from slitlamp.reports import plots
 BLANK: dict[str, Any] = {
     "experiment": "linear_probe", "weights": "none", "source": "made", "probe": "ridge 0.03", "screened": False,
     "n_items": 40, "n_groups": 20, "n_classes": 2, "metric": "balanced accuracy", "confidence": 0.95, "chance": 0.5,
-    "p_value": 0.01, "p_adjusted": None, "mde": None, "lod": None, "variance_held": None, "margin": 0.1,
+    "p_value": 0.01, "p_from": "permutation", "p_adjusted": None, "mde": None, "limit": None, "simultaneous_low": None,
+    "simultaneous_high": None, "margin": 0.1, "size_open": False, "loss": None, "loss_low": None, "loss_high": None,
+    "loss_state": None, "reference": None, "control_shuffled_low": 0.4, "control_shuffled_high": 0.6,
+    "control_order": None,
     "verdict": "present", "credit": None, "reason": "", "nested": None, "nested_low": None, "nested_high": None,
-    "control_shuffled": None, "control_pixels": None, "control_lowlevel": None, "control_random": None, "seed": 0,
+    "control_shuffled": 0.5, "control_pixels": None, "control_lowlevel": None, "control_random": None, "seed": 0,
     "folds": 5, "repeats": 1, "permutations": 19, "device": "cpu", "dtype": "float32", "seconds": None,
     "features_key": "", "data_key": "", "code_version": "0", "command": "", "limited": False, "task": "mirror",
     "depth": None, "low": None, "high": None,
@@ -31,7 +34,7 @@ def records(
     """A run of encoders whose points all score the same, so that what is not set apart lies on another."""
 
     def one(role: str, encoder: str, site: str, readout: str, score: float, **own: Any) -> Record:
-        span: dict[str, Any] = {"low": score - 0.1, "high": score + 0.1} if not encoder.startswith("shuffled:") else {}
+        span: dict[str, Any] = {"low": score - 0.1, "high": score + 0.1}
         given: dict[str, Any] = {"role": role, "encoder": encoder, "site": site, "readout": readout, "score": score}
         return Record(**(BLANK | span | given | own | more))
 
@@ -43,13 +46,13 @@ def records(
             at = {"site": site, "readout": readout, "depth": depth}
             found.append(one("encoder", encoder, score=score, credit=credit, control_random=score, **at))
             found += [one("control", f"random:{encoder}{d}", score=score, **at) for d in ("", "#1")]
-            found.append(one("control", f"shuffled:{encoder}", score=0.5, **at))
     return found
 
 
 def places(axis: Any) -> list[tuple[float, float]]:
     """Where the markers of a panel lie."""
     marked = [line for line in axis.lines if line.get_marker() not in ("None", None, "") and line.get_ls() == "None"]
+    marked = [line for line in marked if line.get_markerfacecolor() != "none"]  # a ring is round a point
     return [(round(float(x), 6), round(float(y), 6)) for line in marked for x, y in zip(*line.get_data(), strict=True)]
 
 
