@@ -8,7 +8,7 @@ most .05 and a score above chance, before also an interval above it.
 
 numbers      concordance of normal scores; before, R2 of the raw number, widened by 1.35 below 100 groups
 rare         one class of few groups: joined Wilson intervals; before, Student's t of the spread, widened by 1.35
-differences  the same of paired differences of two equally good feature sets
+differences  the same of the paired difference to features that read the few less well
 found        how often a score as large as the printed smallest detectable one (`mde`) is called present
 """
 
@@ -184,28 +184,35 @@ def rare(runs: int, n: int, seed: int) -> None:
 
 
 def differences(runs: int, n: int, seed: int) -> None:
-    """How often the interval of a paired difference of two equally good feature sets holds 0."""
+    """How often the interval of a paired difference holds the mean one; the second set reads the few less well."""
     del n
-    print(f"\npaired differences with a rare class, {runs} data sets a row\n{'':28}  before: covered  now: covered")
+    print(f"\npaired differences with a rare class, {runs} data sets a row")
+    print(f"{'':28}  {'mean':>6}  before: covered, width  now: covered, width")
     for few, items in RARE:
-        held = np.zeros(2)
+        score, half, ends = [], [], []
         for run in range(runs):
-            rng = np.random.default_rng([seed, 3, few, items, run])
-            x, y = class_data(rng, few, items, 3.0)
-            other = x + 0.5 * SPREAD * rng.standard_normal(x.shape)
-            more = x + 0.5 * SPREAD * rng.standard_normal(x.shape)
+            x, y = class_data(np.random.default_rng([seed, 3, few, items, run]), few, items, 4.0)
+            worse = x.copy()
+            worse[:, :3] -= 1.5 / np.sqrt(3) * SPREAD[:3] * (y == 0)[:, None]
             plan = probes.plan(y, np.arange(items), classes=("few", "many"), seed=run, permutations=199)
-            a, b = (measured(one, y, plan, "screen") for one in (other, more))
-            d = probes.compare(a, b, plan)
-            assert d.low is not None
-            assert d.high is not None
-            bare, null = a.scored.minus(b.scored), a.permuted.minus(b.permuted)  # type: ignore[union-attr,arg-type]
+            a, b = (measured(one, y, plan, "screen") for one in (x, worse))
+            assert a.permuted is not None
+            assert b.permuted is not None
+            d, null = probes.compare(a, b, plan), a.permuted.minus(b.permuted)
             spread = float(clustered_error(null.part, plan.groups).mean())
             phi = max(1.0, float(null.score.std(ddof=1)) / spread) if spread > 0 else 1.0
-            half = WIDER * phi * float(clustered_error(bare.part, plan.groups).mean())
-            half *= float(stdtrit(plan.n_groups - 1, 0.975))
-            held += [abs(d.score) <= half, d.low <= 0 <= d.high]
-        print(f"{f'{few} of {items}':28}  {held[0] / runs:15.3f}  {held[1] / runs:12.3f}", flush=True)
+            error = float(clustered_error(a.scored.minus(b.scored).part, plan.groups).mean())
+            score.append(d.score)
+            half.append(WIDER * phi * error * float(stdtrit(plan.n_groups - 1, 0.975)))
+            ends.append((d.low, d.high))
+        mean, (low, high) = float(np.mean(score)), np.array(ends, dtype=float).T
+        before = float(np.mean(np.abs(np.array(score) - mean) <= half))
+        after = float(np.mean((low <= mean) & (mean <= high)))
+        print(
+            f"{f'{few} of {items}':28}  {mean:6.3f}  {before:15.3f} {2 * np.mean(half):6.3f}  {after:12.3f} "
+            f"{np.mean(high - low):6.3f}",
+            flush=True,
+        )
 
 
 def found(runs: int, n: int, seed: int) -> None:
@@ -223,7 +230,7 @@ def found(runs: int, n: int, seed: int) -> None:
                     x, y = number_data(rng, "Gaussian", items, 0.5 * strength)
                     plan = probes.plan(y, np.arange(items), seed=run, permutations=199)
                 else:
-                    x, y = class_data(rng, few or items // 2, items, (3.0 if few is None else 6.0) * strength)
+                    x, y = class_data(rng, few or items // 2, items, (3.0 if few is None else 10.0) * strength)
                     plan = probes.plan(y, np.arange(items), classes=("few", "many"), seed=run, permutations=199)
                 m = measured(x, y, plan, "screen")
                 rows.append((m.estimate.score, now(m).present, m.estimate.mde))

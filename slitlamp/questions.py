@@ -28,8 +28,7 @@ class Question:
     """A task put to a source: items with their answers, groups and pictures.
 
     `y` is int64 class indices, or float64 numbers when `classes` is None. `copies` names the image that each
-    item is a copy of, None where a task makes no copies. `pool` holds the unlabelled pictures of --pool with their
-    groups.
+    item is a copy of, None where a task makes no copies. `pool` holds the unlabelled pictures of --pool.
     """
 
     name: str
@@ -63,10 +62,9 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """Unlabelled pictures to mix planted directions of, with their groups and decode policy."""
+    """Unlabelled pictures to mix planted directions of, none of a group that is asked, and their decode policy."""
 
     pictures: ImageSet
-    groups: np.ndarray
     source: Source
 
 
@@ -235,7 +233,8 @@ def _pool(
     """Unlabelled pictures of --pool, None without one, and sentences about them."""
     if settings.pool is None:
         return None, ()
-    pool, warnings = other_images(open_source(settings, settings.pool, store), source, Copies(store=store))
+    given, grouped = open_source(settings, settings.pool, store), settings.group is not None
+    pool, warnings = other_images(given, source, Copies(store=store), grouped=grouped)
     if task.makes_answers or (settings.label is None and pool.benchmark):
         # a task that makes its own answers sees the pool as it sees the data: every copy it would ask about
         rng = np.random.default_rng([settings.seed, 2])
@@ -249,4 +248,4 @@ def _pool(
         store=store,
         marks=_mark_points(members, _marks(members, classes)),
     )
-    return Pool(pictures=pictures, groups=np.array([m.group for m in members]), source=pool), warnings
+    return Pool(pictures=pictures, source=pool), warnings

@@ -104,7 +104,7 @@ def _told(places: np.ndarray, labels: np.ndarray, plan: Plan) -> tuple[Scored, n
     scored = Scored(
         score=np.concatenate([v.score for v in votes]),
         part=np.concatenate([v.part for v in votes]),
-        share=np.concatenate([v.share for v in votes]),
+        share=np.concatenate([v.share for v in votes if v.share is not None]),
     )
     return scored, scored.score
 

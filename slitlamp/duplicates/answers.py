@@ -70,11 +70,11 @@ def _names(source: Source, settings: SourceSettings) -> dict[str, str]:
     return found
 
 
-def other_images(pool: Source, asked: Source, copies: Copies) -> tuple[Source, tuple[str, ...]]:
+def other_images(pool: Source, asked: Source, copies: Copies, *, grouped: bool) -> tuple[Source, tuple[str, ...]]:
     """The pool without what is asked: copies of its images, images of its groups, and copies of one another once.
 
-    Differences are planted along mixtures of images that are not among the items; and a sentence about what was left
-    out.
+    Differences are planted along mixtures of images that are not among the items. And a sentence about what was left
+    out. Without a column of groups (`grouped`) equal names of groups are equal names of files, and mean nothing.
 
     Raises:
         DataError: fewer images are left than directions are mixed of.
@@ -84,7 +84,7 @@ def other_images(pool: Source, asked: Source, copies: Copies) -> tuple[Source, t
         n = len(pool.rows)
         ends = copies.pairs([*pool.rows, *(() if asked.synthetic else asked.rows)])
         again = {(p.first if p.second >= n else p.second) for p in ends if p.first < n}
-    groups = {row.group for row in asked.rows}
+    groups = {row.group for row in asked.rows} if grouped else set()
     rows = tuple(row for k, row in enumerate(pool.rows) if k not in again and row.group not in groups)
     left = len(pool.rows) - len(rows)
     if len(rows) < POOL:

@@ -85,8 +85,7 @@ def judge(
 
     records += [record(cell, "control") for cell in cells.control if not run.measurement(cell).screened]
     every = [run.measurement(c) for c in cells.encoder]
-    replayed = not plan.number and all(m.permuted is not None for m in every)
-    leak = low_over_map([m.null.statistic for m in every]) if replayed else None
+    leak = low_over_map([m.null.statistic for m in every])
     p_of = dict(zip((c.tag for c in cells.encoder), paid, strict=True))
     for spec in dict.fromkeys(c.encoder.spec for c in cells.encoder):
         mine = [c for c in cells.encoder if c.encoder.spec == spec]

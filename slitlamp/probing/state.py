@@ -206,7 +206,6 @@ class Run:
             level=cell.level,
             seed=self.settings.probe.seed,
             pool=pool.read(cell.name) if pool is not None else None,
-            pool_groups=question.pool.groups if pool is not None and question.pool is not None else None,
             detect=_detects(cell),
             nested=cell.nested,
             optional=cell.role is not Role.ENCODER,

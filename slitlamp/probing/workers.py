@@ -31,7 +31,6 @@ class Job:
     level: Literal["full", "screen"]
     seed: int
     pool: np.ndarray | None
-    pool_groups: np.ndarray | None
     detect: bool
     nested: bool
     optional: bool = False  # what keeps it from being measured is an answer, and ends nothing
@@ -54,7 +53,6 @@ def measure(job: Job) -> tuple[str, Any, float]:
                 job.plan,
                 probe=job.probe,
                 pool=job.pool,
-                pool_groups=job.pool_groups,
                 seed=job.seed,
                 level=job.level,
                 detect=job.detect,

@@ -226,6 +226,8 @@ def test_a_folder_of_images_runs_and_an_unreadable_one_is_listed(
 
 
 def test_a_number_is_probed_as_a_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from pyarrow import parquet
+
     rows = ["file,age,who"]
     for k in range(60):
         (path,) = images(tmp_path / "films", 1, seed=k, bright=k)
@@ -237,6 +239,9 @@ def test_a_number_is_probed_as_a_number(tmp_path: Path, capsys: pytest.CaptureFi
     pooled = next(r for r in document(tmp_path / "out")["records"] if (r["role"], r["site"]) == ("encoder", "pooled"))
     assert pooled["n_classes"] is None
     assert pooled["score"] > 0.5
+    tables = [parquet.read_table(path) for path in (tmp_path / "out" / "cells").glob("*.parquet")]
+    assert {20.5 + k for k in range(60)} in [set(table["number"].to_pylist()) for table in tables]
+    assert all(abs(sum(table["label"].to_pylist())) < 1e-6 for table in tables), "the label is their normal score"
     assert pooled["credit"] == "nuisance", "brightness tells it"
 
 

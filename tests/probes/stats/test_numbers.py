@@ -99,6 +99,14 @@ def test_numbers_of_one_distribution_are_not_suspected(draw) -> None:  # noqa: A
     assert not any(far_values(draw(rng, n)).any() for n in (60, 200, 1000) for _ in range(20))
 
 
+def test_where_most_are_equal_a_value_far_from_the_others_is_named_alone() -> None:
+    rng = np.random.default_rng(5)
+    values = np.where(rng.random(300) < 0.6, 0, rng.normal(0, 1, 300))
+    assert not far_values(values).any()
+    values[7] = 999
+    assert np.flatnonzero(far_values(values)).tolist() == [7]
+
+
 def test_a_long_tail_is_cautioned_and_a_normal_or_even_one_is_not() -> None:
     rng = np.random.default_rng(3)
     assert "few values lie far out" in cautions(rng.lognormal(3, 1.2, 300))[0]

@@ -1,5 +1,6 @@
 """Folds, permuted labels, permutation test, interval: each holds at its nominal rate, and fails without its guard."""
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -439,7 +440,7 @@ def rare_case(few: int, k: int, ok_few: float, *, n: int = 60, per: int = 1) -> 
     """A plan with one class of few groups, a score of which `ok_few` of that class is right, and exchanged scores."""
     rng = np.random.default_rng([few, k])
     cls = np.concatenate([np.zeros(few, int), 1 + np.arange(n - few) % (k - 1)])
-    groups = np.repeat(np.arange(n), per)
+    groups = np.repeat(np.arange(n), 1 + np.arange(n) % per * 2)
     y = cls[groups]
     plan = probes.plan(y, groups, classes=tuple("abcdef"[:k]), permutations=99, repeats=2)
     ok = (rng.random((2, len(y))) < 0.8).astype(float)
@@ -480,7 +481,7 @@ def test_with_a_rare_class_the_interval_joins_wilson_intervals_of_each_share(
     plan, got, null = rare_case(few, k, ok_few, per=per)
     y, groups = plan.y, plan.groups
     expected = np.mean([floored(null, b, plan.permuted[b], groups) for b in range(99)])
-    phi = max(1.0, float(null.score.std(ddof=1) / expected))
+    phi = max(1.0, float(null.score.std(ddof=1)) / float(expected))
     assert inflation(null, plan) == pytest.approx(phi)
     mine = [[pieces(got, r, y, groups, c) for c in range(k)] for r in range(2)]
     kappa = np.mean([got.error(groups)[r] ** 2 / sum(v for _, _, v in mine[r]) for r in range(2)])
@@ -488,7 +489,7 @@ def test_with_a_rare_class_the_interval_joins_wilson_intervals_of_each_share(
     for c in range(k):
         p, m, v = (float(np.mean([mine[r][c][i] for r in range(2)])) for i in range(3))
         design = max(1.0, v * k**2 * m / (p * (1 - p))) if p * (1 - p) > 0.01 else 1.0
-        size, t = m / design / phi**2 / kappa, float(student.ppf(0.975, m - 1))
+        size, t = m / design / phi**2 / float(kappa), float(student.ppf(0.975, m - 1))
 
         def away(x: float, p: float = p, size: float = size, t: float = t) -> float:
             return (p - x) ** 2 * size - t**2 * x * (1 - x)
@@ -496,7 +497,7 @@ def test_with_a_rare_class_the_interval_joins_wilson_intervals_of_each_share(
         low = 0.0 if p == 0 else brentq(away, 1e-12, p - 1e-9)
         high = 1.0 if p == 1 else brentq(away, p + 1e-9, 1 - 1e-12)
         below, above = below + ((p - low) / k) ** 2, above + ((high - p) / k) ** 2
-    ends = interval_of(got, null, plan)
+    ends = interval_of(got, null, plan) or (0.0, 0.0)
     assert ends == pytest.approx((got.mean - below**0.5, got.mean + above**0.5), abs=1e-6)
     bare = interval(got.mean, float(got.error(groups).mean()), plan)
     assert bare is not None
@@ -532,6 +533,15 @@ def test_a_difference_with_a_rare_class_is_as_unsure_as_with_a_discordant_group_
             total += max(0.0, f - v)
         assert floored_error(d, plan.y, plan, discordant)[row] == pytest.approx(total**0.5)
     assert floored_error(d, plan.y, plan, discordant)[0] > 1.3 * d.error(plan.groups)[0]
+    x = rng.standard_normal((60, 4)) + 2.0 * plan.y[:, None]
+    a, b = (probes.measure(given(x[:, :c], plan.y, plan.groups), plan, level="screen", detect=False) for c in (4, 2))
+    found = probes.compare(a, b, plan)
+    assert a.permuted is not None
+    assert b.permuted is not None
+    error = floored_error(a.scored.minus(b.scored), plan.y, plan, discordant).mean()
+    error *= inflation(a.permuted.minus(b.permuted), plan, discordant)
+    assert found.high is not None
+    assert found.high - found.score == pytest.approx(2.0010 * error, rel=1e-4)
 
 
 def test_scores_all_right_or_all_wrong_keep_an_interval() -> None:
@@ -546,12 +556,26 @@ def test_scores_all_right_or_all_wrong_keep_an_interval() -> None:
     assert interval(0.99, 0.1, number) == pytest.approx((0.99 - 0.1 * 2.0010, 1), abs=1e-4)
 
 
+@pytest.mark.parametrize(("few", "number"), [(20, False), (6, False), (0, True)])
+def test_the_smallest_detectable_score_rests_on_exchanged_labels_alone(few: int, number: bool) -> None:
+    from scipy.stats import t as student
+
+    rng = np.random.default_rng(8)
+    y = rng.standard_normal(60) if number else (np.arange(60) < few).astype(int)
+    plan = probes.plan(y, np.arange(60), classes=None if number else TWO, permutations=99, repeats=2)
+    m = probes.measure(given(rng.standard_normal((60, 20)), y, np.arange(60), plan.classes), plan, level="screen")
+    assert m.permuted is not None
+    error = max(m.permuted.error(plan.groups).mean(), m.permuted.score.std(ddof=1))
+    due = 0.5 + (student.ppf(0.95, 59) + student.ppf(0.8, 59)) * error
+    assert m.estimate.mde == pytest.approx(min(1.0, due))
+
+
 def test_p_low_is_p_from_the_other_side() -> None:
     rng = np.random.default_rng(4)
     plan = probes.plan(np.arange(60) % 2, np.arange(60), classes=TWO, permutations=99)
     null = permutation_test(Ridge.of(rng.standard_normal((60, 5))), plan)
-    below = sum(value <= null.statistic[0] for value in null.statistic[1:])
-    assert null.p_low == (1 + below) / 100
+    tied = replace(null, statistic=np.array([0.5, 0.5, 0.4, 0.6, 0.7]))
+    assert (tied.p, tied.p_low) == (4 / 5, 3 / 5)
     assert null.p + null.p_low == pytest.approx(1.01)
 
 

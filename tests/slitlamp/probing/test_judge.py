@@ -14,7 +14,7 @@ from probes.stats.best import nested_best
 from probes.stats.measurement import Measurement
 from slitlamp.encoding.fill import FeatureTable, space_of
 from slitlamp.probing.cells import Cells
-from slitlamp.probing.judge import adjusted, judge
+from slitlamp.probing.judge import adjusted, judge, layout_of
 from slitlamp.probing.order import ListOrder
 from slitlamp.probing.state import Cell, QuestionCells, Role, Run
 from slitlamp.probing.words import _moved
@@ -447,6 +447,42 @@ def test_a_mean_is_judged_beside_what_keeps_the_tokens_apart(
         run.measured[run.key(c)] = seen(QUIET[c.encoder.spec])
     judge(run, asked, QuestionCells(encoder=own, control=basic), [0.5, 0.5], "linear_probe")
     assert seen_beside[0] == held
+
+
+def test_a_vector_is_judged_beside_the_last_tokens_before_it_as_the_cls_token_of_that_site_is() -> None:
+    asked = question()
+    points = [
+        cell(asked, "tower", Role.ENCODER, site, readout=readout)
+        for site, readouts in {
+            "block.0": ("cls", "grid3"),
+            "final": ("cls", "halves", "grid3"),
+            "pooled": ("vector",),
+        }.items()
+        for readout in readouts
+    ]
+    beside = {c.name: [other.name for other in layout_of(c, points)] for c in points}
+    assert beside["pooled/vector"] == beside["final/cls"] == ["final/halves", "final/grid3"]
+    assert beside["block.0/cls"] == ["block.0/grid3"]
+    assert beside["final/grid3"] == ["final/halves"]
+    assert layout_of(points[-1], points[-1:]) == []
+
+
+def test_what_silence_excludes_is_asked_once_and_its_pool_is_in_the_key() -> None:
+    def keys(pool: Any, contents: tuple[str, ...] = ()) -> dict[bool, tuple[str, bool]]:
+        asked = question(pool=pool)
+        run = started(asked, QUIET)
+        if contents:
+            space: Any = run.filled["orientation", "tower"].space
+            run.pools["orientation", "tower"] = FeatureTable(space=space, contents=contents, encoded=0)
+        cells = {pooled: cell(asked, "tower", Role.ENCODER, pooled=pooled) for pooled in (False, True)}
+        return {pooled: (run.key(c), run.job(c).detect) for pooled, c in cells.items()}
+
+    alone, one, two = keys(None), keys(SimpleNamespace(), ("a", "b")), keys(SimpleNamespace(), ("a", "c"))
+    assert alone[False][1]
+    assert (one[False][1], one[True][1]) == (False, True)  # with a pool it waits for the pool's images
+    assert len({alone[False][0], one[False][0], one[True][0], two[True][0]}) == 4
+    control = cell(question(), "tower", Role.CONTROL)
+    assert not started(question(), QUIET).job(control).detect
 
 
 def test_a_command_keeps_its_small_matrix_products_to_one_thread_and_no_other_library_s() -> None:

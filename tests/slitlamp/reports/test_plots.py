@@ -154,11 +154,11 @@ def test_names_that_are_shortened_to_the_same_are_told_apart() -> None:
 
 
 def test_scores_far_below_chance_are_marked_at_the_edge_and_a_missing_interval_is_none() -> None:
-    given = records({"a": (2, ("final",))}, score=-9.0, metric="R2", chance=0.0, credit=None)
+    given = records({"a": (2, ("final",))}, score=-9.0, metric="concordance", credit=None)
     (panel,) = drawn(given).axes
     assert panel.get_ylim()[0] > -2
     assert {line.get_marker() for line in panel.lines} & {7}
-    assert panel.get_ylabel() == "R2"
+    assert panel.get_ylabel() == "concordance"
     drawn(records({"a": (2, ("final",))}, low=None, high=None))
 
 
