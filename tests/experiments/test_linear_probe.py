@@ -324,7 +324,7 @@ def test_one_encoder_of_two_that_fails_is_named_and_the_other_finishes_with_exit
             2,
             "pixels has no site 'polled'; did you mean pooled? it has thumbnail.8-16, pooled",
         ),
-        (["--encoder", "pixels", "--reference", "poled/vector"], 2, "did you mean pooled/vector? it may be pixels"),
+        (["--encoder", "pixels", "--reference", "poled/vector"], 2, "did you mean 'pooled/vector'? it may be pixels"),
         (["--encoder", "pixels", "--data", "EMPTY"], 3, "no image"),
         (["--encoder", "pixels", "--data", "nowhere"], 3, "nowhere"),
         (["--encoder", "pixels", "--data", "M.csv", "--label", "agee"], 3, "age"),
