@@ -390,7 +390,10 @@ def decides(records: Sequence[Record], encoder: str) -> str | None:
 def _limits(records: Sequence[Record]) -> tuple[float, float]:
     """The y axis of a task: everything that is drawn, and 1 where scores come near it."""
     chance = records[0].chance
-    values = [v for r in records for v in (r.score, r.low, r.high) if v is not None and r.encoder != ORDER]
+    shown = [r for r in records if r.encoder != ORDER]
+    values = [v for r in shown for v in (r.score, r.low, r.high) if v is not None]
+    own = [r for r in shown if r.role == "encoder"]
+    values += [v for r in own for v in (r.control_shuffled_low, r.control_shuffled_high) if v is not None]
     low = max(min([chance, *values]), chance - DEEPEST)
     high = max([chance, *values])
     return low - 0.04, 1.03 if high > 0.6 else high + 0.08

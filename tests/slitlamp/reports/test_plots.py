@@ -1,5 +1,6 @@
 """The layer figure: where sites lie, that nothing lies on another, what decides the credit, and odd names."""
 
+import dataclasses
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -121,6 +122,36 @@ def test_the_control_that_decides_the_credit_is_named_and_no_other(credit: str, 
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert [label for label in labels if "decides" in label] == ([f"{name} (decides credit)"] if name else [])
     assert {"control lowlevel", "control pixels"} <= {label.removesuffix(" (decides credit)") for label in labels}
+
+
+def test_the_row_that_the_table_marks_is_ringed_once_and_the_order_is_drawn_only_where_it_tells() -> None:
+    given = records({"a": (3, ("final", "pooled"))})
+    best = next(r for r in given if r.role == "encoder" and r.site == "block.1")
+    given[given.index(best)] = dataclasses.replace(best, score=0.9)
+    lists = dataclasses.replace(given[0], encoder="order", score=0.7, low=0.6, high=0.8)
+    figure = drawn([*given, lists])
+    rings = [
+        (line.get_data()[1][0], line.get_data()[0][0])
+        for panel in figure.axes
+        for line in panel.lines
+        if line.get_markerfacecolor() == "none" and line.get_markersize() == 5.5
+    ]
+    assert [score for score, _ in rings] == [0.9]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "best point, chosen on these data" in labels
+    assert "control order of the list" in labels
+    silent = drawn([*given, dataclasses.replace(lists, verdict="inconclusive")])
+    assert "control order of the list" not in [text.get_text() for text in silent.legends[0].get_texts()]
+
+
+def test_the_grey_band_is_the_range_of_the_refits_that_the_records_hold() -> None:
+    wide = records({"a": (0, ("pooled",))}, control_shuffled_low=0.31, control_shuffled_high=0.66)
+    (panel,) = drawn(wide).axes
+    grey = [patch for patch in panel.patches if patch.get_facecolor()[:3] == pytest.approx((0.9, 0.9, 0.9))]
+    assert len(grey) == 1
+    assert grey[0].get_extents().transformed(panel.transData.inverted()).y0 == pytest.approx(0.31)
+    assert grey[0].get_extents().transformed(panel.transData.inverted()).y1 == pytest.approx(0.66)
+    assert panel.get_ylim()[0] < 0.31
 
 
 def test_widths_are_one_or_two_columns_and_nothing_leaves_the_sheet() -> None:
