@@ -58,12 +58,14 @@ def planted(
     return x @ np.linalg.qr(rng.standard_normal((width, width)))[0], y
 
 
-def measured(x: np.ndarray, y: np.ndarray, seed: int, *, classes: int | None = 2) -> Measurement:
+def measured(
+    x: np.ndarray, y: np.ndarray, seed: int, *, classes: int | None = 2, groups: np.ndarray | None = None
+) -> Measurement:
     """One cell as a run measures it."""
     names = None if classes is None else tuple("abcdefgh"[:classes])
-    groups = np.arange(len(y))
+    groups = np.arange(len(y)) if groups is None else groups
     plan = probes.plan(y, groups, classes=names, seed=seed, permutations=PERMUTATIONS, repeats=2)
-    given = FeatureSet(x=x, y=y, groups=groups, ids=[str(i) for i in groups], classes=names)
+    given = FeatureSet(x=x, y=y, groups=groups, ids=[str(i) for i in range(len(y))], classes=names)
     return probes.measure(given, plan, probe="ridge", nested=False)
 
 
@@ -170,6 +172,24 @@ def decide(items: Sequence[int], width: int, runs: int) -> None:
         print(f"decide, n = {n}: A* excluded with the items said{said_of}: {held} of {cells}")
 
 
+def own(file: str, counts: Sequence[int], runs: int) -> None:
+    """How often absence is said of a random label of that many groups, in features of one's own (x, groups)."""
+    with np.load(file) as found:
+        x, groups = found["x"], np.unique(found["groups"], return_inverse=True)[1].ravel()
+    for n in counts:
+        said, needed = 0, []
+        for run in range(runs):
+            rng = np.random.default_rng([7, n, run])
+            keep = np.isin(groups, rng.permutation(groups.max() + 1)[:n])
+            who = np.unique(groups[keep], return_inverse=True)[1].ravel()
+            y = (rng.permutation(n) % 2)[who]
+            m = measured(x[keep], y, run, groups=who)
+            said += m.state == "absent"
+            needed += [] if m.groups_needed is None else [m.groups_needed]
+        more = f"; said to decide: {min(needed)} to {max(needed)}" if needed else ""
+        print(f"{file}, a random label of {n} groups: absent {said} of {runs}{more}")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Print each table with its counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -178,6 +198,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, default=4)
     parser.add_argument("--classes", type=int, default=2, help="0: a number")
     parser.add_argument("--only", nargs="+", default=["nothing", "signals", "leaks", "kernel", "decide"])
+    parser.add_argument("--features", metavar="FILE.npz", help="x [n, d] and groups [n] of your own: a random label")
     given = parser.parse_args(argv)
     classes = given.classes or None
     parts = {
@@ -186,8 +207,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "leaks": lambda: leaks(given.runs),
         "kernel": lambda: kernel(given.runs),
         "decide": lambda: decide(given.items, given.width, given.runs),
+        "own": lambda: own(given.features, given.items, given.runs),
     }
-    for name in given.only:
+    for name in ["own"] if given.features else given.only:
         parts[name]()
 
 
