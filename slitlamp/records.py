@@ -22,11 +22,14 @@ class Record:
     `p_from` says whether `p_value` is a "permutation" p or comes from the spread over "folds"; `p_adjusted` has the
     search over all points, encoders and questions of the command paid for. `simultaneous_*` is an interval wide enough
     to hold for all points of the encoder's map at once, and so for the highest. `limit` is the weakest strength
-    (accuracy, or R2) that an absent excludes; `size_open` says that the interval of a present touches chance.
+    (accuracy, or concordance) that an absent excludes; `size_open` says that the interval of a present touches chance.
 
     `loss` is how much less the point reads than `reference`, which is the one that inner folds chose most often;
     `loss_low` and `loss_high` hold for all points of the map at once, and `loss_state` is material, reads less, kept or
     open.
+
+    Of a number `r2_scores` is R2 of its normal scores and `r2_number` that of the number itself, as ridge trained on it
+    reads it.
 
     `control_*` are scores of the controls on the same folds (of thumbnails the hardest to surpass, of untrained draws
     the mean); each control is a full record of its own with `role` "control". `control_shuffled*` are mean and range of
@@ -95,6 +98,8 @@ class Record:
     code_version: str
     command: str
     limited: bool
+    r2_scores: float | None = None
+    r2_number: float | None = None
 
 
 def best_of(records: Sequence[Record]) -> Record:

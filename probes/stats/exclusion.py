@@ -150,13 +150,19 @@ def mixtures(
     labels, fold = plan.draws(draws, 1), plan.folds[0]
     rng = np.random.default_rng([plan.seed, 84])
     wide = np.asarray(x, dtype=np.float64)
-    scale = inverse_scale(wide.std(axis=0), np.abs(wide).max(axis=0), dead=_DEAD)
+    # scaled by all images at hand: a column that is rarely other than 0 would make those that did not scale it too long
+    every = wide if pool is None else np.concatenate([wide, np.asarray(pool, dtype=np.float64)])
+    scale = inverse_scale(every.std(axis=0), np.abs(every).max(axis=0), dead=_DEAD)
     wide = (wide * scale)[:, scale > 0]
     if pool is not None:
-        other = (np.asarray(pool, dtype=np.float64) * scale)[:, scale > 0]
-        # less their own mean: a pool that lies aside as a whole says nothing of how images differ from one another
+        other = (every[len(wide) :] * scale)[:, scale > 0]
+        items = wide - wide.mean(axis=0)
+        # less their own mean, and no longer than the items: a pool that lies aside, or differs more, says nothing of
+        # how these images differ from one another
         other = (other - other.mean(axis=0)) * sqrt(len(other) / (len(other) - 1))
-        return [_planted(other, wide - wide.mean(axis=0), fold, labels, classes, rng, dtype)]
+        length, own = np.square(other).sum(axis=1).mean(), np.square(items).sum(axis=1).mean()
+        other *= min(1.0, sqrt(own / length)) if length > 0 else 1.0
+        return [_planted(other, items, fold, labels, classes, rng, dtype)]
     found = []
     for part, mine in enumerate(np.array_split(np.arange(draws), plan.n_folds)):
         away = fold == part

@@ -315,6 +315,8 @@ def _record(
         code_version=code_version(),
         command=command,
         limited=question.limited,
+        r2_scores=m.companions.get("R2 of normal scores"),
+        r2_number=m.companions.get("R2 of the number"),
     )
 
 

@@ -1,6 +1,6 @@
 """Verdicts in plain words: what is readable, what is read less than before, to what it may be credited."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ def sentences(
     told: ListTold | None,
 ) -> list[str]:  # fmt: skip
     """What a reader must know of one encoder and one question, the most important first."""
-    found = [_readable(judged, best)]
+    found = [_readable(judged, best), _beside(best.row.measurement.companions)]
     found += _less(judged)
     found += _leaks(judged, found)
     found += _layout(run, question, judged)
@@ -28,7 +28,7 @@ def sentences(
     found += _told(told)
     plan = run.plan(question)
     found += _moved(plan)
-    found += [f"Note: {warning}." for warning in (*plan.warnings, *plan.cautions)]
+    found += [f"Note: {warning}." for warning in plan.warnings]  # the question has named values far out, and their rows
     found += _notes(judged)
     found += _origin(question, judged)
     return [sentence for sentence in found if sentence]
@@ -44,6 +44,12 @@ def place(cell: Cell) -> str:
 def _score(m: Any) -> str:
     e = m.estimate
     return f"{e.score:.2f}{_ends(e.low, e.high)}"
+
+
+def _beside(companions: Mapping[str, float]) -> str:
+    """Scores of a number that have no interval, and are no reason for a verdict."""
+    said = ", ".join(f"{name} {value:.2f}" for name, value in companions.items())
+    return f"Beside that score, without an interval: {said}." if said else ""
 
 
 def _ends(low: float | None, high: float | None) -> str:
