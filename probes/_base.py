@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 State = Literal["present", "absent", "inconclusive"]
-Credit = Literal["nuisance", "pixels", "architecture", "learned"]
+Credit = Literal["nuisance", "pixels", "architecture", "open", "learned"]
 
 
 class ProbeError(Exception):
@@ -112,7 +112,8 @@ class Predictions:
     label [n]; predicted [R, n] (class index or number); score [R, n, K] held-out decision values whose argmax is
     `predicted`, the training prior already taken off them, or [R, n, 1] for numbers; probability [R, n, K] or None
     where the probe gives none; fold [R, n].
-    `penalty` [R, folds] is what the probe chose (nan where it chose nothing).
+    `penalty` [R, folds] is what the probe chose (nan where it chose nothing). Numbers are normal scores; `number` [n]
+    are those that were given, where it is known.
     """
 
     label: np.ndarray
@@ -123,6 +124,7 @@ class Predictions:
     ids: Sequence[str]
     probability: np.ndarray | None = None
     baseline: np.ndarray | None = None  # [R, n] training-fold mean, for numbers
+    number: np.ndarray | None = None
     penalty: np.ndarray | None = None
     notes: tuple[str, ...] = ()  # what the reader should know, one line each
 
@@ -173,7 +175,9 @@ class Verdict:
     """The verdict on one site: present, absent or inconclusive, and why.
 
     `leak` is the alarm of a score below chance; `material` says that the whole interval lies .05 above chance
-    and above every control; `items_needed` is about how many items would decide, where nothing is decided.
+    and above every control; `size_open` that something is read, but the interval touches chance. `excluded` is the
+    weakest strength that an absence excludes, in the unit of the score; `groups_needed` about how many groups would
+    decide, where nothing is decided.
     """
 
     state: State
@@ -182,4 +186,13 @@ class Verdict:
     credit: Credit | None = None
     leak: bool = False
     material: bool = False
-    items_needed: int | None = None
+    size_open: bool = False
+    excluded: float | None = None
+    groups_needed: int | None = None
+
+    @property
+    def words(self) -> str:
+        """The state as a table prints it: with the strength that an absence excludes, or that a size is open."""
+        if self.excluded is not None:
+            return f"{self.state} \N{GREATER-THAN OR EQUAL TO}{self.excluded:.2f}".replace("0.", ".")
+        return f"{self.state} (size open)" if self.size_open else self.state

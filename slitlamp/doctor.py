@@ -106,7 +106,7 @@ def _probe() -> str:
     y = np.arange(60) % 2
     given = probes.feature_set(rng.standard_normal((60, 4)) + 3.0 * y[:, None], [str(label) for label in y])
     plan = probes.plan(given.y, given.groups, classes=given.classes, repeats=1, permutations=19)
-    made = {"probe": None, "level": "screen", "seed": 0, "pool": None, "pool_groups": None, "detect": False}
+    made = {"probe": None, "level": "screen", "seed": 0, "pool": None, "detect": False}
     jobs = (Job(key=str(k), features=given, plan=plan, nested=False, **made) for k in range(4))  # type: ignore[arg-type]
     scores = [measured.estimate.score for _, measured, _ in run_jobs(jobs, 4, 2, "doctor")]
     if len(scores) < 4 or min(scores) < 0.9:

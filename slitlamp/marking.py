@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import os
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import numpy as np
 
 import tasks
 from cache import write_atomically
+from probes.stats.numbers import far_values, typing_errors
 from slitlamp.disk import require_new, require_writable
 from slitlamp.errors import UsageError
 from slitlamp.log import progress, say
@@ -143,7 +145,10 @@ def _points_by_image(path: Path, depth: str) -> tuple[dict[str, list[Point]], di
     values.one_spelling(list(groups.values()), "refuse", f"the column 'group' of {path.name}", list(groups))
     if alone:
         say(f"warning: {len(alone)} of {len(found)} images of {path.name} have no group: each is its own")
-    for sentence in values.far_values([d for d, _ in seen.values()], [f"row {number}" for _, number in seen.values()]):
+    depths, rows = np.array([d for d, _ in seen.values()]), [f"row {number}" for _, number in seen.values()]
+    near = ~far_values(depths)
+    marks = values.repeated_marks(depths[near].tolist(), [*itertools.compress(rows, near)])
+    for sentence in [*typing_errors(depths, rows), *marks]:
         say(f"warning: {depth}: {sentence}")
     return found, groups
 

@@ -1,5 +1,6 @@
 """Questions: a task put to a source, with its items, labels and groups, and unlabelled images of the same kind."""
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,8 @@ import numpy as np
 
 import tasks
 from cache import Store
-from slitlamp.duplicates.answers import check_labels, merge_pool_duplicates
+from probes.stats.numbers import cautions, far_values
+from slitlamp.duplicates.answers import check_labels, other_images
 from slitlamp.duplicates.guard import Copies, resolve_duplicates
 from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
@@ -18,7 +20,7 @@ from slitlamp.settings import SourceSettings
 from slitlamp.sources import open_source, read_labels, unused_label
 from tasks import DataError, Item, Row, Source, Task
 from tasks.label import place_of
-from tasks.sources.values import far_values
+from tasks.sources.values import repeated_marks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +28,7 @@ class Question:
     """A task put to a source: items with their answers, groups and pictures.
 
     `y` is int64 class indices, or float64 numbers when `classes` is None. `copies` names the image that each
-    item is a copy of, None where a task makes no copies. `pool` holds unlabelled pictures of the same kind
-    with their groups.
+    item is a copy of, None where a task makes no copies. `pool` holds the unlabelled pictures of --pool.
     """
 
     name: str
@@ -61,10 +62,9 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """Unlabelled pictures for the limit of detection, with their groups and decode policy."""
+    """Unlabelled pictures to mix planted directions of, none of a group that is asked, and their decode policy."""
 
     pictures: ImageSet
-    groups: np.ndarray
     source: Source
 
 
@@ -161,11 +161,13 @@ def facts_of(
 
 
 def _far(items: Sequence[Item], source: Source, classes: Sequence[str] | None) -> list[str]:
-    """Sentences about numbers that stand far from all others."""
+    """Sentences about numbers that look like typing errors or marks of missing values, and about a long tail."""
     if classes is not None or source.synthetic:
         return []
     places = {row.id: place_of(row) for row in source.rows}
-    return far_values([float(item.label) for item in items], [places.get(i.id, f"item {i.id}") for i in items])
+    values = np.array([float(item.label) for item in items])
+    names, near = [places.get(item.id, f"item {item.id}") for item in items], ~far_values(values)
+    return [*cautions(values, names), *repeated_marks(values[near].tolist(), [*itertools.compress(names, near)])]
 
 
 def _few_marks(items: Sequence[Item], marks: Sequence[str]) -> list[str]:
@@ -225,22 +227,15 @@ def _answers(task: Task, items: Sequence[Item], *, own: bool) -> tuple[np.ndarra
     return np.array([classes.index(str(label)) for label in labels], dtype=np.int64), classes
 
 
-POOL_OF_PHANTOMS = 1000
-
-
 def _pool(
     settings: SourceSettings, task: Task, source: Source, store: Store, classes: Sequence[str] | None
-) -> tuple[Pool, tuple[str, ...]]:
-    """Unlabelled pictures: --pool, else every image of the source, else fresh phantoms; and sentences about it."""
-    warnings: tuple[str, ...] = ()
-    if settings.pool is not None:
-        pool, warnings = merge_pool_duplicates(open_source(settings, settings.pool, store), source, Copies(store=store))
-    elif settings.data is None and task.phantoms is not None:
-        pool = task.phantoms(POOL_OF_PHANTOMS, settings.seed + 1_000_003)
-    else:
-        pool = source
-    own = settings.pool is None or bool(pool.benchmark)
-    if task.makes_answers or (settings.label is None and own):
+) -> tuple[Pool | None, tuple[str, ...]]:
+    """Unlabelled pictures of --pool, None without one, and sentences about them."""
+    if settings.pool is None:
+        return None, ()
+    given, grouped = open_source(settings, settings.pool, store), settings.group is not None
+    pool, warnings = other_images(given, source, Copies(store=store), grouped=grouped)
+    if task.makes_answers or (settings.label is None and pool.benchmark):
         # a task that makes its own answers sees the pool as it sees the data: every copy it would ask about
         rng = np.random.default_rng([settings.seed, 2])
         members: Sequence[Item | Row] = list(task.items(pool, rng, None))
@@ -253,4 +248,4 @@ def _pool(
         store=store,
         marks=_mark_points(members, _marks(members, classes)),
     )
-    return Pool(pictures=pictures, groups=np.array([m.group for m in members]), source=pool), warnings
+    return Pool(pictures=pictures, source=pool), warnings

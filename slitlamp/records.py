@@ -12,18 +12,30 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """One row of every table. None where a value was not computed; nothing is invented.
 
-    `control_*` are scores of the controls on the same folds; each control is a full record of its own
-    with `role` "control". `seconds` is None here because records are the same bytes on every run: what a
+    `p_from` says whether `p_value` is a "permutation" p or comes from the spread over "folds"; `p_adjusted` has the
+    search over all points, encoders and questions of the command paid for. `simultaneous_*` is an interval wide enough
+    to hold for all points of the encoder's map at once, and so for the highest. `limit` is the weakest strength
+    (accuracy, or concordance) that an absent excludes; `size_open` says that the interval of a present touches chance.
+
+    `loss` is how much less the point reads than `reference`, which is the one that inner folds chose most often;
+    `loss_low` and `loss_high` hold for all points of the map at once, and `loss_state` is material, reads less, kept or
+    open.
+
+    Of a number `r2_scores` is R2 of its normal scores and `r2_number` that of the number itself, as ridge trained on it
+    reads it.
+
+    `control_*` are scores of the controls on the same folds (of thumbnails the hardest to surpass, of untrained draws
+    the mean); each control is a full record of its own with `role` "control". `control_shuffled*` are mean and range of
+    refits to permuted labels. `seconds` is None here because records are the same bytes on every run: what a
     cell took stands in `timing.json`. `screened` marks a closed-form ridge where the headline is nested;
-    `nested` is the nested score beside a fixed-penalty headline. `variance_held` is the share of the
-    pool's variance in the directions for which `lod`, an asymptotic accuracy, holds. `depth` is the share of an
+    `nested` is the nested score beside a fixed-penalty headline. `depth` is the share of an
     encoder's blocks (or stages) that lie up to and with this one; None for other sites.
     """
 
@@ -48,18 +60,29 @@ class Record:
     confidence: float
     chance: float
     p_value: float | None
+    p_from: str
     p_adjusted: float | None
     mde: float | None
-    lod: float | None
-    variance_held: float | None
+    limit: float | None
+    simultaneous_low: float | None
+    simultaneous_high: float | None
     margin: float
     verdict: str
     credit: str | None
+    size_open: bool
+    loss: float | None
+    loss_low: float | None
+    loss_high: float | None
+    loss_state: str | None
+    reference: str | None
     reason: str
     nested: float | None
     nested_low: float | None
     nested_high: float | None
     control_shuffled: float | None
+    control_shuffled_low: float | None
+    control_shuffled_high: float | None
+    control_order: float | None
     control_pixels: float | None
     control_lowlevel: float | None
     control_random: float | None
@@ -75,6 +98,17 @@ class Record:
     code_version: str
     command: str
     limited: bool
+    r2_scores: float | None = None
+    r2_number: float | None = None
+
+
+def best_of(records: Sequence[Record]) -> Record:
+    """The record that every table, figure and sentence calls the best: the highest score of those that are present.
+
+    Where none is present it is the highest of all; of equal scores the first.
+    """
+    present = [r for r in records if r.verdict == "present"]
+    return max(present or records, key=lambda r: r.score)
 
 
 @cache

@@ -20,7 +20,9 @@ class Conclusion:
     """The verdict on one question and one encoder, in a word and in sentences.
 
     `verdict` is present, absent or inconclusive; `credit` what a present is credited to; `best` the site and readout
-    with the highest score; `points` how many of them got each verdict.
+    that every table marks. `score`, `low` and `high` are what the best reads when it is chosen inside the training
+    folds, None where it could not be; `highest` is the score of the marked row, chosen on these data, and
+    `highest_low` and `highest_high` its interval with that paid for. `points` counts verdicts.
     """
 
     task: str
@@ -28,6 +30,12 @@ class Conclusion:
     verdict: str
     credit: str | None
     best: str
+    score: float | None
+    low: float | None
+    high: float | None
+    highest: float
+    highest_low: float | None
+    highest_high: float | None
     points: Mapping[str, int]
     sentences: Sequence[str]
 

@@ -80,7 +80,8 @@ class SourceSettings:
     )
     pool: str | None = _flag(
         None,
-        "unlabelled images of the same kind, for the limit of detection (omitted: all images of --data)",
+        "20 or more unlabelled images of the same kind, from other groups, along whose mixtures differences are "
+        "planted (omitted: the images of --data, a fold at a time)",
         metavar="SOURCE",
     )
     items: int = _flag(200, "how many phantom items to make when --data is omitted", metavar="N")
@@ -107,8 +108,11 @@ class EncoderSettings:
     readout: tuple[str, ...] = _flag(
         (), "readouts, at every site that has them (omitted: all the site has)", metavar="READOUT"
     )
-    twins: int = _flag(
-        3, "untrained draws of the network; what is credited to learning must beat each of them", metavar="N"
+    twins: int | None = _flag(
+        None,
+        "untrained draws of the network, from 3 on a bound for those that were not drawn, which what is credited to "
+        "learning must surpass (omitted: 5, encoded only where the controls of the image alone are surpassed)",
+        metavar="N",
     )
     weights: tuple[str, ...] = _flag(
         (),
@@ -142,8 +146,12 @@ class ProbeSettings:
     )
     folds: int | None = _flag(None, "outer folds (omitted: 10, or 5 below 100 groups)", metavar="K")
     repeats: int | None = _flag(None, "repeats of the folds (omitted: 5, fewer as the data grow)", metavar="R")
-    permutations: int | None = _flag(
-        None, "label permutations (omitted: 1999, or 199 for the screened map)", metavar="B"
+    permutations: int | None = _flag(None, "label permutations (omitted: 1999)", metavar="B")
+    reference: str | None = _flag(
+        None,
+        "what the loss of a point is measured against: pixels, untrained, another encoder, or a SITE/READOUT of its "
+        "own (omitted: the best of these before the point, chosen inside the training folds)",
+        metavar="NAME",
     )
     seed: int = _flag(0, "seed of every random choice", metavar="N")
     jobs: int | None = _flag(None, "processes that probe (omitted: one per core)", metavar="N")

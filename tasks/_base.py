@@ -67,7 +67,8 @@ class Row:
 
     `text` is what a benchmark asks of it: `question`, `options` (a tuple of texts) and `answer`. Where a
     question has several images, `picture` shows them side by side and `pictures` holds them apart. `place` says where
-    a manifest tells of it (`row 3`), without any name. `regions` are named parts of the picture, where evidence for an
+    a manifest tells of it (`row 3`), without any name; `in_folder` at which place among the files of its folder it
+    lies, in natural order. `regions` are named parts of the picture, where evidence for an
     answer lies or a shortcut to it, each a function that gives its mask.
     """
 
@@ -79,6 +80,7 @@ class Row:
     text: Mapping[str, Any] | None = None
     pictures: tuple[Picture, ...] = ()
     place: str = ""
+    in_folder: int | None = None
     regions: Mapping[str, Mask] = field(default_factory=dict)
 
     def item(self, label: "str | float") -> "Item":

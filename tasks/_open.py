@@ -17,7 +17,7 @@ from tasks.marks.draw import covered
 from tasks.marks.place import from_columns
 from tasks.sources.check import refuse_above
 from tasks.sources.evidence import Columns, asked, regions
-from tasks.sources.files import Listed, listed, manifest_of, missing, walk
+from tasks.sources.files import Listed, listed, manifest_of, missing, natural, walk
 from tasks.sources.groups import column_groups, group_id, own_groups
 from tasks.sources.notes import SourceFrame, asked_frames, decide, exif_decision, flags, grouping, licence
 from tasks.sources.table import TABLES, image_column, like_another, no_column, other_images, read_table
@@ -216,7 +216,7 @@ def _rows(
         places = [s.file.place or f"image {k}" for k, s in enumerate(found, 1)]
         values, files = [_columns(s).get(group, "") for s in found], [s.file.name for s in found]
         groups, notes = column_groups(values, group, name, spelling, places, files)
-    for s, known, own in zip(found, _ids(found), groups, strict=True):
+    for s, known, own, place in zip(found, _ids(found), groups, _in_folders(found), strict=True):
         try:
             marks = from_columns(s.file.columns)
             if marks and policy.volumes:
@@ -233,6 +233,7 @@ def _rows(
                 columns=_columns(s),
                 marks=marks,
                 place=s.file.place,
+                in_folder=place,
                 regions={"marks": partial(_under_marks, shown, marks)} if marks else {},
             )
         )
@@ -241,6 +242,16 @@ def _rows(
         if wanted not in present:
             raise no_column(wanted, [*present], name)
     return rows, notes
+
+
+def _in_folders(found: Sequence[SourceFrame]) -> list[int]:
+    """The place of each frame's file among those of its folder, in natural order."""
+    names: dict[str, set[str]] = {}
+    for s in found:
+        folder, _, name = s.file.name.rpartition("/")
+        names.setdefault(folder, set()).add(name)
+    places = {(f, name): k for f, some in names.items() for k, name in enumerate(sorted(some, key=natural))}
+    return [places[folder, name] for folder, _, name in (s.file.name.rpartition("/") for s in found)]
 
 
 def _under_marks(picture: Picture, marks: Sequence[Mark]) -> np.ndarray:

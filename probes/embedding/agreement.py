@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from probes._base import ProbeError
-from probes.stats.intervals import error_of, interval
+from probes.stats.intervals import interval_of
+from probes.stats.permutation import REFITS
 from probes.stats.plan import FEW, Plan
-from probes.stats.scores import TIE, Scored, balanced, clustered_error, explained
+from probes.stats.scores import TIE, Scored, association, balanced, clustered_error, concordance
 
 AT_ONCE = 1 << 22  # votes of permuted answers that are held at once
 
@@ -19,8 +20,8 @@ AT_ONCE = 1 << 22  # votes of permuted answers that are held at once
 class Agreement:
     """How well neighbours tell an answer, with its interval over groups, the level of chance, and a permutation p.
 
-    `metric` is "balanced accuracy" (of the vote of the neighbours over the share of each class), "R2" (of their mean),
-    "own group" (the share whose nearest neighbour is of their own group) or "silhouette".
+    `metric` is "balanced accuracy" (of the vote of the neighbours over the share of each class), "concordance" (of
+    their mean), "own group" (the share whose nearest neighbour is of their own group) or "silhouette".
     """
 
     metric: str
@@ -34,12 +35,13 @@ class Agreement:
 
     @property
     def strength(self) -> float:
-        """How far beyond chance, from 0 to 1, as a correlation: of R2 its root, of a share what is left above chance.
+        """How far beyond chance, from 0 to 1, as a correlation: of a share what is left above chance.
 
-        Of two equal classes (2 x balanced accuracy - 1) is the correlation of answer and vote.
+        Of two equal classes (2 x balanced accuracy - 1) is the correlation of answer and vote; of two normal numbers it
+        is sin(pi (C - .5)) of their concordance C (Kruskal 1958).
         """
-        if self.metric == "R2":
-            return float(np.sqrt(max(self.score, 0.0)))
+        if self.metric == "concordance":
+            return max(0.0, float(np.sin(np.pi * (self.score - 0.5))))
         return max(0.0, (self.score - self.chance) / (1 - self.chance))
 
 
@@ -54,10 +56,9 @@ def held_out(places: np.ndarray, plan: Plan) -> Agreement:
     """
     if (plan.groups[places] == plan.groups[:, None]).any():
         raise ProbeError("some neighbours are of the item's own group: nothing would be held out")
-    observed = _scored(places, plan.y[None], plan)
-    null = _scored(places, plan.permuted, plan)
-    ends = interval(observed.mean, error_of(observed, null, plan), plan)
-    found = _agreement(observed, null, plan)
+    told, exchanged = _told(places, plan.y[None], plan), _told(places, plan.permuted, plan)
+    ends = interval_of(told[0], exchanged[0], plan)
+    found = _agreement(told, exchanged, plan)
     return found if ends is None else replace(found, low=ends[0], high=ends[1])
 
 
@@ -69,36 +70,57 @@ def seen(places: np.ndarray, plan: Plan, *, seed: int = 0, permutations: int = 9
     """
     rng = np.random.default_rng([seed, len(plan.y), 67])
     shuffled = rng.permuted(np.tile(plan.y, (permutations, 1)), axis=1)
-    return _agreement(_scored(places, plan.y[None], plan), _scored(places, shuffled, plan), plan)
+    return _agreement(_told(places, plan.y[None], plan), _told(places, shuffled, plan), plan)
 
 
-def _agreement(observed: Scored, null: Scored, plan: Plan) -> Agreement:
+def _agreement(told: tuple[Scored, np.ndarray], exchanged: tuple[Scored, np.ndarray], plan: Plan) -> Agreement:
+    (observed, statistic), (_, null) = told, exchanged
     return Agreement(
-        metric="R2" if plan.number else "balanced accuracy", score=observed.mean, low=None, high=None,
-        chance=plan.chance, p=float((1 + (null.score >= observed.mean - 1e-12).sum()) / (1 + len(null.score))),
+        metric="concordance" if plan.number else "balanced accuracy", score=observed.mean, low=None, high=None,
+        chance=plan.chance, p=float((1 + (null >= statistic[0] - 1e-12).sum()) / (1 + len(null))),
         items=len(plan.y), groups=plan.n_groups,
     )  # fmt: skip
 
 
-def _scored(places: np.ndarray, labels: np.ndarray, plan: Plan) -> Scored:
-    """Scores of the neighbours' vote for label vectors [B, n]."""
+def _told(places: np.ndarray, labels: np.ndarray, plan: Plan) -> tuple[Scored, np.ndarray]:
+    """Scores of the neighbours' vote for label vectors [B, n], and the statistic of each, [B].
+
+    The statistic is the score; of a number it is the correlation, and only the first REFITS vectors are scored: pairs
+    of items take longer to count than thousands of permutations may.
+    """
     from scipy.sparse import csr_array
 
     n, k = places.shape
     links = csr_array((np.full(n * k, 1 / k), places.ravel(), np.arange(0, n * k + 1, k)), shape=(n, n))
     step = max(1, AT_ONCE // (n * (len(plan.classes or ()) or 1)))
-    parts = [_vote(links, labels[start : start + step], plan) for start in range(0, len(labels), step)]
-    return Scored(score=np.concatenate([p.score for p in parts]), part=np.concatenate([p.part for p in parts]))
+    parts = [labels[start : start + step] for start in range(0, len(labels), step)]
+    if plan.number:
+        found = [_mean(links, part, plan) for part in parts]
+        margin = np.concatenate([above for above, _ in found])
+        others = np.concatenate([base for _, base in found])
+        scored = concordance(margin[:REFITS], labels[:REFITS], plan.groups, plan.folds[0])
+        return scored, association(margin, labels, others, None)
+    votes = [_vote(links, part, plan) for part in parts]
+    scored = Scored(
+        score=np.concatenate([v.score for v in votes]),
+        part=np.concatenate([v.part for v in votes]),
+        share=np.concatenate([v.share for v in votes if v.share is not None]),
+    )
+    return scored, scored.score
+
+
+def _mean(links: "object", labels: np.ndarray, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of the neighbours' numbers less that of all other groups, and the latter, both [B, n]."""
+    values = labels.T.astype(np.float64)
+    counts = np.bincount(plan.groups)
+    sums = np.zeros((plan.n_groups, values.shape[1]))
+    np.add.at(sums, plan.groups, values)
+    others = (values.sum(axis=0) - sums[plan.groups]) / (len(values) - counts[plan.groups])[:, None]
+    return (links @ values - others).T, others.T  # type: ignore[operator]
 
 
 def _vote(links: "object", labels: np.ndarray, plan: Plan) -> Scored:
-    if plan.classes is None:
-        values = labels.T.astype(np.float64)
-        counts = np.bincount(plan.groups)
-        sums = np.zeros((plan.n_groups, values.shape[1]))
-        np.add.at(sums, plan.groups, values)
-        others = (values.sum(axis=0) - sums[plan.groups]) / (len(values) - counts[plan.groups])[:, None]
-        return explained((values - links @ values).T, (values - others).T)  # type: ignore[operator]
+    assert plan.classes is not None
     k = len(plan.classes)
     votes = np.stack([(links @ (c == labels.T).astype(np.float64)).T for c in range(k)], axis=2)  # type: ignore[operator]
     share = np.stack([(labels == c).mean(axis=1) for c in range(k)], axis=1)

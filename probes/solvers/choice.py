@@ -11,7 +11,7 @@ from probes._base import FeatureSet, ProbeError
 from probes.solvers.ridge import Ridge
 from probes.solvers.scale import standardised
 
-PENALTY = 0.03  # relative to trace(K) / rows, as for the ridge probe
+PENALTY = 0.03  # relative to trace(K) / rows
 
 
 def decompose_tokens(given: FeatureSet) -> Ridge:

@@ -1,1 +1,1 @@
-"""Statistics of held-out scores: folds, permutation tests, intervals, limits of detection, verdicts, credit."""
+"""Statistics of held-out scores: folds, permutation tests, intervals, verdicts, credit, loss."""

@@ -7,6 +7,7 @@ import numpy as np
 from probes.solvers.choice import PENALTY, choice_targets, score_marks
 from probes.solvers.ridge import Ridge
 from probes.stats.block_permutation import BlockPermutation
+from probes.stats.intervals import floored_error
 from probes.stats.permutation import REFITS, Null
 from probes.stats.plan import GRID, Plan
 from probes.stats.planting import Planting, inflation_at
@@ -29,7 +30,7 @@ def permutation_test_of_choice(ridge: Ridge, plan: Plan, *, permutations: int | 
         if penalty == PENALTY:
             kept = margin[1 : 1 + REFITS].astype(np.float32)
     assert kept is not None, "the test's penalties hold the probe's own"
-    fixed = score_margin(kept, labels[1 : 1 + REFITS], none, count)
+    fixed = score_margin(kept, labels[1 : 1 + REFITS], count)
     return Null(statistic=best, fixed=fixed, chosen=None, fixed_margin=kept)
 
 
@@ -63,15 +64,14 @@ def choice_inflation(ridge: Ridge, plan: Plan, width: int, score: float, *, draw
         penalty=PENALTY,
     )
     planting = Planting.in_population(ridge, marks, width, draws=draws, chosen=False)
-    labels, none = plan.draws(draws, 2), np.zeros((1, 1))
+    labels = plan.draws(draws, 2)
 
     def scores(s: float, few: int) -> tuple[float, float]:
         fitted = np.empty((few, ridge.u.shape[0]), dtype=np.float32)
-        for draw in range(few):
-            fitted[draw, planting.order] = planting.margin(planting.unplanted[0], draw, s)[0, 0]
+        fitted[:, planting.order] = planting.margin(planting.unplanted[0], s, few)[:, 0]
         mark = fitted.reshape(few, -1, count)
-        got = score_margin(mark[..., 1] - mark[..., 0] if count == 2 else mark, labels[:few], none, count)
-        predicted = float(got.error(plan.groups).mean())
+        got = score_margin(mark[..., 1] - mark[..., 0] if count == 2 else mark, labels[:few], count)
+        predicted = float(floored_error(got, labels[:few], plan).mean())
         return got.mean, float(got.score.std(ddof=1)) / predicted if predicted > 0 else 1.0
 
     return inflation_at(scores, goal, draws)

@@ -11,29 +11,26 @@ from probes._base import Estimate, FeatureSet, Predictions, ProbeError, check_pr
 from probes._registry import load
 from probes.ridge import training_parts
 from probes.solvers.choice import decompose_tokens
-from probes.solvers.codes import coded, decide
+from probes.solvers.codes import coded, decide, training_means
 from probes.solvers.inner_folds import check
 from probes.solvers.ridge import Ridge
 from probes.stats.choice import choice_inflation, permutation_test_of_choice
-from probes.stats.detection import limit
+from probes.stats.exclusion import exclusion, kernel_p, unlabelled
 from probes.stats.intervals import (
     detectable,
     error_of,
-    interval,
+    interval_of,
     null_error,
-    upper_bound,
 )
 from probes.stats.measurement import Measurement
+from probes.stats.multiplicity import low_over_map
 from probes.stats.permutation import Null, permutation_test
-from probes.stats.plan import FEW, RARE, Plan
+from probes.stats.plan import FEW, Plan
 from probes.stats.planting import signal_inflation
-from probes.stats.scores import Scored, scored
-from probes.stats.subspace import subspace
-from probes.stats.verdict import decide_state
+from probes.stats.scores import Scored, explained, scored
+from probes.stats.verdict import ALPHA, decide_state, rings
 
-SCREEN = 199  # permutations of a screened cell
-LEAK = 0.02  # below chance by more than this, with 95 % certainty, only a leak or a cyclic design explains
-PERMUTABLE = ("ridge", "linear")  # the limit of detection is that of a hyperplane, and no evidence for another probe
+PERMUTABLE = ("ridge", "linear")  # what is excluded is what a hyperplane reads, and no evidence for another probe
 
 
 def measure(
@@ -48,19 +45,21 @@ def measure(
     detect: bool | Literal["always"] = True,
     nested: bool = True,
 ) -> Measurement:
-    """Probe a feature set under a plan: score, interval, permutation p, limit of detection and state.
+    """Probe a feature set under a plan: score, interval, permutation p, what silence excludes, and state.
 
-    `pool` are unlabelled features of the same site and readout (default: the given ones), `pool_groups` what
-    in it belongs together. `level="screen"` gives the closed-form ridge with 199 permutations and no limit of
-    detection. `detect` computes that limit where absence is in question, never, or "always".
+    `pool` are unlabelled features of the same site and readout to mix planted directions of (default: the given ones,
+    fold by fold), `pool_groups` their groups: those that are asked are left out. `level="screen"` gives the closed-form
+    ridge and nothing excluded. `detect` asks what silence excludes where absence is in question,
+    never, or "always".
 
     Raises:
-        ProbeError: features and plan do not belong together.
+        ProbeError: features and plan do not belong together, or fewer than 20 pool images belong to other groups.
     """
     if len(given.x) != len(plan.y):
         raise ProbeError(f"{len(given.x)} feature rows for a plan of {len(plan.y)} items: make the plan from them")
-    if not np.array_equal(given.y, plan.y) or (given.classes is None) != plan.number:
+    if not np.array_equal(given.y, plan.y if plan.raw is None else plan.raw) or (given.classes is None) != plan.number:
         raise ProbeError("the labels of the features are not those of the plan: make the plan from the same items")
+    given = replace(given, y=plan.y)  # of numbers the normal scores
     name = "ridge" if level == "screen" else (probe or plan.headline)
     check(given, plan.folds, probe=name)
     if name == "marks":
@@ -68,8 +67,7 @@ def measure(
     ridge = Ridge.of(given.x)
     is_nested = name == "linear"
     with_nested = level == "full" and nested and name == "ridge" and plan.headline == "ridge" and not plan.number
-    count = SCREEN if level == "screen" else None
-    null = permutation_test(ridge, plan, permutations=count, choose=is_nested or with_nested)
+    null = permutation_test(ridge, plan, choose=is_nested or with_nested)
     features = ridge, given.x.shape[1]
     if name == "ridge":
         fitted = [ridge.held_out(coded(given)[None], f, [plan.penalty], dtype=np.float64)[0, 0] for f in plan.folds]
@@ -78,14 +76,22 @@ def measure(
         predictions = _predict(name, given, plan, seed)
     permuted = null.chosen if is_nested else null.fixed if name == "ridge" else None
     label = {"ridge": f"ridge {plan.penalty:g}", "linear": "linear-v1"}.get(name, PurePath(name).stem)
-    found = _summarise(predictions, features, plan, null, permuted, label, screened=level == "screen")
-    found = replace(found, inner=_inner_errors(ridge, given, plan))
+    found = summarise(predictions, features, plan, null, permuted, label, screened=level == "screen")
+    found = replace(
+        found,
+        inner=_inner_errors(ridge, given, plan),
+        companions=_companions(found, plan, ridge if name == "ridge" else None),
+    )
     if with_nested:
-        chosen = _predict("linear", given, plan, seed)
-        other = _summarise(chosen, features, plan, null, null.chosen, "linear-v1", screened=False)
-        found = replace(found, nested=other.estimate, nested_probe="linear-v1")
+        try:
+            chosen = _predict("linear", given, plan, seed)
+        except ProbeError as error:  # a class in so few groups that no inner fold can hold it out
+            found = replace(found, warnings=(*found.warnings, f"no nested probe stands beside ridge: {error}"))
+        else:
+            other = summarise(chosen, features, plan, null, null.chosen, "linear-v1", screened=False)
+            found = replace(found, nested=other.estimate, nested_probe="linear-v1")
     if level == "full" and name in PERMUTABLE and _in_question(found, plan, detect):
-        found = _search(found, given, plan, pool, pool_groups, seed)
+        found = _search(found, given, plan, pool, pool_groups)
     return _with_state(found)
 
 
@@ -96,13 +102,29 @@ def _inner_errors(ridge: Ridge, given: FeatureSet, plan: Plan) -> np.ndarray:
     return found.reshape(plan.repeats, plan.n_folds)
 
 
+def _companions(found: Measurement, plan: Plan, ridge: Ridge | None) -> dict[str, float]:
+    """R2 of a number's normal scores, and of the number itself where the probe is `ridge`, trained anew on it."""
+    if plan.raw is None:
+        return {}
+    got, companions = found.predictions, {}
+    assert got.baseline is not None
+    of_scores = explained(got.label - got.predicted, got.label - got.baseline)
+    companions["R2 of normal scores"] = float(of_scores.mean())
+    if ridge is not None:
+        raw = plan.raw[None]
+        fitted = np.stack([ridge.held_out(raw, f, [plan.penalty], dtype=np.float64)[0, 0] for f in plan.folds])
+        means = training_means(raw.T, plan.folds)[..., 0]
+        companions["R2 of the number"] = float(explained(raw - fitted, raw - means).mean())
+    return companions
+
+
 def _with_state(found: Measurement) -> Measurement:
-    state, reason, items = decide_state(found)
-    return replace(found, state=state, reason=reason, items_needed=items)
+    state, reason, groups = decide_state(found)
+    return replace(found, state=state, reason=reason, groups_needed=groups)
 
 
 def _measure_choice(given: FeatureSet, plan: Plan, seed: int) -> Measurement:
-    """The choice between marks with its own permutation test; it has no limit of detection of its own."""
+    """The choice between marks with its own permutation test; no planted differences are known for it."""
     ridge = decompose_tokens(given)
     null = permutation_test_of_choice(ridge, plan)
     predictions = _predict("marks", given, plan, seed)
@@ -110,7 +132,7 @@ def _measure_choice(given: FeatureSet, plan: Plan, seed: int) -> Measurement:
     if plan.n_groups >= FEW:
         score = scored(predictions, len(plan.classes or ())).mean
         signal = choice_inflation(ridge, plan, width, score)
-    return _with_state(_summarise(predictions, None, plan, null, null.fixed, "marks", screened=False, signal=signal))
+    return _with_state(summarise(predictions, None, plan, null, null.fixed, "marks", screened=False, signal=signal))
 
 
 def _predict(name: str, given: FeatureSet, plan: Plan, seed: int) -> Predictions:
@@ -119,7 +141,7 @@ def _predict(name: str, given: FeatureSet, plan: Plan, seed: int) -> Predictions
     return check_predictions(found, given, plan.folds, name)
 
 
-def _summarise(
+def summarise(
     predictions: Predictions,
     features: tuple[Ridge, int] | None,
     plan: Plan,
@@ -130,19 +152,21 @@ def _summarise(
     screened: bool,
     signal: float = 1.0,
 ) -> Measurement:
+    """The measurement that held-out predictions amount to, beside refits to permuted labels."""
     got = scored(predictions, None if plan.classes is None else len(plan.classes))
-    if features is not None and permuted is not None and not screened and plan.n_groups >= FEW:
+    predictions = replace(predictions, number=plan.raw)
+    learns = features is not None and permuted is not None and not plan.number
+    if features is not None and learns and not screened and plan.n_groups >= FEW:
         signal = signal_inflation(features[0], plan, features[1], got.mean, chosen=permuted is null.chosen)
     error = error_of(got, permuted, plan, signal)
-    ends = interval(got.mean, error, plan)
+    ends = interval_of(got, permuted, plan, signal)
     flat = error if permuted is None else null_error(permuted, plan)
-    upper = upper_bound(got.mean, error, plan)
     p = null.p if permuted is not None else _t_test(got.mean, error, plan)
-    warnings = list(plan.warnings)
+    warnings = [*plan.warnings, *plan.cautions]
     if permuted is None:
         warnings.append(f"{label} is not refitted to permuted labels: its p and interval come from its folds")
     estimate = Estimate(
-        metric="R2" if plan.number else "balanced accuracy",
+        metric="concordance" if plan.number else "balanced accuracy",
         score=got.mean,
         low=None if ends is None else ends[0],
         high=None if ends is None else ends[1],
@@ -151,11 +175,11 @@ def _summarise(
         mde=detectable(flat, plan) if plan.n_groups >= FEW else None,
         warnings=tuple(warnings),
     )
-    leak = not plan.number and ends is not None and ends[1] < plan.chance - LEAK
     return Measurement(
         plan=plan, estimate=estimate,
         predictions=predictions, probe=label, screened=screened, scored=got, permuted=permuted,
-        null=null, error=error, null_error=flat, upper=upper, leak=leak, warnings=tuple(warnings),
+        null=null, error=error, null_error=flat, leak=rings(low_over_map([null.statistic]), estimate),
+        warnings=tuple(warnings),
     )  # fmt: skip
 
 
@@ -168,14 +192,10 @@ def _t_test(score: float, error: float, plan: Plan) -> float:
 
 
 def _in_question(found: Measurement, plan: Plan, detect: bool | Literal["always"]) -> bool:
-    """Whether absence could be claimed at all, so that its limit of detection is worth computing."""
+    """Whether absence could be claimed at all, so that what silence excludes is worth computing."""
     if detect == "always":
         return True
-    if not detect or plan.n_groups < FEW or (plan.rare < RARE and not plan.number) or found.leak:
-        return False
-    low, p = found.estimate.low, found.estimate.p
-    present = p is not None and p <= 0.05 and low is not None and low > plan.chance
-    return not present and found.upper < plan.chance + plan.margin
+    return bool(detect) and plan.rare >= FEW and found.null.p > ALPHA and not found.leak
 
 
 def _search(
@@ -184,17 +204,13 @@ def _search(
     plan: Plan,
     pool: FeatureSet | np.ndarray | None,
     pool_groups: Sequence[str] | np.ndarray | None,
-    seed: int,
 ) -> Measurement:
-    """Add what a claim of absence needs: the limit of detection, and what a non-linear probe reads."""
+    """Add what a claim of absence needs: what silence excludes, and whether a kernel reads what no hyperplane does."""
     if isinstance(pool, FeatureSet):
         pool, pool_groups = pool.x, pool.groups if pool_groups is None else pool_groups
-    if pool is None:
-        pool, pool_groups = given.x, plan.groups
-    if pool.shape[1:] != given.x.shape[1:]:
-        raise ProbeError(f"the pool's features are {pool.shape[1]} wide, the items' {given.x.shape[1]}: same site?")
-    space = subspace(pool, None if pool_groups is None else np.asarray(pool_groups), seed=seed)
-    enough = len(space.variance) >= (1 if plan.classes is None else len(plan.classes) - 1)
-    found = replace(found, limit=limit(given.x, plan, space) if enough else None)
-    other = _summarise(_predict("rbf", given, plan, seed), None, plan, found.null, None, "rbf", screened=False)
-    return replace(found, nonlinear=other.estimate, nonlinear_upper=other.upper)
+    other = None if pool is None else unlabelled(pool, pool_groups, given.groups, given.x.shape[1])
+    return replace(
+        found,
+        limit=exclusion(given.x, plan, found.null.statistic, pool=other),
+        kernel_p=kernel_p(given.x, plan),
+    )

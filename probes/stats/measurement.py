@@ -1,11 +1,12 @@
 """Records of what was measured: one probe on one feature set, and the paired difference of two measurements."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from probes._base import Estimate, Predictions, State
-from probes.stats.detection import Limit
+from probes.stats.exclusion import Exclusion
 from probes.stats.permutation import Null
 from probes.stats.plan import Plan
 from probes.stats.scores import Scored
@@ -13,15 +14,17 @@ from probes.stats.scores import Scored
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Measurement:
-    """One probe on one feature set: score, error, permutation test, limit of detection, state.
+    """One probe on one feature set: score, error, permutation test, what silence excludes, state.
 
     `probe` says which number this is ("ridge 0.03", "linear-v1" …), `screened` that it is a closed-form map
     value rather than a headline. `scored` holds the score and item contributions of each repeat, `permuted`
     the same of refits to permuted labels (None for a probe that is not refitted); paired differences need both.
-    `error` is the standard error, `null_error` that where nothing is to be read, `upper` the one-sided 95 %
-    bound. `leak` is the alarm: significantly below chance. `state` and `reason` are those of this cell alone.
+    `error` is the standard error, `null_error` that where nothing is to be read. `leak` is the alarm of a score below
+    chance; it, `state` and `reason` are those of this cell alone. `limit` is what the cell's silence excludes and
+    `kernel_p` the permutation p of kernel ridge, both None where absence is out of the question.
     `inner` [R, folds] is the squared error of the closed-form ridge in the inner folds of each training part, by which
-    one site or another is chosen without the fold that is held out.
+    one site or another is chosen without the fold that is held out. `companions` are scores without an interval, by
+    name: of a number, R2 of its normal scores, and R2 of the number itself as a ridge on it reads it.
     """
 
     plan: Plan
@@ -34,33 +37,17 @@ class Measurement:
     null: Null
     error: float
     null_error: float
-    upper: float
     leak: bool
     inner: np.ndarray | None = None
     nested: Estimate | None = None
     nested_probe: str | None = None
-    limit: Limit | None = None
-    nonlinear: Estimate | None = None
-    nonlinear_upper: float | None = None
+    companions: Mapping[str, float] = field(default_factory=dict)
+    limit: Exclusion | None = None
+    kernel_p: float | None = None
     state: State = "inconclusive"
     reason: str = ""
-    items_needed: int | None = None
+    groups_needed: int | None = None
     warnings: tuple[str, ...] = ()
-
-    @property
-    def lod(self) -> float | None:
-        """Asymptotic accuracy (or R2) found 95 times in 100; None where not computed or not valid."""
-        return None if self.limit is None else self.limit.lod
-
-    @property
-    def lod_self_check(self) -> float | None:
-        """Detection rate of a planting of no strength."""
-        return None if self.limit is None else self.limit.self_check
-
-    @property
-    def variance_held(self) -> float | None:
-        """Share of the images' variance in the directions that were searched."""
-        return None if self.limit is None else self.limit.held
 
 
 @dataclass(frozen=True, kw_only=True)

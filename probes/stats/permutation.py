@@ -41,6 +41,11 @@ class Null:
         """
         return (1 + int((self.statistic[1:] >= self.statistic[0]).sum())) / len(self.statistic)
 
+    @property
+    def p_low(self) -> float:
+        """The same the other way: how seldom exchanged labels give a statistic as low as the observed one."""
+        return (1 + int((self.statistic[1:] <= self.statistic[0]).sum())) / len(self.statistic)
+
 
 def permutation_test(ridge: Ridge, plan: Plan, *, permutations: int | None = None, choose: bool = False) -> Null:
     """Permutation test of one decomposed feature set, and refits to the first permuted label vectors.
@@ -68,8 +73,8 @@ def permutation_test(ridge: Ridge, plan: Plan, *, permutations: int | None = Non
     chosen = margin_with_chosen_penalty(ridge, folds, codes[refits], means[refits]) if choose else None
     return Null(
         statistic=best,
-        fixed=score_margin(kept, labels[refits], base[refits], classes),
-        chosen=None if chosen is None else score_margin(chosen, labels[refits], base[refits], classes),
+        fixed=score_margin(kept, labels[refits], classes, plan.groups, folds),
+        chosen=None if chosen is None else score_margin(chosen, labels[refits], classes),
         fixed_margin=kept,
         chosen_margin=chosen,
     )

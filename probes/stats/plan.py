@@ -12,20 +12,23 @@ import numpy as np
 
 from probes._base import ProbeError
 from probes.stats.block_permutation import BlockPermutation, Design, block_permutation, class_counts, design_of
+from probes.stats.numbers import cautions, normal_scores
 
 GRID = (0.03, 0.3, 3.0)  # relative ridge penalties of the permutation statistic
 FEW = 20  # groups below which no interval is printed
-RARE = 30  # groups of the smallest class below which the interval was found too narrow
+RARE = 30  # groups of the smallest class below which the spread of its items says too little of its share
 NESTED_FROM = 200  # groups from which choosing a penalty gains more than it costs
+SPREAD = 10  # groups of a class that surely lie in several inner folds of every training part
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
     """Folds, permuted labels and rules for one question; nothing in it depends on features.
 
-    y [n] class indices or numbers; groups [n] numbered from 0; folds [R, n]; permuted [B, n] labels of the
-    permutation test, drawn by `permutation` as `design` says within folds[0]; `rare` the groups of the smallest class;
-    `strength_to_exclude` the strength A* (accuracy, or R2) that a claim of absence must be able to exclude.
+    y [n] class indices, or the normal scores of numbers, on which all probes are trained; `raw` [n] the numbers
+    themselves; groups [n] numbered from 0; folds [R, n]; permuted [B, n] labels of the permutation test, drawn by
+    `permutation` as `design` says within folds[0]; `rare` the groups of the smallest class. `warnings` are of
+    the design, `cautions` of the numbers given.
     """
 
     y: np.ndarray
@@ -40,10 +43,11 @@ class Plan:
     headline: str
     penalty: float
     margin: float
-    strength_to_exclude: float
     chance: float
     seed: int
+    raw: np.ndarray | None = None
     warnings: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
 
     @property
     def number(self) -> bool:
@@ -90,7 +94,8 @@ def plan(
     """
     group = _numbered(groups)
     n_groups = int(group.max()) + 1 if len(group) else 0
-    answer = np.asarray(y, dtype=np.float64 if classes is None else np.int64)
+    raw = np.asarray(y, dtype=np.float64) if classes is None else None
+    answer = np.asarray(y, dtype=np.int64) if raw is None else normal_scores(raw)
     k = (10 if n_groups >= 100 else 5) if folds is None else folds
     if k < 2:
         raise ProbeError(f"{k} fold given: at least 2 are needed to hold anything out")
@@ -107,7 +112,7 @@ def plan(
         answer, group, None if classes is None else where[0], design, None if copies is None else _numbered(copies)
     )
     count = 1999 if permutations is None else permutations
-    nested = classes is not None and n_groups >= NESTED_FROM
+    nested = classes is not None and n_groups >= NESTED_FROM and rare >= SPREAD
     return Plan(
         y=answer,
         groups=group,
@@ -121,10 +126,11 @@ def plan(
         headline="linear" if nested else "ridge",
         penalty=1.0 if classes is None else 0.3,
         margin=0.06 if classes is None else 0.10,
-        strength_to_exclude=_strength_to_exclude(n_groups, None if classes is None else len(classes)),
-        chance=0.0 if classes is None else 1 / len(classes),
+        chance=0.5 if classes is None else 1 / len(classes),
         seed=seed,
+        raw=raw,
         warnings=_warnings(permutation, n_groups, rare, count, number=classes is None),
+        cautions=() if raw is None else cautions(raw),
     )
 
 
@@ -171,14 +177,6 @@ def _split(y: np.ndarray, groups: np.ndarray, k: int, rng: np.random.Generator, 
     return fold[groups]
 
 
-def _strength_to_exclude(n_groups: int, k: int | None) -> float:
-    """A*: .90, .85, .80 for two classes, the same share of the way to certainty for K, the same separation for R2."""
-    two = 0.90 if n_groups < 300 else 0.85 if n_groups < 600 else 0.80
-    if k is None:
-        return {0.90: 0.62, 0.85: 0.52, 0.80: 0.41}[two]  # R2 of the same Mahalanobis distance
-    return round(1 / k + (two - 0.5) * 2 * (1 - 1 / k), 4)
-
-
 def _warnings(permutation: BlockPermutation, n_groups: int, rare: int, count: int, *, number: bool) -> tuple[str, ...]:
     found = []
     ways = permutation.log_count()
@@ -195,9 +193,5 @@ def _warnings(permutation: BlockPermutation, n_groups: int, rare: int, count: in
     if n_groups < FEW:
         found.append(f"{n_groups} groups: too few for an interval, and for any verdict (20 are needed)")
     elif not number and rare < RARE:
-        found.append(
-            f"the smallest class has {rare} groups: intervals are widened by 1.35 and absence is never claimed"
-        )
-    elif number and n_groups < 100:
-        found.append(f"{n_groups} groups: intervals of a number are widened by 1.35 below 100")
+        found.append(f"the smallest class has {rare} groups, so few that its share is known only roughly")
     return tuple(found)

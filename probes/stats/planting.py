@@ -1,8 +1,7 @@
-"""Planting signals of known strength in real features, and what the rule for `present` makes of them.
+"""Planting signals of known strength in real features, and what ridge regression reads of them.
 
-The share of plantings called present says whether the instrument's silence means anything (the analogue of the
-limit of detection of CLSI EP17; see `probes.stats.detection`), and their spread how uncertain a score is where
-something can be read.
+How little the planted signals may read says what a silent cell excludes (`probes.stats.exclusion`), and their spread
+how uncertain a score is where something can be read.
 
 A planting adds s * code * way' to features x, along m directions. It changes the Gram matrix by a term of low rank,
 so that one decomposition serves every draw and every separation s. With K = x x', H the ridge smoother of K with
@@ -12,7 +11,8 @@ its intercept, rho its absolute penalty, and C [n, 2m] = (x * ways, codes), both
     I - H'   = I - H - F Q F',              F = (I - H) C,  Q = (C'F + rho M^-1)^-1       (Woodbury)
     e'_k     = e_k + J_k ((Q^-1 - F_k' J_k)^-1 (F_k' e_k - F_k' J_k q) - q),              J_k = (I - H)_kk^-1 F_k
 
-e_k and e'_k are the held-out errors of the labels y in fold k before and after planting, and q = Q F'y.
+e_k and e'_k are the held-out errors of the labels y in fold k before and after planting, and q = Q F'y. Every draw
+has labels and directions of its own.
 """
 
 from collections.abc import Callable
@@ -20,26 +20,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from probes._base import ProbeError
 from probes.solvers.codes import coded_vectors, fold_means
 from probes.solvers.ridge import Ridge
-from probes.stats.effect_size import separation
-from probes.stats.intervals import inflation, interval, widening
+from probes.stats.intervals import floored_error
 from probes.stats.permutation import REFITS
 from probes.stats.plan import GRID, Plan
-from probes.stats.scores import Scored, association, clustered_error, score_margin
-from probes.stats.subspace import Subspace
-
-DRAWS = 60
+from probes.stats.scores import association, score_margin
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Unplanted:
     """Ridge of one penalty before planting, and the terms that correct it at any separation.
 
-    In the letters of the module: rho; margin [V, K, n], the held-out predictions less training means of V label
-    vectors; fold_inverse J [draws, n, 2m]; column_gram C'F [draws, 2m, 2m]; label_products F'y [draws, 2m, V, K];
-    error_products F_k'e_k [draws, folds, 2m, V, K]; fold_gram F_k'J_k [draws, folds, 2m, 2m].
+    In the letters of the module, for K codes of each of D draws: rho; margin [D, K, n], the held-out predictions
+    less training means; fold_inverse J [D, n, 2m]; column_gram C'F [D, 2m, 2m]; label_products F'y [D, 2m, K];
+    error_products F_k'e_k [D, folds, 2m, K]; fold_gram F_k'J_k [D, folds, 2m, 2m].
     """
 
     rho: float
@@ -61,90 +56,96 @@ class Unplanted:
         penalty: float,
         dtype: type,
     ) -> "Unplanted":
-        """From codes and means [V, K, n] and columns C [draws, n, 2m], items sorted by fold at `edges`."""
-        v, wide, n = codes.shape
-        draws, _, pair = columns.shape
-        shrink = ridge.shrink(penalty)
-        through = ridge.u * shrink
-        flat = codes.reshape(v * wide, n)
+        """From codes and means [D, K, n] and columns C [D, n, 2m], items sorted by fold at `edges`."""
+        draws, wide, n = codes.shape
+        pair = columns.shape[2]
+        through = ridge.u * ridge.shrink(penalty)
+        flat = codes.reshape(draws * wide, n)
         error = flat - flat.mean(axis=1, keepdims=True) - (flat @ through) @ ridge.u.T
         both = np.swapaxes(columns, 0, 1).reshape(n, draws * pair)
         f = both - through @ (ridge.u.T @ both)
         j = np.empty_like(f)
-        error_products = np.empty((draws, len(edges), pair, v * wide))
-        fold_gram = np.empty((draws, len(edges), pair, pair))
-        by_draw = f.reshape(n, draws, pair)
-        for part, (a, b) in enumerate(edges):
+        for a, b in edges:
             inverse = np.linalg.inv(np.eye(b - a) - through[a:b] @ ridge.u[a:b].T - 1.0 / n)
             error[:, a:b] = error[:, a:b] @ inverse.T
             j[a:b] = inverse @ f[a:b]
-            error_products[:, part] = (f[a:b].T @ error[:, a:b].T).reshape(draws, pair, -1)
-            fold_gram[:, part] = np.einsum("ndp,ndq->dpq", by_draw[a:b], j[a:b].reshape(b - a, draws, pair))
+        error = error.reshape(codes.shape)
+        by_draw = np.moveaxis(f.reshape(n, draws, pair), 0, 2)  # F' [D, 2m, n]
+        solved = np.ascontiguousarray(np.swapaxes(j.reshape(n, draws, pair), 0, 1))
         return cls(
             rho=penalty * ridge.unit,
-            margin=(codes - means - error.reshape(codes.shape)).astype(dtype),
-            fold_inverse=np.ascontiguousarray(np.swapaxes(j.reshape(n, draws, pair), 0, 1)).astype(dtype),
-            column_gram=np.einsum("dnp,ndq->dpq", columns, by_draw),
-            label_products=(f.T @ flat.T).reshape(draws, pair, v, wide),
-            error_products=error_products.reshape(draws, len(edges), pair, v, wide),
-            fold_gram=fold_gram,
+            margin=(codes - means - error).astype(dtype),
+            fold_inverse=solved.astype(dtype),
+            column_gram=by_draw @ columns,  # symmetric, so F'C is C'F
+            label_products=by_draw @ np.swapaxes(codes, 1, 2),
+            error_products=np.stack([by_draw[..., a:b] @ np.swapaxes(error[..., a:b], 1, 2) for a, b in edges], axis=1),
+            fold_gram=np.stack([by_draw[..., a:b] @ solved[:, a:b] for a, b in edges], axis=1),
         )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Planting:
-    """Plantings ready for any separation: all that does not depend on it, items sorted by fold.
+    """D plantings ready for any separation: all that does not depend on it, items sorted by fold.
 
-    labels [V, n]: first the planted ones, one per draw, then the permuted ones that make the null of every
-    draw. target [V, K, n] codes less training means, means [V, K, n]; size S [draws, m, m] inner products of
-    the planted directions; edges of the folds; `chosen` whether the penalty is chosen fold by fold.
+    labels [D, n] of the draws, sorted like `order` [n]; target [D, K, n] codes less training means, means [D, K, n];
+    size S [D, m, m] inner products of the planted directions; edges of the folds; `classes` their number, None for
+    numbers; `chosen` whether the penalty is chosen fold by fold.
     """
 
-    plan: Plan
     order: np.ndarray
     edges: list[tuple[int, int]]
     labels: np.ndarray
+    classes: int | None
     target: np.ndarray
     means: np.ndarray
     size: np.ndarray
     unplanted: tuple[Unplanted, ...]
-    draws: int
     chosen: bool
 
     @classmethod
-    def prepare(
+    def of(
         cls,
-        x: np.ndarray,
-        plan: Plan,
-        space: Subspace,
+        ridge: Ridge,
+        folds: np.ndarray,
+        labels: np.ndarray,
+        classes: int | None,
+        columns: np.ndarray,
+        size: np.ndarray,
         *,
-        draws: int = DRAWS,
-        permutations: int = REFITS,
+        penalties: tuple[float, ...] = GRID,
+        chosen: bool = False,
         dtype: type = np.float32,
     ) -> "Planting":
-        """For the limit of detection: plant in directions of the subspace, with a permutation test to pass."""
-        classes = None if plan.classes is None else len(plan.classes)
-        scaled = np.asarray(x, dtype=np.float64) * space.scale
-        scaled = scaled - scaled.mean(axis=0)
-        labels = np.concatenate([plan.draws(draws, 1), plan.permuted[:permutations]])
-        shift = planted_code(labels[:draws], classes)
-        directions = planted_directions(space, plan.seed, draws, shift.shape[2])
-        columns = np.concatenate([(scaled @ space.directions) @ directions, shift], axis=2)
-        ridge = Ridge.of(scaled, standardise=False)
-        size = np.swapaxes(directions, 1, 2) @ directions
-        chosen = plan.headline == "linear"
-        penalties = GRID if chosen or plan.penalty in GRID else (*GRID, plan.penalty)
-        return cls._of(ridge, plan, labels, columns, size, penalties, chosen, dtype)
+        """Sort by fold and predict before planting; `columns` C [D, n, 2m] are features along the ways, and codes."""
+        order = np.argsort(folds, kind="stable")
+        by_fold = folds[order]
+        raw = coded_vectors(labels[:, order], classes)
+        codes, means = (_classes_second(a) for a in (raw, fold_means(raw, by_fold)))
+        cuts = np.searchsorted(by_fold, np.arange(int(folds.max()) + 2))
+        edges = list(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True))
+        sorted_ridge = replace(ridge, u=ridge.u[order])
+        columns = columns[:, order]
+        return cls(
+            order=order,
+            edges=edges,
+            labels=labels[:, order],
+            classes=classes,
+            target=(codes - means).astype(dtype),
+            means=means,
+            size=size,
+            unplanted=tuple(Unplanted.fit(sorted_ridge, codes, means, columns, edges, p, dtype) for p in penalties),
+            chosen=chosen,
+        )
 
     @classmethod
     def in_population(cls, ridge: Ridge, plan: Plan, width: int, *, draws: int, chosen: bool) -> "Planting":
-        """For the error of a score: plant along whitened random directions of the population, untested.
+        """For the error of a score: plant along whitened random directions of the population.
 
         The population's covariance is the items' own, shrunk as Ledoit and Wolf (2004) do: unshrunk, directions
         that happen to vary in these items would draw all signals.
         """
-        labels = plan.draws(draws, 2)
-        shift = planted_code(labels, None if plan.classes is None else len(plan.classes))
+        labels, classes = plan.draws(draws, 2), None if plan.classes is None else len(plan.classes)
+        shift = planted_code(labels, classes)
         n, m = shift.shape[1:]
         rank = len(ridge.w)
         level, share = _shrinkage(ridge, plan.n_groups, max(width, rank))
@@ -155,103 +156,38 @@ class Planting:
         columns = np.concatenate([(ridge.u * np.sqrt(ridge.w)) @ spanned, shift], axis=2)
         size = np.swapaxes(spanned, 1, 2) @ spanned + np.swapaxes(beyond, 1, 2) @ beyond
         penalties = GRID if chosen else (plan.penalty,)
-        return cls._of(ridge, plan, labels, columns, size, penalties, chosen, np.float32)
+        return cls.of(ridge, plan.folds[0], labels, classes, columns, size, penalties=penalties, chosen=chosen)
 
-    @classmethod
-    def _of(
-        cls,
-        ridge: Ridge,
-        plan: Plan,
-        labels: np.ndarray,
-        columns: np.ndarray,
-        size: np.ndarray,
-        penalties: tuple[float, ...],
-        chosen: bool,
-        dtype: type,
-    ) -> "Planting":
-        """Sort by fold and predict before planting; `columns` C [draws, n, 2m] are features and codes."""
-        order = np.argsort(plan.folds[0], kind="stable")
-        folds = plan.folds[0][order]
-        raw = coded_vectors(labels[:, order], None if plan.classes is None else len(plan.classes))
-        codes, means = (_classes_second(a) for a in (raw, fold_means(raw, folds)))
-        cuts = np.searchsorted(folds, np.arange(plan.n_folds + 1))
-        edges = list(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True))
-        sorted_ridge = replace(ridge, u=ridge.u[order])
-        columns = columns[:, order]
-        return cls(
-            plan=plan,
-            order=order,
-            edges=edges,
-            labels=labels[:, order],
-            target=(codes - means).astype(dtype),
-            means=means,
-            size=size,
-            unplanted=tuple(Unplanted.fit(sorted_ridge, codes, means, columns, edges, p, dtype) for p in penalties),
-            draws=len(columns),
-            chosen=chosen,
-        )
-
-    def scores(self, s: float, draws: int) -> tuple[float, float]:
+    def scores(self, s: float, draws: int, plan: Plan) -> tuple[float, float]:
         """Mean score of the first draws planted at this separation, and phi: their spread over their own error."""
-        classes = None if self.plan.classes is None else len(self.plan.classes)
-        groups, found, errors = self.plan.groups[self.order], [], []
-        for draw in range(draws):
-            rows = self._rows(draw)
-            margin = self._headline([self.margin(before, draw, s) for before in self.unplanted], draw)
-            got = score_margin(_classes_last(margin)[:1], self.labels[rows][:1], self._baseline(rows)[:1], classes)
-            found.append(float(got.score[0]))
-            errors.append(float(clustered_error(got.part, groups)[0]))
-        predicted = float(np.mean(errors))
-        return float(np.mean(found)), float(np.std(found, ddof=1)) / predicted if predicted > 0 else 1.0
+        margin = self._headline([self.margin(before, s, draws) for before in self.unplanted], draws)
+        back = np.argsort(self.order)
+        labels = self.labels[:draws, back]
+        got = score_margin(_classes_last(margin)[:, back], labels, self.classes, plan.groups, plan.folds[0])
+        predicted = float(floored_error(got, labels, plan).mean())
+        return got.mean, float(got.score.std(ddof=1)) / predicted if predicted > 0 else 1.0
 
-    def rate(self, strength: float) -> float:
-        """Share of draws that the rule calls present when a signal of this strength is planted."""
-        classes = None if self.plan.classes is None else len(self.plan.classes)
-        s = separation(strength, classes)
-        return float(np.mean([self.detected(draw, s) for draw in range(self.draws)]))
+    def statistic(self, s: float) -> np.ndarray:
+        """The permutation test's statistic of every draw planted at this separation, [D]."""
+        found = [
+            association(
+                _classes_last(self.margin(before, s)), self.labels, self._baseline(len(self.labels)), self.classes
+            )
+            for before in self.unplanted
+        ]
+        return np.max(found, axis=0)
 
-    def detected(self, draw: int, s: float) -> bool:
-        """The rule for `present` on one planting: permutation p at most .05 and the interval above chance."""
-        margins = [self.margin(before, draw, s) for before in self.unplanted]
-        return self._significant(margins, draw) and self._interval_above_chance(self._headline(margins, draw), draw)
+    def _baseline(self, draws: int) -> np.ndarray:
+        return self.means[:draws, 0] if self.classes is None else np.zeros((1, 1))
 
-    def significant(self, draw: int, s: float) -> bool:
-        """The permutation test's part of that rule alone."""
-        return self._significant([self.margin(before, draw, s) for before in self.unplanted], draw)
-
-    def _rows(self, draw: int) -> np.ndarray:
-        """Label vectors of one draw: its own, then the permuted ones."""
-        return np.concatenate([[draw], np.arange(self.draws, len(self.labels))])
-
-    def _significant(self, margins: list[np.ndarray], draw: int) -> bool:
-        rows, classes = self._rows(draw), None if self.plan.classes is None else len(self.plan.classes)
-        best = np.full(len(rows), -np.inf)
-        for margin in margins[: len(GRID)]:
-            found = association(_classes_last(margin), self.labels[rows], self._baseline(rows), classes)
-            np.maximum(best, found, out=best)
-        return bool((best[1:] >= best[0]).sum() + 1 <= 0.05 * len(best))
-
-    def _interval_above_chance(self, margin: np.ndarray, draw: int) -> bool:
-        rows, classes = self._rows(draw), None if self.plan.classes is None else len(self.plan.classes)
-        got = score_margin(_classes_last(margin), self.labels[rows], self._baseline(rows), classes)
-        groups = self.plan.groups[self.order]
-        permuted = Scored(score=got.score[1:], part=got.part[1:])
-        error = float(clustered_error(got.part[:1], groups)[0]) * inflation(permuted, groups) * widening(self.plan)
-        ends = interval(float(got.score[0]), error, self.plan)
-        return ends is not None and ends[0] > self.plan.chance
-
-    def _baseline(self, rows: np.ndarray) -> np.ndarray:
-        return self.means[rows, 0] if self.plan.number else np.zeros((1, 1))
-
-    def _headline(self, margins: list[np.ndarray], draw: int) -> np.ndarray:
+    def _headline(self, margins: list[np.ndarray], draws: int) -> np.ndarray:
         """The margins that decide: of the fixed penalty, or of the one chosen fold by fold."""
         if not self.chosen:
-            return margins[GRID.index(self.plan.penalty) if len(margins) > 1 and self.plan.penalty in GRID else -1]
-        target = self.target[self._rows(draw)]
-        left = (target - margin for margin in margins)
+            return margins[0]
+        left = (self.target[:draws] - margin for margin in margins)
         error = np.stack(
             [np.stack([np.einsum("vkn,vkn->v", e[..., a:b], e[..., a:b]) for a, b in self.edges], axis=1) for e in left]
-        )  # squared, [P, V, folds]
+        )  # squared, [P, D, folds]
         best = (error.sum(axis=2, keepdims=True) - error).argmin(axis=0)
         picked = np.empty_like(margins[0])
         for part, (a, b) in enumerate(self.edges):
@@ -260,24 +196,24 @@ class Planting:
                 picked[mine, :, a:b] = margin[mine, :, a:b]
         return picked
 
-    def margin(self, before: Unplanted, draw: int, s: float) -> np.ndarray:
-        """Held-out margins [1 + permuted, K, n] of one draw planted at separation s: the module's formula."""
-        rows = self._rows(draw)
-        out = before.margin[rows]
-        if s <= 0:
+    def margin(self, before: Unplanted, s: float, draws: int | None = None) -> np.ndarray:
+        """Held-out margins [D, K, n] of the first draws planted at separation s: the module's formula."""
+        some = slice(draws)
+        out = before.margin[some].copy()
+        if s <= 0 or before.rho == 0:  # features that do not vary have no direction either
             return out
         m = self.size.shape[1]
-        inverse_q = before.column_gram[draw].copy()
-        inverse_q[:m, :m] -= before.rho * self.size[draw]
+        inverse_q = before.column_gram[some].copy()
+        inverse_q[:, :m, :m] -= before.rho * self.size[some]
         step = before.rho / s * np.eye(m)
-        inverse_q[:m, m:] += step
-        inverse_q[m:, :m] += step
-        q = np.linalg.solve(inverse_q, before.label_products[draw][:, rows].reshape(2 * m, -1))
-        gram = before.fold_gram[draw]
-        products = before.error_products[draw][:, :, rows].reshape(len(self.edges), 2 * m, -1)
-        g = np.linalg.solve(inverse_q - gram, products - gram @ q) - q
-        for (a, b), change in zip(self.edges, np.swapaxes(g, 1, 2).astype(out.dtype), strict=True):
-            out[:, :, a:b] -= (change @ before.fold_inverse[draw, a:b].T).reshape(len(rows), -1, b - a)
+        inverse_q[:, :m, m:] += step
+        inverse_q[:, m:, :m] += step
+        q = np.linalg.solve(inverse_q, before.label_products[some])[:, None]
+        gram = before.fold_gram[some]
+        g = np.linalg.solve(inverse_q[:, None] - gram, before.error_products[some] - gram @ q) - q  # [D, folds, 2m, K]
+        change = np.swapaxes(g, 2, 3).astype(out.dtype)
+        for part, (a, b) in enumerate(self.edges):
+            out[..., a:b] -= change[:, part] @ np.swapaxes(before.fold_inverse[some, a:b], 1, 2)
         return out
 
 
@@ -301,7 +237,8 @@ def signal_inflation(ridge: Ridge, plan: Plan, width: int, score: float, *, chos
     goal = min(score, 0.95)
     if goal <= plan.chance or len(ridge.w) < 2 * len(plan.classes or (0, 0)):
         return 1.0
-    return inflation_at(Planting.in_population(ridge, plan, width, draws=draws, chosen=chosen).scores, goal, draws)
+    planting = Planting.in_population(ridge, plan, width, draws=draws, chosen=chosen)
+    return inflation_at(lambda s, few: planting.scores(s, few, plan), goal, draws)
 
 
 def inflation_at(scores: Callable[[float, int], tuple[float, float]], goal: float, draws: int) -> float:
@@ -313,15 +250,6 @@ def inflation_at(scores: Callable[[float, int], tuple[float, float]], goal: floa
         middle = (low + high) / 2
         low, high = (middle, high) if scores(middle, few)[0] < goal else (low, middle)
     return scores((low + high) / 2, draws)[1]
-
-
-def planted_directions(space: Subspace, seed: int, draws: int, m: int) -> np.ndarray:
-    """Random directions, orthonormal after whitening, in the coordinates of the subspace: [draws, k, m]."""
-    k = len(space.variance)
-    if k < m:
-        raise ProbeError(f"{k} directions cannot hold a signal for {m + 1} classes: bring more unlabelled images")
-    ways = np.linalg.qr(np.random.default_rng([seed, 82]).standard_normal((draws, k, m)))[0]
-    return np.sqrt(space.variance)[:, None] * ways
 
 
 def planted_code(labels: np.ndarray, classes: int | None) -> np.ndarray:

@@ -1,14 +1,17 @@
-"""Scores of held-out predictions: balanced accuracy, R2, AUC; what each item contributes, and the clustered error."""
+"""Scores of held-out predictions: balanced accuracy, concordance; what each item adds, and the clustered error."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from probes._base import Predictions
 from probes.solvers.auc import auc
+from probes.solvers.concordance import ordered_pairs
 
 TIE = 1e-6  # held-out decision values closer than this are equal: a tie, and scored as one
 _TIE32 = 2e-5  # the same in float32
+ALL_PAIRS = 3000  # items up to which pairs are formed over all folds, above inside each
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -16,8 +19,8 @@ class Scored:
     """Scores of several label vectors or repeats, and what each item contributes to them.
 
     score [A]; part [A, n] linearised contributions, which sum to 0 in each row: the score of a resample is
-    about score + sum of the resampled parts; share [A, K] what is right of each class, None for a number or a
-    difference.
+    about score + sum of the resampled parts; share [A, K] what is right of each class (of a difference, how much more),
+    None for a number.
     """
 
     score: np.ndarray
@@ -30,7 +33,8 @@ class Scored:
 
     def minus(self, other: "Scored") -> "Scored":
         """The paired difference, item by item."""
-        return Scored(score=self.score - other.score, part=self.part - other.part)
+        share = None if self.share is None or other.share is None else self.share - other.share
+        return Scored(score=self.score - other.score, part=self.part - other.part, share=share)
 
     @property
     def mean(self) -> float:
@@ -41,10 +45,22 @@ class Scored:
 def clustered_error(part: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Cluster-robust standard error of each row [A, n]: sqrt(G / (G - 1) * sum over groups of (sum of parts)^2)."""
     count = int(groups.max()) + 1
+    return np.sqrt(count / (count - 1) * np.square(_summed(part, groups)).sum(axis=1))
+
+
+def class_sums(part: np.ndarray, y: np.ndarray, groups: np.ndarray, k: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each class in turn, sums of the parts [A, n] of its items in every group, and how many they are, [A, G]."""
+    label = np.broadcast_to(y, part.shape)
+    for c in range(k):
+        mine = label == c
+        yield _summed(part * mine, groups), _summed(mine, groups)
+
+
+def _summed(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Sums [A, G] of the rows [A, n] over groups, which are numbered from 0 without a gap."""
     order = np.argsort(groups, kind="stable")
-    starts = np.searchsorted(groups[order], np.arange(count))
-    summed = np.add.reduceat(part[:, order], starts, axis=1, dtype=np.float64)
-    return np.sqrt(count / (count - 1) * np.square(summed).sum(axis=1))
+    starts = np.searchsorted(groups[order], np.arange(int(groups.max()) + 1))
+    return np.add.reduceat(values[:, order], starts, axis=1, dtype=np.float64)
 
 
 def balanced(ok: np.ndarray, y: np.ndarray, k: int) -> Scored:
@@ -64,12 +80,29 @@ def balanced(ok: np.ndarray, y: np.ndarray, k: int) -> Scored:
     return Scored(score=shares.mean(axis=1), part=part, share=shares)
 
 
-def explained(error: np.ndarray, baseline_error: np.ndarray) -> Scored:
-    """R2 against the training part's mean, 1 - sum e^2 / sum e0^2, and its linearised contributions."""
-    whole = np.square(baseline_error).sum(axis=1, dtype=np.float64)
-    r2 = 1 - np.square(error).sum(axis=1, dtype=np.float64) / whole
-    lost = np.square(error) - (1 - r2)[:, None] * np.square(baseline_error)
-    return Scored(score=r2, part=-lost / whole[:, None])
+def concordance(prediction: np.ndarray, truth: np.ndarray, groups: np.ndarray, folds: np.ndarray) -> Scored:
+    """Concordance of each row of held-out predictions, and its linearised contributions.
+
+    The share of pairs of items of different groups and different truth that are predicted in the right order, half of a
+    pair that is predicted equal. prediction [A, n], less the mean of its training part, so that folds are comparable;
+    truth [A, n] or [n] (normal scores: predictions of a millionth's difference are equal); groups, folds [n]. Pairs lie
+    over all folds, above ALL_PAIRS items inside each. What an item adds is (c - C k) / M, where of its k pairs c are
+    right, and M are all: half the derivative of a U-statistic's weights (Hoeffding 1948). With no pair at all it is .5.
+    """
+    step = _TIE32 if prediction.dtype == np.float32 else TIE
+    level, truth = np.round(prediction / step), np.broadcast_to(truth, prediction.shape)
+    right, pairs = ordered_pairs(level, truth, folds if len(folds) > ALL_PAIRS else np.zeros_like(folds))
+    if int(groups.max()) + 1 < len(groups):
+        for count, inside in zip((right, pairs), ordered_pairs(level, truth, groups), strict=True):
+            count -= inside
+    both = np.maximum(pairs.sum(axis=1, keepdims=True), 1)  # twice M: a pair counts at each of its ends
+    score = np.where(pairs.any(axis=1, keepdims=True), right.sum(axis=1, keepdims=True) / both, 0.5)
+    return Scored(score=score[:, 0], part=((right - score * pairs) * 2 / both).astype(prediction.dtype))
+
+
+def explained(error: np.ndarray, baseline_error: np.ndarray) -> np.ndarray:
+    """R2 of each row [A, n] against the training part's mean, 1 - sum e^2 / sum e0^2."""
+    return 1 - np.square(error).sum(axis=1, dtype=np.float64) / np.square(baseline_error).sum(axis=1, dtype=np.float64)
 
 
 def scored(predictions: Predictions, classes: int | None) -> Scored:
@@ -80,7 +113,12 @@ def scored(predictions: Predictions, classes: int | None) -> Scored:
     """
     if classes is None:
         assert predictions.baseline is not None
-        return explained(predictions.label - predictions.predicted, predictions.label - predictions.baseline)
+        groups = np.unique(predictions.groups, return_inverse=True)[1].ravel()
+        above = np.asarray(predictions.predicted - predictions.baseline, dtype=np.float64)
+        rows = [
+            concordance(d[None], predictions.label, groups, f) for d, f in zip(above, predictions.fold, strict=True)
+        ]
+        return Scored(score=np.concatenate([r.score for r in rows]), part=np.concatenate([r.part for r in rows]))
     score, label = predictions.score, predictions.label
     tied = score >= score.max(axis=2, keepdims=True) - TIE
     many = tied.sum(axis=2)
@@ -89,14 +127,21 @@ def scored(predictions: Predictions, classes: int | None) -> Scored:
     return balanced(ok.astype(np.float64), label, classes)
 
 
-def score_margin(margin: np.ndarray, labels: np.ndarray, baseline: np.ndarray, classes: int | None) -> Scored:
+def score_margin(
+    margin: np.ndarray,
+    labels: np.ndarray,
+    classes: int | None,
+    groups: np.ndarray | None = None,
+    folds: np.ndarray | None = None,
+) -> Scored:
     """Scores of held-out ridge margins (prediction less training mean) for many label vectors.
 
-    margin [B, n], or [B, n, K] for more than two classes; labels [B, n]; baseline is subtracted from numbers.
+    margin [B, n], or [B, n, K] for more than two classes; labels [B, n]; a number needs groups and folds [n].
     """
     if classes is None:
-        label = labels - baseline
-        return explained(label - margin, label)
+        assert groups is not None, "pairs of items of one group do not count"
+        assert folds is not None, "pairs of many items lie inside a fold"
+        return concordance(margin, labels, groups, folds)
     if classes == 2:
         ok = ((margin > 0) == (labels > 0)).astype(np.float32)
         ok[np.abs(margin) < _TIE32] = 0.5

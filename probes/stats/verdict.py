@@ -1,21 +1,19 @@
-"""The verdict on a measurement: present, absent or inconclusive, why, and how many items would decide.
+"""The verdict on a measurement: present, absent or inconclusive, why, and how many groups would decide.
 
 To what a `present` is credited is `probes.stats.credit`.
 """
 
 from collections.abc import Mapping, Sequence
-from math import ceil, sqrt
+from math import ceil
 
-from probes._base import State, Verdict
+from probes._base import Estimate, State, Verdict
 from probes.stats.credit import credit_of
-from probes.stats.detection import SELF_CHECK
-from probes.stats.effect_size import accuracy, separation
-from probes.stats.intervals import interval, widening
+from probes.stats.exclusion import SELF_CHECK
 from probes.stats.measurement import Difference, Measurement
-from probes.stats.plan import FEW, RARE, Plan
-from probes.stats.subspace import HELD
+from probes.stats.plan import FEW, Plan
 
 ALPHA = 0.05
+LEAK = 0.01  # of exchanged labels may read as far below chance as a leak does
 MATERIAL = 0.05  # above chance, with the whole interval: a `learned` score that is worth something
 
 
@@ -25,16 +23,18 @@ def verdict(
     controls: Mapping[str, tuple[Measurement, Difference]] | None = None,
     layout: Sequence[Measurement] = (),
     adjusted: float | None = None,
+    leak: float | None = None,
     called: Mapping[str, str] | None = None,
 ) -> Verdict:
     """The verdict on one cell: its state, what a `present` may be credited to, and the sentence that says so.
 
     `controls` maps lowlevel, pixels, random to their measurement on the same folds and the paired difference
-    to them; `layout` are the measurements of halves and grid3 at the same site; `adjusted` is the p-value
-    after the multiplicity rule, where there was one; `called` names a control otherwise than usual.
+    to them; `layout` are the measurements of readouts that keep the layout of the same tokens; `adjusted` is the
+    p-value after the multiplicity rule, where there was one, and `leak` that of the map's lowest statistic
+    (`low_over_map`; None: this cell is all there is); `called` names a control otherwise than usual.
     """
     plan = m.plan
-    state, reason, items = decide_state(m, layout=layout, adjusted=adjusted)
+    state, reason, groups = decide_state(m, layout=layout, adjusted=adjusted, leak=leak)
     credit, credit_words = (None, "") if state != "present" else credit_of(controls or {}, called or {})
     low = m.estimate.low
     clear = state == "present" and low is not None and low > plan.chance + MATERIAL
@@ -43,47 +43,49 @@ def verdict(
         margin=plan.margin,
         reason=f"{reason} {credit_words}".strip(),
         credit=credit,
-        leak=m.leak,
+        leak=_leaks(m, leak),
         material=clear and credit == "learned",
-        items_needed=items,
+        size_open=state == "present" and _size_open(m.estimate),
+        excluded=m.limit.limit if state == "absent" and m.limit is not None else None,
+        groups_needed=groups,
     )
 
 
 def decide_state(
-    m: Measurement, *, layout: Sequence[Measurement] = (), adjusted: float | None = None
+    m: Measurement,
+    *,
+    layout: Sequence[Measurement] = (),
+    adjusted: float | None = None,
+    leak: float | None = None,
 ) -> tuple[State, str, int | None]:
-    """State, reason, and the number of items that would decide where nothing is decided."""
+    """State, reason, and the number of groups that would decide where nothing is decided."""
     e, plan = m.estimate, m.plan
     p = e.p if adjusted is None else adjusted
     if plan.n_groups < FEW:
         return "inconclusive", f"{plan.n_groups} independent groups: too few to say anything; bring {FEW}.", FEW
-    if m.leak:
+    if _leaks(m, leak):
         reason = (
-            f"LEAK: {_score(m)}, which is below chance by more than luck explains: copies or relatives of one "
-            "image probably lie in different folds. Check the groups; nothing is concluded."
+            f"LEAK: {_score(m)}: below chance by more than exchanged labels ever give. Copies or relatives of one "
+            "image probably lie in different folds: check the groups; nothing is concluded."
         )
         return "inconclusive", reason, None
-    if p is not None and p <= ALPHA and _above(m, plan):
-        rare = "" if plan.number or plan.rare >= RARE else (
-            f" The smallest class has {plan.rare} groups: this rests on the permutation test more than on the interval."
-        )  # fmt: skip
-        return "present", f"Readable: {_score(m)}, {_p(p)}.{rare}", None
-    if m.upper >= plan.chance + plan.margin:
-        return "inconclusive", *_undecided(m, plan, p)
-    missing = _missing(m, plan, layout)
-    if missing:
-        return "inconclusive", f"Nothing found: {_score(m)}. {missing[0]}", missing[1]
-    return "absent", _absent(m, plan, layout), None
+    if p is not None and p <= ALPHA and e.score > e.chance:
+        return "present", _readable(m, p), None
+    missing = _missing(m, p, layout, leak)
+    return ("absent", _absent(m), None) if missing is None else ("inconclusive", *missing)
 
 
-def _above(m: Measurement, plan: Plan) -> bool:
-    """Whether the interval lies above chance.
+def rings(p_low: float, e: Estimate) -> bool:
+    """Whether a score is below chance by more than luck: the leak alarm. None rings without an interval."""
+    return e.high is not None and e.high < e.chance and p_low <= LEAK
 
-    With a rare class it is asked before it was widened: the permutation test, exact at any size, carries the
-    claim there, and a margin meant for the printed width must not take its power.
-    """
-    ends = interval(m.estimate.score, m.error / (widening(plan) if not plan.number else 1.0), plan)
-    return ends is not None and ends[0] > plan.chance
+
+def _leaks(m: Measurement, over_map: float | None) -> bool:
+    return m.leak if over_map is None else rings(over_map, m.estimate)
+
+
+def _size_open(e: Estimate) -> bool:
+    return e.low is None or e.low <= e.chance
 
 
 def _score(m: Measurement) -> str:
@@ -96,121 +98,110 @@ def _p(p: float) -> str:
     return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
 
 
-def _undecided(m: Measurement, plan: Plan, p: float | None) -> tuple[str, int | None]:
-    e = m.estimate
-    n = len(plan.y)
-    above = e.score - plan.chance
-    absent = n * ((1.645 + 0.842) * m.null_error / plan.margin) ** 2
-    present = n * ((1.96 + 0.842) * m.error / above) ** 2 if above > 0 else float("inf")
-    seems = above >= plan.margin / 2
-    items = _round(max(present if seems else absent, 1.1 * n))
-    tests = ""
-    if p is not None and e.low is not None:
-        if p <= ALPHA:
-            tests = f" The permutation test sees something ({_p(p)}), the interval does not exclude chance."
-        elif e.low > plan.chance:
-            tests = f" The interval lies above chance, but the permutation test does not confirm it ({_p(p)})."
-    then = "if the score stayed as it is" if seems else "if there is nothing to read"
+def _readable(m: Measurement, p: float) -> str:
+    if not _size_open(m.estimate):
+        return f"Readable: {_score(m)}, {_p(p)}."
+    how = "ordered" if m.plan.number else "told apart"
     return (
-        f"Undecided: {_score(m)}; neither above chance nor surely within {plan.margin:g} of it.{tests} "
-        f"About {items} items would decide, {then}."
-    ), items
-
-
-def _missing(m: Measurement, plan: Plan, layout: Sequence[Measurement]) -> tuple[str, int | None] | None:
-    """What an absence still lacks, as a sentence and a number of items; None where it lacks nothing."""
-    for other in sorted(layout, key=lambda one: -one.estimate.score):
-        if other.leak:
-            return "A readout with layout scores below chance: see its leak alarm.", None
-        if other.upper >= plan.chance + plan.margin:
-            return (
-                f"But a readout that keeps the layout reads or may read it ({_score(other)}), "
-                "so what fails here is the averaging, not the tokens."
-            ), None
-    if not plan.number and plan.rare < RARE:
-        return f"The smallest class has {plan.rare} groups; absence needs {RARE}.", _round(
-            RARE / plan.rare * len(plan.y)
-        )
-    if m.limit is None:
-        why = "was screened only" if m.screened else "no limit of detection was computed"
-        return f"But {why}, so silence is no evidence of absence.", None
-    if m.nonlinear_upper is None or m.nonlinear_upper >= plan.chance + plan.margin:
-        return "But a probe that is not linear reads or may read it.", None
-    return _limited(m, plan)
-
-
-def _limited(m: Measurement, plan: Plan) -> tuple[str, int | None] | None:
-    found = m.limit
-    assert found is not None
-    what = "R2" if plan.number else "accuracy"
-    if not found.valid:
-        return (
-            f"But planted labels without any signal were called readable in {found.self_check:.0%} of trials "
-            f"(at most {SELF_CHECK:.0%} may be), so the limit of detection cannot be trusted here."
-        ), None
-    if found.held < HELD:
-        pool = f"; about {found.images} unlabelled images (--pool) would reach {HELD:.0%}" if found.images else ""
-        lod = "" if found.lod is None else (
-            f" in them, no linear signal that reads with {what} {found.lod:.2f} or more given unlimited data;"
-        )  # fmt: skip
-        return (
-            f"But only {found.directions} directions could be searched, which hold {found.held:.0%} of what varies "
-            f"between such images:{lod} in the rest, unknown{pool}."
-        ), None
-    if not found.sure:
-        items = _items_for(plan, found.lod)
-        more = f" About {items} items would." if items else ""
-        return (
-            f"But so few items would not surely show a signal that a probe with unlimited data reads with {what} "
-            f"{plan.strength_to_exclude:.2f} (found in "
-            f"{found.rates[plan.strength_to_exclude]:.0%} of trials).{more}"
-        ), items
-    return None
-
-
-def _absent(m: Measurement, plan: Plan, layout: Sequence[Measurement]) -> str:
-    neither = "Neither a readout with layout nor" if layout else "Nor does"
-    reads = "reads it" if layout else "read it"
-    found = m.limit
-    assert found is not None
-    lod = found.lod if found.lod is not None else plan.strength_to_exclude
-    what = "R2" if plan.number else "accuracy"
-    return (
-        f"Not readable: {_score(m)}. A linear signal that a probe with unlimited data reads with {what} "
-        f"{lod:.2f} or more would have been found here 95 times in 100 (searched: {found.held:.0%} of what "
-        f"varies between such images). {neither} a non-linear probe {reads}. This says that these probes do not "
-        "read it, not that the features lack it."
+        f"Readable, how well is open: held-out items are {how} better than under exchanged labels ({_p(p)}), but with "
+        f"{len(m.plan.y)} items the size is uncertain: {_score(m)}."
     )
 
 
-def _items_for(plan: Plan, lod: float | None) -> int | None:
-    """Items at which a signal of strength A* would be found 95 times in 100, from where that is so now.
-
-    A probe that learns a direction from n items reads a separation D with accuracy
-    Phi(D^2 / (2 sqrt(D^2 + 4 e / n))); e, the effective dimension, is read off the limit found here.
-    """
-    if lod is None or plan.number:
+def _missing(
+    m: Measurement, p: float | None, layout: Sequence[Measurement], leak: float | None
+) -> tuple[str, int | None] | None:
+    """Why nothing is decided, and the number of groups that would; None where nothing is missing for an absence."""
+    own = m.estimate.p
+    if own is None or own <= ALPHA:
+        return _undecided(m, p), None
+    missing = _heard_elsewhere(m, layout, leak) or _not_asked(m) or _not_excluded(m)
+    if missing is None:
         return None
-    k = len(plan.classes or ())
-    n = float(len(plan.y))
-
-    def reads(strength: float, effective: float, items: float) -> float:
-        d = separation(strength, k) * sqrt(2)
-        return accuracy(d * d / sqrt(d * d + 4 * effective / items) / sqrt(2), k) - plan.chance
-
-    needed = 3.3 * sqrt(plan.chance * (1 - plan.chance) / n)
-    effective = 1e-3
-    while reads(lod, effective, n) > needed and effective < 1e9:
-        effective *= 1.1
-    items = n
-    while reads(plan.strength_to_exclude, effective, items) < needed * sqrt(n / items) and items < 1000 * n:
-        items *= 1.05
-    return _round(items)
+    return f"Nothing found: {_score(m)}. {missing[0]}", missing[1]
 
 
-def _round(items: float) -> int:
-    """Two significant digits: no more is known."""
-    if items < 100:
-        return ceil(items)
-    step = 10 ** (len(str(int(items))) - 2)
-    return ceil(items / step) * step
+def _undecided(m: Measurement, p: float | None) -> str:
+    own = m.estimate.p
+    if own is None or p is None:
+        why = "no p-value could be computed"
+    elif p > ALPHA:
+        why = f"{_p(own)} here, but {_p(p)} once the search over all points is paid for"
+    else:
+        why = f"the permutation test sees something ({_p(own)}), but the score is not above chance"
+    return f"Undecided: {_score(m)}; {why}."
+
+
+def _heard_elsewhere(
+    m: Measurement, layout: Sequence[Measurement], leak: float | None
+) -> tuple[str, int | None] | None:
+    """Another probe or readout that reads what this one does not, where one does."""
+    for other in sorted(layout, key=lambda one: -one.estimate.score):
+        e = other.estimate
+        if _leaks(other, leak):
+            return "A readout with layout scores below chance: see its leak alarm.", None
+        if e.p is not None and e.p <= ALPHA:
+            return (
+                f"But a readout that keeps the layout of these tokens reads it ({_score(other)}, {_p(e.p)}): what "
+                "fails here is this readout, not the tokens."
+            ), None
+    if m.kernel_p is not None and m.kernel_p <= ALPHA:
+        return f"But a kernel reads it, which no straight line does ({_p(m.kernel_p)}).", None
+    return None
+
+
+def _not_asked(m: Measurement) -> tuple[str, int | None] | None:
+    """Why it was not asked what this silence excludes, where it was not."""
+    plan = m.plan
+    if plan.rare < FEW:
+        return f"The smallest class has {plan.rare} groups; absence needs {FEW}.", ceil(FEW / plan.rare * plan.n_groups)
+    if m.screened:
+        return "But it was screened only, so silence is no evidence of absence.", None
+    if m.limit is None or m.kernel_p is None:
+        return "But no differences were planted for this probe, so silence is no evidence of absence.", None
+    return None
+
+
+def _not_excluded(m: Measurement) -> tuple[str, int | None] | None:
+    """What the plantings do not exclude, and with how many groups they probably would; None where they do."""
+    found = m.limit
+    assert found is not None
+    if not found.valid:
+        return (
+            f"But planted labels without any signal were called readable in {found.self_check:.0%} of trials "
+            f"(at most {SELF_CHECK:.0%} may be), so what silence excludes cannot be told here."
+        ), None
+    if found.enough:
+        return None
+    what = f"{'relations' if m.plan.number else 'differences'} of {_unit(m.plan)}"
+    asked = f"{found.asked:.2f}"
+    but = (
+        f"But not even {what} {max(found.rates):.2f} are excluded here ({asked} is asked)."
+        if found.limit is None
+        else f"But only {what} {found.limit:.2f} or more are excluded here ({asked} is asked)."
+    )
+    if found.groups is None:
+        return but, None
+    units = "items" if m.plan.n_groups == len(m.plan.y) else "groups"
+    then = f"With about {found.groups} {units} {asked} would probably be excluded, if there is nothing to read."
+    return f"{but} {then}", found.groups
+
+
+def _absent(m: Measurement) -> str:
+    found, number = m.limit, m.plan.number
+    assert found is not None
+    assert found.limit is not None
+    if number:
+        if_there = "If the number moved the features, along the ways in which these images differ from one another,"
+    else:
+        if_there = "If the classes differed, along the ways in which these images differ from one another,"
+    return (
+        f"Not readable: {_score(m)}. {if_there} so much that unlimited images would give {_unit(m.plan)} "
+        f"{found.limit:.2f}, a score this low would be seen less than once in 20 times. Not excluded: a "
+        f"{'relation' if number else 'difference'} along directions in which such images hardly vary, and one that no "
+        "straight line reads."
+    )
+
+
+def _unit(plan: Plan) -> str:
+    return "concordance" if plan.number else "accuracy"

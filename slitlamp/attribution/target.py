@@ -9,6 +9,7 @@ import numpy as np
 import probes
 from encoders import EncoderError
 from probes.solvers.hyperplanes import exchanged, hyperplanes
+from probes.stats.scores import scored
 from slitlamp.encoding.encoder import StoredEncoder
 from slitlamp.encoding.fill import encode_missing
 from slitlamp.errors import UsageError
@@ -94,15 +95,16 @@ def probe_target(encoder: StoredEncoder, question: Question, items: Sequence[int
     plan = plan_of(question, settings.probe)
     point, tried = _point(encoder, question, plan, settings)
     site, readout = point[0], point[1]
-    given = _features(encoder, question, point)
+    features = _features(encoder, question, point)
+    given = replace(features, y=plan.y)  # of numbers the normal scores, on which probes are trained
     name = settings.probe.probe or plan.headline
-    measured = probes.measure(given, plan, probe=name, seed=settings.probe.seed, detect=False, nested=False)
+    measured = probes.measure(features, plan, probe=name, seed=settings.probe.seed, detect=False, nested=False)
     planes = hyperplanes(given, plan.folds, items, _rng(settings), probe=name, penalty=plan.penalty)
     where = np.arange(len(items))
     scores = planes.scores(given.x[list(items)])
     if question.classes is None:
         mine, rival = np.zeros(len(items), int), None
-        words = f"the probe's {question.task.unit or 'number'}"
+        words = f"the probe's {question.task.unit or 'number'}, as a normal score"
     else:
         mine = question.y[list(items)]
         others = scores.copy()
@@ -169,22 +171,13 @@ def _point(encoder: StoredEncoder, question: Question, plan: Any, settings: Sett
     scores = []
     for site, readout, _ in points:
         given = probes.FeatureSet(
-            x=table.read(f"{site}/{readout}"), y=question.y, groups=question.groups, ids=question.ids,
+            x=table.read(f"{site}/{readout}"), y=plan.y, groups=question.groups, ids=question.ids,
             classes=question.classes,
         )  # fmt: skip
         found = probes.load("ridge")(given, plan.folds[:1], _rng(settings), penalty=plan.penalty)
-        scores.append(_held_out(found))
+        scores.append(scored(found, None if plan.classes is None else len(plan.classes)).mean)
     within = [k for k, score in enumerate(scores) if score >= max(scores) - AS_GOOD]
     return points[within[-1]], len(points)
-
-
-def _held_out(found: Any) -> float:
-    """Balanced accuracy, or R2, of held-out predictions; nothing but an order of points rests on it."""
-    if found.baseline is not None:
-        spread = np.square(found.label - found.baseline).sum()
-        return float(1 - np.square(found.label - found.predicted).sum() / spread)
-    right = found.predicted == found.label
-    return float(np.mean([right[:, found.label == k].mean() for k in np.unique(found.label)]))
 
 
 def _contrast(planes: Any, mine: np.ndarray, rival: np.ndarray | None) -> Head:

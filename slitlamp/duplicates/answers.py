@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from probes.stats.exclusion import POOL
 from slitlamp.duplicates.guard import Copies
 from slitlamp.duplicates.manifest import asked_files, frame_numbers
 from slitlamp.settings import SourceSettings
@@ -69,30 +70,31 @@ def _names(source: Source, settings: SourceSettings) -> dict[str, str]:
     return found
 
 
-def merge_pool_duplicates(pool: Source, asked: Source, copies: Copies) -> tuple[Source, tuple[str, ...]]:
-    """The pool with its copies in one group each, and sentences about them and about copies of images that are asked.
+def other_images(pool: Source, asked: Source, copies: Copies, *, grouped: bool) -> tuple[Source, tuple[str, ...]]:
+    """The pool without what is asked: copies of its images, images of its groups, and copies of one another once.
 
-    Unlabelled images carry no answer into a probe, so that a copy of an item is no leak. But copies in several groups
-    would count as so many independent images, and the limit of detection would claim more directions than they bear.
+    Differences are planted along mixtures of images that are not among the items. And a sentence about what was left
+    out. Without a column of groups (`grouped`) equal names of groups are equal names of files, and mean nothing.
+
+    Raises:
+        DataError: fewer images are left than directions are mixed of.
     """
-    if pool.synthetic:
-        return pool, ()
-    found = copies.groups(pool.rows)
-    warnings = []
-    if found.across_groups:
-        count = sum(len(c.members) for c in found.across_groups)
-        rows = tuple(replace(r, group=g) for r, g in zip(pool.rows, found.merged_groups, strict=True))
-        pool = replace(pool, rows=rows)
-        warnings.append(
-            f"{count} images of the pool are copies of each other: their groups were united, and count as one"
-        )
-    if not asked.synthetic:
+    again: set[int] = set()
+    if not pool.synthetic:
         n = len(pool.rows)
-        ends = copies.pairs([*pool.rows, *asked.rows])
-        again = len({p.first for p in ends if p.first < n <= p.second})
-        if again:
-            warnings.append(
-                f"{again} of {n} images of the pool are copies of images that are asked: they bring no answer with "
-                "them and count once each, but they are no further images"
-            )
-    return pool, tuple(warnings)
+        ends = copies.pairs([*pool.rows, *(() if asked.synthetic else asked.rows)])
+        again = {(p.first if p.second >= n else p.second) for p in ends if p.first < n}
+    groups = {row.group for row in asked.rows} if grouped else set()
+    rows = tuple(row for k, row in enumerate(pool.rows) if k not in again and row.group not in groups)
+    left = len(pool.rows) - len(rows)
+    if len(rows) < POOL:
+        raise DataError(
+            f"the pool {pool.name} has {len(rows)} images that are neither asked themselves nor copies, or of the "
+            f"groups, of those that are; {POOL} are needed (omit --pool to use the images of --data)"
+        )
+    if not left:
+        return pool, ()
+    return replace(pool, rows=rows), (
+        f"{left} of {len(pool.rows)} images of the pool are left out: copies of one another or of images that are "
+        "asked, or of their groups",
+    )

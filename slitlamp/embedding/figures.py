@@ -158,7 +158,7 @@ def _words(panel: Panel, side: float) -> list[str]:
     """The lines below a panel; an interval or a level of chance is never torn."""
     found = []
     for text in panel.lines:
-        whole = re.sub(r"(?<=chance) |(?<=continuity) |(?<=R2) |(?<=,) (?=-?[.\d]+\])", "\u00a0", text)
+        whole = re.sub(r"(?<=chance) |(?<=continuity) |(?<=concordance) |(?<=,) (?=-?[.\d]+\])", "\u00a0", text)
         found += [line.replace("\u00a0", " ") for line in textwrap.wrap(whole, int(side / LETTER))]
     return found
 

@@ -20,7 +20,7 @@ from slitlamp.questions import Question
 from slitlamp.settings import Settings
 
 PERMUTATIONS = 999
-VISIBLE = 0.3  # strength from which the eye sees it: .65 of two equal classes told right, or an R2 of .09
+VISIBLE = 0.3  # strength from which the eye sees it: .65 of two equal classes told right, or a concordance of .6
 SHOWN, OPEN = "shown, borne out", "shown, left open by the features"
 EMPTY = "a pretty cluster without substance"
 NEAR, UNSEEN = "near in the features, not in the map", "not seen"

@@ -37,7 +37,7 @@ def plain(value: float) -> str:
 def score(found: Agreement, *, chance: bool = True) -> str:
     """A score with its interval and chance: `.86 [.82, .90], chance .50`."""
     ends = "" if found.low is None or found.high is None else f" [{number(found.low)}, {number(found.high)}]"
-    name = "R2 " if found.metric == "R2" else ""
+    name = "concordance " if found.metric == "concordance" else ""
     return f"{name}{number(found.score)}{ends}" + (f", chance {number(found.chance)}" if chance else "")
 
 
@@ -102,7 +102,8 @@ def _probe(one: Looked) -> str:
 def _estimate(one: Looked) -> str:
     found = one.measurement.estimate
     ends = "" if found.low is None else f" [{number(found.low)}, {number(found.high)}]"
-    return f"{'R2 ' if found.metric == 'R2' else ''}{number(found.score)}{ends}, chance {number(found.chance)}"
+    name = "concordance " if found.metric == "concordance" else ""
+    return f"{name}{number(found.score)}{ends}, chance {number(found.chance)}"
 
 
 def _group(one: Looked, s: Seen) -> str:
@@ -125,8 +126,7 @@ def _nuisances(one: Looked, answer: Sequence[Seen], nuisances: Sequence[Seen]) -
         more.sort(key=lambda s: -s.maps[name].strength)
         if not more:
             continue
-        told = ", ".join(f"{s.colouring.name} ({score(s.maps[name], chance=s.maps[name].metric != 'R2')})"
-                         for s in more[:NAMED])  # fmt: skip
+        told = ", ".join(f"{s.colouring.name} ({score(s.maps[name])})" for s in more[:NAMED])
         left = len(more) - NAMED
         rest = f", and {left} other{'s' * (left > 1)}" if left > 0 else ""
         beside = f" than the answer ({score(answer[0].maps[name])})" if answer else ""

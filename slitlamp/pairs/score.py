@@ -384,7 +384,7 @@ def verdicts_of(found: Mapping[str, Any], similar: float, pairs: Pairs, seed: in
     A pair below the quantile `similar` is apart. Of the others a probe tells one apart where it answers both images
     rightly in every repeat, and where over all pairs it does so more often than it exchanges them (sign-flip by
     component, p at most .05). It is not told apart where the probe does not, and silence means something: the probe's
-    measurement is `absent`, so that its detection limit excludes what would matter. Everything else is open.
+    measurement is `absent`, so that a difference that would matter is excluded. Everything else is open.
     """
     right = found.get("right")
     if right is None:

@@ -101,7 +101,10 @@ class Cells:
 
 
 def as_parquet(predictions: Any, classes: tuple[str, ...] | None) -> bytes:
-    """Held-out predictions: item, group, repeat, fold, label, predicted and the decision value of each class."""
+    """Held-out predictions: item, group, repeat, fold, label, predicted and the decision value of each class.
+
+    Of a number label and predicted are normal scores; `number` is what was given.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -118,6 +121,8 @@ def as_parquet(predictions: Any, classes: tuple[str, ...] | None) -> bytes:
         "label": named(predictions.label) * repeats,
         "predicted": named(np.asarray(predictions.predicted).ravel()),
     }
+    if predictions.number is not None:
+        columns["number"] = named(predictions.number) * repeats
     for what in ("score", "probability"):
         values = getattr(predictions, what)
         if values is None:

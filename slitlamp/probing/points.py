@@ -7,6 +7,7 @@ import encoders
 from encoders.extraction.readouts import AT_MARK, VECTOR
 from slitlamp.encoding.encoder import StoredEncoder
 from slitlamp.errors import UsageError
+from slitlamp.probing.order import ListOrder
 from slitlamp.probing.state import CHOICE, CONTROLS, Cell, Role, Run
 from slitlamp.questions import Question
 
@@ -62,16 +63,19 @@ def points_of(
     return [point for point in points if point[1] == AT_MARK.name] if choice else points
 
 
-def cells_of(run: Run, question: Question, encoder: StoredEncoder, role: Role) -> list[Cell]:
+def cells_of(run: Run, question: Question, encoder: StoredEncoder | ListOrder, role: Role) -> list[Cell]:
     """The cells of one encoder for one question, in the encoder's order."""
     plan = run.plan(question)
-    points = points_of(encoder, question, run.settings.probe.probe, asked=role is Role.ENCODER)
+    if isinstance(encoder, ListOrder):
+        points = encoders.points(encoder.card)
+    else:
+        points = points_of(encoder, question, run.settings.probe.probe, asked=role is Role.ENCODER)
     wide = plan.headline == "linear"  # from 200 groups on the nested probe is the headline
     headline = headline_sites(points)
     cells = []
     for site, readout, _ in points:
         top = site in headline
-        full = role is not Role.SHUFFLED and (top or not wide)
+        full = top or not wide
         nested = role is Role.ENCODER and not wide and (top or len(question.ids) <= NESTED_UP_TO)
         cells.append(
             Cell(question=question, encoder=encoder, role=role, site=site, readout=readout,
@@ -79,5 +83,10 @@ def cells_of(run: Run, question: Question, encoder: StoredEncoder, role: Role) -
         )  # fmt: skip
         if role is Role.CONTROL and wide:
             # screened cells are compared with a control measured the same way
-            cells.append(dataclasses.replace(cells[-1], level="screen", nested=False))
+            cells.append(screened(cells[-1]))
     return cells
+
+
+def screened(cell: Cell) -> Cell:
+    """The cell as the map measures it from 200 groups on, to be compared with others that are measured so."""
+    return dataclasses.replace(cell, level="screen", nested=False, pooled=False)

@@ -7,16 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import encoders
+import probes
 from encoders import EncoderError
 from encoders.extraction.readouts import AT_MARK
 from encoders.extraction.volumes import flat_only
-from plugins import UnknownName, UserFileError
+from plugins import UnknownName, UserFileError, hint
+from probes.stats.credit import surpassed
+from probes.stats.plan import FEW
+from probes.stats.verdict import ALPHA
 from slitlamp.encoding.encoder import StoredEncoder, check_points
 from slitlamp.encoding.fill import FeatureTable, NotFiniteError, encode_missing, space_of
 from slitlamp.errors import UsageError
 from slitlamp.log import say
-from slitlamp.probing.judge import judge
-from slitlamp.probing.points import cells_of, points_of
+from slitlamp.probing.judge import REFERENCES, adjusted, compared, judge
+from slitlamp.probing.order import order_of
+from slitlamp.probing.points import cells_of, points_of, screened
 from slitlamp.probing.state import CHOICE, CONTROLS, Cell, QuestionCells, Role, Run, start
 from slitlamp.probing.workers import Job, run_jobs, spare_threads
 from slitlamp.questions import Question
@@ -57,11 +62,11 @@ def run(settings: Settings, experiment: str) -> Probed:
         verdicts: list[dict[str, Any]] = []
         predictions: dict[str, Any] = {}
         _choose_points(state, questions)
-        for question in questions:
-            cells = probe_question(state, question)
-            if cells is None:
-                continue
-            found, judged = judge(state, question, cells, experiment)
+        measured = [(question, probe_question(state, question)) for question in questions]
+        asked = [(question, cells) for question, cells in measured if cells is not None]
+        paid = adjusted([[state.measurement(cell) for cell in cells.encoder] for _, cells in asked])
+        for (question, cells), p in zip(asked, paid, strict=True):
+            found, judged = judge(state, question, cells, p, experiment)
             records += found
             verdicts += judged
             for cell in cells.encoder:
@@ -85,6 +90,7 @@ def _choose_points(run: Run, questions: Sequence[Question]) -> None:
 
     An encoder that cannot be loaded is left to the encoding, which names it.
     """
+    _check_reference(run, questions)
     asked = run.settings.encoder
     if not (asked.site or asked.readout):
         return
@@ -96,6 +102,24 @@ def _choose_points(run: Run, questions: Sequence[Question]) -> None:
     if known:
         for note in check_points(known, sorted({question.pictures.marked for question in questions})):
             _note(run, f"warning: {note}")
+
+
+def _check_reference(run: Run, questions: Sequence[Question]) -> None:
+    """Refuse a --reference that is nothing of this run, before anything is encoded."""
+    named = run.settings.probe.reference
+    if named is None or named in REFERENCES:
+        return
+    known: dict[str, None] = {}
+    for encoder in run.encoders.asked:
+        with contextlib.suppress(*((EncoderError, UserFileError) if len(run.encoders.asked) > 1 else ())):
+            known |= dict.fromkeys([encoder.label] if len(run.encoders.asked) > 1 else [])
+            for marked in {question.pictures.marked for question in questions}:
+                known |= dict.fromkeys(f"{site}/{readout}" for site, readout, _ in encoder.points(marked))
+    if named not in known:
+        raise UsageError(
+            f"--reference {named}: {hint(named, [*REFERENCES, *known])}it may be pixels, untrained, another encoder of "
+            "this command, or a SITE/READOUT of its own"
+        )
 
 
 def _may_be_read(question: Question, encoder: StoredEncoder) -> bool:
@@ -122,21 +146,51 @@ def probe_question(run: Run, question: Question) -> QuestionCells | None:
     if twice:
         raise UsageError(f"two encoders are called {twice[0]}: give their CARDs names of their own")
     encode_all(run, question, run.encoders.controls)
-    draws = {spec: _encode_untrained(run, question, spec, many) for spec, many in run.encoders.untrained.items()}
+    controls = [cell for control in run.encoders.controls for cell in cells_of(run, question, control, Role.CONTROL)]
+    order = order_of(question)
+    if order is not None:
+        run.filled[question.name, order.spec] = order
+        controls += cells_of(run, question, order, Role.CONTROL)
     own = [cell for encoder in asked for cell in cells_of(run, question, encoder, Role.ENCODER)]
-    cells = QuestionCells(
-        encoder=own,
-        untrained={
-            spec: [cell for draw in many for cell in cells_of(run, question, draw, Role.UNTRAINED)]
-            for spec, many in draws.items()
-            if many
-        },
-        shuffled=[dataclasses.replace(c, role=Role.SHUFFLED, level="screen", nested=False) for c in own],
-        control=[cell for control in run.encoders.controls for cell in cells_of(run, question, control, Role.CONTROL)],
-    )
-    untrained = [cell for many in cells.untrained.values() for cell in many]
-    measure_all(run, [*own, *cells.control, *untrained, *cells.shuffled], f"probing {question.name}")
-    return dataclasses.replace(cells, encoder=_with_limits(run, question, own))
+    measure_all(run, [*own, *_maps(run, question, own), *controls], f"probing {question.name}")
+    cells = QuestionCells(encoder=own, control=run.finished(controls))
+    draws = {
+        spec: _encode_untrained(run, question, spec, many)
+        for spec, many in run.encoders.untrained.items()
+        if _draws_matter(run, cells, spec)
+    }
+    untrained = {
+        spec: [cell for draw in many for cell in cells_of(run, question, draw, Role.UNTRAINED)]
+        for spec, many in draws.items()
+        if many
+    }
+    every = [cell for many in untrained.values() for cell in many]
+    measure_all(run, [*every, *_maps(run, question, every)], f"untrained networks, {question.name}")
+    cells = dataclasses.replace(cells, untrained={spec: run.finished(many) for spec, many in untrained.items()})
+    return dataclasses.replace(cells, encoder=_with_pool(run, question, own))
+
+
+def _maps(run: Run, question: Question, cells: Sequence[Cell]) -> list[Cell]:
+    """The headline's cells as the map measures them, where that is another measure: a loss is told along the map."""
+    if run.plan(question).headline != "linear":
+        return []
+    return [screened(cell) for cell in cells if cell.level == "full"]
+
+
+def _draws_matter(run: Run, cells: QuestionCells, spec: str) -> bool:
+    """Whether untrained networks can change what an encoder is credited with: where it surpasses the image's controls.
+
+    They are asked always where --twins names their number, or --reference names them.
+    """
+    if run.settings.encoder.twins is not None or run.settings.probe.reference == "untrained":
+        return True
+    for cell in cells.encoder:
+        m = run.measurement(cell)
+        if cell.encoder.spec == spec and m.estimate.p is not None and m.estimate.p <= ALPHA:
+            found = compared(run, cells, cell)
+            if all(name in found and surpassed(found[name][1][1]) for name in CONTROLS):
+                return True
+    return False
 
 
 def encode_all(run: Run, question: Question, who: Sequence[StoredEncoder]) -> list[StoredEncoder]:
@@ -248,13 +302,16 @@ def measure_all(run: Run, cells: Sequence[Cell], what: str) -> None:
     with contextlib.closing(run_jobs(jobs, len(todo), run.settings.probe.jobs, what)) as results:
         for key, measurement, seconds in results:
             cell = todo[key]
+            if isinstance(measurement, probes.ProbeError):
+                _note(run, f"warning: {cell.encoder.label} is no control of {cell.question.name}: {measurement}")
+                continue
             run.cells.save(key, measurement, cell.question.classes)
             run.measured[key] = measurement
             run.seconds[key] = seconds
 
 
-def _with_limits(run: Run, question: Question, cells: Sequence[Cell]) -> list[Cell]:
-    """The encoders' cells, those that could be absent measured again with the pool's limit of detection."""
+def _with_pool(run: Run, question: Question, cells: Sequence[Cell]) -> list[Cell]:
+    """The encoders' cells; where there is a --pool, those that could be absent measured again with its images."""
     pool = question.pool
     doubtful = [c for c in cells if c.level == "full" and could_be_absent(run.measurement(c))]
     if pool is None or not doubtful:
@@ -266,20 +323,20 @@ def _with_limits(run: Run, question: Question, cells: Sequence[Cell]) -> list[Ce
         points = [p for p in _points(run, question, encoder) if f"{p[0]}/{p[1]}" in names]
         try:
             table = encode_missing(encoder, pool.pictures, points, pool.source.policy)
-        except encoders.UnseenMarkError:  # a mark of the pool alone: its cells stay without a limit of detection
+        except encoders.UnseenMarkError:  # a mark of the pool alone: what its cells' silence excludes stays open
             doubtful = [c for c in doubtful if c.encoder is not encoder or c.readout != AT_MARK.name]
             points = [p for p in points if p[1] != AT_MARK.name]
             table = encode_missing(encoder, pool.pictures, points, pool.source.policy)
         run.pools[question.name, encoder.spec] = table
     again = {c.tag: dataclasses.replace(c, pooled=True) for c in doubtful}
-    measure_all(run, list(again.values()), f"limits of detection, {question.name}")
+    measure_all(run, list(again.values()), f"what silence excludes, {question.name}")
     return [again.get(c.tag, c) for c in cells]
 
 
 def could_be_absent(m: Any) -> bool:
-    """Whether only a limit of detection stands between this cell and a claim of absence."""
-    found = m.limit is not None or m.leak or m.state == "present" or m.probe == CHOICE  # no limit is known for a choice
-    return not found and m.upper < m.plan.chance + m.plan.margin
+    """Whether it is only unknown what the silence of a cell excludes; for the choice between marks it always is."""
+    asked = m.limit is not None or m.leak or m.probe == CHOICE
+    return not asked and m.null.p > ALPHA and m.plan.rare >= FEW
 
 
 def plan_of(settings: Settings) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What a probing run holds: its cells, the encoders it asks, what is filled and measured, and the keys of both."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,13 +13,14 @@ import probes
 from encoders.extraction.readouts import AT_MARK
 from encoders.extraction.volumes import flat_only
 from plugins import UserFunction
-from probes.stats import credit
+from probes.stats.credit import LOWLEVEL, PIXELS
 from slitlamp.encoding.encoder import StoredEncoder, described_device, reads_volumes, stored_encoders
 from slitlamp.encoding.fill import FeatureTable
 from slitlamp.errors import UsageError
 from slitlamp.keys import code_digest, digest
 from slitlamp.log import say
 from slitlamp.probing.cells import Cells
+from slitlamp.probing.order import ListOrder
 from slitlamp.probing.workers import Job
 from slitlamp.questions import Question, ask
 from slitlamp.reports.listing import named_elsewhere
@@ -28,7 +28,8 @@ from slitlamp.reports.text import question_line
 from slitlamp.settings import Settings
 from tasks import DataError
 
-CONTROLS = tuple(one.name for one in credit.CONTROLS if one.is_encoder)
+CONTROLS = (LOWLEVEL, PIXELS)  # encoders that every run asks
+TWINS = 5  # untrained draws, where --twins names no number and they can matter
 CHOICE = "marks"  # the probe that reads nothing but the tokens under marks
 
 
@@ -38,21 +39,20 @@ class Role(StrEnum):
     ENCODER = "encoder"
     UNTRAINED = "untrained"
     CONTROL = "control"
-    SHUFFLED = "shuffled"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One number: a question put to an encoder at a site and readout, by a probe, with true or permuted labels."""
+    """One number: a question put to an encoder, or to the order of its list, at a site and readout, by a probe."""
 
     question: Question
-    encoder: StoredEncoder
+    encoder: Any  # a StoredEncoder, or the ListOrder of a control
     role: Role
     site: str
     readout: str
     level: Literal["full", "screen"]  # screen: the closed-form map
     nested: bool
-    pooled: bool = False  # measured with unlabelled images, for the limit of detection
+    pooled: bool = False  # what silence excludes is asked with the images of --pool
 
     @property
     def tag(self) -> tuple[Any, ...]:
@@ -73,9 +73,8 @@ class QuestionCells:
     """
 
     encoder: Sequence[Cell]
-    untrained: Mapping[str, Sequence[Cell]]
-    shuffled: Sequence[Cell]
     control: Sequence[Cell]
+    untrained: Mapping[str, Sequence[Cell]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +98,7 @@ class Run:
     settings: Settings
     store: cache.Store
     cells: Cells
-    filled: dict[tuple[str, str], FeatureTable] = field(default_factory=dict)
+    filled: dict[tuple[str, str], FeatureTable | ListOrder] = field(default_factory=dict)
     pools: dict[tuple[str, str], FeatureTable] = field(default_factory=dict)
     plans: dict[str, Any] = field(default_factory=dict)
     measured: dict[str, Any] = field(default_factory=dict)
@@ -119,13 +118,12 @@ class Run:
         def encoder(spec: str, device: str = device, dtype: str = settings.encoder.dtype) -> StoredEncoder:
             return StoredEncoder(spec=spec, settings=settings.encoder, store=self.store, device=device, dtype=dtype)
 
+        draws = TWINS if settings.encoder.twins is None else settings.encoder.twins
         networks = [e.spec for e in asked if e.spec not in CONTROLS and not e.source.startswith("random:")]
         return RunEncoders(
             asked=asked,
             untrained={
-                spec: [
-                    encoder(f"random:{spec}" + (f"#{draw}" if draw else "")) for draw in range(settings.encoder.twins)
-                ]
+                spec: [encoder(f"random:{spec}" + (f"#{draw}" if draw else "")) for draw in range(draws)]
                 for spec in networks
             },
             controls=[encoder(spec, "cpu", "float32") for spec in CONTROLS],
@@ -134,6 +132,10 @@ class Run:
     def measurement(self, cell: Cell) -> Any:
         """The finished measurement of a cell."""
         return self.measured[self.key(cell)]
+
+    def finished(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Those of several cells that could be measured."""
+        return [cell for cell in cells if self.key(cell) in self.measured]
 
     def plan(self, question: Question) -> Any:
         """Folds, permuted labels and rules of a question, made once for all encoders."""
@@ -168,8 +170,8 @@ class Run:
             "probe": self.probe_key,
             "level": cell.level,
             "nested": cell.nested,
-            "shuffled": cell.role is Role.SHUFFLED,
             "pool": self._pool_key(cell),
+            "detect": _detects(cell),
             "code": code_digest(str(Path(probes.__file__).parent)),
         }
         self.keys[cell.tag] = digest(material)
@@ -191,13 +193,9 @@ class Run:
         """Arrays and settings for a worker."""
         question = cell.question
         plan = self.plan(question)
-        y = question.y
-        if cell.role is Role.SHUFFLED:
-            y = plan.permuted[0]
-            plan = dataclasses.replace(plan, y=y)
         x = self.filled[question.name, cell.encoder.spec].read(cell.name)
         pool = self.pools.get((question.name, cell.encoder.spec)) if cell.pooled else None
-        given = probes.FeatureSet(x=x, y=y, groups=question.groups, ids=question.ids, classes=question.classes)
+        given = probes.FeatureSet(x=x, y=question.y, groups=question.groups, ids=question.ids, classes=question.classes)
         return Job(
             key=self.key(cell),
             features=given,
@@ -208,10 +206,15 @@ class Run:
             level=cell.level,
             seed=self.settings.probe.seed,
             pool=pool.read(cell.name) if pool is not None else None,
-            pool_groups=question.pool.groups if pool is not None and question.pool is not None else None,
-            detect=pool is not None,
+            detect=_detects(cell),
             nested=cell.nested,
+            optional=cell.role is not Role.ENCODER,
         )
+
+
+def _detects(cell: Cell) -> bool:
+    """Whether a cell is asked what its silence excludes: those of encoders, with the pool where there is one."""
+    return cell.role is Role.ENCODER and cell.level == "full" and cell.pooled == (cell.question.pool is not None)
 
 
 def start(settings: Settings) -> tuple[Run, list[Question]]:
@@ -260,7 +263,7 @@ def _too_little(settings: Settings, question: Question, why: str) -> str:
 
 @once
 def _types() -> dict[str, type]:
-    from probes.stats import detection, measurement, permutation, scores
+    from probes.stats import exclusion, measurement, permutation, scores
 
     kinds = [probes.Predictions, probes.Estimate, measurement.Measurement, permutation.Null, scores.Scored]
-    return {kind.__name__: kind for kind in [*kinds, detection.Limit]}
+    return {kind.__name__: kind for kind in [*kinds, exclusion.Exclusion]}

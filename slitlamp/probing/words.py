@@ -1,83 +1,148 @@
-"""Verdicts in plain words: what is readable, to what it may be credited, what cannot be said."""
+"""Verdicts in plain words: what is readable, what is read less than before, to what it may be credited."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 import probes
-from encoders.extraction.readouts import GRID3, HALVES, MEAN
+from encoders.extraction.readouts import GRID3, HALVES, MEAN, READOUTS, VECTOR
 from probes.stats.credit import LOWLEVEL
-from slitlamp.probing.judged import best_of
+from slitlamp.probing.judged import Best, Judged, ListTold
+from slitlamp.probing.state import Cell, QuestionCells
 from slitlamp.questions import Question
 
 
-def sentences(run: Any, question: Question, spec: str, judged: Sequence[Any], controls: Mapping[Any, Any]) -> list[str]:
+def sentences(
+    run: Any, question: Question, spec: str, judged: Sequence[Judged], best: Best, cells: QuestionCells,
+    told: ListTold | None,
+) -> list[str]:  # fmt: skip
     """What a reader must know of one encoder and one question, the most important first."""
-    found = [_readable(judged)]
+    found = [_readable(judged, best), _beside(best.row.measurement.companions)]
+    found += _less(judged)
     found += _leaks(judged, found)
     found += _layout(run, question, judged)
     found += _absent(judged)
     found += _undecided(judged)
-    found += _betrayed(spec, controls)
-    found += [f"Note: {warning}." for warning in run.plan(question).warnings]
+    found += _betrayed(run, spec, cells)
+    found += _told(told)
+    plan = run.plan(question)
+    found += _moved(plan)
+    found += [f"Note: {warning}." for warning in plan.warnings]  # the question has named values far out, and their rows
     found += _notes(judged)
     found += _origin(question, judged)
     return [sentence for sentence in found if sentence]
 
 
+def place(cell: Cell) -> str:
+    """Site and readout as a sentence has them."""
+    if cell.readout == VECTOR.name:
+        return f"the {cell.site} vector"
+    return f"{READOUTS[cell.readout].title} of {cell.site}"
+
+
 def _score(m: Any) -> str:
     e = m.estimate
-    ends = "" if e.low is None else f" [{e.low:.2f}, {e.high:.2f}]"
-    return f"{e.score:.2f}{ends}"
+    return f"{e.score:.2f}{_ends(e.low, e.high)}"
 
 
-def _readable(judged: Sequence[Any]) -> str:
-    best = best_of(judged)
-    present = [j for j in judged if j.verdict.state == "present"]
+def _beside(companions: Mapping[str, float]) -> str:
+    """Scores of a number that have no interval, and are no reason for a verdict."""
+    said = ", ".join(f"{name} {value:.2f}" for name, value in companions.items())
+    return f"Beside that score, without an interval: {said}." if said else ""
+
+
+def _ends(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
+
+
+def _readable(judged: Sequence[Judged], best: Best) -> str:
+    row, present = best.row, [j for j in judged if j.verdict.state == "present"]
+    if best.of == 1:
+        return row.verdict.reason if present else f"Not shown to be readable. {row.verdict.reason}"
+    r = row.record
+    chosen = f"the highest of {best.of} points, chosen on these data"
+    highest = f"{row.cell.name} {r.score:.2f}{_ends(r.simultaneous_low, r.simultaneous_high)}, {chosen}"
+    nested = ""
+    if best.nested is not None:
+        read = f"{r.metric} {_score(best.nested)}, chance {r.chance:.2f}"
+        nested = f" With the point chosen inside the training folds: {read}."
     if not present:
-        return f"Nowhere shown to be readable. Best of {len(judged)} points: {best.cell.name}. {best.verdict.reason}"
-    many = f"at {len(present)} of {len(judged)} points" if len(judged) > 1 else "here"
-    learned = [j for j in present if j.verdict.credit == "learned"]
+        return f"Nowhere shown to be readable.{nested} Best: {highest}. {row.verdict.reason}"
     more = ""
-    if learned and best.verdict.credit != "learned":
+    learned = [j for j in present if j.verdict.credit == "learned"]
+    if learned and row.verdict.credit != "learned":
         top = max(learned, key=lambda j: j.measurement.estimate.score)
-        more = f" Credited to learning at {len(learned)} of them, best {top.cell.name} ({_score(top.measurement)})."
-    return f"Present {many}; best {best.cell.name}. {best.verdict.reason}{more}"
+        more = f" Credited to learning at {_points(len(learned))}, best {top.cell.name} ({_score(top.measurement)})."
+    p = f", {_p(row.p)}" if row.p is not None else ""
+    size = " How well is open: the interval touches chance." if row.verdict.size_open else ""
+    return (
+        f"Present at {len(present)} of {best.of} points{p}.{nested} Best: {highest}.{size} {row.credit_words}{more}"
+    ).rstrip()
 
 
-def _leaks(judged: Sequence[Any], said: Sequence[str]) -> list[str]:
+def _p(p: float) -> str:
+    return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
+
+
+def _less(judged: Sequence[Judged]) -> list[str]:
+    """How much less the last point that surely reads less than its reference reads, and at how many it is so."""
+    less = [j for j in judged if j.loss is not None and j.loss.state in ("material", "reads less")]
+    if not less:
+        return []
+    material = [j for j in less if j.loss is not None and j.loss.state == "material"]
+    last = (material or less)[-1]
+    assert last.loss is not None
+    sure = sorted((one for one in last.loss.kinds if one.sure), key=lambda one: -one.difference.score)
+    parts = [
+        f"{d.score:.2f}{_ends(d.low, d.high)} less than {one.reference} ({one.score:.2f})"
+        for one, d in ((one, one.difference) for one in sure or [last.loss.whole])
+    ]
+    how = "" if last.loss.score == last.measurement.estimate.score else " (all by closed-form ridge)"
+    name = place(last.cell)
+    many = ""
+    if len(less) > 1:
+        many = f" So {_points(len(less))} of {len(judged)} read less than a reference on the same items" + (
+            f", {len(material)} of them by more than {last.loss.margin:.2g}." if material else "."
+        )
+    return [f"{name[0].upper()}{name[1:]} reads {last.loss.score:.2f}: {', '.join(parts)}{how}.{many}"]
+
+
+def _leaks(judged: Sequence[Judged], said: Sequence[str]) -> list[str]:
     """The alarm of a score below chance, wherever it rings, unless the first sentence has said it."""
-    ringing = [j for j in judged if j.measurement.leak]
+    ringing = [j for j in judged if j.verdict.leak]
     if not ringing or any(ringing[0].verdict.reason in sentence for sentence in said):
         return []
     worst = min(ringing, key=lambda j: j.measurement.estimate.score)
     return [f"WARNING: at {_points(len(ringing))}, the worst {worst.cell.name}: {worst.verdict.reason}"]
 
 
-def _layout(run: Any, question: Question, judged: Sequence[Any]) -> list[str]:
-    """Where a mean over patches reads surely less than a readout that keeps the layout."""
+def _layout(run: Any, question: Question, judged: Sequence[Judged]) -> list[str]:
+    """Where a mean over patches surely reads less than a readout of the site that keeps the layout and is present."""
     plan = run.plan(question)
-    sites = {j.cell.site: {} for j in judged}
+    sites: dict[str, dict[str, Judged]] = {j.cell.site: {} for j in judged}
     for j in judged:
-        sites[j.cell.site][j.cell.readout] = j.measurement
-    lost: list[tuple[float, str, str]] = []
+        sites[j.cell.site][j.cell.readout] = j
+    less: list[tuple[float, str, str]] = []
     for site, readouts in sites.items():
-        if MEAN.name not in readouts:
-            continue
+        mean = readouts.get(MEAN.name)
         for name in (HALVES.name, GRID3.name):
             other = readouts.get(name)
-            if other is None or other.screened != readouts[MEAN.name].screened:
+            if mean is None or other is None or other.verdict.state != "present":
                 continue
-            difference = probes.compare(other, readouts[MEAN.name], plan)
+            if other.measurement.screened != mean.measurement.screened:
+                continue
+            difference = probes.compare(other.measurement, mean.measurement, plan)
             if difference.low is not None and difference.low > 0:
-                text = f"{site}: mean {_score(readouts['mean'])}, {name} {_score(other)}"
-                lost.append((difference.score, site, text))
-    if not lost:
+                text = f"{site}: mean {_score(mean.measurement)}, {name} {_score(other.measurement)}"
+                less.append((difference.score, site, text))
+    if not less:
         return []
-    where = len({site for _, site, _ in lost})
-    _, _, example = max(lost)
+    count = len({site for _, site, _ in less})
+    _, _, example = max(less)
     return [
-        f"Layout: at {where} of {len(sites)} sites the mean over patches surely loses what halves or thirds of the "
-        f"image keep ({example}). Averaging loses it there, not the encoder."
+        f"Layout: at {count} of {len(sites)} sites the mean over patches reads less than halves or thirds of the image "
+        f"({example}): there it is the averaging that reads less, not the tokens."
     ]
 
 
@@ -85,16 +150,16 @@ def _points(count: int) -> str:
     return f"{count} point{'s' * (count != 1)}"
 
 
-def _absent(judged: Sequence[Any]) -> list[str]:
+def _absent(judged: Sequence[Judged]) -> list[str]:
     absent = [j for j in judged if j.verdict.state == "absent"]
     if not absent:
         return []
     names = ", ".join(j.cell.name for j in absent[:4]) + (" …" if len(absent) > 4 else "")
-    weakest = max(absent, key=lambda j: j.measurement.lod or 1.0)
+    weakest = max(absent, key=lambda j: j.verdict.excluded or 1.0)
     return [f"Absent at {_points(len(absent))} ({names}). {weakest.verdict.reason}"]
 
 
-def _undecided(judged: Sequence[Any]) -> list[str]:
+def _undecided(judged: Sequence[Judged]) -> list[str]:
     open_ = [j for j in judged if j.verdict.state == "inconclusive"]
     if not open_ or len(open_) == len(judged):
         return []
@@ -103,14 +168,15 @@ def _undecided(judged: Sequence[Any]) -> list[str]:
     return [f"Not decided at {_points(len(open_))} ({names}). For example {first.cell.name}: {first.verdict.reason}"]
 
 
-def _betrayed(spec: str, controls: Mapping[Any, Any]) -> list[str]:
+def _betrayed(run: Any, spec: str, cells: QuestionCells) -> list[str]:
     """A warning where image statistics without any layout already tell the answers apart."""
-    control = controls.get((LOWLEVEL, False)) or controls.get((LOWLEVEL, True))
-    if control is None or spec == LOWLEVEL:
+    found = [run.measurement(c) for c in cells.control if c.encoder.spec == LOWLEVEL]
+    if not found or spec == LOWLEVEL:
         return []
+    control = min(found, key=lambda m: m.screened)
     e = control.estimate
     if control.state == "present":
-        p = "" if e.p is None else f", p = {max(e.p, 0.0001):.2g}"
+        p = "" if e.p is None else f", {_p(e.p)}"
         return [
             f"WARNING: image statistics without layout (size, brightness, histogram, compression) already read it: "
             f"{_score(control)}{p}. Scanner, window or exposure may betray the answer; a score no higher "
@@ -124,7 +190,41 @@ def _betrayed(spec: str, controls: Mapping[Any, Any]) -> list[str]:
     return []
 
 
-def _notes(judged: Sequence[Any]) -> list[str]:
+def _told(told: ListTold | None) -> list[str]:
+    """What the order of the list tells, and whether the images carry it."""
+    if told is None:
+        return []
+    tells = f"the place in the list or in the folder alone tells the answer: {_score(told.measurement)}"
+    if not told.carried:
+        assert told.p is not None
+        return [
+            f"Caution: {tells}. Among images of one answer the features do not tell their place ({_p(told.p)}), so no "
+            "drift along the list was found that could betray it; a sudden change between answers would not be seen."
+        ]
+    if told.p is None:
+        why = "Whether the images drift along it cannot be asked, since the list is sorted by the answer itself"
+    else:
+        why = f"Also among images of one answer their features tell the place ({_p(told.p)}): they drift along the list"
+    return [
+        f"WARNING: {tells}. {why}; a scanner, a setting or a batch that changed on the way may be what is read, and "
+        "only what surpasses the order is credited to anything else."
+    ]
+
+
+def _moved(plan: Any) -> list[str]:
+    """What the column `shuffled` is to be expected at, where exchanged labels agree with the true ones."""
+    if plan.number:
+        return []
+    agree = float(np.mean([(plan.permuted[:, plan.y == c] == c).mean() for c in range(len(plan.classes))]))
+    if agree <= plan.chance + 0.05:
+        return []
+    return [
+        f"Note: {agree:.0%} of the exchanged labels agree with the true ones, since few can change places: what reads "
+        f"the answer perfectly is expected at about {agree:.2f} in the column shuffled, not at {plan.chance:.2f}."
+    ]
+
+
+def _notes(judged: Sequence[Judged]) -> list[str]:
     """What the probes themselves noted, with the number of points it holds for."""
     noted = [note for j in judged for note in getattr(j.measurement.predictions, "notes", ())]
     if not noted:
@@ -132,7 +232,7 @@ def _notes(judged: Sequence[Any]) -> list[str]:
     return [f"Note: at {len(noted)} of {len(judged)} points {noted[0].rstrip('.')}, for example."]
 
 
-def _origin(question: Question, judged: Sequence[Any]) -> list[str]:
+def _origin(question: Question, judged: Sequence[Judged]) -> list[str]:
     card = judged[0].cell.encoder.card
     weights = "the weights of this encoder" if card.synthetic else ""
     return synthetic("images" * question.source.synthetic, weights)

@@ -31,30 +31,37 @@ class Job:
     level: Literal["full", "screen"]
     seed: int
     pool: np.ndarray | None
-    pool_groups: np.ndarray | None
     detect: bool
     nested: bool
+    optional: bool = False  # what keeps it from being measured is an answer, and ends nothing
 
 
 def measure(job: Job) -> tuple[str, Any, float]:
-    """Run one job on one thread, so that sums are ordered the same way on any number of cores."""
+    """Run one job on one thread, so that sums are ordered the same way on any number of cores.
+
+    Where it is optional, a ProbeError is returned in place of the measurement.
+    """
     from threadpoolctl import threadpool_limits
 
     import probes
 
     start = time.perf_counter()
-    with threadpool_limits(1):
-        measurement = probes.measure(
-            job.features,
-            job.plan,
-            probe=job.probe,
-            pool=job.pool,
-            pool_groups=job.pool_groups,
-            seed=job.seed,
-            level=job.level,
-            detect=job.detect,
-            nested=job.nested,
-        )
+    try:
+        with threadpool_limits(1):
+            measurement = probes.measure(
+                job.features,
+                job.plan,
+                probe=job.probe,
+                pool=job.pool,
+                seed=job.seed,
+                level=job.level,
+                detect=job.detect,
+                nested=job.nested,
+            )
+    except probes.ProbeError as error:
+        if not job.optional:
+            raise
+        measurement = error
     return job.key, measurement, time.perf_counter() - start
 
 

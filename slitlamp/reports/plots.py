@@ -9,10 +9,10 @@ from typing import Any
 
 from cache import write_atomically
 from encoders.extraction.readouts import READOUTS, VECTOR
-from probes.stats.credit import CONTROLS, LOWLEVEL, PIXELS, UNTRAINED
+from probes.stats.credit import CONTROLS, LOWLEVEL, ORDER, PIXELS, UNTRAINED
 from slitlamp.errors import UsageError
 from slitlamp.log import say
-from slitlamp.records import Record
+from slitlamp.records import Record, best_of
 from slitlamp.reports.table import drawn
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
@@ -26,12 +26,13 @@ STYLE: dict[Any, Any] = {
 MM = 1 / 25.4  # inches
 WIDTHS = (85, 175)  # mm: one and two columns of a journal
 TOGETHER = 3  # encoders that share a panel; more of them have a row each
-CREDITED = {one.credit: one.name for one in CONTROLS}  # the control that decides a credit
+CREDITED = {one.credit: one.name for one in reversed(CONTROLS)}  # the control that decides a credit
 LOOKS: dict[str, dict[str, Any]] = {  # controls of images alone: one line each
     LOWLEVEL: {"color": "#80791E", "ls": (0, (5, 2)), "marker": "x"},
     PIXELS: {"color": "#882255", "ls": "-.", "marker": "+"},
+    ORDER: {"color": "#332288", "ls": (0, (1, 1)), "marker": "1"},
 }
-CALLED = {LOWLEVEL: "control lowlevel", PIXELS: "control pixels"}
+CALLED = {LOWLEVEL: "control lowlevel", PIXELS: "control pixels", ORDER: "control order of the list"}
 DEEPEST = 1.5  # how far below chance the axis reaches
 
 
@@ -40,10 +41,11 @@ def layer_curve(records: Sequence[Record], width: float | None = None) -> Any:
 
     One row for each task (and encoder, where there are more than TOGETHER), one panel for each readout. Blocks and
     stages lie at their relative depth where encoders differ in them, the other sites behind them in their order.
-    Filled: the encoder, with bars or, where sites lie close, a band. Open or dashed: untrained draws of the same
-    network, the hardest to beat with its interval. Lines across: controls of the image alone, with their intervals at
-    the right; that which decides the credit of the best point is a band. Grey: the range of scores under permuted
-    labels. Dotted: chance.
+    Filled: the encoder, with bars or, where sites lie close, a band; ringed: its best point, of all that were asked.
+    Open: untrained draws of the same network, a line from the least to the greatest; where sites lie close a band of
+    their range with their mean dashed. Lines across: controls of the image alone, with their intervals at the right (of
+    thumbnails the hardest to surpass at the best point, the order of the list where it tells the answer); that which
+    decides the credit of the best point is a band. Grey: the range of scores under permuted labels. Dotted: chance.
 
     `width` is in mm; where it is not given it is one column (85) or two (175), as the panels need.
 
@@ -224,33 +226,32 @@ def _panel(
     _behind(panel, records, readout, encoders, axis, deciding, entries)
     here = [r for r in records if r.readout == readout]
     draws = {e: list(dict.fromkeys(r.encoder for r in here if drawn(r.encoder, e))) for e in encoders}
-    series = [(encoder, draw) for encoder in encoders for draw in (None, *draws[encoder])]
+    series = [(encoder, untrained) for encoder in encoders for untrained in (False, True)[: 1 + bool(draws[encoder])]]
     apart = min(0.65 * axis.step, 0.65 * STEP, 0.8 * len(series)) / max(len(series) - 1, 1)
     taken: list[tuple[float, float]] = []
-    for k, (encoder, draw) in enumerate(series):
+    for k, (encoder, untrained) in enumerate(series):
         number = list(called).index(encoder)
         look: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
         shift = (k - (len(series) - 1) / 2) * apart
-        mine = [r for r in here if r.encoder == (draw or encoder)]
+        mine = [r for r in here if r.encoder == encoder]
         where = _beside(mine, axis, encoder, shift, taken)
-        if draw is None:
-            entries[0, number] = Line2D([], [], ls="-", lw=0.8, ms=2.8, label=called[encoder], **look)
-            _points(panel, mine, axis, encoder, where, band=dense, zorder=4, ms=1.8 if dense else 2.8, lw=0.8, **look)
+        if untrained:
+            some = [r for r in here if r.encoder in draws[encoder]]
+            strong = decides(records, encoder) == UNTRAINED
+            _population(panel, some, mine, axis, encoder, where, look, dense=dense, strong=strong)
+            entries[1, 0] = _entry("untrained" + f", {len(draws[encoder])} draws" * (len(draws[encoder]) > 1),
+                                   entries.get((1, 0)), strong, ls="--" if dense else "none", marker="o", ms=2.6,
+                                   mfc="white", mew=0.7, lw=0.7, color="0.3")  # fmt: skip
             continue
-        trained = {r.site: r.control_random for r in here if r.encoder == encoder}
-        hardest = [r for r in mine if r.score == trained.get(r.site)]
-        strong = decides(records, encoder) == UNTRAINED
-        look |= {"mfc": "white"}
-        others = [r for r in mine if r not in hardest and not (dense and (encoder, r.site) in axis.depths)]
-        _points(panel, others, axis, encoder, where, bars=False, ms=1.8, mew=0.4, zorder=2.5, **look)
-        blocks = [r for r in hardest if dense and (encoder, r.site) in axis.depths]
-        _points(panel, [r for r in hardest if r not in blocks], axis, encoder, where, ms=2.4,
-                mew=0.9 if strong else 0.5, lw=0.8 if strong else 0.4, zorder=2.7, **look)  # fmt: skip
-        entries[1, 0] = _entry("untrained" + f", {len(draws[encoder])} draws" * (len(draws[encoder]) > 1),
-                               entries.get((1, 0)), strong, ls="--" if dense else "none", marker="o", ms=2.6,
-                               mfc="white", mew=0.7, lw=0.7, color="0.3")  # fmt: skip
-        if dense and draw == draws[encoder][0]:
-            _hardest_line(panel, here, axis, encoder, where, look["color"], strong=strong)
+        entries[0, number] = Line2D([], [], ls="-", lw=0.8, ms=2.8, label=called[encoder], **look)
+        _points(panel, mine, axis, encoder, where, band=dense, zorder=4, ms=1.8 if dense else 2.8, lw=0.8, **look)
+        own = [r for r in records if r.role == "encoder" and r.encoder == encoder]
+        best = best_of(own)
+        if best in mine and len(own) > 1:
+            panel.plot(where[best.site], max(best.score, best.chance - DEEPEST), ls="none", marker="o", ms=5.5,
+                       mfc="none", mec="black", mew=0.6, zorder=4.5)  # fmt: skip
+            entries[0, len(called)] = Line2D([], [], ls="none", marker="o", ms=5, mfc="none", mec="black", mew=0.6,
+                                             label="best point, chosen on these data")  # fmt: skip
 
 
 def _beside(
@@ -272,26 +273,35 @@ def _beside(
 NEAR = 0.5  # mm, within which markers of one score would hide one another
 
 
-def _hardest_line(
+def _population(
     panel: Any,
-    here: Sequence[Record],
+    draws: Sequence[Record],
+    trained: Sequence[Record],
     axis: _Axis,
     encoder: str,
     where: Mapping[str, float],
-    colour: str,
+    look: Mapping[str, Any],
     *,
+    dense: bool,
     strong: bool,
 ) -> None:
-    """Where sites lie close: the untrained draw that is hardest to beat at each, its interval, as a dashed line."""
-    trained = {r.site: r.control_random for r in here if r.encoder == encoder}
-    untrained = {r.site: r for r in reversed(here) if drawn(r.encoder, encoder) and r.score == trained.get(r.site)}
-    blocks = [untrained[site] for site in trained if site in untrained and (encoder, site) in axis.depths]
-    x = [where[r.site] for r in blocks]
-    panel.plot(x, [r.score for r in blocks], ls="--", lw=1.0 if strong else 0.6, color=colour, zorder=2.6)
-    known = [r for r in blocks if r.low is not None and r.high is not None]
-    panel.fill_between([where[r.site] for r in known], [r.low for r in known],
-                       [r.high for r in known], color=colour, alpha=0.14 if strong else 0.06, lw=0,
-                       zorder=0.6)  # fmt: skip
+    """Untrained draws: open markers on a line from least to greatest; where sites lie close a band and their mean."""
+    scores = {site: sorted({r.score for r in draws if r.site == site}) for site in where}
+    scores = {site: some for site, some in scores.items() if some}
+    blocks = [site for site in scores if dense and (encoder, site) in axis.depths]
+    x = [where[site] for site in blocks]
+    mean = {r.site: r.control_random for r in trained}
+    panel.plot(x, [mean[site] for site in blocks], ls="--", lw=1.0 if strong else 0.6, color=look["color"], zorder=2.6)
+    panel.fill_between(x, [min(scores[site]) for site in blocks], [max(scores[site]) for site in blocks],
+                       color=look["color"], alpha=0.14 if strong else 0.06, lw=0, zorder=0.6)  # fmt: skip
+    for site in scores:
+        if site in blocks:
+            continue
+        at = where[site]
+        panel.plot([at] * len(scores[site]), scores[site], ls="none", ms=1.8, mfc="white", mew=0.8 if strong else 0.4,
+                   zorder=2.7, **look)  # fmt: skip
+        panel.vlines(at, min(scores[site]), max(scores[site]), color=look["color"], lw=0.8 if strong else 0.4,
+                     zorder=2.5)  # fmt: skip
 
 
 def _entry(label: str, before: Any, strong: bool, **look: Any) -> Any:
@@ -340,10 +350,11 @@ def _behind(
     from matplotlib.patches import Patch
 
     panel.set_xlim(-EDGE, axis.width - EDGE)
-    names = {f"shuffled:{encoder}" for encoder in encoders}
-    shuffled = [r.score for r in records if r.encoder in names and r.readout == readout]
-    if shuffled:
-        panel.axhspan(min(shuffled), max(shuffled), color="0.9", lw=0, zorder=0)
+    mine = [r for r in records if r.role == "encoder" and r.encoder in encoders]
+    spans = [(r.control_shuffled_low, r.control_shuffled_high) for r in mine if r.readout == readout]
+    ends = [end for span in spans for end in span if end is not None]
+    if ends:
+        panel.axhspan(min(ends), max(ends), color="0.9", lw=0, zorder=0)
         entries[3, 0] = Patch(color="0.9", lw=0, label="permuted labels, range")
     panel.axhline(records[0].chance, ls=":", lw=0.8, color="black", zorder=1.6)
     entries[4, 0] = Line2D([], [], ls=":", lw=0.8, color="black", label="chance")
@@ -351,9 +362,10 @@ def _behind(
         found = [
             r for r in records if r.role == "control" and r.encoder == name and r.readout in (readout, VECTOR.name)
         ]
-        if not found:
+        if not found or (name == ORDER and found[0].verdict != "present"):
             continue
-        one = max(found, key=lambda r: r.readout == readout)  # under marks, the brightness there
+        shown = best_of(mine).control_pixels if name == PIXELS else None  # the thumbnail hardest to surpass
+        one = max(found, key=lambda r: (r.readout == readout != VECTOR.name, r.score == shown))
         band = name in deciding
         panel.axhline(one.score, lw=1.1 if band else 0.7, color=look["color"], ls=look["ls"], zorder=1.5)
         x = axis.aside + 0.6 + 1.5 * k
@@ -368,22 +380,27 @@ def _behind(
 def decides(records: Sequence[Record], encoder: str) -> str | None:
     """The control that decides what an encoder's best point is credited to; None where it is learnt, or not present."""
     own = [r for r in records if r.role == "encoder" and r.encoder == encoder]
-    present = [r for r in own if r.verdict == "present"]
-    best = max(present, key=lambda r: r.score, default=None)
-    return None if best is None else CREDITED.get(best.credit or "")
+    best = best_of(own)
+    if best.verdict != "present" or best.credit not in CREDITED:
+        return None
+    listed = next(one for one in CONTROLS if one.name == ORDER)
+    return ORDER if best.credit == listed.credit and listed.words in best.reason else CREDITED[best.credit]
 
 
 def _limits(records: Sequence[Record]) -> tuple[float, float]:
     """The y axis of a task: everything that is drawn, and 1 where scores come near it."""
     chance = records[0].chance
-    values = [v for r in records for v in (r.score, r.low, r.high) if v is not None]
+    shown = [r for r in records if r.encoder != ORDER]
+    values = [v for r in shown for v in (r.score, r.low, r.high) if v is not None]
+    own = [r for r in shown if r.role == "encoder"]
+    values += [v for r in own for v in (r.control_shuffled_low, r.control_shuffled_high) if v is not None]
     low = max(min([chance, *values]), chance - DEEPEST)
     high = max([chance, *values])
     return low - 0.04, 1.03 if high > 0.6 else high + 0.08
 
 
 def _metric(records: Sequence[Record]) -> str:
-    return "R²" if records[0].metric.lower() == "r2" else records[0].metric
+    return records[0].metric
 
 
 def _row_label(records: Sequence[Record], encoder: str, most: int) -> str:

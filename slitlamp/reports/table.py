@@ -4,15 +4,18 @@ from collections.abc import Sequence
 
 from encoders import draw_of
 from encoders.extraction.readouts import VECTOR
-from probes.stats.credit import CONTROLS
-from slitlamp.records import Record
+from probes.stats.credit import LOWLEVEL, ORDER, PIXELS
+from slitlamp.records import Record, best_of
 from slitlamp.reports.text import table as aligned
 
 DASH = "–"
-COLUMNS = ("site", "readout", "score", "95 % interval", "p", "nested", "untrained", "shuffled", "verdict", "credit")
-MAY_BE_EMPTY = ("nested", "untrained", "shuffled")
-SHOWN = tuple(one.name for one in CONTROLS if one.is_encoder)  # controls that every table shows
-RIGHT = {"score", "p", "nested", "untrained", "shuffled"}
+COLUMNS = (
+    "site", "readout", "score", "95 % interval", "p", "nested", "untrained", "shuffled", "reads less by", "verdict",
+    "credit",
+)  # fmt: skip
+MAY_BE_EMPTY = ("nested", "untrained", "shuffled", "reads less by", "credit")
+SHOWN = (LOWLEVEL, ORDER, PIXELS)  # controls that every table shows
+RIGHT = {"score", "p", "nested", "untrained", "shuffled", "reads less by"}
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -36,6 +39,31 @@ def p_text(p: float | None) -> str:
     return f"{p:.4f}" if p < 0.001 else f"{p:.3f}"
 
 
+def verdict_text(record: Record) -> str:
+    """The verdict with what belongs to it: the strength that an absent excludes, a size that is open, a leak."""
+    excluded = record.verdict == "absent" and record.limit is not None
+    limit = f" ≥{_short(record.limit or 0)}" * excluded
+    return record.verdict + limit + " (size open)" * record.size_open + ", LEAK" * record.reason.startswith("LEAK:")
+
+
+def _short(value: float) -> str:
+    """Two digits without the leading zero."""
+    return f"{value:.2f}".replace("0.", ".", 1)
+
+
+def _shuffled(record: Record) -> str:
+    low, high = record.control_shuffled_low, record.control_shuffled_high
+    span = "" if low is None or high is None else f" ({_short(low)}–{_short(high)})"
+    return number(record.control_shuffled, 2) + span
+
+
+def _less(record: Record) -> str:
+    """How much less than its reference the point reads, where that is sure; that it keeps what the reference reads."""
+    if record.loss_state in (None, "open"):
+        return DASH
+    return "kept" if record.loss_state == "kept" else number(record.loss, 2) + "!" * (record.loss_state == "material")
+
+
 def _row(record: Record) -> list[str]:
     return [
         record.site,
@@ -45,8 +73,9 @@ def _row(record: Record) -> list[str]:
         p_text(record.p_value if record.p_adjusted is None else record.p_adjusted),
         number(record.nested),
         number(record.control_random),
-        number(record.control_shuffled),
-        record.verdict + ", LEAK" * record.reason.startswith("LEAK:"),
+        _shuffled(record),
+        _less(record),
+        verdict_text(record),
         record.credit or DASH,
     ]
 
@@ -76,16 +105,17 @@ def table(records: Sequence[Record], encoder: str) -> str:
     kept = [i for i, column in enumerate(COLUMNS) if column not in MAY_BE_EMPTY or any(r[i] != DASH for r in rows)]
     heads, *lines = aligned([{COLUMNS[i]: row[i] for i in kept} for row in rows], right=RIGHT).split("\n")
     controls = len(lines) - len(own)
-    lines[controls + max(range(len(own)), key=lambda i: own[i].score)] += "  ← best"
+    if len(own) > 1:
+        lines[controls + own.index(best_of(own))] += f"  ← best of {len(own)}"
     rule = "-" * max(len(line) for line in (heads, *lines))
     return "\n".join([*heading(records, encoder), heads, rule, *lines[:controls], rule, *lines[controls:]])
 
 
 def _named(control: Record) -> str:
-    return control.encoder if control.readout == VECTOR.name else f"{control.encoder} {control.readout}"
-
-
-PERMUTABLE = ("linear", "ridge", "marks")  # probes whose p comes from refits to permuted labels
+    if control.readout != VECTOR.name:
+        return f"{control.encoder} {control.readout}"
+    side = control.site.removeprefix("thumbnail.")
+    return control.encoder + f" {side}" * (side != control.site)
 
 
 def drawn(name: str, encoder: str) -> bool:
@@ -93,25 +123,50 @@ def drawn(name: str, encoder: str) -> bool:
     return draw_of(name)[0] == f"random:{encoder}"
 
 
-def _draws(records: Sequence[Record]) -> str:
-    """How many untrained draws the column stands for."""
+def _untrained(records: Sequence[Record]) -> str:
+    """What the column of untrained networks holds, or why there is none."""
     asked = {r.encoder for r in records if r.role == "encoder"}
     counts = {sum(drawn(name, one) for name in {r.encoder for r in records if r.role == "control"}) for one in asked}
     most = max(counts, default=0)
-    return f", the hardest to beat of {most} draws" if most > 1 else ""
+    if not most:
+        return (
+            "untrained networks: none beside these points (the controls of the image alone take the credit wherever it "
+            "could have mattered, or there is no such network; --twins N asks for them always)"
+        )
+    many = f", mean of {most} draws" if most > 1 else ", one draw"
+    return f"untrained: the same network with random weights{many}"
+
+
+HOW = {
+    "permutation": "permutation test",
+    "folds": "from the spread over folds, as this probe is not refitted to permuted labels",
+}
 
 
 def legend(records: Sequence[Record]) -> str:
     """What the columns mean, in as many lines as this table needs."""
     own = [r for r in records if r.role == "encoder"]
-    probes = list(dict.fromkeys(r.probe for r in own if not r.screened))
-    names = probes or [own[0].probe]
-    permuted = all(name.split()[0] in PERMUTABLE for name in names)
-    how = "permutation" if permuted else "from the spread over folds, as this probe is not refitted to permuted labels"
-    lines = [
-        f"score: {' / '.join(names)} on held-out groups; p: {how}, paid for all points of the "
-        f"table; untrained: the same network with random weights{_draws(records)}; shuffled: permuted labels."
-    ]
+    names = list(dict.fromkeys(r.probe for r in own if not r.screened)) or [own[0].probe]
+    how = "; ".join(HOW[one] for one in dict.fromkeys(r.p_from for r in own))
+    paid = ", paid for all points, encoders and questions of the command" * (len(own) > 1)
+    lines = [f"score: {' / '.join(names)} on held-out groups. p: {how}{paid}. {_untrained(records)}."]
+    if any(r.control_shuffled is not None for r in own):
+        of = "" if all(r.p_from == "permutation" for r in own) else " of ridge"
+        lines.append(f"shuffled: mean and range of refits{of} to permuted labels.")
+    if any(r.loss_state not in (None, "open") for r in own):
+        lines.append(
+            "reads less by: difference to the best of what reads the same items (thumbnails, untrained networks, "
+            "earlier points,\nother encoders), where it is sure for all points at once; !: more than the margin; kept: "
+            "surely less."
+        )
+    marked = [best_of(one) for one in _maps(own) if len(one) > 1]
+    for r in marked:
+        if r.simultaneous_low is not None and r.simultaneous_high is not None:
+            count = next(len(one) for one in _maps(own) if r in one)
+            lines.append(
+                f"best of {count}: chosen on these data ({r.task}, {r.encoder}); with that paid for its interval is "
+                f"[{r.simultaneous_low:.3f}, {r.simultaneous_high:.3f}]."
+            )
     if any(r.screened for r in own):
         lines.append("*: screened with closed-form ridge; the other scores are the nested probe.")
     if any(r.nested is not None for r in own):
@@ -120,3 +175,11 @@ def legend(records: Sequence[Record]) -> str:
             "that is the headline below 200 groups."
         )
     return "\n".join(lines)
+
+
+def _maps(own: Sequence[Record]) -> list[list[Record]]:
+    """The records of each encoder and question."""
+    found: dict[tuple[str, str], list[Record]] = {}
+    for r in own:
+        found.setdefault((r.task, r.encoder), []).append(r)
+    return list(found.values())

@@ -36,10 +36,8 @@ ALIKE = str.maketrans(SIMILAR + SIMILAR.upper(), LATIN + LATIN.upper())
 UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0")  # letters without ink
 SPELLING = ("refuse", "unite", "keep")
 SHOWN = 3  # pairs that a message names
-FAR = 10  # interquartile ranges from the nearer quartile; in a normal distribution 14 standard deviations
-FAR_IN_LOG = 3  # the same of logarithms, where all numbers have one sign: the long tail of a quantity is no error
-APART = 3  # how many times farther from the median than the value before, or wider than the widest gap between others
-FEW = 10  # distinct numbers: among fewer none is far
+APART = 3  # how many times wider than the widest gap between others is the gap before a mark
+FEW = 10  # distinct numbers: among fewer none stands apart
 SENTINELS = frozenset({0.0, *(sign * float(text) for text in ("1", "8", "9", "77", "88", "99", "777", "888", "999",
                       "7777", "8888", "9999", "99999", "999999") for sign in (1, -1))})  # fmt: skip
 
@@ -214,67 +212,32 @@ def stands_for_unknown(text: str) -> bool:
     return plain in UNKNOWN or plain in CODES_OF_UNKNOWN
 
 
-def far_values(values: Sequence[float], places: Sequence[str]) -> list[str]:
-    """Sentences about numbers that stand so far from all others that they are perhaps marks of missing values.
+def repeated_marks(values: Sequence[float], places: Sequence[str]) -> list[str]:
+    """Sentences about a number that is perhaps a mark of a missing value, though it lies near the others.
 
-    Far is more than FAR interquartile ranges from the nearer quartile of the distinct numbers, in logarithms too
-    where all numbers have one sign, behind a gap; or one number that is repeated as the least or the greatest, is a
-    usual mark (-1, 0, 99, 999 …), and lies behind a gap, or alone below 0 and more often than any other.
+    It is the least or the greatest, is repeated, is a usual mark (-1, 0, 99, 999 …), and lies behind a gap, or alone
+    below 0 and more often than any other. `values` are those without the ones far out: these are named as such.
     """
     distinct = np.unique(np.asarray(values, float))
     if len(distinct) < FEW:
         return []
-    low, high = np.quantile(distinct, (0.25, 0.75))
-    far = _apart(distinct, float(low), float(high))
-    ends = {float(distinct[0]), float(distinct[-1])} - far
-    out, far = bool(far), far | {value for value in ends if _sentinel(value, distinct, values, far)}
     found = []
-    for value in sorted(far, key=lambda v: -max(low - v, v - high)):
-        at = [place for v, place in zip(values, places, strict=True) if v == value]
-        away = max(low - value, value - high) / (high - low)
-        times = f"{len(at)} values are {value:g}" if len(at) > 1 else f"1 value is {value:g}"
-        found.append(f"{times} ({at[0]}{', …' * (len(at) > 1)}), {away:.3g} interquartile ranges from the others")
-    if not found:
-        return []
-    more = f"; and {len(found) - SHOWN} more such values" if len(found) > SHOWN else ""
-    rests = "; R2 rests on the few values that lie far out" * out
-    return [f"{'; '.join(found[:SHOWN])}{more}: if these are marks of missing values, empty the cells{rests}"]
+    for value in (float(distinct[0]), float(distinct[-1])):
+        if _sentinel(value, distinct, values):
+            at = [place for v, place in zip(values, places, strict=True) if v == value]
+            found.append(
+                f"{len(at)} values are {value:g} ({at[0]}, …), a usual mark of a missing value: if it is one here, "
+                "empty the cells"
+            )
+    return found
 
 
-def _apart(distinct: np.ndarray, low: float, high: float) -> set[float]:
-    """The distinct numbers beyond the first gap that lies far out."""
-    middle, spread = float(np.median(distinct)), high - low
-    away = np.maximum(low - distinct, distinct - high) / spread
-    order = np.argsort(np.abs(distinct - middle), kind="stable")
-    reach = np.abs(distinct - middle)[order]
-    logs = _in_logarithms(distinct, middle)[order]
-    for k in range(1, len(order)):
-        before = max(reach[k - 1], spread)
-        if away[order[k]] > FAR and logs[k] > FAR_IN_LOG and reach[k] > APART * before:
-            return {float(v) for v in distinct[order[k:]]}
-    return set()
-
-
-def _in_logarithms(distinct: np.ndarray, middle: float) -> np.ndarray:
-    """How many interquartile ranges of logarithms each number lies from the nearer quartile; inf for another sign."""
-    same = np.sign(distinct) == np.sign(middle)
-    if same.mean() < 0.9:  # numbers of both signs have no logarithm
-        return np.full(len(distinct), np.inf)
-    logs = np.log(np.abs(distinct[same]))
-    low, high = np.quantile(logs, (0.25, 0.75))
-    out = np.full(len(distinct), np.inf)
-    out[same] = np.maximum(low - logs, logs - high) / max(high - low, 1e-12)
-    return out
-
-
-def _sentinel(value: float, distinct: np.ndarray, values: Sequence[float], far: set[float]) -> bool:
+def _sentinel(value: float, distinct: np.ndarray, values: Sequence[float]) -> bool:
     """Whether the least or greatest number is a usual mark, is repeated, and stands apart or is strangely frequent."""
     counts = Counter(values)
     if value not in SENTINELS or counts[value] < 2:
         return False
-    others = np.array([v for v in distinct if v != value and v not in far])
-    if len(others) < FEW - 2:
-        return False
+    others = distinct[distinct != value]
     apart = min(abs(others - value)) > APART * np.diff(others).max()
     often = counts[value] >= 2 * max(counts[float(v)] for v in others)
     return bool(apart or (value < 0 <= others.min() and often))

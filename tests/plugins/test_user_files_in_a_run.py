@@ -43,7 +43,6 @@ PLACES = {"encoder": "def load(device):", "task": "def items(source, rng, column
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slitlamp.reports.files._figure", lambda *_: [])
-    monkeypatch.setattr("slitlamp.questions.POOL_OF_PHANTOMS", 40)
     monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
 
 

@@ -5,7 +5,10 @@ import pytest
 
 import probes
 from probes import FeatureSet
+from probes.stats.effect_size import separation
+from probes.stats.exclusion import strength_to_exclude
 from probes.stats.measurement import Measurement
+from probes.stats.multiplicity import low_over_map
 from probes.stats.plan import Plan
 
 TWO = ("upright", "turned")
@@ -34,8 +37,7 @@ def test_an_encoder_blind_to_the_flip_is_exactly_at_chance_and_never_present(see
     assert m.estimate.score == 0.5
     assert m.state != "present"
     assert not m.leak
-    assert m.nonlinear is not None
-    assert m.nonlinear.score == 0.5
+    assert m.kernel_p == 1
 
 
 def test_an_encoder_that_changes_sign_under_the_flip_is_present_and_its_absolute_value_is_not() -> None:
@@ -90,58 +92,102 @@ def test_an_exclusive_or_is_not_absent_though_no_hyperplane_reads_it() -> None:
     x = rng.standard_normal((240, 6))
     x[:, 0] += 5 * a
     x[:, 1] += 5 * b
-    m, plan = cell(x, a ^ b, np.arange(240), probe="ridge", detect="always")
+    m, _ = cell(x, a ^ b, np.arange(240), probe="ridge", detect="always")
     assert m.estimate.score < 0.6
-    assert m.nonlinear is not None
-    assert m.nonlinear.score > 0.8
+    assert m.limit is not None
+    assert m.limit.enough  # a hyperplane would have read a difference of its kind
+    assert m.kernel_p is not None
+    assert m.kernel_p <= 0.01
     assert m.state == "inconclusive"
-    rng = np.random.default_rng(5)
-    nothing, _ = cell(rng.standard_normal((240, 6)), a ^ b, np.arange(240), probe="ridge", detect="always")
-    assert nothing.nonlinear is not None
-    assert nothing.nonlinear.score < 0.6
-    assert plan.margin == 0.1
+    assert "a kernel reads it" in m.reason
+    nothing, _ = cell(np.random.default_rng(5).standard_normal((240, 6)), a ^ b, np.arange(240), probe="ridge")
+    assert nothing.state == "absent"
 
 
-@pytest.mark.slow
-def test_nothing_to_read_in_few_dimensions_is_absent_and_a_weak_signal_is_not() -> None:
-    states = []
-    for run in range(3):
+@pytest.mark.parametrize("classes", [2, 3, None])
+def test_nothing_to_read_is_absent_in_wide_features_of_few_images_and_a_strong_signal_never_is(
+    classes: int | None,
+) -> None:
+    """Under the first rule no absence could be said here: the images span too little of the features' variance."""
+    for run in range(2):
         rng = np.random.default_rng([6, run])
-        y = rng.permutation(np.arange(300) % 2)
-        x = rng.standard_normal((300, 12))
-        for shift in (0.0, 1.2):
-            states.append(cell(x + shift * y[:, None] * (np.arange(12) == 0), y, np.arange(300), probe="ridge")[0])
-    quiet, weak = states[::2], states[1::2]
-    assert sum(m.state == "absent" for m in quiet) >= 2
-    assert all(m.state != "present" for m in quiet)
-    assert all(m.state == "present" for m in weak)
-    assert all(m.lod is not None and m.lod < 0.8 for m in quiet if m.state == "absent")
+        n, d = 150, 500
+        sd = np.arange(1, d + 1) ** -0.5
+        y = rng.standard_normal(n) if classes is None else rng.permutation(np.arange(n) % classes)
+        code = y[:, None] if classes is None else (y[:, None] == np.arange(classes)).astype(float)
+        ways = np.linalg.qr(rng.standard_normal((d, code.shape[1])))[0].T * sd
+        turn = np.linalg.qr(rng.standard_normal((d, d)))[0]
+        for signal in (0.0, separation(strength_to_exclude(classes), classes)):
+            x = (rng.standard_normal((n, d)) * sd + signal * code @ ways) @ turn
+            names = None if classes is None else tuple("abc"[:classes])
+            plan = probes.plan(y, np.arange(n), classes=names, permutations=199, repeats=2, seed=run)
+            ids = [str(i) for i in range(n)]
+            given = FeatureSet(x=x, y=y, groups=np.arange(n), ids=ids, classes=names)
+            m = probes.measure(given, plan, probe="ridge", nested=False)
+            assert (m.state == "absent") == (not signal), m.reason
+            if not signal:
+                assert m.limit is not None
+                assert m.limit.limit is not None
+                assert m.limit.limit < m.limit.asked
+                what = "concordance" if classes is None else "accuracy"
+                assert f"would give {what} {m.limit.limit:.2f}, a score this low" in m.reason
+                assert ("the number moved the features" in m.reason) == (classes is None)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("probe", ["knn", "rbf"])
-def test_a_probe_without_a_limit_of_its_own_never_says_absent(probe: str) -> None:
+def test_a_probe_without_plantings_of_its_own_never_says_absent(probe: str) -> None:
     rng = np.random.default_rng([6, 0])
-    y = rng.permutation(np.arange(300) % 2)
-    x = rng.standard_normal((300, 12))
-    assert cell(x, y, np.arange(300), probe="ridge")[0].state == "absent"
-    m = cell(x, y, np.arange(300), probe=probe)[0]
+    y = rng.permutation(np.arange(120) % 2)
+    x = rng.standard_normal((120, 12))
+    assert cell(x, y, np.arange(120), probe="ridge")[0].state == "absent"
+    m = cell(x, y, np.arange(120), probe=probe)[0]
     assert m.limit is None
     assert m.state == "inconclusive"
 
 
-@pytest.mark.slow
-def test_a_wide_pool_of_few_images_never_allows_absence_and_says_how_many_would() -> None:
-    rng = np.random.default_rng(7)
-    y = rng.permutation(np.arange(240) % 2)
-    x = rng.standard_normal((240, 500))
-    m, _ = cell(x, y, np.arange(240), probe="ridge", detect="always")
-    assert m.state != "absent"
-    assert m.variance_held is not None
-    assert m.variance_held < 0.9
+def test_few_items_and_wide_features_say_how_many_would_decide() -> None:
+    rng = np.random.default_rng(8)
+    y = rng.permutation(np.arange(44) % 2)
+    m, plan = cell(rng.standard_normal((44, 900)), y, np.arange(44), probe="ridge", detect="always")
+    assert m.state == "inconclusive"
     assert m.limit is not None
-    assert m.limit.images is not None
-    assert m.limit.images > 1500
+    assert m.limit.groups is not None
+    assert m.limit.groups > plan.n_groups
+    assert m.groups_needed == m.limit.groups
+    assert f"With about {m.limit.groups} items 0.90 would probably be excluded" in m.reason
+
+
+def test_no_leak_rings_on_maps_of_nothing_with_a_rare_class() -> None:
+    """Three rare items of 60 read at 0 by luck now and then; exchanged labels do as well."""
+    rang = 0
+    for run in range(12):
+        rng = np.random.default_rng([15, run])
+        y = rng.permutation((np.arange(60) < 3).astype(int))
+        base = rng.standard_normal((60, 30))
+        points = [
+            cell(base + rng.standard_normal((60, 30)), y, np.arange(60), seed=run, level="screen")[0] for _ in range(4)
+        ]
+        low = low_over_map([m.null.statistic for m in points])
+        rang += any(probes.verdict(m, leak=low).leak for m in points)
+    assert rang == 0
+
+
+def test_what_the_permutation_test_finds_is_present_however_uncertain_its_size() -> None:
+    """Sixty items, Bayes .8: half of what the test finds has an interval that touches chance."""
+    found, size_open = 0, 0
+    for run in range(12):
+        rng = np.random.default_rng([16, run])
+        y = rng.permutation(np.arange(60) % 2)
+        x = rng.standard_normal((60, 40)) + 1.7 * (y[:, None] - 0.5) * (np.arange(40) == 7)
+        m, _ = cell(x, y, np.arange(60), seed=run, probe="ridge", detect=False)
+        e, said = m.estimate, probes.verdict(m)
+        assert e.p is not None
+        assert e.low is not None
+        assert (m.state == "present") == (e.p <= 0.05 and e.score > 0.5)
+        assert said.size_open == (m.state == "present" and e.low <= 0.5)
+        found, size_open = found + (m.state == "present"), size_open + said.size_open
+    assert found >= 4
+    assert size_open >= 2
 
 
 @pytest.mark.slow
@@ -202,7 +248,7 @@ def test_an_answer_that_only_the_layout_keeps_is_not_called_absent_for_the_mean(
     assert mean.state == "absent"
     found = probes.verdict(mean, layout=[halves])
     assert found.state == "inconclusive"
-    assert "layout" in found.reason
+    assert "keeps the layout of these tokens reads it" in found.reason
 
 
 def test_a_number_is_read_where_it_is_planted_and_not_elsewhere() -> None:
@@ -213,7 +259,7 @@ def test_a_number_is_read_where_it_is_planted_and_not_elsewhere() -> None:
         given = FeatureSet(x=x, y=y, groups=np.arange(300), ids=[str(i) for i in range(300)], classes=None)
         m = probes.measure(given, plan)
         assert m.state == state, m.reason
-        assert m.estimate.metric == "R2"
+        assert m.estimate.metric == "concordance"
         assert m.probe == "ridge 1"
 
 
@@ -232,5 +278,5 @@ def test_the_screen_says_that_it_is_one_and_keeps_the_headline_s_score_below_200
     assert screen.screened
     assert not full.screened
     assert screen.estimate.score == full.estimate.score
-    assert len(screen.null.statistic) == 200
+    assert np.array_equal(screen.null.statistic, full.null.statistic)
     assert screen.limit is None

@@ -175,7 +175,6 @@ def test_a_run_in_bfloat16_has_its_controls_in_float32(
 ) -> None:
     from experiments import linear_probe
 
-    monkeypatch.setattr("slitlamp.questions.POOL_OF_PHANTOMS", 20)
     monkeypatch.setattr("slitlamp.reports.files._figure", lambda *_: [])
     monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
     flags = "--task orientation --items 20 --site connector --readout mean --permutations 19 --repeats 1 --jobs 1"

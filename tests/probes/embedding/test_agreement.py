@@ -1,5 +1,7 @@
 """What neighbours tell is held out by group: a planted truth is found, and a cluster of patients is none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ import probes
 from probes import ProbeError
 from probes.embedding.agreement import held_out, own_group, seen, silhouette
 from probes.embedding.neighbours import neighbours, prepared
+from probes.stats.scores import concordance
 
 PATIENTS = np.repeat(np.arange(60), 3)
 
@@ -57,7 +60,7 @@ def test_the_mean_of_all_other_groups_explains_nothing_of_a_number() -> None:
     y = np.random.default_rng(11).normal(size=180) + PATIENTS  # a mean that holds the own group would be nearer
     plan = probes.plan(y, PATIENTS, permutations=19, repeats=1)
     places = np.array([np.flatnonzero(g != PATIENTS) for g in PATIENTS])
-    assert held_out(places, plan).score == pytest.approx(0, abs=1e-12)
+    assert held_out(places, plan).score == 0.5
 
 
 def test_rare_classes_are_not_drowned_and_none_is_invented() -> None:
@@ -96,6 +99,6 @@ def test_strengths_compare_numbers_with_classes() -> None:
     plan = probes.plan(y, np.arange(180), classes=("a", "b"), permutations=19, repeats=1)
     told = seen(neighbours(prepared(np.column_stack([9.0 * y + rng.normal(size=180)])), 5)[0], plan, permutations=19)
     assert told.strength == pytest.approx(2 * told.score - 1)
-    number = probes.plan(y.astype(float), np.arange(180), permutations=19, repeats=1)
-    other = seen(neighbours(prepared(np.column_stack([9.0 * y + rng.normal(size=180)])), 5)[0], number, permutations=19)
-    assert other.strength == pytest.approx(np.sqrt(other.score))
+    pair = rng.multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]], 3000)
+    concordant = concordance(pair[:, :1].T, pair[:, 1], np.arange(3000), np.arange(3000) % 5).score[0]
+    assert replace(told, metric="concordance", score=float(concordant)).strength == pytest.approx(0.6, abs=0.04)

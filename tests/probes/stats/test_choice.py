@@ -99,7 +99,7 @@ def test_the_permutation_test_refits_the_probe_to_every_permuted_label_vector(co
 
 
 def test_a_measured_choice_has_a_permutation_p_and_borrows_no_limit_of_detection() -> None:
-    given, patient = marked(np.random.default_rng(2), 120, 2, signal=3.0)
+    given, patient = marked(np.random.default_rng(2), 360, 2, signal=3.0)
     plan = probes.plan(given.y, patient, classes=given.classes or (), permutations=199)
     found = probes.measure(given, plan, probe="marks", detect="always")
     assert found.estimate.p == found.null.p == 1 / 200
@@ -123,6 +123,6 @@ def test_near_as_many_marks_as_features_a_signal_spreads_scores_more_than_permut
         plan = probes.plan(y, np.arange(150), classes=COLOURS, seed=seed, repeats=2, permutations=99)
         ridge = decompose_tokens(given)
         signal = choice_inflation(ridge, plan, 256, 0.8)
-        grown.append(signal / inflation(permutation_test_of_choice(ridge, plan).fixed, plan.groups))
+        grown.append(signal / inflation(permutation_test_of_choice(ridge, plan).fixed, plan))
         assert choice_inflation(ridge, plan, 256, 0.3) == 1, "below chance nothing is planted"
     assert np.mean(grown) > 1.05

@@ -1,5 +1,6 @@
 """Folds, permuted labels, permutation test, interval: each holds at its nominal rate, and fails without its guard."""
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -9,17 +10,19 @@ import probes
 from probes import FeatureSet, ProbeError
 from probes.solvers.codes import coded_vectors, fold_means
 from probes.solvers.ridge import Ridge
+from probes.stats import scores
 from probes.stats.block_permutation import permute_within
-from probes.stats.intervals import error_of, inflation
+from probes.stats.difference import discordant
+from probes.stats.intervals import error_of, floored_error, inflation, interval, interval_of
 from probes.stats.multiplicity import holm, over_layers
 from probes.stats.permutation import CHOICE_GRID, margin_with_chosen_penalty, permutation_test
-from probes.stats.plan import GRID
+from probes.stats.plan import GRID, Plan
 from probes.stats.scores import (
     Scored,
     association,
     balanced,
     clustered_error,
-    explained,
+    concordance,
     score_margin,
     scored,
 )
@@ -134,13 +137,59 @@ def test_linearised_contributions_give_the_textbook_error_of_a_mean() -> None:
     assert clustered_error(doubled.part, np.arange(800))[0] < 0.75 * by_hand  # copies taken for news
 
 
-def test_linearised_r2_matches_leaving_groups_out() -> None:
+def by_brute_force(d: np.ndarray, y: np.ndarray, groups: np.ndarray, part: np.ndarray) -> tuple[float, np.ndarray]:
+    """Concordance and contributions, pair by pair."""
+    right, pairs = np.zeros((2, len(d)))
+    for i in range(len(d)):
+        for j in range(len(d)):
+            if groups[i] != groups[j] and part[i] == part[j] and y[i] != y[j]:
+                pairs[i] += 1
+                right[i] += 0.5 if d[i] == d[j] else float((d[i] > d[j]) == (y[i] > y[j]))
+    score = right.sum() / pairs.sum()
+    return float(score), (right - score * pairs) / (pairs.sum() / 2)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_concordance_is_that_of_all_pairs_of_different_groups_and_different_numbers(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(seed)
+    y, d = rng.integers(0, 12, (2, 40)).astype(float)  # ties in both
+    d = d if seed % 2 else rng.standard_normal(40)
+    groups = np.unique(rng.integers(0, 25, 40), return_inverse=True)[1]
+    folds = groups % 3
+    got = concordance(d[None], y, groups, folds)
+    score, part = by_brute_force(d, y, groups, np.zeros(40))
+    assert got.score[0] == pytest.approx(score)
+    assert got.part[0] == pytest.approx(part)
+    monkeypatch.setattr(scores, "ALL_PAIRS", 39)  # of more items pairs lie inside a fold
+    inside = concordance(d[None], y, groups, folds)
+    assert inside.score[0] == pytest.approx(by_brute_force(d, y, groups, folds)[0])
+    assert inside.score[0] != got.score[0]
+
+
+def test_concordance_of_single_items_is_somers_d() -> None:
+    from scipy.stats import somersd
+
+    rng = np.random.default_rng(5)
+    y, d = rng.integers(0, 30, (2, 300)).astype(float)
+    got = concordance(d[None], y, np.arange(300), np.arange(300) % 5)
+    assert got.score[0] == pytest.approx(0.5 + somersd(y, d).statistic / 2)
+
+
+def test_linearised_concordance_matches_leaving_groups_out() -> None:
     rng = np.random.default_rng(1)
-    e, e0 = rng.standard_normal((1, 300)) * 0.7, rng.standard_normal((1, 300))
-    got = explained(e, e0)
-    left = [explained(np.delete(e, i, 1), np.delete(e0, i, 1)).score[0] for i in range(300)]
-    jackknife = np.sqrt(299 / 300 * np.var(left) * 300)
-    assert clustered_error(got.part, np.arange(300))[0] == pytest.approx(jackknife, rel=0.02)
+    y = rng.standard_normal(300)
+    d, groups, folds = (y + rng.standard_normal(300))[None], np.arange(300) // 2, np.arange(300) // 2 % 5
+
+    def without(g: int) -> float:
+        rest = np.flatnonzero(groups != g)
+        codes = np.unique(groups[rest], return_inverse=True)[1]
+        return float(concordance(d[:, rest], y[rest], codes, folds[rest]).score[0])
+
+    left = [without(g) for g in range(150)]
+    jackknife = np.sqrt(149 / 150 * np.var(left) * 150)
+    assert clustered_error(concordance(d, y, groups, folds).part, groups)[0] == pytest.approx(jackknife, rel=0.02)
 
 
 def test_the_refitted_ridge_scores_what_the_ridge_probe_scores() -> None:
@@ -151,7 +200,7 @@ def test_the_refitted_ridge_scores_what_the_ridge_probe_scores() -> None:
         plan = probes.plan(y, np.arange(90), classes=("a", "b", "c")[:k], permutations=9)
         codes, fold = coded_vectors(y[None], k), plan.folds[:1]
         margin = Ridge.of(x).held_out(codes, fold[0], [plan.penalty], dtype=np.float64)[0] - fold_means(codes, fold[0])
-        ours = score_margin(margin, y[None], np.zeros((1, 1)), k)
+        ours = score_margin(margin, y[None], k)
         probed = probes.load("ridge")(given(x, y, np.arange(90), plan.classes), fold, rng)
         assert ours.score[0] == pytest.approx(scored(probed, k).score[0])
 
@@ -277,12 +326,12 @@ def test_small_null_data_raise_no_more_leak_alarms_than_nominal() -> None:
 @pytest.mark.parametrize(("luck", "phi"), [(0.1, 2.0), (0.05, 1.0), (0.01, 1.0)])
 def test_the_error_grows_by_as_much_as_permuted_scores_spread_beyond_their_own_errors(luck: float, phi: float) -> None:
     """Each of 100 items shows an error of .05; scores that share the luck of a training set spread by more."""
-    plan = probes.plan(np.arange(100) % 2, np.arange(100), classes=TWO, permutations=9)
+    plan = probes.plan(np.arange(100) % 2, np.arange(100), classes=TWO, permutations=99)
     part = np.tile(0.005 * (99 / 100) ** 0.5 * np.array([1.0, -1.0]), 50)
     spread_out = 0.5 + luck * np.linspace(-1, 1, 99) / np.linspace(-1, 1, 99).std(ddof=1)
     permuted = Scored(score=spread_out, part=np.tile(part, (99, 1)))
     observed = Scored(score=np.array([0.7]), part=part[None])
-    assert inflation(permuted, plan.groups) == pytest.approx(phi)
+    assert inflation(permuted, plan) == pytest.approx(phi)
     assert error_of(observed, permuted, plan) == pytest.approx(0.05 * phi)
     assert error_of(observed, permuted, plan, signal=3.0) == pytest.approx(0.15), "the larger of the two counts"
 
@@ -306,7 +355,7 @@ def test_the_chosen_penalty_of_permuted_labels_spreads_as_a_choice_in_inner_fold
     codes = coded_vectors(plan.permuted, 2)
     means = fold_means(codes, fold)
     margin = margin_with_chosen_penalty(ridge, fold, codes, means)
-    ours = score_margin(margin, plan.permuted, np.zeros((1, 1)), 2)
+    ours = score_margin(margin, plan.permuted, 2)
     margins = ridge.held_out(codes, fold, CHOICE_GRID) - means
     outer = fold[None] != np.arange(plan.n_folds)[:, None]
     inner = np.repeat(inner_folds(np.zeros(120), groups, rng)[None], plan.n_folds, axis=0)
@@ -314,8 +363,8 @@ def test_the_chosen_penalty_of_permuted_labels_spreads_as_a_choice_in_inner_fold
     exact = np.empty_like(margins[0])
     for part, row in enumerate(best):
         exact[:, fold == part] = margins[row, np.arange(99)][:, fold == part]
-    label = score_margin(exact, plan.permuted, np.zeros((1, 1)), 2)
-    assert inflation(ours, plan.groups) == pytest.approx(inflation(label, plan.groups), rel=0.08)
+    label = score_margin(exact, plan.permuted, 2)
+    assert inflation(ours, plan) == pytest.approx(inflation(label, plan), rel=0.08)
 
 
 def test_the_statistic_finds_what_is_planted_for_classes_and_numbers() -> None:
@@ -385,6 +434,176 @@ def test_features_of_another_plan_are_refused() -> None:
         probes.measure(given(rng.standard_normal((30, 3)), np.arange(30) % 2, np.arange(30)), plan)
     with pytest.raises(ProbeError, match="labels of the features are not those of the plan"):
         probes.measure(given(rng.standard_normal((40, 3)), np.arange(40) // 20, np.arange(40)), plan)
+
+
+def rare_case(few: int, k: int, ok_few: float, *, n: int = 60, per: int = 1) -> tuple[Plan, Scored, Scored]:
+    """A plan with one class of few groups, a score of which `ok_few` of that class is right, and exchanged scores."""
+    rng = np.random.default_rng([few, k])
+    cls = np.concatenate([np.zeros(few, int), 1 + np.arange(n - few) % (k - 1)])
+    groups = np.repeat(np.arange(n), 1 + np.arange(n) % per * 2)
+    y = cls[groups]
+    plan = probes.plan(y, groups, classes=tuple("abcdef"[:k]), permutations=99, repeats=2)
+    ok = (rng.random((2, len(y))) < 0.8).astype(float)
+    ok[:, y == 0] = np.arange((y == 0).sum()) < round(ok_few * (y == 0).sum())
+    return plan, balanced(ok, y, k), balanced((rng.random((99, len(y))) < 1 / k).astype(float), plan.permuted, k)
+
+
+def pieces(got: Scored, row: int, y: np.ndarray, groups: np.ndarray, c: int) -> tuple[float, int, float]:
+    """Share, groups and variance of one class, item by item."""
+    assert got.share is not None
+    k, mine = got.share.shape[1], y == c
+    held = np.unique(groups[mine])
+    sums = [sum(got.part[row, i] for i in np.flatnonzero(mine & (groups == g))) for g in held]
+    return float(got.share[row, c]), len(held), float(np.square(sums).sum()) * (k > 0)
+
+
+def floored(got: Scored, row: int, y: np.ndarray, groups: np.ndarray) -> float:
+    """The standard error in which no class contributes less than its Agresti share would."""
+    assert got.share is not None
+    k = got.share.shape[1]
+    total = float(got.error(groups)[row]) ** 2
+    for c in range(k):
+        p, m, v = pieces(got, row, y, groups, c)
+        pt = (m * p + 2) / (m + 4)
+        total += max(0.0, pt * (1 - pt) / (k**2 * m) - v)
+    return total**0.5
+
+
+@pytest.mark.parametrize(
+    ("few", "k", "ok_few", "per"), [(5, 2, 1.0, 1), (5, 2, 0.0, 1), (12, 3, 0.75, 1), (8, 2, 0.5, 3)]
+)
+def test_with_a_rare_class_the_interval_joins_wilson_intervals_of_each_share(
+    few: int, k: int, ok_few: float, per: int
+) -> None:
+    from scipy.optimize import brentq
+    from scipy.stats import t as student
+
+    plan, got, null = rare_case(few, k, ok_few, per=per)
+    y, groups = plan.y, plan.groups
+    expected = np.mean([floored(null, b, plan.permuted[b], groups) for b in range(99)])
+    phi = max(1.0, float(null.score.std(ddof=1)) / float(expected))
+    assert inflation(null, plan) == pytest.approx(phi)
+    mine = [[pieces(got, r, y, groups, c) for c in range(k)] for r in range(2)]
+    kappa = np.mean([got.error(groups)[r] ** 2 / sum(v for _, _, v in mine[r]) for r in range(2)])
+    below = above = 0.0
+    for c in range(k):
+        p, m, v = (float(np.mean([mine[r][c][i] for r in range(2)])) for i in range(3))
+        design = max(1.0, v * k**2 * m / (p * (1 - p))) if p * (1 - p) > 0.01 else 1.0
+        size, t = m / design / phi**2 / float(kappa), float(student.ppf(0.975, m - 1))
+
+        def away(x: float, p: float = p, size: float = size, t: float = t) -> float:
+            return (p - x) ** 2 * size - t**2 * x * (1 - x)
+
+        low = 0.0 if p == 0 else brentq(away, 1e-12, p - 1e-9)
+        high = 1.0 if p == 1 else brentq(away, p + 1e-9, 1 - 1e-12)
+        below, above = below + ((p - low) / k) ** 2, above + ((high - p) / k) ** 2
+    ends = interval_of(got, null, plan) or (0.0, 0.0)
+    assert ends == pytest.approx((got.mean - below**0.5, got.mean + above**0.5), abs=1e-6)
+    bare = interval(got.mean, float(got.error(groups).mean()), plan)
+    assert bare is not None
+    if ok_few in (0, 1):
+        assert ends[1] - ends[0] > 1.2 * (bare[1] - bare[0]), "a class all right or all wrong shows no spread"
+
+
+def test_the_interval_of_several_classes_with_a_rare_one_is_of_the_floored_error() -> None:
+    from scipy.stats import t as student
+
+    plan, got, null = rare_case(4, 4, 1.0)
+    error = np.mean([floored(got, r, plan.y, plan.groups) for r in range(2)]) * inflation(null, plan)
+    half = float(student.ppf(0.975, 59) * error)
+    assert error_of(got, null, plan) == pytest.approx(error)
+    assert interval_of(got, null, plan) == pytest.approx((got.mean - half, got.mean + half))
+
+
+def test_a_difference_with_a_rare_class_is_as_unsure_as_with_a_discordant_group_each_way() -> None:
+    plan, one, _ = rare_case(5, 2, 1.0)
+    _, other, _ = rare_case(5, 2, 1.0)
+    rng = np.random.default_rng(7)
+    ok = (rng.random((2, 60)) < 0.8).astype(float)
+    ok[:, plan.y == 0] = 1
+    d = balanced(ok, plan.y, 2).minus(other)
+    assert d.share is not None
+    assert d.share[:, 0] == pytest.approx(0)
+    for row in range(2):
+        total = float(d.error(plan.groups)[row]) ** 2
+        for c, m in ((0, 5), (1, 55)):
+            each = ok[row, plan.y == c] - (one.part[row] * 2 * m + one.share[row, c])[plan.y == c]  # type: ignore[index]
+            _, _, v = pieces(d, row, plan.y, plan.groups, c)
+            f = (np.square(each).sum() + 2 - each.sum() ** 2 / (m + 2)) / (m + 2) / (4 * m)
+            total += max(0.0, f - v)
+        assert floored_error(d, plan.y, plan, discordant)[row] == pytest.approx(total**0.5)
+    assert floored_error(d, plan.y, plan, discordant)[0] > 1.3 * d.error(plan.groups)[0]
+    x = rng.standard_normal((60, 4)) + 2.0 * plan.y[:, None]
+    a, b = (probes.measure(given(x[:, :c], plan.y, plan.groups), plan, level="screen", detect=False) for c in (4, 2))
+    found = probes.compare(a, b, plan)
+    assert a.permuted is not None
+    assert b.permuted is not None
+    error = floored_error(a.scored.minus(b.scored), plan.y, plan, discordant).mean()
+    error *= inflation(a.permuted.minus(b.permuted), plan, discordant)
+    assert found.high is not None
+    assert found.high - found.score == pytest.approx(2.0010 * error, rel=1e-4)
+
+
+def test_scores_all_right_or_all_wrong_keep_an_interval() -> None:
+    plan = probes.plan(np.arange(80) % 2, np.arange(80), classes=TWO, permutations=9)
+    wide = (1 - 0.025 ** (1 / 40)) / 2
+    assert interval(1.0, 0.0, plan) == pytest.approx((1 - wide, 1))
+    assert interval(0.0, 0.0, plan) == pytest.approx((0, wide))
+    low, high = interval(0.98, 0.02, plan) or (0, 0)
+    assert interval(0.02, 0.02, plan) == pytest.approx((1 - high, 1 - low))
+    number = probes.plan(np.random.default_rng(0).standard_normal(60), np.arange(60), permutations=9)
+    assert interval(1.0, 0.0, number) == pytest.approx((0.025 ** (1 / 60), 1))
+    assert interval(0.99, 0.1, number) == pytest.approx((0.99 - 0.1 * 2.0010, 1), abs=1e-4)
+
+
+@pytest.mark.parametrize(("few", "number"), [(20, False), (6, False), (0, True)])
+def test_the_smallest_detectable_score_rests_on_exchanged_labels_alone(few: int, number: bool) -> None:
+    from scipy.stats import t as student
+
+    rng = np.random.default_rng(8)
+    y = rng.standard_normal(60) if number else (np.arange(60) < few).astype(int)
+    plan = probes.plan(y, np.arange(60), classes=None if number else TWO, permutations=99, repeats=2)
+    m = probes.measure(given(rng.standard_normal((60, 20)), y, np.arange(60), plan.classes), plan, level="screen")
+    assert m.permuted is not None
+    error = max(m.permuted.error(plan.groups).mean(), m.permuted.score.std(ddof=1))
+    due = 0.5 + (student.ppf(0.95, 59) + student.ppf(0.8, 59)) * error
+    assert m.estimate.mde == pytest.approx(min(1.0, due))
+
+
+def test_p_low_is_p_from_the_other_side() -> None:
+    rng = np.random.default_rng(4)
+    plan = probes.plan(np.arange(60) % 2, np.arange(60), classes=TWO, permutations=99)
+    null = permutation_test(Ridge.of(rng.standard_normal((60, 5))), plan)
+    tied = replace(null, statistic=np.array([0.5, 0.5, 0.4, 0.6, 0.7]))
+    assert (tied.p, tied.p_low) == (4 / 5, 3 / 5)
+    assert null.p + null.p_low == pytest.approx(1.01)
+
+
+@pytest.mark.parametrize("k", [2, 3, 5])
+@pytest.mark.parametrize(("few", "per"), [(2, 1), (2, 3), (3, 2)])
+def test_a_class_in_two_or_three_groups_ends_no_measurement(few: int, per: int, k: int) -> None:
+    rng = np.random.default_rng([few, k, per])
+    groups = np.repeat(np.arange(60), rng.integers(1, per + 1, 60))
+    y = rng.permutation(np.concatenate([np.zeros(few, int), 1 + np.arange(60 - few) % (k - 1)]))[groups]
+    plan = probes.plan(y, groups, classes=tuple("abcde"[:k]), permutations=99, repeats=2, folds=10)
+    cell = given(rng.standard_normal((len(y), 8)), y, groups, plan.classes)
+    m = probes.measure(cell, plan, detect=False)
+    e = m.estimate
+    assert np.isfinite([e.score, e.low, e.high, e.p, e.mde, m.error, m.null.p_low]).all()  # type: ignore[arg-type]
+    assert np.isfinite(m.null.fixed.part).all()
+    assert np.isfinite(m.null.fixed.share).all()  # type: ignore[call-overload,arg-type]
+    if few == 2:
+        assert m.nested is None
+        assert "no nested probe stands beside ridge" in m.warnings[-1]
+
+
+def test_a_class_in_few_groups_is_read_by_ridge_however_many_there_are() -> None:
+    def headline(few: int) -> str:
+        return probes.plan(
+            (np.arange(240) < few).astype(int), np.arange(240), classes=TWO, permutations=9, repeats=1
+        ).headline
+
+    assert [headline(few) for few in (3, 9, 10)] == ["ridge", "ridge", "linear"]
 
 
 def test_a_perfect_score_keeps_a_lower_end_below_one() -> None:

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 import probes
-from probes import Estimate, FeatureSet
-from probes.stats.detection import Limit
+from probes import Estimate, FeatureSet, Verdict
+from probes.stats.exclusion import Exclusion
 from probes.stats.measurement import Difference, Measurement
+from probes.stats.multiplicity import low_over_map
+from probes.stats.verdict import rings
 
 TWO = ("upright", "turned")
 
@@ -35,20 +37,16 @@ def seen(score: float, *, error: float = 0.03, p: float = 0.5, **change: Any) ->
     estimate = Estimate(
         metric="balanced accuracy", score=score, low=score - half, high=score + half, chance=0.5, p=p, mde=0.6
     )
-    upper = score + 1.66 * error
     return dataclasses.replace(
         BASE,
-        **{"estimate": estimate, "error": error, "null_error": error, "upper": upper, "leak": False, **change},
+        **{"estimate": estimate, "error": error, "null_error": error, "leak": False, **change},
     )
 
 
 def silent(**change: Any) -> Measurement:
     """A measurement to which nothing is missing for an absence."""
-    limit = Limit(
-        lod=0.84, rates={0.5: 0.03, 0.9: 1.0}, self_check=0.03, valid=True, sure=True, directions=40, held=0.95,
-        images=None,
-    )  # fmt: skip
-    return seen(0.5, **{"limit": limit, "nonlinear_upper": 0.56, **change})
+    limit = Exclusion(limit=0.67, asked=0.9, rates={0.5: 1.0, 0.67: 0.04, 0.95: 0.01}, self_check=0.05, groups=None)
+    return seen(0.5, **{"limit": limit, "kernel_p": 0.4, **change})
 
 
 def limited(**change: Any) -> Measurement:
@@ -57,104 +55,185 @@ def limited(**change: Any) -> Measurement:
     return silent(limit=dataclasses.replace(found, **change))
 
 
-def test_present_needs_the_permutation_test_and_the_interval() -> None:
-    assert probes.verdict(seen(0.7, p=0.001)).state == "present"
-    one, other = probes.verdict(seen(0.7, p=0.2)), probes.verdict(seen(0.56, error=0.035, p=0.01))
-    assert one.state == other.state == "inconclusive"
-    assert "permutation test does not confirm it (p = 0.2)" in one.reason
-    assert "permutation test sees something (p = 0.01)" in other.reason
+def says(pattern: str, found: Verdict) -> None:
+    with pytest.raises(AssertionError, match=pattern):
+        raise AssertionError(found.reason)
 
 
-def test_the_multiplicity_rule_can_take_a_present_back() -> None:
-    assert probes.verdict(seen(0.7, p=0.02), adjusted=0.3).state == "inconclusive"
-    assert probes.verdict(seen(0.7, p=0.02), adjusted=0.04).state == "present"
+@pytest.mark.parametrize(
+    ("m", "adjusted", "words", "text"),
+    [
+        (seen(0.7, p=0.001), None, "present", r"^Readable: balanced accuracy 0.70 .*, p = 0.001.$"),
+        (seen(0.7, p=0.02), 0.04, "present", "p = 0.04"),
+        (seen(0.7, p=0.02), 0.3, "inconclusive", "p = 0.02 here, but p = 0.3 once the search over all points is paid"),
+        (seen(0.7, p=0.2), None, "inconclusive", "no differences were planted for this probe"),
+        (
+            seen(0.49, p=0.03),
+            None,
+            "inconclusive",
+            r"sees something \(p = 0.03\), but the score is not above",
+        ),
+        (
+            seen(0.56, error=0.035, p=0.012),
+            None,
+            "present (size open)",
+            r"^Readable, how well is open: held-out items are told apart better than under exchanged labels "
+            r"\(p = 0.012\), but with 240 items the size is uncertain: balanced "
+            r"accuracy 0.56 \[0.49, 0.63\], chance 0.50\.$",
+        ),
+    ],
+)
+def test_present_is_the_permutation_test_s_word_and_the_interval_says_how_large(
+    m: Measurement, adjusted: float | None, words: str, text: str
+) -> None:
+    found = probes.verdict(m, adjusted=adjusted)
+    assert found.words == words
+    assert found.size_open == ("open" in words)
+    assert found.state == words.split(" ")[0]
+    assert not (found.size_open and found.material)
+    says(text, found)
 
 
 def test_absent_when_nothing_is_missing_and_says_what_it_means() -> None:
     found = probes.verdict(silent())
-    assert found.state == "absent"
+    assert (found.state, found.words, found.excluded) == ("absent", "absent ≥.67", 0.67)
     assert found.credit is None
-    assert "accuracy 0.84 or more would have been found here 95 times in 100" in found.reason
-    assert "95% of what varies" in found.reason
-    assert "do not read it, not that the features lack it" in found.reason
-    assert "lost" not in found.reason
+    assert found.reason == (
+        "Not readable: balanced accuracy 0.50 [0.44, 0.56], chance 0.50. If the classes differed, along the ways in "
+        "which these images differ from one another, so much that unlimited images would give accuracy 0.67, a score "
+        "this low would be seen less than once in 20 times. Not excluded: a difference along directions in which such "
+        "images hardly vary, and one that no straight line reads."
+    )
 
 
 @pytest.mark.parametrize(
-    ("m", "says"),
+    ("m", "text", "groups"),
     [
-        (silent(limit=None), "no limit of detection was computed"),
-        (silent(limit=None, screened=True), "was screened only"),
-        (limited(valid=False, self_check=0.4), "called readable in 40% of trials"),
-        (limited(sure=False, rates={0.5: 0.0, 0.9: 0.7}, lod=0.95), r"found in 70% of trials\). About \d+ items would"),
-        (limited(held=0.6, images=1200), "hold 60% of what varies .* about 1200 unlabelled images"),
-        (silent(nonlinear_upper=0.7), "a probe that is not linear reads or may read it"),
-        (seen(0.5, error=0.09), "Undecided: .* About [0-9]+ items would decide, if there is nothing to read"),
-        (seen(0.57, error=0.04), "About [0-9]+ items would decide, if the score stayed as it is"),
+        (silent(limit=None), "no differences were planted for this probe", None),
+        (silent(limit=None, screened=True), "was screened only", None),
+        (limited(self_check=0.4), "called readable in 40% of trials", None),
+        (
+            limited(limit=0.96, groups=170),
+            "But only differences of accuracy 0.96 or more are excluded here .0.90 is asked.. With about 170 groups "
+            "0.90 would probably be excluded, if there is nothing to read",
+            170,
+        ),
+        (limited(limit=None, groups=None), "not even differences of accuracy 0.95 are excluded here", None),
+        (silent(kernel_p=0.05), r"a kernel reads it, which no straight line does \(p = 0.05\)", None),
+        (silent(kernel_p=None), "no differences were planted", None),
     ],
 )
-def test_each_missing_piece_makes_it_inconclusive_and_is_named(m: Measurement, says: str) -> None:
+def test_each_missing_piece_makes_it_inconclusive_and_is_named(m: Measurement, text: str, groups: int | None) -> None:
     found = probes.verdict(m)
-    assert found.state == "inconclusive"
-    with pytest.raises(AssertionError, match=says):
-        raise AssertionError(found.reason)
+    assert (found.state, found.excluded, found.groups_needed) == ("inconclusive", None, groups)
+    assert found.words == "inconclusive"
+    says(text, found)
+
+
+def test_the_limit_asked_for_is_still_an_absence_and_one_above_it_is_not() -> None:
+    assert probes.verdict(limited(limit=0.9)).state == "absent"
+    assert probes.verdict(limited(limit=0.901)).state == "inconclusive"
+    assert probes.verdict(limited(self_check=0.12)).state == "absent"
+    assert probes.verdict(limited(self_check=0.121)).state == "inconclusive"
 
 
 def test_a_readout_with_layout_that_reads_forbids_absence_and_one_that_does_not_allows_it() -> None:
-    found = probes.verdict(silent(), layout=[seen(0.8, p=0.001)])
+    found = probes.verdict(silent(), layout=[seen(0.51, error=0.02), seen(0.55, error=0.04, p=0.05)])
     assert found.state == "inconclusive"
-    assert "keeps the layout reads or may read it" in found.reason
-    assert probes.verdict(silent(), layout=[seen(0.51, error=0.02)]).state == "absent"
+    says(
+        r"a readout that keeps the layout of these tokens reads it \(.*0.55.*p = 0.05\): what fails here is this", found
+    )
+    assert probes.verdict(silent(), layout=[seen(0.58, error=0.03, p=0.06)]).state == "absent"
 
 
-def test_below_chance_is_a_leak_and_nothing_else() -> None:
-    found = probes.verdict(seen(0.2, leak=True))
-    assert (found.state, found.leak) == ("inconclusive", True)
-    assert found.reason.startswith("LEAK")
-
-
-def test_the_items_that_would_decide_fall_with_the_effect() -> None:
-    near, far = probes.verdict(seen(0.56, error=0.04)), probes.verdict(seen(0.59, error=0.05, p=0.09))
-    assert near.items_needed is not None
-    assert far.items_needed is not None
-    assert near.items_needed > far.items_needed > len(BASE.plan.y)
-
-
-def difference(low: float) -> Difference:
-    return Difference(score=low + 0.1, low=low, high=low + 0.2, p=0.01)
-
-
-READS, CHANCE = seen(0.7, p=0.001), seen(0.5)
+def low(score: float, error: float, p_low: float, **change: Any) -> Measurement:
+    """A measurement whose own statistic lies that low among those of exchanged labels."""
+    exchanged = np.linspace(0.3, 0.7, 999)
+    lowest = np.concatenate([[exchanged[max(0, round(p_low * 1000) - 2)]], exchanged])
+    m = seen(score, error=error, p=1.0, null=dataclasses.replace(BASE.null, statistic=lowest), **change)
+    assert low_over_map([m.null.statistic]) == pytest.approx(p_low, abs=0.0015)
+    return dataclasses.replace(m, leak=rings(low_over_map([m.null.statistic]), m.estimate))
 
 
 @pytest.mark.parametrize(
-    ("lows", "who", "credit", "says"),
+    ("m", "over_map", "rang"),
     [
-        ((-0.1, 0.1, 0.1), READS, "nuisance", "plain image statistics .* reads? it as well"),
-        ((0.1, -0.1, 0.1), READS, "pixels", "a thumbnail of 1024 pixels read"),
-        ((0.1, 0.1, -0.1), READS, "architecture", "untrained reads it as well"),
-        ((0.1, 0.1, 0.1), READS, "learned", "credited to what was learnt"),
-        ((-0.1, 0.1, 0.1), CHANCE, "nuisance", "may be zero, so no more than that can be credited"),
-        ((-0.4, 0.1, 0.1), READS, "nuisance", "reads? it better"),
-        ((-0.1, -0.1, -0.1), READS, "nuisance", "plain image statistics"),
+        (low(0.2, 0.05, 0.002), None, True),
+        (low(0.2, 0.05, 0.002), 0.02, False),  # the map had lower ones by luck
+        (low(0.2, 0.05, 0.02), None, False),
+        (low(0.2, 0.05, 0.02), 0.01, True),
+        (low(0.45, 0.05, 0.002), None, False),  # the interval holds chance
+        (low(0.45, 0.05, 0.002), 0.002, False),
     ],
 )
-def test_credit_goes_to_the_weakest_explanation_not_excluded(
-    lows: tuple[float, ...], who: Measurement, credit: str, says: str
+def test_a_leak_rings_where_exchanged_labels_never_fall_so_low_and_the_interval_lies_below_chance(
+    m: Measurement, over_map: float | None, rang: bool
 ) -> None:
-    controls = {name: (who, difference(low)) for name, low in zip(("lowlevel", "pixels", "random"), lows, strict=True)}
+    found = probes.verdict(m, leak=over_map)
+    assert found.leak is rang
+    assert (found.state == "inconclusive") or not rang
+    assert found.reason.startswith("LEAK: ") is rang
+    assert ("below chance by more than exchanged labels ever give" in found.reason) is rang
+
+
+def test_the_lowest_of_a_map_is_judged_against_the_lowest_of_exchanged_maps() -> None:
+    rng = np.random.default_rng(1)
+    maps = rng.standard_normal((8, 200))
+    maps[3, 0] = -2.6  # one in two hundred by itself
+    assert low_over_map([maps[3]]) <= 0.02
+    assert low_over_map(list(maps)) == pytest.approx((1 + (maps[:, 1:].min(axis=0) <= -2.6).sum()) / 200)
+    assert low_over_map([maps[3], maps[0][:100]]) == low_over_map([maps[3][:100], maps[0][:100]])
+
+
+def difference(low: float, high: float | None = None) -> Difference:
+    return Difference(score=low + 0.1, low=low, high=low + 0.2 if high is None else high, p=0.01)
+
+
+READS, CHANCE = seen(0.7, p=0.001), seen(0.5)
+NAMES = ("lowlevel", "order", "pixels", "random")
+
+
+@pytest.mark.parametrize(
+    ("lows", "readers", "credit", "text"),
+    [
+        (
+            (-0.1, None, 0.1, 0.1),
+            NAMES,
+            "nuisance",
+            "read it too \\(0.70\\) and are not shown to read less",
+        ),
+        ((0.1, -0.1, 0.1, 0.1), NAMES, "nuisance", "the order of the list reads it too"),
+        ((0.1, 0.1, -0.1, 0.1), NAMES, "pixels", "a thumbnail reads it too"),
+        ((0.1, None, 0.1, -0.1), NAMES, "architecture", "untrained networks read it too"),
+        (
+            (0.1, None, 0.1, 0.1),
+            NAMES,
+            "learned",
+            "a thumbnail and untrained networks read: credited",
+        ),
+        ((-0.1, None, 0.1, 0.1), (), "open", "at this number of items .* \\(0.50\\), which do not read it either"),
+        ((-0.1, None, -0.1, 0.1), (), "open", "layout\\) \\(0.50\\) or a thumbnail \\(0.50\\), none of which reads it"),
+        ((-0.1, None, -0.1, 0.1), ("pixels",), "pixels", "a thumbnail reads it too"),
+        ((-0.4, None, 0.1, 0.1), NAMES, "nuisance", "read it better \\(0.70\\): no credit to the encoder"),
+        ((-0.1, None, -0.1, -0.1), NAMES, "nuisance", "plain image statistics"),
+        ((0.1, None, 0.1, None), NAMES, "open", "No comparison with untrained networks was made, so no more than that"),
+        ((None, None, 0.1, 0.1), NAMES, "open", "No comparison with plain image statistics"),
+    ],
+)
+def test_credit_goes_to_the_first_control_that_reads_and_is_not_surpassed(
+    lows: tuple[float | None, ...], readers: tuple[str, ...], credit: str, text: str
+) -> None:
+    controls = {
+        name: (READS if name in readers else CHANCE, difference(low))
+        for name, low in zip(NAMES, lows, strict=True)
+        if low is not None
+    }
     found = probes.verdict(seen(0.8, p=0.001), controls=controls)
     assert (found.state, found.credit) == ("present", credit)
     assert found.material == (credit == "learned")
-    with pytest.raises(AssertionError, match=says):
-        raise AssertionError(found.reason)
-
-
-def test_a_control_that_was_not_run_is_not_excluded() -> None:
-    controls = {name: (CHANCE, difference(0.1)) for name in ("lowlevel", "pixels")}
-    found = probes.verdict(seen(0.8, p=0.001), controls=controls)
-    assert found.credit == "architecture"
-    assert "No comparison with the same network untrained was made" in found.reason
+    assert "as well" not in found.reason
+    assert "architecture" not in found.reason
+    says(text, found)
     assert probes.verdict(seen(0.8, p=0.001)).credit is None
 
 
@@ -178,14 +257,17 @@ def test_too_few_groups_say_nothing_at_all() -> None:
     assert "12 independent groups: too few" in m.reason
 
 
-def test_a_rare_class_is_never_absent_and_says_why_it_may_be_present() -> None:
+@pytest.mark.parametrize("rare", [19, 20])
+def test_absence_needs_twenty_groups_of_the_smallest_class_and_presence_does_not(rare: int) -> None:
     rng = np.random.default_rng(1)
-    y, groups = (np.arange(200) < 25).astype(int), np.arange(200)
-    plan = probes.plan(y, groups, classes=TWO, permutations=199)
-    for shift, state, says in ((0.0, "inconclusive", ""), (4.0, "present", "rests on the permutation test")):
+    y, groups = (np.arange(200) < rare).astype(int), np.arange(200)
+    plan = probes.plan(y, groups, classes=TWO, permutations=199, repeats=2)
+    for shift in (0.0, 4.0):
         x = rng.standard_normal((200, 10)) + shift * y[:, None] * (np.arange(10) < 1)
         given = FeatureSet(x=x, y=y, groups=groups, ids=[str(i) for i in range(200)], classes=TWO)
         m = probes.measure(given, plan, probe="ridge", nested=False)
-        assert m.state == state
-        assert says in m.reason
-        assert m.limit is None
+        assert (m.state == "present") == (shift > 0)
+        assert (m.limit is not None) == (rare >= 20 and not shift)
+        if not shift and rare < 20:
+            assert m.groups_needed == 211
+            assert "The smallest class has 19 groups; absence needs 20" in m.reason

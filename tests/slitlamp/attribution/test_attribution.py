@@ -116,7 +116,7 @@ def test_a_letter_that_betrays_the_answer_is_found(folder: Path, tmp_path: Path)
 
 def test_a_letter_that_says_nothing_is_not_found(folder: Path) -> None:
     found = ask(folder, label="grey", evidence="letter", method=("gradient-input", "occlusion"), site="stage.2")
-    assert found.table("explained")[0]["metric"] == "R2"
+    assert found.table("explained")[0]["metric"] == "concordance"
     assert not any(row["rests"] for row in found.table("evidence"))
 
 

@@ -31,7 +31,7 @@ plan = probes.plan(y, groups, classes=("a", "b"), seed=0, folds=4, repeats=1, pe
 def job(i):
     x = rng.standard_normal((40, 8)).astype(np.float32) + y[:, None]
     given = probes.FeatureSet(x=x, y=y, groups=groups, ids=tuple(map(str, range(40))), classes=("a", "b"))
-    return Job(key=str(i), features=given, plan=plan, probe=PROBE, level="full", seed=0, pool=None, pool_groups=None,
+    return Job(key=str(i), features=given, plan=plan, probe=PROBE, level="full", seed=0, pool=None,
                detect=False, nested=False)
 found = {key: m for key, m, _ in run_jobs((job(i) for i in range(TOTAL)), TOTAL, 2, "probing")}
 print(*(f"{found[key].estimate.score:.17g}" for key in sorted(found, key=int)))
@@ -167,7 +167,7 @@ def job(i: int, probe: str | None) -> Job:
     )  # fmt: skip
     plan = probes.plan(y, given.groups, classes=("a", "b"), seed=0, folds=4, repeats=1, permutations=19)
     return Job(
-        key=str(i), features=given, plan=plan, probe=probe, level="full", seed=0, pool=None, pool_groups=None,
+        key=str(i), features=given, plan=plan, probe=probe, level="full", seed=0, pool=None,
         detect=False, nested=False,
     )  # fmt: skip
 

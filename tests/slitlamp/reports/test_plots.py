@@ -1,5 +1,6 @@
 """The layer figure: where sites lie, that nothing lies on another, what decides the credit, and odd names."""
 
+import dataclasses
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,9 +16,12 @@ from slitlamp.reports import plots
 BLANK: dict[str, Any] = {
     "experiment": "linear_probe", "weights": "none", "source": "made", "probe": "ridge 0.03", "screened": False,
     "n_items": 40, "n_groups": 20, "n_classes": 2, "metric": "balanced accuracy", "confidence": 0.95, "chance": 0.5,
-    "p_value": 0.01, "p_adjusted": None, "mde": None, "lod": None, "variance_held": None, "margin": 0.1,
+    "p_value": 0.01, "p_from": "permutation", "p_adjusted": None, "mde": None, "limit": None, "simultaneous_low": None,
+    "simultaneous_high": None, "margin": 0.1, "size_open": False, "loss": None, "loss_low": None, "loss_high": None,
+    "loss_state": None, "reference": None, "control_shuffled_low": 0.4, "control_shuffled_high": 0.6,
+    "control_order": None,
     "verdict": "present", "credit": None, "reason": "", "nested": None, "nested_low": None, "nested_high": None,
-    "control_shuffled": None, "control_pixels": None, "control_lowlevel": None, "control_random": None, "seed": 0,
+    "control_shuffled": 0.5, "control_pixels": None, "control_lowlevel": None, "control_random": None, "seed": 0,
     "folds": 5, "repeats": 1, "permutations": 19, "device": "cpu", "dtype": "float32", "seconds": None,
     "features_key": "", "data_key": "", "code_version": "0", "command": "", "limited": False, "task": "mirror",
     "depth": None, "low": None, "high": None,
@@ -31,7 +35,7 @@ def records(
     """A run of encoders whose points all score the same, so that what is not set apart lies on another."""
 
     def one(role: str, encoder: str, site: str, readout: str, score: float, **own: Any) -> Record:
-        span: dict[str, Any] = {"low": score - 0.1, "high": score + 0.1} if not encoder.startswith("shuffled:") else {}
+        span: dict[str, Any] = {"low": score - 0.1, "high": score + 0.1}
         given: dict[str, Any] = {"role": role, "encoder": encoder, "site": site, "readout": readout, "score": score}
         return Record(**(BLANK | span | given | own | more))
 
@@ -43,13 +47,13 @@ def records(
             at = {"site": site, "readout": readout, "depth": depth}
             found.append(one("encoder", encoder, score=score, credit=credit, control_random=score, **at))
             found += [one("control", f"random:{encoder}{d}", score=score, **at) for d in ("", "#1")]
-            found.append(one("control", f"shuffled:{encoder}", score=0.5, **at))
     return found
 
 
 def places(axis: Any) -> list[tuple[float, float]]:
     """Where the markers of a panel lie."""
     marked = [line for line in axis.lines if line.get_marker() not in ("None", None, "") and line.get_ls() == "None"]
+    marked = [line for line in marked if line.get_markerfacecolor() != "none"]  # a ring is round a point
     return [(round(float(x), 6), round(float(y), 6)) for line in marked for x, y in zip(*line.get_data(), strict=True)]
 
 
@@ -120,6 +124,36 @@ def test_the_control_that_decides_the_credit_is_named_and_no_other(credit: str, 
     assert {"control lowlevel", "control pixels"} <= {label.removesuffix(" (decides credit)") for label in labels}
 
 
+def test_the_row_that_the_table_marks_is_ringed_once_and_the_order_is_drawn_only_where_it_tells() -> None:
+    given = records({"a": (3, ("final", "pooled"))})
+    best = next(r for r in given if r.role == "encoder" and r.site == "block.1")
+    given[given.index(best)] = dataclasses.replace(best, score=0.9)
+    lists = dataclasses.replace(given[0], encoder="order", score=0.7, low=0.6, high=0.8)
+    figure = drawn([*given, lists])
+    rings = [
+        (line.get_data()[1][0], line.get_data()[0][0])
+        for panel in figure.axes
+        for line in panel.lines
+        if line.get_markerfacecolor() == "none" and line.get_markersize() == 5.5
+    ]
+    assert [score for score, _ in rings] == [0.9]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "best point, chosen on these data" in labels
+    assert "control order of the list" in labels
+    silent = drawn([*given, dataclasses.replace(lists, verdict="inconclusive")])
+    assert "control order of the list" not in [text.get_text() for text in silent.legends[0].get_texts()]
+
+
+def test_the_grey_band_is_the_range_of_the_refits_that_the_records_hold() -> None:
+    wide = records({"a": (0, ("pooled",))}, control_shuffled_low=0.31, control_shuffled_high=0.66)
+    (panel,) = drawn(wide).axes
+    grey = [patch for patch in panel.patches if patch.get_facecolor()[:3] == pytest.approx((0.9, 0.9, 0.9))]
+    assert len(grey) == 1
+    assert grey[0].get_extents().transformed(panel.transData.inverted()).y0 == pytest.approx(0.31)
+    assert grey[0].get_extents().transformed(panel.transData.inverted()).y1 == pytest.approx(0.66)
+    assert panel.get_ylim()[0] < 0.31
+
+
 def test_widths_are_one_or_two_columns_and_nothing_leaves_the_sheet() -> None:
     many: Towers = dict.fromkeys(map("encoder-{}".format, range(8)), (24, ("final", "pooled")))
     narrow = drawn(records({"a": (3, ("final",))}))
@@ -151,11 +185,11 @@ def test_names_that_are_shortened_to_the_same_are_told_apart() -> None:
 
 
 def test_scores_far_below_chance_are_marked_at_the_edge_and_a_missing_interval_is_none() -> None:
-    given = records({"a": (2, ("final",))}, score=-9.0, metric="R2", chance=0.0, credit=None)
+    given = records({"a": (2, ("final",))}, score=-9.0, metric="concordance", credit=None)
     (panel,) = drawn(given).axes
     assert panel.get_ylim()[0] > -2
     assert {line.get_marker() for line in panel.lines} & {7}
-    assert panel.get_ylabel() == "R²"
+    assert panel.get_ylabel() == "concordance"
     drawn(records({"a": (2, ("final",))}, low=None, high=None))
 
 

@@ -299,22 +299,33 @@ def test_the_audit_of_marks_refuses_copies_in_two_groups_too(
     assert "holds no coloured marks" in err
 
 
-def test_copies_in_a_pool_count_once_and_copies_of_asked_images_are_said(
+def test_a_pool_is_used_without_copies_and_without_the_groups_that_are_asked(
     folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     pool = tmp_path / "pool"
     pool.mkdir()
-    for k, image in enumerate((scene(30), scene(31), jpeg(scene(30)), jpeg(scene(4)))):
+    images = [scene(30 + k) for k in range(20)] + [jpeg(scene(30)), jpeg(scene(4)), scene(60)]
+    for k, image in enumerate(images):  # 20 of its own, a copy of these, a copy of an image that is asked, and p5's
         Image.fromarray(image).save(pool / f"{k}.png")
-    words = ["--data", str(folder), "--copies", "unite", "--pool"]
-    code, err = probe(capsys, tmp_path, *words, str(pool))
+    named = [f"{k}.png,{'p5' if k == 22 else f'q{k}'}" for k in range(23)]
+    (pool / "manifest.csv").write_text("\n".join(["path,patient", *named]) + "\n")
+    words = ["--data", str(folder), "--copies", "unite", "--pool", str(pool)]
+    code, err = probe(capsys, tmp_path, *words, "--group", "patient")
     assert code == 0
-    assert "2 images of the pool are copies of each other: their groups were united, and count as one" in err
-    assert "1 of 4 images of the pool are copies of images that are asked: they bring no answer with them" in err
-    for name in ("2.png", "3.png"):
-        (pool / name).unlink()
-    code, err = probe(capsys, tmp_path, *words, str(pool))
+    assert "3 of 23 images of the pool are left out: copies of one another or of images that are asked" in err
+    (pool / "manifest.csv").unlink()
+    code, err = probe(capsys, tmp_path, *words)  # equal names of files are no equal groups
+    assert code == 0
+    assert "2 of 23 images of the pool are left out" in err
+    for k in (0, 21):
+        (pool / f"{k}.png").unlink()
+    code, err = probe(capsys, tmp_path, *words)
     assert (code, "of the pool" in err) == (0, False)
+    for k in (1, 2):
+        (pool / f"{k}.png").unlink()
+    code, err = probe(capsys, tmp_path, *words)
+    assert code == 3
+    assert "has 19 images that are neither asked themselves nor copies" in err
 
 
 def test_a_pool_needs_no_answers(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -322,7 +333,7 @@ def test_a_pool_needs_no_answers(folder: Path, capsys: pytest.CaptureFixture[str
     told = [f"{line},{'enhanced' if k % 2 else 'unenhanced'}" for k, line in enumerate(lines[1:])]
     (folder / "manifest.csv").write_text("\n".join([f"{lines[0]},contrast", *told]))
     (tmp_path / "pool").mkdir()
-    for k in (30, 31):
+    for k in range(30, 50):
         Image.fromarray(scene(k)).save(tmp_path / "pool" / f"{k}.png")
     words = ["--encoder", "lowlevel", "--task", "contrast", "--data", str(folder), "--copies", "unite", "--folds", "2"]
     assert linear_probe.main([*words, "--pool", str(tmp_path / "pool"), "--dry-run"]) == 0, capsys.readouterr().err
