@@ -5,11 +5,11 @@ $ python -m experiments.calibrate --items 200 --groups 100 --width 768
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from experiments._cli import command_parser
 from experiments._exit import DONE, guard
-from slitlamp.calibrate import SPECTRA, STANDARD, STRENGTHS, TARGETS, Setting, calibrate, table
+from slitlamp.calibrate import RUNS_OF, SPECTRA, TARGETS, asked, calibrate, table
 from slitlamp.log import progress
 
 
@@ -23,36 +23,21 @@ def _main(argv: Sequence[str]) -> int:
     parser.add_argument("--items", type=int, default=120, help="items (default: 120)")
     parser.add_argument("--groups", type=int, help="independent groups (default: one per item)")
     parser.add_argument("--width", type=int, default=192, help="features of the encoder (default: 192)")
-    parser.add_argument(
-        "--spectrum", choices=SPECTRA, default="power", help="how their variance falls (default: power)"
-    )
+    parser.add_argument("--spectrum", choices=SPECTRA, default="power", help="how their variance falls")
+    parser.add_argument("--target", choices=TARGETS, default="classes", help="classes, or how a number is distributed")
     parser.add_argument("--classes", type=int, default=2, help="classes (default: 2)")
     parser.add_argument("--rare", type=int, help="groups of the smallest class (default: as many as of the others)")
-    parser.add_argument(
-        "--target",
-        choices=TARGETS,
-        default="classes",
-        help="classes, or how a number lies (default: classes)",
-    )
     parser.add_argument("--standard", action="store_true", help="a table of eight standard settings, as Markdown")
     parser.add_argument("--runs", type=int, default=25, help="data sets per strength (default: 25)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")
     given = vars(parser.parse_args(argv))
-    as_json = given.pop("json")
-    del given["debug"]
-    if given.pop("standard"):
-        settings = [replace(one, runs=given["runs"], seed=given["seed"]) for one in STANDARD]
-        with progress(len(settings) * len(STRENGTHS) * given["runs"], "calibrate") as bar:
-            every = [calibrate(one, bar.update) for one in settings]
-        print(json.dumps([asdict(one) for one in every], indent=1) if as_json else table(every))
-        return DONE
-    given["groups"] = given["items"] if given["groups"] is None else given["groups"]
-    setting = Setting(**given)
-    with progress(len(STRENGTHS) * setting.runs, "calibrate") as bar:
-        found = calibrate(setting, bar.update)
-    document = {"schema": 1, "experiment": "calibrate", **asdict(found)}
-    print(json.dumps(document, indent=1) if as_json else found.text())
+    as_json, standard, _ = (given.pop(name) for name in ("json", "standard", "debug"))
+    settings = asked(given, standard=standard)
+    with progress(len(settings) * RUNS_OF * given["runs"], "calibrate") as bar:
+        found = [calibrate(setting, bar.update) for setting in settings]
+    document = {"schema": 2, "experiment": "calibrate", "settings": [asdict(one) for one in found]}
+    print(json.dumps(document, indent=1) if as_json else table(found) if standard else found[0].text())
     return DONE
 
 

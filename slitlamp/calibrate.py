@@ -1,8 +1,8 @@
 """Calibrate the instrument against planted truth: false verdicts, power, coverage and size for data of one kind."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from slitlamp.errors import UsageError
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 SPECTRA = ("power", "flat")
 TARGETS = ("classes", "gaussian", "skewed", "heavy")
 STRENGTHS = (0.0, 0.4, 0.6, 0.8)  # of what is planted, as the share of the way from chance to certainty
+
+
+RUNS_OF = len(STRENGTHS) + 1  # data sets of a run: one for each strength, and one whose credit and loss are judged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +97,21 @@ STANDARD = (
 )
 
 
+def asked(flags: Mapping[str, Any], *, standard: bool) -> list[Setting]:
+    """The setting that the flags of the command describe, or all standard ones with its runs and seed.
+
+    Raises:
+        UsageError: a setting that cannot be judged, or one beside --standard.
+    """
+    if not standard:
+        return [Setting(**{**flags, "groups": flags["items"] if flags["groups"] is None else flags["groups"]})]
+    usual = {f.name: f.default for f in fields(Setting)} | {"groups": None}
+    idle = [name for name, value in flags.items() if name not in ("runs", "seed") and value != usual[name]]
+    if idle:
+        raise UsageError(f"--{idle[0]} {flags[idle[0]]} has nothing to act on: --standard has its own settings")
+    return [replace(one, runs=flags["runs"], seed=flags["seed"]) for one in STANDARD]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rate:
     """How often something happened in runs whose `truth` is known, with its exact 95 % interval.
@@ -139,7 +157,7 @@ class Calibration:
 
 
 def calibrate(setting: Setting, tick: Callable[[], Any] = lambda: None) -> Calibration:
-    """Plant, measure and count; `tick` is called after each of len(STRENGTHS) * runs data sets."""
+    """Plant, measure and count; `tick` is called RUNS_OF times for each run."""
     found = {s: [_measured(setting, s, i, tick) for i in range(setting.runs)] for s in STRENGTHS}
     nothing = found[0.0]
 
@@ -160,7 +178,7 @@ def calibrate(setting: Setting, tick: Callable[[], Any] = lambda: None) -> Calib
         wrong = [m["state"] == "absent" and m["excluded"] <= truth for m in mine]
         rates.append(rate("absent with a limit below", wrong, "at most .05", strength))
     top = STRENGTHS[-1]
-    judged = [_judged(setting, top, i) for i in range(setting.runs)]
+    judged = [_judged(setting, top, i, tick) for i in range(setting.runs)]
     for name, should in JUDGED.items():
         rates.append(rate(name, [one[name] for one in judged], should, top))
     return Calibration(setting=setting, rates=rates, scores=[_coverage(setting.truth(s), found[s]) for s in STRENGTHS])
@@ -210,7 +228,7 @@ JUDGED = {  # what is judged of several feature sets of the same items, and how 
 NETWORKS = 6  # untrained networks, one of which is called the encoder
 
 
-def _judged(setting: Setting, strength: float, run: int) -> dict[str, bool]:
+def _judged(setting: Setting, strength: float, run: int, tick: Callable[[], Any]) -> dict[str, bool]:
     """Credit and loss on one data set. Plain controls read nothing; untrained networks are random layers over it.
 
     A half of the rotated features reads as well as the other half.
@@ -240,6 +258,7 @@ def _judged(setting: Setting, strength: float, run: int) -> dict[str, bool]:
     first, *rest = (measured(np.maximum(x @ layer, 0)) for layer in layers)
     eighth = measured(x[:, : max(1, setting.width // 8)])
     found = (learned(whole, blind), learned(first, rest), less(eighth, whole), less(one, other))
+    tick()
     return dict(zip(JUDGED, found, strict=True))
 
 

@@ -417,7 +417,7 @@ def _score_rows(one: Scored, pairs: Pairs, seed: int) -> list[dict[str, Any]]:
     """A row per score: set, individual, confusion and 2AFC of the probe, and the matchings with text."""
     rows = []
     if one.right is not None and one.wrong is not None and one.afc is not None and one.individual is not None:
-        same = 1 - one.right - one.wrong
+        same = np.clip(1 - one.right - one.wrong, 0, 1)  # means of repeats: 1 - .8 - .2 is not 0
         for name, values, chance in (
             ("set", one.right, 0.25), ("individual", one.individual, 0.5), ("confusion", same, 0.5),
             ("2afc", one.afc, CHANCE["2afc"]),

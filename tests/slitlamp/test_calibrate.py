@@ -2,21 +2,64 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from experiments.calibrate import main
-from slitlamp.calibrate import _exact
+from slitlamp.calibrate import STANDARD, Setting, _exact, planted
 
 
-def test_calibrate_counts_verdicts_on_planted_truth(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--items", "40", "--width", "6", "--pool", "60", "--runs", "2", "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
-    assert {r["name"] for r in document["rates"]} >= {"false present", "absent", "present", "called absent"}
-    assert [s["bayes"] for s in document["scores"]] == [0.5, 0.7, 0.8, 0.9]
+@pytest.mark.parametrize("more", [(), ("--rare", "6"), ("--classes", "3"), ("--target", "heavy")])
+def test_calibrate_counts_verdicts_on_planted_truth(more: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--items", "40", "--width", "6", "--runs", "2", "--json", *more]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["settings"]
+    names = {r["name"] for r in found["rates"]}
+    assert names >= {"false present", "absent", "present", "absent with a limit below", "learned, of a trained one"}
+    truths = [s["truth"] for s in found["scores"]]
+    assert truths[0] == pytest.approx(1 / 3 if "--classes" in more else 0.5)
+    assert truths == sorted(truths)
+    assert all(
+        r["count"] == round(r["rate"] * r["runs"]) and r["low"] <= r["rate"] <= r["high"] for r in found["rates"]
+    )
+
+
+def test_rates_have_exact_intervals() -> None:
     assert _exact(0, 10) == (0.0, pytest.approx(0.3085, abs=1e-3))
     assert _exact(10, 10) == (pytest.approx(0.6915, abs=1e-3), 1.0)
 
 
+@pytest.mark.parametrize("setting", STANDARD, ids=Setting.line)
+def test_what_is_planted_reads_as_it_says(setting: Setting) -> None:
+    """The truth of a strength is the score along the very direction that was planted, of many items."""
+    from dataclasses import replace
+
+    from scipy.stats import kendalltau
+
+    many = replace(setting, items=setting.items * 50, groups=setting.groups * 50, width=8,
+                   rare=None if setting.rare is None else setting.rare * 50)  # fmt: skip
+    x, y, _ = planted(many, 0.6, 0)
+    seen = x - x.mean(axis=0)
+    if many.number:
+        way = np.linalg.lstsq(seen, np.argsort(np.argsort(y)) / len(y), rcond=None)[0]
+        score = 0.5 + float(kendalltau(seen @ way, y).statistic) / 2
+    else:
+        means = np.stack([seen[y == c].mean(axis=0) for c in range(many.classes)])
+        within = np.cov((seen - means[y]).T)
+        ways = np.linalg.solve(within, means.T)
+        told = (seen @ ways - np.einsum("cd,dc->c", means, ways) / 2).argmax(axis=1)
+        score = float(np.mean([(told[y == c] == c).mean() for c in range(many.classes)]))
+    assert score == pytest.approx(many.truth(0.6), abs=0.02)
+
+
 def test_calibrate_refuses_what_it_cannot_judge(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--items", "40", "--groups", "10"]) == 2
-    assert "--groups 10: below 20 groups the instrument says nothing; give 20 or more" in capsys.readouterr().err
+    for words, said in (
+        (
+            ("--items", "40", "--groups", "10"),
+            "--groups 10: below 20 groups the instrument says nothing; give 20 or more",
+        ),
+        (("--rare", "70"), "--rare 70: the smallest of 2 classes has 2 to 60 of 120 groups"),
+        (("--target", "skewed", "--classes", "3"), "--target skewed is a number: it has no --classes and no --rare"),
+        (("--standard", "--items", "60"), "--items 60 has nothing to act on: --standard has its own settings"),
+    ):
+        assert main(list(words)) == 2
+        assert said in capsys.readouterr().err
