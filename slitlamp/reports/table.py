@@ -170,7 +170,7 @@ def legend(records: Sequence[Record]) -> str:
                 f"[{r.simultaneous_low:.3f}, {r.simultaneous_high:.3f}]."
             )
     if any(r.screened for r in own):
-        lines.append("*: screened with closed-form ridge; the other scores are the nested probe.")
+        lines.append(f"*: screened with closed-form ridge; the other scores are those of {' / '.join(names)}.")
     if any(r.nested is not None for r in own):
         lines.append(
             "nested: logistic regression with its penalty chosen inside the training folds, beside the fixed ridge "

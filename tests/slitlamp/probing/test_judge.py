@@ -395,6 +395,11 @@ def test_a_legend_says_what_was_computed() -> None:
     assert "from the spread over folds" in legend([dataclasses.replace(r, p_from="folds") for r in own])
     nested = [dataclasses.replace(r, probe="linear-v1") for r in own]
     assert "spread" not in legend(nested), "nested logistic regression is refitted to permuted labels"
+    mixed = [
+        dataclasses.replace(r, probe="knn") if r.site == "pooled" else dataclasses.replace(r, screened=True)
+        for r in own
+    ]
+    assert "closed-form ridge; the other scores are those of knn." in legend(mixed)
     one = [r for r in own if r.site == "block.0" or r.role == "control"]
     assert "paid for" not in legend([r for r in one if not r.encoder.startswith("random:")])
     assert max(map(len, text.split("\n"))) <= 110, "as wide as the sentences above it"
