@@ -158,7 +158,8 @@ def _not_asked(m: Measurement) -> tuple[str, int | None] | None:
     """Why it was not asked what this silence excludes, where it was not."""
     plan = m.plan
     if plan.rare < FEW:
-        return f"The smallest class has {plan.rare} groups; absence needs {FEW}.", ceil(FEW / plan.rare * plan.n_groups)
+        who = "Another number than the commonest" if plan.number else "The smallest class"
+        return f"{who} has {plan.rare} groups; absence needs {FEW}.", ceil(FEW / plan.rare * plan.n_groups)
     if m.screened:
         return "But it was screened only, so silence is no evidence of absence.", None
     if m.limit is None or m.kernel_p is None:
