@@ -105,7 +105,9 @@ def plan(
         raise ProbeError(f"{k} fold given: at least 2 are needed to hold anything out")
     if n_groups < k:
         raise ProbeError(f"{n_groups} groups cannot fill {k} folds: bring at least {k} independent groups")
-    rare = _check_classes(answer, group, classes) if raw is None else _check_numbers(raw, group)
+    rare = n_groups if raw is None else _check_numbers(raw, group)
+    if classes is not None:
+        rare = _check_classes(answer, group, classes)
     # repeats fall as items grow: measured, the spread between repeats shrinks faster than the error
     few_repeats = 5 if len(answer) < 1000 else 3 if len(answer) < 1500 else 2
     rng = np.random.default_rng([seed, 71])
