@@ -123,7 +123,7 @@ def _missing(
     own = m.estimate.p
     if own is None or own <= ALPHA:
         return _undecided(m, p), None
-    missing = (LEAKING if alarm else None) or _heard_elsewhere(m, layout) or _not_asked(m) or _not_excluded(m)
+    missing = _heard_elsewhere(m, layout) or (LEAKING if alarm else None) or _not_asked(m) or _not_excluded(m)
     if missing is None:
         return None
     return f"Nothing found: {_score(m)}. {missing[0]}", missing[1]

@@ -278,7 +278,7 @@ def leaking(m: Measurement, score: float = 0.3) -> Measurement:
     return dataclasses.replace(m, null=dataclasses.replace(m.null, statistic=statistic), estimate=estimate)
 
 
-def test_a_leak_at_one_point_or_control_leaves_no_other_point_of_the_same_items_absent() -> None:
+def test_a_leak_at_one_point_leaves_no_other_point_of_the_map_absent() -> None:
     nothing = seen("noise")
     limit = Exclusion(limit=0.7, asked=0.9, rates={0.5: 1.0, 0.7: 0.01}, self_check=0.05, groups=None)
     silent = dataclasses.replace(with_null([0.5] * 100, nothing, 0.6), limit=limit, kernel_p=0.5)
@@ -290,7 +290,7 @@ def test_a_leak_at_one_point_or_control_leaves_no_other_point_of_the_same_items_
     assert records["tower/pooled"]["reason"].startswith("LEAK")
     assert sum("LEAK: " in sentence for sentence in verdict["sentences"]) == 1
     records, _ = judged(QUIET | {"tower": "noise"}, {"block.0": silent}, controls={"pixels": leaking(nothing)})
-    assert records["tower/block.0"]["verdict"] == "inconclusive"
+    assert records["tower/block.0"]["verdict"] == "absent", "a control's alarm is told of the control"
     assert verdict_text(Record(**records["pixels/pooled"])) == "inconclusive, LEAK"
 
 
