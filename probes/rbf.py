@@ -3,6 +3,8 @@
 Closed form like `ridge`; width and penalty are chosen inside each training part.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from probes._base import FeatureSet, Predictions
@@ -13,6 +15,7 @@ from probes.solvers.scale import standardised
 
 WIDTHS = (0.1, 0.5, 1.0, 2.0)  # gamma times the median squared distance
 GRID = (1e-3, 1e-2, 1e-1, 1.0)
+RANK = 1e-9  # of the largest eigenvalue of the landmarks' kernel, below which lies rounding
 
 
 def probe(
@@ -38,9 +41,28 @@ def probe(
 
 def kernels(x: np.ndarray, widths: tuple[float, ...] = WIDTHS) -> list[np.ndarray]:
     """One Gaussian kernel [n, n] per width; features are standardised on all rows, which uses no label."""
-    z = standardised(x)
-    norms = np.square(z).sum(axis=1)
-    distance = np.maximum(norms + norms[:, None] - 2.0 * (z @ z.T), 0.0)
-    median = float(np.median(distance[np.triu_indices(len(z), 1)]))
-    unit = median if median > 0 else 1.0  # identical features: every kernel is constant, whatever its width
+    distance, unit = _distances(standardised(x), np.arange(len(x)))
     return [np.exp(-(width / unit) * distance) for width in widths]
+
+
+def spanned(x: np.ndarray, landmarks: np.ndarray, widths: tuple[float, ...] = WIDTHS) -> Iterator[np.ndarray]:
+    """For each width features [n, m] whose products are the kernel as m landmark rows span it.
+
+    Nystroem's method (Williams & Seeger 2001, NIPS 13, 682-688).
+    """
+    import scipy.linalg
+
+    distance, unit = _distances(standardised(x), landmarks)
+    for width in widths:
+        kernel = np.exp(-(width / unit) * distance)
+        w, v = scipy.linalg.eigh(kernel[landmarks], check_finite=False, driver="evd")
+        keep = w > RANK * w[-1]
+        yield kernel @ (v[:, keep] / np.sqrt(w[keep]))
+
+
+def _distances(z: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, float]:
+    """Squared distances [n, m] of rows to landmark rows, and the median of those between landmarks as their unit."""
+    norms = np.square(z).sum(axis=1)
+    distance = np.maximum(norms[:, None] + norms[landmarks] - 2.0 * (z @ z[landmarks].T), 0.0)
+    median = float(np.median(distance[landmarks][np.triu_indices(len(landmarks), 1)]))
+    return distance, median if median > 0 else 1.0  # identical features: every kernel is constant at any width

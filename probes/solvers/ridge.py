@@ -15,6 +15,7 @@ from probes.solvers.auc import auc
 from probes.solvers.scale import standardised
 
 _RANK = 1e-9  # of the largest eigenvalue: below it lies the rounding of a float64 Gram matrix
+_WHOLE = 4000  # items up to which I - H is held whole, which is faster
 _BATCH = 512  # label vectors at a time: keeps the work arrays of 2,000 items within a few megabytes
 
 
@@ -126,23 +127,36 @@ class Ridge:
         The rows outside a training part take no part: they are left out together with every inner fold, exactly.
         y: [B, n] or [B, n, K]. outer: bool [M, n], who trains. inner: [M, n], read only where outer.
         """
-        import scipy.linalg
-
         rows = _as_rows(y, np.float64)
         total = np.zeros((len(penalties), len(outer), len(rows)))
+        n = self.u.shape[0]
         for p, penalty in enumerate(penalties):
-            root = self.u * np.sqrt(self.shrink(penalty))
-            keep = np.eye(len(root)) - root @ root.T - 1.0 / len(root)  # I - H; 1/n is the unpenalised intercept
-            residual = rows @ keep
+            # H = root root'; its last column is the unpenalised intercept. I - H is held whole where it is small
+            root = np.column_stack([self.u * np.sqrt(self.shrink(penalty)), np.full(n, n**-0.5)])
+            keep = np.eye(n) - root @ root.T if n <= _WHOLE else None
+            residual = rows - (rows @ root) @ root.T
             for m, (train, fold) in enumerate(zip(outer, inner, strict=True)):
                 outside = np.flatnonzero(~train)
                 for part in np.unique(fold[train]):
                     test = np.flatnonzero(train & (fold == part))
                     left = np.concatenate([test, outside])
-                    block = scipy.linalg.cho_factor(keep[np.ix_(left, left)], overwrite_a=True, check_finite=False)
-                    error = scipy.linalg.cho_solve(block, residual[:, left].T, check_finite=False)[: len(test)]
-                    total[p, m] += np.square(error).sum(axis=0)
+                    mine, wrong = root[left], residual[:, left].T
+                    if root.shape[1] < len(left):  # (I - aa')^-1 = I + a (I - a'a)^-1 a'
+                        block = np.eye(root.shape[1]) - mine.T @ mine
+                        error = wrong + mine @ _solved(block, mine.T @ wrong)
+                    else:
+                        block = np.eye(len(left)) - mine @ mine.T if keep is None else keep[np.ix_(left, left)]
+                        error = _solved(block, wrong)
+                    total[p, m] += np.square(error[: len(test)]).sum(axis=0)
         return total if y.ndim == 2 else total.reshape(*total.shape[:2], len(y), -1).sum(axis=3)
+
+
+def _solved(block: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """block^-1 right, of a symmetric positive definite block, which is overwritten."""
+    import scipy.linalg
+
+    factor = scipy.linalg.cho_factor(block, overwrite_a=True, check_finite=False)
+    return scipy.linalg.cho_solve(factor, right, check_finite=False)
 
 
 def _as_rows(y: np.ndarray, dtype: type) -> np.ndarray:

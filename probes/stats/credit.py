@@ -71,10 +71,10 @@ def credit_of(
         )
     if left:
         shown = [f"{words[one.name]} ({controls[one.name][0].estimate.score:.2f})" for one in left]
-        either = "none of which reads it either" if len(left) > 1 else f"which {_do(left[0])} not read it either"
+        who = "none of which is" if len(left) > 1 else f"which {_are(left[0])} not"
         return "open", (
             f"To what it is to be credited is open: at this number of items it is not told apart from "
-            f"{_listed(shown, 'or')}, {either}."
+            f"{_listed(shown, 'or')}, {who} shown to read it."
         )
     beaten = _listed([words[one.name] for one in CONTROLS if one.name in controls], "and")
     missing = [words[one.name] for one in CONTROLS if one.needed and one.name not in controls]
@@ -88,10 +88,6 @@ def credit_of(
 
 def _are(one: Control) -> str:
     return "are" if one.verb == "read" else "is"
-
-
-def _do(one: Control) -> str:
-    return "do" if one.verb == "read" else "does"
 
 
 def _listed(names: Sequence[str], last: str) -> str:

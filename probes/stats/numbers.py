@@ -69,7 +69,8 @@ def typing_errors(values: np.ndarray, names: Sequence[str] | None = None) -> lis
 def cautions(values: np.ndarray, names: Sequence[str] | None = None) -> tuple[str, ...]:
     """What a reader should know of the numbers [n] that were given: values far out, and a long tail."""
     error = values - values.mean()
-    found, fourth = typing_errors(values, names), len(values) * (error**4).sum()
+    error = error / (np.abs(error).max() or 1.0)  # fourth powers of what was given could overflow
+    found, fourth = typing_errors(values, names), len(values) * float((error**4).sum())
     if fourth > 0 and np.square(error).sum() ** 2 / fourth < SKEWED:
         found.append(
             "few values lie far out and make up most of what varies between the numbers: R2 of the number rests on "

@@ -27,7 +27,8 @@ class Plan:
 
     y [n] class indices, or the normal scores of numbers, on which all probes are trained; `raw` [n] the numbers
     themselves; groups [n] numbered from 0; folds [R, n]; permuted [B, n] labels of the permutation test, drawn by
-    `permutation` as `design` says within folds[0]; `rare` the groups of the smallest class. `warnings` are of
+    `permutation` as `design` says within folds[0]; `rare` the groups of the smallest class, or those that do
+    not hold the number that most hold. `warnings` are of
     the design, `cautions` of the numbers given.
     """
 
@@ -86,7 +87,8 @@ def plan(
     (a patient with three films, each upright and turned).
 
     Raises:
-        ProbeError: the data cannot be split: too few groups, one class only, or a class in a single group.
+        ProbeError: the data cannot be split: too few groups, one class only, or a class in a single group; or numbers
+            are all equal, or not finite.
 
     >>> p = plan(np.arange(40) % 2, np.arange(40) // 2, classes=("upright", "turned"))
     >>> p.design, p.folds.shape, p.headline
@@ -95,13 +97,17 @@ def plan(
     group = _numbered(groups)
     n_groups = int(group.max()) + 1 if len(group) else 0
     raw = np.asarray(y, dtype=np.float64) if classes is None else None
+    if raw is not None and not np.isfinite(raw).all():
+        raise ProbeError(f"{(~np.isfinite(raw)).sum()} of {len(raw)} numbers are not finite: leave these items out")
     answer = np.asarray(y, dtype=np.int64) if raw is None else normal_scores(raw)
     k = (10 if n_groups >= 100 else 5) if folds is None else folds
     if k < 2:
         raise ProbeError(f"{k} fold given: at least 2 are needed to hold anything out")
     if n_groups < k:
         raise ProbeError(f"{n_groups} groups cannot fill {k} folds: bring at least {k} independent groups")
-    rare = _check_classes(answer, group, classes) if classes is not None else n_groups
+    rare = n_groups if raw is None else _check_numbers(raw, group)
+    if classes is not None:
+        rare = _check_classes(answer, group, classes)
     # repeats fall as items grow: measured, the spread between repeats shrinks faster than the error
     few_repeats = 5 if len(answer) < 1000 else 3 if len(answer) < 1500 else 2
     rng = np.random.default_rng([seed, 71])
@@ -153,6 +159,19 @@ def _check_classes(y: np.ndarray, groups: np.ndarray, classes: Sequence[str]) ->
             "bring at least 2 groups of each class or leave the class out"
         )
     return int(holders[low])
+
+
+def _check_numbers(raw: np.ndarray, groups: np.ndarray) -> int:
+    """Groups of the numbers; where more than half of them hold one number, those that hold another."""
+    values, many = np.unique(raw, return_counts=True)
+    other = len(np.unique(groups[raw != values[many.argmax()]]))
+    if other < 2:
+        raise ProbeError(
+            f"all numbers are {values[many.argmax()]:g}" + f", but for those of {other} group" * other + ": there is "
+            "nothing that a probe could learn"
+        )
+    whole = int(groups.max()) + 1
+    return other if 2 * other < whole else whole
 
 
 def _split(y: np.ndarray, groups: np.ndarray, k: int, rng: np.random.Generator, *, number: bool) -> np.ndarray:

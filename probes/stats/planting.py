@@ -256,7 +256,8 @@ def planted_code(labels: np.ndarray, classes: int | None) -> np.ndarray:
     """What is added for each label: simplex corners sqrt(2) apart [.., n, K-1], or the standardised number."""
     if classes is None:
         centred = labels - labels.mean(axis=1, keepdims=True)
-        return (centred / centred.std(axis=1, keepdims=True))[..., None]
+        spread = centred.std(axis=1, keepdims=True)
+        return (centred / np.where(spread > 0, spread, 1))[..., None]  # all that differ may be of the fold mixed from
     basis = np.linalg.qr(np.eye(classes) - 1 / classes)[0][:, : classes - 1]
     code = basis[labels.astype(np.int64)]
     return code - code.mean(axis=1, keepdims=True)

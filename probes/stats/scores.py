@@ -102,7 +102,9 @@ def concordance(prediction: np.ndarray, truth: np.ndarray, groups: np.ndarray, f
 
 def explained(error: np.ndarray, baseline_error: np.ndarray) -> np.ndarray:
     """R2 of each row [A, n] against the training part's mean, 1 - sum e^2 / sum e0^2."""
-    return 1 - np.square(error).sum(axis=1, dtype=np.float64) / np.square(baseline_error).sum(axis=1, dtype=np.float64)
+    unit = np.abs(baseline_error).max(axis=1, keepdims=True)  # squares of what was given could overflow
+    error, baseline = np.square(error / unit), np.square(baseline_error / unit)
+    return 1 - error.sum(axis=1, dtype=np.float64) / baseline.sum(axis=1, dtype=np.float64)
 
 
 def scored(predictions: Predictions, classes: int | None) -> Scored:

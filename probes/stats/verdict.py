@@ -14,6 +14,11 @@ from probes.stats.plan import FEW, Plan
 
 ALPHA = 0.05
 LEAK = 0.01  # of exchanged labels may read as far below chance as a leak does
+LEAKING = (
+    "But elsewhere these items are read below chance by more than exchanged labels ever give (LEAK): what copies in "
+    "different folds push below chance cannot be told from nothing.",
+    None,
+)
 MATERIAL = 0.05  # above chance, with the whole interval: a `learned` score that is worth something
 
 
@@ -24,6 +29,7 @@ def verdict(
     layout: Sequence[Measurement] = (),
     adjusted: float | None = None,
     leak: float | None = None,
+    alarm: bool = False,
     called: Mapping[str, str] | None = None,
 ) -> Verdict:
     """The verdict on one cell: its state, what a `present` may be credited to, and the sentence that says so.
@@ -31,10 +37,11 @@ def verdict(
     `controls` maps lowlevel, pixels, random to their measurement on the same folds and the paired difference
     to them; `layout` are the measurements of readouts that keep the layout of the same tokens; `adjusted` is the
     p-value after the multiplicity rule, where there was one, and `leak` that of the map's lowest statistic
-    (`low_over_map`; None: this cell is all there is); `called` names a control otherwise than usual.
+    (`low_over_map`; None: this cell is all there is); `alarm` says that a leak rings at some point of the same items,
+    so that none of them is absent; `called` names a control otherwise than usual.
     """
     plan = m.plan
-    state, reason, groups = decide_state(m, layout=layout, adjusted=adjusted, leak=leak)
+    state, reason, groups = decide_state(m, layout=layout, adjusted=adjusted, leak=leak, alarm=alarm)
     credit, credit_words = (None, "") if state != "present" else credit_of(controls or {}, called or {})
     low = m.estimate.low
     clear = state == "present" and low is not None and low > plan.chance + MATERIAL
@@ -57,6 +64,7 @@ def decide_state(
     layout: Sequence[Measurement] = (),
     adjusted: float | None = None,
     leak: float | None = None,
+    alarm: bool = False,
 ) -> tuple[State, str, int | None]:
     """State, reason, and the number of groups that would decide where nothing is decided."""
     e, plan = m.estimate, m.plan
@@ -71,7 +79,7 @@ def decide_state(
         return "inconclusive", reason, None
     if p is not None and p <= ALPHA and e.score > e.chance:
         return "present", _readable(m, p), None
-    missing = _missing(m, p, layout, leak)
+    missing = _missing(m, p, layout, alarm=alarm or any(_leaks(one, leak) for one in layout))
     return ("absent", _absent(m), None) if missing is None else ("inconclusive", *missing)
 
 
@@ -109,13 +117,13 @@ def _readable(m: Measurement, p: float) -> str:
 
 
 def _missing(
-    m: Measurement, p: float | None, layout: Sequence[Measurement], leak: float | None
+    m: Measurement, p: float | None, layout: Sequence[Measurement], *, alarm: bool
 ) -> tuple[str, int | None] | None:
     """Why nothing is decided, and the number of groups that would; None where nothing is missing for an absence."""
     own = m.estimate.p
     if own is None or own <= ALPHA:
         return _undecided(m, p), None
-    missing = _heard_elsewhere(m, layout, leak) or _not_asked(m) or _not_excluded(m)
+    missing = _heard_elsewhere(m, layout) or (LEAKING if alarm else None) or _not_asked(m) or _not_excluded(m)
     if missing is None:
         return None
     return f"Nothing found: {_score(m)}. {missing[0]}", missing[1]
@@ -132,14 +140,10 @@ def _undecided(m: Measurement, p: float | None) -> str:
     return f"Undecided: {_score(m)}; {why}."
 
 
-def _heard_elsewhere(
-    m: Measurement, layout: Sequence[Measurement], leak: float | None
-) -> tuple[str, int | None] | None:
+def _heard_elsewhere(m: Measurement, layout: Sequence[Measurement]) -> tuple[str, int | None] | None:
     """Another probe or readout that reads what this one does not, where one does."""
     for other in sorted(layout, key=lambda one: -one.estimate.score):
         e = other.estimate
-        if _leaks(other, leak):
-            return "A readout with layout scores below chance: see its leak alarm.", None
         if e.p is not None and e.p <= ALPHA:
             return (
                 f"But a readout that keeps the layout of these tokens reads it ({_score(other)}, {_p(e.p)}): what "
@@ -154,7 +158,8 @@ def _not_asked(m: Measurement) -> tuple[str, int | None] | None:
     """Why it was not asked what this silence excludes, where it was not."""
     plan = m.plan
     if plan.rare < FEW:
-        return f"The smallest class has {plan.rare} groups; absence needs {FEW}.", ceil(FEW / plan.rare * plan.n_groups)
+        who = "Another number than the commonest" if plan.number else "The smallest class"
+        return f"{who} has {plan.rare} groups; absence needs {FEW}.", ceil(FEW / plan.rare * plan.n_groups)
     if m.screened:
         return "But it was screened only, so silence is no evidence of absence.", None
     if m.limit is None or m.kernel_p is None:

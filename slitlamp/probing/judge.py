@@ -1,5 +1,6 @@
 """From measurements to records and verdicts: the multiplicity rule, the controls, the credit, the loss."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from probes.stats.credit import CONTROLS as CREDIT_CONTROLS
 from probes.stats.loss import Kind, Loss, Reference, losses
 from probes.stats.multiplicity import holm, low_over_map, over_layers, over_tasks
 from probes.stats.order import carried_order
+from probes.stats.verdict import rings
 from slitlamp.probing.judged import Best, Judged, ListTold
 from slitlamp.probing.order import ListOrder
 from slitlamp.probing.points import relative_depth, screened
@@ -83,9 +85,11 @@ def judge(
     def record(cell: Cell, role: str, **more: Any) -> Record:
         return _record(run, question, cell, role, experiment, command, **more)
 
-    records += [record(cell, "control") for cell in cells.control if not run.measurement(cell).screened]
-    every = [run.measurement(c) for c in cells.encoder]
-    leak = low_over_map([m.null.statistic for m in every])
+    shown = [cell for cell in cells.control if not run.measurement(cell).screened]
+    low = _lowest(run, [cell for cell in shown if cell.encoder.spec != ORDER])
+    leak = _lowest(run, cells.encoder)
+    alarm = any(rings(leak, run.measurement(cell).estimate) for cell in cells.encoder)
+    records += [record(cell, "control", verdict=_of_control(run, cell, low)) for cell in shown]
     p_of = dict(zip((c.tag for c in cells.encoder), paid, strict=True))
     for spec in dict.fromkeys(c.encoder.spec for c in cells.encoder):
         mine = [c for c in cells.encoder if c.encoder.spec == spec]
@@ -102,6 +106,7 @@ def judge(
                 layout=[run.measurement(c) for c in layout_of(cell, mine)],
                 adjusted=p_of[cell.tag],
                 leak=leak,
+                alarm=alarm,
                 called=called,
             )
             words = "" if verdict.credit is None else credit_of(known, called)[1]
@@ -112,12 +117,29 @@ def judge(
                        credit_words=words, record=made)
             )  # fmt: skip
         records += [one.record for one in judged]
-        records += [record(c, "control") for c in cells.untrained.get(spec, [])]
+        draws = cells.untrained.get(spec, [])
+        records += [record(c, "control", verdict=_of_control(run, c, _lowest(run, draws))) for c in draws]
         nested = nested_best(measurements, plan) if len(mine) > 1 else measurements[0]
         highest = best_of([one.record for one in judged])
         best = Best(row=next(one for one in judged if one.record is highest), of=len(judged), nested=nested)
         verdicts.append(_summary(question, judged, best, sentences(run, question, spec, judged, best, cells, told)))
     return records, verdicts
+
+
+def _lowest(run: Run, cells: Sequence[Cell]) -> float:
+    """P of the lowest statistic of several cells: one leak alarm for all; 1 where there are none."""
+    return low_over_map([run.measurement(cell).null.statistic for cell in cells]) if cells else 1.0
+
+
+def _of_control(run: Run, cell: Cell, low: float) -> probes.Verdict:
+    """What is said of a control; a list whose neighbours differ in their answers reads below chance without a leak."""
+    m = run.measurement(cell)
+    if cell.encoder.spec != ORDER:
+        return probes.verdict(m, leak=low)
+    found = probes.verdict(m, leak=1.0)
+    if found.state == "present":
+        return found
+    return dataclasses.replace(found, reason="The place of an item in its list or folder does not tell its answer.")
 
 
 def _controls(run: Run, cells: QuestionCells, cell: Cell) -> tuple[dict[str, tuple[Any, Any]], dict[str, str]]:
@@ -250,8 +272,8 @@ def _summary(question: Question, judged: Sequence[Judged], best: Best, text: Seq
 
 def _record(
     run: Run, question: Question, cell: Cell, role: str, experiment: str, command: str,
-    *, verdict: Any = None, p: float | None = None, scores: dict[str, float] | None = None, loss: Loss | None = None,
-    wider: float | None = None,
+    *, verdict: probes.Verdict, p: float | None = None, scores: dict[str, float] | None = None,
+    loss: Loss | None = None, wider: float | None = None,
 ) -> Record:  # fmt: skip
     m, plan, card = run.measurement(cell), run.plan(question), cell.encoder.card
     e, other = m.estimate, m.nested
@@ -283,19 +305,19 @@ def _record(
         p_from="folds" if m.permuted is None else "permutation",
         p_adjusted=p,
         mde=e.mde,
-        limit=None if verdict is None else verdict.excluded,
+        limit=verdict.excluded,
         simultaneous_low=low,
         simultaneous_high=high,
         margin=plan.margin,
-        verdict=m.state if verdict is None else verdict.state,
-        credit=None if verdict is None else verdict.credit,
-        size_open=verdict is not None and verdict.size_open,
+        verdict=verdict.state,
+        credit=verdict.credit,
+        size_open=verdict.size_open,
         loss=None if loss is None else loss.whole.difference.score,
         loss_low=None if loss is None else loss.low,
         loss_high=None if loss is None else loss.high,
         loss_state=None if loss is None else loss.state,
         reference=None if loss is None else loss.whole.reference,
-        reason=_reason(cell, m) if verdict is None else verdict.reason,
+        reason=verdict.reason,
         nested=None if other is None else other.score,
         nested_low=None if other is None else other.low,
         nested_high=None if other is None else other.high,
@@ -318,13 +340,6 @@ def _record(
         r2_scores=m.companions.get("R2 of normal scores"),
         r2_number=m.companions.get("R2 of the number"),
     )
-
-
-def _reason(cell: Cell, m: Any) -> str:
-    """What is said of a control; a list whose neighbours differ in their answers reads below chance without a leak."""
-    if cell.encoder.spec != ORDER or m.state == "present":
-        return m.reason
-    return "The place of an item in its list or folder does not tell its answer."
 
 
 def _weights(cell: Cell, card: Any) -> str:

@@ -1,6 +1,6 @@
 """Verdicts in plain words: what is readable, what is read less than before, to what it may be credited."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 import probes
 from encoders.extraction.readouts import GRID3, HALVES, MEAN, READOUTS, VECTOR
 from probes.stats.credit import LOWLEVEL
+from probes.stats.plan import FEW
 from slitlamp.probing.judged import Best, Judged, ListTold
 from slitlamp.probing.state import Cell, QuestionCells
 from slitlamp.questions import Question
@@ -18,17 +19,18 @@ def sentences(
     told: ListTold | None,
 ) -> list[str]:  # fmt: skip
     """What a reader must know of one encoder and one question, the most important first."""
-    found = [_readable(judged, best), _beside(best.row.measurement.companions)]
+    found = [_readable(judged, best), _beside(best.row)]
     found += _less(judged)
     found += _leaks(judged, found)
     found += _layout(run, question, judged)
-    found += _absent(judged)
-    found += _undecided(judged)
+    found += _absent(judged, found)
+    found += _undecided(judged, found)
     found += _betrayed(run, spec, cells)
     found += _told(told)
     plan = run.plan(question)
     found += _moved(plan)
-    found += [f"Note: {warning}." for warning in plan.warnings]  # the question has named values far out, and their rows
+    if plan.n_groups >= FEW:  # else the reason has said that nothing can be
+        found += [f"Note: {warning}." for warning in plan.warnings]  # the question has named values far out
     found += _notes(judged)
     found += _origin(question, judged)
     return [sentence for sentence in found if sentence]
@@ -46,10 +48,10 @@ def _score(m: Any) -> str:
     return f"{e.score:.2f}{_ends(e.low, e.high)}"
 
 
-def _beside(companions: Mapping[str, float]) -> str:
+def _beside(row: Judged) -> str:
     """Scores of a number that have no interval, and are no reason for a verdict."""
-    said = ", ".join(f"{name} {value:.2f}" for name, value in companions.items())
-    return f"Beside that score, without an interval: {said}." if said else ""
+    said = ", ".join(f"{name} {value:.2f}" for name, value in row.measurement.companions.items())
+    return f"Beside the concordance of {row.cell.name}, without an interval: {said}." if said else ""
 
 
 def _ends(low: float | None, high: float | None) -> str:
@@ -61,7 +63,10 @@ def _readable(judged: Sequence[Judged], best: Best) -> str:
     if best.of == 1:
         return row.verdict.reason if present else f"Not shown to be readable. {row.verdict.reason}"
     r = row.record
-    chosen = f"the highest of {best.of} points, chosen on these data"
+    of = f"{best.of} points"
+    if any(j.record.score > r.score for j in judged):
+        of = f"the {_points(len(present))} that {'is' if len(present) == 1 else 'are'} present"
+    chosen = f"the highest of {of}, chosen on these data"
     highest = f"{row.cell.name} {r.score:.2f}{_ends(r.simultaneous_low, r.simultaneous_high)}, {chosen}"
     nested = ""
     if best.nested is not None:
@@ -150,22 +155,35 @@ def _points(count: int) -> str:
     return f"{count} point{'s' * (count != 1)}"
 
 
-def _absent(judged: Sequence[Judged]) -> list[str]:
+def _absent(judged: Sequence[Judged], said: Sequence[str]) -> list[str]:
+    """Where it is absent, and what the least sure of these excludes, unless a sentence has said it."""
     absent = [j for j in judged if j.verdict.state == "absent"]
     if not absent:
         return []
-    names = ", ".join(j.cell.name for j in absent[:4]) + (" …" if len(absent) > 4 else "")
     weakest = max(absent, key=lambda j: j.verdict.excluded or 1.0)
-    return [f"Absent at {_points(len(absent))} ({names}). {weakest.verdict.reason}"]
+    return [f"Absent at {_named(absent)}.{_reason(weakest, absent, said, 'The weakest exclusion is that of')}"]
 
 
-def _undecided(judged: Sequence[Judged]) -> list[str]:
+def _undecided(judged: Sequence[Judged], said: Sequence[str]) -> list[str]:
+    """Where nothing is decided, and why at the highest of these, unless a sentence has said it."""
     open_ = [j for j in judged if j.verdict.state == "inconclusive"]
     if not open_ or len(open_) == len(judged):
         return []
-    names = ", ".join(j.cell.name for j in open_[:4]) + (" …" if len(open_) > 4 else "")
-    first = max(open_, key=lambda j: j.measurement.estimate.score)
-    return [f"Not decided at {_points(len(open_))} ({names}). For example {first.cell.name}: {first.verdict.reason}"]
+    first = max((j for j in open_ if not j.verdict.leak), key=lambda j: j.measurement.estimate.score, default=open_[0])
+    return [
+        f"Not decided at {_named(open_)}.{'' if first.verdict.leak else _reason(first, open_, said, 'For example')}"
+    ]
+
+
+def _named(some: Sequence[Judged]) -> str:
+    return f"{_points(len(some))} ({', '.join(j.cell.name for j in some[:4])}{' …' if len(some) > 4 else ''})"
+
+
+def _reason(one: Judged, among: Sequence[Judged], said: Sequence[str], example: str) -> str:
+    """The reason of one of several points, with its name; empty where a sentence has said it."""
+    if any(one.verdict.reason in sentence for sentence in said):
+        return ""
+    return f" {example} {one.cell.name}: {one.verdict.reason}" if len(among) > 1 else f" {one.verdict.reason}"
 
 
 def _betrayed(run: Any, spec: str, cells: QuestionCells) -> list[str]:
@@ -175,8 +193,13 @@ def _betrayed(run: Any, spec: str, cells: QuestionCells) -> list[str]:
         return []
     control = min(found, key=lambda m: m.screened)
     e = control.estimate
+    p = "" if e.p is None else f", {_p(e.p)}"
+    if control.state == "present" and (e.low is None or e.low <= e.chance):
+        return [
+            "Caution: image statistics without layout (size, brightness, histogram, compression) read something of "
+            f"it, how much is open: {_score(control)}{p}."
+        ]
     if control.state == "present":
-        p = "" if e.p is None else f", {_p(e.p)}"
         return [
             f"WARNING: image statistics without layout (size, brightness, histogram, compression) already read it: "
             f"{_score(control)}{p}. Scanner, window or exposure may betray the answer; a score no higher "
@@ -194,7 +217,13 @@ def _told(told: ListTold | None) -> list[str]:
     """What the order of the list tells, and whether the images carry it."""
     if told is None:
         return []
+    e = told.measurement.estimate
+    small = e.low is None or e.low <= e.chance
     tells = f"the place in the list or in the folder alone tells the answer: {_score(told.measurement)}"
+    if small and not told.carried:
+        return []  # one list in twenty does by luck, and no image is seen to carry it
+    if small:
+        tells = f"{tells}, how well is open"
     if not told.carried:
         assert told.p is not None
         return [
@@ -206,8 +235,8 @@ def _told(told: ListTold | None) -> list[str]:
     else:
         why = f"Also among images of one answer their features tell the place ({_p(told.p)}): they drift along the list"
     return [
-        f"WARNING: {tells}. {why}; a scanner, a setting or a batch that changed on the way may be what is read, and "
-        "only what surpasses the order is credited to anything else."
+        f"{'Caution' if small else 'WARNING'}: {tells}. {why}; a scanner, a setting or a batch that changed on the way "
+        "may be what is read, and only what surpasses the order is credited to anything else."
     ]
 
 

@@ -1,5 +1,6 @@
 """The table on the terminal, a function of records alone."""
 
+import textwrap
 from collections.abc import Sequence
 
 from encoders import draw_of
@@ -9,6 +10,7 @@ from slitlamp.records import Record, best_of
 from slitlamp.reports.text import table as aligned
 
 DASH = "–"
+WIDTH = 110  # of the sentences and the legend
 COLUMNS = (
     "site", "readout", "score", "95 % interval", "p", "nested", "untrained", "shuffled", "reads less by", "verdict",
     "credit",
@@ -130,8 +132,8 @@ def _untrained(records: Sequence[Record]) -> str:
     most = max(counts, default=0)
     if not most:
         return (
-            "untrained networks: none beside these points (the controls of the image alone take the credit wherever it "
-            "could have mattered, or there is no such network; --twins N asks for them always)"
+            "untrained networks: none beside these points (of an encoder that is a network they are asked where it "
+            "surpasses the controls of the image alone, or as --twins says)"
         )
     many = f", mean of {most} draws" if most > 1 else ", one draw"
     return f"untrained: the same network with random weights{many}"
@@ -148,7 +150,7 @@ def legend(records: Sequence[Record]) -> str:
     own = [r for r in records if r.role == "encoder"]
     names = list(dict.fromkeys(r.probe for r in own if not r.screened)) or [own[0].probe]
     how = "; ".join(HOW[one] for one in dict.fromkeys(r.p_from for r in own))
-    paid = ", paid for all points, encoders and questions of the command" * (len(own) > 1)
+    paid = ", paid for all points, encoders and questions of the command (of a control its own)" * (len(own) > 1)
     lines = [f"score: {' / '.join(names)} on held-out groups. p: {how}{paid}. {_untrained(records)}."]
     if any(r.control_shuffled is not None for r in own):
         of = "" if all(r.p_from == "permutation" for r in own) else " of ridge"
@@ -156,7 +158,7 @@ def legend(records: Sequence[Record]) -> str:
     if any(r.loss_state not in (None, "open") for r in own):
         lines.append(
             "reads less by: difference to the best of what reads the same items (thumbnails, untrained networks, "
-            "earlier points,\nother encoders), where it is sure for all points at once; !: more than the margin; kept: "
+            "earlier points, other encoders), where it is sure for all points at once; !: more than the margin; kept: "
             "surely less."
         )
     marked = [best_of(one) for one in _maps(own) if len(one) > 1]
@@ -168,13 +170,13 @@ def legend(records: Sequence[Record]) -> str:
                 f"[{r.simultaneous_low:.3f}, {r.simultaneous_high:.3f}]."
             )
     if any(r.screened for r in own):
-        lines.append("*: screened with closed-form ridge; the other scores are the nested probe.")
+        lines.append(f"*: screened with closed-form ridge; the other scores are those of {' / '.join(names)}.")
     if any(r.nested is not None for r in own):
         lines.append(
             "nested: logistic regression with its penalty chosen inside the training folds, beside the fixed ridge "
-            "that is the headline below 200 groups."
+            "that is the headline of so few groups."
         )
-    return "\n".join(lines)
+    return "\n".join(textwrap.fill(line, WIDTH, break_on_hyphens=False) for line in lines)
 
 
 def _maps(own: Sequence[Record]) -> list[list[Record]]:

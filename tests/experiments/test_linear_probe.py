@@ -91,7 +91,7 @@ def test_a_run_prints_a_table_with_its_controls_and_a_verdict_in_words(
         "PRESENT, credit: pixels",
     ):
         assert word in out, word
-    assert "untrained networks: none beside these points" in out
+    assert "untrained networks: none beside these" in out
     assert "architecture" not in out
     assert "To repeat: python -m experiments.linear_probe --encoder" in out
     assert "Synthetic: images are made by this project" in " ".join(out.split())

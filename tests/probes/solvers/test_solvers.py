@@ -196,9 +196,13 @@ def refitted(z: np.ndarray, y: np.ndarray, fold: np.ndarray, strength: float) ->
     return out
 
 
-def test_inner_errors_leave_the_outer_fold_out_of_everything() -> None:
+@pytest.mark.parametrize(("width", "whole"), [(40, 4000), (120, 4000), (120, 10)])  # few columns, many, many items
+def test_inner_errors_leave_the_outer_fold_out_of_everything(
+    width: int, whole: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("probes.solvers.ridge._WHOLE", whole)
     rng = np.random.default_rng(4)
-    x, fold, y = rng.normal(size=(80, 40)), np.arange(80) % 4, rng.normal(size=(2, 80))
+    x, fold, y = rng.normal(size=(80, width)), np.arange(80) % 4, rng.normal(size=(2, 80))
     inner = np.where(fold != 1, rng.integers(3, size=80), -1)
     solver, z = Ridge.of(x), standardised(x)
     inside = fold != 1

@@ -8,6 +8,7 @@ import pytest
 
 import probes
 from probes import ProbeError
+from probes.rbf import kernels, spanned
 from probes.solvers.codes import coded_vectors
 from probes.solvers.ridge import Ridge
 from probes.stats import exclusion as module
@@ -129,6 +130,14 @@ def test_planted_strength_is_what_unlimited_data_would_read(classes: int | None)
         right = ((z[a] - z[b]) * (seen[a] - seen[b]) > 0).mean()
         assert right == pytest.approx(in_units(strength, None), abs=0.003)
         assert right == pytest.approx(0.788, abs=0.003)
+        for values in (np.arange(len(z)) % 2, (np.arange(len(z)) % 10 == 0) * 2.0 + (np.arange(len(z)) % 2)):
+            code = (values - values.mean()) / values.std()  # numbers that take few values
+            seen = separation(strength, None) * code + rng.standard_normal(len(z))
+            other = code[a] != code[b]
+            right = ((code[a] - code[b]) * (seen[a] - seen[b]) > 0)[other].mean()
+            assert right == pytest.approx(in_units(strength, None, code[:2000]), abs=0.01)
+            assert right > 0.85
+        assert in_units(strength, None, z[:2000]) == in_units(strength, None)
         return
     s = separation(strength, classes)
     y = rng.integers(0, classes, 200_000)
@@ -293,3 +302,13 @@ def test_a_kernel_reads_what_no_hyperplane_does_and_not_what_is_not_there() -> N
     assert hits["xor"] == 20
     assert hits["nothing"] <= 4
     assert len(GRID) == 3
+
+
+def test_a_kernel_that_few_items_span_reads_what_the_whole_one_does_and_nothing_of_nothing() -> None:
+    rng = np.random.default_rng(8)
+    x = rng.standard_normal((240, 4))
+    for y, reads in (((x[:, 0] * x[:, 1] > 0).astype(int), True), (rng.permutation(240) % 2, False)):
+        plan = probes.plan(y, np.arange(240), classes=("a", "b"), permutations=99)
+        assert (kernel_p(x, plan, landmarks=80) <= 0.05) == (kernel_p(x, plan) <= 0.05) == reads
+    every = next(spanned(x, rng.permutation(240)))
+    assert np.allclose(every @ every.T, kernels(x)[0], atol=1e-4)

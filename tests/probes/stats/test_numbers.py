@@ -125,3 +125,40 @@ def test_the_interval_of_a_number_with_typing_errors_covers() -> None:
     score, low, high, p = np.array(rows, dtype=float).T
     assert ((low <= score.mean()) & (score.mean() <= high)).mean() >= 0.9
     assert (p <= 0.05).mean() >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("y", "match"),
+    [
+        (np.full(40, 5.0), "all numbers are 5: there is nothing that a probe could learn"),
+        (np.r_[np.full(39, 5.0), 6], "all numbers are 5, but for those of 1 group: there is nothing"),
+        (np.r_[np.arange(38.0), np.nan, np.inf], "2 of 40 numbers are not finite"),
+    ],
+)
+def test_numbers_of_which_nothing_can_be_learnt_are_refused(y: np.ndarray, match: str) -> None:
+    with pytest.raises(ProbeError, match=match):
+        probes.plan(y, np.arange(40))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_number_too_large_to_be_squared_is_named_and_breaks_nothing() -> None:
+    x, y = planted(2)
+    y[7] = 1e300
+    m = measured(x, y)
+    assert "1e+300" in m.estimate.warnings[0]
+    assert all(np.isfinite([*m.companions.values(), m.estimate.score]))
+
+
+@pytest.mark.parametrize(("others", "asked"), [(5, False), (45, True)])
+def test_few_numbers_that_differ_are_no_ground_for_absence(others: int, asked: bool) -> None:
+    rng = np.random.default_rng(3)
+    y = rng.permutation(np.r_[np.zeros(100 - others), 1 + rng.random(others)])
+    plan = probes.plan(y, np.arange(100), permutations=199)
+    assert plan.rare == others
+    given = FeatureSet(
+        x=rng.standard_normal((100, 8)), y=y, groups=np.arange(100), ids=[str(i) for i in range(100)], classes=None
+    )
+    m = probes.measure(given, plan)
+    assert (m.limit is not None) is asked
+    assert ("Another number than the commonest has 5 groups; absence needs 20" in m.reason) is not asked
+    assert probes.measure(given, plan, detect="always").limit is not None

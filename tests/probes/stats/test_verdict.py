@@ -176,6 +176,13 @@ def test_a_leak_rings_where_exchanged_labels_never_fall_so_low_and_the_interval_
     assert ("below chance by more than exchanged labels ever give" in found.reason) is rang
 
 
+def test_no_point_is_absent_where_a_leak_rings_elsewhere_among_the_same_items() -> None:
+    for found in (probes.verdict(silent(), alarm=True), probes.verdict(silent(), layout=[low(0.2, 0.05, 0.002)])):
+        assert (found.state, found.leak, found.excluded) == ("inconclusive", False, None)
+        says("elsewhere these items are read below chance .* \\(LEAK\\)", found)
+    assert probes.verdict(seen(0.7, p=0.001), alarm=True).state == "present"
+
+
 def test_the_lowest_of_a_map_is_judged_against_the_lowest_of_exchanged_maps() -> None:
     rng = np.random.default_rng(1)
     maps = rng.standard_normal((8, 200))
@@ -211,8 +218,13 @@ NAMES = ("lowlevel", "order", "pixels", "random")
             "learned",
             "a thumbnail and untrained networks read: credited",
         ),
-        ((-0.1, None, 0.1, 0.1), (), "open", "at this number of items .* \\(0.50\\), which do not read it either"),
-        ((-0.1, None, -0.1, 0.1), (), "open", "layout\\) \\(0.50\\) or a thumbnail \\(0.50\\), none of which reads it"),
+        ((-0.1, None, 0.1, 0.1), (), "open", "at this number of items .* \\(0.50\\), which are not shown to read it"),
+        (
+            (-0.1, None, -0.1, 0.1),
+            (),
+            "open",
+            "layout\\) \\(0.50\\) or a thumbnail \\(0.50\\), none of which is shown to read it",
+        ),
         ((-0.1, None, -0.1, 0.1), ("pixels",), "pixels", "a thumbnail reads it too"),
         ((-0.4, None, 0.1, 0.1), NAMES, "nuisance", "read it better \\(0.70\\): no credit to the encoder"),
         ((-0.1, None, -0.1, -0.1), NAMES, "nuisance", "plain image statistics"),

@@ -11,16 +11,18 @@ import pytest
 
 import cache
 from probes.stats.best import nested_best
+from probes.stats.exclusion import Exclusion
 from probes.stats.measurement import Measurement
 from slitlamp.encoding.fill import FeatureTable, space_of
 from slitlamp.probing.cells import Cells
 from slitlamp.probing.judge import adjusted, judge, layout_of
+from slitlamp.probing.judged import ListTold
 from slitlamp.probing.order import ListOrder
 from slitlamp.probing.state import Cell, QuestionCells, Role, Run
-from slitlamp.probing.words import _moved
+from slitlamp.probing.words import _betrayed, _moved, _told
 from slitlamp.probing.workers import measure
 from slitlamp.records import Record, best_of
-from slitlamp.reports.table import legend, table
+from slitlamp.reports.table import legend, table, verdict_text
 from slitlamp.settings import Settings
 
 TWO = ("upright", "turned")
@@ -80,8 +82,9 @@ def seen(kind: str) -> Measurement:
 
 
 def judged(
-    kinds: dict[str, str], sites: dict[str, Measurement] | None = None, settings: Settings = SETTINGS, **change: Any
-) -> tuple[dict[str, dict], dict]:
+    kinds: dict[str, str], sites: dict[str, Measurement] | None = None, settings: Settings = SETTINGS,
+    controls: dict[str, Measurement] | None = None, **change: Any,
+) -> tuple[dict[str, dict], dict]:  # fmt: skip
     """Records by encoder and site, and the verdict, where each encoder has features of the named kind.
 
     A name `pixels@thumbnail.8` is the control's cell at that site.
@@ -99,6 +102,8 @@ def judged(
         run.measured[run.key(c)] = seen(kinds[spec])
     for site, m in (sites or {}).items():
         run.measured[run.key(next(c for c in own if c.site == site))] = m
+    for spec, m in (controls or {}).items():
+        run.measured[run.key(basic[spec])] = m
     cells = QuestionCells(encoder=own, untrained={"tower": twins} if twins else {}, control=list(basic.values()))
     (paid,) = adjusted([[run.measurement(c) for c in own]])
     records, verdicts = judge(run, asked, cells, paid, "linear_probe")
@@ -266,6 +271,78 @@ def test_a_reference_that_is_named_is_the_only_one() -> None:
     assert records["tower/pooled"]["reference"] == "the block.0 vector"
 
 
+def leaking(m: Measurement, score: float = 0.3) -> Measurement:
+    """A measurement that lies below chance by more than its exchanged labels ever do."""
+    statistic = np.concatenate([[0.1], np.full(199, 0.5)])
+    estimate = dataclasses.replace(m.estimate, score=score, low=score - 0.1, high=score + 0.1, p=1.0)
+    return dataclasses.replace(m, null=dataclasses.replace(m.null, statistic=statistic), estimate=estimate)
+
+
+def test_a_leak_at_one_point_leaves_no_other_point_of_the_map_absent() -> None:
+    nothing = seen("noise")
+    limit = Exclusion(limit=0.7, asked=0.9, rates={0.5: 1.0, 0.7: 0.01}, self_check=0.05, groups=None)
+    silent = dataclasses.replace(with_null([0.5] * 100, nothing, 0.6), limit=limit, kernel_p=0.5)
+    records, _ = judged(QUIET | {"tower": "noise"}, {"block.0": silent, "pooled": silent})
+    assert records["tower/block.0"]["verdict"] == "absent"
+    assert "LEAK" not in verdict_text(Record(**records["pixels/pooled"]))
+    records, verdict = judged(QUIET | {"tower": "noise"}, {"block.0": silent, "pooled": leaking(nothing)})
+    assert records["tower/block.0"]["verdict"] == records["tower/pooled"]["verdict"] == "inconclusive"
+    assert records["tower/pooled"]["reason"].startswith("LEAK")
+    assert sum("LEAK: " in sentence for sentence in verdict["sentences"]) == 1
+    records, _ = judged(QUIET | {"tower": "noise"}, {"block.0": silent}, controls={"pixels": leaking(nothing)})
+    assert records["tower/block.0"]["verdict"] == "absent", "a control's alarm is told of the control"
+    assert verdict_text(Record(**records["pixels/pooled"])) == "inconclusive, LEAK"
+
+
+def test_controls_raise_one_alarm_together_and_not_each_its_own() -> None:
+    rare = np.concatenate([[0.3], np.full(1, 0.2), np.full(198, 0.5)])  # by itself 2 of 200, with the other 4
+    other = np.concatenate([[0.5], np.full(1, 0.5), np.full(2, 0.1), np.full(196, 0.5)])
+    low = leaking(seen("noise"))
+    low = dataclasses.replace(low, null=dataclasses.replace(low.null, statistic=rare), leak=True)
+    quiet = dataclasses.replace(seen("other"), null=dataclasses.replace(seen("other").null, statistic=other))
+    records, _ = judged(QUIET, controls={"lowlevel": low, "pixels": quiet})
+    assert "LEAK" not in verdict_text(Record(**records["lowlevel/pooled"]))
+
+
+def test_no_reason_is_said_twice() -> None:
+    def reasons(sites: dict[str, Measurement]) -> list[str]:
+        records, verdict = judged(QUIET | {"tower": "noise"}, sites)
+        told = " ".join(verdict["sentences"])
+        return [r["reason"] for r in records.values() if r["role"] == "encoder" and told.count(r["reason"]) > 1]
+
+    limit = Exclusion(limit=0.7, asked=0.9, rates={0.5: 1.0, 0.7: 0.01}, self_check=0.05, groups=None)
+    silent = dataclasses.replace(with_null([0.5] * 100, seen("noise"), 0.6), limit=limit, kernel_p=0.5)
+    assert reasons({"block.0": silent, "pooled": silent}) == []
+    assert reasons({"block.0": silent, "pooled": with_null([0.6] + [0.5] * 99, seen("weak"), 0.06)}) == []
+    assert reasons({"block.0": silent, "block.1": leaking(seen("other")), "pooled": leaking(seen("noise"), 0.2)}) == []
+
+
+def test_the_highest_of_what_is_present_is_not_called_the_highest_of_all() -> None:
+    read, more = seen("weak"), seen("signal")
+    wide = with_null([0.5] + [0.6] * 99, more, 0.9)
+    _, verdict = judged(QUIET, {"block.0": with_null([0.9] + [0.5] * 99, read, 0.01), "pooled": wide})
+    assert verdict["best"] == "block.0/vector"
+    assert "the highest of the 1 point that is present, chosen on these data" in verdict["sentences"][0]
+
+
+@pytest.mark.parametrize(
+    ("score", "low", "p", "starts"),
+    [(0.51, 0.46, 0.6, None), (0.51, 0.46, 0.01, "Caution"), (0.9, 0.8, 0.6, "Caution"), (0.9, 0.8, 0.01, "WARNING")],
+)
+def test_how_loud_the_order_of_the_list_is_goes_by_what_it_reads(
+    score: float, low: float, p: float, starts: str | None
+) -> None:
+    estimate = dataclasses.replace(seen("noise").estimate, score=score, low=low, high=score + 0.05, p=0.045)
+    told = ListTold(measurement=dataclasses.replace(seen("noise"), estimate=estimate), p=p)
+    assert [sentence.partition(":")[0] for sentence in _told(told)] == ([] if starts is None else [starts])
+    betrayed = _betrayed(
+        SimpleNamespace(measurement=lambda _: dataclasses.replace(told.measurement, state="present")),
+        "tower",
+        QuestionCells(encoder=[], control=[cell(question(), "lowlevel", Role.CONTROL)]),
+    )
+    assert betrayed[0].startswith("WARNING" if low > 0.5 else "Caution")
+
+
 def listed(drifts: bool, place: np.ndarray) -> tuple[dict, dict]:
     """A run over a list whose items lie at these places, with images that drift along it or do not."""
     asked = question()
@@ -318,9 +395,15 @@ def test_a_legend_says_what_was_computed() -> None:
     assert "from the spread over folds" in legend([dataclasses.replace(r, p_from="folds") for r in own])
     nested = [dataclasses.replace(r, probe="linear-v1") for r in own]
     assert "spread" not in legend(nested), "nested logistic regression is refitted to permuted labels"
+    mixed = [
+        dataclasses.replace(r, probe="knn") if r.site == "pooled" else dataclasses.replace(r, screened=True)
+        for r in own
+    ]
+    assert "closed-form ridge; the other scores are those of knn." in legend(mixed)
     one = [r for r in own if r.site == "block.0" or r.role == "control"]
     assert "paid for" not in legend([r for r in one if not r.encoder.startswith("random:")])
-    assert "--twins N" in legend([r for r in one if not r.encoder.startswith("random:")])
+    assert max(map(len, text.split("\n"))) <= 110, "as wide as the sentences above it"
+    assert "or as --twins" in legend([r for r in one if not r.encoder.startswith("random:")])
 
 
 def test_exchanged_labels_that_can_hardly_move_are_explained() -> None:
@@ -435,7 +518,7 @@ def test_a_mean_is_judged_beside_what_keeps_the_tokens_apart(
     plain = probes.verdict
 
     def watched(measurement: Any, **given: Any) -> Any:
-        seen_beside.append(len(given["layout"]))
+        seen_beside.extend([len(given["layout"])] if "layout" in given else [])  # controls have none
         return plain(measurement, **given)
 
     monkeypatch.setattr(probes, "verdict", watched, raising=False)
