@@ -8,7 +8,8 @@ import pytest
 import probes
 from plugins import UserFileError
 from probes import FeatureSet, Predictions, ProbeError, UnknownName
-from probes.ridge import GRID
+from probes.rbf import WIDTHS, kernels
+from probes.ridge import GRID, training_parts
 from probes.solvers.inner_folds import inner_folds
 from tests.paths import ROOT
 
@@ -171,6 +172,29 @@ def test_a_hyperplane_cannot_read_exclusive_or_and_a_kernel_can() -> None:
 
 
 @pytest.mark.slow
+def test_kernels_have_the_widths_that_are_said() -> None:
+    from sklearn.metrics.pairwise import euclidean_distances, rbf_kernel
+
+    x = np.random.default_rng(0).standard_normal((40, 3)) * [1, 50, 0.1] + 7
+    z = (x - x.mean(axis=0)) / x.std(axis=0)
+    median = np.median(euclidean_distances(z, squared=True)[np.triu_indices(40, 1)])
+    for width, kernel in zip(WIDTHS, kernels(x), strict=True):
+        assert kernel == pytest.approx(rbf_kernel(z, gamma=width / median), abs=1e-6)
+
+
+def test_choices_are_made_in_the_training_part_of_each_fold_of_each_repeat() -> None:
+    rng = np.random.default_rng(1)
+    y, groups = rng.permutation(np.arange(60) % 2), np.arange(120) // 2
+    own = given_of(rng.standard_normal((120, 3)), y[groups], groups)
+    folds = np.stack([rng.permutation(np.arange(60) % 5)[groups] for _ in range(3)])
+    places, outer, inner = training_parts(own, folds, rng)
+    assert [place[:2] for place in places] == [(r, k) for r in range(3) for k in range(5)]
+    for (repeat, _, part), train, within in zip(places, outer, inner, strict=True):
+        assert np.array_equal(train, folds[repeat] != part)
+        assert np.array_equal(within >= 0, train)
+        assert np.array_equal(within[::2], within[1::2]), "inner folds keep groups whole"
+
+
 def test_linear_probe_reaches_the_accuracy_that_theory_gives() -> None:
     """Isotropic Gaussian classes: A(n) = Phi(D^2 / (2 sqrt(D^2 + 4 d / n))), known for d = 8 and n = 500."""
     from math import erf

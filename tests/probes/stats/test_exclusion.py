@@ -8,6 +8,7 @@ import pytest
 
 import probes
 from probes import ProbeError
+from probes.rbf import kernels
 from probes.solvers.codes import coded_vectors
 from probes.solvers.ridge import Ridge
 from probes.stats import exclusion as module
@@ -277,6 +278,68 @@ def test_a_pool_gives_back_the_items_and_must_be_of_other_groups() -> None:
         unlabelled(pool[:25], who[:25], asked, 50)
     with pytest.raises(ProbeError, match="the pool's features are 50 wide, the items' 60"):
         unlabelled(pool, who, asked, 60)
+
+
+@pytest.mark.parametrize("given_as", ["set", "array", "none"])
+def test_a_measurement_mixes_the_pool_s_images_of_other_groups(given_as: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from probes.stats import measure as measuring
+
+    rng, mixed_from = np.random.default_rng(10), []
+    plan, pool = plan_of(60, 2, rng), rng.standard_normal((50, 4))
+    who = np.array([str(k % 60) for k in range(20)] + ["another"] * 30)
+
+    def watched(_x: np.ndarray, _plan: Plan, statistic: np.ndarray, *, pool: np.ndarray | None = None) -> Exclusion:
+        mixed_from.append((pool, len(statistic)))
+        return Exclusion(limit=0.8, asked=0.9, rates={}, self_check=0.0, groups=None)
+
+    monkeypatch.setattr(measuring, "exclusion", watched)
+    asked = probes.FeatureSet(
+        x=rng.standard_normal((60, 4)), y=plan.y, groups=plan.groups, ids=list(map(str, range(60))), classes=("a", "b")
+    )
+    own = probes.FeatureSet(
+        x=pool, y=np.arange(50) % 2, groups=who, ids=list(map(str, range(50))), classes=("a", "b")
+    )
+    how: dict[str, Any] = {"set": {"pool": own}, "array": {"pool": pool, "pool_groups": who}, "none": {}}[given_as]
+    probes.measure(asked, plan, detect="always", **how)
+    ((got, count),) = mixed_from
+    assert count == 200
+    assert got is None if given_as == "none" else np.array_equal(got, pool[20:])
+
+
+@pytest.mark.parametrize(("p", "rare", "leak", "asked"), [
+    (0.06, 20, False, True), (0.05, 20, False, False), (0.06, 19, False, False), (0.06, 20, True, False),
+])  # fmt: skip
+def test_what_silence_excludes_is_asked_where_absence_could_be_claimed(
+    p: float, rare: int, leak: bool, asked: bool
+) -> None:
+    from probes.stats.measure import _in_question
+
+    rng = np.random.default_rng(0)
+    plan = dataclasses.replace(plan_of(60, 2, rng), rare=rare)
+    own = probes.FeatureSet(
+        x=rng.standard_normal((60, 2)), y=plan.y, groups=plan.groups, ids=list(map(str, range(60))), classes=("a", "b")
+    )
+    found = probes.measure(own, plan, level="screen")
+    reached = np.arange(100) < round(100 * p)
+    found = dataclasses.replace(found, null=dataclasses.replace(found.null, statistic=np.where(reached, 1.0, 0.5)), leak=leak)
+    assert found.null.p == p
+    assert _in_question(found, plan, detect=True) is asked
+    assert not _in_question(found, plan, detect=False)
+    assert _in_question(found, plan, detect="always")
+
+
+def test_the_kernel_is_asked_at_its_best_width_and_penalty_under_exchanged_labels_too() -> None:
+    rng = np.random.default_rng(12)
+    x, plan = rng.standard_normal((60, 5)) * [1, 10, 100, 1, 1], plan_of(60, 2, rng)
+    statistics = []
+    for kernel in kernels(x):
+        ridge = Ridge.of_kernel(kernel)
+        for p in GRID:
+            found = [ridge.largest_auc(np.stack([plan.y, *plan.permuted[:99]]), plan.folds[0], [p])]
+            statistics.append(found[0])
+    best = np.max(statistics, axis=0)
+    assert kernel_p(x, plan, permutations=99) == pytest.approx((1 + (best[1:] >= best[0]).sum()) / 100, abs=0.011)
+    assert len(set(np.argmax(statistics, axis=0))) > 2, "no one width does for all"
 
 
 def test_a_kernel_reads_what_no_hyperplane_does_and_not_what_is_not_there() -> None:
