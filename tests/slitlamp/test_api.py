@@ -14,6 +14,7 @@ import slitlamp
 from cache import Store
 from experiments.linear_probe import main
 from plugins import UnknownName
+from probes.stats.multiplicity import holm
 from slitlamp.questions import Question, ask
 from slitlamp.reports.text import question_line
 from tests.paths import ROOT
@@ -74,6 +75,8 @@ def test_a_frame_needs_pandas_and_says_so() -> None:
 def test_several_verdicts_have_to_be_named() -> None:
     result = slitlamp.probe(ENCODER, ["mirror", "orientation"], site="pooled", **QUICK)
     assert [one.task for one in result.verdicts] == ["mirror", "orientation"]
+    own = [r for r in result.records if r.role == "encoder"]
+    assert [r.p_adjusted for r in own] == pytest.approx(holm([r.p_value or 0 for r in own]).tolist()), "both are paid for"
     with pytest.raises(slitlamp.UsageError, match="2 verdicts"):
         _ = result.verdict
 

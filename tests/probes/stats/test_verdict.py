@@ -190,7 +190,7 @@ def test_the_lowest_of_a_map_is_judged_against_the_lowest_of_exchanged_maps() ->
 
 
 def difference(low: float, high: float | None = None) -> Difference:
-    return Difference(score=low + 0.1, low=low, high=low + 0.2 if high is None else high, p=0.01)
+    return Difference(score=low + 0.15, low=low, high=low + 0.2 if high is None else high, p=0.01)
 
 
 READS, CHANCE = seen(0.7, p=0.001), seen(0.5)

@@ -18,6 +18,8 @@ from slitlamp.probing.cells import Cells
 from slitlamp.probing.judge import _summary, adjusted, judge, layout_of
 from slitlamp.probing.judged import Best
 from slitlamp.probing.order import ListOrder
+from slitlamp.probing.points import headline_sites, relative_depth
+from slitlamp.probing.run import _draws_matter, could_be_absent
 from slitlamp.probing.state import Cell, QuestionCells, Role, Run
 from slitlamp.probing.words import _absent, _betrayed, _layout, _less, _moved, _origin, _readable
 from slitlamp.probing.workers import measure
@@ -499,6 +501,45 @@ def test_exchanged_labels_that_can_hardly_move_are_explained() -> None:
     assert "100% of the exchanged labels agree" in _moved(plan)[0]
     free = SimpleNamespace(number=False, y=Y, classes=TWO, chance=0.5, permuted=seen("noise").plan.permuted)
     assert _moved(free) == []
+
+
+@pytest.mark.parametrize(
+    ("kinds", "twins", "matter"),
+    [
+        ({}, None, True),
+        ({"pixels": "signal"}, None, False),
+        ({"lowlevel": "signal"}, None, False),
+        ({"tower": "noise"}, None, False),
+        ({"tower": "noise"}, 2, True),
+    ],
+)
+def test_untrained_networks_are_asked_where_both_controls_of_the_image_are_surpassed(
+    kinds: dict[str, str], twins: int | None, matter: bool
+) -> None:
+    asked, of = question(), QUIET | kinds
+    run = started(asked, of, SETTINGS.but(twins=twins))
+    own, *basic = (
+        cell(asked, spec, Role.ENCODER if spec == "tower" else Role.CONTROL) for spec in ("tower", "lowlevel", "pixels")
+    )
+    for c in (own, *basic):
+        run.measured[run.key(c)] = seen(of[c.encoder.spec])
+    assert _draws_matter(run, QuestionCells(encoder=[own], control=basic), "tower") is matter
+
+
+@pytest.mark.parametrize(
+    ("change", "could"), [({}, True), ({"leak": True}, False), ({"p": 0.05}, False), ({"rare": 19}, False)]
+)
+def test_a_pool_is_asked_for_what_could_be_absent(change: dict[str, Any], could: bool) -> None:
+    p = change.pop("p", 0.06)
+    m = with_plan(with_null([1.0] + [1.0] * round(100 * p - 1) + [0.0] * round(100 - 100 * p), seen("noise"), p),
+                  rare=change.pop("rare", 20))  # fmt: skip
+    assert could_be_absent(dataclasses.replace(m, **({"leak": False, "limit": None} | change))) is could
+
+
+@pytest.mark.parametrize(("site", "depth"), [("block.0", 1 / 3), ("block.2", 1.0), ("final", None)])
+def test_the_depth_of_a_block_is_its_share_of_all(site: str, depth: float | None) -> None:
+    assert relative_depth(site, ["block.0", "block.1", "block.2", "final"]) == depth
+    assert headline_sites([(name, "cls", 3) for name in ("block.0", "block.1", "final")]) == {"block.1", "final"}
 
 
 def test_a_control_that_cannot_be_measured_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
