@@ -10,6 +10,7 @@ from plugins import UserFileError
 from probes import FeatureSet, Predictions, ProbeError, UnknownName
 from probes.rbf import WIDTHS, kernels
 from probes.ridge import GRID, training_parts
+from probes.solvers.codes import decide
 from probes.solvers.inner_folds import inner_folds
 from tests.paths import ROOT
 
@@ -171,7 +172,6 @@ def test_a_hyperplane_cannot_read_exclusive_or_and_a_kernel_can() -> None:
         assert low < np.mean([accuracy(asked(name, xor(200, 6, seed=s))) for s in range(3)]) < high, name
 
 
-@pytest.mark.slow
 def test_kernels_have_the_widths_that_are_said() -> None:
     from sklearn.metrics.pairwise import euclidean_distances, rbf_kernel
 
@@ -180,6 +180,21 @@ def test_kernels_have_the_widths_that_are_said() -> None:
     median = np.median(euclidean_distances(z, squared=True)[np.triu_indices(40, 1)])
     for width, kernel in zip(WIDTHS, kernels(x), strict=True):
         assert kernel == pytest.approx(rbf_kernel(z, gamma=width / median), abs=1e-6)
+
+
+@pytest.mark.parametrize("number", [False, True])
+def test_every_item_is_decided_at_the_mean_of_its_training_part(number: bool) -> None:
+    rng = np.random.default_rng(2)
+    y = rng.standard_normal(50) if number else (np.arange(50) % 5 > 0).astype(int)
+    own = given_of(rng.standard_normal((50, 2)), y, number=number)
+    folds = rng.integers(0, 4, (2, 50))
+    fitted = rng.random((2, 50, 1 if number else 2))
+    codes = y[:, None] if number else np.eye(2)[y]
+    mean = np.array([[codes[fold != fold[i]].mean(axis=0) for i in range(50)] for fold in folds])
+    found = decide(own, folds, fitted)
+    assert found.score == pytest.approx(fitted if number else fitted - mean)
+    assert found.predicted == pytest.approx(fitted[..., 0] if number else (fitted - mean).argmax(axis=2))
+    assert found.baseline is None if not number else found.baseline == pytest.approx(mean[..., 0])
 
 
 def test_choices_are_made_in_the_training_part_of_each_fold_of_each_repeat() -> None:
@@ -195,6 +210,7 @@ def test_choices_are_made_in_the_training_part_of_each_fold_of_each_repeat() -> 
         assert np.array_equal(within[::2], within[1::2]), "inner folds keep groups whole"
 
 
+@pytest.mark.slow
 def test_linear_probe_reaches_the_accuracy_that_theory_gives() -> None:
     """Isotropic Gaussian classes: A(n) = Phi(D^2 / (2 sqrt(D^2 + 4 d / n))), known for d = 8 and n = 500."""
     from math import erf

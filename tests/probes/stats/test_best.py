@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.judgement import best, measured, question, search, site
-from probes.stats.intervals import error_of, floored_error, inflation
 from probes.stats.best import Candidates, nested_best, simultaneous, widened
+from probes.stats.intervals import error_of, floored_error, inflation
 
 PLAN = question(60, 0, 99, repeats=2)
 MADE = [measured(site(np.random.default_rng([k, 8]), PLAN, s), PLAN) for k, s in enumerate((0.5, 0.95, 0.5, 0.8))]

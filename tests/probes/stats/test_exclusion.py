@@ -356,9 +356,7 @@ def test_a_measurement_mixes_the_pool_s_images_of_other_groups(given_as: str, mo
     asked = probes.FeatureSet(
         x=rng.standard_normal((60, 4)), y=plan.y, groups=plan.groups, ids=list(map(str, range(60))), classes=("a", "b")
     )
-    own = probes.FeatureSet(
-        x=pool, y=np.arange(50) % 2, groups=who, ids=list(map(str, range(50))), classes=("a", "b")
-    )
+    own = probes.FeatureSet(x=pool, y=np.arange(50) % 2, groups=who, ids=list(map(str, range(50))), classes=("a", "b"))
     how: dict[str, Any] = {"set": {"pool": own}, "array": {"pool": pool, "pool_groups": who}, "none": {}}[given_as]
     probes.measure(asked, plan, detect="always", **how)
     ((got, count),) = mixed_from
@@ -381,7 +379,9 @@ def test_what_silence_excludes_is_asked_where_absence_could_be_claimed(
     )
     found = probes.measure(own, plan, level="screen")
     reached = np.arange(100) < round(100 * p)
-    found = dataclasses.replace(found, null=dataclasses.replace(found.null, statistic=np.where(reached, 1.0, 0.5)), leak=leak)
+    found = dataclasses.replace(
+        found, null=dataclasses.replace(found.null, statistic=np.where(reached, 1.0, 0.5)), leak=leak
+    )
     assert found.null.p == p
     assert _in_question(found, plan, detect=True) is asked
     assert not _in_question(found, plan, detect=False)

@@ -246,6 +246,13 @@ def test_nothing_is_credited_where_nothing_is_present() -> None:
     assert probes.verdict(silent(), controls=controls).credit is None
 
 
+@pytest.mark.parametrize(("score", "material"), [(0.62, True), (0.6, False)])
+def test_learned_is_material_where_the_whole_interval_lies_that_far_above_chance(score: float, material: bool) -> None:
+    controls = {name: (CHANCE, difference(0.1)) for name in ("lowlevel", "pixels", "random")}
+    found = probes.verdict(seen(score, p=0.001), controls=controls)
+    assert (found.credit, found.material, found.size_open) == ("learned", material, False)
+
+
 def test_too_few_groups_say_nothing_at_all() -> None:
     y, groups = np.arange(24) % 2, np.arange(24) // 2
     plan = probes.plan(y, groups, classes=TWO, folds=3, permutations=99)

@@ -84,8 +84,12 @@ def seen(kind: str) -> Measurement:
 
 
 def judged(
-    kinds: dict[str, str], sites: dict[str, Measurement] | None = None, settings: Settings = SETTINGS, *,
-    plan: Any = None, **change: Any,
+    kinds: dict[str, str],
+    sites: dict[str, Measurement] | None = None,
+    settings: Settings = SETTINGS,
+    *,
+    plan: Any = None,
+    **change: Any,
 ) -> tuple[dict[str, dict], dict]:
     """Records by encoder and site, and the verdict, where each encoder has features of the named kind.
 
@@ -153,6 +157,21 @@ def test_without_an_untrained_network_learning_is_never_credited_and_the_lack_is
     assert "1 draw, too few to stand for others: 3 are needed" in few["tower/pooled"]["reason"]
 
 
+def test_a_control_that_was_asked_for_by_name_is_credited_with_nothing() -> None:
+    asked = question()
+    run = started(asked, QUIET)
+    own, other = cell(asked, "pixels", Role.ENCODER), cell(asked, "lowlevel", Role.CONTROL)
+    run.measured[run.key(own)], run.measured[run.key(other)] = seen("signal"), seen("other")
+    records, (verdict,) = judge(run, asked, QuestionCells(encoder=[own], control=[other]), [0.01], "linear_probe")
+    assert (verdict["verdict"], verdict["credit"], records[-1].credit, records[-1].loss) == (
+        "present",
+        None,
+        None,
+        None,
+    )
+    assert "credit" not in records[-1].reason
+
+
 def test_the_thumbnail_that_is_hardest_to_surpass_takes_the_credit_and_is_named() -> None:
     records, verdict = judged(QUIET | {"pixels@thumbnail.8": "signal"})
     assert verdict["credit"] == "pixels"
@@ -214,7 +233,14 @@ def test_the_leak_alarm_is_judged_once_for_the_map(lowest: float, rings: bool) -
 
 def said(m: Measurement | None = None, **verdict: Any) -> Any:
     """A judged point, of which a sentence looks at little."""
-    given = {"state": "present", "credit": "pixels", "reason": "why.", "size_open": False, "leak": False, "excluded": None}
+    given = {
+        "state": "present",
+        "credit": "pixels",
+        "reason": "why.",
+        "size_open": False,
+        "leak": False,
+        "excluded": None,
+    }
     m = seen("signal") if m is None else m
     loss = verdict.pop("loss", None)
     record = SimpleNamespace(
@@ -232,7 +258,9 @@ def said(m: Measurement | None = None, **verdict: Any) -> Any:
 
 def scoring(score: float, kind: str = "noise", **change: Any) -> Measurement:
     m = seen(kind)
-    return dataclasses.replace(m, estimate=dataclasses.replace(m.estimate, score=score, low=score - 0.1, high=score + 0.1), **change)
+    return dataclasses.replace(
+        m, estimate=dataclasses.replace(m.estimate, score=score, low=score - 0.1, high=score + 0.1), **change
+    )
 
 
 def test_the_first_sentence_has_the_interval_that_paid_for_the_choice_and_the_nested_number() -> None:
@@ -248,16 +276,25 @@ def test_the_first_sentence_has_the_interval_that_paid_for_the_choice_and_the_ne
     assert "How well is open: the interval touches chance." in text
     assert "Credited to learning at" not in text
     none = said(state="inconclusive")
-    assert _readable([none], Best(row=none, of=2, nested=None)).startswith("Nowhere shown to be readable. Best: final/cls")
+    assert _readable([none], Best(row=none, of=2, nested=None)).startswith(
+        "Nowhere shown to be readable. Best: final/cls"
+    )
     assert _readable([none], Best(row=none, of=1, nested=None)) == "Not shown to be readable. why."
     assert _readable([top], Best(row=top, of=1, nested=None)) == "why."
 
 
 def loss_of(state: str, low: float, sure: float = 0.15) -> Any:
     def less(name: str, low: float) -> Less:
-        return Less(reference=name, kind="earlier", score=0.9, difference=Difference(score=low + 0.1, low=low, high=low + 0.2, p=None))
+        return Less(
+            reference=name,
+            kind="earlier",
+            score=0.9,
+            difference=Difference(score=low + 0.1, low=low, high=low + 0.2, p=None),
+        )
 
-    return Loss(state=state, margin=0.1, score=0.6, whole=less("early", low), kinds=(less("early", sure), less("thumb", -0.1)))  # type: ignore[arg-type]
+    return Loss(
+        state=state, margin=0.1, score=0.6, whole=less("early", low), kinds=(less("early", sure), less("thumb", -0.1))
+    )  # type: ignore[arg-type]
 
 
 def test_of_what_reads_less_the_last_that_is_material_is_told_against_what_is_sure() -> None:
@@ -267,7 +304,9 @@ def test_of_what_reads_less_the_last_that_is_material_is_told_against_what_is_su
     for k, one in enumerate(points):
         one.cell.site = f"block.{k}"
     (text,) = _less(points)
-    assert text.startswith("The block.1 vector reads 0.60: 0.25 [0.15, 0.35] less than early (0.90) (all by closed-form")
+    assert text.startswith(
+        "The block.1 vector reads 0.60: 0.25 [0.15, 0.35] less than early (0.90) (all by closed-form"
+    )
     assert "thumb" not in text
     assert text.endswith("So 3 points of 5 read less than a reference on the same items, 2 of them by more than 0.1.")
     assert _less(points[3:]) == []
@@ -304,7 +343,9 @@ def test_a_mean_that_surely_reads_less_than_halves_is_the_averaging_s_and_an_uns
 
     run = SimpleNamespace(plan=lambda _: seen("noise").plan)
     (text,) = _layout(run, question(), readouts("noise", "signal"))
-    assert text.startswith("Layout: at 1 of 1 sites the mean over patches reads less than halves or thirds of the image")
+    assert text.startswith(
+        "Layout: at 1 of 1 sites the mean over patches reads less than halves or thirds of the image"
+    )
     higher, lower = sorted(("noise", "other", "third", "fourth"), key=lambda kind: seen(kind).estimate.score)[::-3]
     assert seen(higher).estimate.score > seen(lower).estimate.score
     assert _layout(run, question(), readouts(lower, higher)) == [], "not sure"
@@ -325,7 +366,11 @@ def with_plan(m: Measurement, **change: Any) -> Measurement:
 
 
 def test_the_verdict_of_an_encoder_is_absent_only_where_every_point_is() -> None:
-    states = {"present": ("absent", "present"), "absent": ("absent", "absent"), "inconclusive": ("absent", "inconclusive")}
+    states = {
+        "present": ("absent", "present"),
+        "absent": ("absent", "absent"),
+        "inconclusive": ("absent", "inconclusive"),
+    }
     for due, each in states.items():
         points = [said(state=state) for state in each]
         for one in points:

@@ -113,7 +113,9 @@ def spans(panel: Any, colour: str) -> set[tuple[float, float]]:
     from matplotlib.colors import to_rgb
 
     found = [c for c in panel.collections if len(c.get_facecolor()) + len(c.get_edgecolor())]
-    mine = [c for c in found if to_rgb([*c.get_facecolor(), *c.get_edgecolor()][0][:3]) == pytest.approx(to_rgb(colour))]
+    mine = [
+        c for c in found if to_rgb([*c.get_facecolor(), *c.get_edgecolor()][0][:3]) == pytest.approx(to_rgb(colour))
+    ]
     ends = [path.vertices[:, 1] for c in mine for path in c.get_paths()]
     return {(round(float(y.min()), 6), round(float(y.max()), 6)) for y in ends}
 

@@ -85,7 +85,12 @@ def test_a_table_holds_one_question_and_one_encoder_and_marks_the_best_that_is_p
     lines = text.split("\n")
     assert lines[0] == "mirror · tower (owner/name@abc)"
     assert lines[1] == "films · 80 items in 20 groups · balanced accuracy, chance 0.500 · 1 × 5 folds"
-    assert [line.split()[0] for line in lines[4:] if not line.startswith("-")] == ["control", "block.0", "block.1", "final"]
+    assert [line.split()[0] for line in lines[4:] if not line.startswith("-")] == [
+        "control",
+        "block.0",
+        "block.1",
+        "final",
+    ]
     assert [line.split()[0] for line in lines if "← best of 3" in line] == ["final"]
     assert best_of([r for r in MAP if (r.task, r.encoder) == ("mirror", "tower")]).site == "final"
     assert "LIMITED RUN" not in text
