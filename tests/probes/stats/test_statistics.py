@@ -429,6 +429,29 @@ def measured_like(plan: Plan, got: Scored) -> probes.Measurement:
     return replace(m, scored=got, permuted=None)
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.2])
+def test_a_rare_class_is_no_surer_where_the_probe_is_not_refitted(spread: float) -> None:
+    """The larger of the floored error and that of the folds."""
+    plan, got, _ = rare_case(5, 2, 1.0)
+    rows = np.linspace(-spread, spread, 2)
+    got = replace(got, score=got.score.mean() + rows, part=got.part * (spread > 0))
+    floored_one = float(floored_error(got, plan.y, plan).mean())
+    folds = corrected_resampling(got, plan)
+    assert (folds > floored_one) == (spread > 0)
+    assert error_of(got, None, plan) == max(folds, floored_one)
+
+
+def test_what_lies_at_an_edge() -> None:
+    for groups in (19, 20):
+        plan = probes.plan(np.arange(40) % 2, np.arange(40) % groups, classes=TWO, permutations=9)
+        assert (interval(0.7, 0.01, plan) is None) == (groups < 20), "20 groups have an interval"
+    none = concordance(np.arange(6.0)[None], np.ones(6), np.arange(6), np.arange(6) % 2)
+    assert (none.score[0], np.abs(none.part).max()) == (0.5, 0), "no pair is no news"
+    rng = np.random.default_rng(3)
+    m, y = rng.standard_normal((2, 30))
+    assert association(m[None] + 2, y[None] + 5, np.zeros((1, 1)), None)[0] == pytest.approx(np.corrcoef(m, y)[0, 1])
+
+
 @pytest.mark.parametrize("per", [1, 3])
 def test_intervals_and_differences_have_the_freedom_of_groups(per: int) -> None:
     """Of 30 groups t is that of 29, however many items they hold: an error of .01 is 2.045 of it each way."""

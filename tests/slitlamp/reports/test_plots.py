@@ -131,7 +131,8 @@ def test_every_bar_band_and_line_is_at_what_its_record_holds(blocks: int) -> Non
     given = records({"a": (blocks, ())}, chance=0.25, low=0.61, high=0.93, credit=None)
     given = [
         dataclasses.replace(r, control_random=0.5) if r.role == "encoder"
-        else dataclasses.replace(r, score={"random:a": 0.4, "random:a#1": 0.7}.get(r.encoder, r.score), low=0.51, high=0.82)
+        else dataclasses.replace(r, score={"random:a": 0.4, "random:a#1": 0.7}.get(r.encoder, r.score), low=0.51,
+                                 high=0.82)
         for r in given
     ]  # fmt: skip
     given[0] = dataclasses.replace(given[0], score=0.55)
