@@ -189,7 +189,7 @@ def test_every_item_is_decided_at_the_mean_of_its_training_part(number: bool) ->
     own = given_of(rng.standard_normal((50, 2)), y, number=number)
     folds = rng.integers(0, 4, (2, 50))
     fitted = rng.random((2, 50, 1 if number else 2))
-    codes = y[:, None] if number else np.eye(2)[y]
+    codes = y[:, None] if number else np.eye(2)[y.astype(int)]
     mean = np.array([[codes[fold != fold[i]].mean(axis=0) for i in range(50)] for fold in folds])
     found = decide(own, folds, fitted)
     assert found.score == pytest.approx(fitted if number else fitted - mean)

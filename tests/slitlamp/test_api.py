@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -316,23 +317,23 @@ def test_a_run_says_and_records_who_is_asked_with_which_answers_and_what_is_left
         assert "8 of 39 rows have no dx (None)" in " ".join(text.split())
 
 
-def put(folder: Path, labels: list[str], **flags: object) -> Question:
+def put(folder: Path, labels: list[str], **flags: Any) -> Question:
     """The question that the label `dx` of a folder of 12 films puts; each patient has two films."""
     from PIL import Image
 
     from slitlamp.settings import SourceSettings
 
     folder.mkdir(exist_ok=True)
-    first = flags.pop("first", 0)
+    first = int(flags.pop("first", 0))
     patients = flags.pop("patients", [f"p{k // 2}" for k in range(12)])
     for k in range(12):
         image = np.full((8, 8), 20 * k, np.uint8)
         image[0, 0] = first
         Image.fromarray(image).save(folder / f"{k}.png")
-    rows = [f"{k}.png,{labels[k]},{patients[k]}" for k in range(12)]  # type: ignore[index]
+    rows = [f"{k}.png,{labels[k]},{patients[k]}" for k in range(12)]
     (folder / "films.csv").write_text("\n".join(["file,dx,patient", *rows]) + "\n")
     given = {"data": str(folder / "films.csv"), "task": ("label",), "label": "dx", "group": "patient"}
-    return ask(SourceSettings(**(given | flags)), Store(folder / "store"))[0]  # type: ignore[arg-type]
+    return ask(SourceSettings(**(given | flags)), Store(folder / "store"))[0]
 
 
 def test_a_question_s_key_rests_on_pictures_answers_and_groups(tmp_path: Path) -> None:

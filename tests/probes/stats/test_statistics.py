@@ -491,6 +491,7 @@ def test_p_and_interval_are_those_of_the_probe_that_is_named() -> None:
     assert np.array_equal(ridge.permuted.score, ridge.null.fixed.score)  # type: ignore[union-attr]
     assert nested.null.chosen is not None
     assert nested.permuted is nested.null.chosen
+    assert nested.permuted is not None
     assert not np.array_equal(nested.permuted.score, nested.null.fixed.score)
     assert other.permuted is None
     assert ridge.estimate.p == nested.estimate.p == ridge.null.p
@@ -560,6 +561,9 @@ def test_the_chosen_penalty_of_permuted_labels_spreads_as_a_choice_in_inner_fold
         row = error[:, :, ~held].sum(axis=2).argmin(axis=0)
         assert margin[:, held] == pytest.approx(margins[row, np.arange(99)][:, held], abs=1e-4)
     assert inflation(ours, plan) == pytest.approx(inflation(label, plan), rel=0.08)
+    shifted = margin_with_chosen_penalty(ridge, fold, codes, means + 0.5)
+    again = ridge.held_out(codes, fold, CHOICE_GRID) - means - 0.5
+    assert any(np.allclose(shifted[0, fold == 0], one[0, fold == 0], atol=1e-4) for one in again), "less the means"
 
 
 def test_the_statistic_finds_what_is_planted_for_classes_and_numbers() -> None:

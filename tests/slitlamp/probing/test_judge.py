@@ -283,7 +283,7 @@ def test_the_first_sentence_has_the_interval_that_paid_for_the_choice_and_the_ne
     assert _readable([top], Best(row=top, of=1, nested=None)) == "why."
 
 
-def loss_of(state: str, low: float, sure: float = 0.15) -> Any:
+def loss_of(state: Any, low: float, sure: float = 0.15) -> Any:
     def less(name: str, low: float) -> Less:
         return Less(
             reference=name,
@@ -292,9 +292,8 @@ def loss_of(state: str, low: float, sure: float = 0.15) -> Any:
             difference=Difference(score=low + 0.1, low=low, high=low + 0.2, p=None),
         )
 
-    return Loss(
-        state=state, margin=0.1, score=0.6, whole=less("early", low), kinds=(less("early", sure), less("thumb", -0.1))
-    )  # type: ignore[arg-type]
+    kinds = (less("early", sure), less("thumb", -0.1))
+    return Loss(state=state, margin=0.1, score=0.6, whole=less("early", low), kinds=kinds)
 
 
 def test_of_what_reads_less_the_last_that_is_material_is_told_against_what_is_sure() -> None:
