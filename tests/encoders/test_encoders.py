@@ -484,9 +484,14 @@ def test_turning_an_image_turns_its_pixels_exactly(h: int, w: int, colour: bool,
 
 
 def test_pixels_average_areas_and_keep_an_image_of_their_own_size() -> None:
-    from encoders.pixels import small
+    from encoders.pixels import features, small
 
     image = noise(32, 32)
+    found = features([image])
+    for site, side in (("thumbnail.8", 8), ("thumbnail.16", 16), ("pooled", 32)):
+        by_hand = image.reshape(side, 32 // side, side, 32 // side).mean(axis=(1, 3)) / 255
+        np.testing.assert_allclose(found[site][0], by_hand.ravel(), atol=1e-6)
+    np.testing.assert_allclose(found["final"][0, :, 0], found["thumbnail.8"][0], atol=1e-6)
     np.testing.assert_array_equal(small(image), (image / 255).astype(np.float32))
     np.testing.assert_allclose(small(np.kron(image, np.ones((5, 5), np.uint8))), image / 255, atol=1e-7)
 

@@ -8,7 +8,9 @@ import pytest
 import probes
 from plugins import UserFileError
 from probes import FeatureSet, Predictions, ProbeError, UnknownName
-from probes.ridge import GRID
+from probes.rbf import WIDTHS, kernels
+from probes.ridge import GRID, training_parts
+from probes.solvers.codes import decide
 from probes.solvers.inner_folds import inner_folds
 from tests.paths import ROOT
 
@@ -168,6 +170,44 @@ def xor(n: int, d: int, seed: int = 0) -> FeatureSet:
 def test_a_hyperplane_cannot_read_exclusive_or_and_a_kernel_can() -> None:
     for name, low, high in (("linear", 0.38, 0.60), ("ridge", 0.38, 0.60), ("rbf", 0.80, 1.0), ("knn", 0.80, 1.0)):
         assert low < np.mean([accuracy(asked(name, xor(200, 6, seed=s))) for s in range(3)]) < high, name
+
+
+def test_kernels_have_the_widths_that_are_said() -> None:
+    from sklearn.metrics.pairwise import euclidean_distances, rbf_kernel
+
+    x = np.random.default_rng(0).standard_normal((40, 3)) * [1, 50, 0.1] + 7
+    z = (x - x.mean(axis=0)) / x.std(axis=0)
+    median = np.median(euclidean_distances(z, squared=True)[np.triu_indices(40, 1)])
+    for width, kernel in zip(WIDTHS, kernels(x), strict=True):
+        assert kernel == pytest.approx(rbf_kernel(z, gamma=width / median), abs=1e-6)
+
+
+@pytest.mark.parametrize("number", [False, True])
+def test_every_item_is_decided_at_the_mean_of_its_training_part(number: bool) -> None:
+    rng = np.random.default_rng(2)
+    y = rng.standard_normal(50) if number else (np.arange(50) % 5 > 0).astype(int)
+    own = given_of(rng.standard_normal((50, 2)), y, number=number)
+    folds = rng.integers(0, 4, (2, 50))
+    fitted = rng.random((2, 50, 1 if number else 2))
+    codes = y[:, None] if number else np.eye(2)[y.astype(int)]
+    mean = np.array([[codes[fold != fold[i]].mean(axis=0) for i in range(50)] for fold in folds])
+    found = decide(own, folds, fitted)
+    assert found.score == pytest.approx(fitted if number else fitted - mean)
+    assert found.predicted == pytest.approx(fitted[..., 0] if number else (fitted - mean).argmax(axis=2))
+    assert found.baseline is None if not number else found.baseline == pytest.approx(mean[..., 0])
+
+
+def test_choices_are_made_in_the_training_part_of_each_fold_of_each_repeat() -> None:
+    rng = np.random.default_rng(1)
+    y, groups = rng.permutation(np.arange(60) % 2), np.arange(120) // 2
+    own = given_of(rng.standard_normal((120, 3)), y[groups], groups)
+    folds = np.stack([rng.permutation(np.arange(60) % 5)[groups] for _ in range(3)])
+    places, outer, inner = training_parts(own, folds, rng)
+    assert [place[:2] for place in places] == [(r, k) for r in range(3) for k in range(5)]
+    for (repeat, _, part), train, within in zip(places, outer, inner, strict=True):
+        assert np.array_equal(train, folds[repeat] != part)
+        assert np.array_equal(within >= 0, train)
+        assert np.array_equal(within[::2], within[1::2]), "inner folds keep groups whole"
 
 
 @pytest.mark.slow

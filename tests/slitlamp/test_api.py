@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import slitlamp
 from cache import Store
 from experiments.linear_probe import main
 from plugins import UnknownName
+from probes.stats.multiplicity import holm
 from slitlamp.questions import Question, ask
 from slitlamp.reports.text import question_line
 from tests.paths import ROOT
@@ -74,6 +76,10 @@ def test_a_frame_needs_pandas_and_says_so() -> None:
 def test_several_verdicts_have_to_be_named() -> None:
     result = slitlamp.probe(ENCODER, ["mirror", "orientation"], site="pooled", **QUICK)
     assert [one.task for one in result.verdicts] == ["mirror", "orientation"]
+    own = [r for r in result.records if r.role == "encoder"]
+    assert [r.p_adjusted for r in own] == pytest.approx(holm([r.p_value or 0 for r in own]).tolist()), (
+        "both are paid for"
+    )
     with pytest.raises(slitlamp.UsageError, match="2 verdicts"):
         _ = result.verdict
 
@@ -309,6 +315,51 @@ def test_a_run_says_and_records_who_is_asked_with_which_answers_and_what_is_left
     for text in (str(result), result._repr_html_()):
         assert text.count(line) == 1
         assert "8 of 39 rows have no dx (None)" in " ".join(text.split())
+
+
+def put(folder: Path, labels: list[str], **flags: Any) -> Question:
+    """The question that the label `dx` of a folder of 12 films puts; each patient has two films."""
+    from PIL import Image
+
+    from slitlamp.settings import SourceSettings
+
+    folder.mkdir(exist_ok=True)
+    first = int(flags.pop("first", 0))
+    patients = flags.pop("patients", [f"p{k // 2}" for k in range(12)])
+    for k in range(12):
+        image = np.full((8, 8), 20 * k, np.uint8)
+        image[0, 0] = first
+        Image.fromarray(image).save(folder / f"{k}.png")
+    rows = [f"{k}.png,{labels[k]},{patients[k]}" for k in range(12)]
+    (folder / "films.csv").write_text("\n".join(["file,dx,patient", *rows]) + "\n")
+    given = {"data": str(folder / "films.csv"), "task": ("label",), "label": "dx", "group": "patient"}
+    return ask(SourceSettings(**(given | flags)), Store(folder / "store"))[0]
+
+
+def test_a_question_s_key_rests_on_pictures_answers_and_groups(tmp_path: Path) -> None:
+    labels = ["ill", "well"] * 6
+    one = put(tmp_path / "a", labels)
+    assert put(tmp_path / "a", labels).data_key == one.data_key
+    changed = [
+        put(tmp_path / "a", ["well", "ill", *labels[2:]]),
+        put(tmp_path / "a", labels, patients=[f"p{k // 3}" for k in range(12)]),
+        put(tmp_path / "a", labels, first=9),
+    ]
+    assert len({one.data_key, *(other.data_key for other in changed)}) == 4
+    assert [one.groups.tolist().index(g) for g in one.groups] == [k // 2 * 2 for k in range(12)]
+    assert (one.classes, one.y.tolist(), one.limited, one.copies) == (("ill", "well"), [0, 1] * 6, False, None)
+    assert put(tmp_path / "a", labels, limit=8).limited
+    assert put(tmp_path / "a", labels, limit=8).facts["limited"]
+
+
+def test_a_number_is_asked_as_one_and_copies_are_known_by_their_image(tmp_path: Path) -> None:
+    asked = put(tmp_path / "a", [f"{2.5**k:.4f}" for k in range(12)])
+    assert asked.classes is None
+    assert asked.y == pytest.approx([2.5**k for k in range(12)], abs=1e-3)
+    assert asked.facts["range"] == pytest.approx([1, (2.5**5 + 2.5**6) / 2, 2.5**11], abs=1e-3)
+    turned = put(tmp_path / "a", ["x"] * 12, task=("mirror",), label=None)
+    assert turned.copies is not None
+    assert [turned.copies.count(one) for one in dict.fromkeys(turned.copies)] == [2] * 12
 
 
 def test_the_line_on_a_question_names_numbers_rare_classes_and_copies() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.judgement import best, measured, question, search, site
 from probes.stats.best import Candidates, nested_best, simultaneous, widened
+from probes.stats.intervals import error_of, floored_error, inflation
 
 PLAN = question(60, 0, 99, repeats=2)
 MADE = [measured(site(np.random.default_rng([k, 8]), PLAN, s), PLAN) for k, s in enumerate((0.5, 0.95, 0.5, 0.8))]
@@ -60,6 +61,11 @@ def test_a_replay_chooses_on_the_other_folds_and_its_spread_is_that_of_the_choic
         for k in range(PLAN.n_folds):
             chosen = error[:, fold != k].sum(axis=1).argmin()
             np.testing.assert_array_equal(found.null.fixed_margin[b, fold == k], margins[chosen, b, fold == k])
+    usual = MADE[1]  # which reads best by far, and what is to be read spreads scores further than exchanged labels do
+    inflated = [m.error / float(floored_error(m.scored, PLAN.y, PLAN).mean()) for m in MADE]
+    assert inflated[1] > inflation(found.permuted, PLAN)
+    assert found.probe == usual.probe
+    assert found.error == pytest.approx(error_of(found.scored, found.permuted, PLAN, inflated[1]))
     assert found.null.p == pytest.approx(
         (1 + (np.max([m.null.statistic for m in MADE], axis=0)[1:] >= max(m.null.statistic[0] for m in MADE)).sum())
         / 100

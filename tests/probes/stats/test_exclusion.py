@@ -29,6 +29,7 @@ from probes.stats.exclusion import (
 from probes.stats.permutation import permutation_test
 from probes.stats.plan import GRID, Plan
 from probes.stats.planting import Planting, planted_code
+from probes.stats.scores import association, score_margin
 
 
 def plan_of(n: int, classes: int | None, rng: np.random.Generator, *, pairs: bool = False) -> Plan:
@@ -76,6 +77,65 @@ def test_planting_by_low_rank_terms_equals_planting_and_refitting(
             for draw in range(3):
                 real = refitted(x + s * shift[draw] @ ways[draw].T, folds, labels[draw], classes, before.rho)
                 assert np.abs(ours[draw] - real).max() < 1e-9
+
+
+@pytest.mark.parametrize("classes", [2, 3, None])
+@pytest.mark.parametrize("chosen", [False, True])
+def test_plantings_are_scored_and_tested_as_labels_are(classes: int | None, chosen: bool) -> None:
+    """One penalty of the plan or that of least error on the other folds; the statistic is the largest of three."""
+    rng = np.random.default_rng(13)
+    x, plan = rng.standard_normal((90, 50)) * np.arange(1, 51) ** -0.5, plan_of(90, classes, rng)
+    planting = Planting.in_population(Ridge.of(x), plan, 50, draws=6, chosen=chosen)
+    fold, back = plan.folds[0][planting.order], np.argsort(planting.order)
+    margins = np.stack([planting.margin(before, 2.0) for before in planting.unplanted])
+    assert len(margins) == (3 if chosen else 1)
+    error = np.square(planting.target - margins).sum(axis=2)
+    picked = np.empty_like(margins[0])
+    for part in range(plan.n_folds):
+        held = fold == part
+        best = error[..., ~held].sum(axis=2).argmin(axis=0)
+        picked[..., held] = margins[best, np.arange(6)][..., held]
+    own = np.moveaxis(picked, 1, 2)[:, back]
+    labels = planting.labels[:, back]
+    got = score_margin(own[..., 0] if classes in (2, None) else own, labels, classes, plan.groups, plan.folds[0])
+    mean, phi = planting.scores(2.0, 6, plan)
+    assert mean == pytest.approx(got.mean)
+    assert phi == pytest.approx(got.score.std(ddof=1) / got.error(plan.groups).mean())
+    base = planting.means[:, 0] if classes is None else np.zeros((1, 1))
+    flat = [m[:, 0] if classes in (2, None) else np.moveaxis(m, 1, 2) for m in margins]
+    statistics = [association(m, planting.labels, base, classes) for m in flat]
+    assert planting.statistic(2.0) == pytest.approx(np.max(statistics, axis=0))
+
+
+@pytest.mark.parametrize(("score", "goal"), [(0.5, None), (0.7, 0.7), (0.99, 0.95)])
+def test_the_spread_of_a_score_is_that_of_plantings_that_read_as_well(
+    score: float, goal: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from probes.stats import planting as module
+
+    rng, asked = np.random.default_rng(14), []
+
+    def watched(_scores: Any, at: float, draws: int) -> float:
+        asked.append(at)
+        return 1.0 + draws
+
+    monkeypatch.setattr(module, "inflation_at", watched)
+    ridge, plan = Ridge.of(rng.standard_normal((60, 20))), plan_of(60, 2, rng)
+    found = module.signal_inflation(ridge, plan, 20, score, chosen=False, draws=9)
+    assert (asked, found) == (([], 1.0) if goal is None else ([goal], 10.0))
+
+
+def test_plantings_of_the_population_follow_its_shrunk_covariance() -> None:
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
+    from probes.stats.planting import _shrinkage
+
+    rng = np.random.default_rng(15)
+    for width, power in ((30, 0.0), (30, 1.0), (150, 0.5)):
+        x = rng.standard_normal((80, width)) * np.arange(1, width + 1) ** -power
+        level, share = _shrinkage(Ridge.of(x, standardise=False), 80, width)
+        assert share == pytest.approx(ledoit_wolf_shrinkage(x), abs=0.01)
+        assert level == pytest.approx(x.var(axis=0).mean())
 
 
 @pytest.mark.parametrize("m", [1, 3])
@@ -286,6 +346,68 @@ def test_a_pool_gives_back_the_items_and_must_be_of_other_groups() -> None:
         unlabelled(pool[:25], who[:25], asked, 50)
     with pytest.raises(ProbeError, match="the pool's features are 50 wide, the items' 60"):
         unlabelled(pool, who, asked, 60)
+
+
+@pytest.mark.parametrize("given_as", ["set", "array", "none"])
+def test_a_measurement_mixes_the_pool_s_images_of_other_groups(given_as: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from probes.stats import measure as measuring
+
+    rng, mixed_from = np.random.default_rng(10), []
+    plan, pool = plan_of(60, 2, rng), rng.standard_normal((50, 4))
+    who = np.array([str(k % 60) for k in range(20)] + ["another"] * 30)
+
+    def watched(_x: np.ndarray, _plan: Plan, statistic: np.ndarray, *, pool: np.ndarray | None = None) -> Exclusion:
+        mixed_from.append((pool, len(statistic)))
+        return Exclusion(limit=0.8, asked=0.9, rates={}, self_check=0.0, groups=None)
+
+    monkeypatch.setattr(measuring, "exclusion", watched)
+    asked = probes.FeatureSet(
+        x=rng.standard_normal((60, 4)), y=plan.y, groups=plan.groups, ids=list(map(str, range(60))), classes=("a", "b")
+    )
+    own = probes.FeatureSet(x=pool, y=np.arange(50) % 2, groups=who, ids=list(map(str, range(50))), classes=("a", "b"))
+    how: dict[str, Any] = {"set": {"pool": own}, "array": {"pool": pool, "pool_groups": who}, "none": {}}[given_as]
+    probes.measure(asked, plan, detect="always", **how)
+    ((got, count),) = mixed_from
+    assert count == 200
+    assert got is None if given_as == "none" else np.array_equal(got, pool[20:])
+
+
+@pytest.mark.parametrize(("p", "rare", "leak", "asked"), [
+    (0.06, 20, False, True), (0.05, 20, False, False), (0.06, 19, False, False), (0.06, 20, True, False),
+])  # fmt: skip
+def test_what_silence_excludes_is_asked_where_absence_could_be_claimed(
+    p: float, rare: int, leak: bool, asked: bool
+) -> None:
+    from probes.stats.measure import _in_question
+
+    rng = np.random.default_rng(0)
+    plan = dataclasses.replace(plan_of(60, 2, rng), rare=rare)
+    own = probes.FeatureSet(
+        x=rng.standard_normal((60, 2)), y=plan.y, groups=plan.groups, ids=list(map(str, range(60))), classes=("a", "b")
+    )
+    found = probes.measure(own, plan, level="screen")
+    reached = np.arange(100) < round(100 * p)
+    found = dataclasses.replace(
+        found, null=dataclasses.replace(found.null, statistic=np.where(reached, 1.0, 0.5)), leak=leak
+    )
+    assert found.null.p == p
+    assert _in_question(found, plan, detect=True) is asked
+    assert not _in_question(found, plan, detect=False)
+    assert _in_question(found, plan, detect="always")
+
+
+def test_the_kernel_is_asked_at_its_best_width_and_penalty_under_exchanged_labels_too() -> None:
+    rng = np.random.default_rng(12)
+    x, plan = rng.standard_normal((60, 5)) * [1, 10, 100, 1, 1], plan_of(60, 2, rng)
+    statistics = []
+    for kernel in kernels(x):
+        ridge = Ridge.of_kernel(kernel)
+        for p in GRID:
+            found = [ridge.largest_auc(np.stack([plan.y, *plan.permuted[:99]]), plan.folds[0], [p])]
+            statistics.append(found[0])
+    best = np.max(statistics, axis=0)
+    assert kernel_p(x, plan, permutations=99) == pytest.approx((1 + (best[1:] >= best[0]).sum()) / 100)
+    assert len(set(np.argmax(statistics, axis=0))) > 2, "no one width does for all"
 
 
 def test_a_kernel_reads_what_no_hyperplane_does_and_not_what_is_not_there() -> None:

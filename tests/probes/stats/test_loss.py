@@ -82,6 +82,7 @@ def test_every_interval_of_a_map_is_as_much_wider_as_all_together_need() -> None
         plain = probes.compare(MADE["early"], m, PLAN)
         assert plain.low is not None
         assert loss_of is not None
+        assert loss_of.margin == PLAN.margin
         assert loss_of.low == pytest.approx(plain.score - wider * (plain.score - plain.low))
 
 

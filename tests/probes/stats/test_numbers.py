@@ -55,6 +55,13 @@ def test_typing_errors_move_the_score_by_hundredths_and_r2_of_the_number_by_far_
         assert clean.estimate.warnings == ()
 
 
+def test_features_that_say_nothing_explain_nothing_of_a_number() -> None:
+    """R2 is against the mean of the training part: of all items it would be below 0."""
+    m = measured(np.zeros((100, 3)), planted(2)[1])
+    assert m.companions == pytest.approx({"R2 of normal scores": 0, "R2 of the number": 0}, abs=1e-9)
+    assert m.estimate.score == 0.5
+
+
 def test_probes_are_trained_on_normal_scores_and_the_given_numbers_stay_at_hand() -> None:
     x, y = planted(4)
     m = measured(x, y)

@@ -1,7 +1,7 @@
 """Folds, permuted labels, permutation test, interval: each holds at its nominal rate, and fails without its guard."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -10,10 +10,20 @@ import probes
 from probes import FeatureSet, ProbeError
 from probes.solvers.codes import coded_vectors, fold_means
 from probes.solvers.ridge import Ridge
+from probes.stats import measure as measure_module
 from probes.stats import scores
 from probes.stats.block_permutation import permute_within
 from probes.stats.difference import discordant
-from probes.stats.intervals import error_of, floored_error, inflation, interval, interval_of
+from probes.stats.intervals import (
+    corrected_resampling,
+    detectable,
+    error_of,
+    floored_error,
+    inflation,
+    interval,
+    interval_of,
+)
+from probes.stats.measure import _t_test
 from probes.stats.multiplicity import holm, over_layers
 from probes.stats.permutation import CHOICE_GRID, margin_with_chosen_penalty, permutation_test
 from probes.stats.plan import GRID, Plan
@@ -92,12 +102,35 @@ def test_labels_are_permuted_among_the_copies_of_one_image_when_a_patient_has_se
     assert any(row[copies == c].sum() != 1 for row in free.permuted for c in range(60))
 
 
-def test_the_same_seed_gives_the_same_plan_and_another_seed_another() -> None:
-    y, groups = np.arange(80) % 2, np.arange(80)
+@pytest.mark.parametrize("per", [1, 2])
+def test_the_same_seed_gives_the_same_plan_and_another_seed_another(per: int) -> None:
+    y, groups = np.arange(80) % 2, np.arange(80) // per
     one, two, other = (probes.plan(y, groups, classes=TWO, seed=s, permutations=9) for s in (3, 3, 4))
-    assert np.array_equal(one.folds, two.folds)
-    assert np.array_equal(one.permuted, two.permuted)
-    assert not np.array_equal(one.folds, other.folds)
+    for what in ("folds", "permuted"):
+        assert np.array_equal(getattr(one, what), getattr(two, what)), what
+        assert not np.array_equal(getattr(one, what), getattr(other, what)), what
+    assert np.array_equal(one.draws(9, 1), two.draws(9, 1))
+    for drawn in (one.permuted, one.draws(9, 2), other.draws(9, 1)):
+        assert not np.array_equal(one.draws(9, 1), drawn), "plantings have labels of their own"
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "per", "rules"),
+    [
+        (2, 60, 1, ("ridge", 0.3, 0.1, 1 / 2, 5, 5, 30)),
+        (3, 120, 1, ("ridge", 0.3, 0.1, 1 / 3, 10, 5, 40)),
+        (2, 240, 2, ("ridge", 0.3, 0.1, 1 / 2, 10, 5, 120)),
+        (2, 240, 1, ("linear", 0.3, 0.1, 1 / 2, 10, 5, 120)),
+        (4, 99, 1, ("ridge", 0.3, 0.1, 1 / 4, 5, 5, 24)),
+        (2, 1000, 1, ("linear", 0.3, 0.1, 1 / 2, 10, 3, 500)),
+        (None, 240, 1, ("ridge", 1.0, 0.06, 1 / 2, 10, 5, 240)),
+    ],
+)
+def test_the_rules_of_a_plan_follow_from_its_classes_and_groups(k: int | None, n: int, per: int, rules: tuple) -> None:
+    y = np.random.default_rng(0).standard_normal(n) if k is None else np.arange(n) % k
+    classes = None if k is None else tuple("abcd"[:k])
+    p = probes.plan(y, np.arange(n) // per, classes=classes, permutations=9)
+    assert (p.headline, p.penalty, p.margin, p.chance, p.n_folds, p.repeats, p.rare) == rules
 
 
 def test_few_arrangements_are_announced() -> None:
@@ -107,6 +140,7 @@ def test_few_arrangements_are_announced() -> None:
     small = probes.plan(np.arange(12) % 2, np.arange(12) // 2, classes=TWO, folds=3)
     assert "only about 64 different ways" in " ".join(small.warnings)
     assert "too few for an interval" in " ".join(small.warnings)
+    assert "19 groups: too few" in " ".join(probes.plan(np.arange(76) % 2, np.arange(76) // 4, classes=TWO).warnings)
 
 
 @pytest.mark.parametrize(
@@ -125,12 +159,13 @@ def test_data_that_cannot_be_split_is_refused(
         probes.plan(y, groups, classes=classes)
 
 
-def test_linearised_contributions_give_the_textbook_error_of_a_mean() -> None:
+@pytest.mark.parametrize("rare", [2, 5])
+def test_linearised_contributions_give_the_textbook_error_of_a_mean(rare: int) -> None:
     rng = np.random.default_rng(0)
-    ok, y = (rng.random((1, 400)) < 0.7).astype(float), np.arange(400) % 2
+    ok, y = (rng.random((1, 400)) < 0.7).astype(float), (np.arange(400) % rare == 0).astype(int)
     got = balanced(ok, y, 2)
     assert np.allclose(got.part.sum(axis=1), 0)
-    by_hand = np.sqrt(np.mean([ok[0, y == c].var() / 200 for c in (0, 1)]) / 2 * 400 / 399)
+    by_hand = np.sqrt(sum(ok[0, y == c].var() / (y == c).sum() for c in (0, 1)) / 4 * 400 / 399)
     assert np.isclose(clustered_error(got.part, np.arange(400))[0], by_hand)
     doubled = balanced(np.repeat(ok, 2, axis=1), np.repeat(y, 2), 2)
     assert clustered_error(doubled.part, np.repeat(np.arange(400), 2))[0] == pytest.approx(by_hand)
@@ -190,6 +225,43 @@ def test_linearised_concordance_matches_leaving_groups_out() -> None:
     left = [without(g) for g in range(150)]
     jackknife = np.sqrt(149 / 150 * np.var(left) * 150)
     assert clustered_error(concordance(d, y, groups, folds).part, groups)[0] == pytest.approx(jackknife, rel=0.02)
+
+
+def test_ties_of_refits_share_one_right_answer() -> None:
+    two = np.array([[0.0, 1e-6, 1.0, -1.0]], dtype=np.float32)
+    assert score_margin(two, np.array([[1, 0, 1, 0]]), 2).score == pytest.approx(0.75)
+    assert score_margin(two, np.array([[1, 0, 0, 1]]), 2).score == pytest.approx(0.25)
+    three = np.array([[[1.0, 1, 1], [1, 1, 0], [0, 0, 1]]], dtype=np.float32)
+    assert score_margin(three, np.array([[0, 1, 2]]), 3).score == pytest.approx((1 / 3 + 1 / 2 + 1) / 3)
+
+
+def test_the_statistic_is_the_largest_of_three_penalties_of_auc_or_correlation() -> None:
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(12)
+    for classes in (TWO, ("a", "b", "c"), None):
+        k = len(classes or ())
+        y = np.arange(72) % k if classes else rng.standard_normal(72)
+        plan = probes.plan(y, np.arange(72), classes=classes, permutations=6, repeats=1)
+        x = rng.standard_normal((72, 90)) * spectrum(90)
+        null = permutation_test(Ridge.of(x), plan)
+        labels, fold = np.concatenate([plan.y[None], plan.permuted]), plan.folds[0]
+        codes = coded_vectors(labels, k or None)
+        means = np.stack([codes[:, fold != part].mean(axis=1) for part in range(plan.n_folds)], axis=1)[:, fold]
+        by_hand = []
+        for p in GRID:
+            margin = Ridge.of(x).held_out(codes, fold, [p], dtype=np.float64)[0] - means
+            if classes is None:
+                by_hand.append([np.corrcoef(m, t)[0, 1] for m, t in zip(margin, labels - means, strict=True)])
+            elif k == 2:
+                by_hand.append([roc_auc_score(t, m) for m, t in zip(margin, labels, strict=True)])
+            else:
+                each = [[roc_auc_score(t == c, m[:, c]) for c in range(k)] for m, t in zip(margin, labels, strict=True)]
+                by_hand.append([np.mean(one) for one in each])
+            if p == plan.penalty:
+                assert null.fixed_margin == pytest.approx(margin[1:], abs=1e-5), "refits are to permuted labels alone"
+        assert null.statistic == pytest.approx(np.max(by_hand, axis=0), abs=1e-5)
+        assert len({int(i) for i in np.argmax(by_hand, axis=0)}) > 1, "no one penalty does for all"
 
 
 def test_the_refitted_ridge_scores_what_the_ridge_probe_scores() -> None:
@@ -336,6 +408,125 @@ def test_the_error_grows_by_as_much_as_permuted_scores_spread_beyond_their_own_e
     assert error_of(observed, permuted, plan, signal=3.0) == pytest.approx(0.15), "the larger of the two counts"
 
 
+def test_probes_that_are_not_refitted_have_the_error_of_nadeau_and_bengio() -> None:
+    rng = np.random.default_rng(13)
+    plan = probes.plan(np.arange(103) % 2, np.arange(103), classes=TWO, permutations=9, repeats=3, folds=4)
+    ok = rng.random((3, 103))
+    got = Scored(score=ok.mean(axis=1), part=(ok - ok.mean(axis=1, keepdims=True)) / 103)
+    folds = [row[fold == k].mean() for row, fold in zip(ok, plan.folds, strict=True) for k in range(4)]
+    due = np.std(folds, ddof=1) * np.sqrt(1 / 12 + 1 / 3)
+    assert corrected_resampling(got, plan) == pytest.approx(due)
+    assert error_of(got, None, plan) == pytest.approx(due)
+    one, other = (measured_like(plan, part) for part in (got, Scored(score=0 * got.score, part=0 * got.part)))
+    found = probes.compare(one, other, plan)
+    assert found.high is not None
+    assert found.high - found.score == pytest.approx(1.98350 * due, rel=1e-4)
+
+
+def measured_like(plan: Plan, got: Scored) -> probes.Measurement:
+    """A measurement of a probe that is not refitted, with these scores."""
+    m = probes.measure(given(np.eye(len(plan.y), 3), plan.y, plan.groups), plan, level="screen")
+    return replace(m, scored=got, permuted=None)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.2])
+def test_a_rare_class_is_no_surer_where_the_probe_is_not_refitted(spread: float) -> None:
+    """The larger of the floored error and that of the folds."""
+    plan, got, _ = rare_case(5, 2, 1.0)
+    rows = np.linspace(-spread, spread, 2)
+    got = replace(got, score=got.score.mean() + rows, part=got.part * (spread > 0))
+    floored_one = float(floored_error(got, plan.y, plan).mean())
+    folds = corrected_resampling(got, plan)
+    assert (folds > floored_one) == (spread > 0)
+    assert error_of(got, None, plan) == max(folds, floored_one)
+
+
+def test_what_lies_at_an_edge() -> None:
+    for groups in (19, 20):
+        plan = probes.plan(np.arange(40) % 2, np.arange(40) % groups, classes=TWO, permutations=9)
+        assert (interval(0.7, 0.01, plan) is None) == (groups < 20), "20 groups have an interval"
+    none = concordance(np.arange(6.0)[None], np.ones(6), np.arange(6), np.arange(6) % 2)
+    assert (none.score[0], np.abs(none.part).max()) == (0.5, 0), "no pair is no news"
+    rng = np.random.default_rng(3)
+    m, y = rng.standard_normal((2, 30))
+    assert association(m[None] + 2, y[None] + 5, np.zeros((1, 1)), None)[0] == pytest.approx(np.corrcoef(m, y)[0, 1])
+
+
+@pytest.mark.parametrize("per", [1, 3])
+def test_intervals_and_differences_have_the_freedom_of_groups(per: int) -> None:
+    """Of 30 groups t is that of 29, however many items they hold: an error of .01 is 2.045 of it each way."""
+    from scipy.stats import t as student
+
+    y = np.repeat(np.arange(60) % 2, per)
+    plan = probes.plan(y, np.arange(60 * per) // per // 2, classes=TWO, permutations=99, repeats=2)
+    ends = interval(0.7, 0.01, plan)
+    assert ends == pytest.approx((0.7 - 0.0204523, 0.7 + 0.0204523))
+    assert detectable(0.01, plan) == pytest.approx(0.5 + 0.01 * (student.ppf(0.95, 29) + student.ppf(0.8, 29)))
+    rng = np.random.default_rng(per)
+    x = rng.standard_normal((len(y), 30)) + 1.2 * y[:, None] * (np.arange(30) < 2)
+    a, b = (probes.measure(given(x[:, c:], y, plan.groups), plan, level="screen") for c in (0, 1))
+    assert a.permuted is not None
+    assert b.permuted is not None
+    apart = a.permuted.minus(b.permuted)
+    phi = max(1.0, apart.score.std(ddof=1) / apart.error(plan.groups).mean())
+    assert phi > 1.05, "differences spread by more than their items show"
+    error = a.scored.minus(b.scored).error(plan.groups).mean() * phi
+    found = probes.compare(a, b, plan)
+    assert (found.low, found.high) == pytest.approx((found.score - 2.04523 * error, found.score + 2.04523 * error))
+    assert found.p == pytest.approx(2 * student.sf(abs(found.score) / error, 29))
+
+
+def test_p_and_interval_are_those_of_the_probe_that_is_named() -> None:
+    """Ridge and nested logistic regression are refitted to permuted labels; another probe has its folds alone."""
+    from scipy.stats import t as student
+
+    rng = np.random.default_rng(14)
+    y, groups = np.arange(90) % 2, np.arange(90)
+    x = rng.standard_normal((90, 40)) + 1.2 * y[:, None] * (np.arange(40) < 2)
+    plan = probes.plan(y, groups, classes=TWO, permutations=99, repeats=2)
+    ridge, nested, other = (
+        probes.measure(given(x, y, groups), plan, probe=name, detect=False) for name in ("ridge", "linear", "knn")
+    )
+    assert ridge.null.chosen is not None
+    assert np.array_equal(ridge.permuted.score, ridge.null.fixed.score)  # type: ignore[union-attr]
+    assert nested.null.chosen is not None
+    assert nested.permuted is nested.null.chosen
+    assert nested.permuted is not None
+    assert not np.array_equal(nested.permuted.score, nested.null.fixed.score)
+    assert other.permuted is None
+    assert ridge.estimate.p == nested.estimate.p == ridge.null.p
+    e = other.estimate
+    assert e.p == pytest.approx(student.sf((e.score - 0.5) / other.error, 89))
+    assert _t_test(0.3, 0.05, plan) > 0.99, "below chance nothing is found"
+    assert ridge.nested is not None
+    assert ridge.nested.score == nested.estimate.score
+    assert (ridge.nested.low, ridge.nested.high) == pytest.approx((nested.estimate.low, nested.estimate.high))
+    for m in (ridge, nested, other):
+        ends = interval_of(m.scored, m.permuted, plan, m.error / float(m.scored.error(groups).mean()))
+        assert (m.estimate.low, m.estimate.high) == pytest.approx(ends)
+    null = max(ridge.permuted.error(groups).mean(), ridge.permuted.score.std(ddof=1))  # type: ignore[union-attr]
+    assert ridge.null_error == pytest.approx(null)
+
+
+def test_the_seed_of_a_measurement_reaches_its_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(15)
+    y, plan = np.arange(60) % 2, probes.plan(np.arange(60) % 2, np.arange(60), classes=TWO, permutations=9)
+    drawn = []
+
+    def watched(_name: str) -> Any:
+        def probe(cell: FeatureSet, folds: np.ndarray, own: np.random.Generator) -> probes.Predictions:
+            drawn.append(own.random())
+            return ridge_probe(cell, folds, own)
+
+        return probe
+
+    ridge_probe = probes.load("ridge")
+    monkeypatch.setattr(measure_module, "load", watched)
+    for seed in (0, 0, 1):
+        probes.measure(given(rng.standard_normal((60, 3)), y, np.arange(60)), plan, probe="knn", seed=seed)
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 def test_the_printed_error_is_wider_than_the_items_show() -> None:
     rng = np.random.default_rng(9)
     y, groups = np.arange(134) % 2, np.arange(134)
@@ -364,7 +555,15 @@ def test_the_chosen_penalty_of_permuted_labels_spreads_as_a_choice_in_inner_fold
     for part, row in enumerate(best):
         exact[:, fold == part] = margins[row, np.arange(99)][:, fold == part]
     label = score_margin(exact, plan.permuted, 2)
+    error = np.square(margins - (codes - means))
+    for part in range(plan.n_folds):  # the fold itself has no say
+        held = fold == part
+        row = error[:, :, ~held].sum(axis=2).argmin(axis=0)
+        assert margin[:, held] == pytest.approx(margins[row, np.arange(99)][:, held], abs=1e-4)
     assert inflation(ours, plan) == pytest.approx(inflation(label, plan), rel=0.08)
+    shifted = margin_with_chosen_penalty(ridge, fold, codes, means + 0.5)
+    again = ridge.held_out(codes, fold, CHOICE_GRID) - means - 0.5
+    assert any(np.allclose(shifted[0, fold == 0], one[0, fold == 0], atol=1e-4) for one in again), "less the means"
 
 
 def test_the_statistic_finds_what_is_planted_for_classes_and_numbers() -> None:

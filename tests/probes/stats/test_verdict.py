@@ -135,6 +135,10 @@ def test_the_limit_asked_for_is_still_an_absence_and_one_above_it_is_not() -> No
     assert probes.verdict(limited(limit=0.901)).state == "inconclusive"
     assert probes.verdict(limited(self_check=0.12)).state == "absent"
     assert probes.verdict(limited(self_check=0.121)).state == "inconclusive"
+    for check, enough in ((0.12, True), (0.121, False)):
+        found = limited(self_check=check, limit=0.9).limit
+        assert found is not None
+        assert found.enough is enough
 
 
 def test_a_readout_with_layout_that_reads_forbids_absence_and_one_that_does_not_allows_it() -> None:
@@ -193,7 +197,7 @@ def test_the_lowest_of_a_map_is_judged_against_the_lowest_of_exchanged_maps() ->
 
 
 def difference(low: float, high: float | None = None) -> Difference:
-    return Difference(score=low + 0.1, low=low, high=low + 0.2 if high is None else high, p=0.01)
+    return Difference(score=low + 0.15, low=low, high=low + 0.2 if high is None else high, p=0.01)
 
 
 READS, CHANCE = seen(0.7, p=0.001), seen(0.5)
@@ -252,6 +256,13 @@ def test_credit_goes_to_the_first_control_that_reads_and_is_not_surpassed(
 def test_nothing_is_credited_where_nothing_is_present() -> None:
     controls = {name: (CHANCE, difference(0.1)) for name in ("lowlevel", "pixels", "random")}
     assert probes.verdict(silent(), controls=controls).credit is None
+
+
+@pytest.mark.parametrize(("score", "material"), [(0.62, True), (0.6, False)])
+def test_learned_is_material_where_the_whole_interval_lies_that_far_above_chance(score: float, material: bool) -> None:
+    controls = {name: (CHANCE, difference(0.1)) for name in ("lowlevel", "pixels", "random")}
+    found = probes.verdict(seen(score, p=0.001), controls=controls)
+    assert (found.credit, found.material, found.size_open) == ("learned", material, False)
 
 
 def test_too_few_groups_say_nothing_at_all() -> None:

@@ -12,14 +12,17 @@ import pytest
 import cache
 from probes.stats.best import nested_best
 from probes.stats.exclusion import Exclusion
-from probes.stats.measurement import Measurement
+from probes.stats.loss import Less, Loss
+from probes.stats.measurement import Difference, Measurement
 from slitlamp.encoding.fill import FeatureTable, space_of
 from slitlamp.probing.cells import Cells
-from slitlamp.probing.judge import adjusted, judge, layout_of
-from slitlamp.probing.judged import ListTold
+from slitlamp.probing.judge import _summary, adjusted, judge, layout_of
+from slitlamp.probing.judged import Best, ListTold
 from slitlamp.probing.order import ListOrder
+from slitlamp.probing.points import headline_sites, relative_depth
+from slitlamp.probing.run import _draws_matter, could_be_absent
 from slitlamp.probing.state import Cell, QuestionCells, Role, Run
-from slitlamp.probing.words import _betrayed, _moved, _told
+from slitlamp.probing.words import _absent, _betrayed, _layout, _less, _moved, _origin, _readable, _told
 from slitlamp.probing.workers import measure
 from slitlamp.records import Record, best_of
 from slitlamp.reports.table import legend, table, verdict_text
@@ -82,8 +85,8 @@ def seen(kind: str) -> Measurement:
 
 
 def judged(
-    kinds: dict[str, str], sites: dict[str, Measurement] | None = None, settings: Settings = SETTINGS,
-    controls: dict[str, Measurement] | None = None, **change: Any,
+    kinds: dict[str, str], sites: dict[str, Measurement] | None = None, settings: Settings = SETTINGS, *,
+    controls: dict[str, Measurement] | None = None, plan: Any = None, **change: Any,
 ) -> tuple[dict[str, dict], dict]:  # fmt: skip
     """Records by encoder and site, and the verdict, where each encoder has features of the named kind.
 
@@ -91,6 +94,8 @@ def judged(
     """
     asked = question()
     run = started(asked, {spec.partition("@")[0]: kind for spec, kind in kinds.items()}, settings)
+    if plan is not None:
+        run.plans[asked.name] = plan
     own = [cell(asked, "tower", Role.ENCODER, site, **change) for site in sites or {"pooled": None}]
     draws = [spec for spec in kinds if spec.startswith("random:")]
     twins = [cell(asked, spec, Role.UNTRAINED, c.site) for spec in draws for c in own]
@@ -151,6 +156,21 @@ def test_without_an_untrained_network_learning_is_never_credited_and_the_lack_is
     assert "1 draw, too few to stand for others: 3 are needed" in few["tower/pooled"]["reason"]
 
 
+def test_a_control_that_was_asked_for_by_name_is_credited_with_nothing() -> None:
+    asked = question()
+    run = started(asked, QUIET)
+    own, other = cell(asked, "pixels", Role.ENCODER), cell(asked, "lowlevel", Role.CONTROL)
+    run.measured[run.key(own)], run.measured[run.key(other)] = seen("signal"), seen("other")
+    records, (verdict,) = judge(run, asked, QuestionCells(encoder=[own], control=[other]), [0.01], "linear_probe")
+    assert (verdict["verdict"], verdict["credit"], records[-1].credit, records[-1].loss) == (
+        "present",
+        None,
+        None,
+        None,
+    )
+    assert "credit" not in records[-1].reason
+
+
 def test_the_thumbnail_that_is_hardest_to_surpass_takes_the_credit_and_is_named() -> None:
     records, verdict = judged(QUIET | {"pixels@thumbnail.8": "signal"})
     assert verdict["credit"] == "pixels"
@@ -166,6 +186,199 @@ def test_the_shuffled_column_is_mean_and_range_of_the_refits_at_hand() -> None:
     spread = [mine[f"control_shuffled{end}"] for end in ("", "_low", "_high")]
     assert spread == pytest.approx([under.mean(), under.min(), under.max()])
     assert spread[1] < 0.5 < spread[2]
+
+
+def test_a_record_holds_what_was_measured_and_of_how_much() -> None:
+    asked = question(limited=True)
+    own, screen = cell(asked, "tower", Role.ENCODER), cell(asked, "pixels", Role.CONTROL, level="screen")
+    full = cell(asked, "pixels", Role.CONTROL)
+    run = started(asked, QUIET)
+    m = seen("signal")
+    e = dataclasses.replace(m.estimate, score=0.8, low=0.61, high=0.93, chance=0.34, mde=0.7)
+    nested = dataclasses.replace(e, score=0.81, low=0.71, high=0.91)
+    run.measured[run.key(own)] = dataclasses.replace(
+        m, estimate=e, nested=nested, companions={"R2 of normal scores": 0.4, "R2 of the number": 0.3}
+    )
+    run.measured[run.key(full)] = seen("other")
+    run.measured[run.key(screen)] = dataclasses.replace(seen("signal"), screened=True)
+    cells = QuestionCells(encoder=[own], control=[full, screen])
+    (records, (verdict,)) = judge(run, asked, cells, [0.04], "linear_probe")
+    assert [(r.role, r.screened) for r in records] == [("control", False), ("encoder", False)]
+    r = records[-1]
+    assert (r.score, r.low, r.high, r.chance, r.mde, r.p_value, r.p_adjusted, r.confidence) == (
+        0.8, 0.61, 0.93, 0.34, 0.7, m.estimate.p, 0.04, 0.95,
+    )  # fmt: skip
+    assert (r.nested, r.nested_low, r.nested_high, r.r2_scores, r.r2_number) == (0.81, 0.71, 0.91, 0.4, 0.3)
+    assert (r.n_items, r.n_groups, r.n_classes, r.folds, r.repeats, r.permutations, r.seed) == (120, 60, 2, 5, 2, 99, 0)
+    assert (r.weights, records[0].weights, r.limited, r.margin) == ("fingerprint " + "f" * 12, "none", True, 0.1)
+    assert (r.data_key, r.features_key) == ("d" * 16, "signal" + "0" * 10 + ":pooled/vector")
+    assert r.control_pixels == seen("other").estimate.score, "a control that was measured as the cell was"
+    assert (verdict["score"], verdict["low"], verdict["high"]) == (0.8, 0.61, 0.93)
+
+
+@pytest.mark.parametrize(("lowest", "rings"), [(0.2, True), (0.05, False)])
+def test_the_leak_alarm_is_judged_once_for_the_map(lowest: float, rings: bool) -> None:
+    """The lowest of two points among the lowest of exchanged labels; by itself each lies lower than all of its own."""
+    low = with_null([0.1] + [0.5] * 99, seen("noise"), 1.0)
+    low = dataclasses.replace(low, estimate=dataclasses.replace(low.estimate, score=0.2, low=0.1, high=0.3), leak=True)
+    wild = with_null([0.5] + [lowest] * 20 + [0.5] * 79, seen("other"), 1.0)
+    records, verdict = judged(QUIET, {"block.0": low, "block.1": wild})
+    assert records["tower/block.0"]["reason"].startswith("LEAK:") is rings
+    assert any("LEAK:" in one for one in verdict["sentences"]) is rings
+
+
+# what is said
+
+
+def said(m: Measurement | None = None, **verdict: Any) -> Any:
+    """A judged point, of which a sentence looks at little."""
+    given = {
+        "state": "present",
+        "credit": "pixels",
+        "reason": "why.",
+        "size_open": False,
+        "leak": False,
+        "excluded": None,
+    }
+    m = seen("signal") if m is None else m
+    loss = verdict.pop("loss", None)
+    record = SimpleNamespace(
+        score=0.9, low=0.8, high=0.95, simultaneous_low=0.7, simultaneous_high=0.99, metric="accuracy", chance=0.5
+    )
+    return SimpleNamespace(
+        cell=SimpleNamespace(
+            name=verdict.pop("name", "final/cls"), site="final", readout=verdict.pop("readout", "vector"),
+            encoder=SimpleNamespace(card=SimpleNamespace(synthetic=verdict.pop("synthetic", False))),
+        ),
+        measurement=m, verdict=SimpleNamespace(**(given | verdict)), p=0.012, controls={}, loss=loss,
+        credit_words="Said.", record=record,
+    )  # fmt: skip
+
+
+def scoring(score: float, kind: str = "noise", **change: Any) -> Measurement:
+    m = seen(kind)
+    return dataclasses.replace(
+        m, estimate=dataclasses.replace(m.estimate, score=score, low=score - 0.1, high=score + 0.1), **change
+    )
+
+
+def test_the_first_sentence_has_the_interval_that_paid_for_the_choice_and_the_nested_number() -> None:
+    top, learned = said(), said(scoring(0.83), credit="learned", name="block.3/mean")
+    text = _readable([top, learned], Best(row=top, of=7, nested=scoring(0.77)))
+    assert text == (
+        "Present at 2 of 7 points, p = 0.012. With the point chosen inside the training folds: accuracy 0.77 "
+        "[0.67, 0.87], chance 0.50. Best: final/cls 0.90 [0.70, 0.99], the highest of 7 points, chosen on these data. "
+        "Said. Credited to learning at 1 point, best block.3/mean (0.83 [0.73, 0.93])."
+    )
+    best = said(credit="learned", size_open=True)
+    text = _readable([best, learned], Best(row=best, of=2, nested=None))
+    assert "How well is open: the interval touches chance." in text
+    assert "Credited to learning at" not in text
+    none = said(state="inconclusive")
+    assert _readable([none], Best(row=none, of=2, nested=None)).startswith(
+        "Nowhere shown to be readable. Best: final/cls"
+    )
+    assert _readable([none], Best(row=none, of=1, nested=None)) == "Not shown to be readable. why."
+    assert _readable([top], Best(row=top, of=1, nested=None)) == "why."
+
+
+def loss_of(state: Any, low: float, sure: float = 0.15) -> Any:
+    def less(name: str, low: float) -> Less:
+        return Less(
+            reference=name,
+            kind="earlier",
+            score=0.9,
+            difference=Difference(score=low + 0.1, low=low, high=low + 0.2, p=None),
+        )
+
+    kinds = (less("early", sure), less("thumb", -0.1))
+    return Loss(state=state, margin=0.1, score=0.6, whole=less("early", low), kinds=kinds)
+
+
+def test_of_what_reads_less_the_last_that_is_material_is_told_against_what_is_sure() -> None:
+    points = [said(loss=loss_of(state, low)) for state, low in (
+        ("material", 0.3), ("material", 0.2), ("reads less", 0.05), ("kept", -0.1), ("open", -0.2),
+    )]  # fmt: skip
+    for k, one in enumerate(points):
+        one.cell.site = f"block.{k}"
+    (text,) = _less(points)
+    assert text.startswith(
+        "The block.1 vector reads 0.60: 0.25 [0.15, 0.35] less than early (0.90) (all by closed-form"
+    )
+    assert "thumb" not in text
+    assert text.endswith("So 3 points of 5 read less than a reference on the same items, 2 of them by more than 0.1.")
+    assert _less(points[3:]) == []
+    assert "reads 0.60: 0.15 [0.05, 0.25] less than early" in _less([said(loss=loss_of("reads less", 0.05, -0.1))])[0]
+
+
+def test_absent_is_said_of_those_that_are_with_what_all_of_them_exclude() -> None:
+    points = [said(state="absent", excluded=x, reason=f"excluded {x}", name=f"b{x}/cls") for x in (0.67, 0.81, 0.7)]
+    (sentence,) = _absent([*points, said()], [])
+    assert sentence.startswith("Absent at 3 points (b0.67/cls, b0.81/cls, b0.7/cls).")
+    assert "b0.81/cls: excluded 0.81" in sentence
+    assert _absent([said()], []) == []
+
+
+@pytest.mark.parametrize(
+    ("m", "starts"),
+    [
+        (scoring(0.8, state="present"), "WARNING: image statistics without layout"),
+        (scoring(0.56, state="inconclusive"), "Caution: image statistics without layout reach 0.56 [0.46, 0.66]"),
+        (scoring(0.54, state="inconclusive"), None),
+    ],
+)
+def test_image_statistics_that_tell_the_answer_are_a_warning_and_where_they_may_a_caution(
+    m: Measurement, starts: str | None
+) -> None:
+    control = SimpleNamespace(encoder=SimpleNamespace(spec="lowlevel"))
+    run, cells = SimpleNamespace(measurement=lambda _: m), QuestionCells(encoder=[], control=[control])  # type: ignore[list-item]
+    found = _betrayed(run, "tower", cells)
+    assert [one.startswith(starts or "") for one in found] == [True] * (starts is not None)
+    assert _betrayed(run, "lowlevel", cells) == []
+
+
+def test_a_mean_that_surely_reads_less_than_halves_is_the_averaging_s_and_an_unsure_one_is_nobody_s() -> None:
+    def readouts(mean: str, halves: str) -> list[Any]:
+        return [said(seen(mean), readout="mean"), said(seen(halves), readout="halves")]
+
+    run = SimpleNamespace(plan=lambda _: seen("noise").plan)
+    (text,) = _layout(run, question(), readouts("noise", "signal"))
+    assert text.startswith(
+        "Layout: at 1 of 1 sites the mean over patches reads less than halves or thirds of the image"
+    )
+    higher, lower = sorted(("noise", "other", "third", "fourth"), key=lambda kind: seen(kind).estimate.score)[::-3]
+    assert seen(higher).estimate.score > seen(lower).estimate.score
+    assert _layout(run, question(), readouts(lower, higher)) == [], "not sure"
+
+
+def test_what_is_made_here_and_what_the_plan_warns_of_is_said() -> None:
+    made = question(source=SimpleNamespace(name="made", synthetic=True))
+    assert _origin(question(), [said()]) == []
+    assert "weights of this encoder are made by this project" in _origin(question(), [said(synthetic=True)])[0]
+    assert "images and the weights of this encoder" in _origin(made, [said(synthetic=True)])[0]
+    few = with_plan(seen("noise"), warnings=("the smallest class has 7 groups",))
+    _, verdict = judged(QUIET, {"pooled": few}, plan=few.plan)
+    assert "Note: the smallest class has 7 groups." in verdict["sentences"]
+
+
+def with_plan(m: Measurement, **change: Any) -> Measurement:
+    return dataclasses.replace(m, plan=dataclasses.replace(m.plan, **change))
+
+
+def test_the_verdict_of_an_encoder_is_absent_only_where_every_point_is() -> None:
+    states = {
+        "present": ("absent", "present"),
+        "absent": ("absent", "absent"),
+        "inconclusive": ("absent", "inconclusive"),
+    }
+    for due, each in states.items():
+        points = [said(state=state) for state in each]
+        for one in points:
+            one.record.encoder = "tower"
+        found = _summary(question(), points, Best(row=points[0], of=2, nested=scoring(0.77)), ["said"])
+        assert found["verdict"] == due
+        assert found["points"] == {s: each.count(s) for s in ("present", "absent", "inconclusive")}
+        assert (found["score"], found["highest"], found["highest_high"]) == (0.77, 0.9, 0.99)
 
 
 # the search over maps, encoders and tasks
@@ -413,6 +626,45 @@ def test_exchanged_labels_that_can_hardly_move_are_explained() -> None:
     assert _moved(free) == []
 
 
+@pytest.mark.parametrize(
+    ("kinds", "twins", "matter"),
+    [
+        ({}, None, True),
+        ({"pixels": "signal"}, None, False),
+        ({"lowlevel": "signal"}, None, False),
+        ({"tower": "noise"}, None, False),
+        ({"tower": "noise"}, 2, True),
+    ],
+)
+def test_untrained_networks_are_asked_where_both_controls_of_the_image_are_surpassed(
+    kinds: dict[str, str], twins: int | None, matter: bool
+) -> None:
+    asked, of = question(), QUIET | kinds
+    run = started(asked, of, SETTINGS.but(twins=twins))
+    own, *basic = (
+        cell(asked, spec, Role.ENCODER if spec == "tower" else Role.CONTROL) for spec in ("tower", "lowlevel", "pixels")
+    )
+    for c in (own, *basic):
+        run.measured[run.key(c)] = seen(of[c.encoder.spec])
+    assert _draws_matter(run, QuestionCells(encoder=[own], control=basic), "tower") is matter
+
+
+@pytest.mark.parametrize(
+    ("change", "could"), [({}, True), ({"leak": True}, False), ({"p": 0.05}, False), ({"rare": 19}, False)]
+)
+def test_a_pool_is_asked_for_what_could_be_absent(change: dict[str, Any], could: bool) -> None:
+    p = change.pop("p", 0.06)
+    m = with_plan(with_null([1.0] + [1.0] * round(100 * p - 1) + [0.0] * round(100 - 100 * p), seen("noise"), p),
+                  rare=change.pop("rare", 20))  # fmt: skip
+    assert could_be_absent(dataclasses.replace(m, **({"leak": False, "limit": None} | change))) is could
+
+
+@pytest.mark.parametrize(("site", "depth"), [("block.0", 1 / 3), ("block.2", 1.0), ("final", None)])
+def test_the_depth_of_a_block_is_its_share_of_all(site: str, depth: float | None) -> None:
+    assert relative_depth(site, ["block.0", "block.1", "block.2", "final"]) == depth
+    assert headline_sites([(name, "cls", 3) for name in ("block.0", "block.1", "final")]) == {"block.1", "final"}
+
+
 def test_a_control_that_cannot_be_measured_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     import probes
 
@@ -464,6 +716,21 @@ def test_the_source_of_the_statistics_is_in_the_key_of_a_measurement(monkeypatch
     before = key()
     monkeypatch.setattr("slitlamp.probing.state.code_digest", lambda _package: "other code")
     assert key() != before
+
+
+def test_what_a_user_s_probe_does_is_in_the_key_of_a_measurement(tmp_path: Path) -> None:
+    def written(body: str) -> str:
+        (tmp_path / "mine.py").write_text(f"def probe(given, folds, rng):\n    return {body}\n")
+        return key(SETTINGS.but(probe=str(tmp_path / "mine.py")))
+
+    assert written("None") != written("folds")
+
+
+def test_labels_change_places_among_the_copies_of_an_image() -> None:
+    asked = question(groups=np.arange(120) // 6, copies=tuple(str(i // 2) for i in range(120)))
+    plan = started(asked, QUIET).plan(asked)
+    assert (plan.permuted.reshape(99, 60, 2).sum(axis=2) == 1).all()
+    assert plan.permuted.shape == (99, 120)
 
 
 def test_what_cannot_change_a_measurement_is_not_in_its_key() -> None:

@@ -108,6 +108,67 @@ def test_a_panel_of_one_site_has_an_interval() -> None:
     assert any(np.allclose(sorted({*map(float, end)}), [0.65, 0.85]) for end in ends)
 
 
+def spans(panel: Any, colour: str) -> set[tuple[float, float]]:
+    """From where to where bars and bands of a colour reach."""
+    from matplotlib.colors import to_rgb
+
+    found = [c for c in panel.collections if len(c.get_facecolor()) + len(c.get_edgecolor())]
+    mine = [
+        c for c in found if to_rgb([*c.get_facecolor(), *c.get_edgecolor()][0][:3]) == pytest.approx(to_rgb(colour))
+    ]
+    ends = [path.vertices[:, 1] for c in mine for path in c.get_paths()]
+    return {(round(float(y.min()), 6), round(float(y.max()), 6)) for y in ends}
+
+
+def across(panel: Any, colour: str) -> list[float]:
+    """Where lines of a colour cross the panel."""
+    lines = [line for line in panel.lines if line.get_color() == colour and [*line.get_xdata()] == [0, 1]]
+    return [float(line.get_ydata()[0]) for line in lines]
+
+
+@pytest.mark.parametrize("blocks", [3, 40])
+def test_every_bar_band_and_line_is_at_what_its_record_holds(blocks: int) -> None:
+    given = records({"a": (blocks, ())}, chance=0.25, low=0.61, high=0.93, credit=None)
+    given = [
+        dataclasses.replace(r, control_random=0.5) if r.role == "encoder"
+        else dataclasses.replace(r, score={"random:a": 0.4, "random:a#1": 0.7}.get(r.encoder, r.score), low=0.51,
+                                 high=0.82)
+        for r in given
+    ]  # fmt: skip
+    given[0] = dataclasses.replace(given[0], score=0.55)
+    figure = drawn(given)
+    (panel,) = figure.axes
+    trained = {(0.61, 0.93)} | ({(0.4, 0.7)})  # the encoder's own, and the range of its draws
+    assert spans(panel, plots.COLOURS[0]) == trained
+    assert across(panel, "black") == [0.25]
+    handles = {h.get_label(): h for h in figure.legends[0].legend_handles}
+    for name, score in (("lowlevel", 0.55), ("pixels", 0.65)):
+        colour = plots.LOOKS[name]["color"]
+        assert handles[f"control {name}"].get_color() == colour
+        assert across(panel, colour) == [score]
+        assert spans(panel, colour) == {(0.51, 0.82)}
+    if blocks == 40:
+        dashed = [line for line in panel.lines if line.get_ls() == "--" and line.get_color() == plots.COLOURS[0]]
+        assert {*np.ravel([line.get_ydata() for line in dashed])} == {0.5}
+    else:
+        assert {y for _, y in places(panel)} >= {0.4, 0.7, 0.75}
+
+
+def test_the_thumbnail_that_is_drawn_is_the_one_that_the_best_point_is_held_against() -> None:
+    given = records({"a": (3, ())}, control_pixels=0.7, credit=None)
+    small = dataclasses.replace(given[1], site="thumbnail.8", score=0.7)
+    panel = drawn([*given, small]).axes[0]
+    assert across(panel, plots.LOOKS["pixels"]["color"]) == [0.7]
+
+
+def test_the_words_around_the_figure_are_those_of_the_records() -> None:
+    plain, part = (drawn(records({"a": (3, ())}, limited=limited)) for limited in (False, True))
+    for figure, ends in ((plain, "95 % intervals"), (part, "95 % intervals, LIMITED RUN")):
+        words = [text.get_text() for text in figure.texts]
+        assert words[-1] == f"bars and bands: {ends}"
+        assert words[0] == "mirror, 40 items in 20 groups, made"
+
+
 @pytest.mark.parametrize(
     ("credit", "name"),
     [
@@ -121,6 +182,8 @@ def test_the_control_that_decides_the_credit_is_named_and_no_other(credit: str, 
     figure = drawn(records(TOWERS, credit=credit))
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert [label for label in labels if "decides" in label] == ([f"{name} (decides credit)"] if name else [])
+    silent = drawn(records(TOWERS, credit=credit, verdict="inconclusive"))
+    assert not any("decides" in text.get_text() for text in silent.legends[0].get_texts()), "nothing is present"
     assert {"control lowlevel", "control pixels"} <= {label.removesuffix(" (decides credit)") for label in labels}
 
 
@@ -128,6 +191,8 @@ def test_the_row_that_the_table_marks_is_ringed_once_and_the_order_is_drawn_only
     given = records({"a": (3, ("final", "pooled"))})
     best = next(r for r in given if r.role == "encoder" and r.site == "block.1")
     given[given.index(best)] = dataclasses.replace(best, score=0.9)
+    higher = next(r for r in given if r.role == "encoder" and r.site == "block.2")  # but not shown to be readable
+    given[given.index(higher)] = dataclasses.replace(higher, score=0.95, verdict="inconclusive")
     lists = dataclasses.replace(given[0], encoder="order", score=0.7, low=0.6, high=0.8)
     figure = drawn([*given, lists])
     rings = [

@@ -1,0 +1,158 @@
+"""The table, its legend, and the same as HTML, CSV and JSON: each cell is what its record holds, in its own column."""
+
+import csv
+import dataclasses
+import io
+import json
+from typing import Any
+
+import pytest
+
+from slitlamp.records import Record, as_csv, best_of, code_version, document
+from slitlamp.reports.table import COLUMNS, legend, rows_of, table
+from slitlamp.result import Conclusion, Result, Table
+from tests.slitlamp.reports.test_plots import BLANK
+
+OWN: dict[str, Any] = {
+    "role": "encoder", "encoder": "tower", "site": "block.0", "readout": "cls", "score": 0.81234, "low": 0.70111,
+    "high": 0.90222, "p_value": 0.011, "p_adjusted": 0.044, "nested": 0.77, "nested_low": 0.1, "nested_high": 0.2,
+    "control_random": 0.66, "control_shuffled": 0.505, "control_shuffled_low": 0.31, "control_shuffled_high": 0.69,
+    "credit": "pixels", "simultaneous_low": 0.65, "simultaneous_high": 0.95, "n_items": 80, "n_groups": 20,
+    "weights": "owner/name@abc", "source": "films",
+}  # fmt: skip
+
+
+def record(**change: Any) -> Record:
+    return Record(**(BLANK | OWN | change))
+
+
+def cell(column: str, **change: Any) -> str:
+    return rows_of([record(**change)], "tower")[0][COLUMNS.index(column)]
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "shown"),
+    [
+        ("site", {}, "block.0"),
+        ("readout", {}, "cls"),
+        ("score", {}, "0.812"),
+        ("score", {"screened": True}, "0.812*"),
+        ("95 % interval", {}, "[0.701, 0.902]"),
+        ("95 % interval", {"low": None, "high": None}, "–"),
+        ("p", {}, "0.044"),
+        ("p", {"p_adjusted": None}, "0.011"),
+        ("p", {"p_adjusted": 0.00005}, "<0.0001"),
+        ("p", {"p_adjusted": 0.0005}, "0.0005"),
+        ("nested", {}, "0.770"),
+        ("untrained", {}, "0.660"),
+        ("shuffled", {}, "0.51 (.31–.69)"),
+        ("reads less by", {}, "–"),
+        ("reads less by", {"loss": 0.2, "loss_state": "open"}, "–"),
+        ("reads less by", {"loss": 0.2, "loss_state": "material"}, "0.20!"),
+        ("reads less by", {"loss": 0.2, "loss_state": "reads less"}, "0.20"),
+        ("reads less by", {"loss": 0.2, "loss_state": "kept"}, "kept"),
+        ("verdict", {}, "present"),
+        ("verdict", {"size_open": True}, "present (size open)"),
+        ("verdict", {"verdict": "absent", "limit": 0.67}, "absent ≥.67"),
+        ("verdict", {"verdict": "inconclusive", "limit": 0.67, "reason": "LEAK: x"}, "inconclusive, LEAK"),
+        ("credit", {}, "pixels"),
+        ("credit", {"credit": None}, "–"),
+    ],
+)
+def test_each_column_shows_what_its_record_holds(column: str, change: dict[str, Any], shown: str) -> None:
+    assert cell(column, **change) == shown
+    html = Table(records=[record(**change)], encoders=[("mirror", "tower")])._repr_html_()
+    heads, body = html.split("<tbody>")
+    names = [part.split("</th>")[0] for part in heads.split("<th>")[1:]]
+    values = [part.split(">", 1)[1].split("</td>")[0] for part in body.split("<td")[1:]]
+    assert values[names.index(column)] == shown.replace("<", "&lt;")
+
+
+CONTROL: dict[str, Any] = {"role": "control", "site": "pooled", "readout": "vector", "credit": None}
+MAP = [
+    record(**CONTROL, encoder="lowlevel", score=0.4),
+    record(**CONTROL, encoder="random:tower", score=0.6),
+    record(),
+    record(site="block.1", score=0.95, verdict="inconclusive"),  # higher, but not shown to be readable
+    record(site="final", score=0.85, simultaneous_low=0.71),
+    record(encoder="other", site="block.7", score=0.99),
+    record(task="age", site="block.9", score=0.98),
+]
+
+
+def test_a_table_holds_one_question_and_one_encoder_and_marks_the_best_that_is_present() -> None:
+    text = table([r for r in MAP if r.task == "mirror"], "tower")
+    lines = text.split("\n")
+    assert lines[0] == "mirror · tower (owner/name@abc)"
+    assert lines[1] == "films · 80 items in 20 groups · balanced accuracy, chance 0.500 · 1 × 5 folds"
+    assert [line.split()[0] for line in lines[4:] if not line.startswith("-")] == [
+        "control",
+        "block.0",
+        "block.1",
+        "final",
+    ]
+    assert [line.split()[0] for line in lines if "← best of 3" in line] == ["final"]
+    assert best_of([r for r in MAP if (r.task, r.encoder) == ("mirror", "tower")]).site == "final"
+    assert "LIMITED RUN" not in text
+    assert lines[1] + " · LIMITED RUN" in table([record(limited=True)], "tower")
+    assert "best" not in table([record()], "tower")
+
+
+def test_the_legend_explains_what_the_table_shows_and_nothing_else() -> None:
+    own = [r for r in MAP if (r.task, r.encoder) == ("mirror", "tower")]
+    text = legend(own)
+    assert "best of 3: chosen on these data (mirror, tower); with that paid for its interval is [0.710, 0.950]." in text
+    assert "p: permutation test, paid for all points" in text
+    assert "screened" not in text
+    assert "reads less" not in text
+    assert "*: screened with closed-form ridge" in legend([*own, record(screened=True)])
+    assert "!: more than the margin" in legend([*own, record(loss=0.2, loss_state="kept")])
+    one = legend([record(nested=None)])
+    for word in ("paid for all points", "best of", "nested:"):
+        assert word not in one
+    assert "spread over folds" in legend([record(p_from="folds")])
+    assert "permutation test" not in legend([record(p_from="folds")])
+
+
+def result(records: list[Record]) -> Result:
+    kinds = list(dict.fromkeys((r.task, r.encoder) for r in records if r.role == "encoder"))
+    said = [
+        Conclusion(
+            task=task, encoder=name, verdict="present", credit="pixels", best="final/cls", score=0.8, low=0.7, high=0.9,
+            highest=0.85, highest_low=0.71, highest_high=0.95, points={"present": 2}, sentences=("Readable.",),
+        )
+        for task, name in kinds
+    ]  # fmt: skip
+    return Result(records=records, verdicts=said, predictions={}, command="slitlamp")
+
+
+def test_a_result_prints_each_question_with_its_own_rows_and_its_credit() -> None:
+    found = result(MAP)
+    assert str(found.verdicts[0]) == "present, credit: pixels. Readable."
+    parts = str(found).split("\n\n")
+    assert "block.9" not in parts[0]
+    assert "block.7" not in parts[0]
+    assert parts[1] == "mirror · tower: PRESENT, credit: pixels\n  · Readable."
+    html = found.table()._repr_html_().split("<table>")
+    assert ["block.9" in part for part in html[1:]] == [False, False, True]
+    assert ["block.7" in part for part in html[1:]] == [False, True, False]
+    assert str(found.table()).split("\n\n")[0] == parts[0]
+
+
+def test_csv_and_json_hold_every_number_to_ten_digits_and_nothing_where_there_is_none() -> None:
+    exact = record(score=0.123456789012345, nested=None, limited=True)
+    (row,) = csv.DictReader(io.StringIO(as_csv([exact]).decode()))
+    assert [*row] == [f.name for f in dataclasses.fields(Record)]
+    assert (row["score"], row["nested"], row["limited"]) == ("0.123456789", "", "True")
+    told = json.loads(json.dumps(document("linear_probe", [exact], [{"score": 0.123456789012345}], [])))
+    assert told["records"][0]["score"] == told["verdicts"][0]["score"] == 0.123456789
+    assert told["records"][0]["nested"] is None
+
+
+@pytest.mark.parametrize(("changed", "ends"), [("", "+abc"), (" M probes/x.py", "+abc.dirty")])
+def test_numbers_of_changed_code_are_marked(changed: str, ends: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from slitlamp import records
+
+    monkeypatch.setattr(records, "_git", lambda _root, word, *_: "abc" if word == "rev-parse" else changed)
+    monkeypatch.setattr(records.Path, "exists", lambda _: True)
+    assert code_version.__wrapped__().endswith(ends)
