@@ -185,18 +185,17 @@ def calibrate(setting: Setting, tick: Callable[[], Any] = lambda: None) -> Calib
 
 
 def table(found: Sequence[Calibration]) -> str:
-    """One line for each calibration, as Markdown: rates in per cent, coverage of the interval, each of so many runs."""
-    heads = ("planted", *dict.fromkeys(_column(r) for one in found for r in one.rates), "interval holds")
-    rows = []
+    """A column for each calibration, as Markdown: how often, of how many runs, with the exact 95 % interval."""
+    rows: dict[str, list[str]] = {"planted": [], "---": ["---"] * len(found)}
     for one in found:
-        rates = {_column(r): f"{r.rate:.0%} [{r.low:.0%}, {r.high:.0%}]" for r in one.rates}
-        held = " / ".join(f"{c['coverage']:.0%}" for c in one.scores)
-        rows.append((f"{one.setting.line()}; {one.setting.runs} runs", *(rates.get(h, "") for h in heads[1:-1]), held))
-    return "\n".join("| " + " | ".join(row) + " |" for row in (heads, ("---",) * len(heads), *rows))
-
-
-def _column(rate: Rate) -> str:
-    return rate.name + f" ({rate.strength:.0%})" * (rate.strength > 0)
+        rows["planted"].append(one.setting.line())
+        for r in one.rates:
+            name = r.name + f", {r.strength:.0%} of the way to certainty" * (r.strength > 0)
+            rows.setdefault(name, []).append(f"{r.count}/{r.runs} [{r.low:.2f}, {r.high:.2f}]")
+        for c, strength in zip(one.scores, STRENGTHS, strict=True):
+            name = f"interval holds the mean score, {strength:.0%}"
+            rows.setdefault(name, []).append(f"{c['coverage']:.2f} [{c['low']:.2f}, {c['high']:.2f}]")
+    return "\n".join("| " + " | ".join((name, *cells)) + " |" for name, cells in rows.items())
 
 
 def planted(setting: Setting, strength: float, run: int) -> "tuple[np.ndarray, np.ndarray, np.ndarray]":
