@@ -591,6 +591,7 @@ def test_a_search_over_layers_is_paid_for() -> None:
 
 def test_holm_is_never_below_the_raw_p_and_keeps_their_order() -> None:
     raw = np.random.default_rng(8).random(30)
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     adjusted = holm(raw.tolist())
     assert (adjusted >= raw).all()
     assert (np.diff(adjusted[np.argsort(raw)]) >= 0).all()

@@ -135,6 +135,8 @@ def test_the_limit_asked_for_is_still_an_absence_and_one_above_it_is_not() -> No
     assert probes.verdict(limited(limit=0.901)).state == "inconclusive"
     assert probes.verdict(limited(self_check=0.12)).state == "absent"
     assert probes.verdict(limited(self_check=0.121)).state == "inconclusive"
+    for rare, state in ((20, "absent"), (19, "inconclusive")):
+        assert probes.verdict(silent(plan=dataclasses.replace(BASE.plan, rare=rare))).state == state
     for check, enough in ((0.12, True), (0.121, False)):
         found = limited(self_check=check, limit=0.9).limit
         assert found is not None

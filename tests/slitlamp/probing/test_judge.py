@@ -19,9 +19,9 @@ from slitlamp.probing.cells import Cells
 from slitlamp.probing.judge import _summary, adjusted, judge, layout_of
 from slitlamp.probing.judged import Best, ListTold
 from slitlamp.probing.order import ListOrder
-from slitlamp.probing.points import headline_sites, relative_depth
+from slitlamp.probing.points import cells_of, headline_sites, relative_depth
 from slitlamp.probing.run import _draws_matter, could_be_absent
-from slitlamp.probing.state import Cell, QuestionCells, Role, Run
+from slitlamp.probing.state import Cell, QuestionCells, Role, Run, _types
 from slitlamp.probing.words import _absent, _betrayed, _layout, _less, _moved, _origin, _readable, _told
 from slitlamp.probing.workers import measure
 from slitlamp.records import Record, best_of
@@ -663,6 +663,52 @@ def test_a_pool_is_asked_for_what_could_be_absent(change: dict[str, Any], could:
 def test_the_depth_of_a_block_is_its_share_of_all(site: str, depth: float | None) -> None:
     assert relative_depth(site, ["block.0", "block.1", "block.2", "final"]) == depth
     assert headline_sites([(name, "cls", 3) for name in ("block.0", "block.1", "final")]) == {"block.1", "final"}
+
+
+@pytest.mark.parametrize("role", [Role.ENCODER, Role.CONTROL])
+@pytest.mark.parametrize("headline", ["ridge", "linear"])
+def test_from_200_groups_on_inner_blocks_are_screened_and_controls_measured_both_ways(
+    role: Role, headline: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = [(site, "vector", 3) for site in ("block.0", "block.1", "pooled")]
+    monkeypatch.setattr("slitlamp.probing.points.points_of", lambda *_, **__: points)
+    asked = question()
+    run = started(asked, QUIET)
+    run.plans[asked.name] = dataclasses.replace(seen("noise").plan, headline=headline)
+    found = [(c.site, c.level) for c in cells_of(run, asked, tower("tower"), role)]
+    full = [("block.1", "full"), ("pooled", "full")]
+    if headline == "ridge":
+        assert found == [("block.0", "full"), *full]
+    elif role is Role.ENCODER:
+        assert found == [("block.0", "screen"), *full]
+    else:
+        assert [one for one in found if one[1] == "full"] == full
+        assert {site for site, level in found if level == "screen"} == {"block.0", "block.1", "pooled"}
+
+
+def test_a_cell_on_disk_is_what_was_measured_and_a_damaged_one_is_none(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    m = seen("weak")
+    cells = Cells(folder=tmp_path, types=_types(), leave=("plan",))
+    cells.save("k" * 64, m, TWO)
+    again = cells.load("k" * 64, plan=m.plan)
+    assert (again.estimate, again.state, again.leak) == (m.estimate, m.state, m.leak)
+    assert np.array_equal(again.predictions.score, m.predictions.score)
+    rows = pq.read_table(tmp_path / f"{'k' * 32}.parquet").to_pylist()
+    p = m.predictions
+    assert len(rows) == 2 * 120
+    for k in (0, 1, 119, 120, 239):
+        r, i = divmod(k, 120)
+        one = rows[k]
+        assert (one["item"], one["group"], one["repeat"], one["fold"]) == (str(i), str(i // 2), r, p.fold[r][i])
+        assert (one["label"], one["predicted"]) == (TWO[Y[i]], TWO[int(p.predicted[r, i])])
+        assert [one[f"score {name}"] for name in TWO] == pytest.approx(p.score[r, i].tolist())
+    assert any(one["label"] != one["predicted"] for one in rows)
+    path = tmp_path / f"{'k' * 32}.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40] + bytes([whole[-40] ^ 1]) + whole[-39:])
+    assert cells.load("k" * 64, plan=m.plan) is None
 
 
 def test_a_control_that_cannot_be_measured_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
