@@ -503,3 +503,15 @@ def test_a_volume_is_refused_by_an_encoder_of_images_and_says_who_reads_them() -
         encoders.encode(encoder, [noise(8, 40, 40)], {"pooled": ["vector"]})
     with pytest.raises(EncoderError, match=r"takes uint8 images \[h, w\] or \[h, w, 3\], not float32"):
         encoders.encode(encoder, [noise(40, 40).astype(np.float32)], {"pooled": ["vector"]})
+
+
+def test_the_image_statistics_name_their_colours_and_weigh_them_as_luminance_does() -> None:
+    from encoders.lowlevel import NAMES, describe
+
+    red = np.zeros((20, 20, 3), np.uint8)
+    red[..., 0], red[..., 2] = 255, 51
+    found = dict(zip(NAMES, describe(red), strict=True))
+    assert [found[f"{colour} mean"] for colour in ("red", "green", "blue")] == pytest.approx([1, 0, 0.2])
+    grey = round(0.299 * 255 + 0.114 * 51)  # ITU-R BT.601
+    assert [i for i in range(16) if found[f"histogram {i}"]] == [grey // 16]
+    assert found["border mean"] == pytest.approx(grey / 255)
