@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from encoders import EncoderError
 from encoders._base import Site, View
-from encoders.extraction.hooks import first, raster, raster_last
+from encoders.extraction.hooks import Hook, first, raster, raster_last, reader
 from encoders.extraction.pooling import matrix, unstack
 
 QUARTERS = tuple(View(grid=(1, 1), box=(i / 2, j / 2, (i + 1) / 2, (j + 1) / 2)) for i in range(2) for j in range(2))
@@ -57,3 +58,17 @@ def test_a_hook_takes_the_first_of_several_outputs_and_reads_maps_row_by_row() -
     grid = torch.arange(6.0).reshape(1, 1, 2, 3)
     assert raster((grid, -grid))[0, :, 0].tolist() == [0, 1, 2, 3, 4, 5]
     assert raster_last((grid.permute(0, 2, 3, 1), -grid))[0, :, 0].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_site_is_what_its_module_gave_before_anything_changed_it_in_place_and_no_module_may_run_twice() -> None:
+    block = torch.nn.Identity()
+
+    def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"pooled": block(batch).add_(1)}
+
+    found = reader("tiny", run, {"block.0": Hook(module=block)}, "cpu")(torch.zeros(1, 2, 3), ["block.0", "pooled"])
+    assert found["block.0"].unique().tolist() == [0]
+    assert found["pooled"].unique().tolist() == [1]
+    twice = reader("tiny", lambda x: {"pooled": block(block(x))}, {"block.0": Hook(module=block)}, "cpu")
+    with pytest.raises(EncoderError, match="runs more than once"):
+        twice(torch.zeros(1, 2, 3), ["block.0"])

@@ -153,3 +153,18 @@ def test_what_a_gpu_raises_is_one_line_and_what_a_cpu_raises_is_itself() -> None
         raise RuntimeError("CUDA out of memory\nmany lines")
     with pytest.raises(RuntimeError, match=r"^shapes$"), errors_of_device("x", "cpu"):
         raise RuntimeError("shapes")
+
+
+@pytest.mark.parametrize(
+    "change", [{"fingerprint": "b"}, {"device": "cuda:0"}, {"dtype": "bfloat16"}, {"policy": {"window": "40/400"}}]
+)
+def test_features_that_rest_on_anything_else_have_a_place_of_their_own(tmp_path: Path, change: dict[str, Any]) -> None:
+    from slitlamp.encoding.fill import space_of
+
+    def place(fingerprint: str = "a", device: str = "cpu", dtype: str = "float32", policy: Any = ()) -> str:
+        encoder = SimpleNamespace(fingerprint=fingerprint, device=device, dtype=dtype, store=Store(tmp_path), label="")
+        return space_of(encoder, dict(policy)).digest  # type: ignore[arg-type]
+
+    assert place(**change) != place()
+    assert place() == place(policy={})
+    assert place(device="cuda:0") == place(device="cuda:1"), "the number of a device changes no feature"
