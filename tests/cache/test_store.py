@@ -458,3 +458,12 @@ def test_a_name_the_package_lacks_is_an_attribute_error() -> None:
 
     with pytest.raises(AttributeError, match="no attribute 'Stor'"):
         cache.Stor  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_one_name_in_two_widths_is_refused_and_not_mixed(tmp_path: Path) -> None:
+    space = Store(tmp_path).space({"e": 1})
+    for start, wide in ((0, 3), (4, 5)):
+        fill(space, ids(4, start), {"a/mean": np.ones((4, wide), np.float32)})
+    with pytest.raises(StoreError, match=r"a/mean is stored with the widths \[3, 5\] under one key"):
+        space.read(ids(8), "a/mean")
+    assert space.read(ids(4, 4), "a/mean").shape == (4, 5)

@@ -5,14 +5,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from cache import Store
 from encoders import Card, EncoderError, Site
 from slitlamp.encoding import encoder as module
 from slitlamp.encoding.encoder import StoredEncoder, check_points, errors_of_device, named, resolve_device, weights_of
+from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
 from slitlamp.settings import EncoderSettings
+from tasks import Picture
 
 
 @pytest.mark.parametrize(
@@ -168,3 +171,13 @@ def test_features_that_rest_on_anything_else_have_a_place_of_their_own(tmp_path:
     assert place(**change) != place()
     assert place() == place(policy={})
     assert place(device="cuda:0") == place(device="cuda:1"), "the number of a device changes no feature"
+
+
+def test_the_same_image_with_another_mark_is_another_thing_to_encode(tmp_path: Path) -> None:
+    def contents(x: float, *, marked: bool = True) -> list[str]:
+        picture = Picture(read=lambda: np.zeros((4, 4), np.uint8), identity="same")
+        marks = [[(x, 1.0), (2.0, 2.0)]] if marked else ()
+        return ImageSet(pictures=[picture], names=["one"], store=Store(tmp_path), marks=marks).contents
+
+    assert contents(1.0) == contents(1.0) != contents(1.5)
+    assert contents(1.0, marked=False) == contents(1.5, marked=False) != contents(1.0)
