@@ -109,3 +109,27 @@ def test_an_offset_hides_information_from_the_image_score_and_not_from_the_match
 def test_what_is_no_set_of_pairs_is_refused(values: np.ndarray, component: np.ndarray, words: str) -> None:
     with pytest.raises(ProbeError, match=words):
         share(values, component)
+
+
+def test_the_jackknife_variance_and_the_least_p_are_those_of_the_formulas() -> None:
+    from probes.pairs.inference import DRAWS, mean_difference
+
+    values, component = np.array([1.0, 2.0, 4.0, 0.0, 3.0, 5.0]), np.array([0, 0, 0, 1, 2, 2])
+    size, mean, m = np.bincount(component), values.mean(), len(values)
+    left = [values[component != c].mean() for c in range(3)]  # CR3 is the jackknife that leaves components out
+    found = mean_difference(values, component)
+    residual = np.bincount(component, values) - mean * size
+    error = np.sqrt(((residual / (1 - size / m)) ** 2).sum()) / m
+    assert np.allclose([mean - one for one in left], residual / (m - size))
+    assert (found.high - found.low) / 2 > error, "at least the standard error itself"
+    more, much = np.ones(40), np.arange(40)
+    assert sign_flip(more, much) >= 1 / (1 + DRAWS) > 0
+    wide = mean_difference(np.r_[values, values], np.r_[component, component + 3])
+    spread = (wide.high - wide.low) / 2
+    twice = np.r_[size, size]
+    residual = np.r_[residual, residual]
+    due = np.sqrt(((residual / (1 - twice / 12)) ** 2).sum()) / 12
+    df = max(1.0, twice.sum() ** 2 / (twice**2).sum() - 1)
+    from scipy.stats import t
+
+    assert spread == pytest.approx(float(t.ppf(0.975, df)) * due)

@@ -251,3 +251,32 @@ def test_kernel_ridge_of_a_linear_kernel_is_ridge() -> None:
     z = standardised(x)
     kernel = Ridge.of_kernel(z @ z.T).held_out(y, fold, [0.1], dtype=np.float64)
     np.testing.assert_allclose(kernel, Ridge.of(x).held_out(y, fold, [0.1], dtype=np.float64), atol=1e-9)
+
+
+def test_the_penalty_of_least_inner_loss_is_chosen_also_where_several_are_nearly_as_good() -> None:
+    from probes.solvers.logistic import C_GRID, fit_nested
+
+    rng = np.random.default_rng(11)
+    x, y = rng.standard_normal((60, 8)), np.arange(60) % 2
+    x[:, 0] += y
+    outer = np.arange(60)[None] % 5 != np.arange(5)[:, None]
+    inner = np.where(outer, np.arange(60)[None] // 2 % 4, -1)
+    found = fit_nested(x, y, outer, inner)
+    near = found.inner_loss <= 1.05 * found.inner_loss.min(axis=1, keepdims=True)
+    assert near.sum(axis=1).min() > 2
+    assert found.c.tolist() == [C_GRID[k] for k in found.inner_loss.argmin(axis=1)]
+
+
+def test_one_temperature_makes_overconfident_logits_calibrated_and_useless_ones_the_prior() -> None:
+    from probes.solvers.calibration import calibrated, temperature
+
+    rng = np.random.default_rng(12)
+    z = rng.standard_normal((2, 1, 4000))
+    y = rng.random(4000) < 1 / (1 + np.exp(-z[0, 0]))
+    z[0] *= 5  # five times as sure as it should be; the second row knows nothing
+    onehot, prior = y[None].astype(float), np.full((2, 2), 0.5)
+    found = temperature(z, onehot, prior, np.ones((2, 4000)))
+    assert found[0] == pytest.approx(0.2, abs=0.02)
+    assert found[1] == pytest.approx(0, abs=0.05)
+    sure = calibrated(z, prior, found)[0, 1]
+    assert sure[sure > 0.8].mean() == pytest.approx(y[sure > 0.8].mean(), abs=0.03)

@@ -813,3 +813,17 @@ def test_a_perfect_score_keeps_a_lower_end_below_one() -> None:
     assert m.estimate.score == 1
     assert m.estimate.low == pytest.approx(1 - (1 - 0.025 ** (1 / 40)) / 2)
     assert m.state == "present"
+
+
+def test_a_single_copy_changes_places_within_its_fold_and_never_with_those_of_an_image() -> None:
+    from probes.stats.block_permutation import block_permutation
+
+    y, home = np.r_[np.arange(20) % 2, np.arange(12) % 2], np.r_[np.arange(20) // 2, 100 + np.arange(12)]
+    fold = np.r_[np.zeros(20, int), np.arange(12) // 6]
+    groups = np.unique(home, return_inverse=True)[1]
+    drawn = block_permutation(y, groups, fold, "within groups", groups).draw(np.random.default_rng(0), 40)
+    alone = drawn[:, 20:]
+    assert len(np.unique(alone[:, 0])) == 2
+    assert (alone[:, :6].sum(axis=1) == 3).all()
+    assert (alone[:, 6:].sum(axis=1) == 3).all()
+    assert all(row[:20].reshape(10, 2).sum(axis=1).tolist() == [1] * 10 for row in drawn)
