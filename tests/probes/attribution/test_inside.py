@@ -100,14 +100,18 @@ def test_relevance_and_legrad_are_their_equations() -> None:
         np.testing.assert_allclose(load("legrad").explain(given).values, due.numpy(), atol=1e-6)
 
 
-def test_grad_cam_of_a_convolutional_network_is_captums() -> None:
+@pytest.mark.parametrize(
+    ("site", "readout", "layer"), [("pooled", "vector", "stage.5"), ("stage.4", "grid3", "stage.4")]
+)
+def test_grad_cam_of_a_convolutional_network_is_captums(site: str, readout: str, layer: str) -> None:
+    """Also where the slope differs from place to place, as in a readout of regions."""
     from captum.attr import LayerGradCam
 
     encoder = tower("random:timm:resnet18")
-    given = noise(encoder, "pooled", "vector", 2)
+    given = noise(encoder, site, readout, 2)
     found = load("grad-cam").explain(given)
-    assert found.facts["layer"] == "stage.5"
-    theirs = LayerGradCam(given.score, encoder.hooks["stage.5"].module)
+    assert found.facts["layer"] == layer
+    theirs = LayerGradCam(given.score, encoder.hooks[layer].module)
     batch = given.images.clone().requires_grad_()  # captum reads no layer that depends on nothing that asks for a slope
     values: Any = theirs.attribute(batch, additional_forward_args=(torch.arange(2),))
     due = values[:, 0].detach().numpy()
