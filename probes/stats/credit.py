@@ -27,7 +27,6 @@ class Control:
     needed: bool = True
 
 
-ALPHA = 0.05
 ROUNDING = 1e-9  # a mean of equal scores may differ from them by less
 DRAWS = 3  # untrained networks from which they bound others that were not drawn
 LOWLEVEL, ORDER, PIXELS, UNTRAINED = "lowlevel", "order", "pixels", "random"
@@ -59,7 +58,7 @@ def credit_of(
         return None, ""
     words = {one.name: called.get(one.name, one.words) for one in CONTROLS}
     left = [one for one in CONTROLS if one.name in controls and not surpassed(controls[one.name][1])]
-    reader = next((one for one in left if _reads(controls[one.name][0])), None)
+    reader = next((one for one in left if controls[one.name][0].reads), None)
     if reader is not None:
         control, difference = controls[reader.name]
         who = f"{words[reader.name]} {reader.verb} it"
@@ -98,10 +97,6 @@ def _listed(names: Sequence[str], last: str) -> str:
 def surpassed(difference: Difference) -> bool:
     """Whether a paired difference to a control lies above 0 with its whole interval."""
     return difference.low is not None and difference.low > ROUNDING
-
-
-def _reads(control: Measurement) -> bool:
-    return control.estimate.p is not None and control.estimate.p <= ALPHA
 
 
 def hardest(controls: Sequence[tuple[Measurement, Difference]]) -> tuple[Measurement, Difference]:

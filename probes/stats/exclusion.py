@@ -14,13 +14,12 @@ import numpy as np
 
 from probes._base import ProbeError
 from probes.rbf import kernels, spanned
-from probes.solvers.codes import coded_vectors, fold_means
 from probes.solvers.ridge import Ridge
 from probes.solvers.scale import inverse_scale
 from probes.stats.effect_size import separation
-from probes.stats.plan import GRID, Plan
+from probes.stats.permutation import each_penalty, permutation_p
+from probes.stats.plan import Plan
 from probes.stats.planting import Planting, planted_code
-from probes.stats.scores import association
 
 DRAWS = 199  # plantings of each strength
 SELDOM = 0.05  # of plantings, against exchanged labels, that may read as little as was read
@@ -271,11 +270,7 @@ def kernel_p(x: np.ndarray, plan: Plan, *, permutations: int = EXCHANGED, landma
     The statistic is the largest over the kernel's widths and the penalties of GRID, for observed and exchanged labels
     alike, so that choosing among them costs nothing.
     """
-    classes = None if plan.classes is None else len(plan.classes)
     labels = np.concatenate([plan.y[None], plan.permuted[:permutations]])
-    codes, folds = coded_vectors(labels, classes), plan.folds[0]
-    means = fold_means(codes, folds)
-    base = means if classes is None else np.zeros((1, 1))
     best = np.full(len(labels), -np.inf)
     if len(x) <= landmarks:
         solvers = (Ridge.of_kernel(kernel) for kernel in kernels(x))
@@ -283,9 +278,9 @@ def kernel_p(x: np.ndarray, plan: Plan, *, permutations: int = EXCHANGED, landma
         spanning = np.random.default_rng([plan.seed, 85]).choice(len(x), landmarks, replace=False)
         solvers = (Ridge.of(features, standardise=False) for features in spanned(x, spanning))
     for solver in solvers:
-        for fitted in solver.each(codes, folds, GRID):
-            np.maximum(best, association(fitted - means, labels, base, classes), out=best)
-    return float((1 + (best[1:] >= best[0]).sum()) / len(best))
+        for _, _, found in each_penalty(solver, labels, plan):
+            np.maximum(best, found, out=best)
+    return permutation_p(best)
 
 
 def unlabelled(

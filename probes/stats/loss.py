@@ -17,7 +17,6 @@ from probes.stats.plan import Plan
 LossState = Literal["material", "reads less", "kept", "open"]
 Kind = Literal["earlier", "thumbnail", "untrained", "other"]
 MANY = 643  # items from which half the margin can be told apart
-ALPHA = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,13 +116,9 @@ def _wide(less: Less, wider: float) -> Less:
 
 
 def _loss(point: Measurement, rows: Sequence[tuple[Less, Measurement]], margin: float) -> Loss:
-    (whole, reference), kinds = rows[0], tuple(less for less, found in rows[1:] if _reads(found))
+    (whole, reference), kinds = rows[0], tuple(less for less, found in rows[1:] if found.reads)
     low, high = whole.difference.low, whole.difference.high
     state: LossState = "open"
-    if low is not None and high is not None and _reads(reference):
+    if low is not None and high is not None and reference.reads:
         state = "material" if low > margin else "reads less" if low > 0 else "kept" if high < margin else "open"
     return Loss(state=state, margin=margin, score=point.estimate.score, whole=whole, kinds=kinds)
-
-
-def _reads(reference: Measurement) -> bool:
-    return reference.estimate.p is not None and reference.estimate.p <= ALPHA

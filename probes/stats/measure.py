@@ -16,19 +16,13 @@ from probes.solvers.inner_folds import check
 from probes.solvers.ridge import Ridge
 from probes.stats.choice import choice_inflation, permutation_test_of_choice
 from probes.stats.exclusion import exclusion, kernel_p, unlabelled
-from probes.stats.intervals import (
-    detectable,
-    error_of,
-    interval_of,
-    null_error,
-)
+from probes.stats.intervals import detectable, error_of, interval_of, null_error
 from probes.stats.measurement import Measurement
-from probes.stats.multiplicity import low_over_map
 from probes.stats.permutation import Null, permutation_test
-from probes.stats.plan import FEW, Plan
+from probes.stats.plan import ALPHA, FEW, Plan
 from probes.stats.planting import signal_inflation
 from probes.stats.scores import Scored, explained, scored
-from probes.stats.verdict import ALPHA, decide_state, rings
+from probes.stats.verdict import decide_state, rings
 
 PERMUTABLE = ("ridge", "linear")  # what is excluded is what a hyperplane reads, and no evidence for another probe
 
@@ -178,7 +172,7 @@ def summarise(
     return Measurement(
         plan=plan, estimate=estimate,
         predictions=predictions, probe=label, screened=screened, scored=got, permuted=permuted,
-        null=null, error=error, null_error=flat, leak=rings(low_over_map([null.statistic]), estimate),
+        null=null, error=error, null_error=flat, leak=rings(null.p_low, estimate),
         warnings=tuple(warnings),
     )  # fmt: skip
 

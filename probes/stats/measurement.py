@@ -8,7 +8,7 @@ import numpy as np
 from probes._base import Estimate, Predictions, State
 from probes.stats.exclusion import Exclusion
 from probes.stats.permutation import Null
-from probes.stats.plan import Plan
+from probes.stats.plan import ALPHA, Plan
 from probes.stats.scores import Scored
 
 
@@ -48,6 +48,11 @@ class Measurement:
     reason: str = ""
     groups_needed: int | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> bool:
+        """Whether its own p, with no search paid for, is at most .05."""
+        return self.estimate.p is not None and self.estimate.p <= ALPHA
 
 
 @dataclass(frozen=True, kw_only=True)

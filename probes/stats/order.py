@@ -15,7 +15,6 @@ from probes.stats.plan import Plan, plan
 DEGREE = 12  # of the polynomials: a list of up to twelve blocks is seen
 STRATA = 5  # into which a number is cut, to ask for the place within each
 FREE = 0.05  # share of the places' variance that the answer must leave, so that both can be told apart
-ALPHA = 0.05
 
 
 def order_features(places: Sequence[np.ndarray]) -> np.ndarray:

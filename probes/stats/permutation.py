@@ -3,7 +3,7 @@
 Which labels may be permuted with which is the plan's: see `probes.stats.block_permutation`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,12 +39,31 @@ class Null:
 
         Phipson & Smyth 2010, Stat Appl Genet Mol Biol 9, article 39.
         """
-        return (1 + int((self.statistic[1:] >= self.statistic[0]).sum())) / len(self.statistic)
+        return permutation_p(self.statistic)
 
     @property
     def p_low(self) -> float:
         """The same the other way: how seldom exchanged labels give a statistic as low as the observed one."""
         return (1 + int((self.statistic[1:] <= self.statistic[0]).sum())) / len(self.statistic)
+
+
+def permutation_p(statistic: np.ndarray) -> float:
+    """The permutation p of statistics [1 + B], the observed one first; see `Null.p`."""
+    return (1 + int((statistic[1:] >= statistic[0]).sum())) / len(statistic)
+
+
+def each_penalty(ridge: Ridge, labels: np.ndarray, plan: Plan) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
+    """For each penalty of GRID: it, the held-out margins of label vectors [B, n], and their `association` [B].
+
+    Margins [B, n(, K)] are predictions less the mean of the training part, on the plan's first repeat of folds.
+    """
+    classes = None if plan.classes is None else len(plan.classes)
+    codes, folds = coded_vectors(labels, classes), plan.folds[0]
+    means = fold_means(codes, folds)
+    base = means if classes is None else np.zeros((1, 1))
+    for penalty, fitted in zip(GRID, ridge.each(codes, folds, GRID), strict=True):
+        margin = fitted - means
+        yield penalty, margin, association(margin, labels, base, classes)
 
 
 def permutation_test(ridge: Ridge, plan: Plan, *, permutations: int | None = None, choose: bool = False) -> Null:
@@ -56,25 +75,23 @@ def permutation_test(ridge: Ridge, plan: Plan, *, permutations: int | None = Non
     """
     classes = None if plan.classes is None else len(plan.classes)
     labels = np.concatenate([plan.y[None], plan.permuted[:permutations]])
-    codes, folds = coded_vectors(labels, classes), plan.folds[0]
-    means = fold_means(codes, folds)
-    base = means if classes is None else np.zeros((1, 1))
-    refits = slice(1, 1 + REFITS)
     best = np.full(len(labels), -np.inf)
     kept = None
-    for penalty, fitted in zip(GRID, ridge.each(codes, folds, GRID), strict=True):
-        margin = fitted - means
-        np.maximum(best, association(margin, labels, base, classes), out=best)
+    for penalty, margin, found in each_penalty(ridge, labels, plan):
+        np.maximum(best, found, out=best)
         if penalty == plan.penalty:
-            kept = margin[refits].astype(np.float32)
+            kept = margin[1 : 1 + REFITS].astype(np.float32)
+    refits, folds = labels[1 : 1 + REFITS], plan.folds[0]
+    codes = coded_vectors(refits, classes)
+    means = fold_means(codes, folds)
     if kept is None:
-        (fitted,) = ridge.each(codes[refits], folds, [plan.penalty])
-        kept = (fitted - means[refits]).astype(np.float32)
-    chosen = margin_with_chosen_penalty(ridge, folds, codes[refits], means[refits]) if choose else None
+        (fitted,) = ridge.each(codes, folds, [plan.penalty])
+        kept = (fitted - means).astype(np.float32)
+    chosen = margin_with_chosen_penalty(ridge, folds, codes, means) if choose else None
     return Null(
         statistic=best,
-        fixed=score_margin(kept, labels[refits], classes, plan.groups, folds),
-        chosen=None if chosen is None else score_margin(chosen, labels[refits], classes),
+        fixed=score_margin(kept, refits, classes, plan.groups, folds),
+        chosen=None if chosen is None else score_margin(chosen, refits, classes),
         fixed_margin=kept,
         chosen_margin=chosen,
     )

@@ -15,6 +15,7 @@ from probes.stats.block_permutation import BlockPermutation, Design, block_permu
 from probes.stats.numbers import cautions, normal_scores
 
 GRID = (0.03, 0.3, 3.0)  # relative ridge penalties of the permutation statistic
+ALPHA = 0.05  # of every test
 FEW = 20  # groups below which no interval is printed
 RARE = 30  # groups of the smallest class below which the spread of its items says too little of its share
 NESTED_FROM = 200  # groups from which choosing a penalty gains more than it costs

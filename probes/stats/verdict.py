@@ -10,9 +10,8 @@ from probes._base import Estimate, State, Verdict
 from probes.stats.credit import credit_of
 from probes.stats.exclusion import SELF_CHECK
 from probes.stats.measurement import Difference, Measurement
-from probes.stats.plan import FEW, Plan
+from probes.stats.plan import ALPHA, FEW, Plan
 
-ALPHA = 0.05
 LEAK = 0.01  # of exchanged labels may read as far below chance as a leak does
 LEAKING = (
     "But elsewhere these items are read below chance by more than exchanged labels ever give (LEAK): what copies in "
@@ -102,17 +101,18 @@ def _score(m: Measurement) -> str:
     return f"{e.metric} {e.score:.2f}{ends}, chance {e.chance:.2f}"
 
 
-def _p(p: float) -> str:
+def p_words(p: float) -> str:
+    """A p as a sentence has it."""
     return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
 
 
 def _readable(m: Measurement, p: float) -> str:
     if not _size_open(m.estimate):
-        return f"Readable: {_score(m)}, {_p(p)}."
+        return f"Readable: {_score(m)}, {p_words(p)}."
     how = "ordered" if m.plan.number else "told apart"
     return (
-        f"Readable, how well is open: held-out items are {how} better than under exchanged labels ({_p(p)}), but with "
-        f"{len(m.plan.y)} items the size is uncertain: {_score(m)}."
+        f"Readable, how well is open: held-out items are {how} better than under exchanged labels ({p_words(p)}), but "
+        f"with {len(m.plan.y)} items the size is uncertain: {_score(m)}."
     )
 
 
@@ -134,9 +134,9 @@ def _undecided(m: Measurement, p: float | None) -> str:
     if own is None or p is None:
         why = "no p-value could be computed"
     elif p > ALPHA:
-        why = f"{_p(own)} here, but {_p(p)} once the search over all points is paid for"
+        why = f"{p_words(own)} here, but {p_words(p)} once the search over all points is paid for"
     else:
-        why = f"the permutation test sees something ({_p(own)}), but the score is not above chance"
+        why = f"the permutation test sees something ({p_words(own)}), but the score is not above chance"
     return f"Undecided: {_score(m)}; {why}."
 
 
@@ -144,13 +144,13 @@ def _heard_elsewhere(m: Measurement, layout: Sequence[Measurement]) -> tuple[str
     """Another probe or readout that reads what this one does not, where one does."""
     for other in sorted(layout, key=lambda one: -one.estimate.score):
         e = other.estimate
-        if e.p is not None and e.p <= ALPHA:
+        if e.p is not None and other.reads:
             return (
-                f"But a readout that keeps the layout of these tokens reads it ({_score(other)}, {_p(e.p)}): what "
+                f"But a readout that keeps the layout of these tokens reads it ({_score(other)}, {p_words(e.p)}): what "
                 "fails here is this readout, not the tokens."
             ), None
     if m.kernel_p is not None and m.kernel_p <= ALPHA:
-        return f"But a kernel reads it, which no straight line does ({_p(m.kernel_p)}).", None
+        return f"But a kernel reads it, which no straight line does ({p_words(m.kernel_p)}).", None
     return None
 
 

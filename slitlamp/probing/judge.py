@@ -8,8 +8,8 @@ import probes
 from encoders.extraction.readouts import AT_MARK, READOUTS, VECTOR
 from encoders.pixels import DEEP, THUMBNAILS
 from probes.stats.best import nested_best, simultaneous, widened
+from probes.stats.credit import CONTROLS as CREDIT_CONTROLS
 from probes.stats.credit import (
-    ALPHA,
     DRAWS,
     LOWLEVEL,
     ORDER,
@@ -19,7 +19,6 @@ from probes.stats.credit import (
     hardest,
     over_population,
 )
-from probes.stats.credit import CONTROLS as CREDIT_CONTROLS
 from probes.stats.loss import Kind, Loss, Reference, losses
 from probes.stats.multiplicity import holm, low_over_map, over_layers, over_tasks
 from probes.stats.order import carried_order
@@ -175,7 +174,7 @@ def _order(run: Run, question: Question, cells: QuestionCells, mine: Sequence[Ce
     item among those of the same answer; they may where that cannot be asked.
     """
     one = next((c for c in cells.control if c.encoder.spec == ORDER and not run.measurement(c).screened), None)
-    if one is None or (run.measurement(one).estimate.p or 1.0) > ALPHA:
+    if one is None or not run.measurement(one).reads:
         return None
     assert isinstance(one.encoder, ListOrder)
     best = max(mine, key=lambda c: run.measurement(c).estimate.score)

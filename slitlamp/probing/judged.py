@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any
 
-from probes.stats.credit import ALPHA
 from probes.stats.loss import Loss
+from probes.stats.plan import ALPHA
 from slitlamp.probing.state import Cell
 from slitlamp.records import Record
 

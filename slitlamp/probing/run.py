@@ -13,8 +13,7 @@ from encoders.extraction.readouts import AT_MARK
 from encoders.extraction.volumes import flat_only
 from plugins import UnknownName, UserFileError, hint
 from probes.stats.credit import surpassed
-from probes.stats.plan import FEW
-from probes.stats.verdict import ALPHA
+from probes.stats.plan import ALPHA, FEW
 from slitlamp.encoding.encoder import StoredEncoder, check_points
 from slitlamp.encoding.fill import FeatureTable, NotFiniteError, encode_missing, space_of
 from slitlamp.errors import UsageError
@@ -186,7 +185,7 @@ def _draws_matter(run: Run, cells: QuestionCells, spec: str) -> bool:
         return True
     for cell in cells.encoder:
         m = run.measurement(cell)
-        if cell.encoder.spec == spec and m.estimate.p is not None and m.estimate.p <= ALPHA:
+        if cell.encoder.spec == spec and m.reads:
             found = compared(run, cells, cell)
             if all(name in found and surpassed(found[name][1][1]) for name in CONTROLS):
                 return True

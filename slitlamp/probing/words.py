@@ -9,6 +9,7 @@ import probes
 from encoders.extraction.readouts import GRID3, HALVES, MEAN, READOUTS, VECTOR
 from probes.stats.credit import LOWLEVEL
 from probes.stats.plan import FEW
+from probes.stats.verdict import p_words
 from slitlamp.probing.judged import Best, Judged, ListTold
 from slitlamp.probing.state import Cell, QuestionCells
 from slitlamp.questions import Question
@@ -79,15 +80,11 @@ def _readable(judged: Sequence[Judged], best: Best) -> str:
     if learned and row.verdict.credit != "learned":
         top = max(learned, key=lambda j: j.measurement.estimate.score)
         more = f" Credited to learning at {_points(len(learned))}, best {top.cell.name} ({_score(top.measurement)})."
-    p = f", {_p(row.p)}" if row.p is not None else ""
+    p = f", {p_words(row.p)}" if row.p is not None else ""
     size = " How well is open: the interval touches chance." if row.verdict.size_open else ""
     return (
         f"Present at {len(present)} of {best.of} points{p}.{nested} Best: {highest}.{size} {row.credit_words}{more}"
     ).rstrip()
-
-
-def _p(p: float) -> str:
-    return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
 
 
 def _less(judged: Sequence[Judged]) -> list[str]:
@@ -193,7 +190,7 @@ def _betrayed(run: Any, spec: str, cells: QuestionCells) -> list[str]:
         return []
     control = min(found, key=lambda m: m.screened)
     e = control.estimate
-    p = "" if e.p is None else f", {_p(e.p)}"
+    p = "" if e.p is None else f", {p_words(e.p)}"
     if control.state == "present" and (e.low is None or e.low <= e.chance):
         return [
             "Caution: image statistics without layout (size, brightness, histogram, compression) read something of "
@@ -227,13 +224,15 @@ def _told(told: ListTold | None) -> list[str]:
     if not told.carried:
         assert told.p is not None
         return [
-            f"Caution: {tells}. Among images of one answer the features do not tell their place ({_p(told.p)}), so no "
-            "drift along the list was found that could betray it; a sudden change between answers would not be seen."
+            f"Caution: {tells}. Among images of one answer the features do not tell their place "
+            f"({p_words(told.p)}), so no drift along the list was found that could betray it; a sudden change between "
+            "answers would not be seen."
         ]
     if told.p is None:
         why = "Whether the images drift along it cannot be asked, since the list is sorted by the answer itself"
     else:
-        why = f"Also among images of one answer their features tell the place ({_p(told.p)}): they drift along the list"
+        p = p_words(told.p)
+        why = f"Also among images of one answer their features tell the place ({p}): they drift along the list"
     return [
         f"{'Caution' if small else 'WARNING'}: {tells}. {why}; a scanner, a setting or a batch that changed on the way "
         "may be what is read, and only what surpasses the order is credited to anything else."
