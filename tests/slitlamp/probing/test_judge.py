@@ -16,10 +16,10 @@ from probes.stats.loss import Less, Loss
 from probes.stats.measurement import Difference, Measurement
 from slitlamp.encoding.fill import FeatureTable, space_of
 from slitlamp.probing.cells import Cells
-from slitlamp.probing.judge import _summary, adjusted, judge, layout_of
+from slitlamp.probing.judge import _losses, _order, _summary, adjusted, judge, layout_of
 from slitlamp.probing.judged import Best, ListTold
 from slitlamp.probing.order import ListOrder
-from slitlamp.probing.points import cells_of, headline_sites, relative_depth
+from slitlamp.probing.points import cells_of, headline_sites, relative_depth, screened
 from slitlamp.probing.run import _draws_matter, could_be_absent
 from slitlamp.probing.state import Cell, QuestionCells, Role, Run, _types
 from slitlamp.probing.words import _absent, _betrayed, _layout, _less, _moved, _origin, _readable, _told
@@ -475,6 +475,19 @@ def test_nothing_is_lost_that_was_never_shown() -> None:
     assert not any("loses" in one or " vector reads " in one for one in verdict["sentences"])
 
 
+def test_a_loss_is_told_along_the_map_where_the_headline_is_another_measure() -> None:
+    asked = question()
+    run = started(asked, QUIET)
+    run.plans[asked.name] = dataclasses.replace(seen("noise").plan, headline="linear")
+    own = [cell(asked, "tower", Role.ENCODER, site) for site in ("block.0", "pooled")]
+    for one, kind in zip(own, ("signal", "weak"), strict=True):
+        run.measured[run.key(one)] = seen("signal")
+        run.measured[run.key(screened(one))] = seen(kind)
+    _, late = _losses(run, QuestionCells(encoder=own, control=[]), own)
+    assert late is not None
+    assert (late.state, late.score) == ("material", seen("weak").estimate.score)
+
+
 def test_a_reference_that_is_named_is_the_only_one() -> None:
     sites = {"block.0": seen("signal"), "pooled": seen("weak")}
     records, _ = judged(QUIET, sites, SETTINGS.but(reference="pixels"))
@@ -495,11 +508,14 @@ def test_a_leak_at_one_point_leaves_no_other_point_of_the_map_absent() -> None:
     nothing = seen("noise")
     limit = Exclusion(limit=0.7, asked=0.9, rates={0.5: 1.0, 0.7: 0.01}, self_check=0.05, groups=None)
     silent = dataclasses.replace(with_null([0.5] * 100, nothing, 0.6), limit=limit, kernel_p=0.5)
+    at_chance = dataclasses.replace(silent.estimate, score=0.51, low=0.41, high=0.61)  # so that it rings nowhere itself
+    silent = dataclasses.replace(silent, estimate=at_chance)
     records, _ = judged(QUIET | {"tower": "noise"}, {"block.0": silent, "pooled": silent})
     assert records["tower/block.0"]["verdict"] == "absent"
     assert "LEAK" not in verdict_text(Record(**records["pixels/pooled"]))
     records, verdict = judged(QUIET | {"tower": "noise"}, {"block.0": silent, "pooled": leaking(nothing)})
     assert records["tower/block.0"]["verdict"] == records["tower/pooled"]["verdict"] == "inconclusive"
+    assert records["tower/block.0"]["reason"].startswith("Nothing found")
     assert records["tower/pooled"]["reason"].startswith("LEAK")
     assert sum("LEAK: " in sentence for sentence in verdict["sentences"]) == 1
     records, _ = judged(QUIET | {"tower": "noise"}, {"block.0": silent}, controls={"pixels": leaking(nothing)})
@@ -597,6 +613,28 @@ def test_a_sorted_list_without_drift_is_a_caution_and_a_mixed_one_says_nothing()
     assert verdict["credit"] == "learned"
     assert records["order"]["verdict"] != "present"
     assert "place in the list" not in " ".join(verdict["sentences"])
+
+
+def test_the_drift_is_looked_for_in_the_features_of_the_highest_point() -> None:
+    asked = question()
+    run = started(asked, {"tower": "signal", "lowlevel": "noise"})
+    drifting = features("signal") + np.outer(SORTED / 20, np.eye(1, 6, 3))
+    space: Any = SimpleNamespace(
+        digest="e" * 64, read=lambda _contents, name: drifting if name == "pooled/vector" else features("other")
+    )
+    run.filled[asked.name, "tower"] = FeatureTable(space=space, contents=(), encoded=0)
+    order = ListOrder(places=(SORTED.astype(float),))
+    run.filled[asked.name, "order"] = order
+    own = [cell(asked, "tower", Role.ENCODER, site) for site in ("block.0", "pooled")]
+    control = dataclasses.replace(own[0], encoder=order, role=Role.CONTROL, site="pooled")
+    for one in (*own, control):
+        run.measured[run.key(one)] = measure(run.job(one))[1]
+    told = _order(run, asked, QuestionCells(encoder=own, control=[control]), own)
+    assert told is not None
+    assert told.carried
+    quiet = _order(run, asked, QuestionCells(encoder=own, control=[control]), own[:1])
+    assert quiet is not None
+    assert not quiet.carried
 
 
 def test_a_legend_says_what_was_computed() -> None:
