@@ -3,7 +3,7 @@
 >>> import slitlamp
 >>> sorted(dir(slitlamp))
 ['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'attribute', 'embed', 'explain', 'features',
-'measure', 'mine', 'modes', 'perturb', 'probe', 'recipe', 'score', 'similarity']
+'load', 'measure', 'mine', 'modes', 'perturb', 'probe', 'recipe', 'score', 'similarity']
 """
 
 import importlib
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from slitlamp.pairs.result import PairResult
     from slitlamp.reports.result import CommandResult
     from slitlamp.result import Conclusion, Result
+    from slitlamp.runs import load
 
 __all__ = [
     "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "attribute", "embed", "explain", "features",
-    "measure", "mine", "modes", "perturb", "probe", "recipe", "score", "similarity",
+    "load", "measure", "mine", "modes", "perturb", "probe", "recipe", "score", "similarity",
 ]  # fmt: skip
 
 _HOMES = {
@@ -32,6 +33,7 @@ _HOMES = {
     "CommandResult": "slitlamp.reports.result",
     "PairResult": "slitlamp.pairs.result",
     "embed": "slitlamp.embedding.api",
+    "load": "slitlamp.runs",
     "UsageError": "slitlamp.errors",
 }
 

@@ -80,18 +80,18 @@ def probe(encoder: str | Path | Sequence[str] = "phantom-clip", task: str | Sequ
     return run_probe(checked(_settings({"encoder": encoder, "task": task, "out": None, **flags})))
 
 
-def run_probe(settings: Settings) -> Result:
-    """The same for settings that were made elsewhere, as the command line does."""
+def run_probe(settings: Settings, *, share: bool = False) -> Result:
+    """The same for settings that were made elsewhere, as the command line does; see `probing.run.run`."""
     from slitlamp.disk import output_folder
     from slitlamp.probing.run import run
     from slitlamp.reports.files import write
 
     out = None if settings.output.out is None else Path(settings.output.out)
     if out is None:
-        found, files = run(settings, NAME), []
+        found, files = run(settings, NAME, share=share), []
     else:
         with output_folder(out, "results.json", command_line(settings, NAME), replace=settings.output.replace):
-            found = run(settings, NAME)
+            found = run(settings, NAME, share=share)
             files = [out / name for name in write(found, out, NAME)]
     what = "volumes" if settings.source.volumes else "images"
     where = "" if out is None else f"; files in {out}"
@@ -104,6 +104,7 @@ def run_probe(settings: Settings) -> Result:
         notes=tuple(found.notes),
         questions=tuple(found.questions),
         command=command_line(settings, NAME),
+        home=found.home,
         summary=(
             f"{found.encoded} {what} encoded, {len(found.cell_seconds)} cells measured, {found.seconds:.0f} s{where}"
         ),

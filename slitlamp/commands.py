@@ -22,7 +22,8 @@ class Command:
     """A command: its help, its flags, its defaults, its checks, and the module and function that run it.
 
     `under` is the file in experiments/ that holds it among others, `positional` a flag that is written without its
-    name, `of_answers` says that its folder is named by the question too.
+    name, `of_answers` says that its folder is named by the question too, `words` by what else it is named than by
+    encoders.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Command:
     under: str = ""
     positional: str = ""
     of_answers: bool = False
+    words: Callable[[Any], tuple[str, ...]] | None = None
 
     @property
     def extra(self) -> Mapping[str, "Field[Any]"]:
@@ -53,7 +55,8 @@ class Command:
             source = settings.source
             asked = (source.task or ((source.label,) if source.label else ("orientation",))) if self.of_answers else ()
             home = f"{self.under}/{self.name}" if self.under else self.name
-            settings = settings.but(out=folder_of_its_own(home, settings.encoder.encoder, asked, line))
+            names = settings.encoder.encoder if self.words is None else self.words(own)
+            settings = settings.but(out=folder_of_its_own(home, names, asked, line))
         module, _, function = self.home.rpartition(".")
         answer = getattr(importlib.import_module(module), function)
         if settings.output.out is None:

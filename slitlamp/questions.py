@@ -91,6 +91,8 @@ def _question(settings: SourceSettings, task: Task, shared: Source | None, store
     items = list(task.items(source, rng, settings.label))
     if not items:
         raise DataError(f"task {task.name} finds no item in {source.name}")
+    every = len(items)
+    items = drawn(items, settings)
     name = f"{task.name} {settings.label}" if task.name == "label" else task.name
     warnings = check_labels(items, source, Copies(store=store), name, settings)
     y, classes = _answers(task, items, own=bool(source.benchmark))
@@ -118,9 +120,28 @@ def _question(settings: SourceSettings, task: Task, shared: Source | None, store
         limited=settings.limit is not None,
         copies=_copies(items),
         warnings=warnings,
-        facts=facts_of(name, source, items, settings, classes=classes, notes=warnings),
+        facts=facts_of(name, source, items, settings, classes=classes, notes=warnings, undrawn=every - len(items)),
         pool=pool,
     )
+
+
+def drawn(items: Sequence[Item], settings: SourceSettings) -> list[Item]:
+    """The items of the groups that --take-groups draws, all of them without it.
+
+    The groups are put into a random order by the seed and the draw; the first are taken, so that each number of groups
+    holds those of every smaller one.
+
+    Raises:
+        DataError: more groups are asked for than there are.
+    """
+    if settings.take_groups is None:
+        return list(items)
+    groups = sorted({item.group for item in items})
+    if settings.take_groups > len(groups):
+        raise DataError(f"--take-groups {settings.take_groups}: there are {len(groups)} groups")
+    order = np.random.default_rng([settings.seed, 3, settings.draw]).permutation(len(groups))
+    taken = {groups[i] for i in order[: settings.take_groups]}
+    return [item for item in items if item.group in taken]
 
 
 def facts_of(
@@ -131,18 +152,21 @@ def facts_of(
     *,
     classes: Sequence[str] | None,
     notes: Sequence[str] = (),
+    undrawn: int = 0,
 ) -> dict[str, Any]:
     """Who is asked, how often, with which answers and in how many groups, and what is left out, for the record.
 
     `classes` counts items by class, or `range` holds the least, the median and the greatest number; the other is None.
-    `left_out` counts by reason, `images` the pictures that the items are, or are copies of.
+    `left_out` counts by reason, `decode` says how files became pixels, `images` the
+    pictures that the items are, or are copies of.
     """
     rows = {row.id for row in source.rows}
     images = {item.id if item.id in rows else item.id.rpartition(":")[0] or item.id for item in items}
-    without = len(rows - images) if images <= rows else 0  # the items of a user's own task may be no rows
+    without = len(rows - images) if images <= rows and not undrawn else 0  # a user's own task may make other items
     left_out = {
         f"without {settings.label}" if settings.label else "not asked by the task": without,
         "unreadable": len(source.unreadable),
+        "not drawn": undrawn,
     }
     counts = Counter(str(item.label) for item in items)
     numbers = [] if classes is not None else [float(item.label) for item in items]
@@ -156,6 +180,7 @@ def facts_of(
         "range": [min(numbers), float(np.median(numbers)), max(numbers)] if numbers else None,
         "left_out": {reason: count for reason, count in left_out.items() if count},
         "limited": settings.limit is not None,
+        "decode": dict(source.policy),
         "notes": list(notes),
     }
 

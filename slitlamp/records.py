@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,8 @@ class Record:
     the mean); each control is a full record of its own with `role` "control". `control_shuffled*` are mean and range of
     refits to permuted labels. `seconds` is None here because records are the same bytes on every run: what a
     cell took stands in `timing.json`. `screened` marks a closed-form ridge where the headline is nested;
+    `cell` and `plan_key` name the measurement and the folds, answers and permuted labels it rests on, both in `cells/`
+    (see `slitlamp.runs`).
     `nested` is the nested score beside a fixed-penalty headline. `depth` is the share of an
     encoder's blocks (or stages) that lie up to and with this one; None for other sites.
     """
@@ -95,6 +97,8 @@ class Record:
     seconds: float | None
     features_key: str
     data_key: str
+    cell: str
+    plan_key: str
     code_version: str
     command: str
     limited: bool

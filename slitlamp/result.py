@@ -95,6 +95,7 @@ class Result:
     `files` what was written, empty where no folder was asked for; `failed` the encoders that could not be asked;
     `notes` what the reader must know of the data; `questions` of each question how many items there are in how many
     groups, its `classes` with their counts or the `range` of its numbers, and what was `left_out` (see the manual).
+    `home` is the folder whose `cells/` hold the measurements.
     """
 
     records: Sequence[Record]
@@ -107,6 +108,7 @@ class Result:
     command: str = ""
     experiment: str = "linear_probe"
     summary: str = ""
+    home: Path | None = None
 
     @property
     def verdict(self) -> Conclusion:

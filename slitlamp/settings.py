@@ -86,6 +86,14 @@ class SourceSettings:
     )
     items: int = _flag(200, "how many phantom items to make when --data is omitted", metavar="N")
     limit: int | None = _flag(None, "use only N images (marked `limited` in every record)", metavar="N")
+    take_groups: int | None = _flag(
+        None,
+        "use N groups, drawn at random (patients, where --group names them): a point of a learning curve",
+        metavar="N",
+    )
+    draw: int = _flag(
+        0, "which draw of --take-groups; the groups of a draw are among those of the same draw of more", metavar="D"
+    )
     seed: int = _flag(0, "seed of every random choice", metavar="N")
     offline: bool = _flag(False, "never ask a hub")
 
@@ -254,6 +262,8 @@ LEAST = {
     "seed": 0,
     "jobs": 1,
     "twins": 0,
+    "take_groups": 2,
+    "draw": 0,
 }
 
 
@@ -284,6 +294,10 @@ def checked(settings: Settings) -> Settings:
     settings = each_once(settings)
     check_bounds(settings)
     unused_flags(settings)
+    if settings.source.draw and settings.source.take_groups is None:
+        raise UsageError(
+            f"--draw {settings.source.draw} has nothing to act on: --take-groups N says how many are drawn"
+        )
     if settings.source.volumes and settings.source.data is None:
         raise UsageError("--volumes needs --data SOURCE (NIfTI files or DICOM series): the built-in phantoms are flat")
     return settings

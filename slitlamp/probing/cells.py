@@ -8,13 +8,17 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache as once
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import probes
 from cache import write_atomically
+from probes.stats.plan import Plan
+from slitlamp.keys import array_digest, digest
 
 FORMAT = 1
 
@@ -62,6 +66,7 @@ class Cells:
     folder: Path
     types: Mapping[str, type]
     leave: tuple[str, ...] = ()  # fields that whoever loads a cell has at hand
+    shared: Path | None = None  # where cells of all grids lie: what is measured there is taken, and what is new put
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key[:32]}.npz"
@@ -71,7 +76,31 @@ class Cells:
 
         None where there is none, or it was damaged on disk.
         """
-        path = self._path(key)
+        found = self._read(self._path(key), key, left)
+        if found is None and self.shared is not None:
+            found = self._read(self.shared / self._path(key).name, key, left)
+            if found is not None:
+                self._link(key, self.shared, self.folder)
+        return found
+
+    def named(self, name: str, **left: Any) -> Any:
+        """A finished measurement by the name of its file, which is the beginning of its key."""
+        return self._read(self.folder / f"{name}.npz", name, left)
+
+    def _link(self, key: str, source: Path, target: Path) -> None:
+        """The files of a cell in another folder too: as a link where the disk has them, else as a copy."""
+        target.mkdir(parents=True, exist_ok=True)
+        for suffix in (".parquet", ".npz"):  # the measurement last: it means `finished`
+            name = self._path(key).with_suffix(suffix).name
+            if not (source / name).is_file():
+                continue
+            (target / name).unlink(missing_ok=True)
+            try:
+                (target / name).hardlink_to(source / name)
+            except OSError:
+                write_atomically(target / name, (source / name).read_bytes())
+
+    def _read(self, path: Path, key: str, left: Mapping[str, Any]) -> Any:
         try:
             data = path.read_bytes()
             body, seal = data[:-32], data[-32:]
@@ -82,7 +111,7 @@ class Cells:
                 head = json.loads(bytes(file["json"]).decode())
         except (OSError, ValueError, KeyError):
             return None
-        if head["format"] != FORMAT or head["key"] != key:
+        if head["format"] != FORMAT or not head["key"].startswith(key):
             return None
         head["value"]["fields"] |= left
         return unpack(head["value"], arrays, self.types)
@@ -98,6 +127,14 @@ class Cells:
         if hasattr(measurement, "predictions"):
             write_atomically(self.folder / f"{key[:32]}.parquet", as_parquet(measurement.predictions, classes))
         write_atomically(self._path(key), body + hashlib.sha256(body).digest())
+        if self.shared is not None and self.shared != self.folder:
+            self._link(key, self.folder, self.shared)
+
+    def save_plan(self, key: str, material: Mapping[str, Any]) -> None:
+        """Write what a plan is made of, where it does not lie already: see `slitlamp.runs`."""
+        path = self.folder / f"plan-{key}.json"
+        if not path.is_file():
+            write_atomically(path, json.dumps(material, ensure_ascii=False).encode("utf-8", "backslashreplace"))
 
 
 def as_parquet(predictions: Any, classes: tuple[str, ...] | None) -> bytes:
@@ -134,3 +171,44 @@ def as_parquet(predictions: Any, classes: tuple[str, ...] | None) -> bytes:
     sink = io.BytesIO()
     pq.write_table(pa.table(columns), sink, compression="zstd")
     return sink.getvalue()
+
+
+def cells_in(home: Path, shared: Path | None = None) -> Cells:
+    """The cells of a run's folder, with those that all grids share where a folder of them is named."""
+    return Cells(folder=home / "cells", types=_types(), leave=("plan",), shared=shared)
+
+
+@once
+def _types() -> dict[str, type]:
+    from probes.stats import exclusion, measurement, permutation, scores
+
+    kinds = [probes.Predictions, probes.Estimate, measurement.Measurement, permutation.Null, scores.Scored]
+    return {kind.__name__: kind for kind in [*kinds, exclusion.Exclusion]}
+
+
+def plan_material(
+    plan: Plan,
+    ids: Sequence[str],
+    groups: Iterable[Any],
+    copies: Sequence[str] | None,
+    asked: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What a plan is made of, as JSON: items, groups, answers and settings, with digests of what they gave.
+
+    `asked` are seed, folds, repeats and permutations as they were asked for.
+    """
+    answers = plan.y if plan.raw is None else plan.raw
+    return {
+        "ids": list(ids),
+        "groups": [str(g) for g in groups],
+        "answers": answers.tolist(),
+        "classes": None if plan.classes is None else list(plan.classes),
+        "copies": None if copies is None else list(copies),
+        "asked": dict(asked),
+        "folds": [array_digest(plan.folds), array_digest(plan.permuted)],
+    }
+
+
+def plan_key(material: Mapping[str, Any]) -> str:
+    """The name of a plan: runs of one plan asked the same items in the same groups on the same folds."""
+    return digest(dict(material))[:32]

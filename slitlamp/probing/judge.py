@@ -333,6 +333,8 @@ def _record(
         seconds=None,
         features_key=f"{run.filled[question.name, cell.encoder.spec].space.digest[:16]}:{cell.name}",
         data_key=question.data_key[:16],
+        cell=run.key(cell)[:32],
+        plan_key=run.plan_key(question),
         code_version=code_version(),
         command=command,
         limited=question.limited,

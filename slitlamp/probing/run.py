@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import encoders
@@ -46,17 +47,20 @@ class Probed:
     encoded: int
     seconds: float
     cell_seconds: dict[str, float]
+    home: Path  # where the cells lie
 
 
-def run(settings: Settings, experiment: str) -> Probed:
+def run(settings: Settings, experiment: str, *, share: bool = False) -> Probed:
     """Measure and judge every question that was asked; nothing is written but cells and features.
+
+    With `share` cells are found, and left, in the store as well, so that no grid measures what another has.
 
     Raises:
         EncoderError: no encoder could be asked; where only some fail, `failed` names them and the others go on.
     """
     began = time.perf_counter()
     with spare_threads():
-        state, questions = start(settings)
+        state, questions = start(settings, share=share)
         records: list[Record] = []
         verdicts: list[dict[str, Any]] = []
         predictions: dict[str, Any] = {}
@@ -81,6 +85,7 @@ def run(settings: Settings, experiment: str) -> Probed:
         encoded=state.encoded,
         seconds=time.perf_counter() - began,
         cell_seconds=state.seconds,
+        home=state.cells.folder.parent,
     )
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache as once
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +18,7 @@ from slitlamp.encoding.fill import FeatureTable
 from slitlamp.errors import UsageError
 from slitlamp.keys import code_digest, digest
 from slitlamp.log import say
-from slitlamp.probing.cells import Cells
+from slitlamp.probing.cells import Cells, cells_in, plan_key, plan_material
 from slitlamp.probing.order import ListOrder
 from slitlamp.probing.workers import Job
 from slitlamp.questions import Question, ask
@@ -101,6 +100,7 @@ class Run:
     filled: dict[tuple[str, str], FeatureTable | ListOrder] = field(default_factory=dict)
     pools: dict[tuple[str, str], FeatureTable] = field(default_factory=dict)
     plans: dict[str, Any] = field(default_factory=dict)
+    plan_keys: dict[str, str] = field(default_factory=dict)
     measured: dict[str, Any] = field(default_factory=dict)
     keys: dict[tuple[Any, ...], str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -152,6 +152,16 @@ class Run:
                 copies=question.copies,
             )
         return self.plans[question.name]
+
+    def plan_key(self, question: Question) -> str:
+        """The name of a question's plan, once what it is made of lies beside the cells."""
+        if question.name not in self.plan_keys:
+            s = self.settings.probe
+            asked = {"seed": s.seed, "folds": s.folds, "repeats": s.repeats, "permutations": s.permutations}
+            made = plan_material(self.plan(question), question.ids, question.groups, question.copies, asked)
+            key = self.plan_keys[question.name] = plan_key(made)
+            self.cells.save_plan(key, made)
+        return self.plan_keys[question.name]
 
     def key(self, cell: Cell) -> str:
         """Everything that a measurement rests on, as one digest."""
@@ -217,8 +227,8 @@ def _detects(cell: Cell) -> bool:
     return cell.role is Role.ENCODER and cell.level == "full" and cell.pooled == (cell.question.pool is not None)
 
 
-def start(settings: Settings) -> tuple[Run, list[Question]]:
-    """Open the store and put the questions; nothing is encoded yet."""
+def start(settings: Settings, *, share: bool = False) -> tuple[Run, list[Question]]:
+    """Open the store and put the questions; nothing is encoded yet. With `share` cells lie in the store too."""
     for flag, names in (("probe", (settings.probe.probe,)), ("task", settings.source.task)):
         for name in names:
             elsewhere = named_elsewhere(name, flag) if name else ""
@@ -231,7 +241,7 @@ def start(settings: Settings) -> tuple[Run, list[Question]]:
     if settings.source.volumes and not any(reads_volumes(one.source) is not False for one in asked):
         raise flat_only(asked[0].spec)  # before anything is decoded or fetched
     home = store.root if settings.output.out is None else Path(settings.output.out)
-    cells = Cells(folder=home / "cells", types=_types(), leave=("plan",))
+    cells = cells_in(home, shared=store.root / "cells" if share else None)
     run = Run(settings=settings, store=store, cells=cells)
     say(f"device: {described_device(asked[0].device)}; features in {store.root}")
     try:
@@ -259,11 +269,3 @@ def _too_little(settings: Settings, question: Question, why: str) -> str:
     flag = f"--items {source.items}" if source.limit is None else f"--limit {source.limit}"
     counts = f"{len(question.ids)} items in {len(set(question.groups))} groups"
     return f"{flag} leaves too little for {question.name}, {counts} ({why}); a greater number has more"
-
-
-@once
-def _types() -> dict[str, type]:
-    from probes.stats import exclusion, measurement, permutation, scores
-
-    kinds = [probes.Predictions, probes.Estimate, measurement.Measurement, permutation.Null, scores.Scored]
-    return {kind.__name__: kind for kind in [*kinds, exclusion.Exclusion]}

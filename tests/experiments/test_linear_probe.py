@@ -96,7 +96,7 @@ def test_a_run_prints_a_table_with_its_controls_and_a_verdict_in_words(
     assert "To repeat: python -m experiments.linear_probe --encoder" in out
     assert "Synthetic: images are made by this project" in " ".join(out.split())
     found = document(tmp_path / "out")
-    assert found["schema"] == 2
+    assert found["schema"] == 3
     assert set(found["files"]) == set(RESULTS)
     roles = {(r["encoder"], r["role"]) for r in found["records"]}
     assert {

@@ -307,8 +307,9 @@ def test_a_run_says_and_records_who_is_asked_with_which_answers_and_what_is_left
     assert facts == {
         "task": "label dx", "source": f"{tmp_path.name}/films.csv", "items": 31, "images": 31, "groups": 16,
         "classes": {"ill": 15, "well": 16}, "range": None, "left_out": {"without dx": 8, "unreadable": 1},
-        "limited": False, "notes": facts["notes"],
+        "limited": False, "notes": facts["notes"], "decode": facts["decode"],
     }  # fmt: skip
+    assert facts["decode"]["exif"] == "apply"
     assert facts["notes"][0].startswith("8 of 39 rows have no dx (None) and are left out")
     assert json.loads((tmp_path / "run" / "results.json").read_text())["questions"] == [facts]
     line = "label dx: 2 classes: ill 15, well 16; 31 items in 16 groups; left out: 8 without dx, 1 unreadable"

@@ -15,13 +15,13 @@ from probes.stats.exclusion import Exclusion
 from probes.stats.loss import Less, Loss
 from probes.stats.measurement import Difference, Measurement
 from slitlamp.encoding.fill import FeatureTable, space_of
-from slitlamp.probing.cells import Cells
+from slitlamp.probing.cells import Cells, _types
 from slitlamp.probing.judge import _losses, _order, _summary, adjusted, judge, layout_of
 from slitlamp.probing.judged import Best, ListTold
 from slitlamp.probing.order import ListOrder
 from slitlamp.probing.points import cells_of, headline_sites, relative_depth, screened
 from slitlamp.probing.run import _draws_matter, could_be_absent
-from slitlamp.probing.state import Cell, QuestionCells, Role, Run, _types
+from slitlamp.probing.state import Cell, QuestionCells, Role, Run
 from slitlamp.probing.words import _absent, _betrayed, _layout, _less, _moved, _origin, _readable, _told
 from slitlamp.probing.workers import measure
 from slitlamp.records import Record, best_of
