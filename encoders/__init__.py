@@ -43,6 +43,7 @@ def load(
     weights: str | Path | None = None,
     offline: bool = False,
     other_weights: bool = False,
+    image_size: int | None = None,
 ) -> Encoder:
     """Build the encoder that `spec` names: it holds the weights that were asked for, or an error is raised.
 
@@ -52,11 +53,13 @@ def load(
     format and replaces the hub; `offline` never asks one. What was loaded is held against the card of a registered
     name, and against the architecture that `timm:` and `open_clip:` name; with `other_weights` what differs is no
     error, and the encoder's card says other_weights. `dtype` is "float32", or "bfloat16" (or "float16"
-    on a GPU) by autocast, whose first batch must agree with float32.
+    on a GPU) by autocast, whose first batch must agree with float32. `image_size` is the side in pixels of the images
+    that the network sees, where that is to be another than its own: positions are interpolated as its library does,
+    and the resize before a crop grows with it. Its own size changes nothing.
 
     Before it is returned, one image is encoded alone, among others, and alone again.
 
-    Raises UnknownName for a name that nothing holds, EncoderError where the encoder or its weights cannot be
+    Raises UnknownName for a name that nothing holds, EncoderError where the encoder, its weights or its size cannot be
     had as asked, and where the features of an image are not its own.
     """
     from encoders._loading import load as build
@@ -68,6 +71,7 @@ def load(
         weights=None if weights is None else Path(weights),
         offline=offline,
         other_weights=other_weights,
+        image_size=image_size,
     )
 
 

@@ -111,6 +111,7 @@ class Card:
     other_weights: bool = False  # not those of the encoder that this card is of: said wherever it is shown
     read: str = ""  # which of several states or files was read, where there was a choice
     synthetic: bool = False  # weights trained on synthetic images only: said wherever it is shown
+    any_size: bool = False  # takes images of other sizes than its input's, where `image_size` asks for one
     note: str = ""
     unverified: str = ""
 
@@ -137,6 +138,8 @@ class Encoder:
     `hooks` are, by site, where a site is read by a hook (`extraction.hooks.Hook`): module and layout of its output.
     `layout(prepared)` gives the sites as they are for one preprocessed image, where the number of tiles or
     tokens follows from its shape; None where every image has the card's sites.
+    `at_size(side)` is the encoder for images of side x side pixels; it changes the module in place, so that this
+    encoder is used up. None where there is no such way, and of what `encoders.load` gives.
     """
 
     card: Card
@@ -151,3 +154,4 @@ class Encoder:
     libraries: tuple[str, ...] = ()
     layout: Callable[[Any], Mapping[str, Site]] | None = None
     hooks: Mapping[str, Any] = field(default_factory=dict)
+    at_size: "Callable[[int], Encoder] | None" = None

@@ -12,6 +12,7 @@ from encoders._base import Card, Encoder, EncoderError
 from encoders._registry import card as card_of
 from encoders._registry import checkpoints, draw_of, find, split
 from encoders.extraction.own_features import require_finite, require_own_features
+from encoders.extraction.size import at_size, of_one_size, require_size
 from encoders.identity.published import as_other, differences, refusal, with_origin
 from hub.contents import require_no_delta, require_whole
 from hub.errors import HubError, one_line
@@ -22,7 +23,14 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 def load(
-    spec: str, *, device: str, dtype: str, weights: Path | None, offline: bool, other_weights: bool = False
+    spec: str,
+    *,
+    device: str,
+    dtype: str,
+    weights: Path | None,
+    offline: bool,
+    other_weights: bool = False,
+    image_size: int | None = None,
 ) -> Encoder:
     """The encoder that `spec` names; see `encoders.load`."""
     if dtype not in DTYPES:
@@ -32,12 +40,14 @@ def load(
     kind, rest = split(spec)
     if kind == "name":
         find(rest)  # an unknown name is said before anything heavy is imported
+    if image_size is not None:
+        require_size(spec, card_of(spec), image_size)
     _device(device)
     try:
         build = _untrained if kind == "random" else _trained
         if weights is not None and weights.exists():
             require_whole(spec, weights)
-        made = build(spec, device, weights, offline)
+        made = build(spec, device, weights, offline, image_size)
     except EncoderError:
         raise
     except HubError as error:
@@ -47,6 +57,9 @@ def load(
             raise
         raise EncoderError(f"{spec}: --weights {weights} cannot be read ({error})") from error
     made = with_origin(_held(spec, made, weights, other_weights))
+    if image_size is not None and not _file(spec):  # held against its card before, at its own size
+        made = at_size(made, image_size)
+    made = replace(made, at_size=None)
     require_finite(made)
     require_own_features(made)
     if dtype == "float32":
@@ -54,6 +67,12 @@ def load(
     from encoders.extraction.precision import lowered
 
     return lowered(made, dtype)
+
+
+def _file(spec: str) -> bool:
+    """Whether a spec is a user's own file, or untrained draws of one."""
+    kind, rest = split(spec)
+    return kind == "file" or (kind == "random" and split(draw_of(rest)[0])[0] == "file")
 
 
 def _held(spec: str, made: Encoder, weights: Path | None, other_weights: bool) -> Encoder:
@@ -106,7 +125,7 @@ def _device(device: str) -> None:
         raise EncoderError(f"device {device!r} is not there: torch sees no Apple GPU; give cpu or auto")
 
 
-def _trained(spec: str, device: str, weights: Path | None, offline: bool) -> Encoder:
+def _trained(spec: str, device: str, weights: Path | None, offline: bool, image_size: int | None) -> Encoder:
     kind, rest = split(spec)
     if weights is not None and not weights.exists():
         raise EncoderError(f"--weights {weights} does not exist; give a file or folder in the library's format")
@@ -120,7 +139,7 @@ def _trained(spec: str, device: str, weights: Path | None, offline: bool) -> Enc
             raise EncoderError(f"{spec} reads its own weights: leave --weights out, or name the file in it")
         from encoders.custom.file import load as user
 
-        return user(Path(rest), device)
+        return user(Path(rest), device, image_size)
     card = Card(name=spec)
     if kind == "timm":
         from encoders.libraries.timm.load import load as timm
@@ -130,10 +149,12 @@ def _trained(spec: str, device: str, weights: Path | None, offline: bool) -> Enc
         from encoders.libraries.open_clip.load import load as open_clip
 
         return open_clip(card, rest, device, weights, offline)
-    return _from_hub(card, rest, device, weights, offline)
+    return _from_hub(card, rest, device, weights, offline, image_size)
 
 
-def _from_hub(card: Card, rest: str, device: str, weights: Path | None, offline: bool) -> Encoder:
+def _from_hub(
+    card: Card, rest: str, device: str, weights: Path | None, offline: bool, image_size: int | None
+) -> Encoder:
     """A repository, by what it holds: open_clip's or timm's format, a multimodal model's, or a plain tower's."""
     from encoders._weights import NEEDED, OTHERS, WEIGHTS
     from encoders.libraries.open_clip.files import CONFIG, TOKENIZER
@@ -147,6 +168,8 @@ def _from_hub(card: Card, rest: str, device: str, weights: Path | None, offline:
         folder, revision = snapshot(repo, revision, weights=(CONFIG, "config.json"), needed=(), offline=offline)
     model_type = _model_type(folder / "config.json")
     if model_type and not (folder / CONFIG).is_file():
+        if image_size is not None:  # before its tensors are fetched
+            raise of_one_size(card.name, image_size)
         from encoders.multimodal.load import load as multimodal
 
         return multimodal(replace(card, repo=repo, revision=revision), model_type, device, weights, offline)
@@ -187,7 +210,7 @@ def _model_type(config: Path) -> Any:
     return known or (next(iter(sizes.values())) if len(sizes) == 1 else None)
 
 
-def _untrained(spec: str, device: str, weights: Path | None, offline: bool) -> Encoder:
+def _untrained(spec: str, device: str, weights: Path | None, offline: bool, image_size: int | None) -> Encoder:
     """`random:NAME#seed`: NAME's architecture, as its library initialises it, drawn from the name.
 
     With `weights` it is the architecture that the configuration in that folder describes, where it has one.
@@ -220,7 +243,7 @@ def _untrained(spec: str, device: str, weights: Path | None, offline: bool) -> E
             return _untrained_repository(card, name, device, weights, offline)
         from encoders.custom.file import untrained as user
 
-        return user(Path(name), card, device)
+        return user(Path(name), card, device, image_size)
 
 
 def _untrained_name(card: Card, name: str, device: str, weights: Path | None) -> Encoder:

@@ -32,6 +32,7 @@ NEW = Card(
     input=cropped(224),
     sites=sites(12, 768, 14, prefix=1, vectors={"pooled": 768, "joint": 512}),
     text=True,
+    any_size=True,
     note="updated checkpoint",
     unverified="commit, configuration, licence",
 )

@@ -68,6 +68,7 @@ def _encoder(
     from encoders.extraction.images import transform
     from encoders.libraries.timm.load import LIBRARIES
     from encoders.libraries.timm.sites import parts
+    from encoders.libraries.timm.size import resize
     from encoders.networks.conch_text import text_of, tower
 
     whole: Any = torch.nn.Module()
@@ -77,6 +78,11 @@ def _encoder(
     freeze(whole, device)
     assert card.input is not None
     hooks, found, trunk = parts(visual.trunk, (3, *card.input.size), device)
+    spec = card.input
+
+    def at_size(side: int) -> Encoder:
+        resize(card.name, visual.trunk, side)
+        return _encoder(replace(card, input=replace(spec, size=(side, side))), network, device, file, words)
 
     def run(batch: Any) -> dict[str, Any]:
         tokens = trunk(batch)["final"]
@@ -100,6 +106,7 @@ def _encoder(
         files=(file,) if file else (),
         text=text_of(card.name, whole.text, file.parent, device) if file and words else None,
         image_side=(visual,),
+        at_size=at_size,
     )
 
 
@@ -113,6 +120,7 @@ CARD = Card(
     sites=sites(12, 768, SIDE // 16, prefix=1, vectors={"pooled": 512, "joint": 512})
     | {"caption": Site(width=768, queries=256)},
     text=True,
+    any_size=True,
     note="revision resolved at first load; sentences need a tokenizer from the authors' code beside the weights",
     unverified="layout and name of the file, size of its position table",
 )

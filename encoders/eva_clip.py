@@ -28,6 +28,7 @@ def _eva(
         input=cropped(side),
         sites=sites(shape["layers"], width, side // patch, prefix=1, vectors={"pooled": width, "joint": joint}),
         text=True,
+        any_size=True,
         note="revision resolved at first load",
         unverified="licence, names and size of the files",
     )

@@ -24,16 +24,17 @@ INPUT = Input(
 TENSORFLOW = replace(INPUT, interpolation="bilinear without antialiasing", backend=f"tensorflow, then {BACKEND}")
 
 
-def as_tensorflow(encoder: Encoder) -> Encoder:
-    """The same encoder behind the resize of its model card."""
+def as_tensorflow(encoder: Encoder, side: int = SIDE) -> Encoder:
+    """The same encoder behind the resize of its model card, to its `side` in pixels."""
     from encoders.identity.fingerprint import digest
 
-    inner = encoder.preprocess
+    inner, other = encoder.preprocess, encoder.at_size
     return replace(
         encoder,
-        card=replace(encoder.card, input=TENSORFLOW),
-        preprocess=lambda image: inner(resized(image, SIDE)),
+        card=replace(encoder.card, input=replace(TENSORFLOW, size=(side, side))),
+        preprocess=lambda image: inner(resized(image, side)),
         fingerprint=digest(encoder.fingerprint, TENSORFLOW.interpolation),
+        at_size=None if other is None else lambda side: as_tensorflow(other(side), side),
     )
 
 

@@ -36,6 +36,7 @@ def _card() -> Card:
         sites=sites(6, 128, 8, prefix=1, vectors={"pooled": 128, "joint": 128}),
         text=True,
         synthetic=True,
+        any_size=True,
         note=note,
     )
 

@@ -68,6 +68,7 @@ def _checkpoint(name: str, repo: str, joint: int, parameters: int, size: int | N
         sites=sites(vision["layers"], width, side // vision["patch_size"], prefix=1,
                     vectors={"pooled": width, "joint": joint}),
         text=True,
+        any_size=True,
         note="revision resolved at first load",
         unverified="licence, name and size of the file",
     )  # fmt: skip

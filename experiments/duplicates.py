@@ -17,7 +17,7 @@ from slitlamp.log import say
 from slitlamp.settings import Settings, check_bounds
 
 FLAGS = ("data", "group", "spelling", "volumes", "image_column", "window", "intercept", "exif", "unreadable",
-         "weights", "other_weights", "device", "batch_size", "offline", "json", "debug")  # fmt: skip
+         "weights", "other_weights", "image_size", "device", "batch_size", "offline", "json", "debug")  # fmt: skip
 
 
 def _body(argv: Sequence[str]) -> int:

@@ -14,7 +14,7 @@ from slitlamp.settings import FLAGS, OF_MAPS, Settings, check_bounds, checked, c
 
 OF_COMMANDS = ("config", "dry_run", "json", "debug")  # flags that mean nothing in Python
 OF_FEATURES = ("image_column", "window", "intercept", "exif", "unreadable", "volumes", "seed", "weights",
-               "other_weights", "offline", "device", "dtype", "batch_size")  # fmt: skip
+               "other_weights", "image_size", "offline", "device", "dtype", "batch_size")  # fmt: skip
 OF_MEASURE = ("seed", "folds", "repeats", "permutations")
 NAME = "linear_probe"
 

@@ -133,6 +133,12 @@ class EncoderSettings:
         "take weights that are not those of the encoder's card (a fine-tuned or another network): shown everywhere as "
         "'NAME (other weights)'",
     )
+    image_size: int | None = _flag(
+        None,
+        "side in pixels of the images that the networks see, in place of their own (omitted: as the card says); "
+        "`python -m experiments.list encoders` says which can",
+        metavar="N",
+    )
     offline: bool = _flag(False, "never ask a hub")
     device: str = _flag(
         "auto",
@@ -258,6 +264,7 @@ LEAST = {
     "repeats": 1,
     "permutations": 19,
     "batch_size": 1,
+    "image_size": 1,
     "limit": 1,
     "seed": 0,
     "jobs": 1,

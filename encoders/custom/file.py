@@ -1,12 +1,13 @@
 """A user's own file: it defines `CARD` and `load(device)`, and becomes an encoder like any other."""
 
+import inspect
 from dataclasses import replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from encoders._base import Card, Encoder, EncoderError
+from encoders._base import Card, Encoder, EncoderError, Site
 from encoders.identity.behaviour import behaviour
 from encoders.identity.fingerprint import digest, of_module
 from hub.errors import HubError
@@ -15,18 +16,18 @@ from plugins import UnknownName, UserFile, UserFileError, load_user_file
 NEEDS = {"CARD": (Card, "an encoders.Card"), "load": (None, "a function of a device that returns an Encoder")}
 
 
-def load(path: Path, device: str) -> Encoder:
-    """The encoder of the file at `path`.
+def load(path: Path, device: str, image_size: int | None = None) -> Encoder:
+    """The encoder of the file at `path`; `image_size` is for a `load` that takes one.
 
     Raises:
         UnknownName: there is no such file.
         UserFileError: the file fails, or defines not what it must.
     """
     file = load_user_file(path, "encoder", NEEDS, (HubError,))
-    return _identified(_call(file, "load", device), file)
+    return _identified(_call(file, "load", device, image_size), file)
 
 
-def untrained(path: Path, card: Card, device: str) -> Encoder:
+def untrained(path: Path, card: Card, device: str, image_size: int | None = None) -> Encoder:
     """The same encoder with every parameter drawn anew by its modules' own initialisation.
 
     The file may define `untrained(device)` instead. Raises EncoderError where a module holds parameters and
@@ -37,7 +38,7 @@ def untrained(path: Path, card: Card, device: str) -> Encoder:
     state = torch.get_rng_state()
     file = load_user_file(path, "encoder", NEEDS, (HubError,))
     own = hasattr(file.module, "untrained")
-    encoder = _call(file, "untrained" if own else "load", device)
+    encoder = _call(file, "untrained" if own else "load", device, image_size)
     if encoder.module is None:
         raise UnknownName(f"{card.name!r}: {path.name} computes without torch: it has no untrained draw")
     if not own:
@@ -50,15 +51,30 @@ def untrained(path: Path, card: Card, device: str) -> Encoder:
     return _identified(replace(encoder, card=named, fingerprint=fingerprint, text=None), file)
 
 
-def _call(file: UserFile, name: str, device: str) -> Encoder:
-    encoder = file.function(getattr(file.module, name))(device)
+def _call(file: UserFile, name: str, device: str, image_size: int | None) -> Encoder:
+    function = getattr(file.module, name)
+    given = {}
+    if image_size is not None:
+        if "image_size" not in inspect.signature(function).parameters:
+            raise EncoderError(
+                f"{file.path}: --image-size {image_size} is not known to its {name}(device); let it take "
+                f"{name}(device, image_size=None) and build the encoder for images of that size"
+            )
+        given = {"image_size": image_size}
+    encoder = file.function(function)(device, **given)
     if not isinstance(encoder, Encoder):
         raise UserFileError(
             f"{file.path}: {name}(device) returned a {type(encoder).__name__}; it must return an Encoder, as "
             "encoders.from_module and encoders.from_function make it"
         )
+    spec = encoder.card.input
+    if image_size is not None and spec is not None and spec.size != (image_size, image_size):
+        raise UserFileError(
+            f"{file.path}: {name}(device, image_size={image_size}) gives an encoder of images of {spec.size[0]} x "
+            f"{spec.size[1]} pixels"
+        )
     for site, declared in file.module.CARD.sites.items():
-        if encoder.card.sites.get(site) != declared:
+        if not _as_declared(declared, encoder.card.sites.get(site), other_size=image_size is not None):
             given = encoder.card.sites.get(site)
             what = f"as {given}" if given else f"; it gives {', '.join(encoder.card.sites)}"
             raise UserFileError(
@@ -66,6 +82,13 @@ def _call(file: UserFile, name: str, device: str) -> Encoder:
             )
     functions = {n: getattr(encoder, n) for n in ("preprocess", "forward", "text", "layout")}
     return replace(encoder, **{n: file.function(function) for n, function in functions.items() if function is not None})
+
+
+def _as_declared(declared: Site, given: Site | None, *, other_size: bool) -> bool:
+    """Whether a site is as the file's card has it; at a size that was asked for it may lie on another grid."""
+    if given is None or not other_size:
+        return given == declared
+    return replace(given, grid=None, views=()) == replace(declared, grid=None, views=())
 
 
 def _identified(encoder: Encoder, file: UserFile) -> Encoder:

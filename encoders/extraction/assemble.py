@@ -31,6 +31,7 @@ def assemble(
     text: Callable[[Sequence[str]], np.ndarray] | None = None,
     image_side: Sequence[torch.nn.Module] = (),
     layout: Callable[[Any], Mapping[str, Site]] | None = None,
+    at_size: Callable[[int], Encoder] | None = None,
 ) -> Encoder:
     """The encoder; its card says what was loaded, which may differ from what was expected.
 
@@ -38,7 +39,14 @@ def assemble(
     """
     counted = {id(p): p.numel() for part in image_side or (module,) for p in part.parameters()}
     count = sum(counted.values())
-    loaded = replace(card, sites=dict(sites), input=input, parameters=count, text=text is not None)
+    loaded = replace(
+        card,
+        sites=dict(sites),
+        input=input,
+        parameters=count,
+        text=text is not None,
+        any_size=at_size is not None,
+    )
     libraries = tuple(sorted({*BASE, *libraries}))
     return Encoder(
         card=loaded,
@@ -52,4 +60,5 @@ def assemble(
         libraries=libraries,
         layout=layout,
         hooks=dict(hooks),
+        at_size=at_size,
     )

@@ -9,9 +9,9 @@ from slitlamp.settings import Settings, _flag, check_bounds, unused_flags
 
 FLAGS_OF_RUN = (
     "encoder", "task", "data", "label", "classes", "number", "not_missing", "group", "evidence", "image_column",
-    "window",    "intercept", "exif", "unreadable", "copies", "spelling", "limit", "seed", "site", "readout", "weights",
-    "other_weights", "offline", "device", "batch_size", "probe", "folds", "repeats", "permutations", "out", "replace",
-    "json", "debug",
+    "window", "intercept", "exif", "unreadable", "copies", "spelling", "limit", "seed", "site", "readout", "weights",
+    "other_weights", "image_size", "offline", "device", "batch_size", "probe", "folds", "repeats", "permutations",
+    "out", "replace", "json", "debug",
 )  # fmt: skip
 
 

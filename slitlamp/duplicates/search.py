@@ -30,7 +30,7 @@ def find_duplicates(
     files that are there already are refused without `replace`. Thumbnails that cannot be drawn are said in a line.
     Raises UsageError, DataError.
     """
-    for name in ("weights", "other_weights", "device", "batch_size"):
+    for name in ("weights", "other_weights", "image_size", "device", "batch_size"):
         value = settings.flag(name)
         if not settings.encoder.encoder and value != Settings().flag(name):
             flag = "--" + name.replace("_", "-")

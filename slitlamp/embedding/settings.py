@@ -13,7 +13,7 @@ WIDTHS = ("85", "175")
 FLAGS = (
     "task", "data", "label", "classes", "number", "not_missing", "group", "volumes", "image_column", "window",
     "intercept", "exif", "unreadable", "copies", "spelling", "items", "limit", "seed",
-    "encoder", "site", "readout", "weights", "other_weights", "offline", "device", "dtype", "batch_size",
+    "encoder", "site", "readout", "weights", "other_weights", "image_size", "offline", "device", "dtype", "batch_size",
     "probe", "permutations", "out", "replace", "json", "debug",
 )  # fmt: skip
 

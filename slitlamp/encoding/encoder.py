@@ -91,11 +91,23 @@ def stored_encoders(settings: EncoderSettings, store: cache.Store) -> list["Stor
         if elsewhere:
             raise UsageError(f"--encoder {spec}: {elsewhere}".rstrip("; "))
         encoders.card(spec)
+    _say_unsized(settings)
     device = resolve_device(settings.device)
     return [
         StoredEncoder(spec=name, settings=settings, store=store, device=device, dtype=settings.dtype)
         for name in named(settings)
     ]
+
+
+def _say_unsized(settings: EncoderSettings) -> None:
+    """Say which of the encoders stay as they are beside --image-size; UsageError where all do."""
+    plain = [spec for spec in named(settings).values() if spec in PLAIN]
+    if settings.image_size is None or not plain:
+        return
+    what = f"{' and '.join(plain)} {'is' if len(plain) == 1 else 'are'} made of the image as it is"
+    if len(plain) == len(named(settings)):
+        raise UsageError(f"--image-size {settings.image_size} has nothing to act on: {what}, at no size of a network")
+    say(f"{what}: --image-size {settings.image_size} changes nothing of a control")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,14 +143,24 @@ class StoredEncoder:
 
     @property
     def _key(self) -> str:
-        return digest([self.source, self.weights, self.device, self.dtype, self._other_weights])
+        return digest([self.source, self.weights, self.device, self.dtype, self._other_weights, self.image_size])
+
+    @property
+    def _is_asked(self) -> bool:
+        """Whether it is one of the encoders asked for, or an untrained draw of one."""
+        asked = draw_of(self.spec.removeprefix("random:"))[0]
+        names = named(self.settings)
+        return asked in names or self.spec in names
 
     @property
     def _other_weights(self) -> bool:
-        """Whether other weights than the card's are taken: of the encoders asked for, and of their untrained draws."""
-        asked = draw_of(self.spec.removeprefix("random:"))[0]
-        names = named(self.settings)
-        return self.settings.other_weights and (asked in names or self.spec in names)
+        """Whether other weights than the card's are taken."""
+        return self.settings.other_weights and self._is_asked
+
+    @property
+    def image_size(self) -> int | None:
+        """The side in pixels that --image-size asks of it; a control of the image alone has none."""
+        return self.settings.image_size if self._is_asked and self.source not in PLAIN else None
 
     def load(self) -> Encoder:
         """Load the tensors once; what determines them is remembered for the next run."""
@@ -158,6 +180,7 @@ class StoredEncoder:
                     weights=self.weights,
                     offline=self.settings.offline,
                     other_weights=self._other_weights,
+                    image_size=self.image_size,
                 )
             if encoder.card.read:
                 say(f"{self.label_of(encoder.card)}: {encoder.card.read}")

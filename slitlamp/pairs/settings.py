@@ -22,7 +22,18 @@ SOURCE = (
     "limit",
     "seed",
 )
-ENCODER = ("encoder", "site", "readout", "weights", "other_weights", "offline", "device", "dtype", "batch_size")
+ENCODER = (
+    "encoder",
+    "site",
+    "readout",
+    "weights",
+    "other_weights",
+    "image_size",
+    "offline",
+    "device",
+    "dtype",
+    "batch_size",
+)
 OUTPUT = ("out", "replace", "json", "debug")
 
 

@@ -347,8 +347,9 @@ def _weights(cell: Cell, card: Any) -> str:
     """What the numbers were computed with: repository and commit, or the fingerprint of local tensors."""
     if cell.encoder.spec in (*CONTROLS, ORDER):
         return "none"
+    size = [] if cell.encoder.image_size is None else [f"at {cell.encoder.image_size} pixels"]
     if cell.encoder.spec.startswith("random:") or card.name.startswith("random:"):
-        return "untrained"
+        return ", ".join(["untrained", *size])
     parts = ["other weights"] if card.other_weights else []
     if cell.encoder.weights is not None:
         parts = parts or ["local weights"]
@@ -358,4 +359,4 @@ def _weights(cell: Cell, card: Any) -> str:
         parts.append("synthetic training")
     if card.name != cell.encoder.spec and not cell.encoder.spec.endswith(".py"):  # under a label
         parts.append(card.name)
-    return ", ".join([*parts, f"fingerprint {cell.encoder.fingerprint[:12]}"])
+    return ", ".join([*parts, *size, f"fingerprint {cell.encoder.fingerprint[:12]}"])

@@ -12,14 +12,25 @@ NAME = "visual_prompts"
 
 KEPT = ("encoder", "task", "data", "label", "group", "image_column", "window", "intercept", "exif", "unreadable",
         "copies", "spelling", "items", "site", "readout", "seed", "device", "dtype", "batch_size", "limit", "weights",
-        "other_weights", "offline", "out", "replace", "json", "debug")  # fmt: skip
+        "other_weights", "image_size", "offline", "out", "replace", "json", "debug")  # fmt: skip
 
 
 SIZES = (0.009, 0.018)
 
 
 DEFAULT = Settings.of(task=("depth",))
-OF_ENCODERS = ("encoder", "sizes", "site", "readout", "weights", "other_weights", "device", "dtype", "batch_size")
+OF_ENCODERS = (
+    "encoder",
+    "sizes",
+    "site",
+    "readout",
+    "weights",
+    "other_weights",
+    "image_size",
+    "device",
+    "dtype",
+    "batch_size",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +85,7 @@ def asked_for(given: dict[str, Any]) -> Asked:
     settings = asked.settings
     if len(settings.source.task) != 1:
         raise UsageError(f"--task {' '.join(settings.source.task)}: one question at a time is audited")
-    for name, least in {"items": 10, "batch_size": 1, "seed": 0, "limit": 10}.items():
+    for name, least in {"items": 10, "batch_size": 1, "image_size": 1, "seed": 0, "limit": 10}.items():
         value = settings.flag(name)
         if value is not None and value < least:
             raise UsageError(f"--{name.replace('_', '-')} {value}: must be at least {least}")

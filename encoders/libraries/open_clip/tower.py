@@ -12,6 +12,7 @@ from encoders._base import Card, Encoder, EncoderError, Input, Site
 from encoders.extraction.assemble import assemble
 from encoders.extraction.hooks import Hook, freeze, raster, vector
 from encoders.extraction.images import pil
+from encoders.extraction.size import whole_patches
 from encoders.extraction.tower_sites import block_sites
 from encoders.libraries.open_clip.text import text_of
 
@@ -53,6 +54,11 @@ def encoder(
     settings = PreprocessCfg(**model.visual.preprocess_cfg)
     apply = image_transform_v2(settings, is_train=False)
     hooks, sites, run = _parts(model.visual, settings, config["embed_dim"], device)
+
+    def at_size(side: int) -> Encoder:
+        _resize(card.name, model, side)
+        return encoder(card, model, device, files, config, tokenizer)
+
     return assemble(
         card,
         model,
@@ -67,7 +73,38 @@ def encoder(
         files=files,
         text=text_of(card.name, model, tokenizer, device) if tokenizer else None,
         image_side=(model.visual,),
+        at_size=at_size if _resizable(model.visual) else None,
     )
+
+
+def _resizable(visual: Any) -> bool:
+    """Whether the library interpolates the positions of a tower: not those of a ResNet's attention pool."""
+    if hasattr(visual, "trunk"):
+        from encoders.libraries.timm.size import resizable
+
+        fixed = {"AbsAttentionPool2d", "RotAttentionPool2d"} & {type(part).__name__ for part in visual.head}
+        return resizable(visual.trunk) and not fixed
+    return hasattr(visual, "transformer")
+
+
+def _resize(name: str, model: Any, side: int) -> None:
+    """Let an image tower take images of side x side pixels, in place, with positions as the library loads them."""
+    from open_clip.model import resize_pos_embed, set_model_preprocess_cfg
+
+    visual = model.visual
+    if hasattr(visual, "trunk"):
+        from encoders.libraries.timm.size import resize
+
+        resize(name, visual.trunk, side)
+    else:
+        patch = visual.patch_size[0]
+        whole_patches(name, side, patch)
+        visual.grid_size = (side // patch, side // patch)
+        state = {"visual.positional_embedding": visual.positional_embedding.detach()}
+        resize_pos_embed(state, model)
+        visual.positional_embedding = torch.nn.Parameter(state["visual.positional_embedding"], requires_grad=False)
+    visual.image_size = (side, side)
+    set_model_preprocess_cfg(model, {**visual.preprocess_cfg, "size": (side, side)})
 
 
 def _portable(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,13 @@ def checkpoint(
     Images are prepared as the configuration beside the weights says, or with `own_input` as the card does.
     """
     size = FLOAT32 * card["parameters"]
-    card = {"gated": True, "bytes": size, "bytes_whole": size, "note": "revision resolved at first load"} | card
+    card = {
+        "gated": True,
+        "bytes": size,
+        "bytes_whole": size,
+        "note": "revision resolved at first load",
+        "any_size": True,
+    } | card
 
     def network() -> Any:
         import timm

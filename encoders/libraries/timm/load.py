@@ -15,6 +15,7 @@ from encoders.extraction.hooks import freeze
 from encoders.extraction.images import pil
 from encoders.identity.architecture import other_shapes, shapes, without_memory
 from encoders.libraries.timm.sites import parts
+from encoders.libraries.timm.size import resizable, resize
 from hub.choices import others_beside, require_plain
 from hub.errors import one_line
 from hub.snapshots import parse_repository, snapshot
@@ -127,17 +128,26 @@ def untrained_folder(card: Card, folder: Path, device: str) -> Encoder:
     return encoder(card, timm.create_model(f"local-dir:{folder}", pretrained=False, num_classes=classes), device, ())
 
 
-def encoder(card: Card, model: Any, device: str, files: tuple[Path, ...], spec: Input | None = None) -> Encoder:
+def encoder(
+    card: Card, model: Any, device: str, files: tuple[Path, ...], spec: Input | None = None, side: int | None = None
+) -> Encoder:
     """The encoder around a timm model; its classifier is dropped, its own pooling kept.
 
-    Images are prepared as the model's own configuration says, or as `spec` does.
+    Images are prepared as the model's own configuration says, or as `spec` does; at `side` pixels where it is given.
     """
     model.reset_classifier(0)
     model = freeze(model, device)
     settings = resolve_model_data_config(model) | (_settings(spec) if spec else {})
+    if side is not None:
+        settings["input_size"] = (3, side, side)
     # an own transform object: timm resizes, crops and normalises as the weights were trained
     apply: Any = create_transform(**settings, is_training=False)
     hooks, sites, run = parts(model, tuple(settings["input_size"]), device)
+
+    def at_size(side: int) -> Encoder:
+        resize(card.name, model, side)
+        return encoder(card, model, device, files, spec, side)
+
     return assemble(
         card,
         model,
@@ -150,6 +160,7 @@ def encoder(card: Card, model: Any, device: str, files: tuple[Path, ...], spec: 
         architecture=[type(model).__name__, str(apply)],
         libraries=LIBRARIES,
         files=files,
+        at_size=at_size if resizable(model) else None,
     )
 
 

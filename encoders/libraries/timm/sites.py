@@ -15,7 +15,7 @@ def parts(
 ) -> tuple[dict[str, Hook], dict[str, Site], Callable[[torch.Tensor], dict[str, torch.Tensor]]]:
     """Hooks, sites and pass of a timm model without classifier, for images of `shape`."""
     zeros = torch.zeros(1, *shape, device=device)
-    if hasattr(model, "blocks") and hasattr(model, "num_prefix_tokens") and hasattr(model, "patch_embed"):
+    if is_transformer(model):
         hooks, sites, final = _transformer(model)
     else:
         hooks, sites, final = _stages(model, zeros)
@@ -34,6 +34,11 @@ def parts(
     if "pooled" in direct:
         sites["pooled"] = Site(width=direct["pooled"].shape[2])
     return hooks, sites, run
+
+
+def is_transformer(model: Any) -> bool:
+    """Whether a timm model is a plain transformer: blocks of one grid of patches."""
+    return all(hasattr(model, part) for part in ("blocks", "num_prefix_tokens", "patch_embed"))
 
 
 def _transformer(model: Any) -> tuple[dict[str, Hook], dict[str, Site], Callable[[Any], torch.Tensor] | None]:

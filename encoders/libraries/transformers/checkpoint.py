@@ -16,7 +16,7 @@ def checkpoint(model: str, config: Mapping[str, Any], *, whole: int, **card: Any
     The untrained encoder is preprocessed as the card's input says.
     """
     size = FLOAT32 * whole
-    card = {"bytes": size, "bytes_whole": size, "note": "revision resolved at first load"} | card
+    card = {"bytes": size, "bytes_whole": size, "note": "revision resolved at first load", "any_size": True} | card
 
     def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
         card, folder = weights_folder(card, weights, offline)

@@ -1,5 +1,6 @@
 """How a tower of the transformers library has its images prepared: by the library's own processor."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,22 @@ def preprocessed_by(processor: Any) -> tuple[tuple[int, int], Callable[[np.ndarr
 
     shape = preprocess(np.zeros((8, 8), np.uint8)).shape
     return (int(shape[1]), int(shape[2])), preprocess
+
+
+def at_side(processor: Any, side: int) -> Any:
+    """The same processor for pixels of side x side: a resize before a crop keeps its proportion to the crop."""
+    made = copy.deepcopy(processor)
+    size = {key: value for key, value in dict(processor.size).items() if value is not None}
+    if "height" in size:
+        size = {"height": side, "width": side}
+    elif getattr(processor, "do_center_crop", False):
+        crop = dict(processor.crop_size)
+        size = {"shortest_edge": round(size["shortest_edge"] * side / min(crop["height"], crop["width"]))}
+        made.crop_size = type(processor.crop_size)(height=side, width=side)
+    else:
+        size = {"shortest_edge": side}
+    made.size = type(processor.size)(**size)
+    return made
 
 
 def input_of(processor: Any, size: tuple[int, int]) -> Input:

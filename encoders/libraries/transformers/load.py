@@ -15,8 +15,9 @@ from encoders._base import Card, Encoder, EncoderError, Site
 from encoders._registry import checkpoints
 from encoders.extraction.assemble import assemble
 from encoders.extraction.hooks import Hook, freeze
+from encoders.extraction.size import whole_patches
 from encoders.extraction.tower_sites import block_sites
-from encoders.libraries.transformers.images import input_of, preprocessed_by
+from encoders.libraries.transformers.images import at_side, input_of, preprocessed_by
 from encoders.libraries.transformers.text import text_of
 from hub.choices import others_beside, require_plain
 from hub.contents import require_unquantised
@@ -26,6 +27,7 @@ from hub.files import FORMS, settings, weights
 LIBRARIES = ("transformers", "torchvision", "tokenizers")
 DUAL = {"clip": "CLIPModel", "siglip": "SiglipModel"}
 PLAIN = ("dinov2", "dinov2_with_registers", "dinov3_vit", "vit")
+TABLES = ("clip_vision_model", "siglip_vision_model", "vit")  # interpolate their positions where they are told to
 TORCHVISION = ("dinov3_vit",)  # their own code resizes tensors, and the library has no other way for them
 OUTSIDE = re.compile(
     r"(^|\.)(classifier|pooler|lm_head|decoder|mask_token)\b|\.position_ids$"
@@ -107,8 +109,18 @@ def untrained(card: Card, folder: Path, device: str) -> Encoder:
         return encoder(card, transformers.AutoModel.from_config(config), made, device)
 
 
-def encoder(card: Card, network: torch.nn.Module, processor: Any, device: str, folder: Path | None = None) -> Encoder:
-    """The encoder around a model of this library and its image processor."""
+def encoder(
+    card: Card,
+    network: torch.nn.Module,
+    processor: Any,
+    device: str,
+    folder: Path | None = None,
+    interpolate: bool = False,
+) -> Encoder:
+    """The encoder around a model of this library and its image processor.
+
+    With `interpolate` the library interpolates a table of positions to the size that the processor makes.
+    """
     model: Any = freeze(network, device)
     vision: Any = getattr(model, "vision_model", model)
     size, preprocess = preprocessed_by(processor)
@@ -119,7 +131,12 @@ def encoder(card: Card, network: torch.nn.Module, processor: Any, device: str, f
     grid = (size[0] // patch, size[1] // patch)
     sites = block_sites(len(blocks), vision.config.hidden_size, grid, prefix, cls)
     sites["final"] = next(iter(sites.values()))
-    run, vectors = _run(model, vision)
+    run, vectors = _run(model, vision, interpolate)
+
+    def at_size(side: int) -> Encoder:
+        whole_patches(card.name, side, patch)
+        return encoder(card, model, at_side(processor, side), device, folder, interpolate=True)
+
     sites |= {name: Site(width=width) for name, width in vectors.items()}
     return assemble(
         card,
@@ -135,6 +152,7 @@ def encoder(card: Card, network: torch.nn.Module, processor: Any, device: str, f
         files=(*settings(folder), *weights(folder)) if folder else (),
         text=text_of(model, folder, device) if folder and hasattr(model, "get_text_features") else None,
         image_side=(vision, getattr(model, "visual_projection", vision)),
+        at_size=at_size,
     )
 
 
@@ -152,14 +170,18 @@ def _blocks(vision: torch.nn.Module) -> torch.nn.ModuleList:
     raise EncoderError(f"{type(vision).__name__} has no list of blocks")
 
 
-def _run(model: Any, vision: Any) -> tuple[Callable[[torch.Tensor], dict[str, torch.Tensor]], dict[str, int]]:
+def _run(
+    model: Any, vision: Any, interpolate: bool
+) -> tuple[Callable[[torch.Tensor], dict[str, torch.Tensor]], dict[str, int]]:
     """The pass through the tower with what follows its blocks, and the widths of its vectors."""
     width = vision.config.hidden_size
     model_type = vision.config.model_type
+    # DINOv2 does so unasked, and the rotary positions of DINOv3 are those of any grid
+    extra = {"interpolate_pos_encoding": True} if interpolate and model_type in TABLES else {}
     if model_type == "clip_vision_model":
 
         def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
-            out = vision(pixel_values=batch)
+            out = vision(pixel_values=batch, **extra)
             # this library norms only CLS; the same norm on every token is what `final` means elsewhere
             final = vision.post_layernorm(out.last_hidden_state)
             joint = model.visual_projection(out.pooler_output)
@@ -169,14 +191,14 @@ def _run(model: Any, vision: Any) -> tuple[Callable[[torch.Tensor], dict[str, to
     if model_type == "siglip_vision_model":
 
         def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
-            out = vision(pixel_values=batch)
+            out = vision(pixel_values=batch, **extra)
             pooled = out.pooler_output[:, None]  # the attention head's answer is the joint embedding
             return {"final": out.last_hidden_state, "pooled": pooled, "joint": pooled}
 
         return run, {"pooled": width, "joint": width}
 
     def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
-        tokens = vision(pixel_values=batch).last_hidden_state
+        tokens = vision(pixel_values=batch, **extra).last_hidden_state
         return {"final": tokens, "pooled": tokens[:, :1]}
 
     return run, {"pooled": width}

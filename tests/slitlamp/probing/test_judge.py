@@ -56,6 +56,7 @@ def tower(spec: str) -> Any:
         source=spec,
         card=card,
         weights=None,
+        image_size=None,
         fingerprint="f" * 64,
         device="cpu",
         dtype="float32",
