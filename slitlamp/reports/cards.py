@@ -25,6 +25,7 @@ def full(name: str) -> dict[str, Any]:
         "gated": card.gated,
         "parameters": card.parameters,
         "input": None if card.input is None else vars(card.input),
+        "any_size": card.any_size,
         "volumes": card.volumes,
         "sites": {k: {"width": v.width, "grid": v.grid, "readouts": v.readouts} for k, v in card.sites.items()},
         "text": card.text,
@@ -56,6 +57,7 @@ def lines(name: str) -> str:
     said: dict[str, Any] = full(name) | {
         "parameters": card.parameters and f"{card.parameters:,} (image side)",
         "input": card.input and "; ".join(f"{key} {value}" for key, value in vars(card.input).items()),
+        "any_size": _sizes(card),
         "bytes": card.bytes and f"{card.bytes:,}",
         "bytes_whole": card.bytes_whole and f"{card.bytes_whole:,}",
         "unverified": card.unverified and f"not verified against real weights: {card.unverified}",
@@ -135,8 +137,16 @@ def _input(card: Card) -> str:
         return ""
     height, width = card.input.size
     how = "crop" if card.input.crop else card.input.resize
-    side = f"{height if height == width else f'{height} × {width}'} {how}"
+    side = f"{height if height == width else f'{height} × {width}'} {how}" + ", any size" * card.any_size
     return f"{side}, volumes" if card.volumes else side
+
+
+def _sizes(card: Card) -> str:
+    """Which sides in pixels --image-size may ask for."""
+    if not card.any_size or card.input is None:
+        return "no: its own size alone"
+    patch = card.input.size[0] // next(site.grid[0] for site in card.sites.values() if site.grid)
+    return f"yes: any multiple of its patch of {patch} pixels, by --image-size"
 
 
 def _licence(card: Card) -> str:

@@ -174,3 +174,15 @@ def test_a_card_with_views_or_queries_says_so(monkeypatch: pytest.MonkeyPatch) -
     assert "4 × 4 of 8 in 2 views of a square image" in lines("a")
     assert "3 queries of 5: mean, queries" in lines("a")
     assert short("a")["licence"] == "X, gated"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("dinov2-b14", "yes: any multiple of its patch of 14 pixels, by --image-size"), ("llava-med", "no: its own"),
+     ("pixels", "no: its own"), ("siglip-so400m", "yes: any multiple of its patch of 14 pixels")],
+)  # fmt: skip
+def test_a_card_says_whether_another_size_can_be_asked(name: str, said: str) -> None:
+    from slitlamp.reports.cards import lines
+
+    assert f"any size     {said}" in lines(name)
+    assert (", any size" in short(name)["input"]) == said.startswith("yes")

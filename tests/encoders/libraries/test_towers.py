@@ -149,6 +149,8 @@ def test_features_at_every_site_are_those_of_the_library(name: str, shelf: dict[
             near(found[site], tokens)
         assert (encoder.text is None) == (tiny.text is None)
         assert encoder.card.text == encoders.card(name).text
+        assert encoder.card.any_size
+        assert encoders.card(name).any_size
         if encoder.text and tiny.text and name != "conch":  # whose tokenizer no hub has
             near(encoder.text(SENTENCES), tiny.text(SENTENCES))
             if "siglip" in name:
