@@ -439,3 +439,30 @@ def test_what_a_run_says_of_marks_pools_and_strange_names(tmp_path: Path, caplog
     finally:
         log.LOGGER.removeHandler(caplog.handler)
     assert caplog.messages == [r"warning: bad\n\x1b[31mred.png · é"]
+
+
+def test_the_place_in_the_list_is_a_control_of_what_is_asked_about_files(tmp_path: Path) -> None:
+    found = slitlamp.probe(ENCODER, data=films(tmp_path, ["ill"] * 20 + ["well"] * 20), **QUESTION)
+    (order,) = [record for record in found.records if record.encoder == "order"]
+    assert (order.role, order.site, order.verdict) == ("control", "pooled", "present")
+    (asked,) = {record.control_order for record in found.records if record.role == "encoder"}
+    assert asked == order.score >= 0.85
+
+
+def test_a_pool_is_left_without_what_is_asked_itself(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from slitlamp.settings import SourceSettings
+
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    data = films(tmp_path, ["ill", "well"] * 10)
+    for k in range(24):
+        grey = np.random.default_rng([k, 1]).integers(0, 200, (16, 16), dtype=np.uint8)
+        Image.fromarray(grey).save(pool / f"other{k}.png")
+    (pool / "again.png").write_bytes((tmp_path / "3.png").read_bytes())
+    asked = SourceSettings(data=data, label="dx", pool=str(pool))
+    (question,) = ask(asked, Store(tmp_path / "store"))
+    assert question.pool is not None
+    assert len(question.pool.pictures.names) == 24
+    assert any("1 of 25 images of the pool are left out" in line for line in question.warnings)

@@ -18,7 +18,7 @@ from slitlamp.encoding.fill import FeatureTable, space_of
 from slitlamp.probing.cells import Cells, _types
 from slitlamp.probing.judge import _losses, _order, _summary, adjusted, judge, layout_of
 from slitlamp.probing.judged import Best, ListTold
-from slitlamp.probing.order import ListOrder
+from slitlamp.probing.order import ListOrder, order_of
 from slitlamp.probing.points import cells_of, headline_sites, relative_depth, screened
 from slitlamp.probing.run import _draws_matter, could_be_absent
 from slitlamp.probing.state import Cell, QuestionCells, Role, Run
@@ -663,6 +663,10 @@ def test_exchanged_labels_that_can_hardly_move_are_explained() -> None:
     assert "100% of the exchanged labels agree" in _moved(plan)[0]
     free = SimpleNamespace(number=False, y=Y, classes=TWO, chance=0.5, permuted=seen("noise").plan.permuted)
     assert _moved(free) == []
+    rare = np.arange(120) < 12  # each class counts alike, as it does in balanced accuracy
+    kept = np.where(np.arange(99)[:, None] % 2, rare, np.roll(rare, 12)).astype(np.int64)
+    uneven = SimpleNamespace(number=False, y=rare.astype(int), classes=TWO, chance=0.5, permuted=kept)
+    assert "Note: 72% of the exchanged" in _moved(uneven)[0]
 
 
 @pytest.mark.parametrize(
@@ -934,3 +938,35 @@ def test_a_command_keeps_its_small_matrix_products_to_one_thread_and_no_other_li
         spare_threads()
         assert threads("blas") == {1}
         assert threads("openmp") == others
+
+
+def test_what_another_encoder_of_the_command_reads_is_a_reference_of_a_loss() -> None:
+    asked = question()
+    run = started(asked, {"tower": "weak", "rival": "signal", "pixels": "noise"})
+    own, rival = (cell(asked, spec, Role.ENCODER) for spec in ("tower", "rival"))
+    shown = cell(asked, "pixels", Role.ENCODER)  # a control that was asked by name is no other encoder
+    for one, kind in ((own, "weak"), (rival, "signal"), (shown, "signal")):
+        run.measured[run.key(one)] = seen(kind)
+    cells = QuestionCells(encoder=[own, rival, shown], control=[])
+    (loss,) = _losses(run, cells, [own])
+    assert loss is not None
+    assert loss.whole.reference == "the pooled vector of rival"
+    assert loss.low > 0
+    (none,) = _losses(run, cells, [rival])
+    assert none is not None
+    assert none.whole.difference.score < 0, "nothing is lost against one that reads less"
+
+
+def test_the_place_of_an_item_is_that_of_its_row_and_of_its_file() -> None:
+    def rows(*files: int | None) -> Any:
+        return SimpleNamespace(rows=[SimpleNamespace(id=str(k), in_folder=at) for k, at in enumerate(files)])
+
+    def places(ids: str, *files: int | None, copies: Any = None) -> list[list[float]] | None:
+        made = order_of(SimpleNamespace(ids=tuple(ids), source=rows(*files), copies=copies))  # type: ignore[arg-type]
+        return None if made is None else [place.tolist() for place in made.places]
+
+    assert places("201", None, None, None) == [[2, 0, 1]]
+    assert places("012", 7, 3, 5) == [[0, 1, 2], [7, 3, 5]]
+    assert places("012", 3, 5, 9) == [[0, 1, 2]], "a folder in the same order is no second list"
+    assert places("0ab", None, None, None) == [[0, 1, 2]], "items that a task makes lie as it makes them"
+    assert places("012", 7, 3, 5, copies=np.zeros(3)) is None, "of copies with all answers no place tells anything"
