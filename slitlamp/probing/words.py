@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 import probes
-from encoders.extraction.readouts import GRID3, HALVES, MEAN, READOUTS, VECTOR
+from encoders.extraction.readouts import AT_MARK, GRID3, HALVES, MEAN, READOUTS, VECTOR
 from probes.stats.credit import LOWLEVEL
 from probes.stats.plan import FEW
 from probes.stats.verdict import p_words
@@ -41,7 +41,7 @@ def place(cell: Cell) -> str:
     """Site and readout as a sentence has them."""
     if cell.readout == VECTOR.name:
         return f"the {cell.site} vector"
-    return f"{READOUTS[cell.readout].title} of {cell.site}"
+    return f"{'the tokens ' * (cell.readout == AT_MARK.name)}{READOUTS[cell.readout].title} of {cell.site}"
 
 
 def _score(m: Any) -> str:
@@ -107,7 +107,8 @@ def _less(judged: Sequence[Judged]) -> list[str]:
         many = f" So {_points(len(less))} of {len(judged)} read less than a reference on the same items" + (
             f", {len(material)} of them by more than {last.loss.margin:.2g}." if material else "."
         )
-    return [f"{name[0].upper()}{name[1:]} reads {last.loss.score:.2f}: {', '.join(parts)}{how}.{many}"]
+    verb = "read" if READOUTS[last.cell.readout].several else "reads"
+    return [f"{name[0].upper()}{name[1:]} {verb} {last.loss.score:.2f}: {', '.join(parts)}{how}.{many}"]
 
 
 def _leaks(judged: Sequence[Judged], said: Sequence[str]) -> list[str]:

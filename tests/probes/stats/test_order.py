@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from probes.stats.order import carried_order, order_features, scaled
-from probes.stats.plan import plan
+from probes.stats.plan import Plan, plan
 
 N = 80
 GROUPS = np.arange(N)
@@ -12,11 +12,11 @@ RNG = np.random.default_rng(4)
 NOISE = RNG.standard_normal((N, 5))
 
 
-def classes(y: np.ndarray) -> object:
+def classes(y: np.ndarray) -> Plan:
     return plan(y, GROUPS, seed=0, repeats=1, permutations=99, classes=("a", "b"))
 
 
-def numbers(y: np.ndarray) -> object:
+def numbers(y: np.ndarray) -> Plan:
     return plan(y.astype(float), GROUPS, seed=0, repeats=1, permutations=99)
 
 

@@ -310,6 +310,13 @@ def test_of_what_reads_less_the_last_that_is_material_is_told_against_what_is_su
     assert text.endswith("So 3 points of 5 read less than a reference on the same items, 2 of them by more than 0.1.")
     assert _less(points[3:]) == []
     assert "reads 0.60: 0.15 [0.05, 0.25] less than early" in _less([said(loss=loss_of("reads less", 0.05, -0.1))])[0]
+    for readout, starts in {
+        "halves": "Halves of final read 0.60", "grid3": "3 × 3 regions of final read 0.60",
+        "at-mark": "The tokens at the marks of final read 0.60", "queries": "Queries of final read 0.60",
+        "cls": "CLS token of final reads 0.60", "mean": "Mean of patches of final reads 0.60",
+    }.items():  # fmt: skip
+        (text,) = _less([said(loss=loss_of("reads less", 0.05, -0.1), readout=readout)])
+        assert text.startswith(starts)
 
 
 def test_absent_is_said_of_those_that_are_with_what_all_of_them_exclude() -> None:
@@ -951,7 +958,7 @@ def test_what_another_encoder_of_the_command_reads_is_a_reference_of_a_loss() ->
     (loss,) = _losses(run, cells, [own])
     assert loss is not None
     assert loss.whole.reference == "the pooled vector of rival"
-    assert loss.low > 0
+    assert (loss.low or 0) > 0
     (none,) = _losses(run, cells, [rival])
     assert none is not None
     assert none.whole.difference.score < 0, "nothing is lost against one that reads less"
