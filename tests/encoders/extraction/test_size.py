@@ -20,7 +20,7 @@ from slitlamp.errors import UsageError
 from slitlamp.settings import EncoderSettings
 from tests import tiny_towers as make
 from tests.paths import SHARED
-from tests.stand_in_hub import randomise, stand_in
+from tests.stand_in_hub import stand_in
 
 SIDE = 96
 IMAGES = [
@@ -153,20 +153,37 @@ def test_open_clip_loads_the_same_network_at_that_size(tmp_path: Path) -> None:
         np.testing.assert_array_equal(features(same)[site], tokens)
 
 
-def test_towers_of_timm_are_those_of_the_library_at_that_size(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "side", "patch"), [("test_vit", 224, 16), ("eva02_tiny_patch14_224", 280, 14)])
+def test_towers_of_timm_are_those_of_the_library_at_that_size(name: str, side: int, patch: int, tmp_path: Path) -> None:
     import timm
     import torch
 
-    model: Any = randomise(timm.create_model("test_vit", num_classes=0))
+    model: Any = timm.create_model(name, num_classes=0)
+    model.pos_embed.data.normal_()
     torch.save(model.state_dict(), tmp_path / "w.pth")
-    larger: Any = timm.create_model("test_vit", num_classes=0, img_size=224)
+    larger: Any = timm.create_model(name, num_classes=0, img_size=side)
     state = model.state_dict()
-    state["pos_embed"] = table(state["pos_embed"][0], 14, antialias=True)[None]
+    state["pos_embed"] = table(state["pos_embed"][0], side // patch, antialias=True)[None]
     larger.load_state_dict(state)
-    encoder = encoders.load("timm:test_vit", weights=tmp_path / "w.pth", image_size=224)
+    encoder = encoders.load(f"timm:{name}", weights=tmp_path / "w.pth", image_size=side)
     batch = torch.stack([torch.as_tensor(encoder.preprocess(image)) for image in IMAGES])
     with torch.no_grad():
-        np.testing.assert_allclose(features(encoder, batch)["final"], larger.eval().forward_features(batch), atol=1e-5)
+        expected = larger.eval().forward_features(batch)
+        found = features(encoder, batch)
+        key = "final" if "final" in found else f"block.{len(model.blocks) - 1}"
+        if key != "final":  # whose norm stands behind the pooling
+            (expected,) = larger.forward_intermediates(batch, indices=1, intermediates_only=True, output_fmt="NLC")
+            found[key] = found[key][:, 1:]
+        np.testing.assert_allclose(found[key], expected, atol=1e-5)
+    assert encoder.card.sites[key].grid == (side // patch, side // patch)
+
+
+def test_a_resize_before_a_crop_and_untrained_draws_follow_the_size(tmp_path: Path) -> None:
+    import timm
+    import torch
+
+    torch.save(timm.create_model("test_vit", num_classes=0).state_dict(), tmp_path / "w.pth")
+    encoder = encoders.load("timm:test_vit", weights=tmp_path / "w.pth", image_size=224)
     own = encoders.load("timm:test_vit", weights=tmp_path / "w.pth")
     assert own.card.input is not None
     assert encoder.card.input is not None

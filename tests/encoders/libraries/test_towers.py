@@ -12,7 +12,7 @@ import encoders
 from encoders import EncoderError, conch, gigapath, uni, unimed_clip
 from tests import tiny_towers as make
 from tests.stand_in_hub import WORDS, Hub, Repository, serving, stand_in
-from tests.tiny_towers import SMALL, TEXT, Tiny
+from tests.tiny_towers import SMALL, TEXT, Tiny, weight_file
 
 COMMIT = "c" * 40
 IMAGES = [
@@ -354,6 +354,40 @@ def test_medsiglip_behind_its_cards_resize_sees_tensorflows_pixels(shelf: dict[s
     assert card.card.input != plain.card.input
     np.testing.assert_array_equal(card.preprocess(IMAGES[1]), plain.preprocess(resized(IMAGES[1], SIDE)))
     assert not np.array_equal(card.preprocess(IMAGES[1]), plain.preprocess(IMAGES[1]))
+    plain, card = (stand_in(name, weights=folder, image_size=96) for name in ("medsiglip", "medsiglip-tf"))
+    np.testing.assert_array_equal(card.preprocess(IMAGES[1]), plain.preprocess(resized(IMAGES[1], 96)))
+    assert plain.fingerprint != card.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [("uni", 96), ("uni2-h", 84), ("conch", 96), ("dinov2-b14-reg", 84), ("dinov3-b16", 96), ("rad-dino", 84)],
+)
+def test_at_another_size_they_are_what_the_library_makes_of_larger_pixels(
+    name: str, side: int, shelf: dict[str, Tiny]
+) -> None:
+    """Of towers whose library reads pixels of any size as they come."""
+    import torch
+
+    tiny, alone = shelf[name], name in ALONE
+    encoder = stand_in(name, weights=weight_file(tiny.folder) if alone else tiny.folder, image_size=side)
+    batch = torch.stack([torch.as_tensor(encoder.preprocess(image)) for image in IMAGES])
+    assert batch.shape[-2:] == (side, side)
+    with torch.no_grad():
+        expected = tiny.sites(batch)
+        found = encoder.forward(batch, list(encoder.card.sites))
+        for site, tokens in expected.items():
+            near(found[site], tokens)
+            if grid := encoder.card.sites[site].grid:
+                assert grid[0] * grid[1] + encoder.card.sites[site].prefix == tokens.shape[1]
+
+
+@pytest.mark.parametrize("name", ["eva02-b16", "unimed-clip-b16"])
+def test_open_clips_towers_by_name_lie_on_the_larger_grid(name: str, shelf: dict[str, Tiny]) -> None:
+    own, larger = (stand_in(name, weights=shelf[name].folder, image_size=side) for side in (64, 96))
+    assert (own.card.sites["final"].grid, larger.card.sites["final"].grid) == ((4, 4), (6, 6))
+    assert own.fingerprint == stand_in(name, weights=shelf[name].folder).fingerprint
+    assert features(larger)["block.0"].shape[1] == 37
 
 
 @pytest.mark.parametrize("name", ["clip-b16", "siglip-b16", "dinov2-b14", "dinov3-b16", "eva02-b16", "uni", "conch"])
