@@ -10,12 +10,16 @@ from typing import Any
 import cache
 from cache import StoreError
 from encoders import EncoderError
+from hub.errors import HubError
+from plugins import UserFileError
+from probes import ProbeError
 from slitlamp.ablation.check import DONE, Checked, Unit, check, line_of
 from slitlamp.ablation.grid import Grid, GridRun, as_toml, narrowed, read_grid, tasks_of
 from slitlamp.ablation.plan import left, planned
 from slitlamp.ablation.result import EXPERIMENT, GRID_FILE, AblationResult
 from slitlamp.ablation.settings import AblationSettings, shard_of, writes_nothing
 from slitlamp.api import NAME, run_probe
+from slitlamp.errors import UsageError, WorkerKilledError
 from slitlamp.log import each_line_once, say
 from slitlamp.probing.run import run as measure
 from slitlamp.records import best_of
@@ -144,7 +148,8 @@ def _measure(todo: Sequence[Unit], work: _Work, every: Sequence[Unit], *, fail_f
         spent: list[tuple[Unit, float]] = []
         for k, unit in enumerate(todo):
             where = f" ({unit.run.name})" if several else ""
-            say(f"unit {k + 1} of {len(todo)}: {unit.name}{where}{left(todo[k:], spent)}")
+            which = f"unit {k + 1} of {len(todo)}" if attempt == 1 else f"second try, {k + 1} of {len(todo)}"
+            say(f"{which}: {unit.name}{where}{left(todo[k:], spent)}")
             began = time.perf_counter()
             try:
                 with each_line_once(work.shown):
@@ -154,8 +159,7 @@ def _measure(todo: Sequence[Unit], work: _Work, every: Sequence[Unit], *, fail_f
             except Exception as error:  # whatever a library or a user's own file raises costs this unit alone
                 if fail_fast:
                     raise
-                kind = f" ({type(error).__name__})" if not isinstance(error, ValueError) else ""
-                work.failed[_name(unit)] = line_of(error) + kind
+                work.failed[_name(unit)] = _said(error)
                 then = "it is tried once more after the others" if attempt == 1 else "it has failed twice"
                 say(f"error: {unit.name}{where}: {work.failed[_name(unit)]}; {then}")
                 again.append(unit)
@@ -168,6 +172,12 @@ def _measure(todo: Sequence[Unit], work: _Work, every: Sequence[Unit], *, fail_f
             if unit.key is not None:
                 cache.Store(cache.default_root()).memo(DONE).put_many({unit.key: True})
         todo = again
+
+
+def _said(error: Exception) -> str:
+    """An error in one line, with its type where it is none of ours."""
+    ours = (HubError, UserFileError, DataError, ProbeError, UsageError, WorkerKilledError)
+    return line_of(error) if isinstance(error, ours) else f"{type(error).__name__}: {line_of(error)}"
 
 
 # runs
@@ -212,7 +222,7 @@ def _judged(
     except StoreError:
         raise
     except Exception as error:  # as above
-        line = line_of(error)
+        line = _said(error)
         work.failed[run.name, "", ""] = line
         say(f"error: {run.name}: {line}")
         return about | {"status": "failed", "error": line}
