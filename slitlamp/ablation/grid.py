@@ -439,7 +439,10 @@ def _named(found: Sequence[tuple[Cell, dict[str, Any], list[str]]], where: str) 
     """The runs under names that tell them apart, each setting that fits together."""
     every = dict.fromkeys(entry for flags, _, _ in found for entry in flags.get("encoder", ()))
     labels = labels_of(Settings.of(encoder=tuple(every)))
-    varied = [name for name in found[0][1] if len({repr(shown[name]) for _, shown, _ in found}) > 1]
+    varied = [
+        name for name in found[0][1]
+        if any(name not in loose for _, _, loose in found) or len({repr(shown[name]) for _, shown, _ in found}) > 1
+    ]  # fmt: skip
     runs: list[GridRun] = []
     taken: set[str] = set()
     for flags, shown, loose in found:

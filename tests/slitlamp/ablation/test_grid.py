@@ -202,7 +202,7 @@ def test_a_large_product_is_counted_and_not_spelled_out() -> None:
 
 
 @pytest.mark.parametrize("path", GRIDS, ids=lambda p: p.stem)
-def test_the_documented_grids_are_grids(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documented_grids_are_grids(path: Path) -> None:
     found = read_grid(str(path), 2000)
     assert found.cells > 1
     assert grid_of(tomllib.loads(as_toml(found.document)), found.source, 2000) == found
