@@ -137,7 +137,7 @@ def _units_of_run(run: GridRun, notes: list[str], refused: dict[str, str], pace:
     state: Run | None = None
     for task in tasks_of(asked):
         try:
-            begun, (question,) = start(asked.but(task=(task,)), share=True)
+            begun, (question,) = start(narrowed(asked, asked.encoder.encoder, (task,)), share=True)
         except (DataError, ProbeError, EncoderError) as error:
             problems[task] = line_of(error)
             continue

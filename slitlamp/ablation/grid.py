@@ -22,6 +22,7 @@ from slitlamp.api import typed
 from slitlamp.encoding.encoder import LABEL
 from slitlamp.errors import UsageError
 from slitlamp.settings import FLAGS, OF_MAPS, UNSAID, Settings, checked
+from tasks import load as load_task
 
 SECTIONS = ("fixed", "grid", "zip", "exclude")
 LISTS = ("encoder", "task", "site", "readout")  # what one run of linear_probe takes several of
@@ -109,14 +110,14 @@ def grid_of(document: Mapping[str, Any], where: str, most: int) -> Grid:
     kept = _without(every, excludes, values, where)
     _different(kept, where)
     whole = [fixed | cell for cell in kept]
-    parts = [part for members in _alike_but_lists(whole) for part in _whole_products(members)]
+    groups = _alike_but_lists(whole)
+    parts = [part for members in groups for part in _whole_products(members)]
     runs = _named([_merged(part, values) for part in parts], where)
-    apart = len(parts) - len(_alike_but_lists(whole))
     notes = []
-    if apart:
+    if len(parts) > len(groups):
         notes.append(
-            f"what is excluded leaves encoders with different points, so that {apart + 1} runs stand where one would: "
-            "each pays for the search over its own encoders and tasks alone"
+            f"what is excluded leaves encoders or tasks with different points, so that {len(parts)} runs stand where "
+            f"{len(groups)} would: each pays for the search over its own encoders and tasks alone"
         )
     return Grid(
         source=where,
@@ -139,10 +140,18 @@ def labels_of(settings: Settings) -> dict[str, str]:
 
 
 def narrowed(settings: Settings, encoders: Sequence[str], tasks: Sequence[str], **more: Any) -> Settings:
-    """The settings of a run for some of its encoders and tasks; weights of the others are left out."""
+    """The settings of a run for some of its encoders and tasks, without what is of the others alone.
+
+    That are weights of other encoders, and the flags of a column of answers where no task left reads one.
+    """
     every = labels_of(settings)
     kept = (None, *(label for label, entry in every.items() if entry in encoders))
     weights = [entry for entry in settings.encoder.weights if owner_of(entry, every) in kept]
+    left = [load_task(name) for name in tasks]
+    if all(task.makes_answers for task in left):
+        more = {"label": None} | more
+    if not any(task.name == "label" for task in left):
+        more = {"classes": False, "number": False, "not_missing": ()} | more
     return settings.but(encoder=tuple(encoders), task=tuple(tasks), weights=tuple(weights), **more)
 
 
@@ -180,11 +189,17 @@ def _sections(
         group = {}
         for key, many in one.items():
             name = _flag(key, "[[zip]]", where, seen)
-            group[name] = _axis(name, many, f"{where}: [[zip]]")
+            group[name] = _axis(name, many, f"{where}: [[zip]]", once=False)
         lengths = {name: len(many) for name, many in group.items()}
         if len(set(lengths.values())) > 1:
             said = ", ".join(f"{name} has {count}" for name, count in lengths.items())
             raise UsageError(f"{where}: [[zip]] takes its axes together, value by value, and they differ: {said}")
+        rows = [tuple(_canonical(name, value) for name, value in zip(group, row, strict=True))
+                for row in zip(*group.values(), strict=True)]  # fmt: skip
+        twice = next((k for k, row in enumerate(rows) if row in rows[:k]), None)
+        if twice is not None:
+            said = ", ".join(f"{name} = {_plain(many[twice])!r}" for name, many in group.items())
+            raise UsageError(f"{where}: [[zip]] takes {said} together twice: two cells would be alike; leave one out")
         if group:
             zipped.append(group)
     if not axes and not zipped:
@@ -235,8 +250,8 @@ def _flag(key: str, section: str, where: str, seen: dict[str, str]) -> str:
     return name
 
 
-def _axis(name: str, many: Any, where: str) -> list[Any]:
-    """The values of an axis, each once."""
+def _axis(name: str, many: Any, where: str, *, once: bool = True) -> list[Any]:
+    """The values of an axis, with `once` none of them twice."""
     if not isinstance(many, list | tuple):
         raise UsageError(
             f"{where} {name} = {many!r}: an axis is a list, as in [{many!r}]; a single value stands under [fixed]"
@@ -247,7 +262,7 @@ def _axis(name: str, many: Any, where: str) -> list[Any]:
     first: dict[Any, Any] = {}
     for given, value in zip(many, values, strict=True):
         key = _canonical(name, value)
-        if key in first:
+        if once and key in first:
             same = f"{given!r} twice" if given == first[key] else f"{first[key]!r} and {given!r}, which are the same"
             raise UsageError(f"{where} {name} names {same}: two cells would be alike; leave one out")
         first[key] = given
@@ -472,7 +487,7 @@ def _word(name: str, value: Any) -> str:
     """A value as it stands in the name of a folder, whatever it holds."""
     many = value if isinstance(value, list) else [value]
     words = [Path(str(one)).name if name in FILES or str(one).endswith(".py") else str(one) for one in many]
-    return re.sub(r"[^A-Za-z0-9_.+]+", "-", "+".join(words)).strip("-.")[:WIDEST].rstrip("-.") or "x"
+    return re.sub(r"[^A-Za-z0-9_.+]+", "-", "+".join(words)).lstrip(".")[:WIDEST].rstrip("-.") or "x"
 
 
 def as_toml(document: Mapping[str, Any]) -> str:

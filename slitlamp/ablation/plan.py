@@ -21,7 +21,8 @@ def planned(grid: Grid, checked: Checked, line: str, out: str | None, jobs: int 
     reached = None
     for text in dict.fromkeys(unit.problem for unit in checked.units if unit.problem):
         units = [unit for unit in checked.units if unit.problem == text]
-        names = ", ".join(dict.fromkeys(unit.label if unit.missing else unit.name for unit in units))
+        named = [unit.label if unit.missing else unit.question or unit.task for unit in units]
+        names = ", ".join(dict.fromkeys(named))
         if NOT_HERE in text and not offline:
             reached = _reached() if reached is None else reached
             plain = text.replace(NOT_HERE, "")

@@ -9,6 +9,7 @@ import pytest
 
 from slitlamp.ablation.grid import Grid, as_toml, grid_of, narrowed, read_grid, units_of
 from slitlamp.errors import UsageError
+from slitlamp.settings import FLAGS
 from tests.paths import ROOT
 
 GRIDS = sorted((ROOT / "docs/examples/grids").glob("*.toml"))
@@ -97,9 +98,22 @@ def test_a_longer_axis_keeps_the_folder_of_a_run_and_another_setting_does_not() 
     assert one == more != other
 
 
+def test_a_column_goes_with_the_tasks_that_read_it() -> None:
+    text = "task = ['mirror', 'label']\nlabel = ['sex', 'age']\n[[zip]]\nseed = [0, 0]\nfolds = [5, 6]\n"
+    found = grid(f"[fixed]\ndata = 'd'\nclasses = true\n[grid]\n{text}")
+    assert [r.settings.source.label for r in found.runs] == ["sex", "sex", "age", "age"]
+    settings = found.runs[0].settings
+    assert settings.source.task == ("mirror", "label")
+    alone = narrowed(settings, ("phantom-clip",), ("mirror",)).source
+    assert (alone.label, alone.classes) == (None, False)
+    alone = narrowed(settings, ("phantom-clip",), ("label",)).source
+    assert (alone.label, alone.classes) == ("sex", True)
+
+
 def test_weights_go_with_their_encoder() -> None:
     found = grid(
-        '[fixed]\nweights = ["a=x.pth", "b=y.pth"]\n[grid]\nencoder = ["a=timm:m", "b=timm:m"]\ntask = ["depth", "mirror"]\n'
+        '[fixed]\nweights = ["a=x.pth", "b=y.pth"]\n[grid]\n'
+        'encoder = ["a=timm:m", "b=timm:m"]\ntask = ["depth", "mirror"]\n'
         '[[exclude]]\nencoder = "a=*"\ntask = "depth"\n'
     )
     assert sorted(r.settings.encoder.weights for r in found.runs) == [("a=x.pth",), ("b=y.pth",)]
@@ -127,16 +141,21 @@ def test_names_of_runs_are_safe_and_different_whatever_a_value_holds() -> None:
     assert len({name.casefold() for name in names}) == len(names) == 2 * len(HOSTILE)
     assert len({run.name for run in found.runs}) == len(names)
     for name in names:
-        assert name.isascii() and len(name) < 110 and not set(name) & set("/\\:*?\"<>|; '$()") and name[0].isalnum()
+        assert name.isascii()
+        assert len(name) < 110
+        assert not set(name) & set("/\\:*?\"<>|; '$()")
+        assert name[0].isalnum()
 
 
 BAD = {
     "unknown key": ('[grid]\nencodr = ["pixels"]\n', r"\[grid\] unknown key 'encodr'; did you mean 'encoder'\?"),
-    "unknown fixed key": ("[fixed]\nitem = 3\n[grid]\nseed = [1]\n", r"\[fixed\] unknown key 'item'; did you mean 'items'"),
+    "unknown fixed key": ("[fixed]\nitem = 3\n[grid]\nseed = [1]\n",
+        r"\[fixed\] unknown key 'item'; did you mean 'items'"),
     "unknown section": ("[gird]\nseed = [1]\n", r"unknown section 'gird'; did you mean 'grid'\?"),
     "a flag at the top": ("seed = 1\n", r"unknown section 'seed'; a flag stands under \[fixed\]"),
     "empty axis": ("[grid]\nseed = []\n", r"\[grid\] seed is empty"),
-    "no list": ("[grid]\nseed = 3\n", r"seed = 3: an axis is a list, as in \[3\]; a single value stands under \[fixed\]"),
+    "no list": ("[grid]\nseed = 3\n",
+        r"seed = 3: an axis is a list, as in \[3\]; a single value stands under \[fixed\]"),
     "wrong type": ('[grid]\nseed = [1, "a"]\n', r"\[grid\] seed='a' is of type str; it must be int"),
     "a truth is no number": ("[grid]\nseed = [true]\n", r"seed=True is of type bool; it must be int"),
     "none of the choices": ('[grid]\ndtype = ["float64"]\n', r"dtype = 'float64' is none of float32, bfloat16"),
@@ -144,7 +163,8 @@ BAD = {
     "no names": ("[grid]\nreadout = [[]]\n", r"readout = \[\] names nothing"),
     "no number": ("[grid]\nintercept = [nan]\n", r"intercept = nan: must be a finite number"),
     "two places": ("[fixed]\nseed = 1\n[grid]\nseed = [1, 2]\n", r"seed stands in \[fixed\] and in \[grid\]"),
-    "two spellings": ("[grid]\ntake_groups = [9]\n[[zip]]\ntake-groups = [8]\n", r"take-groups stands in \[grid\] and in \[\[zip\]\]"),
+    "two spellings": ("[grid]\ntake_groups = [9]\n[[zip]]\ntake-groups = [8]\n",
+        r"take-groups stands in \[grid\] and in \[\[zip\]\]"),
     "unequal": ("[[zip]]\nseed = [1, 2]\ndraw = [1]\n", r"they differ: seed has 2, draw has 1"),
     "zip in one bracket": ("[grid]\nseed=[1]\n[zip]\ndraw = [1]\n", r"write \[\[zip\]\], in two brackets"),
     "grid in two": ("[[grid]]\nseed = [1]\n", r"write \[grid\] and the flags below it"),
@@ -153,7 +173,8 @@ BAD = {
     "excludes no cell": ('[grid]\ntask = ["depth", "mirror"]\nseed=[1,2]\n[[exclude]]\ntask="depth"\nseed=1\n'
                          '[[exclude]]\ntask="depth"\nseed=1\n', r"excludes nothing that others do not"),
     "excludes all": ('[grid]\ntask = ["depth", "mirror"]\n[[exclude]]\ntask = "*"\n', r"leaves none of 2 cells"),
-    "excludes by no axis": ('[grid]\ntask = ["depth"]\n[[exclude]]\ntaks = "depth"\n', r"'taks' is no axis; did you mean 'task'"),
+    "excludes by no axis": ('[grid]\ntask = ["depth"]\n[[exclude]]\ntaks = "depth"\n',
+        r"'taks' is no axis; did you mean 'task'"),
     "excludes by nothing": ("[grid]\nseed = [1]\n[[exclude]]\n", r"\[\[exclude\]\] names no axis"),
     "alike": ("[grid]\nseed = [0, 1, 0]\n", r"\[grid\] seed names 0 twice: two cells would be alike"),
     "alike in other words": ('[fixed]\ndata="d"\n[grid]\nwindow = ["40/400", "40.0/400"]\n',
@@ -161,11 +182,13 @@ BAD = {
     "alike paths": ('[grid]\ndata = ["films", "films/"]\n', r"data names 'films' and 'films/', which are the same"),
     "alike tasks": ('[grid]\ntask = ["relative-position", "relative_position"]\n', r"which are the same"),
     "alike lists": ('[grid]\nsite = [["a", "b"], ["b", "a"]]\n', r"which are the same"),
-    "alike rows": ("[[zip]]\nseed = [0, 0]\ndraw = [1, 1]\n", r"names 0 twice"),
-    "too many": ("[grid]\nseed = [1, 2, 3]\ndraw = [1, 2, 3]\n", r"spells out to 9 cells \(3 x 3\), more than --most 8"),
+    "alike rows": ("[[zip]]\nseed = [0, 1, 0]\ndraw = [1, 1, 1]\n", r"takes seed = 0, draw = 1 together twice"),
+    "too many": ("[grid]\nseed = [1, 2, 3]\ndraw = [1, 2, 3]\n",
+        r"spells out to 9 cells \(3 x 3\), more than --most 8"),
     "no axis": ("[fixed]\nseed = 1\n", r"has no axis: give some under \[grid\]"),
     "nothing": ("", r"has no axis"),
-    "of the command": ('[fixed]\nout = "x"\n[grid]\nseed = [1]\n', r"out says nothing about a question; it is a flag of the command"),
+    "of the command": ('[fixed]\nout = "x"\n[grid]\nseed = [1]\n',
+        r"out says nothing about a question; it is a flag of the command"),
     "jobs": ("[grid]\njobs = [1, 2]\n", r"jobs says nothing about a question; it is a flag of the command, --jobs"),
     "config": ('[grid]\nconfig = ["a"]\n', r"config means nothing in a grid"),
     "of maps": ('[grid]\nevidence = ["a"]\n', r"evidence has nothing to act on"),
@@ -179,7 +202,8 @@ def test_what_is_no_grid_is_one_line(what: str) -> None:
     text, said = BAD[what]
     with pytest.raises(UsageError, match=said) as error:
         grid(text, most=8)
-    assert str(error.value).startswith("g.toml") and "\n" not in str(error.value)
+    assert str(error.value).startswith("g.toml")
+    assert "\n" not in str(error.value)
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
@@ -201,11 +225,27 @@ def test_a_large_product_is_counted_and_not_spelled_out() -> None:
         grid_of({"grid": axes}, "g.toml", 2000)
 
 
+EXAMPLES = {
+    "encoders": (16, 1),
+    "readouts": (8, 1),
+    "learning_curve": (16, 16),
+    "windows": (8, 4),
+    "resolutions": (6, 3),
+}
+
+
 @pytest.mark.parametrize("path", GRIDS, ids=lambda p: p.stem)
-def test_the_documented_grids_are_grids(path: Path) -> None:
+def test_the_documented_grids_are_grids_and_the_page_shows_them_whole(path: Path) -> None:
+    assert f"```toml\n{path.read_text()}```" in (ROOT / "docs/ablation.md").read_text(encoding="utf-8")
+    if path.stem == "resolutions" and "image_size" not in FLAGS:
+        pytest.skip("no flag of this version tells the size of images")
     found = read_grid(str(path), 2000)
-    assert found.cells > 1
+    assert (found.cells, len(found.runs)) == EXAMPLES[path.stem]
     assert grid_of(tomllib.loads(as_toml(found.document)), found.source, 2000) == found
+
+
+def test_there_are_five_documented_grids() -> None:
+    assert {path.stem for path in GRIDS} == set(EXAMPLES)
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def test_what_cannot_be_answered_is_found_before_anything_is_measured(store: Pat
         ablate({"fixed": FIXED, "grid": {"take_groups": [99], "task": ["mirror", "orientation"]}})
     with pytest.raises(DataError, match=r"--take-groups 99"):
         ablate({"fixed": FIXED, "grid": {"take_groups": [18, 99], "task": ["mirror"]}}, fail_fast=True)
-    with pytest.raises(EncoderError, match="biomedclip.*is not on this machine and the run is offline"):
+    with pytest.raises(EncoderError, match=r"biomedclip.*is not on this machine and the run is offline"):
         ablate({"fixed": FIXED, "grid": lost}, offline=True, fail_fast=True)
     assert sorted((store / "cells").glob("*")) == before
     plan = ablate({"fixed": FIXED, "grid": lost}, offline=True, dry_run=True)
