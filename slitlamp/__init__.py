@@ -2,14 +2,15 @@
 
 >>> import slitlamp
 >>> sorted(dir(slitlamp))
-['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'attribute', 'embed', 'explain', 'features',
-'load', 'measure', 'mine', 'modes', 'perturb', 'probe', 'recipe', 'score', 'similarity']
+['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'ablate', 'attribute', 'embed', 'explain',
+'features', 'load', 'measure', 'mine', 'modes', 'perturb', 'probe', 'recipe', 'score', 'similarity']
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from slitlamp.ablation.api import ablate
     from slitlamp.api import features, measure, probe
     from slitlamp.attribution.api import attribute
     from slitlamp.embedding.api import embed
@@ -21,14 +22,15 @@ if TYPE_CHECKING:
     from slitlamp.runs import load
 
 __all__ = [
-    "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "attribute", "embed", "explain", "features",
-    "load", "measure", "mine", "modes", "perturb", "probe", "recipe", "score", "similarity",
+    "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "ablate", "attribute", "embed", "explain",
+    "features", "load", "measure", "mine", "modes", "perturb", "probe", "recipe", "score", "similarity",
 ]  # fmt: skip
 
 _HOMES = {
     **dict.fromkeys(("features", "measure", "probe"), "slitlamp.api"),
     **dict.fromkeys(("Conclusion", "Result"), "slitlamp.result"),
     **dict.fromkeys(("explain", "mine", "modes", "perturb", "recipe", "score", "similarity"), "slitlamp.pairs.api"),
+    "ablate": "slitlamp.ablation.api",
     "attribute": "slitlamp.attribution.api",
     "CommandResult": "slitlamp.reports.result",
     "PairResult": "slitlamp.pairs.result",

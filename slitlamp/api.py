@@ -80,7 +80,7 @@ def probe(encoder: str | Path | Sequence[str] = "phantom-clip", task: str | Sequ
     return run_probe(checked(_settings({"encoder": encoder, "task": task, "out": None, **flags})))
 
 
-def run_probe(settings: Settings, *, share: bool = False) -> Result:
+def run_probe(settings: Settings, *, share: bool = False, skip: Mapping[tuple[str, str], str] | None = None) -> Result:
     """The same for settings that were made elsewhere, as the command line does; see `probing.run.run`."""
     from slitlamp.disk import output_folder
     from slitlamp.probing.run import run
@@ -88,10 +88,10 @@ def run_probe(settings: Settings, *, share: bool = False) -> Result:
 
     out = None if settings.output.out is None else Path(settings.output.out)
     if out is None:
-        found, files = run(settings, NAME, share=share), []
+        found, files = run(settings, NAME, share=share, skip=skip), []
     else:
         with output_folder(out, "results.json", command_line(settings, NAME), replace=settings.output.replace):
-            found = run(settings, NAME, share=share)
+            found = run(settings, NAME, share=share, skip=skip)
             files = [out / name for name in write(found, out, NAME)]
     what = "volumes" if settings.source.volumes else "images"
     where = "" if out is None else f"; files in {out}"
@@ -105,6 +105,8 @@ def run_probe(settings: Settings, *, share: bool = False) -> Result:
         questions=tuple(found.questions),
         command=command_line(settings, NAME),
         home=found.home,
+        encoded=found.encoded,
+        measured=len(found.cell_seconds),
         summary=(
             f"{found.encoded} {what} encoded, {len(found.cell_seconds)} cells measured, {found.seconds:.0f} s{where}"
         ),

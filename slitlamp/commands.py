@@ -21,6 +21,7 @@ OF_PHANTOMS = ("items", "task")
 class Command:
     """A command: its help, its flags, its defaults, its checks, and the module and function that run it.
 
+    `unsaid` are flags that its line leaves out, as they change no number; `unwritten` tells where nothing is written.
     `under` is the file in experiments/ that holds it among others, `positional` a flag that is written without its
     name, `of_answers` says that its folder is named by the question too, `words` by what else it is named than by
     encoders.
@@ -37,6 +38,8 @@ class Command:
     positional: str = ""
     of_answers: bool = False
     words: Callable[[Any], tuple[str, ...]] | None = None
+    unsaid: tuple[str, ...] = ()
+    unwritten: Callable[[Any], bool] | None = None
 
     @property
     def extra(self) -> Mapping[str, "Field[Any]"]:
@@ -59,7 +62,7 @@ class Command:
             settings = settings.but(out=folder_of_its_own(home, names, asked, line))
         module, _, function = self.home.rpartition(".")
         answer = getattr(importlib.import_module(module), function)
-        if settings.output.out is None:
+        if settings.output.out is None or (self.unwritten is not None and self.unwritten(own)):
             return answer(settings, own, line)
         from slitlamp.disk import output_folder
 
@@ -94,12 +97,16 @@ class Command:
         words += getattr(own, self.positional) if self.positional else ()
         for name in self.flags:
             value = settings.flag(name)
-            if name in UNSAID or (value == settings_of(self, settings).flag(name) and name != "encoder"):
+            if name in (*UNSAID, *self.unsaid) or (
+                value == settings_of(self, settings).flag(name) and name != "encoder"
+            ):
                 continue
             words += _words(name, value)
         plain = self.own()
         for name in self.extra:
-            if getattr(own, name) != getattr(plain, name) and name != self.positional:
+            if name in (self.positional, *self.unsaid):
+                continue
+            if getattr(own, name) != getattr(plain, name):
                 words += _words(name, getattr(own, name))
         return shlex.join(words)
 

@@ -48,6 +48,23 @@ def shown_on_stderr() -> Iterator[None]:
         LOGGER.setLevel(before)
 
 
+@contextmanager
+def each_line_once(shown: set[str]) -> Iterator[None]:
+    """Leave out lines that were said before, by what is in `shown`, until the end of the block."""
+
+    def new(record: logging.LogRecord) -> bool:
+        line = record.getMessage()
+        known = line in shown
+        shown.add(line)
+        return not known
+
+    LOGGER.addFilter(new)
+    try:
+        yield
+    finally:
+        LOGGER.removeFilter(new)
+
+
 def progress(total: int, what: str) -> Any:
     """A progress bar: on stderr for a command (twice a minute where stderr is a log), else in a notebook alone."""
     from tqdm import tqdm

@@ -95,7 +95,7 @@ class Result:
     `files` what was written, empty where no folder was asked for; `failed` the encoders that could not be asked;
     `notes` what the reader must know of the data; `questions` of each question how many items there are in how many
     groups, its `classes` with their counts or the `range` of its numbers, and what was `left_out` (see the manual).
-    `home` is the folder whose `cells/` hold the measurements.
+    `home` is the folder whose `cells/` hold the measurements. `encoded` images and `measured` cells are new.
     """
 
     records: Sequence[Record]
@@ -109,6 +109,8 @@ class Result:
     experiment: str = "linear_probe"
     summary: str = ""
     home: Path | None = None
+    encoded: int = 0
+    measured: int = 0
 
     @property
     def verdict(self) -> Conclusion:

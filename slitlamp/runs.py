@@ -190,7 +190,9 @@ def open_runs(folders: Sequence[str | Path]) -> list[StoredRun]:
 
 
 def load(folder: str | Path) -> Any:
-    """A run read back from its folder, as the function that made it gave it: a Result, or a CommandResult.
+    """A run read back from its folder, as the function that made it gave it.
+
+    A Result of a probe, an AblationResult of a grid with that of each of its runs, and else a CommandResult.
 
     Held-out predictions are read from their cells when they are asked for. Figures of other commands than
     `linear_probe` lie among the `files`.
@@ -215,6 +217,21 @@ def load(folder: str | Path) -> Any:
             questions=tuple(document["questions"]),
             command=run.command,
             home=home,
+        )
+    if document["experiment"] == GRID:
+        from slitlamp.ablation.result import AblationResult
+
+        done = [one for one in document["runs"] if one["status"] == "done"]
+        return AblationResult(
+            command=document["command"],
+            axes=document["axes"],
+            tables=document["tables"],
+            about=document["runs"],
+            runs={one["name"]: load(home / one["folder"]) for one in done},
+            failed=document["failed"],
+            sentences=document["sentences"],
+            notes=document["notes"],
+            files=files,
         )
     return CommandResult(
         experiment=document["experiment"],

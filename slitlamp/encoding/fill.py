@@ -1,5 +1,6 @@
 """Features from the store; what is missing there is encoded first."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +68,7 @@ def _encode(
         site, readout = name.split("/")
         wanted.setdefault(site, []).append(readout)
     network = encoder.load()
+    began = time.perf_counter()
     encoder.store.require_space(len(todo) * sum(widths.values()) * 2)
     with (
         progress(len(todo), f"encoding with {encoder.card.name}") as bar,
@@ -87,6 +89,20 @@ def _encode(
                     )
             writer.add([contents[i] for i in batch], arrays)
             bar.update(len(batch))
+    remember_pace(encoder, len(todo), time.perf_counter() - began)
+
+
+def pace_key(encoder: StoredEncoder) -> str:
+    """What the pace of an encoder is kept by, once its fingerprint is known."""
+    return f"{encoder.fingerprint}:{encoder.device}:{encoder.dtype}"
+
+
+def remember_pace(encoder: StoredEncoder, images: int, seconds: float) -> None:
+    """Keep how long images took on this machine, of the most that were encoded at once; see `slitlamp.ablation`."""
+    memo, key = encoder.store.memo("pace"), pace_key(encoder)
+    known = memo.get_many([key]).get(key)
+    if known is None or images >= known["images"] / 2:  # a few images at the end tell little
+        memo.put_many({key: {"images": images, "seconds": seconds}})
 
 
 def _batches(todo: Sequence[int], size: int) -> Iterator[Sequence[int]]:

@@ -83,6 +83,11 @@ class Cells:
                 self._link(key, self.shared, self.folder)
         return found
 
+    def holds(self, key: str) -> bool:
+        """Whether a finished measurement lies here; what was damaged on disk is found when it is loaded."""
+        name = self._path(key).name
+        return any((home / name).is_file() for home in (self.folder, self.shared) if home is not None)
+
     def named(self, name: str, **left: Any) -> Any:
         """A finished measurement by the name of its file, which is the beginning of its key."""
         return self._read(self.folder / f"{name}.npz", name, left)

@@ -21,6 +21,7 @@ from slitlamp.errors import UsageError
 from slitlamp.log import say
 from slitlamp.probing.judge import REFERENCES, adjusted, compared, judge
 from slitlamp.probing.order import order_of
+from slitlamp.probing.pace import Measured
 from slitlamp.probing.points import cells_of, points_of, screened
 from slitlamp.probing.state import CHOICE, CONTROLS, Cell, QuestionCells, Role, Run, start
 from slitlamp.probing.workers import Job, run_jobs, spare_threads
@@ -50,21 +51,31 @@ class Probed:
     home: Path  # where the cells lie
 
 
-def run(settings: Settings, experiment: str, *, share: bool = False) -> Probed:
+def run(
+    settings: Settings,
+    experiment: str,
+    *,
+    share: bool = False,
+    skip: Mapping[tuple[str, str], str] | None = None,
+    kept: dict[Any, list[Question]] | None = None,
+) -> Probed:
     """Measure and judge every question that was asked; nothing is written but cells and features.
 
-    With `share` cells are found, and left, in the store as well, so that no grid measures what another has.
+    With `share` cells are found, and left, in the store as well, so that no grid measures what another has. `skip`
+    holds encoders that failed before, by question and name: they fail with that line, and are not tried again. `kept`
+    keeps the last questions for a next run that puts the same.
 
     Raises:
         EncoderError: no encoder could be asked; where only some fail, `failed` names them and the others go on.
     """
     began = time.perf_counter()
     with spare_threads():
-        state, questions = start(settings, share=share)
+        state, questions = start(settings, share=share, kept=kept)
+        state.skip |= skip or {}
         records: list[Record] = []
         verdicts: list[dict[str, Any]] = []
         predictions: dict[str, Any] = {}
-        _choose_points(state, questions)
+        choose_points(state, questions)
         measured = [(question, probe_question(state, question)) for question in questions]
         asked = [(question, cells) for question, cells in measured if cells is not None]
         paid = adjusted([[state.measurement(cell) for cell in cells.encoder] for _, cells in asked])
@@ -89,7 +100,7 @@ def run(settings: Settings, experiment: str, *, share: bool = False) -> Probed:
     )
 
 
-def _choose_points(run: Run, questions: Sequence[Question]) -> None:
+def choose_points(run: Run, questions: Sequence[Question]) -> None:
     """Refuse sites and readouts that are nowhere, and say where some are not, before anything is encoded.
 
     An encoder that cannot be loaded is left to the encoding, which names it.
@@ -156,7 +167,7 @@ def probe_question(run: Run, question: Question) -> QuestionCells | None:
         run.filled[question.name, order.spec] = order
         controls += cells_of(run, question, order, Role.CONTROL)
     own = [cell for encoder in asked for cell in cells_of(run, question, encoder, Role.ENCODER)]
-    measure_all(run, [*own, *_maps(run, question, own), *controls], f"probing {question.name}")
+    measure_all(run, [*own, *maps_of(run, question, own), *controls], f"probing {question.name}")
     cells = QuestionCells(encoder=own, control=run.finished(controls))
     draws = {
         spec: _encode_untrained(run, question, spec, many)
@@ -169,12 +180,12 @@ def probe_question(run: Run, question: Question) -> QuestionCells | None:
         if many
     }
     every = [cell for many in untrained.values() for cell in many]
-    measure_all(run, [*every, *_maps(run, question, every)], f"untrained networks, {question.name}")
+    measure_all(run, [*every, *maps_of(run, question, every)], f"untrained networks, {question.name}")
     cells = dataclasses.replace(cells, untrained={spec: run.finished(many) for spec, many in untrained.items()})
     return dataclasses.replace(cells, encoder=_with_pool(run, question, own))
 
 
-def _maps(run: Run, question: Question, cells: Sequence[Cell]) -> list[Cell]:
+def maps_of(run: Run, question: Question, cells: Sequence[Cell]) -> list[Cell]:
     """The headline's cells as the map measures them, where that is another measure: a loss is told along the map."""
     if run.plan(question).headline != "linear":
         return []
@@ -202,6 +213,8 @@ def encode_all(run: Run, question: Question, who: Sequence[StoredEncoder]) -> li
     ready = []
     for encoder in who:
         try:
+            if (question.name, encoder.spec) in run.skip:
+                raise EncoderError(run.skip[question.name, encoder.spec])
             if run.settings.source.volumes and not encoder.reads_volumes:
                 raise flat_only(encoder.label)
             if _is_asked(run, encoder) and not encoder.points(question.pictures.marked):
@@ -302,7 +315,8 @@ def measure_all(run: Run, cells: Sequence[Cell], what: str) -> None:
             todo[key] = cell
         else:
             run.measured[key] = known
-    jobs: Iterator[Job] = (run.job(cell) for cell in todo.values())
+    learnt = Measured()
+    jobs: Iterator[Job] = (learnt.begun(run.job(cell)) for cell in todo.values())
     with contextlib.closing(run_jobs(jobs, len(todo), run.settings.probe.jobs, what)) as results:
         for key, measurement, seconds in results:
             cell = todo[key]
@@ -312,6 +326,8 @@ def measure_all(run: Run, cells: Sequence[Cell], what: str) -> None:
             run.cells.save(key, measurement, cell.question.classes)
             run.measured[key] = measurement
             run.seconds[key] = seconds
+            learnt.done(key, seconds)
+    learnt.keep(run.store)
 
 
 def _with_pool(run: Run, question: Question, cells: Sequence[Cell]) -> list[Cell]:

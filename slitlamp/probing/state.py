@@ -105,6 +105,7 @@ class Run:
     keys: dict[tuple[Any, ...], str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     encoded: int = 0
+    skip: dict[tuple[str, str], str] = field(default_factory=dict)  # encoders that failed before, by question
     failed: list[str] = field(default_factory=list)
     noted: list[str] = field(default_factory=list)
 
@@ -181,7 +182,7 @@ class Run:
             "level": cell.level,
             "nested": cell.nested,
             "pool": self._pool_key(cell),
-            "detect": _detects(cell),
+            "detect": detects(cell),
             "code": code_digest(str(Path(probes.__file__).parent)),
         }
         self.keys[cell.tag] = digest(material)
@@ -216,19 +217,24 @@ class Run:
             level=cell.level,
             seed=self.settings.probe.seed,
             pool=pool.read(cell.name) if pool is not None else None,
-            detect=_detects(cell),
+            detect=detects(cell),
             nested=cell.nested,
             optional=cell.role is not Role.ENCODER,
         )
 
 
-def _detects(cell: Cell) -> bool:
+def detects(cell: Cell) -> bool:
     """Whether a cell is asked what its silence excludes: those of encoders, with the pool where there is one."""
     return cell.role is Role.ENCODER and cell.level == "full" and cell.pooled == (cell.question.pool is not None)
 
 
-def start(settings: Settings, *, share: bool = False) -> tuple[Run, list[Question]]:
-    """Open the store and put the questions; nothing is encoded yet. With `share` cells lie in the store too."""
+def start(
+    settings: Settings, *, share: bool = False, kept: dict[Any, list[Question]] | None = None
+) -> tuple[Run, list[Question]]:
+    """Open the store and put the questions; nothing is encoded yet. With `share` cells lie in the store too.
+
+    `kept` holds the questions of the last call, which are taken again where the same are put.
+    """
     for flag, names in (("probe", (settings.probe.probe,)), ("task", settings.source.task)):
         for name in names:
             elsewhere = named_elsewhere(name, flag) if name else ""
@@ -245,7 +251,7 @@ def start(settings: Settings, *, share: bool = False) -> tuple[Run, list[Questio
     run = Run(settings=settings, store=store, cells=cells)
     say(f"device: {described_device(asked[0].device)}; features in {store.root}")
     try:
-        questions = ask(settings.source, store)
+        questions = _asked(settings, store, {} if kept is None else kept)
     except DataError as error:
         if settings.source.limit is None:
             raise
@@ -259,6 +265,14 @@ def start(settings: Settings, *, share: bool = False) -> tuple[Run, list[Questio
         except probes.ProbeError as error:
             raise probes.ProbeError(_too_little(settings, question, str(error))) from None
     return run, questions
+
+
+def _asked(settings: Settings, store: cache.Store, kept: dict[Any, list[Question]]) -> list[Question]:
+    if settings.source not in kept:
+        found = ask(settings.source, store)
+        kept.clear()  # their images need not lie in memory any longer
+        kept[settings.source] = found
+    return kept[settings.source]
 
 
 def _too_little(settings: Settings, question: Question, why: str) -> str:
