@@ -123,14 +123,21 @@ def expected(units: Sequence[Unit], jobs: int | None) -> float | None:
     return sum(one for one in images.values() if one) + sum(one for one in cells.values() if one) / parallel
 
 
-def left(todo: Sequence[Unit], spent: Sequence[tuple[Unit, float]]) -> str:
-    """How long units still take, in words: as expected, by how long those before them took; nothing where unknown."""
-    rest = expected(todo, None)
-    before = expected([unit for unit, _ in spent], None)
+def left(rest: Sequence[float | None], spent: Sequence[tuple[float | None, float]]) -> str:
+    """How long units still take, in words; nothing where that is unknown.
+
+    `rest` are the seconds expected of each, `spent` those expected and taken of each unit before them, by which what
+    is expected is corrected.
+
+    >>> left([50.0, 70.0], []), left([50.0, 70.0], [(10.0, 30.0)]), left([None, 70.0], [(10.0, 150.0)])
+    ('; about 2 min left', '; about 6 min left', '; about 5 min left')
+    """
     took = sum(seconds for _, seconds in spent)
-    if rest is not None and (not spent or (before is not None and before > 0)):
-        return f"; {in_words(rest * (took / before if spent and before else 1))} left"
-    return f"; {in_words(took / len(spent) * len(todo))} left" if spent else ""
+    known = [seconds for seconds in rest if seconds is not None]
+    before = [seconds for seconds, _ in spent if seconds is not None]
+    if len(known) == len(rest) and len(before) == len(spent) and (sum(before) > 0 or not spent):
+        return f"; {in_words(sum(known) * (took / sum(before) if spent else 1))} left"
+    return f"; {in_words(took / len(spent) * len(rest))} left" if spent else ""
 
 
 def in_words(seconds: float) -> str:

@@ -1,5 +1,6 @@
 """A grid answered: what is missing is measured unit by unit, then every run is judged as `linear_probe` judges it."""
 
+import contextlib
 import shlex
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from plugins import UserFileError
 from probes import ProbeError
 from slitlamp.ablation.check import DONE, Checked, Unit, check, line_of
 from slitlamp.ablation.grid import Grid, GridRun, as_toml, narrowed, read_grid, tasks_of
-from slitlamp.ablation.plan import left, planned
+from slitlamp.ablation.plan import expected, left, planned
 from slitlamp.ablation.result import EXPERIMENT, GRID_FILE, AblationResult
 from slitlamp.ablation.settings import AblationSettings, shard_of, writes_nothing
 from slitlamp.api import NAME, run_probe
@@ -24,6 +25,7 @@ from slitlamp.log import each_line_once, say
 from slitlamp.probing.run import run as measure
 from slitlamp.records import best_of
 from slitlamp.result import Result
+from slitlamp.runs import load
 from slitlamp.settings import Settings, command_line
 from tasks import DataError
 
@@ -63,8 +65,8 @@ def ablate(settings: Settings, own: AblationSettings, line: str) -> AblationResu
     todo = [unit for unit in mine if not unit.problem and not unit.finished]
     say(f"{_counted(grid, checked)}; {len(mine) - len(todo)} of {len(mine)} units need nothing" + " more" * (not todo))
     out = None if settings.output.out is None or writes_nothing(own) else Path(settings.output.out)
-    about = [_about(run) for run in grid.runs]
-    results: dict[str, Result] = {}
+    results = {} if out is None else _judged_before(grid, out)
+    about = [_about(run, done=run.name in results) for run in grid.runs]
     notes = [*grid.notes, *checked.notes, *_left_alone(grid, out)]
     files = [] if out is None else [out / GRID_FILE]
     if out is not None:
@@ -143,13 +145,14 @@ def _measure(todo: Sequence[Unit], work: _Work, every: Sequence[Unit], *, fail_f
     """Measure units one after the other; those that fail are tried once more after the others."""
     kept: dict[Any, Any] = {}
     several = len({unit.run.name for unit in every}) > 1
+    expect = {_name(unit): expected([unit], unit.settings.probe.jobs) for unit in todo}
     for attempt in (1, 2):
         again: list[Unit] = []
-        spent: list[tuple[Unit, float]] = []
+        spent: list[tuple[float | None, float]] = []
         for k, unit in enumerate(todo):
             where = f" ({unit.run.name})" if several else ""
             which = f"unit {k + 1} of {len(todo)}" if attempt == 1 else f"second try, {k + 1} of {len(todo)}"
-            say(f"{which}: {unit.name}{where}{left(todo[k:], spent)}")
+            say(f"{which}: {unit.name}{where}{left([expect[_name(one)] for one in todo[k:]], spent)}")
             began = time.perf_counter()
             try:
                 with each_line_once(work.shown):
@@ -168,7 +171,7 @@ def _measure(todo: Sequence[Unit], work: _Work, every: Sequence[Unit], *, fail_f
             work.failed.pop(_name(unit), None)
             work.encoded += found.encoded
             work.measured += len(found.cell_seconds)
-            spent.append((unit, time.perf_counter() - began))
+            spent.append((expect[_name(unit)], time.perf_counter() - began))
             if unit.key is not None:
                 cache.Store(cache.default_root()).memo(DONE).put_many({unit.key: True})
         todo = again
@@ -196,6 +199,7 @@ def _judged(
     bad = {(unit.task, unit.encoder): work.failed[_name(unit)] for unit in mine if _name(unit) in work.failed}
     good = [unit for unit in mine if (unit.task, unit.encoder) not in bad]
     if not good:
+        results.pop(run.name, None)
         why = next(iter(bad.values()), "no encoder has a site or readout that is asked for")
         return about | {"status": "failed", "error": why, "command": command_line(run.settings, NAME)}
     gone = {unit.encoder for unit in mine} - {unit.encoder for unit in good}
@@ -223,6 +227,7 @@ def _judged(
         raise
     except Exception as error:  # as above
         line = _said(error)
+        results.pop(run.name, None)
         work.failed[run.name, "", ""] = line
         say(f"error: {run.name}: {line}")
         return about | {"status": "failed", "error": line}
@@ -232,14 +237,27 @@ def _judged(
     return about | {"status": "done", "error": None}
 
 
-def _about(run: GridRun) -> dict[str, Any]:
+def _judged_before(grid: Grid, out: Path) -> dict[str, Result]:
+    """The runs of the grid that lie in its folder whole, from an earlier call."""
+    found = {}
+    for run in grid.runs:
+        home = out / run.folder
+        if home.is_dir():
+            with contextlib.suppress(UsageError):  # half-written, or of another version: judged again
+                before = load(home)
+                if isinstance(before, Result) and before.command == command_line(run.settings, NAME):
+                    found[run.name] = before
+    return found
+
+
+def _about(run: GridRun, *, done: bool) -> dict[str, Any]:
     """How a run stands before it is judged."""
     return {
         "name": run.name,
         "folder": run.folder,
         "settings": dict(run.axes),
         "command": command_line(run.settings, NAME),
-        "status": "pending",
+        "status": "done" if done else "pending",
         "error": None,
     }
 
