@@ -2,8 +2,8 @@
 
 >>> import slitlamp
 >>> sorted(dir(slitlamp))
-['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'attribute', 'embed', 'explain', 'features',
-'load', 'measure', 'mine', 'modes', 'perturb', 'probe', 'recipe', 'score', 'similarity']
+['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'attribute', 'compare', 'embed', 'explain',
+'features', 'load', 'measure', 'mine', 'modes', 'perturb', 'probe', 'recipe', 'score', 'similarity']
 """
 
 import importlib
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from slitlamp.api import features, measure, probe
     from slitlamp.attribution.api import attribute
+    from slitlamp.comparison.api import compare
     from slitlamp.embedding.api import embed
     from slitlamp.errors import UsageError
     from slitlamp.pairs.api import explain, mine, modes, perturb, recipe, score, similarity
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from slitlamp.runs import load
 
 __all__ = [
-    "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "attribute", "embed", "explain", "features",
-    "load", "measure", "mine", "modes", "perturb", "probe", "recipe", "score", "similarity",
+    "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "attribute", "compare", "embed", "explain",
+    "features", "load", "measure", "mine", "modes", "perturb", "probe", "recipe", "score", "similarity",
 ]  # fmt: skip
 
 _HOMES = {
@@ -31,6 +32,7 @@ _HOMES = {
     **dict.fromkeys(("explain", "mine", "modes", "perturb", "recipe", "score", "similarity"), "slitlamp.pairs.api"),
     "attribute": "slitlamp.attribution.api",
     "CommandResult": "slitlamp.reports.result",
+    "compare": "slitlamp.comparison.api",
     "PairResult": "slitlamp.pairs.result",
     "embed": "slitlamp.embedding.api",
     "load": "slitlamp.runs",
