@@ -92,7 +92,7 @@ def letters(apart: np.ndarray) -> list[str]:
 
 
 def _letter(k: int) -> str:
-    """a to z, and then (27), (28) …"""
+    """One of a to z, and then (27), (28) and so on."""
     return chr(ord("a") + k) if k < 26 else f"({k + 1})"
 
 

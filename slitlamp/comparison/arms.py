@@ -80,6 +80,11 @@ class Family:
         return run.plan(record)
 
     @property
+    def key(self) -> tuple[str, str, str]:
+        """Its name in tables: question, what is compared, where."""
+        return self.task, self.over, self.at
+
+    @property
     def runs(self) -> list[StoredRun]:
         """The runs that it joins."""
         return list({id(run): run for arm in self.arms for run, _ in arm.points}.values())

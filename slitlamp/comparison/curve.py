@@ -1,4 +1,4 @@
-"""Runs that differ in how many groups they drew, in which, or in their seed: learning curves, and the spread of runs."""
+"""Runs that differ in how many groups they drew, in which, or in their seed: learning curves, and their spread."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

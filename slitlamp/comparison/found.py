@@ -89,7 +89,7 @@ def find(
     ranking = [row for one in compared for row in _ranked(one)]
     notes += words.notes_of(runs, [one.family for one in compared], comparisons)
     tables = {"comparisons": comparisons, "ranking": ranking, "curve": curve, "variation": variation}
-    said = [line for one in compared for line in words.family(one, comparisons, ranking)]
+    said = [line for one in compared for line in words.family(one.family.key, comparisons, ranking)]
     return _result(tables, [*said, *words.curves(curve), *words.variations(variation)], notes, again, points)
 
 

@@ -40,8 +40,10 @@ def independent_rows(
             if why:
                 apart.append(f"{a.name} and {b.name} cannot be compared as independent sets: {why}")
                 continue
-            arms = [Arm(name=run.name, points=tuple((run, r) for r in some)) for run, some in ((a, left), (b, right))]
-            pairs.append((task, encoder, *arms))
+            one, other = (
+                Arm(name=run.name, points=tuple((run, r) for r in some)) for run, some in ((a, left), (b, right))
+            )
+            pairs.append((task, encoder, one, other))
     if apart and refuse:
         raise DataError(apart[0])
     notes += dict.fromkeys(apart)

@@ -1,15 +1,18 @@
 """What the command about comparisons is asked for."""
 
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from slitlamp.commands import Command
 from slitlamp.errors import UsageError
 from slitlamp.settings import Settings, _flag
 
-RESULTS: ContextVar[dict[str, Any]] = ContextVar("RESULTS", default={})  # that a notebook holds, by how they are called
+RESULTS: ContextVar[Mapping[str, Any]] = ContextVar("RESULTS", default=MappingProxyType({}))
+"""Results that a notebook holds, by how they are called."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,9 @@ from slitlamp.runs import StoredRun
 
 if TYPE_CHECKING:
     from slitlamp.comparison.arms import Family
-    from slitlamp.comparison.found import Compared
 
 A_MORE, B_MORE, OPEN = "a reads more", "b reads more", "not told apart"
+FEW_GROUPS = "with fewer than 20 groups no interval is given, and nothing is told apart."
 NAMED = 4  # arms that a sentence names
 
 
@@ -27,60 +27,55 @@ def says(low: float | None, high: float | None, margin: float) -> str:
 def pair(row: dict[str, Any]) -> str:
     """One comparison in a sentence; a negative answer with the difference that would have been seen."""
     head = f"{row['task']}, {row['at']}: "
-    if row["simultaneous_low"] is None:
-        return (
-            f"{head}{row['a']} {_n(row['score_a'])}, {row['b']} {_n(row['score_b'])}; with {row['n_groups']} groups no "
-            "interval is given (20 are needed), and nothing is told apart."
-        )
-    low, high, d = row["simultaneous_low"], row["simultaneous_high"], row["difference"]
+    a, b, low, high, d = row["a"], row["b"], row["simultaneous_low"], row["simultaneous_high"], row["difference"]
+    if low is None:
+        return f"{head}{a} {_n(row['score_a'])}, {b} {_n(row['score_b'])}; {FEW_GROUPS}"
     if row["says"] in (A_MORE, B_MORE):
-        more, less = (row["a"], row["b"]) if d > 0 else (row["b"], row["a"])
-        ends = (low, high) if d > 0 else (-high, -low)
+        more, less, ends = (a, b, (low, high)) if d > 0 else (b, a, (-high, -low))
         return f"{head}{more} reads {_n(abs(d))} [{_n(ends[0])}, {_n(ends[1])}] more than {less}."
     if low == high == 0:
-        return f"{head}{row['a']} and {row['b']} are one and the same measurement: the difference is exactly 0."
-    said = f"{row['a']} and {row['b']} are {row['says']}" if row["says"] != OPEN else (
-        f"{row['a']} and {row['b']} are not told apart")  # fmt: skip
+        return f"{head}{a} and {b} are one and the same measurement: the difference is exactly 0."
     return (
-        f"{head}{said}: the difference is {_n(d)} [{_n(low)}, {_n(high)}]; one of {_n(row['detectable'])} would be seen "
-        "8 times in 10."
+        f"{head}{a} and {b} are {row['says']}: the difference is {_n(d)} [{_n(low)}, {_n(high)}]; one of "
+        f"{_n(row['detectable'])} would be seen 8 times in 10."
     )
 
 
-def family(one: "Compared", comparisons: Sequence[dict[str, Any]], ranking: Sequence[dict[str, Any]]) -> list[str]:
-    """The sentences on one family: what reads most, how sure that is, and what is not told apart from it."""
-    key = (one.family.task, one.family.over, one.family.at)
+def family(
+    key: tuple[str, str, str], comparisons: Sequence[dict[str, Any]], ranking: Sequence[dict[str, Any]]
+) -> list[str]:
+    """The sentences on one family, named by (task, over, at): what reads most, and how sure that is."""
     rows = [row for row in comparisons if (row["task"], row["over"], row["at"]) == key]
     ranked = [row for row in ranking if (row["task"], row["over"], row["at"]) == key]
-    found = [pair(rows[0])] if len(rows) == 1 else [_most(one, rows, ranked)]
+    found = [pair(rows[0])] if len(rows) == 1 else [_most(key, rows, ranked)]
     if all(row["p"] is not None and row["p"] > 0.05 for row in ranked):
         found[0] += " None is shown to read more than chance."
     return found
 
 
-def _most(one: "Compared", rows: Sequence[dict[str, Any]], ranked: Sequence[dict[str, Any]]) -> str:
-    head = f"{one.family.task}, {one.family.over}s, {one.family.at}: "
+def _most(key: tuple[str, str, str], rows: Sequence[dict[str, Any]], ranked: Sequence[dict[str, Any]]) -> str:
+    what = key[1].replace("_", " ")
+    head = f"{key[0]}, {what}s, {key[2]}: "
     first = ranked[0]
-    if first["p_best"] is None:
-        n = rows[0]["n_groups"]
-        return f"{head}{first['name']} has the highest score, {_n(first['score'])}; with {n} groups no interval is " \
-               "given (20 are needed), and nothing is told apart."  # fmt: skip
-    others = [row["name"] for row in ranked[1:] if row["rank_low"] <= 1 or _shared(row, first)]
-    best = f"{first['name']} reads most, {_n(first['score'])} (P {_p(first['p_best'])} best)"
     level = [row["name"] for row in ranked if row["score"] == first["score"]]
-    if len(level) > 1:
-        best = f"{_list(level)} have the highest score, {_n(first['score'])}"
-    told = len(ranked) - 1 - len(others)
+    highest = f"{_list(level)} {'have' if len(level) > 1 else 'has'} the highest score, {_n(first['score'])}"
+    if first["p_best"] is None:
+        return f"{head}{highest}; {FEW_GROUPS}"
+    sure = f" (P {_p(first['p_best'])} best)" if len(level) == 1 else ""
+    most = f"{first['name']} reads most, {_n(first['score'])}{sure}" if len(level) == 1 else highest
+    alike = [row["name"] for row in ranked[1:] if _shared(row, first)]
+    told = len(ranked) - 1 - len(alike)
     seen = sorted(row["detectable"] for row in rows)[len(rows) // 2]
     would = f" A difference of about {_n(seen)} would be seen 8 times in 10."
-    if not others:
-        return f"{head}{best}, and is told apart from every other."
+    if not alike:
+        return f"{head}{most}, and is told apart from every other."
     if not told:
-        return f"{head}no {one.family.over} is told apart from the best: {best.replace(' reads most', ' has the highest score')}.{would}"  # fmt: skip
-    open_ = [name for name in others if name not in level[1:]] if len(level) > 1 else others
-    rest = f", but not from {_list(open_)}.{would}" if open_ else "."
-    they = "they are" if len(level) > 1 else "it is"
-    return f"{head}{best}; {they} told apart from {told} of {len(ranked) - len(level)}{rest}"
+        return f"{head}no {what} is told apart from the best: {highest}{sure}.{would}"
+    rest = [name for name in alike if name not in level]
+    they, others = "it is" if len(level) == 1 else "they are", len(ranked) - len(level)
+    if not rest:
+        return f"{head}{most}; {they} told apart from every other."
+    return f"{head}{most}; {they} told apart from {told} of {others}, but not from {_list(rest)}.{would}"
 
 
 def _shared(row: dict[str, Any], first: dict[str, Any]) -> bool:
@@ -151,7 +146,9 @@ def notes_of(
     bare = [arm.name for one in families for arm in one.arms if arm.measurement.permuted is None]
     if bare:
         names = _list(list(dict.fromkeys(bare)))
-        found.append(f"{names}: the probe is not refitted to permuted labels; errors of its differences come from folds")
+        found.append(
+            f"{names}: the probe is not refitted to permuted labels; errors of its differences come from folds"
+        )
     versions = list(dict.fromkeys(r.code_version for run in runs for r in run.records[:1]))
     if len(versions) > 1:
         found.append(f"the runs are of different versions of the code ({', '.join(versions)})")
