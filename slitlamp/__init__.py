@@ -2,8 +2,9 @@
 
 >>> import slitlamp
 >>> sorted(dir(slitlamp))
-['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'ablate', 'attribute', 'embed', 'explain',
-'features', 'load', 'measure', 'mine', 'modes', 'perturb', 'probe', 'recipe', 'score', 'similarity']
+['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'ablate', 'attribute', 'compare', 'embed',
+'explain', 'features', 'load', 'measure', 'mine', 'modes', 'perturb', 'probe', 'recipe', 'report', 'score',
+'similarity']
 """
 
 import importlib
@@ -13,17 +14,20 @@ if TYPE_CHECKING:
     from slitlamp.ablation.api import ablate
     from slitlamp.api import features, measure, probe
     from slitlamp.attribution.api import attribute
+    from slitlamp.comparison.api import compare
     from slitlamp.embedding.api import embed
     from slitlamp.errors import UsageError
     from slitlamp.pairs.api import explain, mine, modes, perturb, recipe, score, similarity
+    from slitlamp.paper.api import report
     from slitlamp.pairs.result import PairResult
     from slitlamp.reports.result import CommandResult
     from slitlamp.result import Conclusion, Result
     from slitlamp.runs import load
 
 __all__ = [
-    "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "ablate", "attribute", "embed", "explain",
-    "features", "load", "measure", "mine", "modes", "perturb", "probe", "recipe", "score", "similarity",
+    "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "ablate", "attribute", "compare", "embed",
+    "explain", "features", "load", "measure", "mine", "modes", "perturb", "probe", "recipe", "report", "score",
+    "similarity",
 ]  # fmt: skip
 
 _HOMES = {
@@ -32,6 +36,8 @@ _HOMES = {
     **dict.fromkeys(("explain", "mine", "modes", "perturb", "recipe", "score", "similarity"), "slitlamp.pairs.api"),
     "ablate": "slitlamp.ablation.api",
     "attribute": "slitlamp.attribution.api",
+    "compare": "slitlamp.comparison.api",
+    "report": "slitlamp.paper.api",
     "CommandResult": "slitlamp.reports.result",
     "PairResult": "slitlamp.pairs.result",
     "embed": "slitlamp.embedding.api",

@@ -119,8 +119,10 @@ def widened(estimate: Estimate, wider: float) -> tuple[float | None, float | Non
     return max(0.0, e.score - wider * (e.score - e.low)), min(1.0, e.score + wider * (e.high - e.score))
 
 
-def simultaneous(parts: Sequence[np.ndarray], plan: Plan) -> float:
-    """By how much 95 % intervals of several scores must be wider to hold all at once, given contributions [S][n].
+def simultaneous(parts: Sequence[np.ndarray], plan: Plan, confidence: float = 0.95) -> float:
+    """By how much 95 % intervals of several scores must be wider to hold all at once with a confidence.
+
+    Contributions [S][n] are given.
 
     The largest absolute t of a Gaussian multiplier bootstrap of the contributions of groups (Chernozhukov, Chetverikov
     & Kato 2013, Annals of Statistics 41, 2786-2819; Montiel Olea & Plagborg-Moller 2019, Journal of Applied
@@ -136,7 +138,7 @@ def simultaneous(parts: Sequence[np.ndarray], plan: Plan) -> float:
     if not each.shape[1]:
         return 1.0
     draws = np.random.default_rng([plan.seed, 76]).standard_normal((BOOTSTRAP, plan.n_groups))
-    largest = np.quantile(np.abs(draws @ each).max(axis=1), 0.95)
+    largest = np.quantile(np.abs(draws @ each).max(axis=1), confidence)
     return max(1.0, float(stdtrit(df, ndtr(largest)) / stdtrit(df, 0.975)))
 
 

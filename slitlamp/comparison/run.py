@@ -1,0 +1,23 @@
+"""The command about comparisons: the runs that were named, opened and compared."""
+
+from slitlamp.comparison.found import find
+from slitlamp.comparison.settings import RESULTS, CompareSettings
+from slitlamp.reports.result import CommandResult
+from slitlamp.runs import StoredRun, open_runs
+from slitlamp.settings import Settings
+
+
+def compare_runs(settings: Settings, own: CompareSettings, line: str) -> CommandResult:
+    """The comparison of what was named: see `slitlamp.comparison.found.find`."""
+    runs: list[StoredRun] = []
+    for name in own.runs:
+        given = RESULTS.get().get(name)
+        if given is None:
+            runs += open_runs([name])
+        else:
+            runs.append(StoredRun(folder=given.home, name=name, document=given.document))
+    encoder = settings.encoder
+    return find(
+        runs, over=own.over, unpaired=own.unpaired, site=encoder.site, readout=encoder.readout,
+        task=settings.source.task, reference=own.reference, command=line,
+    )  # fmt: skip
