@@ -6,7 +6,6 @@ probabilities of the best points are worth and `confusion-TASK` what they take f
 """
 
 import inspect
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +75,8 @@ def _compared(name: str, draw: Callable[..., Any]) -> PaperFigure:
     title, caption = words.get(name, (name.capitalize(), f"The comparison's figure of {name}."))
     sized = bool(inspect.signature(draw).parameters)
     return PaperFigure(
-        name=name, title=title, caption=caption, alt=f"{title}; its numbers are in tables/{TABLES.get(name, name)}.csv.",
+        name=name, title=title, caption=caption,
+        alt=f"{title}; its numbers are in tables/{TABLES.get(name, name)}.csv.",
         draw=(lambda width: draw(width)) if sized else (lambda width: _wide(draw(), width)),
     )  # fmt: skip
 
@@ -114,7 +114,7 @@ def _layers(gathered: Gathered) -> list[PaperFigure]:
                         "same items."
                     ),
                     alt=f"Layer curves of {names} on {task}; the numbers are in tables/points.csv.",
-                    draw=lambda width, records=_of(claims): plots.layer_curve(records, width),
+                    draw=lambda width, claims=claims: plots.layer_curve(_of(claims), width),
                 )
             )
     return found
@@ -157,21 +157,21 @@ def _map(gathered: Gathered) -> PaperFigure:
     )
 
 
-def map_figure(
-    rows: Sequence[str], columns: Sequence[str], cells: Mapping[tuple[str, str], Claim], width: int
-) -> Any:
+def map_figure(rows: Sequence[str], columns: Sequence[str], cells: Mapping[tuple[str, str], Claim], width: int) -> Any:
     """Encoders (rows) by tasks (columns): a matplotlib Figure `width` mm wide.
 
     Numbers are left out where a cell has no room for them: first the interval, then the score.
     """
     import matplotlib as mpl
+    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
     called, tasks = shown_names(rows, 30), shown_names(columns, 24)
     left = min(2 + 1.2 * max(map(len, called)), 0.42 * width)
     called = shown_names(rows, max(int((left - 2) / 1.2), 8))
-    wide = min((width - left - 13) / len(columns), 24)
+    wide = min((width - left - 13) / len(columns), 30)
+    start = (width - left - 13 - wide * len(columns)) / 2 + left  # in the middle, where there is room to spare
     tall = min(6.4, (TALLEST - 45) / len(rows))
     turned = any(1.25 * len(task) > wide for task in tasks)
     head = 2 + (1.15 * max(map(len, tasks)) if turned else 3.5)
@@ -180,7 +180,7 @@ def map_figure(
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width * MM, high * MM))
         panel = figure.add_axes(
-            (left / width, 9 / high, wide * len(columns) / width, tall * len(rows) / high), xlim=(0, len(columns)),
+            (start / width, 9 / high, wide * len(columns) / width, tall * len(rows) / high), xlim=(0, len(columns)),
             ylim=(len(rows), 0),
         )  # fmt: skip
         for i, row in enumerate(rows):
@@ -199,9 +199,9 @@ def map_figure(
         panel.tick_params(length=0, pad=2, labeltop=True, labelbottom=False)
         for spine in panel.spines.values():
             spine.set_visible(False)
-        bar = figure.add_axes(((left + wide * len(columns) + 2) / width, 9 / high, 2 / width,
+        bar = figure.add_axes(((start + wide * len(columns) + 2) / width, 9 / high, 2 / width,
                                min(tall * len(rows), 25) / high))  # fmt: skip
-        figure.colorbar(mpl.cm.ScalarMappable(cmap=colours), cax=bar, ticks=[0, 0.5, 1])
+        figure.colorbar(ScalarMappable(cmap=colours), cax=bar, ticks=[0, 0.5, 1])
         bar.set_yticklabels(["chance", "", "1"], fontsize=5.5)
         bar.tick_params(length=1.5, width=0.4, pad=1)
         words = "● present  ○ absent  ? inconclusive" + "  ╱ not measured" * (len(cells) < len(rows) * len(columns))
@@ -233,11 +233,13 @@ def _write(
         if min(wide, tall) >= 2:
             panel.text(j + 0.5, i + 0.5, mark, ha="center", va="center", color=ink, fontsize=min(5, tall * 1.4))
         return
-    two = wide >= 10.5 and tall >= 4.6 and low is not None and high is not None
+    two = wide >= 10.5 and tall >= 4.2 and low is not None and high is not None
     text = f"{score:.2f} {mark}" if wide >= 8 else f"{score:.2f}"
     panel.text(j + 0.5, i + (0.36 if two else 0.5), text, ha="center", va="center", color=ink, fontsize=size)
     if two and low is not None and high is not None:
-        panel.text(j + 0.5, i + 0.74, f"[{low:.2f}, {high:.2f}]", ha="center", va="center", color=ink, fontsize=4.5)
+        panel.text(
+            j + 0.5, i + 0.74, f"[{low:.2f}, {high:.2f}]", ha="center", va="center", color=ink, fontsize=min(4.5, tall)
+        )
 
 
 def _held_out(claim: Claim) -> Any:
@@ -252,20 +254,20 @@ def _held_out(claim: Claim) -> Any:
         return None
 
 
-def _by_task(gathered: Gathered, kept: Callable[[Any], bool]) -> dict[str, list[tuple[str, Claim, Any]]]:
-    """Claims of classes with their predictions, by task, each with what it is called."""
+def _by_task(gathered: Gathered, *, sure: bool = False) -> dict[str, list[tuple[str, Claim, Any]]]:
+    """Claims of classes with their predictions, by task, each with its name; `sure` are those with probabilities."""
     names = run_names(gathered)
     found: dict[str, list[tuple[str, Claim, Any]]] = {}
     for claim in gathered.claims:
         held = _held_out(claim)
-        if held is not None and kept(held):
+        if held is not None and not (sure and held.probability is None):
             run = names.get((id(claim.run), claim.task, claim.encoder))
             found.setdefault(claim.task, []).append((claim.encoder + f" · {run}" * bool(run), claim, held))
     return found
 
 
 def _calibrations(gathered: Gathered) -> list[PaperFigure]:
-    found = _by_task(gathered, lambda held: held.probability is not None)
+    found = _by_task(gathered, sure=True)
     named = keys(found)
     return [
         PaperFigure(
@@ -358,14 +360,15 @@ def calibration_figure(claims: Sequence[tuple[str, Any]], width: int) -> Any:
     rows, columns = _grid(len(claims), width, 38)
     side = (width - 12) / columns
     tall = min(side, 50)
-    names = shown_names([name for name, _ in claims], int(side / 1.3))
+    names = shown_names([name for name, _ in claims], int(side / 1.5))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width * MM, (tall * rows + 5) * MM), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for panel in panels.flat[len(claims) :]:
             panel.set_visible(False)
-        for k, (panel, name, (_, held)) in enumerate(zip(panels.flat, names, claims, strict=False)):
-            found, least = reliability(held), 1 / held.probability.shape[2]
+        bins = [reliability(held) for _, held in claims]
+        for k, (panel, name, found) in enumerate(zip(panels.flat, names, bins, strict=False)):
+            least = 1 / claims[k][1].probability.shape[2]
             panel.plot([0, 1], [0, 1], ls="--", color="0.5", lw=0.7)
             ends = np.maximum([found.right - found.low, found.high - found.right], 0)
             panel.errorbar(found.sure, found.right, yerr=ends, color=plots.COLOURS[0], marker="o", ms=2.5, lw=0.8,
@@ -375,17 +378,17 @@ def calibration_figure(claims: Sequence[tuple[str, Any]], width: int) -> Any:
             panel.set_box_aspect(1)
             if k % columns == 0:
                 panel.set_ylabel("share right")
-        figure.supxlabel(f"mean probability of the answer, bins of about {int(found.count.mean())} predictions",
+        figure.supxlabel(f"mean probability of the answer, bins of about {int(bins[0].count.mean())} predictions",
                          fontsize=6.5)  # fmt: skip
     return figure
 
 
 def _confusions(gathered: Gathered) -> list[PaperFigure]:
-    found = _by_task(gathered, lambda held: True)
+    found = _by_task(gathered)
     named = keys(found)
     return [
         PaperFigure(
-            name=f"confusion-{named[task]}" + f"-{k // PANELS + 1}" * (k >= PANELS),
+            name=f"confusion-{named[task]}" + f"-{k // each + 1}" * (k >= each),
             title=f"{task}: what is taken for what",
             caption=(
                 f"Confusion at the best point of each encoder on {task}: shares of each true class (rows) that are "
@@ -397,8 +400,9 @@ def _confusions(gathered: Gathered) -> list[PaperFigure]:
             ),
         )
         for task, claims in found.items()
-        for k in range(0, len(claims), PANELS)
-        for some in [claims[k : k + PANELS]]
+        for each in [PANELS if len(claims[0][1].question["classes"]) <= 4 else 2]
+        for k in range(0, len(claims), each)
+        for some in [claims[k : k + each]]
     ]
 
 
@@ -416,19 +420,21 @@ def confusion_figure(claims: Sequence[tuple[str, Any, Sequence[str]]], width: in
     from matplotlib.figure import Figure
 
     classes = claims[0][2]
-    rows, columns = _grid(len(claims), width, min(max(30, 12 + 6.5 * len(classes)), width - 6))
+    least = 12 + 6.5 * len(classes) if len(classes) <= MOST else 40
+    rows, columns = _grid(len(claims), width, min(max(30, least), width - 6))
     side = (width - 4) / columns
     called = shown_names(classes, 14 if len(classes) <= MOST else 8)
     label = 1.15 * max(map(len, called))
-    cell = min(max((side - label - 8) / len(classes), 1.2), 9)
+    cell = min(max((side - label - 8) / len(classes), 1.2), 13)
     tall = cell * len(classes) + label + 12
-    names = shown_names([name for name, *_ in claims], int(side / 1.3))
+    names = shown_names([name for name, *_ in claims], int(side / 1.4))
     colours = mpl.colormaps["cividis"]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width * MM, tall * rows * MM))
         for k, (name, (_, held, _)) in enumerate(zip(names, claims, strict=True)):
             shares = confusion(held, len(classes))
-            left, top = (k % columns) * side + label + 6, (k // columns) * tall + 6
+            spare = max(side - label - 8 - cell * len(classes), 0)
+            left, top = (k % columns) * side + spare / 2 + label + 6, (k // columns) * tall + 6
             panel = figure.add_axes(
                 (left / width, 1 - (top + cell * len(classes)) / (tall * rows), cell * len(classes) / width,
                  cell * len(classes) / (tall * rows))
@@ -444,7 +450,8 @@ def confusion_figure(claims: Sequence[tuple[str, Any, Sequence[str]]], width: in
             panel.set_xticks(ticks, [called[t] for t in ticks], rotation=90, fontsize=5.5)
             panel.set_yticks(ticks, [called[t] for t in ticks], fontsize=5.5)
             panel.tick_params(length=1.5, pad=1)
-            panel.set_title(name, pad=2)
+            middle, over = (k % columns + 0.5) * side + 2, 1 - (top - 1.2) / (tall * rows)
+            figure.text(middle / width, over, name, ha="center", va="bottom", fontsize=6.5)
             panel.set_ylabel("true", labelpad=1)
             panel.set_xlabel("predicted", labelpad=1)
             for spine in panel.spines.values():

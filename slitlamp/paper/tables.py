@@ -258,7 +258,7 @@ def _comparisons(rows: Sequence[Mapping[str, Any]]) -> Sheet:
         ],
         columns=(
             Shown(head="task", of=("task",), form="text", narrow=True),
-            Shown(head="of", of=("over",), form="text", share=0.7),
+            Shown(head="of", of=("over",), form="text", share=0.8),
             Shown(head="at", of=("at",), form="text"),
             Shown(head="a", of=("a",), form="text", share=1.3, narrow=True),
             Shown(head="b", of=("b",), form="text", share=1.3, narrow=True),
@@ -296,7 +296,7 @@ def _ranking(rows: Sequence[Mapping[str, Any]]) -> Sheet:
         bold=frozenset((k, "score") for k, row in enumerate(rows) if alone(row)),
         columns=(
             Shown(head="task", of=("task",), form="text", narrow=True),
-            Shown(head="of", of=("over",), form="text", share=0.7),
+            Shown(head="of", of=("over",), form="text", share=0.8),
             Shown(head="at", of=("at",), form="text"),
             Shown(head="name", of=("name",), form="text", share=1.4, narrow=True),
             Shown(head="score", of=("score", "low", "high"), form="interval", narrow=True),
@@ -342,7 +342,7 @@ def _variation(rows: Sequence[Mapping[str, Any]]) -> Sheet:
             Shown(head="task", of=("task",), form="text", narrow=True),
             Shown(head="encoder", of=("encoder",), form="text", share=1.4, narrow=True),
             Shown(head="at", of=("at",), form="text"),
-            Shown(head="over", of=("over",), form="text", share=0.7, narrow=True),
+            Shown(head="over", of=("over",), form="text", share=0.8, narrow=True),
             Shown(head="runs", of=("runs",), form="count"),
             Shown(head="mean", of=("mean",), narrow=True),
             Shown(head="sd", of=("sd",), form="difference", narrow=True),
@@ -414,7 +414,7 @@ def _cell(column: Shown, row: Mapping[str, Any], path: Path3, *, bold: bool) -> 
         return latex.Cell(tex=latex.escape(latex.short(shown)), shown=shown)
     calls = [numbers.call(_at(path, name)) for name in _named(column, row)]
     if column.form == "verdict":
-        tex = latex.escape(str(row[column.of[0]])) + (rf" $\geq$ {calls[0]}" if calls else "")
+        tex = str(row[column.of[0]]) + (rf" $\geq$ {calls[0]}" if calls else "")
     elif not calls:
         tex = "--"
     else:
@@ -424,8 +424,21 @@ def _cell(column: Shown, row: Mapping[str, Any], path: Path3, *, bold: bool) -> 
 
 
 def as_tex(sheet: Sheet, *, wide: bool = True) -> str:
-    """A table as LaTeX: one float, or of many rows several, each with what a page has room for."""
+    """A table as LaTeX: one float, or of many rows several, each with what a page has room for.
+
+    Where one column of a journal has no room for all that belongs there, the last columns are left out.
+    """
     columns = [c for c in sheet.kept if wide or c.narrow]
+    while True:
+        try:
+            return _floats(sheet, columns, wide=wide)
+        except ValueError:
+            if wide or len(columns) < 3:
+                raise
+            columns = columns[:-1]
+
+
+def _floats(sheet: Sheet, columns: Sequence[Shown], *, wide: bool) -> str:
     cells = [
         [_cell(c, row, path, bold=(k, c.of[0]) in sheet.bold) for c in columns]
         for k, (row, path) in enumerate(zip(sheet.rows, _own(sheet), strict=True))

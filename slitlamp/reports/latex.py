@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 COLUMN, PAGE = 80, 165  # mm: the least width of one column and of a page of two for which tables are laid out
 PARTING = "_/-.:"  # signs behind which a word may be broken
-UNBROKEN = 44.0  # pt of a word without a place to break it
+UNBROKEN = 29.0  # pt of a word without a place to break it
 TRIED = 80  # characters of a name that a table shows
 
 SPECIAL = {
@@ -29,11 +29,11 @@ SPECIAL = {
 MATHS = {
     "±": "pm", "×": "times", "÷": "div", "µ": "mu", "−": "-", "≤": "leq", "≥": "geq", "≠": "neq", "≈": "approx",
     "∞": "infty", "→": "rightarrow", "←": "leftarrow", "∈": "in", "∑": "sum", "√": "surd", "∂": "partial",
-    **dict(zip("αβγδεζηθικλμνξπρστυφχψω", (
-        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
-        "omega").split(), strict=True)),
-    **dict(zip("ΓΔΘΛΞΠΣΥΦΨΩ", "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split(), strict=True)),
 }  # fmt: skip
+SMALL = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega"
+MATHS |= dict(zip("αβγδεζηθικλμνξπρστυφχψω", SMALL.split(), strict=True))
+LARGE = "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
+MATHS |= dict(zip("ΓΔΘΛΞΠΣΥΦΨΩ", LARGE.split(), strict=True))
 ACCENTS = {
     "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0308": '"', "\u030a": "r", "\u0327": "c",
     "\u030c": "v", "\u0306": "u", "\u0304": "=", "\u0307": ".", "\u030b": "H", "\u0323": "d", "\u0331": "b",
@@ -77,11 +77,17 @@ def _word(word: str) -> str:
         parts[-1].append(_sign(character) + "{}" * twice)
         if character in PARTING:
             parts.append([])
+    if sum(_wide(sign) for part in parts for sign in part) <= UNBROKEN:
+        return "".join(sign for part in parts for sign in part)
     return r"\allowbreak{}".join(_broken(part) for part in parts if part)
 
 
+def _wide(sign: str) -> float:
+    return 28.0 if "U+" in sign else 6.6 if sign in "mwMW" else 4.6
+
+
 def _broken(signs: list[str]) -> str:
-    widths = [_width("U+FFFF ") if "U+" in sign else 5.0 for sign in signs]
+    widths = [_wide(sign) for sign in signs]
     if sum(widths) <= UNBROKEN:
         return "".join(signs)
     lines, held = [""], 0.0
@@ -91,7 +97,7 @@ def _broken(signs: list[str]) -> str:
             held = 0.0
         lines[-1] += sign
         held += width
-    return r"\allowbreak{}".join(lines)
+    return r"\penalty200 ".join(lines)  # rather behind a sign that parts the word
 
 
 def _sign(character: str) -> str:
@@ -163,7 +169,7 @@ def _width(text: str) -> float:
 
 GAP = 1.8  # pt: of \tabcolsep
 POINT = 72.27 / 25.4  # pt of a mm
-NARROWEST = 46.0  # pt: of a column of text
+NARROWEST = 30.0  # pt: of a column of text
 
 
 def booktabs(
@@ -181,11 +187,12 @@ def booktabs(
     """
     fixed, texts = room(columns, rows), [c for c in columns if not c.number]
     left = (PAGE if wide else COLUMN) * POINT - fixed
-    if left < NARROWEST * len(texts):
+    if any(left * c.share < NARROWEST * sum(one.share for one in texts) for c in texts):
         raise ValueError(f"{len(columns)} columns need {fixed:.0f} pt for numbers alone: leave some out")
     whole = sum(c.share for c in texts)
     layout = [
-        "r" if c.number else rf"p{{{c.share / whole - 0.0005:.3f}\dimexpr\linewidth-{fixed:.0f}pt\relax}}" for c in columns
+        "r" if c.number else rf"p{{{c.share / whole - 0.0005:.3f}\dimexpr\linewidth-{fixed:.0f}pt\relax}}"
+        for c in columns
     ]
     body = [
         (r"\addlinespace[2pt]" + "\n") * (k in breaks)
@@ -207,4 +214,4 @@ def booktabs(
 
 def _set(cell: Cell, column: Column) -> str:
     tex = rf"\textbf{{{cell.tex}}}" if cell.bold else cell.tex
-    return tex if column.number else rf"{{\raggedright {tex}\par}}"
+    return tex if column.number else rf"{{\raggedright\hspace{{0pt}}{tex}\par}}"  # whose first word may be broken too

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 
 def escape(text: str) -> str:
-    """Any text as Markdown that shows it, in a sentence or a cell: no mark-up, no HTML, no link, one line.
+    r"""Any text as Markdown that shows it, in a sentence or a cell: no mark-up, no HTML, no link, one line.
 
     Control characters and those that turn the direction of writing are shown by their code.
 
     >>> escape("a|b <i> `c`")
-    'a\\\\|b &lt;i&gt; \\\\`c\\\\`'
+    'a\\|b &lt;i&gt; \\`c\\`'
     """
     whole = html.escape(" ".join(text.encode("utf-8", "backslashreplace").decode().split()), quote=False)
     marked = re.sub(r"([\\\\`*_{}\[\]()#+!|~$]|^[-=>])", r"\\\1", whole)

@@ -1,7 +1,5 @@
 """CSV as every command writes it: a table for programs that a spreadsheet can open without running a cell of it."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,8 +19,11 @@ def as_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = No
     """
     held = list(rows)
     names = list(dict.fromkeys(key for row in held for key in row)) if columns is None else list(columns)
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([guarded(name) for name in names])
-    writer.writerows([["" if row.get(name) is None else guarded(row[name]) for name in names] for row in held])
-    return out.getvalue().encode("utf-8", "backslashreplace")
+    lines = [names, *([row.get(name) for name in names] for row in held)]
+    text = "".join(",".join(_field(value) for value in line) + "\n" for line in lines)
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _field(value: Any) -> str:
+    text = "" if value is None else str(guarded(value))
+    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
