@@ -426,14 +426,14 @@ def _cell(column: Shown, row: Mapping[str, Any], path: Path3, *, bold: bool) -> 
 def as_tex(sheet: Sheet, *, wide: bool = True) -> str:
     """A table as LaTeX: one float, or of many rows several, each with what a page has room for.
 
-    Where one column of a journal has no room for all that belongs there, the last columns are left out.
+    Where there is no room for all columns the last ones are left out; CSV and Markdown hold them all.
     """
     columns = [c for c in sheet.kept if wide or c.narrow]
     while True:
         try:
             return _floats(sheet, columns, wide=wide)
         except ValueError:
-            if wide or len(columns) < 3:
+            if len(columns) < 3:
                 raise
             columns = columns[:-1]
 

@@ -30,8 +30,8 @@ MATHS = {
     "±": "pm", "×": "times", "÷": "div", "µ": "mu", "−": "-", "≤": "leq", "≥": "geq", "≠": "neq", "≈": "approx",
     "∞": "infty", "→": "rightarrow", "←": "leftarrow", "∈": "in", "∑": "sum", "√": "surd", "∂": "partial",
 }  # fmt: skip
-SMALL = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega"
-MATHS |= dict(zip("αβγδεζηθικλμνξπρστυφχψω", SMALL.split(), strict=True))
+SMALL = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
+MATHS |= dict(zip("αβγδεζηθικλμνξπρστυφχψω", f"{SMALL}omega".split(), strict=True))
 LARGE = "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
 MATHS |= dict(zip("ΓΔΘΛΞΠΣΥΦΨΩ", LARGE.split(), strict=True))
 ACCENTS = {
@@ -155,11 +155,9 @@ def dash(text: str) -> str:
 
 
 def room(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> float:
-    """The width in pt that columns of numbers need, with all gaps between columns."""
+    """The width in pt that columns of numbers need."""
     numbers = [k for k, column in enumerate(columns) if column.number]
-    return sum(max(_width(columns[k].head), *(_width(row[k].shown) for row in rows), 0) for k in numbers) + (
-        2 * GAP * len(columns)
-    )
+    return sum(max(_width(columns[k].head), *(_width(row[k].shown) for row in rows), 0) for k in numbers)
 
 
 def _width(text: str) -> float:
@@ -167,7 +165,8 @@ def _width(text: str) -> float:
     return sum(2.7 if c in " .,[]()" else 4.1 if c.isdigit() else 6.6 if c in "mwMW" else 4.4 for c in text)
 
 
-GAP = 1.8  # pt: of \tabcolsep
+GAPS = (3.0, 1.8)  # pt: of \tabcolsep where there is room, and where there is little
+END = r" \tabularnewline"  # which \raggedright leaves alone
 POINT = 72.27 / 25.4  # pt of a mm
 NARROWEST = 30.0  # pt: of a column of text
 
@@ -185,10 +184,13 @@ def booktabs(
     Raises:
         ValueError: the numbers alone leave no room for the text.
     """
-    fixed, texts = room(columns, rows), [c for c in columns if not c.number]
-    left = (PAGE if wide else COLUMN) * POINT - fixed
-    if any(left * c.share < NARROWEST * sum(one.share for one in texts) for c in texts):
-        raise ValueError(f"{len(columns)} columns need {fixed:.0f} pt for numbers alone: leave some out")
+    texts, whole_room = [c for c in columns if not c.number], (PAGE if wide else COLUMN) * POINT
+    least = max(NARROWEST * sum(one.share for one in texts) / c.share for c in texts) if texts else 0
+    needs = room(columns, rows)
+    gap = next((gap for gap in GAPS if needs + 2 * gap * len(columns) + least <= whole_room), None)
+    if gap is None:
+        raise ValueError(f"{len(columns)} columns need {needs:.0f} pt for numbers alone: leave some out")
+    fixed = needs + 2 * gap * len(columns)
     whole = sum(c.share for c in texts)
     layout = [
         "r" if c.number else rf"p{{{c.share / whole - 0.0005:.3f}\dimexpr\linewidth-{fixed:.0f}pt\relax}}"
@@ -196,17 +198,17 @@ def booktabs(
     ]
     body = [
         (r"\addlinespace[2pt]" + "\n") * (k in breaks)
-        + " & ".join(_set(cell, column) for cell, column in zip(row, columns, strict=True)) + r" \\"
+        + " & ".join(_set(cell, column) for cell, column in zip(row, columns, strict=True)) + END
         for k, row in enumerate(rows)
     ]  # fmt: skip
-    heads = [escape(c.head) if c.number else rf"{{\raggedright {escape(c.head)}\par}}" for c in columns]
+    heads = [escape(c.head) if c.number else rf"\raggedright {escape(c.head)}" for c in columns]
     below = [rf"\par\smallskip{{\raggedright {escape(note)}\par}}" for note in notes]
     name = "table*" if wide else "table"
     return "\n".join(
         [
             rf"\begin{{{name}}}", rf"\caption{{{escape(caption)}}}", rf"\label{{{label}}}", r"\scriptsize",
-            rf"\setlength{{\tabcolsep}}{{{GAP}pt}}", rf"\noindent\begin{{tabular}}{{{''.join(layout)}}}", r"\toprule",
-            " & ".join(heads) + r" \\", r"\midrule", *body, r"\bottomrule", r"\end{tabular}", *below,
+            rf"\setlength{{\tabcolsep}}{{{gap}pt}}", rf"\noindent\begin{{tabular}}{{{''.join(layout)}}}", r"\toprule",
+            " & ".join(heads) + END, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", *below,
             rf"\end{{{name}}}", "",
         ]
     )  # fmt: skip
@@ -214,4 +216,4 @@ def booktabs(
 
 def _set(cell: Cell, column: Column) -> str:
     tex = rf"\textbf{{{cell.tex}}}" if cell.bold else cell.tex
-    return tex if column.number else rf"{{\raggedright\hspace{{0pt}}{tex}\par}}"  # whose first word may be broken too
+    return tex if column.number else rf"\raggedright\hspace{{0pt}}{tex}"  # whose first word may be broken too

@@ -1,6 +1,7 @@
 """A small run, gathered, and claims made of it under other names, encoders and tasks."""
 
 import dataclasses
+import itertools
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -68,7 +69,7 @@ def compared(names: Sequence[str], task: str, groups: Sequence[str]) -> CommandR
          "difference": -0.05, "low": -0.1, "high": 0.004, "simultaneous_low": -0.12, "simultaneous_high": 0.02,
          "p": 0.2, "p_holm": 0.00001, "q_bh": 0.3, "paired": True, "n_items": 24, "n_groups": 12,
          "says": "not told apart"}
-        for a, b in zip(names, names[1:], strict=False)
+        for a, b in itertools.pairwise(names)
     ]  # fmt: skip
     curve = [
         {"task": task, "encoder": names[0], "at": "best point", "groups": n, "items": 2 * n, "draws": 3, "score": 0.7,

@@ -42,4 +42,4 @@ def test_a_table_of_ours_is_read_as_it_was(tmp_path: Path) -> None:
 
 
 def test_missing_values_are_empty_and_columns_are_those_of_all_rows() -> None:
-    assert as_csv([{"a": None}, {"b": "x,\"y\"\nz"}]) == b'a,b\n,\n,"x,""y""\nz"\n'
+    assert as_csv([{"a": None}, {"b": 'x,"y"\nz'}]) == b'a,b\n,\n,"x,""y""\nz"\n'
