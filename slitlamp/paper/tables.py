@@ -40,7 +40,6 @@ class Shown:
     head: str
     of: tuple[str, ...]
     form: str = "score"
-    share: float = 1.0
     narrow: bool = False
     mark: str = ""  # a value of the row that is printed behind: see `Sheet.notes`
 
@@ -128,7 +127,7 @@ def _claims(gathered: Gathered) -> Sheet:
         bold=frozenset((k, "score") for k, c in enumerate(gathered.claims) if (c.task, c.encoder) in sole),
         columns=(
             Shown(head="task", of=("task",), form="text", narrow=True),
-            Shown(head="encoder", of=("encoder",), form="text", share=1.4, narrow=True),
+            Shown(head="encoder", of=("encoder",), form="text", narrow=True),
             Shown(head="run", of=("run",), form="text", narrow=True),
             Shown(head="items", of=("n_items",), form="count"),
             Shown(head="groups", of=("n_groups",), form="count"),
@@ -140,7 +139,7 @@ def _claims(gathered: Gathered) -> Sheet:
             Shown(head="untr.", of=("control_random",)),
             Shown(head="p", of=("p",), form="p", narrow=True),
             Shown(head="verdict", of=("verdict", "limit"), form="verdict", narrow=True),
-            Shown(head="credit", of=("credit",), form="text", share=0.9),
+            Shown(head="credit", of=("credit",), form="text"),
             Shown(head="loss", of=("loss",)),
         ),
     )
@@ -228,15 +227,15 @@ def _points(gathered: Gathered) -> Sheet:
         paths=paths,
         columns=(
             Shown(head="task", of=("task",), form="text"),
-            Shown(head="encoder", of=("encoder",), form="text", share=1.4),
+            Shown(head="encoder", of=("encoder",), form="text"),
             Shown(head="run", of=("run",), form="text"),
             Shown(head="site", of=("site",), form="text"),
-            Shown(head="readout", of=("readout",), form="text", share=0.8),
+            Shown(head="readout", of=("readout",), form="text"),
             Shown(head="score", of=("score", "low", "high"), form="interval"),
             Shown(head="untr.", of=("untrained",)),
             Shown(head="p", of=("p",), form="p"),
             Shown(head="verdict", of=("verdict", "limit"), form="verdict"),
-            Shown(head="credit", of=("credit",), form="text", share=0.9),
+            Shown(head="credit", of=("credit",), form="text"),
             Shown(head="loss", of=("loss",)),
         ),
     )
@@ -258,16 +257,16 @@ def _comparisons(rows: Sequence[Mapping[str, Any]]) -> Sheet:
         ],
         columns=(
             Shown(head="task", of=("task",), form="text", narrow=True),
-            Shown(head="of", of=("over",), form="text", share=0.8),
+            Shown(head="of", of=("over",), form="text"),
             Shown(head="at", of=("at",), form="text"),
-            Shown(head="a", of=("a",), form="text", share=1.3, narrow=True),
-            Shown(head="b", of=("b",), form="text", share=1.3, narrow=True),
+            Shown(head="a", of=("a",), form="text", narrow=True),
+            Shown(head="b", of=("b",), form="text", narrow=True),
             Shown(head="a", of=("score_a",)),
             Shown(head="b", of=("score_b",)),
             Shown(head="difference", of=_ends(rows), form="interval3", narrow=True),
             Shown(head="p Holm", of=("p_holm",), form="p", narrow=True),
             Shown(head="q", of=("q_bh",), form="p"),
-            Shown(head="reading", of=("says",), form="text", share=1.2),
+            Shown(head="reading", of=("says",), form="text"),
         ),
     )
 
@@ -296,9 +295,9 @@ def _ranking(rows: Sequence[Mapping[str, Any]]) -> Sheet:
         bold=frozenset((k, "score") for k, row in enumerate(rows) if alone(row)),
         columns=(
             Shown(head="task", of=("task",), form="text", narrow=True),
-            Shown(head="of", of=("over",), form="text", share=0.8),
+            Shown(head="of", of=("over",), form="text"),
             Shown(head="at", of=("at",), form="text"),
-            Shown(head="name", of=("name",), form="text", share=1.4, narrow=True),
+            Shown(head="name", of=("name",), form="text", narrow=True),
             Shown(head="score", of=("score", "low", "high"), form="interval", narrow=True),
             Shown(head="P(best)", of=("p_best",), narrow=True),
             Shown(head="ranks", of=("ranks",), form="words"),
@@ -319,7 +318,7 @@ def _curve(rows: Sequence[Mapping[str, Any]]) -> Sheet:
         ],
         columns=(
             Shown(head="task", of=("task",), form="text", narrow=True),
-            Shown(head="encoder", of=("encoder",), form="text", share=1.4, narrow=True),
+            Shown(head="encoder", of=("encoder",), form="text", narrow=True),
             Shown(head="at", of=("at",), form="text"),
             Shown(head="groups", of=("groups",), form="count", narrow=True),
             Shown(head="items", of=("items",), form="count"),
@@ -340,9 +339,9 @@ def _variation(rows: Sequence[Mapping[str, Any]]) -> Sheet:
         paths=[_path(r, key(r["encoder"]), ("variation", r["over"], r["at"])) for r in rows],
         columns=(
             Shown(head="task", of=("task",), form="text", narrow=True),
-            Shown(head="encoder", of=("encoder",), form="text", share=1.4, narrow=True),
+            Shown(head="encoder", of=("encoder",), form="text", narrow=True),
             Shown(head="at", of=("at",), form="text"),
-            Shown(head="over", of=("over",), form="text", share=0.8, narrow=True),
+            Shown(head="over", of=("over",), form="text", narrow=True),
             Shown(head="runs", of=("runs",), form="count"),
             Shown(head="mean", of=("mean",), narrow=True),
             Shown(head="sd", of=("sd",), form="difference", narrow=True),
@@ -438,12 +437,23 @@ def as_tex(sheet: Sheet, *, wide: bool = True) -> str:
             columns = columns[:-1]
 
 
+def _share(texts: Sequence[str]) -> float:
+    """How much room a column of text asks for: its longest word in one piece, and of its longest text a part."""
+    words = max((latex.width(word) for text in texts for word in text.split()), default=0.0)
+    return min(max(words + 4, min(max(map(latex.width, texts), default=0.0), 80), 40), 90)
+
+
 def _floats(sheet: Sheet, columns: Sequence[Shown], *, wide: bool) -> str:
     cells = [
         [_cell(c, row, path, bold=(k, c.of[0]) in sheet.bold) for c in columns]
         for k, (row, path) in enumerate(zip(sheet.rows, _own(sheet), strict=True))
     ]
-    heads = [latex.Column(head=c.head, number=c.form not in ("text", "verdict"), share=c.share) for c in columns]
+    heads = [
+        latex.Column(
+            head=c.head, number=c.form not in ("text", "verdict"), share=_share([row[k].shown for row in cells])
+        )
+        for k, c in enumerate(columns)
+    ]
     head = (
         "% \\usepackage{booktabs} and \\input{numbers} in the preamble; "
         f"{latex.PAGE if wide else latex.COLUMN} mm wide or more.\n"
