@@ -1,4 +1,4 @@
-"""Chromium without a network, driven over its debugging pipe: what a page does when it is opened, pointed at, chosen."""
+"""Chromium without a network, driven over its debugging pipe: what a page does when it is opened and pointed at."""
 
 import json
 import os
@@ -37,6 +37,7 @@ class Seen:
     requests: list[str] = field(default_factory=list)
     menus: int = 0
     tips: set[str] = field(default_factory=set)
+    true_size: bool = True  # of the canvas: pointing at a scaled one would tell another point
 
 
 class Browser:
@@ -94,6 +95,7 @@ class Browser:
                 seen.tips |= {told} if told else set()
                 if len(seen.tips) >= hover:
                     break
+            seen.true_size = bool(self._value(TRUE_SIZE))
         seen.title = self._value("document.title")
         for event in self._events:
             self._note(event, seen, page)
@@ -119,6 +121,10 @@ class Browser:
 
 
 TIP = "(one => one && one.style.display === 'block' ? one.innerText : '')(document.getElementById('tip'))"
+TRUE_SIZE = """
+(one => Math.abs(one.getBoundingClientRect().width * devicePixelRatio - one.width) < 2)(
+  document.querySelector('#maps canvas'))
+"""
 POINTS = """
 (() => {  // where the symbols that tell something lie on the screen, by Vega's own scene
   const canvas = document.querySelector('#maps canvas'), found = [];
