@@ -16,9 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from slitlamp.paper import figures, tables
+from slitlamp.paper.gathered import gather
 from tests.browser import Browser, chromium
 from tests.hostile import IN_FILES, SHORT
 from tests.paths import ROOT
+from tests.slitlamp.reports.test_latex import compiled, overfull
 
 COLUMN = "<img src=x onerror=\"document.title='taken'\"> =1+1 _%&#"
 CLASSES = (
@@ -75,7 +78,7 @@ COMMANDS = {
     "embedding_plot": lambda h: (*_encoders(h)[:2], *h.asked, "--site", "pooled",
                                  "--map", "pca", "--thumbnails", "--permutations", "19"),
     "attribution": lambda h: ("--encoder", "phantom-clip", *h.asked, *SMALL, "--site", "final", "--readout",
-                              "mean", "--count", "1", "--method", "gradient", "--thumbnails"),
+                              "mean", "--count", "1", "--method", "gradient-input", "--thumbnails"),
     "pairs mine": lambda h: (*_encoders(h)[:2], "--reference", "pixels", "--data", h.manifest, "--copies-too",
                              "--at-least", "0.5", "--at-most", "0.4", "--rule", "quantile", "--thumbnails"),
     "visual_prompts": lambda h: (*_encoders(h), "--task", "orientation", "--data", h.manifest,
@@ -94,8 +97,8 @@ class Said:
 
 
 @pytest.fixture(scope="module")
-def said(hostile: Hostile) -> dict[str, Said]:
-    """Every command once; asked for lazily by `left`."""
+def said() -> dict[str, Said]:
+    """What each command left, once `left` has asked it."""
     return {}
 
 
@@ -177,6 +180,20 @@ def test_a_page_shows_names_and_runs_none(
         assert seen.title != "taken"
         assert (len(seen.tips), bool(seen.menus)) == ((3, True) if maps else (0, seen.menus > 0))
         assert not maps or seen.true_size
+
+
+def test_tables_and_figures_of_such_a_run_compile(
+    hostile: Hostile, said: dict[str, Said], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left("linear_probe", hostile, said, capsys)
+    gathered = gather([hostile.out("linear_probe")])
+    names = tables.write(gathered, tmp_path)
+    drawn = {name: one for name, one in figures.figures(gathered).items() if not name.startswith("layers")}
+    drawings = [name for name in figures.write(drawn, tmp_path) if name.endswith("-85mm.pdf")]
+    assert len(drawings) == 2
+    body = [rf"\input{{{name}}}" for name in names if name.startswith("tables/") and name.endswith(".tex")]
+    body += [rf"\includegraphics[width=\columnwidth]{{{name}}}" for name in drawings]
+    assert overfull(compiled(tmp_path, "\n\n".join(body), r"\input{numbers}")) == []
 
 
 def test_the_browser_sees_what_runs(browser: Browser, tmp_path: Path) -> None:
