@@ -32,10 +32,11 @@ def _body(argv: Sequence[str]) -> int:
     settings = Settings.of(**given)
     check_bounds(settings)
     from slitlamp.duplicates.search import find_duplicates, page
+    from slitlamp.log import printable
 
     found, write = find_duplicates(settings, **files), files["write"]
     noun = "volumes" if settings.source.volumes else "images"
-    print(json.dumps(found, indent=1, ensure_ascii=False) if settings.output.json else page(found, noun))
+    print(json.dumps(found, indent=1, ensure_ascii=False) if settings.output.json else printable(page(found, noun)))
     if write:
         say(f"{write} written; use it as --data {write} --group group{' --volumes' * settings.source.volumes}")
     return DATA if found["clusters_across_groups"] else DONE

@@ -29,7 +29,7 @@ def _body(argv: Sequence[str]) -> int:
     parser.add_argument("--details", action="store_true", help="print every responder in full, not a table of them")
     asked = asked_for(flags_of(parser, argv))
     from slitlamp.disk import output_folder
-    from slitlamp.log import say
+    from slitlamp.log import printable, say
     from slitlamp.probing.workers import spare_threads
     from slitlamp.prompts.files import deliver
     from slitlamp.prompts.page import page
@@ -40,7 +40,7 @@ def _body(argv: Sequence[str]) -> int:
     with spare_threads(), output_folder(asked.out, "audit.json", line, replace=replace):
         found = run(asked)
         document, files = deliver(found, asked)
-    shown = page(found, asked, full=asked.details)
+    shown = printable(page(found, asked, full=asked.details))
     print(json.dumps(document, indent=1, ensure_ascii=False) if asked.settings.output.json else shown)
     say(f"files in {asked.out}: {', '.join(files)}")
     return DONE

@@ -16,9 +16,20 @@ LOGGER.propagate = False  # a library that configures the root logger would prin
 _BARS: list[bool] = []  # filled once a command has asked for bars on stderr
 
 
+def printable(text: str, *, lines: bool = True) -> str:
+    r"""A text that a terminal shows and does not obey: control characters and turns of direction as `\x1b`, `\u202e`.
+
+    Line breaks are kept where there may be `lines`.
+    """
+    kept = "\n" if lines else ""
+    return text if text.isprintable() else "".join(
+        c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text
+    )  # fmt: skip
+
+
 def say(text: str) -> None:
     """Log one line: a warning where it says that it is one. What does not print, as in a file's name, is escaped."""
-    text = text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    text = printable(text, lines=False)
     LOGGER.log(logging.WARNING if text.startswith(("warning:", "error:")) else logging.INFO, text)
 
 

@@ -1,7 +1,5 @@
 """Draw marks into a user's own images at points of known depth, and write a manifest of them for the depth task."""
 
-import csv
-import io
 import itertools
 import os
 from collections import defaultdict
@@ -18,6 +16,7 @@ from probes.stats.numbers import far_values, typing_errors
 from slitlamp.disk import require_new, require_writable
 from slitlamp.errors import UsageError
 from slitlamp.log import progress, say
+from slitlamp.reports.spreadsheet import as_csv
 from tasks import DataError
 from tasks.marks.draw import COLOURS
 from tasks.marks.place import Point, place
@@ -85,11 +84,7 @@ def mark_points(
             bar.update()
     if not rows:
         raise DataError(f"no image of {points.name} has three points that are {ratio:g} times apart and do not touch")
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(out / "manifest.csv", text.getvalue())
+    write_atomically(out / "manifest.csv", as_csv(rows))
     return MarkedImages(rows=tuple(rows), left_out=tuple(left_out), images=len(found))
 
 

@@ -1,6 +1,5 @@
 """The tasks' phantoms as files: contact sheets with their answers, and pictures with the masks of their regions."""
 
-import csv
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import tasks
 from cache import write_atomically
 from slitlamp.disk import require_new, require_writable
 from slitlamp.errors import UsageError
+from slitlamp.reports.spreadsheet import as_csv
 from tasks import Item
 
 GAP, LINE = 4, 18  # pixels between pictures, and for the answer below each
@@ -91,21 +91,13 @@ def write_masks(
                 if row[region]:
                     drawn[row[region]] = item.evidence[region]
             rows.append(row)
-        manifest, text = out / name / "manifest.csv", _table(rows)
-        if not manifest.exists() or manifest.read_bytes() != text.encode():
+        manifest, text = out / name / "manifest.csv", as_csv(rows)
+        if not manifest.exists() or manifest.read_bytes() != text:
             require_new(manifest, "--out: another manifest", replace=replace)
         for file, read in drawn.items():
             _save(out / name / file, read())
         write_atomically(manifest, text)
         yield manifest
-
-
-def _table(rows: Sequence[dict[str, str]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(dict.fromkeys(column for row in rows for column in row)), restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _save(path: Path, image: np.ndarray) -> None:

@@ -1,8 +1,6 @@
 """Records: one published number each, with everything that is needed to make it again."""
 
-import csv
 import dataclasses
-import io
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -11,6 +9,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from slitlamp.reports.spreadsheet import as_csv as table_csv
 
 SCHEMA = 3
 
@@ -175,11 +175,5 @@ def as_json(value: Any) -> bytes:
 
 def as_csv(records: Sequence[Record]) -> bytes:
     """All records as one CSV table; a missing value is an empty field."""
-    out = io.StringIO()
     names = [f.name for f in dataclasses.fields(Record)]
-    writer = csv.DictWriter(out, names, lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        row = rounded(dataclasses.asdict(record))
-        writer.writerow({k: "" if v is None else v for k, v in row.items()})
-    return out.getvalue().encode("utf-8", "backslashreplace")
+    return table_csv([rounded(dataclasses.asdict(record)) for record in records], names)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from slitlamp.errors import UsageError
+from slitlamp.log import printable
 from slitlamp.records import Record, as_json, document
 from slitlamp.reports.table import COLUMNS, RIGHT, heading, legend, rows_of, table
 from slitlamp.reports.text import question_line, wrapped_notes
@@ -53,7 +54,7 @@ class Table:
 
     def __str__(self) -> str:
         parts = [table([r for r in self.records if r.task == task], name) for task, name in self.encoders]
-        return "\n\n".join([*parts, legend(self.records)])
+        return printable("\n\n".join([*parts, legend(self.records)]))
 
     __repr__ = __str__
 
@@ -152,7 +153,7 @@ class Result:
             parts.append(table([r for r in self.records if r.task == one.task], one.encoder))
             credit = f", credit: {one.credit}" if one.credit else ""
             parts.append("\n".join([f"{one.task} · {one.encoder}: {one.verdict.upper()}{credit}", *_wrapped(one)]))
-        return "\n\n".join([*parts, legend(self.records), f"To repeat: {self.command}"])
+        return printable("\n\n".join([*parts, legend(self.records), f"To repeat: {self.command}"]))
 
     def _repr_html_(self) -> str:
         said = "".join(

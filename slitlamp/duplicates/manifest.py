@@ -1,6 +1,5 @@
 """Files that the search for copies writes: a manifest with merged groups, and a sheet of the pairs."""
 
-import csv
 import io
 import os
 from collections import Counter
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cache import write_atomically
 from slitlamp.errors import UsageError
+from slitlamp.reports.spreadsheet import as_csv
 from tasks import DataError, Source
 from tasks.sources.values import spelling
 
@@ -40,12 +40,7 @@ def write_manifest(path: Path, spec: str, image_column: str | None, source: Sour
         for row, group in zip(source.rows, groups, strict=True)
         for file, frame in where[row.id]
     ]
-    columns = list(dict.fromkeys(name for line in lines for name in line))
-    text = io.StringIO()
-    sheet = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    sheet.writeheader()
-    sheet.writerows(lines)
-    write_atomically(path, text.getvalue().encode())
+    write_atomically(path, as_csv(lines))
 
 
 def _line(group: str, file: "Listed", frame: int | None, base: Path) -> dict[str, str]:

@@ -42,7 +42,8 @@ body{color:#1a1a1a;background:#fff}
 h1{font-size:1.35rem;margin:0 0 .3rem}h2{font-size:1.05rem;margin:1.6rem 0 .4rem}p,li{margin:.25rem 0;max-width:62rem}
 h1,h2,p,li,td,caption{overflow-wrap:anywhere}
 ul{padding-left:1.1rem}.vega-bindings{margin:.6rem 0;display:flex;flex-wrap:wrap;gap:.4rem 1.4rem}
-.vega-bind-name{margin-right:.4rem}select{max-width:24rem;font:inherit}#maps{overflow-x:auto;min-height:20rem}#maps.vega-embed{display:flex;flex-direction:column}
+.vega-bind-name{margin-right:.4rem}select{max-width:24rem;font:inherit}#maps{overflow-x:auto;min-height:20rem}#maps.vega-embed{display:flex;flex-direction:column;align-items:flex-start}
+#maps canvas{max-width:none;flex:none}
 .vega-bindings{order:-1}caption{text-align:left;font-weight:600;padding:.5rem 0 .2rem}
 #tip{position:fixed;z-index:9;display:none;background:#fff;border:1px solid #999;border-radius:4px;padding:.4rem .5rem;
 font-size:.8rem;max-width:20rem;pointer-events:none;overflow-wrap:anywhere;box-shadow:0 1px 5px #0004}

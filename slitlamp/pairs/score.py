@@ -25,10 +25,12 @@ from slitlamp.pairs.result import PairResult
 from slitlamp.pairs.settings import ScoreSettings
 from slitlamp.pairs.spaces import Embedded, Images, embed, open_images
 from slitlamp.questions import facts_of
+from slitlamp.reports.spreadsheet import as_csv
 from slitlamp.reports.text import question_line
 from slitlamp.settings import Settings
 from tasks import DataError, Item
 from tasks.benchmarks.mediconfusion import ALWAYS_READABLE, PAIRS, PUBLISHED
+from tasks.sources.cells import plain
 
 APART, SEPARABLE, LOST, OPEN = "apart", "similar but separable", "not told apart", "open"
 VERDICTS = (APART, SEPARABLE, LOST, OPEN)
@@ -179,7 +181,7 @@ def _read(path: Path) -> list[tuple[str, str]]:
         return [(str(a), str(b)) for a, b in zip(*(table[c].to_pylist() for c in chosen), strict=True)]
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if row]
+            rows = [[plain(cell) for cell in row] for row in csv.reader(file) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path.name} cannot be read as CSV ({error})") from None
     if not rows or len(rows[0]) < 2:
@@ -548,21 +550,19 @@ def _notes(scored: Sequence[Scored], pairs: Pairs, asked: bool) -> list[str]:
     return notes
 
 
-def _as_csv(scored: Sequence[Scored], images: Images, pairs: Pairs) -> str:
+def _as_csv(scored: Sequence[Scored], images: Images, pairs: Pairs) -> bytes:
     """A row per pair and encoder: quantile, separabilities, answers and verdict."""
-    import io
-
-    held = io.StringIO()
-    writer = csv.writer(held, lineterminator="\n")
-    writer.writerow(
-        ["id_1", "id_2", "component", "encoder", "quantile", "separability", "directional", "right", "wrong", "afc",
-         "verdict"]
-    )  # fmt: skip
+    rows = []
     for one in scored:
+        optional = {"directional": one.directional, "right": one.right, "wrong": one.wrong, "afc": one.afc}
         for k in range(len(pairs)):
-            optional = [None if v is None else f"{v[k]:.6g}" for v in (one.directional, one.right, one.wrong, one.afc)]
-            writer.writerow(
-                [images.ids[pairs.first[k]], images.ids[pairs.second[k]], int(pairs.component[k]), one.label,
-                 f"{one.quantile[k]:.6g}", f"{one.separability[k]:.6g}", *optional, one.verdicts[k]]
+            rows.append(
+                {
+                    "id_1": images.ids[pairs.first[k]], "id_2": images.ids[pairs.second[k]],
+                    "component": int(pairs.component[k]), "encoder": one.label,
+                    "quantile": f"{one.quantile[k]:.6g}", "separability": f"{one.separability[k]:.6g}",
+                    **{name: None if v is None else f"{v[k]:.6g}" for name, v in optional.items()},
+                    "verdict": one.verdicts[k],
+                }
             )  # fmt: skip
-    return held.getvalue()
+    return as_csv(rows)

@@ -1,7 +1,5 @@
 """What an audit of visual prompts leaves: a document, every responder in full, the answers and one figure."""
 
-import csv
-import io
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +7,7 @@ from cache import write_atomically
 from slitlamp.prompts.judged import Found
 from slitlamp.prompts.page import details
 from slitlamp.records import as_json, rounded
+from slitlamp.reports.spreadsheet import as_csv
 
 if TYPE_CHECKING:
     from slitlamp.prompts.settings import Asked
@@ -36,16 +35,12 @@ def deliver(found: Found, asked: "Asked") -> tuple[dict[str, Any], list[str]]:
     from slitlamp.reports.plots import written
 
     out = asked.out
-    text = io.StringIO()
     rows = [row for j in found.judged for row in j.answers]
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
     files = ["audit.json", "details.txt", "answers.csv"]
     document = _document(found, asked, files)
     keep_earlier(out, "audit.json", document)
     write_atomically(out / "audit.json", as_json(document))
-    write_atomically(out / "answers.csv", text.getvalue().encode("utf-8", "backslashreplace"))
+    write_atomically(out / "answers.csv", as_csv(rows))
     write_atomically(out / "details.txt", details(found).encode("utf-8", "backslashreplace"))
     files += written(lambda: figure(found), out / "audit")
     document = _document(found, asked, files)

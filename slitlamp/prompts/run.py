@@ -20,6 +20,7 @@ from slitlamp.prompts.controls import marker_controls
 from slitlamp.prompts.judged import Found, Judged, judge
 from slitlamp.prompts.presentations import CODES, Prompted, open_task, prompted, showing
 from slitlamp.prompts.probed import READOUTS, audited_encoders, points_of, probed
+from slitlamp.reports.spreadsheet import as_csv
 from tasks import DataError, Item
 
 if TYPE_CHECKING:
@@ -84,13 +85,13 @@ def _write_images(given: Prompted, store: cache.Store, folder: Path, seed: int) 
     if markers is not None:
         for name, pictures in (("none", markers.none), ("moved", markers.moved)):
             shown += [(i, name, pictures, n) for n, i in enumerate(markers.image)]
-    lines = ["item,assignment,file"]
+    lines: list[dict[str, str]] = []
     for i, name, pictures, n in shown:
         file = f"{i:05d}_{name}.png"
         Image.fromarray(pictures.read(n)).save(folder / file, compress_level=1)  # as exact, and faster
-        lines.append(f"{given.items[i].id},{name},{file}")
-    (folder / "presentations.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    say(f"{len(lines) - 1} pictures in {folder}, listed in presentations.csv: add a column answer for --answers")
+        lines.append({"item": given.items[i].id, "assignment": name, "file": file})
+    cache.write_atomically(folder / "presentations.csv", as_csv(lines))
+    say(f"{len(lines)} pictures in {folder}, listed in presentations.csv: add a column answer for --answers")
 
 
 def _turns_answered(asked: "Asked") -> Found:

@@ -10,6 +10,7 @@ from cache import write_atomically
 from plugins import hint
 from slitlamp.disk import keep_earlier
 from slitlamp.errors import UsageError
+from slitlamp.log import printable
 from slitlamp.records import SCHEMA
 from slitlamp.reports import plots
 from slitlamp.reports.text import table as text_table
@@ -87,7 +88,7 @@ class CommandResult:
             more = f"\n… and {len(rows) - ROWS} more rows in results.json" if len(rows) > ROWS else ""
             parts.append(text_table(_shown(rows[:ROWS]), right=_numbers(rows)) + more)
         parts += ["\n".join(f"· {line}" for line in lines) for lines in (self.sentences, self.notes) if lines]
-        return "\n\n".join([*parts, f"To repeat: {self.command}"])
+        return printable("\n\n".join([*parts, f"To repeat: {self.command}"]))
 
 
 def _one_of(name: str | None, known: Mapping[str, Any], what: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from plugins import nearest
 from tasks._base import DataError
+from tasks.sources.cells import plain
 from tasks.sources.values import spelling
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _text(path: Path, lines: Sequence[str]) -> tuple[list[str], list[dict[str, s
         mark = max((",", ";", "\t"), key=head.count)
     reader = csv.reader(lines, delimiter=mark)
     try:
-        columns = [_heading(c) for c in next(reader, [])]
+        columns = [_heading(plain(c)) for c in next(reader, [])]
         _unique(columns, path.name)
         rows = []
         for values in reader:
@@ -79,7 +80,7 @@ def _text(path: Path, lines: Sequence[str]) -> tuple[list[str], list[dict[str, s
                     f"{path.name} line {reader.line_num} has {len(values)} values for {len(columns)} columns"
                 )
             _closed(values, mark, f"{path.name} line {reader.line_num}", columns)
-            rows.append(dict(zip(columns, (v.strip() for v in values), strict=True)))
+            rows.append(dict(zip(columns, (plain(v).strip() for v in values), strict=True)))
     except csv.Error as error:
         raise DataError(f"{path.name} line {reader.line_num} is not CSV: {error}") from None
     return columns, rows
