@@ -3,7 +3,7 @@
 >>> import slitlamp
 >>> sorted(dir(slitlamp))
 ['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'attribute', 'embed', 'explain', 'features',
-'load', 'measure', 'mine', 'modes', 'perturb', 'probe', 'recipe', 'score', 'similarity']
+'load', 'measure', 'mine', 'modes', 'perturb', 'probe', 'recipe', 'report', 'score', 'similarity']
 """
 
 import importlib
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from slitlamp.errors import UsageError
     from slitlamp.pairs.api import explain, mine, modes, perturb, recipe, score, similarity
     from slitlamp.pairs.result import PairResult
+    from slitlamp.paper.api import report
     from slitlamp.reports.result import CommandResult
     from slitlamp.result import Conclusion, Result
     from slitlamp.runs import load
 
 __all__ = [
     "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "attribute", "embed", "explain", "features",
-    "load", "measure", "mine", "modes", "perturb", "probe", "recipe", "score", "similarity",
+    "load", "measure", "mine", "modes", "perturb", "probe", "recipe", "report", "score", "similarity",
 ]  # fmt: skip
 
 _HOMES = {
@@ -34,6 +35,7 @@ _HOMES = {
     "PairResult": "slitlamp.pairs.result",
     "embed": "slitlamp.embedding.api",
     "load": "slitlamp.runs",
+    "report": "slitlamp.paper.api",
     "UsageError": "slitlamp.errors",
 }
 
