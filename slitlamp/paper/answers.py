@@ -69,6 +69,53 @@ def _credit(claim: Claim) -> str:
     return _rest(claim) or f"Credited to: {r.credit}."
 
 
+UNSHOWN = {  # what a credit leaves unshown, in few words
+    "learned": "credited to what was learnt",
+    "architecture": "not shown to be more than untrained networks read",
+    "pixels": "not shown to be more than a thumbnail reads",
+    "nuisance": "not shown to be more than image statistics, or the order of the list, tell",
+    "open": "to what it is to be credited is open",
+}
+
+
+def short(claims: Sequence[Claim]) -> str:
+    """The answer of one encoder to one question in a line, of one run or of several: numbers, p, what is not shown."""
+    if len(claims) == 1:
+        claim = claims[0]
+        p = "" if claim.p is None else f", {p_words(claim.p)}"
+        return f"{number(claim)}{p}; {unshown(claim)}."
+    low, high = (choose(claims, key=lambda c: c.score) for choose in (min, max))
+    known = [c.p for c in claims if c.p is not None]
+    p = f", {p_words(max(known))} at most".replace("p = ", "p ") if known else ""
+    span = " to ".join(dict.fromkeys((number(low), number(high))))
+    return f"{span}{p}; {'; '.join(dict.fromkeys(unshown(c) for c in claims))}."
+
+
+def unshown(claim: Claim) -> str:
+    """What is not shown, in few words."""
+    r, state = claim.best, claim.verdict["verdict"]
+    if state == "absent":
+        limits = [one.limit for one in claim.records if one.limit is not None]
+        what = "relations of concordance" if r.n_classes is None else "differences of accuracy"
+        return (
+            f"{what} {max(limits):.2f} or more are excluded, smaller ones are not" if limits else "nothing is excluded"
+        )
+    if state == "inconclusive":
+        return "neither shown nor excluded"
+    if claim.encoder in CONTROLS:
+        return "it is itself a control"
+    open_ = "how well is open, " * r.size_open
+    return open_ + (UNSHOWN.get(r.credit or "") or "no control was measured")
+
+
+def reads(claims: Sequence[Claim]) -> str:
+    """The verdict of one encoder on one question in words, of one run or of several."""
+    if len(claims) == 1:
+        return READS[claims[0].verdict["verdict"]]
+    counts = {state: sum(c.verdict["verdict"] == state for c in claims) for state in READS}
+    return ", ".join(f"{READS[state]} in {count} of {len(claims)} runs" for state, count in counts.items() if count)
+
+
 def who_reads_most(gathered: Gathered) -> list[str]:
     """Sentences on who reads most, as the comparison of the runs has them."""
     return [] if gathered.compared is None else list(gathered.compared.sentences)

@@ -14,9 +14,7 @@ PRIVACY = (
     "prediction; its commands name paths as they were typed. Features and held-out predictions of patients are personal data where they are kept: they inherit the "
     "terms of the images."
 )
-OUT_OF_SCOPE = (
-    "No statement on a language model behind the encoder, on other images than these, on single images, or on clinical use."
-)
+OUT_OF_SCOPE = "No statement on a language model behind the encoder, on other images than these, on single images, or on clinical use."
 
 
 def card(gathered: Gathered, command: str, title: str = "") -> str:

@@ -186,7 +186,11 @@ def _settings(before: Gathered, after: Gathered) -> list[dict[str, Any]]:
     order = [words for _, words in KEPT]
     return sorted(
         rows.values(),
-        key=lambda row: (order.index(row["setting"]) + 1 if row["setting"] in order else 0, row["setting"], row["where"]),
+        key=lambda row: (
+            order.index(row["setting"]) + 1 if row["setting"] in order else 0,
+            row["setting"],
+            row["where"],
+        ),
     )
 
 

@@ -149,9 +149,12 @@ def _sources(gathered: Gathered) -> Filled:
     if gathered.claims:
         many = {claim.question["source"] for claim in gathered.claims}
         more = f"There are {len(many)} sources, each probed by itself." if len(many) > 1 else "There is one source."
-        yield None, Entry(
-            status=IDLE,
-            evidence=f"External test set: none is claimed. Every score is of held-out groups of its own source. {more}",
+        yield (
+            None,
+            Entry(
+                status=IDLE,
+                evidence=f"External test set: none is claimed. Every score is of held-out groups of its own source. {more}",
+            ),
         )
 
 
@@ -194,7 +197,9 @@ def _controls(claim: Claim) -> Iterable[Entry]:
         "permuted labels": r.control_shuffled,
     }
     said = ", ".join(f"{name} {value:.2f}" for name, value in measured.items() if value is not None)
-    prior = "balanced accuracy leaves nothing to the prior" if r.n_classes else "the mean of the training part is at .50"
+    prior = (
+        "balanced accuracy leaves nothing to the prior" if r.n_classes else "the mean of the training part is at .50"
+    )
     reads = f"The encoder reads {r.score:.2f} at {r.site}/{r.readout}; on the same folds {said}; {prior}."
     if claim.encoder in CONTROLS:
         yield Entry(status=STANDS, evidence=f"{reads} It is a control itself and is held against nothing weaker.")
@@ -281,9 +286,7 @@ def _multiplicity(gathered: Gathered) -> Filled:
 
     paid = holm([claim.p or 0.0 for claim in known]).tolist()
     lost = [
-        gathered.label(c)
-        for c, p in zip(known, paid, strict=True)
-        if c.verdict["verdict"] == "present" and p > ALPHA
+        gathered.label(c) for c, p in zip(known, paid, strict=True) if c.verdict["verdict"] == "present" and p > ALPHA
     ]
     runs = len(gathered.runs)
     fell = f"{listed(lost[:5])}{' …' * (len(lost) > 5)} would not hold" if lost else "every “present” would hold"
@@ -428,18 +431,24 @@ def _falsified(claim: Claim) -> Iterable[Entry]:
 
 def _prior(gathered: Gathered) -> Filled:
     yield from _each(_falsified)(gathered)
-    yield None, Entry(
-        status=MISSING,
-        evidence="How this differs from earlier decompositions is in no record.",
-        fill="say it in the text",
+    yield (
+        None,
+        Entry(
+            status=MISSING,
+            evidence="How this differs from earlier decompositions is in no record.",
+            fill="say it in the text",
+        ),
     )
 
 
 def _language(gathered: Gathered) -> Filled:
     del gathered
-    yield None, Entry(
-        status=IDLE,
-        evidence="No language model was asked: nothing is claimed of what one uses.",
+    yield (
+        None,
+        Entry(
+            status=IDLE,
+            evidence="No language model was asked: nothing is claimed of what one uses.",
+        ),
     )
 
 
@@ -472,4 +481,3 @@ ITEMS: tuple[tuple[str, Callable[[Gathered], Filled]], ...] = (
     ("Quality of the labels: human accuracy and agreement", _each(_labels)),
     ("Difference from earlier work, and what would overturn the verdict", _prior),
 )  # fmt: skip
-

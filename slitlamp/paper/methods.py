@@ -203,9 +203,7 @@ def _escaped_markdown(sentence: str) -> str:
     marks = (f" [{'; '.join(f'@{key}' for key in part.split(','))}]" for part in parts[1::2])
     texts = [markdown_text(part) for part in parts[::2]]
     first, *rest = texts
-    return first + "".join(
-        mark + " " * (text[:1].isalpha()) + text for mark, text in zip(marks, rest, strict=True)
-    )
+    return first + "".join(mark + " " * (text[:1].isalpha()) + text for mark, text in zip(marks, rest, strict=True))
 
 
 def markdown_text(text: str) -> str:
@@ -246,7 +244,11 @@ def _data(claims: Sequence[Claim]) -> Iterable[str]:
 
 
 def _word(value: object) -> str:
-    return {True: "on", False: "off", None: "none"}.get(value, str(value)) if isinstance(value, bool | None) else str(value)
+    return (
+        {True: "on", False: "off", None: "none"}.get(value, str(value))
+        if isinstance(value, bool | None)
+        else str(value)
+    )
 
 
 def _groups(claim: Claim) -> str:

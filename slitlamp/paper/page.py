@@ -12,7 +12,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from slitlamp.paper.answers import READS, USED, answer, asked, number, questions, stamps, warnings_of, who_reads_most
+from slitlamp.paper.answers import (
+    READS,
+    USED,
+    answer,
+    asked,
+    questions,
+    reads,
+    short,
+    stamps,
+    warnings_of,
+    who_reads_most,
+)
 from slitlamp.paper.checklist import MISSING, STANDS, Entry, Item, counted
 from slitlamp.paper.gathered import Claim, Gathered, Other, listed
 from slitlamp.paper.methods import licence
@@ -20,23 +31,28 @@ from slitlamp.probing.state import CONTROLS
 from slitlamp.records import Record
 from slitlamp.reports.pages import POLICY
 from slitlamp.reports.result import shown_rows
-from slitlamp.reports.table import COLUMNS, RIGHT, p_text, rows_of, verdict_text
+from slitlamp.reports.table import COLUMNS, DASH, RIGHT, p_text, rows_of, verdict_text
 from slitlamp.reports.table import number as three_digits
 from slitlamp.reports.text import question_line
 
 TEMPLATE = "report.html.j2"
-FIRST = 8  # claims of a question that stand open; more are folded
+FIRST = 8  # encoders of a question that stand open; more are folded
+ANSWERS = 60  # claims that are said in full
 POINTS = 1500  # rows of points on the whole page; beyond, each claim shows its highest
 ENTRIES = 40  # of an item of the checklist
 ROWS = 40  # of a table of another command
 PICTURES = 12  # of another command
 BYTES = 6_000_000  # of all pictures of another command
+FEW = 4  # encoders, and questions, that the title names
 NAMED = 6  # claims that an entry names; of more it says how many
-HEADS = {
-    "differences": ("task", "over", "at", "a", "b", "score_a", "score_b", "difference", "simultaneous_low",
-                    "simultaneous_high", "p_holm", "paired", "says"),
-    "ranking": ("task", "over", "at", "name", "score", "p_best", "rank_low", "rank_high", "group"),
-}  # fmt: skip
+COLUMNS_OF = (  # of the table with controls: head, key, whether it ends in line, whether it may be left out
+    ("question", "task", False, False), ("encoder", "encoder", False, False), ("run", "run", False, True),
+    ("score [95 %]", "score", True, False), ("p (Holm)", "p", True, False), ("verdict", "verdict", False, False),
+    ("credit", "credit", False, True), ("chance", "chance", True, False), ("image statistics", "lowlevel", True, True),
+    ("thumb-nail", "pixels", True, True), ("un-trained", "untrained", True, True), ("list order", "order", True, True),
+    ("shuf-fled", "shuffled", True, True), ("reads less", "loss", False, True), ("items / groups", "data", True, False),
+    ("best point", "point", False, False),
+)  # fmt: skip
 TURNING = {"\u061c", "\u200e", "\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
 
 
@@ -51,17 +67,20 @@ def page(
     """
     claims = gathered.claims
     asked_in = list(questions(claims).items())
-    tasks = list(dict.fromkeys(asked(claim.task) for claim in claims))
-    whole = title or (tasks[0] if len(tasks) == 1 else f"{len(tasks)} questions" if tasks else "Report")
     return _template().render(
-        title=whole,
+        title=title or _title(claims),
         policy=f"{POLICY}; base-uri 'none'; form-action 'none'",
         alarms=_alarms(gathered),
         questions=[_question(gathered, source, task, some) for (source, task), some in asked_in],
         used=USED,
+        answers=[
+            {"label": gathered.label(c), "state": c.verdict["verdict"], "reads": READS[c.verdict["verdict"]],
+             "text": answer(c), "stamps": stamps(c), "warnings": warnings_of(c)}
+            for c in claims[:ANSWERS]
+        ],
+        more_answers=max(0, len(claims) - ANSWERS),
         counted=counted(items),
-        claims=[_claim(gathered, claim) for claim in claims],
-        several_runs=len(gathered.runs) > 1,
+        claims=_claims(gathered) if claims else None,
         figures=list(_figures(drawn, files)),
         compared=_compared(gathered, notes),
         points=[_points(gathered, claim) for claim in claims],
@@ -83,7 +102,7 @@ def page(
 def visible(value: Any) -> Any:
     """A value as the page shows it: a dash for None, and in text a visible sign for what does not print."""
     if value is None:
-        return "–"
+        return DASH
     if type(value) is not str:
         return value
     spaced = re.sub(r"[\t\r\n\x0b\x0c\x85\u2028\u2029]+", " ", value)
@@ -98,6 +117,18 @@ def _template() -> Any:
         autoescape=True, undefined=jinja2.StrictUndefined, finalize=visible, trim_blocks=True, lstrip_blocks=True
     )
     return made.from_string(text)
+
+
+def _title(claims: Sequence[Claim]) -> str:
+    """Who was asked what, where no title is given."""
+    if not claims:
+        return "Report"
+    encoders, tasks = (list(dict.fromkeys(getattr(c, name) for c in claims)) for name in ("encoder", "task"))
+    who, what = (
+        listed(some) if len(some) <= FEW else f"{len(some)} {kind}"
+        for some, kind in ((encoders, "encoders"), (tasks, "questions"))
+    )
+    return f"What {who} read{'s' * (len(encoders) == 1)}: {what}"
 
 
 def _alarms(gathered: Gathered) -> list[str]:
@@ -115,49 +146,76 @@ def _alarms(gathered: Gathered) -> list[str]:
 
 
 def _question(gathered: Gathered, source: str, task: str, claims: Sequence[Claim]) -> dict[str, Any]:
-    ordered = sorted(claims, key=lambda c: (c.encoder in CONTROLS, -c.score))
-    said = [line for line in who_reads_most(gathered) if task in line]
+    """A question with a line for each encoder, those that read it and read most first, controls last."""
+    by: dict[str, list[Claim]] = {}
+    for claim in claims:
+        by.setdefault(claim.encoder, []).append(claim)
+    places = list(READS)
+    ordered = sorted(
+        by.values(),
+        key=lambda some: (
+            some[0].encoder in CONTROLS,
+            min(places.index(c.verdict["verdict"]) for c in some),
+            -max(c.score for c in some),
+        ),
+    )
     rows = [
         {
-            "encoder": claim.encoder,
-            "run": claim.run.name if len(gathered.runs) > 1 else "",
-            "state": claim.verdict["verdict"],
-            "reads": READS[claim.verdict["verdict"]],
-            "number": number(claim),
-            "text": answer(claim),
-            "stamps": [stamp for stamp in stamps(claim) if not stamp.startswith("SYNTHETIC") or not _all(gathered)],
-            "warnings": warnings_of(claim),
+            "encoder": some[0].encoder,
+            "state": some[0].verdict["verdict"] if len({c.verdict["verdict"] for c in some}) == 1 else "mixed",
+            "reads": reads(some),
+            "text": short(some),
+            "leak": any("LEAK" in stamps(c) for c in some),
         }
-        for claim in ordered
+        for some in ordered
     ]
+    first = claims[0].best
+    said = [line for line in dict.fromkeys(who_reads_most(gathered)) if task in line]
     lines = list(dict.fromkeys(question_line(claim.question) for claim in claims))
     return {
         "asked": asked(task),
-        "task": task,
         "source": source,
-        "data": lines[0].partition(": ")[2],
+        "data": f"{lines[0].partition(': ')[2]}; {first.metric}, chance {first.chance:.2f}",
         "more": len(lines) - 1,
         "said": said[:2],
+        "stamps": _stamps(claims, synthetic=not all(c.synthetic for c in gathered.claims)),
+        "warnings": list(dict.fromkeys(line for c in claims for line in warnings_of(c)))[:2],
         "first": rows[:FIRST],
         "rest": rows[FIRST:],
     }
 
 
-def _all(gathered: Gathered) -> bool:
-    """Whether all of it is synthetic, which the page says once."""
-    return all(claim.synthetic for claim in gathered.claims)
+def _stamps(claims: Sequence[Claim], *, synthetic: bool) -> list[str]:
+    """The stamps of a question's claims, each once; what is synthetic in any of them in one."""
+    every = list(dict.fromkeys(stamp for claim in claims for stamp in stamps(claim)))
+    made = [stamp for stamp in every if stamp.startswith("SYNTHETIC")]
+    return [s for s in every if s not in made] + [max(made, key=len)] * (bool(made) and synthetic)
+
+
+def _claims(gathered: Gathered) -> dict[str, Any]:
+    """The table with controls: a row for each claim, without columns that hold nothing."""
+    rows = [_claim(gathered, claim) for claim in gathered.claims]
+    kept = [one for one in COLUMNS_OF if not one[3] or any(row[one[1]] not in (DASH, "", None) for row in rows)]
+    return {
+        "heads": [(head.replace("-", "\u00ad"), end) for head, _, end, _ in kept],
+        "rows": [[(key, row[key], end) for _, key, end, _ in kept] for row in rows],
+        "states": [row["state"] for row in rows],
+        "stamps": [[stamp for stamp in row["stamps"] if not stamp.startswith("SYNTHETIC")] for row in rows],
+        "chosen": any(row["chosen"] for row in rows),
+    }
 
 
 def _claim(gathered: Gathered, claim: Claim) -> dict[str, Any]:
-    """A row of the table of claims."""
     r, ends = claim.best, claim.ends
+    chosen = len(claim.records) > 1 and not claim.nested
     return {
         "task": claim.task,
         "encoder": claim.encoder,
         "run": claim.run.name if len(gathered.runs) > 1 else "",
         "data": f"{r.n_items} / {r.n_groups}",
-        "score": three_digits(claim.score),
-        "ends": "–" if ends is None else f"[{ends[0]:.3f}, {ends[1]:.3f}]",
+        "score": three_digits(claim.score)
+        + "*" * chosen
+        + ("" if ends is None else f" [{ends[0]:.3f}, {ends[1]:.3f}]"),
         "chance": three_digits(r.chance),
         "lowlevel": three_digits(r.control_lowlevel),
         "pixels": three_digits(r.control_pixels),
@@ -165,13 +223,13 @@ def _claim(gathered: Gathered, claim: Claim) -> dict[str, Any]:
         "order": three_digits(r.control_order),
         "shuffled": three_digits(r.control_shuffled, 2),
         "p": p_text(claim.p),
-        "state": r.verdict,
+        "state": claim.verdict["verdict"],
         "verdict": verdict_text(r) if r.verdict == claim.verdict["verdict"] else claim.verdict["verdict"],
         "credit": r.credit,
         "loss": _loss(claim.records),
         "point": f"{r.site}/{r.readout}",
         "stamps": stamps(claim),
-        "chosen": len(claim.records) > 1 and not claim.nested,
+        "chosen": chosen,
     }
 
 
@@ -180,7 +238,7 @@ def _loss(records: Sequence[Record]) -> str:
     known = [r for r in records if r.loss_state is not None]
     less = [r for r in known if r.loss_state in ("material", "reads less")]
     if not known:
-        return "–"
+        return DASH
     return f"less at {len(less)} of {len(known)}" if less else "none shown"
 
 
@@ -226,12 +284,39 @@ def _compared(gathered: Gathered, notes: Sequence[str]) -> dict[str, Any] | None
     found = gathered.compared
     if found is None:
         return {"sentences": [], "notes": list(notes), "tables": []} if notes else None
-    tables = []
-    for name, rows in found.tables.items():
-        if rows:
-            kept = HEADS.get({"comparisons": "differences"}.get(name, name), tuple(rows[0]))
-            tables.append(_table(name, [{key: row.get(key) for key in kept if key in row} for row in rows]))
+    shown = {"comparisons": _difference, "ranking": _rank}
+    tables = [
+        _table(name, [shown[name](row) if name in shown else row for row in rows])
+        for name, rows in found.tables.items()
+        if rows
+    ]
     return {"sentences": list(found.sentences), "notes": [*found.notes, *notes], "tables": tables}
+
+
+def _difference(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A paired difference as the page shows it, with the interval that holds for all of them at once."""
+    wide = row["simultaneous_low"] is not None
+    return {
+        **{key: row[key] for key in ("task", "over", "at", "a", "b", "score_a", "score_b", "difference")},
+        "difference_low": row["simultaneous_low"] if wide else row["low"],
+        "difference_high": row["simultaneous_high"] if wide else row["high"],
+        "p (Holm)": row["p_holm"],
+        "paired": row["paired"],
+        "says": row["says"],
+    }
+
+
+def _rank(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A place in a ranking with its uncertainty."""
+    ranks = dict.fromkeys(str(row[key]) for key in ("rank_low", "rank_high") if row[key] is not None)
+    return {
+        **{key: row[key] for key in ("task", "over", "at", "name", "score")},
+        "score_low": row["low"],
+        "score_high": row["high"],
+        "best with probability": row["p_best"],
+        "rank": " to ".join(ranks),
+        "not told apart": row["group"],
+    }
 
 
 def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -305,6 +390,7 @@ def _entry(entry: Entry, claims: Sequence[Claim]) -> dict[str, Any]:
         "who": many if len(entry.claims) > NAMED else "; ".join(entry.claims),
         "evidence": entry.evidence,
         "fill": entry.fill,
+        "command": entry.fill.startswith("python "),
     }
 
 

@@ -14,7 +14,9 @@ LONGEST = 300  # letters of a title
 class ReportSettings:
     """Which runs are reported, under which title, and where the numbers are logged as well."""
 
-    runs: tuple[str, ...] = _flag((), "folders of runs, of any command; a grid's folder stands for its runs", metavar="RUN")
+    runs: tuple[str, ...] = _flag(
+        (), "folders of runs, of any command; a grid's folder stands for its runs", metavar="RUN"
+    )
     title: str = _flag("", "title of the page (omitted: the questions that were asked)", metavar="TEXT")
     track: tuple[str, ...] = _flag(
         (), "trackers to log the numbers to as well, each an extra of its own", metavar="NAME"
