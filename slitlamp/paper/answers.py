@@ -97,9 +97,9 @@ def unshown(claim: Claim) -> str:
     if state == "absent":
         limits = [one.limit for one in claim.records if one.limit is not None]
         what = "relations of concordance" if r.n_classes is None else "differences of accuracy"
-        return (
-            f"{what} {max(limits):.2f} or more are excluded, smaller ones are not" if limits else "nothing is excluded"
-        )
+        if not limits:
+            return "nothing is excluded"
+        return f"{what} {max(limits):.2f} or more are excluded, smaller ones are not"
     if state == "inconclusive":
         return "neither shown nor excluded"
     if claim.encoder in CONTROLS:

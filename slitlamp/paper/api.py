@@ -8,7 +8,7 @@ from slitlamp.reports.result import CommandResult
 
 
 def report(*runs: str | Path, **flags: Any) -> CommandResult:
-    """The pages that go into a paper, of the folders of runs: page, figures, tables, methods, references and probe card.
+    """The pages that go into a paper, of the folders of runs: page, figures, tables, methods and a probe card.
 
     With `out` all of it is written there; without, the answers come back as sentences and tables, and `plot` draws the
     figures. `title` is that of the page, `track` names trackers to log to. `report(diff=(a, b))` says instead which

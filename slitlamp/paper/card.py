@@ -11,10 +11,13 @@ from slitlamp.probing.state import CONTROLS
 LIBRARY = "slitlamp"
 PRIVACY = (
     "This card holds aggregated scores, names of classes and of columns, and no image, no identifier of an item and no "
-    "prediction; its commands name paths as they were typed. Features and held-out predictions of patients are personal data where they are kept: they inherit the "
-    "terms of the images."
+    "prediction; its commands name paths as they were typed. Features and held-out predictions of patients are "
+    "personal data where they are kept: they inherit the terms of the images."
 )
-OUT_OF_SCOPE = "No statement on a language model behind the encoder, on other images than these, on single images, or on clinical use."
+OUT_OF_SCOPE = (
+    "No statement on a language model behind the encoder, on other images than these, on single images, or on "
+    "clinical use."
+)
 
 
 def card(gathered: Gathered, command: str, title: str = "") -> str:
@@ -154,9 +157,8 @@ def _controls(claims: Sequence[Claim]) -> Iterable[str]:
         said = ", ".join(f"{words} {value:.2f}" for words, value in found.items() if value is not None)
         not_there = listed(words for words, value in found.items() if value is None)
         lacking = f"; not measured: {not_there}" if not_there else ""
-        yield (
-            f"{claim.task} · {claim.encoder} at {r.site}/{r.readout} {r.score:.2f}, chance {r.chance:.2f}: {said}{lacking}."
-        )
+        where = f"{claim.task} · {claim.encoder} at {r.site}/{r.readout}"
+        yield f"{where} {r.score:.2f}, chance {r.chance:.2f}: {said}{lacking}."
 
 
 def _shortcuts(claims: Sequence[Claim]) -> Iterable[str]:

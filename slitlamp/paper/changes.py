@@ -67,8 +67,8 @@ def _sentence(old: str, new: str, numbers: Sequence[Mapping[str, Any]], settings
     shifts = [row for row in numbers if row["shift"] is not None]
     most = max(shifts, key=lambda row: abs(row["shift"]), default=None)
     largest = "" if most is None else (
-        f"; the largest change of a score is {most['old']:.3f} to {most['new']:.3f} ({most['task']}, {most['encoder']}, "
-        f"{most['point']}: {most['shift']:+.2g} of half its interval)"
+        f"; the largest change of a score is {most['old']:.3f} to {most['new']:.3f} ({most['task']}, "
+        f"{most['encoder']}, {most['point']}: {most['shift']:+.2g} of half its interval)"
     )  # fmt: skip
     return f"From {old} to {new}, of {both} points and verdicts in both, {what}{largest}{also}."
 
@@ -81,7 +81,7 @@ def _names(one: Gathered) -> dict[int, str]:
 def _keyed(one: Gathered) -> dict[Key, Record]:
     names = _names(one)
     return {
-        (names[id(run)], r.task, r.role, r.encoder, f"{r.site}/{r.readout}{' (screened)' * (r.role == 'control' and r.screened)}"): r
+        (names[id(run)], r.task, r.role, r.encoder, f"{r.site}/{r.readout}"): r
         for run in one.runs
         for r in run.records
     }  # fmt: skip
@@ -150,14 +150,18 @@ def _row(
 
 
 def _settings(before: Gathered, after: Gathered) -> list[dict[str, Any]]:
-    """Rows of what differs: flags of the commands, then what the records rest on, where both have the point."""
-    rows: dict[tuple[str, str, str, str], dict[str, Any]] = {}
+    """Rows of what differs, each once: flags of the commands, how files are decoded, then what the records rest on."""
+    order = [words for _, words in KEPT]
+    every = dict.fromkeys([*_flags_and_decoding(before, after), *_rested_on(before, after)])
+    place = {words: k for k, words in enumerate(order, start=1)}
+    rows = sorted(every, key=lambda row: (place.get(row[0], 0), row[0], row[1]))
+    return [{"setting": setting, "where": where, "old": old, "new": new} for setting, where, old, new in rows]
 
-    def add(setting: str, where: str, old: Any, new: Any) -> None:
-        rows.setdefault(
-            (setting, where, str(old), str(new)), {"setting": setting, "where": where, "old": old, "new": new}
-        )
 
+Differs = tuple[str, str, str | int | float | None, str | int | float | None]  # setting, where, old, new
+
+
+def _flags_and_decoding(before: Gathered, after: Gathered) -> Iterable[Differs]:
     names_old, names_new = _names(before), _names(after)
     runs_new = {names_new[id(run)]: run for run in after.runs}
     for run in before.runs:
@@ -167,31 +171,30 @@ def _settings(before: Gathered, after: Gathered) -> list[dict[str, Any]]:
         a, b = flags_of(run.command), flags_of(other.command)
         for flag in dict.fromkeys([*a, *b]):
             if a.get(flag) != b.get(flag):
-                add(f"--{flag}", names_old[id(run)], _given(a.get(flag)), _given(b.get(flag)))
-        for task in run.questions.keys() & other.questions.keys():
-            for name in dict.fromkeys([*run.questions[task]["decode"], *other.questions[task]["decode"]]):
-                x, y = (one.questions[task]["decode"].get(name) for one in (run, other))
-                if x != y:
-                    add(f"decode {name}", task, x, y)
+                yield f"--{flag}", names_old[id(run)], _given(a.get(flag)), _given(b.get(flag))
+        for task in run.questions:
+            if task in other.questions:
+                x, y = (one.questions[task]["decode"] for one in (run, other))
+                yield from ((f"decode {name}", task, str(x.get(name)), str(y.get(name)))
+                            for name in dict.fromkeys([*x, *y]) if x.get(name) != y.get(name))  # fmt: skip
+
+
+OF_ENCODER = ("weights", "features_key", "device", "dtype", "probe")
+
+
+def _rested_on(before: Gathered, after: Gathered) -> Iterable[Differs]:
+    """What the points that both have rest on, where it differs."""
     old, new = _keyed(before), _keyed(after)
-    for key in old.keys() & new.keys():
+    for key in old:
+        if key not in new:
+            continue
         for name, words in KEPT:
             x, y = getattr(old[key], name), getattr(new[key], name)
-            of_encoder = name in ("weights", "features_key", "device", "dtype", "probe")
             if name == "features_key":
                 x, y = x.partition(":")[0], y.partition(":")[0]
             if x != y:
-                where = " · ".join(filter(None, (key[0], key[1], key[3] * of_encoder)))
-                add(words, "" if name == "code_version" else where, x, y)
-    order = [words for _, words in KEPT]
-    return sorted(
-        rows.values(),
-        key=lambda row: (
-            order.index(row["setting"]) + 1 if row["setting"] in order else 0,
-            row["setting"],
-            row["where"],
-        ),
-    )
+                where = " · ".join(filter(None, (key[0], key[1], key[3] * (name in OF_ENCODER))))
+                yield words, "" if name == "code_version" else where, x, y
 
 
 def _given(values: tuple[str, ...] | None) -> str:

@@ -61,8 +61,8 @@ def counted(items: Sequence[Item]) -> str:
     """One sentence: how many items stand, miss something, or do not apply."""
     counts = {status: sum(item.status == status for item in items) for status in ORDERED}
     return (
-        f"Of {len(items)} items {counts[STANDS]} stand, in {counts[MISSING]} something is missing, and {counts[IDLE]} do "
-        "not apply."
+        f"Of {len(items)} items {counts[STANDS]} stand, in {counts[MISSING]} something is missing, and {counts[IDLE]} "
+        "do not apply."
     )
 
 
@@ -153,7 +153,8 @@ def _sources(gathered: Gathered) -> Filled:
             None,
             Entry(
                 status=IDLE,
-                evidence=f"External test set: none is claimed. Every score is of held-out groups of its own source. {more}",
+                evidence="External test set: none is claimed. Every score is of held-out groups of its own source. "
+                f"{more}",
             ),
         )
 
@@ -366,8 +367,8 @@ def _mined(other: Any) -> Iterable[Entry]:
     said = [line for line in (*other.document["sentences"], *other.document["notes"]) if "bias" in line.lower()]
     yield Entry(
         status=STANDS if said else MISSING,
-        evidence=f"{other.folder.name}: " + (said[0] if said else "no sentence on what choosing pairs by similarity does."),
-        fill="" if said else "say that pairs chosen for the similarity of one encoder are hard for that encoder by choice",
+        evidence=f"{other.folder.name}: {said[0] if said else 'no sentence on what choosing by similarity does.'}",
+        fill="" if said else "say that pairs chosen for the similarity of one encoder are hard for it by choice",
     )  # fmt: skip
 
 

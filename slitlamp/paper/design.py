@@ -68,7 +68,8 @@ def _interval(claim: Claim, rare: int | None) -> tuple[str, tuple[str, ...]]:
         return f"the cluster-robust error of held-out items, {phi}, with Student's t on groups", ()
     if r.n_classes is not None and r.n_classes <= JOINED:
         return (
-            f"Wilson intervals of each class's share joined by MOVER, since the smallest class has {rare} groups, {phi}",
+            f"Wilson intervals of each class's share joined by MOVER, since the smallest class has {rare} groups, "
+            f"{phi}",
             ("wilson1927", "newcombe1998", "zou2008", "agresti1998"),
         )
     return (

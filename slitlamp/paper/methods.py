@@ -1,7 +1,7 @@
-"""The methods paragraph, written from the records, in Markdown and LaTeX, with the references that it cites.
+r"""The methods paragraph, written from the records, in Markdown and LaTeX, with the references that it cites.
 
 A sentence is text with citations in double braces, `{{holm1979,westfall1993}}`, which become `[@holm1979; …]` or
-`\\cite{…}`. Every number comes from a record, from what a plan was made of, or from a constant of the rule it names.
+`\cite{…}`. Every number comes from a record, from what a plan was made of, or from a constant of the rule it names.
 """
 
 import re
@@ -100,8 +100,8 @@ REFERENCES: dict[str, tuple[str, Mapping[str, str]]] = {
         title="Probable inference, the law of succession, and statistical inference",
         journal="Journal of the American Statistical Association", volume="22", number="158", pages="209--212"),
     "winkler2014": _entry(
-        "article", author="Winkler, Anderson M. and Ridgway, Gerard R. and Webster, Matthew A. and Smith, Stephen M. and "
-        "Nichols, Thomas E.", year="2014", title="Permutation inference for the general linear model",
+        "article", author="Winkler, Anderson M. and Ridgway, Gerard R. and Webster, Matthew A. and Smith, Stephen M. "
+        "and Nichols, Thomas E.", year="2014", title="Permutation inference for the general linear model",
         journal="NeuroImage", volume="92", pages="381--397"),
     "zou2008": _entry(
         "article", author="Zou, Guang Yong and Donner, Allan", year="2008",
@@ -147,7 +147,7 @@ def as_markdown(gathered: Gathered) -> str:
 
 
 def as_latex(gathered: Gathered) -> str:
-    """The methods as LaTeX paragraphs with \\cite."""
+    r"""The methods as LaTeX paragraphs with \cite."""
 
     def one(sentence: str) -> str:
         parts = CITED.split(sentence)
@@ -167,7 +167,7 @@ UNBROKEN = 24  # letters of a word that TeX may hyphenate as it does any other
 
 
 def latex_text(text: str) -> str:
-    """A sentence as LaTeX: what is no longer than a word is hyphenated by TeX, and only longer names may break anywhere."""
+    """A sentence as LaTeX: TeX hyphenates what is no longer than a word, and only longer names may break anywhere."""
     from slitlamp.reports.latex import escape
 
     words = text.split(" ")
@@ -207,7 +207,7 @@ def _escaped_markdown(sentence: str) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """A sentence as Markdown that shows it; brackets and the like stay as they are, since no link can begin before them."""
+    """A sentence as Markdown that shows it; round brackets stay as they are, since no link can begin before them."""
     from slitlamp.reports.markdown import escape
 
     return re.sub(r"\\([()+!])", r"\1", escape(text))
@@ -323,8 +323,9 @@ def _metric(claim: Claim) -> str:
     r = claim.best
     if r.n_classes is None:
         return (
-            "Numbers were replaced by their normal scores, and the score is concordance, the share of pairs of held-out "
-            f"items of different groups whose order is predicted right {{{{hoeffding1948}}}} (chance {r.chance:.2f})."
+            "Numbers were replaced by their normal scores, and the score is concordance, the share of pairs of "
+            "held-out items of different groups whose order is predicted right {{hoeffding1948}} "
+            f"(chance {r.chance:.2f})."
         )
     return f"The score is balanced accuracy over {r.n_classes} classes (chance {r.chance:.3g})."
 
@@ -338,8 +339,8 @@ def _chosen(claim: Claim) -> str:
     )
     if claim.nested:
         return (
-            "The number quoted for an encoder is that of the point (site and readout) which inner folds of each training "
-            "part chose." + wide
+            "The number quoted for an encoder is that of the point (site and readout) which inner folds of each "
+            "training part chose." + wide
         )
     return "The number quoted for an encoder is that of its highest point." + wide
 
@@ -386,7 +387,7 @@ def _interval(claim: Claim) -> str:
 def _permuted(claim: Claim) -> str:
     made, r = design(claim), claim.best
     if r.p_from != "permutation":
-        return "Its p comes from the spread over folds {{nadeau2003}}, as the probe is not refitted to permuted labels."
+        return "Its p comes from the spread over folds {{nadeau2003}}: the probe is not refitted to permuted labels."
     if made is None:
         return ""
     return (
@@ -400,8 +401,8 @@ def _multiplicity(gathered: Gathered) -> Iterable[str]:
     searched = [some for some in run_claims if some and any(c.best.p_from == "permutation" for c in some)]
     if any(len({c.encoder for c in some}) * max(len(c.records) for c in some) > 1 for some in searched):
         yield (
-            "The search over the points and encoders of a question was paid for by one maximum under the same permuted "
-            "labels {{westfall1993}}."
+            "The search over the points and encoders of a question was paid for by one maximum under the same "
+            "permuted labels {{westfall1993}}."
         )
     if any(len({c.task for c in some}) > 1 for some in searched):
         yield "Over the questions of a command Holm's rule followed {{holm1979,goeman2010}}."
@@ -431,9 +432,9 @@ def _verdicts(claims: Sequence[Claim]) -> Iterable[str]:
             yield f"For “{claim.task}” and {claim.encoder} the weakest strength excluded is {claim.best.limit:.2f}."
     if any(r.loss_state is not None for c in claims for r in c.records):
         yield (
-            "How much less a point reads than its reference (the best of thumbnails, untrained networks, earlier points "
-            "and other encoders, chosen by inner folds) is a paired difference on the same folds, with an interval for "
-            "all points at once."
+            "How much less a point reads than its reference (the best of thumbnails, untrained networks, earlier "
+            "points and other encoders, chosen by inner folds) is a paired difference on the same folds, with an "
+            "interval for all points at once."
         )
 
 
@@ -467,8 +468,8 @@ def _software(claims: Sequence[Claim]) -> str:
         except PackageNotFoundError:
             continue
     return (
-        f"All numbers were measured with slitlamp {listed(_versions(claims))} {{{{slitlamp}}}}; installed where this text "
-        f"was written were {listed(found)}."
+        f"All numbers were measured with slitlamp {listed(_versions(claims))} {{{{slitlamp}}}}; installed where this "
+        f"text was written were {listed(found)}."
     )
 
 

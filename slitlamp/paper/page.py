@@ -88,7 +88,9 @@ def page(
         others=[_other(one, out) for one in gathered.others],
         missing=[(item, [_entry(e, claims) for e in item.entries if e.status == MISSING]) for item in items
                  if item.status == MISSING],
-        items=[(item, [_entry(e, claims) for e in item.entries[:ENTRIES]], len(item.entries) - ENTRIES) for item in items],
+        items=[
+            (item, [_entry(e, claims) for e in item.entries[:ENTRIES]], len(item.entries) - ENTRIES) for item in items
+        ],
         encoders=list(_weights(claims)),
         data=list(_data(claims)),
         runs=list(_runs(gathered)),
@@ -189,7 +191,7 @@ def _stamps(claims: Sequence[Claim], *, synthetic: bool) -> list[str]:
     """The stamps of a question's claims, each once; what is synthetic in any of them in one."""
     every = list(dict.fromkeys(stamp for claim in claims for stamp in stamps(claim)))
     made = [stamp for stamp in every if stamp.startswith("SYNTHETIC")]
-    return [s for s in every if s not in made] + [max(made, key=len)] * (bool(made) and synthetic)
+    return [s for s in every if s not in made] + sorted(made, key=len)[-1:] * synthetic
 
 
 def _claims(gathered: Gathered) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class CommandResult:
             "schema": SCHEMA, "experiment": self.experiment, "command": self.command,
             "tables": {name: [*rows] for name, rows in self.tables.items()}, "sentences": [*self.sentences],
             "notes": [*self.notes], "questions": [dict(one) for one in self.questions],
-            "files": [path.name if self.home is None else path.relative_to(self.home).as_posix() for path in self.files],
+            "files": [p.name if self.home is None else p.relative_to(self.home).as_posix() for p in self.files],
         }  # fmt: skip
         return _finite(whole)
 
