@@ -87,7 +87,7 @@ REFERENCES: dict[str, tuple[str, Mapping[str, str]]] = {
         "article", author="Satterthwaite, Franklin E.", year="1946",
         title="An approximate distribution of estimates of variance components",
         journal="Biometrics Bulletin", volume="2", number="6", pages="110--114"),
-    "slitlamp": _entry("software", author=f"{{{AUTHORS}}}", title=TITLE),
+    "slitlamp": _entry("misc", author=f"{{{AUTHORS}}}", title=TITLE),
     "westfall1993": _entry(
         "book", author="Westfall, Peter H. and Young, S. Stanley", year="1993", publisher="Wiley",
         title="Resampling-based multiple testing: examples and methods for p-value adjustment"),
@@ -187,7 +187,7 @@ def bibliography(gathered: Gathered) -> str:
     for key in sorted(cited):
         kind, fields = REFERENCES[key]
         if key == "slitlamp":
-            fields = {**fields, "version": ", ".join(_versions(gathered.claims))}
+            fields = {**fields, "note": f"Version {', '.join(_versions(gathered.claims))}"}
         body = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
         entries.append(f"@{kind}{{{key},\n{body}\n}}\n")
     return "\n".join(entries)

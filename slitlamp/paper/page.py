@@ -172,14 +172,14 @@ def _question(gathered: Gathered, source: str, task: str, claims: Sequence[Claim
         for some in ordered
     ]
     first = claims[0].best
-    said = [line for line in dict.fromkeys(who_reads_most(gathered)) if task in line]
+    said = [line.partition(": ")[2] for line in who_reads_most(gathered) if line.startswith(f"{task}, ")]
     lines = list(dict.fromkeys(question_line(claim.question) for claim in claims))
     return {
         "asked": asked(task),
         "source": source,
-        "data": f"{lines[0].partition(': ')[2]}; {first.metric}, chance {first.chance:.2f}",
+        "data": f"{lines[0].partition(': ')[2].removesuffix('; LIMITED')}; {first.metric}, chance {first.chance:.2f}",
         "more": len(lines) - 1,
-        "said": said[:2],
+        "said": said[:1],
         "stamps": _stamps(claims, synthetic=not all(c.synthetic for c in gathered.claims)),
         "warnings": list(dict.fromkeys(line for c in claims for line in warnings_of(c)))[:2],
         "first": rows[:FIRST],
