@@ -40,6 +40,7 @@ FIRST = 8  # encoders of a question that stand open; more are folded
 ANSWERS = 60  # claims that are said in full
 POINTS = 1500  # rows of points on the whole page; beyond, each claim shows its highest
 ENTRIES = 40  # of an item of the checklist
+LONGEST = 1500  # letters of a text that are shown
 ROWS = 40  # of a table of another command
 PICTURES = 12  # of another command
 BYTES = 6_000_000  # of all pictures of another command
@@ -53,6 +54,7 @@ COLUMNS_OF = (  # of the table with controls: head, key, whether it ends in line
     ("shuf-fled", "shuffled", True, True), ("reads less", "loss", False, True), ("items / groups", "data", True, False),
     ("best point", "point", False, False),
 )  # fmt: skip
+PICTURE = "data:image/png;base64,"
 TURNING = {"\u061c", "\u200e", "\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
 
 
@@ -105,9 +107,10 @@ def visible(value: Any) -> Any:
     """A value as the page shows it: a dash for None, and in text a visible sign for what does not print."""
     if value is None:
         return DASH
-    if type(value) is not str:
+    if type(value) is not str or value.startswith(PICTURE):
         return value
-    spaced = re.sub(r"[\t\r\n\x0b\x0c\x85\u2028\u2029]+", " ", value)
+    cut = value if len(value) <= LONGEST else f"{value[: LONGEST - 100]} … {value[-100:]}"
+    spaced = re.sub(r"[\t\r\n\x0b\x0c\x85\u2028\u2029]+", " ", cut)
     return "".join("�" if c in TURNING or unicodedata.category(c) in ("Cc", "Cs") else c for c in spaced)
 
 
@@ -258,7 +261,7 @@ def _figures(drawn: Mapping[str, Any], files: Mapping[str, bytes]) -> Iterable[d
 
 
 def _png(content: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(content).decode()
+    return PICTURE + base64.b64encode(content).decode()
 
 
 def _points(gathered: Gathered, claim: Claim) -> dict[str, Any]:

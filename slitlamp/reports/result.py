@@ -63,7 +63,8 @@ class CommandResult:
 
     def to_json(self) -> str:
         """The JSON document as text."""
-        return json.dumps(self.document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        text = json.dumps(self.document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return text.encode("utf-8", "backslashreplace").decode()  # a byte of a name that is no UTF-8 is \udcXX
 
     def written(self, out: Path) -> "CommandResult":
         """The result once its document, its data and then its figures lie in a folder.
