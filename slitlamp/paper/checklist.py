@@ -14,6 +14,7 @@ from probes.stats.credit import DRAWS, LOWLEVEL, PIXELS
 from probes.stats.plan import ALPHA, FEW
 from slitlamp.paper.design import design
 from slitlamp.paper.gathered import Claim, Gathered, listed
+from slitlamp.paper.methods import inline_code, markdown_text
 from slitlamp.probing.state import CONTROLS
 from slitlamp.reports.table import drawn, p_text
 
@@ -72,9 +73,10 @@ def markdown(items: Sequence[Item]) -> str:
     for item in items:
         lines += [f"## {item.number}. {item.title}", ""]
         for one in item.entries:
-            who = f" ({'; '.join(one.claims)})" if one.claims else ""
-            fill = f" To fill it in: {one.fill}" if one.fill else ""
-            lines.append(f"- **{one.status}**{who}: {one.evidence}{fill}".replace("\n", " "))
+            who = f" ({markdown_text('; '.join(one.claims))})" if one.claims else ""
+            how = inline_code(one.fill) if one.fill.startswith("python ") else markdown_text(one.fill)
+            fill = f" To fill it in: {how}" if one.fill else ""
+            lines.append(f"- **{one.status}**{who}: {markdown_text(one.evidence)}{fill}")
         lines.append("")
     return "\n".join(lines)
 

@@ -78,10 +78,11 @@ class Claim:
 
     @cached_property
     def measured(self) -> Any:
-        """The measurement of its best point without its plan, a `probes.Measurement`; None where it is not there."""
-        from slitlamp.probing.cells import cells_in
-
-        return cells_in(self.run.folder).named(self.best.cell, plan=None)
+        """The measurement of its best point, a `probes.Measurement`; None where its cell or its folds are not there."""
+        try:
+            return self.run.measurement(self.best)
+        except UsageError:
+            return None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -163,14 +163,15 @@ def as_latex(gathered: Gathered) -> str:
     return (text or "No encoder was probed in these runs.") + "\n"
 
 
+LONGEST = 120  # letters of a word; of a longer name the middle is left out
 UNBROKEN = 24  # letters of a word that TeX may hyphenate as it does any other
 
 
 def latex_text(text: str) -> str:
     """A sentence as LaTeX: TeX hyphenates what is no longer than a word, and only longer names may break anywhere."""
-    from slitlamp.reports.latex import escape
+    from slitlamp.reports.latex import escape, short
 
-    words = text.split(" ")
+    words = [short(word, LONGEST) for word in text.split(" ")]
     return " ".join(escape(w) if len(w) > UNBROKEN else escape(w).replace("\\allowbreak{}", "") for w in words)
 
 
@@ -208,9 +209,19 @@ def _escaped_markdown(sentence: str) -> str:
 
 def markdown_text(text: str) -> str:
     """A sentence as Markdown that shows it; round brackets stay as they are, since no link can begin before them."""
+    from slitlamp.reports.latex import short
     from slitlamp.reports.markdown import escape
 
+    text = " ".join(short(word, LONGEST) for word in text.split(" "))
     return re.sub(r"\\([()+!])", r"\1", escape(text))
+
+
+def inline_code(line: str) -> str:
+    """A command as Markdown's code inside a line, between more backticks than it holds in a row."""
+    shown = "".join(c if c.isprintable() else "�" for c in line)
+    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", shown)), default=0))
+    space = " " * (len(ticks) > 1)
+    return f"{ticks}{space}{shown}{space}{ticks}"
 
 
 def _each(claims: Sequence[Claim], tell: Callable[[Claim], str]) -> list[str]:
@@ -418,7 +429,8 @@ def _verdicts(claims: Sequence[Claim]) -> Iterable[str]:
     )
     absent = [c for c in claims if c.verdict["verdict"] == "absent"]
     if states & {"absent", "inconclusive"}:
-        one = next((c.measured for c in claims if c.measured is not None and c.measured.limit is not None), None)
+        silent = (c.measured for c in claims if c.verdict["verdict"] != "present")
+        one = next((m for m in silent if m is not None and m.limit is not None), None)
         strength = "" if one is None else f" of {one.limit.asked:.2f}"
         large = any(c.best.n_items > _landmarks() for c in claims if c.verdict["verdict"] != "present")
         yield (
