@@ -95,11 +95,20 @@ def keep_earlier(folder: Path, document: str, now: dict[str, Any], also: Sequenc
     aside.mkdir(exist_ok=True)
     for name in dict.fromkeys((*old.get("files", ()), *also, document)):
         if (folder / name).is_file():
+            (aside / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).replace(aside / name)
     say(
         f"warning: {folder} held other numbers of this command (its data, encoder or code have changed since); they "
         f"are kept in {aside}"
     )
+
+
+def files_listed(folder: Path, document: str, experiment: str) -> set[str]:
+    """The files that a document lists, where it is one of `experiment`; none that lies outside of the folder."""
+    found = _read(folder / document) or {}
+    names = found.get("files", ()) if found.get("experiment") == experiment else ()
+    inside = folder.resolve()
+    return {name for name in names if (folder / name).resolve().is_relative_to(inside) and name != document}
 
 
 def _named(document: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ HEAVY = (
     "h5py",
     "altair",
     "captum",
+    "jinja2",
     "numba",
     "umap",
     "vl_convert",

@@ -76,6 +76,10 @@ def test_the_wheel_runs_the_first_command_and_the_doctor_without_the_dev_group(t
     assert first.returncode == 0, first.stderr
     assert "mirror · phantom-clip" in first.stdout
     assert len(list((away / "runs" / "linear_probe").glob("phantom-clip-mirror-*/layers.pdf"))) == 1
+    home = str(next((away / "runs" / "linear_probe").glob("phantom-clip-mirror-*")))
+    report = run(python, "-m", "experiments.report", home, "--out", "report", cwd=away, **place)
+    assert report.returncode == 0, report.stderr
+    assert "</html>" in (away / "report" / "index.html").read_text(encoding="utf-8")
     doctor = run(python, "-m", "experiments.doctor", cwd=away, **place)
     assert doctor.returncode == 0, doctor.stdout
     assert "FAILED" not in doctor.stdout

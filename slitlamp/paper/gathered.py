@@ -1,14 +1,19 @@
 """What a report is made of: the runs that were named, and every claim that their records make."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from slitlamp.errors import UsageError
 from slitlamp.records import Record, best_of
 from slitlamp.reports.result import CommandResult
-from slitlamp.runs import GRID, StoredRun, open_runs, read_document
+from slitlamp.runs import DOCUMENT, GRID, StoredRun, open_runs, read_document
+
+REPORT = "report"  # the experiment whose folder is a report itself
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,6 +36,54 @@ class Claim:
         """Who was asked: see `slitlamp.questions.facts_of`."""
         return self.run.questions[self.task]
 
+    @property
+    def nested(self) -> bool:
+        """Whether `score` is that of a point chosen inside the training folds, or of the only point there is."""
+        return self.verdict["score"] is not None
+
+    @property
+    def score(self) -> float:
+        """What the encoder reads: nested where it could be, else the score of the highest point."""
+        return self.verdict["score"] if self.nested else self.best.score
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The interval of `score`; of the highest point that which holds for all points. None where there is none."""
+        names = ("low", "high") if self.nested else ("highest_low", "highest_high")
+        low, high = (self.verdict[name] for name in names)
+        return None if low is None or high is None else (low, high)
+
+    @property
+    def p(self) -> float | None:
+        """P with the search over points, encoders and questions of its command paid for."""
+        return self.best.p_value if self.best.p_adjusted is None else self.best.p_adjusted
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether its images or weights are made by this project."""
+        return any(line.startswith("Synthetic:") for line in self.verdict["sentences"])
+
+    @cached_property
+    def flags(self) -> Mapping[str, tuple[str, ...]]:
+        """The flags of its command, each with its values."""
+        return flags_of(self.best.command)
+
+    @cached_property
+    def material(self) -> Mapping[str, Any] | None:
+        """What its folds and permuted labels are made of; None where that does not lie in the run any more."""
+        try:
+            return self.run.material(self.best.plan_key)
+        except UsageError:
+            return None
+
+    @cached_property
+    def measured(self) -> Any:
+        """The measurement of its best point, a `probes.Measurement`; None where its cell or its folds are not there."""
+        try:
+            return self.run.measurement(self.best)
+        except UsageError:
+            return None
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Other:
@@ -49,8 +102,8 @@ class Other:
 class Gathered:
     """Everything that a report shows: probing runs with their claims, other runs, and what was compared.
 
-    `failed` are lines of grids whose cells could not be computed; `compared` the comparison of the runs, None where
-    there is nothing to compare.
+    `failed` are lines of grids whose cells could not be computed, or not yet; `compared` the comparison of the runs,
+    None where there is nothing to compare.
     """
 
     runs: Sequence[StoredRun]
@@ -59,16 +112,21 @@ class Gathered:
     failed: Sequence[str]
     compared: CommandResult | None = None
 
+    def label(self, claim: Claim) -> str:
+        """What a claim is called: question and encoder, and the run where there are several."""
+        where = f" ({claim.run.name})" if len(self.runs) > 1 else ""
+        return f"{claim.task} · {claim.encoder}{where}"
+
 
 def gather(folders: Sequence[str | Path]) -> Gathered:
     """The runs of several folders, of any command, in the order in which they are named.
 
     Raises:
-        UsageError: no folder is named, one is named twice, or one holds no whole run of this version.
+        UsageError: no folder is named, one is named twice or is a report, or one holds no whole run of this version.
     """
     if not folders:
         raise UsageError("no run is named; give the folders of runs, as --out named them or as they lie under runs/")
-    homes = [Path(one).resolve() for one in folders]
+    homes = [_home(one).resolve() for one in folders]
     twice = [str(given) for k, given in enumerate(folders) if homes[k] in homes[:k]]
     if twice:
         raise UsageError(f"{twice[0]} is named twice")
@@ -78,11 +136,64 @@ def gather(folders: Sequence[str | Path]) -> Gathered:
     for one in folders:
         document = read_document(Path(one))
         if document["experiment"] in ("linear_probe", GRID):
-            runs += open_runs([one])
-            failed += document.get("failed", ())
+            found = _whole(one)
+            _each_once(one, runs, found)
+            runs += found
+            failed += _failures(document)
+        elif document["experiment"] == REPORT:
+            raise UsageError(f"{one} is a report; name the runs that it was made of: {document.get('command', '')}")
         else:
-            others.append(Other(folder=Path(one), document=document))
+            others.append(Other(folder=_home(one), document=document))
+    runs = _told_apart(runs)
     return Gathered(runs=runs, others=others, claims=[claim for run in runs for claim in claims_of(run)], failed=failed)
+
+
+def _home(folder: str | Path) -> Path:
+    """Where a run lies, as it was given; its document may be named instead of its folder."""
+    path = Path(folder)
+    return path.parent if path.name == DOCUMENT else path
+
+
+def _whole(folder: str | Path) -> list[StoredRun]:
+    """The runs of a folder, once what a report needs of them is there."""
+    try:
+        found = open_runs([_home(folder)])
+        for run in found:
+            claims_of(run)
+            _ = [run.questions[claim["task"]]["groups"] for claim in run.verdicts]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{folder} is not whole ({type(error).__name__}: {' '.join(str(error).split())[:80]}); repeat the command "
+            "that wrote it"
+        ) from None
+    return found
+
+
+def _each_once(given: str | Path, before: Sequence[StoredRun], found: Sequence[StoredRun]) -> None:
+    known = {run.folder.resolve() for run in before}
+    twice = [run for run in found if run.folder.resolve() in known]
+    if twice:
+        raise UsageError(f"{given} holds the run {twice[0].name}, which is named already: name the grid, or its runs")
+
+
+def _failures(document: Mapping[str, Any]) -> list[str]:
+    """Lines on what a grid lacks: cells that failed, and runs that are not computed yet."""
+    lines = [str(line) for line in document.get("failed", ())]
+    for run in document.get("runs", ()):
+        if run["status"] == "pending":
+            lines.append(f"{run['name']}: not computed yet")
+        elif run["status"] == "failed" and not any(run["name"] in line for line in lines):
+            lines.append(f"{run['name']}: {run.get('error') or 'failed'}")
+    return lines
+
+
+def _told_apart(runs: Sequence[StoredRun]) -> list[StoredRun]:
+    """The runs, those of one name with that of the folder around them, and numbered where that is the same too."""
+    counts = Counter(run.name for run in runs)
+    names = [f"{run.folder.resolve().parent.name}/{run.name}" if counts[run.name] > 1 else run.name for run in runs]
+    again = Counter(names)
+    shown = [f"{name} ({names[: k + 1].count(name)})" if again[name] > 1 else name for k, name in enumerate(names)]
+    return [replace(run, name=name) for run, name in zip(runs, shown, strict=True)]
 
 
 def claims_of(run: StoredRun) -> list[Claim]:
@@ -95,3 +206,34 @@ def claims_of(run: StoredRun) -> list[Claim]:
             Claim(run=run, task=verdict["task"], encoder=verdict["encoder"], verdict=verdict, best=best_of(mine))
         )
     return found
+
+
+def flags_of(command: str) -> dict[str, tuple[str, ...]]:
+    """The flags of a command line, each with its values: `--seed 1` is {"seed": ("1",)}.
+
+    >>> flags_of("python -m experiments.linear_probe --encoder a b --offline")
+    {'encoder': ('a', 'b'), 'offline': ()}
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:  # no command of this program
+        words = command.split()
+    found: dict[str, tuple[str, ...]] = {}
+    name = None
+    for word in words:
+        if word.startswith("--"):
+            name = word[2:]
+            found[name] = ()
+        elif name is not None:
+            found[name] = (*found[name], word)
+    return found
+
+
+def listed(words: Iterable[str]) -> str:
+    """Words as a sentence lists them.
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    every = list(words)
+    return " and ".join(filter(None, (", ".join(every[:-1]), *every[-1:])))

@@ -8,7 +8,7 @@ from typing import Any
 
 from cache import write_atomically
 from plugins import hint
-from slitlamp.disk import keep_earlier
+from slitlamp.disk import files_listed, keep_earlier
 from slitlamp.errors import UsageError
 from slitlamp.log import printable
 from slitlamp.records import SCHEMA
@@ -26,7 +26,7 @@ class CommandResult:
     `tables` hold rows by name, `sentences` what they say in words, `notes` what the reader must know of the data,
     `questions` who was asked, where a column of answers was, `figures` functions that draw, by name, `data` functions
     that write a file, by its name, `files` what was written, `arrays` what a notebook may want to go on with, and
-    `failed` a line for each encoder that was left out.
+    `failed` a line for each encoder that was left out, and `home` the folder that holds the files, where one does.
     """
 
     experiment: str
@@ -41,6 +41,7 @@ class CommandResult:
     command: str = ""
     summary: str = ""
     failed: Sequence[str] = ()
+    home: Path | None = None
 
     def table(self, name: str | None = None) -> Rows:
         """The rows of a table, the first one where none is named; UsageError for a name that is none."""
@@ -57,28 +58,34 @@ class CommandResult:
             "schema": SCHEMA, "experiment": self.experiment, "command": self.command,
             "tables": {name: [*rows] for name, rows in self.tables.items()}, "sentences": [*self.sentences],
             "notes": [*self.notes], "questions": [dict(one) for one in self.questions],
-            "files": [path.name for path in self.files],
+            "files": [p.name if self.home is None else p.relative_to(self.home).as_posix() for p in self.files],
         }  # fmt: skip
         return _finite(whole)
 
     def to_json(self) -> str:
         """The JSON document as text."""
-        return json.dumps(self.document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        text = json.dumps(self.document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return text.encode("utf-8", "backslashreplace").decode()  # a byte of a name that is no UTF-8 is \udcXX
 
     def written(self, out: Path) -> "CommandResult":
         """The result once its document, its data and then its figures lie in a folder.
 
         What an earlier run of the same command left there with other numbers is kept aside, and a figure that cannot be
-        drawn costs a line and nothing else.
+        drawn costs a line and nothing else. Files that an earlier document of this command lists and this one does not
+        are removed.
         """
         keep_earlier(out, "results.json", self.document)
+        before = files_listed(out, "results.json", self.experiment)
         write_atomically(out / "results.json", self.to_json())
         for name, save in self.data.items():
             save(out / name)
         names = [*self.data]
         for name, draw in self.figures.items():
             names += plots.written(draw, out / name)
-        found = replace(self, files=[out / name for name in names], summary=f"{self.summary}; files in {out}")
+        for name in before - set(names):
+            (out / name).unlink(missing_ok=True)
+        files = [out / name for name in names]
+        found = replace(self, files=files, home=out, summary=f"{self.summary}; files in {out}")
         write_atomically(out / "results.json", found.to_json())
         return found
 
@@ -86,7 +93,7 @@ class CommandResult:
         parts = []
         for rows in filter(None, self.tables.values()):
             more = f"\n… and {len(rows) - ROWS} more rows in results.json" if len(rows) > ROWS else ""
-            parts.append(text_table(_shown(rows[:ROWS]), right=_numbers(rows)) + more)
+            parts.append(text_table(shown_rows(rows[:ROWS]), right=_numbers(rows)) + more)
         parts += ["\n".join(f"· {line}" for line in lines) for lines in (self.sentences, self.notes) if lines]
         return printable("\n\n".join([*parts, f"To repeat: {self.command}"]))
 
@@ -109,7 +116,7 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _shown(rows: Rows) -> Rows:
+def shown_rows(rows: Rows) -> Rows:
     """The rows with numbers in four digits, intervals beside their values, without columns that hold nothing.
 
     Nought is something, but for pairs that no filter and no cap took.

@@ -1,0 +1,486 @@
+"""The reviewer's checklist, filled in from the records: what stands behind each claim, and what is missing.
+
+Nothing is said that the records do not hold. The fourteen items are those that a reviewer of a probing study asks for;
+each holds entries for the claims that it concerns, with the evidence in numbers, or what is missing and the command
+that would bring it, or why it does not apply.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from encoders.extraction.readouts import READOUTS
+from probes.stats.credit import DRAWS, LOWLEVEL, PIXELS
+from probes.stats.plan import ALPHA, FEW
+from slitlamp.paper.design import design
+from slitlamp.paper.gathered import Claim, Gathered, listed
+from slitlamp.paper.methods import inline_code, markdown_text
+from slitlamp.probing.state import CONTROLS
+from slitlamp.reports.table import drawn, p_text
+
+Status = Literal["missing", "stands", "does not apply"]
+MISSING: Status = "missing"
+STANDS: Status = "stands"
+IDLE: Status = "does not apply"
+ORDERED = (MISSING, STANDS, IDLE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What is said of one item for some claims; `fill` is the command, or the act, that would bring what is missing."""
+
+    status: Status
+    evidence: str
+    fill: str = ""
+    claims: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One item of the checklist with its entries, the missing ones first."""
+
+    number: int
+    title: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def status(self) -> Status:
+        """Missing where anything is, else whether it stands for a claim, or applies to none."""
+        return next(one for one in ORDERED if any(entry.status == one for entry in self.entries))
+
+
+def checklist(gathered: Gathered) -> list[Item]:
+    """All fourteen items, those with something missing first."""
+    found = [
+        Item(number=k, title=title, entries=_merged(gathered, fill(gathered)))
+        for k, (title, fill) in enumerate(ITEMS, start=1)
+    ]
+    return sorted(found, key=lambda item: (ORDERED.index(item.status), item.number))
+
+
+def counted(items: Sequence[Item]) -> str:
+    """One sentence: how many items stand, miss something, or do not apply."""
+    counts = {status: sum(item.status == status for item in items) for status in ORDERED}
+    return (
+        f"Of {len(items)} items {counts[STANDS]} stand, in {counts[MISSING]} something is missing, and {counts[IDLE]} "
+        "do not apply."
+    )
+
+
+def markdown(items: Sequence[Item]) -> str:
+    """The checklist as Markdown, ready to go beside a paper."""
+    lines = ["# Reviewer's checklist", "", counted(items), ""]
+    for item in items:
+        lines += [f"## {item.number}. {item.title}", ""]
+        for one in item.entries:
+            who = f" ({markdown_text('; '.join(one.claims))})" if one.claims else ""
+            how = inline_code(one.fill) if one.fill.startswith("python ") else markdown_text(one.fill)
+            fill = f" To fill it in: {how}" if one.fill else ""
+            lines.append(f"- **{one.status}**{who}: {markdown_text(one.evidence)}{fill}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _merged(gathered: Gathered, entries: Iterable[tuple[Claim | None, Entry]]) -> tuple[Entry, ...]:
+    """Entries that say the same of several claims as one; where it holds for all of them none is named."""
+    found: dict[tuple[Status, str, str], list[str]] = {}
+    for claim, one in entries:
+        mine = found.setdefault((one.status, one.evidence, one.fill), [])
+        mine += [gathered.label(claim)] if claim is not None else []
+    made = [
+        Entry(status=status, evidence=evidence, fill=fill,
+              claims=() if len(claims) == len(gathered.claims) > 1 else tuple(claims))
+        for (status, evidence, fill), claims in found.items()
+    ]  # fmt: skip
+    return tuple(sorted(made, key=lambda one: ORDERED.index(one.status)))
+
+
+Filled = Iterable[tuple[Claim | None, Entry]]
+
+
+def _each(tell: Callable[[Claim], Iterable[Entry]]) -> Callable[[Gathered], Filled]:
+    """The entries of an item that is filled in claim by claim."""
+
+    def fill(gathered: Gathered) -> Filled:
+        if not gathered.claims:
+            return [(None, Entry(status=IDLE, evidence="No encoder was probed in these runs."))]
+        return [(claim, entry) for claim in gathered.claims for entry in tell(claim)]
+
+    return fill
+
+
+def _again(claim: Claim, *more: str) -> str:
+    """The command of a claim with flags put behind it."""
+    return " ".join([claim.best.command, *more])
+
+
+def _splits(claim: Claim) -> Iterable[Entry]:
+    facts, r = claim.question, claim.best
+    size = f"{facts['items']} items of {facts['images']} images in {facts['groups']} groups"
+    source = claim.flags.get("data")
+    column = claim.flags.get("group")
+    kept = "a group is never split over folds"
+    if source is None:
+        yield Entry(status=STANDS, evidence=f"{size}; groups are the phantoms, and {kept}.")
+    elif column is None and facts["groups"] == facts["images"]:
+        yield Entry(
+            status=MISSING,
+            evidence=f"{size}: every image is a group of its own. Nothing in the records says that no two images are "
+            "of one patient.",
+            fill=_again(claim, "--group COLUMN"),
+        )
+    else:
+        by = f"column {column[0]}" if column else "as the source names them"
+        policy = claim.flags.get("copies", ("refuse",))[0]
+        copies = {"refuse": "a run in which copies of an image lie in several groups is refused",
+                  "unite": "groups that share copies of an image were united",
+                  "warn": "copies of an image in several groups were let pass with a warning"}[policy]  # fmt: skip
+        yield Entry(
+            status=MISSING if policy == "warn" else STANDS,
+            evidence=f"{size} ({by}); {kept}; {copies} (--copies {policy}).",
+            fill=_again(claim, "--copies unite") if policy == "warn" else "",
+        )
+    if r.limited:
+        yield Entry(
+            status=MISSING, evidence=f"Only {r.n_items} items were used (--limit).", fill="repeat it without --limit"
+        )
+
+
+def _sources(gathered: Gathered) -> Filled:
+    yield from _each(_splits)(gathered)
+    if gathered.claims:
+        many = {claim.question["source"] for claim in gathered.claims}
+        more = f"There are {len(many)} sources, each probed by itself." if len(many) > 1 else "There is one source."
+        yield (
+            None,
+            Entry(
+                status=IDLE,
+                evidence="External test set: none is claimed. Every score is of held-out groups of its own source. "
+                f"{more}",
+            ),
+        )
+
+
+def _procedure(claim: Claim) -> Iterable[Entry]:
+    r, points = claim.best, len(claim.records)
+    penalty = {
+        "ridge": f"{r.probe} with its relative penalty fixed before the data were seen",
+        "linear": "logistic regression, its penalty chosen by inner folds of each training part",
+    }.get(r.probe.partition(" ")[0].partition("-")[0], f"probe {r.probe}")
+    beside = "" if r.nested is None else f"; nested logistic regression beside it reads {r.nested:.2f}"
+    yield Entry(
+        status=STANDS,
+        evidence=f"{penalty}{beside}; {r.repeats} x {r.folds} folds, seed {r.seed}; columns are standardised inside "
+        f"training parts; best point {r.site}/{r.readout}, features {r.features_key}; {r.dtype} on {r.device}; "
+        f"slitlamp {r.code_version}.",
+    )
+    if points == 1:
+        yield Entry(status=STANDS, evidence="One point was asked: no layer was chosen.")
+    elif claim.nested:
+        yield Entry(
+            status=STANDS, evidence=f"The point was chosen inside the training folds, of {points}; the highest row is "
+            "marked as chosen on these data.",
+        )  # fmt: skip
+    else:
+        yield Entry(
+            status=MISSING,
+            evidence=f"The score is that of the highest of {points} points, chosen on these data.",
+            fill=_again(claim, f"--site {r.site} --readout {r.readout}") + " (on other images)",
+        )
+
+
+def _controls(claim: Claim) -> Iterable[Entry]:
+    r = claim.best
+    measured = {
+        "chance": r.chance,
+        "image statistics without layout": r.control_lowlevel,
+        "thumbnails": r.control_pixels,
+        "untrained networks": r.control_random,
+        "order of the list": r.control_order,
+        "permuted labels": r.control_shuffled,
+    }
+    said = ", ".join(f"{name} {value:.2f}" for name, value in measured.items() if value is not None)
+    prior = (
+        "balanced accuracy leaves nothing to the prior" if r.n_classes else "the mean of the training part is at .50"
+    )
+    reads = f"The encoder reads {r.score:.2f} at {r.site}/{r.readout}; on the same folds {said}; {prior}."
+    if claim.encoder in CONTROLS:
+        yield Entry(status=STANDS, evidence=f"{reads} It is a control itself and is held against nothing weaker.")
+        return
+    yield Entry(status=STANDS, evidence=reads)
+    for name, value in ((LOWLEVEL, r.control_lowlevel), (PIXELS, r.control_pixels)):
+        if value is None:
+            yield Entry(status=MISSING, evidence=f"The control {name} was not measured beside it.", fill=r.command)
+    names = {one.encoder for one in claim.run.records if drawn(one.encoder, claim.encoder)}
+    draws = len(names)
+    if draws >= DRAWS:
+        yield Entry(status=STANDS, evidence=f"{draws} untrained draws of the network stand as a population.")
+    elif r.verdict == "present" and r.credit in ("nuisance", "pixels"):
+        yield Entry(
+            status=IDLE, evidence=f"Untrained networks: what is read is credited to {r.credit} without them."
+        )  # fmt: skip
+    elif r.verdict != "present":
+        yield Entry(status=IDLE, evidence="Untrained networks: nothing is credited, since it is not shown to be read.")
+    else:
+        have = f"only {draws}" if draws else "none"
+        yield Entry(
+            status=MISSING,
+            evidence=f"Untrained networks: {have} (an encoder without a network has none).",
+            fill=_again(claim, "--twins 5"),
+        )
+
+
+def _interval(claim: Claim) -> Iterable[Entry]:
+    r, made, ends = claim.best, design(claim), claim.ends
+    of = f"{r.n_items} items in {r.n_groups} groups, {r.n_items / r.n_groups:.2g} to a group"
+    if ends is None:
+        yield Entry(status=MISSING, evidence=f"No interval: {of}.", fill=f"bring {FEW} independent groups or more")
+        return
+    score = f"{r.metric} {claim.score:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]"
+    if made is None:
+        yield Entry(
+            status=MISSING,
+            evidence=f"{score}, {of}; the cells of the run are gone, so its method cannot be told.",
+            fill=r.command,
+        )
+        return
+    inside = "" if claim.nested or len(claim.records) == 1 else ", wide enough to hold for all points at once"
+    yield Entry(status=STANDS, evidence=f"{score}, {of}: 95 % by {made.interval}{inside}.")
+
+
+def _permutation(claim: Claim) -> Iterable[Entry]:
+    r, made = claim.best, design(claim)
+    encoders = {one.encoder for one in claim.run.records if one.role == "encoder" and one.task == claim.task}
+    points = sum(one.role == "encoder" and one.task == claim.task for one in claim.run.records)
+    tasks = {one["task"] for one in claim.run.verdicts}
+    paid = f"paid for {points} point{'s' * (points != 1)} of {len(encoders)} encoder{'s' * (len(encoders) != 1)}"
+    holm = f" and, by Holm, for {len(tasks)} questions" * (len(tasks) > 1)
+    if r.p_from != "permutation" or claim.p is None:
+        yield Entry(
+            status=MISSING,
+            evidence=f"p = {p_text(claim.p)} comes from the spread over folds: {r.probe} is not refitted to permuted "
+            "labels.",
+            fill=_again(claim, "--probe ridge"),
+        )
+        return
+    what = "cells are gone, so what was exchanged cannot be told" if made is None else f"exchanged: {made.exchanged}"
+    p = f"p = {p_text(claim.p)}" if claim.p >= 1e-4 else "p < 0.0001"
+    yield Entry(
+        status=STANDS if made is not None else MISSING,
+        evidence=f"{p}, {paid}{holm} (maximum statistic under the same permuted labels); {r.permutations} "
+        f"permutations; {what}.",
+        fill="" if made is not None else r.command,
+    )
+    least = 1 / (1 + r.permutations)
+    if least * len(tasks) > ALPHA / 2:
+        yield Entry(
+            status=MISSING,
+            evidence=f"{r.permutations} permutations give no p below {least * len(tasks):.2g}.",
+            fill="repeat it without --permutations (1999)",
+        )
+
+
+def _multiplicity(gathered: Gathered) -> Filled:
+    yield from _each(_permutation)(gathered)
+    known = [claim for claim in gathered.claims if claim.p is not None]
+    if len({id(claim.run) for claim in known}) < 2:
+        return
+    from probes.stats.multiplicity import holm
+
+    paid = holm([claim.p or 0.0 for claim in known]).tolist()
+    lost = [
+        gathered.label(c) for c, p in zip(known, paid, strict=True) if c.verdict["verdict"] == "present" and p > ALPHA
+    ]
+    runs = len(gathered.runs)
+    fell = f"{listed(lost[:5])}{' …' * (len(lost) > 5)} would not hold" if lost else "every “present” would hold"
+    yield (
+        None,
+        Entry(
+            status=MISSING if lost else STANDS,
+            evidence=f"Each p is paid for inside its own command, not over the {runs} runs shown together. By Holm's "
+            f"rule over all {len(known)} claims as well {fell} at .05.",
+            fill="say before the data are seen which claims belong together, or ask them in one command" * bool(lost),
+        ),
+    )
+
+
+def _negative(claim: Claim) -> Iterable[Entry]:
+    r, state = claim.best, claim.verdict["verdict"]
+    if state == "present":
+        yield Entry(status=IDLE, evidence="It is present: nothing is claimed absent.")
+        return
+    m = claim.measured
+    layout = [one for one in claim.records if one.site == r.site and READOUTS[one.readout].keeps_layout]
+    kept = listed(f"{one.readout} p = {p_text(one.p_value)}" for one in layout)
+    read = f"readouts of {r.site} that keep the layout: {kept or 'the site has none'}"
+    if state == "inconclusive":
+        yield Entry(
+            status=IDLE, evidence=f"Nothing is claimed, neither present nor absent (smallest detectable score "
+            f"{'unknown' if r.mde is None else f'{r.mde:.2f}'}).",
+        )  # fmt: skip
+        return
+    if m is None or m.limit is None:
+        yield Entry(
+            status=MISSING,
+            evidence=f"Absent, differences of {r.limit or 1:.2f} or more are excluded; the cell that holds the "
+            "plantings is gone.",
+            fill=r.command,
+        )
+        return
+    kernel = "not asked" if m.kernel_p is None else f"p = {p_text(m.kernel_p)}"
+    yield Entry(
+        status=STANDS,
+        evidence=f"Weakest strength excluded {r.limit:.2f} ({m.limit.asked:.2f} is asked); planted at chance "
+        f"{m.limit.self_check:.0%} were called readable (12% may be); margin {r.margin:.2g}; kernel ridge {kernel}; "
+        f"{read}. Upper end of the score {'unknown' if r.high is None else f'{r.high:.2f}'}.",
+    )
+
+
+def _losses(claim: Claim) -> Iterable[Entry]:
+    less = [one for one in claim.records if one.loss_state in ("material", "reads less")]
+    if not less:
+        yield Entry(status=IDLE, evidence="No point is said to read less than a reference.")
+        return
+    worst = max(less, key=lambda one: one.loss or 0)
+    yield Entry(
+        status=MISSING,
+        evidence=f"{len(less)} of {len(claim.records)} points read less than a reference, {worst.site}/{worst.readout} "
+        f"by {worst.loss:.2f} [{worst.loss_low:.2f}, {worst.loss_high:.2f}] than {worst.reference}. Paired on the same "
+        "folds it says how easily it is read, not whether it is still there: the transported probe, and the "
+        "condition number of what lies between, were not measured.",
+        fill="no command of this version measures it; say “reads less”, not “lost”",
+    )
+
+
+def _of_others(kinds: Sequence[str], reason: str, tell: Callable[[Any], Iterable[Entry]]) -> Callable[..., Filled]:
+    """The entries of an item that rests on runs of other commands; `reason` says why it does not apply without any."""
+
+    def fill(gathered: Gathered) -> Filled:
+        mine = [one for one in gathered.others if one.experiment.startswith(tuple(kinds))]
+        if not mine:
+            yield None, Entry(status=IDLE, evidence=reason)
+        for one in mine:
+            yield from ((None, entry) for entry in tell(one))
+
+    return fill
+
+
+def _mined(other: Any) -> Iterable[Entry]:
+    said = [line for line in (*other.document["sentences"], *other.document["notes"]) if "bias" in line.lower()]
+    yield Entry(
+        status=STANDS if said else MISSING,
+        evidence=f"{other.folder.name}: {said[0] if said else 'no sentence on what choosing by similarity does.'}",
+        fill="" if said else "say that pairs chosen for the similarity of one encoder are hard for it by choice",
+    )  # fmt: skip
+
+
+def _attributed(other: Any) -> Iterable[Entry]:
+    rows = other.document["tables"].get("verdicts", ())
+    asked = {"over_random": "area by chance", "over_control": "control probe", "over_untrained": "untrained network"}
+    for key, words in asked.items():
+        known = sum(row.get(key) is not None for row in rows)
+        yield Entry(
+            status=STANDS if known == len(rows) > 0 else MISSING,
+            evidence=f"{other.folder.name}: {words} measured for {known} of {len(rows)} maps.",
+            fill="" if known == len(rows) > 0 else str(other.document.get("command", "")),
+        )
+
+
+def _known_answers(gathered: Gathered) -> Filled:
+    sizes: dict[tuple[int, int, int | None], list[Claim]] = {}
+    for claim in gathered.claims:
+        r = claim.best
+        sizes.setdefault((r.n_items, r.n_groups, r.n_classes), []).append(claim)
+    for (items, groups, classes), mine in sizes.items():
+        target = "--target gaussian" if classes is None else f"--classes {classes}"
+        for claim in mine:
+            yield (
+                claim,
+                Entry(
+                    status=MISSING,
+                    evidence=f"No run on planted truth of this size ({items} items in {groups} groups) stands beside "
+                    "these records.",
+                    fill=f"python -m experiments.calibrate --items {items} --groups {groups} {target}",
+                ),
+            )
+    if not sizes:
+        yield None, Entry(status=IDLE, evidence="No encoder was probed in these runs.")
+
+
+def _labels(claim: Claim) -> Iterable[Entry]:
+    if claim.flags.get("data") is None:
+        yield Entry(status=IDLE, evidence="The answers of phantoms are how they were made: they are exact.")
+        return
+    classes = claim.question["classes"]
+    told = "" if classes is None else ": " + ", ".join(f"{name} {count}" for name, count in classes.items())
+    yield Entry(
+        status=MISSING,
+        evidence=f"The answers come from {claim.question['source']}{told[:300]}. How well readers agree on them, which "
+        "bounds what can be reached, is in no record.",
+        fill="give inter-rater agreement and human accuracy in the text",
+    )
+
+
+def _falsified(claim: Claim) -> Iterable[Entry]:
+    r = claim.best
+    what = {
+        "present": f"groups of the same kind on which {r.site}/{r.readout} reads {r.chance:.2f}"
+        + (f", or a control that reads {r.score:.2f} too" if r.credit == "learned" else ""),
+        "absent": f"a linear probe that reads it on more groups, of a difference of {r.limit or 1:.2f} or more",
+        "inconclusive": "nothing: no verdict was reached",
+    }[claim.verdict["verdict"]]
+    yield Entry(status=STANDS, evidence=f"What would overturn it: {what}.")
+
+
+def _prior(gathered: Gathered) -> Filled:
+    yield from _each(_falsified)(gathered)
+    yield (
+        None,
+        Entry(
+            status=MISSING,
+            evidence="How this differs from earlier decompositions is in no record.",
+            fill="say it in the text",
+        ),
+    )
+
+
+def _language(gathered: Gathered) -> Filled:
+    del gathered
+    yield (
+        None,
+        Entry(
+            status=IDLE,
+            evidence="No language model was asked: nothing is claimed of what one uses.",
+        ),
+    )
+
+
+def _answered(other: Any) -> Iterable[Entry]:
+    yield Entry(
+        status=STANDS,
+        evidence=f"{other.folder.name}: {' '.join(other.document['sentences'][:2])[:400]}",
+    )
+
+
+ITEMS: tuple[tuple[str, Callable[[Gathered], Filled]], ...] = (
+    ("Splits by patient or source image, copies together, an external test set", _sources),
+    ("Penalty, folds, metric, standardisation, layer and pooling, transform, precision, versions, seeds; the layer "
+     "chosen inside folds", _each(_procedure)),
+    ("Chance, prior, image statistics, untrained and confounding controls in the same table", _each(_controls)),
+    ("Interval with a method of demonstrated coverage; items, groups, design effect", _each(_interval)),
+    ("Permutation p with the right exchangeability; multiplicity fixed in advance", _multiplicity),
+    ("For every negative: limit, margin, plantings, a non-linear probe, readouts that keep the layout",
+     _each(_negative)),
+    ("For every loss: a transported probe, the condition number of what lies between, a non-linear probe",
+     _each(_losses)),
+    ("For every “the language model does not use it”: bias-free answers, several prompts, a causal check", _language),
+    ("Answers with response bias told apart, invalid answers counted",
+     _of_others(("visual_prompts", "answers"), "No answers of a model were read.", _answered)),
+    ("A statement on mining bias for pairs selected by similarity",
+     _of_others(("pairs",), "No pairs were selected by similarity.", _mined)),
+    ("Attribution: control probe, randomised weights, area by chance",
+     _of_others(("attribution",), "No map of attribution is shown.", _attributed)),
+    ("Known-answer results for the exact version of the software; false verdicts", _known_answers),
+    ("Quality of the labels: human accuracy and agreement", _each(_labels)),
+    ("Difference from earlier work, and what would overturn the verdict", _prior),
+)  # fmt: skip
