@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from slitlamp.embedding.api import embed
     from slitlamp.errors import UsageError
     from slitlamp.pairs.api import explain, mine, modes, perturb, recipe, score, similarity
-    from slitlamp.paper.api import report
     from slitlamp.pairs.result import PairResult
+    from slitlamp.paper.api import report
     from slitlamp.reports.result import CommandResult
     from slitlamp.result import Conclusion, Result
     from slitlamp.runs import load
