@@ -23,7 +23,8 @@ BLANK: dict[str, Any] = {
     "verdict": "present", "credit": None, "reason": "", "nested": None, "nested_low": None, "nested_high": None,
     "control_shuffled": 0.5, "control_pixels": None, "control_lowlevel": None, "control_random": None, "seed": 0,
     "folds": 5, "repeats": 1, "permutations": 19, "device": "cpu", "dtype": "float32", "seconds": None,
-    "features_key": "", "data_key": "", "code_version": "0", "command": "", "limited": False, "task": "mirror",
+    "features_key": "", "data_key": "", "cell": "", "plan_key": "", "code_version": "0", "command": "",
+    "limited": False, "task": "mirror",
     "depth": None, "low": None, "high": None,
 }  # fmt: skip
 Towers = Mapping[str, tuple[int, Sequence[str]]]  # blocks, and the sites behind them
