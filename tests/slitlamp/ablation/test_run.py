@@ -274,8 +274,7 @@ def test_the_order_of_axes_and_flags_of_this_machine_leave_the_line(answered: tu
 @pytest.mark.slow
 def test_a_grid_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     (tmp_path / "g.toml").write_text(
-        "[fixed]\nitems = 40\npermutations = 99\n[grid]\nencoder = ['pixels', 'lowlevel', 'phantom-clip']\n"
-        "task = ['mirror', 'depth']\n"
+        "[fixed]\nitems = 60\n[grid]\nencoder = ['pixels', 'lowlevel']\ntask = ['mirror', 'contrast', 'orientation']\n"
     )
     line = [sys.executable, "-m", "experiments.ablation", "--config", "g.toml", "--out", "out"]
     env: Mapping[str, str] = os.environ | {"SLITLAMP_CACHE": str(tmp_path / "store"), "PYTHONPATH": str(ROOT)}
@@ -288,7 +287,7 @@ def test_a_grid_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
         before = finished()
         run = subprocess.Popen(line, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         began = time.monotonic()
-        limit = draw.uniform(2, 8) if killed < 5 else 600
+        limit = draw.uniform(1, 4) if killed < 5 else 600
         while run.poll() is None and time.monotonic() - began < limit:
             time.sleep(0.05)
         if run.poll() is None:
