@@ -24,7 +24,7 @@ from slitlamp.probing.judge import REFERENCES
 from slitlamp.probing.order import order_of
 from slitlamp.probing.pace import kind_of, seconds_of
 from slitlamp.probing.points import cells_of, points_of
-from slitlamp.probing.run import choose_points, maps_of
+from slitlamp.probing.run import check_names, choose_points, maps_of
 from slitlamp.probing.state import CHOICE, Cell, Role, Run, detects, start
 from slitlamp.questions import Question
 from slitlamp.settings import Settings
@@ -148,6 +148,7 @@ def _units_of_run(run: GridRun, notes: list[str], refused: dict[str, str], pace:
     if state is not None:
         lacking = {one.spec: why for one in state.encoders.asked if (why := _cannot_load(one, refused))}
         ready = [one for one in state.encoders.asked if one.spec not in lacking]
+        check_names(ready)
         if ready and not lacking:
             choose_points(state, list(questions.values()))
             notes += state.noted

@@ -206,6 +206,11 @@ def test_an_encoder_may_fail_one_question_alone(store: Path, tmp_path: Path) -> 
 
 
 def test_what_cannot_be_answered_is_found_before_anything_is_measured(store: Path, tmp_path: Path) -> None:
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+    same = [str(encoder_that_fails(tmp_path / folder, "same", "True")) for folder in "ab"]
+    with pytest.raises(UsageError, match="two encoders are called same"):
+        ablate({"fixed": FIXED, "grid": SMALL | {"encoder": same}})
     lost = {"encoder": ["pixels", "biomedclip"], "task": ["mirror"]}
     before = sorted((store / "cells").glob("*"))
     with pytest.raises(UsageError, match=r"no encoder of this run has a site 'blok\.\*'; did you mean"):
