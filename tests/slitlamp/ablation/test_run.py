@@ -147,7 +147,9 @@ def test_a_plan_counts_what_is_known_and_writes_nothing(
     assert not [*tmp_path.iterdir()]
 
 
-def test_runs_that_are_asked_no_longer_are_named_and_left(store: Path, tmp_path: Path) -> None:
+def test_runs_that_are_asked_no_longer_are_named_and_left(
+    store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     del store
     ablate({"fixed": FIXED, "grid": SMALL | {"encoder": ["lowlevel"], "seed": [0, 1]}}, out=str(tmp_path))
     (tmp_path / "grid.toml").rename(tmp_path / "mine.toml")
@@ -161,6 +163,11 @@ def test_runs_that_are_asked_no_longer_are_named_and_left(store: Path, tmp_path:
     assert "seed=0-" not in line
     assert len([*(tmp_path / "runs").iterdir()]) == 2
     assert [run["name"] for run in read_document(tmp_path)["runs"]] == ["seed=0"]
+    (tmp_path / "mine.toml").write_text(text.replace("[0, 1]", "[0]").replace("lowlevel", "pixels"))
+    caplog.clear()
+    ablate(tmp_path / "mine.toml", out=str(tmp_path))
+    assert len([*(tmp_path / "runs").iterdir()]) == 2
+    assert "held what another command found" in caplog.text
 
 
 def test_what_fails_is_tried_twice_and_costs_nothing_else(
