@@ -220,9 +220,8 @@ def _judged(
     about = about | {"command": command_line(settings, NAME)}
     before = None if home is None else _command_in(home)
     if before not in (None, about["command"]):
-        say(
-            f"warning: {home} held what another command found ({before}); it is written over, and its cells stay in the store"
-        )
+        kept = "it is written over, and its cells stay in the store"
+        say(f"warning: {home} held what another command found ({before}); {kept}")
     try:
         with each_line_once(work.shown):
             result = run_probe(

@@ -197,6 +197,20 @@ def test_what_fails_is_tried_twice_and_costs_nothing_else(
     assert json.loads(capsys.readouterr().out)["failed"]
 
 
+def test_an_encoder_is_loaded_twice_before_it_is_given_up(store: Path, tmp_path: Path) -> None:
+    del store
+    path = encoder_that_fails(tmp_path, "late", "False")
+    text = path.read_text().replace("def load(device):\n", "def load(device):\n    features([None] * 5)\n")
+    path.write_text(
+        text.replace("if False:", "if tried < 1:").replace("np.array([[", "np.array([[0, 0] if image is None else [")
+    )
+    found = ablate({"fixed": FIXED, "grid": {"encoder": ["lowlevel", str(path)], "task": ["mirror"]}}, dry_run=True)
+    assert [row["state"] for row in found.table()][1] == "cannot be answered"
+    path.with_suffix(".count").unlink()
+    found = ablate({"fixed": FIXED, "grid": {"encoder": ["lowlevel", str(path)], "task": ["mirror"]}})
+    assert (len(found.table()), found.failed) == (2, [])
+
+
 def test_an_encoder_may_fail_one_question_alone(store: Path, tmp_path: Path) -> None:
     del store
     bad = encoder_that_fails(tmp_path, "bad", "images[0].ndim == 3")  # the films of `mirror` are grey
