@@ -24,7 +24,7 @@ from slitlamp.probing.judge import REFERENCES
 from slitlamp.probing.order import order_of
 from slitlamp.probing.pace import kind_of, seconds_of
 from slitlamp.probing.points import cells_of, points_of
-from slitlamp.probing.run import choose_points, maps_of
+from slitlamp.probing.run import check_names, choose_points, maps_of
 from slitlamp.probing.state import CHOICE, Cell, Role, Run, detects, start
 from slitlamp.questions import Question
 from slitlamp.settings import Settings
@@ -146,8 +146,9 @@ def _units_of_run(run: GridRun, notes: list[str], refused: dict[str, str], pace:
         state.plans |= begun.plans
     lacking: dict[str, str] = {}
     if state is not None:
-        lacking = {one.spec: why for one in state.encoders.asked if (why := _cannot_load(one, refused))}
+        lacking = {one.spec: why for one in state.encoders.asked if (why := _cannot_load(one, refused, again=fetch))}
         ready = [one for one in state.encoders.asked if one.spec not in lacking]
+        check_names(ready)
         if ready and not lacking:
             choose_points(state, list(questions.values()))
             notes += state.noted
@@ -185,18 +186,19 @@ def _contents(question: Question, *, hash_them: bool) -> Sequence[str] | None:
     return found
 
 
-def _cannot_load(encoder: StoredEncoder, refused: dict[str, str]) -> str:
-    """Why an encoder cannot be loaded, tried twice; nothing where it can. No network stays in memory."""
+def _cannot_load(encoder: StoredEncoder, refused: dict[str, str], *, again: bool) -> str:
+    """Why an encoder cannot be loaded, with `again` tried twice; nothing where it can. No network stays in memory."""
     key = repr((encoder.spec, replace(encoder.settings, site=(), readout=())))
     if key in refused:
         return refused[key]
-    for attempt in (1, 2):
+    for attempt in (1, 2) if again else (1,):
         try:
             _ = encoder.card
             return ""
         except (HubError, UserFileError) as error:
             refused[key] = line_of(error)
-            say(f"error: {encoder.spec}: {refused[key]}" if attempt == 2 else f"{encoder.spec} is tried once more")
+            if again:
+                say(f"error: {encoder.spec}: {refused[key]}" if attempt == 2 else f"{encoder.spec} is tried once more")
         finally:
             encoder.loaded.clear()
     return refused[key]

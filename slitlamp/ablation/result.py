@@ -71,6 +71,9 @@ class AblationResult:
         write_atomically(out / "results.json", as_json(self.document))
         return self
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         parts = []
         for name, rows in self.tables.items():

@@ -25,7 +25,7 @@ from slitlamp.log import each_line_once, say
 from slitlamp.probing.run import run as measure
 from slitlamp.records import best_of
 from slitlamp.result import Result
-from slitlamp.runs import load
+from slitlamp.runs import load, read_document
 from slitlamp.settings import Settings, command_line
 from tasks import DataError
 
@@ -218,6 +218,10 @@ def _judged(
     }
     home = None if out is None else out / run.folder
     about = about | {"command": command_line(settings, NAME)}
+    before = None if home is None else _command_in(home)
+    if before not in (None, about["command"]):
+        kept = "it is written over, and its cells stay in the store"
+        say(f"warning: {home} held what another command found ({before}); {kept}")
     try:
         with each_line_once(work.shown):
             result = run_probe(
@@ -248,6 +252,13 @@ def _judged_before(grid: Grid, out: Path) -> dict[str, Result]:
                 if isinstance(before, Result) and before.command == command_line(run.settings, NAME):
                     found[run.name] = before
     return found
+
+
+def _command_in(home: Path) -> str | None:
+    """The command whose results lie in a run's folder; None where there are none that can be read."""
+    with contextlib.suppress(UsageError, IndexError, KeyError):
+        return str(read_document(home)["records"][0]["command"])
+    return None
 
 
 def _about(run: GridRun, *, done: bool) -> dict[str, Any]:

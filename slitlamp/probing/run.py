@@ -137,6 +137,14 @@ def _check_reference(run: Run, questions: Sequence[Question]) -> None:
         )
 
 
+def check_names(asked: Sequence[StoredEncoder]) -> None:
+    """Raises UsageError where two encoders would be called the same in tables."""
+    labels = [encoder.label for encoder in asked]
+    twice = [label for label in labels if labels.count(label) > 1]
+    if twice:
+        raise UsageError(f"two encoders are called {twice[0]}: give their CARDs names of their own")
+
+
 def _may_be_read(question: Question, encoder: StoredEncoder) -> bool:
     """Whether an encoder has a point that was asked for; an encoder that cannot be loaded may have one."""
     try:
@@ -156,10 +164,7 @@ def probe_question(run: Run, question: Question) -> QuestionCells | None:
         return None
     if not asked:
         raise EncoderError("; ".join(run.failed))
-    labels = [encoder.label for encoder in asked]
-    twice = [label for label in labels if labels.count(label) > 1]
-    if twice:
-        raise UsageError(f"two encoders are called {twice[0]}: give their CARDs names of their own")
+    check_names(asked)
     encode_all(run, question, run.encoders.controls)
     controls = [cell for control in run.encoders.controls for cell in cells_of(run, question, control, Role.CONTROL)]
     order = order_of(question)

@@ -84,6 +84,13 @@ def test_runs_that_an_exclude_divides_are_as_few_as_can_be() -> None:
     assert [(r.settings.encoder.encoder, r.settings.encoder.site) for r in found.runs] == [
         (("a.py", "b.py"), ("block.*", "pooled")), (("pixels",), ("pooled",))
     ]  # fmt: skip
+    fewest = grid(
+        '[grid]\ntask = ["depth", "mirror", "contrast"]\nencoder = ["a.py", "b.py", "c.py"]\n'
+        '[[exclude]]\nencoder = ["a.py", "b.py"]\ntask = "contrast"\n[[exclude]]\nencoder = "c.py"\ntask = "mirror"\n'
+    )
+    assert [(e, t) for e, t, _, _ in asked(fewest)] == [
+        (("a.py", "b.py"), ("depth", "mirror")), (("c.py",), ("depth", "contrast"))
+    ]  # fmt: skip
     diagonal = grid(
         '[grid]\nencoder = ["a.py", "b.py"]\ntask = ["depth", "mirror"]\n'
         '[[exclude]]\nencoder = "a.py"\ntask = "mirror"\n[[exclude]]\nencoder = "b.py"\ntask = "depth"\n'
