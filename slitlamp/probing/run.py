@@ -80,6 +80,7 @@ def run(
         asked = [(question, cells) for question, cells in measured if cells is not None]
         paid = adjusted([[state.measurement(cell) for cell in cells.encoder] for _, cells in asked])
         for (question, cells), p in zip(asked, paid, strict=True):
+            state.save_plan(question)
             found, judged = judge(state, question, cells, p, experiment)
             records += found
             verdicts += judged

@@ -155,14 +155,19 @@ class Run:
         return self.plans[question.name]
 
     def plan_key(self, question: Question) -> str:
-        """The name of a question's plan, once what it is made of lies beside the cells."""
+        """The name of a question's plan; see `cells.plan_key`."""
         if question.name not in self.plan_keys:
-            s = self.settings.probe
-            asked = {"seed": s.seed, "folds": s.folds, "repeats": s.repeats, "permutations": s.permutations}
-            made = plan_material(self.plan(question), question.ids, question.groups, question.copies, asked)
-            key = self.plan_keys[question.name] = plan_key(made)
-            self.cells.save_plan(key, made)
+            self.plan_keys[question.name] = plan_key(self._plan_material(question))
         return self.plan_keys[question.name]
+
+    def save_plan(self, question: Question) -> None:
+        """Write what a question's plan is made of beside the cells."""
+        self.cells.save_plan(self.plan_key(question), self._plan_material(question))
+
+    def _plan_material(self, question: Question) -> dict[str, Any]:
+        s = self.settings.probe
+        asked = {"seed": s.seed, "folds": s.folds, "repeats": s.repeats, "permutations": s.permutations}
+        return plan_material(self.plan(question), question.ids, question.groups, question.copies, asked)
 
     def key(self, cell: Cell) -> str:
         """Everything that a measurement rests on, as one digest."""
