@@ -37,7 +37,7 @@ from slitlamp.reports.text import question_line
 
 TEMPLATE = "report.html.j2"
 FIRST = 8  # encoders of a question that stand open; more are folded
-ANSWERS = 60  # claims that are said in full
+ANSWERS = 60  # claims that are said in full, and shown point by point
 POINTS = 1500  # rows of points on the whole page; beyond, each claim shows its highest
 ENTRIES = 40  # of an item of the checklist
 LONGEST = 1500  # letters of a text that are shown
@@ -85,7 +85,7 @@ def page(
         claims=_claims(gathered) if claims else None,
         figures=list(_figures(drawn, files)),
         compared=_compared(gathered, notes),
-        points=[_points(gathered, claim) for claim in claims],
+        points=[_points(gathered, claim) for claim in claims[:ANSWERS]],
         failed=gathered.failed,
         others=[_other(one, out) for one in gathered.others],
         missing=[(item, [_entry(e, claims) for e in item.entries if e.status == MISSING]) for item in items
@@ -275,7 +275,7 @@ def _points(gathered: Gathered, claim: Claim) -> dict[str, Any]:
     mine = [r for r in claim.run.records if r.task == claim.task]
     rows = rows_of(mine, claim.encoder)
     own = len(claim.records)
-    most = max(5, POINTS // max(1, len(gathered.claims)))
+    most = max(5, POINTS // min(ANSWERS, len(gathered.claims)))
     left = 0
     if own > most:
         controls, points = rows[: len(rows) - own], rows[len(rows) - own :]

@@ -232,6 +232,28 @@ def test_the_methods_say_what_the_records_hold_and_cite_no_more(run: Path) -> No
     assert ("holm1979" in keys) is False  # one question
 
 
+def test_numbers_are_told_as_numbers_and_no_citation_becomes_a_link(run: Path, tmp_path: Path) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        for r in document["records"]:
+            r |= {"n_classes": None, "metric": "concordance"}
+        for q in document["questions"]:
+            q |= {"classes": None, "range": [8.0, 47.0, 71.0]}
+
+    text = as_markdown(gather([edited(run, tmp_path / "ages", edit)]))
+    assert "(numbers from 8 to 71, median 47)" in text
+    assert "[@hoeffding1948] (chance" in text
+    assert "](" not in text
+
+
+def test_a_command_to_repeat_has_each_flag_once(run: Path, tmp_path: Path) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        for r in document["records"]:
+            r |= {"p_from": "folds", "command": "python -m experiments.linear_probe --encoder a b --probe knn --seed 1"}
+
+    entries = by_number([edited(run, tmp_path / "folds", edit)])[5].entries
+    assert entries[0].fill == "python -m experiments.linear_probe --encoder a b --seed 1 --probe ridge"
+
+
 def test_the_project_is_cited_as_its_citation_file_says() -> None:
     said = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f'title: "{TITLE}"' in said
