@@ -112,7 +112,10 @@ def _each(tell: Callable[[Claim], Iterable[Entry]]) -> Callable[[Gathered], Fill
 
 def _again(claim: Claim, *more: str) -> str:
     """The command of a claim with flags put behind it, in place of those that it has."""
-    words = shlex.split(claim.best.command) if claim.flags else []
+    try:
+        words = shlex.split(claim.best.command)
+    except ValueError:  # no command of this program
+        words = claim.best.command.split()
     names = {flag.split()[0] for flag in more}
     kept, left = [], False
     for word in words:
