@@ -102,9 +102,9 @@ def unshown(claim: Claim) -> str:
         return f"{what} {max(limits):.2f} or more are excluded, smaller ones are not"
     if state == "inconclusive":
         return "neither shown nor excluded"
-    if claim.encoder in CONTROLS:
-        return "it is itself a control"
     open_ = "how well is open, " * r.size_open
+    if claim.encoder in CONTROLS:
+        return f"{open_}it is itself a control"
     return open_ + (UNSHOWN.get(r.credit or "") or "no control was measured")
 
 

@@ -5,6 +5,7 @@ each holds entries for the claims that it concerns, with the evidence in numbers
 that would bring it, or why it does not apply.
 """
 
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -110,8 +111,17 @@ def _each(tell: Callable[[Claim], Iterable[Entry]]) -> Callable[[Gathered], Fill
 
 
 def _again(claim: Claim, *more: str) -> str:
-    """The command of a claim with flags put behind it."""
-    return " ".join([claim.best.command, *more])
+    """The command of a claim with flags put behind it, in place of those that it has."""
+    try:
+        words = shlex.split(claim.best.command)
+    except ValueError:  # no command of this program
+        words = claim.best.command.split()
+    names = {flag.split()[0] for flag in more}
+    kept, left = [], False
+    for word in words:
+        left = word in names if word.startswith("--") else left
+        kept += [] if left else [word]
+    return " ".join([shlex.join(kept), *more])
 
 
 def _splits(claim: Claim) -> Iterable[Entry]:
@@ -185,7 +195,7 @@ def _procedure(claim: Claim) -> Iterable[Entry]:
         yield Entry(
             status=MISSING,
             evidence=f"The score is that of the highest of {points} points, chosen on these data.",
-            fill=_again(claim, f"--site {r.site} --readout {r.readout}") + " (on other images)",
+            fill=_again(claim, f"--site {r.site}", f"--readout {r.readout}") + " (on other images)",
         )
 
 
@@ -255,16 +265,15 @@ def _permutation(claim: Claim) -> Iterable[Entry]:
     tasks = {one["task"] for one in claim.run.verdicts}
     paid = f"paid for {points} point{'s' * (points != 1)} of {len(encoders)} encoder{'s' * (len(encoders) != 1)}"
     holm = f" and, by Holm, for {len(tasks)} questions" * (len(tasks) > 1)
+    p = "p" if claim.p is None else f"p = {p_text(claim.p)}" if claim.p >= 1e-4 else "p < 0.0001"
     if r.p_from != "permutation" or claim.p is None:
         yield Entry(
             status=MISSING,
-            evidence=f"p = {p_text(claim.p)} comes from the spread over folds: {r.probe} is not refitted to permuted "
-            "labels.",
+            evidence=f"{p} comes from the spread over folds: {r.probe} is not refitted to permuted labels.",
             fill=_again(claim, "--probe ridge"),
         )
         return
     what = "cells are gone, so what was exchanged cannot be told" if made is None else f"exchanged: {made.exchanged}"
-    p = f"p = {p_text(claim.p)}" if claim.p >= 1e-4 else "p < 0.0001"
     yield Entry(
         status=STANDS if made is not None else MISSING,
         evidence=f"{p}, {paid}{holm} (maximum statistic under the same permuted labels); {r.permutations} "

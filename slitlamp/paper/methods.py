@@ -204,7 +204,13 @@ def _escaped_markdown(sentence: str) -> str:
     marks = (f" [{'; '.join(f'@{key}' for key in part.split(','))}]" for part in parts[1::2])
     texts = [markdown_text(part) for part in parts[::2]]
     first, *rest = texts
-    return first + "".join(mark + " " * (text[:1].isalpha()) + text for mark, text in zip(marks, rest, strict=True))
+    return (
+        first
+        + "".join(  # without a space a bracket behind a citation would make it a link
+            mark + " " * (text[:1] not in (".", ",", ";", ":")) * bool(text) + text
+            for mark, text in zip(marks, rest, strict=True)
+        )
+    )
 
 
 def markdown_text(text: str) -> str:
@@ -245,7 +251,8 @@ def _data(claims: Sequence[Claim]) -> Iterable[str]:
         if facts["classes"] is not None:
             told = f" ({', '.join(f'{name} {count}' for name, count in facts['classes'].items())})"
         else:
-            told = " (numbers from {:g} to {:g}, median {:g})".format(*facts["range"])
+            low, middle, high = facts["range"]
+            told = f" (numbers from {low:g} to {high:g}, median {middle:g})"
         left = ", ".join(f"{count} {reason}" for reason, count in facts["left_out"].items())
         out = f"; left out: {left}" if left else ""
         limited = " The run was limited to a part of the images." if facts["limited"] else ""

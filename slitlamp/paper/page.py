@@ -37,7 +37,7 @@ from slitlamp.reports.text import question_line
 
 TEMPLATE = "report.html.j2"
 FIRST = 8  # encoders of a question that stand open; more are folded
-ANSWERS = 60  # claims that are said in full
+ANSWERS = 60  # claims that are said in full, and shown point by point
 POINTS = 1500  # rows of points on the whole page; beyond, each claim shows its highest
 ENTRIES = 40  # of an item of the checklist
 LONGEST = 1500  # letters of a text that are shown
@@ -70,7 +70,7 @@ def page(
     claims = gathered.claims
     asked_in = list(questions(claims).items())
     return _template().render(
-        title=title or _title(claims),
+        title=title or _title(gathered),
         policy=f"{POLICY}; base-uri 'none'; form-action 'none'",
         alarms=_alarms(gathered),
         questions=[_question(gathered, source, task, some) for (source, task), some in asked_in],
@@ -85,7 +85,7 @@ def page(
         claims=_claims(gathered) if claims else None,
         figures=list(_figures(drawn, files)),
         compared=_compared(gathered, notes),
-        points=[_points(gathered, claim) for claim in claims],
+        points=[_points(gathered, claim) for claim in claims[:ANSWERS]],
         failed=gathered.failed,
         others=[_other(one, out) for one in gathered.others],
         missing=[(item, [_entry(e, claims) for e in item.entries if e.status == MISSING]) for item in items
@@ -124,16 +124,22 @@ def _template() -> Any:
     return made.from_string(text)
 
 
-def _title(claims: Sequence[Claim]) -> str:
+def _title(gathered: Gathered) -> str:
     """Who was asked what, where no title is given."""
+    claims = gathered.claims
     if not claims:
-        return "Report"
+        names = [f"{_words(one.experiment)} ({one.folder.name})" for one in gathered.others[:FEW]]
+        return listed(names) or "Report"
     encoders, tasks = (list(dict.fromkeys(getattr(c, name) for c in claims)) for name in ("encoder", "task"))
     who, what = (
         listed(some) if len(some) <= FEW else f"{len(some)} {kind}"
         for some, kind in ((encoders, "encoders"), (tasks, "questions"))
     )
     return f"What {who} read{'s' * (len(encoders) == 1)}: {what}"
+
+
+def _words(experiment: str) -> str:
+    return experiment.replace("_", " ")
 
 
 def _alarms(gathered: Gathered) -> list[str]:
@@ -145,8 +151,8 @@ def _alarms(gathered: Gathered) -> list[str]:
         found.append("LIMITED: some runs used only a part of the images (--limit)")
     if claims and all(claim.synthetic for claim in claims):
         found.append("SYNTHETIC: images or weights are made by this project; nothing here is a finding about patients")
-    if not claims:
-        found.append("No encoder was probed in these runs: there is no claim to report")
+    if not claims and not gathered.others:
+        found.append("No run is finished: there is no claim to report")
     return found
 
 
@@ -269,7 +275,7 @@ def _points(gathered: Gathered, claim: Claim) -> dict[str, Any]:
     mine = [r for r in claim.run.records if r.task == claim.task]
     rows = rows_of(mine, claim.encoder)
     own = len(claim.records)
-    most = max(5, POINTS // max(1, len(gathered.claims)))
+    most = max(5, POINTS // min(ANSWERS, len(gathered.claims)))
     left = 0
     if own > most:
         controls, points = rows[: len(rows) - own], rows[len(rows) - own :]
@@ -376,7 +382,7 @@ def _other(one: Other, out: Path) -> dict[str, Any]:
         if name.endswith(".html")
     ]
     return {
-        "experiment": one.experiment,
+        "experiment": _words(one.experiment),
         "folder": one.folder.name or str(one.folder),
         "sentences": list(document.get("sentences", ())),
         "notes": list(document.get("notes", ())),

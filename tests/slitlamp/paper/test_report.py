@@ -232,6 +232,28 @@ def test_the_methods_say_what_the_records_hold_and_cite_no_more(run: Path) -> No
     assert ("holm1979" in keys) is False  # one question
 
 
+def test_numbers_are_told_as_numbers_and_no_citation_becomes_a_link(run: Path, tmp_path: Path) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        for r in document["records"]:
+            r |= {"n_classes": None, "metric": "concordance"}
+        for q in document["questions"]:
+            q |= {"classes": None, "range": [8.0, 47.0, 71.0]}
+
+    text = as_markdown(gather([edited(run, tmp_path / "ages", edit)]))
+    assert "(numbers from 8 to 71, median 47)" in text
+    assert "[@hoeffding1948] (chance" in text
+    assert "](" not in text
+
+
+def test_a_command_to_repeat_has_each_flag_once(run: Path, tmp_path: Path) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        for r in document["records"]:
+            r |= {"p_from": "folds", "command": "python -m experiments.linear_probe --encoder a b --probe knn --seed 1"}
+
+    entries = by_number([edited(run, tmp_path / "folds", edit)])[5].entries
+    assert entries[0].fill == "python -m experiments.linear_probe --encoder a b --seed 1 --probe ridge"
+
+
 def test_the_project_is_cited_as_its_citation_file_says() -> None:
     said = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f'title: "{TITLE}"' in said
@@ -291,7 +313,7 @@ def test_a_grid_shows_what_failed_and_what_is_not_computed(run: Path, tmp_path: 
     assert '<li class="red">lost: no &lt;disk&gt;</li>' in page
     assert '<li class="red">later: not computed yet</li>' in page
     assert "FAILED OR MISSING: 2" in page
-    assert ("there is no claim to report" in page) == (not done)
+    assert ("No run is finished: there is no claim to report" in page) == (not done)
 
 
 def other(folder: Path) -> Path:
@@ -317,7 +339,7 @@ def test_runs_of_other_commands_are_shown_as_they_are(tmp_path: Path) -> None:
     page = page_of(outside, inside, out=tmp_path / "report")
     assert page.count('<img alt="attribution: map"') == 2
     assert Elements(page).tags.count("img") == 2  # no picture that is none, and none from elsewhere
-    assert "It rests on &lt;b&gt;the heart" in page
+    assert page.index("It rests on &lt;b&gt;the heart") < page.index('aria-label="Contents"')  # on the first screen
     assert page.count('href="sub/near/its.html"') == 1
     assert page.count("Its own page is its.html") == 1
     item = by_number([outside])[11]
