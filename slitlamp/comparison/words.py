@@ -133,7 +133,7 @@ def notes_of(
 ) -> list[str]:
     """What the reader of the comparisons must know."""
     found = []
-    if comparisons:
+    if any(row["low"] is not None for row in comparisons):
         count = len(comparisons)
         many = f"the {count} comparisons of this command hold at once" if count > 1 else "there is one comparison"
         found.append(
