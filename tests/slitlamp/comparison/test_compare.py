@@ -15,7 +15,7 @@ import probes
 import slitlamp
 from experiments.compare import main
 from slitlamp.comparison import figures, found, words
-from slitlamp.comparison.arms import Asked
+from slitlamp.comparison.arms import Asked, families
 from slitlamp.comparison.curve import drawn_again
 from slitlamp.comparison.differs import why_apart
 from slitlamp.comparison.found import find
@@ -341,6 +341,14 @@ def test_a_grid_is_compared_in_its_axes_and_its_runs_of_one_encoder_are_one_arm(
 def _only(run: StoredRun, site: str) -> dict[str, Any]:
     records = [r for r in run.document["records"] if r["site"] == site]
     return dict(run.document) | {"records": records}
+
+
+def test_several_plans_pay_for_one_another(home: Path) -> None:
+    one, other = (families(open_runs([home / name]), "encoder", Asked())[0] for name in ("a", "c"))
+    alone, both = found._measured([one], None, [])[0].shown[0], found._measured([one, other], None, [])[0].shown[0]
+    assert both.difference == alone.difference
+    assert both.low < alone.low
+    assert both.low > alone.low - 0.5 * (alone.high - alone.low)
 
 
 def test_words_follow_the_interval_that_holds_for_all() -> None:
