@@ -417,6 +417,14 @@ def test_figures_survive_one_arm_forty_missing_intervals_and_hostile_names(
         figures.differences([])
 
 
+def test_hostile_names_in_sentences_print_and_end() -> None:
+    pairs, _, _ = rows_of(HOSTILE)
+    for row in pairs:
+        said = words.pair(row | {"detectable": 0.2})
+        assert said.isprintable()
+        assert len(said) < 300
+
+
 def test_scores_are_read_as_numbers_of_the_field() -> None:
     assert [words._n(v) for v in (0.834, -0.05, 1.0, 0.0, -0.001, 0.999)] == [
         ".83",
