@@ -43,9 +43,11 @@ def pairs_of(
     from scipy.special import stdtr, stdtrit
 
     parts = [m.scored.part.mean(axis=0) for m in measurements]
-    wider = simultaneous([parts[a] - parts[b] for a, b in pairs], plan, confidence) if pairs else 1.0
     df = plan.n_groups - 1
     t, power = float(stdtrit(df, 0.975)), float(stdtrit(df, POWER))
+    wider = float(stdtrit(df, (1 + confidence) / 2)) / t
+    if len(pairs) > 1:
+        wider = max(wider, simultaneous([parts[a] - parts[b] for a, b in pairs], plan, confidence))
     found = []
     for a, b in pairs:
         d = compare(measurements[a], measurements[b], plan)

@@ -19,7 +19,7 @@ from slitlamp.settings import FLAGS
 
 ENCODER, SITE, READOUT = "encoder", "site", "readout"
 BEST = "best point"
-DECODE = ("window", "intercept", "exif", "image_size")  # flags that say how files become pixels
+DECODE = ("window", "intercept", "exif")  # flags that say how files become pixels
 RUNS_APART = ("seed", "draw", "take_groups")  # of one curve, or of one spread: never paired
 OF_PLAN = (
     *RUNS_APART, "folds", "repeats", "permutations", "task", "data", "label", "classes", "number", "not_missing",
@@ -229,7 +229,7 @@ def _of_flag(runs: Sequence[StoredRun], over: str, asked: Asked) -> list[Family]
         for (task, encoder), records in of_run(run, asked).items():
             first = records[0]
             pixels = first.data_key if over not in DECODE else flag_of(run, "data")
-            weights = first.weights
+            weights = _checkpoint(run, first)
             decode = tuple(one for one in decode_of(run) if one[0] != over)
             key = (task, encoder, weights, first.plan_key, pixels, tuple(sorted(held(run, (over,)).items())), decode)
             name = _probe_name(records) if over == "probe" else flag_of(run, over)
@@ -240,6 +240,13 @@ def _of_flag(runs: Sequence[StoredRun], over: str, asked: Asked) -> list[Family]
         unique = {name: _once(points) for name, points in arms.items()}
         found.append(_family(task, over, " · ".join(words), unique.items()))
     return [one for one in found if len(one.arms) > 1]
+
+
+def _checkpoint(run: StoredRun, record: Record) -> tuple[str, ...]:
+    """Which weights an encoder has, but not in which precision or for which image size, as their fingerprint says."""
+    given = flags_of(run)
+    plain = record.weights.partition("fingerprint")[0]
+    return plain, given.get("weights", ""), given.get("other_weights", "")
 
 
 def _once(points: Sequence[tuple[StoredRun, Record]]) -> list[tuple[StoredRun, Record]]:

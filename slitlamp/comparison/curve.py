@@ -55,7 +55,8 @@ def series(runs: Sequence[StoredRun], asked: Asked) -> Iterator[list[Reading]]:
                 )
             )  # fmt: skip
     for many in found.values():
-        yield list({one.best.plan_key: one for one in reversed(many)}.values())[::-1]
+        # of runs that differ in none of these the first: two hospitals are no series
+        yield list({(one.seed, one.draw, one.drawn, one.groups): one for one in reversed(many)}.values())[::-1]
 
 
 def drawn_again(runs: Sequence[StoredRun], asked: Asked) -> Asked:

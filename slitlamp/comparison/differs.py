@@ -30,8 +30,7 @@ def _reasons(a: StoredRun, one: Record, b: StoredRun, other: Record) -> list[str
     if one.plan_key == other.plan_key and one.data_key != other.data_key:
         found.append(_of_pixels(a, one, b, other))
     for name in dict.fromkeys((*held(a), *held(b))):
-        mine, theirs = held(a).get(name), held(b).get(name)
-        if mine != theirs:
+        if flag_of(a, name) != flag_of(b, name):
             found.append(f"other {name.replace('_', ' ')} ({flag_of(a, name)}; {flag_of(b, name)}): --over {name} "
                          "compares that")  # fmt: skip
     return found

@@ -37,12 +37,17 @@ def differences(rows: Rows, width: float | None = None) -> Any:
     kinds = {key: _drawn(mine) for key, mine in kinds.items()}
     kinds, rest = _fitting(kinds)
     whole = {key: len(mine) for key, mine in _families(rows).items()}
-    shown = [(key, mine, f"{len(mine)} of {whole[key]} pairs: those with the highest score" * (len(mine) < whole[key]))
-             for key, mine in kinds.items()]  # fmt: skip
+    shown = [
+        (key, mine, f"{len(mine)} of {whole[key]} pairs" * (len(mine) < whole[key])) for key, mine in kinds.items()
+    ]
+    if any(said for _, _, said in shown):
+        rest = "; ".join(filter(None, (rest, "of many pairs those with the highest score")))
     names = [name for _, mine, _ in shown for row in mine for name in (row["a"], row["b"])]
     width = width or (WIDTHS[0] if max(map(len, names)) <= 12 else WIDTHS[1])
     handles = _handles_of_pairs([row for _, mine, _ in shown for row in mine])
-    sheet = _Sheet.of(width, [len(mine) for _, mine, _ in shown], labels=0.4, numbers=25, entries=len(handles))
+    sheet = _Sheet.of(
+        width, [len(mine) for _, mine, _ in shown], labels=0.4, numbers=25, entries=len(handles), said=rest
+    )
     ends = [
         abs(v)
         for _, mine, _ in shown
@@ -68,7 +73,6 @@ def differences(rows: Rows, width: float | None = None) -> Any:
             panel.set_ylim(len(mine) - 0.5, -0.5)
             if k == len(shown) - 1:
                 panel.set_xlabel("difference of scores, a − b", labelpad=1)
-        sheet.say(figure, rest)
         _legend(figure, sheet, handles)
     return figure
 
@@ -88,7 +92,7 @@ def ranking(rows: Rows, width: float | None = None) -> Any:
     width = width or (WIDTHS[0] if max(len(row["name"]) for row in rows) <= 24 else WIDTHS[1])
     letters = max(len(row["group"] or "") for row in rows)
     sheet = _Sheet.of(width, [len(mine) for mine in kinds.values()], labels=0.36,
-                      numbers=min(max(10.0, LETTER * letters + 3) + 9, width * 0.35), entries=3)  # fmt: skip
+                      numbers=min(max(10.0, LETTER * letters + 3) + 9, width * 0.35), entries=3, said=rest)  # fmt: skip
     values = [v for row in rows for v in (row["score"], row["low"], row["high"], row["chance"]) if v is not None]
     low, high = max(0.0, min(values) - 0.03), min(1.02, max(values) + 0.03)
     import matplotlib as mpl
@@ -116,7 +120,6 @@ def ranking(rows: Rows, width: float | None = None) -> Any:
                 panel.set_xlabel(mine[0]["metric"], labelpad=1)
         from matplotlib.lines import Line2D
 
-        sheet.say(figure, rest)
         _legend(figure, sheet, [
             Line2D([], [], color=SURE, marker="o", ms=3, lw=1, label="not told apart from the best (letter a)"),
             Line2D([], [], color=UNSURE, marker="o", ms=3, lw=1, mfc="white", mew=0.8, label="the others; bars: 95 % "
@@ -253,11 +256,15 @@ class _Sheet:
     left: float
     right: float
     legend: float
+    said: str  # a line above all
 
     @classmethod
-    def of(cls, width: float, counts: Sequence[int], labels: float, numbers: float, entries: int) -> "_Sheet":
+    def of(
+        cls, width: float, counts: Sequence[int], labels: float, numbers: float, entries: int, said: str
+    ) -> "_Sheet":
         legend = 3.4 * -(-entries // _columns(width, entries)) + 1
-        return cls(width=width, counts=tuple(counts), left=width * labels, right=numbers + 1, legend=legend)
+        left, right = width * labels, numbers + 1
+        return cls(width=width, counts=tuple(counts), left=left, right=right, legend=legend, said=said)
 
     @property
     def tall(self) -> float:
@@ -265,12 +272,16 @@ class _Sheet:
 
     def top(self, k: int) -> float:
         """Where a family begins."""
-        return sum(HEAD + ROW * count + GAP + 3 for count in self.counts[:k]) + 1
+        return sum(HEAD + ROW * count + GAP + 3 for count in self.counts[:k]) + 1 + 2.6 * bool(self.said)
 
     def figure(self) -> Any:
         from matplotlib.figure import Figure
 
-        return Figure(figsize=(self.width * MM, self.tall * MM))
+        figure = Figure(figsize=(self.width * MM, self.tall * MM))
+        figure.text(
+            1 - 1.5 / self.width, 1 - 0.8 / self.tall, self.said, fontsize=5.5, color="0.3", ha="right", va="top"
+        )
+        return figure
 
     def panel(self, figure: Any, k: int, title: str) -> Any:
         """The axes of a family under its title."""
@@ -294,10 +305,6 @@ class _Sheet:
         panel.text(1 + 1.5 / wide, y, right, transform=where, fontsize=6, ha="left", va="center")
         if further:
             panel.text(1 + 9.5 / wide, y, further, transform=where, fontsize=6, ha="left", va="center")
-
-    def say(self, figure: Any, words: str) -> None:
-        """A line at the upper right corner."""
-        figure.text(1 - 1.5 / self.width, 1 - 0.8 / self.tall, words, fontsize=5.5, color="0.3", ha="right", va="top")
 
     def above(self, panel: Any, right: str, further: str) -> None:
         """What the numbers at the right are."""

@@ -297,7 +297,7 @@ def _ranked(one: Compared) -> list[dict[str, Any]]:
     known = all(pair.error is not None for pair in one.every)
     best, low, high, group = None, None, None, None
     if known:
-        best = probability_best(score, variances(one.every, len(arms)), plan.n_groups - 1, plan.seed)
+        best = probability_best(score, variances(one.every, len(arms)), plan.n_groups - 1.0, plan.seed)
         above = told_above(score, half_widths(one.every, len(arms)))
         low, high = rank_intervals(above)
         group = dict(zip(order.tolist(), letters((above | above.T)[np.ix_(order, order)]), strict=True))

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+from slitlamp.reports.plots import shown_names
 from slitlamp.runs import StoredRun
 
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
 A_MORE, B_MORE, OPEN = "a reads more", "b reads more", "not told apart"
 FEW_GROUPS = "with fewer than 20 groups no interval is given, and nothing is told apart."
+LONG = 60  # letters of a name
 NAMED = 4  # arms that a sentence names
 
 
@@ -26,8 +28,9 @@ def says(low: float | None, high: float | None, margin: float) -> str:
 
 def pair(row: dict[str, Any]) -> str:
     """One comparison in a sentence; a negative answer with the difference that would have been seen."""
-    head = f"{row['task']}, {row['at']}: "
-    a, b, low, high, d = row["a"], row["b"], row["simultaneous_low"], row["simultaneous_high"], row["difference"]
+    head = f"{called(row['task'])}, {called(row['at'])}: "
+    a, b, low, high = called(row["a"]), called(row["b"]), row["simultaneous_low"], row["simultaneous_high"]
+    d = row["difference"]
     if low is None:
         return f"{head}{a} {_n(row['score_a'])}, {b} {_n(row['score_b'])}; {FEW_GROUPS}"
     if row["says"] in (A_MORE, B_MORE):
@@ -55,14 +58,14 @@ def family(
 
 def _most(key: tuple[str, str, str], rows: Sequence[dict[str, Any]], ranked: Sequence[dict[str, Any]]) -> str:
     what = key[1].replace("_", " ")
-    head = f"{key[0]}, {what}s, {key[2]}: "
+    head = f"{called(key[0])}, {what}s, {called(key[2])}: "
     first = ranked[0]
     level = [row["name"] for row in ranked if row["score"] == first["score"]]
     highest = f"{_list(level)} {'have' if len(level) > 1 else 'has'} the highest score, {_n(first['score'])}"
     if first["p_best"] is None:
         return f"{head}{highest}; {FEW_GROUPS}"
     sure = f" (P {_p(first['p_best'])} best)" if len(level) == 1 else ""
-    most = f"{first['name']} reads most, {_n(first['score'])}{sure}" if len(level) == 1 else highest
+    most = f"{called(first['name'])} reads most, {_n(first['score'])}{sure}" if len(level) == 1 else highest
     alike = [row["name"] for row in ranked[1:] if _shared(row, first)]
     told = len(ranked) - 1 - len(alike)
     seen = sorted(row["detectable"] for row in rows)[len(rows) // 2]
@@ -89,8 +92,13 @@ def _letters(group: str) -> list[str]:
     return re.findall(r"[a-z]|\(\d+\)", group)
 
 
+def called(name: str) -> str:
+    """A name as a line of text can hold it: what does not print is replaced, and of a long one the middle left out."""
+    return shown_names([name], LONG)[0]
+
+
 def _list(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:NAMED])
+    shown = ", ".join(map(called, names[:NAMED]))
     return shown + f" and {len(names) - NAMED} more" * (len(names) > NAMED)
 
 
@@ -102,7 +110,7 @@ def curves(rows: Sequence[dict[str, Any]]) -> list[str]:
         ends = "" if row["low"] is None else f" [{_n(row['low'])}, {_n(row['high'])}]"
         state = {True: "still rising", False: "no rise is shown over half as many", None: "whether it rises is open"}
         mde = "" if row["mde"] is None else f"; with as many, {_n(row['mde'])} would be found at least 8 times in 10"
-        found.append(f"{task}, {encoder}, {at}: with {row['groups']} groups {_n(row['score'])}{ends}, "
+        found.append(f"{called(task)}, {called(encoder)}, {called(at)}: with {row['groups']} groups {_n(row['score'])}{ends}, "
                      f"{state[row['rising']]}{mde}.")  # fmt: skip
     return found
 
@@ -113,7 +121,7 @@ def variations(rows: Sequence[dict[str, Any]]) -> list[str]:
     for row in rows:
         spread = f"sd {_n(row['sd'], 3)}" if row["sd"] is not None else f"{_n(row['lowest'])} to {_n(row['highest'])}"
         found.append(
-            f"{row['task']}, {row['encoder']}, {row['at']}: {row['runs']} {row['over']}s, mean {_n(row['mean'])}, "
+            f"{called(row['task'])}, {called(row['encoder'])}, {called(row['at'])}: {row['runs']} {row['over']}s, mean {_n(row['mean'])}, "
             f"{spread}; the standard error over patients is {_n(row['se_patients'], 3)}, and does not hold this spread."
         )
     return found
@@ -133,16 +141,22 @@ def notes_of(
 ) -> list[str]:
     """What the reader of the comparisons must know."""
     found = []
-    if comparisons:
+    if any(row["low"] is not None for row in comparisons):
         count = len(comparisons)
         many = f"the {count} comparisons of this command hold at once" if count > 1 else "there is one comparison"
         found.append(
             f"differences are paired, item by item on identical folds; {many}: simultaneous intervals decide what is "
             "said, p_holm and q_bh are adjusted for the same comparisons"
         )
-    equal = [f"{row['a']} and {row['b']} ({row['task']})" for row in comparisons if row["low"] == row["high"] == 0]
+    equal = [
+        f"{called(row['a'])} and {called(row['b'])} ({called(row['task'])})"
+        for row in comparisons
+        if row["low"] == row["high"] == 0
+    ]
     if equal:
-        found.append(f"the difference is exactly 0 between {_list(equal)}: they are one and the same measurement")
+        more = f" and {len(equal) - NAMED} more" * (len(equal) > NAMED)
+        found.append(f"the difference is exactly 0 between {', '.join(equal[:NAMED])}{more}: they are one and the same "
+                     "measurement")  # fmt: skip
     bare = [arm.name for one in families for arm in one.arms if arm.measurement.permuted is None]
     if bare:
         names = _list(list(dict.fromkeys(bare)))

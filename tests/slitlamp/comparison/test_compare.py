@@ -1,0 +1,438 @@
+"""Runs put together: what differs is found, what does not is not, and what cannot be compared is refused by name."""
+
+import itertools
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import probes
+import slitlamp
+from experiments.compare import main
+from slitlamp.comparison import figures, found, words
+from slitlamp.comparison.arms import Asked, families
+from slitlamp.comparison.curve import drawn_again
+from slitlamp.comparison.differs import why_apart
+from slitlamp.comparison.found import find
+from slitlamp.errors import UsageError
+from slitlamp.reports.plots import save
+from slitlamp.runs import StoredRun, open_runs
+from tasks import DataError
+from tests.paths import ROOT
+
+BLOCKS = str(ROOT / "tests" / "numpy_encoder.py")
+HOSTILE = (
+    "</script><script>x",
+    "a_b%c&$e$^{2}",
+    "two\nlines",
+    "\u202eevil",
+    "x" * 300,
+    "=cmd()",
+    "\x1b[31m",
+    "{{7*7}}",
+)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Runs: a of two controls, b of blocks, both of the same 30 phantoms; c of another seed; curve/GROUPS-DRAW."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLITLAMP_CACHE", str(folder / "store"))
+        usual: dict[str, Any] = {"task": "mirror", "items": 60, "permutations": 99, "repeats": 2}
+        slitlamp.probe(["pixels", "lowlevel"], **usual, out=str(folder / "a"))
+        slitlamp.probe(BLOCKS, **usual, twins=0, out=str(folder / "b"))
+        slitlamp.probe(["pixels", "lowlevel"], **usual, seed=1, out=str(folder / "c"))
+        few = usual | {"items": 88, "permutations": 19, "site": "thumbnail.8", "repeats": 1}
+        for groups, draw in itertools.product((20, 40), (0, 1)):
+            slitlamp.probe("pixels", **few, take_groups=groups, draw=draw, out=str(folder / f"{groups}-{draw}"))
+        slitlamp.probe("pixels", **few, out=str(folder / "all"))
+        yield folder
+
+
+def changed(folder: Path, to: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """A copy of a run with another document."""
+    shutil.copytree(folder, to)
+    document = json.loads((to / "results.json").read_text())
+    change(document)
+    (to / "results.json").write_text(json.dumps(document))
+    return to
+
+
+def of_another_hospital(folder: Path, to: Path, prefix: str) -> Path:
+    """A copy of a run whose items and groups have other names."""
+    shutil.copytree(folder, to)
+    for path in (to / "cells").glob("plan-*.json"):
+        made = json.loads(path.read_text())
+        for key in ("ids", "groups", "copies"):
+            made[key] = made[key] and [prefix + one for one in made[key]]
+        path.with_name(f"plan-{prefix}.json").write_text(json.dumps(made))
+    document = json.loads((to / "results.json").read_text())
+    for r in document["records"]:
+        r["plan_key"] = prefix
+    (to / "results.json").write_text(json.dumps(document))
+    return to
+
+
+def test_paired_differences_are_those_of_an_independent_implementation(home: Path) -> None:
+    runs = open_runs([home / "a", home / "b"])
+    rows = find(runs, site=["thumbnail.8", "pooled"], readout=["vector"], task=["mirror"]).table("comparisons")
+    held = {
+        (r.encoder, r.site): pq.read_table(run.folder / "cells" / f"{r.cell}.parquet").to_pylist()
+        for run in runs for r in run.records if r.role == "encoder"
+    }  # fmt: skip
+    alone = find(runs, site=["pooled"], readout=["vector"]).table("comparisons")
+    assert {(row["a"], row["b"]) for row in alone} == set(itertools.combinations(("pixels", "lowlevel", "blocks"), 2))
+    assert len(rows) == 3
+    for row in alone:
+        difference, error = by_hand(held[row["a"], "pooled"], held[row["b"], "pooled"])
+        arms = [next((run, r) for run in runs for r in run.records if (r.role, r.encoder, r.site) ==
+                     ("encoder", row[side], "pooled")) for side in ("a", "b")]  # fmt: skip
+        a, b = (run.measurement(r) for run, r in arms)
+        assert probes.compare(a, b, arms[0][0].plan(arms[0][1])).score == pytest.approx(difference, abs=1e-12)
+        assert row["difference"] == pytest.approx(difference, abs=1e-9)
+        spread = a.scored.minus(b.scored).error(a.plan.groups).mean()
+        assert spread == pytest.approx(error, abs=1e-9)
+        assert (row["high"] - row["low"]) / 2 >= 2.04 * error * 0.999  # phi only makes it wider
+        low, high = (row["score_a"] - row["score_b"] + end for end in (-1, 1))
+        assert low < row["difference"] < high
+
+
+def by_hand(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> tuple[float, float]:
+    """The difference of balanced accuracies and its clustered error without phi, from predictions, in plain loops."""
+    scores, errors = [], []
+    for repeat in sorted({row["repeat"] for row in a}):
+        right: list[dict[str, float]] = []
+        contributions: dict[str, float] = {}
+        for sign, rows in ((1, a), (-1, b)):
+            mine = [row for row in rows if row["repeat"] == repeat]
+            classes = sorted({row["label"] for row in mine})
+            ok = {}
+            for row in mine:
+                values = {name: row[f"score {name}"] for name in classes}
+                tied = [name for name in classes if values[name] >= max(values.values()) - 1e-6]
+                hit = (
+                    1 / len(tied) if len(tied) > 1 and row["label"] in tied else float(row["predicted"] == row["label"])
+                )
+                ok[row["item"]] = 0.0 if len(tied) > 1 and row["label"] not in tied else hit
+            of = {c: [ok[row["item"]] for row in mine if row["label"] == c] for c in classes}
+            share = {c: sum(of[c]) / len(of[c]) for c in classes}
+            right.append(share)
+            for row in mine:
+                c = row["label"]
+                part = (ok[row["item"]] - share[c]) / (len(classes) * len(of[c]))
+                contributions[row["group"]] = contributions.get(row["group"], 0.0) + sign * part
+        first, second = (sum(share.values()) / len(share) for share in right)
+        scores.append(first - second)
+        count = len(contributions)
+        errors.append((count / (count - 1) * sum(v * v for v in contributions.values())) ** 0.5)
+    return sum(scores) / len(scores), sum(errors) / len(errors)
+
+
+def test_encoders_of_two_runs_are_compared_at_their_best_points_and_all_is_paid_for(home: Path) -> None:
+    result = slitlamp.compare(home / "a", home / "b")
+    rows = result.table("comparisons")
+    assert [(row["a"], row["b"]) for row in rows] == [*itertools.combinations(("pixels", "lowlevel", "blocks"), 2)]
+    verdicts = {v["encoder"]: v["score"] for run in open_runs([home / "a", home / "b"]) for v in run.verdicts}
+    for row in rows:
+        assert row["at"] == "best point"
+        assert row["paired"] is True
+        assert row["score_a"] == pytest.approx(verdicts[row["a"]])
+        assert row["simultaneous_low"] <= row["low"]
+    assert [row["p_holm"] for row in rows] == pytest.approx(probes.holm([row["p"] for row in rows]).tolist(), rel=1e-6)
+    assert rows[0]["says"] == "a reads more"  # thumbnails know left from right, low-level statistics do not
+    assert rows[1]["says"] != "a reads more"
+    ranked = result.table("ranking")
+    assert ranked[-1]["name"] == "lowlevel"
+    assert sum(row["p_best"] for row in ranked) == pytest.approx(1)
+    assert (ranked[-1]["rank_low"], ranked[-1]["rank_high"], ranked[-1]["group"]) == (3, 3, "b")
+    assert ranked[0]["group"] == ranked[1]["group"] == "a"
+    assert "told apart" in result.sentences[0]
+    again = slitlamp.compare(slitlamp.load(home / "a"), [str(home / "b")])
+    assert again.table("comparisons") == rows
+
+
+def test_a_run_beside_itself_differs_by_exactly_nothing(home: Path, tmp_path: Path) -> None:
+    copy = changed(home / "a", tmp_path / "copy", lambda _: None)
+    result = slitlamp.compare(home / "a", copy)
+    rows = {(row["a"], row["b"]): row for row in result.table("comparisons")}
+    same = rows["pixels (a)", "pixels (copy)"]
+    assert (same["difference"], same["low"], same["simultaneous_high"], same["p"]) == (0, 0, 0, 1)
+    assert same["says"] == "equal within 0.1"
+    assert any("exactly 0 between pixels (a) and pixels (copy)" in note for note in result.notes)
+    assert rows["pixels (a)", "lowlevel (copy)"]["says"] == "a reads more"
+
+
+def test_sites_and_readouts_are_compared_one_thing_at_a_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sites = find(open_runs([home / "a"]), over=["site"])
+    assert {row["at"] for row in sites.table("comparisons")} == {"pixels · vector"}
+    monkeypatch.setattr(found, "MANY", 2)
+    many = find(open_runs([home / "a"]), over=["site"])
+    assert {row["b"] for row in many.table("comparisons")} == {"best site"}
+    assert len(many.table("comparisons")) == len(many.table("ranking"))
+    assert any("compared with the best, which inner folds" in note for note in many.notes)
+    named = find(open_runs([home / "a"]), over=["site"], reference="pooled")
+    assert {row["b"] for row in named.table("comparisons")} == {"pooled"}
+    with pytest.raises(UsageError, match="--reference poled: did you mean 'pooled'"):
+        find(open_runs([home / "a"]), over=["site"], reference="poled")
+
+
+def refusal(home: Path, *names: str | Path, **flags: Any) -> str:
+    with pytest.raises(DataError) as raised:
+        find(open_runs([home / name for name in names]), **flags)
+    notes = find(open_runs([home / name for name in names]), refuse=False, **flags).notes
+    assert any(str(raised.value) in note for note in notes)
+    return str(raised.value)
+
+
+def test_runs_that_cannot_be_compared_are_refused_with_their_difference(home: Path, tmp_path: Path) -> None:
+    assert "b and c cannot be compared: other folds (--seed 0 and 1)" in refusal(home, "b", "c")
+    assert "a and 20-0 cannot be compared: other items:" in refusal(home, "a", "20-0")
+
+    def other_pixels(document: dict[str, Any]) -> None:
+        for r in document["records"]:
+            r["data_key"] = "another"
+
+    def other_window(document: dict[str, Any]) -> None:
+        other_pixels(document)
+        document["questions"][0]["decode"]["window"] = "lung"
+        for r in document["records"]:
+            r["command"] += " --window lung"
+
+    def other_probe(document: dict[str, Any]) -> None:
+        for r in document["records"]:
+            r["command"] += " --probe knn"
+
+    pixels = changed(home / "b", tmp_path / "pixels", other_pixels)
+    assert "the same items with other pixels" in refusal(home, "a", pixels)
+    window = changed(home / "b", tmp_path / "window", other_window)
+    assert "other decode policy (window None and lung): --over window compares that" in refusal(home, "a", window)
+    probe = changed(home / "b", tmp_path / "probe", other_probe)
+    assert "other probe (default; knn): --over probe compares that" in refusal(home, "a", probe)
+    twin = changed(home / "a", tmp_path / "lung", other_window)
+    rows = slitlamp.compare(home / "a", twin, over="window").table("comparisons")
+    assert [(row["a"], row["b"], row["at"]) for row in rows] == [
+        ("default", "lung", f"{name} · best point") for name in ("pixels", "lowlevel")
+    ]
+
+
+def test_differences_of_plans_are_named(home: Path, tmp_path: Path) -> None:
+    a = open_runs([home / "a"])[0]
+    key = a.records[0].plan_key
+    for name, change, said in (
+        ("groups", lambda m: m["groups"].__setitem__(0, "elsewhere"), "other groups for 1 of 60 items"),
+        ("answers", lambda m: m["answers"].__setitem__(0, 1 - m["answers"][0]), "other answers for 1 of 60 items"),
+        ("classes", lambda m: m.update(classes=["x", "y"]), "other answers (classes as taken, mirrored; classes x, y)"),
+        ("number", lambda m: m.update(classes=None), "other answers (classes as taken, mirrored; a number)"),
+        ("folds", lambda m: m["asked"].update(folds=4), "other folds (--folds default and 4)"),
+        ("permuted", lambda m: m["asked"].update(permutations=9), "other permuted labels (--permutations 99 and 9)"),
+        ("version", lambda m: m.update(folds=["1", "2"]), "folds of another version of the statistics"),
+    ):
+
+        def rename(document: dict[str, Any]) -> None:
+            for r in document["records"]:
+                r["plan_key"] = "other"
+
+        folder = changed(home / "a", tmp_path / name, rename)
+        made = json.loads((folder / "cells" / f"plan-{key}.json").read_text())
+        change(made)
+        (folder / "cells" / "plan-other.json").write_text(json.dumps(made))
+        assert said in why_apart(a, open_runs([folder])[0], Asked())
+    assert why_apart(a, open_runs([home / "b"])[0], Asked()) == ""
+
+
+def test_curves_hold_the_draws_and_the_spread_of_runs_is_no_part_of_an_interval(home: Path) -> None:
+    names = [f"{groups}-{draw}" for groups in (20, 40) for draw in (0, 1)]
+    result = slitlamp.compare([home / name for name in (*names, "all")])
+    rows = result.table("curve")
+    assert [(row["groups"], row["draws"]) for row in rows] == [(20, 2), (40, 2), (44, 1)]
+    assert rows[0]["rising"] is None
+    assert rows[1]["rising"] is not None
+    assert all(row["low"] < row["score"] < row["high"] or row["score"] == row["high"] for row in rows)
+    assert rows[0]["mde"] > rows[1]["mde"]
+    assert rows[0]["draws_sd"] is None  # of two draws only the range
+    spread = result.table("variation")
+    assert [(row["over"], row["runs"], row["sd"]) for row in spread] == [("draw", 2, None), ("draw", 2, None)]
+    assert spread[0]["lowest"] <= spread[0]["mean"] <= spread[0]["highest"]
+    seeds = slitlamp.compare(home / "a", home / "c")
+    assert {(row["encoder"], row["over"], row["runs"]) for row in seeds.table("variation")} == {
+        ("pixels", "seed", 2), ("lowlevel", "seed", 2)
+    }  # fmt: skip
+    assert len(seeds.table("comparisons")) == 1  # one seed is compared, not each with each
+    left = drawn_again(open_runs([home / name for name in names]), Asked()).left
+    assert {name for name, _, _ in left} == {"20-0", "20-1", "40-1"}
+
+
+def test_independent_sets_are_compared_only_where_no_group_is_in_both(home: Path, tmp_path: Path) -> None:
+    other = of_another_hospital(home / "a", tmp_path / "other", "h2-")
+    rows = slitlamp.compare(home / "a", other, unpaired=True).table("comparisons")
+    assert {row["at"] for row in rows} == {"pixels · best point", "lowlevel · best point"}
+    assert all(row["paired"] is False and row["difference"] == 0 for row in rows)
+    paired = slitlamp.compare(home / "a", home / "b").table("comparisons")[0]
+    assert rows[0]["n_groups"] == 2 * paired["n_groups"]
+    assert rows[0]["simultaneous_high"] > rows[0]["high"] > 0
+    with pytest.raises(DataError, match="30 groups are in both"):
+        slitlamp.compare(home / "a", home / "c", unpaired=True)
+    with pytest.raises(DataError, match="other items: 0 in common of 60 in a and 60 in other"):
+        slitlamp.compare(home / "a", other)
+
+
+def test_a_result_in_hand_is_compared_where_nothing_was_written(home: Path) -> None:
+    usual: dict[str, Any] = {"task": "mirror", "items": 60, "permutations": 99, "repeats": 2}
+    result = slitlamp.probe("pixels", **usual)
+    rows = slitlamp.compare(result, home / "b").table("comparisons")
+    assert [(row["a"], row["b"]) for row in rows] == [("pixels", "blocks")]
+    with pytest.raises(UsageError, match="a dict is no run"):
+        slitlamp.compare({"home": 1}, home / "b")  # type: ignore[arg-type]
+
+
+def test_what_is_nothing_to_compare_is_one_line(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    broken = changed(home / "a", tmp_path / "broken", lambda _: None)
+    run = open_runs([broken])[0]
+    lost = next(r for r in run.records if (r.role, r.encoder) == ("encoder", "lowlevel")).cell
+    cell = broken / "cells" / f"{lost}.npz"
+    cell.write_bytes(cell.read_bytes()[:-9])
+    other = tmp_path / "maps"
+    other.mkdir()
+    (other / "results.json").write_text('{"schema": 3, "experiment": "embedding_plot"}')
+    for words_given, code, said in (
+        ([], 2, "no run is named"),
+        ([home / "a", home / "a"], 2, "is named twice"),
+        ([home / "all"], 2, "nothing to compare: all has one encoder, pixels; give another run"),
+        ([other, home / "a"], 2, "is a run of embedding_plot, and not of linear_probe"),
+        ([broken], 2, "is missing or damaged; make it again"),
+        ([home / "a", "--over", "window"], 2, "--over window: the runs do not differ in it"),
+        ([home / "a", "--site", "poled"], 2, "--site poled: no run has it; did you mean 'pooled'"),
+        ([home / "b", home / "c"], 3, "cannot be compared: other folds"),
+        ([home / "a", "--unpaired", "--over", "site"], 2, "independent sets differ in their data alone"),
+    ):
+        assert main([str(word) for word in words_given]) == code
+        assert said in capsys.readouterr().err
+    left_out = find(open_runs([broken, home / "b"]), refuse=False)
+    assert [(row["a"], row["b"]) for row in left_out.table("comparisons")] == [("pixels", "blocks")]
+    assert any("missing or damaged" in note for note in left_out.notes)
+    assert main([str(home / "a"), str(home / "b"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["experiment"] == "compare"
+    assert any(path.name.startswith("a-b-") for path in (tmp_path / "runs" / "compare").iterdir())
+
+
+def test_a_grid_is_compared_in_its_axes_and_its_runs_of_one_encoder_are_one_arm(home: Path) -> None:
+    grid = [
+        StoredRun(folder=home / "g" / "runs" / str(k), name=f"cell {k}", settings={"site": site},
+                  document=_only(open_runs([home / "a"])[0], site))
+        for k, site in enumerate(("thumbnail.8", "pooled"))
+    ]  # fmt: skip
+    shutil.copytree(home / "a", home / "g" / "runs" / "0")
+    shutil.copytree(home / "a", home / "g" / "runs" / "1")
+    rows = find(grid).table("comparisons")
+    assert {(row["over"], row["a"], row["b"]) for row in rows} == {
+        ("encoder", "pixels", "lowlevel"), ("site", "thumbnail.8", "pooled")
+    }  # fmt: skip
+
+
+def _only(run: StoredRun, site: str) -> dict[str, Any]:
+    records = [r for r in run.document["records"] if r["site"] == site]
+    return dict(run.document) | {"records": records}
+
+
+def test_several_plans_pay_for_one_another(home: Path) -> None:
+    one, other = (families(open_runs([home / name]), "encoder", Asked())[0] for name in ("a", "c"))
+    alone, both = found._measured([one], None, [])[0].shown[0], found._measured([one, other], None, [])[0].shown[0]
+    assert both.difference == alone.difference
+    assert both.low < alone.low
+    assert both.low > alone.low - 0.5 * (alone.high - alone.low)
+
+
+def test_words_follow_the_interval_that_holds_for_all() -> None:
+    for low, high, said in (
+        (0.01, 0.2, "a reads more"), (-0.2, -0.01, "b reads more"), (-0.04, 0.09, "equal within 0.1"),
+        (-0.04, 0.1, "not told apart"), (None, None, "not told apart"), (0.0, 0.2, "not told apart"),
+    ):  # fmt: skip
+        assert words.says(low, high, 0.1) == said
+    row = {"task": "mirror", "at": "best point", "a": "x", "b": "y", "difference": -0.3, "simultaneous_low": -0.4,
+           "simultaneous_high": -0.2, "says": "b reads more"}  # fmt: skip
+    assert words.pair(row) == "mirror, best point: y reads .30 [.20, .40] more than x."
+    row |= {"difference": 0.05, "simultaneous_low": -0.08, "simultaneous_high": 0.18, "says": "not told apart",
+            "detectable": 0.21}  # fmt: skip
+    assert words.pair(row).endswith("are not told apart: the difference is .05 [-.08, .18]; one of .21 would be seen "
+                                    "8 times in 10.")  # fmt: skip
+
+
+def rows_of(names: tuple[str, ...], *, known: bool = True) -> tuple[list[dict[str, Any]], ...]:
+    """Rows of comparisons, ranking and curve for arms of these names."""
+    where = {"task": "a task", "over": "encoder", "at": "best point"}
+    score = {name: 0.9 - 0.4 * k / len(names) for k, name in enumerate(names)}
+    pairs = [
+        where | {"a": a, "b": b, "score_a": score[a], "score_b": score[b], "difference": score[a] - score[b],
+                 "low": 0.0 if known else None, "high": 0.3 if known else None, "margin": 0.1,
+                 "simultaneous_low": -0.1 if known else None, "simultaneous_high": 0.4 if known else None,
+                 "says": "not told apart"}
+        for a, b in itertools.combinations(names, 2)
+    ]  # fmt: skip
+    ranked = [
+        where | {"name": name, "score": s, "low": s - 0.1 if known else None, "high": s + 0.05 if known else None,
+                 "p_best": 0.1 if known else None, "group": "ab" if known else None, "chance": 0.5,
+                 "metric": "balanced accuracy"}
+        for name, s in score.items()
+    ]  # fmt: skip
+    curve = [
+        where | {"encoder": name, "groups": groups, "score": s, "low": s - 0.1 if known else None, "metric": "accuracy",
+                 "high": s + 0.05 if known else None, "mde": 0.7 if known else None, "chance": 0.5, "rising": known}
+        for name, s in score.items() for groups in (20, 40)
+    ]  # fmt: skip
+    return pairs, ranked, curve
+
+
+@pytest.mark.parametrize(
+    ("names", "known"),
+    [(("a",), True), (HOSTILE, True), (tuple(f"e{k}" for k in range(40)), True), (("a", "b"), False)],
+)
+def test_figures_survive_one_arm_forty_missing_intervals_and_hostile_names(
+    names: tuple[str, ...], known: bool, tmp_path: Path
+) -> None:
+    pairs, ranked, curve = rows_of(names, known=known)
+    drawn = [lambda: figures.ranking(ranked, 85), lambda: figures.curve(curve, width=175)]
+    for k, draw in enumerate(drawn + [lambda: figures.differences(pairs, 175)] * (len(names) > 1)):
+        figure = draw()
+        width, height = figure.get_size_inches() * 25.4
+        assert width == pytest.approx(175 if k else 85)
+        assert height < 330
+        if len(names) == 2:
+            assert save(figure, tmp_path / "one") == ["one.pdf", "one.svg", "one.png"]
+            assert save(draw(), tmp_path / "two") == ["two.pdf", "two.svg", "two.png"]
+            for suffix in ("pdf", "svg", "png"):
+                assert (tmp_path / f"one.{suffix}").read_bytes() == (tmp_path / f"two.{suffix}").read_bytes()
+    if len(names) == 40:
+        texts = [text.get_text() for text in figures.differences(pairs).texts]
+        assert any("39 of 780 pairs" in text for text in texts)
+    with pytest.raises(UsageError, match="no comparison to draw"):
+        figures.differences([])
+
+
+def test_hostile_names_in_sentences_print_and_end() -> None:
+    pairs, _, _ = rows_of(HOSTILE)
+    for row in pairs:
+        said = words.pair(row | {"detectable": 0.2})
+        assert said.isprintable()
+        assert len(said) < 300
+
+
+def test_scores_are_read_as_numbers_of_the_field() -> None:
+    assert [words._n(v) for v in (0.834, -0.05, 1.0, 0.0, -0.001, 0.999)] == [
+        ".83",
+        "-.05",
+        "1.00",
+        ".00",
+        ".00",
+        "1.00",
+    ]
+    assert [words._p(v) for v in (0.93, 0.999, 0.001)] == ["= .93", "> .99", "< .01"]
+    np.testing.assert_equal(words._list(["a", "b", "c", "d", "e"]), "a, b, c, d and 1 more")
