@@ -30,7 +30,7 @@ def gathered() -> Gathered:
 
 def claim(encoder: str, task: str, score: float | None = 0.8, verdict: str = "present", run: Any = None) -> Claim:
     base = gathered().claims[0]
-    said = base.verdict | {
+    said = dict(base.verdict) | {
         "task": task, "encoder": encoder, "verdict": verdict, "score": score, "best": base.verdict["best"],
         "low": None if score is None else score - 0.1, "high": None if score is None else min(1.0, score + 0.1),
     }  # fmt: skip
