@@ -50,8 +50,8 @@ def attribute(settings: Settings, own: AttributionSettings, command: str) -> Com
     sentences = [line for sheet in sheets for one in sheet.judged for line in _sentences(sheet, one)]
     sentences += [line for sheet in sheets for one in sheet.tokens for line in one.sentences()]
     notes = list(dict.fromkeys(note for sheet in sheets for note in sheet.notes))
-    stems = stems([sheet.name for sheet in sheets])
-    drawn = [(sheet, pictures(sheet, stem)) for sheet, stem in zip(sheets, stems, strict=True)]
+    named = stems([sheet.name for sheet in sheets])
+    drawn = [(sheet, pictures(sheet, stem)) for sheet, stem in zip(sheets, named, strict=True)]
     computed = sum(one.explained.computed for sheet in sheets for one in sheet.judged)
     maps = sum(len(one.explained.tried) * len(sheet.ids) for sheet in sheets for one in sheet.judged)
     return CommandResult(
