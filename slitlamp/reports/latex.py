@@ -153,12 +153,16 @@ def dash(text: str) -> str:
 def room(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> float:
     """The width in pt that columns of numbers need."""
     numbers = [k for k, column in enumerate(columns) if column.number]
-    return sum(max(width(columns[k].head), *(width(row[k].shown) for row in rows), 0) for k in numbers)
+    return sum(max(width(columns[k].head), *(_needs(row[k]) for row in rows), 0) for k in numbers)
+
+
+def _needs(cell: Cell) -> float:
+    return width(cell.shown) * (1.17 if cell.bold else 1)
 
 
 def width(text: str) -> float:
-    r"""Points that a text takes in `\scriptsize` of Computer Modern or Times, or a little less; bold ones too."""
-    return sum(next((pt for signs, pt in WIDTHS if c in signs), 4.2) for c in text)
+    r"""Points that a text takes in `\scriptsize` of Computer Modern or Times, or a little less."""
+    return sum(next((pt for signs, pt in WIDTHS if c in signs), 4.2) for c in text) + 0.5
 
 
 WIDTHS = (
