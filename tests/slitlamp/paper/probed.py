@@ -1,7 +1,9 @@
 """A small run, gathered, and claims made of it under other names, encoders and tasks."""
 
+import atexit
 import dataclasses
 import itertools
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -19,6 +21,7 @@ from slitlamp.reports.result import CommandResult
 @cache
 def folder() -> Path:
     home = Path(tempfile.mkdtemp(prefix="slitlamp-paper-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
     slitlamp.probe("pixels", ["orientation"], items=24, permutations=19, out=home / "run")
     return home / "run"
 
