@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -54,6 +55,22 @@ def output_folder(folder: Path, document: str, command: str, *, replace: bool = 
                 "write over them"
             )
         yield
+
+
+LONGEST = 50  # characters that a name gives to a file's
+
+
+def stems(names: Sequence[str]) -> list[str]:
+    """The part of the files' names that each name gives: letters, digits and hyphens, no two the same on any disk.
+
+    A name may be anything: one with `/` or `..` stays in the folder, one with a full stop keeps what follows it.
+    """
+    found: list[str] = []
+    for name in names:
+        stem = re.sub(r"[^\w-]+", "-", name).strip("-")[:LONGEST] or "question"
+        free = (stem if k == 1 else f"{stem}-{k}" for k in range(1, len(names) + 1))
+        found.append(next(one for one in free if one.lower() not in {other.lower() for other in found}))
+    return found
 
 
 def _remove_empty(folder: Path) -> None:

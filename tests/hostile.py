@@ -25,10 +25,10 @@ NAMES = (
     "Größe naïve łódź ĲĳÐ Ωμέγα",
     "кириллица 漢字 العربية",
     "W" * 60, "bell\x07 zero\u200bwidth\ufeff",
-    "lone\udce9byte",
+    "lone\udce9byte", "nul\x00byte",
     "javascript:alert(1)", "![x](javascript:alert(1)) [a](b) **b** | c",
 )  # fmt: skip
 SHORT = tuple(name for name in NAMES if len(name) < 250)
-IN_FILES = tuple(
-    name for name in SHORT if "/" not in name and "\udce9" not in name and name not in ("..",) and name.strip() == name
+IN_FILES = tuple(  # that a disk takes as they are
+    name for name in SHORT if not set("/\0\udce9") & set(name) and name != ".." and name.strip() == name
 )

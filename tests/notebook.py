@@ -27,7 +27,8 @@ def lines(text: str) -> list[str]:
 def outputs_of(cell: str, names: dict[str, Any], count: int) -> list[Output]:
     """Run one cell in `names`; its outputs in the notebook's own form."""
     tree = ast.parse(cell)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1] if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    tree.body = tree.body[:-1] if last else tree.body
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(tree, "<cell>", "exec"), names)

@@ -21,6 +21,7 @@ from slitlamp.paper.gathered import gather
 from tests.browser import Browser, chromium
 from tests.hostile import IN_FILES, SHORT
 from tests.paths import ROOT
+from tests.slitlamp.attribution.test_attribution import ENCODER as SOURCE
 from tests.slitlamp.reports.test_latex import compiled, overfull
 
 COLUMN = "<img src=x onerror=\"document.title='taken'\"> =1+1 _%&#"
@@ -29,6 +30,7 @@ CLASSES = (
     "<img src=x onerror=\"document.title='taken'\"> \u2028 % _ & # \\input{/etc/passwd}",
 )  # fmt: skip
 ENCODER = "<img src=x onerror=\"document.title='taken'\"> {{7*7}} \x1b[31m \u202e % _.py"  # a file
+TOWER = f"tower {ENCODER}"  # one that can be differentiated
 SMALL = ("--permutations", "19", "--folds", "3", "--repeats", "1")
 RUN = "-run <b>&_%# {{7*7}} 'x'"  # a folder
 
@@ -52,10 +54,11 @@ class Hostile:
 
 
 @pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Hostile:
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
     """Thirty-six images: three classes, a group for each two, and every name that a disk and a table allow."""
     home = tmp_path_factory.mktemp("hostile")
     shutil.copy(ROOT / "tests/numpy_encoder.py", home / ENCODER)
+    (home / TOWER).write_text(SOURCE.replace("SEED", "0"), encoding="utf-8")
     rng, rows = np.random.default_rng(0), []
     for k in range(36):
         pixels = rng.integers(0, 90, (48, 48), dtype=np.uint8)
@@ -65,7 +68,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Hostile:
         rows.append({"file": name, COLUMN: CLASSES[k % 3], "who": f"{SHORT[(k // 2) % len(SHORT)]}{k // 2}"
                      .encode("utf-8", "replace").decode()})  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows), home / "manifest.parquet")
-    return Hostile(home=home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLITLAMP_CACHE", str(home / "store"))
+        yield Hostile(home=home)
 
 
 def _encoders(hostile: Hostile) -> tuple[str, ...]:
@@ -77,8 +82,8 @@ COMMANDS = {
     "linear_probe": lambda h: (*_encoders(h), *h.asked, *SMALL, "--site", "pooled"),
     "embedding_plot": lambda h: (*_encoders(h)[:2], *h.asked, "--site", "pooled",
                                  "--map", "pca", "--thumbnails", "--permutations", "19"),
-    "attribution": lambda h: ("--encoder", "phantom-clip", *h.asked, *SMALL, "--site", "final", "--readout",
-                              "mean", "--count", "1", "--method", "gradient-input", "--thumbnails"),
+    "attribution": lambda h: ("--encoder", str(h.home / TOWER), *h.asked, *SMALL, "--site", "stage.2", "--readout",
+                              "mean", "--count", "2", "--method", "gradient-input", "--thumbnails"),
     "pairs mine": lambda h: (*_encoders(h)[:2], "--reference", "pixels", "--data", h.manifest, "--copies-too",
                              "--at-least", "0.5", "--at-most", "0.4", "--rule", "quantile", "--thumbnails"),
     "visual_prompts": lambda h: (*_encoders(h), "--task", "orientation", "--data", h.manifest,
@@ -192,7 +197,7 @@ def test_tables_and_figures_of_such_a_run_compile(
     drawings = [name for name in figures.write(drawn, tmp_path) if name.endswith("-85mm.pdf")]
     assert len(drawings) == 2
     body = [rf"\input{{{name}}}" for name in names if name.startswith("tables/") and name.endswith(".tex")]
-    body += [rf"\includegraphics[width=\columnwidth]{{{name}}}" for name in drawings]
+    body += [rf"\noindent\includegraphics[width=\columnwidth]{{{name}}}" for name in drawings]
     assert overfull(compiled(tmp_path, "\n\n".join(body), r"\input{numbers}")) == []
 
 

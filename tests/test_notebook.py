@@ -47,5 +47,5 @@ def test_mkdocs_shows_cells_and_what_they_give() -> None:
     text = hook.markdown(json.loads(PAGES[0].read_text(encoding="utf-8")))
     assert text.startswith("# From images to a report\n")
     assert "~~~~python\nfrom pathlib import Path\n" in text
-    assert "~~~~text\n(60, 30)\n~~~~" in text
+    assert "~~~~text\n60\n~~~~" in text
     assert text.count("~~~~") % 2 == 0

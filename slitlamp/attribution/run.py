@@ -1,7 +1,6 @@
 """The command about attribution: what is explained, the verdict on every map, and what is written."""
 
 import io
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -20,6 +19,7 @@ from slitlamp.attribution.page import page
 from slitlamp.attribution.settings import AttributionSettings
 from slitlamp.attribution.target import Target, chosen_items, companions, pair_target, probe_target, text_target
 from slitlamp.attribution.tokens import token_pairs
+from slitlamp.disk import stems
 from slitlamp.encoding.encoder import StoredEncoder, check_points, stored_encoders
 from slitlamp.encoding.fill import encode_missing
 from slitlamp.encoding.images import ImageSet
@@ -33,7 +33,6 @@ from slitlamp.reports.text import question_line
 from slitlamp.settings import Settings
 
 UNREAD = "nothing to explain"
-LONGEST = 50  # letters of a question's name in the names of its files
 
 
 def attribute(settings: Settings, own: AttributionSettings, command: str) -> CommandResult:
@@ -51,8 +50,8 @@ def attribute(settings: Settings, own: AttributionSettings, command: str) -> Com
     sentences = [line for sheet in sheets for one in sheet.judged for line in _sentences(sheet, one)]
     sentences += [line for sheet in sheets for one in sheet.tokens for line in one.sentences()]
     notes = list(dict.fromkeys(note for sheet in sheets for note in sheet.notes))
-    stems = _stems([sheet.name for sheet in sheets])
-    drawn = [(sheet, pictures(sheet, stem)) for sheet, stem in zip(sheets, stems, strict=True)]
+    named = stems([sheet.name for sheet in sheets])
+    drawn = [(sheet, pictures(sheet, stem)) for sheet, stem in zip(sheets, named, strict=True)]
     computed = sum(one.explained.computed for sheet in sheets for one in sheet.judged)
     maps = sum(len(one.explained.tried) * len(sheet.ids) for sheet in sheets for one in sheet.judged)
     return CommandResult(
@@ -293,19 +292,6 @@ def _sentences(sheet: Sheet, one: Judged) -> list[str]:
                     f"mass lies there, {row.control_share:+.2f} of the control's (difference {row.own.value:+.2f} "
                     f"[{row.own.low:+.2f}, {row.own.high:+.2f}]; it is {row.area:.0%} of the image)"
                 )
-    return found
-
-
-def _stems(names: Sequence[str]) -> list[str]:
-    """The part of the files' names that each question gives: letters, digits and hyphens, no two the same.
-
-    A label may have any name: one with `/` or `..` stays in the folder, one with a full stop keeps what follows it.
-    """
-    found: list[str] = []
-    for name in names:
-        stem = re.sub(r"[^\w-]+", "-", name).strip("-")[:LONGEST] or "question"
-        free = (stem if k == 1 else f"{stem}-{k}" for k in range(1, len(names) + 1))
-        found.append(next(one for one in free if one.lower() not in {other.lower() for other in found}))
     return found
 
 

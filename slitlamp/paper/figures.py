@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from slitlamp.disk import stems
 from slitlamp.paper.gathered import Claim, Gathered
-from slitlamp.paper.numbers import keys
+from slitlamp.paper.numbers import key
 from slitlamp.paper.tables import run_names
 from slitlamp.records import Record
 from slitlamp.reports import plots
@@ -66,6 +67,12 @@ def write(found: Mapping[str, PaperFigure], out: Path) -> list[str]:
     return names
 
 
+def _stems(tasks: Iterable[str]) -> dict[str, str]:
+    """What each task gives to the names of its files: plain letters, so that LaTeX finds them too."""
+    each = list(dict.fromkeys(tasks))
+    return dict(zip(each, stems([key(task) for task in each]), strict=True))
+
+
 def _compared(name: str, draw: Callable[..., Any]) -> PaperFigure:
     words = {
         "differences": ("Paired differences", "Differences on the same items and folds, with their intervals."),
@@ -98,7 +105,7 @@ def _layers(gathered: Gathered) -> list[PaperFigure]:
         sets = groups.setdefault((claim.task, claim.best.plan_key), [[]])
         fits = len(sets[-1]) < PANELS and claim.encoder not in {c.encoder for c in sets[-1]}
         sets[-1 if fits else len(sets) :] = [[*sets[-1], claim]] if fits else [[claim]]
-    tasks = keys(task for task, _ in groups)
+    tasks = _stems([task for task, _ in groups])
     count: dict[str, int] = {}
     found = []
     for (task, _), sets in groups.items():
@@ -268,7 +275,7 @@ def _by_task(gathered: Gathered, *, sure: bool = False) -> dict[str, list[tuple[
 
 def _calibrations(gathered: Gathered) -> list[PaperFigure]:
     found = _by_task(gathered, sure=True)
-    named = keys(found)
+    named = _stems(found)
     return [
         PaperFigure(
             name=f"calibration-{named[task]}" + f"-{k // PANELS + 1}" * (k >= PANELS),
@@ -385,7 +392,7 @@ def calibration_figure(claims: Sequence[tuple[str, Any]], width: int) -> Any:
 
 def _confusions(gathered: Gathered) -> list[PaperFigure]:
     found = _by_task(gathered)
-    named = keys(found)
+    named = _stems(found)
     return [
         PaperFigure(
             name=f"confusion-{named[task]}" + f"-{k // each + 1}" * (k >= each),

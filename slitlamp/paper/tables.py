@@ -437,23 +437,12 @@ def as_tex(sheet: Sheet, *, wide: bool = True) -> str:
             columns = columns[:-1]
 
 
-def _share(texts: Sequence[str]) -> float:
-    """How much room a column of text asks for: its longest word in one piece, and of its longest text a part."""
-    words = max((latex.width(word) for text in texts for word in text.split()), default=0.0)
-    return min(max(words + 4, min(max(map(latex.width, texts), default=0.0), 80), 40), 90)
-
-
 def _floats(sheet: Sheet, columns: Sequence[Shown], *, wide: bool) -> str:
     cells = [
         [_cell(c, row, path, bold=(k, c.of[0]) in sheet.bold) for c in columns]
         for k, (row, path) in enumerate(zip(sheet.rows, _own(sheet), strict=True))
     ]
-    heads = [
-        latex.Column(
-            head=c.head, number=c.form not in ("text", "verdict"), share=_share([row[k].shown for row in cells])
-        )
-        for k, c in enumerate(columns)
-    ]
+    heads = [latex.Column(head=c.head, number=c.form not in ("text", "verdict")) for c in columns]
     head = (
         "% \\usepackage{booktabs} and \\input{numbers} in the preamble; "
         f"{latex.PAGE if wide else latex.COLUMN} mm wide or more.\n"

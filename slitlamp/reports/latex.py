@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 COLUMN, PAGE = 80, 165  # mm: the least width of one column and of a page of two for which tables are laid out
-PARTING = "_/-.:"  # signs behind which a word may be broken
+PARTING = "_/.:-"  # signs behind which a word may be broken
 UNBROKEN = 29.0  # pt of a word without a place to break it
 TRIED = 80  # characters of a name that a table shows
 
@@ -138,14 +138,10 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column: its head as text, and whether it holds numbers, which end in line, or text, which is broken.
-
-    `share` is how much of the room that numbers leave a column of text takes, beside the others.
-    """
+    """A column: its head as text, and whether it holds numbers, which end in line, or text, which is broken."""
 
     head: str
     number: bool = True
-    share: float = 1.0
 
 
 def dash(text: str) -> str:
@@ -157,18 +153,39 @@ def dash(text: str) -> str:
 def room(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> float:
     """The width in pt that columns of numbers need."""
     numbers = [k for k, column in enumerate(columns) if column.number]
-    return sum(max(width(columns[k].head), *(width(row[k].shown) for row in rows), 0) for k in numbers)
+    return sum(max(width(columns[k].head), *(_needs(row[k]) for row in rows), 0) for k in numbers)
+
+
+def _needs(cell: Cell) -> float:
+    return width(cell.shown) * (1.17 if cell.bold else 1)
 
 
 def width(text: str) -> float:
-    r"""Points that a text takes in `\scriptsize` of Computer Modern or Times, or a little less; bold ones too."""
-    return sum(2.5 if c in " .,[]()il" else 6.5 if c in "mwMW" else 4.05 for c in text)
+    r"""Points that a text takes in `\scriptsize` of Computer Modern or Times, or a little less."""
+    return sum(next((pt for signs, pt in WIDTHS if c in signs), 4.2) for c in text) + 0.5
 
 
+WIDTHS = (
+    (" .,[]()il|:;'", 2.6), ("0123456789acegrstz", 4.05), ("bdhknpquvxyoP", 4.6), ("mwMW−<>≥≤-", 6.6),
+    ("ABCDEFGHIJKLNOQRSTUVXYZ", 5.6),
+)  # fmt: skip
 GAPS = (3.0, 1.8)  # pt: of \tabcolsep where there is room, and where there is little
 END = r" \tabularnewline"  # which \raggedright leaves alone
 POINT = 72.27 / 25.4  # pt of a mm
-NARROWEST = 30.0  # pt: of a column of text
+NARROWEST, LARGEST = 31.0, 60.0  # pt: of a column of text, and of a word that is given room in one piece
+
+
+def _shares(texts: Sequence[Sequence[str]], left: float) -> list[float]:
+    """How columns of text share `left` pt: first each its longest word, then each as it has more to say."""
+    pieces = [[piece for text in some for piece in re.split(rf"\s|(?<=[{PARTING}])", text)] for some in texts]
+    words = [min(max(max(map(width, some), default=0.0) + 2, NARROWEST), LARGEST) for some in pieces]
+    rest = left - sum(words)
+    if rest < 0:  # all are made narrower, none than NARROWEST
+        spare = sum(word - NARROWEST for word in words)
+        words = [NARROWEST + (word - NARROWEST) * (spare + rest) / spare for word in words]
+        return [word / left for word in words]
+    more = [max(min(max(map(width, some)), 3 * LARGEST) - word, 1.0) for some, word in zip(texts, words, strict=True)]
+    return [(word + rest * one / sum(more)) / left for word, one in zip(words, more, strict=True)]
 
 
 def booktabs(
@@ -184,17 +201,16 @@ def booktabs(
     Raises:
         ValueError: the numbers alone leave no room for the text.
     """
-    texts, whole_room = [c for c in columns if not c.number], (PAGE if wide else COLUMN) * POINT
-    least = max(NARROWEST * sum(one.share for one in texts) / c.share for c in texts) if texts else 0
+    whole = (PAGE if wide else COLUMN) * POINT
     needs = room(columns, rows)
-    gap = next((gap for gap in GAPS if needs + 2 * gap * len(columns) + least <= whole_room), None)
+    texts = [[c.head, *(row[k].shown for row in rows)] for k, c in enumerate(columns) if not c.number]
+    gap = next((gap for gap in GAPS if needs + 2 * gap * len(columns) + NARROWEST * len(texts) <= whole), None)
     if gap is None:
         raise ValueError(f"{len(columns)} columns need {needs:.0f} pt for numbers alone: leave some out")
     fixed = needs + 2 * gap * len(columns)
-    whole = sum(c.share for c in texts)
+    shares = iter(_shares(texts, whole - fixed))
     layout = [
-        "r" if c.number else rf"p{{{c.share / whole - 0.0005:.3f}\dimexpr\linewidth-{fixed:.0f}pt\relax}}"
-        for c in columns
+        "r" if c.number else rf"p{{{next(shares) - 0.0005:.3f}\dimexpr\linewidth-{fixed:.0f}pt\relax}}" for c in columns
     ]
     body = [
         (r"\addlinespace[2pt]" + "\n") * (k in breaks)

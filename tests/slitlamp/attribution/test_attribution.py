@@ -176,9 +176,9 @@ def test_maps_are_found_again_only_where_all_they_rest_on_is_the_same() -> None:
 
 
 def test_names_of_questions_make_names_of_files_that_stay_in_the_folder() -> None:
-    from slitlamp.attribution.run import _stems
+    from slitlamp.disk import stems
 
-    assert _stems(["label ../../x", "label a/b", "label a b", "label A.b", "..", "é" * 99]) == [
+    assert stems(["label ../../x", "label a/b", "label a b", "label A.b", "..", "é" * 99]) == [
         "label-x", "label-a-b", "label-a-b-2", "label-A-b-3", "question", "é" * 50,
     ]  # fmt: skip
 

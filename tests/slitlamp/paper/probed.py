@@ -1,7 +1,9 @@
 """A small run, gathered, and claims made of it under other names, encoders and tasks."""
 
+import atexit
 import dataclasses
 import itertools
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -19,6 +21,7 @@ from slitlamp.reports.result import CommandResult
 @cache
 def folder() -> Path:
     home = Path(tempfile.mkdtemp(prefix="slitlamp-paper-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
     slitlamp.probe("pixels", ["orientation"], items=24, permutations=19, out=home / "run")
     return home / "run"
 
@@ -30,7 +33,7 @@ def gathered() -> Gathered:
 
 def claim(encoder: str, task: str, score: float | None = 0.8, verdict: str = "present", run: Any = None) -> Claim:
     base = gathered().claims[0]
-    said = base.verdict | {
+    said = dict(base.verdict) | {
         "task": task, "encoder": encoder, "verdict": verdict, "score": score, "best": base.verdict["best"],
         "low": None if score is None else score - 0.1, "high": None if score is None else min(1.0, score + 0.1),
     }  # fmt: skip

@@ -116,6 +116,15 @@ def test_an_absent_names_what_it_excludes() -> None:
     sheet = tables.sheets(probed.of([probed.claim("x", "t", verdict="absent")]))[0]
     assert r"absent $\geq$ \slit{x}{t}{limit}" in tables.as_tex(sheet)
     assert "absent ≥ 0.62" in tables.as_markdown(sheet)
+    present = tables.sheets(probed.of([probed.claim("x", "t")]))[0]
+    assert "≥ 0.62" not in tables.as_markdown(present)
+    assert ("x", "t", "limit") not in tables.macros(present)
+
+
+def test_runs_of_one_name_have_macros_of_their_own() -> None:
+    gathered = probed.of([probed.claim("x", "t", score) for score in (0.7, 0.8)])
+    found = tables.macros(tables.sheets(gathered)[0])
+    assert {text for path, text in found.items() if path[2] == "score"} == {"0.70", "0.80"}
 
 
 def test_csv_and_parquet_hold_the_numbers_themselves(hostile: Gathered, tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ class Log(ModuleType):
 def packages(name: str) -> Log:
     if name == "wandb":
         log = Log(name)
-        log.summary = SimpleNamespace(update=lambda numbers: log.calls.append(("summary", (numbers,), {})))
+        kept = SimpleNamespace(update=lambda numbers: log.calls.append(("summary", (numbers,), {})))
+        log.__dict__["summary"] = kept
         return log
     return Log(name, get_experiment_by_name=lambda _: None)
 

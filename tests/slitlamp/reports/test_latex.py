@@ -38,7 +38,7 @@ def overfull(log: str) -> list[str]:
 
 @pytest.mark.parametrize("encoding", ["", r"\usepackage[T1]{fontenc}\usepackage{lmodern}"])
 def test_every_hostile_name_compiles_in_a_sentence_a_caption_and_a_cell(tmp_path: Path, encoding: str) -> None:
-    columns = [Column(head="name", number=False), Column(head="score"), Column(head="of", number=False, share=0.5)]
+    columns = [Column(head="name", number=False), Column(head="score"), Column(head="of", number=False)]
     parts = [rf"{{\raggedright {escape(name)}\par}}" for name in NAMES]
     for k in range(0, len(NAMES), 17):
         rows = [
