@@ -110,7 +110,8 @@ def curves(rows: Sequence[dict[str, Any]]) -> list[str]:
         ends = "" if row["low"] is None else f" [{_n(row['low'])}, {_n(row['high'])}]"
         state = {True: "still rising", False: "no rise is shown over half as many", None: "whether it rises is open"}
         mde = "" if row["mde"] is None else f"; with as many, {_n(row['mde'])} would be found at least 8 times in 10"
-        found.append(f"{called(task)}, {called(encoder)}, {called(at)}: with {row['groups']} groups {_n(row['score'])}{ends}, "
+        head = ", ".join(map(called, (task, encoder, at)))
+        found.append(f"{head}: with {row['groups']} groups {_n(row['score'])}{ends}, "
                      f"{state[row['rising']]}{mde}.")  # fmt: skip
     return found
 
@@ -119,9 +120,10 @@ def variations(rows: Sequence[dict[str, Any]]) -> list[str]:
     """A sentence for each spread over runs, which is never part of an interval."""
     found = []
     for row in rows:
+        head = ", ".join(called(row[key]) for key in ("task", "encoder", "at"))
         spread = f"sd {_n(row['sd'], 3)}" if row["sd"] is not None else f"{_n(row['lowest'])} to {_n(row['highest'])}"
         found.append(
-            f"{called(row['task'])}, {called(row['encoder'])}, {called(row['at'])}: {row['runs']} {row['over']}s, mean {_n(row['mean'])}, "
+            f"{head}: {row['runs']} {row['over']}s, mean {_n(row['mean'])}, "
             f"{spread}; the standard error over patients is {_n(row['se_patients'], 3)}, and does not hold this spread."
         )
     return found
