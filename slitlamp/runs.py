@@ -159,8 +159,7 @@ def read_document(folder: Path) -> dict[str, Any]:
 def _nothing(folder: Path) -> str:
     if not folder.exists():
         beside = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
-        near = hint(folder.name, beside)
-        return f"{folder} does not exist; {near}give the folder of a run".replace("; give", ", give")
+        return f"{folder} does not exist; {hint(folder.name, beside)}give the folder of a run"
     inside = sorted(path.parent.name for path in folder.glob(f"*/{DOCUMENT}"))
     said = f"; it holds the runs {', '.join(inside[:3])}{' …' * (len(inside) > 3)}: name them" if inside else ""
     return f"{folder} holds no finished run ({DOCUMENT} is not there){said}"

@@ -407,10 +407,10 @@ def _ends(value: float, low: float | None, high: float | None, *, sign: bool) ->
     def text(number: float) -> str:
         number = round(number, 2) + 0.0  # of -0.0 as of 0.0
         word = f"{number:+.2f}" if sign else f"{number:.2f}"
-        return word.replace("0.", ".").replace("-", "−")
+        return word.replace("-", "−")
 
     return text(value) if low is None or high is None else f"{text(value)} [{text(low)}, {text(high)}]"
 
 
 def _share(p: float) -> str:
-    return "> .99" if p >= 0.995 else "< .01" if p < 0.005 else f"{p:.2f}"[1:]
+    return "> 0.99" if p >= 0.995 else "< 0.01" if p < 0.005 else f"{p:.2f}"

@@ -183,12 +183,10 @@ def notes_of(
 
 def _p(value: float) -> str:
     """A probability beside its sign: = .93, > .99."""
-    return "> .99" if value >= 0.995 else "< .01" if value < 0.005 else f"= {_n(value)}"
+    return "> 0.99" if value >= 0.995 else "< 0.01" if value < 0.005 else f"= {_n(value)}"
 
 
 def _n(value: float, digits: int = 2) -> str:
-    """A number in a sentence, as tables of the field have it: .83, -.05."""
+    """A number in a sentence; what rounds to nought has no sign."""
     text = f"{value:.{digits}f}"
-    if float(text) == 0:
-        text = text.lstrip("-")
-    return text.replace("0.", ".", 1) if abs(value) < 1 and not text.lstrip("-").startswith("1") else text
+    return text.lstrip("-") if float(text) == 0 else text

@@ -1,5 +1,6 @@
 """The question and the answer of every claim in sentences, and what a reader must see beside them."""
 
+import re
 from collections.abc import Sequence
 
 import tasks
@@ -105,6 +106,9 @@ def unshown(claim: Claim) -> str:
     open_ = "how well is open, " * r.size_open
     if claim.encoder in CONTROLS:
         return f"{open_}it is itself a control"
+    surpassed = re.search(r"But (.+ better \([\d.]+\)): no credit", r.reason)
+    if surpassed:
+        return open_ + surpassed[1]
     return open_ + (UNSHOWN.get(r.credit or "") or "no control was measured")
 
 

@@ -233,7 +233,7 @@ def _panel(
         number = list(called).index(encoder)
         look: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
         shift = (k - (len(series) - 1) / 2) * apart
-        mine = [r for r in here if r.encoder == encoder]
+        mine = [r for r in here if r.encoder == encoder and r.role == "encoder"]
         where = _beside(mine, axis, encoder, shift, taken)
         if untrained:
             some = [r for r in here if r.encoder in draws[encoder]]
