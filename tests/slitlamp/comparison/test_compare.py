@@ -359,10 +359,10 @@ def test_words_follow_the_interval_that_holds_for_all() -> None:
         assert words.says(low, high, 0.1) == said
     row = {"task": "mirror", "at": "best point", "a": "x", "b": "y", "difference": -0.3, "simultaneous_low": -0.4,
            "simultaneous_high": -0.2, "says": "b reads more"}  # fmt: skip
-    assert words.pair(row) == "mirror, best point: y reads .30 [.20, .40] more than x."
+    assert words.pair(row) == "mirror, best point: y reads 0.30 [0.20, 0.40] more than x."
     row |= {"difference": 0.05, "simultaneous_low": -0.08, "simultaneous_high": 0.18, "says": "not told apart",
             "detectable": 0.21}  # fmt: skip
-    assert words.pair(row).endswith("are not told apart: the difference is .05 [-.08, .18]; one of .21 would be seen "
+    assert words.pair(row).endswith("are not told apart: the difference is 0.05 [-0.08, 0.18]; one of 0.21 would be seen "
                                     "8 times in 10.")  # fmt: skip
 
 
@@ -427,12 +427,12 @@ def test_hostile_names_in_sentences_print_and_end() -> None:
 
 def test_scores_are_read_as_numbers_of_the_field() -> None:
     assert [words._n(v) for v in (0.834, -0.05, 1.0, 0.0, -0.001, 0.999)] == [
-        ".83",
-        "-.05",
+        "0.83",
+        "-0.05",
         "1.00",
-        ".00",
-        ".00",
+        "0.00",
+        "0.00",
         "1.00",
     ]
-    assert [words._p(v) for v in (0.93, 0.999, 0.001)] == ["= .93", "> .99", "< .01"]
+    assert [words._p(v) for v in (0.93, 0.999, 0.001)] == ["= 0.93", "> 0.99", "< 0.01"]
     np.testing.assert_equal(words._list(["a", "b", "c", "d", "e"]), "a, b, c, d and 1 more")
