@@ -138,13 +138,21 @@ def test_a_plan_counts_what_is_known_and_writes_nothing(
     (totals,) = new.table("totals")
     assert totals["known"] == 0 < totals["cells"] < sum(row["cells"] for row in new.table("plan"))  # controls once
     assert totals["images_to_encode"] == 3 * 44
-    assert totals["bytes_to_store"] == sum(row["bytes"] for row in new.table("plan")) > 0
+    assert 0 < totals["bytes_to_store"] < sum(row["bytes"] for row in new.table("plan"))  # and so are their images
     assert totals["seconds"] > 0  # of as large a question some was measured
     grid["fixed"] = FIXED | {"items": 200}
     (totals,) = ablate(grid, dry_run=True).table("totals")
     assert totals["seconds"] is None  # of so large a one none was
     assert "not measured here yet" in str(ablate(grid, dry_run=True))
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_plan_counts_the_images_of_controls_and_the_cells_of_every_resolution(store: Path) -> None:
+    del store
+    axes = {"encoder": ["random:phantom-clip"], "image_size": [32, 64]}
+    fixed = FIXED | {"items": 28, "seed": 5, "task": ["mirror"], "site": ["pooled"]}
+    (totals,) = ablate({"fixed": fixed, "grid": axes}, dry_run=True).table("totals")
+    assert (totals["images_to_encode"], totals["cells"]) == (2 * 28 + 2 * 28, 2 + 4)  # as the run then does
 
 
 def test_runs_that_are_asked_no_longer_are_named_and_left(
