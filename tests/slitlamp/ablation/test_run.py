@@ -147,9 +147,9 @@ def test_a_plan_counts_what_is_known_and_writes_nothing(
     assert not [*tmp_path.iterdir()]
 
 
-def test_a_plan_counts_the_images_of_controls_and_the_cells_of_every_resolution(store: Path) -> None:
+def test_a_plan_counts_the_images_of_controls_and_the_cells_of_every_precision(store: Path) -> None:
     del store
-    axes = {"encoder": ["random:phantom-clip"], "image_size": [32, 64]}
+    axes = {"encoder": ["random:phantom-clip"], "dtype": ["float32", "bfloat16"]}
     fixed = FIXED | {"items": 28, "seed": 5, "task": ["mirror"], "site": ["pooled"]}
     (totals,) = ablate({"fixed": fixed, "grid": axes}, dry_run=True).table("totals")
     assert (totals["images_to_encode"], totals["cells"]) == (2 * 28 + 2 * 28, 2 + 4)  # as the run then does
