@@ -1,6 +1,7 @@
 """A grid gives what linear_probe gives, measures nothing twice, and goes on past what fails."""
 
 import dataclasses
+import errno
 import json
 import os
 import random
@@ -10,13 +11,16 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import slitlamp
+from cache import StoreError
 from encoders import EncoderError
 from experiments.ablation import main
+from slitlamp.ablation import run
 from slitlamp.ablation.result import AblationResult
 from slitlamp.errors import UsageError
 from slitlamp.runs import open_runs, read_document
@@ -203,6 +207,24 @@ def test_what_fails_is_tried_twice_and_costs_nothing_else(
     assert tries(bad) == 3
     assert main([*argv, "--json"]) == 5
     assert json.loads(capsys.readouterr().out)["failed"]
+
+
+@pytest.mark.parametrize("what", ["measure", "run_probe"])
+def test_a_full_disk_ends_the_grid_at_once(what: str, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    del store
+    asked = []
+
+    def full(*given: Any, **more: Any) -> Any:
+        asked.append((given, more))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run, "measure", full if what == "measure" else lambda *_, **__: SimpleNamespace(
+        encoded=0, cell_seconds={}))  # fmt: skip
+    monkeypatch.setattr(run, "run_probe", full)
+    grid = {"fixed": FIXED | {"items": 24, "task": ["mirror"]}, "grid": {"encoder": ["pixels"], "seed": [31, 32]}}
+    with pytest.raises(StoreError, match="is full; make room there and give the same line again"):
+        ablate(grid)
+    assert len(asked) == 1
 
 
 def test_an_encoder_is_loaded_twice_before_it_is_given_up(store: Path, tmp_path: Path) -> None:
