@@ -22,7 +22,7 @@ def planned(grid: Grid, checked: Checked, line: str, out: str | None, jobs: int 
     for text in dict.fromkeys(unit.problem for unit in checked.units if unit.problem):
         units = [unit for unit in checked.units if unit.problem == text]
         named = [unit.label if unit.missing else unit.question or unit.task for unit in units]
-        names = ", ".join(dict.fromkeys(named))
+        names = ", ".join(dict.fromkeys(named)) + _where(grid, units)
         if NOT_HERE in text and not offline:
             reached = _reached() if reached is None else reached
             plain = text.replace(NOT_HERE, "")
@@ -48,6 +48,14 @@ def planned(grid: Grid, checked: Checked, line: str, out: str | None, jobs: int 
         notes=list(dict.fromkeys(notes)),
         summary=f"{totals['units_to_do']} of {totals['units']} units to do",
     )
+
+
+def _where(grid: Grid, units: Sequence[Unit]) -> str:
+    """The runs of units, where they are not those of all."""
+    runs = list(dict.fromkeys(unit.run.name for unit in units))
+    if len(runs) == len(grid.runs):
+        return ""
+    return f" ({'; '.join(runs[:3])}{f' and {len(runs) - 3} more runs' if len(runs) > 3 else ''})"
 
 
 def _reached() -> bool:

@@ -296,7 +296,8 @@ def test_a_probe_of_classes_is_refused_a_number_before_anything_is_measured(stor
     films(tmp_path, [f"{3.1 * (k % 7) + k / 100:.2f}" for k in range(24)])
     fixed = {"data": str(tmp_path / "films.csv"), "encoder": ["lowlevel"], "label": "dx", "permutations": 19}
     plan = ablate({"fixed": fixed, "grid": {"probe": ["linear", "ridge"]}}, dry_run=True)
-    assert plan.failed == ["label: --probe linear reads classes, and the target is a number: --probe ridge reads numbers"]
+    why = "--probe linear reads classes, and the target is a number: --probe ridge reads numbers"
+    assert plan.failed == [f"label (probe=linear): {why}"]
     y, x = np.arange(40.0), np.random.default_rng(0).normal(size=(40, 3))
     with pytest.raises(probes.ProbeError, match="reads classes"):
         slitlamp.measure(x, y, probe="linear")
