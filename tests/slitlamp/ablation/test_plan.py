@@ -20,9 +20,7 @@ UNIT = Unit(
 def test_known_cells_take_no_time_and_shared_ones_count_once() -> None:
     assert expected([UNIT], 1) == 2 * 0.5 + 4 + 6
     assert expected([UNIT], 8) == 2 * 0.5 + (4 + 6) / 2  # no more at once than there are
-    assert (
-        expected([UNIT, replace(UNIT, encoder="lowlevel", cells={"c": 6.0, "d": 1.0}, images={"y": 0.5})], 1) == 12
-    )
+    assert expected([UNIT, replace(UNIT, encoder="lowlevel", cells={"c": 6.0, "d": 1.0}, images={"y": 0.5})], 1) == 12
     assert expected([replace(UNIT, known=frozenset("abc"), images={})], 1) == 0
 
 
