@@ -32,6 +32,14 @@ def inner_folds(y: np.ndarray, groups: np.ndarray, rng: np.random.Generator, k: 
     return fold[group]
 
 
+CLASSES_ONLY = ("linear",)
+
+
+def classes_only(probe: str) -> ProbeError:
+    """The error of a probe that reads classes and is asked for a number."""
+    return ProbeError(f"--probe {probe} reads classes, and the target is a number: --probe ridge reads numbers")
+
+
 def check(given: FeatureSet, folds: np.ndarray, *, probe: str, numbers: bool = True) -> None:
     """Refuse folds that do not fit the data, and data that the probe cannot read.
 
@@ -43,7 +51,7 @@ def check(given: FeatureSet, folds: np.ndarray, *, probe: str, numbers: bool = T
     if folds.ndim != 2 or folds.shape[1] != n:
         raise ProbeError(f"folds must be [repeats, {n}] for {n} items, not of shape {folds.shape}")
     if given.classes is None and not numbers:
-        raise ProbeError(f"--probe {probe} reads classes, and the target is a number: --probe ridge reads numbers")
+        raise classes_only(probe)
     _, group = np.unique(given.groups, return_inverse=True)
     for repeat, fold in enumerate(folds):
         parts = np.unique(fold)

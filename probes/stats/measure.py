@@ -12,7 +12,7 @@ from probes._registry import load
 from probes.ridge import training_parts
 from probes.solvers.choice import decompose_tokens
 from probes.solvers.codes import coded, decide, training_means
-from probes.solvers.inner_folds import check
+from probes.solvers.inner_folds import CLASSES_ONLY, check
 from probes.solvers.ridge import Ridge
 from probes.stats.choice import choice_inflation, permutation_test_of_choice
 from probes.stats.exclusion import exclusion, kernel_p, unlabelled
@@ -55,7 +55,7 @@ def measure(
         raise ProbeError("the labels of the features are not those of the plan: make the plan from the same items")
     given = replace(given, y=plan.y)  # of numbers the normal scores
     name = "ridge" if level == "screen" else (probe or plan.headline)
-    check(given, plan.folds, probe=name)
+    check(given, plan.folds, probe=name, numbers=name not in CLASSES_ONLY)
     if name == "marks":
         return _measure_choice(given, plan, seed)
     ridge = Ridge.of(given.x)

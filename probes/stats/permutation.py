@@ -91,7 +91,7 @@ def permutation_test(ridge: Ridge, plan: Plan, *, permutations: int | None = Non
     return Null(
         statistic=best,
         fixed=score_margin(kept, refits, classes, plan.groups, folds),
-        chosen=None if chosen is None else score_margin(chosen, refits, classes),
+        chosen=None if chosen is None else score_margin(chosen, refits, classes, plan.groups, folds),
         fixed_margin=kept,
         chosen_margin=chosen,
     )

@@ -38,8 +38,9 @@ class Unit:
     """One run, task and encoder of a grid: what is to be measured, and what is known.
 
     `settings` ask this alone; `cells` are the names of its cells, those of the controls among them, with what each is
-    expected to take in seconds (None where nothing like it was measured here). `images` are those to encode, at `pace`
-    seconds each, and `stored` the bytes to store by dataset; both under names that tell what units have in common.
+    expected to take in seconds (None where nothing like it was measured here). `images` are those to encode, for the
+    controls too, with the seconds of each likewise, and `stored` the bytes of one image and which images by dataset to
+    be filled; all under names that tell what units have in common.
     `untrained` counts the cells of untrained draws, which are asked where that can matter. `key` names the unit in the
     store once it is finished, None where its images were never seen. `problem` is why it cannot be answered, and
     `missing` that its encoder could not be loaded.
@@ -56,9 +57,8 @@ class Unit:
     points: int = 0
     cells: Mapping[str, float | None] = field(default_factory=dict)
     known: frozenset[str] = frozenset()
-    images: frozenset[str] = frozenset()
-    stored: Mapping[str, int] = field(default_factory=dict)
-    pace: float | None = None
+    images: Mapping[str, float | None] = field(default_factory=dict)
+    stored: Mapping[str, tuple[int, frozenset[str]]] = field(default_factory=dict)
     untrained: int = 0
     key: str | None = None
     finished: bool = False
@@ -210,11 +210,13 @@ def _filled(
     """The unit with its cells, its images and what is known of both."""
     settings = unit.settings
     read = points_of(encoder, question, settings.probe.probe, asked=True)
-    space = _table(state, question, encoder, contents)
-    names = [f"{site}/{readout}" for site, readout, _ in read]
-    where = space.digest if contents is not None else digest([space.digest, repr(settings.source)])
-    todo = range(len(question.ids)) if contents is None else space.missing(contents, names, verify=False)
-    images = frozenset(f"{where}:{question.ids[i] if contents is None else contents[i]}" for i in todo)
+    images, stored = _to_encode(state, question, encoder, read, contents, pace)
+    for control in state.encoders.controls:
+        more, filled = _to_encode(
+            state, question, control, points_of(control, question, settings.probe.probe), contents, pace
+        )
+        images |= more
+        stored |= filled
     own = cells_of(state, question, encoder, Role.ENCODER)
     every = [*own, *maps_of(state, question, own), *_controls(state, question, contents)]
     seconds: dict[str, float | None] = {}
@@ -222,7 +224,7 @@ def _filled(
         key = (
             state.key(cell)
             if contents is not None
-            else digest([repr(settings.source), repr(settings.probe), *cell.tag])
+            else digest([_features_of(state, cell), repr(settings.source), repr(settings.probe), *cell.tag])
         )
         seconds[key] = pace.of_cell(state, cell)
     known = frozenset(key for key in seconds if contents is not None and state.cells.holds(key))
@@ -230,7 +232,6 @@ def _filled(
     if contents is not None:
         s = settings
         key = digest([sorted(seconds), s.encoder.twins, s.probe.reference == "untrained", s.source.pool])
-    rate = pace.of(pace_key(encoder))
     draws = state.encoders.untrained.get(encoder.spec, ())
     return replace(
         unit,
@@ -239,12 +240,41 @@ def _filled(
         cells=seconds,
         known=known,
         images=images,
-        stored={f"{where}:{name}": 2 * len(images) * width for name, (_, _, width) in zip(names, read, strict=True)},
-        pace=rate["seconds"] / rate["images"] if rate else None,
+        stored=stored,
         untrained=len(draws) * len(own),
         key=key,
         finished=len(known) == len(seconds) and key is not None and bool(state.store.memo(DONE).get_many([key])),
     )
+
+
+def _to_encode(
+    state: Run,
+    question: Question,
+    encoder: StoredEncoder,
+    read: Sequence[tuple[str, str, int]],
+    contents: Sequence[str] | None,
+    pace: "_Pace",
+) -> tuple[dict[str, float | None], dict[str, tuple[int, frozenset[str]]]]:
+    """The images of a question that an encoder has not seen, and the datasets that they fill: see `Unit`."""
+    if not read:
+        return {}, {}
+    space = _table(state, question, encoder, contents)
+    names = [f"{site}/{readout}" for site, readout, _ in read]
+    if contents is None:  # never hashed: told apart by their files
+        known = [p.identity or f"{question.source.name}:{one}" for p, one in
+                 zip(question.pictures.pictures, question.ids, strict=True)]  # fmt: skip
+    else:
+        known = [contents[i] for i in space.missing(contents, names, verify=False)]
+    images = frozenset(f"{space.digest}:{one}" for one in known)
+    rate = pace.of(pace_key(encoder)) if images else {}
+    each = rate["seconds"] / rate["images"] if rate else None
+    stored = {f"{space.digest}:{name}": (2 * width, images) for name, (_, _, width) in zip(names, read, strict=True)}
+    return dict.fromkeys(images, each), stored
+
+
+def _features_of(state: Run, cell: Cell) -> str:
+    """What the features of a cell are determined by, beside the images."""
+    return state.filled[cell.question.name, cell.encoder.spec].space.digest
 
 
 def _table(state: Run, question: Question, encoder: StoredEncoder, contents: Sequence[str] | None) -> Any:

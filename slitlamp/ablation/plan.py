@@ -22,7 +22,7 @@ def planned(grid: Grid, checked: Checked, line: str, out: str | None, jobs: int 
     for text in dict.fromkeys(unit.problem for unit in checked.units if unit.problem):
         units = [unit for unit in checked.units if unit.problem == text]
         named = [unit.label if unit.missing else unit.question or unit.task for unit in units]
-        names = ", ".join(dict.fromkeys(named))
+        names = ", ".join(dict.fromkeys(named)) + _where(grid, units)
         if NOT_HERE in text and not offline:
             reached = _reached() if reached is None else reached
             plain = text.replace(NOT_HERE, "")
@@ -50,6 +50,14 @@ def planned(grid: Grid, checked: Checked, line: str, out: str | None, jobs: int 
     )
 
 
+def _where(grid: Grid, units: Sequence[Unit]) -> str:
+    """The runs of units, where they are not those of all."""
+    runs = list(dict.fromkeys(unit.run.name for unit in units))
+    if len(runs) == len(grid.runs):
+        return ""
+    return f" ({'; '.join(runs[:3])}{f' and {len(runs) - 3} more runs' if len(runs) > 3 else ''})"
+
+
 def _reached() -> bool:
     """Whether a hub answers, so that a run would fetch weights."""
     from hub.repository import Repository
@@ -74,7 +82,7 @@ def _row(unit: Unit, jobs: int | None) -> dict[str, Any]:
         "cells": None if unit.problem else len(unit.cells),
         "known": None if unit.problem else len(unit.known),
         "images": None if unit.problem else len(unit.images),
-        "bytes": None if unit.problem else sum(unit.stored.values()),
+        "bytes": None if unit.problem else _bytes([unit]),
         "seconds": 0.0 if unit.finished else None if unit.problem else expected([unit], jobs),
         "state": state,
     }
@@ -92,18 +100,25 @@ def _totals(grid: Grid, units: Sequence[Unit], todo: Sequence[Unit], seconds: fl
         "cells": len({key for unit in units for key in unit.cells}),
         "known": len({key for unit in units for key in unit.known}),
         "images_to_encode": len({image for unit in todo for image in unit.images}),
-        "bytes_to_store": sum(_largest(todo).values()),
+        "bytes_to_store": _bytes(todo),
         "untrained_at_most": sum(unit.untrained for unit in todo),
         "seconds": seconds,
     }
 
 
-def _largest(units: Sequence[Unit]) -> dict[str, int]:
-    found: dict[str, int] = {}
+def _bytes(units: Sequence[Unit]) -> int:
+    """Bytes to store, of an image that several units read at one point once."""
+    sets: dict[str, dict[int, frozenset[str]]] = {}
+    width: dict[str, int] = {}
     for unit in units:
-        for name, count in unit.stored.items():
-            found[name] = max(found.get(name, 0), count)
-    return found
+        for name, (each, images) in unit.stored.items():
+            sets.setdefault(name, {})[id(images)] = images
+            width[name] = each
+    count: dict[tuple[int, ...], int] = {}  # points of one encoder mostly lack the same images
+    for many in sets.values():
+        if tuple(many) not in count:
+            count[tuple(many)] = len(frozenset().union(*many.values()))
+    return sum(width[name] * count[tuple(many)] for name, many in sets.items())
 
 
 def expected(units: Sequence[Unit], jobs: int | None) -> float | None:
@@ -114,7 +129,7 @@ def expected(units: Sequence[Unit], jobs: int | None) -> float | None:
     images: dict[str, float | None] = {}
     cells: dict[str, float | None] = {}
     for unit in units:
-        images |= dict.fromkeys(unit.images, unit.pace)
+        images |= unit.images
         cells |= {key: seconds for key, seconds in unit.cells.items() if key not in unit.known}
     every = [*images.values(), *cells.values()]
     if any(one is None for one in every):

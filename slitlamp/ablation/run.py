@@ -10,6 +10,7 @@ from typing import Any
 
 import cache
 from cache import StoreError
+from cache.errors import is_full
 from encoders import EncoderError
 from hub.errors import HubError
 from plugins import UserFileError
@@ -162,6 +163,7 @@ def _measure(todo: Sequence[Unit], work: _Work, every: Sequence[Unit], *, fail_f
             except Exception as error:  # whatever a library or a user's own file raises costs this unit alone
                 if fail_fast:
                     raise
+                _require_room(error, cache.default_root())
                 work.failed[_name(unit)] = _said(error)
                 then = "it is tried once more after the others" if attempt == 1 else "it has failed twice"
                 say(f"error: {unit.name}{where}: {work.failed[_name(unit)]}; {then}")
@@ -175,6 +177,14 @@ def _measure(todo: Sequence[Unit], work: _Work, every: Sequence[Unit], *, fail_f
             if unit.key is not None:
                 cache.Store(cache.default_root()).memo(DONE).put_many({unit.key: True})
         todo = again
+
+
+def _require_room(error: Exception, where: Path) -> None:
+    """Raises StoreError where the disk is full: whatever came next would be computed for nothing."""
+    if isinstance(error, OSError | RuntimeError) and is_full(error):
+        raise StoreError(
+            f"the disk of {where} is full; make room there and give the same line again: what was finished is kept"
+        ) from error
 
 
 def _said(error: Exception) -> str:
@@ -230,6 +240,7 @@ def _judged(
     except StoreError:
         raise
     except Exception as error:  # as above
+        _require_room(error, cache.default_root() if home is None else home)
         line = _said(error)
         results.pop(run.name, None)
         work.failed[run.name, "", ""] = line

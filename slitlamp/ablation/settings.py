@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from slitlamp.commands import Command
 from slitlamp.errors import UsageError
@@ -81,7 +82,16 @@ COMMAND = Command(
 )
 
 
-def grid_file(document: Mapping[str, object], most: int) -> str:
+def _plain(value: Any) -> Any:
+    """A mapping with numbers and lists of Python in place of numpy's, and of ranges."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_plain(one) for one in value]
+    return value.tolist() if hasattr(value, "tolist") else value  # an array, or a scalar of numpy
+
+
+def grid_file(document: Mapping[str, Any], most: int) -> str:
     """The TOML file of a grid that was given as a mapping, kept in the store so that a line can repeat it.
 
     Raises:
@@ -91,6 +101,7 @@ def grid_file(document: Mapping[str, object], most: int) -> str:
     from slitlamp.ablation.grid import as_toml, grid_of
     from slitlamp.keys import digest
 
+    document = _plain(document)
     grid_of(document, "the grid", most)
     text = as_toml(document)
     path = cache.default_root() / "grids" / f"grid-{digest(text)[:8]}.toml"

@@ -5,6 +5,7 @@ arms differ in one thing. Two measurements of different plans, or of other pixel
 files become pixels is what is compared.
 """
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ OF_PLAN = (
     *RUNS_APART, "folds", "repeats", "permutations", "task", "data", "label", "classes", "number", "not_missing",
     "group", "copies", "spelling", "unreadable", "items", "limit", "volumes", "image_column",
 )  # fmt: skip
+OF_NETWORK = ("dtype", "image_size")  # flags that change what identifies the weights, and not the weights
+FLAGS_SAID = re.compile(r"at [0-9]+ pixels|fingerprint [0-9a-f]+")  # parts of a record's weights that say them
 IDLE = (
     "encoder", "weights", "other_weights", "site", "readout", "twins", "device", "batch_size", "reference", "pool",
     "offline", "jobs", "evidence", "out", "replace",
@@ -229,7 +232,7 @@ def _of_flag(runs: Sequence[StoredRun], over: str, asked: Asked) -> list[Family]
         for (task, encoder), records in of_run(run, asked).items():
             first = records[0]
             pixels = first.data_key if over not in DECODE else flag_of(run, "data")
-            weights = _checkpoint(run, first)
+            weights = first.weights if over not in OF_NETWORK else _checkpoint(run, first)
             decode = tuple(one for one in decode_of(run) if one[0] != over)
             key = (task, encoder, weights, first.plan_key, pixels, tuple(sorted(held(run, (over,)).items())), decode)
             name = _probe_name(records) if over == "probe" else flag_of(run, over)
@@ -245,7 +248,7 @@ def _of_flag(runs: Sequence[StoredRun], over: str, asked: Asked) -> list[Family]
 def _checkpoint(run: StoredRun, record: Record) -> tuple[str, ...]:
     """Which weights an encoder has, but not in which precision or for which image size, as their fingerprint says."""
     given = flags_of(run)
-    plain = record.weights.partition("fingerprint")[0]
+    plain = ", ".join(part for part in record.weights.split(", ") if not FLAGS_SAID.fullmatch(part))
     return plain, given.get("weights", ""), given.get("other_weights", "")
 
 

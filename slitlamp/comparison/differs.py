@@ -33,7 +33,14 @@ def _reasons(a: StoredRun, one: Record, b: StoredRun, other: Record) -> list[str
         if flag_of(a, name) != flag_of(b, name):
             found.append(f"other {name.replace('_', ' ')} ({flag_of(a, name)}; {flag_of(b, name)}): --over {name} "
                          "compares that")  # fmt: skip
+    if not found and one.encoder == other.encoder and _network(one) != _network(other):
+        found.append(f"{one.encoder} has other weights ({one.weights}; {other.weights})")
     return found
+
+
+def _network(record: Record) -> str:
+    """What a record says of its weights, without the size of the image."""
+    return ", ".join(part for part in record.weights.split(", ") if not part.startswith("at "))
 
 
 def _of_pixels(a: StoredRun, one: Record, b: StoredRun, other: Record) -> str:

@@ -136,10 +136,11 @@ class Cells:
             self._link(key, self.folder, self.shared)
 
     def save_plan(self, key: str, material: Mapping[str, Any]) -> None:
-        """Write what a plan is made of, where it does not lie already: see `slitlamp.runs`."""
+        """Write what a plan is made of, where it does not lie already, whole: see `slitlamp.runs`."""
         path = self.folder / f"plan-{key}.json"
-        if not path.is_file():
-            write_atomically(path, json.dumps(material, ensure_ascii=False).encode("utf-8", "backslashreplace"))
+        whole = json.dumps(material, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        if not path.is_file() or path.read_bytes() != whole:
+            write_atomically(path, whole)
 
 
 def as_parquet(predictions: Any, classes: tuple[str, ...] | None) -> bytes:

@@ -12,6 +12,7 @@ import probes
 from encoders.extraction.readouts import AT_MARK
 from encoders.extraction.volumes import flat_only
 from plugins import UserFunction
+from probes.solvers.inner_folds import CLASSES_ONLY, classes_only
 from probes.stats.credit import LOWLEVEL, PIXELS
 from slitlamp.encoding.encoder import StoredEncoder, described_device, reads_volumes, stored_encoders
 from slitlamp.encoding.fill import FeatureTable
@@ -269,6 +270,8 @@ def start(
             run.plan(question)  # fewer groups than folds, one class only: said before hours of encoding
         except probes.ProbeError as error:
             raise probes.ProbeError(_too_little(settings, question, str(error))) from None
+        if settings.probe.probe in CLASSES_ONLY and run.plan(question).number:
+            raise classes_only(str(settings.probe.probe))
     return run, questions
 
 

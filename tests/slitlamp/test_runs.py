@@ -84,3 +84,14 @@ def test_a_lost_or_damaged_cell_is_named(run: tuple[slitlamp.Result, Path], tmp_
     (home / "cells" / f"plan-{stored.records[0].plan_key}.json").unlink()
     with pytest.raises(UsageError, match="missing or damaged"):
         open_runs([home])[0].measurement(stored.records[1])
+
+
+def test_a_damaged_plan_is_written_again_by_the_line_that_is_named(tmp_path: Path) -> None:
+    from slitlamp.probing.cells import cells_in
+
+    cells, path = cells_in(tmp_path), tmp_path / "cells" / "plan-k.json"
+    cells.save_plan("k", {"ids": ["a"]})
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4])
+    cells.save_plan("k", {"ids": ["a"]})
+    assert path.read_bytes() == whole

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from slitlamp.ablation.grid import Grid, as_toml, grid_of, narrowed, read_grid, units_of
+from slitlamp.ablation.settings import grid_file
 from slitlamp.errors import UsageError
 from slitlamp.settings import FLAGS
 from tests.paths import ROOT
@@ -271,3 +273,16 @@ def test_there_are_five_documented_grids() -> None:
 )
 def test_a_grid_is_written_as_it_is_read(document: Mapping[str, Any]) -> None:
     assert tomllib.loads(as_toml(document)) == document
+
+
+def test_a_mapping_may_hold_numbers_of_numpy_tuples_ranges_and_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path))
+    fixed = {"take_groups": np.int64(19), "unreadable": np.float64(0.2), "number": np.bool_(True), "label": "size"}
+    axes = {"encoder": np.array(["pixels"]), "seed": [np.int64(3), 4], "draw": range(2), "data": (Path("a.csv"),)}
+    file = grid_file({"fixed": fixed, "grid": axes, "exclude": [{"seed": np.int64(3), "draw": 1}]}, 9)
+    held = tomllib.loads(Path(file).read_text())
+    assert held["fixed"] == {"take_groups": 19, "unreadable": 0.2, "number": True, "label": "size"}
+    assert held["grid"] == {"encoder": ["pixels"], "seed": [3, 4], "draw": [0, 1], "data": ["a.csv"]}
+    assert held["exclude"] == [{"seed": 3, "draw": 1}]

@@ -13,22 +13,20 @@ from slitlamp.settings import Settings
 RUN = grid_of({"grid": {"encoder": ["pixels"]}}, "g", 9).runs[0]
 UNIT = Unit(
     run=RUN, task="mirror", encoder="pixels", settings=Settings(), cells={"a": 2.0, "b": 4.0, "c": 6.0},
-    known=frozenset("a"), images=frozenset(("x", "y")), pace=0.5,
+    known=frozenset("a"), images={"x": 0.5, "y": 0.5},
 )  # fmt: skip
 
 
 def test_known_cells_take_no_time_and_shared_ones_count_once() -> None:
     assert expected([UNIT], 1) == 2 * 0.5 + 4 + 6
     assert expected([UNIT], 8) == 2 * 0.5 + (4 + 6) / 2  # no more at once than there are
-    assert (
-        expected([UNIT, replace(UNIT, encoder="lowlevel", cells={"c": 6.0, "d": 1.0}, images=frozenset("y"))], 1) == 12
-    )
-    assert expected([replace(UNIT, known=frozenset("abc"), images=frozenset())], 1) == 0
+    assert expected([UNIT, replace(UNIT, encoder="lowlevel", cells={"c": 6.0, "d": 1.0}, images={"y": 0.5})], 1) == 12
+    assert expected([replace(UNIT, known=frozenset("abc"), images={})], 1) == 0
 
 
 def test_where_a_part_was_never_timed_no_number_is_given() -> None:
-    assert expected([replace(UNIT, pace=None)], 1) is None
-    assert expected([replace(UNIT, pace=None, images=frozenset())], 1) == 10
+    assert expected([replace(UNIT, images={"x": None})], 1) is None
+    assert expected([replace(UNIT, images={})], 1) == 10
     assert expected([replace(UNIT, cells={"b": None})], 1) is None
     assert expected([replace(UNIT, cells={"a": None})], 1) == 1  # known, so that nobody asks how long it takes
 

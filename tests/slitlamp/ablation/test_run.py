@@ -1,6 +1,7 @@
 """A grid gives what linear_probe gives, measures nothing twice, and goes on past what fails."""
 
 import dataclasses
+import errno
 import json
 import os
 import random
@@ -10,13 +11,16 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import slitlamp
+from cache import StoreError
 from encoders import EncoderError
 from experiments.ablation import main
+from slitlamp.ablation import run
 from slitlamp.ablation.result import AblationResult
 from slitlamp.errors import UsageError
 from slitlamp.runs import open_runs, read_document
@@ -138,13 +142,21 @@ def test_a_plan_counts_what_is_known_and_writes_nothing(
     (totals,) = new.table("totals")
     assert totals["known"] == 0 < totals["cells"] < sum(row["cells"] for row in new.table("plan"))  # controls once
     assert totals["images_to_encode"] == 3 * 44
-    assert totals["bytes_to_store"] == sum(row["bytes"] for row in new.table("plan")) > 0
+    assert 0 < totals["bytes_to_store"] < sum(row["bytes"] for row in new.table("plan"))  # and so are their images
     assert totals["seconds"] > 0  # of as large a question some was measured
     grid["fixed"] = FIXED | {"items": 200}
     (totals,) = ablate(grid, dry_run=True).table("totals")
     assert totals["seconds"] is None  # of so large a one none was
     assert "not measured here yet" in str(ablate(grid, dry_run=True))
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_plan_counts_the_images_of_controls_and_the_cells_of_every_precision(store: Path) -> None:
+    del store
+    axes = {"encoder": ["random:phantom-clip"], "dtype": ["float32", "bfloat16"]}
+    fixed = FIXED | {"items": 28, "seed": 5, "task": ["mirror"], "site": ["pooled"]}
+    (totals,) = ablate({"fixed": fixed, "grid": axes}, dry_run=True).table("totals")
+    assert (totals["images_to_encode"], totals["cells"]) == (2 * 28 + 2 * 28, 2 + 4)  # as the run then does
 
 
 def test_runs_that_are_asked_no_longer_are_named_and_left(
@@ -195,6 +207,24 @@ def test_what_fails_is_tried_twice_and_costs_nothing_else(
     assert tries(bad) == 3
     assert main([*argv, "--json"]) == 5
     assert json.loads(capsys.readouterr().out)["failed"]
+
+
+@pytest.mark.parametrize("what", ["measure", "run_probe"])
+def test_a_full_disk_ends_the_grid_at_once(what: str, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    del store
+    asked = []
+
+    def full(*given: Any, **more: Any) -> Any:
+        asked.append((given, more))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run, "measure", full if what == "measure" else lambda *_, **__: SimpleNamespace(
+        encoded=0, cell_seconds={}))  # fmt: skip
+    monkeypatch.setattr(run, "run_probe", full)
+    grid = {"fixed": FIXED | {"items": 24, "task": ["mirror"]}, "grid": {"encoder": ["pixels"], "seed": [31, 32]}}
+    with pytest.raises(StoreError, match="is full; make room there and give the same line again"):
+        ablate(grid)
+    assert len(asked) == 1
 
 
 def test_an_encoder_is_loaded_twice_before_it_is_given_up(store: Path, tmp_path: Path) -> None:
@@ -254,6 +284,23 @@ def test_what_cannot_be_answered_is_found_before_anything_is_measured(store: Pat
     assert [one["status"] for one in some.about] == ["done", "failed"]
     assert "--take-groups 99: there are 20 groups" in some.about[1]["error"]
     assert len(some.failed) == 2
+
+
+def test_a_probe_of_classes_is_refused_a_number_before_anything_is_measured(store: Path, tmp_path: Path) -> None:
+    del store
+    import numpy as np
+
+    import probes
+    from tests.slitlamp.test_api import films
+
+    films(tmp_path, [f"{3.1 * (k % 7) + k / 100:.2f}" for k in range(24)])
+    fixed = {"data": str(tmp_path / "films.csv"), "encoder": ["lowlevel"], "label": "dx", "permutations": 19}
+    plan = ablate({"fixed": fixed, "grid": {"probe": ["linear", "ridge"]}}, dry_run=True)
+    why = "--probe linear reads classes, and the target is a number: --probe ridge reads numbers"
+    assert plan.failed == [f"label (probe=linear): {why}"]
+    y, x = np.arange(40.0), np.random.default_rng(0).normal(size=(40, 3))
+    with pytest.raises(probes.ProbeError, match="reads classes"):
+        slitlamp.measure(x, y, probe="linear")
 
 
 def test_shards_measure_everything_and_judging_nothing(

@@ -343,6 +343,25 @@ def _only(run: StoredRun, site: str) -> dict[str, Any]:
     return dict(run.document) | {"records": records}
 
 
+def test_resolutions_of_one_encoder_are_compared_and_a_changed_network_is_not_taken_for_it(
+    home: Path, tmp_path: Path
+) -> None:
+    def run(name: str, said: str, flag: str) -> Path:
+        def change(document: dict[str, Any]) -> None:
+            for r in document["records"]:
+                r["weights"] = f"local weights, {said}"
+                r["command"] += f" --{flag}"
+
+        return changed(home / "b", tmp_path / name, change)
+
+    sizes = [run(str(k), f"at {k} pixels, fingerprint {k}ab", f"image-size {k}") for k in (32, 64)]
+    (row,) = find(open_runs(sizes), over=["image_size"]).table("comparisons")
+    assert (row["over"], row["a"], row["b"], row["paired"]) == ("image_size", "32", "64", True)
+    changes = [run(f"w{k}", f"fingerprint {k}ab", f"window 0/{k}") for k in (1, 2)]
+    with pytest.raises(DataError, match="blocks has other weights"):
+        find(open_runs(changes), over=["window"])
+
+
 def test_several_plans_pay_for_one_another(home: Path) -> None:
     one, other = (families(open_runs([home / name]), "encoder", Asked())[0] for name in ("a", "c"))
     alone, both = found._measured([one], None, [])[0].shown[0], found._measured([one, other], None, [])[0].shown[0]
