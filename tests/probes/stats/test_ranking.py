@@ -132,6 +132,16 @@ def test_independent_sets_add_their_variances() -> None:
     assert (d.p < 0.05) == (d.low > 0)
 
 
+def test_independent_sets_that_are_all_right_are_not_known_exactly() -> None:
+    (plan, (a,)), (_, (b,)) = measured(60, (9.0,)), measured(90, (9.0,), seed=1)
+    assert a.error == b.error == 0
+    d, error, _ = unpaired(a, b)
+    assert error is not None
+    assert d.low is not None
+    assert d.high == -d.low > unseen(plan)
+    assert d.p == 1
+
+
 def test_a_curve_counts_each_group_once() -> None:
     _, (m,) = measured(100, (0.4,))
     names = [f"p{i}" for i in range(100)]

@@ -436,3 +436,104 @@ def test_scores_are_read_as_numbers_of_the_field() -> None:
     ]
     assert [words._p(v) for v in (0.93, 0.999, 0.001)] == ["= 0.93", "> 0.99", "< 0.01"]
     np.testing.assert_equal(words._list(["a", "b", "c", "d", "e"]), "a, b, c, d and 1 more")
+
+
+def copied(home: Path, to: Path, change: Callable[[dict[str, Any]], None]) -> StoredRun:
+    """Run a in memory, under the name of a folder and with another document."""
+    document = json.loads((home / "a" / "results.json").read_text())
+    change(document)
+    return StoredRun(folder=home / "a", name=to.name, document=document)
+
+
+def test_points_of_another_probe_are_compared_by_the_ridge_beside_it(home: Path) -> None:
+    def nested(document: dict[str, Any]) -> None:  # as from 200 groups on: here the twin is the cell itself
+        for r in document["records"]:
+            if r["site"] == "pooled":
+                r |= {"probe": "linear-v1", "map_cell": r["cell"]}
+
+    run = copied(home, Path("n"), nested)
+    rows = find([run], over=["site"]).table("comparisons")
+    plain = find(open_runs([home / "a"]), over=["site"]).table("comparisons")
+    assert len(rows) == len(plain)  # no site is left out
+    assert {row["at"] for row in rows} == {"pixels · vector · by closed-form ridge"}
+
+    def later(document: dict[str, Any]) -> None:
+        nested(document)
+        for r in document["records"]:
+            r["command"] += " --seed 7"
+
+    both = find([*open_runs([home / "a"]), copied(home, Path("later"), later)])
+    assert {(row["at"], row["runs"]) for row in both.table("variation")} == {("best point · by closed-form ridge", 2)}
+
+
+def test_what_was_read_once_says_which_of_several_seeds_is_compared(home: Path) -> None:
+    a, c = open_runs([home / "a", home / "c"])
+    pixels, lowlevel = ([r for r in run.document["records"] if r["encoder"] == name] for run, name in
+                        ((a, "pixels"), (c, "lowlevel")))  # fmt: skip
+    runs = [
+        StoredRun(folder=run.folder, name=name, document=dict(run.document) | {"records": records})
+        for name, run, records in (
+            ("first", a, pixels),
+            ("again", c, [r for r in c.document["records"] if r["encoder"] == "pixels"]),
+            ("other", c, lowlevel),
+        )
+    ]
+    result = find(runs)
+    assert [(row["a"], row["b"]) for row in result.table("comparisons")] == [("pixels", "lowlevel")]
+    assert any("(first)" in note for note in result.notes)  # seed 0 is left out, not seed 1
+
+
+def test_a_question_that_is_not_comparable_is_not_left_out_in_silence(home: Path) -> None:
+    def two(document: dict[str, Any], **other: str) -> None:
+        document["records"] += [r | {"task": "second"} | other for r in document["records"]]
+        document["questions"] += [document["questions"][0] | {"task": "second"}]
+
+    def changed_pixels(document: dict[str, Any]) -> None:
+        two(document, data_key="another")
+        for r in document["records"]:
+            r["encoder"] += "2"
+
+    runs = [copied(home, Path("one"), two), copied(home, Path("two"), changed_pixels)]
+    with pytest.raises(DataError, match="one and two cannot be compared in second: the same items with other pixels"):
+        find(runs)
+    assert any("in second" in note for note in find(runs, refuse=False).notes)
+    assert len(find(runs, task=["mirror"]).table("comparisons")) == 6
+
+
+def test_letters_and_ranks_say_no_more_and_no_less_than_the_comparisons(home: Path) -> None:
+    asked: tuple[dict[str, Any], ...] = ({}, {"over": ["site"]}, {"over": ["site"], "reference": "pooled"})
+    for flags in asked:
+        result = find(open_runs([home / "a", home / "b"]), **flags)
+        ranked = {(row["at"], row["name"]): row for row in result.table("ranking")}
+        for row in result.table("comparisons"):
+            a, b = (ranked[row["at"], row[side]] for side in ("a", "b"))
+            assert bool(set(a["group"]) & set(b["group"])) == (row["says"] not in ("a reads more", "b reads more"))
+
+
+def test_a_flag_of_the_plan_is_refused_as_such(home: Path) -> None:
+    with pytest.raises(UsageError, match="--over seed: runs that differ in it are never paired"):
+        find(open_runs([home / "a", home / "c"]), over=["seed"])
+
+    def ignore(document: dict[str, Any]) -> None:
+        for r in document["records"]:
+            r["command"] += " --exif ignore"
+            r["encoder"] += "2"
+
+    ignored = copied(home, Path("ignored"), ignore)
+    with pytest.raises(DataError, match=r"other decode policy \(exif\): --over exif compares that"):
+        find([*open_runs([home / "a"]), ignored])
+
+
+def test_independent_sets_hold_other_items_read_at_the_same_points(home: Path, tmp_path: Path) -> None:
+    other = of_another_hospital(home / "a", tmp_path / "other", "h2-")
+    plan = other / "cells" / "plan-h2-.json"
+    made = json.loads(plan.read_text())
+    plan.write_text(json.dumps(made | {"ids": [one.removeprefix("h2-") for one in made["ids"]]}))
+    with pytest.raises(DataError, match="60 items are in both, in groups of other names"):
+        find(open_runs([home / "a", other]), unpaired=True)
+    plan.write_text(json.dumps(made))
+    a, b = open_runs([home / "a", other])
+    few = StoredRun(folder=b.folder, name="few", document=_only(b, "pooled"))
+    with pytest.raises(DataError, match="read at other points"):
+        find([a, few], unpaired=True)
+    assert find([a, few], unpaired=True, site=["pooled"]).table("comparisons")
