@@ -102,6 +102,7 @@ def test_pairs_are_those_of_compare_and_wider_where_several_hold_at_once() -> No
     assert pairs_of(ms, [(0, 1), (0, 2), (1, 2)], plan, 0.99)[0].low < many[0].low  # type: ignore[operator]
     assert alone.detectable == pytest.approx((1.98 + 0.845) * alone.error, rel=0.06)  # type: ignore[operator]
     assert variances(many, 3)[2, 0] == many[1].error ** 2  # type: ignore[operator]
+    assert half_widths(many[1:], 3)[0, 1] == np.inf  # what was not compared is not told apart
     assert half_widths(many, 3)[0, 1] == pytest.approx((many[0].high - many[0].low) / 2)  # type: ignore[operator]
 
 

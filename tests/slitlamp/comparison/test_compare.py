@@ -302,10 +302,14 @@ def test_what_is_nothing_to_compare_is_one_line(
     cell.write_bytes(cell.read_bytes()[:-9])
     other = tmp_path / "maps"
     other.mkdir()
+    grid = changed(home / "a", tmp_path / "grid" / "runs" / "0", lambda _: None).parent.parent
+    one = {"name": "0", "folder": "runs/0", "settings": {"seed": 0}, "status": "done"}
+    (grid / "results.json").write_text(json.dumps({"schema": 3, "experiment": "ablation", "runs": [one]}))
     (other / "results.json").write_text('{"schema": 3, "experiment": "embedding_plot"}')
     for words_given, code, said in (
         ([], 2, "no run is named"),
         ([home / "a", home / "a"], 2, "is named twice"),
+        ([grid, grid / "runs" / "0"], 2, "is named twice: by itself, and as a run of its grid"),
         ([home / "all"], 2, "nothing to compare: all has one encoder, pixels; give another run"),
         ([other, home / "a"], 2, "is a run of embedding_plot, and not of linear_probe"),
         ([broken], 2, "is missing or damaged; make it again"),
@@ -364,6 +368,20 @@ def test_words_follow_the_interval_that_holds_for_all() -> None:
             "detectable": 0.21}  # fmt: skip
     assert words.pair(row).endswith("are not told apart: the difference is 0.05 [-0.08, 0.18]; one of 0.21 would be seen "
                                     "8 times in 10.")  # fmt: skip
+
+
+def test_what_was_compared_with_one_reference_alone_says_nothing_of_other_pairs(home: Path) -> None:
+    family = next(f for f in families(open_runs([home / "a"]), "site", Asked()) if len(f.arms) > 2)
+    name = family.arms[1].name
+    (one,) = found._measured([family], name, [])
+    assert one.told is one.shown
+    rows: list[dict[str, Any]] = [row | {"p_holm": 1.0, "q_bh": 1.0} for row in found._pair_rows(one)]
+    rows[0]["says"] = "b reads more"
+    for row in rows[1:]:
+        row["says"] = "not told apart"
+    (line,) = words.family(family.key, rows, found._ranked(one))
+    said = f"reading less: {rows[0]['a']}; not told apart from it: {words._list([row['a'] for row in rows[1:]])}."
+    assert f"beside {name} alone, {rows[0]['score_b']:.2f}, {said}" in line
 
 
 def rows_of(names: tuple[str, ...], *, known: bool = True) -> tuple[list[dict[str, Any]], ...]:
