@@ -243,7 +243,7 @@ def _of_flag(runs: Sequence[StoredRun], over: str, asked: Asked) -> list[Family]
     for run in runs:
         for (task, encoder), records in of_run(run, asked).items():
             first = records[0]
-            pixels = first.data_key if over not in DECODE else flag_of(run, "data")
+            pixels = None if over in DECODE else first.data_key  # the plan holds that the items are the same
             weights = _checkpoint(run, first)
             decode = tuple(one for one in decode_of(run) if one[0] != over)
             key = (task, encoder, weights, first.plan_key, pixels, tuple(sorted(held(run, (over,)).items())), decode)

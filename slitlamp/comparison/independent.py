@@ -47,6 +47,10 @@ def independent_rows(
             flags = [flag for (flag, v), (_, w) in zip(decode_of(a), decode_of(b), strict=True) if v != w]
             if flags:
                 notes.append(f"unpaired: {a.name} and {b.name} differ in {', '.join(flags)} too")
+            ids = [set(run.material(some[0].plan_key)["ids"]) for run, some in ((a, left), (b, right))]
+            if ids[0] & ids[1]:  # files of one name need not be one image
+                notes.append(f"unpaired: {len(ids[0] & ids[1])} items have the same names in {a.name} and {b.name}; if "
+                             "they are the same images, the sets are not independent")  # fmt: skip
             if left[0].weights != right[0].weights:  # or the same beside other libraries, as at two hospitals
                 notes.append(f"unpaired: {encoder} is not identically the same in {a.name} and {b.name} "
                              f"({left[0].weights}; {right[0].weights})")  # fmt: skip
@@ -114,9 +118,6 @@ def _why_not(a: StoredRun, left: Sequence[Record], b: StoredRun, right: Sequence
             f"{len(shared)} groups are in both ({', '.join(shared[:SHOWN])}{more}); without --unpaired they are paired "
             "where all items are, and other patients of these names need names of their own"
         )
-    images = set(mine["ids"]) & set(theirs["ids"])
-    if images:
-        return f"{len(images)} items are in both, in groups of other names"
     if {(r.site, r.readout) for r in left} != {(r.site, r.readout) for r in right}:
         return f"{one.encoder} was read at other points; name those of both with --site and --readout"
     if held(a) != held(b):
