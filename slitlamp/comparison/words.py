@@ -35,7 +35,9 @@ def pair(row: dict[str, Any]) -> str:
         return f"{head}{a} {_n(row['score_a'])}, {b} {_n(row['score_b'])}; {FEW_GROUPS}"
     if row["says"] in (A_MORE, B_MORE):
         more, less, ends = (a, b, (low, high)) if d > 0 else (b, a, (-high, -low))
-        return f"{head}{more} reads {_n(abs(d))} [{_n(ends[0])}, {_n(ends[1])}] more than {less}."
+        digits = 2 if ends[0] >= 0.005 else 3 if ends[0] >= 0.0005 else 4  # what is told from 0 does not read as 0
+        number, low, high = (_n(value, digits) for value in (abs(d), *ends))
+        return f"{head}{more} reads {number} [{low}, {high}] more than {less}."
     if low == high == 0:
         return f"{head}{a} and {b} are one and the same measurement: the difference is exactly 0."
     return (

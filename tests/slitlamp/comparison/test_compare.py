@@ -4,6 +4,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -370,6 +371,8 @@ def test_words_follow_the_interval_that_holds_for_all() -> None:
     row = {"task": "mirror", "at": "best point", "a": "x", "b": "y", "difference": -0.3, "simultaneous_low": -0.4,
            "simultaneous_high": -0.2, "says": "b reads more"}  # fmt: skip
     assert words.pair(row) == "mirror, best point: y reads 0.30 [0.20, 0.40] more than x."
+    near = row | {"simultaneous_low": -0.596, "simultaneous_high": -0.004}
+    assert words.pair(near).endswith("y reads 0.300 [0.004, 0.596] more than x.")
     row |= {"difference": 0.05, "simultaneous_low": -0.08, "simultaneous_high": 0.18, "says": "not told apart",
             "detectable": 0.21}  # fmt: skip
     assert words.pair(row).endswith("are not told apart: the difference is 0.05 [-0.08, 0.18]; one of 0.21 would be seen "
@@ -381,6 +384,8 @@ def test_what_was_compared_with_one_reference_alone_says_nothing_of_other_pairs(
     name = family.arms[1].name
     (one,) = found._measured([family], name, [])
     assert one.told is one.shown
+    sure = [replace(pair, high=pair.difference.score) for pair in one.every]
+    assert {row["group"] for row in found._ranked(replace(one, every=sure, told=()))} == {"a"}
     rows: list[dict[str, Any]] = [row | {"p_holm": 1.0, "q_bh": 1.0} for row in found._pair_rows(one)]
     rows[0]["says"] = "b reads more"
     for row in rows[1:]:
