@@ -375,8 +375,9 @@ def test_words_follow_the_interval_that_holds_for_all() -> None:
     assert words.pair(near).endswith("y reads 0.300 [0.004, 0.596] more than x.")
     row |= {"difference": 0.05, "simultaneous_low": -0.08, "simultaneous_high": 0.18, "says": "not told apart",
             "detectable": 0.21}  # fmt: skip
-    assert words.pair(row).endswith("are not told apart: the difference is 0.05 [-0.08, 0.18]; one of 0.21 would be seen "
-                                    "8 times in 10.")  # fmt: skip
+    assert words.pair(row).endswith(
+        "are not told apart: the difference is 0.05 [-0.08, 0.18]; one of 0.21 would be seen 8 times in 10."
+    )
 
 
 def test_what_was_compared_with_one_reference_alone_says_nothing_of_other_pairs(home: Path) -> None:
