@@ -36,7 +36,8 @@ class Record:
     refits to permuted labels. `seconds` is None here because records are the same bytes on every run: what a
     cell took stands in `timing.json`. `screened` marks a closed-form ridge where the headline is nested;
     `cell` and `plan_key` name the measurement and the folds, answers and permuted labels it rests on, both in `cells/`
-    (see `slitlamp.runs`).
+    (see `slitlamp.runs`). `map_cell` is the same point by closed-form ridge, as the screened points beside it are read,
+    where its own probe is another.
     `nested` is the nested score beside a fixed-penalty headline. `depth` is the share of an
     encoder's blocks (or stages) that lie up to and with this one; None for other sites.
     """
@@ -104,6 +105,7 @@ class Record:
     limited: bool
     r2_scores: float | None = None
     r2_number: float | None = None
+    map_cell: str | None = None
 
 
 def best_of(records: Sequence[Record]) -> Record:

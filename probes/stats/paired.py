@@ -89,8 +89,8 @@ def variances(pairs: Sequence[Pair], count: int) -> np.ndarray:
 
 
 def half_widths(pairs: Sequence[Pair], count: int) -> np.ndarray:
-    """The simultaneous half width [S, S] of the difference of each two of `count` measurements."""
-    found = np.zeros((count, count))
+    """Simultaneous half widths [S, S] of the difference of each two of `count` measurements, infinite of others."""
+    found = np.full((count, count), np.inf)
     for one in pairs:
         assert one.high is not None, "below 20 groups there is no interval"
         found[one.a, one.b] = found[one.b, one.a] = one.high - one.difference.score
@@ -101,16 +101,18 @@ def unpaired(a: Measurement, b: Measurement) -> tuple[Difference, float | None, 
     """The difference of two scores of independent sets, its standard error and its degrees of freedom.
 
     Welch's interval on the two standard errors, with groups for observations (Welch 1947, Biometrika 34, 28-35); None
-    where either set has fewer than 20 groups.
+    where either set has fewer than 20 groups. A set of which all is right, or all wrong, is as uncertain as `unseen`.
     """
     from scipy.special import stdtr, stdtrit
 
     score = a.estimate.score - b.estimate.score
-    va, vb, na, nb = a.error**2, b.error**2, a.plan.n_groups, b.plan.n_groups
+    na, nb = a.plan.n_groups, b.plan.n_groups
     if min(na, nb) < FEW:
         return Difference(score=score, low=None, high=None, p=None), None, np.nan
+    va, vb = (np.square(m.error if m.error > TINY else unseen(m.plan) / stdtrit(m.plan.n_groups - 1, 0.975))
+              for m in (a, b))  # fmt: skip
     error = float(np.sqrt(va + vb))
-    df = (va + vb) ** 2 / (va**2 / (na - 1) + vb**2 / (nb - 1)) if error > 0 else float(min(na, nb) - 1)
+    df = float((va + vb) ** 2 / (va**2 / (na - 1) + vb**2 / (nb - 1)))
     half = float(stdtrit(df, 0.975)) * error
-    p = float(2 * stdtr(df, -abs(score) / error)) if error > 0 else float(score == 0)
+    p = float(2 * stdtr(df, -abs(score) / error))
     return Difference(score=score, low=score - half, high=score + half, p=p), error, df

@@ -8,7 +8,7 @@ files become pixels is what is compared.
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,7 @@ from slitlamp.settings import FLAGS
 
 ENCODER, SITE, READOUT = "encoder", "site", "readout"
 BEST = "best point"
+BY_RIDGE = "by closed-form ridge"
 DECODE = ("window", "intercept", "exif")  # flags that say how files become pixels
 RUNS_APART = ("seed", "draw", "take_groups")  # of one curve, or of one spread: never paired
 OF_PLAN = (
@@ -103,6 +104,13 @@ class Asked:
     task: tuple[str, ...] = ()
     reference: str | None = None
     left: frozenset[tuple[str, str, str]] = frozenset()  # runs by name, question and encoder that are left out
+
+
+def at_map(record: Record) -> Record | None:
+    """The point as closed-form ridge reads it; None where the run holds it by another probe alone."""
+    if record.map_cell is not None:
+        return replace(record, cell=record.map_cell, screened=True)
+    return record if record.probe.startswith("ridge") else None
 
 
 def flags_of(run: StoredRun) -> dict[str, str]:
@@ -210,18 +218,25 @@ def _of_encoders(runs: Sequence[StoredRun], asked: Asked) -> list[Family]:
 
 
 def _of_points(runs: Sequence[StoredRun], over: str, asked: Asked) -> list[Family]:
-    """Sites at one readout, or readouts at one site, of one encoder and one probe."""
+    """Sites at one readout, or readouts at one site, of one encoder.
+
+    Where some were read by another probe than the rest all are compared by closed-form ridge.
+    """
     fixed = READOUT if over == SITE else SITE
     strata: dict[Any, dict[str, tuple[StoredRun, Record]]] = {}
     for run in runs:
         for r in points_of(run, asked):
-            key = (r.task, r.encoder, r.weights, getattr(r, fixed), r.probe, r.plan_key, r.data_key,
+            key = (r.task, r.encoder, r.weights, getattr(r, fixed), r.plan_key, r.data_key,
                    tuple(sorted(held(run).items())), decode_of(run))  # fmt: skip
             strata.setdefault(key, {}).setdefault(getattr(r, over), (run, r))
     found = []
     for (task, encoder, _, place, *_, more, decode), arms in strata.items():
-        at = " · ".join([encoder, place, *(_said(*one) for one in more), *_differing(runs, dict(decode))])
-        found.append(_family(task, over, at, ((name, [point]) for name, point in arms.items())))
+        said = [encoder, place, *(_said(*one) for one in more), *_differing(runs, dict(decode))]
+        if len({r.probe for _, r in arms.values()}) > 1:  # from 200 groups on those of the headline have another
+            ridge = {name: (run, made) for name, (run, r) in arms.items() if (made := at_map(r)) is not None}
+            if len(ridge) == len(arms):
+                arms, said = ridge, [*said, BY_RIDGE]
+        found.append(_family(task, over, " · ".join(said), ((name, [point]) for name, point in arms.items())))
     return [one for one in found if len(one.arms) > 1]
 
 
@@ -231,7 +246,7 @@ def _of_flag(runs: Sequence[StoredRun], over: str, asked: Asked) -> list[Family]
     for run in runs:
         for (task, encoder), records in of_run(run, asked).items():
             first = records[0]
-            pixels = first.data_key if over not in DECODE else flag_of(run, "data")
+            pixels = None if over in DECODE else first.data_key  # the plan holds that the items are the same
             weights = first.weights if over not in OF_NETWORK else _checkpoint(run, first)
             decode = tuple(one for one in decode_of(run) if one[0] != over)
             key = (task, encoder, weights, first.plan_key, pixels, tuple(sorted(held(run, (over,)).items())), decode)

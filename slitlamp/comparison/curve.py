@@ -6,7 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from slitlamp.comparison.arms import OF_PLAN, Arm, Asked, decode_of, flags_of, held, of_run, place_of_points
+from slitlamp.comparison.arms import (
+    BY_RIDGE,
+    OF_PLAN,
+    Arm,
+    Asked,
+    at_map,
+    decode_of,
+    flags_of,
+    held,
+    of_run,
+    place_of_points,
+)
 from slitlamp.records import Record, best_of
 from slitlamp.runs import StoredRun
 
@@ -43,7 +54,7 @@ def series(runs: Sequence[StoredRun], asked: Asked) -> Iterator[list[Reading]]:
         given = flags_of(run)
         plain = tuple(sorted((n, v) for n, v in given.items() if n in OF_PLAN and n not in (*APART, "seed", "task")))
         for (task, encoder), records in of_run(run, asked).items():
-            where = tuple(sorted((r.site, r.readout, r.probe) for r in records))
+            where = tuple(sorted((r.site, r.readout) for r in records))
             key = (task, encoder, records[0].weights, where, plain, tuple(sorted(held(run).items())), decode_of(run))
             arm = Arm(name=encoder, points=tuple((run, r) for r in records))
             words = [place_of_points(asked), *(f"{n.replace('_', ' ')} {v}" for n, v in held(run).items())]
@@ -56,7 +67,21 @@ def series(runs: Sequence[StoredRun], asked: Asked) -> Iterator[list[Reading]]:
             )  # fmt: skip
     for many in found.values():
         # of runs that differ in none of these the first: two hospitals are no series
-        yield list({(one.seed, one.draw, one.drawn, one.groups): one for one in reversed(many)}.values())[::-1]
+        yield _alike(list({(one.seed, one.draw, one.drawn, one.groups): one for one in reversed(many)}.values())[::-1])
+
+
+def _alike(readings: list[Reading]) -> list[Reading]:
+    """Readings by one probe: from 200 groups on the headline has another, and closed-form ridge stands beside it."""
+    probes = {tuple(sorted((r.site, r.readout, r.probe) for _, r in one.arm.points)) for one in readings}
+    if len(probes) < 2:
+        return readings
+    found = []
+    for one in readings:
+        points = tuple((run, made) for run, r in one.arm.points if (made := at_map(r)) is not None)
+        if len(points) < len(one.arm.points):
+            return [replace(one, at=f"{one.at} · by several probes") for one in readings]
+        found.append(replace(one, at=f"{one.at} · {BY_RIDGE}", arm=replace(one.arm, points=points)))
+    return found
 
 
 def drawn_again(runs: Sequence[StoredRun], asked: Asked) -> Asked:
@@ -65,13 +90,14 @@ def drawn_again(runs: Sequence[StoredRun], asked: Asked) -> Asked:
     Of each question the plan stays that most encoders were read under; of several the one with most groups, and of
     those that with the first draw and seed.
     """
-    readings = [one for many in series(runs, asked) if len(many) > 1 for one in many]
+    every = [(one, (one.task, one.alike), len(many) > 1) for many in series(runs, asked) for one in many]
     left: set[tuple[str, str, str]] = set()
-    every = [(one, (one.task, one.alike)) for one in readings]
-    for which in dict.fromkeys(key for _, key in every):
-        mine = [one for one, key in every if key == which]
-        held_by = {key: {one.encoder for one in mine if one.best.plan_key == key} for key in
-                   dict.fromkeys(one.best.plan_key for one in mine)}  # fmt: skip
+    for which in dict.fromkeys(key for _, key, again in every if again):
+        mine = [one for one, key, again in every if key == which and again]
+        held_by: dict[str, set[str]] = {}
+        for one, key, _ in every:  # those that were read once, too: with them the others are compared
+            if key == which:
+                held_by.setdefault(one.best.plan_key, set()).add(one.encoder)
         kept = max(mine, key=lambda one: (len(held_by[one.best.plan_key]), one.groups, -one.draw, -one.seed))
         left |= {(one.run.name, one.task, one.encoder) for one in mine if one.best.plan_key != kept.best.plan_key}
     return replace(asked, left=frozenset(left))

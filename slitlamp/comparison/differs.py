@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from slitlamp.comparison.arms import DECODE, Asked, flag_of, held, points_of
+from slitlamp.comparison.arms import DECODE, Asked, decode_of, flag_of, held, points_of
 from slitlamp.errors import UsageError
 from slitlamp.records import Record
 from slitlamp.runs import StoredRun
@@ -27,7 +27,7 @@ def _reasons(a: StoredRun, one: Record, b: StoredRun, other: Record) -> list[str
     limited = [run.name for run, r in ((a, one), (b, other)) if r.limited]
     if len(limited) == 1:
         found.append(f"{limited[0]} is limited (--limit)")
-    if one.plan_key == other.plan_key and one.data_key != other.data_key:
+    if one.plan_key == other.plan_key and (one.data_key != other.data_key or decode_of(a) != decode_of(b)):
         found.append(_of_pixels(a, one, b, other))
     for name in dict.fromkeys((*held(a), *held(b))):
         if flag_of(a, name) != flag_of(b, name):

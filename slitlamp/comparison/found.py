@@ -2,7 +2,7 @@
 
 import itertools
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -11,7 +11,18 @@ import numpy as np
 
 from plugins import hint
 from slitlamp.comparison import figures, words
-from slitlamp.comparison.arms import ENCODER, Arm, Asked, Family, check_names, families, points_of, source_of, varied
+from slitlamp.comparison.arms import (
+    ENCODER,
+    OF_PLAN,
+    Arm,
+    Asked,
+    Family,
+    check_names,
+    families,
+    points_of,
+    source_of,
+    varied,
+)
 from slitlamp.comparison.curve import curve_rows, drawn_again, series, variation_rows
 from slitlamp.comparison.differs import why_apart
 from slitlamp.comparison.independent import adjusted, independent_rows
@@ -33,6 +44,7 @@ class Compared:
     arms: Sequence[Arm]  # of the family, and the reference behind them where it is none of them
     shown: Sequence[Any]  # probes.stats.paired.Pair, by the numbers of arms
     every: Sequence[Any]
+    told: Sequence[Any]  # the pairs whose intervals letters and ranks rest on
     margin: float
 
 
@@ -129,8 +141,8 @@ def _axes(runs: Sequence[StoredRun], over: Sequence[str], asked: Asked) -> list[
         for name in over:
             if name not in possible:
                 have = ", ".join(possible) or "nothing"
-                raise UsageError(f"--over {name}: the runs do not differ in it; {hint(name, possible)}they differ in "
-                                 f"{have}")  # fmt: skip
+                no = "runs that differ in it are never paired" if name in OF_PLAN else "the runs do not differ in it"
+                raise UsageError(f"--over {name}: {no}; {hint(name, possible)}they differ in {have}")
         return list(over)
     axes = dict.fromkeys(name.replace("-", "_") for run in runs for name in run.settings)
     return list(dict.fromkeys([ENCODER, *(name for name in axes if name in possible)]))
@@ -175,28 +187,58 @@ def _unjoined(
     runs: Sequence[StoredRun], found: Sequence[Family], over: Sequence[str], asked: Asked, notes: list[str], *,
     refuse: bool,
 ) -> None:  # fmt: skip
-    """Refuse, or note, folders that nothing joins with the others, and name the difference."""
+    """Refuse, or note, folders that nothing joins with the others, and name the difference.
+
+    First the folders as wholes, then those that hold a question in common, question by question.
+    """
+    sets = [(family.task, family.runs) for family in found]
+    sets += [(many[0].task, [r.run for r in many]) for many in series(runs, asked)]
+    each = {run.name for _, many in sets for run in many} if over else set()  # such as the sites of two encoders
+    apart = _apart(runs, [many for _, many in sets])
+    tasks = list(dict.fromkeys(r.task for run in runs for r in points_of(run, asked)))
+    for task in tasks if len(apart) < 2 and len(tasks) > 1 else ():
+        holding = [run for run in runs if any(r.task == task for r in points_of(run, asked))]
+        parts = _apart(holding, [many for which, many in sets if which == task])
+        _refuse(parts, over, replace(asked, task=(task,)), notes, each, refuse=refuse)
+    _refuse(apart, over, asked, notes, each, refuse=refuse)
+
+
+def _apart(runs: Sequence[StoredRun], sets: Sequence[Sequence[StoredRun]]) -> list[list[StoredRun]]:
+    """The runs by parts that nothing joins: the runs of a folder are one, and so are those of each set."""
     home = {run.name: source_of(run) for run in runs}
-    sources = list(dict.fromkeys(home.values()))
-    joined = {one: one for one in sources}
+    joined = {one: one for one in home.values()}
 
     def root(one: str) -> str:
         while joined[one] != one:
             one = joined[one]
         return one
 
-    sets = [family.runs for family in found] + [[r.run for r in many] for many in series(runs, asked)]
     for many in sets:
         for run in many[1:]:
             joined[root(home[run.name])] = root(home[many[0].name])
-    parts = list(dict.fromkeys(root(one) for one in sources))
+    parts: dict[str, list[StoredRun]] = {}
+    for run in runs:
+        parts.setdefault(root(home[run.name]), []).append(run)
+    return list(parts.values())
+
+
+def _refuse(
+    parts: Sequence[Sequence[StoredRun]], over: Sequence[str], asked: Asked, notes: list[str], each: Collection[str],
+    *, refuse: bool,
+) -> None:  # fmt: skip
+    """Refuse, or note, what is not joined with the first part.
+
+    Not where nothing speaks against it, and both parts hold comparisons of their own (`each`, by names of runs).
+    """
     for other in parts[1:]:
-        a, b = (next(run for run in runs if root(home[run.name]) == part) for part in (parts[0], other))
-        why = why_apart(a, b, asked)
-        if not why:
-            one_encoder = "they hold one encoder at the same point" if not over else f"nothing differs in {over[0]}"
-            why = one_encoder
-        line = f"{a.name} and {b.name} cannot be compared: {why}"
+        pairs = [(a, b) for a in parts[0] for b in other]
+        named = ((a, b, why) for a, b in pairs if (why := why_apart(a, b, asked)))
+        nothing = f"nothing differs in {over[0]} alone" if over else "they hold no two encoders that differ"
+        a, b, why = next(named, (*pairs[0], nothing))
+        if why == nothing and all(any(run.name in each for run in part) for part in (parts[0], other)):
+            continue
+        which = f" in {asked.task[0]}" if len(asked.task) == 1 else ""
+        line = f"{a.name} and {b.name} cannot be compared{which}: {why}"
         if refuse:
             raise DataError(line)
         notes.append(line)
@@ -239,10 +281,12 @@ def _measured(found: Sequence[Family], reference: str | None, notes: list[str]) 
             shown = [replace(one, a=one.a - start, b=one.b - start) for one in itertools.islice(held, len(pairs))]
             whole = list(itertools.combinations(range(len(family.arms)), 2))
             ranked = shown
+            told = shown
             if [(one.a, one.b) for one in shown] != whole:
-                ranked = pairs_of([arm.measurement for arm in family.arms], whole, plan)
+                ranked = pairs_of([arm.measurement for arm in family.arms], whole, plan, LEVEL ** (1 / len(by_plan)))
+                told = shown if len(mine) == len(family.arms) else ranked  # with a reference what is said of it
             margin = plan.margin if len(plan.y) < _many() else plan.margin / 2
-            made.append(Compared(family=family, arms=mine, shown=shown, every=ranked, margin=margin))
+            made.append(Compared(family=family, arms=mine, shown=shown, every=ranked, told=told, margin=margin))
             start += len(mine)
     order = {id(family): k for k, family in enumerate(found)}
     return sorted(made, key=lambda one: order[id(one.family)])
@@ -298,7 +342,7 @@ def _ranked(one: Compared) -> list[dict[str, Any]]:
     best, low, high, group = None, None, None, None
     if known:
         best = probability_best(score, variances(one.every, len(arms)), plan.n_groups - 1.0, plan.seed)
-        above = told_above(score, half_widths(one.every, len(arms)))
+        above = told_above(score, half_widths(one.told, len(arms)))
         low, high = rank_intervals(above)
         group = dict(zip(order.tolist(), letters((above | above.T)[np.ix_(order, order)]), strict=True))
     rows = []

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from slitlamp.comparison import words
-from slitlamp.comparison.arms import Arm, Asked, held, of_run, place_of_points
+from slitlamp.comparison.arms import Arm, Asked, decode_of, held, of_run, place_of_points
 from slitlamp.errors import UsageError
 from slitlamp.records import Record
 from slitlamp.runs import StoredRun
@@ -36,7 +36,7 @@ def independent_rows(
             if (task, encoder) not in theirs:
                 continue
             left, right = mine[task, encoder], theirs[task, encoder]
-            why = _why_not(a, left[0], b, right[0])
+            why = _why_not(a, left, b, right)
             if why:
                 apart.append(f"{a.name} and {b.name} cannot be compared as independent sets: {why}")
                 continue
@@ -44,6 +44,16 @@ def independent_rows(
                 Arm(name=run.name, points=tuple((run, r) for r in some)) for run, some in ((a, left), (b, right))
             )
             pairs.append((task, encoder, one, other))
+            flags = [flag for (flag, v), (_, w) in zip(decode_of(a), decode_of(b), strict=True) if v != w]
+            if flags:
+                notes.append(f"unpaired: {a.name} and {b.name} differ in {', '.join(flags)} too")
+            ids = [set(run.material(some[0].plan_key)["ids"]) for run, some in ((a, left), (b, right))]
+            if ids[0] & ids[1]:  # files of one name need not be one image
+                notes.append(f"unpaired: {len(ids[0] & ids[1])} items have the same names in {a.name} and {b.name}; if "
+                             "they are the same images, the sets are not independent")  # fmt: skip
+            if left[0].weights != right[0].weights:  # or the same beside other libraries, as at two hospitals
+                notes.append(f"unpaired: {encoder} is not identically the same in {a.name} and {b.name} "
+                             f"({left[0].weights}; {right[0].weights})")  # fmt: skip
     if apart and refuse:
         raise DataError(apart[0])
     notes += dict.fromkeys(apart)
@@ -94,8 +104,9 @@ def _row(task: str, encoder: str, a: Arm, b: Arm, asked: Asked, count: int) -> d
     }  # fmt: skip
 
 
-def _why_not(a: StoredRun, one: Record, b: StoredRun, other: Record) -> str:
+def _why_not(a: StoredRun, left: Sequence[Record], b: StoredRun, right: Sequence[Record]) -> str:
     """What keeps two runs from being compared as independent sets; empty where nothing does."""
+    one, other = left[0], right[0]
     mine, theirs = a.material(one.plan_key), b.material(other.plan_key)
     if mine["classes"] != theirs["classes"] or one.metric != other.metric:
         kinds = [("a number" if m["classes"] is None else f"classes {', '.join(m['classes'])}") for m in (mine, theirs)]
@@ -107,6 +118,8 @@ def _why_not(a: StoredRun, one: Record, b: StoredRun, other: Record) -> str:
             f"{len(shared)} groups are in both ({', '.join(shared[:SHOWN])}{more}); without --unpaired they are paired "
             "where all items are, and other patients of these names need names of their own"
         )
+    if {(r.site, r.readout) for r in left} != {(r.site, r.readout) for r in right}:
+        return f"{one.encoder} was read at other points; name those of both with --site and --readout"
     if held(a) != held(b):
         names = [n for n in dict.fromkeys((*held(a), *held(b))) if held(a).get(n) != held(b).get(n)]
         return f"they differ in {', '.join(names)} too"

@@ -2,6 +2,7 @@
 
 from slitlamp.comparison.found import find
 from slitlamp.comparison.settings import RESULTS, CompareSettings
+from slitlamp.errors import UsageError
 from slitlamp.reports.result import CommandResult
 from slitlamp.runs import StoredRun, open_runs
 from slitlamp.settings import Settings
@@ -16,6 +17,10 @@ def compare_runs(settings: Settings, own: CompareSettings, line: str) -> Command
             runs += open_runs([name])
         else:
             runs.append(StoredRun(folder=given.home, name=name, document=given.document))
+    homes = [run.folder.resolve() for run in runs]
+    twice = next((run for k, run in enumerate(runs) if homes[k] in homes[:k]), None)
+    if twice is not None:
+        raise UsageError(f"{twice.folder} is named twice: by itself, and as a run of its grid")
     encoder = settings.encoder
     return find(
         runs, over=own.over, unpaired=own.unpaired, site=encoder.site, readout=encoder.readout,

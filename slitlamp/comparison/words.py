@@ -35,7 +35,9 @@ def pair(row: dict[str, Any]) -> str:
         return f"{head}{a} {_n(row['score_a'])}, {b} {_n(row['score_b'])}; {FEW_GROUPS}"
     if row["says"] in (A_MORE, B_MORE):
         more, less, ends = (a, b, (low, high)) if d > 0 else (b, a, (-high, -low))
-        return f"{head}{more} reads {_n(abs(d))} [{_n(ends[0])}, {_n(ends[1])}] more than {less}."
+        digits = 2 if ends[0] >= 0.005 else 3 if ends[0] >= 0.0005 else 4  # what is told from 0 does not read as 0
+        number, low, high = (_n(value, digits) for value in (abs(d), *ends))
+        return f"{head}{more} reads {number} [{low}, {high}] more than {less}."
     if low == high == 0:
         return f"{head}{a} and {b} are one and the same measurement: the difference is exactly 0."
     return (
@@ -60,6 +62,8 @@ def _most(key: tuple[str, str, str], rows: Sequence[dict[str, Any]], ranked: Seq
     what = key[1].replace("_", " ")
     head = f"{called(key[0])}, {what}s, {called(key[2])}: "
     first = ranked[0]
+    if first["p_best"] is not None and len({row["b"] for row in rows}) == 1 and len(rows) == len(ranked) - 1:
+        return head + _beside(rows)
     level = [row["name"] for row in ranked if row["score"] == first["score"]]
     highest = f"{_list(level)} {'have' if len(level) > 1 else 'has'} the highest score, {_n(first['score'])}"
     if first["p_best"] is None:
@@ -79,6 +83,20 @@ def _most(key: tuple[str, str, str], rows: Sequence[dict[str, Any]], ranked: Seq
     if not rest:
         return f"{head}{most}; {they} told apart from every other."
     return f"{head}{most}; {they} told apart from {told} of {others}, but not from {_list(rest)}.{would}"
+
+
+def _beside(rows: Sequence[dict[str, Any]]) -> str:
+    """What is said where each was compared with one reference alone."""
+    said = {
+        words: [row["a"] for row in rows if row["says"] == which]
+        for words, which in (("reading more: ", A_MORE), ("reading less: ", B_MORE))
+    }
+    told = [words + _list(names) for words, names in said.items() if names]
+    rest = [row["a"] for row in rows if row["says"] not in (A_MORE, B_MORE)]
+    told += [f"not told apart from it: {_list(rest)}"] if rest else []
+    seen = sorted(row["detectable"] for row in rows)[len(rows) // 2]
+    would = f" A difference of about {_n(seen)} would be seen 8 times in 10." if rest else ""
+    return f"beside {called(rows[0]['b'])} alone, {_n(rows[0]['score_b'])}, {'; '.join(told)}.{would}"
 
 
 def _shared(row: dict[str, Any], first: dict[str, Any]) -> bool:

@@ -208,6 +208,12 @@ def _losses(run: Run, cells: QuestionCells, mine: Sequence[Cell]) -> list[Loss |
     return losses([run.measurement(_at_map(run, cell)) for cell in mine], found, plan)
 
 
+def _map_cell(run: Run, cell: Cell) -> str | None:
+    """The name of the cell as the map measures it, where that is another."""
+    other = _at_map(run, cell)
+    return None if other is cell else run.key(other)[:32]
+
+
 def _at_map(run: Run, cell: Cell) -> Cell:
     """The cell as the map measures it: with closed-form ridge, where the headline is another probe."""
     return screened(cell) if run.plan(cell.question).headline == "linear" and cell.level == "full" else cell
@@ -340,6 +346,7 @@ def _record(
         limited=question.limited,
         r2_scores=m.companions.get("R2 of normal scores"),
         r2_number=m.companions.get("R2 of the number"),
+        map_cell=_map_cell(run, cell) if role == "encoder" else None,
     )
 
 

@@ -102,6 +102,7 @@ def test_pairs_are_those_of_compare_and_wider_where_several_hold_at_once() -> No
     assert pairs_of(ms, [(0, 1), (0, 2), (1, 2)], plan, 0.99)[0].low < many[0].low  # type: ignore[operator]
     assert alone.detectable == pytest.approx((1.98 + 0.845) * alone.error, rel=0.06)  # type: ignore[operator]
     assert variances(many, 3)[2, 0] == many[1].error ** 2  # type: ignore[operator]
+    assert half_widths(many[1:], 3)[0, 1] == np.inf  # what was not compared is not told apart
     assert half_widths(many, 3)[0, 1] == pytest.approx((many[0].high - many[0].low) / 2)  # type: ignore[operator]
 
 
@@ -130,6 +131,16 @@ def test_independent_sets_add_their_variances() -> None:
     assert d.p is not None
     assert d.low is not None
     assert (d.p < 0.05) == (d.low > 0)
+
+
+def test_independent_sets_that_are_all_right_are_not_known_exactly() -> None:
+    (plan, (a,)), (_, (b,)) = measured(60, (9.0,)), measured(90, (9.0,), seed=1)
+    assert a.error == b.error == 0
+    d, error, _ = unpaired(a, b)
+    assert error is not None
+    assert d.low is not None
+    assert d.high == -d.low > unseen(plan)
+    assert d.p == 1
 
 
 def test_a_curve_counts_each_group_once() -> None:

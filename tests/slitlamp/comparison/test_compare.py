@@ -4,6 +4,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -214,7 +215,13 @@ def test_runs_that_cannot_be_compared_are_refused_with_their_difference(home: Pa
     assert "other decode policy (window None and lung): --over window compares that" in refusal(home, "a", window)
     probe = changed(home / "b", tmp_path / "probe", other_probe)
     assert "other probe (default; knn): --over probe compares that" in refusal(home, "a", probe)
-    twin = changed(home / "a", tmp_path / "lung", other_window)
+
+    def of_another_path(document: dict[str, Any]) -> None:
+        other_window(document)
+        for r in document["records"]:
+            r["command"] += " --data ./elsewhere/manifest.csv"
+
+    twin = changed(home / "a", tmp_path / "lung", of_another_path)
     rows = slitlamp.compare(home / "a", twin, over="window").table("comparisons")
     assert [(row["a"], row["b"], row["at"]) for row in rows] == [
         ("default", "lung", f"{name} · best point") for name in ("pixels", "lowlevel")
@@ -302,10 +309,14 @@ def test_what_is_nothing_to_compare_is_one_line(
     cell.write_bytes(cell.read_bytes()[:-9])
     other = tmp_path / "maps"
     other.mkdir()
+    grid = changed(home / "a", tmp_path / "grid" / "runs" / "0", lambda _: None).parent.parent
+    one = {"name": "0", "folder": "runs/0", "settings": {"seed": 0}, "status": "done"}
+    (grid / "results.json").write_text(json.dumps({"schema": 3, "experiment": "ablation", "runs": [one]}))
     (other / "results.json").write_text('{"schema": 3, "experiment": "embedding_plot"}')
     for words_given, code, said in (
         ([], 2, "no run is named"),
         ([home / "a", home / "a"], 2, "is named twice"),
+        ([grid, grid / "runs" / "0"], 2, "is named twice: by itself, and as a run of its grid"),
         ([home / "all"], 2, "nothing to compare: all has one encoder, pixels; give another run"),
         ([other, home / "a"], 2, "is a run of embedding_plot, and not of linear_probe"),
         ([broken], 2, "is missing or damaged; make it again"),
@@ -379,10 +390,29 @@ def test_words_follow_the_interval_that_holds_for_all() -> None:
     row = {"task": "mirror", "at": "best point", "a": "x", "b": "y", "difference": -0.3, "simultaneous_low": -0.4,
            "simultaneous_high": -0.2, "says": "b reads more"}  # fmt: skip
     assert words.pair(row) == "mirror, best point: y reads 0.30 [0.20, 0.40] more than x."
+    near = row | {"simultaneous_low": -0.596, "simultaneous_high": -0.004}
+    assert words.pair(near).endswith("y reads 0.300 [0.004, 0.596] more than x.")
     row |= {"difference": 0.05, "simultaneous_low": -0.08, "simultaneous_high": 0.18, "says": "not told apart",
             "detectable": 0.21}  # fmt: skip
-    assert words.pair(row).endswith("are not told apart: the difference is 0.05 [-0.08, 0.18]; one of 0.21 would be seen "
-                                    "8 times in 10.")  # fmt: skip
+    assert words.pair(row).endswith(
+        "are not told apart: the difference is 0.05 [-0.08, 0.18]; one of 0.21 would be seen 8 times in 10."
+    )
+
+
+def test_what_was_compared_with_one_reference_alone_says_nothing_of_other_pairs(home: Path) -> None:
+    family = next(f for f in families(open_runs([home / "a"]), "site", Asked()) if len(f.arms) > 2)
+    name = family.arms[1].name
+    (one,) = found._measured([family], name, [])
+    assert one.told is one.shown
+    sure = [replace(pair, high=pair.difference.score) for pair in one.every]
+    assert {row["group"] for row in found._ranked(replace(one, every=sure, told=()))} == {"a"}
+    rows: list[dict[str, Any]] = [row | {"p_holm": 1.0, "q_bh": 1.0} for row in found._pair_rows(one)]
+    rows[0]["says"] = "b reads more"
+    for row in rows[1:]:
+        row["says"] = "not told apart"
+    (line,) = words.family(family.key, rows, found._ranked(one))
+    said = f"reading less: {rows[0]['a']}; not told apart from it: {words._list([row['a'] for row in rows[1:]])}."
+    assert f"beside {name} alone, {rows[0]['score_b']:.2f}, {said}" in line
 
 
 def rows_of(names: tuple[str, ...], *, known: bool = True) -> tuple[list[dict[str, Any]], ...]:
@@ -455,3 +485,105 @@ def test_scores_are_read_as_numbers_of_the_field() -> None:
     ]
     assert [words._p(v) for v in (0.93, 0.999, 0.001)] == ["= 0.93", "> 0.99", "< 0.01"]
     np.testing.assert_equal(words._list(["a", "b", "c", "d", "e"]), "a, b, c, d and 1 more")
+
+
+def copied(home: Path, to: Path, change: Callable[[dict[str, Any]], None]) -> StoredRun:
+    """Run a in memory, under the name of a folder and with another document."""
+    document = json.loads((home / "a" / "results.json").read_text())
+    change(document)
+    return StoredRun(folder=home / "a", name=to.name, document=document)
+
+
+def test_points_of_another_probe_are_compared_by_the_ridge_beside_it(home: Path) -> None:
+    def nested(document: dict[str, Any]) -> None:  # as from 200 groups on: here the twin is the cell itself
+        for r in document["records"]:
+            if r["site"] == "pooled":
+                r |= {"probe": "linear-v1", "map_cell": r["cell"]}
+
+    run = copied(home, Path("n"), nested)
+    rows = find([run], over=["site"]).table("comparisons")
+    plain = find(open_runs([home / "a"]), over=["site"]).table("comparisons")
+    assert len(rows) == len(plain)  # no site is left out
+    assert {row["at"] for row in rows} == {"pixels · vector · by closed-form ridge"}
+
+    def later(document: dict[str, Any]) -> None:
+        nested(document)
+        for r in document["records"]:
+            r["command"] += " --seed 7"
+
+    both = find([*open_runs([home / "a"]), copied(home, Path("later"), later)])
+    assert {(row["at"], row["runs"]) for row in both.table("variation")} == {("best point · by closed-form ridge", 2)}
+
+
+def test_what_was_read_once_says_which_of_several_seeds_is_compared(home: Path) -> None:
+    a, c = open_runs([home / "a", home / "c"])
+    pixels, lowlevel = ([r for r in run.document["records"] if r["encoder"] == name] for run, name in
+                        ((a, "pixels"), (c, "lowlevel")))  # fmt: skip
+    runs = [
+        StoredRun(folder=run.folder, name=name, document=dict(run.document) | {"records": records})
+        for name, run, records in (
+            ("first", a, pixels),
+            ("again", c, [r for r in c.document["records"] if r["encoder"] == "pixels"]),
+            ("other", c, lowlevel),
+        )
+    ]
+    result = find(runs)
+    assert [(row["a"], row["b"]) for row in result.table("comparisons")] == [("pixels", "lowlevel")]
+    assert any("(first)" in note for note in result.notes)  # seed 0 is left out, not seed 1
+
+
+def test_a_question_that_is_not_comparable_is_not_left_out_in_silence(home: Path) -> None:
+    def two(document: dict[str, Any], **other: str) -> None:
+        document["records"] += [r | {"task": "second"} | other for r in document["records"]]
+        document["questions"] += [document["questions"][0] | {"task": "second"}]
+
+    def changed_pixels(document: dict[str, Any]) -> None:
+        two(document, data_key="another")
+        for r in document["records"]:
+            r["encoder"] += "2"
+
+    runs = [copied(home, Path("one"), two), copied(home, Path("two"), changed_pixels)]
+    with pytest.raises(DataError, match="one and two cannot be compared in second: the same items with other pixels"):
+        find(runs)
+    assert any("in second" in note for note in find(runs, refuse=False).notes)
+    assert len(find(runs, task=["mirror"]).table("comparisons")) == 6
+
+
+def test_letters_and_ranks_say_no_more_and_no_less_than_the_comparisons(home: Path) -> None:
+    asked: tuple[dict[str, Any], ...] = ({}, {"over": ["site"]}, {"over": ["site"], "reference": "pooled"})
+    for flags in asked:
+        result = find(open_runs([home / "a", home / "b"]), **flags)
+        ranked = {(row["at"], row["name"]): row for row in result.table("ranking")}
+        for row in result.table("comparisons"):
+            a, b = (ranked[row["at"], row[side]] for side in ("a", "b"))
+            assert bool(set(a["group"]) & set(b["group"])) == (row["says"] not in ("a reads more", "b reads more"))
+
+
+def test_a_flag_of_the_plan_is_refused_as_such(home: Path) -> None:
+    with pytest.raises(UsageError, match="--over seed: runs that differ in it are never paired"):
+        find(open_runs([home / "a", home / "c"]), over=["seed"])
+
+    def ignore(document: dict[str, Any]) -> None:
+        for r in document["records"]:
+            r["command"] += " --exif ignore"
+            r["encoder"] += "2"
+
+    ignored = copied(home, Path("ignored"), ignore)
+    with pytest.raises(DataError, match=r"other decode policy \(exif\): --over exif compares that"):
+        find([*open_runs([home / "a"]), ignored])
+
+
+def test_independent_sets_hold_other_items_read_at_the_same_points(home: Path, tmp_path: Path) -> None:
+    other = of_another_hospital(home / "a", tmp_path / "other", "h2-")
+    plan = other / "cells" / "plan-h2-.json"
+    made = json.loads(plan.read_text())
+    plan.write_text(json.dumps(made | {"ids": [one.removeprefix("h2-") for one in made["ids"]]}))
+    said = "60 items have the same names in a and other; if they are the same images"
+    assert any(said in note for note in find(open_runs([home / "a", other]), unpaired=True).notes)
+    plan.write_text(json.dumps(made))
+    assert not any(said in note for note in find(open_runs([home / "a", other]), unpaired=True).notes)
+    a, b = open_runs([home / "a", other])
+    few = StoredRun(folder=b.folder, name="few", document=_only(b, "pooled"))
+    with pytest.raises(DataError, match="read at other points"):
+        find([a, few], unpaired=True)
+    assert find([a, few], unpaired=True, site=["pooled"]).table("comparisons")
