@@ -5,19 +5,48 @@ import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+WIDE = 120  # letters of a line that a terminal shows
+
+
+def fitted(rows: Sequence[dict[str, Any]], right: Collection[str] = ()) -> str:
+    """A table of at most WIDE letters: long words are cut, then the last columns left out, which is said below it."""
+    kept = [*rows[0]]
+    while len(kept) > 2:
+        text = table([{key: row[key] for key in kept} for row in rows], WIDE, right)
+        if max(map(len, text.splitlines())) <= WIDE:
+            break
+        kept.pop()
+    text = table([{key: row[key] for key in kept} for row in rows], WIDE, right)
+    left = [key.replace("_", " ") for key in rows[0] if key not in kept]
+    return text + (f"\nnot shown here: {', '.join(left)}" if left else "")
+
+
+def bullets(lines: Sequence[str]) -> str:
+    """Lines below one another, each with its point and within WIDE letters; a command stays in one line."""
+    return "\n".join(
+        f"· {line}" if "python -m" in line else textwrap.fill(
+            line, WIDE, initial_indent="· ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+        for line in lines
+    )  # fmt: skip
+
 
 def table(rows: Sequence[dict[str, Any]], width: int | None = None, right: Collection[str] = ()) -> str:
     """Rows of equal keys as text in columns; None is a dash, and columns named in `right` end in line.
 
-    What is wider than `width` is cut, widest column first.
+    What is wider than `width` is cut, widest column first, but no number.
     """
     if not rows:
         return ""
     words = [[_word(v) for v in row.values()] for row in rows]
     heads = [key.replace("_", " ") for key in rows[0]]
     widths = [max(len(h), *(len(line[i]) for line in words)) for i, h in enumerate(heads)]
-    while width and sum(widths) + 2 * len(widths) - 2 > width and max(widths) > 16:
-        widths[widths.index(max(widths))] -= 1
+    words_of = [i for i, key in enumerate(rows[0]) if key not in right]
+    while width and sum(widths) + 2 * len(widths) - 2 > width:
+        widest = max(words_of, key=lambda i: widths[i], default=None)
+        if widest is None or widths[widest] <= 16:
+            break
+        widths[widest] -= 1
     ends = [key in right for key in rows[0]]
 
     def line(words: Sequence[str]) -> str:
