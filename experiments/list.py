@@ -5,7 +5,6 @@ $ python -m experiments.list encoders
 $ python -m experiments.list encoders llava-med
 """
 
-import ast
 import json
 import shutil
 import sys
@@ -14,7 +13,6 @@ from pathlib import Path
 
 from experiments._cli import command_parser
 from experiments._exit import DONE, guard
-from plugins import UnknownName, hint
 
 
 def _body(argv: Sequence[str]) -> int:
@@ -29,13 +27,14 @@ def _body(argv: Sequence[str]) -> int:
     asked = parser.parse_args(list(argv))
     from slitlamp.log import say
     from slitlamp.reports import cards
-    from slitlamp.reports.listing import rows_of
+    from slitlamp.reports.listing import commands, rows_of
     from slitlamp.reports.text import table
 
     if asked.markdown is not None:
         print(cards.bring_up_to_date(Path(asked.markdown)) if asked.markdown else cards.markdown(), end="")
         return DONE
-    rows = commands(asked.name) if asked.kind == "commands" else rows_of(asked.kind, asked.name)
+    here = Path(__file__).parent
+    rows = commands(here, asked.name) if asked.kind == "commands" else rows_of(asked.kind, asked.name)
     if asked.json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
     elif asked.kind != "encoders":
@@ -47,20 +46,6 @@ def _body(argv: Sequence[str]) -> int:
         print(table([cards.short(row["name"]) for row in rows], width))
         say(cards.unverified(rows))
     return DONE
-
-
-def commands(name: str | None = None) -> list[dict[str, str]]:
-    """Every command with what it is for, or the one of that name; UnknownName with the nearest."""
-    folder = Path(__file__).parent
-    names = [path.stem for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")]
-    if name is not None and name not in names:
-        raise UnknownName(f"no command {name!r}; {hint(name, names)}there are {', '.join(names)}")
-    docs = {one: ast.get_docstring(ast.parse((folder / f"{one}.py").read_text(encoding="utf-8"))) for one in names}
-    return [
-        {"command": f"python -m experiments.{one}", "what it does": (doc or "").split("\n")[0]}
-        for one, doc in docs.items()
-        if name in (None, one)
-    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,11 +12,11 @@ def fitted(rows: Sequence[dict[str, Any]], right: Collection[str] = ()) -> str:
     """A table of at most WIDE letters: long words are cut, then the last columns left out, which is said below it."""
     kept = [*rows[0]]
     while len(kept) > 2:
-        text = table([{key: row[key] for key in kept} for row in rows], WIDE, right)
+        text = table([{key: row[key] for key in kept} for row in rows], WIDE, right, middle=True)
         if max(map(len, text.splitlines())) <= WIDE:
             break
         kept.pop()
-    text = table([{key: row[key] for key in kept} for row in rows], WIDE, right)
+    text = table([{key: row[key] for key in kept} for row in rows], WIDE, right, middle=True)
     left = [key.replace("_", " ") for key in rows[0] if key not in kept]
     return text + (f"\nnot shown here: {', '.join(left)}" if left else "")
 
@@ -31,10 +31,13 @@ def bullets(lines: Sequence[str]) -> str:
     )  # fmt: skip
 
 
-def table(rows: Sequence[dict[str, Any]], width: int | None = None, right: Collection[str] = ()) -> str:
+def table(
+    rows: Sequence[dict[str, Any]], width: int | None = None, right: Collection[str] = (), *, middle: bool = False
+) -> str:
     """Rows of equal keys as text in columns; None is a dash, and columns named in `right` end in line.
 
-    What is wider than `width` is cut, widest column first, but no number.
+    What is wider than `width` is cut, widest column first, but no column named in `right`; with `middle` not at its
+    end, where long names differ.
     """
     if not rows:
         return ""
@@ -50,7 +53,7 @@ def table(rows: Sequence[dict[str, Any]], width: int | None = None, right: Colle
     ends = [key in right for key in rows[0]]
 
     def line(words: Sequence[str]) -> str:
-        cut = [_cut(word, n) for word, n in zip(words, widths, strict=True)]
+        cut = [_cut(word, n, middle=middle) for word, n in zip(words, widths, strict=True)]
         cells = [w.rjust(n) if end else w.ljust(n) for w, n, end in zip(cut, widths, ends, strict=True)]
         return "  ".join(cells).rstrip()
 
@@ -100,8 +103,9 @@ def wrapped_notes(notes: Sequence[str]) -> list[str]:
     return [textwrap.fill(f"note: {note}", 110, initial_indent="  ", subsequent_indent="    ") for note in notes]
 
 
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
+def _cut(text: str, width: int, *, middle: bool = False) -> str:
+    end = (width - 1) // 2 if middle else 0
+    return text if len(text) <= width else f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
 
 
 def _word(value: Any) -> str:
