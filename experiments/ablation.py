@@ -1,6 +1,9 @@
 """A grid of questions: one file names encoders, tasks, readouts, seeds …, and what is missing is measured and judged.
 
 $ python -m experiments.ablation --config docs/examples/grids/encoders.toml --dry-run
+$ python -m experiments.ablation --config grid.toml --out runs/grid
+
+docs/ablation.md says what a grid may hold.
 """
 
 import sys

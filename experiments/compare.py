@@ -2,6 +2,9 @@
 
 $ python -m experiments.compare runs/linear_probe/biomedclip-… runs/linear_probe/dinov2-…
 $ python -m experiments.compare runs/grid --over site --task orientation
+$ python -m experiments.compare runs/hospital-a runs/hospital-b --unpaired
+
+docs/comparisons.md says what can be compared.
 """
 
 import sys

@@ -1,5 +1,6 @@
-"""Name what there is: encoders, tasks, probes.
+"""Name what there is: commands, encoders, tasks, probes.
 
+$ python -m experiments.list commands
 $ python -m experiments.list encoders
 $ python -m experiments.list encoders llava-med
 """
@@ -16,7 +17,7 @@ from experiments._exit import DONE, guard
 
 def _body(argv: Sequence[str]) -> int:
     parser = command_parser("list", __doc__)
-    parser.add_argument("kind", choices=("encoders", "probes", "tasks"), help="what to list")
+    parser.add_argument("kind", choices=("commands", "encoders", "probes", "tasks"), help="what to list")
     parser.add_argument("name", nargs="?", help="say everything about this one")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(
@@ -26,13 +27,14 @@ def _body(argv: Sequence[str]) -> int:
     asked = parser.parse_args(list(argv))
     from slitlamp.log import say
     from slitlamp.reports import cards
-    from slitlamp.reports.listing import rows_of
+    from slitlamp.reports.listing import commands, rows_of
     from slitlamp.reports.text import table
 
     if asked.markdown is not None:
         print(cards.bring_up_to_date(Path(asked.markdown)) if asked.markdown else cards.markdown(), end="")
         return DONE
-    rows = rows_of(asked.kind, asked.name)
+    here = Path(__file__).parent
+    rows = commands(here, asked.name) if asked.kind == "commands" else rows_of(asked.kind, asked.name)
     if asked.json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
     elif asked.kind != "encoders":

@@ -3,6 +3,8 @@
 $ python -m experiments.report runs/linear_probe/* --out report/
 $ python -m experiments.report runs/ablation/grid runs/attribution/films --out report/ --title "What films show"
 $ python -m experiments.report --diff runs/monday runs/tuesday
+
+docs/report.md says what is written.
 """
 
 import sys

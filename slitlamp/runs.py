@@ -240,4 +240,38 @@ def load(folder: str | Path) -> Any:
         questions=tuple(document.get("questions", ())),
         files=files,
         command=document.get("command", ""),
+        home=home,
     )
+
+
+def folder_of(run: Any) -> str:
+    """The folder of a run that is named by its path, or by a result that was written there.
+
+    Raises:
+        UsageError: it is neither, or a result that was written nowhere.
+    """
+    if isinstance(run, str | Path):
+        return str(run)
+    kind = type(run).__name__
+    if not hasattr(run, "experiment"):
+        raise UsageError(f"a {kind} is no run; give results, or folders of runs")
+    homes = [getattr(run, "home", None), *(path.parent for path in run.files)]
+    for home in homes:
+        if home is not None and (home / DOCUMENT).is_file():
+            return str(home)
+    raise UsageError(f'this {kind} was written nowhere; ask for it with out="runs/NAME", or name its folder')
+
+
+def distinct_names(runs: Sequence[StoredRun]) -> list[str]:
+    """A name for each run that no other has: that of its folder, behind those it lies in where several are alike.
+
+    Of a run of a grid these are the grid's folder and what that lies in.
+    """
+    homes = [run.folder.resolve() for run in runs]
+    paths = [(*home.parent.parent.parts, run.name) if run.settings else (*home.parent.parts, run.name)
+             for home, run in zip(homes, runs, strict=True)]  # fmt: skip
+    names = [run.name for run in runs]
+    for deep in range(2, max(map(len, paths), default=0) + 1):
+        twice = {name for name in names if names.count(name) > 1}
+        names = ["/".join(path[-deep:]) if name in twice else name for path, name in zip(paths, names, strict=True)]
+    return [one if names.count(one) == 1 else f"{one} #{names[: i + 1].count(one)}" for i, one in enumerate(names)]

@@ -1,7 +1,7 @@
 """What a grid found: one line for each run, task and encoder, and the runs themselves."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from cache import write_atomically
 from plugins import hint
 from slitlamp.errors import UsageError
 from slitlamp.records import SCHEMA, as_json, rounded
-from slitlamp.reports.text import table as text_table
+from slitlamp.reports.text import bullets, fitted
 from slitlamp.result import Result
 
 EXPERIMENT = "ablation"
@@ -79,20 +79,22 @@ class AblationResult:
         for name, rows in self.tables.items():
             if rows and name != "totals":
                 more = f"\n… and {len(rows) - SHOWN} more rows in results.json" if len(rows) > SHOWN else ""
-                parts.append(text_table(_shown(rows[:SHOWN]), right=RIGHT) + more)
-        lines = [f"· {line}" for line in (*self.sentences, *self.notes)]
-        lines += [f"· failed: {line}" for line in self.failed]
-        return "\n\n".join([*parts, *(["\n".join(lines)] if lines else []), f"To repeat: {self.command}"])
+                parts.append(fitted(_shown(rows[:SHOWN], self.axes), right=RIGHT) + more)
+        lines = [*self.sentences, *self.notes, *(f"failed: {line}" for line in self.failed)]
+        return "\n\n".join([*parts, *([bullets(lines)] if lines else []), f"To repeat: {self.command}"])
 
 
+ALIKE = ("run", "metric", "chance", "points", "best")  # columns that are shown where they differ
 RIGHT = ("items", "groups", "points", "cells", "known", "images", "bytes", "seconds", "score")
 
 
-def _shown(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows for a terminal: intervals beside their scores, without columns that tell nothing."""
+def _shown(rows: Sequence[dict[str, Any]], axes: Collection[str]) -> list[dict[str, Any]]:
+    """The rows for a terminal: intervals beside their scores, without columns that tell nothing, or nothing more."""
     kept = [key for key in rows[0] if key not in ("low", "high") and any(row[key] not in (None, "") for row in rows)]
-    kept = [key for key in kept if key not in ("run", "metric") or len({row[key] for row in rows}) > 1]
-    return [{key: _word(key, row) for key in kept} for row in rows]
+    kept = [key for key in kept if key not in ALIKE or len({row[key] for row in rows}) > 1]
+    told = [key for key in kept if key in axes and key not in ("task", "encoder")]  # a run's name is made of these
+    twice = ["run"] * bool(told) + ["label"] * all(f"label {row.get('label')}" == row["task"] for row in rows)
+    return [{key: _word(key, row) for key in kept if key not in twice} for row in rows]
 
 
 def _word(key: str, row: Mapping[str, Any]) -> Any:

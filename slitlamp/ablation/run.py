@@ -64,7 +64,7 @@ def ablate(settings: Settings, own: AblationSettings, line: str) -> AblationResu
     if shard is not None:
         mine = mine[shard[0] - 1 :: shard[1]]
     todo = [unit for unit in mine if not unit.problem and not unit.finished]
-    say(f"{_counted(grid, checked)}; {len(mine) - len(todo)} of {len(mine)} units need nothing" + " more" * (not todo))
+    say(f"{_counted(grid, checked)}; {len(mine) - len(todo)} of {len(mine)} units are known already")
     out = None if settings.output.out is None or writes_nothing(own) else Path(settings.output.out)
     results = {} if out is None else _judged_before(grid, out)
     about = [_about(run, done=run.name in results) for run in grid.runs]

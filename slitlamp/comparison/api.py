@@ -1,21 +1,24 @@
 """The function about comparisons that a notebook calls; keyword arguments are the flags of the command."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from slitlamp.ablation.result import AblationResult
 from slitlamp.comparison.settings import COMMAND, RESULTS
 from slitlamp.errors import UsageError
 from slitlamp.reports.result import CommandResult
 from slitlamp.result import Result
+from slitlamp.runs import folder_of
 
-Run = str | Path | Result
+Run = str | Path | Result | AblationResult
 
 
 def compare(*runs: Run | Sequence[Run], **flags: Any) -> CommandResult:
     """What runs read, compared: paired differences on identical folds, a ranking, learning curves, spread over seeds.
 
-    `runs` are results of `slitlamp.probe`, results read back by `slitlamp.load`, or folders. `flags` are those of
+    `runs` are results of `slitlamp.probe`, `slitlamp.ablate` or `slitlamp.load`, or folders. `flags` are those of
     `python -m experiments.compare`: `over`, `site`, `readout`, `task`, `reference`, `unpaired`, `out`.
 
     Raises:
@@ -32,7 +35,8 @@ def compare(*runs: Run | Sequence[Run], **flags: Any) -> CommandResult:
     names = [_name(one, held) for one in given]
     token = RESULTS.set(held)
     try:
-        return COMMAND.call({"runs": tuple(names), **flags})
+        found = COMMAND.call({"runs": tuple(names), **flags})
+        return found if not held or found.home is not None else replace(found, command="")  # no line repeats a notebook
     finally:
         RESULTS.reset(token)
 
@@ -42,8 +46,7 @@ def _name(run: Any, held: dict[str, Result]) -> str:
     if isinstance(run, str | Path):
         return str(run)
     if not isinstance(run, Result):
-        kind = type(run).__name__
-        raise UsageError(f"a {kind} is no run; give results of slitlamp.probe, or folders")
+        return folder_of(run)
     if run.home is None:
         raise UsageError("this result has lost its measurements (home is None); give the folder of its run")
     if (run.home / "results.json").is_file():

@@ -72,9 +72,11 @@ def _of_plans(a: StoredRun, one: Record, b: StoredRun, other: Record) -> list[st
     places = [{name: i for i, name in enumerate(m["ids"])} for m in (mine, theirs)]
     common = [name for name in places[0] if name in places[1]]
     found = []
+    apart = not set(mine["groups"]) & set(theirs["groups"])
     if len(common) < max(len(places[0]), len(places[1])):
         found.append(
             f"other items: {len(common)} in common of {len(places[0])} in {a.name} and {len(places[1])} in {b.name}"
+            + ("; --unpaired compares sets of other patients" * apart)
         )
     for what, key in (("groups", "groups"), ("answers", "answers")):
         changed = [n for n in common if mine[key][places[0][n]] != theirs[key][places[1][n]]]

@@ -29,7 +29,7 @@ from slitlamp.comparison.independent import adjusted, independent_rows
 from slitlamp.errors import UsageError
 from slitlamp.records import rounded
 from slitlamp.reports.result import CommandResult
-from slitlamp.runs import StoredRun
+from slitlamp.runs import StoredRun, distinct_names
 from tasks import DataError
 
 MANY = 12  # arms, encoders apart, above which each is compared with one reference and not with every other
@@ -74,7 +74,7 @@ def find(
     """
     asked = Asked(site=tuple(site), readout=tuple(readout), task=tuple(task), reference=reference)
     plans: dict[str, Any] = {}
-    runs = [replace(run, name=name, _plans=plans) for run, name in zip(runs, _names(runs), strict=True)]
+    runs = [replace(run, name=name, _plans=plans) for run, name in zip(runs, distinct_names(runs), strict=True)]
     if not runs:
         raise UsageError("no run is given; name the folders of runs, as --out named them or as they lie under runs/")
     check_names(runs, asked)
@@ -95,7 +95,8 @@ def find(
             raise UsageError(_nothing(runs, over, asked))
         notes.append(_nothing(runs, over, asked))
     if once.left:
-        notes.append(words.drawn_again(once.left))
+        again_drawn = {name for name, _, _ in once.left}
+        notes.append(words.drawn_again([run.name for run in runs if run.name in again_drawn]))
     compared = _measured(found, reference, notes)
     comparisons = adjusted([row for one in compared for row in _pair_rows(one)])
     ranking = [row for one in compared for row in _ranked(one)]
@@ -103,13 +104,6 @@ def find(
     tables = {"comparisons": comparisons, "ranking": ranking, "curve": curve, "variation": variation}
     said = [line for one in compared for line in words.family(one.family.key, comparisons, ranking)]
     return _result(tables, [*said, *words.curves(curve), *words.variations(variation)], notes, again, points)
-
-
-def _names(runs: Sequence[StoredRun]) -> list[str]:
-    """A name for each run that no other has: that of its folder, with the one it lies in where two are alike."""
-    names = [run.name for run in runs]
-    longer = [f"{run.folder.parent.name}/{run.name}" if names.count(run.name) > 1 else run.name for run in runs]
-    return [one if longer.count(one) == 1 else f"{one} #{longer[: i + 1].count(one)}" for i, one in enumerate(longer)]
 
 
 def _result(

@@ -1,6 +1,6 @@
 """What comparisons say, in sentences."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from slitlamp.reports.plots import shown_names
@@ -135,21 +135,27 @@ def curves(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def variations(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """A sentence for each spread over runs, which is never part of an interval."""
-    found = []
+    """A sentence for each encoder and question on its spread over runs, which is never part of an interval."""
+    alike: dict[tuple[str, str, str, str], list[tuple[str, dict[str, Any]]]] = {}
     for row in rows:
-        head = ", ".join(called(row[key]) for key in ("task", "encoder", "at"))
-        spread = f"sd {_n(row['sd'], 3)}" if row["sd"] is not None else f"{_n(row['lowest'])} to {_n(row['highest'])}"
-        found.append(
-            f"{head}: {row['runs']} {row['over']}s, mean {_n(row['mean'])}, "
-            f"{spread}; the standard error over patients is {_n(row['se_patients'], 3)}, and does not hold this spread."
-        )
+        place, _, which = row["at"].partition(" · ")
+        alike.setdefault((row["task"], row["encoder"], place, row["over"]), []).append((which, row))
+    found = []
+    for (task, encoder, place, over), many in alike.items():
+        head = ", ".join(map(called, (task, encoder, place)))
+        said = [f"{which}: {_spread(row, over)}".removeprefix(": ") for which, row in many]
+        found.append(f"{head}, spread over {over}s beside the standard error over patients, which does not hold it: "
+                     f"{'; '.join(said)}.")  # fmt: skip
     return found
 
 
-def drawn_again(left: Collection[tuple[str, str, str]]) -> str:
-    """What is said where runs of other seeds, draws or fewer groups are no part of comparisons."""
-    names = list(dict.fromkeys(name for name, _, _ in left))
+def _spread(row: dict[str, Any], over: str) -> str:
+    wide = f"sd {_n(row['sd'], 3)}" if row["sd"] is not None else f"{_n(row['lowest'])} to {_n(row['highest'])}"
+    return f"{wide} of {row['runs']} {over}s beside {_n(row['se_patients'], 3)}"
+
+
+def drawn_again(names: Sequence[str]) -> str:
+    """What is said where runs of other seeds, draws or fewer groups, of these names, are no part of comparisons."""
     return (
         f"encoders are compared in one run of each; what differs from it in its seed, its draw or how many groups it "
         f"holds ({_list(names)}) is in the tables curve and variation"

@@ -7,7 +7,7 @@ probabilities of the best points are worth and `confusion-TASK` what they take f
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,30 @@ def figures(gathered: Gathered) -> dict[str, PaperFigure]:
     """Every figure that these runs feed, by its name; nothing is drawn yet."""
     found: list[PaperFigure] = []
     if gathered.claims:
-        found += [_map(gathered), *_layers(gathered)]
+        found += [_map(gathered), *_layers(_without_draws(gathered))]
     if gathered.compared is not None:
         found += [_compared(name, draw) for name, draw in gathered.compared.figures.items()]
-    found += [figure for make in (_calibrations, _confusions) for figure in make(gathered)]
+    found += [figure for make in (_calibrations, _confusions) for figure in make(_without_draws(gathered))]
     return {figure.name: figure for figure in found}
+
+
+def _without_draws(gathered: Gathered) -> Gathered:
+    """The claims but for the draws of a learning curve, which has a figure of its own.
+
+    Of these the first of the most groups stays, where nothing else asks the question.
+    """
+    if gathered.compared is None or "curve" not in gathered.compared.figures:
+        return gathered
+    best: dict[tuple[str, str, str], tuple[bool, int, int]] = {}
+    ranks = []
+    for c in gathered.claims:
+        key = (c.question["source"], c.task, c.encoder)
+        drawn = "take-groups" in c.flags
+        rank = (not drawn, c.best.n_groups * drawn, -int(c.flags.get("draw", ("0",))[0]) * drawn)
+        best[key] = max(best.get(key, rank), rank)
+        ranks.append((key, rank))
+    kept = [c for c, (key, rank) in zip(gathered.claims, ranks, strict=True) if rank == best[key]]
+    return replace(gathered, claims=kept)
 
 
 def write(found: Mapping[str, PaperFigure], out: Path) -> list[str]:
@@ -77,7 +96,11 @@ def _compared(name: str, draw: Callable[..., Any]) -> PaperFigure:
     words = {
         "differences": ("Paired differences", "Differences on the same items and folds, with their intervals."),
         "ranking": ("Ranking", "The order by score with intervals; encoders that share a letter are not told apart."),
-        "curve": ("Learning curve", "Scores by the number of groups to learn from, and what so many can detect."),
+        "curve": (
+            "Learning curve",
+            "Scores by the number of groups; shaded: 95 % intervals over groups; small dots: "
+            "single draws; dashed: the score that so many groups find at least 8 times in 10.",
+        ),
     }
     title, caption = words.get(name, (name.capitalize(), f"The comparison's figure of {name}."))
     sized = bool(inspect.signature(draw).parameters)

@@ -1,7 +1,6 @@
 """What a report is made of: the runs that were named, and every claim that their records make."""
 
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import Any
 from slitlamp.errors import UsageError
 from slitlamp.records import Record, best_of
 from slitlamp.reports.result import CommandResult
-from slitlamp.runs import DOCUMENT, GRID, StoredRun, open_runs, read_document
+from slitlamp.runs import DOCUMENT, GRID, StoredRun, distinct_names, open_runs, read_document
 
 REPORT = "report"  # the experiment whose folder is a report itself
 
@@ -188,12 +187,8 @@ def _failures(document: Mapping[str, Any]) -> list[str]:
 
 
 def _told_apart(runs: Sequence[StoredRun]) -> list[StoredRun]:
-    """The runs, those of one name with that of the folder around them, and numbered where that is the same too."""
-    counts = Counter(run.name for run in runs)
-    names = [f"{run.folder.resolve().parent.name}/{run.name}" if counts[run.name] > 1 else run.name for run in runs]
-    again = Counter(names)
-    shown = [f"{name} ({names[: k + 1].count(name)})" if again[name] > 1 else name for k, name in enumerate(names)]
-    return [replace(run, name=name) for run, name in zip(runs, shown, strict=True)]
+    """The runs, those of one name with the folders around them."""
+    return [replace(run, name=name) for run, name in zip(runs, distinct_names(runs), strict=True)]
 
 
 def claims_of(run: StoredRun) -> list[Claim]:

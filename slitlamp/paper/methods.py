@@ -23,6 +23,9 @@ AUTHORS = "The Slitlamp authors"
 LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn", "timm", "open-clip-torch", "transformers", "h5py")
 
 
+NOT_DRAWN = "not drawn"  # the reason for which --take-groups leaves items out
+
+
 def _entry(kind: str, **fields: str) -> tuple[str, Mapping[str, str]]:
     return kind, fields
 
@@ -231,34 +234,79 @@ def inline_code(line: str) -> str:
 
 
 def _each(claims: Sequence[Claim], tell: Callable[[Claim], str]) -> list[str]:
-    """What is said of the claims, each sentence once; where they differ, with the questions that it holds for."""
-    found: dict[str, dict[str, None]] = {}
+    """What is said of the claims, each sentence once; where they differ, with the questions that it holds for.
+
+    Where one question was put to different numbers of groups these are named too.
+    """
+    found: dict[str, list[Claim]] = {}
     for claim in claims:
-        found.setdefault(tell(claim), {})[claim.task] = None
+        found.setdefault(tell(claim), []).append(claim)
     found.pop("", None)
-    every = {claim.task for claim in claims}
-    return [
-        text if set(tasks) == every else f"For {listed(f'“{task}”' for task in tasks)}: {text}"
-        for text, tasks in found.items()
-    ]
+    return [_held_for(text, some, claims) for text, some in found.items()]
+
+
+def _held_for(text: str, some: Sequence[Claim], claims: Sequence[Claim]) -> str:
+    """A sentence with the questions that it holds for, unless it holds wherever its encoders were asked."""
+    encoders = {c.encoder for c in some}
+    every, here = ({(c.task, c.best.n_groups): None for c in many if c.encoder in encoders} for many in (claims, some))
+    if set(here) == set(every):
+        return text
+    names = []
+    for task in dict.fromkeys(task for task, _ in here):
+        groups = [n for name, n in here if name == task]
+        whole = len(groups) == sum(name == task for name, _ in every)
+        names.append(f"“{task}”" if whole else f"“{task}” of {listed(map(str, sorted(groups)))} groups")
+    return f"For {listed(names)}: {text}"
 
 
 def _data(claims: Sequence[Claim]) -> Iterable[str]:
-    for claim in {(c.best.data_key, c.task): c for c in claims}.values():
+    """Who was asked: a sentence for each question and set of items, one for all draws of fewer groups."""
+    found: dict[str, list[Claim]] = {}
+    drawn: dict[tuple[str, str], list[Claim]] = {}
+    every = list({(c.best.data_key, c.best.plan_key, c.task): c for c in claims}.values())
+    for claim in every:
         facts = claim.question
-        of = f" of {facts['images']} images" if facts["images"] != facts["items"] else ""
-        size = f"{facts['items']} items{of} in {facts['groups']} groups from {facts['source']}"
-        if facts["classes"] is not None:
-            told = f" ({', '.join(f'{name} {count}' for name, count in facts['classes'].items())})"
-        else:
-            low, middle, high = facts["range"]
-            told = f" (numbers from {low:g} to {high:g}, median {middle:g})"
-        left = ", ".join(f"{count} {reason}" for reason, count in facts["left_out"].items())
-        out = f"; left out: {left}" if left else ""
-        limited = " The run was limited to a part of the images." if facts["limited"] else ""
         decode = ", ".join(f"{name} {_word(value)}" for name, value in facts["decode"].items())
-        question = asked(claim.task).replace("“", "‘").replace("”", "’")
-        yield f"“{question}” was asked of {size}{told}{out}.{limited} Images were decoded with {decode}."
+        found.setdefault(f"Images were decoded with {decode}.", []).append(claim)
+        if NOT_DRAWN in facts["left_out"]:
+            drawn.setdefault((claim.task, facts["source"]), []).append(claim)
+            continue
+        yield _asked_of(claim)
+    for (task, source), some in drawn.items():
+        if len(some) == 1:
+            yield _asked_of(some[0])
+            continue
+        sizes: dict[int, list[int]] = {}
+        for claim in some:
+            sizes.setdefault(claim.question["groups"], []).append(claim.question["items"])
+        said = [f"{len(items)} of {n} groups ({_range(items)} items)" for n, items in sorted(sizes.items())]
+        limited = " The runs were limited to a part of the images." * any(c.question["limited"] for c in some)
+        yield f"“{_asked(task)}” was asked of draws at random from {source}: {listed(said)}.{limited}"
+    yield from (_held_for(text, some, every) for text, some in found.items())
+
+
+def _asked(task: str) -> str:
+    return asked(task).replace("“", "‘").replace("”", "’")
+
+
+def _range(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _asked_of(claim: Claim) -> str:
+    facts = claim.question
+    of = f" of {facts['images']} images" if facts["images"] != facts["items"] else ""
+    size = f"{facts['items']} items{of} in {facts['groups']} groups from {facts['source']}"
+    if facts["classes"] is not None:
+        told = f" ({', '.join(f'{name} {count}' for name, count in facts['classes'].items())})"
+    else:
+        low, middle, high = facts["range"]
+        told = f" (numbers from {low:g} to {high:g}, median {middle:g})"
+    left = ", ".join(f"{count} {reason}" for reason, count in facts["left_out"].items())
+    out = f"; left out: {left}" if left else ""
+    limited = " The run was limited to a part of the images." if facts["limited"] else ""
+    return f"“{_asked(claim.task)}” was asked of {size}{told}{out}.{limited}"
 
 
 def _word(value: object) -> str:

@@ -37,6 +37,8 @@ def report(settings: Settings, own: ReportSettings, command: str) -> CommandResu
     gathered = replace(gathered, compared=found)
     items = reviewer.checklist(gathered)
     drawn = figures.figures(gathered)
+    if settings.output.out is not None:
+        say(f"{len(drawn)} figures are drawn, each in two widths")
     out = settings.output.out
     for name in own.track:
         from slitlamp.paper import trackers
@@ -49,12 +51,12 @@ def report(settings: Settings, own: ReportSettings, command: str) -> CommandResu
     return CommandResult(
         experiment="report",
         tables=rounded({"claims": _claims(gathered), "checklist": _items(items)}),
-        sentences=[*answers(gathered), *who_reads_most(gathered), *_of_others(gathered)],
+        sentences=[*who_reads_most(gathered), *answers(gathered), *_of_others(gathered)],
         notes=[
             *(f"FAILED: {line}" for line in gathered.failed),
+            f"The reviewer's checklist: {reviewer.counted(items)}",
             *not_compared,
             *(() if found is None else found.notes),
-            f"The reviewer's checklist: {reviewer.counted(items)}",
         ],
         figures={} if out is not None else {name: partial(one.draw, one.widths[-1]) for name, one in drawn.items()},
         data=data,

@@ -19,7 +19,7 @@ class ReportSettings:
     )
     title: str = _flag("", "title of the page (omitted: the questions that were asked)", metavar="TEXT")
     track: tuple[str, ...] = _flag(
-        (), "trackers to log the numbers to as well, each an extra of its own", metavar="NAME"
+        (), "log the numbers to wandb, mlflow, tensorboard or trackio as well, each an extra of its own", metavar="NAME"
     )
     diff: tuple[str, ...] = _flag(
         (), "instead of a page: which numbers differ between two runs or grids, and what else does", metavar="RUN"

@@ -1,5 +1,7 @@
 """What there is: encoders, tasks and probes as rows of a table."""
 
+import ast
+from pathlib import Path
 from typing import Any
 
 import encoders
@@ -29,6 +31,23 @@ def rows_of(kind: str, name: str | None = None) -> list[dict[str, Any]]:
         near = hint(name or "", [row["name"] for row in found]).removesuffix(" ")
         raise UsageError(f"no {kind.removesuffix('s')} {name!r}" + (f"; {near}" if near else ""))
     return chosen
+
+
+def commands(folder: Path, name: str | None = None) -> list[dict[str, str]]:
+    """Every command that has a file in a folder, with what it is for, or the one of that name.
+
+    Raises:
+        UsageError: no such command; the nearest is named.
+    """
+    names = [path.stem for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")]
+    if name is not None and name not in names:
+        raise UsageError(f"no command {name!r}; {hint(name, names)}there are {', '.join(names)}")
+    docs = {one: ast.get_docstring(ast.parse((folder / f"{one}.py").read_text(encoding="utf-8"))) for one in names}
+    return [
+        {"command": f"python -m experiments.{one}", "what it does": (doc or "").split("\n")[0]}
+        for one, doc in docs.items()
+        if name in (None, one)
+    ]
 
 
 def kinds_of(word: str) -> list[str]:

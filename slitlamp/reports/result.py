@@ -13,10 +13,25 @@ from slitlamp.errors import UsageError
 from slitlamp.log import printable
 from slitlamp.records import SCHEMA
 from slitlamp.reports import plots
-from slitlamp.reports.text import table as text_table
+from slitlamp.reports.text import bullets, fitted
 
 Rows = Sequence[dict[str, Any]]
 ROWS = 12  # of a table that a terminal shows
+LINES, NOTES = 6, 4  # sentences and notes that a terminal shows where a page holds them all
+IN_A_TERMINAL: Mapping[str, Mapping[str, Sequence[str]]] = {  # columns by command and table; tables that are none stay
+    "compare": {
+        "comparisons": ("task", "over", "at", "a", "b", "difference", "p_holm", "says"),
+        "ranking": ("task", "over", "at", "name", "score", "low", "high", "p_best", "group"),
+        "curve": ("task", "encoder", "at", "groups", "draws", "score", "low", "high", "mde", "rising"),
+        "variation": (),  # the sentences hold it
+    },
+    "report": {
+        "claims": ("task", "encoder", "run", "groups", "score", "low", "high", "verdict", "credit"),
+        "checklist": (),  # a note counts it, the page holds it
+    },
+}
+SAME = ("over", "at")  # columns that a terminal does not show where all rows hold the same
+JOINT = ("simultaneous_low", "simultaneous_high")  # the interval that decides what is said of a difference
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -90,12 +105,40 @@ class CommandResult:
         return found
 
     def __str__(self) -> str:
+        page = next((path for path in self.files if path.name == "index.html"), None)
         parts = []
-        for rows in filter(None, self.tables.values()):
-            more = f"\n… and {len(rows) - ROWS} more rows in results.json" if len(rows) > ROWS else ""
-            parts.append(text_table(shown_rows(rows[:ROWS]), right=_numbers(rows)) + more)
-        parts += ["\n".join(f"· {line}" for line in lines) for lines in (self.sentences, self.notes) if lines]
-        return printable("\n\n".join([*parts, f"To repeat: {self.command}"]))
+        columns = IN_A_TERMINAL.get(self.experiment, {})
+        for name, rows in self.tables.items():
+            brief = _brief(rows[:ROWS], columns.get(name))
+            if not brief:
+                continue
+            more = f"\n… and {len(rows) - ROWS} more rows in {page or 'results.json'}" if len(rows) > ROWS else ""
+            parts.append(fitted(shown_rows(brief), right=_numbers(brief)) + more)
+        for some, most, what in ((self.sentences, LINES, "sentences"), (self.notes, NOTES, "notes")):
+            rest = len(some) - most if page is not None else 0
+            if some:
+                parts.append(bullets(some if rest <= 0 else [*some[:most], f"… and {rest} more {what} in {page}"]))
+        return printable("\n\n".join([*parts, *([f"To repeat: {self.command}"] if self.command else [])]))
+
+    __repr__ = __str__
+
+
+def _brief(rows: Rows, columns: Sequence[str] | None) -> Rows:
+    """The rows as a terminal shows them: with these columns alone, without those that say the same in all rows."""
+    if columns is None or not rows:
+        return rows
+    kept = [key for key in columns if key in rows[0]]
+    kept = [key for key in kept if key not in SAME or len({row[key] for row in rows}) > 1]
+    ends = dict(zip(("low", "high"), JOINT, strict=True)) if "difference" in kept and JOINT[0] in rows[0] else {}
+    found = []
+    for row in rows:
+        made = {}
+        for key in kept:
+            made[key] = row[key]
+            if key == "difference":
+                made |= {f"{key}_{end}": row[joint] for end, joint in ends.items()}
+        found.append(made)
+    return found if kept else []
 
 
 def _one_of(name: str | None, known: Mapping[str, Any], what: str) -> str:

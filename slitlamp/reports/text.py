@@ -5,23 +5,55 @@ import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+WIDE = 120  # letters of a line that a terminal shows
 
-def table(rows: Sequence[dict[str, Any]], width: int | None = None, right: Collection[str] = ()) -> str:
+
+def fitted(rows: Sequence[dict[str, Any]], right: Collection[str] = ()) -> str:
+    """A table of at most WIDE letters: long words are cut, then the last columns left out, which is said below it."""
+    kept = [*rows[0]]
+    while len(kept) > 2:
+        text = table([{key: row[key] for key in kept} for row in rows], WIDE, right, middle=True)
+        if max(map(len, text.splitlines())) <= WIDE:
+            break
+        kept.pop()
+    text = table([{key: row[key] for key in kept} for row in rows], WIDE, right, middle=True)
+    left = [key.replace("_", " ") for key in rows[0] if key not in kept]
+    return text + (f"\nnot shown here: {', '.join(left)}" if left else "")
+
+
+def bullets(lines: Sequence[str]) -> str:
+    """Lines below one another, each with its point and within WIDE letters; a command stays in one line."""
+    return "\n".join(
+        f"· {line}" if "python -m" in line else textwrap.fill(
+            line, WIDE, initial_indent="· ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+        for line in lines
+    )  # fmt: skip
+
+
+def table(
+    rows: Sequence[dict[str, Any]], width: int | None = None, right: Collection[str] = (), *, middle: bool = False
+) -> str:
     """Rows of equal keys as text in columns; None is a dash, and columns named in `right` end in line.
 
-    What is wider than `width` is cut, widest column first.
+    What is wider than `width` is cut, widest column first, but no column named in `right`; with `middle` not at its
+    end, where long names differ.
     """
     if not rows:
         return ""
     words = [[_word(v) for v in row.values()] for row in rows]
     heads = [key.replace("_", " ") for key in rows[0]]
     widths = [max(len(h), *(len(line[i]) for line in words)) for i, h in enumerate(heads)]
-    while width and sum(widths) + 2 * len(widths) - 2 > width and max(widths) > 16:
-        widths[widths.index(max(widths))] -= 1
+    words_of = [i for i, key in enumerate(rows[0]) if key not in right]
+    while width and sum(widths) + 2 * len(widths) - 2 > width:
+        widest = max(words_of, key=lambda i: widths[i], default=None)
+        if widest is None or widths[widest] <= 16:
+            break
+        widths[widest] -= 1
     ends = [key in right for key in rows[0]]
 
     def line(words: Sequence[str]) -> str:
-        cut = [_cut(word, n) for word, n in zip(words, widths, strict=True)]
+        cut = [_cut(word, n, middle=middle) for word, n in zip(words, widths, strict=True)]
         cells = [w.rjust(n) if end else w.ljust(n) for w, n, end in zip(cut, widths, ends, strict=True)]
         return "  ".join(cells).rstrip()
 
@@ -71,8 +103,9 @@ def wrapped_notes(notes: Sequence[str]) -> list[str]:
     return [textwrap.fill(f"note: {note}", 110, initial_indent="  ", subsequent_indent="    ") for note in notes]
 
 
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
+def _cut(text: str, width: int, *, middle: bool = False) -> str:
+    end = (width - 1) // 2 if middle else 0
+    return text if len(text) <= width else f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
 
 
 def _word(value: Any) -> str:

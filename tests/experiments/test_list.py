@@ -186,3 +186,14 @@ def test_a_card_says_whether_another_size_can_be_asked(name: str, said: str) -> 
 
     assert f"any size     {said}" in lines(name)
     assert (", any size" in short(name)["input"]) == said.startswith("yes")
+
+
+def test_every_command_is_listed_and_a_wrong_name_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = ran("commands", capsys=capsys)
+    assert code == DONE
+    files = [path.stem for path in (ROOT / "experiments").glob("*.py") if not path.stem.startswith("_")]
+    assert {f"python -m experiments.{name}" for name in files} == {line.split("  ")[0] for line in out.splitlines()[1:]}
+    assert max(map(len, out.splitlines())) <= 160
+    code, _, err = ran("commands", "ablatoin", capsys=capsys)
+    assert code == USAGE
+    assert "did you mean 'ablation'?" in err

@@ -22,7 +22,7 @@ from slitlamp.comparison.differs import why_apart
 from slitlamp.comparison.found import find
 from slitlamp.errors import UsageError
 from slitlamp.reports.plots import save
-from slitlamp.runs import StoredRun, open_runs
+from slitlamp.runs import StoredRun, distinct_names, open_runs
 from tasks import DataError
 from tests.paths import ROOT
 
@@ -587,3 +587,38 @@ def test_independent_sets_hold_other_items_read_at_the_same_points(home: Path, t
     with pytest.raises(DataError, match="read at other points"):
         find([a, few], unpaired=True)
     assert find([a, few], unpaired=True, site=["pooled"]).table("comparisons")
+
+
+def test_runs_of_one_name_are_named_by_the_grids_that_hold_them() -> None:
+    settings: list[dict[str, Any]] = [{"label": "view"}, {"label": "view"}, {}, {}]
+    places = ("a/north/runs/label=view", "a/south/runs/label=view", "a/mirror", "b/mirror")
+    runs = [
+        StoredRun(folder=Path(place), name=Path(place).name, document={}, settings=axes)
+        for place, axes in zip(places, settings, strict=True)
+    ]
+    assert distinct_names(runs) == ["north/label=view", "south/label=view", "a/mirror", "b/mirror"]
+    assert distinct_names([*runs[2:3], *runs[2:3]])[0].endswith("#1")
+
+
+def test_the_spread_of_a_curve_is_one_sentence_and_its_runs_stand_in_their_order(home: Path) -> None:
+    names = [f"{groups}-{draw}" for groups in (20, 40) for draw in (0, 1)]
+    found = slitlamp.compare(*(home / name for name in names), home / "all")
+    assert sum("spread over draws" in line for line in found.sentences) == 1
+    line = next(line for line in found.sentences if "spread over draws" in line)
+    assert line.index("20 groups") < line.index("40 groups")
+    note = next(line for line in found.notes if "are compared in one run of each" in line)
+    places = [note.index(name) for name in names]
+    assert places == sorted(places)
+
+
+def test_sets_of_other_patients_are_refused_with_the_flag_that_compares_them(home: Path, tmp_path: Path) -> None:
+    other = of_another_hospital(home / "a", tmp_path / "elsewhere", "north-")
+    with pytest.raises(DataError, match="--unpaired compares sets of other patients"):
+        slitlamp.compare(home / "a", other)
+
+
+def test_results_that_were_written_nowhere_are_compared_and_no_line_repeats_it(home: Path) -> None:
+    held = StoredRun(folder=home / "a", name="a", document={})
+    with pytest.raises(UsageError, match="a StoredRun is no run"):
+        slitlamp.compare(held)  # type: ignore[arg-type]
+    assert slitlamp.compare(slitlamp.load(home / "a")).command.endswith(str(home / "a"))

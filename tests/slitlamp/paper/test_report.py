@@ -401,7 +401,7 @@ def test_without_a_folder_the_answers_come_back(run: Path) -> None:
     found = slitlamp.report(run)
     assert not found.files
     said = answers(gather([run]))
-    assert list(found.sentences[: len(said)]) == said
+    assert list(found.sentences[-len(said) :]) == said  # behind who reads most
     assert found.figures
 
 
@@ -438,3 +438,50 @@ def test_bad_input_is_one_line(run: Path, made: Path, tmp_path: Path) -> None:
             slitlamp.report(**flags)
     with pytest.raises(UsageError, match="is the folder of a run that is reported"):
         slitlamp.report(run, out=str(run), replace=True)
+
+
+def test_results_are_reported_as_their_folders_are(run: Path) -> None:
+    again = slitlamp.load(run)
+    assert slitlamp.report(again).to_json() == slitlamp.report(run).to_json()
+    assert "no number differs" in slitlamp.report(diff=(again, run)).sentences[0]
+    with pytest.raises(UsageError, match="was written nowhere; ask for it with out="):
+        slitlamp.report(slitlamp.report(run))
+
+
+def test_a_loaded_report_is_the_report(made: Path) -> None:
+    assert slitlamp.load(made).to_json() == (made / "results.json").read_text(encoding="utf-8")
+
+
+def drawn(groups: int) -> Edit:
+    """A run as of fewer groups, with folds and pixels of its own."""
+
+    def edit(document: dict[str, Any]) -> None:
+        for r in document["records"]:
+            r |= {"n_groups": groups, "folds": 4, "plan_key": f"{r['plan_key']}{groups}", "data_key": f"{groups}",
+                  "command": f"{r['command']} --take-groups {groups}"}  # fmt: skip
+        for one in document["questions"]:
+            one |= {"groups": groups, "items": 2 * groups, "left_out": {"not drawn": 9}}
+
+    return edit
+
+
+def test_draws_are_one_sentence_and_what_holds_for_some_groups_says_so(run: Path, tmp_path: Path) -> None:
+    folders = [run, *(edited(run, tmp_path / str(n), drawn(n)) for n in (20, 26))]
+    text = as_markdown(gather(folders))
+    assert text.count("Images were decoded with") == 1
+    assert "1 of 20 groups (40 items) and 1 of 26 groups (52 items)" in text
+    assert "For “mirror” of 20 and 26 groups: No group was split over folds: 4 folds" in text
+    assert "For “mirror” of" not in as_markdown(gather([run]))
+
+
+def test_draws_of_a_curve_have_no_figures_of_their_own(run: Path, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from slitlamp.paper.figures import figures
+    from slitlamp.reports.result import CommandResult
+
+    gathered = gather([run, *(edited(run, tmp_path / str(n), drawn(n)) for n in (20, 26))])
+    curve = CommandResult(experiment="compare", tables={}, figures={"curve": lambda: None})
+    layers = [sum(name.startswith("layers") for name in figures(replace(gathered, compared=one)))
+              for one in (None, curve)]  # fmt: skip
+    assert layers == [3, 1]

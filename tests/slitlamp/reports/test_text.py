@@ -1,0 +1,48 @@
+"""Tables and lines for a terminal fit it, and lose neither a number nor what tells two names apart."""
+
+from slitlamp.reports.result import IN_A_TERMINAL, LINES, CommandResult
+from slitlamp.reports.text import WIDE, bullets, fitted
+
+
+def test_a_table_fits_and_keeps_numbers_and_the_ends_of_names() -> None:
+    names = [f"timm:a_network_of_a_rather_long_name (weights=checkpoints/number-{k}.pth)" for k in range(2)]
+    rows = [{"task": "t", "a": a, "b": b, "score": "0.123 [0.101, 0.152]"} for a, b in (names, names[::-1])]
+    text = fitted(rows, right=["score"])
+    assert max(map(len, text.splitlines())) <= WIDE
+    assert text.count("0.123 [0.101, 0.152]") == text.count("0.pth") == text.count("1.pth") == 2
+    many = fitted([{f"column {k}": "x" * 14 for k in range(20)}])
+    assert max(len(line) for line in many.splitlines() if not line.startswith("not shown")) <= WIDE
+    assert "column 19" in many.splitlines()[-1]
+
+
+def test_a_sentence_is_broken_and_a_command_is_not() -> None:
+    command = f"To compare: python -m experiments.compare {'runs/x ' * 30}".strip()
+    broken, whole = bullets(["word " * 60]), bullets([command])
+    assert max(map(len, broken.splitlines())) <= WIDE
+    assert whole == f"· {command}"
+
+
+def result(count: int, **more: object) -> CommandResult:
+    row = dict.fromkeys(IN_A_TERMINAL["compare"]["comparisons"], "same")
+    row |= {"difference": -0.25, "low": -0.2, "high": -0.3, "simultaneous_low": -0.4, "simultaneous_high": -0.1,
+            "q_bh": 0.5}  # fmt: skip
+    tables = {"comparisons": [row] * 2, "variation": [{"sd": 0.5}]}
+    return CommandResult(experiment="compare", tables=tables, sentences=["line."] * count, **more)  # type: ignore[arg-type]
+
+
+def test_a_comparison_shows_the_interval_that_its_words_follow() -> None:
+    text = str(result(3))
+    assert "-0.25 [-0.4, -0.1]" in text
+    assert "q bh" not in text
+    assert "sd" not in text
+    assert "over" not in text.splitlines()[0]  # the same in all rows
+    assert repr(result(3)) == text
+    assert "To repeat" not in text  # of results that a notebook holds there is no line
+
+
+def test_where_a_page_holds_all_a_terminal_shows_the_first_sentences(tmp_path) -> None:  # noqa: ANN001
+    page = tmp_path / "index.html"
+    assert str(result(LINES + 3)).count("line.") == LINES + 3
+    short = str(result(LINES + 3, files=[page]))
+    assert short.count("line.") == LINES
+    assert f"… and 3 more sentences in {page}" in " ".join(short.split())
