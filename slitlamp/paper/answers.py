@@ -4,9 +4,10 @@ import re
 from collections.abc import Sequence
 
 import tasks
+from probes.stats.credit import PIXELS
 from probes.stats.verdict import p_words
+from slitlamp.paper.design import marked
 from slitlamp.paper.gathered import Claim, Gathered, listed
-from slitlamp.probing.state import CONTROLS
 
 READS = {"present": "reads it", "absent": "does not read it", "inconclusive": "not decided"}
 USED = (
@@ -63,7 +64,7 @@ def _rest(claim: Claim) -> str:
 def _credit(claim: Claim) -> str:
     """What a present is credited to, in the words of its record."""
     r = claim.best
-    if claim.encoder in CONTROLS:
+    if claim.control:
         return "It is itself a control: nothing is credited."
     if r.credit is None:
         return "No control was measured: nothing shows that the encoder is needed for it."
@@ -96,19 +97,20 @@ def unshown(claim: Claim) -> str:
     """What is not shown, in few words."""
     r, state = claim.best, claim.verdict["verdict"]
     if state == "absent":
-        limits = [one.limit for one in claim.records if one.limit is not None]
         what = "relations of concordance" if r.n_classes is None else "differences of accuracy"
-        if not limits:
+        if claim.limit is None:
             return "nothing is excluded"
-        return f"{what} {max(limits):.2f} or more are excluded, smaller ones are not"
+        return f"{what} {claim.limit:.2f} or more are excluded, smaller ones are not"
     if state == "inconclusive":
         return "neither shown nor excluded"
     open_ = "how well is open, " * r.size_open
-    if claim.encoder in CONTROLS:
+    if claim.control:
         return f"{open_}it is itself a control"
     surpassed = re.search(r"But (.+ better \([\d.]+\)): no credit", r.reason)
     if surpassed:
         return open_ + surpassed[1]
+    if r.credit == PIXELS and marked(claim):
+        return f"{open_}not shown to be more than a thumbnail, or the brightness around the marks, reads"
     return open_ + (UNSHOWN.get(r.credit or "") or "no control was measured")
 
 

@@ -165,7 +165,7 @@ def _question(gathered: Gathered, source: str, task: str, claims: Sequence[Claim
     ordered = sorted(
         by.values(),
         key=lambda some: (
-            some[0].encoder in CONTROLS,
+            some[0].control,
             min(places.index(c.verdict["verdict"]) for c in some),
             -max(c.score for c in some),
         ),
@@ -236,7 +236,7 @@ def _claim(gathered: Gathered, claim: Claim) -> dict[str, Any]:
         "p": p_text(claim.p),
         "state": claim.verdict["verdict"],
         "verdict": verdict_text(r) if r.verdict == claim.verdict["verdict"] else claim.verdict["verdict"],
-        "credit": r.credit,
+        "credit": r.credit or DASH,
         "loss": _loss(claim.records),
         "point": f"{r.site}/{r.readout}",
         "stamps": stamps(claim),

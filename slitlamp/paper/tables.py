@@ -112,7 +112,7 @@ def _claims(gathered: Gathered) -> Sheet:
         f"Score: {_each(r.metric for c in gathered.claims for r in [c.best])} on held-out groups with its "
         f"{100 * first.confidence:g} % interval, the point chosen inside the training folds"
         + (" (†: chosen on these data, with an interval wide enough for that)" * any(r["mark"] for r in rows))
-        + ". Controls on the same folds: low-level statistics, thumbnails (pixels), the order of the list, the same "
+        + ". Controls on the same folds: low-level statistics, thumbnails or, of marks, the brightness around them (pixels), the order of the list, the same "
         "network untrained (untr.). p: paid for all points, encoders and tasks of the command. Absent ≥ x: the weakest "
         "strength that is excluded. Loss: how much less than the best of what reads the same items."
     ]
@@ -174,7 +174,7 @@ def _claim_row(claim: Claim, run: str | None) -> dict[str, Any]:
         **{name: getattr(best, name) for name in ("control_lowlevel", "control_pixels", "control_order",
                                                   "control_random", "control_shuffled")},
         "p": best.p_value if best.p_adjusted is None else best.p_adjusted, "verdict": said["verdict"],
-        "limit": best.limit if said["verdict"] == "absent" else None, "credit": said["credit"],
+        "limit": claim.limit, "credit": said["credit"],
         "loss": best.loss, "loss_low": best.loss_low, "loss_high": best.loss_high, "loss_state": best.loss_state,
         "reference": best.reference, "best_point": said["best"], "highest": said["highest"],
         "highest_low": said["highest_low"], "highest_high": said["highest_high"], "mde": best.mde,
