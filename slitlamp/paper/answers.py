@@ -8,6 +8,7 @@ from probes.stats.credit import PIXELS
 from probes.stats.verdict import p_words
 from slitlamp.paper.design import marked
 from slitlamp.paper.gathered import Claim, Gathered, listed
+from slitlamp.records import Record
 
 READS = {"present": "reads it", "absent": "does not read it", "inconclusive": "not decided"}
 USED = (
@@ -48,12 +49,16 @@ def answer(claim: Claim) -> str:
     if state == "present":
         open_ = " How well is open: the interval touches chance." if r.size_open else ""
         return f"{measured}.{open_} {_credit(claim)}".strip()
-    return f"{measured}. {_rest(claim)}".strip()
+    if state == "absent":
+        weakest = max(claim.records, key=lambda one: one.limit or 0)
+        if (weakest.limit or 0) > (r.limit or 0):
+            return f"{measured}. Where least is excluded, at {weakest.site}/{weakest.readout}: {_rest(weakest)}"
+    return f"{measured}. {_rest(r)}".strip()
 
 
-def _rest(claim: Claim) -> str:
-    """What the reason of the best point says behind its score; all of it where it holds no score."""
-    reason, score = claim.best.reason, f"chance {claim.best.chance:.2f}"
+def _rest(r: Record) -> str:
+    """What the reason of a point says behind its score; all of it where it holds no score."""
+    reason, score = r.reason, f"chance {r.chance:.2f}"
     tail = reason.partition(score)[2]
     if tail.startswith(","):  # its p
         tail = tail.partition(". ")[2]
@@ -68,7 +73,7 @@ def _credit(claim: Claim) -> str:
         return "It is itself a control: nothing is credited."
     if r.credit is None:
         return "No control was measured: nothing shows that the encoder is needed for it."
-    return _rest(claim) or f"Credited to: {r.credit}."
+    return _rest(r) or f"Credited to: {r.credit}."
 
 
 UNSHOWN = {  # what a credit leaves unshown, in few words

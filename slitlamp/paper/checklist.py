@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import tasks
-from encoders.extraction.readouts import READOUTS
+from encoders.extraction.readouts import READOUTS, VECTOR
 from probes.stats.credit import DRAWS, LOWLEVEL, PIXELS
 from probes.stats.plan import ALPHA, FEW
 from slitlamp.paper.design import design, marked, scaling
 from slitlamp.paper.gathered import Claim, Gathered, listed
 from slitlamp.paper.methods import inline_code, markdown_text
+from slitlamp.records import Record
 from slitlamp.reports.table import drawn, p_text
 
 Status = Literal["missing", "stands", "does not apply"]
@@ -316,15 +317,25 @@ def _multiplicity(gathered: Gathered) -> Filled:
     )
 
 
+def _layout(claim: Claim) -> list[Record]:
+    """What keeps the layout of the tokens that the best point is made of: see `slitlamp.probing.judge.layout_of`."""
+    r, every = claim.best, claim.records
+    kept = [one for one in every if READOUTS[one.readout].keeps_layout]
+    before = [one.site for one in every[: every.index(r)] if one in kept] if r.readout == VECTOR.name else []
+    return [one for one in kept if one.site == (before or [r.site])[-1] and one is not r]
+
+
 def _negative(claim: Claim) -> Iterable[Entry]:
     r, state = claim.best, claim.verdict["verdict"]
     if state == "present":
         yield Entry(status=IDLE, evidence="It is present: nothing is claimed absent.")
         return
     m = claim.measured
-    layout = [one for one in claim.records if one.site == r.site and READOUTS[one.readout].keeps_layout]
+    layout = _layout(claim)
     kept = listed(f"{one.readout} p = {p_text(one.p_value)}" for one in layout)
-    read = f"readouts of {r.site} that keep the layout: {kept or 'the site has none'}"
+    read = f"readouts of {layout[0].site} that keep the layout: {kept}" if layout else (
+        "no readout that keeps the layout was asked"
+    )  # fmt: skip
     if state == "inconclusive":
         yield Entry(
             status=IDLE, evidence=f"Nothing is claimed, neither present nor absent (smallest detectable score "
@@ -346,7 +357,7 @@ def _negative(claim: Claim) -> Iterable[Entry]:
     kernel = "not asked" if m.kernel_p is None else f"p = {p_text(m.kernel_p)}"
     yield Entry(
         status=STANDS,
-        evidence=f"{over}weakest strength excluded {r.limit:.2f} ({m.limit.asked:.2f} is asked); planted at chance "
+        evidence=f"{over}Weakest strength excluded {r.limit:.2f} ({m.limit.asked:.2f} is asked); planted at chance "
         f"{m.limit.self_check:.0%} were called readable (12% may be); margin {r.margin:.2g}; kernel ridge {kernel}; "
         f"{read}. Upper end of the score {'unknown' if r.high is None else f'{r.high:.2f}'}.",
     )
