@@ -75,6 +75,7 @@ def find(
     once = drawn_again(runs, asked)
     found = [f for name in _axes(runs, over, asked) for f in families(runs, name, once)]
     found = [f for f in (_readable(f, notes, refuse=refuse) for f in found) if len(f.arms) > 1]
+    found = _named_apart(found, runs, asked)
     curve, points = curve_rows(runs, asked)
     variation = variation_rows(runs, asked)
     _unjoined(runs, found, over, asked, notes, refuse=refuse)
@@ -98,6 +99,31 @@ def _names(runs: Sequence[StoredRun]) -> list[str]:
     names = [run.name for run in runs]
     longer = [f"{run.folder.parent.name}/{run.name}" if names.count(run.name) > 1 else run.name for run in runs]
     return [one if longer.count(one) == 1 else f"{one} #{longer[: i + 1].count(one)}" for i, one in enumerate(longer)]
+
+
+def _named_apart(found: Sequence[Family], runs: Sequence[StoredRun], asked: Asked) -> list[Family]:
+    """The families with names of their own: a question put to several sources is several, and so is what else differs.
+
+    A name is that of the rows of its tables, so that two of one name would be read as one set of arms.
+    """
+    sources: dict[str, set[str]] = {}
+    for run in runs:
+        for r in points_of(run, asked):
+            sources.setdefault(r.task, set()).add(r.source)
+    named = [
+        replace(one, at=f"{one.at} · {one.arms[0].points[0][1].source}") if len(sources[one.task]) > 1 else one
+        for one in found
+    ]
+    keys = [one.key for one in named]
+    told = [
+        replace(one, at=f"{one.at} · {', '.join(run.name for run in one.runs)}") if keys.count(one.key) > 1 else one
+        for one in named
+    ]
+    keys = [one.key for one in told]
+    return [
+        replace(one, at=f"{one.at} ({keys[: k + 1].count(one.key)})") if keys.count(one.key) > 1 else one
+        for k, one in enumerate(told)
+    ]
 
 
 def _result(

@@ -181,7 +181,10 @@ def _question(gathered: Gathered, source: str, task: str, claims: Sequence[Claim
         for some in ordered
     ]
     first = claims[0].best
-    said = [line.partition(": ")[2] for line in who_reads_most(gathered) if line.startswith(f"{task}, ")]
+    several = sum(name == task for _, name in questions(gathered.claims)) > 1
+    heads = ((line, *line.partition(": ")[::2]) for line in who_reads_most(gathered))
+    said = [rest for line, head, rest in heads
+            if line.startswith(f"{task}, ") and (not several or f" · {source}" in head)]  # fmt: skip
     lines = list(dict.fromkeys(question_line(claim.question) for claim in claims))
     return {
         "asked": asked(task),
