@@ -9,6 +9,7 @@ import importlib.resources
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from slitlamp.paper.answers import (
     who_reads_most,
 )
 from slitlamp.paper.checklist import MISSING, STANDS, Entry, Item, counted
+from slitlamp.paper.design import marked
 from slitlamp.paper.gathered import Claim, Gathered, Other, listed
 from slitlamp.paper.methods import licence
 from slitlamp.probing.state import CONTROLS
@@ -209,9 +211,10 @@ def _stamps(claims: Sequence[Claim], *, synthetic: bool) -> list[str]:
 def _claims(gathered: Gathered) -> dict[str, Any]:
     """The table with controls: a row for each claim, without columns that hold nothing."""
     rows = [_claim(gathered, claim) for claim in gathered.claims]
+    around = ", or around marks" * any(map(marked, gathered.claims))
     kept = [one for one in COLUMNS_OF if not one[3] or any(row[one[1]] not in (DASH, "", None) for row in rows)]
     return {
-        "heads": [(head.replace("-", "\u00ad"), end) for head, _, end, _ in kept],
+        "heads": [(head.replace("-", "\u00ad") + around * (key == "pixels"), end) for head, key, end, _ in kept],
         "rows": [[(key, row[key], end) for _, key, end, _ in kept] for row in rows],
         "states": [row["state"] for row in rows],
         "stamps": [[stamp for stamp in row["stamps"] if not stamp.startswith("SYNTHETIC")] for row in rows],
@@ -238,7 +241,9 @@ def _claim(gathered: Gathered, claim: Claim) -> dict[str, Any]:
         "shuffled": three_digits(r.control_shuffled, 2),
         "p": p_text(claim.p),
         "state": claim.verdict["verdict"],
-        "verdict": verdict_text(r) if r.verdict == claim.verdict["verdict"] else claim.verdict["verdict"],
+        "verdict": verdict_text(replace(r, limit=claim.limit))
+        if r.verdict == claim.verdict["verdict"]
+        else claim.verdict["verdict"],
         "credit": r.credit or DASH,
         "loss": _loss(claim.records),
         "point": f"{r.site}/{r.readout}",
