@@ -449,13 +449,13 @@ def _verdicts(claims: Sequence[Claim]) -> Iterable[str]:
     if states & {"absent", "inconclusive"}:
         silent = (c.measured for c in claims if c.verdict["verdict"] != "present")
         strengths = sorted({f"{m.limit.asked:.2f}" for m in silent if m is not None and m.limit is not None})
-        strength = f" of {' or '.join(strengths)}" * bool(strengths)
+        strength = f"a strength of {' or '.join(strengths)}" if strengths else "the strength that is asked for"
         pools = [c for c in claims if c.flags.get("pool") and c.verdict["verdict"] != "present"]
         of = " (of those of --pool, where one was given)" * bool(pools)
         large = any(c.best.n_items > _landmarks() for c in claims if c.verdict["verdict"] != "present")
         yield (
-            f"It is called absent only where of differences planted along random mixtures of the images{of} at a "
-            f"strength{strength} fewer than 1 in 20, counted against exchanged labels {{{{read2002}}}}, read as "
+            f"It is called absent only where of differences planted along random mixtures of the images{of} at "
+            f"{strength} fewer than 1 in 20, counted against exchanged labels {{{{read2002}}}}, read as "
             "little, and neither a readout that keeps the layout nor kernel ridge reads it"
             f"{' {{williams2001}}' * large}; else nothing is concluded."
         )

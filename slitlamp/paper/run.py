@@ -45,6 +45,7 @@ def report(settings: Settings, own: ReportSettings, command: str) -> CommandResu
     data: Mapping[str, Callable[[Path], None]] = {}
     if out is not None:
         data = _files(gathered, items, drawn, Path(out), own, command, not_compared)
+    count = len(gathered.runs) + len(gathered.others)
     many = f"{len(gathered.claims)} claim{'s' * (len(gathered.claims) != 1)}"
     return CommandResult(
         experiment="report",
@@ -59,7 +60,7 @@ def report(settings: Settings, own: ReportSettings, command: str) -> CommandResu
         figures={} if out is not None else {name: partial(one.draw, one.widths[-1]) for name, one in drawn.items()},
         data=data,
         command=command,
-        summary=f"{many} of {len(gathered.runs) + len(gathered.others)} runs",
+        summary=f"{many} of {count} run{'s' * (count != 1)}",
     )
 
 
