@@ -77,7 +77,7 @@ def find(
     found = [f for f in (_readable(f, notes, refuse=refuse) for f in found) if len(f.arms) > 1]
     found = _named_apart(found, runs, asked)
     curve, points = curve_rows(runs, asked)
-    variation = variation_rows(runs, asked)
+    curve, variation = rounded(curve), rounded(variation_rows(runs, asked))  # sentences say what tables hold
     _unjoined(runs, found, over, asked, notes, refuse=refuse)
     if not (found or curve or variation):
         if refuse:
@@ -86,8 +86,8 @@ def find(
     if once.left:
         notes.append(words.drawn_again(once.left))
     compared = _measured(found, reference, notes)
-    comparisons = adjusted([row for one in compared for row in _pair_rows(one)])
-    ranking = [row for one in compared for row in _ranked(one)]
+    comparisons = rounded(adjusted([row for one in compared for row in _pair_rows(one)]))
+    ranking = rounded([row for one in compared for row in _ranked(one)])
     notes += words.notes_of(runs, [one.family for one in compared], comparisons)
     tables = {"comparisons": comparisons, "ranking": ranking, "curve": curve, "variation": variation}
     said = [line for one in compared for line in words.family(one.family.key, comparisons, ranking)]

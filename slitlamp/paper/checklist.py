@@ -64,8 +64,8 @@ def counted(items: Sequence[Item]) -> str:
     """One sentence: how many items stand, miss something, or do not apply."""
     counts = {status: sum(item.status == status for item in items) for status in ORDERED}
     return (
-        f"Of {len(items)} items {counts[STANDS]} stand, in {counts[MISSING]} something is missing, and {counts[IDLE]} "
-        "do not apply."
+        f"Of {len(items)} items {counts[STANDS]} stand{'s' * (counts[STANDS] == 1)}, in {counts[MISSING]} something is "
+        f"missing, and {counts[IDLE]} do{'es' * (counts[IDLE] == 1)} not apply."
     )
 
 

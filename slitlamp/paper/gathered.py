@@ -14,6 +14,7 @@ from slitlamp.records import Record, best_of
 from slitlamp.reports.result import CommandResult
 from slitlamp.runs import DOCUMENT, GRID, StoredRun, open_runs, read_document
 
+NOT_YET = "not computed yet"
 REPORT = "report"  # the experiment whose folder is a report itself
 
 
@@ -198,7 +199,7 @@ def _failures(document: Mapping[str, Any]) -> list[str]:
     lines = [str(line) for line in document.get("failed", ())]
     for run in document.get("runs", ()):
         if run["status"] == "pending":
-            lines.append(f"{run['name']}: not computed yet")
+            lines.append(f"{run['name']}: {NOT_YET}")
         elif run["status"] == "failed" and not any(run["name"] in line for line in lines):
             lines.append(f"{run['name']}: {run.get('error') or 'failed'}")
     return lines

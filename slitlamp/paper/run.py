@@ -14,7 +14,7 @@ from slitlamp.paper import checklist as reviewer
 from slitlamp.paper.answers import answers, who_reads_most
 from slitlamp.paper.card import card
 from slitlamp.paper.changes import compare_reports
-from slitlamp.paper.gathered import Gathered, gather
+from slitlamp.paper.gathered import NOT_YET, Gathered, gather
 from slitlamp.paper.methods import as_latex, as_markdown, bibliography
 from slitlamp.paper.page import page
 from slitlamp.paper.settings import ReportSettings
@@ -52,7 +52,7 @@ def report(settings: Settings, own: ReportSettings, command: str) -> CommandResu
         tables=rounded({"claims": _claims(gathered), "checklist": _items(items)}),
         sentences=[*answers(gathered), *who_reads_most(gathered), *_of_others(gathered)],
         notes=[
-            *(f"FAILED: {line}" for line in gathered.failed),
+            *(f"{'MISSING' if line.endswith(NOT_YET) else 'FAILED'}: {line}" for line in gathered.failed),
             *not_compared,
             *(() if found is None else found.notes),
             f"The reviewer's checklist: {reviewer.counted(items)}",
