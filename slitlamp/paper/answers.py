@@ -11,10 +11,26 @@ from slitlamp.paper.gathered import Claim, Gathered, listed
 from slitlamp.records import Record
 
 READS = {"present": "reads it", "absent": "does not read it", "inconclusive": "not decided"}
-USED = (
-    "“Reads it” says that a linear probe finds the answer in the features, for held-out groups. It does not say that a "
-    "language model behind the encoder uses it."
-)
+
+
+def used(claims: Sequence[Claim]) -> str:
+    """What “reads it” says, and what it does not."""
+    return (
+        f"“Reads it” says that {a_probe(claims)} finds the answer in the features, for held-out groups. It does not "
+        "say that a language model behind the encoder uses it."
+    )
+
+
+def a_probe(claims: Sequence[Claim]) -> str:
+    """A linear probe, or a probe where one of the claims rests on another kind.
+
+    >>> a_probe([])
+    'a linear probe'
+    """
+    return "a linear probe" if all(c.best.probe.partition(" ")[0] in LINEAR for c in claims) else "a probe"
+
+
+LINEAR = ("ridge", "linear-v1", "marks")  # probes that are linear in the features, by the first word of their label
 
 
 def asked(task: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from slitlamp.paper.answers import READS, USED, answer, asked, warnings_of
+from slitlamp.paper.answers import READS, answer, asked, used, warnings_of
 from slitlamp.paper.design import marked
 from slitlamp.paper.gathered import Claim, Gathered, listed
 from slitlamp.paper.methods import REFERENCES, licence, markdown_text, paragraphs, plain
@@ -78,7 +78,7 @@ def _body(gathered: Gathered, command: str) -> Iterable[str]:
         state = READS[claim.verdict["verdict"]]
         yield f"- **{markdown_text(gathered.label(claim))}: {state}.** {markdown_text(_capital(answer(claim)))}"
     yield ""
-    yield markdown_text(USED)
+    yield markdown_text(used(claims))
     yield ""
     yield from _section("Limits that must be seen", [*_limits(claims), *gathered.failed])
     said = {head: [plain(one) for one in some] for head, some in paragraphs(gathered).items()}

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from encoders.extraction.readouts import READOUTS
 from probes.stats.credit import DRAWS
 from probes.stats.plan import ALPHA, FEW
-from slitlamp.paper.answers import asked
+from slitlamp.paper.answers import a_probe, asked
 from slitlamp.paper.design import design, marked
 from slitlamp.paper.gathered import Claim, Gathered, listed
 from slitlamp.probing.state import CONTROLS
@@ -511,7 +511,7 @@ def _software(claims: Sequence[Claim]) -> str:
 
 def _shown(claims: Sequence[Claim]) -> str:
     made = [c for c in claims if c.synthetic]
-    text = "A linear probe shows that a fact can be read from features, not that a language model uses it."
+    text = f"{a_probe(claims).capitalize()} shows that a fact can be read from features, not that a language model uses it."
     if made:
         of = "All" if len(made) == len(claims) else "Some"
         text += f" {of} of these results rest on images or weights made by the project itself."

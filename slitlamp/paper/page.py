@@ -15,13 +15,13 @@ from typing import Any
 
 from slitlamp.paper.answers import (
     READS,
-    USED,
     answer,
     asked,
     questions,
     reads,
     short,
     stamps,
+    used,
     warnings_of,
     who_reads_most,
 )
@@ -76,7 +76,7 @@ def page(
         policy=f"{POLICY}; base-uri 'none'; form-action 'none'",
         alarms=_alarms(gathered),
         questions=[_question(gathered, source, task, some) for (source, task), some in asked_in],
-        used=USED,
+        used=used(claims),
         answers=[
             {"label": gathered.label(c), "state": c.verdict["verdict"], "reads": READS[c.verdict["verdict"]],
              "text": answer(c), "stamps": stamps(c), "warnings": warnings_of(c)}

@@ -115,3 +115,10 @@ def test_too_few_groups_and_a_claim_without_credit_are_shown() -> None:
     gathered = probed.of(claims, dataclasses.replace(found, tables={**found.tables, "ranking": rows}))
     assert tables.as_tex({one.name: one for one in tables.sheets(gathered)}["ranking"])
     assert "learned" in page(gathered, [], {}, {}, probed.folder(), "", "")
+
+
+def test_only_a_linear_probe_is_called_one() -> None:
+    linear, other = claim(probe="ridge 0.3"), claim(probe="knn")
+    assert "that a linear probe finds" in answers.used([linear])
+    assert "that a probe finds" in answers.used([linear, other])
+    assert methods._shown([other]).startswith("A probe shows")
