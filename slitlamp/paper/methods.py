@@ -511,7 +511,8 @@ def _software(claims: Sequence[Claim]) -> str:
 
 def _shown(claims: Sequence[Claim]) -> str:
     made = [c for c in claims if c.synthetic]
-    text = f"{a_probe(claims).capitalize()} shows that a fact can be read from features, not that a language model uses it."
+    who = a_probe(claims).capitalize()
+    text = f"{who} shows that a fact can be read from features, not that a language model uses it."
     if made:
         of = "All" if len(made) == len(claims) else "Some"
         text += f" {of} of these results rest on images or weights made by the project itself."
