@@ -1,6 +1,7 @@
 """What a report says of a method is what the code does: intervals, scaling, limits, pools, licences, marks."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -9,6 +10,10 @@ from slitlamp.paper import answers, checklist, design, methods, tables
 from slitlamp.paper.gathered import Claim
 from slitlamp.paper.page import page
 from tests.slitlamp.paper import probed
+
+
+def first(entries: Iterable[checklist.Entry]) -> checklist.Entry:
+    return next(iter(entries))
 
 
 def claim(score: float = 0.8, **record: Any) -> Claim:
@@ -44,7 +49,7 @@ def test_scaling_is_said_as_each_probe_does_it() -> None:
     assert "over all items" in said["ridge 0.3"]
     assert "inside training parts" in said["linear-v1"]
     assert "standardised over" not in said["knn"] + said["mine"]
-    entry = next(checklist._procedure(claim(probe="ridge 0.3")))
+    entry = first(checklist._procedure(claim(probe="ridge 0.3")))
     assert said["ridge 0.3"] in entry.evidence
 
 
@@ -93,7 +98,7 @@ def test_a_control_around_marks_is_no_thumbnail() -> None:
     mark = dataclasses.replace(best, role="control", encoder="pixels", readout="at-mark")
     made.run.records = (*made.run.records, mark)
     assert "brightness around the marks" in answers.unshown(plain)
-    assert "brightness around the marks" in next(checklist._controls(plain)).evidence
+    assert "brightness around the marks" in first(checklist._controls(plain)).evidence
     assert "brightness around the marks" in methods._controls(plain)
 
 
@@ -102,7 +107,7 @@ def test_answers_that_a_task_makes_ask_for_no_readers() -> None:
     for task, status in (("orientation", "does not apply"), ("label sex", "missing")):
         made = probed.claim("x", task)
         made = dataclasses.replace(made, best=dataclasses.replace(made.best, command=command))
-        assert next(checklist._labels(made)).status == status
+        assert first(checklist._labels(made)).status == status
 
 
 def test_too_few_groups_and_a_claim_without_credit_are_shown() -> None:
