@@ -91,12 +91,13 @@ def test_a_licence_is_that_of_the_card_behind_a_label() -> None:
 
 
 def test_a_control_around_marks_is_no_thumbnail() -> None:
-    made = probed.claim("x", "t")
+    run = probed.other("x", "t")
+    made = probed.claim("x", "t", run=run)
     best = dataclasses.replace(made.best, credit="pixels", control_pixels=0.91, reason="")
     plain = dataclasses.replace(made, best=best)
     assert "marks" not in answers.unshown(plain)
     mark = dataclasses.replace(best, role="control", encoder="pixels", readout="at-mark")
-    made.run.records = (*made.run.records, mark)
+    run.records = (*run.records, mark)
     assert "brightness around the marks" in answers.unshown(plain)
     assert "brightness around the marks" in first(checklist._controls(plain)).evidence
     assert "brightness around the marks" in methods._controls(plain)
