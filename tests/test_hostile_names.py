@@ -77,7 +77,20 @@ def _encoders(hostile: Hostile) -> tuple[str, ...]:
     return ("--encoder", str(hostile.home / ENCODER), "pixels")
 
 
+def _grid(hostile: Hostile) -> tuple[str, ...]:
+    """A grid of two runs, whose file holds every hostile name that its flags take."""
+    flags = {"encoder": _encoders(hostile)[1:], "data": hostile.manifest, "label": COLUMN, "group": "who", "folds": 3,
+             "spelling": "keep", "copies": "warn", "permutations": 19, "repeats": 1, "site": ["pooled"]}  # fmt: skip
+    lines = [f"{name} = {json.dumps(value)}" for name, value in flags.items()]
+    file = hostile.home / "grid {{7*7}} <b> %.toml"
+    file.write_text("\n".join(["[fixed]", *lines, "[grid]", "seed = [0, 1]"]), encoding="utf-8")
+    return ("--config", str(file))
+
+
 # A command with what it is asked; each writes into a hostile folder. Add a command here, and all tests below ask it.
+# Those in RESTS_ON name the folders of others, which are asked before them.
+RESTS_ON = {"compare": ("linear_probe",), "report": ("linear_probe", "attribution", "pairs mine", "embedding_plot",
+                                                     "compare", "ablation")}  # fmt: skip
 COMMANDS = {
     "linear_probe": lambda h: (*_encoders(h), *h.asked, *SMALL, "--site", "pooled"),
     "embedding_plot": lambda h: (*_encoders(h)[:2], *h.asked, "--site", "pooled",
@@ -88,6 +101,9 @@ COMMANDS = {
                              "--at-least", "0.5", "--at-most", "0.4", "--rule", "quantile", "--thumbnails"),
     "visual_prompts": lambda h: (*_encoders(h), "--task", "orientation", "--data", h.manifest,
                                  "--group", "who", "--copies", "warn"),
+    "compare": lambda h: (str(h.out("linear_probe")),),
+    "ablation": _grid,
+    "report": lambda h: (*(str(h.out(one)) for one in RESTS_ON["report"]), "--title", CLASSES[2]),
 }  # fmt: skip
 
 
@@ -108,6 +124,8 @@ def said() -> dict[str, Said]:
 
 
 def left(command: str, hostile: Hostile, said: dict[str, Said], capsys: pytest.CaptureFixture[str]) -> Said:
+    for before in RESTS_ON.get(command, ()) if command not in said else ():
+        left(before, hostile, said, capsys)
     if command not in said:
         name, *sub = command.split()
         out = hostile.out(command)
@@ -141,7 +159,7 @@ def test_files_are_where_they_belong_and_can_be_read(
     assert not list(hostile.home.rglob("taken"))
     assert not (ROOT / "taken").exists()
     for path in found.files:
-        assert re.fullmatch(r"[\w .+#-]+", path.relative_to(out).as_posix().replace("/", "")), path.name
+        assert re.fullmatch(r"[\w .+#=-]+", path.relative_to(out).as_posix().replace("/", "")), path.name
         text = path.read_bytes()
         if path.suffix == ".json":
             json.loads(text)

@@ -84,8 +84,10 @@ def losses(points: Sequence[Measurement], references: Sequence[Sequence[Referenc
 
     compared: list[list[tuple[Less, Measurement, np.ndarray]]] = []
     for point, many in zip(points, references, strict=True):
-        named = {place[id(one.measurement)]: one for one in many}
-        kinds = list(dict.fromkeys(one.kind for one in many))
+        named: dict[int, Reference] = {}  # one network under two labels is one measurement, and of the first kind
+        for one in many:
+            named.setdefault(place[id(one.measurement)], one)
+        kinds = list(dict.fromkeys(one.kind for one in named.values()))
         sets = [tuple(named), *(tuple(i for i, one in named.items() if one.kind == kind) for kind in kinds)]
         rows = []
         for which in sets if many else ():

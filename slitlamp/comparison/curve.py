@@ -137,6 +137,8 @@ def _curve(readings: Sequence[Reading], at: str) -> list[dict[str, Any]]:
         scores = [d.score for d in draws]
         error = curve.mean_error(draws)
         low, high = _interval(float(np.mean(scores)), error, groups)
+        if len(draws) == 1:  # the one number has one interval, here as everywhere
+            low, high = draws[0].measurement.estimate.low, draws[0].measurement.estimate.high
         mdes = [d.measurement.estimate.mde for d in draws if d.measurement.estimate.mde is not None]
         limits = [r.limit for r in best[groups] if r.limit is not None]
         rows.append({

@@ -117,7 +117,7 @@ def ranking(rows: Rows, width: float | None = None) -> Any:
             if mine[0]["p_best"] is not None:
                 sheet.above(panel, "P best", "letters")
             if k == len(kinds) - 1:
-                panel.set_xlabel(mine[0]["metric"], labelpad=1)
+                panel.set_xlabel(" / ".join(dict.fromkeys(row["metric"] for row in rows)), labelpad=1)
         from matplotlib.lines import Line2D
 
         _legend(figure, sheet, [

@@ -87,8 +87,9 @@ def find(
     once = drawn_again(runs, asked)
     found = [f for name in _axes(runs, over, asked) for f in families(runs, name, once)]
     found = [f for f in (_readable(f, notes, refuse=refuse) for f in found) if len(f.arms) > 1]
+    found = _named_apart(found, runs, asked)
     curve, points = curve_rows(runs, asked)
-    variation = variation_rows(runs, asked)
+    curve, variation = rounded(curve), rounded(variation_rows(runs, asked))  # sentences say what tables hold
     _unjoined(runs, found, over, asked, notes, refuse=refuse)
     if not (found or curve or variation):
         if refuse:
@@ -98,12 +99,37 @@ def find(
         again_drawn = {name for name, _, _ in once.left}
         notes.append(words.drawn_again([run.name for run in runs if run.name in again_drawn]))
     compared = _measured(found, reference, notes)
-    comparisons = adjusted([row for one in compared for row in _pair_rows(one)])
-    ranking = [row for one in compared for row in _ranked(one)]
+    comparisons = rounded(adjusted([row for one in compared for row in _pair_rows(one)]))
+    ranking = rounded([row for one in compared for row in _ranked(one)])
     notes += words.notes_of(runs, [one.family for one in compared], comparisons)
     tables = {"comparisons": comparisons, "ranking": ranking, "curve": curve, "variation": variation}
     said = [line for one in compared for line in words.family(one.family.key, comparisons, ranking)]
     return _result(tables, [*said, *words.curves(curve), *words.variations(variation)], notes, again, points)
+
+
+def _named_apart(found: Sequence[Family], runs: Sequence[StoredRun], asked: Asked) -> list[Family]:
+    """The families with names of their own: a question put to several sources is several, and so is what else differs.
+
+    A name is that of the rows of its tables, so that two of one name would be read as one set of arms.
+    """
+    sources: dict[str, set[str]] = {}
+    for run in runs:
+        for r in points_of(run, asked):
+            sources.setdefault(r.task, set()).add(r.source)
+    named = [
+        replace(one, at=f"{one.at} · {one.arms[0].points[0][1].source}") if len(sources[one.task]) > 1 else one
+        for one in found
+    ]
+    keys = [one.key for one in named]
+    told = [
+        replace(one, at=f"{one.at} · {', '.join(run.name for run in one.runs)}") if keys.count(one.key) > 1 else one
+        for one in named
+    ]
+    keys = [one.key for one in told]
+    return [
+        replace(one, at=f"{one.at} ({keys[: k + 1].count(one.key)})") if keys.count(one.key) > 1 else one
+        for k, one in enumerate(told)
+    ]
 
 
 def _result(

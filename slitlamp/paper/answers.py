@@ -4,15 +4,33 @@ import re
 from collections.abc import Sequence
 
 import tasks
+from probes.stats.credit import PIXELS
 from probes.stats.verdict import p_words
+from slitlamp.paper.design import marked
 from slitlamp.paper.gathered import Claim, Gathered, listed
-from slitlamp.probing.state import CONTROLS
+from slitlamp.records import Record
 
 READS = {"present": "reads it", "absent": "does not read it", "inconclusive": "not decided"}
-USED = (
-    "“Reads it” says that a linear probe finds the answer in the features, for held-out groups. It does not say that a "
-    "language model behind the encoder uses it."
-)
+
+
+def used(claims: Sequence[Claim]) -> str:
+    """What “reads it” says, and what it does not."""
+    return (
+        f"“Reads it” says that {a_probe(claims)} finds the answer in the features, for held-out groups. It does not "
+        "say that a language model behind the encoder uses it."
+    )
+
+
+def a_probe(claims: Sequence[Claim]) -> str:
+    """A linear probe, or a probe where one of the claims rests on another kind.
+
+    >>> a_probe([])
+    'a linear probe'
+    """
+    return "a linear probe" if all(c.best.probe.partition(" ")[0] in LINEAR for c in claims) else "a probe"
+
+
+LINEAR = ("ridge", "linear-v1", "marks")  # probes that are linear in the features, by the first word of their label
 
 
 def asked(task: str) -> str:
@@ -47,12 +65,16 @@ def answer(claim: Claim) -> str:
     if state == "present":
         open_ = " How well is open: the interval touches chance." if r.size_open else ""
         return f"{measured}.{open_} {_credit(claim)}".strip()
-    return f"{measured}. {_rest(claim)}".strip()
+    if state == "absent":
+        weakest = max(claim.records, key=lambda one: one.limit or 0)
+        if (weakest.limit or 0) > (r.limit or 0):
+            return f"{measured}. Where least is excluded, at {weakest.site}/{weakest.readout}: {_rest(weakest)}"
+    return f"{measured}. {_rest(r)}".strip()
 
 
-def _rest(claim: Claim) -> str:
-    """What the reason of the best point says behind its score; all of it where it holds no score."""
-    reason, score = claim.best.reason, f"chance {claim.best.chance:.2f}"
+def _rest(r: Record) -> str:
+    """What the reason of a point says behind its score; all of it where it holds no score."""
+    reason, score = r.reason, f"chance {r.chance:.2f}"
     tail = reason.partition(score)[2]
     if tail.startswith(","):  # its p
         tail = tail.partition(". ")[2]
@@ -63,11 +85,11 @@ def _rest(claim: Claim) -> str:
 def _credit(claim: Claim) -> str:
     """What a present is credited to, in the words of its record."""
     r = claim.best
-    if claim.encoder in CONTROLS:
+    if claim.control:
         return "It is itself a control: nothing is credited."
     if r.credit is None:
         return "No control was measured: nothing shows that the encoder is needed for it."
-    return _rest(claim) or f"Credited to: {r.credit}."
+    return _rest(r) or f"Credited to: {r.credit}."
 
 
 UNSHOWN = {  # what a credit leaves unshown, in few words
@@ -96,19 +118,20 @@ def unshown(claim: Claim) -> str:
     """What is not shown, in few words."""
     r, state = claim.best, claim.verdict["verdict"]
     if state == "absent":
-        limits = [one.limit for one in claim.records if one.limit is not None]
         what = "relations of concordance" if r.n_classes is None else "differences of accuracy"
-        if not limits:
+        if claim.limit is None:
             return "nothing is excluded"
-        return f"{what} {max(limits):.2f} or more are excluded, smaller ones are not"
+        return f"{what} {claim.limit:.2f} or more are excluded, smaller ones are not"
     if state == "inconclusive":
         return "neither shown nor excluded"
     open_ = "how well is open, " * r.size_open
-    if claim.encoder in CONTROLS:
+    if claim.control:
         return f"{open_}it is itself a control"
     surpassed = re.search(r"But (.+ better \([\d.]+\)): no credit", r.reason)
     if surpassed:
         return open_ + surpassed[1]
+    if r.credit == PIXELS and marked(claim):
+        return f"{open_}not shown to be more than a thumbnail, or the brightness around the marks, reads"
     return open_ + (UNSHOWN.get(r.credit or "") or "no control was measured")
 
 

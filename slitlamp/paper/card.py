@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from slitlamp.paper.answers import READS, USED, answer, asked, warnings_of
+from slitlamp.paper.answers import READS, answer, asked, used, warnings_of
+from slitlamp.paper.design import marked
 from slitlamp.paper.gathered import Claim, Gathered, listed
 from slitlamp.paper.methods import REFERENCES, licence, markdown_text, paragraphs, plain
-from slitlamp.probing.state import CONTROLS
 
 LIBRARY = "slitlamp"
 PRIVACY = (
@@ -31,7 +31,7 @@ def front_matter(gathered: Gathered, title: str) -> str:
     """YAML that the Hub reads: library, tags, encoders, and a result for each claim."""
     from huggingface_hub import EvalResult, ModelCardData
 
-    claims = [claim for claim in gathered.claims if claim.encoder not in CONTROLS]
+    claims = [claim for claim in gathered.claims if not claim.control]
     results = [
         EvalResult(
             task_type="linear-probe", task_name=asked(c.task), dataset_type="other", dataset_name=c.question["source"],
@@ -78,7 +78,7 @@ def _body(gathered: Gathered, command: str) -> Iterable[str]:
         state = READS[claim.verdict["verdict"]]
         yield f"- **{markdown_text(gathered.label(claim))}: {state}.** {markdown_text(_capital(answer(claim)))}"
     yield ""
-    yield markdown_text(USED)
+    yield markdown_text(used(claims))
     yield ""
     yield from _section("Limits that must be seen", [*_limits(claims), *gathered.failed])
     said = {head: [plain(one) for one in some] for head, some in paragraphs(gathered).items()}
@@ -133,7 +133,7 @@ def _encoders(claims: Sequence[Claim]) -> Iterable[str]:
     import encoders
 
     for claim in {c.encoder: c for c in claims}.values():
-        if claim.encoder in CONTROLS or claim.encoder not in encoders.names():
+        if claim.control or claim.encoder not in encoders.names():
             continue
         found = encoders.card(claim.encoder)
         if "other weights" in claim.best.weights:
@@ -149,10 +149,10 @@ def _keys(claims: Sequence[Claim]) -> Iterable[str]:
 
 
 def _controls(claims: Sequence[Claim]) -> Iterable[str]:
-    names = {"lowlevel": "image statistics", "pixels": "thumbnails", "order": "order of the list",
-             "random": "untrained networks", "shuffled": "permuted labels"}  # fmt: skip
     for claim in claims:
         r = claim.best
+        names = {"lowlevel": "image statistics", "pixels": f"thumbnails{marked(claim)}", "order": "order of the list",
+                 "random": "untrained networks", "shuffled": "permuted labels"}  # fmt: skip
         found = {words: getattr(r, f"control_{name}") for name, words in names.items()}
         said = ", ".join(f"{words} {value:.2f}" for words, value in found.items() if value is not None)
         not_there = listed(words for words, value in found.items() if value is None)

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from encoders.extraction.readouts import READOUTS
+import tasks
+from encoders.extraction.readouts import READOUTS, VECTOR
 from probes.stats.credit import DRAWS, LOWLEVEL, PIXELS
 from probes.stats.plan import ALPHA, FEW
-from slitlamp.paper.design import design
+from slitlamp.paper.design import design, marked, scaling
 from slitlamp.paper.gathered import Claim, Gathered, listed
 from slitlamp.paper.methods import inline_code, markdown_text
-from slitlamp.probing.state import CONTROLS
+from slitlamp.records import Record
 from slitlamp.reports.table import drawn, p_text
 
 Status = Literal["missing", "stands", "does not apply"]
@@ -63,8 +64,8 @@ def counted(items: Sequence[Item]) -> str:
     """One sentence: how many items stand, miss something, or do not apply."""
     counts = {status: sum(item.status == status for item in items) for status in ORDERED}
     return (
-        f"Of {len(items)} items {counts[STANDS]} stand, in {counts[MISSING]} something is missing, and {counts[IDLE]} "
-        "do not apply."
+        f"Of {len(items)} items {counts[STANDS]} stand{'s' * (counts[STANDS] == 1)}, in {counts[MISSING]} something is "
+        f"missing, and {counts[IDLE]} do{'es' * (counts[IDLE] == 1)} not apply."
     )
 
 
@@ -180,8 +181,8 @@ def _procedure(claim: Claim) -> Iterable[Entry]:
     beside = "" if r.nested is None else f"; nested logistic regression beside it reads {r.nested:.2f}"
     yield Entry(
         status=STANDS,
-        evidence=f"{penalty}{beside}; {r.repeats} x {r.folds} folds, seed {r.seed}; columns are standardised inside "
-        f"training parts; best point {r.site}/{r.readout}, features {r.features_key}; {r.dtype} on {r.device}; "
+        evidence=f"{penalty}{beside}; {r.repeats} x {r.folds} folds, seed {r.seed}; {scaling(r.probe)}; "
+        f"best point {r.site}/{r.readout}, features {r.features_key}; {r.dtype} on {r.device}; "
         f"slitlamp {r.code_version}.",
     )
     if points == 1:
@@ -204,7 +205,7 @@ def _controls(claim: Claim) -> Iterable[Entry]:
     measured = {
         "chance": r.chance,
         "image statistics without layout": r.control_lowlevel,
-        "thumbnails": r.control_pixels,
+        f"thumbnails{marked(claim)}": r.control_pixels,
         "untrained networks": r.control_random,
         "order of the list": r.control_order,
         "permuted labels": r.control_shuffled,
@@ -214,7 +215,7 @@ def _controls(claim: Claim) -> Iterable[Entry]:
         "balanced accuracy leaves nothing to the prior" if r.n_classes else "the mean of the training part is at .50"
     )
     reads = f"The encoder reads {r.score:.2f} at {r.site}/{r.readout}; on the same folds {said}; {prior}."
-    if claim.encoder in CONTROLS:
+    if claim.control:
         yield Entry(status=STANDS, evidence=f"{reads} It is a control itself and is held against nothing weaker.")
         return
     yield Entry(status=STANDS, evidence=reads)
@@ -262,9 +263,9 @@ def _permutation(claim: Claim) -> Iterable[Entry]:
     r, made = claim.best, design(claim)
     encoders = {one.encoder for one in claim.run.records if one.role == "encoder" and one.task == claim.task}
     points = sum(one.role == "encoder" and one.task == claim.task for one in claim.run.records)
-    tasks = {one["task"] for one in claim.run.verdicts}
+    every = {one["task"] for one in claim.run.verdicts}
     paid = f"paid for {points} point{'s' * (points != 1)} of {len(encoders)} encoder{'s' * (len(encoders) != 1)}"
-    holm = f" and, by Holm, for {len(tasks)} questions" * (len(tasks) > 1)
+    holm = f" and, by Holm, for {len(every)} questions" * (len(every) > 1)
     p = "p" if claim.p is None else f"p = {p_text(claim.p)}" if claim.p >= 1e-4 else "p < 0.0001"
     if r.p_from != "permutation" or claim.p is None:
         yield Entry(
@@ -273,18 +274,21 @@ def _permutation(claim: Claim) -> Iterable[Entry]:
             fill=_again(claim, "--probe ridge"),
         )
         return
+    how = (
+        f"{paid}{holm} (maximum statistic under the same permuted labels)" if claim.refitted
+        else "paid for all points, encoders and questions by Holm's rule, since some points are not refitted"
+    )  # fmt: skip
     what = "cells are gone, so what was exchanged cannot be told" if made is None else f"exchanged: {made.exchanged}"
     yield Entry(
         status=STANDS if made is not None else MISSING,
-        evidence=f"{p}, {paid}{holm} (maximum statistic under the same permuted labels); {r.permutations} "
-        f"permutations; {what}.",
+        evidence=f"{p}, {how}; {r.permutations} permutations; {what}.",
         fill="" if made is not None else r.command,
     )
     least = 1 / (1 + r.permutations)
-    if least * len(tasks) > ALPHA / 2:
+    if least * len(every) > ALPHA / 2:
         yield Entry(
             status=MISSING,
-            evidence=f"{r.permutations} permutations give no p below {least * len(tasks):.2g}.",
+            evidence=f"{r.permutations} permutations give no p below {least * len(every):.2g}.",
             fill="repeat it without --permutations (1999)",
         )
 
@@ -313,15 +317,25 @@ def _multiplicity(gathered: Gathered) -> Filled:
     )
 
 
+def _layout(claim: Claim) -> list[Record]:
+    """What keeps the layout of the tokens that the best point is made of: see `slitlamp.probing.judge.layout_of`."""
+    r, every = claim.best, claim.records
+    kept = [one for one in every if READOUTS[one.readout].keeps_layout]
+    before = [one.site for one in every[: every.index(r)] if one in kept] if r.readout == VECTOR.name else []
+    return [one for one in kept if one.site == (before or [r.site])[-1] and one is not r]
+
+
 def _negative(claim: Claim) -> Iterable[Entry]:
     r, state = claim.best, claim.verdict["verdict"]
     if state == "present":
         yield Entry(status=IDLE, evidence="It is present: nothing is claimed absent.")
         return
     m = claim.measured
-    layout = [one for one in claim.records if one.site == r.site and READOUTS[one.readout].keeps_layout]
+    layout = _layout(claim)
     kept = listed(f"{one.readout} p = {p_text(one.p_value)}" for one in layout)
-    read = f"readouts of {r.site} that keep the layout: {kept or 'the site has none'}"
+    read = f"readouts of {layout[0].site} that keep the layout: {kept}" if layout else (
+        "no readout that keeps the layout was asked"
+    )  # fmt: skip
     if state == "inconclusive":
         yield Entry(
             status=IDLE, evidence=f"Nothing is claimed, neither present nor absent (smallest detectable score "
@@ -331,15 +345,19 @@ def _negative(claim: Claim) -> Iterable[Entry]:
     if m is None or m.limit is None:
         yield Entry(
             status=MISSING,
-            evidence=f"Absent, differences of {r.limit or 1:.2f} or more are excluded; the cell that holds the "
+            evidence=f"Absent, differences of {claim.limit or 1:.2f} or more are excluded; the cell that holds the "
             "plantings is gone.",
             fill=r.command,
         )
         return
+    over = "" if len(claim.records) == 1 else (
+        f"At all {len(claim.records)} points differences of {claim.limit:.2f} or more are excluded. Of the highest, "
+        f"{r.site}/{r.readout}: "
+    )  # fmt: skip
     kernel = "not asked" if m.kernel_p is None else f"p = {p_text(m.kernel_p)}"
     yield Entry(
         status=STANDS,
-        evidence=f"Weakest strength excluded {r.limit:.2f} ({m.limit.asked:.2f} is asked); planted at chance "
+        evidence=f"{over}Weakest strength excluded {r.limit:.2f} ({m.limit.asked:.2f} is asked); planted at chance "
         f"{m.limit.self_check:.0%} were called readable (12% may be); margin {r.margin:.2g}; kernel ridge {kernel}; "
         f"{read}. Upper end of the score {'unknown' if r.high is None else f'{r.high:.2f}'}.",
     )
@@ -420,6 +438,12 @@ def _labels(claim: Claim) -> Iterable[Entry]:
     if claim.flags.get("data") is None:
         yield Entry(status=IDLE, evidence="The answers of phantoms are how they were made: they are exact.")
         return
+    if claim.task in tasks.names() and tasks.load(claim.task).makes_answers:
+        yield Entry(
+            status=IDLE, evidence="The answers are the copies that the task made of each image, and no reader gave "
+            "them: they are as right as the images are stored the way that the task takes for granted.",
+        )  # fmt: skip
+        return
     classes = claim.question["classes"]
     told = "" if classes is None else ": " + ", ".join(f"{name} {count}" for name, count in classes.items())
     yield Entry(
@@ -435,7 +459,7 @@ def _falsified(claim: Claim) -> Iterable[Entry]:
     what = {
         "present": f"groups of the same kind on which {r.site}/{r.readout} reads {r.chance:.2f}"
         + (f", or a control that reads {r.score:.2f} too" if r.credit == "learned" else ""),
-        "absent": f"a linear probe that reads it on more groups, of a difference of {r.limit or 1:.2f} or more",
+        "absent": f"a linear probe that reads it on more groups, of a difference of {claim.limit or 1:.2f} or more",
         "inconclusive": "nothing: no verdict was reached",
     }[claim.verdict["verdict"]]
     yield Entry(status=STANDS, evidence=f"What would overturn it: {what}.")

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from encoders.extraction.readouts import AT_MARK
+from probes.stats.credit import PIXELS
 from slitlamp.paper.gathered import Claim
 
 EXCHANGED = {
@@ -10,6 +12,32 @@ EXCHANGED = {
     "within groups": "labels inside each group, or among the copies of one image where it is shown several times",
     "group label vectors": "whole label vectors of groups, among groups of one size inside a fold",
 }
+
+
+SCALED = {  # how each probe scales its features, by the first word of its label
+    "ridge": "columns are standardised over all items, which no label enters",
+    "linear-v1": "columns are standardised inside training parts",
+    "marks": "tokens are standardised over all marks of all items, which no label enters",
+    "rbf": "columns are standardised over all items, which no label enters",
+    "mlp": "columns are standardised over all items, which no label enters",
+    "knn": "features are brought to length one, and no column is standardised",
+}
+
+
+def scaling(probe: str) -> str:
+    """How a probe scales its features, in words; of a probe of one's own no record says it.
+
+    >>> scaling("ridge 0.3"), scaling("mine")
+    ('columns are standardised over all items, which no label enters', 'how its columns are scaled is its own')
+    """
+    return SCALED.get(probe.partition(" ")[0], "how its columns are scaled is its own")
+
+
+def marked(claim: Claim) -> str:
+    """What stands beside thumbnails, in words, where images carry marks: the brightness around these."""
+    shown = any(r.role == "control" and r.encoder == PIXELS and r.readout == AT_MARK.name and r.task == claim.task
+                for r in claim.run.records)  # fmt: skip
+    return " (or the brightness around the marks)" * shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,27 +81,35 @@ def _interval(claim: Claim, rare: int | None) -> tuple[str, tuple[str, ...]]:
     r = claim.best
     if r.n_groups < FEW:
         return f"none, since {r.n_groups} groups are fewer than {FEW}", ()
+    few = rare is not None and rare < RARE
+    if not few and not 0 < claim.score < 1:
+        doubt = "the order of" if rare is None else "all doubt in the smallest class, of"
+        of = r.n_groups if rare is None else rare
+        return f"the exact binomial, since no held-out item shows any spread ({doubt} {of} groups)", ()
+    t = "Student's t on groups" + ", on the logit scale" * (rare is not None and not 0.05 <= claim.score <= 0.95)
     if r.p_from == "folds":
-        return "the corrected resampling error over folds, with Student's t on groups", ("nadeau2003",)
-    phi = "inflated by the spread of refits to permuted labels" + (
-        "" if rare is None else " or to planted signals, whichever is larger"
-    )
+        phi, cited = "inflated where the corrected resampling error over folds is larger", ("nadeau2003",)
+        if not few:
+            return f"the corrected resampling error over folds, with {t}", cited
+    else:
+        planted = rare is not None and not r.screened
+        phi, cited = "inflated by the spread of refits to permuted labels", ()
+        phi += " or to planted signals, whichever is larger" * planted
     if rare is None:
         return (
-            f"the linearised, cluster-robust error of concordance (the jackknife's first order), {phi}, with Student's "
-            "t on groups",
+            f"the linearised, cluster-robust error of concordance (the jackknife's first order), {phi}, with {t}",
             ("hoeffding1948",),
         )
-    if rare >= RARE:
-        return f"the cluster-robust error of held-out items, {phi}, with Student's t on groups", ()
+    if not few:
+        return f"the cluster-robust error of held-out items, {phi}, with {t}", ()
     if r.n_classes is not None and r.n_classes <= JOINED:
         return (
             f"Wilson intervals of each class's share joined by MOVER, since the smallest class has {rare} groups, "
             f"{phi}",
-            ("wilson1927", "newcombe1998", "zou2008", "agresti1998"),
+            ("wilson1927", "newcombe1998", "zou2008", "agresti1998", *cited),
         )
     return (
         f"the cluster-robust error in which no class contributes less than with two groups more of each kind, since "
         f"the smallest class has {rare} groups, {phi}",
-        ("agresti1998",),
+        ("agresti1998", *cited),
     )

@@ -236,7 +236,9 @@ def map_figure(rows: Sequence[str], columns: Sequence[str], cells: Mapping[tuple
         bar.tick_params(length=1.5, width=0.4, pad=1)
         words = "● present  ○ absent  ? inconclusive" + "  ╱ not measured" * (len(cells) < len(rows) * len(columns))
         figure.text(1.5 / width, 5.5 / high, words, fontsize=6, va="bottom")
-        figure.text(1.5 / width, 2 / high, *_limited(c.best for c in cells.values()), fontsize=6, va="bottom")
+        said = _limited(c.best for c in cells.values())[0].partition(", ")
+        told = "".join(said) if _two_lines(wide, tall) else said[2]
+        figure.text(1.5 / width, 2 / high, told, fontsize=6, va="bottom")
     return figure
 
 
@@ -253,6 +255,11 @@ def _score(claim: Claim) -> tuple[float, float | None, float | None]:
     return claim.best.score, claim.best.simultaneous_low, claim.best.simultaneous_high
 
 
+def _two_lines(wide: float, tall: float) -> bool:
+    """Whether a cell of the map has room for an interval below its score."""
+    return wide >= 10.5 and tall >= 4.2
+
+
 def _write(
     panel: Any, j: int, i: int, wide: float, tall: float, score: float, low: float | None, high: float | None,
     mark: str, ink: str,
@@ -263,8 +270,9 @@ def _write(
         if min(wide, tall) >= 2:
             panel.text(j + 0.5, i + 0.5, mark, ha="center", va="center", color=ink, fontsize=min(5, tall * 1.4))
         return
-    two = wide >= 10.5 and tall >= 4.2 and low is not None and high is not None
-    text = f"{score:.2f} {mark}" if wide >= 8 else f"{score:.2f}"
+    two = _two_lines(wide, tall) and low is not None and high is not None
+    text = f"{score:.2f} {mark}" if wide >= 8 else f"{score:.2f}{mark}"
+    size = size if wide >= 8 else min(size, 0.85 * wide)
     panel.text(j + 0.5, i + (0.36 if two else 0.5), text, ha="center", va="center", color=ink, fontsize=size)
     if two and low is not None and high is not None:
         panel.text(

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from slitlamp.errors import UsageError
+from slitlamp.probing.state import CONTROLS
 from slitlamp.records import Record, best_of
 from slitlamp.reports.result import CommandResult
 from slitlamp.runs import DOCUMENT, GRID, StoredRun, distinct_names, open_runs, read_document
 
+NOT_YET = "not computed yet"
 REPORT = "report"  # the experiment whose folder is a report itself
 
 
@@ -36,6 +38,17 @@ class Claim:
         return self.run.questions[self.task]
 
     @property
+    def control(self) -> bool:
+        """Whether the encoder is a control itself, which computes what it gives from the pixels."""
+        return self.encoder in CONTROLS
+
+    @property
+    def limit(self) -> float | None:
+        """The strength from which on differences are excluded at every point; None of what is not absent."""
+        known = [r.limit for r in (*self.records, self.best) if r.limit is not None]
+        return max(known, default=None) if self.verdict["verdict"] == "absent" else None
+
+    @property
     def nested(self) -> bool:
         """Whether `score` is that of a point chosen inside the training folds, or of the only point there is."""
         return self.verdict["score"] is not None
@@ -56,6 +69,11 @@ class Claim:
     def p(self) -> float | None:
         """P with the search over points, encoders and questions of its command paid for."""
         return self.best.p_value if self.best.p_adjusted is None else self.best.p_adjusted
+
+    @property
+    def refitted(self) -> bool:
+        """Whether every point of its command was refitted to permuted labels, so that one maximum pays for all."""
+        return all(r.p_from == "permutation" for r in self.run.records if r.role == "encoder")
 
     @property
     def synthetic(self) -> bool:
@@ -180,7 +198,7 @@ def _failures(document: Mapping[str, Any]) -> list[str]:
     lines = [str(line) for line in document.get("failed", ())]
     for run in document.get("runs", ()):
         if run["status"] == "pending":
-            lines.append(f"{run['name']}: not computed yet")
+            lines.append(f"{run['name']}: {NOT_YET}")
         elif run["status"] == "failed" and not any(run["name"] in line for line in lines):
             lines.append(f"{run['name']}: {run.get('error') or 'failed'}")
     return lines

@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from encoders.extraction.readouts import READOUTS
 from probes.stats.credit import DRAWS
 from probes.stats.plan import ALPHA, FEW
-from slitlamp.paper.answers import asked
-from slitlamp.paper.design import design
+from slitlamp.paper.answers import a_probe, asked
+from slitlamp.paper.design import design, marked
 from slitlamp.paper.gathered import Claim, Gathered, listed
 from slitlamp.probing.state import CONTROLS
 from slitlamp.reports.table import drawn
@@ -319,13 +319,14 @@ def _word(value: object) -> str:
 
 def _groups(claim: Claim) -> str:
     column = claim.flags.get("group")
+    united = " Groups that share copies of an image were united." * (claim.flags.get("copies") == ("unite",))
     if claim.flags.get("data") is None:
         return "Groups were the generated phantoms, with all copies of one."
     if column:
-        return f"Groups were the values of the column “{column[0]}”."
+        return f"Groups were the values of the column “{column[0]}”.{united}"
     if claim.question["groups"] == claim.question["images"]:
         return "Each image was taken for a group of its own."
-    return "Groups were those of the source."
+    return f"Groups were those of the source.{united}"
 
 
 def _encoders(claims: Sequence[Claim]) -> Iterable[str]:
@@ -342,13 +343,15 @@ def licence(encoder: str, weights: str) -> str:
 
     if "other weights" in weights:
         return "not known, since these are not the weights of the card"
-    if encoder not in encoders.names():
-        return "not on a card of this program"
-    return encoders.card(encoder).licence
+    if weights.startswith("untrained"):
+        return "none needed: its weights are drawn at random"
+    known = encoders.names()  # under a label the weights name the card
+    named = next((name for name in (encoder, *weights.split(", ")) if name in known), None)
+    return "not on a card of this program" if named is None else encoders.card(named).licence
 
 
 def _points(claim: Claim) -> str:
-    if claim.encoder in CONTROLS:
+    if claim.control:
         return ""
     sites = {one.site for one in claim.records}
     readouts = list(dict.fromkeys(READOUTS[one.readout].title for one in claim.records))
@@ -367,7 +370,7 @@ def _folds(claim: Claim) -> str:
 
 
 def _probe(claim: Claim) -> str:
-    r = claim.best
+    r = next((one for one in claim.records if not one.screened), claim.best)
     kind = r.probe.partition(" ")[0]
     if kind == "ridge":
         text = f"Linear probes {{{{alain2016}}}} were ridge regressions with the fixed relative penalty {r.probe[6:]}."
@@ -380,8 +383,9 @@ def _probe(claim: Claim) -> str:
         text = f"The probe was {r.probe}."
     if r.nested is not None:
         text += " Beside it stands logistic regression with its penalty chosen inside the training folds."
-    if any(one.screened for one in claim.records):
-        text += " Other points of the map were screened with closed-form ridge."
+    screened = [one for one in claim.records if one.screened]
+    if screened and r not in screened:
+        text += f" {len(screened)} of the {len(claim.records)} points were screened with closed-form ridge."
     return text
 
 
@@ -402,7 +406,7 @@ def _chosen(claim: Claim) -> str:
     wide = (
         " The highest row is marked as chosen on these data; its interval is made to hold for all points at once by a "
         "multiplier bootstrap over groups {{chernozhukov2013,montiel2019}}."
-    )
+    ) * (claim.best.simultaneous_low is not None)
     if claim.nested:
         return (
             "The number quoted for an encoder is that of the point (site and readout) which inner folds of each "
@@ -413,12 +417,12 @@ def _chosen(claim: Claim) -> str:
 
 def _controls(claim: Claim) -> str:
     r = claim.best
-    if claim.encoder in CONTROLS:
+    if claim.control:
         return ""
     measured = {
         "image statistics without layout": r.control_lowlevel,
         "the place of an item in the list": r.control_order,
-        "thumbnails of three sizes": r.control_pixels,
+        f"thumbnails of three sizes{marked(claim)}": r.control_pixels,
     }
     names = [name for name, value in measured.items() if value is not None]
     draws = len({one.encoder for one in claim.run.records if drawn(one.encoder, claim.encoder)})
@@ -436,7 +440,8 @@ def _controls(claim: Claim) -> str:
             "{{satterthwaite1946}}."
         )
     if r.control_shuffled is not None:
-        text += " Refits to permuted labels stand beside them, as a control task would {{hewitt2019}}."
+        of = " of ridge" * (r.p_from != "permutation")
+        text += f" Refits{of} to permuted labels stand beside them, as a control task would {{{{hewitt2019}}}}."
     return text
 
 
@@ -453,7 +458,7 @@ def _interval(claim: Claim) -> str:
 def _permuted(claim: Claim) -> str:
     made, r = design(claim), claim.best
     if r.p_from != "permutation":
-        return "Its p comes from the spread over folds {{nadeau2003}}: the probe is not refitted to permuted labels."
+        return "P-values come from the spread over folds {{nadeau2003}}: the probe is not refitted to permuted labels."
     if made is None:
         return ""
     return (
@@ -464,7 +469,8 @@ def _permuted(claim: Claim) -> str:
 
 def _multiplicity(gathered: Gathered) -> Iterable[str]:
     run_claims = [[c for c in gathered.claims if c.run is run] for run in gathered.runs]
-    searched = [some for some in run_claims if some and any(c.best.p_from == "permutation" for c in some)]
+    known = [some for some in run_claims if some]
+    searched = [some for some in known if some[0].refitted]
     if any(len({c.encoder for c in some}) * max(len(c.records) for c in some) > 1 for some in searched):
         yield (
             "The search over the points and encoders of a question was paid for by one maximum under the same "
@@ -472,8 +478,13 @@ def _multiplicity(gathered: Gathered) -> Iterable[str]:
         )
     if any(len({c.task for c in some}) > 1 for some in searched):
         yield "Over the questions of a command Holm's rule followed {{holm1979,goeman2010}}."
-    if len(searched) > 1:
-        yield f"Over the {len(searched)} runs shown here nothing more was paid for."
+    if any(len(some[0].run.verdicts) > 1 or len(some[0].records) > 1 for some in known if some not in searched):
+        yield (
+            "Where a probe is not refitted to permuted labels, Holm's rule over all points, encoders and questions of "
+            "a command paid for the search {{holm1979}}."
+        )
+    if len(known) > 1:
+        yield f"Over the {len(known)} runs shown here nothing more was paid for."
 
 
 def _verdicts(claims: Sequence[Claim]) -> Iterable[str]:
@@ -485,18 +496,23 @@ def _verdicts(claims: Sequence[Claim]) -> Iterable[str]:
     absent = [c for c in claims if c.verdict["verdict"] == "absent"]
     if states & {"absent", "inconclusive"}:
         silent = (c.measured for c in claims if c.verdict["verdict"] != "present")
-        one = next((m for m in silent if m is not None and m.limit is not None), None)
-        strength = "" if one is None else f" of {one.limit.asked:.2f}"
+        strengths = sorted({f"{m.limit.asked:.2f}" for m in silent if m is not None and m.limit is not None})
+        strength = f"a strength of {' or '.join(strengths)}" if strengths else "the strength that is asked for"
+        pools = [c for c in claims if c.flags.get("pool") and c.verdict["verdict"] != "present"]
+        of = " (of those of --pool, where one was given)" * bool(pools)
         large = any(c.best.n_items > _landmarks() for c in claims if c.verdict["verdict"] != "present")
         yield (
-            "It is called absent only where of differences planted along random mixtures of the images at a strength"
-            f"{strength} fewer than 1 in 20, counted against exchanged labels {{{{read2002}}}}, read as little, and "
-            "neither a readout that keeps the layout nor kernel ridge reads it"
+            f"It is called absent only where of differences planted along random mixtures of the images{of} at "
+            f"{strength} fewer than 1 in 20, counted against exchanged labels {{{{read2002}}}}, read as "
+            "little, and neither a readout that keeps the layout nor kernel ridge reads it"
             f"{' {{williams2001}}' * large}; else nothing is concluded."
         )
     for claim in absent:
-        if claim.best.limit is not None:
-            yield f"For “{claim.task}” and {claim.encoder} the weakest strength excluded is {claim.best.limit:.2f}."
+        if claim.limit is not None:
+            where = " at every point" * (len(claim.records) > 1)
+            yield (
+                f"For “{claim.task}” and {claim.encoder} a strength of {claim.limit:.2f} or more is excluded{where}."
+            )
     if any(r.loss_state is not None for c in claims for r in c.records):
         yield (
             "How much less a point reads than its reference (the best of thumbnails, untrained networks, earlier "
@@ -514,11 +530,12 @@ def _landmarks() -> int:
 def _compared(gathered: Gathered) -> Iterable[str]:
     if gathered.compared is None:
         return
-    rows = gathered.compared.tables.get("comparisons", ())
+    rows = [row for row in gathered.compared.tables.get("comparisons", ()) if row["p_holm"] is not None]
     if rows:
         paired = sum(bool(row["paired"]) for row in rows)
+        what = "1 difference was" if len(rows) == 1 else f"{len(rows)} differences were"
         yield (
-            f"{len(rows)} differences were taken, {paired} of them paired on identical folds, with Holm's rule "
+            f"{what} taken, {paired} of them paired on identical folds, with Holm's rule "
             "{{holm1979}} and the false discovery rate {{benjamini1995}} over all of them."
         )
 
@@ -542,7 +559,8 @@ def _software(claims: Sequence[Claim]) -> str:
 
 def _shown(claims: Sequence[Claim]) -> str:
     made = [c for c in claims if c.synthetic]
-    text = "A linear probe shows that a fact can be read from features, not that a language model uses it."
+    who = a_probe(claims).capitalize()
+    text = f"{who} shows that a fact can be read from features, not that a language model uses it."
     if made:
         of = "All" if len(made) == len(claims) else "Some"
         text += f" {of} of these results rest on images or weights made by the project itself."

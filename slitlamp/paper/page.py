@@ -9,22 +9,24 @@ import importlib.resources
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from slitlamp.paper.answers import (
     READS,
-    USED,
     answer,
     asked,
     questions,
     reads,
     short,
     stamps,
+    used,
     warnings_of,
     who_reads_most,
 )
 from slitlamp.paper.checklist import MISSING, STANDS, Entry, Item, counted
+from slitlamp.paper.design import marked
 from slitlamp.paper.gathered import Claim, Gathered, Other, listed
 from slitlamp.paper.methods import licence
 from slitlamp.probing.state import CONTROLS
@@ -74,7 +76,7 @@ def page(
         policy=f"{POLICY}; base-uri 'none'; form-action 'none'",
         alarms=_alarms(gathered),
         questions=[_question(gathered, source, task, some) for (source, task), some in asked_in],
-        used=USED,
+        used=used(claims),
         answers=[
             {"label": gathered.label(c), "state": c.verdict["verdict"], "reads": READS[c.verdict["verdict"]],
              "text": answer(c), "stamps": stamps(c), "warnings": warnings_of(c)}
@@ -165,7 +167,7 @@ def _question(gathered: Gathered, source: str, task: str, claims: Sequence[Claim
     ordered = sorted(
         by.values(),
         key=lambda some: (
-            some[0].encoder in CONTROLS,
+            some[0].control,
             min(places.index(c.verdict["verdict"]) for c in some),
             -max(c.score for c in some),
         ),
@@ -181,7 +183,10 @@ def _question(gathered: Gathered, source: str, task: str, claims: Sequence[Claim
         for some in ordered
     ]
     first = claims[0].best
-    said = [line.partition(": ")[2] for line in who_reads_most(gathered) if line.startswith(f"{task}, ")]
+    several = sum(name == task for _, name in questions(gathered.claims)) > 1
+    heads = ((line, *line.partition(": ")[::2]) for line in who_reads_most(gathered))
+    said = [rest for line, head, rest in heads
+            if line.startswith(f"{task}, ") and (not several or f" · {source}" in head)]  # fmt: skip
     lines = list(dict.fromkeys(question_line(claim.question) for claim in claims))
     return {
         "asked": asked(task),
@@ -206,9 +211,10 @@ def _stamps(claims: Sequence[Claim], *, synthetic: bool) -> list[str]:
 def _claims(gathered: Gathered) -> dict[str, Any]:
     """The table with controls: a row for each claim, without columns that hold nothing."""
     rows = [_claim(gathered, claim) for claim in gathered.claims]
+    around = ", or around marks" * any(map(marked, gathered.claims))
     kept = [one for one in COLUMNS_OF if not one[3] or any(row[one[1]] not in (DASH, "", None) for row in rows)]
     return {
-        "heads": [(head.replace("-", "\u00ad"), end) for head, _, end, _ in kept],
+        "heads": [(head.replace("-", "\u00ad") + around * (key == "pixels"), end) for head, key, end, _ in kept],
         "rows": [[(key, row[key], end) for _, key, end, _ in kept] for row in rows],
         "states": [row["state"] for row in rows],
         "stamps": [[stamp for stamp in row["stamps"] if not stamp.startswith("SYNTHETIC")] for row in rows],
@@ -235,7 +241,9 @@ def _claim(gathered: Gathered, claim: Claim) -> dict[str, Any]:
         "shuffled": three_digits(r.control_shuffled, 2),
         "p": p_text(claim.p),
         "state": claim.verdict["verdict"],
-        "verdict": verdict_text(r) if r.verdict == claim.verdict["verdict"] else claim.verdict["verdict"],
+        "verdict": verdict_text(replace(r, limit=claim.limit))
+        if r.verdict == claim.verdict["verdict"]
+        else claim.verdict["verdict"],
         "credit": r.credit or DASH,
         "loss": _loss(claim.records),
         "point": f"{r.site}/{r.readout}",

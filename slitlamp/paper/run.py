@@ -14,7 +14,7 @@ from slitlamp.paper import checklist as reviewer
 from slitlamp.paper.answers import answers, who_reads_most
 from slitlamp.paper.card import card
 from slitlamp.paper.changes import compare_reports
-from slitlamp.paper.gathered import Gathered, gather
+from slitlamp.paper.gathered import NOT_YET, Gathered, gather
 from slitlamp.paper.methods import as_latex, as_markdown, bibliography
 from slitlamp.paper.page import page
 from slitlamp.paper.settings import ReportSettings
@@ -47,13 +47,14 @@ def report(settings: Settings, own: ReportSettings, command: str) -> CommandResu
     data: Mapping[str, Callable[[Path], None]] = {}
     if out is not None:
         data = _files(gathered, items, drawn, Path(out), own, command, not_compared)
+    count = len(gathered.runs) + len(gathered.others)
     many = f"{len(gathered.claims)} claim{'s' * (len(gathered.claims) != 1)}"
     return CommandResult(
         experiment="report",
         tables=rounded({"claims": _claims(gathered), "checklist": _items(items)}),
         sentences=[*who_reads_most(gathered), *answers(gathered), *_of_others(gathered)],
         notes=[
-            *(f"FAILED: {line}" for line in gathered.failed),
+            *(f"{'MISSING' if line.endswith(NOT_YET) else 'FAILED'}: {line}" for line in gathered.failed),
             f"The reviewer's checklist: {reviewer.counted(items)}",
             *not_compared,
             *(() if found is None else found.notes),
@@ -61,7 +62,7 @@ def report(settings: Settings, own: ReportSettings, command: str) -> CommandResu
         figures={} if out is not None else {name: partial(one.draw, one.widths[-1]) for name, one in drawn.items()},
         data=data,
         command=command,
-        summary=f"{many} of {len(gathered.runs) + len(gathered.others)} runs",
+        summary=f"{many} of {count} run{'s' * (count != 1)}",
     )
 
 

@@ -112,9 +112,10 @@ def _claims(gathered: Gathered) -> Sheet:
         f"Score: {_each(r.metric for c in gathered.claims for r in [c.best])} on held-out groups with its "
         f"{100 * first.confidence:g} % interval, the point chosen inside the training folds"
         + (" (†: chosen on these data, with an interval wide enough for that)" * any(r["mark"] for r in rows))
-        + ". Controls on the same folds: low-level statistics, thumbnails (pixels), the order of the list, the same "
-        "network untrained (untr.). p: paid for all points, encoders and tasks of the command. Absent ≥ x: the weakest "
-        "strength that is excluded. Loss: how much less than the best of what reads the same items."
+        + ". Controls on the same folds: low-level statistics, thumbnails or the brightness around marks (pixels), the "
+        "order of the list, the same network untrained (untr.). p: paid for all points, encoders and tasks of the "
+        "command. Absent ≥ x: excluded at every point from x on. Loss: how much less than the best of what reads the "
+        "same items."
     ]
     if sole:
         notes[0] += " Bold: told apart from every other encoder."
@@ -174,7 +175,7 @@ def _claim_row(claim: Claim, run: str | None) -> dict[str, Any]:
         **{name: getattr(best, name) for name in ("control_lowlevel", "control_pixels", "control_order",
                                                   "control_random", "control_shuffled")},
         "p": best.p_value if best.p_adjusted is None else best.p_adjusted, "verdict": said["verdict"],
-        "limit": best.limit if said["verdict"] == "absent" else None, "credit": said["credit"],
+        "limit": claim.limit, "credit": said["credit"],
         "loss": best.loss, "loss_low": best.loss_low, "loss_high": best.loss_high, "loss_state": best.loss_state,
         "reference": best.reference, "best_point": said["best"], "highest": said["highest"],
         "highest_low": said["highest_low"], "highest_high": said["highest_high"], "mde": best.mde,
@@ -194,7 +195,7 @@ def _told_apart(gathered: Gathered) -> set[tuple[str, str]]:
     """Tasks with the encoder that leads them by itself, as the comparison's ranking says."""
     ranking = gathered.compared.tables.get("ranking", ()) if gathered.compared is not None else ()
     rows = [r for r in ranking if r["over"] == "encoder" and r["at"] == "best point"]
-    first = {(r["task"], r["name"]) for r in rows if "a" in r["group"]}
+    first = {(r["task"], r["name"]) for r in rows if "a" in (r["group"] or "")}
     return {
         (task, name) for task, name in first
         if sum(t == task for t, _ in first) == 1 and sum(r["task"] == task for r in rows) > 1
@@ -279,7 +280,7 @@ def _ends(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, str]:
 def _ranking(rows: Sequence[Mapping[str, Any]]) -> Sheet:
     def alone(row: Mapping[str, Any]) -> bool:
         same = [r for r in rows if (r["task"], r["over"], r["at"]) == (row["task"], row["over"], row["at"])]
-        return len(same) > 1 and "a" in row["group"] and sum("a" in r["group"] for r in same) == 1
+        return len(same) > 1 and "a" in (row["group"] or "") and sum("a" in (r["group"] or "") for r in same) == 1
 
     spans = [
         None if r["rank_low"] is None or r["rank_high"] is None

@@ -93,3 +93,10 @@ def test_with_many_items_half_the_margin_is_material() -> None:
     assert found is not None
     assert found.margin == 0.05
     assert found.state == "kept"
+
+
+def test_one_measurement_under_two_names_stands_for_the_first_kind() -> None:
+    early, again = (Reference(name=kind, kind=kind, measurement=MADE["early"]) for kind in ("earlier", "other"))
+    (found,) = losses([MADE["late"]], [[early, again]], PLAN)
+    assert found is not None
+    assert [one.kind for one in found.kinds] == ["earlier"]

@@ -258,6 +258,8 @@ def test_curves_hold_the_draws_and_the_spread_of_runs_is_no_part_of_an_interval(
     result = slitlamp.compare([home / name for name in (*names, "all")])
     rows = result.table("curve")
     assert [(row["groups"], row["draws"]) for row in rows] == [(20, 2), (40, 2), (44, 1)]
+    whole = open_runs([home / "all"])[0].verdicts[0]
+    assert (rows[2]["low"], rows[2]["high"]) == pytest.approx((whole["low"], whole["high"]))
     assert rows[0]["rising"] is None
     assert rows[1]["rising"] is not None
     assert all(row["low"] < row["score"] < row["high"] or row["score"] == row["high"] for row in rows)
@@ -622,3 +624,20 @@ def test_results_that_were_written_nowhere_are_compared_and_no_line_repeats_it(h
     with pytest.raises(UsageError, match="a StoredRun is no run"):
         slitlamp.compare(held)  # type: ignore[arg-type]
     assert slitlamp.compare(slitlamp.load(home / "a")).command.endswith(str(home / "a"))
+
+
+def test_one_question_over_two_sources_is_two_families(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "a", tmp_path / "elsewhere")
+    file = tmp_path / "elsewhere" / "results.json"
+    document = json.loads(file.read_bytes())
+    for record in document["records"]:
+        record |= {"source": "elsewhere", "data_key": "0" * 16}
+    file.write_text(json.dumps(document), encoding="utf-8")
+    one, both = (find(open_runs(some), refuse=False) for some in ([home / "a"], [home / "a", tmp_path / "elsewhere"]))
+    heads = [line.partition(": ")[0] for line in both.sentences]
+    assert len(heads) == len(set(heads)) == 2 * len(one.sentences)
+    assert {row["at"] for row in both.tables["ranking"]} >= {"best point · elsewhere"}
+    assert {row["at"] for row in one.tables["ranking"]} == {"best point"}
+    metrics = [{**row, "metric": name} for name in ("accuracy", "concordance") for row in one.tables["ranking"]]
+    drawn = figures.ranking([{**row, "task": row["metric"]} for row in metrics], 85)
+    assert "accuracy / concordance" in [axis.get_xlabel() for axis in drawn.axes]

@@ -177,3 +177,11 @@ def test_calibration_and_confusion_are_drawn(classes: int) -> None:
     for width in (85, 175):
         figures.calibration_figure([(NAMES[0], held), ("b", held)], width).canvas.draw()
         figures.confusion_figure([(NAMES[0], held, names), ("b", held, names)], width).canvas.draw()
+
+
+def test_a_narrow_cell_of_the_map_keeps_its_verdict() -> None:
+    claims = [probed.claim("x", f"task {k}", verdict=("present", "absent")[k % 2]) for k in range(8)]
+    drawn = figures._map(probed.of(claims)).draw(85)
+    texts = [text.get_text() for axis in drawn.axes for text in axis.texts]
+    assert sum(text.endswith("●") for text in texts) == sum(text.endswith("○") for text in texts) == 4
+    assert not [text for text in (one.get_text() for one in drawn.texts) if "interval" in text]
