@@ -21,21 +21,21 @@ def why_apart(a: StoredRun, b: StoredRun, asked: Asked) -> str:
 
 
 def _reasons(a: StoredRun, one: Record, b: StoredRun, other: Record) -> list[str]:
-    found = []
+    found, pixels = [], []
     if one.plan_key != other.plan_key:
         found += _of_plans(a, one, b, other)
     limited = [run.name for run, r in ((a, one), (b, other)) if r.limited]
     if len(limited) == 1:
         found.append(f"{limited[0]} is limited (--limit)")
     if one.plan_key == other.plan_key and (one.data_key != other.data_key or decode_of(a) != decode_of(b)):
-        found.append(_of_pixels(a, one, b, other))
+        pixels.append(_of_pixels(a, one, b, other))
     for name in dict.fromkeys((*held(a), *held(b))):
         if flag_of(a, name) != flag_of(b, name):
             found.append(f"other {name.replace('_', ' ')} ({flag_of(a, name)}; {flag_of(b, name)}): --over {name} "
                          "compares that")  # fmt: skip
     if not found and one.encoder == other.encoder and _network(one) != _network(other):
         found.append(f"{one.encoder} has other weights ({one.weights}; {other.weights})")
-    return found
+    return [*found, *pixels]
 
 
 def _network(record: Record) -> str:

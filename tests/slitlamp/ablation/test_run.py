@@ -360,7 +360,7 @@ def test_a_grid_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
         before = finished()
         run = subprocess.Popen(line, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         began = time.monotonic()
-        limit = draw.uniform(1, 4) if killed < 5 else 600
+        limit = draw.uniform(0.7, 1.7) if killed < 5 else 600
         while run.poll() is None and time.monotonic() - began < limit:
             time.sleep(0.05)
         if run.poll() is None:
