@@ -42,6 +42,7 @@ def test_every_readme_command_that_needs_no_hub_runs(command: str, tmp_path: Pat
     words = shlex.split(command)[1:]
     if "linear_probe" in command or "phantoms" in command:
         words += ["--out", str(tmp_path / "out")]
+    words += ["--method", "gradient-input"] * ("attribution" in command)  # all of them are tried elsewhere
     words += ["--dry-run"] * ("ablation" in command)  # whole grids and reports are made in tests of their own
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

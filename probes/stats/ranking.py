@@ -23,7 +23,7 @@ def probability_best(score: np.ndarray, variance: np.ndarray, df: float, seed: i
     highest of many estimates is drawn to the others as far as they are alike. What all arms have in common, a hard set
     of images, cancels: only differences are used. Arms that answer every item alike are one, and share its probability.
 
-    >>> probability_best(np.array([0.8, 0.6]), np.array([[0, 0.001], [0.001, 0]]), 100).round(2).tolist()
+    >>> probability_best(np.array([0.8, 0.6]), np.array([[0, 0.001], [0.001, 0]]), 100.0).round(2).tolist()
     [1.0, 0.0]
     """
     from scipy.linalg import helmert
