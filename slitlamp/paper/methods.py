@@ -5,7 +5,7 @@ A sentence is text with citations in double braces, `{{holm1979,westfall1993}}`,
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from importlib.metadata import PackageNotFoundError, version
 
 from encoders.extraction.readouts import READOUTS
@@ -127,6 +127,8 @@ def paragraphs(gathered: Gathered) -> dict[str, list[str]]:
             *_each(claims, _metric),
             *_each(claims, _chosen),
             *_each(claims, _controls),
+            *_each(claims, _surpassed),
+            *dict.fromkeys(map(_population, claims)),
         ],
         "Statistics": [
             *_each(claims, _interval),
@@ -233,29 +235,60 @@ def inline_code(line: str) -> str:
     return f"{ticks}{space}{shown}{space}{ticks}"
 
 
+WHO = "\0"  # stands for the encoders and their verb in a sentence
+
+
 def _each(claims: Sequence[Claim], tell: Callable[[Claim], str]) -> list[str]:
     """What is said of the claims, each sentence once; where they differ, with the questions that it holds for.
 
-    Where one question was put to different numbers of groups these are named too.
+    Where one question was put to different numbers of groups these are named too, and the encoders where the same
+    question has another sentence for others. A sentence with WHO names its encoders.
     """
     found: dict[str, list[Claim]] = {}
     for claim in claims:
         found.setdefault(tell(claim), []).append(claim)
     found.pop("", None)
-    return [_held_for(text, some, claims) for text, some in found.items()]
+    said = []
+    for text, some in found.items():
+        if WHO in text:
+            said += _of_encoders(text, some, claims)
+            continue
+        others = [c for other, many in found.items() if other != text for c in many]
+        said.append(_held_for(text, some, claims, {(c.task, c.best.n_groups) for c in others}))
+    return said
 
 
-def _held_for(text: str, some: Sequence[Claim], claims: Sequence[Claim]) -> str:
-    """A sentence with the questions that it holds for, unless it holds wherever its encoders were asked."""
+def _of_encoders(text: str, some: Sequence[Claim], claims: Sequence[Claim]) -> list[str]:
+    """A sentence about encoders, once for all questions in which it holds for the same of them."""
+    asked: dict[tuple[str, ...], list[Claim]] = {}
+    for key in dict.fromkeys((c.task, c.best.n_groups) for c in some):
+        mine = [c for c in some if (c.task, c.best.n_groups) == key]
+        asked.setdefault(tuple(dict.fromkeys(c.encoder for c in mine)), []).extend(mine)
+    return [
+        _held_for(text.replace(WHO, f"{listed(names)} {'was' if len(names) == 1 else 'were'}"), mine, claims)
+        for names, mine in asked.items()
+    ]
+
+
+def _held_for(
+    text: str, some: Sequence[Claim], claims: Sequence[Claim], contested: Set[tuple[str, int]] = frozenset()
+) -> str:
+    """A sentence with the questions that it holds for, unless it holds wherever its encoders were asked.
+
+    `contested` are questions, with their numbers of groups, in which other encoders have another sentence.
+    """
     encoders = {c.encoder for c in some}
     every, here = ({(c.task, c.best.n_groups): None for c in many if c.encoder in encoders} for many in (claims, some))
-    if set(here) == set(every):
+    if set(here) == set(every) and not contested & set(here):
         return text
     names = []
     for task in dict.fromkeys(task for task, _ in here):
         groups = [n for name, n in here if name == task]
         whole = len(groups) == sum(name == task for name, _ in every)
-        names.append(f"“{task}”" if whole else f"“{task}” of {listed(map(str, sorted(groups)))} groups")
+        which = "" if whole else f" of {listed(map(str, sorted(groups)))} groups"
+        if any((task, n) in contested for n in groups):
+            which += f" ({', '.join(dict.fromkeys(c.encoder for c in some if c.task == task))})"
+        names.append(f"“{task}”{which}")
     return f"For {listed(names)}: {text}"
 
 
@@ -357,7 +390,7 @@ def _points(claim: Claim) -> str:
     readouts = list(dict.fromkeys(READOUTS[one.readout].title for one in claim.records))
     r = claim.best
     many = f"{len(claim.records)} point{'s' * (len(claim.records) > 1)} ({len(sites)} site{'s' * (len(sites) > 1)}; "
-    return f"{claim.encoder} was read at {many}{listed(readouts)}), in {r.dtype} on {r.device}."
+    return f"{WHO} read at {many}{listed(readouts)}), in {r.dtype} on {r.device}."
 
 
 def _folds(claim: Claim) -> str:
@@ -425,24 +458,41 @@ def _controls(claim: Claim) -> str:
         f"thumbnails of three sizes{marked(claim)}": r.control_pixels,
     }
     names = [name for name, value in measured.items() if value is not None]
-    draws = len({one.encoder for one in claim.run.records if drawn(one.encoder, claim.encoder)})
+    draws = _draws(claim)
     if draws:
         names.append(f"{draws} untrained draw{'s' * (draws > 1)} of the network")
     if not names:
         return "No control was measured."
+    return f"{WHO} held against {listed(names)} on the same folds."
+
+
+def _surpassed(claim: Claim) -> str:
+    """What decides whether a control is surpassed, and what stands beside them."""
+    if claim.control or "held against" not in _controls(claim):
+        return ""
     text = (
-        f"{claim.encoder} was held against {listed(names)} on the same folds; a control is surpassed where the paired "
-        "difference lies above 0 with its whole interval, each being tested at the full level {{berger1982}}."
+        "A control is surpassed where the paired difference lies above 0 with its whole interval, each being tested at "
+        "the full level {{berger1982}}."
     )
-    if draws >= DRAWS:
-        text += (
-            " Untrained networks were taken for a population, with a prediction interval for one that was not drawn "
-            "{{satterthwaite1946}}."
-        )
-    if r.control_shuffled is not None:
-        of = " of ridge" * (r.p_from != "permutation")
+    if claim.best.control_shuffled is not None:
+        of = " of ridge" * (claim.best.p_from != "permutation")
         text += f" Refits{of} to permuted labels stand beside them, as a control task would {{{{hewitt2019}}}}."
     return text
+
+
+def _population(claim: Claim) -> str:
+    if claim.control or _draws(claim) < DRAWS:
+        return ""
+    return (
+        "Untrained networks, where there were three draws or more, were taken for a population, with a prediction "
+        "interval for one that was not drawn {{satterthwaite1946}}."
+    )
+
+
+def _draws(claim: Claim) -> int:
+    """Untrained draws of the encoder that its run measured."""
+    controls = (one.encoder for one in claim.run.records if one.role == "control")
+    return len({name for name in controls if drawn(name, claim.encoder)})
 
 
 def _interval(claim: Claim) -> str:

@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import slitlamp
 from slitlamp.paper import answers, checklist, design, methods, tables
-from slitlamp.paper.gathered import Claim
+from slitlamp.paper.gathered import Claim, gather
 from slitlamp.paper.page import page
 from tests.slitlamp.paper import probed
 
@@ -128,3 +130,18 @@ def test_only_a_linear_probe_is_called_one() -> None:
     assert "that a linear probe finds" in answers.used([linear])
     assert "that a probe finds" in answers.used([linear, other])
     assert methods._shown([other]).startswith("A probe shows")
+
+
+def test_methods_name_encoders_together_and_apart_where_their_rules_differ(tmp_path: Path) -> None:
+    home = tmp_path / "run"
+    slitlamp.probe(("pixels", "lowlevel"), "mirror", items=60, permutations=19, site="pooled", out=str(home))
+    claims = gather([home]).claims
+    assert methods._each(claims, lambda _: "\0 read.") == ["pixels and lowlevel were read."]
+    assert methods._each(claims, lambda c: f"\0 read at {c.encoder}.") == [
+        "pixels was read at pixels.", "lowlevel was read at lowlevel."
+    ]  # fmt: skip
+    assert methods._each(claims, lambda _: "One rule.") == ["One rule."]
+    assert methods._each(claims, lambda c: f"Rule {c.encoder}.") == [
+        "For “mirror” (pixels): Rule pixels.", "For “mirror” (lowlevel): Rule lowlevel."
+    ]  # fmt: skip
+    assert methods._each(claims, lambda c: "One rule." * (c.encoder == "pixels")) == ["One rule."]
