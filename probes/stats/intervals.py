@@ -135,9 +135,10 @@ def _t(df: int, level: float = 0.975) -> float:
 def interval(score: float, error: float, plan: Plan) -> tuple[float, float] | None:
     """95 % interval in [0, 1] by Student's t on groups; None below 20 groups.
 
-    Of a class above .95 and below .05 on the logit scale. Where all is right or all wrong there is no spread to show:
-    the other end is that of the exact binomial interval with every doubt in the smallest class; for a number, in as
-    many groups as it has, whose order with the others would be a coin's.
+    Of classes, above .95 and below .05 it is Wilson's, of as many items as would have this error: on the logit scale an
+    error that is not the binomial's would reach down to chance. Where all is right or all wrong there is no spread to
+    show: the other end is that of the exact binomial interval with every doubt in the smallest class; for a number, in
+    as many groups as it has, whose order with the others would be a coin's.
     """
     if plan.n_groups < FEW:
         return None
@@ -146,10 +147,11 @@ def interval(score: float, error: float, plan: Plan) -> tuple[float, float] | No
         return 1 - unseen, 1.0
     if score <= 0:
         return 0.0, unseen
-    half = _t(plan.n_groups - 1) * error
-    if not plan.number and not 0.05 <= score <= 0.95:
-        logit, step = np.log(score / (1 - score)), half / (score * (1 - score))
-        return float(1 / (1 + np.exp(step - logit))), float(1 / (1 + np.exp(-step - logit)))
+    t = _t(plan.n_groups - 1)
+    half = t * error
+    if not plan.number and not 0.05 <= score <= 0.95 and error > 0:
+        low, high = wilson(np.array([score]), np.array([score * (1 - score) / error**2]), np.array([t]))
+        return float(low[0]), float(high[0])
     return max(0.0, score - half), min(1.0, score + half)
 
 

@@ -85,6 +85,7 @@ class AblationResult:
 
 
 ALIKE = ("run", "metric", "chance", "points", "best")  # columns that are shown where they differ
+LATER = ("items", "points", "best", "chance", "metric")  # columns that are left out where a line has no room
 RIGHT = ("items", "groups", "points", "cells", "known", "images", "bytes", "seconds", "score")
 
 
@@ -94,7 +95,8 @@ def _shown(rows: Sequence[dict[str, Any]], axes: Collection[str]) -> list[dict[s
     kept = [key for key in kept if key not in ALIKE or len({row[key] for row in rows}) > 1]
     told = [key for key in kept if key in axes and key not in ("task", "encoder")]  # a run's name is made of these
     twice = ["run"] * bool(told) + ["label"] * all(f"label {row.get('label')}" == row["task"] for row in rows)
-    return [{key: _word(key, row) for key in kept if key not in twice} for row in rows]
+    order = sorted((key for key in kept if key not in twice), key=lambda key: key in LATER)
+    return [{key: _word(key, row) for key in order} for row in rows]
 
 
 def _word(key: str, row: Mapping[str, Any]) -> Any:

@@ -86,7 +86,9 @@ def _interval(claim: Claim, rare: int | None) -> tuple[str, tuple[str, ...]]:
         doubt = "the order of" if rare is None else "all doubt in the smallest class, of"
         of = r.n_groups if rare is None else rare
         return f"the exact binomial, since no held-out item shows any spread ({doubt} {of} groups)", ()
-    t = "Student's t on groups" + ", on the logit scale" * (rare is not None and not 0.05 <= claim.score <= 0.95)
+    t = "Student's t on groups" + ", as Wilson's interval of as many items as have this error" * (
+        rare is not None and not 0.05 <= claim.score <= 0.95
+    )
     if r.p_from == "folds":
         phi, cited = "inflated where the corrected resampling error over folds is larger", ("nadeau2003",)
         if not few:
@@ -101,7 +103,7 @@ def _interval(claim: Claim, rare: int | None) -> tuple[str, tuple[str, ...]]:
             ("hoeffding1948",),
         )
     if not few:
-        return f"the cluster-robust error of held-out items, {phi}, with {t}", ()
+        return f"the cluster-robust error of held-out items, {phi}, with {t}", ("wilson1927",) * ("Wilson" in t)
     if r.n_classes is not None and r.n_classes <= JOINED:
         return (
             f"Wilson intervals of each class's share joined by MOVER, since the smallest class has {rare} groups, "

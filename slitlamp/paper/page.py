@@ -202,10 +202,15 @@ def _question(gathered: Gathered, source: str, task: str, claims: Sequence[Claim
 
 
 def _stamps(claims: Sequence[Claim], *, synthetic: bool) -> list[str]:
-    """The stamps of a question's claims, each once; what is synthetic in any of them in one."""
+    """The stamps of a question's claims, each once; what is synthetic in one, with its encoders where not in all."""
     every = list(dict.fromkeys(stamp for claim in claims for stamp in stamps(claim)))
     made = [stamp for stamp in every if stamp.startswith("SYNTHETIC")]
-    return [s for s in every if s not in made] + sorted(made, key=len)[-1:] * synthetic
+    plain = [stamp for stamp in every if stamp not in made]
+    if not made or not synthetic:
+        return plain
+    names = dict.fromkeys(c.encoder for c in claims if c.synthetic)
+    of = "" if all(c.synthetic for c in claims) else f" of {listed(list(names))}"
+    return [*plain, max(made, key=len) + of]
 
 
 def _claims(gathered: Gathered) -> dict[str, Any]:

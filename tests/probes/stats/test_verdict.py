@@ -296,3 +296,14 @@ def test_absence_needs_twenty_groups_of_the_smallest_class_and_presence_does_not
         if not shift and rare < 20:
             assert m.groups_needed == 211
             assert "The smallest class has 19 groups; absence needs 20" in m.reason
+
+
+def test_near_all_right_an_error_that_is_not_the_binomials_does_not_reach_down_to_chance() -> None:
+    from probes.stats.intervals import interval
+
+    made = probes.plan(np.arange(160) % 2, np.arange(160), classes=("a", "b"))
+    for score, error, least in ((0.996, 0.012, 0.85), (0.97, 0.0135, 0.92)):
+        low, high = interval(score, error, made) or (0.0, 0.0)
+        assert least < low < score < high <= 1
+        mirrored = interval(1 - score, error, made)
+        assert mirrored == pytest.approx((1 - high, 1 - low))

@@ -26,15 +26,15 @@ def claim(score: float = 0.8, **record: Any) -> Claim:
 @pytest.mark.parametrize(
     ("score", "rare", "record", "holds", "not_"),
     [
-        (0.8, 40, {}, ["cluster-robust error of held-out items", "planted signals", "Student's t on groups"], "logit"),
+        (0.8, 40, {}, ["cluster-robust error of held-out items", "planted signals", "Student's t on groups"], "Wilson"),
         (0.8, 40, {"screened": True}, ["permuted labels"], "planted"),
-        (0.97, 40, {}, ["on the logit scale"], "binomial"),
+        (0.97, 40, {}, ["as Wilson's interval of as many items"], "binomial"),
         (1.0, 40, {}, ["exact binomial", "40 groups"], "cluster"),
         (1.0, 12, {}, ["Wilson", "12 groups", "planted"], "binomial"),
         (0.8, 12, {"p_from": "folds"}, ["Wilson", "corrected resampling"], "permuted"),
         (0.8, 40, {"p_from": "folds"}, ["corrected resampling"], "Wilson"),
         (1.0, 40, {"p_from": "folds"}, ["exact binomial"], "resampling"),
-        (0.97, None, {}, ["concordance"], "logit"),
+        (0.97, None, {}, ["concordance"], "Wilson"),
     ],
 )  # fmt: skip
 def test_an_interval_is_named_by_the_rule_that_gave_it(
