@@ -20,7 +20,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 # these need a hub, files of the user's own, or minutes (visual prompts) to a quarter of an hour (training)
 ELSEWHERE = (
     "biomedclip", "path/to", "timm:", "films/", "points.csv", "visual_prompts", "train_phantom_clip",
-    "python -m experiments.linear_probe`", "grid.toml", "RUNS", "report grid",
+    "python -m experiments.linear_probe`", "grid.toml", "RUNS", "report runs",
 )  # fmt: skip
 
 
