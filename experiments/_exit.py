@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from slitlamp.errors import WorkerKilledError
+from slitlamp.errors import WorkerKilledError, one_line
 from slitlamp.log import say, shown_on_stderr
 
 DONE, USAGE, DATA, ENCODER, PARTIAL, INTERRUPTED = 0, 2, 3, 4, 5, 130
@@ -64,16 +64,10 @@ def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, comm
                 raise
             if code is None:
                 say(
-                    f"error: internal error ({type(error).__name__}): {_one_line(error)}; please report it with "
+                    f"error: internal error ({type(error).__name__}): {one_line(error)}; please report it with "
                     "--debug's output and `python -m experiments.doctor`"
                 )
                 return 1
             resume = f"; {kept}" if isinstance(error, WorkerKilledError) else ""
-            say(f"error: {_one_line(error)}{resume}")
+            say(f"error: {one_line(error)}{resume}")
             return code
-
-
-def _one_line(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split())

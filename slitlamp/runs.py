@@ -6,6 +6,7 @@ computed again without an image.
 """
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -55,7 +56,12 @@ class StoredRun:
     @property
     def command(self) -> str:
         """The line that repeats the run."""
-        return self.records[0].command
+        return self.records[0].command if self.records else ""
+
+    @cached_property
+    def flags(self) -> Mapping[str, tuple[str, ...]]:
+        """The flags of its command, each with its values: see `flags_of`."""
+        return flags_of(self.command)
 
     def material(self, key: str) -> dict[str, Any]:
         """What a plan is made of: see `slitlamp.probing.cells.plan_material`.
@@ -113,6 +119,31 @@ class StoredRun:
 
     def _lacking(self, path: Path) -> str:
         return f"{path} is missing or damaged; make it again: {self.command} --out {self.folder}"
+
+
+def words_of(command: str) -> list[str]:
+    """The words of a command line; of one that a shell could not read, what stands between its spaces."""
+    try:
+        return shlex.split(command)
+    except ValueError:  # no command of this program
+        return command.split()
+
+
+def flags_of(command: str) -> dict[str, tuple[str, ...]]:
+    """The flags of a command line, each with its values: the inverse of `settings.command_line`.
+
+    >>> flags_of("python -m experiments.linear_probe --encoder a b --take-groups 40 --offline")
+    {'encoder': ('a', 'b'), 'take_groups': ('40',), 'offline': ()}
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    name = ""
+    for word in words_of(command):
+        if word.startswith("--"):
+            name = word[2:].replace("-", "_")
+            found[name] = ()
+        elif name:
+            found[name] = (*found[name], word)
+    return found
 
 
 class HeldOut(Mapping[str, Any]):

@@ -18,6 +18,7 @@ from probes import ProbeError
 from slitlamp.ablation.grid import Grid, GridRun, labels_of, narrowed, tasks_of
 from slitlamp.encoding.encoder import StoredEncoder, check_points
 from slitlamp.encoding.fill import FeatureTable, pace_key, space_of
+from slitlamp.errors import one_line
 from slitlamp.keys import digest
 from slitlamp.log import progress, say
 from slitlamp.probing.judge import REFERENCES
@@ -139,7 +140,7 @@ def _units_of_run(run: GridRun, notes: list[str], refused: dict[str, str], pace:
         try:
             begun, (question,) = start(narrowed(asked, asked.encoder.encoder, (task,)), share=True)
         except (DataError, ProbeError, EncoderError) as error:
-            problems[task] = line_of(error)
+            problems[task] = one_line(error)
             continue
         questions[task] = question
         state = state or begun
@@ -169,7 +170,7 @@ def _units_of_run(run: GridRun, notes: list[str], refused: dict[str, str], pace:
             if label in lacking:
                 units.append(replace(unit, problem=lacking[label], missing=True))
             elif asked.source.volumes and not encoder.reads_volumes:
-                units.append(replace(unit, problem=line_of(flat_only(encoder.label))))
+                units.append(replace(unit, problem=one_line(flat_only(encoder.label))))
             elif encoder.points(question.pictures.marked):
                 units.append(_filled(unit, state, question, encoder, contents[task], pace))
             else:
@@ -196,7 +197,7 @@ def _cannot_load(encoder: StoredEncoder, refused: dict[str, str], *, again: bool
             _ = encoder.card
             return ""
         except (HubError, UserFileError) as error:
-            refused[key] = line_of(error)
+            refused[key] = one_line(error)
             if again:
                 say(f"error: {encoder.spec}: {refused[key]}" if attempt == 2 else f"{encoder.spec} is tried once more")
         finally:
@@ -305,8 +306,3 @@ def _at_points_of(settings: Settings, encoder: StoredEncoder, marks: int) -> Set
     readouts = [pattern for pattern in settings.encoder.readout if fnmatch.filter([r for _, r, _ in every], pattern)]
     reference = settings.probe.reference if settings.probe.reference in REFERENCES else None
     return settings.but(site=tuple(sites), readout=tuple(readouts), reference=reference)
-
-
-def line_of(error: BaseException) -> str:
-    """An error in one line."""
-    return " ".join(str(error).split()) or type(error).__name__

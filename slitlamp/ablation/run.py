@@ -15,13 +15,13 @@ from encoders import EncoderError
 from hub.errors import HubError
 from plugins import UserFileError
 from probes import ProbeError
-from slitlamp.ablation.check import DONE, Checked, Unit, check, line_of
+from slitlamp.ablation.check import DONE, Checked, Unit, check
 from slitlamp.ablation.grid import Grid, GridRun, as_toml, narrowed, read_grid, tasks_of
 from slitlamp.ablation.plan import expected, left, planned
 from slitlamp.ablation.result import EXPERIMENT, GRID_FILE, AblationResult
 from slitlamp.ablation.settings import AblationSettings, shard_of, writes_nothing
 from slitlamp.api import NAME, run_probe
-from slitlamp.errors import UsageError, WorkerKilledError
+from slitlamp.errors import UsageError, WorkerKilledError, one_line
 from slitlamp.log import each_line_once, say
 from slitlamp.probing.run import run as measure
 from slitlamp.records import best_of
@@ -190,7 +190,7 @@ def _require_room(error: Exception, where: Path) -> None:
 def _said(error: Exception) -> str:
     """An error in one line, with its type where it is none of ours."""
     ours = (HubError, UserFileError, DataError, ProbeError, UsageError, WorkerKilledError)
-    return line_of(error) if isinstance(error, ours) else f"{type(error).__name__}: {line_of(error)}"
+    return one_line(error) if isinstance(error, ours) else f"{type(error).__name__}: {one_line(error)}"
 
 
 # runs

@@ -6,7 +6,6 @@ files become pixels is what is compared.
 """
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -115,15 +114,7 @@ def at_map(record: Record) -> Record | None:
 
 def flags_of(run: StoredRun) -> dict[str, str]:
     """The flags of the line that made a run, each with its values as written."""
-    found: dict[str, list[str]] = {}
-    name = ""
-    for word in shlex.split(run.command):
-        if word.startswith("--"):
-            name = word[2:].replace("-", "_")
-            found[name] = []
-        elif name:
-            found[name].append(word)
-    return {key: " ".join(values) or "yes" for key, values in found.items()}
+    return {name: " ".join(values) or "yes" for name, values in run.flags.items()}
 
 
 def flag_of(run: StoredRun, name: str) -> str:

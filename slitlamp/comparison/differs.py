@@ -1,10 +1,9 @@
 """Why two runs cannot be compared: the difference, named."""
 
-from collections.abc import Sequence
-
 from slitlamp.comparison.arms import DECODE, Asked, decode_of, flag_of, held, points_of
 from slitlamp.errors import UsageError
 from slitlamp.records import Record
+from slitlamp.reports.text import cut
 from slitlamp.runs import StoredRun
 
 OF_FOLDS = ("seed", "folds", "repeats", "permutations")
@@ -50,14 +49,9 @@ def _of_pixels(a: StoredRun, one: Record, b: StoredRun, other: Record) -> str:
     flags = [name for name in DECODE if flag_of(a, name) != flag_of(b, name)]
     if not entries and not flags:
         return "the same items with other pixels (the image files have changed, or lie elsewhere with other content)"
-    names = [f"{key} {_short(mine.get(key))} and {_short(theirs.get(key))}" for key in entries] or flags
+    names = [f"{key} {cut(str(mine.get(key)), 40)} and {cut(str(theirs.get(key)), 40)}" for key in entries] or flags
     over = f": --over {flags[0]} compares that" if len(flags) == 1 else ""
     return f"other decode policy ({', '.join(names)}){over}"
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else text[:39] + "…"
 
 
 def _of_plans(a: StoredRun, one: Record, b: StoredRun, other: Record) -> list[str]:
@@ -98,8 +92,3 @@ def _of_plans(a: StoredRun, one: Record, b: StoredRun, other: Record) -> list[st
 def _asked(made: dict, name: str) -> str:
     value = made["asked"].get(name)
     return "default" if value is None else str(value)
-
-
-def groups_of(run: StoredRun, records: Sequence[Record]) -> set[str]:
-    """The groups of a run's questions."""
-    return {g for key in dict.fromkeys(r.plan_key for r in records) for g in run.material(key)["groups"]}

@@ -14,6 +14,7 @@ from slitlamp.embedding.moved import Moved, answer_of
 from slitlamp.embedding.words import number, plain, score
 from slitlamp.questions import Question
 from slitlamp.reports.plots import COLOURS, MARKERS, MM, STYLE
+from slitlamp.reports.text import cut
 
 GREY, LINE = "#BBBBBB", 2.7  # of points without a colour; mm of a line of 6 pt
 LETTER = 1.13  # mm of a letter of 6 pt, on average
@@ -286,7 +287,7 @@ def _key(paper: _Paper, colouring: Colouring, left: float, top: float, wide: flo
     for k, (colour, marker, name) in enumerate(entries):
         x, y = left + (k % columns) * step, top + LINE * (k // columns)
         paper.mark(x + 1.2, y + LINE / 2 - 0.2, colour, marker)
-        paper.text(x + 3.0, y, _cut(name, max(4, int((step - 4.0) / LETTER))))
+        paper.text(x + 3.0, y, cut(name, max(4, int((step - 4.0) / LETTER))))
 
 
 def _columns(entries: Sequence[tuple[str, str, str]], wide: float) -> int:
@@ -325,11 +326,7 @@ def _entries(colouring: Colouring) -> list[tuple[str, str, str]]:
 def printable(text: str, most: int = 60) -> str:
     """A label on one line, what does not print written out, and cut where it is long."""
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: 4 * most])
-    return _cut(text, most)
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return cut(text, most)
 
 
 def moved(pair: Moved, question: Question, count: int, width: int = 175) -> Any:
@@ -360,6 +357,6 @@ def moved(pair: Moved, question: Question, count: int, width: int = 175) -> Any:
                 axis = figure.add_axes((left / width, 1 - (down + side) / tall, side / width, side / tall))
                 axis.imshow(thumbnail(question.pictures.read(int(item)), 128), cmap="gray", vmin=0, vmax=255)
                 axis.set_axis_off()
-                said = _cut(printable(answer_of(question, int(item))), int(side / 1.0))
+                said = cut(printable(answer_of(question, int(item))), int(side / 1.0))
                 figure.text(left / width, 1 - (down + side + 0.3) / tall, said, fontsize=5.5, va="top")
     return figure

@@ -21,7 +21,7 @@ from slitlamp.embedding.settings import MapSettings
 from slitlamp.embedding.words import ALWAYS, moved, sentences
 from slitlamp.encoding.encoder import StoredEncoder, check_points, stored_encoders
 from slitlamp.encoding.fill import NotFiniteError, encode_missing
-from slitlamp.errors import UsageError
+from slitlamp.errors import UsageError, one_line
 from slitlamp.log import say
 from slitlamp.pairs.spaces import PREFERRED
 from slitlamp.probing.words import synthetic
@@ -107,7 +107,7 @@ def _tried(encoder: StoredEncoder, alone: bool, failed: list[str], act: Callable
     except (EncoderError, UserFileError, NotFiniteError, ProbeError) as error:
         if alone:
             raise
-        line = " ".join(str(error).split())
+        line = one_line(error)
         failed.append(line if line.startswith(encoder.spec) else f"{encoder.spec}: {line}")
         say(f"error: {failed[-1]}")
         return None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from probes.embedding.agreement import Agreement
 from slitlamp.embedding.looked import EMPTY, TITLES, Looked, Seen
+from slitlamp.reports.text import listed
 
 MORE = 0.1  # of strength, by which a nuisance is shown more than the answer
 NAMED = 4  # nuisances that a sentence names
@@ -57,7 +58,7 @@ def _of_point(one: Looked) -> list[str]:
     if empty:
         them = "it" if len(empty) == 1 else "them"
         lines.append(
-            f"{one.name}: {_listed([s.colouring.name for s in empty[:NAMED]])} "
+            f"{one.name}: {listed([s.colouring.name for s in empty[:NAMED]])} "
             f"{'is a pretty cluster' if len(empty) == 1 else 'are pretty clusters'} without substance: the eye sees "
             f"{them} in a map, and neighbours of other groups tell {them} neither there nor in the features"
         )
@@ -79,12 +80,12 @@ def _answer(one: Looked, s: Seen) -> str:
     if shown and s.reading() != EMPTY:
         out = "bear it out" if s.borne_out else "leave it open"
         return (
-            f"{one.name}: the {_listed(shown)} show{'s' * (len(shown) == 1)} the answer, and the features {out} "
+            f"{one.name}: the {listed(shown)} show{'s' * (len(shown) == 1)} the answer, and the features {out} "
             f"(neighbours of other groups: {told}); {probe}"
         )
     if shown:
         return (
-            f"{one.name}: the {_listed(shown)} show{'s' * (len(shown) == 1)} the answer as a pretty cluster without "
+            f"{one.name}: the {listed(shown)} show{'s' * (len(shown) == 1)} the answer as a pretty cluster without "
             f"substance: neighbours of other groups tell it neither there nor in the features ({told}); {probe}"
         )
     if one.read_by_probe:
@@ -141,7 +142,3 @@ def moved(pair: tuple[Looked, Looked], shared: float, chance: float, k: int) -> 
         f"{a.name} and {b.name} share {shared:.0%} of the {k} nearest neighbours of an image in the features "
         f"({chance:.1%} by chance)"
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -7,8 +7,9 @@ import tasks
 from probes.stats.credit import PIXELS
 from probes.stats.verdict import p_words
 from slitlamp.paper.design import marked
-from slitlamp.paper.gathered import Claim, Gathered, listed
+from slitlamp.paper.gathered import Claim, Gathered
 from slitlamp.records import Record
+from slitlamp.reports.text import listed
 
 READS = {"present": "reads it", "absent": "does not read it", "inconclusive": "not decided"}
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from slitlamp.paper.answers import READS, answer, asked, used, warnings_of
 from slitlamp.paper.design import marked
-from slitlamp.paper.gathered import Claim, Gathered, listed
+from slitlamp.paper.gathered import Claim, Gathered
 from slitlamp.paper.methods import REFERENCES, licence, markdown_text, paragraphs, plain
+from slitlamp.reports.text import listed
 
 LIBRARY = "slitlamp"
 PRIVACY = (

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from slitlamp.errors import UsageError
-from slitlamp.paper.gathered import Gathered, flags_of, gather
+from slitlamp.paper.gathered import Gathered, gather
 from slitlamp.records import Record
 from slitlamp.reports.result import CommandResult
 
@@ -168,10 +168,10 @@ def _flags_and_decoding(before: Gathered, after: Gathered) -> Iterable[Differs]:
         other = runs_new.get(names_old[id(run)])
         if other is None or not run.records or not other.records:
             continue
-        a, b = flags_of(run.command), flags_of(other.command)
+        a, b = run.flags, other.flags
         for flag in dict.fromkeys([*a, *b]):
             if a.get(flag) != b.get(flag):
-                yield f"--{flag}", names_old[id(run)], _given(a.get(flag)), _given(b.get(flag))
+                yield f"--{flag.replace('_', '-')}", names_old[id(run)], _given(a.get(flag)), _given(b.get(flag))
         for task in run.questions:
             if task in other.questions:
                 x, y = (one.questions[task]["decode"] for one in (run, other))

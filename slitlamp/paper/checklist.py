@@ -15,10 +15,12 @@ from encoders.extraction.readouts import READOUTS, VECTOR
 from probes.stats.credit import DRAWS, LOWLEVEL, PIXELS
 from probes.stats.plan import ALPHA, FEW
 from slitlamp.paper.design import design, marked, scaling
-from slitlamp.paper.gathered import Claim, Gathered, listed
+from slitlamp.paper.gathered import Claim, Gathered
 from slitlamp.paper.methods import inline_code, markdown_text
 from slitlamp.records import Record
 from slitlamp.reports.table import drawn, p_text
+from slitlamp.reports.text import listed
+from slitlamp.runs import words_of
 
 Status = Literal["missing", "stands", "does not apply"]
 MISSING: Status = "missing"
@@ -113,10 +115,7 @@ def _each(tell: Callable[[Claim], Iterable[Entry]]) -> Callable[[Gathered], Fill
 
 def _again(claim: Claim, *more: str) -> str:
     """The command of a claim with flags put behind it, in place of those that it has."""
-    try:
-        words = shlex.split(claim.best.command)
-    except ValueError:  # no command of this program
-        words = claim.best.command.split()
+    words = words_of(claim.best.command)
     names = {flag.split()[0] for flag in more}
     kept, left = [], False
     for word in words:

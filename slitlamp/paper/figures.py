@@ -64,7 +64,7 @@ def _without_draws(gathered: Gathered) -> Gathered:
     ranks = []
     for c in gathered.claims:
         key = (c.question["source"], c.task, c.encoder)
-        drawn = "take-groups" in c.flags
+        drawn = "take_groups" in c.flags
         rank = (not drawn, c.best.n_groups * drawn, -int(c.flags.get("draw", ("0",))[0]) * drawn)
         best[key] = max(best.get(key, rank), rank)
         ranks.append((key, rank))

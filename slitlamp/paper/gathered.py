@@ -1,7 +1,6 @@
 """What a report is made of: the runs that were named, and every claim that their records make."""
 
-import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,7 @@ from slitlamp.errors import UsageError
 from slitlamp.probing.state import CONTROLS
 from slitlamp.records import Record, best_of
 from slitlamp.reports.result import CommandResult
-from slitlamp.runs import DOCUMENT, GRID, StoredRun, distinct_names, open_runs, read_document
+from slitlamp.runs import DOCUMENT, GRID, StoredRun, distinct_names, flags_of, open_runs, read_document
 
 NOT_YET = "not computed yet"
 REPORT = "report"  # the experiment whose folder is a report itself
@@ -219,34 +218,3 @@ def claims_of(run: StoredRun) -> list[Claim]:
             Claim(run=run, task=verdict["task"], encoder=verdict["encoder"], verdict=verdict, best=best_of(mine))
         )
     return found
-
-
-def flags_of(command: str) -> dict[str, tuple[str, ...]]:
-    """The flags of a command line, each with its values: `--seed 1` is {"seed": ("1",)}.
-
-    >>> flags_of("python -m experiments.linear_probe --encoder a b --offline")
-    {'encoder': ('a', 'b'), 'offline': ()}
-    """
-    try:
-        words = shlex.split(command)
-    except ValueError:  # no command of this program
-        words = command.split()
-    found: dict[str, tuple[str, ...]] = {}
-    name = None
-    for word in words:
-        if word.startswith("--"):
-            name = word[2:]
-            found[name] = ()
-        elif name is not None:
-            found[name] = (*found[name], word)
-    return found
-
-
-def listed(words: Iterable[str]) -> str:
-    """Words as a sentence lists them.
-
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    """
-    every = list(words)
-    return " and ".join(filter(None, (", ".join(every[:-1]), *every[-1:])))

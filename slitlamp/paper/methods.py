@@ -13,9 +13,10 @@ from probes.stats.credit import DRAWS
 from probes.stats.plan import ALPHA, FEW
 from slitlamp.paper.answers import a_probe, asked
 from slitlamp.paper.design import design, marked
-from slitlamp.paper.gathered import Claim, Gathered, listed
+from slitlamp.paper.gathered import Claim, Gathered
 from slitlamp.probing.state import CONTROLS
 from slitlamp.reports.table import drawn
+from slitlamp.reports.text import listed
 
 CITED = re.compile(r"\{\{([\w,]+)\}\}")
 TITLE = "Slitlamp: why a multimodal model fails to see"  # as in CITATION.cff

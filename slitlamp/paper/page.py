@@ -27,7 +27,7 @@ from slitlamp.paper.answers import (
 )
 from slitlamp.paper.checklist import MISSING, STANDS, Entry, Item, counted
 from slitlamp.paper.design import marked
-from slitlamp.paper.gathered import Claim, Gathered, Other, listed
+from slitlamp.paper.gathered import Claim, Gathered, Other
 from slitlamp.paper.methods import licence
 from slitlamp.probing.state import CONTROLS
 from slitlamp.records import Record
@@ -35,7 +35,7 @@ from slitlamp.reports.pages import POLICY
 from slitlamp.reports.result import shown_rows
 from slitlamp.reports.table import COLUMNS, DASH, RIGHT, p_text, rows_of, verdict_text
 from slitlamp.reports.table import number as three_digits
-from slitlamp.reports.text import question_line
+from slitlamp.reports.text import listed, question_line
 
 TEMPLATE = "report.html.j2"
 FIRST = 8  # encoders of a question that stand open; more are folded

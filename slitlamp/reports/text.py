@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 WIDE = 120  # letters of a line that a terminal shows
@@ -53,8 +53,8 @@ def table(
     ends = [key in right for key in rows[0]]
 
     def line(words: Sequence[str]) -> str:
-        cut = [_cut(word, n, middle=middle) for word, n in zip(words, widths, strict=True)]
-        cells = [w.rjust(n) if end else w.ljust(n) for w, n, end in zip(cut, widths, ends, strict=True)]
+        shown = [cut(word, n, middle=middle) for word, n in zip(words, widths, strict=True)]
+        cells = [w.rjust(n) if end else w.ljust(n) for w, n, end in zip(shown, widths, ends, strict=True)]
         return "  ".join(cells).rstrip()
 
     return "\n".join(line(each) for each in [heads, *words])
@@ -95,7 +95,7 @@ def _answers(facts: Mapping[str, Any]) -> str:
 
 
 def _shown(name: str) -> str:
-    return _cut(name if name.isprintable() else ascii(name)[1:-1], 40)
+    return cut(name if name.isprintable() else ascii(name)[1:-1], 40)
 
 
 def wrapped_notes(notes: Sequence[str]) -> list[str]:
@@ -103,7 +103,18 @@ def wrapped_notes(notes: Sequence[str]) -> list[str]:
     return [textwrap.fill(f"note: {note}", 110, initial_indent="  ", subsequent_indent="    ") for note in notes]
 
 
-def _cut(text: str, width: int, *, middle: bool = False) -> str:
+def listed(words: Iterable[str]) -> str:
+    """Words as a sentence lists them.
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    every = list(words)
+    return " and ".join(filter(None, (", ".join(every[:-1]), *every[-1:])))
+
+
+def cut(text: str, width: int, *, middle: bool = False) -> str:
+    """A text of at most `width` letters; what is left out, at the end or in the `middle`, is an ellipsis."""
     end = (width - 1) // 2 if middle else 0
     return text if len(text) <= width else f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
 
