@@ -20,6 +20,7 @@ from slitlamp.probing.cells import cells_in, plan_material
 from slitlamp.records import SCHEMA, Record
 
 DOCUMENT = "results.json"
+DOCUMENTS = {DOCUMENT: SCHEMA, "audit.json": 2}  # what a run leaves, with the version of each; the second of prompts
 GRID = "ablation"  # the experiment whose folder holds the runs of a grid under `runs/`
 
 
@@ -170,7 +171,8 @@ def read_document(folder: Path) -> dict[str, Any]:
     Raises:
         UsageError: there is none, it is cut short, of another version, or of another program.
     """
-    path = folder / DOCUMENT if folder.is_dir() else folder
+    path = document_in(folder) if folder.is_dir() else folder
+    version = DOCUMENTS.get(path.name, SCHEMA)
     try:
         found = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -180,18 +182,23 @@ def read_document(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{path} cannot be read ({why}); repeat the command that wrote it") from None
     if not isinstance(found, dict) or not isinstance(found.get("experiment"), str):
         raise UsageError(f"{path} is not a document of this program")
-    if found.get("schema") != SCHEMA:
+    if found.get("schema") != version:
         line = found.get("command") or next((r.get("command") for r in found.get("records") or () if r), "")
         again = f"; measured cells are found again by: {line} --out {folder} --replace" if line else ""
-        raise UsageError(f"{path} is of version {found.get('schema')}, and this program reads {SCHEMA}{again}")
+        raise UsageError(f"{path} is of version {found.get('schema')}, and this program reads {version}{again}")
     return found
+
+
+def document_in(folder: Path) -> Path:
+    """Where the document of a run lies in its folder, or would lie."""
+    return next((folder / name for name in DOCUMENTS if (folder / name).is_file()), folder / DOCUMENT)
 
 
 def _nothing(folder: Path) -> str:
     if not folder.exists():
         beside = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
         return f"{folder} does not exist; {hint(folder.name, beside)}give the folder of a run"
-    inside = sorted(path.parent.name for path in folder.glob(f"*/{DOCUMENT}"))
+    inside = sorted({path.parent.name for name in DOCUMENTS for path in folder.glob(f"*/{name}")})
     said = f"; it holds the runs {', '.join(inside[:3])}{' …' * (len(inside) > 3)}: name them" if inside else ""
     return f"{folder} holds no finished run ({DOCUMENT} is not there){said}"
 
@@ -288,7 +295,7 @@ def folder_of(run: Any) -> str:
         raise UsageError(f"a {kind} is no run; give results, or folders of runs")
     homes = [getattr(run, "home", None), *(path.parent for path in run.files)]
     for home in homes:
-        if home is not None and (home / DOCUMENT).is_file():
+        if home is not None and document_in(home).is_file():
             return str(home)
     raise UsageError(f'this {kind} was written nowhere; ask for it with out="runs/NAME", or name its folder')
 

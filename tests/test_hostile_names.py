@@ -90,7 +90,7 @@ def _grid(hostile: Hostile) -> tuple[str, ...]:
 # A command with what it is asked; each writes into a hostile folder. Add a command here, and all tests below ask it.
 # Those in RESTS_ON name the folders of others, which are asked before them.
 RESTS_ON = {"compare": ("linear_probe",), "report": ("linear_probe", "attribution", "pairs mine", "embedding_plot",
-                                                     "compare", "ablation")}  # fmt: skip
+                                                     "visual_prompts", "compare", "ablation")}  # fmt: skip
 COMMANDS = {
     "linear_probe": lambda h: (*_encoders(h), *h.asked, *SMALL, "--site", "pooled"),
     "embedding_plot": lambda h: (*_encoders(h)[:2], *h.asked, "--site", "pooled",

@@ -21,7 +21,19 @@ def minimise(shared: Shared, batch: Batch, start: Point, tolerance: float) -> Po
 
     A problem is done when half its preconditioned squared gradient is below `tolerance` times its objective, or
     when a step no longer lowers the objective in this precision.
+
+    Raises:
+        FloatingPointError: a coefficient is not finite. The processor's own flag is not asked: a product of a few
+            rows has set it where every number was finite.
     """
+    with np.errstate(invalid="ignore"):
+        found = _minimise(shared, batch, start, tolerance)
+    if not (np.isfinite(found.u).all() and np.isfinite(found.b).all()):
+        raise FloatingPointError("logistic regression ended in numbers that are not finite")
+    return found
+
+
+def _minimise(shared: Shared, batch: Batch, start: Point, tolerance: float) -> Point:
     done = Point(u=start.u.copy(), b=start.b.copy(), z=start.z.copy())
     active = np.arange(len(start.u))
     at, value, floor = start, objectives(shared, batch, start), 4 * np.finfo(start.u.dtype).eps

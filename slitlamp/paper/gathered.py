@@ -10,7 +10,7 @@ from slitlamp.errors import UsageError
 from slitlamp.probing.state import CONTROLS
 from slitlamp.records import Record, best_of
 from slitlamp.reports.result import CommandResult
-from slitlamp.runs import DOCUMENT, GRID, StoredRun, distinct_names, flags_of, open_runs, read_document
+from slitlamp.runs import DOCUMENTS, GRID, StoredRun, distinct_names, flags_of, open_runs, read_document
 
 NOT_YET = "not computed yet"
 REPORT = "report"  # the experiment whose folder is a report itself
@@ -167,7 +167,7 @@ def gather(folders: Sequence[str | Path]) -> Gathered:
 def _home(folder: str | Path) -> Path:
     """Where a run lies, as it was given; its document may be named instead of its folder."""
     path = Path(folder)
-    return path.parent if path.name == DOCUMENT else path
+    return path.parent if path.name in DOCUMENTS else path
 
 
 def _whole(folder: str | Path) -> list[StoredRun]:

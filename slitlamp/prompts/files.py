@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from cache import write_atomically
 from slitlamp.prompts.judged import Found
-from slitlamp.prompts.page import details
+from slitlamp.prompts.page import details, rows, sentences
 from slitlamp.records import as_json, rounded
 from slitlamp.reports.spreadsheet import as_csv
 
@@ -18,9 +18,10 @@ def _document(found: Found, asked: "Asked", files: list[str]) -> dict[str, Any]:
 
     records = [{k: v for k, v in asdict(j).items() if k != "answers"} for j in found.judged]
     return {
-        "schema": 1, "experiment": NAME, "command": command_line(asked), "task": found.task, "source": found.source,
+        "schema": 2, "experiment": NAME, "command": command_line(asked), "task": found.task, "source": found.source,
         "images": found.images, "groups": found.groups, "limited": found.limited, "notes": found.notes,
         "questions": [] if found.question is None else [rounded(dict(found.question))],
+        "sentences": sentences(found), "tables": {"responders": rows(found)},
         "responders": rounded(records), "files": files,
     }  # fmt: skip
 
@@ -35,12 +36,12 @@ def deliver(found: Found, asked: "Asked") -> tuple[dict[str, Any], list[str]]:
     from slitlamp.reports.plots import written
 
     out = asked.out
-    rows = [row for j in found.judged for row in j.answers]
+    answers = [row for j in found.judged for row in j.answers]
     files = ["audit.json", "details.txt", "answers.csv"]
     document = _document(found, asked, files)
     keep_earlier(out, "audit.json", document)
     write_atomically(out / "audit.json", as_json(document))
-    write_atomically(out / "answers.csv", as_csv(rows))
+    write_atomically(out / "answers.csv", as_csv(answers))
     write_atomically(out / "details.txt", details(found).encode("utf-8", "backslashreplace"))
     files += written(lambda: figure(found), out / "audit")
     document = _document(found, asked, files)

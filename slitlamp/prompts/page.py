@@ -16,6 +16,8 @@ WHY = (
     "the same colour is right in a third of every assignment, so its spread is as small as that of one who looks."
 )
 
+FAVOUR = {"upright": "upright is favoured", "turned": "upside down is favoured", "neither": "neither is favoured"}
+
 
 def page(found: Found, asked: "Asked", *, full: bool) -> str:
     """The page on the terminal: a table, and every responder in full where there is one or `full` is wished."""
@@ -28,12 +30,32 @@ def page(found: Found, asked: "Asked", *, full: bool) -> str:
     else:
         from slitlamp.reports.text import table
 
-        parts.append(table([_row(judged) for judged in found.judged]))
+        parts.append(table(rows(found)))
         parts.append("\n".join(f"{j.responder}: {j.audit.reason}" for j in found.judged if j.audit is not None))
         parts.append("* p below .05 (Holm); more in details.txt, or with --details")
     parts += [f"note: {note}" for note in found.notes]
     parts.append("To repeat: " + command_line(asked))
     return "\n\n".join(parts)
+
+
+def sentences(found: Found) -> list[str]:
+    """What is said of each responder, in a sentence."""
+    said = []
+    for judged in found.judged:
+        if judged.bias is not None:
+            b = judged.bias
+            said.append(
+                f"{judged.responder}: {FAVOUR[b.errors]}, McNemar p {p_text(b.p)}; accuracy {b.accuracy:.3f}, without "
+                f"bias {b.unbiased:.3f}, chance 0.500; d' {_span(b.d)}, criterion {_span(b.criterion, '+')}."
+            )
+        elif judged.audit is not None:
+            said.append(f"{judged.responder}: {judged.audit.verdict}. {judged.audit.reason}")
+    return said
+
+
+def rows(found: Found) -> list[dict[str, Any]]:
+    """A row for each responder, as the table on the terminal has it; none where turned images were asked about."""
+    return [_row(judged) for judged in found.judged if judged.audit is not None]
 
 
 def details(found: Found) -> str:
@@ -216,9 +238,8 @@ def _sizes(judged: Judged) -> list[str]:
 def _upright(judged: Judged) -> list[str]:
     b = judged.bias
     assert b is not None
-    favour = {"upright": "upright is favoured", "turned": "upside down is favoured", "neither": "neither is favoured"}
     return [
-        f"{judged.responder}: {favour[b.errors]}",
+        f"{judged.responder}: {FAVOUR[b.errors]}",
         f"  called upright       {b.hits:.3f} of upright images, {b.false_alarms:.3f} of turned ones",
         f"  accuracy             {b.accuracy:.3f}; without bias {b.unbiased:.3f}; chance 0.500",
         f"  told apart, d'       {_span(b.d)}",

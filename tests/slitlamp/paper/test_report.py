@@ -347,6 +347,23 @@ def test_runs_of_other_commands_are_shown_as_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_an_audit_of_marks_is_a_run_too(tmp_path: Path) -> None:
+    home = tmp_path / "marks"
+    home.mkdir()
+    document = {
+        "schema": 2, "experiment": "visual_prompts", "command": "python -m experiments.visual_prompts", "notes": [],
+        "sentences": ["one: spatial. It <b>looks</b>."], "tables": {"responders": [{"responder": "one"}]},
+        "questions": [], "files": [],
+    }  # fmt: skip
+    (home / "audit.json").write_text(json.dumps(document))
+    page = page_of(home, out=tmp_path / "report")
+    assert "one: spatial. It &lt;b&gt;looks&lt;/b&gt;." in page
+    (home / "audit.json").write_text(json.dumps(document | {"schema": 1}))
+    with pytest.raises(UsageError, match="is of version 1, and this program reads 2"):
+        page_of(home, out=tmp_path / "report")
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_what_an_earlier_report_left_is_removed_and_nothing_else(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "report"
     slitlamp.report(run, out=str(out))
