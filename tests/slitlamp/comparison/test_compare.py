@@ -381,6 +381,20 @@ def test_several_plans_pay_for_one_another(home: Path) -> None:
     assert both.difference == alone.difference
     assert both.low < alone.low
     assert both.low > alone.low - 0.5 * (alone.high - alone.low)
+    ours, second = (found._measured(many, None, [])[-1].shown[0] for many in ([other], [one, other]))
+    assert second.difference == ours.difference  # on folds of its own
+    assert second.low < ours.low
+
+
+def test_families_of_one_plan_pay_for_one_another_and_p_values_are_adjusted_over_all(home: Path) -> None:
+    runs = open_runs([home / "a"])
+    alone, both = (find(runs, over=over).table("comparisons") for over in (["encoder"], ["encoder", "site"]))
+    assert {row["over"] for row in both} == {"encoder", "site"}
+    assert (both[0]["a"], both[0]["b"], both[0]["low"]) == (alone[0]["a"], alone[0]["b"], alone[0]["low"])
+    assert both[0]["simultaneous_low"] < alone[0]["simultaneous_low"]
+    p = [row["p"] for row in both]
+    np.testing.assert_allclose([row["p_holm"] for row in both], probes.holm(p), rtol=1e-4)
+    np.testing.assert_allclose([row["q_bh"] for row in both], probes.benjamini_hochberg(p), rtol=1e-4)
 
 
 def test_words_follow_the_interval_that_holds_for_all() -> None:
