@@ -16,10 +16,11 @@ import probes
 import slitlamp
 from experiments.compare import main
 from slitlamp.comparison import figures, found, words
-from slitlamp.comparison.arms import Asked, families
+from slitlamp.comparison.arms import Arm, Asked, families
 from slitlamp.comparison.curve import drawn_again
 from slitlamp.comparison.differs import why_apart
 from slitlamp.comparison.found import find
+from slitlamp.comparison.independent import _row
 from slitlamp.errors import UsageError
 from slitlamp.reports.plots import save
 from slitlamp.runs import StoredRun, distinct_names, open_runs
@@ -144,7 +145,7 @@ def test_encoders_of_two_runs_are_compared_at_their_best_points_and_all_is_paid_
         assert row["at"] == "best point"
         assert row["paired"] is True
         assert row["score_a"] == pytest.approx(verdicts[row["a"]])
-        assert row["simultaneous_low"] <= row["low"]
+        assert row["simultaneous_low"] < row["low"] < row["high"] < row["simultaneous_high"]
     assert [row["p_holm"] for row in rows] == pytest.approx(probes.holm([row["p"] for row in rows]).tolist(), rel=1e-6)
     assert rows[0]["says"] == "a reads more"  # thumbnails know left from right, low-level statistics do not
     assert rows[1]["says"] != "a reads more"
@@ -395,6 +396,23 @@ def test_families_of_one_plan_pay_for_one_another_and_p_values_are_adjusted_over
     p = [row["p"] for row in both]
     np.testing.assert_allclose([row["p_holm"] for row in both], probes.holm(p), rtol=1e-4)
     np.testing.assert_allclose([row["q_bh"] for row in both], probes.benjamini_hochberg(p), rtol=1e-4)
+
+
+def test_what_a_row_says_rests_on_the_interval_that_holds_for_all_and_on_the_margin_of_its_items(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = families(open_runs([home / "a"]), "encoder", Asked())[0]
+    (one,) = found._measured([family], None, [])
+    (row,) = found._pair_rows(replace(one, shown=[replace(one.shown[0], low=-0.3, high=0.6)]))
+    assert row["low"] > 0  # alone it would be told apart
+    assert row["says"] == "not told apart"
+    assert one.margin == row["margin"] == one.family.plan.margin
+    a, b = (Arm(name="x", points=tuple((run, r) for r in run.records if r.encoder == "pixels")[:1])
+            for run in open_runs([home / "all", home / "20-0"]))  # fmt: skip
+    for many, share in ((89, 1), (60, 1), (40, 0.5)):  # from so many items on half the margin; of two sets the smaller
+        monkeypatch.setattr("probes.stats.loss.MANY", many)
+        assert _row("mirror", "pixels", a, b, Asked(), 1)["margin"] == share * a.measurement.plan.margin
+    assert found._measured([family], None, [])[0].margin == one.margin / 2
 
 
 def test_words_follow_the_interval_that_holds_for_all() -> None:
