@@ -15,6 +15,8 @@ import pytest
 import probes
 import slitlamp
 from experiments.compare import main
+from probes.stats.paired import variances
+from probes.stats.ranking import probability_best
 from slitlamp.comparison import figures, found, words
 from slitlamp.comparison.arms import Arm, Asked, families
 from slitlamp.comparison.curve import drawn_again
@@ -376,6 +378,28 @@ def test_resolutions_of_one_encoder_are_compared_and_a_changed_network_is_not_ta
         find(open_runs(changes), over=["window"])
 
 
+def test_arms_of_one_name_are_told_apart_by_their_weights_and_a_flag_is_compared_over_one_set_of_pixels(
+    home: Path,
+) -> None:
+    def run(name: str, settings: dict[str, Any], **other: str) -> StoredRun:
+        document = json.loads((home / "b" / "results.json").read_text())
+        flag = other.pop("flag", "")
+        for r in document["records"]:
+            r |= other
+            r["command"] += flag
+        return StoredRun(folder=home / "b" / "runs" / name, name=name, document=document, settings=settings)
+
+    a = run("a", {"site": "pooled"})
+    for weights, arms in (({}, 1), ({"weights": "others"}, 2)):
+        found = families([a, run("b", {"site": "pooled"}, **weights)], "encoder", Asked())
+        assert [len(one.arms) for one in found] == [arms] * (arms > 1)
+    for pixels, count in (({}, 1), ({"data_key": "another"}, 0)):
+        knn = run("knn", {}, flag=" --probe knn", probe="knn", **pixels)
+        assert len(families([a, knn], "probe", Asked())) == count
+    both = run("both", {}, flag=" --probe knn --dtype bfloat16", probe="knn")
+    assert families([a, both], "probe", Asked()) == []  # two flags differ
+
+
 def test_several_plans_pay_for_one_another(home: Path) -> None:
     one, other = (families(open_runs([home / name]), "encoder", Asked())[0] for name in ("a", "c"))
     alone, both = found._measured([one], None, [])[0].shown[0], found._measured([one, other], None, [])[0].shown[0]
@@ -413,6 +437,20 @@ def test_what_a_row_says_rests_on_the_interval_that_holds_for_all_and_on_the_mar
         monkeypatch.setattr("probes.stats.loss.MANY", many)
         assert _row("mirror", "pixels", a, b, Asked(), 1)["margin"] == share * a.measurement.plan.margin
     assert found._measured([family], None, [])[0].margin == one.margin / 2
+
+
+def test_each_arm_has_the_probability_and_ranks_of_its_own_differences(home: Path) -> None:
+    (family,) = families(open_runs([home / "a"]), "site", Asked(site=("thumbnail.*", "pooled")))
+    (one,) = found._measured([family], None, [])
+    count, plan = len(family.arms), family.plan
+    score = np.array([arm.measurement.estimate.score for arm in family.arms])
+    assert (np.diff(score) > 0).any()  # not in the order of the ranking
+    p = probability_best(score, variances(one.every, count), plan.n_groups - 1.0, plan.seed)
+    rows = found._ranked(one)
+    assert [row["score"] for row in rows] == sorted(score, reverse=True)
+    assert {row["name"]: row["p_best"] for row in rows} == {
+        arm.name: float(p[k]) for k, arm in enumerate(family.arms)
+    }  # fmt: skip
 
 
 def test_words_follow_the_interval_that_holds_for_all() -> None:
