@@ -1,7 +1,11 @@
 """Runs read back: the same numbers, and one line for a folder that holds none."""
 
+import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +13,10 @@ import pytest
 import probes
 import slitlamp
 from slitlamp.errors import UsageError
-from slitlamp.runs import open_runs, read_document
+from slitlamp.probing.cells import cells_in, plan_key, plan_material
+from slitlamp.questions import drawn
+from slitlamp.runs import StoredRun, open_runs, read_document
+from slitlamp.settings import Settings
 from tasks import DataError
 
 
@@ -47,6 +54,51 @@ def test_groups_of_a_draw_are_among_those_of_more(tmp_path: Path) -> None:
         assert len(taken[count]) == count
         assert stored.questions["mirror"]["left_out"] == {"not drawn": 2 * (30 - count)}
     assert taken[22] < taken[26]
+
+
+def test_draws_and_seeds_draw_other_groups_and_all_of_them_may_be_drawn() -> None:
+    items: Any = [SimpleNamespace(group=f"g{k // 2}") for k in range(60)]
+
+    def taken(**flags: int) -> set[str]:
+        return {item.group for item in drawn(items, Settings.of(**flags).source)}
+
+    sets = [taken(take_groups=10, draw=draw, seed=seed) for draw, seed in ((0, 0), (1, 0), (0, 1))]
+    assert [len(one) for one in sets] == [10] * 3
+    assert not any(a == b for a, b in itertools.combinations(sets, 2))
+    assert drawn(items, Settings.of(take_groups=30).source) == items == drawn(items, Settings().source)
+    with pytest.raises(DataError, match="--take-groups 31: there are 30 groups"):
+        taken(take_groups=31)
+
+
+@pytest.mark.parametrize("what", ["numbers", "copies"])
+def test_a_plan_is_made_again_of_numbers_and_of_copies_or_refused(what: str, tmp_path: Path) -> None:
+    rows = np.arange(48)
+    y, groups, classes = rows % 2, rows // 6, ("no", "yes")
+    asked = {"seed": 3, "folds": 4, "repeats": 2, "permutations": 19}
+    if what == "numbers":
+        plan, copies = probes.plan(np.sin(rows) / 3, groups, **asked), None
+    else:
+        copies = [str(k // 2) for k in rows]
+        plan = probes.plan(y, groups, classes=classes, copies=copies, **asked)
+    ids, names = [str(k) for k in rows], [str(k) for k in groups]
+    given = plan_material(plan, ids, names, copies, asked)
+    cells_in(tmp_path).save_plan("k", given)
+    record: Any = SimpleNamespace(plan_key="k", code_version="0.1", command="python")
+    document = {"records": [vars(record)]}
+    again = StoredRun(folder=tmp_path, name="run", document=document).plan(record)
+    for name in ("folds", "permuted", "y"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(plan, name))
+    one = plan_key(given)
+    for other in (replace(plan, permuted=plan.permuted[::-1]), replace(plan, folds=plan.folds[::-1])):
+        assert plan_key(plan_material(other, ids, names, copies, asked)) != one
+    for k in (0, 1):
+        other = given | {"folds": [*given["folds"][:k], "0" * 16, *given["folds"][k + 1 :]]}
+        assert plan_key(other) != one
+        cells_in(tmp_path).save_plan("k", other)
+        stale = StoredRun(folder=tmp_path, name="run", document=document)
+        stale.__dict__["records"] = (record,)
+        with pytest.raises(UsageError, match=r"was measured on other folds than this version makes \(0\.1\)"):
+            stale.plan(record)
 
 
 def test_more_groups_than_there_are_is_refused() -> None:

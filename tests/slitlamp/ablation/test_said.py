@@ -62,9 +62,7 @@ def test_a_run_that_cannot_be_judged_is_named_among_the_failures(monkeypatch: py
 
 def test_a_run_is_judged_without_what_failed_in_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Settings] = []
-    monkeypatch.setattr(
-        run, "run_probe", lambda s, **_: asked.append(s) or SimpleNamespace(encoded=1, measured=2)
-    )
+    monkeypatch.setattr(run, "run_probe", lambda s, **_: asked.append(s) or SimpleNamespace(encoded=1, measured=2))
     (of,) = grid_of({"grid": {"encoder": ["pixels", "lowlevel"], "task": ["mirror", "depth"]}}, "g", 9).runs
     every = [
         Unit(run=of, task=task, encoder=name, settings=of.settings) for task in ("mirror", "depth")

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ import pytest
 import probes
 import slitlamp
 from experiments.compare import main
+from probes.stats import curve
 from probes.stats.paired import variances
 from probes.stats.ranking import probability_best
+from slitlamp.comparison import curve as curves
 from slitlamp.comparison import figures, found, words
 from slitlamp.comparison.arms import Arm, Asked, families
 from slitlamp.comparison.curve import drawn_again
@@ -161,6 +164,76 @@ def test_encoders_of_two_runs_are_compared_at_their_best_points_and_all_is_paid_
     assert again.table("comparisons") == rows
 
 
+def test_a_curve_pairs_draws_by_their_number_and_looks_back_to_about_half_the_groups(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Any] = []
+
+    def rise(less: Any, more: Any) -> tuple[float, float]:
+        seen.extend(zip((one.name for one in less), (one.name for one in more), strict=True))
+        return 1.0, 0.1
+
+    monkeypatch.setattr("probes.stats.curve.rise", rise)
+    sizes = {
+        size: {k: SimpleNamespace(name=f"{size}-{k}", measurement=SimpleNamespace(plan=SimpleNamespace(n_groups=size)))
+               for k in numbers}
+        for size, numbers in ((20, (0, 1)), (36, (0,)), (40, (2, 1, 0)))
+    }  # fmt: skip
+    assert curves._rising(sizes, 40, whole=False) is True
+    assert seen == [("20-0", "40-0"), ("20-1", "40-1")]
+    seen.clear()
+    assert curves._rising(sizes | {44: {5: sizes[40][2]}}, 44, whole=True) is True
+    assert seen == [("20-0", "40-2"), ("20-1", "40-2")]
+    assert curves._rising({size: sizes[size] for size in (36, 40)}, 40, whole=False) is None
+    assert curves._rising({20: {7: sizes[20][0]}, 40: sizes[40]}, 40, whole=False) is None  # no draw is in both
+
+
+def test_intervals_of_a_curve_count_draws_for_what_is_new_in_them_and_seeds_and_probes_have_their_own(
+    home: Path,
+) -> None:
+    from scipy.special import stdtrit
+
+    def again(flag: str, **other: Any) -> list[StoredRun]:
+        found = []
+        for run in open_runs([home / name for name in ("20-0", "20-1", "40-0", "40-1")]):
+            document = json.loads((run.folder / "results.json").read_text())
+            for r in document["records"]:
+                r["command"] += flag
+                r |= other
+            found.append(StoredRun(folder=run.folder, name=f"{run.name}{flag}", document=document))
+        return found
+
+    rows, _ = curves.curve_rows(again(""), Asked())
+    for row, size in zip(rows, (20, 40), strict=True):
+        draws = []
+        for run in open_runs([home / f"{size}-{draw}" for draw in (0, 1)]):
+            (r,) = [r for r in run.records if r.role == "encoder"]
+            draws.append(curve.Draw(measurement=run.measurement(r), groups=run.material(r.plan_key)["groups"]))
+        error = curve.mean_error(draws)
+        assert error is not None
+        assert row["score"] == pytest.approx(np.mean([one.score for one in draws]))
+        assert row["low"] == pytest.approx(row["score"] - stdtrit(size - 1, 0.975) * error)
+    both, _ = curves.curve_rows([*again(""), *again(" --seed 5")], Asked())
+    assert [(row["at"].rpartition(" · ")[2], row["draws"]) for row in both] == [
+        ("seed 0", 2), ("seed 0", 2), ("seed 5", 2), ("seed 5", 2)
+    ]  # fmt: skip
+    probed, _ = curves.curve_rows([*again(""), *again(" --probe ridge")], Asked())
+    assert [row["at"].endswith(" · probe ridge") for row in probed] == [False, False, True, True]
+
+
+def test_spread_over_seeds_is_the_standard_deviation_of_runs_beside_the_mean_error_over_patients(home: Path) -> None:
+    def later(document: dict[str, Any]) -> None:
+        for r in document["records"]:
+            r["command"] += " --seed 7"
+
+    runs = [*open_runs([home / "a", home / "c"]), copied(home, Path("later"), later)]
+    row = next(row for row in curves.variation_rows(runs, Asked()) if row["encoder"] == "pixels")
+    arms = [families([run], "encoder", Asked())[0].arms[0].measurement for run in runs]
+    assert (row["over"], row["runs"]) == ("seed", 3)
+    assert row["sd"] == pytest.approx(np.std([m.estimate.score for m in arms], ddof=1))
+    assert row["se_patients"] == pytest.approx(np.mean([m.error for m in arms]))
+
+
 def test_a_run_beside_itself_differs_by_exactly_nothing(home: Path, tmp_path: Path) -> None:
     copy = changed(home / "a", tmp_path / "copy", lambda _: None)
     result = slitlamp.compare(home / "a", copy)
@@ -241,6 +314,12 @@ def test_differences_of_plans_are_named(home: Path, tmp_path: Path) -> None:
         ("number", lambda m: m.update(classes=None), "other answers (classes as taken, mirrored; a number)"),
         ("folds", lambda m: m["asked"].update(folds=4), "other folds (--folds default and 4)"),
         ("permuted", lambda m: m["asked"].update(permutations=9), "other permuted labels (--permutations 99 and 9)"),
+        ("copies", lambda m: m.update(copies=None), "other source images of the items"),
+        (
+            "order",
+            lambda m: [m[key].reverse() for key in ("ids", "groups", "answers", "copies")],
+            "the items stand in another order",
+        ),
         ("version", lambda m: m.update(folds=["1", "2"]), "folds of another version of the statistics"),
     ):
 
@@ -254,6 +333,8 @@ def test_differences_of_plans_are_named(home: Path, tmp_path: Path) -> None:
         (folder / "cells" / "plan-other.json").write_text(json.dumps(made))
         assert said in why_apart(a, open_runs([folder])[0], Asked())
     assert why_apart(a, open_runs([home / "b"])[0], Asked()) == ""
+    some = copied(home, Path("some"), lambda d: [r.update(limited=True) for r in d["records"]])
+    assert why_apart(a, some, Asked()) == "some is limited (--limit)"
 
 
 def test_curves_hold_the_draws_and_the_spread_of_runs_is_no_part_of_an_interval(home: Path) -> None:
@@ -456,7 +537,7 @@ def test_each_arm_has_the_probability_and_ranks_of_its_own_differences(home: Pat
 def test_words_follow_the_interval_that_holds_for_all() -> None:
     for low, high, said in (
         (0.01, 0.2, "a reads more"), (-0.2, -0.01, "b reads more"), (-0.04, 0.09, "equal within 0.1"),
-        (-0.04, 0.1, "not told apart"), (None, None, "not told apart"), (0.0, 0.2, "not told apart"),
+        (-0.04, 0.1, "not told apart"), (-0.1, 0.04, "not told apart"), (None, None, "not told apart"), (0.0, 0.2, "not told apart"),
     ):  # fmt: skip
         assert words.says(low, high, 0.1) == said
     row = {"task": "mirror", "at": "best point", "a": "x", "b": "y", "difference": -0.3, "simultaneous_low": -0.4,
@@ -469,6 +550,53 @@ def test_words_follow_the_interval_that_holds_for_all() -> None:
     assert words.pair(row).endswith(
         "are not told apart: the difference is 0.05 [-0.08, 0.18]; one of 0.21 would be seen 8 times in 10."
     )
+
+
+def test_sentences_on_many_arms_count_those_told_apart_and_name_the_middle_detectable_difference() -> None:
+    key = ("mirror", "site", "best point")
+    ranked: list[dict[str, Any]] = [
+        {"task": "mirror", "over": "site", "at": "best point", "name": name, "score": score, "p_best": p, "group": group,
+         "p": 0.001}
+        for name, score, p, group in (("w", 0.9, 0.7, "a"), ("x", 0.8, 0.3, "ab"), ("y", 0.7, 0.0, "b"),
+                                      ("z", 0.6, 0.0, "b"))
+    ]  # fmt: skip
+    rows = [
+        {"task": "mirror", "over": "site", "at": "best point", "a": a, "b": b, "detectable": seen}
+        for (a, b), seen in zip(itertools.combinations("wxyz", 2), (0.1, 0.2, 0.3, 0.3, 0.4, 0.9), strict=True)
+    ]
+    (line,) = words.family(key, rows, ranked)
+    assert line == (
+        "mirror, sites, best point: w reads most, 0.90 (P = 0.70 best); it is told apart from 2 of 3, but not from x. "
+        "A difference of about 0.30 would be seen 8 times in 10."
+    )
+    (line,) = words.family(key, rows, [row | {"p": 0.2} for row in ranked])
+    assert line.endswith("None is shown to read more than chance.")
+    (line,) = words.family(key, rows, [*ranked[:-1], ranked[-1] | {"p": 0.2}])
+    assert "None is shown" not in line
+
+
+def test_a_curve_says_of_its_last_point_whether_it_still_rises() -> None:
+    row: dict[str, Any] = {"task": "mirror", "encoder": "x", "at": "best point", "groups": 20, "score": 0.7, "low": 0.6,
+                           "high": 0.8, "mde": None, "rising": None}  # fmt: skip
+    for rising, said in ((True, "still rising"), (False, "no rise is shown over half as many"),
+                         (None, "whether it rises is open")):  # fmt: skip
+        (line,) = words.curves([row, row | {"groups": 40, "score": 0.8, "low": None, "rising": rising}])
+        assert line == f"mirror, x, best point: with 40 groups 0.80, {said}."
+
+
+def test_notes_name_limited_runs_other_versions_and_probes_without_refits(home: Path) -> None:
+    runs = open_runs([home / "a"])
+    plain = words.notes_of(runs, families(runs, "encoder", Asked()), [])
+    assert plain == []
+    other = copied(home, Path("other"), lambda d: [r.update(limited=True, code_version="9.9") for r in d["records"]])
+    (family,) = families(runs, "encoder", Asked())
+    arms = tuple(SimpleNamespace(name=arm.name, measurement=replace(arm.measurement, permuted=None))
+                 for arm in family.arms)  # fmt: skip
+    bare: Any = SimpleNamespace(arms=arms, over="encoder", task="mirror")
+    first, versions, limited = words.notes_of([*runs, other], [bare], [])
+    assert first.startswith("pixels, lowlevel: the probe is not refitted to permuted labels")
+    assert versions.endswith(f"({runs[0].records[0].code_version}, 9.9)")
+    assert limited == "limited runs (--limit): other"
 
 
 def test_what_was_compared_with_one_reference_alone_says_nothing_of_other_pairs(home: Path) -> None:
@@ -572,6 +700,15 @@ def test_points_of_another_probe_are_compared_by_the_ridge_beside_it(home: Path)
             if r["site"] == "pooled":
                 r |= {"probe": "linear-v1", "map_cell": r["cell"]}
 
+    def lost(document: dict[str, Any]) -> None:
+        nested(document)
+        for r in document["records"]:
+            r["map_cell"] = None
+
+    whole = families(open_runs([home / "a"]), "site", Asked())[0]
+    for change, at in ((nested, f"{whole.at} · by closed-form ridge"), (lost, whole.at)):
+        found = families([copied(home, Path("x"), change)], "site", Asked())[0]
+        assert (found.at, [arm.name for arm in found.arms]) == (at, [arm.name for arm in whole.arms])
     run = copied(home, Path("n"), nested)
     rows = find([run], over=["site"]).table("comparisons")
     plain = find(open_runs([home / "a"]), over=["site"]).table("comparisons")
@@ -655,6 +792,18 @@ def test_independent_sets_hold_other_items_read_at_the_same_points(home: Path, t
     plan.write_text(json.dumps(made))
     assert not any(said in note for note in find(open_runs([home / "a", other]), unpaired=True).notes)
     a, b = open_runs([home / "a", other])
+    rows = find([a, b], unpaired=True).table("comparisons")
+    np.testing.assert_allclose([row["p_holm"] for row in rows], probes.holm([row["p"] for row in rows]))
+    for key, change, said in (
+        ("classes", {"classes": ["x", "y"]}, r"other answers \(classes as taken, mirrored; classes x, y\)"),
+        ("probe", {}, "they differ in probe too"),
+    ):
+        plan.write_text(json.dumps(made | change))
+        document = json.loads((other / "results.json").read_text())
+        for r in document["records"]:
+            r["command"] += " --probe ridge" * (key == "probe")
+        with pytest.raises(DataError, match=said):
+            find([a, StoredRun(folder=b.folder, name=key, document=document)], unpaired=True)
     few = StoredRun(folder=b.folder, name="few", document=_only(b, "pooled"))
     with pytest.raises(DataError, match="read at other points"):
         find([a, few], unpaired=True)
