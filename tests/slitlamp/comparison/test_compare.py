@@ -16,7 +16,7 @@ import pytest
 import probes
 import slitlamp
 from experiments.compare import main
-from probes.stats import curve
+from probes.stats import curve, paired
 from probes.stats.paired import variances
 from probes.stats.ranking import probability_best
 from slitlamp.comparison import curve as curves
@@ -481,15 +481,22 @@ def test_arms_of_one_name_are_told_apart_by_their_weights_and_a_flag_is_compared
     assert families([a, both], "probe", Asked()) == []  # two flags differ
 
 
-def test_several_plans_pay_for_one_another(home: Path) -> None:
+def test_several_plans_pay_for_one_another(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = (families(open_runs([home / name]), "encoder", Asked())[0] for name in ("a", "c"))
     alone, both = found._measured([one], None, [])[0].shown[0], found._measured([one, other], None, [])[0].shown[0]
     assert both.difference == alone.difference
     assert both.low < alone.low
     assert both.low > alone.low - 0.5 * (alone.high - alone.low)
-    ours, second = (found._measured(many, None, [])[-1].shown[0] for many in ([other], [one, other]))
-    assert second.difference == ours.difference  # on folds of its own
-    assert second.low < ours.low
+    asked: list[Any] = []
+
+    def pairs_of(measurements: Any, pairs: Any, plan: Any, confidence: float) -> Any:
+        asked.append((plan.seed, len(measurements), len(pairs), confidence))
+        return sound(measurements, pairs, plan, confidence)
+
+    sound = paired.pairs_of
+    monkeypatch.setattr(paired, "pairs_of", pairs_of)
+    found._measured([one, other], None, [])
+    assert asked == [(seed, 2, 1, pytest.approx(0.95**0.5)) for seed in (0, 1)]  # each on folds of its own
 
 
 def test_families_of_one_plan_pay_for_one_another_and_p_values_are_adjusted_over_all(home: Path) -> None:
@@ -537,7 +544,8 @@ def test_each_arm_has_the_probability_and_ranks_of_its_own_differences(home: Pat
 def test_words_follow_the_interval_that_holds_for_all() -> None:
     for low, high, said in (
         (0.01, 0.2, "a reads more"), (-0.2, -0.01, "b reads more"), (-0.04, 0.09, "equal within 0.1"),
-        (-0.04, 0.1, "not told apart"), (-0.1, 0.04, "not told apart"), (None, None, "not told apart"), (0.0, 0.2, "not told apart"),
+        (-0.04, 0.1, "not told apart"), (-0.1, 0.04, "not told apart"), (None, None, "not told apart"),
+        (0.0, 0.2, "not told apart"),
     ):  # fmt: skip
         assert words.says(low, high, 0.1) == said
     row = {"task": "mirror", "at": "best point", "a": "x", "b": "y", "difference": -0.3, "simultaneous_low": -0.4,
@@ -555,8 +563,8 @@ def test_words_follow_the_interval_that_holds_for_all() -> None:
 def test_sentences_on_many_arms_count_those_told_apart_and_name_the_middle_detectable_difference() -> None:
     key = ("mirror", "site", "best point")
     ranked: list[dict[str, Any]] = [
-        {"task": "mirror", "over": "site", "at": "best point", "name": name, "score": score, "p_best": p, "group": group,
-         "p": 0.001}
+        {"task": "mirror", "over": "site", "at": "best point", "name": name, "score": score, "p_best": p,
+         "group": group, "p": 0.001}
         for name, score, p, group in (("w", 0.9, 0.7, "a"), ("x", 0.8, 0.3, "ab"), ("y", 0.7, 0.0, "b"),
                                       ("z", 0.6, 0.0, "b"))
     ]  # fmt: skip
