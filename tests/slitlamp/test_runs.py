@@ -123,6 +123,21 @@ def test_what_is_no_run_is_one_line(tmp_path: Path, run: tuple[slitlamp.Result, 
         read_document(tmp_path)
 
 
+def test_of_a_grid_the_runs_that_are_done_are_opened_under_their_names(
+    run: tuple[slitlamp.Result, Path], tmp_path: Path
+) -> None:
+    import shutil
+
+    shutil.copytree(run[1], tmp_path / "runs" / "one-abc")
+    runs = [
+        {"name": name, "folder": f"runs/{name}-abc", "settings": {"seed": seed}, "status": status}
+        for seed, (name, status) in enumerate((("one", "done"), ("two", "failed"), ("three", "pending")))
+    ]
+    (tmp_path / "results.json").write_text(json.dumps({"schema": 3, "experiment": "ablation", "runs": runs}))
+    (found,) = open_runs([tmp_path])
+    assert (found.name, found.settings) == ("one", {"seed": 0})
+
+
 def test_a_lost_or_damaged_cell_is_named(run: tuple[slitlamp.Result, Path], tmp_path: Path) -> None:
     import shutil
 
