@@ -74,7 +74,7 @@ def test_draws_and_seeds_draw_other_groups_and_all_of_them_may_be_drawn() -> Non
 def test_a_plan_is_made_again_of_numbers_and_of_copies_or_refused(what: str, tmp_path: Path) -> None:
     rows = np.arange(48)
     y, groups, classes = rows % 2, rows // 6, ("no", "yes")
-    asked = {"seed": 3, "folds": 4, "repeats": 2, "permutations": 19}
+    asked: dict[str, Any] = {"seed": 3, "folds": 4, "repeats": 2, "permutations": 19}
     if what == "numbers":
         plan, copies = probes.plan(np.sin(rows) / 3, groups, **asked), None
     else:

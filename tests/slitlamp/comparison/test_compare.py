@@ -694,7 +694,7 @@ def test_scores_are_read_as_numbers_of_the_field() -> None:
     np.testing.assert_equal(words._list(["a", "b", "c", "d", "e"]), "a, b, c, d and 1 more")
 
 
-def copied(home: Path, to: Path, change: Callable[[dict[str, Any]], None]) -> StoredRun:
+def copied(home: Path, to: Path, change: Callable[[dict[str, Any]], object]) -> StoredRun:
     """Run a in memory, under the name of a folder and with another document."""
     document = json.loads((home / "a" / "results.json").read_text())
     change(document)
