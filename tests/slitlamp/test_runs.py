@@ -153,6 +153,29 @@ def test_a_lost_or_damaged_cell_is_named(run: tuple[slitlamp.Result, Path], tmp_
         open_runs([home])[0].measurement(stored.records[1])
 
 
+def test_what_one_run_measured_is_found_by_another_that_shares_its_cells_and_by_no_other(
+    run: tuple[slitlamp.Result, Path], tmp_path: Path
+) -> None:
+    (stored,) = open_runs([run[1]])
+    record, key = stored.records[0], "0" * 64
+    made, left = stored.measurement(record), {"plan": stored.plan(record)}
+    one, two = (cells_in(tmp_path / name, shared=tmp_path / "shared") for name in ("one", "two"))
+    assert not two.holds(key)
+    assert two.load(key, **left) is None
+    one.save(key, made, classes=left["plan"].classes)
+    names = {f"{key[:32]}.npz", f"{key[:32]}.parquet"}
+    assert {path.name for path in (tmp_path / "shared").iterdir()} == names
+    assert two.holds(key)
+    own = two.folder / f"{key[:32]}.npz"
+    for _ in range(2):
+        assert two.load(key, **left).estimate == made.estimate
+        assert {path.name for path in two.folder.iterdir()} == names
+        own.unlink()
+        own.write_bytes(b"damaged")
+    assert not cells_in(tmp_path / "alone").holds(key)
+    assert cells_in(tmp_path / "two").load(key, **left) is None
+
+
 def test_a_damaged_plan_is_written_again_by_the_line_that_is_named(tmp_path: Path) -> None:
     from slitlamp.probing.cells import cells_in
 

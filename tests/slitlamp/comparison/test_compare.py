@@ -303,6 +303,18 @@ def test_runs_that_cannot_be_compared_are_refused_with_their_difference(home: Pa
     ]
 
 
+def test_a_run_without_its_plan_is_left_out_with_a_note(home: Path, tmp_path: Path) -> None:
+    lost = changed(home / "b", tmp_path / "lost", lambda _: None)
+    (plan,) = (lost / "cells").glob("plan-*.json")
+    plan.unlink()
+    runs = open_runs([lost, home / "a"])
+    with pytest.raises(UsageError, match=f"{plan.name} is missing or damaged"):
+        find(runs)
+    found = find(runs, refuse=False)
+    assert any(note.startswith("left out: ") and plan.name in note for note in found.notes)
+    assert [(row["a"], row["b"]) for row in found.table("comparisons")] == [("pixels", "lowlevel")]
+
+
 def test_differences_of_plans_are_named(home: Path, tmp_path: Path) -> None:
     a = open_runs([home / "a"])[0]
     key = a.records[0].plan_key
