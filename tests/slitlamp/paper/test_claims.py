@@ -11,7 +11,7 @@ import pytest
 
 from slitlamp.paper import answers, card, changes, checklist, figures, methods, run, tables, trackers
 from slitlamp.paper import page as pages
-from slitlamp.paper.gathered import Claim, Gathered, _failures, claims_of
+from slitlamp.paper.gathered import _failures, claims_of
 from slitlamp.records import Record
 from slitlamp.reports.result import CommandResult
 from tests.slitlamp.paper import probed
@@ -22,8 +22,8 @@ MISSING, STANDS = checklist.MISSING, checklist.STANDS
 def made(
     encoder: str = "x", task: str = "t", *, score: float | None = 0.8, verdict: str = "present",
     said: dict[str, Any] | None = None, points: int = 1, name: str = "run", highest: float = 0.82, **record: Any,
-) -> Claim:  # fmt: skip
-    """A claim whose best point is the first of its run's, all of them as `record` says."""
+) -> Any:  # fmt: skip
+    """A claim (`Any`, since its run can be changed) with the best point first, all points as `record` says."""
     one = probed.claim(encoder, task, score, verdict, run=probed.other(encoder, task, name))
     best = dataclasses.replace(one.best, **({"n_groups": 60, "n_items": 120, "score": highest} | record))
     others = [dataclasses.replace(best, readout="mean", score=best.score - k / 10) for k in range(1, points)]
@@ -34,7 +34,7 @@ def made(
     return dataclasses.replace(one, best=best, verdict={**one.verdict, **(said or {})})
 
 
-def asked(one: Claim, **facts: Any) -> Claim:
+def asked(one: Any, **facts: Any) -> Any:
     one.run.questions = {one.task: {**one.question, **facts}}
     return one
 
@@ -56,7 +56,7 @@ def test_p_is_the_one_with_the_search_paid_for() -> None:
 
 
 def test_a_point_chosen_on_the_data_has_an_interval_for_all_points() -> None:
-    ends = {"low": 0.7, "high": 0.9, "simultaneous_low": 0.61, "simultaneous_high": 0.95}
+    ends: dict[str, Any] = {"low": 0.7, "high": 0.9, "simultaneous_low": 0.61, "simultaneous_high": 0.95}
     one = made(score=None, points=2, said={"highest_low": 0.61, "highest_high": 0.95}, **ends)
     nested = made(score=0.78, points=2, **ends)
     assert one.ends == (0.61, 0.95)
@@ -85,7 +85,7 @@ def test_one_maximum_pays_only_where_every_point_is_refitted() -> None:
     assert "Holm's rule" in said[1]
 
 
-def of_two_questions(**record: Any) -> Gathered:
+def of_two_questions(**record: Any) -> Any:
     first, second = made(**record), made(task="u", **record)
     held = SimpleNamespace(
         **{**vars(first.run), "records": (*first.run.records, *second.run.records),
@@ -136,8 +136,8 @@ def test_claims_of_several_runs_are_held_against_all_of_them() -> None:
 
 
 def test_every_line_on_what_failed_is_kept() -> None:
-    runs = [{"name": name, "status": status, "error": error} for name, status, error in (
-        ("one", "failed", "no disk"), ("two", "failed", "x"), ("three", "pending", None), ("four", "done", None))]  # fmt: skip
+    said = (("one", "failed", "no disk"), ("two", "failed", "x"), ("three", "pending", None), ("four", "done", None))
+    runs = [{"name": name, "status": status, "error": error} for name, status, error in said]
     found = _failures({"failed": ["y: no weights", "one: no disk"], "runs": runs})
     assert found == ["y: no weights", "one: no disk", "two: x", "three: not computed yet"]
     gathered = dataclasses.replace(probed.of([made()]), failed=found)
@@ -157,8 +157,8 @@ def test_an_answer_says_what_is_open_and_gives_no_control_credit() -> None:
 
 
 def test_several_runs_are_told_with_both_ends_and_the_largest_p() -> None:
-    some = [made(score=s, p_value=p, p_adjusted=p, verdict=v) for s, p, v in ((0.7, 0.2, "inconclusive"), (0.9, 0.001,
-                                                                                                         "present"))]  # fmt: skip
+    ends = ((0.7, 0.2, "inconclusive"), (0.9, 0.001, "present"))
+    some = [made(score=s, p_value=p, p_adjusted=p, verdict=v) for s, p, v in ends]
     assert answers.short(some).startswith("0.70 [0.60, 0.80] to 0.90 [0.80, 1.00], p 0.2 at most")
     assert answers.reads(some) == "reads it in 1 of 2 runs, not decided in 1 of 2 runs"
 
@@ -190,8 +190,8 @@ def test_a_limited_run_is_said_in_every_text() -> None:
     assert "LIMITED RUN" in "".join(text.get_text() for text in drawn.texts)
 
 
-def with_draws(count: int, sites: int = 2, **record: Any) -> Claim:
-    one = made(**({"credit": "learned"} | record))
+def with_draws(count: int, sites: int = 2, **record: Any) -> Any:
+    one = made(**{"credit": "learned", **record})
     draws = [
         dataclasses.replace(one.best, role="control", encoder=f"random:x#{k}", site=f"s{site}", verdict="present")
         for k in range(count) for site in range(sites)
@@ -255,7 +255,9 @@ def test_layout_is_kept_by_readouts_of_the_same_site() -> None:
 
 
 def test_a_map_stands_where_each_has_its_control() -> None:
-    rows = [dict.fromkeys(("over_random", "over_control", "over_untrained"), 0.1) for _ in range(2)]
+    rows: list[dict[str, Any]] = [
+        dict.fromkeys(("over_random", "over_control", "over_untrained"), 0.1) for _ in range(2)
+    ]
     rows[1]["over_control"] = None
     other: Any = SimpleNamespace(folder=probed.folder(), document={"tables": {"verdicts": rows}})
     assert [entry.status for entry in checklist._attributed(other)] == [STANDS, MISSING, STANDS]
