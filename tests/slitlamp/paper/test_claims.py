@@ -28,9 +28,9 @@ def made(
     best = dataclasses.replace(one.best, **({"n_groups": 60, "n_items": 120, "score": highest} | record))
     others = [dataclasses.replace(best, readout="mean", score=best.score - k / 10) for k in range(1, points)]
     controls = [r for r in one.run.records if r.role == "control" and r.encoder == "lowlevel"]
-    one.run.records = (*controls, best, *others)
-    one.run.verdicts = [one.verdict]
-    one.run.material = probed.gathered().runs[0].material
+    vars(one.run).update(
+        records=(*controls, best, *others), verdicts=[one.verdict], material=probed.gathered().runs[0].material
+    )
     return dataclasses.replace(one, best=best, verdict={**one.verdict, **(said or {})})
 
 
@@ -179,7 +179,7 @@ def test_copies_that_were_let_pass_are_missing(copies: str, status: str) -> None
     assert [entry.status for entry in checklist._splits(one)] == [status]
 
 
-def test_a_limited_run_is_said_in_every_text() -> None:
+def test_every_text_tells_of_a_limited_run() -> None:
     one = asked(made(limited=True, command="python -m x --data films.csv --group patient"), limited=True)
     assert [entry.status for entry in checklist._splits(one)] == [STANDS, MISSING]
     assert "limited to a part" in methods._asked_of(one)
@@ -450,3 +450,26 @@ def test_a_report_says_what_could_not_be_compared(monkeypatch: pytest.MonkeyPatc
     two: Any = [made().run, made("y").run]
     assert run.compared(two) == (None, ["Nothing is compared: no folds in common"])
     assert run.compared(two[:1]) == (None, [])
+
+
+def test_the_page_prints_every_stamp_warning_and_note() -> None:
+    warning = "WARNING: two groups share an image"
+    one = made(score=None, points=2, said={"sentences": [warning]})
+    *rest, last = one.run.records
+    vars(one.run)["records"] = (*rest, dataclasses.replace(last, reason="LEAK: the list"))
+    found = CommandResult(experiment="compare", tables={}, sentences=["t, encoder: x reads more."], notes=["left out"])
+    gathered = dataclasses.replace(probed.of([one], found), failed=["two: no disk"])
+    text = pages.page(gathered, [], {}, {}, probed.folder(), "", "", ["no folds in common"])
+    leak = '<strong class="red">LEAK</strong>'
+    first, full = text.index('id="answers"'), text.index('id="full"')
+    table, points = text.index('id="table"'), text.index('id="points"')
+    parts = text[first:full], text[full:table], text[table:points]
+    assert [part.count(leak) for part in parts] == [2, 1, 1]  # of the question and of its encoder
+    assert [part.count(f'<p class="red">{warning}</p>') for part in parts] == [1, 1, 0]
+    assert '<p class="said">Compared: x reads more.</p>' in parts[0]
+    assert "*: the highest point, chosen on these data" in parts[2]
+    assert all(f"<li>{line}</li>" in text for line in ("left out", "no folds in common", warning))
+    assert '<li class="red">two: no disk</li>' in text
+    sure = pages.page(probed.of([made(points=2)]), [], {}, {}, probed.folder(), "", "")
+    assert "LEAK" not in sure
+    assert "*: the highest point, chosen on these data" not in sure
