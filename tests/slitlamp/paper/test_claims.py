@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from slitlamp.paper import answers, card, changes, checklist, figures, methods, run, tables, trackers
+from probes.stats.plan import FEW, RARE
+from slitlamp.paper import answers, card, changes, checklist, design, figures, methods, run, tables, trackers
 from slitlamp.paper import page as pages
 from slitlamp.paper.gathered import _failures, claims_of
 from slitlamp.records import Record
@@ -471,3 +472,10 @@ def test_the_page_prints_every_stamp_warning_and_note() -> None:
     sure = pages.page(probed.of([made(points=2)]), [], {}, {}, probed.folder(), "", "")
     assert "LEAK" not in sure
     assert "*: the highest point, chosen on these data" not in sure
+
+
+def test_a_class_is_rare_below_the_bound_of_the_rule() -> None:
+    said = [design._interval(made(n_classes=2), RARE - k)[0] for k in (0, 1)]
+    assert ["the smallest class has" in words for words in said] == [False, True]
+    few = [design._interval(made(n_groups=FEW - k), 10)[0] for k in (0, 1)]
+    assert [words.startswith("none, since") for words in few] == [False, True]
