@@ -377,7 +377,7 @@ def test_a_change_is_told_in_half_widths_with_the_largest_first_and_what_turned(
 
 def test_a_flag_of_either_run_differs() -> None:
     before, after = of_two_questions(), of_two_questions()
-    before.runs[0].command, after.runs[0].command = "python -m x --seed 1", "python -m x --seed 1 --window lung"
+    before.runs[0].flags, after.runs[0].flags = {"seed": ("1",)}, {"seed": ("1",), "window": ("lung",)}
     for pair, said in (((before, after), ("not given", "lung")), ((after, before), ("lung", "not given"))):
         assert [row[2:] for row in changes._flags_and_decoding(*pair) if row[0] == "--window"] == [said]
 
