@@ -80,13 +80,18 @@ def _of_plans(a: StoredRun, one: Record, b: StoredRun, other: Record) -> list[st
     if settings:
         said = (f"--{n} {_asked(mine, n)} and {_asked(theirs, n)}" for n in settings)
         found.append(f"other {'permuted labels' if settings == ['permutations'] else 'folds'} ({', '.join(said)})")
-    if not found and mine["copies"] != theirs["copies"]:
+    if not found and _sources(mine) != _sources(theirs):
         found.append("other source images of the items")
     if not found and mine["ids"] != theirs["ids"]:
         found.append("the items stand in another order")
     if not found:
         found.append(f"folds of another version of the statistics ({one.code_version}; {other.code_version})")
     return found
+
+
+def _sources(made: dict) -> dict[str, str] | None:
+    """The image that each item is a copy of, whatever their order; None where none is."""
+    return None if made["copies"] is None else dict(zip(made["ids"], made["copies"], strict=True))
 
 
 def _asked(made: dict, name: str) -> str:

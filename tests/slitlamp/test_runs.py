@@ -1,7 +1,11 @@
 """Runs read back: the same numbers, and one line for a folder that holds none."""
 
+import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +13,10 @@ import pytest
 import probes
 import slitlamp
 from slitlamp.errors import UsageError
-from slitlamp.runs import open_runs, read_document
+from slitlamp.probing.cells import cells_in, plan_key, plan_material
+from slitlamp.questions import drawn
+from slitlamp.runs import StoredRun, open_runs, read_document
+from slitlamp.settings import Settings
 from tasks import DataError
 
 
@@ -49,6 +56,51 @@ def test_groups_of_a_draw_are_among_those_of_more(tmp_path: Path) -> None:
     assert taken[22] < taken[26]
 
 
+def test_draws_and_seeds_draw_other_groups_and_all_of_them_may_be_drawn() -> None:
+    items: Any = [SimpleNamespace(group=f"g{k // 2}") for k in range(60)]
+
+    def taken(**flags: int) -> set[str]:
+        return {item.group for item in drawn(items, Settings.of(**flags).source)}
+
+    sets = [taken(take_groups=10, draw=draw, seed=seed) for draw, seed in ((0, 0), (1, 0), (0, 1))]
+    assert [len(one) for one in sets] == [10] * 3
+    assert not any(a == b for a, b in itertools.combinations(sets, 2))
+    assert drawn(items, Settings.of(take_groups=30).source) == items == drawn(items, Settings().source)
+    with pytest.raises(DataError, match="--take-groups 31: there are 30 groups"):
+        taken(take_groups=31)
+
+
+@pytest.mark.parametrize("what", ["numbers", "copies"])
+def test_a_plan_is_made_again_of_numbers_and_of_copies_or_refused(what: str, tmp_path: Path) -> None:
+    rows = np.arange(48)
+    y, groups, classes = rows % 2, rows // 6, ("no", "yes")
+    asked: dict[str, Any] = {"seed": 3, "folds": 4, "repeats": 2, "permutations": 19}
+    if what == "numbers":
+        plan, copies = probes.plan(np.sin(rows) / 3, groups, **asked), None
+    else:
+        copies = [str(k // 2) for k in rows]
+        plan = probes.plan(y, groups, classes=classes, copies=copies, **asked)
+    ids, names = [str(k) for k in rows], [str(k) for k in groups]
+    given = plan_material(plan, ids, names, copies, asked)
+    cells_in(tmp_path).save_plan("k", given)
+    record: Any = SimpleNamespace(plan_key="k", code_version="0.1", command="python")
+    document = {"records": [vars(record)]}
+    again = StoredRun(folder=tmp_path, name="run", document=document).plan(record)
+    for name in ("folds", "permuted", "y"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(plan, name))
+    one = plan_key(given)
+    for other in (replace(plan, permuted=plan.permuted[::-1]), replace(plan, folds=plan.folds[::-1])):
+        assert plan_key(plan_material(other, ids, names, copies, asked)) != one
+    for k in (0, 1):
+        other = given | {"folds": [*given["folds"][:k], "0" * 16, *given["folds"][k + 1 :]]}
+        assert plan_key(other) != one
+        cells_in(tmp_path).save_plan("k", other)
+        stale = StoredRun(folder=tmp_path, name="run", document=document)
+        stale.__dict__["records"] = (record,)
+        with pytest.raises(UsageError, match=r"was measured on other folds than this version makes \(0\.1\)"):
+            stale.plan(record)
+
+
 def test_more_groups_than_there_are_is_refused() -> None:
     with pytest.raises(DataError, match="--take-groups 61: there are 30 groups"):
         slitlamp.probe("pixels", "mirror", items=60, take_groups=61)
@@ -71,6 +123,21 @@ def test_what_is_no_run_is_one_line(tmp_path: Path, run: tuple[slitlamp.Result, 
         read_document(tmp_path)
 
 
+def test_of_a_grid_the_runs_that_are_done_are_opened_under_their_names(
+    run: tuple[slitlamp.Result, Path], tmp_path: Path
+) -> None:
+    import shutil
+
+    shutil.copytree(run[1], tmp_path / "runs" / "one-abc")
+    runs = [
+        {"name": name, "folder": f"runs/{name}-abc", "settings": {"seed": seed}, "status": status}
+        for seed, (name, status) in enumerate((("one", "done"), ("two", "failed"), ("three", "pending")))
+    ]
+    (tmp_path / "results.json").write_text(json.dumps({"schema": 3, "experiment": "ablation", "runs": runs}))
+    (found,) = open_runs([tmp_path])
+    assert (found.name, found.settings) == ("one", {"seed": 0})
+
+
 def test_a_lost_or_damaged_cell_is_named(run: tuple[slitlamp.Result, Path], tmp_path: Path) -> None:
     import shutil
 
@@ -84,6 +151,29 @@ def test_a_lost_or_damaged_cell_is_named(run: tuple[slitlamp.Result, Path], tmp_
     (home / "cells" / f"plan-{stored.records[0].plan_key}.json").unlink()
     with pytest.raises(UsageError, match="missing or damaged"):
         open_runs([home])[0].measurement(stored.records[1])
+
+
+def test_what_one_run_measured_is_found_by_another_that_shares_its_cells_and_by_no_other(
+    run: tuple[slitlamp.Result, Path], tmp_path: Path
+) -> None:
+    (stored,) = open_runs([run[1]])
+    record, key = stored.records[0], "0" * 64
+    made, left = stored.measurement(record), {"plan": stored.plan(record)}
+    one, two = (cells_in(tmp_path / name, shared=tmp_path / "shared") for name in ("one", "two"))
+    assert not two.holds(key)
+    assert two.load(key, **left) is None
+    one.save(key, made, classes=left["plan"].classes)
+    names = {f"{key[:32]}.npz", f"{key[:32]}.parquet"}
+    assert {path.name for path in (tmp_path / "shared").iterdir()} == names
+    assert two.holds(key)
+    own = two.folder / f"{key[:32]}.npz"
+    for _ in range(2):
+        assert two.load(key, **left).estimate == made.estimate
+        assert {path.name for path in two.folder.iterdir()} == names
+        own.unlink()
+        own.write_bytes(b"damaged")
+    assert not cells_in(tmp_path / "alone").holds(key)
+    assert cells_in(tmp_path / "two").load(key, **left) is None
 
 
 def test_a_damaged_plan_is_written_again_by_the_line_that_is_named(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,9 @@ import cache
 import encoders
 import slitlamp
 from encoders import EncoderError
+from encoders.extraction.size import at_size
 from encoders.identity.snapshot import recall, snapshot
+from encoders.libraries.timm.size import resizable, resize
 from encoders.phantom_clip import FOLDER
 from plugins import UserFileError
 from slitlamp.encoding.encoder import StoredEncoder, stored_encoders
@@ -237,6 +241,35 @@ def test_another_network_is_still_refused_at_another_size() -> None:
     made = encoders.load("biomedclip", weights=FOLDER, other_weights=True, image_size=160)
     assert made.card.other_weights
     assert made.card.sites["final"].grid == (10, 10)
+
+
+def sized(size: tuple[int, int], **card: Any) -> encoders.Encoder:
+    """An encoder of a card alone."""
+    spec = encoders.Input(size=size, resize="squash", crop=None, mean=(0.5,) * 3, std=(0.5,) * 3,
+                          interpolation="bilinear", backend="pillow")  # fmt: skip
+    made = encoders.Card(name="x", input=spec, sites={"map": encoders.Site(width=4, grid=(size[0], 1))}, **card)
+    return encoders.Encoder(card=made, preprocess=np.asarray, forward=dict, fingerprint=str(size))
+
+
+def test_another_size_has_its_own_grid_and_positions_and_what_else_the_card_says() -> None:
+    oblong = sized((24, 48), parameters=100, other_weights=True, licence="mit", note="mine")
+    own = replace(oblong, at_size=lambda side: sized((side, side), parameters=130))
+    square = at_size(own, 24)  # which is not its size, though one of its sides is
+    assert square.card == replace(own.card, input=square.card.input, sites=square.card.sites, parameters=130)
+    assert (square.card.input and square.card.input.size, square.card.sites["map"].grid) == ((24, 24), (24, 1))
+    assert square.fingerprint != own.fingerprint
+    assert at_size(replace(square, at_size=None), 24).card == square.card
+    with pytest.raises(EncoderError, match="x: --image-size 48 cannot be had"):
+        at_size(oblong, 48)
+
+
+def test_the_least_size_of_a_network_is_a_cell_of_its_last_map_and_a_fixed_one_has_no_other() -> None:
+    maps = [{"reduction": 4}, {"reduction": 32}]
+    model, fixed = (SimpleNamespace(feature_info=maps, pretrained_cfg={"fixed_input_size": one}) for one in (0, 1))
+    assert (resizable(model), resizable(fixed)) == (True, False)
+    resize("x", model, 32)
+    with pytest.raises(EncoderError, match="below one cell of its last map, 32 pixels"):
+        resize("x", model, 31)
 
 
 MINE = """

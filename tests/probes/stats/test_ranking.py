@@ -4,10 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.special import stdtr
+from scipy.special import ndtr, stdtr, stdtrit
+from scipy.stats import chi2, norm
 
 import probes
 from probes.stats import curve, ranking
+from probes.stats.best import simultaneous
 from probes.stats.measurement import Measurement
 from probes.stats.paired import half_widths, pairs_of, unpaired, unseen, variances
 from probes.stats.plan import Plan
@@ -33,6 +35,21 @@ def test_of_two_arms_the_probability_is_that_of_their_difference_drawn_to_0() ->
     assert p.sum() == pytest.approx(1)
 
 
+@pytest.mark.parametrize(("apart", "error", "df"), [(0.1, 0.03, 4.0), (0.05, 0.03, 60.0), (0.2, 0.1, 19.0)])
+def test_of_two_arms_the_probability_is_the_integral_over_spreads_and_errors(
+    apart: float, error: float, df: float
+) -> None:
+    spread = np.geomspace(1e-4, 1, 2000)[:, None]  # standard deviation of the true scores, its prior half-Cauchy
+    noise = error**2 / 2 * df / chi2.ppf((np.arange(200) + 0.5) / 200, df)
+    seen = apart / np.sqrt(2)
+    weight = norm.pdf(seen, 0, np.sqrt(noise + spread**2))
+    weight *= np.gradient(spread[:, 0])[:, None] / (1 + (spread / 0.05) ** 2)
+    by_hand = (weight * ndtr(seen * spread / np.sqrt(noise * (noise + spread**2)))).sum() / weight.sum()
+    variance = error**2 * (1 - np.eye(2))
+    p = ranking.probability_best(np.array([0.8, 0.8 - apart]), variance, df)
+    assert p[0] == pytest.approx(by_hand, abs=0.01)
+
+
 def test_what_arms_have_in_common_says_nothing_of_the_best() -> None:
     score, own = np.array([0.8, 0.75, 0.7]), np.array([2e-4, 5e-4, 9e-4])
     variance = (own[:, None] + own) * (1 - np.eye(3))
@@ -49,6 +66,7 @@ def test_arms_that_are_one_share_their_probability() -> None:
     p = ranking.probability_best(np.array([0.8, 0.8, 0.7]), variance, 60.0)
     assert p[0] == p[1] == pytest.approx(0.5, abs=0.01)
     assert ranking.probability_best(np.array([0.5]), np.zeros((1, 1)), 60.0).tolist() == [1]
+    assert ranking.probability_best(np.array([0.8, 0.7]), np.zeros((2, 2)), 60.0).tolist() == [1, 0]  # not one
 
 
 def test_the_probability_of_being_best_is_calibrated_and_no_arm_is_sure_among_equals(
@@ -106,6 +124,21 @@ def test_pairs_are_those_of_compare_and_wider_where_several_hold_at_once() -> No
     assert half_widths(many, 3)[0, 1] == pytest.approx((many[0].high - many[0].low) / 2)  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("confidence", [0.95, 0.99])
+def test_intervals_of_pairs_hold_at_once_as_their_differences_spread_together(confidence: float) -> None:
+    plan, ms = measured(120, (0.4, 0.3, 0.1))
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    parts = [m.scored.part.mean(axis=0) for m in ms]
+    t = stdtrit(119, 0.975)
+    wider = simultaneous([parts[a] - parts[b] for a, b in pairs], plan, confidence)
+    assert wider > simultaneous([parts[0] - parts[1]], plan, confidence) + 0.05
+    for pair in pairs_of(ms, pairs, plan, confidence):
+        assert pair.high == pytest.approx(pair.difference.score + wider * t * pair.error)  # type: ignore[operator]
+    (alone,) = pairs_of(ms, pairs[:1], plan, confidence)
+    half = stdtrit(119, (1 + confidence) / 2) * alone.error
+    assert alone.high == pytest.approx(alone.difference.score + half)
+
+
 def test_what_answers_alike_is_equal_only_as_far_as_so_many_groups_show_it() -> None:
     plan, ms = measured(60, (3.0, 2.9))
     assert ms[0].scored.mean == ms[1].scored.mean == 1
@@ -120,6 +153,10 @@ def test_below_20_groups_nothing_is_told() -> None:
     pair = pairs_of(ms, [(0, 1)], plan)[0]
     assert (pair.low, pair.high, pair.error, pair.difference.p) == (None, None, None, None)
     assert unpaired(*ms)[1] is None
+    (_, (many,)) = measured(90, (0.3,))
+    for a, b in ((many, ms[0]), (ms[0], many)):
+        d, error, _ = unpaired(a, b)
+        assert (d.low, d.high, d.p, error) == (None, None, None, None)
 
 
 def test_independent_sets_add_their_variances() -> None:
@@ -154,7 +191,9 @@ def test_a_curve_counts_each_group_once() -> None:
     assert curve.rise([one], [again]) == (0, 0)
     assert curve.rises(0.0, None, 30) is None
     _, (few,) = measured(18, (0.4,))
-    assert curve.mean_error([curve.Draw(measurement=few, groups=names[:18])]) is None
+    less = curve.Draw(measurement=few, groups=names[:18])
+    assert curve.mean_error([less]) is curve.mean_error([one, less]) is None
+    assert curve.rise([less], [one]) == (one.score - less.score, None)
 
 
 @pytest.mark.parametrize(("strength", "width", "found"), [(0.13, 240, True), (1.5, 2, False), (0.0, 60, False)])

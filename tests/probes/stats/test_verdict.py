@@ -299,6 +299,8 @@ def test_absence_needs_twenty_groups_of_the_smallest_class_and_presence_does_not
 
 
 def test_near_all_right_an_error_that_is_not_the_binomials_does_not_reach_down_to_chance() -> None:
+    from scipy.special import stdtrit
+
     from probes.stats.intervals import interval
 
     made = probes.plan(np.arange(160) % 2, np.arange(160), classes=("a", "b"))
@@ -307,3 +309,8 @@ def test_near_all_right_an_error_that_is_not_the_binomials_does_not_reach_down_t
         assert least < low < score < high <= 1
         mirrored = interval(1 - score, error, made)
         assert mirrored == pytest.approx((1 - high, 1 - low))
+        t, worth = stdtrit(159, 0.975), score * (1 - score) / error**2  # items of which this is the binomial's error
+        middle = (score + t**2 / (2 * worth)) / (1 + t**2 / worth)
+        half = t / (1 + t**2 / worth) * np.sqrt(score * (1 - score) / worth + t**2 / (4 * worth**2))
+        assert (low, high) == pytest.approx((middle - half, middle + half))
+    assert interval(0.97, 0.0, made) == (0.97, 0.97)

@@ -105,6 +105,8 @@ def test_a_longer_axis_keeps_the_folder_of_a_run_and_another_setting_does_not() 
     more = grid('[fixed]\nitems = 60\n[grid]\nencoder = ["pixels", "lowlevel"]\nseed = [0]\n').runs[0].folder
     other = grid('[fixed]\nitems = 61\n[grid]\nencoder = ["pixels"]\nseed = [0]\n').runs[0].folder
     assert one == more != other
+    batch = grid('[fixed]\nitems = 60\nbatch_size = 7\n[grid]\nencoder = ["pixels"]\nseed = [0]\n').runs[0].folder
+    assert one == batch  # which changes no number
 
 
 def test_a_column_goes_with_the_tasks_that_read_it() -> None:
@@ -181,6 +183,7 @@ BAD = {
                          r"excludes nothing: task has depth, mirror; did you mean 'mirror'\?"),
     "excludes no cell": ('[grid]\ntask = ["depth", "mirror"]\nseed=[1,2]\n[[exclude]]\ntask="depth"\nseed=1\n'
                          '[[exclude]]\ntask="depth"\nseed=1\n', r"excludes nothing that others do not"),
+    "excludes a truth": ("[grid]\nseed = [1, 2]\n[[exclude]]\nseed = true\n", r"excludes nothing: seed has 1, 2"),
     "excludes all": ('[grid]\ntask = ["depth", "mirror"]\n[[exclude]]\ntask = "*"\n', r"leaves none of 2 cells"),
     "excludes by no axis": ('[grid]\ntask = ["depth"]\n[[exclude]]\ntaks = "depth"\n',
         r"'taks' is no axis; did you mean 'task'"),

@@ -1,13 +1,17 @@
 """What a plan says of time rests on what was measured, and counts what units share once."""
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from cache import Store
 from slitlamp.ablation.check import Unit
 from slitlamp.ablation.grid import grid_of
 from slitlamp.ablation.plan import expected
-from slitlamp.probing.pace import seconds_of
+from slitlamp.probing.pace import Measured, kind_of, seconds_of
 from slitlamp.settings import Settings
 
 RUN = grid_of({"grid": {"encoder": ["pixels"]}}, "g", 9).runs[0]
@@ -38,3 +42,22 @@ def test_a_cell_takes_what_the_nearest_took_where_one_is_near() -> None:
     assert seconds_of(known, 361, 64) is None
     assert seconds_of(known, 100, 31) is None
     assert seconds_of({}, 100, 64) is None
+
+
+def test_what_was_timed_before_is_kept_beside_what_is_timed_now(tmp_path: Path) -> None:
+    store, kind = Store(tmp_path), kind_of("ridge", "full", 19, 2, nested=True, detect=False)
+    for items, seconds in ((40, 1.0), (90, 3.0)):
+        measured = Measured()
+        plan = SimpleNamespace(headline="ridge", permuted=np.zeros((19, items)), repeats=2)
+        features = SimpleNamespace(x=np.zeros((items, 8)))
+        job = SimpleNamespace(
+            key="k", features=features, plan=plan, probe=None, level="full", nested=True, detect=False
+        )
+        measured.begun(job)  # type: ignore[arg-type]
+        measured.done("k", seconds)
+        measured.keep(store)
+    assert store.memo("pace").get_many([kind]) == {kind: {"40x8": 1.0, "90x8": 3.0}}
+    others = [kind_of("knn", "full", 19, 2, nested=True, detect=False), *(
+        kind_of("ridge", "full", n, 2, nested=a, detect=b) for n, a, b in ((99, True, False), (19, False, False),
+                                                                          (19, True, True)))]  # fmt: skip
+    assert len({kind, *others}) == 5

@@ -91,11 +91,15 @@ def test_a_run_of_a_grid_is_that_of_linear_probe(answered: tuple[AblationResult,
         assert (home / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
     cells = {path.name for path in (tmp_path / "alone" / "cells").iterdir()}
     assert {path.name for path in (home / "cells").iterdir()} == cells
-    (row, *_) = found.table("runs")
-    verdict = made.verdicts[0]
-    assert (row["task"], row["encoder"], row["score"], row["verdict"]) == (
-        verdict.task, verdict.encoder, verdict.score, verdict.verdict
-    )  # fmt: skip
+    rows = found.table("runs")
+    for row, verdict in zip(rows, made.verdicts, strict=True):
+        for name in ("task", "encoder", "score", "low", "high", "verdict", "credit", "best"):
+            assert row[name] == getattr(verdict, name)
+        (best,) = [r for r in made.records if (r.role, r.task, r.encoder) == ("encoder", row["task"], row["encoder"])]
+        assert (row["items"], row["groups"], row["chance"], row["points"]) == (
+            best.n_items, best.n_groups, best.chance, 1
+        )  # fmt: skip
+    assert any(row["items"] > row["groups"] for row in rows)
 
 
 def test_a_grid_is_read_back(answered: tuple[AblationResult, Path]) -> None:
@@ -149,6 +153,32 @@ def test_a_plan_counts_what_is_known_and_writes_nothing(
     assert totals["seconds"] is None  # of so large a one none was
     assert "not measured here yet" in str(ablate(grid, dry_run=True))
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_unit_is_finished_where_all_its_cells_lie_in_the_store_and_its_draws_were_asked(store: Path) -> None:
+    grid = {"fixed": FIXED | {"items": 22}, "grid": SMALL | {"encoder": ["lowlevel"]}}
+    before = {path.name for path in (store / "cells").glob("*.npz")}
+
+    def to_do(**fixed: Any) -> tuple[int, int]:
+        (totals,) = ablate(grid | {"fixed": grid["fixed"] | fixed}, dry_run=True).table("totals")
+        return totals["units_to_do"], totals["cells"] - totals["known"]
+
+    ablate(grid)
+    assert to_do() == to_do(batch_size=9) == (0, 0)
+    assert to_do(twins=1) == (1, 0)  # draws are asked where the judge needs them
+    lost = next(path for path in (store / "cells").glob("*.npz") if path.name not in before)
+    lost.unlink()
+    assert to_do() == (1, 1)
+    assert ablate(grid).measured == 1
+    assert to_do() == (0, 0)
+
+
+def test_an_encoder_without_the_points_that_are_asked_for_is_said_not_to_be_asked(store: Path) -> None:
+    del store
+    axes = {"encoder": ["pixels", "lowlevel"], "task": ["mirror"], "site": ["thumbnail.8"]}
+    plan = ablate({"fixed": FIXED, "grid": axes}, dry_run=True)
+    assert [row["encoder"] for row in plan.table()] == ["pixels"]
+    assert any(note.startswith("lowlevel is not asked mirror: it has none of the sites") for note in plan.notes)
 
 
 def test_a_plan_counts_the_images_of_controls_and_the_cells_of_every_precision(store: Path) -> None:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,16 @@ import pytest
 import probes
 import slitlamp
 from experiments.compare import main
+from probes.stats import curve, paired
+from probes.stats.paired import variances
+from probes.stats.ranking import probability_best
+from slitlamp.comparison import curve as curves
 from slitlamp.comparison import figures, found, words
-from slitlamp.comparison.arms import Asked, families
+from slitlamp.comparison.arms import Arm, Asked, families
 from slitlamp.comparison.curve import drawn_again
 from slitlamp.comparison.differs import why_apart
 from slitlamp.comparison.found import find
+from slitlamp.comparison.independent import _row
 from slitlamp.errors import UsageError
 from slitlamp.reports.plots import save
 from slitlamp.runs import StoredRun, distinct_names, open_runs
@@ -144,7 +150,7 @@ def test_encoders_of_two_runs_are_compared_at_their_best_points_and_all_is_paid_
         assert row["at"] == "best point"
         assert row["paired"] is True
         assert row["score_a"] == pytest.approx(verdicts[row["a"]])
-        assert row["simultaneous_low"] <= row["low"]
+        assert row["simultaneous_low"] < row["low"] < row["high"] < row["simultaneous_high"]
     assert [row["p_holm"] for row in rows] == pytest.approx(probes.holm([row["p"] for row in rows]).tolist(), rel=1e-6)
     assert rows[0]["says"] == "a reads more"  # thumbnails know left from right, low-level statistics do not
     assert rows[1]["says"] != "a reads more"
@@ -156,6 +162,75 @@ def test_encoders_of_two_runs_are_compared_at_their_best_points_and_all_is_paid_
     assert "told apart" in result.sentences[0]
     again = slitlamp.compare(slitlamp.load(home / "a"), [str(home / "b")])
     assert again.table("comparisons") == rows
+
+
+def test_a_curve_pairs_draws_by_their_number_and_looks_back_to_about_half_the_groups(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Any] = []
+
+    def rise(less: Any, more: Any) -> tuple[float, float]:
+        seen.extend(zip((one.name for one in less), (one.name for one in more), strict=True))
+        return 1.0, 0.1
+
+    monkeypatch.setattr("probes.stats.curve.rise", rise)
+    sizes = {
+        size: {k: SimpleNamespace(name=f"{size}-{k}", measurement=SimpleNamespace(plan=SimpleNamespace(n_groups=size)))
+               for k in numbers}
+        for size, numbers in ((20, (0, 1)), (36, (0,)), (40, (2, 1, 0)))
+    }  # fmt: skip
+    assert curves._rising(sizes, 40, whole=False) is True
+    assert seen == [("20-0", "40-0"), ("20-1", "40-1")]
+    seen.clear()
+    assert curves._rising(sizes | {44: {5: sizes[40][2]}}, 44, whole=True) is True
+    assert seen == [("20-0", "40-2"), ("20-1", "40-2")]
+    assert curves._rising({size: sizes[size] for size in (36, 40)}, 40, whole=False) is None
+    assert curves._rising({20: {7: sizes[20][0]}, 40: sizes[40]}, 40, whole=False) is None  # no draw is in both
+
+
+def test_intervals_of_a_curve_count_draws_for_what_is_new_in_them_and_seeds_and_probes_have_their_own(
+    home: Path,
+) -> None:
+    from scipy.special import stdtrit
+
+    def again(flag: str, names: tuple[str, ...] = ("20-0", "20-1", "40-0", "40-1")) -> list[StoredRun]:
+        found = []
+        for run in open_runs([home / name for name in names]):
+            document = json.loads((run.folder / "results.json").read_text())
+            for r in document["records"]:
+                r["command"] += flag
+            found.append(StoredRun(folder=run.folder, name=f"{run.name}{flag}", document=document))
+        return found
+
+    rows, _ = curves.curve_rows(again(""), Asked())
+    for row, size in zip(rows, (20, 40), strict=True):
+        draws = []
+        for run in open_runs([home / f"{size}-{draw}" for draw in (0, 1)]):
+            (r,) = [r for r in run.records if r.role == "encoder"]
+            draws.append(curve.Draw(measurement=run.measurement(r), groups=run.material(r.plan_key)["groups"]))
+        error = curve.mean_error(draws)
+        assert error is not None
+        assert row["score"] == pytest.approx(np.mean([one.score for one in draws]))
+        assert row["low"] == pytest.approx(row["score"] - stdtrit(size - 1, 0.975) * error)
+    both, _ = curves.curve_rows([*again(""), *again(" --seed 5", ("20-0", "40-0"))], Asked())
+    assert [(row["at"].rpartition(" · ")[2], row["draws"]) for row in both] == [
+        ("seed 0", 2), ("seed 0", 2), ("seed 5", 1), ("seed 5", 1)
+    ]  # fmt: skip
+    probed, _ = curves.curve_rows([*again(""), *again(" --probe ridge")], Asked())
+    assert [row["at"].endswith(" · probe ridge") for row in probed] == [False, False, True, True]
+
+
+def test_spread_over_seeds_is_the_standard_deviation_of_runs_beside_the_mean_error_over_patients(home: Path) -> None:
+    def later(document: dict[str, Any]) -> None:
+        for r in document["records"]:
+            r["command"] += " --seed 7"
+
+    runs = [*open_runs([home / "a", home / "c"]), copied(home, Path("later"), later)]
+    row = next(row for row in curves.variation_rows(runs, Asked()) if row["encoder"] == "pixels")
+    arms = [families([run], "encoder", Asked())[0].arms[0].measurement for run in runs]
+    assert (row["over"], row["runs"]) == ("seed", 3)
+    assert row["sd"] == pytest.approx(np.std([m.estimate.score for m in arms], ddof=1))
+    assert row["se_patients"] == pytest.approx(np.mean([m.error for m in arms]))
 
 
 def test_a_run_beside_itself_differs_by_exactly_nothing(home: Path, tmp_path: Path) -> None:
@@ -228,6 +303,18 @@ def test_runs_that_cannot_be_compared_are_refused_with_their_difference(home: Pa
     ]
 
 
+def test_a_run_without_its_plan_is_left_out_with_a_note(home: Path, tmp_path: Path) -> None:
+    lost = changed(home / "b", tmp_path / "lost", lambda _: None)
+    (plan,) = (lost / "cells").glob("plan-*.json")
+    plan.unlink()
+    runs = open_runs([lost, home / "a"])
+    with pytest.raises(UsageError, match=f"{plan.name} is missing or damaged"):
+        find(runs)
+    found = find(runs, refuse=False)
+    assert any(note.startswith("left out: ") and plan.name in note for note in found.notes)
+    assert [(row["a"], row["b"]) for row in found.table("comparisons")] == [("pixels", "lowlevel")]
+
+
 def test_differences_of_plans_are_named(home: Path, tmp_path: Path) -> None:
     a = open_runs([home / "a"])[0]
     key = a.records[0].plan_key
@@ -238,6 +325,12 @@ def test_differences_of_plans_are_named(home: Path, tmp_path: Path) -> None:
         ("number", lambda m: m.update(classes=None), "other answers (classes as taken, mirrored; a number)"),
         ("folds", lambda m: m["asked"].update(folds=4), "other folds (--folds default and 4)"),
         ("permuted", lambda m: m["asked"].update(permutations=9), "other permuted labels (--permutations 99 and 9)"),
+        ("copies", lambda m: m.update(copies=None), "other source images of the items"),
+        (
+            "order",
+            lambda m: [m[key].reverse() for key in ("ids", "groups", "answers", "copies")],
+            "the items stand in another order",
+        ),
         ("version", lambda m: m.update(folds=["1", "2"]), "folds of another version of the statistics"),
     ):
 
@@ -251,6 +344,8 @@ def test_differences_of_plans_are_named(home: Path, tmp_path: Path) -> None:
         (folder / "cells" / "plan-other.json").write_text(json.dumps(made))
         assert said in why_apart(a, open_runs([folder])[0], Asked())
     assert why_apart(a, open_runs([home / "b"])[0], Asked()) == ""
+    some = copied(home, Path("some"), lambda d: [r.update(limited=True) for r in d["records"]])
+    assert why_apart(a, some, Asked()) == "some is limited (--limit)"
 
 
 def test_curves_hold_the_draws_and_the_spread_of_runs_is_no_part_of_an_interval(home: Path) -> None:
@@ -375,18 +470,93 @@ def test_resolutions_of_one_encoder_are_compared_and_a_changed_network_is_not_ta
         find(open_runs(changes), over=["window"])
 
 
-def test_several_plans_pay_for_one_another(home: Path) -> None:
+def test_arms_of_one_name_are_told_apart_by_their_weights_and_a_flag_is_compared_over_one_set_of_pixels(
+    home: Path,
+) -> None:
+    def run(name: str, settings: dict[str, Any], **other: str) -> StoredRun:
+        document = json.loads((home / "b" / "results.json").read_text())
+        flag = other.pop("flag", "")
+        for r in document["records"]:
+            r |= other
+            r["command"] += flag
+        return StoredRun(folder=home / "b" / "runs" / name, name=name, document=document, settings=settings)
+
+    a = run("a", {"site": "pooled"})
+    for weights, arms in (({}, 1), ({"weights": "others"}, 2)):
+        found = families([a, run("b", {"site": "pooled"}, **weights)], "encoder", Asked())
+        assert [len(one.arms) for one in found] == [arms] * (arms > 1)
+    for pixels, count in (({}, 1), ({"data_key": "another"}, 0)):
+        knn = run("knn", {}, flag=" --probe knn", probe="knn", **pixels)
+        assert len(families([a, knn], "probe", Asked())) == count
+    both = run("both", {}, flag=" --probe knn --dtype bfloat16", probe="knn")
+    assert families([a, both], "probe", Asked()) == []  # two flags differ
+
+
+def test_several_plans_pay_for_one_another(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = (families(open_runs([home / name]), "encoder", Asked())[0] for name in ("a", "c"))
     alone, both = found._measured([one], None, [])[0].shown[0], found._measured([one, other], None, [])[0].shown[0]
     assert both.difference == alone.difference
     assert both.low < alone.low
     assert both.low > alone.low - 0.5 * (alone.high - alone.low)
+    asked: list[Any] = []
+
+    def pairs_of(measurements: Any, pairs: Any, plan: Any, confidence: float) -> Any:
+        asked.append((plan.seed, len(measurements), len(pairs), confidence))
+        return sound(measurements, pairs, plan, confidence)
+
+    sound = paired.pairs_of
+    monkeypatch.setattr(paired, "pairs_of", pairs_of)
+    found._measured([one, other], None, [])
+    assert asked == [(seed, 2, 1, pytest.approx(0.95**0.5)) for seed in (0, 1)]  # each on folds of its own
+
+
+def test_families_of_one_plan_pay_for_one_another_and_p_values_are_adjusted_over_all(home: Path) -> None:
+    runs = open_runs([home / "a"])
+    alone, both = (find(runs, over=over).table("comparisons") for over in (["encoder"], ["encoder", "site"]))
+    assert {row["over"] for row in both} == {"encoder", "site"}
+    assert (both[0]["a"], both[0]["b"], both[0]["low"]) == (alone[0]["a"], alone[0]["b"], alone[0]["low"])
+    assert both[0]["simultaneous_low"] < alone[0]["simultaneous_low"]
+    p = [row["p"] for row in both]
+    np.testing.assert_allclose([row["p_holm"] for row in both], probes.holm(p), rtol=1e-4)
+    np.testing.assert_allclose([row["q_bh"] for row in both], probes.benjamini_hochberg(p), rtol=1e-4)
+
+
+def test_what_a_row_says_rests_on_the_interval_that_holds_for_all_and_on_the_margin_of_its_items(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = families(open_runs([home / "a"]), "encoder", Asked())[0]
+    (one,) = found._measured([family], None, [])
+    (row,) = found._pair_rows(replace(one, shown=[replace(one.shown[0], low=-0.3, high=0.6)]))
+    assert row["low"] > 0  # alone it would be told apart
+    assert row["says"] == "not told apart"
+    assert one.margin == row["margin"] == one.family.plan.margin
+    a, b = (Arm(name="x", points=tuple((run, r) for r in run.records if r.encoder == "pixels")[:1])
+            for run in open_runs([home / "all", home / "20-0"]))  # fmt: skip
+    for many, share in ((89, 1), (60, 1), (40, 0.5)):  # from so many items on half the margin; of two sets the smaller
+        monkeypatch.setattr("probes.stats.loss.MANY", many)
+        assert _row("mirror", "pixels", a, b, Asked(), 1)["margin"] == share * a.measurement.plan.margin
+    assert found._measured([family], None, [])[0].margin == one.margin / 2
+
+
+def test_each_arm_has_the_probability_and_ranks_of_its_own_differences(home: Path) -> None:
+    (family,) = families(open_runs([home / "a"]), "site", Asked(site=("thumbnail.*", "pooled")))
+    (one,) = found._measured([family], None, [])
+    count, plan = len(family.arms), family.plan
+    score = np.array([arm.measurement.estimate.score for arm in family.arms])
+    assert (np.diff(score) > 0).any()  # not in the order of the ranking
+    p = probability_best(score, variances(one.every, count), plan.n_groups - 1.0, plan.seed)
+    rows = found._ranked(one)
+    assert [row["score"] for row in rows] == sorted(score, reverse=True)
+    assert {row["name"]: row["p_best"] for row in rows} == {
+        arm.name: float(p[k]) for k, arm in enumerate(family.arms)
+    }  # fmt: skip
 
 
 def test_words_follow_the_interval_that_holds_for_all() -> None:
     for low, high, said in (
         (0.01, 0.2, "a reads more"), (-0.2, -0.01, "b reads more"), (-0.04, 0.09, "equal within 0.1"),
-        (-0.04, 0.1, "not told apart"), (None, None, "not told apart"), (0.0, 0.2, "not told apart"),
+        (-0.04, 0.1, "not told apart"), (-0.1, 0.04, "not told apart"), (None, None, "not told apart"),
+        (0.0, 0.2, "not told apart"),
     ):  # fmt: skip
         assert words.says(low, high, 0.1) == said
     row = {"task": "mirror", "at": "best point", "a": "x", "b": "y", "difference": -0.3, "simultaneous_low": -0.4,
@@ -399,6 +569,53 @@ def test_words_follow_the_interval_that_holds_for_all() -> None:
     assert words.pair(row).endswith(
         "are not told apart: the difference is 0.05 [-0.08, 0.18]; one of 0.21 would be seen 8 times in 10."
     )
+
+
+def test_sentences_on_many_arms_count_those_told_apart_and_name_the_middle_detectable_difference() -> None:
+    key = ("mirror", "site", "best point")
+    ranked: list[dict[str, Any]] = [
+        {"task": "mirror", "over": "site", "at": "best point", "name": name, "score": score, "p_best": p,
+         "group": group, "p": 0.001}
+        for name, score, p, group in (("w", 0.9, 0.7, "a"), ("x", 0.8, 0.3, "ab"), ("y", 0.7, 0.0, "b"),
+                                      ("z", 0.6, 0.0, "b"))
+    ]  # fmt: skip
+    rows = [
+        {"task": "mirror", "over": "site", "at": "best point", "a": a, "b": b, "detectable": seen}
+        for (a, b), seen in zip(itertools.combinations("wxyz", 2), (0.1, 0.2, 0.3, 0.3, 0.4, 0.9), strict=True)
+    ]
+    (line,) = words.family(key, rows, ranked)
+    assert line == (
+        "mirror, sites, best point: w reads most, 0.90 (P = 0.70 best); it is told apart from 2 of 3, but not from x. "
+        "A difference of about 0.30 would be seen 8 times in 10."
+    )
+    (line,) = words.family(key, rows, [row | {"p": 0.2} for row in ranked])
+    assert line.endswith("None is shown to read more than chance.")
+    (line,) = words.family(key, rows, [*ranked[:-1], ranked[-1] | {"p": 0.2}])
+    assert "None is shown" not in line
+
+
+def test_a_curve_says_of_its_last_point_whether_it_still_rises() -> None:
+    row: dict[str, Any] = {"task": "mirror", "encoder": "x", "at": "best point", "groups": 20, "score": 0.7, "low": 0.6,
+                           "high": 0.8, "mde": None, "rising": None}  # fmt: skip
+    for rising, said in ((True, "still rising"), (False, "no rise is shown over half as many"),
+                         (None, "whether it rises is open")):  # fmt: skip
+        (line,) = words.curves([row, row | {"groups": 40, "score": 0.8, "low": None, "rising": rising}])
+        assert line == f"mirror, x, best point: with 40 groups 0.80, {said}."
+
+
+def test_notes_name_limited_runs_other_versions_and_probes_without_refits(home: Path) -> None:
+    runs = open_runs([home / "a"])
+    plain = words.notes_of(runs, families(runs, "encoder", Asked()), [])
+    assert plain == []
+    other = copied(home, Path("other"), lambda d: [r.update(limited=True, code_version="9.9") for r in d["records"]])
+    (family,) = families(runs, "encoder", Asked())
+    arms = tuple(SimpleNamespace(name=arm.name, measurement=replace(arm.measurement, permuted=None))
+                 for arm in family.arms)  # fmt: skip
+    bare: Any = SimpleNamespace(arms=arms, over="encoder", task="mirror")
+    first, versions, limited = words.notes_of([*runs, other], [bare], [])
+    assert first.startswith("pixels, lowlevel: the probe is not refitted to permuted labels")
+    assert versions.endswith(f"({runs[0].records[0].code_version}, 9.9)")
+    assert limited == "limited runs (--limit): other"
 
 
 def test_what_was_compared_with_one_reference_alone_says_nothing_of_other_pairs(home: Path) -> None:
@@ -489,7 +706,7 @@ def test_scores_are_read_as_numbers_of_the_field() -> None:
     np.testing.assert_equal(words._list(["a", "b", "c", "d", "e"]), "a, b, c, d and 1 more")
 
 
-def copied(home: Path, to: Path, change: Callable[[dict[str, Any]], None]) -> StoredRun:
+def copied(home: Path, to: Path, change: Callable[[dict[str, Any]], object]) -> StoredRun:
     """Run a in memory, under the name of a folder and with another document."""
     document = json.loads((home / "a" / "results.json").read_text())
     change(document)
@@ -502,6 +719,15 @@ def test_points_of_another_probe_are_compared_by_the_ridge_beside_it(home: Path)
             if r["site"] == "pooled":
                 r |= {"probe": "linear-v1", "map_cell": r["cell"]}
 
+    def lost(document: dict[str, Any]) -> None:
+        nested(document)
+        for r in document["records"]:
+            r["map_cell"] = None
+
+    whole = families(open_runs([home / "a"]), "site", Asked())[0]
+    for change, at in ((nested, f"{whole.at} · by closed-form ridge"), (lost, whole.at)):
+        found = families([copied(home, Path("x"), change)], "site", Asked())[0]
+        assert (found.at, [arm.name for arm in found.arms]) == (at, [arm.name for arm in whole.arms])
     run = copied(home, Path("n"), nested)
     rows = find([run], over=["site"]).table("comparisons")
     plain = find(open_runs([home / "a"]), over=["site"]).table("comparisons")
@@ -585,6 +811,18 @@ def test_independent_sets_hold_other_items_read_at_the_same_points(home: Path, t
     plan.write_text(json.dumps(made))
     assert not any(said in note for note in find(open_runs([home / "a", other]), unpaired=True).notes)
     a, b = open_runs([home / "a", other])
+    rows = find([a, b], unpaired=True).table("comparisons")
+    np.testing.assert_allclose([row["p_holm"] for row in rows], probes.holm([row["p"] for row in rows]))
+    for key, change, said in (
+        ("classes", {"classes": ["x", "y"]}, r"other answers \(classes as taken, mirrored; classes x, y\)"),
+        ("probe", {}, "they differ in probe too"),
+    ):
+        plan.write_text(json.dumps(made | change))
+        document = json.loads((other / "results.json").read_text())
+        for r in document["records"]:
+            r["command"] += " --probe ridge" * (key == "probe")
+        with pytest.raises(DataError, match=said):
+            find([a, StoredRun(folder=b.folder, name=key, document=document)], unpaired=True)
     few = StoredRun(folder=b.folder, name="few", document=_only(b, "pooled"))
     with pytest.raises(DataError, match="read at other points"):
         find([a, few], unpaired=True)

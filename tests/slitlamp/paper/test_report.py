@@ -314,6 +314,10 @@ def test_a_grid_shows_what_failed_and_what_is_not_computed(run: Path, tmp_path: 
     assert '<li class="red">later: not computed yet</li>' in page
     assert "FAILED OR MISSING: 2" in page
     assert ("No run is finished: there is no claim to report" in page) == (not done)
+    notes = slitlamp.report(tmp_path / "grid").notes
+    assert {"FAILED: lost: no <disk>", "MISSING: later: not computed yet"} <= set(notes)
+    differ = slitlamp.report(diff=(tmp_path / "grid", tmp_path / "grid"))
+    assert [line.rpartition("grid: ")[2] for line in differ.notes] == ["lost: no <disk>", "later: not computed yet"] * 2
 
 
 def other(folder: Path) -> Path:
@@ -420,6 +424,15 @@ def test_without_a_folder_the_answers_come_back(run: Path) -> None:
     said = answers(gather([run]))
     assert list(found.sentences[-len(said) :]) == said  # behind who reads most
     assert found.figures
+
+
+def test_what_could_not_be_compared_is_a_note(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from slitlamp.paper import run as command
+    from slitlamp.reports.result import CommandResult
+
+    found = CommandResult(experiment="compare", tables={}, notes=["x and y share no folds"])
+    monkeypatch.setattr(command, "compared", lambda _: (found, ["nothing else"]))
+    assert {"x and y share no folds", "nothing else"} <= set(slitlamp.report(run).notes)
 
 
 def test_bad_input_is_one_line(run: Path, made: Path, tmp_path: Path) -> None:

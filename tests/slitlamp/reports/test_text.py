@@ -1,7 +1,12 @@
 """Tables and lines for a terminal fit it, and lose neither a number nor what tells two names apart."""
 
-from slitlamp.reports.result import IN_A_TERMINAL, LINES, CommandResult
-from slitlamp.reports.text import WIDE, bullets, fitted
+import logging
+
+import pytest
+
+from slitlamp.log import LOGGER, printable, say
+from slitlamp.reports.result import IN_A_TERMINAL, LINES, ROWS, CommandResult
+from slitlamp.reports.text import WIDE, bullets, fitted, table
 
 
 def test_a_table_fits_and_keeps_numbers_and_the_ends_of_names() -> None:
@@ -46,3 +51,34 @@ def test_where_a_page_holds_all_a_terminal_shows_the_first_sentences(tmp_path) -
     short = str(result(LINES + 3, files=[page]))
     assert short.count("line.") == LINES
     assert f"… and 3 more sentences in {page}" in " ".join(short.split())
+
+
+def test_what_is_no_number_is_null_and_rows_that_are_left_out_are_counted() -> None:
+    rows = [{"name": f"n{k}", "score": [float("nan"), float("inf"), 0.0][k % 3]} for k in range(ROWS + 5)]
+    found = CommandResult(experiment="other", tables={"t": rows}, sentences=["\x1b[31m\u202ered"])
+    assert [row["score"] for row in found.document["tables"]["t"][:3]] == [None, None, 0.0]
+    text = str(found)
+    assert "… and 5 more rows in results.json" in text
+    assert "n11" in text
+    assert "n12" not in text
+    assert not {"\x1b", "\u202e"} & set(text)
+
+
+def test_a_count_keeps_three_digits_and_a_zero_is_no_dash() -> None:
+    assert table([{"parameters": 86_400_000, "left": 0, "none": None, "yes": True}]).splitlines()[1].split() == [
+        "86.4", "M", "0", "-", "yes"
+    ]  # fmt: skip
+
+
+def test_a_name_begins_no_line_of_a_log_and_a_warning_is_one(caplog: pytest.LogCaptureFixture) -> None:
+    LOGGER.addHandler(caplog.handler)
+    try:
+        with caplog.at_level(logging.INFO, logger=LOGGER.name):
+            say("warning: a\nb\x1b")
+            say("c")
+    finally:
+        LOGGER.removeHandler(caplog.handler)
+    said = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert said[0] == ("WARNING", "warning: a\\nb\\x1b")
+    assert said[-1] == ("INFO", "c")
+    assert printable("a\nb\x1b") == "a\nb\\x1b"
