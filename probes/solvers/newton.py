@@ -23,14 +23,11 @@ def minimise(shared: Shared, batch: Batch, start: Point, tolerance: float) -> Po
     when a step no longer lowers the objective in this precision.
 
     Raises:
-        FloatingPointError: a coefficient is not finite. The processor's own flag is not asked: a product of a few
+        FloatingPointError: the distance to the minimum is not finite. The processor's own flag is not asked: a product of a few
             rows has set it where every number was finite.
     """
     with np.errstate(invalid="ignore"):
-        found = _minimise(shared, batch, start, tolerance)
-    if not (np.isfinite(found.u).all() and np.isfinite(found.b).all()):
-        raise FloatingPointError("logistic regression ended in numbers that are not finite")
-    return found
+        return _minimise(shared, batch, start, tolerance)
 
 
 def _minimise(shared: Shared, batch: Batch, start: Point, tolerance: float) -> Point:
@@ -44,6 +41,8 @@ def _minimise(shared: Shared, batch: Batch, start: Point, tolerance: float) -> P
         slope_b = residual.sum(axis=2)
         ahead_u, ahead_b = curve.precondition(slope_u, slope_b)
         gap = 0.5 * (dot(slope_u, ahead_u) + dot(slope_b, ahead_b))
+        if not np.isfinite(gap).all():  # nothing is greater than NaN: it would pass for a minimum
+            raise FloatingPointError("a logistic regression came to numbers that are not finite")
         going = gap > tolerance * value
         if not going.any():
             done.put(active, at)

@@ -1,5 +1,6 @@
 """The solvers against brute force: scikit-learn for logistic regression, plain refits for ridge."""
 
+import dataclasses
 import warnings
 from collections.abc import Iterator
 
@@ -142,6 +143,30 @@ def test_newton_reaches_the_minimum_at_both_ends_of_the_path(c: float, classes: 
         u, b = end.u.astype(float), end.b.astype(float)
         reached = objectives(wide, exact, Point(u=u, b=b, z=logits(wide, exact, u, b)))[0]
         assert reached <= least * (1 + slack)
+
+
+def test_a_fit_that_is_not_finite_is_an_error_and_the_flag_of_the_processor_is_not() -> None:
+    x, y = problem(80, 120, 2, seed=2)
+    z = standardised(x)
+    v, s, tail = leading(z.astype(np.float32))
+    zero = Point(u=np.zeros((1, 1, 120)), b=np.zeros((1, 1)), z=np.zeros((1, 1, 80)))
+    batch = Batch(rows=np.ones((1, 80)), scale=np.ones((1, 120)), strength=np.ones(1))
+
+    class Flagged(np.ndarray):
+        def __matmul__(self, other: np.ndarray) -> np.ndarray:
+            np.subtract(np.inf, np.inf)  # what the flag of an idle lane looks like: the product itself is finite
+            return np.asarray(self) @ other
+
+    for flagged in (False, True):
+        shared = Shared(x=z, onehot=(y == 1)[None].astype(float), v=v.astype(float).view(Flagged) if flagged else v,
+                        s=s.astype(float), tail=tail)  # fmt: skip
+        if not flagged:
+            end = minimise(shared, batch, zero, 1e-9)
+        else:
+            assert np.allclose(minimise(shared, batch, zero, 1e-9).u, end.u, rtol=1e-3, atol=1e-6)
+    spoilt = dataclasses.replace(batch, strength=np.full(1, np.nan))
+    with pytest.raises(FloatingPointError, match="not finite"):
+        minimise(shared, spoilt, zero, 1e-9)
 
 
 def test_a_held_out_label_does_not_move_its_own_prediction() -> None:
