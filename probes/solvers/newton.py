@@ -23,8 +23,8 @@ def minimise(shared: Shared, batch: Batch, start: Point, tolerance: float) -> Po
     when a step no longer lowers the objective in this precision.
 
     Raises:
-        FloatingPointError: the distance to the minimum is not finite. The processor's own flag is not asked: a product of a few
-            rows has set it where every number was finite.
+        FloatingPointError: the distance to the minimum is not finite. The processor's own flag is not asked: a
+            product of a few rows has set it where every number was finite.
     """
     with np.errstate(invalid="ignore"):
         return _minimise(shared, batch, start, tolerance)

@@ -667,7 +667,10 @@ def test_an_encoder_is_audited_end_to_end_at_marks_that_are_found(
     assert "a mark under the token" in whole
     assert "borders of tokens" in whole
     document = json.loads((tmp_path / "run" / "audit.json").read_bytes())
-    assert [row["responder"] for row in document["tables"]["responders"]] == ["eye stage.1/mean", "eye stage.1/at-mark"]
+    assert [row["answers of"] for row in document["tables"]["responders"]] == [
+        "eye stage.1/mean",
+        "eye stage.1/at-mark",
+    ]
     assert [line.split(":")[0] for line in document["sentences"]] == ["eye stage.1/mean", "eye stage.1/at-mark"]
     for name in ("audit.json", "answers.csv", "audit.pdf", "audit.png"):
         assert (tmp_path / "run" / name).stat().st_size > 0
