@@ -139,6 +139,8 @@ class Task:
     items, None where the task needs the user's data. `version` changes whenever an item would.
     `notes(source, column)` gives sentences that the user must see beside the result (rows left out).
     `makes_answers` says that the answers are the task's own (turned copies), whatever column is named.
+    A model is asked the `question` and its paraphrases `asks`, with the classes' names as options, and with each of
+    `wordings`, other words for the classes in their order.
     """
 
     name: str
@@ -151,3 +153,5 @@ class Task:
     licence: str = "Apache-2.0"
     notes: Callable[[Source, str | None], tuple[str, ...]] | None = None
     makes_answers: bool = False
+    asks: tuple[str, ...] = ()
+    wordings: tuple[tuple[str, ...], ...] = ()

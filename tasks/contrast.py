@@ -25,6 +25,13 @@ YES = {
 TASK = Task(
     name="contrast",
     question="Is this CT slice enhanced by intravenous contrast medium?",
+    asks=(
+        "Was contrast medium given for this CT slice?",
+        "Are the vessels of this CT slice enhanced?",
+        "Is this a plain or an enhanced CT slice?",
+        "Was this slice taken with or without intravenous contrast medium?",
+    ),
+    wordings=(("without contrast medium", "with contrast medium"), ("not enhanced", "enhanced by contrast medium")),
     classes=axial.CLASSES,
     version=1,
     items=partial(

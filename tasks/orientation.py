@@ -33,6 +33,13 @@ def items(source: Source, rng: np.random.Generator, column: str | None) -> Itera
 TASK = Task(
     name="orientation",
     question="Is the image upright or upside down?",
+    asks=(
+        "Which way up is this image?",
+        "How does this film stand?",
+        "Is the top of the body at the top or at the bottom of this image?",
+        "Has this image been turned upside down?",
+    ),
+    wordings=(("the right way up", "turned upside down"), ("not turned", "turned by 180 degrees")),
     classes=tuple(TURNS),
     version=1,
     items=items,

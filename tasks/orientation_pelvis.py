@@ -31,6 +31,13 @@ def _films(n: int, seed: int) -> Source:
 TASK = Task(
     name="orientation-pelvis",
     question="Is the pelvic film upright or upside down?",
+    asks=(
+        "Which way up is this pelvic film?",
+        "How does this film of the pelvis stand?",
+        "Is the spine at the top or at the bottom of this pelvic film?",
+        "Has this pelvic film been turned upside down?",
+    ),
+    wordings=(("the right way up", "turned upside down"), ("not turned", "turned by 180 degrees")),
     classes=tuple(TURNS),
     version=1,
     items=items,
