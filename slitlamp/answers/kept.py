@@ -52,7 +52,7 @@ class Put:
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """What came of asking: one value for each prompt (scores, or text and whether it ended), how many were asked now."""
+    """What came of asking: a value for each prompt (scores, or text and whether it ended), how many were asked now."""
 
     values: list[Any]
     asked: int
