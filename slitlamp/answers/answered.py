@@ -100,8 +100,13 @@ class Knowledge:
 
     def knows(self, name: str) -> bool:
         """Whether the letters, or the pairs, are right often enough where the fact was given so."""
-        shares = ((self.right, self.asked), (self.pairs_right, self.pairs))
-        return any(n[name] and ok[name] / n[name] >= self.least for ok, n in shares)
+        return self.share.get(name, 0.0) >= self.least
+
+    @property
+    def share(self) -> Mapping[str, float]:
+        """The larger of both shares, by how the fact was given."""
+        both = ((self.right, self.asked), (self.pairs_right, self.pairs))
+        return {name: max(ok[name] / n[name] for ok, n in both if n[name]) for name in self.asked if self.asked[name]}
 
     @property
     def understood(self) -> bool | None:
