@@ -2,8 +2,8 @@
 
 >>> import slitlamp
 >>> sorted(dir(slitlamp))
-['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'ablate', 'attribute', 'compare', 'embed',
-'explain', 'features', 'load', 'measure', 'mine', 'modes', 'perturb', 'probe', 'recipe', 'report', 'score',
+['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'ablate', 'answer', 'attribute', 'compare',
+'embed', 'explain', 'features', 'load', 'measure', 'mine', 'modes', 'perturb', 'probe', 'recipe', 'report', 'score',
 'similarity']
 """
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from slitlamp.ablation.api import ablate
+    from slitlamp.answers.api import answer
     from slitlamp.api import features, measure, probe
     from slitlamp.attribution.api import attribute
     from slitlamp.comparison.api import compare
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from slitlamp.runs import load
 
 __all__ = [
-    "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "ablate", "attribute", "compare", "embed",
-    "explain", "features", "load", "measure", "mine", "modes", "perturb", "probe", "recipe", "report", "score",
+    "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "ablate", "answer", "attribute", "compare",
+    "embed", "explain", "features", "load", "measure", "mine", "modes", "perturb", "probe", "recipe", "report", "score",
     "similarity",
 ]  # fmt: skip
 
@@ -35,6 +36,7 @@ _HOMES = {
     **dict.fromkeys(("Conclusion", "Result"), "slitlamp.result"),
     **dict.fromkeys(("explain", "mine", "modes", "perturb", "recipe", "score", "similarity"), "slitlamp.pairs.api"),
     "ablate": "slitlamp.ablation.api",
+    "answer": "slitlamp.answers.api",
     "attribute": "slitlamp.attribution.api",
     "compare": "slitlamp.comparison.api",
     "report": "slitlamp.paper.api",
