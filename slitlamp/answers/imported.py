@@ -330,8 +330,9 @@ def _histogram(one: Answered) -> list[dict[str, Any]]:
     have = sum(theirs.values())
     rows = [
         {
-            "model": one.model, "task": one.task, "answer": name, "right": right[name] if sum(right.values()) > right[""]
-            else None, "ours": ours[name], "theirs": theirs[name] if have else None,
+            "model": one.model, "task": one.task, "answer": name,
+            "right": right[name] if sum(right.values()) > right[""] else None, "ours": ours[name],
+            "theirs": theirs[name] if have else None,
         }
         for name in names if name
     ]  # fmt: skip

@@ -1,8 +1,7 @@
-"""Answers made elsewhere are read again: every format, both denominators, doubles and other versions, and the metrics."""
+"""Answers made elsewhere are read again: formats, both denominators, doubles, other versions, and the metrics."""
 
 import csv
 import json
-from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +105,7 @@ def test_a_file_appended_to_twice_counts_once_and_a_contradiction_is_refused(tmp
     assert score(found)["replies"] == 6
     assert any("6 answers are there twice" in note for note in found.notes)
     other = [*rows, {**rows[2], "answer": "B"}]
-    with pytest.raises(DataError, match="item 'i2' is answered twice and differently.*--last"):
+    with pytest.raises(DataError, match=r"item 'i2' is answered twice and differently.*--last"):
         imported(plain(tmp_path / "b.jsonl", other))
     before = score(imported(plain(tmp_path / "a.jsonl", rows)))["accuracy"]
     last = imported(tmp_path / "b.jsonl", last=True)
@@ -169,7 +168,7 @@ def test_another_benchmark_and_another_version_of_it_are_one_line(medblink: Path
 
 def test_letters_are_those_of_the_order_that_the_file_shows(medblink: Path, tmp_path: Path) -> None:
     colours = ("red", "green", "blue")
-    for n, order in enumerate(permutations(colours)):
+    for n, order in enumerate((("green", "blue", "red"), ("red", "blue", "green"))):
         rows = [
             {**row, "answer": f"({'ABC'[order.index(colours[k % 3])]})", "options": list(order)}
             for k, row in enumerate(dots())
