@@ -54,6 +54,8 @@ def _bias(answered: AnsweredQuestion, answers: Answers) -> list[str]:
             f"the mean log-odds over {found.presentations} presentations decide {between(found.decided)} of the items "
             "rightly"
         )
+        if found.forced is not None:
+            line += f", and tell the two images of a pair apart in {between(found.forced)} (0.50 is chance)"
     else:
         line = (
             f"without response bias (mean log-odds over {found.presentations} presentations) it tells two items of "
@@ -108,8 +110,8 @@ def _knowledge(answered: AnsweredQuestion) -> list[str]:
         return []
     how = {"stated": "stated in the prompt", "stamped": "written into the image"}
     parts = [
-        f"{how[name]} {known.right[name]} of {n} letters are right and {known.pairs_right[name]} of "
-        f"{known.pairs[name]} pairs of answers told apart"
+        f"{how[name]} {known.right[name]} of {n} letters are right"
+        + f" and {known.pairs_right[name]} of {known.pairs[name]} pairs of answers told apart" * bool(known.pairs[name])
         for name, n in known.asked.items()
     ]
     line = f"with the answer {', '.join(parts)}: the question is "
