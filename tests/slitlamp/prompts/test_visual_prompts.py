@@ -802,7 +802,8 @@ def test_raw_replies_about_turns_are_read_and_the_unread_have_no_partner(tmp_pat
     path = tmp_path / "a.csv"
     lines = [
         ("a", "0", "The film is upright."), ("a", "180", "It is not upright; it is flipped."),
-        ("b", "0", "not rotated"), ("b", "180", "This image is upside-down."), ("c", "0", "upright"), ("c", "180", "I am unable to say."),
+        ("b", "0", "not rotated"), ("b", "180", "This image is upside-down."), ("c", "0", "upright"),
+        ("c", "180", "I am unable to say."),
     ]  # fmt: skip
     path.write_text("item,turned,answer\n" + "\n".join(",".join(line) for line in lines))
     upright, turned, names, alone, notes = of_turns(str(path))
