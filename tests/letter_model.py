@@ -108,7 +108,10 @@ class LetterModel:
             return self.ids(f"{start}{text}")[len(self.ids(start)) :]
 
         card = Card(name=name, sites={"connector": Site(width=4, grid=(4, 4))})
-        nothing: Any = None
+
+        def nothing(*_: Any, **__: Any) -> Any:
+            raise AssertionError("a formula has no such part")
+
         encoder = Encoder(card=card, preprocess=nothing, forward=nothing, fingerprint=name)
         return WholeModel(
             card=card, encoder=encoder, fingerprint=f"of {name}", layers=2, template="none", next_token=next_token,

@@ -88,8 +88,8 @@ class Knowledge:
 
     By how the fact was given (`stated` in the prompt without any image, `stamped` into the image): `asked` and `right`
     count presentations and those whose letter is right; `pairs` and `pairs_right` pairs of different facts under one
-    paraphrase, and those in which each fact gives more to its own option than the other does, over all orders, which no
-    preference for a letter or an option can hide.
+    presentation, and those in which each fact gives more to its own option than the other does, which no preference for
+    a letter or an option can hide.
     """
 
     asked: Mapping[str, int]

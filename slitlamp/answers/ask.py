@@ -21,7 +21,6 @@ from slitlamp.answers.answered import (
     Answers,
     Knowledge,
     Presentation,
-    averaged,
 )
 from slitlamp.answers.inquiry import Inquiry, of_question
 from slitlamp.answers.judge import Judging, read_choice
@@ -290,17 +289,18 @@ def _stamps(inquiry: Inquiry) -> ShownFor:
 
 
 def _pairs(made: Answers, inquiry: Inquiry) -> tuple[int, int]:
-    """Pairs of items with the same options and different answers, by paraphrase, and how many are told apart."""
+    """Pairs of items with the same options and different answers, by presentation, and how many are told apart."""
     assert made.logodds is not None
     count = right = 0
-    for prompt in sorted({one.prompt for one in made.presentations}):
-        mean = averaged(made.logodds[:, made.under(prompt=prompt)])
-        for i in range(len(mean)):
-            for j in range(i):
-                a, b = inquiry.y[i], inquiry.y[j]
-                if a != b and inquiry.options[i][0] == inquiry.options[j][0]:
-                    count += 1
-                    right += bool(mean[i, a] - mean[i, b] + mean[j, b] - mean[j, a] > 2 * ways.SAME)
+    for i in range(len(inquiry.ids)):
+        for j in range(i):
+            a, b = inquiry.y[i], inquiry.y[j]
+            if a == b or inquiry.options[i][0] != inquiry.options[j][0]:
+                continue
+            first, second = made.logodds[i], made.logodds[j]  # [m, k]
+            gap = first[:, a] - first[:, b] + second[:, b] - second[:, a]
+            count += int((~np.isnan(gap)).sum())
+            right += int((gap > 2 * ways.SAME).sum())
     return count, right
 
 

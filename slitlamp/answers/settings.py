@@ -8,7 +8,8 @@ from slitlamp.settings import Settings, _flag, check_bounds, unused_flags
 
 FLAGS_OF_RUN = (
     "task", "data", "label", "classes", "not_missing", "group", "image_column", "window", "intercept", "exif",
-    "unreadable", "copies", "spelling", "items", "limit", "take_groups", "draw", "seed", "weights", "offline",
+    "unreadable", "copies", "spelling", "items", "limit", "take_groups", "draw", "seed", "weights", "other_weights",
+    "offline",
     "device", "dtype", "batch_size", "out", "replace", "json", "debug",
 )  # fmt: skip
 LETTER, CHOICE, PREFIX, FREE = "letter", "choice", "prefix", "free"
