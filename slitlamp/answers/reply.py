@@ -88,7 +88,7 @@ _ENUMERATED = re.compile(r"^\s*\d+[.)]\s+(?=\S+\s+\S)", re.MULTILINE)
 def _unmarked(text: str) -> str:
     """Plain text: no Markdown, LaTeX, tags, or asides between a thing and what is said of it."""
     text = _MARKUP.sub("", _LATEX.sub(r"\1", text))
-    text = re.sub(r"<[^<>\n]{1,40}>", " ", text).replace("\\(", "(").replace("\\)", ")").replace("\\", " ")
+    text = re.sub(r"<[^<>\s][^<>\n]{0,39}>", " ", text).replace("\\(", "(").replace("\\)", ")").replace("\\", " ")
     if len(_ENUMERATED.findall(text)) > 1:
         text = _ENUMERATED.sub("", text)
     text = _ASIDE.sub(" ", text)
@@ -100,7 +100,8 @@ def _words(text: str) -> str:
     """The words of an option as they are compared: lower case, no marks at the ends, no article before."""
     text = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
     text = re.sub(r"[\s\-_‐–/]+", " ", text).strip(" .,;:!()[]{}\"'*`$")
-    return re.sub(r"^(?:the|an?|der|die|das|le|la|el)\s+(?=\S)", "", text)
+    article = re.match(r"(?:the|an?|der|die|das|le|la|el)\s+(\w+)", text)
+    return text if article is None or article[1] in phrases.FUNCTION_WORDS else text[article.start(1) :]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -164,7 +165,7 @@ class _Reader:
             both = f"A-{last}a-{last.lower()}"
             self.memo["letters"] = re.compile(
                 rf"(?P<in>[(\[{{\"]\s*(?P<a>[{both}])\s*[)\]}}\".:]+)"
-                rf"|(?<![A-Za-zÀ-ÿ0-9_'’&-])(?P<b>[A-{last}])(?P<mark>[).:]?)(?![A-Za-zÀ-ÿ0-9_'’&+-])"
+                rf"|(?<![A-Za-zÀ-ÿ0-9_'’&-])(?<![Nn]/)(?P<b>[A-{last}])(?P<mark>[).:]?)(?![A-Za-zÀ-ÿ0-9_'’&+-])"
             )
         return self.memo["letters"]
 
@@ -205,7 +206,7 @@ class _Reader:
 
     def _whole(self, text: str) -> int | None:
         """The option that is the whole text, but for brackets and full stops."""
-        bare = text.strip().strip(" .,;:!()[]{}\"'*`")
+        bare = text.strip().strip(" .,;:!()[]{}<>\"'*`")
         if "?" in text:
             return None
         if self.letters and len(bare) == 1 and bare.upper() in LETTERS[: len(self.options)]:
@@ -290,7 +291,8 @@ class _Reader:
                 inside = any(a <= m.start() and m.end() <= b for a, b in taken)
                 if inside or not (decorated or _is_label(text, m)):
                     continue
-                strong = decorated or bool(m["mark"])
+                head = not re.search(r"\w", text[: m.start()])
+                strong = decorated or (bool(m["mark"]) and (head or m["mark"] != "."))
                 found.append(
                     Mention(
                         start=m.start(),
@@ -338,7 +340,9 @@ class _Reader:
                         negative.append(mention.option)
                         continue
                     mention = Mention(start=mention.start, end=mention.end, option=other, letter=mention.letter)
-                if cue[number] is None and phrases.NEUTRAL.search(sentence[: mention.start]):
+                before, behind = phrases.SUPPOSED
+                supposed = before.search(sentence[: mention.start]) and behind.search(sentence[mention.end :])
+                if cue[number] is None and (supposed or phrases.NEUTRAL.search(sentence[: mention.start])):
                     continue
                 kept.append((self._level(text, start, sentence, mention, cue[number]), mention))
             kept = _chained(sentence, kept)
@@ -353,8 +357,10 @@ class _Reader:
         if phrases.NEGATED_BEHIND.search(sentence[mention.end :]):
             return "behind"
         if cue is None:
-            ends = [m.end() for m in phrases.BOUNDARY.finditer(sentence, 0, mention.start)]
-            clause = sentence[max(ends, default=0) : mention.start]
+            ends = [0, *(m.end() for m in phrases.BOUNDARY.finditer(sentence, 0, mention.start))]
+            if len(ends) > 1 and re.match(r"\s*(?:that|dass|daß|que)\b", sentence[ends[-1] :], re.IGNORECASE):
+                ends.pop()
+            clause = sentence[ends[-1] : mention.start]
         else:
             clause = sentence[cue : mention.start]
             if phrases.NEGATED_CUE.search(sentence[:cue]):
@@ -379,6 +385,8 @@ class _Reader:
             return STATED
         if phrases.CONCLUSION.search(sentence):
             return STATED
+        if not re.search(r"\w", sentence[: mention.start] + sentence[mention.end :]):
+            return STATED  # alone on its line
         head = not re.search(r"\w", text[: at + mention.start])
         behind = text[at + mention.end :]
         closed = mention.decorated or not behind.strip() or re.match(r"\s*[.,:;)\]!\-–—\n]|\s*\n", behind)
