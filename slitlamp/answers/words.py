@@ -106,7 +106,7 @@ def _image(answered: AnsweredQuestion) -> list[str]:
 
 def _knowledge(answered: AnsweredQuestion) -> list[str]:
     known = answered.knowledge
-    if known is None or known.understood is None:
+    if known is None or not known.asked:
         return []
     how = {"stated": "stated in the prompt", "stamped": "written into the image"}
     parts = [
@@ -115,6 +115,8 @@ def _knowledge(answered: AnsweredQuestion) -> list[str]:
         for name, n in known.asked.items()
     ]
     line = f"with the answer {', '.join(parts)}: the question is "
+    if known.understood is None:
+        return [f"with the answer {', '.join(parts)}: too few to say whether the question is understood"]
     if known.understood:
         return [line + "understood"]
     return [line + f"not understood ({known.least:.2f} is asked), so that a wrong answer says nothing about the image"]
