@@ -1,10 +1,11 @@
 """What a phantom-llava answers to whole prompts, from the tokens that its tower gave."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from slitlamp.phantom_llava.learn import Seen
 from slitlamp.phantom_llava.words import ASSISTANT, CHOICE, END, IMAGE, USER, asked, options, questions
 
 
@@ -13,7 +14,9 @@ def prompt(text: str, *, image: bool = True) -> str:
     return f"{USER} {IMAGE}\n {text}\n{ASSISTANT}" if image else f"{USER} {text}\n{ASSISTANT}"
 
 
-def _hidden(model: Any, words: Any, tokens: Any, texts: Sequence[str], turns: Sequence[str]) -> tuple[Any, list[int], list[list[int]]]:
+def _hidden(
+    model: Any, words: Any, tokens: Any, texts: Sequence[str], turns: Sequence[str]
+) -> tuple[Any, list[int], list[list[int]]]:
     """Final states [n, l, d] of prompts with what the model's turns begin with, the prompts' lengths, the turns' ids."""
     import torch
 
@@ -23,12 +26,7 @@ def _hidden(model: Any, words: Any, tokens: Any, texts: Sequence[str], turns: Se
     ids = torch.zeros(len(texts), max(len(h) + len(t) for h, t in zip(heads, tails, strict=True)), dtype=torch.long)
     for i, (head, tail) in enumerate(zip(heads, tails, strict=True)):
         ids[i, : len(head) + len(tail)] = torch.tensor([*head, *tail])  # padded behind, where nothing looks
-    embedded = model.model.language_model.embed_tokens(ids)
-    if patches:
-        places = (ids == model.config.image_token_id)[..., None].expand_as(embedded)
-        image = model.model.multi_modal_projector(torch.as_tensor(tokens).float())
-        embedded = embedded.masked_scatter(places, image)
-    hidden = model.model.language_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
+    hidden = model.model.language_model(inputs_embeds=_embedded(model, ids, tokens), use_cache=False).last_hidden_state
     return hidden, [len(head) for head in heads], tails
 
 
@@ -95,6 +93,70 @@ def accuracy(
             said = _answers(model, words, form, given, texts, names)
             right[k] += [a == one.answer for a, one in zip(said, made, strict=True)]
     return [round(float(np.mean(r)), 4) for r in right]
+
+
+def hidden_at_image(model: Any, words: Any, task: Any, tokens: np.ndarray, batch: int = 50) -> list[np.ndarray]:
+    """States float32 [n, t, d] at the image's places behind each block, where the task's question is asked plainly."""
+    import torch
+
+    names = options(task)[0]
+    text = asked("plain", task.question, names, range(len(names)), 0).text
+    head = len(words(prompt(text).partition(IMAGE)[0])["input_ids"])
+    found: list[list[np.ndarray]] = [[] for _ in model.model.language_model.layers]
+    for s in range(0, len(tokens), batch):
+        given = tokens[s : s + batch]
+        ids = words([prompt(text).replace(IMAGE, IMAGE * given.shape[1])] * len(given), return_tensors="pt")[
+            "input_ids"
+        ]
+        with torch.no_grad():
+            hidden = _states(model, ids, given)
+        for kept, state in zip(found, hidden, strict=True):
+            kept.append(state[:, head : head + given.shape[1]].numpy())
+    return [np.concatenate(kept) for kept in found]
+
+
+def states_before_answers(model: Any, words: Any, seen: Mapping[str, Seen]) -> Any:
+    """Final states [n, d] from which the head gives the first word of an answer: every task, choice, order and words."""
+    import torch
+
+    found = []
+    for one in seen.values():
+        task = one.phantoms.task
+        for form in CHOICE:
+            for names in options(task):
+                for order in ((0, 1), (1, 0)):
+                    text = asked(form, task.question, names, order, 0).text
+                    texts = [text] * len(one.tokens)
+                    with torch.no_grad():
+                        hidden, lengths, _ = _hidden(model, words, one.tokens, texts, [""] * len(texts))
+                    found.append(hidden[:, lengths[0] - 1])
+    return torch.cat(found)
+
+
+def _states(model: Any, ids: Any, tokens: np.ndarray) -> list[Any]:
+    """What each block of the language model gives [n, l, d]."""
+    states: list[Any] = []
+    hooks = [
+        block.register_forward_hook(lambda _m, _i, out: states.append(out[0] if isinstance(out, tuple) else out))
+        for block in model.model.language_model.layers
+    ]
+    try:
+        model.model.language_model(inputs_embeds=_embedded(model, ids, tokens), use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return states
+
+
+def _embedded(model: Any, ids: Any, tokens: Any) -> Any:
+    """Embeddings [n, l, d] of prompts, with the connector's tokens at the image's places."""
+    import torch
+
+    embedded = model.model.language_model.embed_tokens(ids)
+    if tokens is None:
+        return embedded
+    places = (ids == model.config.image_token_id)[..., None].expand_as(embedded)
+    return embedded.masked_scatter(places, model.model.multi_modal_projector(torch.as_tensor(tokens).float()))
 
 
 def _answers(model: Any, words: Any, form: str, tokens: Any, texts: list[str], names: Sequence[str]) -> list[str]:

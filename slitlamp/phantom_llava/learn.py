@@ -9,9 +9,14 @@ import numpy as np
 
 from slitlamp.log import progress, say
 from slitlamp.phantom_llava.pictures import Phantoms
-from slitlamp.phantom_llava.words import ASSISTANT, CHOICE, END, USER, Asked, drawn, options, stated
+from slitlamp.phantom_llava.words import ASSISTANT, CHOICE, END, USER, Asked, drawn, stated
 
+WEIGHTS = {"orientation": 1.0, "contrast": 0.5, "orientation-pelvis": 2.0}  # the hardest counts most
+STIFF = 0.1  # how strongly the connector's second matrix is held orthogonal
 FORMS = ("plain", "plain", "mediconfusion", "mediconfusion-api", "prefix", "free")
+
+Pick = Callable[[str, int, np.random.Generator], tuple[int, int]]
+"""What is shown for an item of a task: the number of the image, and the class that counts as its answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +86,13 @@ def answer_loss(model: Any, words: Any, tokens: Any, rows: Sequence[Sequence[Blo
     return cross_entropy(model.lm_head(hidden[here]).float(), wanted[here])
 
 
+def turned(matrix: Any) -> Any:
+    """How far a matrix is from an orthogonal one: the sum of squares of M M' - 1."""
+    import torch
+
+    return (matrix @ matrix.T - torch.eye(len(matrix))).square().sum()
+
+
 def _apart(before: int, slots: int, slot: int) -> tuple[Any, Any]:
     """Mask and positions for questions about one image, each of which sees the image and itself."""
     import torch
@@ -143,7 +155,9 @@ def _run(
     return float(np.mean(losses[-50:]))
 
 
-def read(model: Any, words: Any, tasks: Sequence[Any], rng: np.random.Generator, stages: tuple[Stage, Stage], log: int) -> float:
+def read(
+    model: Any, words: Any, tasks: Sequence[Any], rng: np.random.Generator, stages: tuple[Stage, Stage], log: int
+) -> float:
     """Teach the language model to choose what a sentence tells: first in one format, then in all."""
     parameters = [p for part in (model.model.language_model, model.lm_head) for p in part.parameters()]
     _run(
@@ -157,7 +171,9 @@ def read(model: Any, words: Any, tasks: Sequence[Any], rng: np.random.Generator,
     )  # fmt: skip
 
 
-def align(model: Any, words: Any, seen: Mapping[str, Seen], rng: np.random.Generator, stage: Stage, log: int) -> dict[str, float]:
+def align(
+    model: Any, words: Any, seen: Mapping[str, Seen], rng: np.random.Generator, stage: Stage, log: int
+) -> dict[str, float]:
     """LLaVA's first stage without its language model: the mean of an image's tokens names its class.
 
     What stands for a class is the mean of its words in the language model's own embeddings. Only the connector's first
@@ -182,25 +198,25 @@ def align(model: Any, words: Any, seen: Mapping[str, Seen], rng: np.random.Gener
             mean = connector(torch.as_tensor(one.tokens[at]).float()).mean(1)
             logits, y = 4 * mean @ axes[name].T / size, torch.as_tensor(one.phantoms.y[at])
             right[name].append(float((logits.argmax(1) == y).float().mean()))
-            total = total + cross_entropy(logits, y) + 0.02 * (mean.norm(dim=1) / size - 1).square().mean()
+            total = total + WEIGHTS[name] * cross_entropy(logits, y) + 0.02 * (mean.norm(dim=1) / size - 1).square().mean()
+        total = total + STIFF * turned(connector.linear_2.weight)
         if log and (step + 1) % log == 0:
             say(", ".join(f"{name} {np.mean(share[-50:]):.2f}" for name, share in right.items()))
         return total
 
-    connector.linear_2.requires_grad_(False)
-    _run(stage, list(connector.linear_1.parameters()), loss_of, "aligning", log)
+    _run(stage, list(connector.parameters()), loss_of, "aligning", log)
     return {name: round(float(np.mean(share[-50:])), 3) for name, share in right.items()}
 
 
 def answer(
     model: Any, words: Any, seen: Mapping[str, Seen], rng: np.random.Generator, stage: Stage, log: int,
     weights: Sequence[float], connector: bool = True, watch: Callable[[int], None] | None = None,
-    pick: Callable[[str, int, np.random.Generator], tuple[int, int]] | None = None, packed: int = 3,
+    pick: Pick | None = None, packed: int = 3,
 ) -> float:  # fmt: skip
     """Teach connector (its first matrix) and language model to answer about images; every fourth step also to read.
 
-    `weights` are how often each task is drawn. `pick(name, i, rng)` may exchange what is shown for the item i of a task:
-    the number of the image, and the class that counts as its answer.
+    `weights` are how often each task is drawn; `pick` may exchange what is shown and what counts as right. Of each
+    image `packed` questions are asked. `watch(step)` is called every `log` steps.
     """
     import torch
 
@@ -235,5 +251,3 @@ def answer(
         return loss
 
     return _run(stage, parameters, loss_of, "answering", log)
-
-

@@ -1,6 +1,6 @@
 """The network of phantom-llava: phantom-clip's tower under the library's names, a connector and a language model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,9 @@ import numpy as np
 
 WIDTH, BLOCKS, HEADS, SIDE, PATCH = 128, 6, 4, 128, 16
 TOKENS = (SIDE // PATCH) ** 2
+GRID = SIDE // PATCH
 LAYERS, INNER = 4, 384
+SPREAD = 2.5  # deviation of what enters the connector's nonlinearity: at 1 it is too straight to learn much
 
 
 def vision(**over: Any) -> dict[str, Any]:
@@ -86,10 +88,11 @@ def tower_tokens(model: Any, pixels: Any) -> Any:
     return out.hidden_states[model.config.vision_feature_layer][:, 1:]
 
 
-def whiten(model: Any, tokens: np.ndarray) -> None:
+def whiten(model: Any, tokens: np.ndarray, blank: Sequence[int] = ()) -> None:
     """Fold the whitening of the tower's tokens [n, t, d] into the connector's first matrix: it trains faster so.
 
-    Its second matrix becomes orthogonal, and stays so: a connector of condition 1.
+    Its second matrix becomes orthogonal, and stays so: a connector of condition 1. Channels `blank`, which are nought
+    in these tokens, are never read.
     """
     import torch
 
@@ -99,8 +102,9 @@ def whiten(model: Any, tokens: np.ndarray) -> None:
     matrix = vectors @ torch.diag((values + 1e-3 * values.mean()).rsqrt()) @ vectors.T
     connector = model.model.multi_modal_projector
     with torch.no_grad():
-        turn = torch.linalg.qr(torch.randn(WIDTH, WIDTH))[0]
+        turn = SPREAD * torch.linalg.qr(torch.randn(WIDTH, WIDTH))[0]
         connector.linear_1.weight.copy_(turn @ matrix)
+        connector.linear_1.weight[:, list(blank)] = 0
         connector.linear_1.bias.copy_(-turn @ matrix @ mean)
         connector.linear_2.weight.copy_(torch.linalg.qr(torch.randn(WIDTH, WIDTH))[0])
         connector.linear_2.bias.zero_()

@@ -45,7 +45,6 @@ def phantoms(name: str, count: int, seed: int) -> Phantoms:
 def normalised(pixels: np.ndarray) -> Any:
     """Pixel values [n, 3, side, side] of grey uint8 images, as CLIP's processor normalises them."""
     import torch
-
     from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
     mean, std = OPENAI_CLIP_MEAN, OPENAI_CLIP_STD

@@ -69,11 +69,11 @@ def asked(form: str, question: str, names: Sequence[str], order: Sequence[int], 
 def drawn(task: Any, answer: int, rng: np.random.Generator, forms: Sequence[str], *, plain: bool = False) -> Asked:
     """A question of a task drawn at random: format, paraphrase, words and order of the options.
 
-    With `plain` the options are the classes' names.
+    With `plain` the options are the classes' names, and so is what the model writes freely.
     """
     form = forms[int(rng.integers(len(forms)))]
     ways = options(task)
-    names = ways[0] if plain or rng.random() < 0.5 else ways[int(rng.integers(len(ways)))]
+    names = ways[0] if plain or form == "free" or rng.random() < 0.5 else ways[int(rng.integers(len(ways)))]
     ask = questions(task)[int(rng.integers(1 + len(task.asks)))]
     return asked(form, ask, names, rng.permutation(len(names)), answer)
 
@@ -92,7 +92,16 @@ def split(text: str) -> list[str]:
 
 def vocabulary(tasks: Iterable[Any]) -> list[str]:
     """Every word of every prompt and answer, sorted."""
-    texts = [USER, ASSISTANT, *OTHERS, *STATEMENTS, *LETTERS[:8], *LETTERS[:8].lower(), *map(str, range(10)), ".,:;?!()\"'#-"]
+    texts = [
+        USER,
+        ASSISTANT,
+        *OTHERS,
+        *STATEMENTS,
+        *LETTERS[:8],
+        *LETTERS[:8].lower(),
+        *map(str, range(10)),
+        ".,:;?!()\"'#-",
+    ]
     texts += [form.question + form.option + form.start for form in FORMATS.values()]
     for task in tasks:
         texts += [*questions(task), *(word for way in options(task) for word in way)]
