@@ -10,88 +10,51 @@ import json
 from pathlib import Path
 from typing import Any
 
-from encoders._base import CLIP_NORM, Card, Encoder, Input, Site
+from encoders._base import CLIP_NORM, Card, Input, Site
 from encoders._registry import Checkpoint
+from encoders.answering.llava import LLAVA
 from encoders.extraction import tower_sites
+from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import ModelType
 from encoders.networks.llava import plain
 
 WEIGHTS = Path(__file__).parent / "weights"
-WIDTH, SIDE, PATCH = 128, 128, 16
-SQUARE = {"size": {"shortest_edge": SIDE}, "crop_size": {"height": SIDE, "width": SIDE}}
-GRID = SIDE // PATCH
-INPUT = Input(
-    size=(SIDE, SIDE), resize="shortest", crop="center", interpolation="bicubic",
-    backend="transformers CLIPImageProcessorPil", **CLIP_NORM,
-)  # fmt: skip
-
-
-def _config(blocks: int) -> Any:
-    def build(library: Any) -> Any:
-        vision = library.CLIPVisionConfig(
-            hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_hidden_layers=blocks, num_attention_heads=4,
-            image_size=SIDE, patch_size=PATCH, hidden_act="gelu", projection_dim=WIDTH,
-        )  # fmt: skip
-        text = library.LlamaConfig(hidden_size=WIDTH, tie_word_embeddings=False)
-        return library.LlavaConfig(vision_config=vision, text_config=text)
-
-    return build
 
 
 def _processor(library: Any, folder: Path | None) -> Any:
-    cls = library.CLIPImageProcessorPil
-    return cls(**SQUARE) if folder is None else cls.from_pretrained(folder, local_files_only=True)
+    return library.CLIPImageProcessorPil.from_pretrained(folder or WEIGHTS / "phantom-llava", local_files_only=True)
 
 
-def _model_type(blocks: int) -> ModelType:
-    return ModelType(
-        model="LlavaForConditionalGeneration", types=("llava",), config=_config(blocks), processor=_processor,
-        take_apart=plain,
-    )  # fmt: skip
-
-
-def _card(name: str) -> tuple[Card, int]:
-    """The card, with what the model was trained on and how well it answers, and the number of its tower's blocks."""
-    folder = WEIGHTS / name
+def _checkpoint(folder: Path) -> Checkpoint:
+    """The checkpoint in a folder: its card says what it was trained on and how well it answers."""
     told = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-    blocks, vector = told["tower_blocks"], {"pooled": WIDTH}
-    sites = tower_sites.sites(blocks, WIDTH, GRID, prefix=1, vectors=vector)
+    vision = json.loads((folder / "config.json").read_text(encoding="utf-8"))["vision_config"]
+    width, side = vision["hidden_size"], vision["image_size"]
+    grid = side // vision["patch_size"]
+    tower = tower_sites.sites(vision["num_hidden_layers"], width, grid, prefix=1, vectors={"pooled": width})
     card = Card(
-        name=name,
+        name=folder.name,
         licence="Apache-2.0",
         parameters=told["parameters_of_the_image_side"],
         bytes=0,  # it is here already
         bytes_whole=0,
-        input=INPUT,
-        sites=sites | {"connector": Site(width=WIDTH, grid=(GRID, GRID))},
+        input=Input(
+            size=(side, side), resize="shortest", crop="center", interpolation="bicubic",
+            backend="transformers CLIPImageProcessorPil", **CLIP_NORM,
+        ),
+        sites=tower | {"connector": Site(width=width, grid=(grid, grid))},
         synthetic=True,
         note=told["note"],
+    )  # fmt: skip
+    model_type = ModelType(
+        model="LlavaForConditionalGeneration",
+        types=("llava",),
+        config=lambda library: library.AutoConfig.from_pretrained(folder, local_files_only=True),
+        processor=_processor,
+        take_apart=plain,
+        answers=LLAVA,
     )
-    return card, blocks
+    return checkpoint(card, model_type, folder)
 
 
-def _checkpoint(name: str) -> Checkpoint:
-    card, blocks = _card(name)
-    model_type = _model_type(blocks)
-
-    def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-        from encoders.multimodal.load import load as read
-
-        return read(card, model_type, device, weights or WEIGHTS / name, offline)
-
-    def untrained(card: Card, device: str) -> Encoder:
-        from encoders.multimodal.load import untrained as build
-
-        return build(card, model_type, device)
-
-    def network() -> Any:
-        from encoders.multimodal.model import network as build
-
-        return build(model_type)
-
-    return Checkpoint(
-        card=card, load=load, untrained=untrained, network=network, model_type=model_type, folder=WEIGHTS / name
-    )
-
-
-CHECKPOINTS = tuple(_checkpoint(file.parent.name) for file in sorted(WEIGHTS.glob("phantom-llava*/card.json")))
+CHECKPOINTS = tuple(_checkpoint(file.parent) for file in sorted(WEIGHTS.glob("phantom-llava*/card.json")))
