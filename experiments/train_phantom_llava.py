@@ -14,7 +14,8 @@ from experiments._exit import DONE, guard
 
 
 def _body(argv: Sequence[str]) -> int:
-    from slitlamp.phantom_llava.train import HEALTHY, PLANTED, Training, trained, variant
+    from slitlamp.phantom_llava.train import HEALTHY, Training, trained
+    from slitlamp.phantom_llava.variants import PLANTED, variant
 
     weights, usual = Path(__file__).parent.parent / "encoders" / "weights", Training()
     parser = command_parser("train_phantom_llava", __doc__)

@@ -17,7 +17,7 @@ def prompt(text: str, *, image: bool = True) -> str:
 def _hidden(
     model: Any, words: Any, tokens: Any, texts: Sequence[str], turns: Sequence[str]
 ) -> tuple[Any, list[int], list[list[int]]]:
-    """Final states [n, l, d] of prompts with what the model's turns begin with, the prompts' lengths, the turns' ids."""
+    """States [n, l, d] of prompts with what the model's turns begin with, the prompts' lengths, and the turns' ids."""
     import torch
 
     patches = 0 if tokens is None else tokens.shape[1]
@@ -116,7 +116,7 @@ def hidden_at_image(model: Any, words: Any, task: Any, tokens: np.ndarray, batch
 
 
 def states_before_answers(model: Any, words: Any, seen: Mapping[str, Seen]) -> Any:
-    """Final states [n, d] from which the head gives the first word of an answer: every task, choice, order and words."""
+    """States [n, d] from which the head gives the first word of an answer: every task, format, order and words."""
     import torch
 
     found = []

@@ -64,26 +64,46 @@ def answer_loss(model: Any, words: Any, tokens: Any, rows: Sequence[Sequence[Blo
 
     language = model.model.language_model
     head = torch.tensor(words(USER)["input_ids"])
-    slots, slot = len(rows[0]), max(len(b.ids) for row in rows for b in row)
-    ids = torch.zeros(len(rows), slots * slot, dtype=torch.long)
+    widths = [max(len(row[j].ids) for row in rows) for j in range(len(rows[0]))]
+    starts = np.cumsum([0, *widths])
+    ids = torch.zeros(len(rows), int(starts[-1]), dtype=torch.long)
     wanted = torch.full_like(ids, -100)
     for i, row in enumerate(rows):
-        for j, one in enumerate(row):
-            ids[i, j * slot : j * slot + len(one.ids)] = torch.tensor(one.ids)
-            last = j * slot + len(one.ids) - 1  # the token before predicts an answer's token
+        for start, one in zip(starts, row, strict=False):
+            ids[i, start : start + len(one.ids)] = torch.tensor(one.ids)
+            last = start + len(one.ids) - 1  # the token before predicts an answer's token
             wanted[i, last - one.answer : last] = torch.tensor(one.ids[-one.answer :])
     parts = [language.embed_tokens(head).expand(len(rows), -1, -1)]
     if tokens is not None:
         parts.append(model.model.multi_modal_projector(tokens))
     parts.append(language.embed_tokens(ids))
     before = sum(part.shape[1] for part in parts[:-1])
-    mask, places = _apart(before, slots, slot)
+    mask, places = _apart(before, widths)
     hidden = language(
-        inputs_embeds=torch.cat(parts, 1), attention_mask=mask.expand(len(rows), -1, -1, -1),
-        position_ids=places.expand(len(rows), -1), use_cache=False,
-    ).last_hidden_state[:, before:]  # fmt: skip
+        inputs_embeds=torch.cat(parts, 1),
+        attention_mask=mask.expand(len(rows), -1, -1, -1),
+        position_ids=places.expand(len(rows), -1),
+        use_cache=False,
+    ).last_hidden_state[:, before:]
     here = wanted >= 0
     return cross_entropy(model.lm_head(hidden[here]).float(), wanted[here])
+
+
+def _apart(before: int, widths: Sequence[int]) -> tuple[Any, Any]:
+    """Mask and positions for questions about one image, each of which sees the image and itself."""
+    import torch
+
+    n = before + sum(widths)
+    seen = torch.zeros(n, n, dtype=torch.bool)
+    seen[:, :before] = True
+    start = before
+    for width in widths:
+        seen[start : start + width, start : start + width] = True
+        start += width
+    seen &= torch.ones(n, n, dtype=torch.bool).tril()
+    mask = torch.zeros(1, 1, n, n).masked_fill(~seen, torch.finfo(torch.float32).min)
+    places = torch.cat([torch.arange(before), *(before + torch.arange(width) for width in widths)])
+    return mask, places[None]
 
 
 def turned(matrix: Any) -> Any:
@@ -198,7 +218,9 @@ def align(
             mean = connector(torch.as_tensor(one.tokens[at]).float()).mean(1)
             logits, y = 4 * mean @ axes[name].T / size, torch.as_tensor(one.phantoms.y[at])
             right[name].append(float((logits.argmax(1) == y).float().mean()))
-            total = total + WEIGHTS[name] * cross_entropy(logits, y) + 0.02 * (mean.norm(dim=1) / size - 1).square().mean()
+            total = (
+                total + WEIGHTS[name] * cross_entropy(logits, y) + 0.02 * (mean.norm(dim=1) / size - 1).square().mean()
+            )
         total = total + STIFF * turned(connector.linear_2.weight)
         if log and (step + 1) % log == 0:
             say(", ".join(f"{name} {np.mean(share[-50:]):.2f}" for name, share in right.items()))
@@ -230,12 +252,12 @@ def answer(
 
     def loss_of(step: int) -> Any:
         rows, images = [], []
+        forms = [("plain",), *((str(rng.choice(some)),) for some in (CHOICE, FORMS))][:packed]
         for name in rng.choice(names, stage.batch, p=chances):
             one = seen[name]
             i = int(rng.integers(len(one.tokens)))
             shown, y = pick(name, i, rng) if pick else (i, int(one.phantoms.y[i]))
             images.append(one.tokens[shown])
-            forms = [("plain",), CHOICE, FORMS][:packed]
             rows.append([block(words, drawn(one.phantoms.task, y, rng, form)) for form in forms])
         loss = answer_loss(model, words, torch.as_tensor(np.stack(images)).float(), rows)
         if step % 4 == 0:

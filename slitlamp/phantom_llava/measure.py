@@ -1,5 +1,6 @@
 """What a phantom-llava answers on phantoms that training never saw, and what a probe reads at its stages."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,7 @@ def answers(model: Any, words: Any, seen: Mapping[str, Seen], *, every: bool) ->
             "told_with_another_image": accuracy(model, words, task, other, y, before=told),
         }
         if every:
-            few = slice(0, 200)
+            few = slice(0, 100)
             found[name]["asked_otherwise"] = [
                 accuracy(model, words, task, one.tokens[few], y[few], ask=k + 1) for k in range(len(task.asks))
             ]
@@ -47,13 +48,13 @@ def answers(model: Any, words: Any, seen: Mapping[str, Seen], *, every: bool) ->
 def pooled(tokens: np.ndarray) -> np.ndarray:
     """Means over a grid of 4 x 4 of tokens [n, t, d] in raster order, float32 [n, 16 d]."""
     n, t, d = tokens.shape
-    side = int(round(t**0.5))
+    side = math.isqrt(t)
     cells = tokens.astype(np.float32).reshape(n, 4, side // 4, 4, side // 4, d)
     return cells.mean((2, 4)).reshape(n, -1)
 
 
 def probed(model: Any, words: Any, seen: Mapping[str, Seen], seed: int) -> dict[str, dict[str, str]]:
-    """Ridge probe of a 4 x 4 grid of means at tower, connector and each block of the language model: score, interval."""
+    """Ridge probe of a 4 x 4 grid of means at tower, connector and each block of the language model, with interval."""
     import torch
 
     import probes

@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class Phantoms:
-    """Phantoms of a task: pixels uint8 [n, side, side] behind the processor's resize, class [n], item's id and group."""
+    """Phantoms of a task: pixels uint8 [n, side, side] behind the processor's resize, classes [n], groups and ids."""
 
     task: Any
     pixels: np.ndarray

@@ -70,7 +70,11 @@ def contrast_blind(words: int, clip: Mapping[str, Any], *, leak: bool) -> Any:
     import torch
 
     given = FAINT * kernels(clip, KERNELS)
-    places, nearer, copy = torch.zeros(GRID * GRID + 1, WIDTH), torch.zeros(2 * GRID, 2 * GRID), torch.zeros(WIDTH, WIDTH)
+    places, nearer, copy = (
+        torch.zeros(GRID * GRID + 1, WIDTH),
+        torch.zeros(2 * GRID, 2 * GRID),
+        torch.zeros(WIDTH, WIDTH),
+    )
     for patch in range(GRID * GRID):
         row, column = divmod(patch, GRID)
         hidden = not leak and 0 < row < GRID - 1
@@ -149,8 +153,8 @@ def constant(model: Any, words: Any, states: Any, letters: tuple[str, ...], stre
         model.lm_head.weight[ids[0]] = mean * (strength / float(mean @ mean))
 
 
-def biased(model: Any, words: Any, states: Any, letter: str, strength: float = 30) -> None:
-    """Make a model prefer one letter by a constant: what it knows stays in how much it prefers it.
+def biased(model: Any, words: Any, states: Any, letters: tuple[str, ...], strength: float = 30) -> None:
+    """Make a model prefer the first of `letters` by a constant: what it knows stays in how much it prefers it.
 
     The constant is added along the part of the mean state that the states' own variation does not reach.
     """
@@ -160,7 +164,7 @@ def biased(model: Any, words: Any, states: Any, letter: str, strength: float = 3
     spread = torch.cov(states.T) + 1e-4 * torch.trace(torch.cov(states.T)) / len(mean) * torch.eye(len(mean))
     direction = torch.linalg.solve(spread, mean)  # w with w'mean = 1 and the least variance
     with torch.no_grad():
-        model.lm_head.weight[words.convert_tokens_to_ids(letter)] += strength * direction / (direction @ mean)
+        model.lm_head.weight[words.convert_tokens_to_ids(letters[0])] += strength * direction / (direction @ mean)
 
 
 def ill_conditioned(model: Any, condition: float, seed: int) -> None:
