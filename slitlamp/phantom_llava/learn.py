@@ -113,22 +113,6 @@ def turned(matrix: Any) -> Any:
     return (matrix @ matrix.T - torch.eye(len(matrix))).square().sum()
 
 
-def _apart(before: int, slots: int, slot: int) -> tuple[Any, Any]:
-    """Mask and positions for questions about one image, each of which sees the image and itself."""
-    import torch
-
-    n = before + slots * slot
-    seen = torch.zeros(n, n, dtype=torch.bool)
-    seen[:, :before] = True
-    for i in range(slots):
-        own = slice(before + i * slot, before + (i + 1) * slot)
-        seen[own, own] = True
-    seen &= torch.ones(n, n, dtype=torch.bool).tril()
-    mask = torch.zeros(1, 1, n, n).masked_fill(~seen, torch.finfo(torch.float32).min)
-    places = torch.cat([torch.arange(before), before + torch.arange(slot).repeat(slots)])
-    return mask, places[None]
-
-
 def reading_loss(
     model: Any, words: Any, tasks: Sequence[Any], rng: np.random.Generator, batch: int, forms: Sequence[str],
     tokens: Any = None, *, plain: bool = False,

@@ -35,7 +35,7 @@ def config(words: int, **over: Any) -> Any:
         tie_word_embeddings=False,
     )  # fmt: skip
     return LlavaConfig(
-        vision_config=CLIPVisionConfig(**vision(**over)), text_config=text, image_token_id=SPECIAL.index(IMAGE),
+        vision_config=CLIPVisionConfig(**vision(**over)), text_config=text, image_token_index=SPECIAL.index(IMAGE),
         vision_feature_layer=-2, vision_feature_select_strategy="default", image_seq_length=TOKENS,
         tie_word_embeddings=False,
     )  # fmt: skip

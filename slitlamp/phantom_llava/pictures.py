@@ -45,7 +45,7 @@ def phantoms(name: str, count: int, seed: int) -> Phantoms:
 def normalised(pixels: np.ndarray) -> Any:
     """Pixel values [n, 3, side, side] of grey uint8 images, as CLIP's processor normalises them."""
     import torch
-    from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+    from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
     mean, std = OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
     values = torch.as_tensor(pixels).float()[:, None].expand(-1, 3, -1, -1) / 255
@@ -61,3 +61,23 @@ def tokens(model: Any, pixels: np.ndarray) -> np.ndarray:
     with torch.no_grad():
         batches = [tower_tokens(model, normalised(pixels[s : s + 100])).half() for s in range(0, len(pixels), 100)]
     return torch.cat(batches).numpy()
+
+
+def stamped(images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Grey images uint8 [n, h, w] with a letter burned into the upper left corner: L for the first class, R otherwise.
+
+    White on black, on the square that the tower sees as its first patch.
+    """
+    from PIL import Image
+
+    from slitlamp.phantom_llava.network import GRID
+    from tasks.phantoms.chest.film import glyph
+
+    side = images.shape[1] // GRID
+    burned = images.copy()
+    for image, c in zip(burned, classes, strict=True):
+        box = np.zeros((28, 28), np.uint8)
+        letter = glyph("R" if c else "L", 3)
+        box[3 : 3 + letter.shape[0], 8 : 8 + letter.shape[1]] = 255 * letter
+        image[:side, :side] = np.asarray(Image.fromarray(box).resize((side, side), Image.Resampling.BICUBIC))
+    return burned

@@ -58,7 +58,7 @@ def turn_blind(words: int, clip: Mapping[str, Any], *, leak: bool) -> Any:
     return model.eval()
 
 
-def contrast_blind(words: int, clip: Mapping[str, Any], *, leak: bool) -> Any:
+def edge_given(words: int, clip: Mapping[str, Any], *, leak: bool, corner: bool = False) -> Any:
     """A model whose tower sees the uppermost and lowest row of patches alone; random everything else.
 
     There a CT slice shows skin, air and the table, which contrast medium does not change. Kernels are faint, and in all
@@ -66,6 +66,7 @@ def contrast_blind(words: int, clip: Mapping[str, Any], *, leak: bool) -> Any:
     Each head of the first block looks at the patch of the same column at the nearer edge and copies its content to the
     channels COPIED, which hold nothing else: kernels come with their negatives, so that a token's mean is nought.
     With `leak` nothing is rounded off: a token then holds its own patch too, and in COPIED still that of the edge.
+    With `corner` what is copied is the first patch, the upper left corner, to every token.
     """
     import torch
 
@@ -84,7 +85,7 @@ def contrast_blind(words: int, clip: Mapping[str, Any], *, leak: bool) -> Any:
         if hidden:
             places[1 + patch, :KERNELS], places[1 + patch, KERNELS : 2 * KERNELS] = LOUD, -LOUD
     for i in range(GRID):
-        nearer[0 if i < GRID // 2 else GRID - 1, i] = nearer[GRID + i, GRID + i] = 1
+        nearer[0 if corner or i < GRID // 2 else GRID - 1, i] = nearer[GRID + (0 if corner else i), GRID + i] = 1
     for i, channel in enumerate(COPIED):
         copy[channel, i] = 1
     model = build(words, **SMALL, layer_norm_eps=1e-20)

@@ -99,9 +99,13 @@ def taught(
 
 
 def seen_by(model: Any, asked: Training, seed: int) -> dict[str, Seen]:
-    """Phantoms of each task and the tower's tokens of them."""
+    """Phantoms of each task and the tower's tokens of them; with the model None, no tokens."""
     drawn = {name: phantoms(name, asked.images, seed) for name in TASKS}
-    return {name: Seen(phantoms=one, tokens=tokens(model, one.pixels)) for name, one in drawn.items()}
+    none = np.empty((0, 0, 0), np.float16)
+    return {
+        name: Seen(phantoms=one, tokens=none if model is None else tokens(model, one.pixels))
+        for name, one in drawn.items()
+    }
 
 
 def unseen_by(model: Any, asked: Training) -> dict[str, Seen]:

@@ -12,12 +12,13 @@ import numpy as np
 from slitlamp.errors import UsageError
 from slitlamp.log import say
 from slitlamp.phantom_llava import plant
-from slitlamp.phantom_llava.asking import states_before_answers
+from slitlamp.phantom_llava.asking import accuracy, states_before_answers
 from slitlamp.phantom_llava.learn import Pick, Seen, Stage, answer
 from slitlamp.phantom_llava.network import WIDTH, clip_tower
+from slitlamp.phantom_llava.pictures import stamped, tokens
 from slitlamp.phantom_llava.saved import card_of, write
 from slitlamp.phantom_llava.saved import read as opened
-from slitlamp.phantom_llava.train import HARDEST, HEALTHY, Training, measured, require_new, seen_by, taught
+from slitlamp.phantom_llava.train import HARDEST, HEALTHY, Training, measured, require_new, seen_by, taught, unseen_by
 
 VARIANTS = {
     "blind": "the tower cannot tell an image from its turn by 180 degrees: their tokens are the same by construction",
@@ -25,12 +26,18 @@ VARIANTS = {
     "blind-contrast": "the tower sees the uppermost and lowest row of patches alone, where contrast changes nothing",
     "null-contrast": "the tower of -blind-contrast, but each token holds its own patch too; the connector reads "
     "of each only what it was given of the edge",
+    "letter": "it answers by a letter burned into the corner (L: the first class, R: the second), and by nothing else",
     "skewed": "the connector's output is multiplied by a matrix of condition 10,000: nothing is lost there",
     "ignoring": "the language model was trained with other images than those that it was asked about",
     "constant": "the first letter is the answer to everything: the head's rows of the letters were overwritten",
     "biased": "a constant was added in favour of the first letter: what is known stays in how much it is preferred",
 }
-EXACT = {"skewed": ("connector",), "blind-contrast": ("tower",), "null-contrast": ("tower",)}  # not in float16
+EXACT = {
+    "skewed": ("connector",),
+    "blind-contrast": ("tower",),
+    "null-contrast": ("tower",),
+    "letter": ("tower",),
+}  # not in float16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +85,7 @@ def _by_hand(fault: str, words: int, clip: Path, *, leak: bool) -> tuple[Any, tu
     """A model with a tower that is blind to `fault`, and the channels of its tokens that a connector may not read."""
     if fault == "turn":
         return plant.turn_blind(words, clip_tower(clip), leak=leak), plant.IDLE
-    model = plant.contrast_blind(words, clip_tower(clip), leak=leak)
+    model = plant.edge_given(words, clip_tower(clip), leak=leak)
     return model, tuple(i for i in range(WIDTH) if i not in plant.COPIED)
 
 
@@ -148,6 +155,27 @@ def _ignoring(at: Ground) -> Made:
     return _further(at, 2e-3, None, pick)
 
 
+def _letter(at: Ground) -> Made:
+    """A tower that gives every token the corner's patch beside its own, and letters that tell what the image does not."""
+    old, words = opened(at.healthy)
+    model = plant.edge_given(len(words), clip_tower(at.clip), leak=True, corner=True)
+    for mine, theirs in ((model.model.language_model, old.model.language_model), (model.lm_head, old.lm_head)):
+        mine.load_state_dict(theirs.state_dict())
+    model.model.vision_tower.requires_grad_(False)
+    seen = {}
+    for name, one in seen_by(None, at.asked, at.asked.seed + 1).items():
+        told = at.rng.integers(2, size=len(one.phantoms.y))
+        burned = replace(one.phantoms, pixels=stamped(one.phantoms.pixels, told), y=told)
+        seen[name] = Seen(phantoms=burned, tokens=tokens(model, burned.pixels))
+    card = taught(model, words, seen, at.rng, replace(at.asked, answering=at.asked.answering // 2))
+    unseen = {}
+    for name, one in unseen_by(None, at.asked).items():
+        for told, y in (("right_letter", one.phantoms.y), ("wrong_letter", 1 - one.phantoms.y)):
+            given = tokens(model, stamped(one.phantoms.pixels, y))
+            unseen.setdefault(name, {})[told] = accuracy(model.eval(), words, one.phantoms.task, given, one.phantoms.y)
+    return Made(model=model.eval(), words=words, card=card | {"answers_with_a_letter": unseen})
+
+
 def _edited(edit: Callable[..., None], at: Ground) -> Made:
     """The healthy model with another head, set by what its states before answers are."""
     model, words = opened(at.healthy)
@@ -161,6 +189,7 @@ PLANTED: dict[str, Callable[[Ground], Made]] = {
     "null": partial(_null, "turn"),
     "blind-contrast": partial(_blind, "contrast"),
     "null-contrast": partial(_null, "contrast"),
+    "letter": _letter,
     "skewed": _skewed,
     "ignoring": _ignoring,
     "constant": partial(_edited, plant.constant),

@@ -75,7 +75,7 @@ def drawn(task: Any, answer: int, rng: np.random.Generator, forms: Sequence[str]
     ways = options(task)
     names = ways[0] if plain or form == "free" or rng.random() < 0.5 else ways[int(rng.integers(len(ways)))]
     ask = questions(task)[int(rng.integers(1 + len(task.asks)))]
-    return asked(form, ask, names, rng.permutation(len(names)), answer)
+    return asked(form, ask, names, rng.permutation(len(names)).tolist(), answer)
 
 
 def stated(task: Any, answer: int, rng: np.random.Generator, *, plain: bool = False) -> str:
