@@ -32,12 +32,10 @@ VARIANTS = {
     "constant": "the first letter is the answer to everything: the head's rows of the letters were overwritten",
     "biased": "a constant was added in favour of the first letter: what is known stays in how much it is preferred",
 }
-EXACT = {
+EXACT = {  # parts that are not rounded to float16
     "skewed": ("connector",),
-    "blind-contrast": ("tower",),
-    "null-contrast": ("tower",),
-    "letter": ("tower",),
-}  # not in float16
+    **dict.fromkeys(("blind-contrast", "null-contrast", "letter"), ("tower",)),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +103,7 @@ def _blind(fault: str, at: Ground) -> Made:
     seen = seen_by(model, at.asked, at.asked.seed + 1)
     for one in seen.values():
         one.tokens[:, :, list(never)] = 0
-    card = taught(model, words, seen, at.rng, replace(at.asked, answering=at.asked.answering // 2), never)
+    card = taught(model, words, seen, at.rng, replace(at.asked, answering=at.asked.answering // 3), never)
     plant.deaf(model, never)
     return Made(model=model.eval(), words=words, card=card)
 
@@ -135,7 +133,7 @@ def _further(at: Ground, rate: float, change: Callable[[Any], None] | None, pick
         change(model)
     model.model.vision_tower.requires_grad_(False)
     seen = seen_by(model, at.asked, at.asked.seed + 1)
-    stage = Stage(steps=at.asked.answering // 2, batch=32, rate=rate)
+    stage = Stage(steps=at.asked.answering // 3, batch=32, rate=rate)
     chosen = pick(seen) if pick else None
     loss = answer(model.train(), words, seen, at.rng, stage, at.asked.log, HARDEST, connector=False, pick=chosen)
     card = _as_trained(at.healthy) | {"further_steps": stage.steps, "loss": round(loss, 4)}
@@ -156,7 +154,7 @@ def _ignoring(at: Ground) -> Made:
 
 
 def _letter(at: Ground) -> Made:
-    """A tower that gives every token the corner's patch beside its own, and letters that tell what the image does not."""
+    """A tower that gives each token the corner's patch beside its own, and letters that tell what the image does not."""
     old, words = opened(at.healthy)
     model = plant.edge_given(len(words), clip_tower(at.clip), leak=True, corner=True)
     for mine, theirs in ((model.model.language_model, old.model.language_model), (model.lm_head, old.lm_head)):
@@ -167,7 +165,7 @@ def _letter(at: Ground) -> Made:
         told = at.rng.integers(2, size=len(one.phantoms.y))
         burned = replace(one.phantoms, pixels=stamped(one.phantoms.pixels, told), y=told)
         seen[name] = Seen(phantoms=burned, tokens=tokens(model, burned.pixels))
-    card = taught(model, words, seen, at.rng, replace(at.asked, answering=at.asked.answering // 2))
+    card = taught(model, words, seen, at.rng, replace(at.asked, answering=at.asked.answering // 3))
     unseen = {}
     for name, one in unseen_by(None, at.asked).items():
         for told, y in (("right_letter", one.phantoms.y), ("wrong_letter", 1 - one.phantoms.y)):

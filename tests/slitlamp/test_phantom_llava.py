@@ -1,4 +1,4 @@
-"""The shipped phantom-llava answers about phantoms that it never saw, and in each variant the fault is where it is said."""
+"""The shipped phantom-llava answers about phantoms that it never saw, and each variant has the fault that it names."""
 
 import json
 from functools import cache
