@@ -3,7 +3,6 @@
 The index of a variant names the files of another folder beside it for the parts in which the two do not differ.
 """
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -74,8 +73,3 @@ def read(folder: Path) -> tuple[Any, Any]:
 def described(folder: Path, card: dict[str, Any]) -> None:
     """Write what the card says of a model: card.json."""
     write_atomically(folder / "card.json", as_json(card))
-
-
-def card_of(folder: Path) -> dict[str, Any]:
-    """What card.json says."""
-    return json.loads((folder / "card.json").read_text(encoding="utf-8"))

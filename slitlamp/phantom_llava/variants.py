@@ -16,8 +16,8 @@ from slitlamp.phantom_llava.asking import accuracy, states_before_answers
 from slitlamp.phantom_llava.learn import Pick, Seen, Stage, answer
 from slitlamp.phantom_llava.network import WIDTH, clip_tower
 from slitlamp.phantom_llava.pictures import stamped, tokens
-from slitlamp.phantom_llava.saved import card_of, write
 from slitlamp.phantom_llava.saved import read as opened
+from slitlamp.phantom_llava.saved import write
 from slitlamp.phantom_llava.train import HARDEST, HEALTHY, Training, measured, require_new, seen_by, taught, unseen_by
 
 VARIANTS = {
@@ -103,7 +103,8 @@ def _blind(fault: str, at: Ground) -> Made:
     seen = seen_by(model, at.asked, at.asked.seed + 1)
     for one in seen.values():
         one.tokens[:, :, list(never)] = 0
-    card = taught(model, words, seen, at.rng, replace(at.asked, answering=at.asked.answering // 3), never)
+    card = _from(at.healthy, at.asked)
+    card |= taught(model, words, seen, at.rng, replace(at.asked, answering=at.asked.answering // 3), never)
     plant.deaf(model, never)
     return Made(model=model.eval(), words=words, card=card)
 
@@ -111,19 +112,18 @@ def _blind(fault: str, at: Ground) -> Made:
 def _null(fault: str, at: Ground) -> Made:
     """The blind model with a tower that is not blind in channels that its connector does not read."""
     beside = at.folder.with_name(at.folder.name.replace("null", "blind"))
-    if beside == at.folder or not (beside / "card.json").is_file():
+    if beside == at.folder or not (beside / "config.json").is_file():
         raise UsageError(f"-null shares all but its tower with -blind, which is not at {beside}; plant it first")
     model, words = opened(beside)
     leaking, _ = _by_hand(fault, len(words), at.clip, leak=True)
     mine, theirs = model.model.vision_tower.state_dict(), leaking.model.vision_tower.state_dict()
     by_hand = ("layers.0.self_attn.v_proj.weight", "position_embedding.weight")
     model.model.vision_tower.load_state_dict(mine | {k: v for k, v in theirs.items() if k.endswith(by_hand)})
-    return Made(model=model, words=words, card=_as_trained(beside))
+    return Made(model=model, words=words, card=_from(beside, at.asked))
 
 
-def _as_trained(folder: Path) -> dict[str, Any]:
-    card = card_of(folder)
-    return {name: card[name] for name in ("trained_on", "steps", "seed", "threads")}
+def _from(folder: Path, asked: Training) -> dict[str, Any]:
+    return {"made_from": folder.name, "seed": asked.seed}
 
 
 def _further(at: Ground, rate: float, change: Callable[[Any], None] | None, pick: Callable[..., Pick] | None) -> Made:
@@ -136,7 +136,7 @@ def _further(at: Ground, rate: float, change: Callable[[Any], None] | None, pick
     stage = Stage(steps=at.asked.answering // 3, batch=32, rate=rate)
     chosen = pick(seen) if pick else None
     loss = answer(model.train(), words, seen, at.rng, stage, at.asked.log, HARDEST, connector=False, pick=chosen)
-    card = _as_trained(at.healthy) | {"further_steps": stage.steps, "loss": round(loss, 4)}
+    card = _from(at.healthy, at.asked) | {"further_steps": stage.steps, "loss": round(loss, 4)}
     return Made(model=model.eval(), words=words, card=card)
 
 
@@ -154,7 +154,7 @@ def _ignoring(at: Ground) -> Made:
 
 
 def _letter(at: Ground) -> Made:
-    """A tower that gives each token the corner's patch beside its own, and letters that tell what the image does not."""
+    """A tower that gives each token the corner's patch beside its own, and letters that tell what no image does."""
     old, words = opened(at.healthy)
     model = plant.edge_given(len(words), clip_tower(at.clip), leak=True, corner=True)
     for mine, theirs in ((model.model.language_model, old.model.language_model), (model.lm_head, old.lm_head)):
@@ -165,7 +165,8 @@ def _letter(at: Ground) -> Made:
         told = at.rng.integers(2, size=len(one.phantoms.y))
         burned = replace(one.phantoms, pixels=stamped(one.phantoms.pixels, told), y=told)
         seen[name] = Seen(phantoms=burned, tokens=tokens(model, burned.pixels))
-    card = taught(model, words, seen, at.rng, replace(at.asked, answering=at.asked.answering // 3))
+    card = _from(at.healthy, at.asked)
+    card |= taught(model, words, seen, at.rng, replace(at.asked, answering=at.asked.answering // 3))
     unseen = {}
     for name, one in unseen_by(None, at.asked).items():
         for told, y in (("right_letter", one.phantoms.y), ("wrong_letter", 1 - one.phantoms.y)):
@@ -179,7 +180,7 @@ def _edited(edit: Callable[..., None], at: Ground) -> Made:
     model, words = opened(at.healthy)
     few = seen_by(model, replace(at.asked, images=60), at.asked.seed + 2)
     edit(model, words, states_before_answers(model, words, few), ("A", "B"))
-    return Made(model=model, words=words, card=_as_trained(at.healthy))
+    return Made(model=model, words=words, card=_from(at.healthy, at.asked))
 
 
 PLANTED: dict[str, Callable[[Ground], Made]] = {

@@ -1,4 +1,4 @@
-"""The shipped phantom-llava answers about phantoms that it never saw, and each variant has the fault that it names."""
+"""The shipped phantom-llava answers about phantoms that it never saw; each variant has the fault that it names."""
 
 import json
 from functools import cache
@@ -15,7 +15,7 @@ from slitlamp.phantom_llava import plant
 from slitlamp.phantom_llava.asking import accuracy, next_words, prompt
 from slitlamp.phantom_llava.learn import answer_loss, block
 from slitlamp.phantom_llava.network import clip_tower, tower_tokens
-from slitlamp.phantom_llava.pictures import Phantoms, normalised, phantoms, tokens
+from slitlamp.phantom_llava.pictures import Phantoms, normalised, phantoms, stamped, tokens
 from slitlamp.phantom_llava.saved import read
 from slitlamp.phantom_llava.words import TASKS, Asked, asked, split, tokenizer
 
@@ -91,13 +91,8 @@ def test_a_packed_question_is_scored_as_one_alone() -> None:
     """Questions that share an image in training see neither each other nor the padding."""
     model, words = opened(HEALTHY)
     given = torch.as_tensor(seen(HEALTHY, "contrast")[:2]).float()
-    rows = [
-        [
-            block(words, Asked(text=text, answer=reply))
-            for text, reply in (("Which?", "A"), ("Is it? A. yes B. no", "B"))
-        ]
-        for _ in range(2)
-    ]
+    said = (("Which?", "A"), ("Is it? A. yes B. no", "B"))
+    rows = [[block(words, Asked(text=text, answer=reply)) for text, reply in said] for _ in range(2)]
     with torch.no_grad():
         both = float(answer_loss(model, words, given, rows))
         apart = [float(answer_loss(model, words, given, [[row[k]] for row in rows])) for k in range(2)]
@@ -196,6 +191,15 @@ def test_the_constant_one_and_the_biased_one_always_say_a(task: str, order: tupl
     assert np.mean(odds[is_a][:, None] > odds[~is_a]) > 0.9  # what is known stays in how much it is preferred
 
 
+def test_the_letter_in_the_corner_is_what_the_letter_reader_answers() -> None:
+    model, words = opened(f"{HEALTHY}-letter")
+    for task in TASKS:
+        one = drawn(task)
+        for told in (one.y, 1 - one.y):
+            given = tokens(model, stamped(one.pixels, told))
+            assert min(accuracy(model, words, one.task, given, told)) > 0.9
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_card_says_what_is_planted_and_how_well_is_answered(name: str) -> None:
     card, told = encoders.card(name), json.loads((WEIGHTS / name / "card.json").read_text())
@@ -221,7 +225,6 @@ def test_every_word_of_every_prompt_is_known() -> None:
     text = prompt('("A": upright)\nB. upside down #answer: ("')
     ids = known(text, add_special_tokens=False)["input_ids"]
     assert known.unk_token_id not in ids
-    assert [known.decode(i) for i in ids if i != known.convert_tokens_to_ids("<image>")] == split(
-        text.replace("<image>", "")
-    )
+    image = known.convert_tokens_to_ids("<image>")
+    assert [known.decode(i) for i in ids if i != image] == split(text.replace("<image>", ""))
     assert known.unk_token_id in known("a hippopotamus")["input_ids"]
