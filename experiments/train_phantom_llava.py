@@ -14,7 +14,7 @@ from experiments._exit import DONE, guard
 
 
 def _body(argv: Sequence[str]) -> int:
-    from slitlamp.phantom_llava.train import HEALTHY, Training, trained
+    from slitlamp.phantom_llava.train import HEALTHY, Training, further, trained
     from slitlamp.phantom_llava.variants import PLANTED, variant
 
     weights, usual = Path(__file__).parent.parent / "encoders" / "weights", Training()
@@ -22,6 +22,7 @@ def _body(argv: Sequence[str]) -> int:
     parser.add_argument("--out", required=True, help="folder for the model, in the library's layout")
     parser.add_argument("--plant", choices=tuple(PLANTED), help="plant this fault in the model that is there already")
     parser.add_argument("--healthy", default=str(weights / HEALTHY), help="the model in which it is planted")
+    parser.add_argument("--further", help="folder of a model that is taught to answer for --answering more steps")
     parser.add_argument("--tower", default=str(weights / "phantom-clip"), help="folder of phantom-clip")
     for name, what in (
         ("images", "phantoms of each task"), ("first", "most steps of reading one format"),
@@ -32,9 +33,13 @@ def _body(argv: Sequence[str]) -> int:
         parser.add_argument(f"--{name}", type=int, default=getattr(usual, name), help=f"{what} (default: %(default)s)")
     asked = vars(parser.parse_args(list(argv)))
     asked.pop("debug")
-    out, plant, healthy, tower = (asked.pop(name) for name in ("out", "plant", "healthy", "tower"))
-    training, clip = Training(**asked), Path(tower)
-    made = variant(plant, training, Path(out), Path(healthy), clip) if plant else trained(training, Path(out), clip)
+    names = ("out", "plant", "healthy", "further", "tower")
+    out, plant, healthy, start, tower = (asked.pop(name) for name in names)
+    training, folder, clip = Training(**asked), Path(out), Path(tower)
+    if plant:
+        made = variant(plant, training, folder, Path(healthy), clip)
+    else:
+        made = further(training, Path(start), folder) if start else trained(training, folder, clip)
     print(json.dumps(made, indent=1))
     return DONE
 

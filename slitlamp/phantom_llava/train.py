@@ -66,6 +66,36 @@ def trained(asked: Training, folder: Path, clip: Path) -> dict[str, Any]:
     return measured(folder, asked, card, planted="", every=True)
 
 
+def further(asked: Training, start: Path, folder: Path) -> dict[str, Any]:
+    """Teach the model of the folder `start` to answer for `answering` more steps, save and measure it; returns its card.
+
+    Raises:
+        UsageError: the folder holds a trained model already.
+    """
+    import torch
+
+    require_new(folder)
+    torch.set_flush_denormal(True)
+    torch.manual_seed(asked.seed)
+    rng = np.random.default_rng([asked.seed, 9])
+    model, words = opened(start)
+    model.model.vision_tower.requires_grad_(False)
+    seen = seen_by(model, asked, asked.seed + 1)
+    begun = time.perf_counter()
+    stage = Stage(steps=asked.answering, batch=32, rate=1e-3)
+    loss = answer(model.train(), words, seen, rng, stage, asked.log, HARDEST)
+    write(model.eval(), words, folder)
+    card = {
+        "trained_on": f"{asked.images} phantoms of each task with questions and answers",
+        "steps": [asked.first, asked.reading, asked.aligning, f"{asked.answering} after those of a first round"],
+        "seed": asked.seed,
+        "threads": torch.get_num_threads(),
+        "loss": round(loss, 4),
+        "training_seconds": round(time.perf_counter() - begun),
+    }
+    return measured(folder, asked, card, planted="", every=True)
+
+
 def _tasks() -> list[Any]:
     import tasks
 
