@@ -12,6 +12,7 @@ import numpy as np
 
 from encoders._base import CLIP_NORM, Card, Input, Site
 from encoders.extraction.tower_sites import sites
+from encoders.answering.families import IDEFICS
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import ModelParts, ModelType
 
@@ -81,6 +82,7 @@ MODEL_TYPE = ModelType(
     config=_config,
     processor=_processor,
     take_apart=_take_apart,
+    answers=IDEFICS,
 )
 
 CHECKPOINTS = (checkpoint(CARD, MODEL_TYPE),)

@@ -24,7 +24,6 @@ QFORMER = {"hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 2, "
 ROPE = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10000.0}
 HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
 SQUARE = {"size": {"height": 56, "width": 56}}
-TURN = "<|im_start|>{{ message['role'] }}\n{{ said(message) }}<|im_end|>\n"
 MESSAGES = "{%% for message in messages %%}%s{%% endfor %%}"
 
 
@@ -98,6 +97,8 @@ class Family:
     template: str | None = None
     template_file: str = "chat_template.json"
     infix: tuple[str, str] = ("", "")
+    strings: str = ""  # what stands for an image in a turn that is one string and has no parts
+    connector: str = ""  # the module whose output is the connector's
     declared: Mapping[str, Any] = field(default_factory=dict)  # of processor_config.json
 
 
@@ -109,6 +110,7 @@ class Whole:
     model: Any
     processor: Any
     family: Family
+    name: str
 
     def inputs(self, text: str, image: np.ndarray | None, start: str = "") -> dict[str, Any]:
         """The inputs of one prompt as the library's own processor makes them."""
@@ -120,37 +122,83 @@ class Whole:
             if type(self.processor).__name__ == "IdeficsProcessor":
                 given = {"text": [part for part in (picture, text + start) if part is not None]}
             return dict(self.processor(**given, return_tensors="pt"))
-        content: list[dict[str, Any]] = [] if picture is None else [{"type": "image", "image": picture}]
-        messages = [{"role": "user", "content": [*content, {"type": "text", "text": text}]}]
-        if not start:
+        content: Any = [] if picture is None else [{"type": "image", "image": picture}]
+        content = [*content, {"type": "text", "text": text}]
+        if self.family.strings:
+            content = (self.family.strings if picture is not None else "") + text
+        messages = [{"role": "user", "content": content}]
+        if not start and not self.family.strings:
             made = self.processor.apply_chat_template(
                 messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
             )
             return dict(made)
         made = self.processor.apply_chat_template(messages, add_generation_prompt=True) + start
-        given = {} if picture is None else {"images": [picture]}
+        given: dict[str, Any] = {} if picture is None else {"images": [picture]}
         bos = self.processor.tokenizer.bos_token
         plain = bos is not None and made.startswith(bos)
         return dict(self.processor(text=[made], **given, return_tensors="pt", add_special_tokens=not plain))
 
-    def told(self, text: str, image: np.ndarray | None, start: str = "") -> dict[str, Any]:
-        """One forward pass of one prompt: `ids`, `at` (where the image's tokens are), `states` [layers + 1] and
-        `logits` of the last position; `states[-1]` is behind the last norm."""
+    def told(
+        self, text: str, image: np.ndarray | None, start: str = "", more: Sequence[int] = (), emptied: bool = False
+    ) -> dict[str, Any]:
+        """One forward pass of one prompt: `ids`, `at` (where the connector's tokens go), `states` [layers + 1, t, d],
+        the last of them behind the last norm, and `logits` [t, vocabulary].
+
+        `more` are ids behind the prompt; `emptied`: the connector gives zeros.
+        """
         import torch
 
         given = self.inputs(text, image, start)
+        count = given["input_ids"].shape[1]
+        for name, value in given.items() if more else ():
+            if name == "input_ids":
+                given[name] = torch.cat([value, torch.tensor([list(more)])], 1)
+            elif value.ndim > 1 and value.shape[:2] == (1, count) and not name.startswith("qformer"):
+                given[name] = torch.cat([value, value[:, -1:].expand(1, len(more), *value.shape[2:])], 1)
+        if "pixel_values" not in given and self.model.config.model_type in ("blip-2", "instructblip"):
+            out = self.model.language_model(
+                input_ids=given["input_ids"], attention_mask=given["attention_mask"], output_hidden_states=True
+            )
+            return {"ids": given["input_ids"][0], "states": [x[0] for x in out.hidden_states], "logits": out.logits[0]}
+        separators = self.separators() if emptied and self.family.strings else []
+
+        def zeros(_module: Any, _args: Any, out: Any) -> Any:
+            """Zeros for what a connector gives; Phi-4's separators go through the same module and stay."""
+            if not isinstance(out, torch.Tensor):
+                out.last_hidden_state = torch.zeros_like(out.last_hidden_state)
+                return out
+            kept = [torch.isclose(out, one, atol=1e-5).all(-1, keepdim=True) for one in separators]
+            return out * torch.stack(kept).any(0) if kept else torch.zeros_like(out)
+
+        handles = [self.model.get_submodule(self.family.connector).register_forward_hook(zeros)] if emptied else []
         with torch.no_grad():
             out = self.model(**given, output_hidden_states=True, use_cache=False)
+        for handle in handles:
+            handle.remove()
         ids = given["input_ids"][0]
-        mark = self.family.places and self.processor.tokenizer.convert_tokens_to_ids(self.family.places)
         states = getattr(out, "hidden_states", None) or out.language_model_outputs.hidden_states
-        return {
-            "ids": ids,
-            "at": torch.nonzero(ids == mark)[:, 0] if self.family.places else ids[:0],
-            "states": [state[0] for state in states],
-            "logits": out.logits[0, -1],
-            "given": given,
-        }
+        found = {"ids": ids, "states": [state[0] for state in states], "logits": out.logits[0], "given": given}
+        return {**found, "at": self._at(ids, found["states"][0])}
+
+    def _at(self, ids: Any, received: Any) -> Any:
+        """The positions of the connector's tokens: those of the image's mark, but for Phi-4's separators."""
+        import torch
+
+        if not self.family.places:
+            return ids[:0]
+        at = torch.nonzero(ids == self.processor.tokenizer.convert_tokens_to_ids(self.family.places))[:, 0]
+        if not self.family.strings or not len(at):
+            return at
+        separators = self.separators()
+        return at[[not any(torch.allclose(received[i], one, atol=1e-5) for one in separators) for i in at]]
+
+    def separators(self) -> list[Any]:
+        """What Phi-4 sets behind each row of an image and between its parts, as its language model receives it."""
+        import torch
+
+        image = self.model.model.embed_tokens_extend.image_embed
+        ends = (image.sub_img_feature_extensor[0, 0], image.global_img_feature_extensor[0, 0])
+        return [image.img_projection_down(torch.nn.functional.gelu(image.img_projection_up(one))) for one in ends]
 
 
 IM = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -170,11 +218,8 @@ QWEN_TURN = MESSAGES % (
 
 def _parts(image: str, before: str, after: str, end: str) -> str:
     """A template whose turns hold the marks of images and the texts in their order."""
-    return (
-        "{{ bos_token if bos_token and lead is not defined else '' }}" if before.startswith("{bos}") else ""
-    ) + MESSAGES % (
-        before.removeprefix("{bos}")
-        + "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    return MESSAGES % (
+        before + "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
         + "{% for part in message['content'] %}{% if part['type'] == 'image' %}" + image
         + "{% elif part['type'] == 'text' %}{{ part['text'] | trim }}{% endif %}{% endfor %}{% endif %}" + after
     ) + "{% if add_generation_prompt %}" + end + "{% endif %}"  # fmt: skip
@@ -362,6 +407,7 @@ LLAMA = Words(
 )  # fmt: skip
 FAMILIES: dict[str, Family] = {
     "blip2-opt-2.7b": Family(
+        connector="language_projection",
         words=Words(
             kind="GPT2Tokenizer", special=("<pad>", "</s>", "<image>"), sets_bos=True,
             named={"bos_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>"},
@@ -370,6 +416,7 @@ FAMILIES: dict[str, Family] = {
         declared={"num_query_tokens": 5, "processor_class": "Blip2Processor"},
     ),
     "instructblip-vicuna-7b": Family(
+        connector="language_projection",
         words=Words(
             kind="LlamaTokenizer", special=(*LLAMA.special, "<image>"), pieces=True, sets_bos=True,
             named=LLAMA.named,
@@ -378,6 +425,7 @@ FAMILIES: dict[str, Family] = {
         declared={"num_query_tokens": 5, "processor_class": "InstructBlipProcessor"},
     ),
     "idefics-9b": Family(
+        connector="model.perceiver_resampler",
         words=Words(
             kind="LlamaTokenizer", special=(*LLAMA.special, "<fake_token_around_image>", "<image>"), pieces=True,
             sets_bos=True, named=LLAMA.named,
@@ -385,6 +433,7 @@ FAMILIES: dict[str, Family] = {
         model=_idefics, processor=_idefics_processor,
     ),
     "llama-3.2-vision-11b": Family(
+        connector="model.multi_modal_projector",
         words=Words(
             kind="PreTrainedTokenizerFast",
             special=("<|begin_of_text|>", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>", "<|python_tag|>",
@@ -400,15 +449,18 @@ FAMILIES: dict[str, Family] = {
         ),
     ),
     "qwen2-vl-7b": Family(
+        connector="model.visual.merger",
         words=QWEN,
         model=_qwen("Qwen2VL", embed_dim=32, hidden_size=32, mlp_ratio=2, out_hidden_size=None, intermediate_size=None),
         processor=_qwen_processor("Qwen2VL", 14), places="<|image_pad|>", template=QWEN_TURN,
     ),
     "qwen2.5-vl-7b": Family(
+        connector="model.visual.merger",
         words=QWEN, model=_qwen("Qwen2_5_VL", window_size=56, fullatt_block_indexes=[1]),
         processor=_qwen_processor("Qwen2_5_VL", 14), places="<|image_pad|>", template=QWEN_TURN,
     ),
     "qwen3-vl-8b": Family(
+        connector="model.visual.merger",
         words=QWEN,
         model=_qwen(
             "Qwen3VL", layers=4, patch_size=16, num_position_embeddings=64, deepstack_visual_indexes=[0, 1, 2]
@@ -420,6 +472,7 @@ FAMILIES: dict[str, Family] = {
         ),
     ),
     "internvl3-1b": Family(
+        connector="model.multi_modal_projector",
         words=Words(
             kind="Qwen2Tokenizer", special=(*IM, "<img>", "</img>", "<IMG_CONTEXT>", "<video>"),
             named={"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "start_image_token": "<img>",
@@ -433,6 +486,7 @@ FAMILIES: dict[str, Family] = {
         declared={"image_seq_length": 4, "processor_class": "InternVLProcessor"},
     ),
     "medgemma-4b": Family(
+        connector="model.multi_modal_projector",
         words=Words(
             kind="GemmaTokenizer",
             special=("<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>", "<start_of_image>",
@@ -451,6 +505,7 @@ FAMILIES: dict[str, Family] = {
         declared={"image_seq_length": 16, "processor_class": "Gemma3Processor"},
     ),
     "phi-4-multimodal": Family(
+        connector="model.embed_tokens_extend.image_embed.img_projection_down",
         words=Words(
             kind="GPT2Tokenizer",
             special=("<|endoftext|>", "<|user|>", "<|assistant|>", "<|end|>", "<|image|>", "<|audio|>"),
@@ -458,10 +513,13 @@ FAMILIES: dict[str, Family] = {
                    "image_token": "<|image|>", "audio_token": "<|audio|>"},
         ),
         model=_phi4, processor=_phi4_processor, places="<|image|>",
-        template=_parts("<|image|>", "<|{{ message['role'] }}|>", "<|end|>", "<|assistant|>"),
+        template="{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}",
+        strings="<|image|>",
         template_file="tokenizer_config.json",
     ),
     "molmo2-8b": Family(
+        connector="model.multi_modal_projector",
         words=Words(
             kind="Qwen2Tokenizer", special=(*IM, *MOLMO_EXTRA),
             named={"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "image_token": "<|image|>",
@@ -497,7 +555,7 @@ def publish(name: str, folder: Path) -> Whole:
     if family.declared:
         (folder / "processor_config.json").write_text(json.dumps(family.declared))
     _respelt(folder, *family.infix)
-    return Whole(folder=folder, model=model, processor=processor, family=family)
+    return Whole(folder=folder, model=model, processor=processor, family=family, name=name)
 
 
 def _filled(model: Any) -> Any:

@@ -1,279 +1,243 @@
-"""How each family's language model receives an image: what stands for it in the prompt, and what the model is given.
+"""How Qwen-VL, InternVL, Gemma 3, BLIP-2, InstructBLIP, Idefics, Llama 3.2 Vision, Phi-4 and Molmo 2 are asked.
 
-The pixels are those that the family's encoder prepares, so that tower, connector and answer see the same. What
-stands in the prompt is spelt as the library's processor spells it (transformers 5.23): the mark that a chat template
-leaves is replaced by one token for each token of the connector and what separates them.
+Where the connector's tokens enter differs. Most put them in place of the embeddings of the image's positions. Molmo 2
+adds them to those embeddings. BLIP-2's OPT adds its learnt positions behind them. Qwen3-VL adds the outputs of three
+more mergers behind its first three blocks, so that what block 1 receives is lm.0 and such an output. Llama 3.2 Vision
+and Idefics attend to the tokens from the side and have no position for an image.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-Prepared = Any
+from encoders._base import EncoderError, Site
+from encoders.answering.kind import LanguageSide, tokens_of
+
+PLAIN = (
+    "{% for message in messages %}{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}{% endfor %}"
+)
+"""The user's words behind the image and nothing else, for models that were trained on no turns."""
+PHI4_IMAGE = "<|image_1|>"
+PLAIN_OF = "the user's words alone: the model was trained on no turns"
+
+Processor = Callable[..., Mapping[str, Any]]
+Make = Callable[[Any, Any, Any, Any], Processor]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Places:
-    """How a family's language model receives an image.
+def _with_videos(name: str, videos: str) -> Make:
+    """The library's processor of a family that also reads videos, which are never given."""
 
-    `language` is the path of the module that has the blocks (`layers`) and `norm` is the last norm's name in it.
-    `mark(tokenizer, config)` is what a chat template, or we, leave in the text for the image, and
-    `spelt(tokenizer, config, prepared)` what takes its place. `token(config)` is the id of the tokens that receive
-    the connector's, None where the language model has no place for an image and attends to it across.
-    `rows(prepared)` are, in raster order, the numbers among these tokens of those that the connector's site has.
-    `images(many)` are the images of a batch as the model takes them, and `aside(ids, tokenizer, config, many)` what
-    else it must be told of a batch of ids [b, t].
-    `lead(tokenizer)` begins every text, where the template does not begin with it already.
-    `before` says that the image stands before everything, the beginning of the text included.
+    def make(library: Any, images: Any, tokenizer: Any, config: Any) -> Processor:
+        return getattr(library, name)(
+            image_processor=images, tokenizer=tokenizer, video_processor=getattr(library, videos)()
+        )
+
+    return make
+
+
+def _sized(key: str, make: Make) -> Make:
+    """A processor that also tells the height and width of its one image, under `key`: its layout rests on them."""
+
+    def made(library: Any, images: Any, tokenizer: Any, config: Any) -> Processor:
+        import torch
+
+        inner = make(library, images, tokenizer, config)
+
+        def apply(images: Sequence[Any] | None = None, **given: Any) -> Mapping[str, Any]:
+            found = dict(inner(images=images, **given))
+            if images is not None:
+                found[key] = torch.tensor([[image.height, image.width] for image in images])
+            return found
+
+        return apply
+
+    return made
+
+
+def squashed(side: LanguageSide, squash: Callable[[Any, Any], Any]) -> LanguageSide:
+    """The same, of images that `squash(image, processor)` has made one square first."""
+
+    def make(library: Any, images: Any, tokenizer: Any, config: Any) -> Processor:
+        made: Any = side.processor(library, images, tokenizer, config)
+
+        def apply(images: Sequence[Any] | None = None, **given: Any) -> Mapping[str, Any]:
+            return made(images=images and [squash(image, made.image_processor) for image in images], **given)
+
+        return apply
+
+    return replace(side, processor=make)
+
+
+def _internvl(cut: bool) -> Make:
+    def make(library: Any, images: Any, tokenizer: Any, config: Any) -> Processor:
+        vision = config.vision_config
+        side = round(vision.image_size[0] // vision.patch_size[0] * config.downsample_ratio)
+        made = library.InternVLProcessor(
+            image_processor=images, tokenizer=tokenizer, video_processor=library.InternVLVideoProcessor(),
+            image_seq_length=side**2,
+        )  # fmt: skip
+        return lambda **given: made(crop_to_patches=cut, **given)
+
+    return make
+
+
+def _gemma(library: Any, images: Any, tokenizer: Any, config: Any) -> Processor:
+    return library.Gemma3Processor(images, tokenizer, image_seq_length=config.mm_tokens_per_image)
+
+
+def _mllama(library: Any, images: Any, tokenizer: Any, _config: Any) -> Processor:
+    return library.MllamaProcessor(images, tokenizer)
+
+
+def _mllama_places(inputs: Mapping[str, Any], config: Any, _sites: Mapping[str, Site]) -> Any:
+    """The tokens of an image's own tiles: those that pad it to the most tiles follow behind."""
+    import torch
+
+    vision = config.vision_config
+    each = (vision.image_size // vision.patch_size) ** 2 + 1
+    return torch.arange(int(inputs["aspect_ratio_mask"][0].sum()) * each)
+
+
+def _molmo2_joined(inputs: Mapping[str, Any], prompts: int) -> Mapping[str, Any]:
+    """The windows of each image point at its own patches, which lie behind those of the images before it."""
+    import torch
+
+    if "image_token_pooling" not in inputs:
+        return inputs
+    crops, patches = inputs["pixel_values"].shape[:2]
+    index = inputs["image_token_pooling"].unflatten(0, (prompts, -1))
+    first = torch.arange(prompts, device=index.device)[:, None, None] * (crops // prompts * patches)
+    return {**inputs, "image_token_pooling": torch.where(index < 0, index, index + first).flatten(0, 1)}
+
+
+def _molmo2_added(model: Any) -> Any:
+    """The embedding of the image's positions, to which Molmo 2 adds what the connector gives."""
+    return model.get_input_embeddings().weight[model.config.image_token_id]
+
+
+def _phi4(_library: Any, images: Any, tokenizer: Any, config: Any) -> Processor:
+    """As the library's own, which wants a tokenizer that names the image's token; the published one does not."""
+    word, read = str(tokenizer.convert_ids_to_tokens(config.vision_config.image_token_id)), images
+
+    def apply(text: Sequence[str], images: Sequence[Any] | None = None, **given: Any) -> Mapping[str, Any]:
+        made: dict[str, Any] = {}
+        if images is not None:
+            made = dict(read(images=list(images), return_tensors=given["return_tensors"]))
+            counts = [int(count) for count in made.pop("num_img_tokens")]
+            text = [one.replace(PHI4_IMAGE, word * count) for one, count in zip(text, counts, strict=True)]
+        return {**tokenizer(text, **given), **made}
+
+    return apply
+
+
+def _phi4_content(text: str, image: bool) -> str:
+    """A turn is one string, in which images are numbered."""
+    return (PHI4_IMAGE if image else "") + text
+
+
+def _phi4_places(inputs: Mapping[str, Any], config: Any, sites: Mapping[str, Site]) -> Any:
+    """Positions of the tiles' tokens and of the whole image's; a separator ends each row, and one stands between."""
+    import torch
+
+    found = (inputs["input_ids"][0] == config.vision_config.image_token_id).nonzero()[:, 0]
+    site = sites["connector"]
+    grids = [(int(view.grid[0]), int(view.grid[1])) for view in site.views]
+    counts = [rows * (columns + 1) for rows, columns in grids]
+    if len(grids) != 2 or len(found) != sum(counts) + 1:
+        raise EncoderError(
+            f"its processor gives the image {len(found)} positions, separators among them, where the connector has "
+            f"{tokens_of(site)} tokens"
+        )
+    parts = (found[: counts[0]], found[counts[0] + 1 :])
+    kept = [part.reshape(rows, columns + 1)[:, :-1] for part, (rows, columns) in zip(parts, grids, strict=True)]
+    return torch.cat([part.flatten() for part in kept])
+
+
+def _in_front(make: Make) -> Make:
+    """A processor that sets an image before everything; where there is none the class still wants pixels.
+
+    A blank image then goes through the tower, and no position receives what becomes of it.
     """
 
-    language: str
-    mark: Callable[[Any, Any], str]
-    spelt: Callable[[Any, Any, Prepared], str]
-    images: Callable[[Sequence[Prepared]], Mapping[str, Any]]
-    token: Callable[[Any], int | None] = lambda config: config.image_token_id
-    norm: str = "norm"
-    rows: Callable[[Any, Prepared], Any] | None = None
-    aside: Callable[[Any, Any, Any, Sequence[Prepared] | None], Mapping[str, Any]] = lambda *_: {}
-    lead: Callable[[Any], str] = lambda _tokenizer: ""
-    before: bool = False
-
-
-def _word(tokenizer: Any, config: Any) -> str:
-    """The token that receives the connector's, as text."""
-    return str(tokenizer.convert_ids_to_tokens(config.image_token_id))
-
-
-def _joined(key: str) -> Callable[[Sequence[Prepared]], Any]:
-    def join(many: Sequence[Prepared]) -> Any:
+    def made(library: Any, images: Any, tokenizer: Any, config: Any) -> Processor:
         import torch
 
-        return torch.cat([torch.as_tensor(one[key]) for one in many])
+        inner = make(library, images, tokenizer, config)
 
-    return join
+        def apply(text: Sequence[str], images: Sequence[Any] | None = None, **given: Any) -> Mapping[str, Any]:
+            found = dict(inner(text=[one.replace("<image>", "", 1) for one in text], images=images, **given))
+            if images is None:
+                side, channels = config.vision_config.image_size, config.vision_config.num_channels
+                found["pixel_values"] = torch.zeros(len(text), channels, side, side)
+            return found
+
+        return apply
+
+    return made
 
 
-def _stacked(*keys: str) -> Callable[[Sequence[Prepared]], dict[str, Any]]:
-    def stack(many: Sequence[Prepared]) -> dict[str, Any]:
-        import torch
-
-        return {key: torch.stack([torch.as_tensor(one[key]) for one in many]) for key in keys}
-
-    return stack
+def _blip2(library: Any, images: Any, tokenizer: Any, config: Any) -> Processor:
+    return library.Blip2Processor(images, tokenizer, num_query_tokens=config.num_query_tokens)
 
 
-def _tensors(many: Sequence[Prepared]) -> dict[str, Any]:
+def _instructblip(library: Any, images: Any, tokenizer: Any, config: Any) -> Processor:
+    return library.InstructBlipProcessor(
+        images.image, tokenizer, images.tokenizer, num_query_tokens=config.num_query_tokens
+    )
+
+
+def _idefics(library: Any, images: Any, tokenizer: Any, _config: Any) -> Processor:
+    """The library's own takes images and texts in turn; it sets the beginning of the sequence, and marks the image."""
+    made = library.IdeficsProcessor(images, tokenizer)
+
+    def apply(text: Sequence[str], images: Sequence[Any] | None = None, **given: Any) -> Mapping[str, Any]:
+        turns = [[one.replace("<image>", "", 1)] for one in text]
+        if images is not None:
+            turns = [[image, *turn] for image, turn in zip(images, turns, strict=True)]
+        return made(text=turns, return_tensors=given["return_tensors"])
+
+    return apply
+
+
+def _idefics_places(_inputs: Mapping[str, Any], _config: Any, sites: Mapping[str, Site]) -> Any:
     import torch
 
-    return {"pixel_values": torch.stack([torch.as_tensor(one) for one in many])}
+    return torch.arange(sites["connector"].queries)
 
 
-# Qwen2-VL, Qwen2.5-VL, Qwen3-VL
-
-
-def _qwen_spelt(tokenizer: Any, config: Any, prepared: Prepared) -> str:
-    merge = config.vision_config.spatial_merge_size
-    return _word(tokenizer, config) * (int(prepared["image_grid_thw"].prod()) // merge**2)
-
-
-def _kinds(ids: Any, _tokenizer: Any, config: Any, _many: Any) -> dict[str, Any]:
-    """Which tokens are an image's: Qwen's rotary positions and Molmo's mask rest on it."""
-    return {"mm_token_type_ids": (ids == config.image_token_id).long()}
-
-
-QWEN = Places(
-    language="model.language_model",
-    mark=_word,
-    spelt=_qwen_spelt,
-    images=lambda many: {"pixel_values": _joined("pixel_values")(many), **_stacked("image_grid_thw")(many)},
-    aside=_kinds,
+QWEN2 = LanguageSide(processor=_with_videos("Qwen2VLProcessor", "Qwen2VLVideoProcessor"), placeholder="<|image_pad|>")
+QWEN2_5 = replace(QWEN2, processor=_with_videos("Qwen2_5_VLProcessor", "Qwen2VLVideoProcessor"))
+QWEN3 = replace(QWEN2, processor=_with_videos("Qwen3VLProcessor", "Qwen3VLVideoProcessor"))
+INTERNVL = LanguageSide(
+    processor=_sized("image_size", _internvl(cut=True)), placeholder="<IMG_CONTEXT>", aside=("image_size",)
 )
-
-# InternVL
-
-
-def _internvl_spelt(tokenizer: Any, config: Any, prepared: Prepared) -> str:
-    vision = config.vision_config
-    side = round(vision.image_size[0] // vision.patch_size[0] * config.downsample_ratio)
-    return f"<img>{_word(tokenizer, config) * (side**2 * len(prepared['pixel_values']))}</img>"
-
-
-INTERNVL = Places(
-    language="model.language_model",
-    mark=_word,
-    spelt=_internvl_spelt,
-    images=lambda many: {"pixel_values": _joined("pixel_values")(many)},
+INTERNVL_WHOLE = replace(INTERNVL, processor=_sized("image_size", _internvl(cut=False)))
+GEMMA = LanguageSide(processor=_gemma, placeholder="<start_of_image>")
+MOLMO2 = LanguageSide(
+    processor=_sized("size", _with_videos("Molmo2Processor", "Molmo2VideoProcessor")), placeholder="<|image|>",
+    aside=("size",), join=_molmo2_joined, added=_molmo2_added,
+)  # fmt: skip
+PHI4 = LanguageSide(
+    processor=_sized("size", _phi4), placeholder=PHI4_IMAGE, content=_phi4_content, places=_phi4_places, blocks="model.layers",
+    norm="model.norm", pixels="image_pixel_values", entry="model.embed_tokens_extend", receives=None, aside=("size",),
+    shared="model.embed_tokens_extend.image_embed.get_img_features",
+)  # fmt: skip
+MLLAMA = LanguageSide(
+    processor=_sized("image_size", _mllama), placeholder="<|image|>", receives="cross_attention_states",
+    places=_mllama_places, in_sequence=False, shared="model.vision_model.forward", aside=("image_size",),
+)  # fmt: skip
+BLIP2 = LanguageSide(
+    processor=_in_front(_blip2), template=PLAIN, template_of=PLAIN_OF, entry="language_model",
+    blocks="language_model.model.decoder.layers", norm="language_model.model.decoder.final_layer_norm",
+    shared="get_image_features",
+)  # fmt: skip
+INSTRUCTBLIP = replace(
+    BLIP2, processor=_in_front(_instructblip), blocks="language_model.model.layers", norm="language_model.model.norm"
 )
-
-# Gemma 3
-
-
-def _gemma_mark(tokenizer: Any, config: Any) -> str:
-    return str(tokenizer.convert_ids_to_tokens(config.boi_token_index))
-
-
-def _gemma_spelt(tokenizer: Any, config: Any, _prepared: Prepared) -> str:
-    first, last = (tokenizer.convert_ids_to_tokens(i) for i in (config.boi_token_index, config.eoi_token_index))
-    return f"\n\n{first}{_word(tokenizer, config) * config.mm_tokens_per_image}{last}\n\n"
-
-
-GEMMA = Places(
-    language="model.language_model",
-    mark=_gemma_mark,
-    spelt=_gemma_spelt,
-    images=_tensors,
-    aside=lambda ids, _tokenizer, config, _many: {"token_type_ids": (ids == config.image_token_id).long()},
-)
-
-# Phi-4-multimodal: rows end with a separator, and one stands between the tiles and the whole
-
-
-def _phi_grids(config: Any, prepared: Prepared) -> list[tuple[int, int]]:
-    """Rows and columns of the tiles' tokens that are not white, and those of the whole image."""
-    import torch
-
-    vision = config.vision_config
-    side = vision.crop_size // vision.patch_size
-    tall, wide = (int(size) // vision.crop_size for size in prepared["image_sizes"])
-    mask = torch.as_tensor(prepared["image_attention_mask"])[1 : tall * wide + 1, ::2, ::2]
-    across = mask.reshape(tall, wide, side // 2, side // 2).transpose(1, 2).flatten(2, 3).flatten(0, 1)
-    return [(int(across[:, 0].sum()), int(across[0].sum())), (side // 2, side // 2)]
-
-
-def _phi_spelt(tokenizer: Any, config: Any, prepared: Prepared) -> str:
-    count = sum(rows * (columns + 1) for rows, columns in _phi_grids(config, prepared)) + 1
-    return str(tokenizer.convert_ids_to_tokens(config.vision_config.image_token_id)) * count
-
-
-def _phi_rows(config: Any, prepared: Prepared) -> Any:
-    import torch
-
-    (rows, columns), (tall, wide) = _phi_grids(config, prepared)
-    first = torch.arange(rows * (columns + 1)).reshape(rows, -1)[:, :-1].flatten()
-    second = torch.arange(tall * (wide + 1)).reshape(tall, -1)[:, :-1].flatten()
-    return torch.cat([first, second + rows * (columns + 1) + 1])
-
-
-def _phi_images(many: Sequence[Prepared]) -> dict[str, Any]:
-    import torch
-
-    most = max(len(one["image_pixel_values"]) for one in many)
-
-    def widened(value: Any) -> Any:
-        value = torch.as_tensor(value)
-        return torch.cat([value, value.new_zeros(most - len(value), *value.shape[1:])])
-
-    keys = ("image_pixel_values", "image_attention_mask")
-    found = {key: torch.stack([widened(one[key]) for one in many]) for key in keys}
-    return {**found, **_stacked("image_sizes")(many)}
-
-
-PHI4 = Places(
-    language="model",
-    mark=lambda tokenizer, config: str(tokenizer.convert_ids_to_tokens(config.vision_config.image_token_id)),
-    spelt=_phi_spelt,
-    images=_phi_images,
-    token=lambda config: config.vision_config.image_token_id,
-    rows=_phi_rows,
-)
-
-# Molmo 2: the whole image, then the crops, each row of both ending with a separator
-
-MOLMO = ("<im_patch>", "<im_col>", "<im_start>", "<low_res_im_start>", "<frame_start>", "<im_end>", "<frame_end>",
-         "<im_low>")  # fmt: skip
-
-
-def _molmo_spelt(_tokenizer: Any, _config: Any, prepared: Prepared) -> str:
-    tall, wide, rows, columns = (int(count) for count in prepared["image_grids"])
-    whole = "<low_res_im_start>" + ("<im_patch>" * wide + "<im_col>") * tall + "<im_end>"
-    return whole + "<im_start>" + ("<im_patch>" * columns + "<im_col>") * rows + "<im_end>"
-
-
-def _molmo_images(many: Sequence[Prepared]) -> dict[str, Any]:
-    import torch
-
-    first, indices = 0, []
-    for one in many:
-        index = torch.as_tensor(one["image_token_pooling"])
-        indices.append(torch.where(index < 0, index, index + first))
-        first += one["pixel_values"].shape[0] * one["pixel_values"].shape[1]
-    return {
-        "pixel_values": _joined("pixel_values")(many),
-        "image_token_pooling": torch.cat(indices),
-        **_stacked("image_grids")(many),
-    }
-
-
-def _molmo_kinds(ids: Any, tokenizer: Any, _config: Any, _many: Any) -> dict[str, Any]:
-    import torch
-
-    among = torch.tensor(tokenizer.convert_tokens_to_ids(list(MOLMO)), device=ids.device)
-    return {"mm_token_type_ids": torch.isin(ids, among).long()}
-
-
-MOLMO2 = Places(
-    language="model.language_model",
-    mark=lambda _tokenizer, _config: "<|image|>",
-    spelt=_molmo_spelt,
-    images=_molmo_images,
-    aside=_molmo_kinds,
-    lead=lambda tokenizer: str(tokenizer.bos_token or tokenizer.eos_token),
-)
-
-# BLIP-2 and InstructBLIP: the queries stand before everything, the beginning of the text included
-
-BLIP2 = Places(
-    language="language_model.model.decoder",
-    norm="final_layer_norm",
-    mark=_word,
-    spelt=lambda tokenizer, config, _prepared: _word(tokenizer, config) * config.num_query_tokens,
-    images=_tensors,
-    before=True,
-)
-INSTRUCTBLIP = replace(BLIP2, language="language_model.model", norm="norm")
-
-# Families whose language model attends to the image across: it has no place of its own there
-
-
-def _mllama_across(ids: Any, _tokenizer: Any, config: Any, many: Sequence[Prepared] | None) -> dict[str, Any]:
-    """What is behind the image's mark attends to its tiles; [b, t, 1, tiles]."""
-    import torch
-
-    if many is None:
-        return {}
-    seen = (ids == config.image_token_id).cumsum(1).bool()
-    masks = torch.stack([torch.as_tensor(one["aspect_ratio_mask"])[0] for one in many]).to(ids.device)
-    return {"cross_attention_mask": (seen[:, :, None, None] & masks[:, None, None, :].bool()).long()}
-
-
-MLLAMA = Places(
-    language="model.language_model",
-    mark=_word,
-    spelt=lambda tokenizer, config, _prepared: _word(tokenizer, config),
-    images=_stacked("pixel_values", "aspect_ratio_ids", "aspect_ratio_mask"),
-    token=lambda _config: None,
-    aside=_mllama_across,
-)
-
-
-def _idefics_across(ids: Any, tokenizer: Any, config: Any, many: Sequence[Prepared] | None) -> dict[str, Any]:
-    import torch
-
-    image = tokenizer.convert_tokens_to_ids("<image>")
-    seen = (ids == image).cumsum(1).bool()[..., None].long()
-    if many is None:  # it must be given an image, which nothing attends to
-        size, three = config.vision_config.image_size, config.vision_config.num_channels
-        blank = torch.zeros(len(ids), 1, three, size, size, device=ids.device)
-        return {"image_attention_mask": seen, "pixel_values": blank}
-    return {"image_attention_mask": seen}
-
-
-IDEFICS = Places(
-    language="model",
-    mark=lambda _tokenizer, _config: "<image>",
-    spelt=lambda *_: "<fake_token_around_image><image><fake_token_around_image>",
-    images=lambda many: {"pixel_values": _tensors(many)["pixel_values"][:, None]},
-    token=lambda _config: None,
-    aside=_idefics_across,
-    lead=lambda tokenizer: str(tokenizer.bos_token),
-)
+IDEFICS = LanguageSide(
+    processor=_idefics, template=PLAIN, template_of=PLAIN_OF, entry="model.perceiver_resampler", receives=None,
+    places=_idefics_places, blocks="model.layers", norm="model.norm", in_sequence=False,
+    shared="model.vision_model.forward",
+)  # fmt: skip
