@@ -156,9 +156,9 @@ class Whole:
             elif value.ndim > 1 and value.shape[:2] == (1, count) and not name.startswith("qformer"):
                 given[name] = torch.cat([value, value[:, -1:].expand(1, len(more), *value.shape[2:])], 1)
         if "pixel_values" not in given and self.model.config.model_type in ("blip-2", "instructblip"):
-            out = self.model.language_model(
-                input_ids=given["input_ids"], attention_mask=given["attention_mask"], output_hidden_states=True
-            )
+            plain = {key: given[key] for key in ("input_ids", "attention_mask")}
+            with torch.no_grad():
+                out = self.model.language_model(**plain, output_hidden_states=True)
             return {"ids": given["input_ids"][0], "states": [x[0] for x in out.hidden_states], "logits": out.logits[0]}
         separators = self.separators() if emptied and self.family.strings else []
 
@@ -167,6 +167,8 @@ class Whole:
             if not isinstance(out, torch.Tensor):
                 out.last_hidden_state = torch.zeros_like(out.last_hidden_state)
                 return out
+            if "aspect_ratio_mask" in given:  # the tiles that pad an image are none of the connector's
+                return out * (1 - given["aspect_ratio_mask"][..., None, None])
             kept = [torch.isclose(out, one, atol=1e-5).all(-1, keepdim=True) for one in separators]
             return out * torch.stack(kept).any(0) if kept else torch.zeros_like(out)
 

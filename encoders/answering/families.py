@@ -19,6 +19,10 @@ PLAIN = (
     "{% endfor %}{% endif %}{% endfor %}"
 )
 """The user's words behind the image and nothing else, for models that were trained on no turns."""
+ACROSS = (
+    "the language model attends to the image from the side and has no position for it: it is read at the last token "
+    "of the prompt alone"
+)
 PHI4_IMAGE = "<|image_1|>"
 PLAIN_OF = "the user's words alone: the model was trained on no turns"
 
@@ -169,8 +173,8 @@ def _in_front(make: Make) -> Make:
         def apply(text: Sequence[str], images: Sequence[Any] | None = None, **given: Any) -> Mapping[str, Any]:
             found = dict(inner(text=[one.replace("<image>", "", 1) for one in text], images=images, **given))
             if images is None:
-                side, channels = config.vision_config.image_size, config.vision_config.num_channels
-                found["pixel_values"] = torch.zeros(len(text), channels, side, side)
+                side = config.vision_config.image_size
+                found["pixel_values"] = torch.zeros(len(text), 3, side, side)
             return found
 
         return apply
@@ -196,9 +200,15 @@ def _idefics(library: Any, images: Any, tokenizer: Any, _config: Any) -> Process
         turns = [[one.replace("<image>", "", 1)] for one in text]
         if images is not None:
             turns = [[image, *turn] for image, turn in zip(images, turns, strict=True)]
-        return made(text=turns, return_tensors=given["return_tensors"])
+        found = dict(made(text=turns, return_tensors=given["return_tensors"]))
+        return {**found, "pixel_values": found["pixel_values"][:, 0]}  # one image each, as the tower takes them
 
     return apply
+
+
+def _idefics_joined(inputs: Mapping[str, Any], _prompts: int) -> Mapping[str, Any]:
+    """The model takes several images of each prompt."""
+    return {**inputs, "pixel_values": inputs["pixel_values"][:, None]}
 
 
 def _idefics_places(_inputs: Mapping[str, Any], _config: Any, sites: Mapping[str, Site]) -> Any:
@@ -209,7 +219,11 @@ def _idefics_places(_inputs: Mapping[str, Any], _config: Any, sites: Mapping[str
 
 QWEN2 = LanguageSide(processor=_with_videos("Qwen2VLProcessor", "Qwen2VLVideoProcessor"), placeholder="<|image_pad|>")
 QWEN2_5 = replace(QWEN2, processor=_with_videos("Qwen2_5_VLProcessor", "Qwen2VLVideoProcessor"))
-QWEN3 = replace(QWEN2, processor=_with_videos("Qwen3VLProcessor", "Qwen3VLVideoProcessor"))
+QWEN3 = replace(
+    QWEN2,
+    processor=_with_videos("Qwen3VLProcessor", "Qwen3VLVideoProcessor"),
+    note="behind its first blocks the deepstack tokens are added to lm.0, lm.1 and lm.2; an edit leaves them as they are",
+)
 INTERNVL = LanguageSide(
     processor=_sized("image_size", _internvl(cut=True)), placeholder="<IMG_CONTEXT>", aside=("image_size",)
 )
@@ -218,6 +232,7 @@ GEMMA = LanguageSide(processor=_gemma, placeholder="<start_of_image>")
 MOLMO2 = LanguageSide(
     processor=_sized("size", _with_videos("Molmo2Processor", "Molmo2VideoProcessor")), placeholder="<|image|>",
     aside=("size",), join=_molmo2_joined, added=_molmo2_added,
+    note="the connector's tokens are added to the embedding of the image's positions",
 )  # fmt: skip
 PHI4 = LanguageSide(
     processor=_sized("size", _phi4), placeholder=PHI4_IMAGE, content=_phi4_content, places=_phi4_places, blocks="model.layers",
@@ -226,18 +241,20 @@ PHI4 = LanguageSide(
 )  # fmt: skip
 MLLAMA = LanguageSide(
     processor=_sized("image_size", _mllama), placeholder="<|image|>", receives="cross_attention_states",
-    places=_mllama_places, in_sequence=False, shared="model.vision_model.forward", aside=("image_size",),
+    places=_mllama_places, in_sequence=False,
+    note=f"{ACROSS}; words before the image see the tiles that pad it too, which an edit leaves as they are", shared="model.vision_model.forward", aside=("image_size",),
 )  # fmt: skip
 BLIP2 = LanguageSide(
     processor=_in_front(_blip2), template=PLAIN, template_of=PLAIN_OF, entry="language_model",
     blocks="language_model.model.decoder.layers", norm="language_model.model.decoder.final_layer_norm",
-    shared="get_image_features",
+    shared="get_image_features", note="learnt positions are added to the connector's tokens before the first block",
 )  # fmt: skip
 INSTRUCTBLIP = replace(
-    BLIP2, processor=_in_front(_instructblip), blocks="language_model.model.layers", norm="language_model.model.norm"
-)
+    BLIP2, processor=_in_front(_instructblip), blocks="language_model.model.layers", norm="language_model.model.norm",
+    note="asked, its queries read the question in place of that instruction",
+)  # fmt: skip
 IDEFICS = LanguageSide(
-    processor=_idefics, template=PLAIN, template_of=PLAIN_OF, entry="model.perceiver_resampler", receives=None,
-    places=_idefics_places, blocks="model.layers", norm="model.norm", in_sequence=False,
+    processor=_idefics, join=_idefics_joined, template=PLAIN, template_of=PLAIN_OF, entry="model.perceiver_resampler", receives=None,
+    places=_idefics_places, blocks="model.layers", norm="model.norm", in_sequence=False, note=ACROSS,
     shared="model.vision_model.forward",
 )  # fmt: skip

@@ -227,7 +227,7 @@ def _whole(loaded: Any, side: Encoder, origin: str, dtype: str, architecture: An
     import transformers
 
     from encoders.answering import whole as functions
-    from encoders.answering.reader import language_sites, reader_of
+    from encoders.answering.reader import reader_of, whole_card
     from encoders.extraction.own_features import require_finite, require_own_features
     from encoders.identity.fingerprint import FEATURES, digest, tensors, versions
 
@@ -249,7 +249,7 @@ def _whole(loaded: Any, side: Encoder, origin: str, dtype: str, architecture: An
     )  # fmt: skip
     sites = dict(side.card.sites)
     return WholeModel(
-        card=replace(side.card, sites=sites | language_sites(loaded, sites)),
+        card=whole_card(loaded, side.card, sites),
         encoder=side,
         fingerprint=fingerprint,
         layers=len(loaded.model.get_submodule(loaded.side.blocks)),
