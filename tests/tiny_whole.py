@@ -371,7 +371,7 @@ def _phi4(library: Any, ids: Callable[[str], int], size: int) -> Any:
 
 
 def _phi4_processor(library: Any, tokenizer: Any, folder: Path) -> Any:
-    images = library.Phi4MultimodalImageProcessor(size={"height": 448, "width": 448}, dynamic_hd=2)
+    images = library.Phi4MultimodalImageProcessor(size={"height": 448, "width": 448}, dynamic_hd=1)
     return library.Phi4MultimodalProcessor(images, library.Phi4MultimodalFeatureExtractor(), tokenizer)
 
 
