@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from encoders._base import CLIP_NORM, Card, Input, Site
-from encoders.extraction.tower_sites import sites
 from encoders.answering.families import IDEFICS
+from encoders.extraction.tower_sites import sites
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import ModelParts, ModelType
 

@@ -135,7 +135,9 @@ def _pair(name: str, counts: tuple[int, int], **text: int) -> tuple[Any, Any]:
     whole_only = replace(
         card, name=f"{name}-448", input=replace(INPUT, resize="squash"), note="squashed to one tile of 448 x 448"
     )
-    return checkpoint(card, model_type), checkpoint(whole_only, replace(model_type, take_apart=_take_apart(cut=False), answers=INTERNVL_WHOLE))
+    return checkpoint(card, model_type), checkpoint(
+        whole_only, replace(model_type, take_apart=_take_apart(cut=False), answers=INTERNVL_WHOLE)
+    )
 
 
 CHECKPOINTS = (

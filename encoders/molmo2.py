@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from encoders._base import HALF_NORM, Card, Input, Site, View
-from encoders.extraction.tiles import site
 from encoders.answering.families import MOLMO2
+from encoders.extraction.tiles import site
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import ModelParts, ModelType
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from encoders._base import HALF_NORM, Card, EncoderError, Input, Site, View
-from encoders.extraction.tiles import canvas, site, tiles
 from encoders.answering.families import PHI4
+from encoders.extraction.tiles import canvas, site, tiles
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import ModelParts, ModelType
 

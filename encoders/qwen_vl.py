@@ -67,9 +67,7 @@ def _pair(card: Card, model_type: ModelType, squares: Mapping[str, Site]) -> tup
         note="squashed to 448 x 448: one grid for every image",
     )
     assert model_type.answers is not None
-    square = replace(
-        model_type, take_apart=take_apart_as(fixed=True), answers=squashed(model_type.answers, squash)
-    )
+    square = replace(model_type, take_apart=take_apart_as(fixed=True), answers=squashed(model_type.answers, squash))
     return checkpoint(card, model_type), checkpoint(fixed, square)
 
 

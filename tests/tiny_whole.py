@@ -141,9 +141,10 @@ class Whole:
     def told(
         self, text: str, image: np.ndarray | None, start: str = "", more: Sequence[int] = (), emptied: bool = False
     ) -> dict[str, Any]:
-        """One forward pass of one prompt: `ids`, `at` (where the connector's tokens go), `states` [layers + 1, t, d],
-        the last of them behind the last norm, and `logits` [t, vocabulary].
+        """One forward pass of one prompt: `ids`, `at`, `states` and `logits` [t, vocabulary].
 
+        `at` is where the connector's tokens go, `states` [layers + 1, t, d] are what the blocks receive, and last
+        what is behind the last norm.
         `more` are ids behind the prompt; `emptied`: the connector gives zeros.
         """
         import torch
@@ -244,9 +245,11 @@ def _qwen(name: str, layers: int = 2, **vision: Any) -> Callable[..., Any]:
 
 
 def _qwen_processor(name: str, patch: int) -> Callable[..., Any]:
-    def build(library: Any, tokenizer: Any, folder: Path) -> Any:
+    def build(library: Any, tokenizer: Any, _folder: Path) -> Any:
         images = library.Qwen2VLImageProcessorPil(
-            patch_size=patch, size={"shortest_edge": 56 * 56, "longest_edge": 160 * 160}, **(HALF if patch == 16 else {})
+            patch_size=patch,
+            size={"shortest_edge": 56 * 56, "longest_edge": 160 * 160},
+            **(HALF if patch == 16 else {}),
         )
         videos = getattr(library, "Qwen3VLVideoProcessor" if patch == 16 else "Qwen2VLVideoProcessor")()
         return getattr(library, f"{name}Processor")(images, tokenizer, videos)
@@ -263,7 +266,7 @@ def _internvl(library: Any, ids: Callable[[str], int], size: int) -> Any:
     return library.InternVLForConditionalGeneration(config)
 
 
-def _internvl_processor(library: Any, tokenizer: Any, folder: Path) -> Any:
+def _internvl_processor(library: Any, tokenizer: Any, _folder: Path) -> Any:
     images = library.GotOcr2ImageProcessorPil(
         **SQUARE, min_patches=1, max_patches=12, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225]
     )
@@ -283,7 +286,7 @@ def _gemma(library: Any, ids: Callable[[str], int], size: int) -> Any:
     return library.Gemma3ForConditionalGeneration(config)
 
 
-def _gemma_processor(library: Any, tokenizer: Any, folder: Path) -> Any:
+def _gemma_processor(library: Any, tokenizer: Any, _folder: Path) -> Any:
     images = library.Gemma3ImageProcessorPil(size={"height": 112, "width": 112}, **HALF)
     return library.Gemma3Processor(images, tokenizer, image_seq_length=16)
 
@@ -302,7 +305,7 @@ def _mllama(library: Any, ids: Callable[[str], int], size: int) -> Any:
     return library.MllamaForConditionalGeneration(config)
 
 
-def _mllama_processor(library: Any, tokenizer: Any, folder: Path) -> Any:
+def _mllama_processor(library: Any, tokenizer: Any, _folder: Path) -> Any:
     images = library.MllamaImageProcessorPil(
         **SQUARE, max_image_tiles=4, image_mean=[0.481, 0.458, 0.408], image_std=[0.269, 0.261, 0.276]
     )
@@ -339,7 +342,7 @@ def _blip(name: str) -> Callable[..., Any]:
     return build
 
 
-def _idefics(library: Any, ids: Callable[[str], int], size: int) -> Any:
+def _idefics(library: Any, _ids: Callable[[str], int], size: int) -> Any:
     vision = {**VISION, "embed_dim": 32}
     del vision["hidden_size"]
     config = library.IdeficsConfig(
@@ -353,7 +356,7 @@ def _idefics(library: Any, ids: Callable[[str], int], size: int) -> Any:
     return library.IdeficsForVisionText2Text(config)
 
 
-def _idefics_processor(library: Any, tokenizer: Any, folder: Path) -> Any:
+def _idefics_processor(library: Any, tokenizer: Any, _folder: Path) -> Any:
     return library.IdeficsProcessor(library.IdeficsImageProcessorPil(image_size=56, **SQUARE), tokenizer)
 
 
@@ -370,7 +373,7 @@ def _phi4(library: Any, ids: Callable[[str], int], size: int) -> Any:
     return library.Phi4MultimodalForCausalLM(config)
 
 
-def _phi4_processor(library: Any, tokenizer: Any, folder: Path) -> Any:
+def _phi4_processor(library: Any, tokenizer: Any, _folder: Path) -> Any:
     images = library.Phi4MultimodalImageProcessor(size={"height": 448, "width": 448}, dynamic_hd=1)
     return library.Phi4MultimodalProcessor(images, library.Phi4MultimodalFeatureExtractor(), tokenizer)
 
@@ -390,10 +393,8 @@ def _molmo2(library: Any, ids: Callable[[str], int], size: int) -> Any:
     return library.Molmo2ForConditionalGeneration(config)
 
 
-def _molmo2_processor(library: Any, tokenizer: Any, folder: Path) -> Any:
-    images = library.Molmo2ImageProcessor(
-        size={"height": 98, "width": 98}, overlap_margins=[1, 1], max_crops=6, **HALF
-    )
+def _molmo2_processor(library: Any, tokenizer: Any, _folder: Path) -> Any:
+    images = library.Molmo2ImageProcessor(size={"height": 98, "width": 98}, overlap_margins=[1, 1], max_crops=6, **HALF)
     return library.Molmo2Processor(images, library.Molmo2VideoProcessor(), tokenizer)
 
 

@@ -33,7 +33,7 @@ Make = Callable[[Any, Any, Any, Any], Processor]
 def _with_videos(name: str, videos: str) -> Make:
     """The library's processor of a family that also reads videos, which are never given."""
 
-    def make(library: Any, images: Any, tokenizer: Any, config: Any) -> Processor:
+    def make(library: Any, images: Any, tokenizer: Any, _config: Any) -> Processor:
         return getattr(library, name)(
             image_processor=images, tokenizer=tokenizer, video_processor=getattr(library, videos)()
         )
@@ -230,31 +230,64 @@ INTERNVL = LanguageSide(
 INTERNVL_WHOLE = replace(INTERNVL, processor=_sized("image_size", _internvl(cut=False)))
 GEMMA = LanguageSide(processor=_gemma, placeholder="<start_of_image>")
 MOLMO2 = LanguageSide(
-    processor=_sized("size", _with_videos("Molmo2Processor", "Molmo2VideoProcessor")), placeholder="<|image|>",
-    aside=("size",), join=_molmo2_joined, added=_molmo2_added,
+    processor=_sized("size", _with_videos("Molmo2Processor", "Molmo2VideoProcessor")),
+    placeholder="<|image|>",
+    aside=("size",),
+    join=_molmo2_joined,
+    added=_molmo2_added,
     note="the connector's tokens are added to the embedding of the image's positions",
-)  # fmt: skip
+)
 PHI4 = LanguageSide(
-    processor=_sized("size", _phi4), placeholder=PHI4_IMAGE, content=_phi4_content, places=_phi4_places, blocks="model.layers",
-    norm="model.norm", pixels="image_pixel_values", entry="model.embed_tokens_extend", receives=None, aside=("size",),
+    processor=_sized("size", _phi4),
+    placeholder=PHI4_IMAGE,
+    content=_phi4_content,
+    places=_phi4_places,
+    blocks="model.layers",
+    norm="model.norm",
+    pixels="image_pixel_values",
+    entry="model.embed_tokens_extend",
+    receives=None,
+    aside=("size",),
     shared="model.embed_tokens_extend.image_embed.get_img_features",
-)  # fmt: skip
+)
 MLLAMA = LanguageSide(
-    processor=_sized("image_size", _mllama), placeholder="<|image|>", receives="cross_attention_states",
-    places=_mllama_places, in_sequence=False,
-    note=f"{ACROSS}; words before the image see the tiles that pad it too, which an edit leaves as they are", shared="model.vision_model.forward", aside=("image_size",),
-)  # fmt: skip
-BLIP2 = LanguageSide(
-    processor=_in_front(_blip2), template=PLAIN, template_of=PLAIN_OF, entry="language_model",
-    blocks="language_model.model.decoder.layers", norm="language_model.model.decoder.final_layer_norm",
-    shared="get_image_features", note="learnt positions are added to the connector's tokens before the first block",
-)  # fmt: skip
-INSTRUCTBLIP = replace(
-    BLIP2, processor=_in_front(_instructblip), blocks="language_model.model.layers", norm="language_model.model.norm",
-    note="asked, its queries read the question in place of that instruction",
-)  # fmt: skip
-IDEFICS = LanguageSide(
-    processor=_idefics, join=_idefics_joined, template=PLAIN, template_of=PLAIN_OF, entry="model.perceiver_resampler", receives=None,
-    places=_idefics_places, blocks="model.layers", norm="model.norm", in_sequence=False, note=ACROSS,
+    processor=_sized("image_size", _mllama),
+    placeholder="<|image|>",
+    receives="cross_attention_states",
+    places=_mllama_places,
+    in_sequence=False,
+    note=f"{ACROSS}; words before the image see the tiles that pad it too, which an edit leaves as they are",
     shared="model.vision_model.forward",
-)  # fmt: skip
+    aside=("image_size",),
+)
+BLIP2 = LanguageSide(
+    processor=_in_front(_blip2),
+    template=PLAIN,
+    template_of=PLAIN_OF,
+    entry="language_model",
+    blocks="language_model.model.decoder.layers",
+    norm="language_model.model.decoder.final_layer_norm",
+    shared="get_image_features",
+    note="learnt positions are added to the connector's tokens before the first block",
+)
+INSTRUCTBLIP = replace(
+    BLIP2,
+    processor=_in_front(_instructblip),
+    blocks="language_model.model.layers",
+    norm="language_model.model.norm",
+    note="asked, its queries read the question in place of that instruction",
+)
+IDEFICS = LanguageSide(
+    processor=_idefics,
+    join=_idefics_joined,
+    template=PLAIN,
+    template_of=PLAIN_OF,
+    entry="model.perceiver_resampler",
+    receives=None,
+    places=_idefics_places,
+    blocks="model.layers",
+    norm="model.norm",
+    in_sequence=False,
+    note=ACROSS,
+    shared="model.vision_model.forward",
+)

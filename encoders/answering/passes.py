@@ -151,9 +151,7 @@ def taken(loaded: Loaded, inputs: Tensors, prompts: int) -> dict[str, torch.Tens
 
 
 @contextmanager
-def at_entry(
-    loaded: Loaded, prompts: int, look: Callable[[torch.Tensor], torch.Tensor | None]
-) -> Iterator[None]:
+def at_entry(loaded: Loaded, prompts: int, look: Callable[[torch.Tensor], torch.Tensor | None]) -> Iterator[None]:
     """Inside, `look` is given what the language model receives [prompts, positions, width], in each pass.
 
     What it returns, if anything, stands in its place.

@@ -1,14 +1,13 @@
 """Sites and answers of each family's whole model equal those of its library's own class and processor."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import encoders
-from encoders import EncoderError, Prompt, WholeModel
+from encoders import Prompt, WholeModel
 from encoders.extraction.encode import collate
 from tests.tiny_whole import FAMILIES, Whole, images, publish
 
