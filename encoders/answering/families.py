@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from encoders._base import EncoderError, Site
 from encoders.answering.kind import LanguageSide, tokens_of
 
@@ -60,14 +62,17 @@ def _sized(key: str, make: Make) -> Make:
     return made
 
 
-def squashed(side: LanguageSide, squash: Callable[[Any, Any], Any]) -> LanguageSide:
+def squashed(side: LanguageSide, squash: Callable[[np.ndarray, Any], np.ndarray]) -> LanguageSide:
     """The same, of images that `squash(image, processor)` has made one square first."""
 
     def make(library: Any, images: Any, tokenizer: Any, config: Any) -> Processor:
+        from encoders.extraction.images import pil
+
         made: Any = side.processor(library, images, tokenizer, config)
 
         def apply(images: Sequence[Any] | None = None, **given: Any) -> Mapping[str, Any]:
-            return made(images=images and [squash(image, made.image_processor) for image in images], **given)
+            squares = images and [pil(squash(np.asarray(image), made.image_processor)) for image in images]
+            return made(images=squares, **given)
 
         return apply
 
