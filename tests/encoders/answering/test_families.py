@@ -1,14 +1,18 @@
 """Sites and answers of each family's whole model equal those of its library's own class and processor."""
 
+import json
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import encoders
-from encoders import Prompt, WholeModel
+from encoders import EncoderError, Prompt, WholeModel
 from encoders.extraction.encode import collate
+from tests.stand_in_hub import Hub, Repository, serving
 from tests.tiny_whole import FAMILIES, Whole, images, publish
 
 NAMES = sorted(FAMILIES)
@@ -144,3 +148,63 @@ def test_where_no_position_is_the_images_the_language_model_is_read_at_the_last_
     _, whole = shelf(name)
     assert {whole.card.sites[f"lm.{i}"].readouts for i in range(whole.layers)} == {("last",)}
     assert "last token" in whole.card.note
+
+
+@pytest.mark.parametrize("name", ["instructblip-vicuna-7b", "molmo2-8b"])
+def test_in_half_precision_the_answers_are_nearly_the_same(name: str, shelf: Shelf) -> None:
+    tiny, whole = shelf(name)
+    half = encoders.load_whole(name, weights=tiny.folder, other_weights=True, dtype="bfloat16")
+    said = half.next_token(PROMPTS, [40, 50])
+    close(said, whole.next_token(PROMPTS, [40, 50]), 0.05)
+    np.testing.assert_array_equal(half.next_token(PROMPTS, [40, 50], edit=lambda _, tokens: tokens), said)
+    reader = half.reader(QUESTION)
+    assert reader.fingerprint != whole.reader(QUESTION).fingerprint
+    reader.forward(collate([reader.preprocess(IMAGES[0])]), ["lm.0"])
+
+
+def test_a_family_comes_from_the_hub_with_all_that_its_prompts_need(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny, whole = shelf("instructblip-vicuna-7b")
+    repo = str(encoders.card("instructblip-vicuna-7b").repo)
+    monkeypatch.setattr("encoders.answering.memory.available", lambda _: None)  # that of the published sizes
+    with serving(Hub(repositories={repo: Repository(folder=tiny.folder, commit="a" * 40)})) as hub:
+        hub.set_client(monkeypatch.setattr, tmp_path / "hub")
+        fetched = encoders.load_whole("instructblip-vicuna-7b", other_weights=True)
+        assert fetched.card.revision == "a" * 40
+        assert fetched.fingerprint == whole.fingerprint
+        asked = len(hub.asked)
+        again = encoders.load_whole("instructblip-vicuna-7b", other_weights=True, offline=True)
+        assert len(hub.asked) == asked
+    np.testing.assert_array_equal(again.next_token(PROMPTS, [40, 50]), whole.next_token(PROMPTS, [40, 50]))
+
+
+@pytest.mark.parametrize("name", ["qwen2-vl-7b-448", "internvl3-1b-448"])
+def test_a_squashed_image_is_squashed_for_the_answer_too(name: str, shelf: Shelf) -> None:
+    tiny, native = shelf(name.removesuffix("-448"))
+    whole = encoders.load_whole(name, weights=tiny.folder, other_weights=True)
+    reader = whole.reader(QUESTION)
+    found = reader.forward(collate([reader.preprocess(image) for image in IMAGES]), ["connector", "lm.0"])
+    assert found["lm.0"].shape[1] == found["connector"].shape[1] + 1
+    letters = [40, 50]
+    assert abs(whole.next_token(PROMPTS, letters) - native.next_token(PROMPTS, letters)).max() > 1e-4
+    if name.startswith("qwen"):
+        from PIL import Image
+
+        square = np.asarray(Image.fromarray(IMAGES[1]).resize((448, 448), Image.Resampling.BICUBIC))
+        close(
+            whole.next_token(PROMPTS[1:2], letters),
+            native.next_token([Prompt(text=PROMPTS[1].text, image=square)], letters),
+        )
+
+
+def test_what_no_whole_model_is_built_of_is_said_with_what_remains(shelf: Shelf, tmp_path: Path) -> None:
+    tiny, _ = shelf("internvl3-1b")
+    with pytest.raises(EncoderError, match=r"transformers \d.*tower and connector.*imported") as caught:
+        encoders.load_whole("molmo-7b-d")
+    assert "\n" not in str(caught.value)
+    folder = Path(shutil.copytree(tiny.folder, tmp_path / "authors"))
+    declared = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**declared, "model_type": "internvl_chat"}))
+    with pytest.raises(EncoderError, match=r"'internvl_chat'.*transformers \d.*tower and connector.*imported"):
+        encoders.load_whole("internvl3-1b", weights=folder, other_weights=True)
