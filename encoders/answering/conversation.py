@@ -178,7 +178,11 @@ class Conversation:
         """The ids that end a reply: of tokenizer and configuration, and what the template sets behind a turn."""
         text = config.get_text_config(decoder=True)
         found: list[int] = []
-        for told in (self.tokenizer.eos_token_id, text.eos_token_id, getattr(config, "eos_token_id", None)):
+        for told in (
+            self.tokenizer.eos_token_id,
+            getattr(text, "eos_token_id", None),
+            getattr(config, "eos_token_id", None),
+        ):
             found += [told] if isinstance(told, int) else list(told or ())
         special = {str(t): i for i, t in self.tokenizer.added_tokens_decoder.items() if t.special}
         behind = self.frame[1].lstrip()
