@@ -183,20 +183,20 @@ def _joined(
     from encoders.answering.conversation import Conversation, template_of
     from encoders.answering.passes import Loaded
     from encoders.answering.prepared import Prepared
-    from encoders.extraction.images import pil
 
     side = model_type.answers
     assert side is not None
     template, origin = template_of(who, folder, tokenizer, side)
     probe = (np.arange(40 * 56) % 251).astype(np.uint8).reshape(40, 56)
-    talk = Conversation(
-        who=who, side=side, tokenizer=tokenizer, template=template,
-        prepared=Prepared(pictured=frozenset(images(images=pil(probe), return_tensors="pt"))),
-        processor=side.processor(transformers, images, tokenizer, model.config),
-    )  # fmt: skip
     parts = model_type.take_apart(model, images)
     due = parts.preprocess(probe)
     named = due if isinstance(due, Mapping) else {side.pixels: due}
+    processor = side.processor(transformers, images, tokenizer, model.config)
+    of_text = processor(text=["A"], images=None, return_tensors="pt", add_special_tokens=True)
+    talk = Conversation(
+        who=who, side=side, tokenizer=tokenizer, template=template, processor=processor,
+        prepared=Prepared(pictured=frozenset(named) - frozenset(of_text.keys())),
+    )  # fmt: skip
     inputs = talk.inputs("A", probe)
     flat = []
     for key, value in named.items():
