@@ -385,6 +385,26 @@ def test_blink_s_files_are_held_against_its_data(tmp_path: Path) -> None:
     assert score(found)["items"] == 150
 
 
+def test_lmms_eval_numbers_are_places_where_the_right_answers_agree_and_are_refused_where_they_do_not(
+    tmp_path: Path,
+) -> None:
+    folder = tiny_benchmarks.blink(tmp_path / "data", ["Jigsaw"])
+    rows = [(str(k - 1), f"({'AB'[k % 2]})", "AB"[k % 2]) for k in range(1, 151)]
+    for shift in (0, 1):
+        moved = [(str((int(item) + shift) % 150), reply, target) for item, reply, target in rows]
+        path = made.lmms(tmp_path / str(shift), "absent", moved)
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        text = "\n".join(json.dumps({**line, "input": "Which point is closer?"}) for line in lines)
+        path.write_text(text)
+        if shift:
+            with pytest.raises(DataError, match=r"150 of 150 right answers would be others"):
+                imported(path, data=f"blink+Jigsaw:{folder}")
+        else:
+            found = imported(path, data=f"blink+Jigsaw:{folder}")
+            assert score(found)["accuracy"] == 1.0
+            assert any("doc_id is the place" in note for note in found.notes)
+
+
 # what cannot be read
 
 
