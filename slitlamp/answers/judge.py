@@ -12,8 +12,9 @@ from plugins import UserFile, load_user_file
 from probes.pairs.answers import ALPHABET, ahead, mediconfusion_letter
 from probes.pairs.scores import INVALID as NO_LETTER
 from slitlamp.answers.answered import INVALID
-from slitlamp.answers.reply import Parsed, read_reply
+from slitlamp.answers.reply import read_reply
 from slitlamp.answers.settings import MEDICONFUSION, AskSettings
+from slitlamp.errors import UsageError
 from slitlamp.keys import digest
 from slitlamp.log import say
 
@@ -27,10 +28,15 @@ def read_choice(reply: str, options: Sequence[str], finished: bool, parser: str)
         if letter == NO_LETTER:
             return INVALID, "MediConfusion's parser finds no letter, or several"
         return ALPHABET.index(letter), ""
-    return _parsed(read_reply(reply, options, finished=finished))
+    return _read(reply, options, finished=finished)
 
 
-def _parsed(read: Parsed) -> tuple[int, str]:
+def _read(reply: str, options: Sequence[str], **more: Any) -> tuple[int, str]:
+    """Our parser's reading; options whose words it cannot tell apart make the reply invalid, and nothing else."""
+    try:
+        read = read_reply(reply, options, **more)
+    except UsageError as error:
+        return INVALID, f"not read: {error}"
     return (INVALID, read.why) if read.choice is None else (read.choice, "")
 
 
@@ -59,7 +65,7 @@ class Judging:
         options = wordings[0]
         if self.function is None:
             others = [[some[c] for some in wordings[1:]] for c in range(len(options))]
-            return _parsed(read_reply(reply, options, finished=finished, synonyms=others, letters=False))
+            return _read(reply, options, finished=finished, synonyms=others, letters=False)
         try:
             scores = self._scores(question, options, reply)
         except Exception as error:

@@ -24,6 +24,7 @@ from slitlamp.answers.answered import (
     Presentation,
 )
 from slitlamp.answers.ask import ask, partners
+from slitlamp.answers.judge import read_choice
 from slitlamp.answers.settings import CHOICE, FREE, LETTER, PREFIX, AskSettings
 from slitlamp.answers.shown import greyed, stamp
 from tasks import DataError
@@ -264,6 +265,14 @@ def test_options_that_do_not_fit_are_one_line(store: Store, options: tuple[str, 
     plain = inquiry(store, n=3)
     with pytest.raises(DataError, match=message):
         replace(plain, options=[(options,)] * 3)
+
+
+def test_options_that_the_parser_cannot_tell_apart_make_a_reply_invalid() -> None:
+    place, why = read_choice("left", ["left", "the left"], True, "own")
+    assert place == INVALID
+    assert "two options share the words" in why
+    assert read_choice("B", ["left", "right"], True, "own") == (1, "")
+    assert read_choice("B", ["left", "right"], False, "own")[0] == INVALID  # cut off
 
 
 def test_the_prompts_of_mediconfusion_go_to_the_letter(store: Store, monkeypatch: Any) -> None:
