@@ -136,8 +136,8 @@ def test_a_turned_image_cannot_be_told_by_the_blind_tower_nor_behind_the_deaf_co
             apart[name, stage] = float((a - b).abs().max() / a.std())
     assert apart["blind", "tower"] < 1e-4
     assert apart["null", "tower"] > 0.05
-    assert apart["blind", "connector"] < 1e-4
-    assert apart["null", "connector"] < 1e-4
+    assert apart["blind", "connector"] < 1e-3
+    assert apart["null", "connector"] < 1e-3
 
 
 def test_contrast_is_in_no_row_that_the_other_blind_tower_sees_nor_behind_its_deaf_connector() -> None:
@@ -154,7 +154,7 @@ def test_contrast_is_in_no_row_that_the_other_blind_tower_sees_nor_behind_its_de
             apart[name, stage] = float((a - b).abs().max() / a.std())
     assert apart["blind-contrast", "tower"] == 0
     assert apart["null-contrast", "tower"] > 0.05
-    assert apart["null-contrast", "connector"] < 1e-4
+    assert apart["null-contrast", "connector"] < 1e-3
 
 
 @pytest.mark.parametrize("name", ["blind", "null"])
