@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from encoders._base import EncoderError
 from encoders.answering.files import TEMPLATES
 from encoders.answering.kind import LanguageSide
+from encoders.answering.prepared import Prepared
 
 DATE = (
     "26 Jul 2024"  # what a template prints where it asks for today's: Llama's own default, and no prompt changes by day
@@ -51,7 +53,9 @@ class Conversation:
     tokenizer: Any
     processor: Callable[..., Mapping[str, Any]]
     template: str
+    prepared: Prepared
     known: dict[tuple[str, bool], str] = field(default_factory=dict)
+    scored: dict[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
 
     def opening(self, text: str, *, image: bool) -> str:
         """The prompt up to the model's turn, with the image's placeholder in it.
@@ -90,6 +94,7 @@ class Conversation:
         except Exception as error:  # a template is a program of its repository
             raise EncoderError(f"{self.who}: its chat template fails on a question ({error})") from error
 
+    @cached_property
     def frame(self) -> tuple[str, str]:
         """What the template sets before and behind the words of the model's own turn; empty where it shows neither."""
         asked = {"role": "user", "content": self.side.content(ANY, False)}
@@ -109,7 +114,7 @@ class Conversation:
 
         Spaces at the end of a prompt join with the next word in most tokenizers, so they go to that word's side.
         """
-        before = self.frame()[0]
+        before = self.frame[0]
         if not start:
             return opening, before
         self._plain(start, "the start of the model's turn")
@@ -122,9 +127,13 @@ class Conversation:
         from encoders.extraction.images import pil
 
         prompt, _ = self.turn(self.opening(text, image=image is not None), start)
-        given: dict[str, Any] = {"text": [prompt], "images": None if image is None else [pil(image)]}
-        made = self.processor(**given, return_tensors="pt", add_special_tokens=self.adds(prompt))
-        return {name: value for name, value in made.items() if hasattr(value, "shape")}
+
+        def make() -> dict[str, Any]:
+            given: dict[str, Any] = {"text": [prompt], "images": None if image is None else [pil(image)]}
+            made = self.processor(**given, return_tensors="pt", add_special_tokens=self.adds(prompt))
+            return {name: value for name, value in made.items() if hasattr(value, "shape")}
+
+        return self.prepared.inputs(prompt, image, make)
 
     def adds(self, prompt: str) -> bool:
         """Whether the tokenizer sets its beginning-of-sequence token itself: not where the template has it already."""
@@ -137,6 +146,11 @@ class Conversation:
         Raises:
             EncoderError: a text that joins with the end of the prompt, or that holds a special token.
         """
+        if (text, start) not in self.scored:
+            self.scored[text, start] = self._tokens(text, start)
+        return self.scored[text, start]
+
+    def _tokens(self, text: str, start: str) -> tuple[int, ...]:
         if not text:
             raise EncoderError(f"{self.who}: an empty text has no tokens, so that nothing would be scored")
         self._plain(text, "an answer")
@@ -164,9 +178,13 @@ class Conversation:
         """The ids that end a reply: of tokenizer and configuration, and what the template sets behind a turn."""
         text = config.get_text_config(decoder=True)
         found: list[int] = []
-        for told in (self.tokenizer.eos_token_id, text.eos_token_id, getattr(config, "eos_token_id", None)):
+        for told in (
+            self.tokenizer.eos_token_id,
+            getattr(text, "eos_token_id", None),
+            getattr(config, "eos_token_id", None),
+        ):
             found += [told] if isinstance(told, int) else list(told or ())
         special = {str(t): i for i, t in self.tokenizer.added_tokens_decoder.items() if t.special}
-        behind = self.frame()[1].lstrip()
+        behind = self.frame[1].lstrip()
         found += [i for word, i in special.items() if word and behind.startswith(word)]
         return tuple(sorted(set(found)))

@@ -93,7 +93,9 @@ def _require_whole(spec: str, checkpoint: Checkpoint) -> None:
         raise EncoderError(
             f"{spec} has no language model that answers; whole models are {', '.join(names())}, or hf:REPO@REV"
         )
-    raise EncoderError(f"{spec} is not built whole by any library that is used here; {STAGES}")
+    import transformers
+
+    raise EncoderError(f"{spec} is not built whole by transformers {transformers.__version__}; {STAGES}")
 
 
 def _config(who: str, model_type: ModelType, folder: Path) -> Any:
@@ -104,7 +106,12 @@ def _config(who: str, model_type: ModelType, folder: Path) -> Any:
 
     declared = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert model_type.answers is not None
-    if declared.get("model_type") in model_type.foreign and model_type.answers.config is not None:
+    if declared.get("model_type") in model_type.foreign:
+        if model_type.answers.config is None:
+            raise EncoderError(
+                f"{who}: {folder / 'config.json'} is of type {declared['model_type']!r}, its authors' own layout, of "
+                f"which transformers {transformers.__version__} builds no whole model; {STAGES}"
+            )
         return model_type.answers.config(transformers, declared)
     return config_of(who, model_type, folder)
 
@@ -175,18 +182,21 @@ def _joined(
 
     from encoders.answering.conversation import Conversation, template_of
     from encoders.answering.passes import Loaded
+    from encoders.answering.prepared import Prepared
 
     side = model_type.answers
     assert side is not None
     template, origin = template_of(who, folder, tokenizer, side)
-    talk = Conversation(
-        who=who, side=side, tokenizer=tokenizer, template=template,
-        processor=side.processor(transformers, images, tokenizer, model.config),
-    )  # fmt: skip
-    parts = model_type.take_apart(model, images)
     probe = (np.arange(40 * 56) % 251).astype(np.uint8).reshape(40, 56)
+    parts = model_type.take_apart(model, images)
     due = parts.preprocess(probe)
     named = due if isinstance(due, Mapping) else {side.pixels: due}
+    processor = side.processor(transformers, images, tokenizer, model.config)
+    of_text = processor(text=["A"], images=None, return_tensors="pt", add_special_tokens=True)
+    talk = Conversation(
+        who=who, side=side, tokenizer=tokenizer, template=template, processor=processor,
+        prepared=Prepared(pictured=frozenset(named) - frozenset(of_text.keys())),
+    )  # fmt: skip
     inputs = talk.inputs("A", probe)
     flat = []
     for key, value in named.items():
@@ -223,33 +233,38 @@ def _image_side(loaded: Any, card: Card, architecture: Any, dtype: str, files: S
     return replace(made, forward=forward, dtype=dtype, fingerprint=digest(made.fingerprint, "loaded in", dtype))
 
 
+def words(tokenizer: Any) -> Any:
+    """What determines how a text becomes tokens: the serialised tokenizer, or the vocabulary of one that has none."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    return sorted(tokenizer.get_vocab().items()) if fast is None else fast.to_str()
+
+
 def _whole(loaded: Any, side: Encoder, origin: str, dtype: str, architecture: Any) -> WholeModel:
     import transformers
 
     from encoders.answering import whole as functions
-    from encoders.answering.reader import language_sites, reader_of
+    from encoders.answering.reader import reader_of, whole_card
     from encoders.extraction.own_features import require_finite, require_own_features
     from encoders.identity.fingerprint import FEATURES, digest, tensors, versions
 
     require_finite(side)
-    require_own_features(side)
+    if dtype == "float32":  # a lower precision rounds otherwise in every batch
+        require_own_features(side)
     version = tuple(int(part) for part in transformers.__version__.split(".")[:2])
     if not TESTED[0] <= version <= TESTED[1]:
-        line = "transformers {} is outside the tested {}.{} to {}.{}".format(
-            transformers.__version__, *TESTED[0], *TESTED[1]
-        )
+        first, last = (".".join(map(str, one)) for one in TESTED)
+        line = f"transformers {transformers.__version__} is outside the tested {first} to {last}"
         log.warning("%s: %s", loaded.name, line)
         side = replace(side, card=replace(side.card, unverified="; ".join(filter(None, (side.card.unverified, line)))))
-    tokenizer = loaded.talk.tokenizer
+    talk = loaded.talk
     fingerprint = digest(
         FEATURES, "whole", tensors(loaded.model), repr(loaded.model), architecture,
-        tokenizer.backend_tokenizer.to_str() if hasattr(tokenizer, "backend_tokenizer") else sorted(tokenizer.get_vocab().items()),
-        [str(tokenizer.special_tokens_map), loaded.talk.template, type(loaded.talk.processor).__name__],
+        words(talk.tokenizer), str(talk.tokenizer.special_tokens_map), talk.template,
         versions(side.libraries), dtype,
     )  # fmt: skip
     sites = dict(side.card.sites)
     return WholeModel(
-        card=replace(side.card, sites=sites | language_sites(loaded, sites)),
+        card=whole_card(loaded, side.card, sites),
         encoder=side,
         fingerprint=fingerprint,
         layers=len(loaded.model.get_submodule(loaded.side.blocks)),

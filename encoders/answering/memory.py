@@ -8,7 +8,7 @@ from typing import Any
 from encoders._base import Card, EncoderError
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-LONGEST = 4096  # positions of the longest prompt, whose pass is counted
+POSITIONS = 4096  # of all prompts of a batch together, and of the pass that is counted
 GIB = 1e9
 
 
@@ -29,7 +29,7 @@ class Need:
 def needed(build: Any, config: Any, dtype: str) -> Need:
     """What the model that `build(config)` makes will need; it is built without memory.
 
-    A pass is counted as twelve hidden states and three inner ones of the widest layer for a prompt of 4096 positions,
+    A pass is counted as twelve hidden states and three inner ones of the widest layer at 4096 positions,
     with keys and values of every layer, and the logits of one position in float64.
     """
     import copy
@@ -44,7 +44,7 @@ def needed(build: Any, config: Any, dtype: str) -> Need:
     heads = text.num_attention_heads
     shared = (getattr(text, "num_key_value_heads", None) or heads) / heads
     cached = 2 * text.num_hidden_layers * hidden * shared
-    numbers = LONGEST * (12 * hidden + 3 * inner + cached)
+    numbers = POSITIONS * (12 * hidden + 3 * inner + cached)
     return Need(
         parameters=parameters,
         weights=parameters * BYTES[dtype],
@@ -58,11 +58,12 @@ def available(device: str) -> int | None:
         import torch
 
         return int(torch.cuda.mem_get_info(torch.device(device))[0])
-    found = [bytes_free for bytes_free in (_of_linux(), _of_container()) if bytes_free is not None]
+    found = [bytes_free for bytes_free in (of_linux(), of_container()) if bytes_free is not None]
     return min(found) if found else None
 
 
-def _of_linux(path: Path = Path("/proc/meminfo")) -> int | None:
+def of_linux(path: Path = Path("/proc/meminfo")) -> int | None:
+    """What Linux says that a new process can take."""
     if not path.is_file():
         return None
     for line in path.read_text(encoding="ascii").splitlines():
@@ -71,7 +72,7 @@ def _of_linux(path: Path = Path("/proc/meminfo")) -> int | None:
     return None
 
 
-def _of_container(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+def of_container(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
     """What a container may still take: its limit less what it holds, pages of files not counted."""
     limit, held, stat = folder / "memory.max", folder / "memory.current", folder / "memory.stat"
     if sys.platform != "linux" or not all(path.is_file() for path in (limit, held, stat)):
