@@ -320,7 +320,7 @@ def _difference(one: Answered) -> dict[str, Any] | None:
         change = float(values.mean())
         if len(names) > 1 and values.any():
             found = mean_difference(values, group)
-            low, high = found.low, found.high
+            low, high = max(-1.0, found.low), min(1.0, found.high)
     return {
         "model": one.model, "task": one.task, "compared": len(known) or len(both),
         "letters_differ": sum(r.ours != r.theirs for r in known) if known else None,
@@ -446,7 +446,7 @@ def _words(one: Answered) -> list[str]:
     unread = Counter(r.parsed.why.partition(":")[0].partition(";")[0] for r in one.read if r.ours < 0)
     if unread:
         reasons = ", ".join(f"{count} {why}" for why, count in sorted(unread.items(), key=lambda p: (-p[1], p[0])))
-        lines.append(f"{name}: {sum(unread.values())} of {len(one.read)} replies name no option: {reasons}")
+        lines.append(f"{name}: {sum(unread.values())} of {len(one.read)} replies cannot be read: {reasons}")
     given = [_named(one, r.ours, r.known) for r in one.read]
     keys = [_named(one, -1 if r.known.answer is None else r.known.answer, r.known) for r in one.read]
     constant = histogram(given, [key for key in keys if key]).constant if any(given) else None

@@ -418,7 +418,9 @@ def _sentences(text: str) -> Iterator[tuple[int, int]]:
 
 def _ended(text: str) -> Iterator[tuple[int, int]]:
     start = 0
-    for end in re.finditer(r"(?<=[.!?。])[)\"'\]]*\s+|\n+|[;；]\s*|(?<=[。！？])", text):
+    for end in re.finditer(
+        r"(?<=[.!?。])[)\"'\]]*\s+|\n+|[;；]\s*|(?<=[。！？])|,\s+(?=(?:so|therefore|thus|hence)\b)", text
+    ):
         before = text[start : end.start()].strip()
         if re.fullmatch(r"\W*[A-Za-z]\W*", before) and "\n" not in end[0]:
             continue
@@ -489,6 +491,8 @@ def _listed(text: str, letters: re.Pattern[str]) -> bool:
 def _answers_shortly(text: str, start: int, end: int) -> bool:
     """Whether `yes` or `no` is an answer where it stands, and not a word of a sentence."""
     before, behind = text[:start], text[end:]
+    if phrases.STATED_BEHIND.search(behind):
+        return True
     closed = re.match(
         r"\s*(?:[.,:;!)\]\"'}\-–—]|\n|$|(?:it|this|that|the|there|es|das|il|la|el)\b)", behind, re.IGNORECASE
     )

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -458,6 +459,30 @@ def test_a_workbook_is_read_as_its_cells_are(tmp_path: Path) -> None:
     (tmp_path / "b.xlsx").write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(DataError, match="damaged archive"):
         imported(tmp_path / "b.xlsx")
+
+
+def test_an_archive_that_cannot_be_unpacked_and_a_sheet_with_a_document_type_are_one_line(tmp_path: Path) -> None:
+    path = made.inspect(tmp_path, "eval")
+    data = bytearray(path.read_bytes())
+    for mark, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):  # zstd, as newer logs are packed
+        at = data.find(mark)
+        while at >= 0:
+            data[at + place : at + place + 2] = (93).to_bytes(2, "little")
+            at = data.find(mark, at + 4)
+    path.write_bytes(bytes(data))
+    with pytest.raises(DataError, match=r"cannot unpack; say `inspect log convert log\.eval --to json`"):
+        imported(path)
+    with zipfile.ZipFile(tmp_path / "b.xlsx", "w") as book:
+        book.writestr("xl/workbook.xml", "<workbook/>")
+        book.writestr("xl/worksheets/sheet1.xml", '<!DOCTYPE a [<!ENTITY b "c">]><worksheet>&b;</worksheet>')
+    with pytest.raises(DataError, match="declares a document type"):
+        imported(tmp_path / "b.xlsx")
+
+
+def test_a_log_of_several_epochs_holds_several_presentations(tmp_path: Path) -> None:
+    found = imported(made.inspect(tmp_path, "json", epochs=2))
+    assert score(found)["replies"] == 16
+    assert score(found)["accuracy"] == 3 / 8
 
 
 def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
