@@ -147,11 +147,12 @@ def _built(
         _require_memory(card, model_type, config, device, dtype)
         tokenizer = tokenizer_of(card.name, folder)
         images = processor_of(card.name, model_type, folder)
-        state: Mapping[str, Any] = {k: v for place, keep in sources for k, v in floats(place, keep).items()}
-        if model_type.rename:
-            state = model_type.rename(state)
         asked = model_type.answers
         assert asked is not None
+        merges = asked.state is not None
+        state: Mapping[str, Any] = {k: v for place, keep in sources for k, v in floats(place, keep, merges).items()}
+        if model_type.rename:
+            state = model_type.rename(state)
         if asked.state:
             state = asked.state(state, folder)
 
@@ -189,22 +190,22 @@ def _joined(
 ) -> tuple[Any, str]:
     """The loaded model with its processor and template; EncoderError where processor and image side disagree."""
     import torch
-    import transformers
 
     from encoders.answering.conversation import Conversation, template_of
     from encoders.answering.passes import Loaded
+    from encoders.answering.prepared import Prepared
 
     side = model_type.answers
     assert side is not None
     template, origin = template_of(who, folder, tokenizer, side)
-    talk = Conversation(
-        who=who, side=side, tokenizer=tokenizer, template=template,
-        processor=_processor(who, side, images, tokenizer, model.config, folder),
-    )  # fmt: skip
-    parts = model_type.take_apart(model, images)
     probe = (np.arange(40 * 56) % 251).astype(np.uint8).reshape(40, 56)
+    parts = model_type.take_apart(model, images)
     due = parts.preprocess(probe)
     named = due if isinstance(due, Mapping) else {side.pixels: due}
+    talk = Conversation(
+        who=who, side=side, tokenizer=tokenizer, template=template, prepared=Prepared(pictured=frozenset(named)),
+        processor=_processor(who, side, images, tokenizer, model.config, folder),
+    )  # fmt: skip
     inputs = talk.inputs("A", probe)
     flat = []
     for key, value in named.items():

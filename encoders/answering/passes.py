@@ -12,10 +12,10 @@ import torch
 from encoders._base import EncoderError, Site
 from encoders.answering.conversation import Conversation
 from encoders.answering.kind import LanguageSide
+from encoders.answering.memory import POSITIONS
 from encoders.answering.model import Edit, Prompt
 from encoders.multimodal.kind import ModelParts
 
-POSITIONS = 8192  # of all prompts of a batch together
 MOST = 32  # prompts of a batch
 
 Tensors = Mapping[str, torch.Tensor]
