@@ -276,7 +276,7 @@ QWEN2_5 = replace(QWEN2, processor=_with_videos("Qwen2_5_VLProcessor", "Qwen2VLV
 QWEN3 = replace(
     QWEN2,
     processor=_with_videos("Qwen3VLProcessor", "Qwen3VLVideoProcessor"),
-    note="behind its first blocks the deepstack tokens are added to lm.0, lm.1 and lm.2; an edit leaves them as they are",
+    note="deepstack tokens are added to lm.0, lm.1 and lm.2 before the next block; an edit leaves them as they are",
 )
 INTERNVL = LanguageSide(
     processor=_sized("image_size", _internvl(cut=True)), placeholder="<IMG_CONTEXT>", aside=("image_size",)

@@ -179,6 +179,18 @@ def test_a_family_comes_from_the_hub_with_all_that_its_prompts_need(
     np.testing.assert_array_equal(again.next_token(PROMPTS, [40, 50]), whole.next_token(PROMPTS, [40, 50]))
 
 
+@pytest.mark.parametrize("name", ["llama-3.2-vision-11b", "internvl3-1b", "molmo2-8b", "phi-4-multimodal"])
+def test_images_of_one_tiling_and_two_sizes_keep_their_own_layouts(name: str, shelf: Shelf) -> None:
+    _, whole = shelf(name)
+    reader, alone = whole.reader(QUESTION), whole.encoder
+    assert reader.layout is not None
+    assert alone.layout is not None
+    for image in (IMAGES[0], IMAGES[0][:88], IMAGES[0]):
+        found = reader.layout(reader.preprocess(image))
+        due = alone.layout(alone.preprocess(image))
+        assert {site: found[site] for site in due} == dict(due)
+
+
 @pytest.mark.parametrize("name", ["qwen2-vl-7b-448", "internvl3-1b-448"])
 def test_a_squashed_image_is_squashed_for_the_answer_too(name: str, shelf: Shelf) -> None:
     tiny, native = shelf(name.removesuffix("-448"))
@@ -247,7 +259,7 @@ def test_phi4_answers_with_its_vision_adapter_in_the_authors_layout_and_in_the_l
     (library / "vision-lora").mkdir()
     (library / "vision-lora" / "adapter_config.json").write_text(json.dumps({"r": 4, "lora_alpha": 8}))
     due = whole.next_token(PROMPTS[:1], [40, 50])
-    with pytest.raises(EncoderError, match="vision-lora/adapter_model.safetensors"):
+    with pytest.raises(EncoderError, match=r"vision-lora/adapter_model\.safetensors"):
         encoders.load_whole("phi-4-multimodal", weights=library, other_weights=True)
     save_file({k: v.contiguous() for k, v in apart.items()}, library / "vision-lora" / "adapter_model.safetensors")
     for place in (authors, library):
