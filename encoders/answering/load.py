@@ -202,9 +202,11 @@ def _joined(
     parts = model_type.take_apart(model, images)
     due = parts.preprocess(probe)
     named = due if isinstance(due, Mapping) else {side.pixels: due}
+    processor = _processor(who, side, images, tokenizer, model.config, folder)
+    of_text = processor(text=["A"], images=None, return_tensors="pt", add_special_tokens=True)
     talk = Conversation(
-        who=who, side=side, tokenizer=tokenizer, template=template, prepared=Prepared(pictured=frozenset(named)),
-        processor=_processor(who, side, images, tokenizer, model.config, folder),
+        who=who, side=side, tokenizer=tokenizer, template=template, processor=processor,
+        prepared=Prepared(pictured=frozenset(named) - frozenset(of_text.keys())),
     )  # fmt: skip
     inputs = talk.inputs("A", probe)
     flat = []

@@ -18,8 +18,15 @@ def make(prompt: str, image: np.ndarray | None, calls: list[Any]) -> dict[str, t
         return {"input_ids": words, "question": words}
     count = image.shape[0]
     ids = torch.cat([words, torch.full((1, count), 9)], 1)
-    return {"input_ids": ids, "question": words + 1,
-            "pixels": torch.from_numpy(image.astype(np.float32))[None], "size": torch.tensor([image.shape])}  # fmt: skip
+    pixels = torch.from_numpy(image.astype(np.float32))[None]
+    mask = torch.ones(1, count, dtype=torch.long)
+    return {
+        "input_ids": ids,
+        "question": words + 1,
+        "mask": mask,
+        "pixels": pixels,
+        "size": torch.tensor([image.shape]),
+    }
 
 
 def asked(kept: Prepared, prompt: str, image: np.ndarray | None, calls: list[Any]) -> dict[str, torch.Tensor]:
@@ -31,7 +38,7 @@ def asked(kept: Prepared, prompt: str, image: np.ndarray | None, calls: list[Any
 
 
 def test_what_is_kept_is_what_would_be_made() -> None:
-    kept, calls = Prepared(pictured=frozenset({"pixels", "size"})), []
+    kept, calls = Prepared(pictured=frozenset({"size"})), []
     draw = np.random.default_rng(0)
     images = [draw.integers(0, 256, shape, dtype=np.uint8) for shape in ((3, 4), (3, 4), (5, 4))]
     for _ in range(2):
@@ -48,7 +55,7 @@ def test_what_is_kept_is_what_would_be_made() -> None:
 
 def test_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepared, "LARGEST", 3 * (12 * 4 + 16))
-    kept, calls = Prepared(pictured=frozenset({"pixels", "size"})), []
+    kept, calls = Prepared(pictured=frozenset({"size"})), []
     images = [np.full((3, 4), k, np.uint8) for k in range(4)]
     for image in images:
         asked(kept, "a", image, calls)
