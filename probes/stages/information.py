@@ -7,6 +7,7 @@ conservative: near 0 it is no evidence of absence (METHOD 2.2).
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -170,7 +171,7 @@ def _online(x: np.ndarray, y: np.ndarray, plan: Plan, order: np.ndarray, rng: np
     rank = place[plan.groups]
     edges = [max(1, round(e * plan.n_groups)) for e in EDGES]
     total = float((rank < edges[0]).sum() * np.log2(k))
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in pairwise(edges):
         seen, new = rank < a, (rank >= a) & (rank < b)
         if new.any():
             p = _coder(x, y, plan.groups, seen, k, rng)
@@ -181,7 +182,7 @@ def _online(x: np.ndarray, y: np.ndarray, plan: Plan, order: np.ndarray, rng: np
 def _coder(
     x: np.ndarray, y: np.ndarray, groups: np.ndarray, seen: np.ndarray, k: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Probabilities [n, K] of the calibrated nested probe trained on the rows `seen`; their shares where it cannot be."""
+    """Probabilities [n, K] of the calibrated nested probe trained on the rows `seen`, else class shares."""
     shares = np.broadcast_to((np.bincount(y[seen], minlength=k) + 1) / (seen.sum() + k), (len(y), k))
     held = [len(np.unique(groups[seen & (y == c)])) for c in range(k)]
     count = min(INNER, *held) if k > 1 else 0
@@ -300,6 +301,11 @@ class Streamed:
         return sums / count
 
     @property
+    def used(self) -> list[int]:
+        """The folds that hold an image."""
+        return sorted(self._parts)
+
+    @property
     def images(self) -> int:
         """Groups seen."""
         return len(self._place)
@@ -363,7 +369,7 @@ def reconstruction(
     if not sums.images:
         raise ProbeError("no images were given")
     fits = {}
-    for fold in sorted({sums.fold(g) for g in list(sums._place)}):
+    for fold in sums.used:
         count, sx, sy, xx, xy = sums.without(fold)
         mx, my = sx / count, sy / count
         s = xx / count - np.outer(mx, mx)

@@ -125,7 +125,8 @@ def transported(
     half = None if len(later) >= ENOUGH * later.shape[1] else _Half.of(len(before.x), len(later), rng)
     curved = _curved(later, rng)
     readers: list[Reader] = []
-    for name, x, standardise in (("linear", later, True), ("nonlinear", curved, False)):
+    ways: tuple[tuple[ReaderName, np.ndarray, bool], ...] = (("linear", later, True), ("nonlinear", curved, False))
+    for name, x, standardise in ways:
         regressed = _regressed(Ridge.of(x, standardise=standardise), source, plan)
         fewer = None if half is None else half.regressed(x, source, plan, standardise=standardise)
         readers.append(_reader(name, regressed, held, exchanged, plan, dl, fewer))
@@ -292,7 +293,7 @@ class _LeftOut:
 
 
 def _left_out(solver: Ridge, held: np.ndarray, target: np.ndarray) -> _LeftOut:
-    """Regress targets [N, B, C] without the rows `held`, with the penalty that rows left out besides have least error of.
+    """Regress targets [N, B, C] without the rows `held`, with the penalty of least error on rows left out besides.
 
     A = I - H, H the smoother. Leaving the rows s out, the errors of the others become e_i - A_is A_ss^-1 e_s, and that
     of a row i left out besides is this over A_ii - A_is A_ss^-1 A_si. What target the rows s had does not matter.
