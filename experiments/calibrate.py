@@ -1,15 +1,19 @@
 """The instrument against planted truth: false verdicts, power, coverage and size, for your own number of items.
 
 $ python -m experiments.calibrate --items 200 --groups 100 --width 768
+$ python -m experiments.calibrate --verdicts --items 200 --out runs/verdicts
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from experiments._cli import command_parser
 from experiments._exit import DONE, guard
+from slitlamp import verdict_matrix
 from slitlamp.calibrate import RUNS_OF, SPECTRA, TARGETS, asked, calibrate, table
+from slitlamp.errors import UsageError
 from slitlamp.log import progress
 
 
@@ -30,9 +34,20 @@ def _main(argv: Sequence[str]) -> int:
     parser.add_argument("--standard", action="store_true", help="a table of eight standard settings, as Markdown")
     parser.add_argument("--runs", type=int, default=25, help="data sets per strength (default: 25)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--verdicts", action="store_true", help="the verdicts of `diagnose` on eight planted models")
+    parser.add_argument("--jobs", type=int, help="with --verdicts, processes (default: one per core)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="with --verdicts, a folder for table and figure")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")
     given = vars(parser.parse_args(argv))
     as_json, standard, _ = (given.pop(name) for name in ("json", "standard", "debug"))
+    verdicts, jobs, out = (given.pop(name) for name in ("verdicts", "jobs", "out"))
+    if verdicts:
+        asked_for = verdict_matrix.asked(given | {"standard": standard}, vars(parser.parse_args([])))
+        matrix = verdict_matrix.matrix(asked_for, jobs, out)
+        print(json.dumps(matrix.document(), indent=1) if as_json else matrix.text())
+        return DONE
+    if out or jobs:
+        raise UsageError(f"--{'out' if out else 'jobs'} has nothing to act on without --verdicts")
     settings = asked(given, standard=standard)
     with progress(len(settings) * RUNS_OF * given["runs"], "calibrate") as bar:
         found = [calibrate(setting, bar.update) for setting in settings]

@@ -162,7 +162,7 @@ def calibrate(setting: Setting, tick: Callable[[], Any] = lambda: None) -> Calib
     nothing = found[0.0]
 
     def rate(name: str, hits: Sequence[bool], should: str, strength: float = 0.0) -> Rate:
-        low, high = _exact(sum(hits), len(hits))
+        low, high = exact(sum(hits), len(hits))
         return Rate(name=name, strength=strength, truth=setting.truth(strength), count=sum(hits), runs=len(hits),
                     rate=sum(hits) / len(hits), low=low, high=high, should=should)  # fmt: skip
 
@@ -310,7 +310,7 @@ def _measured(setting: Setting, strength: float, run: int, tick: Callable[[], An
             "excluded": excluded}  # fmt: skip
 
 
-def _exact(count: int, runs: int) -> tuple[float, float]:
+def exact(count: int, runs: int) -> tuple[float, float]:
     """The exact 95 % interval of a rate (Clopper & Pearson 1934)."""
     from scipy.stats import binomtest
 
@@ -322,6 +322,6 @@ def _coverage(truth: float, found: Sequence[dict[str, Any]]) -> dict[str, float]
     """How often the interval held the expected score of this many items, which is the mean score of all runs."""
     mean = sum(m["score"] for m in found) / len(found)
     held = sum(m["low"] <= mean <= m["high"] for m in found)
-    low, high = _exact(held, len(found))
+    low, high = exact(held, len(found))
     width = sum(m["high"] - m["low"] for m in found) / len(found)
     return {"truth": truth, "score": mean, "width": width, "coverage": held / len(found), "low": low, "high": high}

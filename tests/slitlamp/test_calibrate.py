@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.calibrate import main
-from slitlamp.calibrate import STANDARD, Setting, _exact, planted
+from slitlamp.calibrate import STANDARD, Setting, exact, planted
 
 
 @pytest.mark.parametrize("more", [(), ("--rare", "6"), ("--classes", "3"), ("--target", "heavy")])
@@ -23,9 +23,9 @@ def test_calibrate_counts_verdicts_on_planted_truth(more: tuple[str, ...], capsy
     )
 
 
-def test_rates_have_exact_intervals() -> None:
-    assert _exact(0, 10) == (0.0, pytest.approx(0.3085, abs=1e-3))
-    assert _exact(10, 10) == (pytest.approx(0.6915, abs=1e-3), 1.0)
+def test_rates_haveexact_intervals() -> None:
+    assert exact(0, 10) == (0.0, pytest.approx(0.3085, abs=1e-3))
+    assert exact(10, 10) == (pytest.approx(0.6915, abs=1e-3), 1.0)
 
 
 @pytest.mark.parametrize("setting", STANDARD, ids=Setting.line)

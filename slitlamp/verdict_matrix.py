@@ -1,0 +1,245 @@
+"""The verdict across stages against planted truth: what is said of models of known failure, for data of one kind."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slitlamp.errors import UsageError
+
+if TYPE_CHECKING:
+    from probes.stages.failure import Failure
+
+SAID = {
+    "encoder": "encoder lost it",
+    "connector": "connector lost it",
+    "language_model": "language model",
+    "RESPONSE_BIAS": "response bias",
+    "none": "nothing lost",
+    "inconclusive": "cannot say",
+}
+STEPS = {  # steps that lose nothing, whatever is planted before or behind them
+    "to_connector": ("badly conditioned connector", "language model ignores it", "constant answer", "all good"),
+    "to_language_model": ("badly conditioned connector", "constant answer", "response bias", "all good"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatrixSetting:
+    """The data a user means to bring, and how many data sets of each truth are planted.
+
+    Items of one group share half of their variance; stages are `width` features wide.
+    """
+
+    items: int = 120
+    groups: int = 120
+    width: int = 192
+    runs: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse, as a UsageError, what cannot be judged."""
+        if self.groups < 20:
+            raise UsageError(f"--groups {self.groups}: below 20 groups the instrument says nothing; give 20 or more")
+        if self.groups > self.items:
+            raise UsageError(f"--groups {self.groups} is more than --items {self.items}: every group holds an item")
+        if self.runs < 1 or self.width < 8:
+            raise UsageError("--verdicts needs --runs 1 or more and --width 8 or more")
+
+    def line(self) -> str:
+        """What is planted, in words."""
+        return f"{self.items} items in {self.groups} groups, stages {self.width} features wide, {self.runs} data sets"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One planted truth: how often each verdict was said, and how often it was right, wrong, or left open.
+
+    `covered` are the intervals of steps that lose nothing which hold 0, of `steps`.
+    """
+
+    truth: str
+    said: dict[str, int]
+    codes: dict[str, int]
+    right: int
+    wrong: int
+    open: int
+    covered: int
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    """The confusion matrix of verdicts."""
+
+    setting: MatrixSetting
+    rows: list[Row]
+
+    @property
+    def wrong(self) -> tuple[int, int]:
+        """Wrong definite verdicts, of how many definite ones."""
+        return sum(r.wrong for r in self.rows), sum(r.wrong + r.right for r in self.rows)
+
+    @property
+    def sentences(self) -> list[str]:
+        """What the matrix says of the instrument at this size."""
+        from slitlamp.calibrate import exact
+
+        wrong, definite = self.wrong
+        runs = sum(r.right + r.wrong + r.open for r in self.rows)
+        blamed = sum(r.said["connector"] for r in self.rows if r.truth != "connector lost it")
+        spared = sum(r.right + r.wrong + r.open for r in self.rows if r.truth != "connector lost it")
+        covered, steps = sum(r.covered for r in self.rows), sum(r.steps for r in self.rows)
+        lines = [
+            f"Of {definite} definite verdicts {wrong} are wrong" + _span(exact, wrong, definite)
+            + f"; of {runs} data sets {runs - definite} are left open.",
+            f"A connector that loses nothing was called a connector failure in {blamed} of {spared}"
+            + _span(exact, blamed, spared) + ".",
+        ]  # fmt: skip
+        if steps:
+            held = f"{covered} of {steps}" + _span(exact, covered, steps)
+            lines.append(f"The interval of a step that loses nothing holds 0 in {held}.")
+        return lines
+
+    def table(self) -> str:
+        """A row for each planted truth, as Markdown: verdicts, and how often they were right."""
+        from slitlamp.calibrate import exact
+        from slitlamp.reports.markdown import table
+
+        heads = ["planted", *SAID.values(), "right", "wrong", "step holds 0"]
+        rows = []
+        for r in self.rows:
+            n = r.right + r.wrong + r.open
+            held = f"{r.covered}/{r.steps}" if r.steps else ""
+            rows.append([
+                r.truth, *(str(r.said[name] or "") for name in SAID), f"{r.right}/{n}" + _span(exact, r.right, n),
+                f"{r.wrong}/{n}" + _span(exact, r.wrong, n), held,
+            ])  # fmt: skip
+        return table(heads, rows, [False, *[True] * (len(heads) - 1)])
+
+    def text(self) -> str:
+        """Table and sentences."""
+        return "\n".join([self.setting.line() + " of each truth", "", self.table(), *self.sentences])
+
+    def document(self) -> dict[str, Any]:
+        """The matrix for a program."""
+        from dataclasses import asdict
+
+        return {
+            "schema": 1, "experiment": "calibrate", "setting": asdict(self.setting),
+            "rows": [asdict(row) for row in self.rows], "sentences": self.sentences,
+        }  # fmt: skip
+
+
+def asked(flags: Mapping[str, Any], plain: Mapping[str, Any]) -> MatrixSetting:
+    """The setting that the flags of `experiments.calibrate --verdicts` describe; `plain` are its flags' defaults.
+
+    Raises:
+        UsageError: a flag that has nothing to act on here, or a setting that cannot be judged.
+    """
+    used = ("items", "groups", "width", "runs", "seed")
+    idle = [name for name, value in flags.items() if name not in used and value != plain[name]]
+    if idle:
+        raise UsageError(f"--{idle[0]} has nothing to act on: --verdicts plants two classes along a power spectrum")
+    return MatrixSetting(
+        **{name: flags[name] for name in used if name != "groups"},
+        groups=flags["items"] if flags["groups"] is None else flags["groups"],
+    )
+
+
+def matrix(setting: MatrixSetting, jobs: int | None = None, out: Path | None = None) -> Matrix:
+    """Plant every truth as often as is asked, judge each data set, count, and write table and figure into `out`."""
+    from joblib import Parallel, delayed
+
+    from probes.stages.planted import TRUTHS
+    from slitlamp.log import progress, say
+
+    pairs = [(truth, run) for truth in TRUTHS for run in range(setting.runs)]
+    found: dict[str, list[Failure]] = {truth: [] for truth in TRUTHS}
+    work = Parallel(n_jobs=jobs or -1, return_as="generator")
+    with progress(len(pairs), "calibrate") as bar:
+        for (truth, _), failure in zip(pairs, work(delayed(_judged)(setting, *pair) for pair in pairs), strict=True):
+            found[truth].append(failure)
+            bar.update(1)
+    counted = Matrix(setting=setting, rows=[_row(truth, many) for truth, many in found.items()])
+    if out is not None:
+        say(f"files in {out}: {', '.join(written(counted, out))}")
+    return counted
+
+
+def _judged(setting: MatrixSetting, truth: Any, run: int) -> "Failure":
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    from probes.stages.planted import TRUTHS, judge, planted
+
+    rng = np.random.default_rng([setting.seed, run, TRUTHS.index(truth), 91])
+    with threadpool_limits(1):
+        return judge(planted(truth, setting.items, setting.groups, setting.width, rng), seed=setting.seed + run)
+
+
+def _row(truth: str, found: Sequence["Failure"]) -> Row:
+    from probes.stages.planted import outcome
+
+    ends = Counter(outcome(truth, one) for one in found)
+    said = Counter("RESPONSE_BIAS" if one.code.startswith("RESPONSE_BIAS") else one.failure for one in found)
+    held = [
+        one.inputs[f"{step}_low"] <= 0 <= one.inputs[f"{step}_high"]
+        for step, truths in STEPS.items() if truth in truths
+        for one in found if one.inputs.get(f"{step}_low") is not None
+    ]  # fmt: skip
+    return Row(
+        truth=truth, said={name: said[name] for name in SAID}, codes=dict(Counter(one.code for one in found)),
+        right=ends["right"], wrong=ends["wrong"], open=ends["open"], covered=sum(held), steps=len(held),
+    )  # fmt: skip
+
+
+def _span(exact: Callable[[int, int], tuple[float, float]], count: int, runs: int) -> str:
+    if not runs:
+        return ""
+    low, high = exact(count, runs)
+    return f" [{low:.2f}, {high:.2f}]"
+
+
+def figure(found: Matrix, width: float = 85) -> Any:
+    """The matrix as shares of the data sets of each truth, a frame round the right verdict; `width` in mm."""
+    import matplotlib as mpl
+    import numpy as np
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    from probes.stages.planted import RIGHT
+    from slitlamp.reports.plots import MM, STYLE
+
+    shares = np.array([[row.said[name] for name in SAID] for row in found.rows], float)
+    shares /= shares.sum(axis=1, keepdims=True)
+    with mpl.rc_context(STYLE):
+        drawn = Figure(figsize=(width * MM, (30 + 6.5 * len(found.rows)) * MM), layout="constrained")
+        axes = drawn.subplots()
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.3, aspect="auto")
+        for i, row in enumerate(found.rows):
+            failure, code = RIGHT[row.truth]
+            due = list(SAID).index(code if code in SAID else failure)
+            axes.add_patch(Rectangle((due - 0.47, i - 0.46), 0.94, 0.92, fill=False, lw=0.8, ec="#D55E00"))
+            for j, name in enumerate(SAID):
+                if row.said[name]:
+                    axes.text(j, i, str(row.said[name]), ha="center", va="center", color="black")
+        axes.set_xticks(range(len(SAID)), list(SAID.values()), rotation=35, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(found.rows)), [row.truth for row in found.rows])
+        axes.tick_params(length=0)
+        axes.set_xlabel(f"verdict of {found.setting.runs} data sets each (right one framed)")
+        axes.set_ylabel("planted")
+    return drawn
+
+
+def written(found: Matrix, out: Path) -> list[str]:
+    """Write verdicts.json, verdicts.md and the figure into `out`; the names of the files."""
+    from cache import write_atomically
+    from slitlamp.records import as_json
+    from slitlamp.reports import plots
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / "verdicts.json", as_json(found.document()))
+    write_atomically(out / "verdicts.md", (found.text() + "\n").encode())
+    return ["verdicts.json", "verdicts.md", *plots.written(lambda: figure(found), out / "verdicts")]

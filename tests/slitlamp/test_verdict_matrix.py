@@ -1,0 +1,59 @@
+"""The verdict matrix: planted truths are judged, counted by truth and verdict, and written as table and figure."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments.calibrate import main
+from probes.stages import planted
+from slitlamp import verdict_matrix
+from slitlamp.verdict_matrix import Matrix, MatrixSetting, Row
+
+
+def row(truth: str, *, right: int = 0, wrong: int = 0, still_open: int = 0, connector: int = 0) -> Row:
+    said = dict.fromkeys(verdict_matrix.SAID, 0) | {"connector": connector}
+    return Row(truth=truth, said=said, codes={}, right=right, wrong=wrong, open=still_open, covered=3, steps=4)
+
+
+def test_sentences_count_wrong_verdicts_among_definite_ones_and_blamed_connectors_among_sound_ones() -> None:
+    rows = [
+        row("connector lost it", right=9, wrong=1, connector=9),
+        row("all good", right=7, still_open=3, connector=2),
+    ]
+    found = Matrix(setting=MatrixSetting(runs=10), rows=rows)
+    assert found.wrong == (1, 17)
+    wrong, blamed, held = found.sentences
+    assert wrong.startswith("Of 17 definite verdicts 1 are wrong [0.00, 0.29]; of 20 data sets 3 are left open.")
+    assert "in 2 of 10 [0.03, 0.56]" in blamed
+    assert "in 6 of 8" in held
+
+
+def test_a_matrix_of_planted_models_is_printed_and_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truths = ("tower lost it", "badly conditioned connector")
+    monkeypatch.setattr(planted, "TRUTHS", truths)
+    asked = ["--verdicts", "--items", "60", "--width", "16", "--runs", "1", "--jobs", "1"]
+    assert main([*asked, "--out", str(tmp_path / "one")]) == 0
+    printed = capsys.readouterr().out
+    document = json.loads((tmp_path / "one" / "verdicts.json").read_text())
+    assert [one["truth"] for one in document["rows"]] == list(truths)
+    assert all(one["right"] + one["wrong"] + one["open"] == 1 == sum(one["said"].values()) for one in document["rows"])
+    by_truth = {one["truth"]: one for one in document["rows"]}
+    assert by_truth["badly conditioned connector"]["said"]["connector"] == 0
+    assert all(f"| {truth} |" in printed for truth in truths)
+    for name in ("verdicts.md", "verdicts.pdf", "verdicts.svg", "verdicts.png"):
+        assert (tmp_path / "one" / name).stat().st_size > 0
+
+
+def test_what_cannot_be_planted_is_refused_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for flags, said in (
+        (["--verdicts", "--rare", "5"], "--rare has nothing to act on: --verdicts plants two classes"),
+        (["--verdicts", "--standard"], "--standard has nothing to act on"),
+        (["--verdicts", "--items", "10"], "below 20 groups"),
+        (["--verdicts", "--items", "30", "--groups", "40"], "--groups 40 is more than --items 30"),
+        (["--out", "somewhere"], "--out has nothing to act on without --verdicts"),
+    ):
+        assert main(flags) == 2
+        assert said in capsys.readouterr().err
