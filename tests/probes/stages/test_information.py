@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import probes
+from probes.stages import information
 from probes.stages.information import (
     Streamed,
     codelength,
@@ -76,6 +77,20 @@ def test_a_code_is_short_where_the_answer_is_read_and_not_where_labels_are_excha
     assert none.bits > 0.97 * none.uniform
     assert easy.compression == pytest.approx(easy.uniform / easy.bits)
     assert easy.orders[0] != easy.orders[1]
+
+
+def test_a_block_is_coded_once_by_what_came_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def coder(x: np.ndarray, y: np.ndarray, groups: np.ndarray, rows: np.ndarray, k: int, rng: object) -> np.ndarray:
+        seen.append(int(rows.sum()))
+        return np.full((len(y), k), 0.25)
+
+    monkeypatch.setattr(information, "_coder", coder)
+    y = np.arange(96) % 2
+    got = codelength(np.zeros((96, 1)), plan_of(y), orders=1)
+    assert seen == [6, 12, 24, 48] * 2  # and once more for exchanged labels
+    assert got.bits == 6 * 1 + 90 * 2  # the first sixteenth uniformly, each other item once at two bits
 
 
 def test_neighbours_by_hand_with_twins_and_groups() -> None:
