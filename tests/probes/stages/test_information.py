@@ -151,6 +151,8 @@ def test_streamed_sums_are_the_regression_and_held_out_by_group() -> None:
     assert got.map((2, 3))[1, 0] == got.per_patch[3]
     lossless = [(y @ (mix.T @ mix + np.eye(8)), y, g) for _, y, g in images]
     assert reconstruction(lambda: iter(lossless), folds=4).error < 1e-6
+    alone = [(x, y, None) for x, y, _ in images]
+    assert reconstruction(lambda: iter(alone), folds=4).error == pytest.approx(got.error, rel=0.1)
     noise = [(rng.standard_normal((6, 8)), y, g) for _, y, g in images]
     assert reconstruction(lambda: iter(noise), folds=4).error > 0.95
     hole = [(np.where(np.arange(6)[:, None] == 2, 0, x), y, g) for x, y, g in lossless]
