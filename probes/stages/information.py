@@ -358,8 +358,9 @@ def reconstruction(
 ) -> Reconstruction:
     """Regress patches before the connector on those behind it, in two passes over `images()`.
 
-    Each pass yields for every image tokens behind [t, e], tokens before [t, d] and the group (None: its own). The first pass sums, the
-    second measures each image with the fit of the other folds. `penalty` is relative to the mean variance behind.
+    Each pass yields for every image tokens behind [t, e], tokens before [t, d] and the group (None: one of its own).
+    The first pass sums, the second measures each image with the fit of the other folds. `penalty` is relative to the
+    mean variance behind.
 
     Raises:
         ProbeError: no images, or tokens that do not fit.
