@@ -206,7 +206,9 @@ def decide(
     the stage before: where it is `some`, information came from nowhere. `text` takes the place of the answer in a
     contrastive model, whose `connector` is the joint space. `leak` rings where any site of the items did.
 
-    Where the encoder reads the fact, but materially less than its reference, and a later link loses it too, the larger
+    An absence counts as a loss only where the encoder surely reads less than the reference: a fact that is weak in the
+    images themselves is read by neither, and silence that excludes strong differences says nothing of it. Where the
+    encoder reads the fact, but materially less than its reference, and a later link loses it too, the larger
     of the two losses is the failure and the other a note.
     """
     given = _Given(
@@ -306,11 +308,18 @@ def _encoder(given: _Given) -> _Found | None:
             f"The encoder is not shown to read it ({_stage(e)}), and {who}; labels, task or number of items may be at "
             "fault.",
         )  # fmt: skip
-    if e.absent:
+    if e.absent and (against is None or against.some):
         return _Found(
             "encoder", "ENCODER_LOST",
             f"Not readable from the encoder: {_stage(e)}, where differences of {e.excluded:.2f} or more are excluded; "
             f"{_stage(ref)} reads it.", ref.p, ref.score - e.score,
+        )  # fmt: skip
+    if e.absent:
+        assert against is not None
+        return _Found(
+            "inconclusive", "NOT_TESTABLE(power)",
+            f"The encoder is silent ({_stage(e)}), but is not shown to read less than {_stage(ref)}: difference "
+            f"{_loss(against)}; what the images hold may be too weak for this number of items.",
         )  # fmt: skip
     open_ = "it is not excluded either" if e.excluded is None else f"only {e.excluded:.2f} or more is excluded"
     return _Found(
