@@ -125,10 +125,11 @@ def tensors(folder: Path, keep: Keep) -> dict[str, "torch.Tensor"]:
     return found
 
 
-def floats(folder: Path, keep: Keep) -> dict[str, "torch.Tensor"]:
-    """The same tensors; HubError where one is of integers or of 8 bits, or of an adapter."""
+def floats(folder: Path, keep: Keep, adapters: bool = False) -> dict[str, "torch.Tensor"]:
+    """The same tensors; HubError where one is of integers or of 8 bits, or, unless `adapters` are read, of one."""
     found = tensors(folder, keep)
-    require_merged(found, str(folder))
+    if not adapters:
+        require_merged(found, str(folder))
     require_floats(
         ((n, str(v.dtype).removeprefix("torch."), v.numel()) for n, v in found.items()), "weights", str(folder)
     )

@@ -6,8 +6,11 @@ more mergers behind its first three blocks, so that what block 1 receives is lm.
 and Idefics attend to the tokens from the side and have no position for an image.
 """
 
+import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -141,6 +144,52 @@ def _phi4(_library: Any, images: Any, tokenizer: Any, config: Any) -> Processor:
     return apply
 
 
+def _phi4_config(library: Any, declared: Mapping[str, Any]) -> Any:
+    """The library's configuration of what the authors' declares; sizes of the tower are in their code alone."""
+    known = library.Phi4MultimodalConfig
+    rope = {"rope_scaling", "rope_theta", "partial_rotary_factor"}
+    taken = {*inspect.signature(known.__init__).parameters, *rope} - {"vision_config", "audio_config", "dtype"}
+    return known(
+        **{name: value for name, value in declared.items() if name in taken},
+        vision_config=dict(declared.get("vision_config", {})),
+        audio_config={"num_blocks": 0},
+    )
+
+
+def _phi4_state(tensors: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The language model as it answers about images: with its vision adapter, W + alpha / r B A, and no other.
+
+    The authors keep both adapters beside each matrix, the library's layout keeps them in folders of their own.
+
+    Raises:
+        EncoderError: the adapter is declared, and not there.
+    """
+    apart = folder / "vision-lora"
+    if any(".lora_A.vision." in name for name in tensors):
+        told = json.loads((folder / "config.json").read_text(encoding="utf-8"))["vision_lora"]
+        first, second, adapter = ".lora_A.vision.weight", ".lora_B.vision.weight", tensors
+    elif (apart / "adapter_config.json").is_file():
+        from safetensors.torch import load_file
+
+        told = json.loads((apart / "adapter_config.json").read_text(encoding="utf-8"))
+        file = apart / "adapter_model.safetensors"
+        if not file.is_file():
+            raise EncoderError(
+                f"{folder} has no vision-lora/{file.name}, without which the language model was not trained on images; "
+                "pass --weights PATH with a snapshot of the whole repository"
+            )
+        first, second = ".lora_A.weight", ".lora_B.weight"
+        adapter = {name.removeprefix("base_model.model."): value for name, value in load_file(file).items()}
+    else:
+        return dict(tensors)
+    found = {name.replace(".base_layer.", "."): value for name, value in tensors.items() if ".lora_" not in name}
+    for name in (one for one in adapter if one.endswith(first)):
+        stem = name.removesuffix(first)
+        added = adapter[stem + second].float() @ adapter[name].float() * (told["lora_alpha"] / told["r"])
+        found[f"{stem}.weight"] = (found[f"{stem}.weight"].float() + added).to(found[f"{stem}.weight"])
+    return found
+
+
 def _phi4_content(text: str, image: bool) -> str:
     """A turn is one string, in which images are numbered."""
     return (PHI4_IMAGE if image else "") + text
@@ -227,7 +276,7 @@ QWEN2_5 = replace(QWEN2, processor=_with_videos("Qwen2_5_VLProcessor", "Qwen2VLV
 QWEN3 = replace(
     QWEN2,
     processor=_with_videos("Qwen3VLProcessor", "Qwen3VLVideoProcessor"),
-    note="behind its first blocks the deepstack tokens are added to lm.0, lm.1 and lm.2; an edit leaves them as they are",
+    note="deepstack tokens are added to lm.0, lm.1 and lm.2 before the next block; an edit leaves them as they are",
 )
 INTERNVL = LanguageSide(
     processor=_sized("image_size", _internvl(cut=True)), placeholder="<IMG_CONTEXT>", aside=("image_size",)
@@ -254,6 +303,10 @@ PHI4 = LanguageSide(
     receives=None,
     aside=("size",),
     shared="model.embed_tokens_extend.image_embed.get_img_features",
+    config=_phi4_config,
+    state=_phi4_state,
+    unread="model.embed_tokens_extend.audio_embed",
+    note="with its vision adapter, also where there is no image; audio is not read",
 )
 MLLAMA = LanguageSide(
     processor=_sized("image_size", _mllama),

@@ -68,6 +68,7 @@ def fetch(card: Card, model_type: ModelType, offline: bool) -> tuple[Path, str]:
         "added_tokens.json",
         *FILES,
         "qformer_tokenizer/*",
+        "vision-lora/adapter_config.json",
     ]
     folder, commit = download(repository, [*dict.fromkeys(texts), form])
     if form.endswith(".json"):

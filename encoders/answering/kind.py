@@ -23,6 +23,8 @@ A `ModelType` says how tower and connector are built and read. Its `answers` is 
   change where those of several prompts are joined (`join(inputs, prompts)`);
 - which function of the model computes tower and connector (`shared`, by its dotted name): in a pass that reads sites it
   runs once, and the language model receives what it gave then;
+- what becomes of the tensors on disk beside `ModelType.rename` (`state(tensors, folder)`), and a module that no answer
+  about an image needs, by its name, which is neither read nor kept (`unread`);
 - what is to be known of its sites, for the card (`note`);
 - how a configuration of the authors' own layout becomes the library's (`config`), where `ModelType.foreign` names any.
 
@@ -32,6 +34,7 @@ log-probabilities come from the logits of one pass; no generation_config of the 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from encoders._base import EncoderError, Site
@@ -87,3 +90,5 @@ class LanguageSide:
     join: Callable[[Mapping[str, Any], int], Mapping[str, Any]] | None = None
     pixels: str = "pixel_values"  # what the processor calls that of which `ModelParts.preprocess` makes one tensor
     config: Callable[[Any, Mapping[str, Any]], Any] | None = None
+    state: Callable[[Mapping[str, Any], Path], Mapping[str, Any]] | None = None
+    unread: str = ""

@@ -147,14 +147,26 @@ def _built(
         _require_memory(card, model_type, config, device, dtype)
         tokenizer = tokenizer_of(card.name, folder)
         images = processor_of(card.name, model_type, folder)
-        state: Mapping[str, Any] = {k: v for place, keep in sources for k, v in floats(place, keep).items()}
+        asked = model_type.answers
+        assert asked is not None
+        merges = asked.state is not None
+        state: Mapping[str, Any] = {k: v for place, keep in sources for k, v in floats(place, keep, merges).items()}
         if model_type.rename:
             state = model_type.rename(state)
+        if asked.state:
+            state = asked.state(state, folder)
+
+        def wanted(name: str) -> bool:
+            return every(name) and not (asked.unread and name.startswith(f"{asked.unread}."))
+
+        state = {name: value for name, value in state.items() if wanted(name)}
         model, info = getattr(transformers, model_type.model).from_pretrained(
             None, config=config, state_dict=dict(state), dtype=getattr(torch, dtype), output_loading_info=True,
             ignore_mismatched_sizes=True,  # refused below, by name
         )  # fmt: skip
-        whole(card.name, folder, info, every)
+        whole(card.name, folder, info, wanted)
+        if asked.unread:
+            model.set_submodule(asked.unread, torch.nn.Identity())
         model.generation_config = transformers.GenerationConfig()  # what a repository asks for reaches no reply
         model = model.eval().requires_grad_(False).to(device)
         plain = config_of(card.name, model_type, folder)
@@ -178,7 +190,6 @@ def _joined(
 ) -> tuple[Any, str]:
     """The loaded model with its processor and template; EncoderError where processor and image side disagree."""
     import torch
-    import transformers
 
     from encoders.answering.conversation import Conversation, template_of
     from encoders.answering.passes import Loaded
@@ -191,7 +202,7 @@ def _joined(
     parts = model_type.take_apart(model, images)
     due = parts.preprocess(probe)
     named = due if isinstance(due, Mapping) else {side.pixels: due}
-    processor = side.processor(transformers, images, tokenizer, model.config)
+    processor = _processor(who, side, images, tokenizer, model.config, folder)
     of_text = processor(text=["A"], images=None, return_tensors="pt", add_special_tokens=True)
     talk = Conversation(
         who=who, side=side, tokenizer=tokenizer, template=template, processor=processor,
@@ -216,6 +227,19 @@ def _joined(
         bare=not isinstance(due, Mapping), flat=frozenset(flat),
     )  # fmt: skip
     return loaded, origin
+
+
+def _processor(who: str, side: Any, images: Any, tokenizer: Any, config: Any, folder: Path) -> Any:
+    """The library's processor of text and image; EncoderError where tokenizer and model do not make one together."""
+    import transformers
+
+    try:
+        return side.processor(transformers, images, tokenizer, config)
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise EncoderError(
+            f"{who}: the tokenizer in {folder} does not go with this model's way of marking an image ({error}); give a "
+            "snapshot of its repository as it is today"
+        ) from error
 
 
 def _image_side(loaded: Any, card: Card, architecture: Any, dtype: str, files: Sequence[Path]) -> Encoder:

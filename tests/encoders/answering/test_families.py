@@ -179,6 +179,18 @@ def test_a_family_comes_from_the_hub_with_all_that_its_prompts_need(
     np.testing.assert_array_equal(again.next_token(PROMPTS, [40, 50]), whole.next_token(PROMPTS, [40, 50]))
 
 
+@pytest.mark.parametrize("name", ["llama-3.2-vision-11b", "internvl3-1b", "molmo2-8b", "phi-4-multimodal"])
+def test_images_of_one_tiling_and_two_sizes_keep_their_own_layouts(name: str, shelf: Shelf) -> None:
+    _, whole = shelf(name)
+    reader, alone = whole.reader(QUESTION), whole.encoder
+    assert reader.layout is not None
+    assert alone.layout is not None
+    for image in (IMAGES[0], IMAGES[0][:88], IMAGES[0]):
+        found = reader.layout(reader.preprocess(image))
+        due = alone.layout(alone.preprocess(image))
+        assert {site: found[site] for site in due} == dict(due)
+
+
 @pytest.mark.parametrize("name", ["qwen2-vl-7b-448", "internvl3-1b-448"])
 def test_a_squashed_image_is_squashed_for_the_answer_too(name: str, shelf: Shelf) -> None:
     tiny, native = shelf(name.removesuffix("-448"))
@@ -208,3 +220,58 @@ def test_what_no_whole_model_is_built_of_is_said_with_what_remains(shelf: Shelf,
     (folder / "config.json").write_text(json.dumps({**declared, "model_type": "internvl_chat"}))
     with pytest.raises(EncoderError, match=r"'internvl_chat'.*transformers \d.*tower and connector.*imported"):
         encoders.load_whole("internvl3-1b", weights=folder, other_weights=True)
+
+
+def test_phi4_answers_with_its_vision_adapter_in_the_authors_layout_and_in_the_librarys(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    tiny, whole = shelf("phi-4-multimodal")
+    state: dict[str, Any] = {}
+    for file in tiny.folder.glob("*.safetensors"):
+        state |= load_file(file)
+    rng = torch.Generator().manual_seed(4)
+    plain, adapter, apart = dict(state), {}, {}
+    for name in [one for one in state if one.startswith("model.layers.") and state[one].ndim == 2]:
+        a, b = (torch.randn(*size, generator=rng) * 0.1 for size in ((4, state[name].shape[1]), (len(state[name]), 4)))
+        stem = name.removesuffix(".weight")
+        plain[name] = state[name] - 2.0 * b @ a
+        adapter |= {f"{stem}.lora_A.vision.weight": a, f"{stem}.lora_B.vision.weight": b}
+        adapter |= {f"{stem}.lora_A.speech.weight": a + 1, f"{stem}.lora_B.speech.weight": b + 1}
+        apart |= {f"base_model.model.{stem}.lora_A.weight": a, f"base_model.model.{stem}.lora_B.weight": b}
+    declared = json.loads((tiny.folder / "config.json").read_text())
+
+    def folder(name: str, tensors: dict[str, Any]) -> Path:
+        made = Path(shutil.copytree(tiny.folder, tmp_path / name, ignore=shutil.ignore_patterns("*.safetensors*")))
+        save_file({key: value.contiguous() for key, value in tensors.items()}, made / "model.safetensors")
+        return made
+
+    def spelt(name: str) -> str:
+        held = name.startswith("model.layers.") and state[name].ndim == 2
+        return name.replace(".weight", ".base_layer.weight") if held else name
+
+    authors = folder("authors", {spelt(k): v for k, v in plain.items() if ".audio_embed." not in k} | adapter)
+    told = {**declared, "model_type": "phi4mm", "vision_lora": {"r": 4, "lora_alpha": 8}, "audio_processor": {}}
+    (authors / "config.json").write_text(json.dumps(told))
+    library = folder("library", plain)
+    (library / "vision-lora").mkdir()
+    (library / "vision-lora" / "adapter_config.json").write_text(json.dumps({"r": 4, "lora_alpha": 8}))
+    due = whole.next_token(PROMPTS[:1], [40, 50])
+    with pytest.raises(EncoderError, match=r"vision-lora/adapter_model\.safetensors"):
+        encoders.load_whole("phi-4-multimodal", weights=library, other_weights=True)
+    save_file({k: v.contiguous() for k, v in apart.items()}, library / "vision-lora" / "adapter_model.safetensors")
+    for place in (authors, library):
+        found = encoders.load_whole("phi-4-multimodal", weights=place, other_weights=True)
+        close(found.next_token(PROMPTS[:1], [40, 50]), due)
+
+
+def test_a_tokenizer_that_cannot_mark_an_image_is_refused_in_one_line(shelf: Shelf, tmp_path: Path) -> None:
+    tiny, _ = shelf("medgemma-4b")
+    folder = Path(shutil.copytree(tiny.folder, tmp_path / "older"))
+    told = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**told, "extra_special_tokens": {}}))
+    with pytest.raises(EncoderError, match=r"older.*way of marking an image.*boi_token") as caught:
+        encoders.load_whole("medgemma-4b", weights=folder, other_weights=True)
+    assert "\n" not in str(caught.value)
