@@ -353,7 +353,11 @@ def test_no_generation_config_reaches_an_answer(cases: Callable[[str], Case], tm
     plain = tmp_path / "plain"
     shutil.copytree(case.whole.folder, plain)
     (plain / "generation_config.json").unlink()
+    told = json.loads((plain / "config.json").read_text())
+    asks = {"repetition_penalty": 9.0, "suppress_tokens": [5, 6, 7], "min_new_tokens": 3, "no_repeat_ngram_size": 1}
+    (plain / "config.json").write_text(json.dumps(told | asks | {"text_config": told["text_config"] | asks}))
     other = loaded(NAMES[0], plain)
+    assert inside(replace(case, ours=other)).model.generation_config.min_new_tokens is None
     prompts = [Prompt(text=TEXT, image=image) for image in (*IMAGES, None)]
     assert other.generate(prompts, 6) == case.ours.generate(prompts, 6)
     assert np.array_equal(other.next_token(prompts, [5, 6, 7]), case.ours.next_token(prompts, [5, 6, 7]))
