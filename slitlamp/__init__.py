@@ -2,9 +2,9 @@
 
 >>> import slitlamp
 >>> sorted(dir(slitlamp))
-['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'ablate', 'attribute', 'compare', 'embed',
-'explain', 'features', 'load', 'measure', 'mine', 'modes', 'perturb', 'probe', 'recipe', 'report', 'score',
-'similarity']
+['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'ablate', 'attribute', 'compare',
+'diagnose', 'embed', 'explain', 'features', 'load', 'measure', 'mine', 'modes', 'perturb', 'probe', 'recipe', 'report',
+'score', 'similarity']
 """
 
 import importlib
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from slitlamp.api import features, measure, probe
     from slitlamp.attribution.api import attribute
     from slitlamp.comparison.api import compare
+    from slitlamp.diagnose.api import diagnose
     from slitlamp.embedding.api import embed
     from slitlamp.errors import UsageError
     from slitlamp.pairs.api import explain, mine, modes, perturb, recipe, score, similarity
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from slitlamp.runs import load
 
 __all__ = [
-    "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "ablate", "attribute", "compare", "embed",
-    "explain", "features", "load", "measure", "mine", "modes", "perturb", "probe", "recipe", "report", "score",
+    "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "ablate", "attribute", "compare", "diagnose",
+    "embed", "explain", "features", "load", "measure", "mine", "modes", "perturb", "probe", "recipe", "report", "score",
     "similarity",
 ]  # fmt: skip
 
@@ -37,6 +38,7 @@ _HOMES = {
     "ablate": "slitlamp.ablation.api",
     "attribute": "slitlamp.attribution.api",
     "compare": "slitlamp.comparison.api",
+    "diagnose": "slitlamp.diagnose.api",
     "report": "slitlamp.paper.api",
     "CommandResult": "slitlamp.reports.result",
     "PairResult": "slitlamp.pairs.result",
