@@ -3,7 +3,7 @@
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -115,7 +115,8 @@ class StoredEncoder:
     """An encoder as a run knows it: card and fingerprint at once, tensors only when it must encode.
 
     `spec` is its name in the run: a label, or the spec that it is loaded by, and `random:` before either for an
-    untrained draw. `source` is the spec that it is loaded by.
+    untrained draw. `source` is the spec that it is loaded by. `build` makes it where it is part of a whole model that is
+    asked with `prompt` beside every image.
     """
 
     spec: str
@@ -124,6 +125,8 @@ class StoredEncoder:
     device: str
     dtype: str
     loaded: list[Encoder] = field(default_factory=list)
+    build: Callable[[], Encoder] | None = None
+    prompt: str | None = None
 
     @cached_property
     def source(self) -> str:
@@ -143,7 +146,8 @@ class StoredEncoder:
 
     @property
     def _key(self) -> str:
-        return digest([self.source, self.weights, self.device, self.dtype, self._other_weights, self.image_size])
+        own = [self.source, self.weights, self.device, self.dtype, self._other_weights, self.image_size]
+        return digest(own if self.prompt is None else [*own, {"prompt": self.prompt}])
 
     @property
     def _is_asked(self) -> bool:
@@ -171,17 +175,7 @@ class StoredEncoder:
                     f"--weights {self.weights} is a file, and {self.spec} is untrained, so that none of it would be "
                     "read; leave it out, or give a folder whose configuration tells the architecture"
                 )
-            say(f"loading {self.spec}")
-            with _as_before(), errors_of_device(self.spec, self.device):
-                encoder = encoders.load(
-                    self.source,
-                    device=self.device,
-                    dtype=self.dtype,
-                    weights=self.weights,
-                    offline=self.settings.offline,
-                    other_weights=self._other_weights,
-                    image_size=self.image_size,
-                )
+            encoder = self._loaded() if self.build is None else self.build()
             if encoder.card.read:
                 say(f"{self.label_of(encoder.card)}: {encoder.card.read}")
             self.loaded.append(encoder)
@@ -189,6 +183,19 @@ class StoredEncoder:
             if record is not None:
                 self.store.memo("encoders").put_many({self._key: record})
         return self.loaded[0]
+
+    def _loaded(self) -> Encoder:
+        say(f"loading {self.spec}")
+        with quietly(), errors_of_device(self.spec, self.device):
+            return encoders.load(
+                self.source,
+                device=self.device,
+                dtype=self.dtype,
+                weights=self.weights,
+                offline=self.settings.offline,
+                other_weights=self._other_weights,
+                image_size=self.image_size,
+            )
 
     @cached_property
     def remembered(self) -> tuple[Card, str] | None:
@@ -254,7 +261,7 @@ class StoredEncoder:
 
 
 @contextmanager
-def _as_before() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Leave the caller's root logger and torch's random state as they are, whatever a library does while it loads."""
     root, quiet = logging.getLogger(), logging.NullHandler()
     root.addHandler(quiet)  # a library that logs to the root would put a handler of its own there

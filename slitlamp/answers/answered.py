@@ -1,0 +1,132 @@
+"""Answers of a model to a question: per item and presentation the option that was chosen, and how sure it was."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+INVALID, TIE = -1, -2  # instead of an option: none could be read; two or more score the same
+
+LETTER, CHOICE, PREFIX, FREE = "letter", "choice", "prefix", "free"
+WAYS = (LETTER, CHOICE, PREFIX, FREE)
+
+NO_IMAGE, GREY, OTHER, SAME = "no image", "grey image", "other class", "same class"
+BLIND = (NO_IMAGE, GREY, OTHER, SAME)
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Presentation:
+    """One manner of putting a question: which paraphrase, which wording of the options, in which order.
+
+    `prompt` 0 is the question itself, others are its paraphrases; `wording` 0 are the classes' names. `shift` is how
+    many options stand first in another place: option c stands at position (c - shift) mod k, so that 0 is the order of
+    the classes and a question with k options has k cyclic orders.
+    """
+
+    prompt: int = 0
+    wording: int = 0
+    shift: int = 0
+
+    def order(self, k: int) -> tuple[int, ...]:
+        """The option at each of the k positions.
+
+        >>> Presentation(shift=1).order(3)
+        (1, 2, 0)
+        """
+        return tuple((place + self.shift) % k for place in range(k))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answers:
+    """What a model answered in one way to n items under m presentations.
+
+    `chosen` int64 [n, m] is the number of the option (the class, where the items share theirs), INVALID or TIE.
+    `logodds` float64 [n, m, k] is the log-probability of each option among the options of that presentation (their
+    exponentials add up to 1), NaN beyond the options of an item with fewer; None for a way that only writes.
+    `replies` [n][m] is the raw text, "" for a way that only scores; `why` [n][m] says why an answer is invalid.
+    """
+
+    way: str
+    format: str
+    presentations: tuple[Presentation, ...]
+    chosen: np.ndarray
+    logodds: np.ndarray | None = None
+    replies: Sequence[Sequence[str]] = ()
+    why: Sequence[Sequence[str]] = ()
+
+    def under(self, prompt: int | None = None, wording: int | None = None, shift: int | None = None) -> np.ndarray:
+        """The numbers of the presentations with this paraphrase, wording and order; any where None."""
+        asked = (("prompt", prompt), ("wording", wording), ("shift", shift))
+        kept = [all(value is None or getattr(p, name) == value for name, value in asked) for p in self.presentations]
+        return np.flatnonzero(kept)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Bias-free log-probabilities [n, k]: the mean over all presentations, so over all orders.
+
+        Raises:
+            ValueError: a way without scores.
+        """
+        if self.logodds is None:
+            raise ValueError(f"the way {self.way} gives no scores")
+        return self.logodds.mean(axis=1)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Knowledge:
+    """Whether the question is understood where its answer cannot be missed (METHOD 4.6 iii).
+
+    `asked` and `right` count, by how the fact was given (`stated` in the prompt without any image, `stamped` into the
+    image), the presentations and those answered rightly by the letter. `understood` is whether the best of them is
+    right in at least `least` of its presentations; None where nothing was asked.
+    """
+
+    asked: Mapping[str, int]
+    right: Mapping[str, int]
+    least: float = 0.9
+
+    @property
+    def share(self) -> Mapping[str, float]:
+        """The share that was right, by how the fact was given."""
+        return {name: self.right[name] / n for name, n in self.asked.items() if n}
+
+    @property
+    def understood(self) -> bool | None:
+        """Whether it is answered rightly often enough in one of the ways; None where nothing was asked."""
+        return max(self.share.values()) >= self.least if self.share else None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AnsweredQuestion:
+    """A question as one model answered it, item by item.
+
+    `y` int64 [n] is the number of the right option; `classes` are the options where all items share theirs, else None,
+    and `options` [n] holds each item's (wording 0). `copies` [n] names the image that an item is a copy of, None where
+    there are none. `ways` are the answers by way; `blind` those of the letter under the paraphrases and orders of
+    wording 0, with the image taken away or exchanged: `no image`, `grey image`, and another item's image of `other
+    class` and of `same class`, from another group. `shown` int64 [n] says for the last two whose image it was, -1
+    where there is none (then `chosen` is INVALID). `fingerprint` is the model's.
+    """
+
+    model: str
+    fingerprint: str
+    name: str
+    ids: tuple[str, ...]
+    groups: np.ndarray
+    y: np.ndarray
+    options: Sequence[tuple[str, ...]]
+    classes: tuple[str, ...] | None
+    ways: Mapping[str, Answers]
+    prompts: Sequence[Sequence[str]] = ()
+    blind: Mapping[str, Answers] = field(default_factory=dict)
+    shown: Mapping[str, np.ndarray] = field(default_factory=dict)
+    copies: tuple[str, ...] | None = None
+    knowledge: Knowledge | None = None
+    notes: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def letter(self) -> Answers:
+        """The letter's answers, of which the bias-free log-odds are."""
+        return self.ways[LETTER]
