@@ -22,7 +22,9 @@ def measure_fixed(score: np.ndarray, given: FeatureSet, plan: Plan, name: str) -
     score = score / unit  # ties are told by differences of a millionth
     margin = (score[:, 1] - score[:, 0]).astype(np.float32) if k == 2 else score.astype(np.float32)
     labels = np.concatenate([plan.y[None], plan.permuted])
-    statistic = np.concatenate([_associated(margin, some, k) for some in np.array_split(labels, -(-len(labels) // 200))])
+    statistic = np.concatenate(
+        [_associated(margin, some, k) for some in np.array_split(labels, -(-len(labels) // 200))]
+    )
     count = min(REFITS, len(plan.permuted))
     many = np.repeat(margin[None], count, axis=0)
     fixed = score_margin(many, plan.permuted[:count], k, plan.groups, plan.folds[0])

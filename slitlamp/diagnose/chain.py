@@ -1,25 +1,27 @@
 """The stages of a model as measurements of one plan: what each reads, chosen inside the folds, and what lies between."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 import probes
-from probes.stats.best import Candidates, simultaneous
-from probes.stats.loss import MANY
+from probes.stages.contrast import Contrast, contrast, margin_of, margins_of, paired, repeats
+from probes.stages.failure import Stage, Step, decompose
+from probes.stats.best import Candidates
+from probes.stats.difference import discordant
+from probes.stats.intervals import inflation
 from slitlamp.probing.points import screened
 from slitlamp.probing.state import Cell, Run
 from slitlamp.records import Record
 
 StageName = Literal["reference", "encoder", "connector", "language_model", "answer"]
-Change = Literal["material", "some", "none", "unknown"]
+State = Literal["present", "absent", "inconclusive"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Step:
+class ReadStage:
     """One stage: what it reads, at the best of its points where it has several.
 
     `name` is what tables call it, `place` the site and readout that inner folds chose most often, of `points`. `state`
@@ -34,7 +36,7 @@ class Step:
     place: str = ""
     points: int = 1
     cell: Cell | None = None
-    state: str = "inconclusive"
+    state: State = "inconclusive"
     excluded: float | None = None
     credit: str | None = None
     p: float | None = None
@@ -47,50 +49,9 @@ class Step:
         return self.measurement.estimate.score
 
 
-@dataclass(frozen=True, kw_only=True)
-class Contrast:
-    """How much more one stage reads than the next on the same items; `low` and `high` hold for all of a chain at once.
-
-    `change` is material where `low` is above the margin, some where it is above 0, none where `high` is below the
-    margin, else unknown.
-    """
-
-    before: str
-    after: str
-    difference: float
-    low: float | None
-    high: float | None
-    p: float | None
-    margin: float
-    change: Change
-
-    @property
-    def gained(self) -> bool:
-        """Whether the later stage surely reads more: the answer is more accessible there, none was created."""
-        return self.high is not None and self.high < 0
-
-
-def margin_of(plan: Any) -> float:
-    """The loss that matters: half of the plan's margin from 643 items on, METHOD 4.4."""
-    return plan.margin if len(plan.y) < MANY else plan.margin / 2
-
-
-def change_of(low: float | None, high: float | None, margin: float) -> Change:
-    """What an interval of a loss says.
-
-    >>> change_of(0.12, 0.3, 0.1), change_of(0.02, 0.3, 0.1), change_of(-0.03, 0.08, 0.1), change_of(-0.1, 0.2, 0.1)
-    ('material', 'some', 'none', 'unknown')
-    """
-    if low is None or high is None:
-        return "unknown"
-    if low > margin:
-        return "material"
-    return "some" if low > 0 else "none" if high < margin else "unknown"
-
-
-def step_of(
+def read_stage(
     run: Run, cells: Sequence[Cell], records: Mapping[tuple[str, str], Record], stage: StageName, name: str
-) -> Step | None:
+) -> ReadStage | None:
     """A stage of several points, each measured as the map is; None without any point.
 
     `records` are those of the cells by encoder and point, with the verdicts.
@@ -106,11 +67,11 @@ def step_of(
         chosen, usual = candidates.chosen(every), int(np.bincount(candidates.choices(every).ravel()).argmax())
     found = [records[cell.encoder.label, cell.name] for cell in cells]
     states = [one.verdict for one in found]
-    state = "present" if "present" in states else "absent" if set(states) == {"absent"} else "inconclusive"
+    state: State = "present" if "present" in states else "absent" if set(states) == {"absent"} else "inconclusive"
     paid = [one.p_adjusted for one in found if one.p_adjusted is not None]
     present = [one for one in found if one.verdict == "present"]
     best = max(present or found, key=lambda one: one.score)
-    return Step(
+    return ReadStage(
         stage=stage, name=name, measurement=chosen, place=cells[usual].name, points=len(cells), cell=cells[usual],
         state=state, excluded=max((one.limit or 1.0 for one in found), default=None) if state == "absent" else None,
         credit=best.credit if state == "present" else None, p=min(paid, default=None),
@@ -123,42 +84,60 @@ def at_map(run: Run, cell: Cell) -> Cell:
     return screened(cell) if run.plan(cell.question).headline == "linear" and cell.level == "full" else cell
 
 
-def fixed_step(measurement: Any, name: str, p: float | None = None, note: str = "") -> Step:
+def untrained_stage(measurement: Any, name: str, p: float | None = None, note: str = "") -> ReadStage:
     """A stage that was not trained on the items, such as an answer; its p is that of its own exchanged labels."""
     p = measurement.estimate.p if p is None else p
     above = measurement.estimate.score > measurement.estimate.chance
-    state = "present" if p is not None and p <= 0.05 and above else "inconclusive"
-    return Step(stage="answer", name=name, measurement=measurement, state=state, p=p, trained=False, note=note)
+    state: State = "present" if p is not None and p <= 0.05 and above else "inconclusive"
+    return ReadStage(stage="answer", name=name, measurement=measurement, state=state, p=p, trained=False, note=note)
 
 
-def contrasts_of(chain: Sequence[Step], plan: Any) -> list[Contrast]:
-    """The paired differences between neighbours of a chain, and last that from its first to its last stage.
-
-    All their intervals hold at once, and the neighbours' differences add up to the last one.
-    """
-    pairs = [*pairwise(chain)]
-    if len(pairs) > 1:
-        pairs.append((chain[0], chain[-1]))
-    if not pairs:
-        return []
-    parts = [(a.measurement.scored.part - b.measurement.scored.part).mean(axis=0) for a, b in pairs]
-    wider = simultaneous(parts, plan)
-    return [contrast(a, b, plan, wider) for a, b in pairs]
+def loss(a: ReadStage, b: ReadStage, plan: Any) -> Contrast:
+    """How much more stage `a` reads than `b` on the same items."""
+    return contrast(probes.compare(a.measurement, b.measurement, plan), margin_of(plan))
 
 
-def contrast(a: Step, b: Step, plan: Any, wider: float = 1.0) -> Contrast:
-    """How much more stage `a` reads than `b`; the interval is `wider` than that of one difference alone."""
-    found = probes.compare(a.measurement, b.measurement, plan)
-    margin, low, high = margin_of(plan), found.low, found.high
-    if low is not None and high is not None:
-        low, high = found.score - wider * (found.score - low), found.score + wider * (high - found.score)
-    return Contrast(
-        before=a.name, after=b.name, difference=found.score, low=low, high=high, p=found.p, margin=margin,
-        change=change_of(low, high, margin),
+def order_loss(a: ReadStage, b: ReadStage, plan: Any) -> Contrast:
+    """The same on the AUC scale, which no threshold of either side touches."""
+    first, second = (repeats(margins_of(one.measurement), plan, order=True) for one in (a, b))
+    return contrast(paired(first, second, plan, phi=inflation_of(a, b, plan)), margin_of(plan))
+
+
+def inflation_of(a: ReadStage, b: ReadStage, plan: Any) -> float:
+    """How much wider differences of refits to exchanged labels spread than their own errors say."""
+    one, other = a.measurement.permuted, b.measurement.permuted
+    return 1.0 if one is None or other is None else inflation(one.minus(other), plan, discordant)
+
+
+def decomposed(chain: Sequence[ReadStage], plan: Any) -> tuple[list[Step], Step | None]:
+    """The losses between neighbours of a chain and that over all of it: see `probes.stages.failure.decompose`."""
+    if len(chain) < 2:
+        return [], None
+    rows = [(one.name, one.measurement.scored, one.measurement.permuted) for one in chain]
+    return decompose(rows, plan, margin_of(plan))
+
+
+def as_stage(one: ReadStage, asked: float) -> Stage:
+    """The stage as the rule that decides takes it; `asked` is the strength that a claim of absence must exclude."""
+    e = one.measurement.estimate
+    return Stage(
+        name=one.name, score=e.score, low=e.low, high=e.high, chance=e.chance, p=one.p, state=one.state,
+        excluded=one.excluded, asked=asked, leak=one.measurement.leak,
     )  # fmt: skip
 
 
-def reference_of(run: Run, cells: Any, records: Mapping[tuple[str, str], Record], own: Sequence[Cell]) -> Step | None:
+def strength_asked(classes: int) -> float:
+    """L, of K classes: 1/K + .8 (1 - 1/K) (METHOD A 3.6).
+
+    >>> round(strength_asked(2), 3), round(strength_asked(3), 3)
+    (0.9, 0.867)
+    """
+    return 1 / classes + 0.8 * (1 - 1 / classes)
+
+
+def reference_of(
+    run: Run, cells: Any, records: Mapping[tuple[str, str], Record], own: Sequence[Cell]
+) -> ReadStage | None:
     """The best reader of the same items before a point, chosen in inner folds; None where there is nothing.
 
     Of thumbnails, untrained draws, other encoders and the model's `own` earlier points.
@@ -184,7 +163,7 @@ def reference_of(run: Run, cells: Any, records: Mapping[tuple[str, str], Record]
     kind, cell = unique[int(np.bincount(candidates.choices(range(len(unique))).ravel()).argmax())]
     known = records.get((cell.encoder.label, cell.name))
     reads = chosen.reads and chosen.estimate.score > chosen.estimate.chance
-    return Step(
+    return ReadStage(
         stage="reference", name="reference", measurement=chosen, points=len(unique), cell=cell,
         place=f"{_whose(kind, cell)} {cell.name}", state="present" if reads else "inconclusive",
         p=chosen.estimate.p, note=kind if known is None else kind,
@@ -194,8 +173,3 @@ def reference_of(run: Run, cells: Any, records: Mapping[tuple[str, str], Record]
 def _whose(kind: str, cell: Cell) -> str:
     words = {"thumbnail": "thumbnail", "untrained": "untrained", "earlier": "tower", "other": cell.encoder.label}
     return words[kind]
-
-
-def renamed(step: Step | None, name: str, stage: StageName) -> Step | None:
-    """A stage under another name."""
-    return None if step is None else replace(step, name=name, stage=stage)

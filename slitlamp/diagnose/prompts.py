@@ -96,7 +96,9 @@ def own_prompts(given: Sequence[str], task: str, classes: Sequence[str]) -> dict
             found.setdefault(name, []).extend(texts)
     empty = [name for name in classes if found and not found.get(name)]
     if empty:
-        raise UsageError(f"--prompt: no text for {empty[0]!r} of {task}; each class needs one: --prompt {empty[0]}=TEXT")
+        raise UsageError(
+            f"--prompt: no text for {empty[0]!r} of {task}; each class needs one: --prompt {empty[0]}=TEXT"
+        )
     return found
 
 
