@@ -165,3 +165,16 @@ def margins_of(found: Measurement) -> np.ndarray:
     if len(found.plan.classes) == 2:
         return got.score[..., 1:] - got.score[..., :1]
     return got.score
+
+
+def frozen(margin: np.ndarray, plan: Plan, *, order: bool = False) -> tuple[Scored, Scored]:
+    """A score that was trained on nothing, decision values [n, C]: once for every repeat, and on the permuted labels.
+
+    The second is what `paired` needs beside refits of a probe to the same permuted labels.
+    """
+    from probes.stats.permutation import REFITS
+
+    one = scored_order if order else scored_margin
+    labels = plan.permuted[:REFITS]
+    there = np.broadcast_to(margin, (len(labels), *margin.shape))
+    return whole(one(margin[None], plan.y, plan), plan.repeats), one(there, labels, plan)
