@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from probes._base import ProbeError
-
 RANK = 1e-9  # of the largest eigenvalue of the covariance: below it lies rounding
 
 

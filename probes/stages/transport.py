@@ -11,6 +11,7 @@ out. "Retained" is constructive: one reader that reads as well proves it. "Lost"
 it needs all of them: the straight-line regressor, the curved one, and the probe trained anew behind.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Literal
@@ -18,16 +19,26 @@ from typing import Literal
 import numpy as np
 
 from probes._base import FeatureSet, ProbeError
-from probes.solvers.codes import coded_vectors
+from probes.rbf import spanned
+from probes.solvers.codes import coded_vectors, fold_means
 from probes.solvers.ridge import Ridge
-from probes.solvers.scale import inverse_scale
-from probes.stages.contrast import Contrast, ContrastState, contrast, margin_of, paired, repeats, scored_margin
+from probes.solvers.scale import inverse_scale, standardised
+from probes.stages.contrast import (
+    Contrast,
+    ContrastState,
+    contrast,
+    margin_of,
+    paired,
+    repeats,
+    scored_margin,
+    scored_order,
+)
 from probes.stats.permutation import REFITS
 from probes.stats.plan import Plan
 from probes.stats.scores import Scored
 
 GRID = (1e-8, 1e-6, 1e-4, 1e-2, 1.0)  # relative penalties of the regression
-LANDMARKS = 400  # rows that span the curved regressor's kernel
+LANDMARKS = 300  # rows that span the curved regressor's kernel
 ReaderName = Literal["linear", "nonlinear", "trained anew"]
 
 
@@ -95,4 +106,259 @@ def transported(
     Raises:
         ProbeError: the two stages hold other items, or pools that do not fit.
     """
-    raise NotImplementedError
+    _check(before, after, plan, pool_before, pool_after)
+    dl = margin_of(plan) if margin is None else margin
+    source = _Source.of(np.asarray(before.x), pool_before, plan)
+    later = np.asarray(after.x, np.float64) if pool_after is None else np.concatenate([after.x, pool_after])
+    held = np.stack([source.held_out(r) for r in range(plan.repeats)])
+    exchanged = source.permuted()
+    straight = Ridge.of(later)
+    curved = Ridge.of(_curved(later, np.random.default_rng([seed, plan.seed, 83])), standardise=False)
+    readers: list[Reader] = []
+    for name, solver in (("linear", straight), ("nonlinear", curved)):
+        regressed = _regressed(solver, source, plan)
+        readers.append(_reader(name, regressed, held, exchanged, plan, dl))
+    readers.append(_reader("trained anew", _anew(np.asarray(after.x), plan), held, exchanged, plan, dl))
+    state = _state([r.loss for r in readers])
+    best = min(readers, key=lambda r: r.loss.loss)
+    scored = repeats(held, plan)
+    return Transport(
+        before=held,
+        scored=scored,
+        readers=tuple(readers),
+        loss=best.loss,
+        order=best.order,
+        state=state,
+        margin=dl,
+        rows=len(later) - ceil(len(before.x) / plan.n_folds),
+        width=later.shape[1],
+        reason=_reason(state, scored, readers, plan),
+    )
+
+
+def _check(
+    before: FeatureSet, after: FeatureSet, plan: Plan, pool_before: np.ndarray | None, pool_after: np.ndarray | None
+) -> None:
+    if list(before.ids) != list(after.ids) or len(before.x) != len(plan.y):
+        raise ProbeError(
+            "the two stages hold other items, or in another order: a transported probe needs the same ones"
+        )
+    if (pool_before is None) != (pool_after is None):
+        raise ProbeError("a pool is needed at both stages, or at neither")
+    if pool_before is None or pool_after is None:
+        return
+    wanted, given = [before.x.shape[1], after.x.shape[1]], [pool_before.shape[-1], pool_after.shape[-1]]
+    if len(pool_before) != len(pool_after) or wanted != given:
+        raise ProbeError(
+            f"the pool has {len(pool_before)} rows of width {given[0]} before and {len(pool_after)} of {given[1]} "
+            f"behind; the same images are wanted at both, of widths {wanted[0]} and {wanted[1]}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Source:
+    """The probe before: cross [N, n], inner products of all rows (items, then the pool) with the items."""
+
+    cross: np.ndarray
+    rho: float
+    plan: Plan
+
+    @classmethod
+    def of(cls, x: np.ndarray, pool: np.ndarray | None, plan: Plan) -> "_Source":
+        wide = np.asarray(x, np.float64)
+        centre = wide.mean(axis=0)
+        scale = inverse_scale((wide - centre).std(axis=0), np.abs(centre))  # as `Ridge.of` has it, on the items alone
+        z = (wide - centre) * scale
+        rows = z if pool is None else np.concatenate([z, (np.asarray(pool, np.float64) - centre) * scale])
+        return cls(cross=rows @ z.T, rho=plan.penalty * float(np.square(z).sum() / len(z)), plan=plan)
+
+    def codes(self, labels: np.ndarray) -> np.ndarray:
+        """Label vectors [B, n] as targets [n, B, C]."""
+        classes = None if self.plan.classes is None else len(self.plan.classes)
+        coded = coded_vectors(labels, classes)
+        return np.moveaxis(coded[..., None] if coded.ndim == 2 else coded, 0, 1).astype(np.float64)
+
+    def scores(self, codes: np.ndarray, held: np.ndarray) -> np.ndarray:
+        """Decision values [N, B, C] of the probe trained on the items not `held` [n], for all rows."""
+        import scipy.linalg
+
+        train = ~held
+        y = codes[train].reshape(train.sum(), -1)
+        k = self.cross[: len(held)][np.ix_(train, train)]
+        m = k.mean(axis=0)
+        gram = k - m - m[:, None] + m.mean()
+        gram[np.diag_indices_from(gram)] += self.rho
+        alpha = scipy.linalg.solve(gram, y - y.mean(axis=0), assume_a="pos", check_finite=False)
+        return (self.cross[:, train] @ alpha - m @ alpha).reshape(-1, *codes.shape[1:])
+
+    def held_out(self, repeat: int) -> np.ndarray:
+        """Decision values [n, C] of every item while its fold of this repeat is held out."""
+        return self._each(self.codes(self.plan.y[None]), self.plan.folds[repeat])[:, 0]
+
+    def permuted(self) -> np.ndarray:
+        """The same [B, n, C] for the plan's first permuted labels, on its first repeat."""
+        return np.moveaxis(self._each(self.codes(self.plan.permuted[:REFITS]), self.plan.folds[0]), 1, 0)
+
+    def _each(self, codes: np.ndarray, folds: np.ndarray) -> np.ndarray:
+        found = np.empty(codes.shape)
+        for part in range(int(folds.max()) + 1):
+            held = folds == part
+            found[held] = self.scores(codes, held)[: len(held)][held]
+        return found
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Regressed:
+    """Held-out values behind: margin [R, n, C], of permuted labels [B, n, C], and how the regression went."""
+
+    margin: np.ndarray
+    permuted: np.ndarray
+    fidelity: float | None = None
+    penalty: float | None = None
+
+
+def _regressed(solver: Ridge, source: _Source, plan: Plan) -> _Regressed:
+    """The scores of each fold's probe, regressed on the later features without that fold's rows and read on them."""
+    n = len(plan.y)
+    codes = source.codes(plan.y[None])
+    margin, kept, chosen = np.empty((plan.repeats, n, codes.shape[2])), [], []
+    for r, folds in enumerate(plan.folds):
+        for part in range(plan.n_folds):
+            held = folds == part
+            found = _left_out(solver, np.flatnonzero(held), source.scores(codes, held))
+            margin[r, held] = found.predicted[:, 0]
+            kept.append(found.fidelity[0])
+            chosen.append(found.penalty[0])
+    labels = source.codes(plan.permuted[:REFITS])
+    permuted = np.empty((n, *labels.shape[1:]))
+    for part in range(plan.n_folds):
+        held = plan.folds[0] == part
+        permuted[held] = _left_out(solver, np.flatnonzero(held), source.scores(labels, held)).predicted
+    return _Regressed(
+        margin=margin,
+        permuted=np.moveaxis(permuted, 1, 0),
+        fidelity=float(np.mean(kept)),
+        penalty=float(np.median(chosen)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _LeftOut:
+    """Predictions [s, B, C] of rows left out; share of variance got back and penalty chosen of each vector, [B]."""
+
+    predicted: np.ndarray
+    fidelity: np.ndarray
+    penalty: np.ndarray
+
+
+def _left_out(solver: Ridge, held: np.ndarray, target: np.ndarray) -> _LeftOut:
+    """Regress targets [N, B, C] without the rows `held`, with the penalty that rows left out besides have least error of.
+
+    A = I - H, H the smoother. Leaving the rows s out, the errors of the others become e_i - A_is A_ss^-1 e_s, and that
+    of a row i left out besides is this over A_ii - A_is A_ss^-1 A_si. What target the rows s had does not matter.
+    """
+    count, b, c = target.shape
+    t = target.reshape(count, b * c).copy()
+    t[held] = 0
+    u, us = solver.u, solver.u[held]
+    coded = u.T @ t
+    full = u.shape[1] >= count - 1  # as many directions as rows: nothing lies outside of them
+    beyond = 0.0 if full else t - t.mean(axis=0) - u @ coded
+    outside = 0.0 if full else np.eye(count)[:, held] - u @ us.T - 1 / count
+    diagonal = 0.0 if full else 1 - np.square(u).sum(axis=1) - 1 / count
+    others = np.ones(count, bool)
+    others[held] = False
+    least, best = np.full(b, np.inf), np.empty((len(held), b, c))
+    chosen = np.zeros(b)
+    for penalty in GRID:
+        rest = penalty * solver.unit / (solver.w + penalty * solver.unit)  # 1 - shrink, without cancellation
+        e = u @ (rest[:, None] * coded) + beyond
+        a = (u * rest) @ us.T + outside
+        solved = np.linalg.solve(a[held], np.concatenate([e[held], a.T], axis=1))
+        inverse_e, inverse_a = solved[:, : b * c], solved[:, b * c :]
+        error = e - a @ inverse_e
+        own = (np.square(u) * rest).sum(axis=1) + diagonal - np.einsum("is,si->i", a, inverse_a)
+        loo = error[others] / np.maximum(own[others], 1e-12)[:, None]
+        press = np.square(loo).sum(axis=0).reshape(b, c).sum(axis=1)
+        better = press < least
+        least[better], chosen[better] = press[better], penalty
+        best[:, better] = -inverse_e.reshape(len(held), b, c)[:, better]
+    rows = t[others]
+    spread = np.square(rows - rows.mean(axis=0)).sum(axis=0).reshape(b, c).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        fidelity = np.where(spread > 0, 1 - least / spread, 1.0)
+    return _LeftOut(predicted=best, fidelity=fidelity, penalty=chosen)
+
+
+def _curved(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The later features and a Gaussian kernel of them, each of unit size: what a curved regressor may use."""
+    z = standardised(x)
+    marks = np.sort(rng.choice(len(z), min(LANDMARKS, len(z)), replace=False))
+    (kernel,) = spanned(z, marks, (1.0,))
+    parts = [part - part.mean(axis=0) for part in (z, kernel)]
+    sizes = [np.sqrt(np.square(part).sum() / len(part)) for part in parts]
+    return np.concatenate([p / s for p, s in zip(parts, sizes, strict=True) if s > 0], axis=1)
+
+
+def _anew(x: np.ndarray, plan: Plan) -> _Regressed:
+    """The probe of the plan trained on labels at the later stage."""
+    classes = None if plan.classes is None else len(plan.classes)
+    solver = Ridge.of(x)
+
+    def margins(labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
+        codes = coded_vectors(labels, classes).astype(np.float64)
+        (fitted,) = solver.each(codes, folds, [plan.penalty], dtype=np.float64)
+        found = fitted - fold_means(codes, folds)
+        return found[..., None] if found.ndim == 2 else found
+
+    margin = np.concatenate([margins(plan.y[None], folds) for folds in plan.folds])
+    return _Regressed(margin=margin, permuted=margins(plan.permuted[:REFITS], plan.folds[0]))
+
+
+def _reader(
+    name: ReaderName, found: _Regressed, before: np.ndarray, exchanged: np.ndarray, plan: Plan, dl: float
+) -> Reader:
+    scored = repeats(found.margin, plan)
+    labels = plan.permuted[:REFITS]
+    losses = []
+    for order, one in ((False, scored_margin), (True, scored_order)):
+        here = repeats(before, plan, order=order), repeats(found.margin, plan, order=order)
+        there = one(exchanged, labels, plan), one(found.permuted, labels, plan)
+        losses.append(contrast(paired(*here, plan, there), dl))
+    return Reader(
+        name=name,
+        margin=found.margin,
+        scored=scored,
+        loss=losses[0],
+        order=losses[1],
+        fidelity=found.fidelity,
+        penalty=found.penalty,
+    )
+
+
+def _state(losses: Sequence[Contrast]) -> ContrastState:
+    if any(one.none for one in losses):
+        return "none"
+    if all(one.material for one in losses):
+        return "material"
+    return "some" if all(one.some for one in losses) else "unknown"
+
+
+def _reason(state: ContrastState, before: Scored, readers: Sequence[Reader], plan: Plan) -> str:
+    """One sentence with its numbers."""
+    what = "concordance" if plan.number else "balanced accuracy"
+    best = min(readers, key=lambda r: r.loss.loss)
+    ends = "" if best.loss.low is None else f" [{best.loss.low:+.2f}, {best.loss.high:+.2f}]"
+    how = {"linear": "carried over by a straight line", "nonlinear": "carried over by a curve",
+           "trained anew": "trained anew behind it"}[best.name]  # fmt: skip
+    numbers = (
+        f"{what} {before.mean:.2f} before, {best.scored.mean:.2f} {how}, loss {best.loss.loss:+.2f}{ends}, "
+        f"margin {best.loss.margin:.2f}"
+    )
+    words = {
+        "none": "Nothing material is lost",
+        "some": "Something is lost, whether materially is open",
+        "material": "Lost: no reader that was tried gets it back",
+        "unknown": "Whether something is lost cannot be told",
+    }
+    return f"{words[state]}: {numbers}."
