@@ -161,12 +161,11 @@ def reference_of(
     candidates = Candidates.among([run.measurement(c) for _, c in unique], plan)
     chosen = candidates.chosen(range(len(unique)))
     kind, cell = unique[int(np.bincount(candidates.choices(range(len(unique))).ravel()).argmax())]
-    known = records.get((cell.encoder.label, cell.name))
     reads = chosen.reads and chosen.estimate.score > chosen.estimate.chance
     return ReadStage(
         stage="reference", name="reference", measurement=chosen, points=len(unique), cell=cell,
         place=f"{_whose(kind, cell)} {cell.name}", state="present" if reads else "inconclusive",
-        p=chosen.estimate.p, note=kind if known is None else kind,
+        p=chosen.estimate.p, note=kind,
     )  # fmt: skip
 
 

@@ -1,12 +1,12 @@
-"""What was found of one task: the chain of stages, the losses between them, the verdict and its sentences."""
+"""What was found of one task: the stages, the losses between them, the items, the verdict."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from probes.stages.answers import ItemTable
 from probes.stages.contrast import Contrast
 from probes.stages.failure import Failure, Step
-from slitlamp.diagnose.chain import ReadStage
 from slitlamp.questions import Question
 from slitlamp.records import Record
 
@@ -15,27 +15,22 @@ from slitlamp.records import Record
 class Diagnosed:
     """One task followed through one model.
 
-    `chain` are the stages of the decomposition in their order, `parts` the losses between neighbours and `gap` that
-    over all of it; `beside` are stages that stand in the table and not in the chain (thumbnails, blind answers).
-    `contrasts` are further losses by name, `points` the record of every cell, `profile` rows of the language model's
-    layers. `notes` are what the reader must know.
+    `got` are the measured stages (`stages.Stages`), `parts` the losses between neighbours and `gap` that over all of
+    them, `contrasts` the losses that the verdict rests on, by name. `items` is a row for each item and `counts` its
+    patterns, `points` the record of every cell.
     """
 
     question: Question
     model: str
     plan: Any
-    chain: Sequence[ReadStage]
+    got: Any
     parts: Sequence[Step]
     gap: Step | None
     failure: Failure
-    sentences: Sequence[str]
-    beside: Sequence[ReadStage] = ()
     contrasts: Mapping[str, Contrast] = field(default_factory=dict)
-    tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     items: Sequence[Mapping[str, Any]] = ()
+    counts: ItemTable | None = None
     points: Sequence[Record] = ()
-    notes: Sequence[str] = ()
-    failed: Sequence[str] = ()
 
     @property
     def name(self) -> str:
