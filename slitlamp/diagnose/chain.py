@@ -7,16 +7,18 @@ from typing import Any, Literal
 import numpy as np
 
 import probes
+from encoders.extraction.readouts import VECTOR
 from probes.stages.contrast import Contrast, contrast, margin_of, margins_of, paired, repeats
 from probes.stages.failure import Stage, Step, decompose
 from probes.stats.best import Candidates
+from probes.stats.credit import LOWLEVEL, PIXELS
 from probes.stats.difference import discordant
 from probes.stats.intervals import inflation
 from slitlamp.probing.points import screened
-from slitlamp.probing.state import Cell, Run
+from slitlamp.probing.state import Cell, QuestionCells, Run
 from slitlamp.records import Record
 
-StageName = Literal["reference", "encoder", "connector", "language_model", "answer"]
+StageName = Literal["reference", "encoder", "connector", "language_model", "answer", "control", "blind"]
 State = Literal["present", "absent", "inconclusive"]
 
 
@@ -135,40 +137,53 @@ def strength_asked(classes: int) -> float:
     return 1 / classes + 0.8 * (1 - 1 / classes)
 
 
-def reference_of(
-    run: Run, cells: Any, records: Mapping[tuple[str, str], Record], own: Sequence[Cell]
-) -> ReadStage | None:
+def reference_of(run: Run, cells: QuestionCells, own: Sequence[Cell]) -> ReadStage | None:
     """The best reader of the same items before a point, chosen in inner folds; None where there is nothing.
 
     Of thumbnails, untrained draws, other encoders and the model's `own` earlier points.
     """
-    question = own[0].question if own else cells.encoder[0].question
-    plan = run.plan(question)
-    level = "screen" if plan.headline == "linear" else "full"
+    found = readers_before(run, cells) | {"tower": list(own)}
+    named = [(kind, cell) for kind, some in found.items() if kind != STATISTICS for cell in some]
+    return None if not named else best_reader(run, named, "reference", "reference")
+
+
+THUMBNAIL, UNTRAINED_NETWORKS, STATISTICS = "thumbnail", "untrained networks", "image statistics"
+
+
+def readers_before(run: Run, cells: QuestionCells) -> dict[str, list[Cell]]:
+    """The cells that read the same items without the model, by what they are called; none that is not measured."""
     spec = cells.encoder[0].encoder.spec
-    many: dict[str, list[Cell]] = {
-        "thumbnail": [c for c in cells.control if c.encoder.spec == "pixels" and c.readout == "vector"],
-        "untrained": [c for some in cells.untrained.values() for c in some],
-        "earlier": list(own),
-        "other": [c for c in cells.encoder if c.encoder.spec != spec],
+    found: dict[str, list[Cell]] = {
+        THUMBNAIL: [c for c in cells.control if c.encoder.spec == PIXELS and c.readout == VECTOR.name],
+        STATISTICS: [c for c in cells.control if c.encoder.spec == LOWLEVEL],
+        UNTRAINED_NETWORKS: [c for some in cells.untrained.values() for c in some],
     }
-    found = [(kind, at_map(run, c)) for kind, some in many.items() for c in some]
-    found = [(kind, c) for kind, c in found if c.level == level or kind == "earlier"]
-    found = [(kind, c) for kind, c in found if run.finished([c]) and run.measurement(c).inner is not None]
-    unique = list({run.key(c): (kind, c) for kind, c in found}.values())
-    if not unique:
-        return None
-    candidates = Candidates.among([run.measurement(c) for _, c in unique], plan)
-    chosen = candidates.chosen(range(len(unique)))
-    kind, cell = unique[int(np.bincount(candidates.choices(range(len(unique))).ravel()).argmax())]
+    for cell in cells.encoder:
+        if cell.encoder.spec != spec:
+            found.setdefault(cell.encoder.label, []).append(cell)
+    return found
+
+
+def controls_of(run: Run, cells: QuestionCells) -> list[ReadStage]:
+    """What thumbnails, image statistics and untrained networks read, each at its best point, chosen inside the folds."""
+    found = [(name, [(name, cell) for cell in some]) for name, some in readers_before(run, cells).items() if some]
+    return [best_reader(run, named, "control", name) for name, named in found]
+
+
+def best_reader(run: Run, named: Sequence[tuple[str, Cell]], stage: StageName, name: str) -> ReadStage:
+    """The best of several cells, chosen in inner folds, with the name of what it is of before its point."""
+    plan = run.plan(named[0][1].question)
+    unique: dict[str, tuple[str, Cell]] = {}
+    for kind, cell in named:
+        at = at_map(run, cell)
+        if run.finished([at]) and run.measurement(at).inner is not None:
+            unique.setdefault(run.key(at), (kind, at))
+    every = [*unique.values()]
+    candidates = Candidates.among([run.measurement(cell) for _, cell in every], plan)
+    chosen = candidates.chosen(range(len(every)))
+    kind, cell = every[int(np.bincount(candidates.choices(range(len(every))).ravel()).argmax())]
     reads = chosen.reads and chosen.estimate.score > chosen.estimate.chance
     return ReadStage(
-        stage="reference", name="reference", measurement=chosen, points=len(unique), cell=cell,
-        place=f"{_whose(kind, cell)} {cell.name}", state="present" if reads else "inconclusive",
-        p=chosen.estimate.p, note=kind,
+        stage=stage, name=name, measurement=chosen, points=len(every), cell=cell, place=f"{kind} {cell.name}",
+        state="present" if reads else "inconclusive", p=chosen.estimate.p,
     )  # fmt: skip
-
-
-def _whose(kind: str, cell: Cell) -> str:
-    words = {"thumbnail": "thumbnail", "untrained": "untrained", "earlier": "tower", "other": cell.encoder.label}
-    return words[kind]

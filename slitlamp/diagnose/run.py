@@ -10,7 +10,7 @@ from typing import Any
 from cache import write_atomically
 from encoders import EncoderError
 from slitlamp.diagnose import figures
-from slitlamp.diagnose.chain import read_stage, reference_of
+from slitlamp.diagnose.chain import controls_of, read_stage, reference_of
 from slitlamp.diagnose.contrastive import read_texts
 from slitlamp.diagnose.found import Diagnosed
 from slitlamp.diagnose.prompts import styles_of
@@ -113,7 +113,7 @@ def _tower(run: Run, cells: QuestionCells, mine: Sequence[Cell], records: Sequen
     earlier = [c for c in mine if is_of_tower(c) and c not in ends]
     encoder = read_stage(run, ends, by, "encoder", "tower")
     assert encoder is not None
-    return Stages(encoder=encoder, reference=reference_of(run, cells, earlier))
+    return Stages(encoder=encoder, reference=reference_of(run, cells, earlier), untold=controls_of(run, cells))
 
 
 def by_point(records: Sequence[Record]) -> dict[tuple[str, str], Record]:
