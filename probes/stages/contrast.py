@@ -39,18 +39,19 @@ class Contrast:
 
     @property
     def material(self) -> bool:
-        """Whether the whole interval lies above the margin."""
+        """Whether more than the margin is lost for sure."""
         return self.state == "material"
 
     @property
     def some(self) -> bool:
-        """Whether something is lost for sure, be it little."""
-        return self.low is not None and self.low > 0
+        """Whether something is lost for sure, be it little or much."""
+        small = self.state == "none" and self.low is not None and self.low > 0
+        return self.state in ("material", "some") or small
 
     @property
     def none(self) -> bool:
-        """Whether the whole interval lies below the margin."""
-        return self.high is not None and self.high < self.margin
+        """Whether less than the margin is lost for sure."""
+        return self.state == "none"
 
 
 def margin_of(plan: Plan) -> float:
@@ -157,7 +158,7 @@ def paired(
 
 
 def margins_of(found: Measurement) -> np.ndarray:
-    """The held-out decision values [R, n, C] of a measurement, less what its training part says: see `scored_margin`."""
+    """The held-out decision values [R, n, C] of a measurement, as `scored_margin` has them."""
     got = found.predictions
     if found.plan.classes is None:
         assert got.baseline is not None

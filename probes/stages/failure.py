@@ -6,7 +6,8 @@ Probes are trained on the task and answers are not: every verdict on the languag
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -183,15 +184,331 @@ def decide(
     """Where along a model a fact is lost, or that these items cannot tell.
 
     `encoder` is the tower's best readout that keeps the layout of the tokens, chosen inside the folds; `reference` the
-    best reader of the same items that is not what stands trial, and `against_reference` how much less the encoder
-    reads. `to_connector` and `to_language_model` are transported (label-free) losses, `accessible` the loss of the probe
+    best reader of the same items beside it, and `against_reference` how much less the encoder reads than that.
+    `to_connector` and `to_language_model` are transported (label-free) losses, `accessible` the loss of the probe
     trained anew behind the connector. `image` and `last` are the best layer of the language model at the image's
-    positions and at the last token of the prompt. `unsaid` is what the best of these stages reads above the bias-free
-    answer, both on the AUC scale. `rise` is V-information of a stage less that of a non-linear probe of the stage before
-    (a contrast of which `some` means: information came from nowhere). `text` takes the place of connector and answer in a
-    contrastive model, where `to_connector` leads to the joint space. `leak` rings where any site of the items did.
+    positions and at the last token of the prompt. `unsaid` is what the best of connector and language model reads above
+    the bias-free answer, both on the AUC scale. `rise` is V-information of a stage less that of a non-linear probe of
+    the stage before: where it is `some`, information came from nowhere. `text` takes the place of the answer in a
+    contrastive model, whose `connector` is the joint space. `leak` rings where any site of the items did.
+
+    Where the encoder reads the fact, but materially less than its reference, and a later link loses it too, the larger
+    of the two losses is the failure and the other a note.
     """
-    raise NotImplementedError
+    given = _Given(
+        encoder=encoder, reference=reference, against_reference=against_reference, connector=connector,
+        to_connector=to_connector, accessible=accessible, image=image, last=last, to_language_model=to_language_model,
+        answer=answer, unsaid=unsaid, text=text, knowledge=knowledge, causal=causal, rise=rise, leak=leak,
+        margin=margin,
+    )  # fmt: skip
+    leaking = _leak(given)
+    found = _Found(*leaking) if leaking is not None else _walk(given)
+    return Failure(
+        failure=found.failure,
+        code=found.code,
+        reason=found.reason,
+        confidence=_confidence(found, given),
+        p=found.p,
+        notes=_notes(given),
+        inputs=_flat(given),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Given:
+    encoder: Stage
+    reference: Stage | None
+    against_reference: Contrast | None
+    connector: Stage | None
+    to_connector: Contrast | None
+    accessible: Contrast | None
+    image: Stage | None
+    last: Stage | None
+    to_language_model: Contrast | None
+    answer: Answer | None
+    unsaid: Contrast | None
+    text: Text | None
+    knowledge: Knowledge | None
+    causal: Causal | None
+    rise: Contrast | None
+    leak: bool
+    margin: float
+
+
+@dataclass(frozen=True)
+class _Found:
+    failure: FailureName
+    code: str
+    reason: str
+    p: float | None = None
+    loss: float = 0.0
+
+
+def _leak(given: _Given) -> tuple[FailureName, str, str] | None:
+    stages = (given.reference, given.encoder, given.connector, given.image, given.last)
+    leaking = [one.name for one in stages if one is not None and one.leak]
+    if not leaking and not given.leak:
+        return None
+    where = f" ({', '.join(leaking)})" if leaking else ""
+    return (
+        "inconclusive",
+        "LEAK",
+        f"Some stage reads below chance by more than exchanged labels ever give{where}: copies of one image probably "
+        "lie in different folds; check the groups, nothing is concluded.",
+    )
+
+
+def _walk(given: _Given) -> _Found:
+    """Stage by stage; where the encoder reads less than its reference, that against what fails behind it."""
+    first = _encoder(given)
+    if first is not None and not given.encoder.present:
+        return first
+    behind = _behind(given)
+    if first is None:
+        return behind
+    if behind.failure in ("none", "inconclusive") or first.loss >= behind.loss:
+        return first
+    return behind
+
+
+def _encoder(given: _Given) -> _Found | None:
+    e, ref, against = given.encoder, given.reference, given.against_reference
+    less = ref is not None and ref.present and against is not None and against.material
+    if less:
+        assert ref is not None
+        assert against is not None
+        return _Found(
+            "encoder", "ENCODER_LOST",
+            f"The encoder reads less than what it was given holds: {_stage(e)}, against {_stage(ref)}; loss "
+            f"{_loss(against)}.", _max(ref.p, against.p), against.loss,
+        )  # fmt: skip
+    if e.present:
+        return None
+    if ref is None or not ref.present:
+        who = "no reference was given" if ref is None else f"the reference does not read it either: {_stage(ref)}"
+        return _Found(
+            "inconclusive", "NOT_TESTABLE(ref)",
+            f"The encoder is not shown to read it ({_stage(e)}), and {who}; labels, task or number of items may be at "
+            "fault.",
+        )  # fmt: skip
+    if e.absent:
+        return _Found(
+            "encoder", "ENCODER_LOST",
+            f"Not readable from the encoder: {_stage(e)}, where differences of {e.excluded:.2f} or more are excluded; "
+            f"{_stage(ref)} reads it.", ref.p, ref.score - e.score,
+        )  # fmt: skip
+    open_ = "it is not excluded either" if e.excluded is None else f"only {e.excluded:.2f} or more is excluded"
+    return _Found(
+        "inconclusive", "NOT_TESTABLE(power)",
+        f"The encoder is not shown to read it ({_stage(e)}), but {open_} ({e.asked:.2f} is asked): too few items to tell.",
+    )  # fmt: skip
+
+
+def _behind(given: _Given) -> _Found:
+    e, p, loss = given.encoder, given.connector, given.to_connector
+    behind = "joint space" if given.text is not None else "connector"
+    if p is not None or loss is not None:
+        gone = p is not None and p.absent
+        if loss is not None and (loss.material or (loss.some and gone)):
+            beside = f" and {_stage(p)} behind it is silent" if gone and not loss.material and p is not None else ""
+            return _Found(
+                "connector", "PROJECTOR_LOST",
+                f"Lost at the {behind}: what the encoder reads ({_stage(e)}) does not arrive, transported loss "
+                f"{_loss(loss)}{beside}.", _max(e.p, loss.p), loss.loss,
+            )  # fmt: skip
+        if loss is None or not loss.none:
+            what = "was not measured" if loss is None else f"is {_loss(loss)}"
+            return _Found(
+                "inconclusive", "NOT_TESTABLE(E-P)",
+                f"The encoder reads it ({_stage(e)}); whether the {behind} passes it on cannot be told: the "
+                f"transported loss {what}, margin {given.margin:.2f}.",
+            )  # fmt: skip
+    return _text(given, given.text) if given.text is not None else _language_model(given)
+
+
+def _text(given: _Given, text: Text) -> _Found:
+    numbers = (
+        f"probe {text.probe:.2f}, text direction {text.text_1d:.2f}, zero-shot {text.zero_shot:.2f}; direction term "
+        f"{_loss(text.direction)}, threshold term {_loss(text.threshold)}"
+    )
+    codes = [code for code, one in (("TEXT_DIRECTION", text.direction), ("TEXT_THRESHOLD", text.threshold))
+             if one.material]  # fmt: skip
+    if codes:
+        worst = max((one for one in (text.direction, text.threshold) if one.material), key=lambda one: one.loss)
+        what = {
+            ("TEXT_DIRECTION",): "the texts point along another direction than the fact",
+            ("TEXT_THRESHOLD",): "the texts order the images rightly, but their threshold is off",
+        }.get(tuple(codes), "the texts point along another direction, and their threshold is off")
+        return _Found(
+            "alignment", "+".join(codes), f"The images hold it, but {what}: {numbers}.",
+            _max(given.encoder.p, worst.p), text.direction.loss + text.threshold.loss,
+        )  # fmt: skip
+    if text.direction.none and text.threshold.none:
+        return _Found("none", "NO_LOSS", f"Nothing material is lost between images and texts: {numbers}.",
+                      given.encoder.p)  # fmt: skip
+    return _Found(
+        "inconclusive", "NOT_TESTABLE(P-ANS)", f"Whether the texts lose it cannot be told with these items: {numbers}."
+    )
+
+
+def _language_model(given: _Given) -> _Found:
+    loss, image, last = given.to_language_model, given.image, given.last
+    inside = [one for one in (image, last) if one is not None]
+    gone = bool(inside) and all(one.absent for one in inside)
+    if loss is not None and (loss.material or (loss.some and gone)):
+        return _Found(
+            "language_model", "LM_DISCARDS",
+            f"It arrives at the language model, whose layers do not carry it: transported loss {_loss(loss)}"
+            + (f"; {_stage(image)}" if image is not None else "") + f". {UNTRAINED}",
+            _max(given.encoder.p, loss.p), loss.loss,
+        )  # fmt: skip
+    answer, c = given.answer, given.unsaid
+    if answer is None or c is None:
+        return _Found(
+            "inconclusive", "NOT_TESTABLE(P-ANS)",
+            f"{_carrier(given)} reads it; what the model answers was not given, so the language model is not judged.",
+        )  # fmt: skip
+    said = f"the bias-free answer {_numbers(answer.score, answer.low, answer.high)}"
+    if c.material:
+        return _unused(given, c, said)
+    if c.none:
+        bias = answer.bias
+        if bias is None or bias.none:
+            return _Found(
+                "none", "NO_LOSS",
+                f"Nothing material is lost: {_carrier(given)} reads it and so does {said}, unsaid {_loss(c)}. {UNTRAINED}",
+                given.encoder.p,
+            )  # fmt: skip
+        if bias.material or bias.some:
+            raw = "" if answer.raw is None else f"raw accuracy is {answer.raw:.2f}, "
+            return _Found(
+                "language_model", "RESPONSE_BIAS",
+                f"The answers tell it apart ({said}), but one option is preferred: {raw}lost by bias {_loss(bias)}.",
+                _max(given.encoder.p, bias.p), bias.loss,
+            )  # fmt: skip
+        return _Found(
+            "inconclusive", "NOT_TESTABLE(P-ANS)",
+            f"The answers tell it apart ({said}); whether a preferred option costs raw accuracy cannot be told: "
+            f"{_loss(bias)}.",
+        )  # fmt: skip
+    return _Found(
+        "inconclusive", "NOT_TESTABLE(P-ANS)",
+        f"{_carrier(given)} reads it; whether the answers say it cannot be told with these items: {said}, unsaid "
+        f"{_loss(c)}.",
+    )  # fmt: skip
+
+
+def _unused(given: _Given, c: Contrast, said: str) -> _Found:
+    """The model carries more than it says: it does not understand, does not route, or does not read out."""
+    causal, known = given.causal, given.knowledge
+    p = _max(given.encoder.p, c.p)
+    if causal is not None and causal.steered:
+        return _Found(
+            "inconclusive", "NOT_TESTABLE(P-ANS)",
+            f"More is carried than said (unsaid {_loss(c)}), but a step along the probed direction moves the answers "
+            f"({_loss(causal.steering)}): it is used, and why the answers are poor cannot be told.",
+        )  # fmt: skip
+    if known is not None and not known.understood and not (causal is not None and causal.unused):
+        return _Found(
+            "language_model", "TASK_NOT_UNDERSTOOD",
+            f"{_carrier(given)} reads it and {said} does not (unsaid {_loss(c)}), but easy renderings are answered at "
+            f"{known.score:.2f} only ({KNOWN:.2f} is asked): the question itself may not be understood. {UNTRAINED}",
+            p, c.loss,
+        )  # fmt: skip
+    follows = causal is not None and causal.follows
+    routed = given.image is not None and given.last is not None and given.image.present and not given.last.present
+    code = "LM_NOT_USED:ROUTING" if routed and not follows else "LM_NOT_USED:READOUT"
+    if causal is not None and causal.unused:
+        checked = "; erasing it and exchanging the image change no answer"
+    elif follows:
+        checked = "; but answers follow an image put in its place, so that the image is used"
+    else:
+        checked = ""
+    return _Found(
+        "language_model", code,
+        f"The language model carries it and does not say it: {_carrier(given)}, {said}, unsaid {_loss(c)}{checked}. "
+        f"{UNTRAINED}", p, c.loss,
+    )  # fmt: skip
+
+
+def _confidence(found: _Found, given: _Given) -> Confidence:
+    """Strong at p <= .01 (a verdict of disuse needs the causal check too), moderate at p <= .05, else exploratory."""
+    if found.failure == "inconclusive" or found.p is None or found.p > ALPHA:
+        return "exploratory"
+    causal = given.causal
+    if found.code.startswith("LM_NOT_USED"):
+        agrees = causal is not None and (causal.follows if found.code.endswith("READOUT") and causal.follows
+                                         else causal.unused)  # fmt: skip
+        if causal is not None and causal.erasure is not None and causal.erasure.some and not causal.follows:
+            return "exploratory"  # an erasure changes the answers: it is used
+        return "strong" if agrees and found.p <= STRONG else "moderate"
+    if found.code in ("TASK_NOT_UNDERSTOOD", "LM_DISCARDS"):
+        return "moderate"
+    return "strong" if found.p <= STRONG else "moderate"
+
+
+def _notes(given: _Given) -> tuple[str, ...]:
+    notes = []
+    a, against, rise, known = given.accessible, given.against_reference, given.rise, given.knowledge
+    if a is not None and a.some:
+        notes.append(f"less accessible after the connector: a probe trained anew loses {_loss(a)}")
+    elif a is not None and a.high is not None and a.high < 0:
+        notes.append(f"more accessible after the connector: a probe trained anew gains {_loss(_negative(a))}")
+    if against is not None and against.some:
+        name = "its reference" if given.reference is None else given.reference.name
+        notes.append(f"the encoder reads less than {name}: {_loss(against)}")
+    if rise is not None and rise.some:
+        notes.append(
+            f"ERROR: information rises along the chain above what a non-linear probe reads before ({_loss(rise)} bit): a "
+            "leak, another preprocessing, or the answer in the prompt"
+        )
+    if given.causal is not None and given.causal.last_token is not None:
+        notes.append(f"an erasure at the last token alone changes {_loss(given.causal.last_token)}: not decided by")
+    if known is not None and not known.understood:
+        notes.append(f"easy renderings are answered at {known.score:.2f}")
+    return tuple(notes)
+
+
+def _negative(c: Contrast) -> Contrast:
+    low, high = (None if end is None else -end for end in (c.high, c.low))
+    return Contrast(loss=-c.loss, low=low, high=high, p=c.p, margin=c.margin, state="unknown")
+
+
+def _carrier(given: _Given) -> str:
+    stages = [one for one in (given.connector, given.image, given.last) if one is not None] or [given.encoder]
+    return _stage(max(stages, key=lambda one: one.score))
+
+
+def _stage(one: Stage) -> str:
+    return f"{one.name} {_numbers(one.score, one.low, one.high)}"
+
+
+def _numbers(score: float, low: float | None, high: float | None) -> str:
+    return f"{score:.2f}" + ("" if low is None or high is None else f" [{low:.2f}, {high:.2f}]")
+
+
+def _loss(c: Contrast | None) -> str:
+    assert c is not None
+    return f"{c.loss:+.2f}" + ("" if c.low is None or c.high is None else f" [{c.low:+.2f}, {c.high:+.2f}]")
+
+
+def _max(*p: float | None) -> float | None:
+    return None if any(one is None for one in p) else max(one for one in p if one is not None)
+
+
+def _flat(given: _Given) -> dict[str, Any]:
+    """All inputs by name: stages, contrasts and answers with their fields, nested ones joined by underscores."""
+    found: dict[str, Any] = {}
+
+    def put(name: str, value: Any) -> None:
+        if is_dataclass(value):
+            for one in fields(value):
+                put(f"{name}_{one.name}" if name else one.name, getattr(value, one.name))
+        else:
+            found[name] = value
+
+    put("", given)
+    return found
 
 
 def decompose(
@@ -206,7 +523,7 @@ def decompose(
     from scipy.special import stdtrit
 
     found: list[tuple[str, str, Difference]] = []
-    for (one, a, pa), (other, b, pb) in zip(stages, stages[1:], strict=False):
+    for (one, a, pa), (other, b, pb) in pairwise(stages):
         found.append((one, other, paired(a, b, plan, None if pa is None or pb is None else (pa, pb))))
     adjusted = holm([1.0 if d.p is None else d.p for _, _, d in found])
     df = plan.n_groups - 1

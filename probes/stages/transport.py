@@ -9,10 +9,14 @@ of a fold leave the regression by the block formula of `probes.solvers.ridge`, a
 of rows left out one at a time besides (PRESS: Allen 1974, Technometrics 16, 125-127), without the fold that is held
 out. "Retained" is constructive: one reader that reads as well proves it. "Lost" is relative to the readers tried, so
 it needs all of them: the straight-line regressor, the curved one, and the probe trained anew behind.
+
+With few images for the width of the later features a regression loses what is there. Below ENOUGH times the width a
+loss is claimed only if it would also be left with more of them: with half the images the loss is l', with all l, and
+2 l - l' is what is left where it falls as 1/N (Richardson's extrapolation).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Literal
 
@@ -38,6 +42,7 @@ from probes.stats.plan import Plan
 from probes.stats.scores import Scored
 
 GRID = (1e-8, 1e-6, 1e-4, 1e-2, 1.0)  # relative penalties of the regression
+ENOUGH = 3  # images for each later feature, from which a regression is determined
 LANDMARKS = 300  # rows that span the curved regressor's kernel
 ReaderName = Literal["linear", "nonlinear", "trained anew"]
 
@@ -48,7 +53,8 @@ class Reader:
 
     margin [R, n, C]; `loss` on balanced accuracy (concordance for numbers), `order` on the AUC scale. `fidelity` is the
     share of the score's variance on rows left out that the regression gets back (None where nothing is regressed),
-    `penalty` the median of the relative penalties chosen.
+    `penalty` the median of the relative penalties chosen. `limit` is the loss that would be left with more images
+    (None where those at hand determine the regression).
     """
 
     name: ReaderName
@@ -58,6 +64,7 @@ class Reader:
     order: Contrast
     fidelity: float | None = None
     penalty: float | None = None
+    limit: Contrast | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,8 +73,9 @@ class Transport:
 
     `before` [R, n, C] are decision values of the probe at the stage before; `readers` those behind. `state` is "none"
     where one reader surely loses less than the margin, "material" where each loses more, "some" where each loses
-    something, else "unknown". `loss` is that of the reader that loses least. `rows` images without labels had part, of
-    features `width` wide. `reason` says it in a sentence.
+    something, else "unknown". `loss` is that of the reader that loses least, with that state. `rows` images without
+    labels had part, of later features `width` wide; `needed` is with how many the regression would be determined, None
+    where it is. `reason` says it in a sentence.
     """
 
     before: np.ndarray
@@ -79,6 +87,7 @@ class Transport:
     margin: float
     rows: int
     width: int
+    needed: int | None
     reason: str
 
     @property
@@ -112,27 +121,30 @@ def transported(
     later = np.asarray(after.x, np.float64) if pool_after is None else np.concatenate([after.x, pool_after])
     held = np.stack([source.held_out(r) for r in range(plan.repeats)])
     exchanged = source.permuted()
-    straight = Ridge.of(later)
-    curved = Ridge.of(_curved(later, np.random.default_rng([seed, plan.seed, 83])), standardise=False)
+    rng = np.random.default_rng([seed, plan.seed, 83])
+    half = None if len(later) >= ENOUGH * later.shape[1] else _Half.of(len(before.x), len(later), rng)
+    curved = _curved(later, rng)
     readers: list[Reader] = []
-    for name, solver in (("linear", straight), ("nonlinear", curved)):
-        regressed = _regressed(solver, source, plan)
-        readers.append(_reader(name, regressed, held, exchanged, plan, dl))
+    for name, x, standardise in (("linear", later, True), ("nonlinear", curved, False)):
+        regressed = _regressed(Ridge.of(x, standardise=standardise), source, plan)
+        fewer = None if half is None else half.regressed(x, source, plan, standardise=standardise)
+        readers.append(_reader(name, regressed, held, exchanged, plan, dl, fewer))
     readers.append(_reader("trained anew", _anew(np.asarray(after.x), plan), held, exchanged, plan, dl))
-    state = _state([r.loss for r in readers])
+    state = _state(readers)
     best = min(readers, key=lambda r: r.loss.loss)
     scored = repeats(held, plan)
     return Transport(
         before=held,
         scored=scored,
         readers=tuple(readers),
-        loss=best.loss,
+        loss=replace(best.loss, state=state),
         order=best.order,
         state=state,
         margin=dl,
         rows=len(later) - ceil(len(before.x) / plan.n_folds),
         width=later.shape[1],
-        reason=_reason(state, scored, readers, plan),
+        needed=None if half is None else ENOUGH * later.shape[1],
+        reason=_reason(state, scored, readers, plan, None if half is None else ENOUGH * later.shape[1]),
     )
 
 
@@ -243,6 +255,34 @@ def _regressed(solver: Ridge, source: _Source, plan: Plan) -> _Regressed:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class _Half:
+    """Half of the images: the rows kept [H] of all (items first), and which items [n] are left out of the regression."""
+
+    kept: np.ndarray
+    dropped: np.ndarray
+
+    @classmethod
+    def of(cls, n: int, count: int, rng: np.random.Generator) -> "_Half":
+        """Drop half of the rows, of the pool first: items must stay, as they are to be predicted."""
+        away = rng.permutation(np.arange(n, count))[: count // 2]
+        dropped = np.zeros(n, bool)
+        dropped[rng.permutation(n)[: count // 2 - len(away)]] = True
+        return cls(kept=np.setdiff1d(np.arange(count), away), dropped=dropped)
+
+    def regressed(self, x: np.ndarray, source: _Source, plan: Plan, *, standardise: bool) -> np.ndarray:
+        """Decision values [n, C] behind, of the plan's first repeat, from half the images."""
+        solver = Ridge.of(x[self.kept], standardise=standardise)
+        codes, folds = source.codes(plan.y[None]), plan.folds[0]
+        margin = np.empty((len(folds), codes.shape[2]))
+        for part in range(plan.n_folds):
+            held = folds == part
+            out = np.flatnonzero(held | self.dropped)
+            found = _left_out(solver, out, source.scores(codes, held)[self.kept])
+            margin[held] = found.predicted[held[out], 0]
+        return margin
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _LeftOut:
     """Predictions [s, B, C] of rows left out; share of variance got back and penalty chosen of each vector, [B]."""
 
@@ -316,7 +356,13 @@ def _anew(x: np.ndarray, plan: Plan) -> _Regressed:
 
 
 def _reader(
-    name: ReaderName, found: _Regressed, before: np.ndarray, exchanged: np.ndarray, plan: Plan, dl: float
+    name: ReaderName,
+    found: _Regressed,
+    before: np.ndarray,
+    exchanged: np.ndarray,
+    plan: Plan,
+    dl: float,
+    fewer: np.ndarray | None = None,
 ) -> Reader:
     scored = repeats(found.margin, plan)
     labels = plan.permuted[:REFITS]
@@ -333,18 +379,31 @@ def _reader(
         order=losses[1],
         fidelity=found.fidelity,
         penalty=found.penalty,
+        limit=None if fewer is None else _limit(before[:1], found.margin[:1], fewer[None], plan, dl),
     )
 
 
-def _state(losses: Sequence[Contrast]) -> ContrastState:
-    if any(one.none for one in losses):
+def _limit(before: np.ndarray, all_of_them: np.ndarray, half: np.ndarray, plan: Plan, dl: float) -> Contrast:
+    """The loss 2 l - l' that would be left with more images, of the first repeat: (before + half) - 2 all."""
+    a, b, c = (scored_margin(m, plan.y, plan, plan.folds[0]) for m in (before, half, all_of_them))
+    first = Scored(
+        score=a.score + b.score,
+        part=a.part + b.part,
+        share=None if a.share is None or b.share is None else a.share + b.share,
+    )
+    twice = Scored(score=2 * c.score, part=2 * c.part, share=None if c.share is None else 2 * c.share)
+    return contrast(paired(first, twice, plan), dl)
+
+
+def _state(readers: Sequence[Reader]) -> ContrastState:
+    if any(one.loss.none for one in readers):
         return "none"
-    if all(one.material for one in losses):
+    if all(one.loss.material and (one.limit is None or one.limit.material) for one in readers):
         return "material"
-    return "some" if all(one.some for one in losses) else "unknown"
+    return "some" if all(one.loss.some and (one.limit is None or one.limit.some) for one in readers) else "unknown"
 
 
-def _reason(state: ContrastState, before: Scored, readers: Sequence[Reader], plan: Plan) -> str:
+def _reason(state: ContrastState, before: Scored, readers: Sequence[Reader], plan: Plan, needed: int | None) -> str:
     """One sentence with its numbers."""
     what = "concordance" if plan.number else "balanced accuracy"
     best = min(readers, key=lambda r: r.loss.loss)
@@ -361,4 +420,5 @@ def _reason(state: ContrastState, before: Scored, readers: Sequence[Reader], pla
         "material": "Lost: no reader that was tried gets it back",
         "unknown": "Whether something is lost cannot be told",
     }
-    return f"{words[state]}: {numbers}."
+    more = f" About {needed} images without labels would determine the regression." if needed else ""
+    return f"{words[state]}: {numbers}.{more if state in ('unknown', 'some') else ''}"
