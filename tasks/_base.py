@@ -140,7 +140,8 @@ class Task:
     `notes(source, column)` gives sentences that the user must see beside the result (rows left out).
     `makes_answers` says that the answers are the task's own (turned copies), whatever column is named.
     A model is asked the `question` and its paraphrases `asks`, with the classes' names as options, and with each of
-    `wordings`, other words for the classes in their order.
+    `wordings`, other words for the classes in their order. `facts` says for each class in a sentence what is then seen:
+    told this, whoever understands the question answers it without the image.
     """
 
     name: str
@@ -155,3 +156,4 @@ class Task:
     makes_answers: bool = False
     asks: tuple[str, ...] = ()
     wordings: tuple[tuple[str, ...], ...] = ()
+    facts: tuple[str, ...] = ()

@@ -24,6 +24,14 @@ YES = {"child": ("pediatric", "paediatric", "child"), "adult": ("adult",)}
 TASK = Task(
     name="age",
     question="Does the chest film show a child or an adult?",
+    asks=(
+        "Is the patient on this chest film a child or an adult?",
+        "Whose chest is on this film?",
+        "Was this chest film taken of a child or of an adult?",
+        "To which age group does the patient on this chest film belong?",
+    ),
+    wordings=(("a child", "an adult"), ("a paediatric patient", "an adult patient")),
+    facts=("This chest film shows a child.", "This chest film shows an adult."),
     classes=child.CLASSES,
     version=1,
     items=partial(

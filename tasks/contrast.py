@@ -32,6 +32,7 @@ TASK = Task(
         "Was this slice taken with or without intravenous contrast medium?",
     ),
     wordings=(("without contrast medium", "with contrast medium"), ("not enhanced", "enhanced by contrast medium")),
+    facts=("This CT slice is plain.", "This CT slice is enhanced."),
     classes=axial.CLASSES,
     version=1,
     items=partial(

@@ -12,6 +12,18 @@ WORDS = {"red": ("r",), "green": ("g",), "blue": ("b",)}
 TASK = Task(
     name="depth",
     question="Which marker is nearest to the camera: the red, the green or the blue one?",
+    asks=(
+        "Which marker is closest to the camera?",
+        "Which of the three coloured markers lies nearest to the endoscope's tip?",
+        "Of the red, the green and the blue marker, which is at the smallest distance from the camera?",
+        "Which marker lies least deep in this endoscopic view?",
+    ),
+    wordings=(("the red one", "the green one", "the blue one"), ("red marker", "green marker", "blue marker")),
+    facts=(
+        "The red marker is the nearest to the camera.",
+        "The green marker is the nearest to the camera.",
+        "The blue marker is the nearest to the camera.",
+    ),
     classes=view.COLOURS,
     version=1,
     items=partial(

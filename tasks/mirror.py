@@ -19,6 +19,14 @@ def items(source: Source, rng: np.random.Generator, column: str | None) -> Itera
 TASK = Task(
     name="mirror",
     question="Are left and right exchanged?",
+    asks=(
+        "Has this image been mirrored from left to right?",
+        "Is this image as it was taken, or is it its mirror image?",
+        "Was this image flipped horizontally?",
+        "Which side of the image is which: as it was taken, or exchanged?",
+    ),
+    wordings=(("not mirrored", "mirrored from left to right"), ("left and right in place", "left and right exchanged")),
+    facts=("This image is as it was taken.", "This image is mirrored."),
     classes=tuple(TURNS),
     version=1,
     items=items,

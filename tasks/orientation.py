@@ -40,6 +40,7 @@ TASK = Task(
         "Has this image been turned upside down?",
     ),
     wordings=(("the right way up", "turned upside down"), ("not turned", "turned by 180 degrees")),
+    facts=("This image is upright.", "This image is upside down."),
     classes=tuple(TURNS),
     version=1,
     items=items,

@@ -38,6 +38,7 @@ TASK = Task(
         "Has this pelvic film been turned upside down?",
     ),
     wordings=(("the right way up", "turned upside down"), ("not turned", "turned by 180 degrees")),
+    facts=("This film is upright.", "This film is upside down."),
     classes=tuple(TURNS),
     version=1,
     items=items,

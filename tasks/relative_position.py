@@ -16,6 +16,22 @@ WORDS = {name: (name.replace(" ", "-"), name.replace(" ", "_")) for name in mark
 TASK = Task(
     name="relative-position",
     question="In which quarter of the patient's chest does the red mark lie, left being the patient's own left?",
+    asks=(
+        "Where in the patient's chest is the red mark, seen from the patient's own side?",
+        "Which quarter of the chest holds the red mark, left meaning the patient's left?",
+        "In which part of the patient's chest is the red mark placed?",
+        "The red mark lies in which quarter of the patient's chest, from the patient's point of view?",
+    ),
+    wordings=(
+        ("the upper left quarter", "the upper right quarter", "the lower left quarter", "the lower right quarter"),
+        ("left side, above", "right side, above", "left side, below", "right side, below"),
+    ),
+    facts=(
+        "The red mark lies in the upper left quarter of the patient's chest.",
+        "The red mark lies in the upper right quarter of the patient's chest.",
+        "The red mark lies in the lower left quarter of the patient's chest.",
+        "The red mark lies in the lower right quarter of the patient's chest.",
+    ),
     classes=marked.CLASSES,
     version=1,
     items=partial(

@@ -24,6 +24,22 @@ def items(source: Source, rng: np.random.Generator, column: str | None) -> Itera
 TASK = Task(
     name="rotation",
     question="How far is the image turned counter-clockwise?",
+    asks=(
+        "By what angle has this image been turned counter-clockwise?",
+        "By how many degrees is this image rotated to the left?",
+        "How many degrees counter-clockwise was this image turned?",
+        "What is the counter-clockwise rotation of this image?",
+    ),
+    wordings=(
+        ("0 degrees", "90 degrees", "180 degrees", "270 degrees"),
+        ("not turned", "a quarter turn", "half a turn", "three quarter turns"),
+    ),
+    facts=(
+        "This image is not turned: 0°.",
+        "This image is turned counter-clockwise by 90°.",
+        "This image is turned counter-clockwise by 180°.",
+        "This image is turned counter-clockwise by 270°.",
+    ),
     classes=tuple(TURNS),
     version=1,
     items=items,

@@ -40,6 +40,18 @@ def _asked(source: Source) -> str:
 TASK = Task(
     name="wave-depth",
     question="Which marker is closest to the skin: the red, the green or the blue one?",
+    asks=(
+        "Which marker lies nearest to the skin?",
+        "Which of the three coloured markers is the least deep below the skin?",
+        "Of the red, the green and the blue marker, which is at the smallest depth?",
+        "Which marker is nearest to the ultrasound probe?",
+    ),
+    wordings=(("the red one", "the green one", "the blue one"), ("red marker", "green marker", "blue marker")),
+    facts=(
+        "The red marker is the closest to the skin.",
+        "The green marker is the closest to the skin.",
+        "The blue marker is the closest to the skin.",
+    ),
     classes=scan.COLOURS,
     version=1,
     items=_items,
