@@ -1,4 +1,4 @@
-"""The stages of a model as measurements of one plan: what each reads, chosen inside the folds, and what lies between."""
+"""The stages of a model as measurements of one plan: what each reads, chosen inside the folds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-import probes
 from encoders.extraction.readouts import VECTOR
 from probes.stages.contrast import Contrast, contrast, margin_of, margins_of, paired, repeats
 from probes.stages.failure import Stage, Step, decompose
@@ -96,7 +95,8 @@ def untrained_stage(measurement: Any, name: str, p: float | None = None, note: s
 
 def loss(a: ReadStage, b: ReadStage, plan: Any) -> Contrast:
     """How much more stage `a` reads than `b` on the same items."""
-    return contrast(probes.compare(a.measurement, b.measurement, plan), margin_of(plan))
+    first, second = a.measurement, b.measurement
+    return contrast(paired(first.scored, second.scored, plan, (first.permuted, second.permuted)), margin_of(plan))
 
 
 def order_loss(a: ReadStage, b: ReadStage, plan: Any) -> Contrast:
@@ -142,7 +142,7 @@ def reference_of(run: Run, cells: QuestionCells, own: Sequence[Cell]) -> ReadSta
 
     Of thumbnails, untrained draws, other encoders and the model's `own` earlier points.
     """
-    found = readers_before(run, cells) | {"tower": list(own)}
+    found = readers_before(cells) | {"tower": list(own)}
     named = [(kind, cell) for kind, some in found.items() if kind != STATISTICS for cell in some]
     return None if not named else best_reader(run, named, "reference", "reference")
 
@@ -150,7 +150,7 @@ def reference_of(run: Run, cells: QuestionCells, own: Sequence[Cell]) -> ReadSta
 THUMBNAIL, UNTRAINED_NETWORKS, STATISTICS = "thumbnail", "untrained networks", "image statistics"
 
 
-def readers_before(run: Run, cells: QuestionCells) -> dict[str, list[Cell]]:
+def readers_before(cells: QuestionCells) -> dict[str, list[Cell]]:
     """The cells that read the same items without the model, by what they are called; none that is not measured."""
     spec = cells.encoder[0].encoder.spec
     found: dict[str, list[Cell]] = {
@@ -165,8 +165,8 @@ def readers_before(run: Run, cells: QuestionCells) -> dict[str, list[Cell]]:
 
 
 def controls_of(run: Run, cells: QuestionCells) -> list[ReadStage]:
-    """What thumbnails, image statistics and untrained networks read, each at its best point, chosen inside the folds."""
-    found = [(name, [(name, cell) for cell in some]) for name, some in readers_before(run, cells).items() if some]
+    """What thumbnails, image statistics and untrained networks read, the best point chosen inside the folds."""
+    found = [(name, [(name, cell) for cell in some]) for name, some in readers_before(cells).items() if some]
     return [best_reader(run, named, "control", name) for name, named in found]
 
 

@@ -8,7 +8,6 @@ import numpy as np
 
 import probes
 from encoders import EncoderError
-from probes.stages.contrast import Contrast
 from probes.stages.failure import Text
 from probes.stats.fixed import measure_fixed
 from slitlamp.diagnose.chain import ReadStage, at_map, loss, untrained_stage
@@ -72,7 +71,7 @@ def similarities(image: np.ndarray, texts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def read_texts(run: Run, question: Question, joint: ReadStage, styles: Sequence[Style]) -> TextRead:
-    """Zero-shot answers, their threshold and sign learnt inside the folds, and the two terms of the gap to the probe."""
+    """Zero-shot answers, the same with a threshold learnt inside the folds, and the two terms of the gap."""
     assert joint.cell is not None
     encoder, plan = joint.cell.encoder, run.plan(question)
     image = run.filled[question.name, encoder.spec].read(joint.cell.name).astype(np.float64)
@@ -121,8 +120,3 @@ def _row(run: Run, question: Question, joint: ReadStage, style: Style, scores: n
         "auc": float(zero_shot.measurement.null.statistic[0]), "own_threshold": own.score,
         "own_threshold_low": own.low, "own_threshold_high": own.high, "example": " | ".join(t[0] for t in style.texts),
     }  # fmt: skip
-
-
-def worst(*some: Contrast) -> Contrast:
-    """The largest of several losses."""
-    return max(some, key=lambda one: one.loss)

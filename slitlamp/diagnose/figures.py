@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from slitlamp.errors import UsageError
@@ -103,7 +104,7 @@ def _panel(panel: Any, rows: Rows, entries: dict[str, Any]) -> None:
     panel.axhline(rows[0]["chance"], color="black", lw=0.8, ls=":", zorder=1)
     entries["chance"] = Line2D([], [], color="black", lw=0.8, ls=":", label="chance")
     chained = [row for row in along if row["stage"] != "blind"]
-    for x, (a, b) in enumerate(zip(chained, chained[1:], strict=False)):
+    for x, (a, b) in enumerate(pairwise(chained)):
         thick = a["loss_state"] == "material"
         panel.plot((x, x + 1), (a["score"], b["score"]), color="0.15" if thick else "0.7", lw=2.2 if thick else 0.8,
                    zorder=2, solid_capstyle="butt")  # fmt: skip
@@ -129,7 +130,14 @@ def _mark(panel: Any, x: int, row: Mapping[str, Any], entries: dict[str, Any]) -
     read = row["verdict"] == "present"
     if row["low"] is not None:
         panel.vlines(x, row["low"], row["high"], color=colour, lw=1.1, zorder=3)
-    style = {"marker": marker, "ms": 4.2, "mfc": colour if read else "white", "mec": colour, "mew": 0.9, "ls": "none"}
+    style: dict[str, Any] = {
+        "marker": marker,
+        "ms": 4.2,
+        "mfc": colour if read else "white",
+        "mec": colour,
+        "mew": 0.9,
+        "ls": "none",
+    }
     panel.plot([x], [row["score"]], zorder=4, **style)
     entries[kind] = Line2D([], [], **(style | {"mfc": colour}), label=label)
     if not read:

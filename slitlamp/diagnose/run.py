@@ -128,7 +128,7 @@ def _result(run: Run, found: Sequence[Diagnosed], own: DiagnoseSettings, command
         "images" * any(one.question.source.synthetic for one in found),
         f"the weights of {own.model}" if card.synthetic else "",
     )
-    drawn = [stage for stage in rows["stages"]]
+    drawn = rows["stages"]
     names = stems([one.name for one in found])
     pictures = {f"stages-{stem}": partial(figures.chain, _of(drawn, one.name), _of(rows["verdicts"], one.name))
                 for one, stem in zip(found, names, strict=True)}  # fmt: skip

@@ -21,7 +21,7 @@ class DiagnoseSettings:
     """Which model is followed, what it is held against, and how its answers are had."""
 
     model: str = _flag(
-        "phantom-clip",
+        "",
         "the model that is followed: a whole multimodal one, or a contrastive one whose images are compared with texts",
         metavar="NAME",
     )
@@ -57,6 +57,8 @@ def check(settings: Settings, own: DiagnoseSettings) -> None:
     """Raises UsageError where flags do not fit together."""
     check_bounds(settings)
     unused_flags(settings)
+    if not own.model:
+        raise UsageError("--model NAME is needed: a multimodal model, or a contrastive one such as phantom-clip")
     share = own.reference_accuracy
     if share is not None and not 0 < share <= 1:
         raise UsageError(f"--reference-accuracy {share:g}: must be a share above 0, at most 1, e.g. 0.96")

@@ -99,8 +99,11 @@ def tests_of(one: Diagnosed) -> list[str]:
     if one.counts is None:
         return []
     names = one.counts.names
-    return [
-        f"{names[k]} but not {names[k + 1]}: {test.only_first} items, the other way {test.only_second} "
-        f"(McNemar's exact p = {test.p:.2g}{'' if abs(test.p - test.p_group) < 0.005 else f', by group {test.p_group:.2g}'})"
-        for k, test in enumerate(one.counts.tests)
-    ]  # fmt: skip
+    said = []
+    for k, test in enumerate(one.counts.tests):
+        group = "" if abs(test.p - test.p_group) < 0.005 else f", by group {test.p_group:.2g}"
+        said.append(
+            f"{names[k]} but not {names[k + 1]}: {test.only_first} items, the other way {test.only_second} (McNemar's "
+            f"exact p = {test.p:.2g}{group})"
+        )
+    return said

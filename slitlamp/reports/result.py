@@ -25,6 +25,13 @@ IN_A_TERMINAL: Mapping[str, Mapping[str, Sequence[str]]] = {  # columns by comma
         "curve": ("task", "encoder", "at", "groups", "draws", "score", "low", "high", "mde", "rising"),
         "variation": (),  # the sentences hold it
     },
+    "diagnose": {
+        "verdicts": ("task", "failure", "code", "confidence"),
+        "stages": ("task", "stage", "name", "at", "score", "low", "high", "verdict", "loss", "loss_low", "loss_high",
+                   "loss_state"),
+        "losses": (),  # those between neighbours stand beside the stages, and the sentences name the others
+        "layers": (),
+    },
     "report": {
         "claims": ("task", "encoder", "run", "groups", "score", "low", "high", "verdict", "credit"),
         "checklist": (),  # a note counts it, the page holds it
