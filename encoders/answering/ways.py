@@ -1,10 +1,10 @@
-"""The ways of asking a whole model: by the letter, by writing, by the text of each option; and how replies are decided.
+"""The ways of asking a whole model: by the letter, by writing, by the text of each option.
 
 The four are those of MediConfusion (Sepehri et al. 2024, arXiv 2409.15477, `utils/answering.py`). Scores are
 log-probabilities of the raw logits of one forward pass.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,11 +12,10 @@ from encoders._base import EncoderError
 from encoders.answering.model import Edit, Prompt, Reply, WholeModel
 from encoders.answering.prompts import LETTERS
 
-NONE, TIE = -1, -2  # instead of an option
+TIE = -2  # instead of an option: several share the best score
 SAME = 1e-6  # log-probabilities that differ by no more are a tie: batches of another size move them by less
 
 REPORT, FIRST, LAST = "report", "first", "last"
-FOUND = ("{0}", "{0}:", ".{0}", ".{0}:", "{0}.", '{0}")', '("{0}":', '("{0}")', '("{0}").')
 
 
 def letter_tokens(model: WholeModel, k: int, start: str = "") -> list[tuple[int, ...]]:
@@ -113,33 +112,3 @@ def best(scores: np.ndarray, ties: str = REPORT) -> int:
     """
     top = np.flatnonzero(scores >= scores.max() - SAME)
     return int(top[0]) if len(top) == 1 or ties == FIRST else int(top[-1]) if ties == LAST else TIE
-
-
-def by_threshold(scores: Sequence[float], threshold: float) -> int:
-    """The option whose score is at least `threshold` above every other, NONE where none is: MediConfusion's rule.
-
-    >>> by_threshold([9, 6], 3), by_threshold([9, 7], 3)
-    (0, -1)
-    """
-    for place, one in enumerate(scores):
-        if all(one >= other + threshold for k, other in enumerate(scores) if k != place):
-            return place
-    return NONE
-
-
-def token_list(reply: str, k: int) -> int:
-    r"""The option whose letter a reply names, as MediConfusion's parser of multiple choice reads it.
-
-    Newlines become blanks, and a letter counts where a token between blanks is one of `A`, `A:`, `.A`, `.A:`, `A.`,
-    `A")`, `("A":`, `("A")`, `("A").`; NONE where no letter or several are found.
-
-    >>> token_list('B.', 2), token_list('(B)', 2), token_list('A film, so B', 2)
-    (1, -1, -1)
-    """
-    tokens = set(reply.replace("\n", " ").split(" "))
-    found = [place for place, letter in enumerate(LETTERS[:k]) if tokens & {form.format(letter) for form in FOUND}]
-    return found[0] if len(found) == 1 else NONE
-
-
-Judge = Callable[[str, Sequence[str], str], Sequence[float]]
-"""A judge of free replies: question, options and reply give a score for each option."""

@@ -8,21 +8,22 @@ from probes._base import ProbeError
 from probes.pairs.scores import INVALID
 
 LETTERS = ("A", "B", "C", "D", "E")
+ALPHABET = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 FAILED = "(Z)"  # BLINK's mark for a text that names no choice, or several
 
 
-def mediconfusion_letter(text: str | None) -> str:
-    """`A`, `B` or `INVALID`, by MediConfusion's multiple-choice rule.
+def mediconfusion_letter(text: str | None, choices: int = 2) -> str:
+    """`A`, `B` (or a further letter of the `choices`) or `INVALID`, by MediConfusion's multiple-choice rule.
 
     A letter counts where a word between blanks or line ends is that letter, bare or in one of the forms that its
-    prompts provoke; both letters, or none, is invalid. The article "A" at the head of a sentence is such a word.
+    prompts provoke; two letters, or none, is invalid. The article "A" at the head of a sentence is such a word.
 
     >>> mediconfusion_letter('A") The left one'), mediconfusion_letter("(A)"), mediconfusion_letter("A or B")
     ('A', '-', '-')
     """
     words = set((text or "").replace("\n", " ").split(" "))
     found = []
-    for letter in LETTERS[:2]:
+    for letter in ALPHABET[:choices]:
         forms = {f"{dot}{letter}{colon}" for dot in ("", ".") for colon in ("", ":")}
         forms |= {f"{letter}.", f'{letter}")', f'("{letter}":', f'("{letter}")', f'("{letter}").'}
         found += [letter] if words & forms else []
@@ -31,7 +32,20 @@ def mediconfusion_letter(text: str | None) -> str:
 
 def by_gap(a: int, b: int, gap: int = 3) -> str:
     """`A` or `B`, whichever is ahead by `gap` or more, else `INVALID`: the rule for scored free answers."""
-    return "A" if a >= b + gap else "B" if b >= a + gap else INVALID
+    place = ahead((a, b), gap)
+    return INVALID if place is None else LETTERS[place]
+
+
+def ahead(scores: Sequence[float], gap: float) -> int | None:
+    """The place of the score that is ahead of every other by `gap` or more, None where none is.
+
+    >>> ahead([9, 6, 1], 3), ahead([9, 7, 1], 3)
+    (0, None)
+    """
+    for place, one in enumerate(scores):
+        if all(one >= other + gap for k, other in enumerate(scores) if k != place):
+            return place
+    return None
 
 
 def blink_letter(text: str, choices: int) -> str:

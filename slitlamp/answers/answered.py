@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 INVALID, TIE = -1, -2  # instead of an option: none could be read; two or more score the same
+UNASKED = -3  # this item has no such presentation
 
 LETTER, CHOICE, PREFIX, FREE = "letter", "choice", "prefix", "free"
 WAYS = (LETTER, CHOICE, PREFIX, FREE)
@@ -41,9 +42,11 @@ class Presentation:
 class Answers:
     """What a model answered in one way to n items under m presentations.
 
-    `chosen` int64 [n, m] is the number of the option (the class, where the items share theirs), INVALID or TIE.
+    `chosen` int64 [n, m] is the number of the option (the class, where the items share theirs), INVALID, TIE,
+    or UNASKED where this item has no such presentation.
     `logodds` float64 [n, m, k] is the log-probability of each option among the options of that presentation (their
-    exponentials add up to 1), NaN beyond the options of an item with fewer; None for a way that only writes.
+    exponentials add up to 1), NaN beyond the options of an item with fewer and where unasked; None for a way that only
+    writes.
     `replies` [n][m] is the raw text, "" for a way that only scores; `why` [n][m] says why an answer is invalid.
     """
 
@@ -70,7 +73,11 @@ class Answers:
         """
         if self.logodds is None:
             raise ValueError(f"the way {self.way} gives no scores")
-        return self.logodds.mean(axis=1)
+        import warnings
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # options that an item does not have
+            return np.nanmean(self.logodds, axis=1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,7 +113,7 @@ class AnsweredQuestion:
     there are none. `ways` are the answers by way; `blind` those of the letter under the paraphrases and orders of
     wording 0, with the image taken away or exchanged: `no image`, `grey image`, and another item's image of `other
     class` and of `same class`, from another group. `shown` int64 [n] says for the last two whose image it was, -1
-    where there is none (then `chosen` is INVALID). `fingerprint` is the model's.
+    where there is none (then `chosen` is UNASKED). `fingerprint` is the model's, `asked` how many prompts were put now.
     """
 
     model: str
@@ -125,6 +132,7 @@ class AnsweredQuestion:
     knowledge: Knowledge | None = None
     notes: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    asked: int = 0
 
     @property
     def letter(self) -> Answers:

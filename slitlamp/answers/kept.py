@@ -1,4 +1,4 @@
-"""Answers that are kept in the store, under keys that hold all they rest on; what is missing there is asked, in batches.
+"""Answers kept in the store, under keys that hold all they rest on; what is missing there is asked, in batches.
 
 A run that is killed loses the answers of its last second.
 """
@@ -40,7 +40,7 @@ class Put:
         return Prompt(text=self.text, start=self.start, image=None if self.shown is None else self.shown.read())
 
     def key(self, model: "StoredModel", policy: dict[str, Any]) -> str:
-        """What the answer rests on: model, template, device and precision, prompt, image, and what is asked of it."""
+        """What the answer rests on: model, template, device, precision, prompt, image, and what is asked of it."""
         asked = {SCORE_LETTERS: len(self.options), SCORE_TEXTS: list(self.options), WRITE: self.limit}[self.what]
         return digest(
             [

@@ -47,7 +47,7 @@ class AskSettings:
     )
     ties: str = _flag(
         REPORT,
-        "options of equal score: reported, which is no answer, or MediConfusion's (letter: the first; prefix: the last)",
+        "options of equal score: reported as a tie, or MediConfusion's rule (letter: the first; prefix: the last)",
         choices=(REPORT, MEDICONFUSION),
     )
     judge: str | None = _flag(

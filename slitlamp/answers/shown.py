@@ -1,4 +1,4 @@
-"""The image that stands beside a prompt: an item's own, grey, another item's, or one into which the answer is written."""
+"""The image beside a prompt: an item's own, grey, another item's, or one into which the answer is written."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -84,7 +84,7 @@ class StoredModel:
         """Who it is: from an earlier run, if every file it rests on is still the same, else by loading it."""
         record = self.store.memo("models").get_many([self._key]).get(self._key)
         known = None if record is None else recall(record)
-        if known is not None:
+        if record is not None and known is not None:
             return Identity(
                 card=known[0], fingerprint=known[1], layers=int(record["layers"]), template=str(record["template"])
             )

@@ -1,0 +1,33 @@
+"""The commands about answers: asking a model, and reading answers made elsewhere."""
+
+from slitlamp.answers.settings import FLAGS_OF_RUN, AskSettings, check
+from slitlamp.commands import Command
+from slitlamp.errors import UsageError
+from slitlamp.settings import Settings
+
+COMMANDS = {
+    one.name: one
+    for one in (
+        Command(
+            under="answers",
+            name="ask",
+            about="what a model itself answers, in four ways, without its bias, and without the image",
+            own=AskSettings,
+            flags=FLAGS_OF_RUN,
+            default=Settings.of(out=""),
+            check=check,
+            home="slitlamp.answers.run.answer",
+            of_answers=True,
+            words=lambda own: own.model,
+        ),
+    )
+}
+
+
+def command(name: str) -> Command:
+    """The command of that name; UsageError with the nearest."""
+    from plugins import hint
+
+    if name not in COMMANDS:
+        raise UsageError(f"no command {name!r}; {hint(name, COMMANDS)}there are {', '.join(COMMANDS)}")
+    return COMMANDS[name]

@@ -1,0 +1,506 @@
+"""Which option a model's raw reply names: by its letter or its words, or none where it denies, refuses or wavers."""
+
+import functools
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from probes.pairs.answers import FAILED, blink_letter, mediconfusion_letter
+from probes.pairs.scores import INVALID
+from slitlamp.answers import phrases
+from slitlamp.errors import UsageError
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+STATED, ASSERTED, BARE = 3, 2, 1  # how firmly an option is named: as the answer, in words, by a letter in passing
+GAP = 7  # words that may stand between `the answer is` and the option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parsed:
+    """The option that a reply names, by its place, or None, and the reason in a few words."""
+
+    choice: int | None
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mention:
+    """Where an option is named: characters `start` to `end`, by letter or by its words."""
+
+    start: int
+    end: int
+    option: int
+    letter: bool
+    decorated: bool = False
+
+
+def read_reply(
+    reply: str | None,
+    options: Sequence[str],
+    *,
+    finished: bool = True,
+    synonyms: Sequence[Sequence[str]] = (),
+    letters: bool = True,
+) -> Parsed:
+    """The option that a raw reply names.
+
+    `synonyms` are other words for each option, in their order; `letters` says that the options were shown with letters.
+    What is stated as the answer outranks what is merely said, and the last of two statements counts where the first is
+    withdrawn. A negation names nothing, unless the option is the negation of another ("enhanced", "not enhanced"); two
+    options, a refusal, a question and an unfinished reply are none. Nothing is guessed, and the order of the options
+    decides nothing.
+
+    Raises:
+        UsageError: fewer than two options, an empty one, or words that two options share.
+    """
+    reader = _reader(tuple(options), tuple(tuple(words) for words in synonyms), letters)
+    if reply is None or not reply.strip():
+        return Parsed(choice=None, why="empty")
+    if not finished:
+        return Parsed(choice=None, why="unfinished")
+    return reader.read(_plain(reply))
+
+
+def _plain(reply: str) -> str:
+    """The reply without marks of format, struck-out words and what was thought before it."""
+    text = unicodedata.normalize("NFKC", reply)
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    text = re.sub(r"[‘’´`](?=\w)", "'", text).replace("“", '"').replace("”", '"').replace("„", '"')
+    text = re.sub(r"^.*</think(?:ing)?>", "", text, flags=re.DOTALL | re.IGNORECASE)
+    text = re.sub(r"~~.*?~~", " ", text, flags=re.DOTALL)
+    return text.strip()
+
+
+_KEYS = r"(?:final_?|correct_?|predicted_?)?(?:answer|choice|option|prediction|response|label|letter)"
+_JSON = re.compile(rf"[\"']{_KEYS}[\"']\s*:\s*(\"(?:[^\"\\]|\\.)*\"|'[^']*'|\[[^\]]*\]|[^,}}\]\n]+)", re.IGNORECASE)
+_TAG = re.compile(r"<(answer|final_answer|choice|final)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
+_BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+_LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mathit|textit|rm|bf|operatorname)\s*\{([^{}]*)\}")
+_MARKUP = re.compile(r"\*+|(?<!\w)_{1,3}(?=\w)|(?<=\w)_{1,3}(?!\w)|`+|^\s*#+\s*|^\s*>\s*|\$+", re.MULTILINE)
+_ASIDE = re.compile(r",\s*(?:which|who|that|shown|marked|located|circled|labell?ed)\b[^,.;\n]{0,90},", re.IGNORECASE)
+_SEEMING = re.compile(r"\b(?:appears|seems|looks|is)(?: to be| to me to be| like it is)(?=\s)|\b(?:appears|seems|looks)(?=\s)")
+_ENUMERATED = re.compile(r"^\s*\d+[.)]\s+(?=\S+\s+\S)", re.MULTILINE)
+
+
+def _unmarked(text: str) -> str:
+    """Plain text: no Markdown, LaTeX, tags, or asides between a thing and what is said of it."""
+    text = _MARKUP.sub("", _LATEX.sub(r"\1", text))
+    text = re.sub(r"<[^<>\n]{1,40}>", " ", text).replace("\\(", "(").replace("\\)", ")").replace("\\", " ")
+    if len(_ENUMERATED.findall(text)) > 1:
+        text = _ENUMERATED.sub("", text)
+    text = _ASIDE.sub(" ", text)
+    text = phrases.NO_NEGATION.sub(" ", phrases.AFTER_NEGATION.sub(r"\1 ", text))
+    return _SEEMING.sub("is", text).strip()
+
+
+def _words(text: str) -> str:
+    """An option's words, as they are compared: lower case, one blank between, no mark at the ends, no article before."""
+    text = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
+    text = re.sub(r"[\s\-_‐–/]+", " ", text).strip(" .,;:!()[]{}\"'*`$")
+    return re.sub(r"^(?:the|an?|der|die|das|le|la|el)\s+(?=\S)", "", text)
+
+
+@functools.lru_cache(maxsize=4096)
+def _reader(options: tuple[str, ...], synonyms: tuple[tuple[str, ...], ...], letters: bool) -> "_Reader":
+    if len(options) < 2:
+        raise UsageError(f"a reply is read against two options or more, not {len(options)}")
+    if synonyms and len(synonyms) != len(options):
+        raise UsageError(f"{len(synonyms)} sets of synonyms for {len(options)} options")
+    if len(options) > len(LETTERS):
+        raise UsageError(f"{len(options)} options: at most {len(LETTERS)} have letters")
+    named: dict[str, int] = {}
+    for number, own in enumerate(options):
+        for text in (own, *(synonyms[number] if synonyms else ())):
+            words = _words(str(text))
+            if not words:
+                raise UsageError(f"option {number + 1} of {list(options)} is empty")
+            if named.setdefault(words, number) != number:
+                raise UsageError(f"two options share the words {text!r}: {options[named[words]]!r} and {own!r}")
+    for number, own in enumerate(options):
+        _numeral(named, number, own)
+    return _Reader(options=options, named=named, letters=letters)
+
+
+def _numeral(named: dict[str, int], number: int, own: str) -> None:
+    """Adds the word of a number, unless another option has it."""
+    if re.fullmatch(r"\d+", own.strip()) and int(own) < len(phrases.NUMBERS):
+        named.setdefault(phrases.NUMBERS[int(own)], number)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Reader:
+    """A reader of replies to one set of options."""
+
+    options: tuple[str, ...]
+    named: dict[str, int]  # words, as `_words` gives them, and the option they stand for
+    letters: bool
+    short: frozenset[str] = frozenset({"yes", "no", "ja", "nein", "oui", "non", "sí", "si", "true", "false"})
+    memo: dict[str, re.Pattern[str]] = field(default_factory=dict)
+
+    @property
+    def of_words(self) -> re.Pattern[str]:
+        """Options by their words, the longest first; a letter that is its own option's text is left to the letters."""
+        if "words" not in self.memo:
+            own = {_words(letter): k for k, letter in enumerate(LETTERS[: len(self.options)])} if self.letters else {}
+            texts = [t for t, k in self.named.items() if own.get(t) != k]
+            parts = []
+            for text in sorted(texts, key=lambda t: (-len(t), t)):
+                inner = r"[\s\-_‐–/]+".join(re.escape(word) for word in text.split())
+                if re.fullmatch(r"\d+", text):
+                    inner = rf"(?<![.,/])(?<!\d[.,]){inner}(?![/%]|[.,]\d)"
+                parts.append(f"(?-i:{inner.upper()})" if len(text) == 1 and text.isalpha() else inner)
+            pattern = "|".join(parts) or r"(?!)"
+            self.memo["words"] = re.compile(rf"(?<![\w])(?:{pattern})(?![\w]|-\w)", re.IGNORECASE)
+        return self.memo["words"]
+
+    @property
+    def of_letters(self) -> re.Pattern[str]:
+        """Options by a letter, in brackets or quotes, before a bracket, colon or full stop, or bare."""
+        if "letters" not in self.memo:
+            last = LETTERS[len(self.options) - 1]
+            both = f"A-{last}a-{last.lower()}"
+            self.memo["letters"] = re.compile(
+                rf"(?P<in>[(\[{{\"]\s*(?P<a>[{both}])\s*[)\]}}\".:]+)"
+                rf"|(?<![A-Za-zÀ-ÿ0-9_'’&-])(?P<b>[A-{last}])(?P<mark>[).:]?)(?![A-Za-zÀ-ÿ0-9_'’&+-])"
+            )
+        return self.memo["letters"]
+
+    def read(self, text: str) -> Parsed:
+        """The option named by a reply whose format marks still stand."""
+        formal = self._formal(text)
+        if formal is not None:
+            return formal
+        if re.search(r"<think(?:ing)?>|\\boxed\s*\{[^}]*$", text):
+            return Parsed(choice=None, why="unfinished")
+        text = _unmarked(text)
+        whole = self._whole(text)
+        if whole is not None:
+            return Parsed(choice=whole, why="the option alone")
+        return self._in_turns(text)
+
+    def _formal(self, text: str) -> Parsed | None:
+        """What stands in a field `answer`, a tag or a box; None where there is none of them."""
+        values = [re.sub(r"^[\"']|[\"']$", "", m[1].strip()) for m in _JSON.finditer(text)] if "{" in text else []
+        values = values or [m[2] for m in _TAG.finditer(text)] or [m[1] for m in _BOXED.finditer(text)]
+        if not values:
+            return None
+        read = [self._value(_unmarked(value)) for value in values]
+        found = {one.choice for one in read}
+        if len(found) == 1:
+            return read[-1]
+        named = sorted(k for k in found if k is not None)
+        return Parsed(choice=None, why=f"two options: {self._names(named)}" if len(named) > 1 else "two answers, one unread")
+
+    def _value(self, value: str) -> Parsed:
+        truth = {"true": "yes", "false": "no"}.get(value.lower().strip(), value)
+        whole = self._whole(truth)
+        if whole is None:
+            return self._in_turns(value)
+        return Parsed(choice=whole, why="a field, tag or box")
+
+    def _whole(self, text: str) -> int | None:
+        """The option that is the whole text, but for brackets and full stops."""
+        bare = text.strip().strip(" .,;:!()[]{}\"'*`")
+        if "?" in text:
+            return None
+        if self.letters and len(bare) == 1 and bare.upper() in LETTERS[: len(self.options)]:
+            place = LETTERS.index(bare.upper())
+            other = self.named.get(_words(bare))
+            return place if other in (None, place) else None
+        return self.named.get(_words(text))
+
+    def _names(self, numbers: Sequence[int]) -> str:
+        return ", ".join(f"{self.options[k]}"[:30] for k in numbers)
+
+    def _in_turns(self, text: str) -> Parsed:
+        """The reading of what stands behind the last correction, of the whole text where nothing is corrected."""
+        withdrawals = [*phrases.WITHDRAWN.finditer(text)]
+        if withdrawals and any(self._positive(text[: w.start()]) for w in withdrawals):
+            behind = self._once(text[withdrawals[-1].end() :])
+            if behind.choice is not None:
+                return Parsed(choice=behind.choice, why="changed mind, last answer")
+            return Parsed(choice=None, why=f"withdrawn; then {behind.why}")
+        for turn in reversed([*phrases.TURNED.finditer(text)]):
+            before, behind = self._once(text[: turn.start()]), self._once(text[turn.end() :])
+            if before.choice is not None and behind.choice is not None and before.choice != behind.choice:
+                return Parsed(choice=behind.choice, why="changed mind, last answer")
+        return self._once(text)
+
+    def _positive(self, text: str) -> set[int]:
+        return {m.option for _, m in self._assertions(text)[0]}
+
+    def _once(self, text: str) -> Parsed:
+        """The reading of a text without corrections."""
+        whole = self._whole(text)
+        if whole is not None:
+            return Parsed(choice=whole, why="the option alone")
+        positive, negative = self._assertions(text)
+        refusal = self._refusal(text)
+        for level, why in ((STATED, "stated"), (ASSERTED, "said"), (BARE, "said by its letter")):
+            found = [m for have, m in positive if have == level]
+            if not found:
+                continue
+            options = sorted({m.option for m in found})
+            if len(options) > 1:
+                return Parsed(choice=None, why=f"two options: {self._names(options)}")
+            if level < STATED and refusal is not None:
+                later = [m for m in found if m.start > refusal and phrases.DESPITE.search(text, refusal, m.start)]
+                if not later:
+                    return Parsed(choice=None, why="refusal")
+            return Parsed(choice=options[0], why=why)
+        if refusal is not None:
+            return Parsed(choice=None, why="refusal")
+        if negative:
+            return Parsed(choice=None, why=f"only denied: {self._names(sorted(set(negative)))}")
+        if re.search(r"\bneither\b|\bnone of\b", text, re.IGNORECASE):
+            return Parsed(choice=None, why="neither")
+        if re.search(r"\bboth\b|\ball of\b", text, re.IGNORECASE):
+            return Parsed(choice=None, why="both")
+        if text.rstrip().endswith("?"):
+            return Parsed(choice=None, why="a question")
+        return Parsed(choice=None, why="names no option")
+
+    def _refusal(self, text: str) -> int | None:
+        """Where the text refuses, unless an option's own words do."""
+        own = [m for m in self.of_words.finditer(text)]
+        for found in phrases.REFUSAL.finditer(text):
+            if not any(m.start() < found.end() and found.start() < m.end() for m in own):
+                return found.end()
+        return None
+
+    def _mentions(self, text: str) -> list[Mention]:
+        """All places where an option is named, in their order; words before letters inside them."""
+        found = []
+        for m in self.of_words.finditer(text):
+            words = _words(m[0])
+            option = self.named.get(words)
+            if option is None or (words in self.short and not _answers_shortly(text, m.start(), m.end())):
+                continue
+            found.append(Mention(start=m.start(), end=m.end(), option=option, letter=False))
+        taken = [(m.start, m.end) for m in found if m.end - m.start > 1]
+        if self.letters:
+            for m in self.of_letters.finditer(text):
+                letter = m["a"] or m["b"]
+                decorated = m["in"] is not None
+                inside = any(a <= m.start() and m.end() <= b for a, b in taken)
+                if inside or not (decorated or _is_label(text, m)):
+                    continue
+                strong = decorated or bool(m["mark"])
+                found.append(
+                    Mention(start=m.start(), end=m.end(), option=LETTERS.index(letter.upper()), letter=True, decorated=strong)
+                )
+            for m in re.finditer(rf"\b({'|'.join(phrases.ORDINALS)})\s+(?:option|choice|answer|statement)\b", text, re.I):
+                place = phrases.ORDINALS.index(m[1].lower())
+                if place < len(self.options):
+                    found.append(Mention(start=m.start(), end=m.end(), option=place, letter=True, decorated=True))
+            found += _small_letters(text, len(self.options), [(m.start, m.end) for m in found])
+        return sorted(found, key=lambda m: (m.start, m.end))
+
+    def _complement(self, option: int) -> int | None:
+        """The option that is the negation of another: "not enhanced" of "enhanced"."""
+        texts = [t for t, k in self.named.items() if k == option]
+        for text in texts:
+            for negation in ("not", "no", "non", "without", "nicht", "kein", "keine", "ohne", "pas", "sans", "sin"):
+                other = self.named.get(f"{negation} {text}")
+                if other is not None and other != option:
+                    return other
+        return None
+
+    def _assertions(self, text: str) -> tuple[list[tuple[int, Mention]], list[int]]:
+        """Options that the text asserts, each with how firmly, and those that it denies."""
+        positive: list[tuple[int, Mention]] = []
+        negative: list[int] = []
+        for start, end in _sentences(text):
+            sentence = text[start:end]
+            mentions = self._mentions(sentence)
+            if not mentions or sentence.rstrip().endswith("?"):
+                continue
+            kept: list[tuple[int, Mention]] = []
+            cue = _cue_before(sentence, mentions)
+            for number, mention in enumerate(mentions):
+                moved = self._denied(sentence, mention, cue[number])
+                if moved is not None:
+                    other = self._complement(mention.option)
+                    if other is None or moved == "behind":
+                        negative.append(mention.option)
+                        continue
+                    mention = Mention(start=mention.start, end=mention.end, option=other, letter=mention.letter)
+                if cue[number] is None and phrases.NEUTRAL.search(sentence[: mention.start]):
+                    continue
+                kept.append((self._level(text, start, sentence, mention, cue[number]), mention))
+            kept = _chained(sentence, kept)
+            positive += [
+                (level, Mention(start=m.start + start, end=m.end + start, option=m.option, letter=m.letter)) for level, m in kept
+            ]
+        return positive, negative
+
+    def _denied(self, sentence: str, mention: Mention, cue: int | None) -> str | None:
+        """How an option is denied: `before` it, `behind` it, or None where it is not."""
+        if phrases.NEGATED_BEHIND.search(sentence[mention.end :]):
+            return "behind"
+        if cue is None:
+            ends = [m.end() for m in phrases.BOUNDARY.finditer(sentence, 0, mention.start)]
+            clause = sentence[max(ends, default=0) : mention.start]
+        else:
+            clause = sentence[cue : mention.start]
+            if phrases.NEGATED_CUE.search(sentence[:cue]):
+                return "before"
+            ends = [m.end() for m in phrases.BOUNDARY.finditer(clause)]
+            clause = clause[max(ends, default=0) :]
+        words = [m for m in phrases.NEGATION.finditer(clause) if not self._is_an_answer(clause, m)]
+        if not words:
+            return "before" if re.search(r"\b(?:non|un|not)-$", clause, re.IGNORECASE) else None
+        named = [m for m in self._mentions(clause) if m.start >= words[-1].end()]
+        if named and not _AND.search(clause[named[-1].end :]):
+            return None  # what is denied was named: `not green: blue`
+        return "before"
+
+    def _is_an_answer(self, clause: str, found: re.Match[str]) -> bool:
+        """Whether a word of negation is itself an option that is named ("no" of yes and no)."""
+        return found[0].lower() in self.named and _answers_shortly(clause, found.start(), found.end())
+
+    def _level(self, text: str, at: int, sentence: str, mention: Mention, cue: int | None) -> int:
+        """How firmly an option is named that is not denied."""
+        if cue is not None or phrases.STATED_BEHIND.search(sentence[mention.end :]):
+            return STATED
+        if phrases.CONCLUSION.search(sentence):
+            return STATED
+        head = not re.search(r"\w", text[: at + mention.start])
+        behind = text[at + mention.end :]
+        closed = mention.decorated or not behind.strip() or re.match(r"\s*[.,:;)\]!\-–—\n]|\s*\n", behind)
+        if head and closed and not _listed(text, self.of_letters) and not (sentence[: mention.end].lower().strip() == "right" and self._others(text, mention)):
+            return STATED
+        return BARE if mention.letter and not mention.decorated else ASSERTED
+
+    def _others(self, text: str, mention: Mention) -> bool:
+        return any(m.option != mention.option for m in self._mentions(text))
+
+
+def _sentences(text: str) -> Iterator[tuple[int, int]]:
+    """Where the sentences of a text lie; a letter with a full stop at the head of a line ends none."""
+    start = 0
+    for end in re.finditer(r"(?<=[.!?。])[)\"'\]]*\s+|\n+|[;；]\s*|(?<=[。！？])", text):
+        before = text[start : end.start()].strip()
+        if re.fullmatch(r"\W*[A-Za-z]\W*", before) and "\n" not in end[0]:
+            continue
+        if before:
+            yield start, end.start()
+        start = end.end()
+    if text[start:].strip():
+        yield start, len(text)
+
+
+def _cue_before(sentence: str, mentions: Sequence[Mention]) -> list[int | None]:
+    """For each mention where the cue begins that it follows as the first, in a few words and without a comma; or None."""
+    cues = [*phrases.CUE.finditer(sentence)]
+    found: list[int | None] = []
+    for mention in mentions:
+        near = [m for m in cues if m.end() <= mention.start + 1 and m.start() < mention.start]
+        if not near:
+            found.append(None)
+            continue
+        between = sentence[near[-1].end() : mention.start]
+        close = len(re.findall(r"\w+", between)) <= GAP and not re.search(r"[,;](?!\s*(?:but|sondern|sino|mais)\b)", between)
+        found.append(near[-1].start() if close else None)
+    return found
+
+
+_AND = re.compile(r"\b(?:or|nor|and|und|oder|noch|y|o|ni|ou|et)\b|[,/&]", re.IGNORECASE)
+_TRIVIAL = re.compile(r"[\W_]*(?:(?:or|and|und|oder|y|o|ou|et|/|&|nor|as well as|or maybe|or perhaps)[\W_]*)?(?:(?:option|point|answer|maybe|the)\s*)?[\W_]*", re.IGNORECASE)
+
+
+def _chained(sentence: str, kept: Sequence[tuple[int, Mention]]) -> list[tuple[int, Mention]]:
+    """Mentions with those beside them, with no more than `or` or a bracket between, named as firmly as they are.
+
+    Of a sentence that states an answer, what stands further off than that is no answer.
+    """
+    found: list[tuple[int, Mention]] = []
+    for level, mention in kept:
+        if found:
+            before, last = found[-1]
+            between = sentence[last.end : mention.start]
+            if _TRIVIAL.fullmatch(between) and "\n" not in between:
+                level = max(level, before) if before == STATED or level == STATED else level
+                if level == STATED and before != STATED:
+                    found[-1] = (STATED, last)
+                found.append((level, mention))
+                continue
+            if level == STATED and before == STATED and mention.option != last.option:
+                level = ASSERTED if not phrases.STATED_BEHIND.search(sentence[mention.end :]) else level
+        found.append((level, mention))
+    return found
+
+
+def _listed(text: str, letters: re.Pattern[str]) -> bool:
+    """Whether two lines or more begin with different letters, as where the options are repeated."""
+    heads = set()
+    for line in text.splitlines():
+        found = letters.match(line.strip().lstrip("-•* "))
+        if found and (found["in"] or found["mark"]):
+            heads.add((found["a"] or found["b"]).upper())
+    return len(heads) > 1
+
+
+def _answers_shortly(text: str, start: int, end: int) -> bool:
+    """Whether `yes` or `no` is an answer where it stands, and not a word of a sentence."""
+    before, behind = text[:start], text[end:]
+    closed = re.match(r"\s*(?:[.,:;!)\]\"'}\-–—]|\n|$|(?:it|this|that|the|there|es|das|il|la|el)\b)", behind, re.IGNORECASE)
+    if closed is None:
+        return bool(re.search(r"[(\[\"']\s*$", before)) and bool(re.match(r"\s*[)\]\"']", behind))
+    head = not re.search(r"\w", before[max(before.rfind("\n"), before.rfind(". "), before.rfind(": "), before.rfind("! ")) + 1 :])
+    cue = re.search(rf"(?:{phrases.CUE.pattern})\W*(?:a |an |clearly |probably )?$", before, re.IGNORECASE)
+    label = re.search(r"[(\[]?\b[A-Za-z][).:\]]+\s*$", before)
+    alone = re.match(r"\s*(?:[.!)\]\"'}]|\n|$)", behind) and re.search(r"\b(?:or|wait|actually|so|not|but)\W*$|[,:(\[\"']\s*$", before, re.I)
+    return bool(head or cue or label or alone)
+
+
+def _is_label(text: str, found: re.Match[str]) -> bool:
+    """Whether a bare capital letter is an option's, and not an article, a pronoun or part of a name."""
+    letter, behind, before = found["b"], text[found.end() :], text[: found.start()]
+    word_behind = re.match(r"[\s\"')\]]*([\w'’]+)", behind)
+    words_before = re.findall(r"[\w'’]+", before[max(before.rfind("\n"), before.rfind(". "), before.rfind("; ")) + 1 :])
+    last = words_before[-1].lower() if words_before else ""
+    fits_before = not last or last in phrases.BEFORE_A_LETTER or "\u3040" <= last[-1] <= "\u9fff" or bool(re.search(r"[,:;.!?(\[\"/=→>-]\s*$", before))
+    marked = bool(found["mark"])
+    closed = marked or not behind.strip() or bool(re.match(r"\s*[,;.:!?()\[\]\n\"/=]", behind))
+    follows = word_behind[1].lower() if word_behind else ""
+    if letter == "I" and not marked:
+        return closed and fits_before and bool(last)
+    if marked and found["mark"] == "." and letter not in "A" and re.match(r"\s+[A-Z][a-z]+", behind) and last and last not in phrases.BEFORE_A_LETTER:
+        return False  # an initial
+    return fits_before and (closed or follows in phrases.FUNCTION_WORDS)
+
+
+def _small_letters(text: str, count: int, taken: Sequence[tuple[int, int]]) -> list[Mention]:
+    """Small letters right behind a cue ("Answer: b"), or at the head of the text before a bracket ("b) upright")."""
+    last = LETTERS[count - 1].lower()
+    found = []
+    for m in re.finditer(rf"(?<![\w'’&-])([a-{last}])(?=[).:](?:\s|$)|\s*(?:[,;!\n]|$))", text):
+        if any(a <= m.start() < b for a, b in taken):
+            continue
+        before = text[: m.start()]
+        cue = re.search(rf"(?:{phrases.CUE.pattern})[\W_]*(?:option |letter )?$", before, re.IGNORECASE)
+        head = not re.search(r"\w", before) and text[m.end() : m.end() + 1] in (")", ":", ".")
+        option = re.search(r"\b(?:option|letter|choice|Antwort|respuesta|réponse)\s+$", before, re.IGNORECASE)
+        if cue or head or option:
+            found.append(
+                Mention(start=m.start(), end=m.end(), option=LETTERS.lower().index(m[1]), letter=True, decorated=True)
+            )
+    return found
+
+
+def _as_mediconfusion(reply: str, count: int) -> int | None:
+    letter = mediconfusion_letter(reply)
+    return None if letter == INVALID or count != 2 else LETTERS.index(letter)
+
+
+def _as_blink(reply: str, count: int) -> int | None:
+    letter = blink_letter(reply, count)
+    place = None if letter == FAILED else LETTERS.index(letter[1])
+    return place if place is not None and place < count else None
+
+
+PUBLIC: dict[str, Callable[[str, int], int | None]] = {"mediconfusion": _as_mediconfusion, "blink": _as_blink}
+"""Rules of published benchmarks, by name: the reply and the number of options give the option, or None."""
