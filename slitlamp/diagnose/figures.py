@@ -130,7 +130,7 @@ def _mark(panel: Any, x: int, row: Mapping[str, Any], entries: dict[str, Any]) -
     read = row["verdict"] == "present"
     if row["low"] is not None:
         panel.vlines(x, row["low"], row["high"], color=colour, lw=1.1, zorder=3)
-    style: dict[str, Any] = {
+    style: Any = {
         "marker": marker,
         "ms": 4.2,
         "mfc": colour if read else "white",
