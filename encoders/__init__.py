@@ -11,6 +11,7 @@ import numpy as np
 
 from encoders._base import Card, Encoder, EncoderError, Input, Site, UnseenMarkError, View
 from encoders._registry import card, draw_of, names
+from encoders.answering.model import Prompt, Reply, WholeModel
 from encoders.extraction.readouts import AT_MARK, READOUTS, Readout
 from plugins import UnknownName
 
@@ -20,19 +21,24 @@ __all__ = [
     "Encoder",
     "EncoderError",
     "Input",
+    "Prompt",
     "Readout",
+    "Reply",
     "Site",
     "UnknownName",
     "UnseenMarkError",
     "View",
+    "WholeModel",
     "card",
     "draw_of",
     "encode",
     "from_function",
     "from_module",
     "load",
+    "load_whole",
     "names",
     "points",
+    "whole_names",
 ]
 
 
@@ -73,6 +79,42 @@ def load(
         other_weights=other_weights,
         image_size=image_size,
     )
+
+
+def load_whole(
+    spec: str,
+    device: str = "cpu",
+    dtype: str = "float32",
+    weights: str | Path | None = None,
+    offline: bool = False,
+    other_weights: bool = False,
+) -> WholeModel:
+    """Load the multimodal model that `spec` names with its language model: a registered name, or `hf:REPO@REV`.
+
+    `weights` is a folder in the format of its repository and replaces the hub, which `offline` never asks. All tensors
+    are read and brought to `dtype`; "float16" on a GPU alone. Memory is looked at before a tensor is. What was loaded
+    is held against the card as by `load`.
+
+    Raises UnknownName for a name that nothing holds, EncoderError for a model that cannot be had whole, does not fit
+    into memory, has no chat template, or whose processor and tower would see different pixels.
+    """
+    from encoders.answering.load import load as build
+
+    return build(
+        spec,
+        device=device,
+        dtype=dtype,
+        weights=None if weights is None else Path(weights),
+        offline=offline,
+        other_weights=other_weights,
+    )
+
+
+def whole_names() -> tuple[str, ...]:
+    """The registered models that `load_whole` can load, sorted."""
+    from encoders.answering.load import names as of_whole
+
+    return of_whole()
 
 
 def encode(

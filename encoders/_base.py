@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from encoders.extraction.readouts import CLS, GRID3, HALVES, MEAN, QUERIES, VECTOR
+from encoders.extraction.readouts import CLS, GRID3, HALVES, LAST, MEAN, QUERIES, VECTOR
 from hub.errors import HubError
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ class Site:
     `grid` is (h, w), or (d, h, w) of a volume, of the patch tokens in raster order; None where the site is
     one vector, or `queries` learnt tokens that stand for no place. `prefix` tokens stand before the patches;
     the first of them is CLS when `cls` is true. With `views` the tokens are those of each view in turn, each
-    with its own `prefix`, and `grid` is that of the first.
+    with its own `prefix`, and `grid` is that of the first. `last` says that behind them, or alone, stands the last
+    token of a prompt, as a language model has it.
     """
 
     width: int
@@ -49,6 +50,7 @@ class Site:
     cls: bool = False
     queries: int = 0
     views: tuple[View, ...] = ()
+    last: bool = False
 
     @property
     def readouts(self) -> tuple[str, ...]:
@@ -56,12 +58,13 @@ class Site:
 
         Where images carry marks and the site is a flat grid, `at-mark` is another.
         """
+        last = (LAST.name,) if self.last else ()
         if self.queries:
-            return (MEAN.name, QUERIES.name)
+            return (MEAN.name, QUERIES.name, *last)
         if self.grid is None:
-            return (VECTOR.name,)
+            return last or (VECTOR.name,)
         layout = (MEAN.name, HALVES.name, GRID3.name) if min(self.grid[-2:]) >= 3 else (MEAN.name,)
-        return ((CLS.name,) if self.cls else ()) + layout
+        return ((CLS.name,) if self.cls else ()) + layout + last
 
 
 @dataclass(frozen=True, kw_only=True)

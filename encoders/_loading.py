@@ -42,7 +42,7 @@ def load(
         find(rest)  # an unknown name is said before anything heavy is imported
     if image_size is not None:
         require_size(spec, card_of(spec), image_size)
-    _device(device)
+    require_device(device)
     try:
         build = _untrained if kind == "random" else _trained
         if weights is not None and weights.exists():
@@ -56,7 +56,7 @@ def load(
         if weights is None:
             raise
         raise EncoderError(f"{spec}: --weights {weights} cannot be read ({error})") from error
-    made = with_origin(_held(spec, made, weights, other_weights))
+    made = with_origin(held(spec, made, weights, other_weights))
     if image_size is not None and not _file(spec):  # held against its card before, at its own size
         made = at_size(made, image_size)
     made = replace(made, at_size=None)
@@ -75,7 +75,7 @@ def _file(spec: str) -> bool:
     return kind == "file" or (kind == "random" and split(draw_of(rest)[0])[0] == "file")
 
 
-def _held(spec: str, made: Encoder, weights: Path | None, other_weights: bool) -> Encoder:
+def held(spec: str, made: Encoder, weights: Path | None, other_weights: bool) -> Encoder:
     """The encoder, once it is the network that it is called; with `other_weights` it is said to have others."""
     kind, rest = split(spec)
     name = draw_of(rest)[0] if kind == "random" else spec
@@ -108,7 +108,7 @@ def _architecture(kind: str, name: str, made: Encoder) -> list[str]:
     return of_open_clip(name, made)
 
 
-def _device(device: str) -> None:
+def require_device(device: str) -> None:
     if device == "cpu":
         return
     import torch
@@ -166,7 +166,7 @@ def _from_hub(
     folder = weights
     if folder is None:  # the configuration comes first: of a multimodal model most is never fetched
         folder, revision = snapshot(repo, revision, weights=(CONFIG, "config.json"), needed=(), offline=offline)
-    model_type = _model_type(folder / "config.json")
+    model_type = model_type_of(folder / "config.json")
     if model_type and not (folder / CONFIG).is_file():
         if image_size is not None:  # before its tensors are fetched
             raise of_one_size(card.name, image_size)
@@ -196,7 +196,7 @@ def _from_hub(
     return transformers(card, folder, device)
 
 
-def _model_type(config: Path) -> Any:
+def model_type_of(config: Path) -> Any:
     """The ModelType that reads the model of a configuration, None where it is of no multimodal family."""
     try:
         declared = json.loads(config.read_text(encoding="utf-8")).get("model_type")
@@ -278,7 +278,7 @@ def _untrained_folder(card: Card, device: str, folder: Path) -> Encoder:
 
     with one_line(card.name, str(folder)):
         config = folder / "config.json"
-        made = _in_sizes_of(folder, card, _model_type(config), device)
+        made = _in_sizes_of(folder, card, model_type_of(config), device)
         if made is None and config.is_file() and '"architecture"' in config.read_text(encoding="utf-8"):
             from encoders.libraries.timm.load import untrained_folder
 

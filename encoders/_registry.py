@@ -21,7 +21,8 @@ class Checkpoint:
     architecture under torch's current random state, None where there is nothing to leave untrained.
     `network()` builds the image side alone, in full size, under torch's current default device: on "meta" it
     is counted without memory. `model_type` is the ModelType of a multimodal model. `both_towers` are the parameters of
-    image and text tower together, None where they are not known.
+    image and text tower together, None where they are not known. `whole(card, weights, offline)` gives the card with
+    its commit and the folders of a whole model, each with the names that are read of it, None where none can be had.
     """
 
     card: Card
@@ -30,6 +31,7 @@ class Checkpoint:
     network: Callable[[], Any] | None = None
     model_type: Any = None
     both_towers: int | None = None
+    whole: Callable[[Card, Path | None, bool], Any] | None = None
 
 
 @cache

@@ -8,6 +8,7 @@ repositories crops it: `-crop` is that reading. LLaVA-1.6 adds tiles; its newlin
 from dataclasses import replace
 
 from encoders._base import Card, Site, View
+from encoders.answering.llava import LLAVA, LLAVA_NEXT
 from encoders.extraction.tiles import site, tiles
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import ModelType
@@ -33,6 +34,7 @@ PADDED = ModelType(
     processor=processor("LlavaImageProcessorPil", do_pad=True),
     take_apart=plain,
     rename=original,
+    answers=LLAVA,
 )  # fmt: skip
 CROPPED = replace(PADDED, processor=processor("CLIPImageProcessorPil"))
 LARGE = config(
@@ -48,6 +50,7 @@ NEXT = ModelType(
     ),
     processor=processor("LlavaNextImageProcessorPil"),
     take_apart=tiled,
+    answers=LLAVA_NEXT,
 )  # fmt: skip
 SMALL = Card(
     name="llava-1.5-7b",

@@ -3,14 +3,13 @@
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from encoders._base import Card, Encoder, EncoderError, Reduce
-from encoders.identity.fingerprint import FEATURES, digest, file_digest, versions
+from encoders.identity.fingerprint import FEATURES, described, digest, file_digest, versions
 
 LIBRARIES = ("numpy", "pillow")
 
@@ -49,7 +48,7 @@ def from_function(
         forward=forward,
         fingerprint=digest(
             FEATURES,
-            {name: asdict(site) for name, site in card.sites.items()},
+            described(card.sites),
             [file_digest(file) for file in rests_on],
             versions(LIBRARIES),
         ),

@@ -41,7 +41,7 @@ def matrix(site: Site, box: Box, shape: tuple[int, ...], points: Sequence[Point]
     assert site.grid is not None
     views = site.views or (View(grid=(site.grid[0], site.grid[1]), box=box),)
     starts = np.cumsum([0, *(site.prefix + v.grid[0] * v.grid[1] for v in views)])
-    rows = np.zeros((len(points), int(starts[-1])), np.float32)
+    rows = np.zeros((len(points), int(starts[-1]) + site.last), np.float32)
     for row, (x, y) in zip(rows, points, strict=True):
         place = (y / shape[0], x / shape[1])
         seeing = [i for i, view in enumerate(views) if _sees(view, place)]

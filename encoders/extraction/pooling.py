@@ -1,12 +1,13 @@
 """Pooling matrices: the rows over a site's tokens that each readout is computed by."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 
 from encoders._base import Site, View
-from encoders.extraction.readouts import AT_MARK, CLS, GRID3, HALVES, MEAN, QUERIES, READOUTS, VECTOR
+from encoders.extraction.readouts import AT_MARK, CLS, GRID3, HALVES, LAST, MEAN, QUERIES, READOUTS, VECTOR
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
@@ -40,7 +41,15 @@ def matrix(site: Site, readout: str) -> np.ndarray:
     the halves (thirds) of the slices follow, first to last, each over the whole plane.
     With several views every token counts alike, by the share of it that lies in the region; what lies outside
     the image is read by none. `cls` is that of the view of the whole image, else the mean over the tiles.
+    Where the last token of a prompt stands behind the others, `last` is that one, and no other readout sees it.
     """
+    if site.last:
+        if site.grid is None and not site.queries:
+            return np.ones((1, 1), np.float32)
+        others = matrix(replace(site, last=False), MEAN.name if readout == LAST.name else readout)
+        if readout == LAST.name:
+            return np.eye(1, others.shape[1] + 1, others.shape[1], dtype=np.float32)
+        return np.pad(others, ((0, 0), (0, 1)))
     if readout == VECTOR.name:
         return np.ones((1, 1), np.float32)
     if readout == QUERIES.name:

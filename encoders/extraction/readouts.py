@@ -29,5 +29,8 @@ GRID3 = Readout(name="grid3", title="3 × 3 regions", parts=9, slice_parts=3, ke
 AT_MARK = Readout(name="at-mark", title="at the marks", parts=0, keeps_layout=True, needs_marks=True, several=True)
 QUERIES = Readout(name="queries", title="queries", parts=0, keeps_layout=True, several=True)
 VECTOR = Readout(name="vector", title="vector", parts=1)
+LAST = Readout(name="last", title="last token of the prompt", parts=1)
 
-READOUTS = {one.name: one for one in (CLS, MEAN, HALVES, GRID3, AT_MARK, QUERIES, VECTOR)}  # in the order of tables
+READOUTS = {
+    one.name: one for one in (CLS, MEAN, HALVES, GRID3, AT_MARK, QUERIES, VECTOR, LAST)
+}  # in the order of tables

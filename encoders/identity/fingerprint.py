@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from encoders._base import Card
+from encoders._base import Card, Site
 
 FEATURES = 1  # raised whenever the code between the image and the feature changes what it gives
 
@@ -26,6 +26,12 @@ def digest(*parts: Any) -> str:
     """A sha256 over the canonical JSON of `parts`."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def described(sites: Mapping[str, Site]) -> dict[str, Any]:
+    """The sites as they enter an identity: what a site has not (a prompt's last token) is not among its fields."""
+    every = {name: asdict(site) for name, site in sites.items()}
+    return {name: {k: v for k, v in fields.items() if k != "last" or v} for name, fields in every.items()}
 
 
 def file_digest(path: Path) -> str:
@@ -45,7 +51,7 @@ def of_module(module: Any, card: Card, architecture: Any, libraries: Sequence[st
         repr(module),
         architecture,
         asdict(card.input) if card.input else None,
-        {name: asdict(site) for name, site in card.sites.items()},
+        described(card.sites),
         versions(libraries),
         "float32",
     )

@@ -8,13 +8,13 @@ from encoders._registry import Checkpoint
 from encoders.multimodal.kind import ModelType
 
 
-def checkpoint(card: Card, model_type: ModelType) -> Checkpoint:
-    """The checkpoint of a multimodal model, as the registry wants it."""
+def checkpoint(card: Card, model_type: ModelType, shipped: Path | None = None) -> Checkpoint:
+    """The checkpoint of a multimodal model, as the registry wants it; `shipped` is a folder of the project's own."""
 
     def read(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
         from encoders.multimodal.load import load
 
-        return load(card, model_type, device, weights, offline)
+        return load(card, model_type, device, weights, offline, shipped)
 
     def build_untrained(card: Card, device: str) -> Encoder:
         from encoders.multimodal.load import untrained
@@ -26,10 +26,16 @@ def checkpoint(card: Card, model_type: ModelType) -> Checkpoint:
 
         return network(model_type)
 
+    def whole(card: Card, weights: Path | None, offline: bool) -> Any:
+        from encoders.answering.files import sources
+
+        return sources(card, model_type, weights, offline, shipped)
+
     return Checkpoint(
         card=card,
         load=read,
         untrained=build_untrained,
         network=alone,
         model_type=model_type,
+        whole=whole if model_type.answers else None,
     )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from encoders._base import Input, Site
+from encoders.answering.kind import LanguageSide
 
 LANGUAGE = (
     r"(?:model\.)?(?:language_model|text_model|lm_head)\b"
@@ -50,7 +51,8 @@ class ModelType:
     (`foreign`), unless `read_config(library, declared)` makes one of what that declares.
     `processor(library, folder)` gives the image processor, with the folder None for the published one.
     `rename(tensors)` brings another spelling of the keys into the hub's. `language`
-    matches the names, on disk and at run time, of what is never read.
+    matches the names, on disk and at run time, of what is never read. `answers` says how the whole model is asked,
+    None where its library cannot build it whole.
     """
 
     model: str
@@ -65,6 +67,7 @@ class ModelType:
     shrink: Callable[[Any], None] | None = None
     needed: tuple[str, ...] = ("config.json",)
     others: tuple[str, ...] = FILES
+    answers: LanguageSide | None = None
 
     def wanted(self, name: str) -> bool:
         """Whether a tensor of that name on disk belongs to the image side."""

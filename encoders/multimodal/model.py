@@ -1,7 +1,7 @@
 """The library's model of tower and connector: built with no language model, and refused where tensors are amiss."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ from hub.errors import missing_tensors, other_shapes, unexpected_tensors
 SMALL = {"num_hidden_layers": 0, "vocab_size": 8, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 
 
-def whole(who: str, model_type: ModelType, folder: Path, declared: Mapping[str, Any]) -> None:
-    """Refuse what would load without a word and give other features."""
-    missing = [name for name in declared["missing_keys"] if model_type.wanted(name)]
+def whole(who: str, folder: Path, declared: Mapping[str, Any], wanted: Callable[[str], bool]) -> None:
+    """Refuse what would load without a word and give other features; `wanted` are the names that must be there."""
+    missing = [name for name in declared["missing_keys"] if wanted(name)]
     if missing:
         raise missing_tensors(who, missing, str(folder))
     unexpected = [name for name in declared["unexpected_keys"] if not UNSAVED.search(name)]
