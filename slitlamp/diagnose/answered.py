@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 import probes
-from probes.stages.answers import BiasFree, bias_free
+from probes.stages.answers import BiasFree, bias_free, centred
 from probes.stages.failure import Answer, Knowledge
 from probes.stats.fixed import measure_fixed
 from slitlamp.answers.answered import GREY, LETTER, NO_IMAGE, AnsweredQuestion, Answers
@@ -21,11 +21,13 @@ QUADRANTS = {
 def told_of(question: Question, plan: Any, found: AnsweredQuestion) -> tuple[Answer, BiasFree, ReadStage]:
     """The bias-free answers as the rule that decides takes them, and as a stage of the chain."""
     letter = main_way(found)
-    got = bias_free(log_odds(letter, len(plan.classes)), chosen_of(letter), plan)
+    got = bias_free(log_odds(letter, len(plan.classes)), plan, chosen=chosen_of(letter))
     answer = Answer(
         score=got.auc.value, low=got.auc.low, high=got.auc.high, p=got.auc.p, raw=got.raw.value, bias=got.bias
     )
-    stage = untrained_stage(_measured(question, plan, mean_of(letter, len(plan.classes)), "answer"), "answer")
+    level = centred(got.margin, plan)
+    score = np.concatenate([-level, level], axis=1) if level.shape[1] == 1 else level
+    stage = untrained_stage(_measured(question, plan, score, "answer"), "answer")
     return answer, got, stage
 
 

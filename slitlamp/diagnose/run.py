@@ -10,31 +10,23 @@ from typing import Any
 from cache import write_atomically
 from encoders import EncoderError
 from slitlamp.diagnose import figures
-from slitlamp.diagnose.chain import controls_of, read_stage, reference_of
-from slitlamp.diagnose.contrastive import read_texts
+from slitlamp.diagnose.follow import check_options, follow, gather, route_of
 from slitlamp.diagnose.found import Diagnosed
-from slitlamp.diagnose.prompts import styles_of
 from slitlamp.diagnose.settings import DiagnoseSettings
-from slitlamp.diagnose.stages import Stages, conclude
 from slitlamp.diagnose.tables import tables_of
-from slitlamp.diagnose.transport import carried
 from slitlamp.diagnose.words import sentences_of
 from slitlamp.disk import stems
-from slitlamp.errors import UsageError
 from slitlamp.probing.judge import adjusted, judge
-from slitlamp.probing.points import INNER
-from slitlamp.probing.run import choose_points, probe_question
-from slitlamp.probing.state import Cell, QuestionCells, Run, start
+from slitlamp.probing.run import choose_points
+from slitlamp.probing.state import Run, start
 from slitlamp.probing.words import synthetic
 from slitlamp.probing.workers import spare_threads
-from slitlamp.questions import Question
 from slitlamp.records import Record, rounded
 from slitlamp.reports.result import CommandResult
 from slitlamp.reports.spreadsheet import as_csv
 from slitlamp.settings import Settings
 
 NAME = "diagnose"
-JOINT, CONNECTOR, LANGUAGE = "joint", "connector", "lm."
 
 
 def diagnose(settings: Settings, own: DiagnoseSettings, command: str) -> CommandResult:
@@ -44,81 +36,19 @@ def diagnose(settings: Settings, own: DiagnoseSettings, command: str) -> Command
     with spare_threads():
         run, questions = start(settings, share=True)
         for question in questions:
-            _check_options(question, own)
+            check_options(question, own)
         choose_points(run, questions)
-        many = [(question, probe_question(run, question)) for question in questions]
-        measured = [(question, cells) for question, cells in many if cells is not None]
-        paid = adjusted([[run.measurement(cell) for cell in cells.encoder] for _, cells in measured])
+        route = route_of(run, own)
+        gathered = [one for question in questions if (one := gather(run, question, route, own)) is not None]
+        if not gathered:
+            raise EncoderError("; ".join(run.failed) or f"{own.model}: no task could be asked")
+        paid = adjusted([[run.measurement(cell) for cell in one.cells.encoder] for one in gathered])
         found = []
-        for (question, cells), p in zip(measured, paid, strict=True):
-            run.save_plan(question)
-            records, _ = judge(run, question, cells, p, NAME)
-            found.append(_followed(run, question, cells, records, own))
+        for one, p in zip(gathered, paid, strict=True):
+            run.save_plan(one.question)
+            records, _ = judge(run, one.question, one.cells, p, NAME)
+            found.append(follow(run, one, records, route, own))
     return _result(run, found, own, command)
-
-
-def _check_options(question: Question, own: DiagnoseSettings) -> None:
-    """Raises UsageError for a task that no model can be asked with options, before anything is encoded."""
-    if question.classes is None:
-        raise UsageError(
-            f"--task {question.name}: its answers are numbers, and a model is asked with options; `linear_probe` tells "
-            "what can be read, or --classes makes classes of the values"
-        )
-    if own.prompt:
-        styles_of(question, own.prompt)
-
-
-def _followed(
-    run: Run, question: Question, cells: QuestionCells, records: Sequence[Record], own: DiagnoseSettings
-) -> Diagnosed:
-    """One task along the stages that the model has."""
-    mine = [cell for cell in cells.encoder if cell.encoder.spec == own.model]
-    if not mine:
-        raise EncoderError("; ".join(run.failed))
-    if mine[0].encoder.card.text and any(cell.site == JOINT for cell in mine):
-        return _contrastive(run, question, cells, mine, records, own)
-    raise UsageError(f"--model {own.model} has neither a joint space with texts nor a connector")
-
-
-def is_of_tower(cell: Cell) -> bool:
-    """Whether a cell is of the tower itself, and not of what stands behind it."""
-    return cell.site not in (JOINT, CONNECTOR) and not cell.site.startswith(LANGUAGE)
-
-
-def tail(cells: Sequence[Cell]) -> list[Cell]:
-    """The points at which a tower ends: its last two blocks or stages, and what stands behind them."""
-    tower = [cell for cell in cells if is_of_tower(cell)]
-    inner = list(dict.fromkeys(c.site for c in tower if c.site.startswith(INNER)))
-    return [c for c in tower if c.site not in inner[:-2]]
-
-
-def _contrastive(
-    run: Run, question: Question, cells: QuestionCells, mine: Sequence[Cell], records: Sequence[Record],
-    own: DiagnoseSettings,
-) -> Diagnosed:  # fmt: skip
-    """Tower, joint space and text of a contrastive model."""
-    got = _tower(run, cells, mine, records)
-    joint = [cell for cell in mine if cell.site == JOINT]
-    got.connector = read_stage(run, joint, by_point(records), "connector", "joint space")
-    assert got.connector is not None
-    got.to_connector = carried(run, question, got.encoder, joint)
-    got.text = read_texts(run, question, got.connector, styles_of(question, own.prompt))
-    got.tables["texts"] = [dict(row) for row in got.text.rows]
-    return conclude(run, question, cells, records, got, own)
-
-
-def _tower(run: Run, cells: QuestionCells, mine: Sequence[Cell], records: Sequence[Record]) -> Stages:
-    """Where the tower ends, and the best reader of the same items before."""
-    by, ends = by_point(records), tail(mine)
-    earlier = [c for c in mine if is_of_tower(c) and c not in ends]
-    encoder = read_stage(run, ends, by, "encoder", "tower")
-    assert encoder is not None
-    return Stages(encoder=encoder, reference=reference_of(run, cells, earlier), untold=controls_of(run, cells))
-
-
-def by_point(records: Sequence[Record]) -> dict[tuple[str, str], Record]:
-    """Records by encoder and point."""
-    return {(r.encoder, f"{r.site}/{r.readout}"): r for r in records}
 
 
 def _result(run: Run, found: Sequence[Diagnosed], own: DiagnoseSettings, command: str) -> CommandResult:

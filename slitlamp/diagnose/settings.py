@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 
 from plugins import hint
+from slitlamp.answers.settings import CHOICE_FORMATS
 from slitlamp.commands import Command
 from slitlamp.errors import UsageError
 from slitlamp.settings import Settings, _flag, check_bounds, unused_flags
 
 FLAGS_OF_RUN = (
     "task", "data", "label", "classes", "not_missing", "group", "image_column", "window", "intercept", "exif",
-    "unreadable", "copies", "spelling", "pool", "items", "limit", "take_groups", "draw", "seed", "site", "readout",
-    "twins", "weights", "other_weights", "image_size", "offline", "device", "dtype", "batch_size", "folds", "repeats",
-    "permutations", "jobs", "out", "replace", "json", "debug",
+    "unreadable", "copies", "spelling", "pool", "items", "limit", "take_groups", "draw", "seed", "twins", "weights",
+    "other_weights", "image_size", "offline", "device", "dtype", "batch_size", "folds", "repeats", "permutations",
+    "jobs", "out", "replace", "json", "debug",
 )  # fmt: skip
 CAUSAL = ("auto", "on", "off")
 
@@ -44,6 +45,17 @@ class DiagnoseSettings:
         None, "answers of the model that were made elsewhere, in place of asking it: a file, see `answers import`",
         metavar="FILE",
     )  # fmt: skip
+    question: tuple[str, ...] = _flag(
+        (), "the question in your own words, and further paraphrases (omitted: the task's)", metavar="TEXT"
+    )
+    options: tuple[str, ...] = _flag(
+        (), "the options in your own words, in the order of the classes (omitted: the classes)", metavar="TEXT"
+    )
+    format: str = _flag("plain", "the prompt with which the model is asked", choices=CHOICE_FORMATS)
+    paraphrases: int | None = _flag(
+        None, "put the question in N ways of saying it at most (omitted: all; METHOD asks five)", metavar="N"
+    )
+    wordings: int | None = _flag(None, "word the options in N ways at most (omitted: all)", metavar="N")
     causal: str = _flag(
         "auto",
         "erase, exchange and steer what the connector hands on, and see whether the answers follow (auto: where the "
