@@ -89,10 +89,10 @@ def bias_free(
     told = log_p.argmax(axis=2) if chosen is None else np.asarray(chosen)
     return BiasFree(
         margin=margin,
-        auc=_rate(order, plan, 0.5, _permutation_p(margin, order.mean, plan)),
+        auc=rate(order, plan, 0.5, _permutation_p(margin, order.mean, plan)),
         two_afc=two_afc(margin, plan),
-        accuracy=_rate(level, plan, plan.chance),
-        raw=_rate(raw, plan, plan.chance),
+        accuracy=rate(level, plan, plan.chance),
+        raw=rate(raw, plan, plan.chance),
         bias=contrast(paired(level, raw, plan), margin_of(plan)),
         invalid=float((told < 0).mean()),
         favours=tuple(float((told == c).mean()) for c in range(k)),
@@ -146,14 +146,14 @@ def _balanced(ok: np.ndarray, plan: Plan) -> Scored:
     return balanced(ok[None].astype(np.float64), plan.y, len(plan.classes or ()))
 
 
-def _rate(scored: Scored, plan: Plan, chance: float, p: float | None = None) -> Rate:
+def rate(scored: Scored, plan: Plan, chance: float, p: float | None = None) -> Rate:
     """A frozen score with a cluster-robust interval; p against chance by the normal score test where none is given."""
     from scipy.special import stdtr
 
     error = float(scored.error(plan.groups).mean())
     ends = interval(scored.mean, error, plan)
     if p is None and plan.n_groups >= FEW:
-        z = (scored.mean - chance) / error if error > 0 else np.inf * np.sign(scored.mean - chance)
+        z = (scored.mean - chance) / error if error > 0 else np.inf
         p = 1.0 if scored.mean == chance else float(2 * stdtr(plan.n_groups - 1, -abs(z)))
     return Rate(
         value=scored.mean, low=None if ends is None else ends[0], high=None if ends is None else ends[1], p=p,

@@ -199,7 +199,7 @@ def _edit(name: str, moments: Moments, w: np.ndarray, v: np.ndarray, u: np.ndarr
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Steering:
-    """A direction to step along, `step` [d] of Mahalanobis length 1, so that a dose of k means k sigma of any of them."""
+    """A direction to step along, `step` [d] of Mahalanobis length 1: a dose of k means k sigma of any of them."""
 
     name: str
     step: np.ndarray

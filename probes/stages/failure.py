@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from probes._base import State
+from probes._base import State, Verdict
 from probes.stages.contrast import Contrast, contrast, paired
-from probes.stats.measurement import Difference
+from probes.stats.exclusion import strength_to_exclude
+from probes.stats.measurement import Difference, Measurement
 from probes.stats.multiplicity import holm
 from probes.stats.plan import ALPHA, Plan
 from probes.stats.scores import Scored
@@ -55,6 +56,19 @@ class Stage:
     def absent(self) -> bool:
         """Whether nothing is read, and differences as weak as is asked are excluded."""
         return self.state == "absent" and not self.leak and self.excluded is not None and self.excluded <= self.asked
+
+
+def stage_of(name: str, found: Measurement, *, adjusted: float | None = None, verdict: Verdict | None = None) -> Stage:
+    """A stage of what was measured there; `verdict` and `adjusted` p after the multiplicity rule, if there was one."""
+    e, limit = found.estimate, found.limit
+    return Stage(
+        name=name, score=e.score, low=e.low, high=e.high, chance=e.chance, p=e.p if adjusted is None else adjusted,
+        state=found.state if verdict is None else verdict.state,
+        excluded=None if limit is None or not limit.valid else limit.limit,
+        asked=strength_to_exclude(None if found.plan.classes is None else len(found.plan.classes))
+        if limit is None else limit.asked,
+        leak=found.leak if verdict is None else verdict.leak,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,9 +291,10 @@ def _encoder(given: _Given) -> _Found | None:
     if less:
         assert ref is not None
         assert against is not None
+        silent = f", where differences of {e.excluded:.2f} or more are excluded" if e.absent else ""
         return _Found(
             "encoder", "ENCODER_LOST",
-            f"The encoder reads less than what it was given holds: {_stage(e)}, against {_stage(ref)}; loss "
+            f"The encoder reads less than its images hold: {_stage(e)}{silent}, against {_stage(ref)}; loss "
             f"{_loss(against)}.", _max(ref.p, against.p), against.loss,
         )  # fmt: skip
     if e.present:
@@ -300,7 +315,8 @@ def _encoder(given: _Given) -> _Found | None:
     open_ = "it is not excluded either" if e.excluded is None else f"only {e.excluded:.2f} or more is excluded"
     return _Found(
         "inconclusive", "NOT_TESTABLE(power)",
-        f"The encoder is not shown to read it ({_stage(e)}), but {open_} ({e.asked:.2f} is asked): too few items to tell.",
+        f"The encoder is not shown to read it ({_stage(e)}), but {open_} ({e.asked:.2f} is asked): too few items to "
+        "tell.",
     )  # fmt: skip
 
 
@@ -335,10 +351,13 @@ def _text(given: _Given, text: Text) -> _Found:
              if one.material]  # fmt: skip
     if codes:
         worst = max((one for one in (text.direction, text.threshold) if one.material), key=lambda one: one.loss)
-        what = {
-            ("TEXT_DIRECTION",): "the texts point along another direction than the fact",
-            ("TEXT_THRESHOLD",): "the texts order the images rightly, but their threshold is off",
-        }.get(tuple(codes), "the texts point along another direction, and their threshold is off")
+        what = "the texts point along another direction, and their threshold is off"
+        if len(codes) == 1:
+            what = (
+                "the texts point along another direction than the fact"
+                if text.direction.material
+                else "the texts order the images rightly, but their threshold is off"
+            )
         return _Found(
             "alignment", "+".join(codes), f"The images hold it, but {what}: {numbers}.",
             _max(given.encoder.p, worst.p), text.direction.loss + text.threshold.loss,
@@ -376,7 +395,8 @@ def _language_model(given: _Given) -> _Found:
         if bias is None or bias.none:
             return _Found(
                 "none", "NO_LOSS",
-                f"Nothing material is lost: {_carrier(given)} reads it and so does {said}, unsaid {_loss(c)}. {UNTRAINED}",
+                f"Nothing material is lost: {_carrier(given)} reads it and so does {said}, unsaid {_loss(c)}. "
+                f"{UNTRAINED}",
                 given.encoder.p,
             )  # fmt: skip
         if bias.material or bias.some:
@@ -459,8 +479,8 @@ def _notes(given: _Given) -> tuple[str, ...]:
         notes.append(f"the encoder reads less than {name}: {_loss(against)}")
     if rise is not None and rise.some:
         notes.append(
-            f"ERROR: information rises along the chain above what a non-linear probe reads before ({_loss(rise)} bit): a "
-            "leak, another preprocessing, or the answer in the prompt"
+            f"ERROR: information rises along the chain above what a non-linear probe reads before ({_loss(rise)} bit): "
+            "a leak, another preprocessing, or the answer in the prompt"
         )
     if given.causal is not None and given.causal.last_token is not None:
         notes.append(f"an erasure at the last token alone changes {_loss(given.causal.last_token)}: not decided by")

@@ -125,7 +125,8 @@ def transported(
     half = None if len(later) >= ENOUGH * later.shape[1] else _Half.of(len(before.x), len(later), rng)
     curved = _curved(later, rng)
     readers: list[Reader] = []
-    for name, x, standardise in (("linear", later, True), ("nonlinear", curved, False)):
+    ways: tuple[tuple[ReaderName, np.ndarray, bool], ...] = (("linear", later, True), ("nonlinear", curved, False))
+    for name, x, standardise in ways:
         regressed = _regressed(Ridge.of(x, standardise=standardise), source, plan)
         fewer = None if half is None else half.regressed(x, source, plan, standardise=standardise)
         readers.append(_reader(name, regressed, held, exchanged, plan, dl, fewer))
@@ -231,21 +232,20 @@ class _Regressed:
 
 def _regressed(solver: Ridge, source: _Source, plan: Plan) -> _Regressed:
     """The scores of each fold's probe, regressed on the later features without that fold's rows and read on them."""
-    n = len(plan.y)
-    codes = source.codes(plan.y[None])
+    n, smoother = len(plan.y), _Smoother.of(solver)
+    codes, labels = source.codes(plan.y[None]), source.codes(plan.permuted[:REFITS])
     margin, kept, chosen = np.empty((plan.repeats, n, codes.shape[2])), [], []
+    permuted = np.empty((n, *labels.shape[1:]))
     for r, folds in enumerate(plan.folds):
         for part in range(plan.n_folds):
             held = folds == part
-            found = _left_out(solver, np.flatnonzero(held), source.scores(codes, held))
+            found = smoother.left_out(np.flatnonzero(held), source.scores(codes, held))
             margin[r, held] = found.predicted[:, 0]
-            kept.append(found.fidelity[0])
-            chosen.append(found.penalty[0])
-    labels = source.codes(plan.permuted[:REFITS])
-    permuted = np.empty((n, *labels.shape[1:]))
-    for part in range(plan.n_folds):
-        held = plan.folds[0] == part
-        permuted[held] = _left_out(solver, np.flatnonzero(held), source.scores(labels, held)).predicted
+            kept.append(found.fidelity)
+            chosen.append(found.penalty)
+            if r == 0:  # the regression sees no label: its penalty stays
+                exchanged = source.scores(labels, held)
+                permuted[held] = smoother.left_out(np.flatnonzero(held), exchanged, found.penalty).predicted
     return _Regressed(
         margin=margin,
         permuted=np.moveaxis(permuted, 1, 0),
@@ -271,63 +271,79 @@ class _Half:
 
     def regressed(self, x: np.ndarray, source: _Source, plan: Plan, *, standardise: bool) -> np.ndarray:
         """Decision values [n, C] behind, of the plan's first repeat, from half the images."""
-        solver = Ridge.of(x[self.kept], standardise=standardise)
+        smoother = _Smoother.of(Ridge.of(x[self.kept], standardise=standardise))
         codes, folds = source.codes(plan.y[None]), plan.folds[0]
         margin = np.empty((len(folds), codes.shape[2]))
         for part in range(plan.n_folds):
             held = folds == part
             out = np.flatnonzero(held | self.dropped)
-            found = _left_out(solver, out, source.scores(codes, held)[self.kept])
+            found = smoother.left_out(out, source.scores(codes, held)[self.kept])
             margin[held] = found.predicted[held[out], 0]
         return margin
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _LeftOut:
-    """Predictions [s, B, C] of rows left out; share of variance got back and penalty chosen of each vector, [B]."""
+    """Predictions [s, B, C] of rows left out; the penalty, and the share of variance got back with it (chosen only)."""
 
     predicted: np.ndarray
-    fidelity: np.ndarray
-    penalty: np.ndarray
+    penalty: float
+    fidelity: float = np.nan
 
 
-def _left_out(solver: Ridge, held: np.ndarray, target: np.ndarray) -> _LeftOut:
-    """Regress targets [N, B, C] without the rows `held`, with the penalty that rows left out besides have least error of.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Smoother:
+    """I - H of a regression at each penalty of GRID: rest [P, r] of each eigendirection, and its diagonal [P, N]."""
 
-    A = I - H, H the smoother. Leaving the rows s out, the errors of the others become e_i - A_is A_ss^-1 e_s, and that
-    of a row i left out besides is this over A_ii - A_is A_ss^-1 A_si. What target the rows s had does not matter.
-    """
-    count, b, c = target.shape
-    t = target.reshape(count, b * c).copy()
-    t[held] = 0
-    u, us = solver.u, solver.u[held]
-    coded = u.T @ t
-    full = u.shape[1] >= count - 1  # as many directions as rows: nothing lies outside of them
-    beyond = 0.0 if full else t - t.mean(axis=0) - u @ coded
-    outside = 0.0 if full else np.eye(count)[:, held] - u @ us.T - 1 / count
-    diagonal = 0.0 if full else 1 - np.square(u).sum(axis=1) - 1 / count
-    others = np.ones(count, bool)
-    others[held] = False
-    least, best = np.full(b, np.inf), np.empty((len(held), b, c))
-    chosen = np.zeros(b)
-    for penalty in GRID:
-        rest = penalty * solver.unit / (solver.w + penalty * solver.unit)  # 1 - shrink, without cancellation
-        e = u @ (rest[:, None] * coded) + beyond
-        a = (u * rest) @ us.T + outside
-        solved = np.linalg.solve(a[held], np.concatenate([e[held], a.T], axis=1))
-        inverse_e, inverse_a = solved[:, : b * c], solved[:, b * c :]
-        error = e - a @ inverse_e
-        own = (np.square(u) * rest).sum(axis=1) + diagonal - np.einsum("is,si->i", a, inverse_a)
-        loo = error[others] / np.maximum(own[others], 1e-12)[:, None]
-        press = np.square(loo).sum(axis=0).reshape(b, c).sum(axis=1)
-        better = press < least
-        least[better], chosen[better] = press[better], penalty
-        best[:, better] = -inverse_e.reshape(len(held), b, c)[:, better]
-    rows = t[others]
-    spread = np.square(rows - rows.mean(axis=0)).sum(axis=0).reshape(b, c).sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        fidelity = np.where(spread > 0, 1 - least / spread, 1.0)
-    return _LeftOut(predicted=best, fidelity=fidelity, penalty=chosen)
+    u: np.ndarray
+    rest: np.ndarray
+    diagonal: np.ndarray
+    full: bool  # as many directions as rows: nothing lies outside of them
+
+    @classmethod
+    def of(cls, solver: Ridge) -> "_Smoother":
+        """From a decomposed Gram matrix; 1 - shrink without cancellation."""
+        u, units = solver.u, np.array(GRID)[:, None] * solver.unit
+        full, square = u.shape[1] >= len(u) - 1, np.square(u)
+        rest = units / (solver.w + units)
+        beyond = 0.0 if full else 1 - square.sum(axis=1) - 1 / len(u)
+        return cls(u=u, rest=rest, diagonal=rest @ square.T + beyond, full=full)
+
+    def left_out(self, held: np.ndarray, target: np.ndarray, penalty: float | None = None) -> _LeftOut:
+        """Regress targets [N, B, C] without the rows `held` and predict these, with this penalty or the best.
+
+        The best has the least error on rows left out one at a time besides. With A = I - H and e = A t, leaving the rows
+        s out turns the errors of the others into e_i - A_is A_ss^-1 e_s, and that of a row i left out besides into this
+        over A_ii - A_is A_ss^-1 A_si. What targets the rows s had does not matter: they are put to 0.
+        """
+        count, b, c = target.shape
+        t = target.reshape(count, b * c).copy()
+        t[held] = 0
+        us, coded = self.u[held], self.u.T @ t
+        rows = held if penalty is not None else np.arange(count)
+        u, here = self.u[rows], held if penalty is None else np.arange(len(held))
+        beyond, outside = 0.0, 0.0
+        if not self.full:
+            beyond = t[rows] - t.mean(axis=0) - u @ coded
+            outside = -(u @ us.T) - 1 / count
+            outside[here, np.arange(len(held))] += 1
+        others = np.setdiff1d(np.arange(count), held)
+        least, best, chosen = np.inf, np.empty((len(held), b, c)), np.nan
+        for one, rest, diagonal in zip(GRID, self.rest, self.diagonal, strict=True):
+            if penalty not in (None, one):
+                continue
+            e = u @ (rest[:, None] * coded) + beyond
+            a = (u * rest) @ us.T + outside
+            if penalty is not None:
+                return _LeftOut(predicted=-np.linalg.solve(a, e).reshape(best.shape), penalty=one)
+            solved = np.linalg.solve(a[held], np.concatenate([e[held], a.T], axis=1))
+            error = e - a @ solved[:, : b * c]
+            own = diagonal - np.einsum("is,si->i", a, solved[:, b * c :])
+            press = float(np.square(error[others] / np.maximum(own[others], 1e-12)[:, None]).sum())
+            if press < least:
+                least, chosen, best = press, one, -solved[:, : b * c].reshape(best.shape)
+        spread = float(np.square(t[others] - t[others].mean(axis=0)).sum())
+        return _LeftOut(predicted=best, penalty=chosen, fidelity=1 - least / spread if spread > 0 else 1.0)
 
 
 def _curved(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
