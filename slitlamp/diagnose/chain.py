@@ -184,6 +184,12 @@ def best_reader(run: Run, named: Sequence[tuple[str, Cell]], stage: StageName, n
     kind, cell = every[int(np.bincount(candidates.choices(range(len(every))).ravel()).argmax())]
     reads = chosen.reads and chosen.estimate.score > chosen.estimate.chance
     return ReadStage(
-        stage=stage, name=name, measurement=chosen, points=len(every), cell=cell, place=f"{kind} {cell.name}",
+        stage=stage, name=name, measurement=chosen, points=len(every), cell=cell,
+        place=_place(kind, cell),
         state="present" if reads else "inconclusive", p=chosen.estimate.p,
     )  # fmt: skip
+
+
+def _place(kind: str, cell: Cell) -> str:
+    """Whose point it is that reads best, and which."""
+    return cell.name.removesuffix(f"/{VECTOR.name}") if kind in (THUMBNAIL, STATISTICS) else f"{kind} {cell.name}"

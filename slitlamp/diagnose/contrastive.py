@@ -1,7 +1,7 @@
 """A contrastive model's last link: what the similarity of images to texts of the classes reads, and what it misses."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -99,8 +99,7 @@ def _stages(run: Run, question: Question, cell: Cell, scores: np.ndarray) -> tup
     wide = _given(question, away[:, 1:] if scores.shape[1] == 2 else away)
     level = at_map(run, cell).level
     found = probes.measure(wide, plan, probe="ridge", level=level, seed=plan.seed, detect=False, nested=False)
-    one = untrained_stage(found, "text, own threshold")
-    return zero_shot, one
+    return zero_shot, replace(untrained_stage(found, "texts, threshold learnt"), trained=True)
 
 
 def _given(question: Question, x: np.ndarray) -> probes.FeatureSet:

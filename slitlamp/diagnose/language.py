@@ -93,8 +93,8 @@ def image_and_last(
     at_image = [c for c in cells if c.readout != LAST]
     at_last = [c for c in cells if c.readout == LAST]
     return (
-        read_stage(run, at_image, records, "language_model", "layers, image"),
-        read_stage(run, at_last, records, "language_model", "layers, last token"),
+        read_stage(run, at_image, records, "language_model", "language model, image"),
+        read_stage(run, at_last, records, "language_model", "language model, last token"),
     )
 
 

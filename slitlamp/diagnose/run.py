@@ -15,7 +15,6 @@ from slitlamp.diagnose.found import Diagnosed
 from slitlamp.diagnose.settings import DiagnoseSettings
 from slitlamp.diagnose.tables import tables_of
 from slitlamp.diagnose.words import sentences_of
-from slitlamp.disk import stems
 from slitlamp.probing.judge import adjusted, judge
 from slitlamp.probing.run import choose_points
 from slitlamp.probing.state import Run, start
@@ -59,11 +58,9 @@ def _result(run: Run, found: Sequence[Diagnosed], own: DiagnoseSettings, command
         f"the weights of {own.model}" if card.synthetic else "",
     )
     drawn = rows["stages"]
-    names = stems([one.name for one in found])
-    pictures = {f"stages-{stem}": partial(figures.chain, _of(drawn, one.name), _of(rows["verdicts"], one.name))
-                for one, stem in zip(found, names, strict=True)}  # fmt: skip
-    if len(found) > 1:
-        pictures = {"stages": partial(figures.chain, drawn, rows["verdicts"])} | pictures
+    pictures: dict[str, Any] = {"stages": partial(figures.chain, drawn, rows["verdicts"])}
+    if rows.get("layers"):
+        pictures["layers"] = partial(figures.layers, rows["layers"], rows["stages"])
     items = [{"task": one.name, **row} for one in found for row in one.items]
     data = {
         "stages.csv": partial(_csv, rows["stages"]),
@@ -80,10 +77,6 @@ def _result(run: Run, found: Sequence[Diagnosed], own: DiagnoseSettings, command
         failed=list(dict.fromkeys([*run.failed, *(line for one in found for line in one.got.failed)])),
         summary=f"{run.encoded} images encoded, {len(run.seconds)} cells measured",
     )  # fmt: skip
-
-
-def _of(rows: Sequence[dict[str, Any]], task: str) -> list[dict[str, Any]]:
-    return [row for row in rows if row["task"] == task]
 
 
 def _of_cell(record: Record) -> dict[str, Any]:

@@ -95,15 +95,15 @@ def _counts(one: Diagnosed) -> list[dict[str, Any]]:
 
 
 def tests_of(one: Diagnosed) -> list[str]:
-    """McNemar's tests between neighbouring columns of the item table, in words."""
+    """McNemar's tests between neighbouring columns of the item table, in one sentence; none where nothing differs."""
     if one.counts is None:
         return []
-    names = one.counts.names
-    said = []
+    names, said = one.counts.names, []
     for k, test in enumerate(one.counts.tests):
-        group = "" if abs(test.p - test.p_group) < 0.005 else f", by group {test.p_group:.2g}"
-        said.append(
-            f"{names[k]} but not {names[k + 1]}: {test.only_first} items, the other way {test.only_second} (McNemar's "
-            f"exact p = {test.p:.2g}{group})"
-        )
-    return said
+        if test.only_first + test.only_second:
+            group = "" if abs(test.p - test.p_group) < 0.005 else f", by group {test.p_group:.2g}"
+            said.append(
+                f"{names[k]} but not {names[k + 1]} {test.only_first}, the other way {test.only_second} (p = "
+                f"{test.p:.2g}{group})"
+            )
+    return [f"items {'; '.join(said)}; McNemar's exact test"] if said else []

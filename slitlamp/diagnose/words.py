@@ -21,20 +21,43 @@ def sentences_of(one: Diagnosed) -> list[str]:
     failure = one.failure
     p = "" if failure.p is None else f", largest p of what it needs {failure.p:.2g}"
     said = [
-        f"{one.name}: {CALLED[failure.failure].upper()} ({failure.code}, {failure.confidence}{p}). {failure.reason}",
+        f"{one.name}: {called(one).upper()} ({failure.code}, {failure.confidence}{p}). {failure.reason}",
         f"{one.name}: read, in balanced accuracy (chance {one.plan.chance:.2f}): "
         + ", ".join(_stage(stage) for stage in one.got.chain) + ".",
     ]  # fmt: skip
-    if one.got.to_connector is not None:
-        said.append(f"{one.name}: {one.got.to_connector.reason}")
-    if one.got.to_language_model is not None:
-        said.append(f"{one.name}: {one.got.to_language_model.reason}")
-    said += [f"{one.name}: {line}" for line in (*_text(one), *tests_of(one)[:3], *failure.notes, *one.got.notes)]
+    said += [f"{one.name}, {line}" for line in _carried(one)]
+    said += [f"{one.name}: {line}" for line in (*_text(one), *tests_of(one), *_notes(one), *one.got.notes)]
     said.append(f"{one.name}: {_power(one)}")
     untrained = [stage for stage in one.got.chain if not stage.trained]
     if untrained and UNTRAINED not in " ".join((failure.reason, *failure.notes)):
         said.append(f"{one.name}: {UNTRAINED}")
     return list(dict.fromkeys(said))
+
+
+def _carried(one: Diagnosed) -> Sequence[str]:
+    """What the transported probes say, with the stages between which they were carried."""
+    got = one.got
+    pairs = ((got.encoder, got.connector, got.to_connector), (got.connector, got.image, got.to_language_model))
+    return [
+        f"{a.name} to {b.name}: {found.reason}"
+        for a, b, found in pairs
+        if a is not None and b is not None and found is not None
+    ]
+
+
+def _notes(one: Diagnosed) -> Sequence[str]:
+    """Remarks of the rule; a contrastive model's joint space is no connector."""
+    return [
+        note.replace("after the connector", "in the joint space") if one.got.text is not None else note
+        for note in one.failure.notes
+    ]
+
+
+def called(one: Diagnosed) -> str:
+    """The failure in words."""
+    if one.got.text is not None and one.failure.failure == "connector":
+        return "the way into the joint space loses it"
+    return CALLED[one.failure.failure]
 
 
 def _stage(stage: ReadStage) -> str:

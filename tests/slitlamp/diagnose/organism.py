@@ -13,7 +13,7 @@ from PIL import Image
 
 SIDE, N = 24, 60
 NAME = "tiny.py"
-TOWER = '''
+TOWER = """
 import numpy as np
 
 import encoders
@@ -49,7 +49,7 @@ def features(images):
 
 def load(device):
     return encoders.from_function(CARD, features)
-'''
+"""
 
 
 def files(folder: Path, tower: str = "sees", connector: str = "keeps", n: int = N) -> None:
