@@ -2,7 +2,7 @@
 
 >>> import slitlamp
 >>> sorted(dir(slitlamp))
-['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'ablate', 'attribute', 'compare',
+['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'ablate', 'answer', 'attribute', 'compare',
 'diagnose', 'embed', 'explain', 'features', 'load', 'measure', 'mine', 'modes', 'perturb', 'probe', 'recipe', 'report',
 'score', 'similarity']
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from slitlamp.ablation.api import ablate
+    from slitlamp.answers.api import answer
     from slitlamp.api import features, measure, probe
     from slitlamp.attribution.api import attribute
     from slitlamp.comparison.api import compare
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from slitlamp.runs import load
 
 __all__ = [
-    "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "ablate", "attribute", "compare", "diagnose",
+    "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "ablate", "answer", "attribute", "compare",
+    "diagnose",
     "embed", "explain", "features", "load", "measure", "mine", "modes", "perturb", "probe", "recipe", "report", "score",
     "similarity",
 ]  # fmt: skip
@@ -36,6 +38,7 @@ _HOMES = {
     **dict.fromkeys(("Conclusion", "Result"), "slitlamp.result"),
     **dict.fromkeys(("explain", "mine", "modes", "perturb", "recipe", "score", "similarity"), "slitlamp.pairs.api"),
     "ablate": "slitlamp.ablation.api",
+    "answer": "slitlamp.answers.api",
     "attribute": "slitlamp.attribution.api",
     "compare": "slitlamp.comparison.api",
     "diagnose": "slitlamp.diagnose.api",

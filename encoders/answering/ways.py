@@ -31,12 +31,13 @@ def letter_tokens(model: WholeModel, k: int, start: str = "") -> list[tuple[int,
         raise EncoderError(f"{k} options: a question has from 2 to {len(LETTERS)}")
     found: list[tuple[int, ...]] = []
     for letter in LETTERS[:k]:
-        forms = [tuple(model.tokens(text, start)) for text in (letter, f" {letter}")]
+        forms = [_ids(model, text, start) for text in (letter, f" {letter}")]
         single = tuple(dict.fromkeys(ids[0] for ids in forms if len(ids) == 1))
         if not single:
+            what = f"is {len(forms[0])} tokens to its tokenizer" if forms[0] else "cannot begin its turn"
             raise EncoderError(
-                f"{model.card.name}: the option's letter {letter} is {len(forms[0])} tokens to its tokenizer, so that "
-                "it has no score of its own; ask another way (choice, prefix or free)"
+                f"{model.card.name}: the option's letter {letter} {what}, so that it has no score of its own; ask "
+                "another way (choice, prefix or free)"
             )
         shared = [other for other, ids in zip(LETTERS, found, strict=False) if set(ids) & set(single)]
         if shared:
@@ -46,6 +47,14 @@ def letter_tokens(model: WholeModel, k: int, start: str = "") -> list[tuple[int,
             )
         found.append(single)
     return found
+
+
+def _ids(model: WholeModel, text: str, start: str) -> tuple[int, ...]:
+    """The ids of a text at the beginning of the model's turn; none where it cannot begin so."""
+    try:
+        return tuple(model.tokens(text, start))
+    except EncoderError:  # it joins with the end of the prompt
+        return ()
 
 
 def letter_scores(

@@ -32,7 +32,7 @@ def mediconfusion_letter(text: str | None, choices: int = 2) -> str:
 
 def by_gap(a: int, b: int, gap: int = 3) -> str:
     """`A` or `B`, whichever is ahead by `gap` or more, else `INVALID`: the rule for scored free answers."""
-    place = ahead((a, b), gap)
+    place = ahead((float(a), float(b)), float(gap))
     return INVALID if place is None else LETTERS[place]
 
 

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from slitlamp.answers.settings import LETTER
+
 INVALID, TIE = -1, -2  # instead of an option: none could be read; two or more score the same
 UNASKED = -3  # this item has no such presentation
-
-LETTER, CHOICE, PREFIX, FREE = "letter", "choice", "prefix", "free"
-WAYS = (LETTER, CHOICE, PREFIX, FREE)
 
 NO_IMAGE, GREY, OTHER, SAME = "no image", "grey image", "other class", "same class"
 BLIND = (NO_IMAGE, GREY, OTHER, SAME)
@@ -73,35 +72,46 @@ class Answers:
         """
         if self.logodds is None:
             raise ValueError(f"the way {self.way} gives no scores")
-        import warnings
+        return averaged(self.logodds)
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # options that an item does not have
-            return np.nanmean(self.logodds, axis=1)
+
+def averaged(logodds: np.ndarray) -> np.ndarray:
+    """The mean of log-probabilities [n, m, k] over the presentations that an item has: [n, k], NaN without any."""
+    there = ~np.isnan(logodds)
+    count = there.sum(axis=1)
+    return np.where(count > 0, np.where(there, logodds, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Knowledge:
     """Whether the question is understood where its answer cannot be missed (METHOD 4.6 iii).
 
-    `asked` and `right` count, by how the fact was given (`stated` in the prompt without any image, `stamped` into the
-    image), the presentations and those answered rightly by the letter. `understood` is whether the best of them is
-    right in at least `least` of its presentations; None where nothing was asked.
+    By how the fact was given (`stated` in the prompt without any image, `stamped` into the image): `asked` and `right`
+    count presentations and those whose letter is right; `pairs` and `pairs_right` pairs of different facts under one
+    presentation, and those in which each fact gives more to its own option than the other does, which no preference for
+    a letter or an option can hide.
     """
 
     asked: Mapping[str, int]
     right: Mapping[str, int]
+    pairs: Mapping[str, int]
+    pairs_right: Mapping[str, int]
     least: float = 0.9
+
+    def knows(self, name: str) -> bool:
+        """Whether the letters, or the pairs, are right often enough where the fact was given so."""
+        return self.share.get(name, 0.0) >= self.least
 
     @property
     def share(self) -> Mapping[str, float]:
-        """The share that was right, by how the fact was given."""
-        return {name: self.right[name] / n for name, n in self.asked.items() if n}
+        """The larger of both shares, by how the fact was given."""
+        both = ((self.right, self.asked), (self.pairs_right, self.pairs))
+        return {name: max(ok[name] / n[name] for ok, n in both if n[name]) for name in self.asked if self.asked[name]}
 
     @property
     def understood(self) -> bool | None:
         """Whether it is answered rightly often enough in one of the ways; None where nothing was asked."""
-        return max(self.share.values()) >= self.least if self.share else None
+        return any(self.knows(name) for name in self.asked) if self.asked else None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,6 +1,6 @@
 """Asking a model: every item in every way, paraphrase, wording and order of options, and with its image taken away."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,14 +11,10 @@ from encoders.answering import ways
 from encoders.answering.prompts import FORMATS
 from slitlamp.answers.answered import (
     BLIND,
-    CHOICE,
-    FREE,
     GREY,
     INVALID,
-    LETTER,
     NO_IMAGE,
     OTHER,
-    PREFIX,
     SAME,
     UNASKED,
     AnsweredQuestion,
@@ -29,7 +25,18 @@ from slitlamp.answers.answered import (
 from slitlamp.answers.inquiry import Inquiry, of_question
 from slitlamp.answers.judge import Judging, read_choice
 from slitlamp.answers.kept import SCORE_LETTERS, SCORE_TEXTS, WRITE, Put, answer_missing
-from slitlamp.answers.settings import BOTH, MEDICONFUSION, NEITHER, STAMPED, STATED, AskSettings
+from slitlamp.answers.settings import (
+    BOTH,
+    CHOICE,
+    FREE,
+    LETTER,
+    MEDICONFUSION,
+    NEITHER,
+    PREFIX,
+    STAMPED,
+    STATED,
+    AskSettings,
+)
 from slitlamp.answers.shown import Shown, grey, own, stamped
 from slitlamp.answers.stored import StoredModel
 from slitlamp.log import say
@@ -236,43 +243,75 @@ def _knowledge(asking: Asking) -> Knowledge | None:
     inquiry, settings = asking.inquiry, asking.settings
     if settings.knowledge == NEITHER:
         return None
-    asked_, right = {}, {}
-    chosen = few(inquiry)
-    part = replace(
-        inquiry, ids=tuple(inquiry.ids[i] for i in chosen), groups=inquiry.groups[chosen], y=inquiry.y[chosen],
-        prompts=[inquiry.prompts[i] for i in chosen], options=[inquiry.options[i] for i in chosen],
-        facts=[inquiry.facts[i] for i in chosen] if inquiry.facts else (), copies=None,
-    )  # fmt: skip
-    told = replace(asking, inquiry=part, counted=[])
-    every = [one for one in presentations(part, LETTER) if one.wording == 0]
-    pictures, words = inquiry.pictures, [part.options[i][0][part.y[i]] for i in range(len(chosen))]
+    counts: list[dict[str, int]] = [{}, {}, {}, {}]
     for name in (STATED, STAMPED):
-        if settings.knowledge not in (BOTH, name) or (name == STATED and not part.facts):
+        if settings.knowledge not in (BOTH, name) or (name == STATED and not inquiry.facts):
             continue
-        before = [part.facts[i][part.y[i]] for i in range(len(chosen))] if name == STATED else ()
-        shown: Mapping[str, ShownFor] = {
-            STATED: lambda _: None, STAMPED: lambda i: stamped(pictures, int(chosen[i]), words[i].upper())
-        }  # fmt: skip
+        chosen = few(inquiry, 1 if name == STATED else EACH_CLASS)
+        part = _part_of(inquiry, chosen)
+        told = replace(asking, inquiry=part)
+        every = [one for one in presentations(part, LETTER) if one.wording == 0]
         try:
-            made = told.answers(LETTER, every, shown[name], f"knowledge {name}", before)
+            if name == STATED:
+                facts = [part.facts[i][part.y[i]] for i in range(len(chosen))]
+                made = told.answers(LETTER, every, lambda _: None, f"knowledge {name}", facts)
+            else:
+                made = told.answers(LETTER, every, _stamps(part), f"knowledge {name}")
         except EncoderError as error:
             asking.left_out(f"knowledge {name}", error)
             continue
         put = made.chosen != UNASKED
-        asked_[name], right[name] = int(put.sum()), int((made.chosen == part.y[:, None])[put].sum())
-    asking.counted.extend(told.counted)
-    return Knowledge(asked=asked_, right=right)
+        pairs, told_apart = _pairs(made, part)
+        found = (int(put.sum()), int((made.chosen == part.y[:, None])[put].sum()), pairs, told_apart)
+        for count, value in zip(counts, found, strict=True):
+            count[name] = value
+    asked_, right, pairs_, apart = counts
+    return Knowledge(asked=asked_, right=right, pairs=pairs_, pairs_right=apart)
 
 
-def few(inquiry: Inquiry) -> np.ndarray:
-    """At most EACH_CLASS items of each answer, spread over the list: int64, ascending."""
-    if inquiry.classes is None:
-        found = np.arange(len(inquiry.ids))
-        return found[np.unique(np.linspace(0, len(found) - 1, 4 * EACH_CLASS).round().astype(int))]
-    taken = []
-    for c in range(len(inquiry.classes)):
-        mine = np.flatnonzero(inquiry.y == c)
-        taken += (
-            mine[np.unique(np.linspace(0, len(mine) - 1, EACH_CLASS).round().astype(int))].tolist() if len(mine) else []
-        )
-    return np.array(sorted(taken))
+def _part_of(inquiry: Inquiry, chosen: np.ndarray) -> Inquiry:
+    """The inquiry of some of its items."""
+    every = inquiry.pictures
+    pictures = replace(
+        every, pictures=[every.pictures[i] for i in chosen], names=[every.names[i] for i in chosen],
+        marks=[every.marks[i] for i in chosen] if every.marks else (), box={}, held=0,
+    )  # fmt: skip
+    return replace(
+        inquiry, ids=tuple(inquiry.ids[i] for i in chosen), groups=inquiry.groups[chosen], y=inquiry.y[chosen],
+        prompts=[inquiry.prompts[i] for i in chosen], options=[inquiry.options[i] for i in chosen],
+        facts=[inquiry.facts[i] for i in chosen] if inquiry.facts else (), copies=None, pictures=pictures,
+    )  # fmt: skip
+
+
+def _stamps(inquiry: Inquiry) -> ShownFor:
+    """Each item's image with the right option written into it."""
+    return lambda i: stamped(inquiry.pictures, i, inquiry.options[i][0][inquiry.y[i]].upper())
+
+
+def _pairs(made: Answers, inquiry: Inquiry) -> tuple[int, int]:
+    """Pairs of items with the same options and different answers, by presentation, and how many are told apart."""
+    assert made.logodds is not None
+    count = right = 0
+    for i in range(len(inquiry.ids)):
+        for j in range(i):
+            a, b = inquiry.y[i], inquiry.y[j]
+            if a == b or inquiry.options[i][0] != inquiry.options[j][0]:
+                continue
+            first, second = made.logodds[i], made.logodds[j]  # [m, k]
+            gap = first[:, a] - first[:, b] + second[:, b] - second[:, a]
+            count += int((~np.isnan(gap)).sum())
+            right += int((gap > 2 * ways.SAME).sum())
+    return count, right
+
+
+def few(inquiry: Inquiry, most: int) -> np.ndarray:
+    """At most so many items of each answer, spread over the list: int64, ascending.
+
+    Where items do not share their options, four times as many of all.
+    """
+    kinds = [np.arange(len(inquiry.ids))]
+    if inquiry.classes is not None:
+        kinds = [mine for c in range(len(inquiry.classes)) if len(mine := np.flatnonzero(inquiry.y == c))]
+    count = most if inquiry.classes is not None else 4 * most
+    taken = [mine[np.unique(np.linspace(0, len(mine) - 1, count).round().astype(int))] for mine in kinds]
+    return np.sort(np.concatenate(taken))

@@ -1,5 +1,6 @@
 """The commands about answers: asking a model, and reading answers made elsewhere."""
 
+from slitlamp.answers import imports
 from slitlamp.answers.settings import FLAGS_OF_RUN, AskSettings, check
 from slitlamp.commands import Command
 from slitlamp.errors import UsageError
@@ -19,6 +20,18 @@ COMMANDS = {
             home="slitlamp.answers.run.answer",
             of_answers=True,
             words=lambda own: own.model,
+        ),
+        Command(
+            under="answers",
+            name="import",
+            about="what answers made elsewhere really say, and what that does to their score",
+            own=imports.ImportSettings,
+            flags=imports.FLAGS_OF_IMPORT,
+            default=Settings.of(out=""),
+            check=imports.check,
+            home="slitlamp.answers.imported.import_answers",
+            positional="files",
+            words=imports.words,
         ),
     )
 }

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from slitlamp.answers import measured
-from slitlamp.answers.answered import GREY, LETTER, NO_IMAGE, OTHER, SAME, AnsweredQuestion
+from slitlamp.answers.answered import GREY, NO_IMAGE, OTHER, SAME, AnsweredQuestion
 from slitlamp.answers.measured import Share
+from slitlamp.answers.settings import LETTER
 from slitlamp.reports.plots import COLOURS, MM, STYLE, WIDTHS, shown_names
 
-ROW, HEAD, FOOT, LEFT, RIGHT = 3.6, 5.0, 13.0, 29.0, 2.0  # mm
+ROW, HEAD, FOOT, LEFT, RIGHT = 3.6, 5.0, 16.0, 29.0, 2.5  # mm
 BLIND = {
     NO_IMAGE: "no image", GREY: "grey image", OTHER: "image, other answer", SAME: "image, same answer"
 }  # fmt: skip

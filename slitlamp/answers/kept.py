@@ -52,7 +52,7 @@ class Put:
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """What came of asking: one value for each prompt (scores, or text and whether it ended), how many were asked now."""
+    """What came of asking: a value for each prompt (scores, or text and whether it ended), how many were asked now."""
 
     values: list[Any]
     asked: int
@@ -91,10 +91,14 @@ def answer_missing(model: StoredModel, puts: Sequence[Put], policy: dict[str, An
 
 
 def _batches(puts: Sequence[Put], missing: Sequence[int], size: int) -> list[list[int]]:
-    """Prompts of one kind and bound together, in their order, at most `size` at a time."""
-    kinds: dict[tuple[str, int], list[int]] = {}
-    for i in missing:
-        kinds.setdefault((puts[i].what, puts[i].limit), []).append(i)
+    """Prompts of one kind, bound and length together, the same words beside one another, at most `size` at a time.
+
+    A model passes prompts of one shape through together.
+    """
+    kinds: dict[tuple[str, int, str, int], list[int]] = {}
+    for i in sorted(missing, key=lambda i: (len(puts[i].text), puts[i].text, i)):
+        shape = (puts[i].what, puts[i].limit, puts[i].start, len(puts[i].text.split()))
+        kinds.setdefault(shape, []).append(i)
     return [some[start : start + size] for some in kinds.values() for start in range(0, len(some), size)]
 
 

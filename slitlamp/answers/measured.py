@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.prompts.bias import clustered
+from probes.stats.intervals import wilson
 from probes.stats.scores import Scored, concordance
 from slitlamp.answers.answered import INVALID, TIE, UNASKED, AnsweredQuestion, Answers
 
@@ -145,11 +146,23 @@ def _order(answered: AnsweredQuestion, mean: np.ndarray, number: np.ndarray) -> 
 
 
 def _interval(scored: Scored, number: np.ndarray, least: float) -> Share:
+    """The interval of a score between `least` and 1 by Student's t on groups.
+
+    Where no group differs from another, what may have escaped so many groups is half wrong (`probes.stats.intervals`).
+    Of a share above .95 or below .05 it is Wilson's.
+    """
     from scipy.special import stdtrit
 
     count, value = int(number.max()) + 1, scored.mean
-    half = float(stdtrit(max(count - 1, 1), 0.975)) * float(scored.error(number)[0]) if count > 1 else 1.0
-    return Share(value=value, low=max(least, value - half), high=min(1.0, value + half), items=len(number))
+    if count < 2:
+        return Share(value=value, low=least, high=1.0, items=len(number))
+    t, error = float(stdtrit(count - 1, 0.975)), float(scored.error(number)[0])
+    half = t * error if error > 1e-12 else (1 - 0.025 ** (1 / count)) / 2
+    low, high = value - half, value + half
+    if least == 0 and error > 1e-12 and 0 < value < 1 and not 0.05 <= value <= 0.95:
+        ends = wilson(np.array([value]), np.array([value * (1 - value) / error**2]), np.array([t]))
+        low, high = (float(end[0]) for end in ends)
+    return Share(value=value, low=max(least, low), high=min(1.0, high), items=len(number))
 
 
 def counterfactual_pairs(answered: AnsweredQuestion) -> list[tuple[int, int]]:
@@ -248,8 +261,7 @@ class Blind:
     """Answers under one image control: `first` is the accuracy of the first presentation against the item's own answer.
 
     `auc` is that of the mean log-odds; `follows` how often the answer is that of the image which was shown, None where
-    it was no item's. `changed` is how often the answer differs from that to the item's own image, in any order of the
-    first paraphrase.
+    it was no item's. `changed` is how often an answer differs from that to the item's own image; see `changed`.
     """
 
     first: Share
@@ -281,14 +293,15 @@ def blind(answered: AnsweredQuestion, name: str) -> Blind:
 
 
 def changed(answered: AnsweredQuestion, name: str) -> np.ndarray:
-    """1 where the answer with this image differs from that with the item's own, in any order of the first paraphrase.
+    """1 where the answer with this image differs from that with the item's own, in any paraphrase or order.
 
-    float64 [n], NaN where unasked.
+    float64 [n], NaN where unasked. An item whose answer happens to be the guess that is made without an image does not
+    change.
     """
     other = answered.blind[name]
     own = answered.ways[other.way]
-    here, there = own.under(0, 0), other.under(0, 0)
-    a, b = own.chosen[:, here], other.chosen[:, there]
+    here = [own.presentations.index(one) for one in other.presentations]
+    a, b = own.chosen[:, here], other.chosen
     return np.where((b == UNASKED).all(axis=1), np.nan, ((a != b) & (b != UNASKED)).any(axis=1))
 
 

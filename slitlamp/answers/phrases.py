@@ -8,15 +8,20 @@ def _any(*patterns: str, flags: int = re.IGNORECASE) -> re.Pattern[str]:
 
 
 _NOUN = r"(?:answer|option|choice|response|prediction|label|letter|selection|reading)"
-_BE = r"(?:\s+(?:is|are|was|would be|should be|must be|has to be|appears to be|seems to be|lautet|ist|est|es|sería|serait|wäre))"
+_BE = (
+    r"(?:\s+(?:is|are|was|would be|should be|must be|has to be|appears to be|seems to be"
+    r"|lautet|ist|est|es|sería|serait|wäre))"
+)
 _SIGN = r"\s*(?:[:=]|->|=>|→|：)"
 
 CUE = _any(
-    rf"\b{_NOUN}(?:\s+(?:letter|option|choice|to (?:the|this) question))?(?:{_BE}(?:{_SIGN})?|{_SIGN})(?:\s+(?:that|dass|que))?\b",
+    rf"\b{_NOUN}(?:\s+(?:letter|option|choice|to (?:the|this) question))?(?:{_BE}(?:{_SIGN})?"
+    rf"|{_SIGN})(?:\s+(?:that|dass|que))?\b",
     rf"\b{_NOUN}{_SIGN}",
     rf"\b(?:right|correct|best)\s+(?:one|{_NOUN}){_BE}(?:{_SIGN})?",
     rf"\b{_NOUN}{_BE}n['’]t\b",
-    r"\bI(?:['’]d|\s+would|['’]ll|\s+will|\s+have to|\s+must)?(?:\s+(?:not|never))?\s+(?:choose|pick|select|go with|say|answer|vote for|opt for)\b(?:\s+(?:option|answer|that))?",
+    r"\bI(?:['’]d|\s+would|['’]ll|\s+will|\s+have to|\s+must)?(?:\s+(?:not|never))?\s+(?:choose|pick|select"
+    r"|go with|say|answer|vote for|opt for)\b(?:\s+(?:option|answer|that))?",
     rf"\b(?:Antwort|Lösung|Option)(?:\s+(?:ist|lautet|wäre)(?:{_SIGN})?|{_SIGN})(?:\s+nicht)?",
     rf"\b(?:richtig|korrekt)\s+ist(?:{_SIGN})?(?:\s+(?:Antwort|Option))?",
     r"\bich\s+(?:wähle|nehme|sage)\b(?:\s+(?:Antwort|Option))?",
@@ -30,7 +35,9 @@ CUE = _any(
 """What stands before an answer that is stated: `the answer is`, `Answer:`, `I choose`."""
 
 STATED_BEHIND = _any(
-    rf"^\W*(?:is|are|would be|seems|must be)\s+(?:clearly\s+|therefore\s+|most likely\s+)?(?:the\s+)?(?:most\s+)?(?:correct|right|best|accurate|appropriate|likely)(?:\s+{_NOUN})?\b",
+    r"^\W*(?:is|are|would be|seems|must be|could(?: also)? be|might(?: also)? be|may(?: also)? be)\s+"
+    r"(?:clearly\s+|therefore\s+|also\s+|both\s+|most likely\s+)?(?:the\s+)?(?:most\s+)?"
+    rf"(?:correct|right|best|accurate|appropriate|likely)(?:\s+{_NOUN})?\b",
     rf"^\W*(?:is|would be)\s+(?:my|the)\s+(?:final\s+)?{_NOUN}\b",
     r"^\W*(?:ist|wäre)\s+(?:richtig|korrekt|die richtige Antwort)\b",
     r"^\W*(?:est|serait)\s+(?:la\s+)?(?:bonne réponse|correcte?|juste)\b",
@@ -39,8 +46,9 @@ STATED_BEHIND = _any(
 """What stands behind an option that is stated to be the answer: `B is correct`."""
 
 CONCLUSION = _any(
-    r"^\W*(?:so|therefore|thus|hence|consequently|overall|in conclusion|in summary|to conclude|finally|in total|altogether)\b",
-    r"^\W*(?:also|daher|somit|deshalb|insgesamt)\b(?=[\s,:])",
+    r"^\W*(?:so|therefore|thus|hence|consequently|overall|in conclusion|in summary|to conclude|finally"
+    r"|in total|altogether)\b",
+    r"^\W*(?:daher|somit|deshalb|insgesamt)\b(?=[\s,:])",
     r"^\W*(?:donc|par conséquent|ainsi)\b",
     r"^\W*(?:por lo tanto|por tanto|entonces|en resumen)\b",
 )
@@ -48,7 +56,9 @@ CONCLUSION = _any(
 NEGATION = _any(
     r"\b(?:not|never|neither|nor|without|cannot|none|no|hardly)\b",
     r"n['’]t\b",
-    r"\b(?:rules?|ruled|ruling)\s+out\b|\b(?:exclud\w+|eliminat\w+|reject\w*)\b|\binstead of\b|\brather than\b|\bas opposed to\b|\bother than\b|\bexcept\b|\bunlike\b|\bfar from\b",
+    r"\b(?:rules?|ruled|ruling)\s+out\b|\b(?:exclud\w+|eliminat\w+|reject\w*)\b|\binstead of\b"
+    r"|\brather than\b|\bas opposed to\b|\bother than\b|\bexcept\b|\bunlike\b|\bfar from\b",
+    r"\b(?:wrong|incorrect|false|untrue|a mistake)\s+(?:to|that)\b|\banything but\b",
     r"\b(?:nicht|kein(?:e|er|en|em|es)?|weder|noch nicht|niemals|ohne)\b",
     r"\b(?:ne|pas|jamais|aucune?|ni|sans)\b|\bn['’](?=[a-zéèê])",
     r"\b(?:tampoco|nunca|ningun[ao]|ningún|sin)\b",
@@ -64,28 +74,40 @@ NO_NEGATION = _any(
     r"\bnot to mention\b",
 )
 NEGATED_CUE = _any(
-    r"(?:n['’]t|\bnot|\bnever)\s+(?:really\s+)?(?:think|believe|agree|say|claim|mean|suppose|conclude)\s*(?:that\s*)?(?:the\s*)?(?:correct\s*|right\s*)?$",
+    r"(?:n['’]t|\bnot|\bnever)\s+(?:really\s+)?(?:think|believe|agree|say|claim|mean|suppose"
+    r"|conclude)\s*(?:that\s*)?(?:the\s*)?(?:correct\s*|right\s*)?$",
     r"\bnot\s+(?:the\s+)?(?:correct\s+|right\s+)?$",
     r"\b(?:incorrect|wrong|false)\s+$",
 )
 NEGATED_BEHIND = _any(
-    r"^[\s)\]\"'”]*(?:is|are|was|were|would be|can be|could be|may be|seems|appears|looks|does|do|did|can|could|must|should|has|been|be)\s+(?:also\s+|clearly\s+|therefore\s+|definitely\s+|probably\s+)?(?:been\s+)?(?:not|never|wrong|incorrect|false|untrue|unlikely|inaccurate|implausible|ruled out|excluded|eliminated|rejected|impossible)\b",
+    r"^[\s)\]\"'”]*(?:is|are|was|were|would be|can be|could be|may be|seems|appears|looks|does|do|did|can"
+    r"|could|must|should|has|been|be)\s+(?:also\s+|clearly\s+|therefore\s+|definitely\s+"
+    r"|probably\s+)?(?:been\s+)?(?:not|never|wrong|incorrect|false|untrue|unlikely|inaccurate|implausible"
+    r"|ruled out|excluded|eliminated|rejected|impossible)\b",
     r"^[\s)\]\"'”]*(?:is|does|ca|wo|could|would|should|are|was)n['’]t\b",
     r"^[\s)\]\"'”]*(?:can|could|must)not\b",
     r"^[\s)\]\"'”:–-]*(?:wrong|incorrect|false|ruled out|excluded)\b",
+    r"^[)\]\"'”]*\s*[:=–-]\s*(?:no|not|nein|non|nicht)\b",
     r"^[\s)\]\"'”]*(?:ist|wäre|ist es|trifft)\s+(?:nicht|falsch|ausgeschlossen)\b",
     r"^[\s)\]\"'”]*(?:n['’]est pas|est faux|est fausse|est exclue?)\b",
     r"^[\s)\]\"'”]*(?:no es|es incorrect[ao]|es fals[ao])\b",
 )
 NEUTRAL = _any(
-    r"\b(?:than|versus|vs\.?|compared (?:to|with)|in contrast to|relative to|considering|comparing|between)\s+(?:[\w'’]+\s+){0,2}[\W_]*$",
-    r"\b(?:whether|if|ob|wenn|falls)\b[^,]*$",
+    r"\b(?:than|versus|vs\.?|compared (?:to|with)|in contrast to|relative to|considering|comparing"
+    r"|between)\s+(?:[\w'’]+\s+){0,2}[\W_]*$",
+    r"\b(?:whether|if(?! I (?:had|have) to)|ob|wenn|falls)\b[^,]*$",
 )
 """What stands before an option that is only compared with, or supposed."""
+SUPPOSED = (
+    re.compile(r"\b(?:an?|any|every|normal|typical|usual|standard|properly|correctly)\s+$", re.IGNORECASE),
+    re.compile(r"^\s*(?:[\w'’-]+\s+){0,5}?(?:would|should|ought to)\b", re.IGNORECASE),
+)
+"""What stands before and behind an option that a general case is of: `in an upright film the heart would …`."""
 
 BOUNDARY = _any(
     r"[,;!?。，；]|\.(?=\s|$)|\n|\s[-–—]\s|—",
-    r"\b(?:but|however|though|although|because|since|so|therefore|thus|hence|yet|whereas|while|instead|and (?:is|it|the|this|that|so|therefore))\b",
+    r"(?<!anything )\b(?:but|however|though|although|because|since|so|therefore|thus|hence|yet|whereas|while|instead"
+    r"|and (?:is|it|the|this|that|so|therefore))\b",
     r"\b(?:sondern|aber|jedoch|weil|daher|und (?:ist|es|die|das))\b",
     r"\b(?:mais|cependant|car|donc|et (?:est|il|elle|la|le))\b",
     r"\b(?:sino|pero|porque|y (?:es|está|la|el))\b",
@@ -94,16 +116,22 @@ AFTER_NEGATION = re.compile(r"(\bnot|n['’]t|\bnicht|\bpas)\s*,[^,.;\n]{1,40},\
 
 REFUSAL = _any(
     r"\bI(?:['’]m| am)?\s*(?:sorry\b|unable to\b|not able to\b|not sure\b|not certain\b|uncertain\b)",
-    r"\b(?:I|we|one)\s+(?:cannot|can['’]t|can not|could not|couldn['’]t|am not able to|are not able to|do not|don['’]t|won['’]t|will not)\s+(?:\w+\s+){0,2}(?:help|assist|answer|determine|tell|say|provide|see|view|identify|know|assess|judge|interpret|ascertain|analy[sz]e|comply|give|make|diagnose|read|be (?:sure|certain))\b",
+    r"\b(?:I|we|one)\s+(?:cannot|can['’]t|can not|could not|couldn['’]t|am not able to|are not able to|do not"
+    r"|don['’]t|won['’]t|will not)\s+(?:\w+\s+){0,2}(?:help|assist|answer|determine|tell|say|provide|see|view"
+    r"|identify|know|assess|judge|interpret|ascertain|analy[sz]e|comply|give|make|diagnose|read|be (?:sure"
+    r"|certain))\b",
     r"\bcan(?:not|['’]t| not) be (?:determined|answered|assessed|seen|judged|identified)\b",
+    r"\bno way (?:to|of)\b",
     r"\b(?:not|im)\s?possible to (?:\w+\s+)?(?:tell|say|determine|answer|know|assess|judge|see|ascertain)\b",
     r"\b(?:is|are|remains?|it['’]s)\s+(?:un(?:clear|certain|known)|not (?:clear|certain|known|possible))\b",
     r"\b(?:insufficient|not enough) (?:information|data|context|detail)\b",
     r"\bas an? (?:AI|language model)\b",
     r"\bno (?:idea|image|picture)(?: (?:was|is))?\s*(?:provided|attached|given|shown|available)?\s*[.!]?$",
     r"\bfailed to obtain answer\b",
-    r"\b(?:ich kann (?:das |es |dies )?(?:leider )?nicht|tut mir leid|(?:ist|bleibt) unklar|weiß (?:ich )?(?:es )?nicht|nicht (?:zu )?(?:erkennen|beurteilen|bestimmen|bestimmbar|beantworten))",
-    r"(?:\bje ne (?:peux|sais|suis) pas|\bdésolée?\b|\bimpossible (?:de|à) (?:dire|déterminer|savoir)|\bn['’]est pas possible|\b(?:est|reste) incertain)",
+    r"\b(?:ich kann (?:das |es |dies )?(?:leider )?nicht|tut mir leid|(?:ist|bleibt) unklar"
+    r"|weiß (?:ich )?(?:es )?nicht|nicht (?:zu )?(?:erkennen|beurteilen|bestimmen|bestimmbar|beantworten))",
+    r"(?:\bje ne (?:peux|sais|suis) pas|\bdésolée?\b|\bimpossible (?:de|à) (?:dire|déterminer|savoir)"
+    r"|\bn['’]est pas possible|\b(?:est|reste) incertain)",
     r"\b(?:no puedo|lo siento|no es posible|no (?:lo )?sé|no está claro|no se puede)\b",
     r"\b(?:non posso|mi dispiace|não posso|desculpe)\b",
     r"无法|抱歉|对不起|不确定|不能",
@@ -116,9 +144,11 @@ DESPITE = _any(
 )
 WITHDRAWN = _any(
     r"\bwait\b",
-    r"\bscratch that\b|\bon second thoughts?\b|\bcorrection\b\s*[:,.]|\b(?:upon|on) (?:re-?examination|reconsideration|closer (?:look|inspection))\b",
+    r"\bscratch that\b|\bon second thoughts?\b|\bcorrection\b\s*[:,.]|\b(?:upon|on) (?:re-?examination"
+    r"|reconsideration|closer (?:look|inspection))\b",
     r"\blet me (?:re-?\w+|correct|check again|think again|look again)\b",
-    r"\bI (?:was|am) (?:wrong|mistaken|in error)\b|\bI made an? (?:mistake|error)\b|\bI (?:take|took) (?:that|it) back\b|\bI (?:change|changed|must change) my (?:mind|answer)\b",
+    r"\bI (?:was|am) (?:wrong|mistaken|in error)\b|\bI made an? (?:mistake|error)\b|\bI (?:take|took) (?:that"
+    r"|it) back\b|\bI (?:change|changed|must change) my (?:mind|answer)\b",
     r"\b(?:nein,?\s+)?Moment\b|\bich korrigiere\b|\bKorrektur\b",
     r"\battend(?:ez|s)\b|\bje me corrige\b",
     r"\bespere?\b|\bme corrijo\b|\bcorrijo\b",
@@ -132,17 +162,26 @@ TURNED = _any(
 """A milder turn: it counts only where another option follows it."""
 
 FUNCTION_WORDS = frozenset(
-    "is are was were would could should seems appears looks must and or but nor because since as so if when for with "
-    "not here rather instead based which only both ist und oder aber weil nicht est et ou mais car es y o pero porque "
-    "can cannot can't isn't doesn't does has may might".split()
-)
+    {
+        "is", "are", "was", "were", "would", "could", "should", "seems", "appears", "looks", "must", "and", "or", "but",
+        "nor", "because", "since", "as", "so", "if", "when", "for", "with", "not", "here", "rather", "instead", "based",
+        "which", "only", "both", "ist", "und", "oder", "aber", "weil", "nicht", "est", "et", "ou", "mais", "car", "es",
+        "y", "o", "pero", "porque", "can", "cannot", "can't", "isn't", "doesn't", "does", "has", "may", "might",
+    }
+)  # fmt: skip
 BEFORE_A_LETTER = frozenset(
-    "is are be option options answer answers choice choices letter letters point image picture figure panel label "
-    "labelled labeled choose pick select chose picked selected say with and or nor neither either both not but than "
-    "so therefore thus hence to isn't between considering of from rule exclude excludes excluded out against only "
-    "would as statement alternative candidate case box dot circle region number think believe prefer it's that's "
-    "ist antwort buchstabe oder und nicht sondern noch weder est réponse lettre ou et pas mais ni es respuesta letra "
-    "opción y o sino è é risposta resposta für wähle definitely probably clearly likely".split()
-)
+    {
+        "is", "are", "be", "option", "options", "answer", "answers", "choice", "choices", "letter", "letters", "point",
+        "image", "picture", "figure", "panel", "label", "labelled", "labeled", "choose", "pick", "select", "chose",
+        "picked", "selected", "say", "with", "and", "or", "nor", "neither", "either", "both", "not", "but", "than",
+        "so", "therefore", "thus", "hence", "to", "isn't", "between", "considering", "of", "from", "rule", "exclude",
+        "excludes", "excluded", "out", "against", "only", "would", "as", "statement", "alternative", "candidate",
+        "case", "box", "dot", "circle", "region", "number", "think", "believe", "prefer", "it's", "that's", "ist",
+        "antwort", "buchstabe", "oder", "und", "nicht", "sondern", "noch", "weder", "est", "réponse", "lettre", "ou",
+        "et", "pas", "mais", "ni", "es", "respuesta", "letra", "opción", "y", "o", "sino", "è", "é", "risposta",
+        "resposta", "für", "wähle", "definitely", "probably", "clearly", "likely", "la", "die", "towards", "toward",
+        "c'est",
+    }
+)  # fmt: skip
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

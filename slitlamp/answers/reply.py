@@ -1,7 +1,6 @@
 """Which option a model's raw reply names: by its letter or its words, or none where it denies, refuses or wavers."""
 
 import functools
-import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -80,14 +79,16 @@ _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mathit|textit|rm|bf|operatorname)\s*\{([^{}]*)\}")
 _MARKUP = re.compile(r"\*+|(?<!\w)_{1,3}(?=\w)|(?<=\w)_{1,3}(?!\w)|`+|^\s*#+\s*|^\s*>\s*|\$+", re.MULTILINE)
 _ASIDE = re.compile(r",\s*(?:which|who|that|shown|marked|located|circled|labell?ed)\b[^,.;\n]{0,90},", re.IGNORECASE)
-_SEEMING = re.compile(r"\b(?:appears|seems|looks|is)(?: to be| to me to be| like it is)(?=\s)|\b(?:appears|seems|looks)(?=\s)")
+_SEEMING = re.compile(
+    r"\b(?:appears|seems|looks|is)(?: to be| to me to be| like it is)(?=\s)|\b(?:appears|seems|looks)(?=\s)"
+)
 _ENUMERATED = re.compile(r"^\s*\d+[.)]\s+(?=\S+\s+\S)", re.MULTILINE)
 
 
 def _unmarked(text: str) -> str:
     """Plain text: no Markdown, LaTeX, tags, or asides between a thing and what is said of it."""
     text = _MARKUP.sub("", _LATEX.sub(r"\1", text))
-    text = re.sub(r"<[^<>\n]{1,40}>", " ", text).replace("\\(", "(").replace("\\)", ")").replace("\\", " ")
+    text = re.sub(r"<[^<>\s][^<>\n]{0,39}>", " ", text).replace("\\(", "(").replace("\\)", ")").replace("\\", " ")
     if len(_ENUMERATED.findall(text)) > 1:
         text = _ENUMERATED.sub("", text)
     text = _ASIDE.sub(" ", text)
@@ -96,10 +97,11 @@ def _unmarked(text: str) -> str:
 
 
 def _words(text: str) -> str:
-    """An option's words, as they are compared: lower case, one blank between, no mark at the ends, no article before."""
+    """The words of an option as they are compared: lower case, no marks at the ends, no article before."""
     text = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
     text = re.sub(r"[\s\-_‐–/]+", " ", text).strip(" .,;:!()[]{}\"'*`$")
-    return re.sub(r"^(?:the|an?|der|die|das|le|la|el)\s+(?=\S)", "", text)
+    article = re.match(r"(?:the|an?|der|die|das|le|la|el)\s+(\w+)", text)
+    return text if article is None or article[1] in phrases.FUNCTION_WORDS else text[article.start(1) :]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -163,7 +165,7 @@ class _Reader:
             both = f"A-{last}a-{last.lower()}"
             self.memo["letters"] = re.compile(
                 rf"(?P<in>[(\[{{\"]\s*(?P<a>[{both}])\s*[)\]}}\".:]+)"
-                rf"|(?<![A-Za-zÀ-ÿ0-9_'’&-])(?P<b>[A-{last}])(?P<mark>[).:]?)(?![A-Za-zÀ-ÿ0-9_'’&+-])"
+                rf"|(?<![A-Za-zÀ-ÿ0-9_'’&-])(?<![Nn]/)(?P<b>[A-{last}])(?P<mark>[).:]?)(?![A-Za-zÀ-ÿ0-9_'’&+-])"
             )
         return self.memo["letters"]
 
@@ -191,7 +193,9 @@ class _Reader:
         if len(found) == 1:
             return read[-1]
         named = sorted(k for k in found if k is not None)
-        return Parsed(choice=None, why=f"two options: {self._names(named)}" if len(named) > 1 else "two answers, one unread")
+        return Parsed(
+            choice=None, why=f"two options: {self._names(named)}" if len(named) > 1 else "two answers, one unread"
+        )
 
     def _value(self, value: str) -> Parsed:
         truth = {"true": "yes", "false": "no"}.get(value.lower().strip(), value)
@@ -202,7 +206,7 @@ class _Reader:
 
     def _whole(self, text: str) -> int | None:
         """The option that is the whole text, but for brackets and full stops."""
-        bare = text.strip().strip(" .,;:!()[]{}\"'*`")
+        bare = text.strip().strip(" .,;:!()[]{}<>\"'*`")
         if "?" in text:
             return None
         if self.letters and len(bare) == 1 and bare.upper() in LETTERS[: len(self.options)]:
@@ -222,7 +226,7 @@ class _Reader:
             if behind.choice is not None:
                 return Parsed(choice=behind.choice, why="changed mind, last answer")
             return Parsed(choice=None, why=f"withdrawn; then {behind.why}")
-        for turn in reversed([*phrases.TURNED.finditer(text)]):
+        for turn in reversed(list(phrases.TURNED.finditer(text))):
             before, behind = self._once(text[: turn.start()]), self._once(text[turn.end() :])
             if before.choice is not None and behind.choice is not None and before.choice != behind.choice:
                 return Parsed(choice=behind.choice, why="changed mind, last answer")
@@ -264,7 +268,7 @@ class _Reader:
 
     def _refusal(self, text: str) -> int | None:
         """Where the text refuses, unless an option's own words do."""
-        own = [m for m in self.of_words.finditer(text)]
+        own = list(self.of_words.finditer(text))
         for found in phrases.REFUSAL.finditer(text):
             if not any(m.start() < found.end() and found.start() < m.end() for m in own):
                 return found.end()
@@ -287,11 +291,20 @@ class _Reader:
                 inside = any(a <= m.start() and m.end() <= b for a, b in taken)
                 if inside or not (decorated or _is_label(text, m)):
                     continue
-                strong = decorated or bool(m["mark"])
+                head = not re.search(r"\w", text[: m.start()])
+                strong = decorated or (bool(m["mark"]) and (head or m["mark"] != "."))
                 found.append(
-                    Mention(start=m.start(), end=m.end(), option=LETTERS.index(letter.upper()), letter=True, decorated=strong)
+                    Mention(
+                        start=m.start(),
+                        end=m.end(),
+                        option=LETTERS.index(letter.upper()),
+                        letter=True,
+                        decorated=strong,
+                    )
                 )
-            for m in re.finditer(rf"\b({'|'.join(phrases.ORDINALS)})\s+(?:option|choice|answer|statement)\b", text, re.I):
+            for m in re.finditer(
+                rf"\b({'|'.join(phrases.ORDINALS)})\s+(?:option|choice|answer|statement)\b", text, re.I
+            ):
                 place = phrases.ORDINALS.index(m[1].lower())
                 if place < len(self.options):
                     found.append(Mention(start=m.start(), end=m.end(), option=place, letter=True, decorated=True))
@@ -327,12 +340,15 @@ class _Reader:
                         negative.append(mention.option)
                         continue
                     mention = Mention(start=mention.start, end=mention.end, option=other, letter=mention.letter)
-                if cue[number] is None and phrases.NEUTRAL.search(sentence[: mention.start]):
+                before, behind = phrases.SUPPOSED
+                supposed = before.search(sentence[: mention.start]) and behind.search(sentence[mention.end :])
+                if cue[number] is None and (supposed or phrases.NEUTRAL.search(sentence[: mention.start])):
                     continue
                 kept.append((self._level(text, start, sentence, mention, cue[number]), mention))
             kept = _chained(sentence, kept)
             positive += [
-                (level, Mention(start=m.start + start, end=m.end + start, option=m.option, letter=m.letter)) for level, m in kept
+                (level, Mention(start=m.start + start, end=m.end + start, option=m.option, letter=m.letter))
+                for level, m in kept
             ]
         return positive, negative
 
@@ -341,8 +357,10 @@ class _Reader:
         if phrases.NEGATED_BEHIND.search(sentence[mention.end :]):
             return "behind"
         if cue is None:
-            ends = [m.end() for m in phrases.BOUNDARY.finditer(sentence, 0, mention.start)]
-            clause = sentence[max(ends, default=0) : mention.start]
+            ends = [0, *(m.end() for m in phrases.BOUNDARY.finditer(sentence, 0, mention.start))]
+            if len(ends) > 1 and re.match(r"\s*(?:that|dass|daß|que)\b", sentence[ends[-1] :], re.IGNORECASE):
+                ends.pop()
+            clause = sentence[ends[-1] : mention.start]
         else:
             clause = sentence[cue : mention.start]
             if phrases.NEGATED_CUE.search(sentence[:cue]):
@@ -367,10 +385,17 @@ class _Reader:
             return STATED
         if phrases.CONCLUSION.search(sentence):
             return STATED
+        if not re.search(r"\w", sentence[: mention.start] + sentence[mention.end :]):
+            return STATED  # alone on its line
         head = not re.search(r"\w", text[: at + mention.start])
         behind = text[at + mention.end :]
         closed = mention.decorated or not behind.strip() or re.match(r"\s*[.,:;)\]!\-–—\n]|\s*\n", behind)
-        if head and closed and not _listed(text, self.of_letters) and not (sentence[: mention.end].lower().strip() == "right" and self._others(text, mention)):
+        if (
+            head
+            and closed
+            and not _listed(text, self.of_letters)
+            and not (sentence[: mention.end].lower().strip() == "right" and self._others(text, mention))
+        ):
             return STATED
         return BARE if mention.letter and not mention.decorated else ASSERTED
 
@@ -393,7 +418,7 @@ def _sentences(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _cue_before(sentence: str, mentions: Sequence[Mention]) -> list[int | None]:
-    """For each mention where the cue begins that it follows as the first, in a few words and without a comma; or None."""
+    """Where the cue begins that each mention follows, in a few words and without a comma; None without one."""
     cues = [*phrases.CUE.finditer(sentence)]
     found: list[int | None] = []
     for mention in mentions:
@@ -402,13 +427,19 @@ def _cue_before(sentence: str, mentions: Sequence[Mention]) -> list[int | None]:
             found.append(None)
             continue
         between = sentence[near[-1].end() : mention.start]
-        close = len(re.findall(r"\w+", between)) <= GAP and not re.search(r"[,;](?!\s*(?:but|sondern|sino|mais)\b)", between)
+        close = len(re.findall(r"\w+", between)) <= GAP and not re.search(
+            r"[,;](?!\s*(?:but|sondern|sino|mais)\b)", between
+        )
         found.append(near[-1].start() if close else None)
     return found
 
 
 _AND = re.compile(r"\b(?:or|nor|and|und|oder|noch|y|o|ni|ou|et)\b|[,/&]", re.IGNORECASE)
-_TRIVIAL = re.compile(r"[\W_]*(?:(?:or|and|und|oder|y|o|ou|et|/|&|nor|as well as|or maybe|or perhaps)[\W_]*)?(?:(?:option|point|answer|maybe|the)\s*)?[\W_]*", re.IGNORECASE)
+_TRIVIAL = re.compile(
+    r"[\W_]*(?:(?:or|and|und|oder|y|o|ou|et|/|&|nor|as well as|or maybe|or perhaps)[\W_]*)?"
+    r"(?:(?:option|point|answer|maybe|the)\s*)?[\W_]*",
+    re.IGNORECASE,
+)
 
 
 def _chained(sentence: str, kept: Sequence[tuple[int, Mention]]) -> list[tuple[int, Mention]]:
@@ -446,13 +477,19 @@ def _listed(text: str, letters: re.Pattern[str]) -> bool:
 def _answers_shortly(text: str, start: int, end: int) -> bool:
     """Whether `yes` or `no` is an answer where it stands, and not a word of a sentence."""
     before, behind = text[:start], text[end:]
-    closed = re.match(r"\s*(?:[.,:;!)\]\"'}\-–—]|\n|$|(?:it|this|that|the|there|es|das|il|la|el)\b)", behind, re.IGNORECASE)
+    closed = re.match(
+        r"\s*(?:[.,:;!)\]\"'}\-–—]|\n|$|(?:it|this|that|the|there|es|das|il|la|el)\b)", behind, re.IGNORECASE
+    )
     if closed is None:
         return bool(re.search(r"[(\[\"']\s*$", before)) and bool(re.match(r"\s*[)\]\"']", behind))
-    head = not re.search(r"\w", before[max(before.rfind("\n"), before.rfind(". "), before.rfind(": "), before.rfind("! ")) + 1 :])
+    head = not re.search(
+        r"\w", before[max(before.rfind("\n"), before.rfind(". "), before.rfind(": "), before.rfind("! ")) + 1 :]
+    )
     cue = re.search(rf"(?:{phrases.CUE.pattern})\W*(?:a |an |clearly |probably )?$", before, re.IGNORECASE)
     label = re.search(r"[(\[]?\b[A-Za-z][).:\]]+\s*$", before)
-    alone = re.match(r"\s*(?:[.!)\]\"'}]|\n|$)", behind) and re.search(r"\b(?:or|wait|actually|so|not|but)\W*$|[,:(\[\"']\s*$", before, re.I)
+    alone = re.match(r"\s*(?:[.!)\]\"'}]|\n|$)", behind) and re.search(
+        r"\b(?:or|wait|actually|so|not|but)\W*$|[,:(\[\"']\s*$", before, re.I
+    )
     return bool(head or cue or label or alone)
 
 
@@ -462,13 +499,25 @@ def _is_label(text: str, found: re.Match[str]) -> bool:
     word_behind = re.match(r"[\s\"')\]]*([\w'’]+)", behind)
     words_before = re.findall(r"[\w'’]+", before[max(before.rfind("\n"), before.rfind(". "), before.rfind("; ")) + 1 :])
     last = words_before[-1].lower() if words_before else ""
-    fits_before = not last or last in phrases.BEFORE_A_LETTER or "\u3040" <= last[-1] <= "\u9fff" or bool(re.search(r"[,:;.!?(\[\"/=→>-]\s*$", before))
+    fits_before = (
+        not last
+        or last in phrases.BEFORE_A_LETTER
+        or "\u3040" <= last[-1] <= "\u9fff"
+        or bool(re.search(r"[,:;.!?(\[\"/=→>-]\s*$", before))
+    )
     marked = bool(found["mark"])
     closed = marked or not behind.strip() or bool(re.match(r"\s*[,;.:!?()\[\]\n\"/=]", behind))
     follows = word_behind[1].lower() if word_behind else ""
     if letter == "I" and not marked:
         return closed and fits_before and bool(last)
-    if marked and found["mark"] == "." and letter not in "A" and re.match(r"\s+[A-Z][a-z]+", behind) and last and last not in phrases.BEFORE_A_LETTER:
+    if (
+        marked
+        and found["mark"] == "."
+        and letter not in "A"
+        and re.match(r"\s+[A-Z][a-z]+", behind)
+        and last
+        and last not in phrases.BEFORE_A_LETTER
+    ):
         return False  # an initial
     return fits_before and (closed or follows in phrases.FUNCTION_WORDS)
 

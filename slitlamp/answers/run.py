@@ -3,7 +3,7 @@
 import cache
 from cache import write_atomically
 from encoders import EncoderError
-from slitlamp.answers.answered import AnsweredQuestion
+from slitlamp.answers.answered import UNASKED, AnsweredQuestion
 from slitlamp.answers.ask import ask
 from slitlamp.answers.figures import accuracies
 from slitlamp.answers.inquiry import Inquiry, of_question, of_rows
@@ -45,7 +45,7 @@ def answer(settings: Settings, own: AskSettings, command: str) -> CommandResult:
             rows.setdefault(name, []).extend(some)
     put_now = sum(one.asked for one in found)
     every = sum(
-        int((answers.chosen > -3).sum()) for one in found for answers in (*one.ways.values(), *one.blind.values())
+        int((answers.chosen != UNASKED).sum()) for one in found for answers in (*one.ways.values(), *one.blind.values())
     )
     return CommandResult(
         experiment="answers ask", tables=rows, sentences=[line for one in found for line in sentences(one)],

@@ -3,21 +3,23 @@
 from dataclasses import dataclass
 
 from plugins import hint
-from slitlamp.answers.answered import FREE, WAYS
 from slitlamp.errors import UsageError
 from slitlamp.settings import Settings, _flag, check_bounds, unused_flags
 
 FLAGS_OF_RUN = (
     "task", "data", "label", "classes", "not_missing", "group", "image_column", "window", "intercept", "exif",
-    "unreadable", "copies", "spelling", "items", "limit", "take_groups", "draw", "seed", "weights", "offline",
+    "unreadable", "copies", "spelling", "items", "limit", "take_groups", "draw", "seed", "weights", "other_weights",
+    "offline",
     "device", "dtype", "batch_size", "out", "replace", "json", "debug",
 )  # fmt: skip
+LETTER, CHOICE, PREFIX, FREE = "letter", "choice", "prefix", "free"
+WAYS = (LETTER, CHOICE, PREFIX, FREE)
 OWN, MEDICONFUSION = "own", "mediconfusion"
 REPORT = "report"
 STATED, STAMPED = "stated", "stamped"
 BOTH, NEITHER = "both", "none"
 CHOICE_FORMATS = ("plain", "mediconfusion", "mediconfusion-api")
-TOKENS = {"choice": 32, FREE: 128}  # of a reply where --max-tokens is not given; the first is MediConfusion's
+TOKENS = {CHOICE: 32, FREE: 128}  # of a reply where --max-tokens is not given; the first is MediConfusion's
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from cache import Store
 from encoders import Card, Encoder
 from encoders.answering.model import WholeModel
 from encoders.identity.snapshot import recall, snapshot
-from slitlamp.encoding.encoder import StoredEncoder, errors_of_device, named, quietly, weights_of
+from slitlamp.encoding.encoder import OTHER_WEIGHTS, StoredEncoder, errors_of_device, named, quietly, weights_of
 from slitlamp.keys import digest
 from slitlamp.log import say
 from slitlamp.settings import EncoderSettings
@@ -54,8 +54,8 @@ class StoredModel:
 
     @property
     def label(self) -> str:
-        """What tables, figures and records call it."""
-        return self.spec
+        """What tables, figures and records call it; other weights are said behind its name."""
+        return self.spec + OTHER_WEIGHTS * self.settings.other_weights
 
     def load(self) -> WholeModel:
         """Load the tensors once; what determines them is remembered for the next run."""
@@ -68,6 +68,7 @@ class StoredModel:
                     dtype=self.dtype,
                     weights=self.weights,
                     offline=self.settings.offline,
+                    other_weights=self.settings.other_weights,
                 )
             self.loaded.append(model)
             record = _record(self.source, model)
@@ -77,7 +78,7 @@ class StoredModel:
 
     @property
     def _key(self) -> str:
-        return digest(["whole", self.source, self.weights, self.device, self.dtype])
+        return digest(["whole", self.source, self.weights, self.device, self.dtype, self.settings.other_weights])
 
     @cached_property
     def identity(self) -> Identity:

@@ -19,7 +19,7 @@ from slitlamp.answers.measured import Share
 
 Row = dict[str, Any]
 SHOWN = {
-    NO_IMAGE: "none", GREY: "grey", OTHER: "another item's, other answer", SAME: "another item's, same answer"
+    NO_IMAGE: "none", GREY: "grey", OTHER: "other item, other answer", SAME: "other item, same answer"
 }  # fmt: skip
 
 
@@ -132,9 +132,9 @@ def knowledge_rows(answered: AnsweredQuestion) -> list[Row]:
         return []
     known = answered.knowledge
     return [
-        {"fact": name, "asked": count, "right": known.right[name], "share": known.share[name],
-         "understood": known.share[name] >= known.least}
-        for name, count in known.asked.items() if count
+        {"fact": name, "asked": count, "right": known.right[name], "pairs": known.pairs[name],
+         "pairs_right": known.pairs_right[name], "understood": known.knows(name)}
+        for name, count in known.asked.items()
     ]  # fmt: skip
 
 

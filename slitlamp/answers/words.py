@@ -1,8 +1,9 @@
 """What answers say, in plain sentences with their intervals."""
 
 from slitlamp.answers import measured
-from slitlamp.answers.answered import CHOICE, FREE, GREY, LETTER, NO_IMAGE, OTHER, PREFIX, AnsweredQuestion, Answers
+from slitlamp.answers.answered import GREY, NO_IMAGE, OTHER, AnsweredQuestion, Answers
 from slitlamp.answers.measured import Share
+from slitlamp.answers.settings import CHOICE, FREE, LETTER, PREFIX
 from slitlamp.answers.table import removed
 
 SAID = {
@@ -61,7 +62,7 @@ def _bias(answered: AnsweredQuestion, answers: Answers) -> list[str]:
         if found.forced is not None:
             line += f", an image from its own copy in {between(found.forced)}"
     gap = found.bias
-    if gap.high < 0:
+    if gap.high < 0 and (found.auc or found.decided).low > 1 / len(answered.options[0]):
         line += f"; the first prompt's answers are {-gap.value:.2f} [{-gap.high:.2f}, {-gap.low:.2f}] worse than that: "
         line += "response bias hides what it tells apart"
     return [line]
@@ -84,7 +85,7 @@ def _image(answered: AnsweredQuestion) -> list[str]:
     found = []
     without = measured.blind(answered, control)
     line = f"{SHOWN[control]} it is right in {between(without.first)} of the items"
-    line += f", and its answer changes in {between(without.changed)}"
+    line += f", and an answer changes in {between(without.changed)}"
     if OTHER in answered.blind:
         other = measured.blind(answered, OTHER)
         if other.follows is not None:
@@ -94,8 +95,9 @@ def _image(answered: AnsweredQuestion) -> list[str]:
     if len({one.prompt for one in answered.blind[control].presentations}) > 1:
         found.append(
             f"of {sum(kinds.values())} items {kinds['ideal']} are answered alike in every paraphrase and change "
-            f"without the image, {kinds['dangerous']} are answered alike and do not change, {kinds['fragile']} change and are "
-            f"not answered alike, {kinds['worst']} neither"
+            f"without the image, {kinds['dangerous']} are answered alike and do not change "
+            f"(their answer may be its guess without an image), {kinds['fragile']} change "
+            f"and are not answered alike, {kinds['worst']} neither"
         )
     return found
 
@@ -105,9 +107,12 @@ def _knowledge(answered: AnsweredQuestion) -> list[str]:
     if known is None or known.understood is None:
         return []
     how = {"stated": "stated in the prompt", "stamped": "written into the image"}
-    parts = [f"{how[name]} {known.right[name]} of {n}" for name, n in known.asked.items() if n]
-    line = f"with the answer {' and '.join(parts)} are right: the question is "
-    line += (
-        "understood" if known.understood else f"not understood ({known.least:.2f} is asked), so that a wrong answer "
-    )
-    return [line + ("" if known.understood else "says nothing about the image")]
+    parts = [
+        f"{how[name]} {known.right[name]} of {n} letters are right and {known.pairs_right[name]} of "
+        f"{known.pairs[name]} pairs of answers told apart"
+        for name, n in known.asked.items()
+    ]
+    line = f"with the answer {', '.join(parts)}: the question is "
+    if known.understood:
+        return [line + "understood"]
+    return [line + f"not understood ({known.least:.2f} is asked), so that a wrong answer says nothing about the image"]

@@ -14,6 +14,7 @@ from slitlamp.diagnose.causal import causal_check
 from slitlamp.diagnose.chain import controls_of, read_stage, reference_of
 from slitlamp.diagnose.contrastive import read_texts
 from slitlamp.diagnose.found import Diagnosed
+from slitlamp.diagnose.imported import answers_from
 from slitlamp.diagnose.language import (
     CONNECTOR,
     LANGUAGE,
@@ -35,6 +36,7 @@ from slitlamp.probing.run import probe_question
 from slitlamp.probing.state import Cell, QuestionCells, Run
 from slitlamp.questions import Question
 from slitlamp.records import Record
+from slitlamp.settings import Settings
 
 JOINT = "joint"
 PASSING = (EncoderError, UserFileError, NotFiniteError)  # after which what was computed is kept
@@ -70,8 +72,11 @@ class Gathered:
         return replace(self.cells, encoder=[c for c in self.cells.encoder if c not in self.layers])
 
 
-def check_options(question: Question, own: DiagnoseSettings) -> None:
-    """Raises UsageError for a task that no model can be asked with options, before anything is encoded."""
+def check_options(question: Question, own: DiagnoseSettings, settings: Settings) -> None:
+    """Raises UsageError for a task that no model can be asked with options, DataError for answers to other items.
+
+    Both before anything is encoded.
+    """
     if question.classes is None:
         raise UsageError(
             f"--task {question.name}: its answers are numbers, and a model is asked with options; `linear_probe` tells "
@@ -79,6 +84,8 @@ def check_options(question: Question, own: DiagnoseSettings) -> None:
         )
     if own.prompt:
         styles_of(question, own.prompt)
+    if own.answers is not None:
+        answers_from(own.answers, question, settings)
 
 
 def route_of(run: Run, own: DiagnoseSettings) -> Route:
@@ -237,9 +244,7 @@ def _answers(
 ) -> AnsweredQuestion | None:
     """What the model answers: read from --answers, or asked; None where neither can be."""
     if own.answers is not None:
-        from slitlamp.diagnose.imported import answers_from
-
-        return answers_from(own.answers, question, own)
+        return answers_from(own.answers, question, run.settings)
     if route.model is None or failed:
         return None
     asking = asking_of(own)

@@ -35,7 +35,7 @@ def diagnose(settings: Settings, own: DiagnoseSettings, command: str) -> Command
     with spare_threads():
         run, questions = start(settings, share=True)
         for question in questions:
-            check_options(question, own)
+            check_options(question, own, settings)
         choose_points(run, questions)
         route = route_of(run, own)
         gathered = [one for question in questions if (one := gather(run, question, route, own)) is not None]

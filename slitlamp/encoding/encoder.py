@@ -115,8 +115,8 @@ class StoredEncoder:
     """An encoder as a run knows it: card and fingerprint at once, tensors only when it must encode.
 
     `spec` is its name in the run: a label, or the spec that it is loaded by, and `random:` before either for an
-    untrained draw. `source` is the spec that it is loaded by. `build` makes it where it is part of a whole model that is
-    asked with `prompt` beside every image.
+    untrained draw. `source` is the spec that it is loaded by. `build` makes it where it is part of a whole model
+    that is asked with `prompt` beside every image.
     """
 
     spec: str

@@ -1,6 +1,7 @@
 """Answers that a model gave, read from a CSV file."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,13 +9,23 @@ import numpy as np
 
 from plugins import nearest
 from probes.prompts.audit import COLOURS
+from slitlamp.answers.reply import read_reply
 from slitlamp.errors import UsageError
 from slitlamp.prompts.presentations import ASSIGNMENTS, CODES, Prompted
+from slitlamp.reports.text import cut
 from tasks import DataError
 from tasks.sources.table import read_table
 
 UPRIGHT = {"upright": True, "0": True, "right side up": True, "upside down": False, "turned": False, "flipped": False,
            "180": False}  # fmt: skip
+TURNS = ("upright", "upside down")
+SAID_OF_TURNS = (
+    ("right side up", "right way up", "not turned", "not rotated", "not flipped", "not inverted", "not upside down"),
+    (
+        "turned", "turned upside down", "rotated", "flipped", "inverted", "rotated by 180 degrees",
+        "turned by 180 degrees", "not upright", "not right side up",
+    ),
+)  # fmt: skip
 MARKER_CONTROLS = ("none", "moved")  # images without marks, and with moved marks, as `--images` writes them
 TURNED = {"0": False, "no": False, "false": False, "180": True, "1": True, "yes": True, "true": True}
 
@@ -50,6 +61,39 @@ def _one_of(word: str, known: dict, where: str, column: str) -> object:
     return value
 
 
+def _read(
+    reply: str, known: Mapping[str, object], options: Sequence[str], synonyms: Sequence[Sequence[str]], where: str
+) -> tuple[object, str]:
+    """What an answer says: a known word, or the option that a raw reply names; else None with the reason.
+
+    Raises:
+        DataError: a single word that was surely meant for a known one.
+    """
+    word = reply.strip().lower()
+    if word in known:
+        return known[word], ""
+    near = nearest(word, known) if word.isalpha() else None
+    if near is not None and abs(len(near) - len(word)) <= 1:
+        raise DataError(
+            f"{where}: answer is {reply!r}; did you mean {near!r}? known are {', '.join(w for w in known if w)}"
+        )
+    found = read_reply(reply, options, synonyms=synonyms, letters=False)
+    return (None, found.why) if found.choice is None else (options[found.choice], "")
+
+
+def _unread(reasons: Sequence[tuple[str, str, str]], count: int) -> tuple[str, ...]:
+    """A sentence on the replies, (line, text, reason), that name no option; nothing where there is none."""
+    if not reasons:
+        return ()
+    by = Counter(why.partition(":")[0] for _, _, why in reasons)
+    told = ", ".join(f"{n} {why}" for why, n in sorted(by.items(), key=lambda p: (-p[1], p[0])))
+    where, text, _ = reasons[0]
+    return (
+        f"{len(reasons)} of {count} replies name no option and count as unread ({told}); the first: {where}, "
+        f"{cut(' '.join(text.split()), 60)!r}",
+    )
+
+
 def _ids(given: Prompted) -> dict[str, int]:
     """Number of each image by its id, and by its name in the source where names are unique."""
     ids = {item.id: i for i, item in enumerate(given.items)}
@@ -65,28 +109,31 @@ class Answers:
     """Answers to coloured marks: image [n], assignment [n] and the mark that was said [n], -1 where it was not read.
 
     marker_controls: for images without marks (`none`) and moved marks (`moved`), image [m] and colour [m], -1 unread.
+    notes: what to know of replies that could not be read.
     """
 
     image: np.ndarray
     assignment: np.ndarray
     predicted: np.ndarray
     marker_controls: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    notes: tuple[str, ...] = ()
 
 
 def of_colours(path: str, given: Prompted) -> Answers:
     """The answers in a file.
 
-    An item is named by its id, or by the source's column `item` or `id`. An answer is a colour or its first letter;
-    an empty one, or "-", could not be read.
+    An item is named by its id, or by the source's column `item` or `id`. An answer is a colour, its first letter, or a
+    raw reply that names one; an empty one, "-", and a reply that names none, or two, could not be read.
 
     Raises:
         DataError: an unknown item, assignment or answer, a presentation that was answered twice, or none of marks.
     """
     ids = _ids(given)
-    words = {w: c for c, name in enumerate(COLOURS) for w in (name, name[0])} | {"": -1, "-": -1}
+    words: Mapping[str, object] = {w: c for c, name in enumerate(COLOURS) for w in (name, name[0])} | {"": -1, "-": -1}
     kinds = {code: j for j, code in enumerate(CODES)} | {name: 6 + j for j, name in enumerate(MARKER_CONTROLS)}
     found: list[tuple[int, int, int]] = []
     seen: set[tuple[int, int]] = set()
+    unread: list[tuple[str, str, str]] = []
     for number, row in enumerate(rows(path, ("item", "assignment", "answer")), 2):
         where = f"{Path(path).name} line {number}"
         if row["item"] not in ids:
@@ -95,7 +142,9 @@ def of_colours(path: str, given: Prompted) -> Answers:
             raise DataError(f"{where}: {given.source.name} has no item {row['item']!r}{hint}")
         i = ids[row["item"]]
         k = int(str(_one_of(row["assignment"], kinds, where, "assignment")))
-        c = int(str(_one_of(row["answer"], words, where, "answer")))
+        said, why = _read(row["answer"], words, COLOURS, (), where)
+        unread += [(where, row["answer"], why)] if why else []
+        c = -1 if said is None else said if isinstance(said, int) else COLOURS.index(str(said))
         if (i, k) in seen:
             raise DataError(f"{where}: item {row['item']} was answered before under {row['assignment']}")
         seen.add((i, k))
@@ -110,24 +159,29 @@ def of_colours(path: str, given: Prompted) -> Answers:
     return Answers(
         image=image, assignment=kind, predicted=predicted,
         marker_controls={name: (own[:, 0], own[:, 1]) for name, own in others.items() if len(own)},
+        notes=_unread(unread, len(found)),
     )  # fmt: skip
 
 
-def of_turns(path: str) -> tuple[np.ndarray, np.ndarray, list[str], int]:
-    """Was each image called upright, as it is [n] and turned [n]; its id; and how many lines found no partner.
+def of_turns(path: str) -> tuple[np.ndarray, np.ndarray, list[str], int, tuple[str, ...]]:
+    """Was each image called upright, as it is [n] and turned [n]; its id; how many lines found no partner; and notes.
 
-    A pair with an answer that could not be read has no partner either.
+    An answer is a word for the one or the other, or a raw reply that names one. A pair with an answer that could not be
+    read has no partner either.
 
     Raises:
         DataError: an unknown word, or an image that was answered twice.
     """
     found: dict[str, dict[bool, bool | None]] = {}
     count = 0
+    replies: list[tuple[str, str, str]] = []
     for number, row in enumerate(rows(path, ("item", "turned", "answer")), 2):
         where = f"{Path(path).name} line {number}"
         turned = bool(_one_of(row["turned"], TURNED, where, "turned"))
         unread = row["answer"] in ("", "-")
-        predicted = None if unread else bool(_one_of(row["answer"], UPRIGHT, where, "answer"))
+        said, why = (None, "") if unread else _read(row["answer"], UPRIGHT, TURNS, SAID_OF_TURNS, where)
+        replies += [(where, row["answer"], why)] if why else []
+        predicted = None if said is None else said == TURNS[0] if isinstance(said, str) else bool(said)
         own = found.setdefault(row["item"], {})
         if turned in own:
             raise DataError(f"{where}: item {row['item']} was answered before, turned {row['turned']}")
@@ -135,7 +189,8 @@ def of_turns(path: str) -> tuple[np.ndarray, np.ndarray, list[str], int]:
         count += 1
     whole = [name for name, own in found.items() if len(own) == 2 and None not in own.values()]
     if not whole:
-        raise DataError(f"{Path(path).name}: no item has an answer both as it is and turned")
+        told = "".join(f"; {note}" for note in _unread(replies, count))
+        raise DataError(f"{Path(path).name}: no item has an answer both as it is and turned{told}")
     upright = np.array([bool(found[name][False]) for name in whole])
     turned_ = np.array([bool(found[name][True]) for name in whole])
-    return upright, turned_, whole, count - 2 * len(whole)
+    return upright, turned_, whole, count - 2 * len(whole), _unread(replies, count)

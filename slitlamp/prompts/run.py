@@ -51,7 +51,7 @@ def _answered(asked: "Asked", given: Prompted) -> tuple[list[Judged], list[str]]
     assert asked.answers is not None
     read = of_colours(asked.answers, given)
     image, kind, predicted = read.image, read.assignment, read.predicted
-    notes = []
+    notes = [*read.notes]
     whole = int((np.bincount(image, minlength=len(given.items)) == 6).sum())
     if whole < len(given.items):
         notes.append(
@@ -96,8 +96,9 @@ def _write_images(given: Prompted, store: cache.Store, folder: Path, seed: int) 
 
 def _turns_answered(asked: "Asked") -> Found:
     assert asked.answers is not None
-    upright, turned, names, alone = of_turns(asked.answers)
+    upright, turned, names, alone, unread = of_turns(asked.answers)
     notes = [f"{alone} answers without a readable partner were left out of the pairs"] if alone else []
+    notes += unread
     judged = [_bias(Path(asked.answers).name, upright, turned, names, asked.settings.probe.seed)]
     return Found(
         task=asked.settings.source.task[0], source=Path(asked.answers).name, images=len(names), groups=len(names),

@@ -18,6 +18,17 @@ from slitlamp.reports.text import bullets, fitted
 Rows = Sequence[dict[str, Any]]
 ROWS = 12  # of a table that a terminal shows
 LINES, NOTES = 6, 4  # sentences and notes that a terminal shows where a page holds them all
+OF_ANSWERS = {  # columns with their intervals
+    "accuracy": "model task way answered invalid ties accuracy accuracy_low accuracy_high worst_prompt best_prompt "
+    "chance",
+    "bias": "model task way auc auc_low auc_high response_bias response_bias_low response_bias_high mean_probability",
+    "order": "model task way same_option same_option_low same_option_high same_letter same_letter_low "
+    "same_letter_high not_in_all",
+    "image": "model task image accuracy accuracy_low accuracy_high auc auc_low auc_high answers_as_the_shown_image "
+    "answer_changed",
+    "quadrant": "model task kind items right",
+    "knowledge": "model task fact asked right pairs pairs_right understood",
+}
 IN_A_TERMINAL: Mapping[str, Mapping[str, Sequence[str]]] = {  # columns by command and table; tables that are none stay
     "compare": {
         "comparisons": ("task", "over", "at", "a", "b", "difference", "p_holm", "says"),
@@ -35,6 +46,7 @@ IN_A_TERMINAL: Mapping[str, Mapping[str, Sequence[str]]] = {  # columns by comma
         "answers": ("task", "what", "value", "low", "high", "asks", "invalid"),
         "causal": ("task", "edit", "loss", "low", "high", "state", "answers_changed"),
     },
+    "answers ask": {name: tuple(columns.split()) for name, columns in OF_ANSWERS.items()},
     "report": {
         "claims": ("task", "encoder", "run", "groups", "score", "low", "high", "verdict", "credit"),
         "checklist": (),  # a note counts it, the page holds it

@@ -37,7 +37,8 @@ def test_another_order_of_the_options_permutes_the_choice() -> None:
 
 FRAMES = (
     "{}", "({})", "{}.", "{}: {text}", "Answer: {}", "The answer is ({}).", "The answer is not {}.", "I choose {}.",
-    "{} is wrong.", "It is {text}.", "It is not {text}.", "**{}**", '{{"answer": "{}"}}', "\\boxed{{{}}}", "{} or {other}",
+    "{} is wrong.", "It is {text}.", "It is not {text}.", "**{}**", '{{"answer": "{}"}}', "\\boxed{{{}}}",
+    "{} or {other}",
     "{}. No, wait, {other}.", "Neither {} nor {other}.", "{text}, not {othertext}.", "Not {text} but {othertext}.",
 )  # fmt: skip
 

@@ -17,6 +17,7 @@ from probes import ProbeError
 from probes.prompts import audit as prompts
 from probes.prompts import bias, controls, readout
 from probes.prompts.audit import Presentations
+from slitlamp.prompts.answers import of_turns
 from slitlamp.prompts.controls import _phase as _prompts_phase
 from slitlamp.prompts.controls import move_marks
 from tasks import DataError, Mark
@@ -763,6 +764,58 @@ def test_answers_of_a_model_that_looks_and_of_one_that_says_red(
     lines = (tmp_path / "red.csv").read_text().splitlines()
     (tmp_path / "red.csv").write_text("\n".join(lines[:-1]) + "\n")
     assert "note: 39 of 40 images have an answer under all six" in ran(capsys, *words, str(tmp_path / "red.csv"))[0]
+
+
+RAW = {
+    "red": "It is the **red** one.", "green": "The answer is green.", "blue": "blue. The red dot is farther away.",
+    "": "I cannot answer that.", "-": "Either red or blue.",
+}  # fmt: skip
+
+
+def test_raw_replies_are_read_like_bare_words_and_what_names_none_is_unread(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known, rng, lines = scenes(tmp_path / "in", 10, told=True), np.random.default_rng(0), []
+    for name, _, _ in known:
+        for order in permutations(PURE):
+            lines.append((name, "".join(c[0] for c in order), [*RAW][rng.integers(5)]))
+    words = ["--data", str(tmp_path / "in" / "manifest.csv"), "--details", "--answers"]
+    said = []
+    for kind in ("bare", "raw"):
+        told = [f"{n},{a},{word if kind == 'bare' else RAW[word]}" for n, a, word in lines]
+        (tmp_path / f"{kind}.csv").write_text("\n".join(["item,assignment,answer", *told]) + "\n")
+        said.append(ran(capsys, *words, str(tmp_path / f"{kind}.csv"), "--out", str(tmp_path / kind))[0])
+    rows = [(tmp_path / kind / "answers.csv").read_text().replace(kind, "") for kind in ("bare", "raw")]
+    assert rows[0] == rows[1]
+    unread = sum(word in ("", "-") for *_, word in lines)
+    assert 10 < unread < 40
+    assert all(f"unread {unread}" in out for out in said)
+    refused = sum(word == "" for *_, word in lines)
+    whole = " ".join(said[1].split())
+    counts = sorted([(refused, "refusal"), (unread - refused, "two options")], key=lambda p: (-p[0], p[1]))
+    told = ", ".join(f"{n} {why}" for n, why in counts)
+    assert f"{unread} of 60 replies name no option and count as unread ({told})" in whole
+    assert "count as unread" not in said[0]
+
+
+def test_raw_replies_about_turns_are_read_and_the_unread_have_no_partner(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    lines = [
+        ("a", "0", "The film is upright."), ("a", "180", "It is not upright; it is flipped."),
+        ("b", "0", "not rotated"), ("b", "180", "This image is upside-down."), ("c", "0", "upright"),
+        ("c", "180", "I am unable to say."),
+    ]  # fmt: skip
+    path.write_text("item,turned,answer\n" + "\n".join(",".join(line) for line in lines))
+    upright, turned, names, alone, notes = of_turns(str(path))
+    assert upright.tolist() == [True, True]
+    assert turned.tolist() == [False, False]
+    assert names == ["a", "b"]
+    assert alone == 2
+    assert len(notes) == 1
+    assert "1 of 6 replies name no option and count as unread (1 refusal); the first: a.csv line 7" in notes[0]
+    path.write_text("item,turned,answer\na,0,uprite\n")
+    with pytest.raises(DataError, match=r"line 2: answer is 'uprite'; did you mean 'upright'\?"):
+        of_turns(str(path))
 
 
 def test_bad_answers_are_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,226 @@
+"""What is right for every item that answers may name: by a benchmark, a task and its data, or the file itself."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tasks
+from slitlamp.answers.formats import LETTERS, Record
+from slitlamp.errors import UsageError
+from slitlamp.settings import Settings
+from tasks import DataError, Row, Source
+from tasks.benchmarks import mediconfusion
+from tasks.sources.values import spelling
+
+NAMING = ("item", "id", "question_id", "idx", "index", "name", "file", "filename", "file_name", "path", "image")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """An item: its options with other words for each, which is right (None: not known), and what it belongs to.
+
+    `pair` and `side` name the two items that are one question with opposite answers; `categories` the labels by which
+    MediConfusion's scores are split.
+    """
+
+    id: str
+    group: str
+    options: tuple[str, ...]
+    answer: int | None
+    synonyms: tuple[tuple[str, ...], ...] = ()
+    task: str = ""
+    pair: str = ""
+    side: str = ""
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """The items that may be answered, by their id, and by other names that they go by.
+
+    `own` says that the truth is the answers' own file's; then `items` are those that it names.
+    """
+
+    name: str
+    items: Mapping[str, Known]
+    names: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    own: bool = False
+
+    def find(self, name: str) -> Known | None:
+        """The item of that name; None where it is none."""
+        return self.items.get(name) or self.items.get(self.names.get(name, ""))
+
+
+def place(text: str, options: Sequence[str]) -> int | None:
+    """Which option a key names, by its letter or its words; None where it is none of them.
+
+    >>> place("(B)", ("left", "right")), place("Right.", ("left", "right")), place("C", ("left", "right"))
+    (1, 1, None)
+    """
+    plain = spelling(text.strip())
+    for number, option in enumerate(options):
+        if plain == spelling(option):
+            return number
+    bare = text.strip().strip("()[]{}.:\"' ")
+    plain = spelling(bare)
+    if len(bare) == 1 and bare.upper() in LETTERS[: len(options)]:
+        return LETTERS.index(bare.upper())
+    for number, option in enumerate(options):
+        if plain == spelling(option.strip(" .")):
+            return number
+    return None
+
+
+def truth_of(settings: Settings) -> Truth | None:
+    """The truth that --data and --task name; None where neither is given.
+
+    Raises:
+        DataError: the source cannot be read, or its answers are numbers.
+        UsageError: a task that is none, or has no phantoms.
+    """
+    source = settings.source
+    if source.data is None and not source.task:
+        return None
+    spec = source.data or ""
+    if spec.partition(":")[0] == "mediconfusion" and not source.task and source.label is None:
+        return _mediconfusion(spec)
+    from slitlamp.sources import list_source, read_labels, unused_label
+
+    if source.data is None:
+        task = tasks.load(source.task[0])
+        if task.phantoms is None:
+            raise UsageError(f"task {task.name} has no phantoms: say --data SOURCE")
+        return _asked(settings, task.phantoms(source.items, source.seed), task)
+    opened = list_source(source, source.data)
+    if not source.task and source.label is None:
+        if not opened.benchmark:
+            raise UsageError(
+                f"--data {source.data} needs --task NAME or --label COLUMN: it is no benchmark with answers"
+            )
+        return _benchmark(opened)
+    asked = [tasks.load(source.task[0] if source.task else "label")]
+    unused_label(source, asked)
+    return _asked(settings, opened, read_labels(source, asked)[0])
+
+
+def _mediconfusion(spec: str) -> Truth:
+    """MediConfusion's keys, read from its tables alone: no image is needed to score answers."""
+    path = spec.partition(":")[2]
+    folder = Path(path).expanduser()
+    if not path or not folder.is_dir():
+        raise DataError(f"--data {spec}: say mediconfusion:PATH; {mediconfusion.REMEDY}")
+    slots = mediconfusion.read(folder / "data" if (folder / "data" / "dataset.json").is_file() else folder)
+    groups = mediconfusion.linked(slots, by="article")
+    found = {
+        f"mediconfusion-{s.pair}-{s.side}": Known(
+            id=f"mediconfusion-{s.pair}-{s.side}", group=groups[s.pair], options=s.options,
+            answer="AB".index(s.correct), task="mediconfusion", pair=s.pair, side=str(s.side), categories=s.categories,
+        )
+        for s in slots
+    }  # fmt: skip
+    names = {name.removeprefix("mediconfusion-"): name for name in found}
+    notes = ("groups are MediConfusion's pairs linked by image or article; its images were not read",)
+    return Truth(name="mediconfusion", items=found, names=names, notes=notes)
+
+
+def _benchmark(source: Source) -> Truth:
+    found: dict[str, Known] = {}
+    for row in source.rows:
+        text: Mapping[str, Any] = row.text or {}
+        options = tuple(map(str, text.get("options") or ()))
+        if len(options) < 2:
+            raise DataError(f"{source.name}: {row.id} has {len(options)} options; answers to it cannot be read")
+        found[row.id] = Known(
+            id=row.id, group=row.group, options=options, answer=place(str(text.get("answer", "")), options),
+            task=row.columns.get("task") or row.columns.get("pattern") or source.benchmark,
+            pair=row.columns.get("pair", ""),
+            side=row.columns.get("side") or row.columns.get("index", ""),
+        )  # fmt: skip
+    return Truth(name=source.name, items=found, names=_names(source.rows, found), notes=source.warnings)
+
+
+def _asked(settings: Settings, source: Source, task: tasks.Task) -> Truth:
+    rng = np.random.default_rng([settings.source.seed, 1])
+    items = list(task.items(source, rng, settings.source.label))
+    if not items:
+        raise DataError(f"task {task.name} finds no item in {source.name}")
+    if task.unit is not None or any(not isinstance(item.label, str) for item in items):
+        raise DataError(f"task {task.name} asks for a number, not for one of several options")
+    classes = task.classes or tuple(sorted({str(item.label) for item in items}))
+    words = tuple(tuple(w[k] for w in task.wordings) for k in range(len(classes))) if task.wordings else ()
+    found = {
+        item.id: Known(
+            id=item.id, group=item.group, options=classes, answer=classes.index(str(item.label)), synonyms=words,
+            task=task.name,
+        )
+        for item in items
+    }  # fmt: skip
+    notes = (*source.warnings, *(task.notes(source, settings.source.label) if task.notes else ()))
+    return Truth(name=source.name, items=found, names=_names(source.rows, found), notes=notes)
+
+
+def _names(rows: Iterable[Row], found: Mapping[str, Known]) -> dict[str, str]:
+    """Other names of items: columns that name each row once, and files without folder and ending."""
+    held = [row for row in rows if row.id in found]
+    names: dict[str, str] = {}
+    for column in NAMING:
+        for short in (False, True):
+            values = [row.columns.get(column, "") for row in held]
+            values = [Path(v.replace("\\", "/")).stem for v in values] if short else values
+            if len({v for v in values if v}) == len(held):
+                names |= {v: row.id for v, row in zip(values, held, strict=True) if v not in names and v not in found}
+    return names
+
+
+def by_place(truth: Truth) -> dict[str, str]:
+    """The items by their place in their source, from 0, as lmms-eval numbers them."""
+    return {str(k): name for k, name in enumerate(truth.items)}
+
+
+def truth_of_file(records: Sequence[Record], name: str) -> Truth:
+    """What the answers' own file says is right; every item is a group of its own.
+
+    Options are those that the record has; without, those of all records of its task that have any; without, the letters
+    that occur as right answers and as read ones.
+    """
+    tasks_ = sorted({record.task for record in records})
+    shared = {task: _shared([r for r in records if r.task == task]) for task in tasks_}
+    found: dict[str, Known] = {}
+    for record in records:
+        options = record.options or shared[record.task]
+        key = f"{record.task}/{record.item}"
+        if key not in found or found[key].answer is None:
+            answer = place(record.target, options) if record.target else None
+            found[key] = Known(id=record.item, group=key, options=options, answer=answer, task=record.task)
+    without = sum(one.answer is None for one in found.values())
+    notes = [f"no --data: right answers are those of {name} itself, and every item is taken as a group of its own"]
+    if without == len(found):
+        notes = [f"{name} does not say what is right and no --data does: replies are read, and no score is made"]
+    elif without:
+        notes.append(f"{without} of {len(found)} items have no right answer among their options: they are not scored")
+    return Truth(name=name, items=found, notes=tuple(notes), own=True)
+
+
+def _shared(records: Sequence[Record]) -> tuple[str, ...]:
+    sets = Counter(record.options for record in records if record.options)
+    if sets:
+        return sets.most_common(1)[0][0]
+    keys = [text.strip("()[].: ") for r in records for text in (r.target, r.theirs or "")]
+    letters = [key.upper() for key in keys if len(key) == 1 and key.upper() in LETTERS]
+    if letters and all(len(key) <= 1 for key in keys):
+        return tuple(LETTERS[: max(2, *(LETTERS.index(letter) + 1 for letter in letters))])
+    words: dict[str, str] = {}
+    for record in records:
+        if record.target:
+            words.setdefault(spelling(record.target), record.target)
+    if 2 <= len(words) <= 10:
+        return tuple(sorted(words.values()))
+    raise DataError(
+        "the options are not known: neither the file nor --data says them; give a column options (`upright | upside "
+        "down`), or --data"
+    )
