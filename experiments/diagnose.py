@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from experiments._cli import answer
 from experiments._exit import guard
-from slitlamp.diagnose.settings import COMMAND
+from slitlamp.diagnosis.settings import COMMAND
 
 
 def _body(argv: Sequence[str]) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from slitlamp.api import features, measure, probe
     from slitlamp.attribution.api import attribute
     from slitlamp.comparison.api import compare
-    from slitlamp.diagnose.api import diagnose
+    from slitlamp.diagnosis.api import diagnose
     from slitlamp.embedding.api import embed
     from slitlamp.errors import UsageError
     from slitlamp.pairs.api import explain, mine, modes, perturb, recipe, score, similarity
@@ -41,7 +41,7 @@ _HOMES = {
     "answer": "slitlamp.answers.api",
     "attribute": "slitlamp.attribution.api",
     "compare": "slitlamp.comparison.api",
-    "diagnose": "slitlamp.diagnose.api",
+    "diagnose": "slitlamp.diagnosis.api",
     "report": "slitlamp.paper.api",
     "CommandResult": "slitlamp.reports.result",
     "PairResult": "slitlamp.pairs.result",

@@ -13,10 +13,10 @@ from probes.stages.transport import Transport
 from probes.stats.measurement import Difference
 from probes.stats.multiplicity import low_over_map
 from probes.stats.verdict import rings
-from slitlamp.diagnose.chain import ReadStage, as_stage, decomposed, loss, order_loss, strength_asked
-from slitlamp.diagnose.contrastive import TextRead
-from slitlamp.diagnose.found import Diagnosed
-from slitlamp.diagnose.settings import DiagnoseSettings
+from slitlamp.diagnosis.chain import ReadStage, as_stage, decomposed, loss, order_loss, strength_asked
+from slitlamp.diagnosis.contrastive import TextRead
+from slitlamp.diagnosis.found import Diagnosed
+from slitlamp.diagnosis.settings import DiagnoseSettings
 from slitlamp.probing.state import QuestionCells, Run
 from slitlamp.questions import Question
 from slitlamp.records import Record

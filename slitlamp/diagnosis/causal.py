@@ -273,14 +273,15 @@ def _told(
             for name in (PUSHED, ASIDE)
         ]
         steering = contrast(paired(_share(slopes[0]), _share(slopes[1]), plan), margin_of(plan))
+    first: list[dict[str, Any]] = []  # what decides
     causal = Causal(erasure=losses.get(ERASED), swap=swap, steering=steering)
     for name, one in (("answers that follow the exchange", swap), ("slope of the log-odds when pushed", steering)):
         if one is not None:
-            rows.append(
+            first.append(
                 {"task": question.name, "edit": name, "auc": None, "loss": one.loss, "low": one.low, "high": one.high,
                  "state": one.state, "answers_changed": None, "moved": None}
             )  # fmt: skip
-    return Checked(causal=causal, rows=rows, notes=notes)
+    return Checked(causal=causal, rows=[*first, *rows], notes=notes)
 
 
 def _said(margin: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ import probes
 from encoders import EncoderError
 from probes.stages.failure import Text
 from probes.stats.fixed import measure_fixed
-from slitlamp.diagnose.chain import ReadStage, at_map, loss, untrained_stage
-from slitlamp.diagnose.prompts import Style
+from slitlamp.diagnosis.chain import ReadStage, at_map, loss, untrained_stage
+from slitlamp.diagnosis.prompts import Style
 from slitlamp.encoding.encoder import StoredEncoder
 from slitlamp.keys import digest
 from slitlamp.probing.state import Cell, Run

@@ -12,7 +12,7 @@ from probes.stats.best import simultaneous, widened
 from slitlamp.answers.inquiry import of_question
 from slitlamp.answers.settings import AskSettings
 from slitlamp.answers.stored import StoredModel
-from slitlamp.diagnose.chain import ReadStage, at_map, read_stage
+from slitlamp.diagnosis.chain import ReadStage, at_map, read_stage
 from slitlamp.encoding.encoder import StoredEncoder, weights_of
 from slitlamp.probing.points import cells_of
 from slitlamp.probing.run import encode_all, maps_of, measure_all

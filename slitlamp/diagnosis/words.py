@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from probes.stages.contrast import Contrast
 from probes.stages.failure import UNTRAINED
-from slitlamp.diagnose.chain import ReadStage
-from slitlamp.diagnose.found import Diagnosed
-from slitlamp.diagnose.tables import tests_of
+from slitlamp.diagnosis.chain import ReadStage
+from slitlamp.diagnosis.found import Diagnosed
+from slitlamp.diagnosis.tables import tests_of
 
 CALLED = {
     "none": "nothing is lost", "encoder": "the encoder loses it", "connector": "the connector loses it",

@@ -87,7 +87,7 @@ COMMAND = Command(
     flags=FLAGS_OF_RUN,
     default=Settings.of(out=""),
     check=check,
-    home="slitlamp.diagnose.run.diagnose",
+    home="slitlamp.diagnosis.run.diagnose",
     of_answers=True,
     words=lambda own: (own.model,),
 )

@@ -8,8 +8,9 @@ import probes
 from probes.stages.answers import BiasFree, bias_free, centred
 from probes.stages.failure import Answer, Knowledge
 from probes.stats.fixed import measure_fixed
-from slitlamp.answers.answered import GREY, LETTER, NO_IMAGE, AnsweredQuestion, Answers
-from slitlamp.diagnose.chain import ReadStage, untrained_stage
+from slitlamp.answers.answered import GREY, NO_IMAGE, AnsweredQuestion, Answers
+from slitlamp.answers.settings import LETTER
+from slitlamp.diagnosis.chain import ReadStage, untrained_stage
 from slitlamp.questions import Question
 
 SURE = 0.98  # what stands for the probability of an answer of which nothing but the letter is known
@@ -39,7 +40,8 @@ def main_way(found: AnsweredQuestion) -> Answers:
 def log_odds(answers: Answers, k: int) -> np.ndarray:
     """Log-probabilities [A, n, K] of the classes in each ask; of answers without scores what the letter alone says."""
     if answers.logodds is not None:
-        return np.ascontiguousarray(answers.logodds.transpose(1, 0, 2))
+        there = np.isfinite(answers.logodds)  # an ask that an item does not have says nothing of it
+        return np.ascontiguousarray(np.where(there, answers.logodds, np.log(1 / k)).transpose(1, 0, 2))
     chosen = answers.chosen.T[..., None]
     one = np.where(chosen == np.arange(k), SURE, (1 - SURE) / max(k - 1, 1))
     return np.log(np.where(chosen >= 0, one, 1 / k))
@@ -67,11 +69,9 @@ def blind_stages(question: Question, plan: Any, found: AnsweredQuestion) -> list
     stages = []
     for name in (NO_IMAGE, GREY):
         answers = found.blind.get(name)
-        if answers is None or (answers.chosen < 0).all():
+        if answers is None:
             continue
         score = mean_of(answers, len(plan.classes))
-        if float(np.abs(score - score.mean(axis=1, keepdims=True)).max()) == 0:
-            continue
         stage = untrained_stage(_measured(question, plan, score, name), name)
         stages.append(ReadStage(stage="blind", name=name, measurement=stage.measurement, state=stage.state, p=stage.p,
                                 trained=False))  # fmt: skip

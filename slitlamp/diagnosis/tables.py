@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from probes.stages.contrast import Contrast
-from slitlamp.diagnose.chain import ReadStage
-from slitlamp.diagnose.found import Diagnosed
+from slitlamp.diagnosis.chain import ReadStage
+from slitlamp.diagnosis.found import Diagnosed
 from slitlamp.settings import Settings
 
 VERDICT = ("model", "task", "failure", "code", "confidence", "reason")

@@ -5,17 +5,17 @@ from dataclasses import dataclass, field, replace
 
 from encoders import EncoderError
 from plugins import UserFileError
-from slitlamp.answers.answered import LETTER, PREFIX, AnsweredQuestion
+from slitlamp.answers.answered import AnsweredQuestion
 from slitlamp.answers.ask import asked
-from slitlamp.answers.settings import AskSettings
+from slitlamp.answers.settings import LETTER, PREFIX, AskSettings
 from slitlamp.answers.stored import StoredModel
-from slitlamp.diagnose import answered
-from slitlamp.diagnose.causal import causal_check
-from slitlamp.diagnose.chain import controls_of, read_stage, reference_of
-from slitlamp.diagnose.contrastive import read_texts
-from slitlamp.diagnose.found import Diagnosed
-from slitlamp.diagnose.imported import answers_from
-from slitlamp.diagnose.language import (
+from slitlamp.diagnosis import answered
+from slitlamp.diagnosis.causal import causal_check
+from slitlamp.diagnosis.chain import controls_of, read_stage, reference_of
+from slitlamp.diagnosis.contrastive import read_texts
+from slitlamp.diagnosis.found import Diagnosed
+from slitlamp.diagnosis.imported import answers_from
+from slitlamp.diagnosis.language import (
     CONNECTOR,
     LANGUAGE,
     can_be_whole,
@@ -24,10 +24,10 @@ from slitlamp.diagnose.language import (
     model_of,
     profile,
 )
-from slitlamp.diagnose.prompts import styles_of
-from slitlamp.diagnose.settings import DiagnoseSettings
-from slitlamp.diagnose.stages import Stages, conclude
-from slitlamp.diagnose.transport import carried
+from slitlamp.diagnosis.prompts import styles_of
+from slitlamp.diagnosis.settings import DiagnoseSettings
+from slitlamp.diagnosis.stages import Stages, conclude
+from slitlamp.diagnosis.transport import carried
 from slitlamp.encoding.fill import NotFiniteError
 from slitlamp.errors import UsageError
 from slitlamp.log import say

@@ -111,7 +111,7 @@ def whole(answers: str, seen: list[str] | None = None) -> Any:
             return found - np.logaddexp.reduce(found, axis=1, keepdims=True)
 
         def reader(text: str) -> Any:
-            def forward(batch: Any, wanted: Sequence[str], grad: bool = False, reduce: Any = None) -> dict[str, Any]:
+            def forward(batch: Any, wanted: Sequence[str], reduce: Any = None, **_: Any) -> dict[str, Any]:
                 given = {name: np.asarray(v) for name, v in tower.forward(batch, list(sites)).items()}
                 tokens = given["connector"]
                 odds = np.array([_right(one, answers) for one in tokens])[:, None, None]
@@ -129,7 +129,7 @@ def whole(answers: str, seen: list[str] | None = None) -> Any:
         return WholeModel(
             card=card, encoder=tower, fingerprint=tower.fingerprint + answers, layers=2, template="none",
             next_token=next_token, continuations=lambda *_: [], generate=lambda *_: [],
-            tokens=lambda text, start="": (ord(text.strip()),), connector=received, reader=reader,
+            tokens=lambda text, *_: (ord(text.strip()),), connector=received, reader=reader,
             files=tower.files, libraries=tower.libraries,
         )  # fmt: skip
 

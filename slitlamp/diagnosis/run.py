@@ -9,12 +9,12 @@ from typing import Any
 
 from cache import write_atomically
 from encoders import EncoderError
-from slitlamp.diagnose import figures
-from slitlamp.diagnose.follow import check_options, follow, gather, route_of
-from slitlamp.diagnose.found import Diagnosed
-from slitlamp.diagnose.settings import DiagnoseSettings
-from slitlamp.diagnose.tables import tables_of
-from slitlamp.diagnose.words import sentences_of
+from slitlamp.diagnosis import figures
+from slitlamp.diagnosis.follow import check_options, follow, gather, route_of
+from slitlamp.diagnosis.found import Diagnosed
+from slitlamp.diagnosis.settings import DiagnoseSettings
+from slitlamp.diagnosis.tables import tables_of
+from slitlamp.diagnosis.words import sentences_of
 from slitlamp.probing.judge import adjusted, judge
 from slitlamp.probing.run import choose_points
 from slitlamp.probing.state import Run, start

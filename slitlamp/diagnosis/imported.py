@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from slitlamp.answers.answered import CHOICE, INVALID, AnsweredQuestion, Answers, Presentation
+from slitlamp.answers.answered import INVALID, AnsweredQuestion, Answers, Presentation
 from slitlamp.answers.formats import read_answers
 from slitlamp.answers.imported import read_again
 from slitlamp.answers.imports import ImportSettings
+from slitlamp.answers.settings import CHOICE
 from slitlamp.answers.truth import truth_of
 from slitlamp.errors import UsageError
 from slitlamp.questions import Question

@@ -7,7 +7,7 @@ import numpy as np
 
 import probes
 from probes.stages.transport import Transport, transported
-from slitlamp.diagnose.chain import ReadStage
+from slitlamp.diagnosis.chain import ReadStage
 from slitlamp.encoding.fill import encode_missing
 from slitlamp.probing.state import Cell, Run
 from slitlamp.questions import Question
