@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import encoders
 from encoders import EncoderError
 from plugins import UserFileError
 from slitlamp.answers.answered import AnsweredQuestion
@@ -94,7 +95,8 @@ def route_of(run: Run, own: DiagnoseSettings) -> Route:
     Raises:
         UsageError: an encoder of images alone, or texts for a model that compares none.
     """
-    card = next(e for e in run.encoders.asked if e.spec == own.model).card
+    registered = own.model in encoders.names()  # whose card is known before anything is loaded or fetched
+    card = encoders.card(own.model) if registered else next(e for e in run.encoders.asked if e.spec == own.model).card
     texts = card.text and JOINT in card.sites
     if own.prompt and not texts:
         raise UsageError(f"--prompt has nothing to act on: {own.model} does not compare images with texts")

@@ -36,8 +36,8 @@ def diagnose(settings: Settings, own: DiagnoseSettings, command: str) -> Command
         run, questions = start(settings, share=True)
         for question in questions:
             check_options(question, own, settings)
-        choose_points(run, questions)
         route = route_of(run, own)
+        choose_points(run, questions)
         gathered = [one for question in questions if (one := gather(run, question, route, own)) is not None]
         if not gathered:
             raise EncoderError("; ".join(run.failed) or f"{own.model}: no task could be asked")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-SIDE, N = 24, 60
+SIDE, N = 24, 48
 NAME = "tiny.py"
 TOWER = """
 import numpy as np
@@ -52,27 +52,27 @@ def load(device):
 """
 
 
-def files(folder: Path, tower: str = "sees", connector: str = "keeps", n: int = N) -> None:
-    """Images with a manifest, and the tower's file, with its faults, in a folder."""
+def files(folder: Path, tower: str = "sees", connector: str = "keeps", *, remembered: bool = False) -> None:
+    """Images with a manifest, and the tower's file, with its faults, in a folder.
+
+    With `remembered` the file says that it rests on nothing else, so that who it is is remembered.
+    """
     rng = np.random.default_rng(0)
     with (folder / "manifest.csv").open("w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(["file", "patient", "side"])
-        for k in range(n):
+        rows.writerow(["file", "name", "patient", "side", "tilt"])
+        for k in range(N):
             image = rng.integers(60, 140, (SIDE, SIDE)) + rng.integers(-15, 15)
             x, y = (16 if k % 2 else 0), int(rng.integers(0, 16))
             image[y : y + 8, x : x + 8] += 60
             Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / f"{k:02}.png")
-            rows.writerow([f"{k:02}.png", f"p{k}", "right" if k % 2 else "left"])
+            rows.writerow([f"{k:02}.png", f"square{k}", f"p{k}", "right" if k % 2 else "left", f"{rng.normal():.4f}"])
     text = TOWER.replace('TOWER, CONNECTOR = "sees", "keeps"', f'TOWER, CONNECTOR = "{tower}", "{connector}"')
-    (folder / NAME).write_text(text)
+    (folder / NAME).write_text(text + "\n\nFILES = ()\n" * remembered)
 
 
-def whole(answers: str, seen: list[str] | None = None) -> Any:
-    """What stands in for `encoders.load_whole`: a model that works, ignores its images, or has one answer only.
-
-    `seen` grows by a word for each pass.
-    """
+def whole(answers: str) -> Any:
+    """What stands in for `encoders.load_whole`: a model that works, ignores its images, or has one answer only."""
     import encoders
     from encoders.answering.model import WholeModel
 
@@ -82,15 +82,18 @@ def whole(answers: str, seen: list[str] | None = None) -> Any:
         layer = encoders.Site(width=5, grid=(3, 3), last=True)
         card = _card(tower.card, sites | {"lm.0": layer, "lm.1": layer, "lm.final": layer})
 
+        known: dict[bytes, np.ndarray] = {}
+
+        def tokens_of(image: np.ndarray | None) -> np.ndarray:
+            if image is None:
+                return np.zeros((9, 5), np.float32)
+            if image.tobytes() not in known:
+                made = tower.forward([image], ["connector"])["connector"][0]
+                known[image.tobytes()] = np.asarray(made, np.float32)
+            return known[image.tobytes()]
+
         def received(prompts: Sequence[Any]) -> list[np.ndarray]:
-            made = []
-            for prompt in prompts:
-                image = prompt.image
-                tokens = np.zeros((9, 5), np.float32)
-                if image is not None:
-                    tokens = np.asarray(tower.forward([image], ["connector"])["connector"][0], np.float32)
-                made.append(tokens)
-            return made
+            return [tokens_of(prompt.image) for prompt in prompts]
 
         def next_token(prompts: Sequence[Any], ids: Sequence[int], edit: Any = None) -> np.ndarray:
             import torch
@@ -104,10 +107,7 @@ def whole(answers: str, seen: list[str] | None = None) -> Any:
                 lines = [line for line in prompt.text.splitlines() if line[1:3] == ". "]
                 for line in lines:
                     says = ("right" in line) - ("left" in line)
-                    score = says * odds + (4.0 if answers == "biased" and line[0] == "A" else 0.0)
-                    found[i, [k for k, one in enumerate(ids) if one == ord(line[0])]] = score
-            if seen is not None:
-                seen.append("answer")
+                    found[i, [k for k, one in enumerate(ids) if one == ord(line[0])]] = says * odds
             return found - np.logaddexp.reduce(found, axis=1, keepdims=True)
 
         def reader(text: str) -> Any:
