@@ -1,6 +1,7 @@
 """Tensors of a big checkpoint that are wanted: fetched without the rest, and read from the files that hold them."""
 
 import hashlib
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -76,9 +77,11 @@ def _files_of(folder: Path, keep: Keep) -> dict[Path, list[str]]:
     if not form.name.endswith(INDEX):
         return {form: _wanted_names(local(form).entries, keep, form) if form.suffix == ".safetensors" else []}
     placed: dict[Path, list[str]] = {}
-    index = _index(form)
+    index = _index(form, beside=True)
     for name in _wanted_names(index, keep, form):
-        placed.setdefault(folder / index[name], []).append(name)
+        other = index[name].startswith("../")
+        file = folder.absolute().parent / index[name].removeprefix("../") if other else folder / index[name]
+        placed.setdefault(file, []).append(name)
     for file, names in placed.items():
         if not file.is_file():
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
@@ -94,11 +97,16 @@ def files_read(folder: Path, keep: Keep) -> tuple[Path, ...]:
     return placed if partial or not form.name.endswith(INDEX) else (form, *placed)
 
 
-def _index(path: Path) -> dict[str, str]:
-    """The file of every tensor, by an index; none may lie outside the folder."""
+def _index(path: Path, *, beside: bool = False) -> dict[str, str]:
+    """The file of every tensor, by an index; none may lie outside the folder.
+
+    With `beside` one may be written ../OTHER/FILE where OTHER is a checkpoint's folder beside this one: variants of
+    a model that differ in part share the rest. Of a hub nothing is fetched by such a name.
+    """
     placed = shards_of(path)
     for file in set(placed.values()):
-        if Path(file).name != file:
+        shared = beside and re.fullmatch(r"\.\./\w[\w.-]*/\w[\w.-]*", file)
+        if not shared and Path(file).name != file:
             raise HubError(f"{path} places tensors in {file!r}, which is no file beside it")
     return placed
 

@@ -94,13 +94,13 @@ def as_other(encoder: Encoder, found: list[str]) -> Encoder:
 
 
 def with_origin(encoder: Encoder) -> Encoder:
-    """The encoder, said to be trained on synthetic images alone where its weights are those of phantom-clip.
+    """The encoder, said to be trained on synthetic images alone where its weights are those of a phantom-… of this project.
 
     Whatever name these are loaded by.
     """
     from encoders.phantom_clip import FOLDER
 
-    shipped = [path for path in FOLDER.glob("open_clip_*model*") if path.suffix in (".safetensors", ".bin")]
+    shipped = [path for path in FOLDER.parent.glob("phantom-*/*model*") if path.suffix in (".safetensors", ".bin")]
     sizes = {path.stat().st_size: path for path in shipped}
     for file in encoder.files:
         twin = sizes.get(_size(file))

@@ -22,7 +22,7 @@ from hub.errors import HubError
 from hub.partial import layout
 from hub.safetensors_header import SIZES, Entry, header
 from hub.snapshots import snapshot
-from hub.tensors import fetch, tensors
+from hub.tensors import fetch, files_read, tensors
 from tests.hub_server import Hub, Repository, serving
 from tests.paths import ROOT
 
@@ -494,6 +494,29 @@ def test_an_index_cannot_lead_out_of_its_folder(shelf: Repository) -> None:
     index.write_text(index.read_text().replace("model-00002", "../model-00002"))
     with pytest.raises(HubError, match="which is no file beside it"):
         tensors(shelf.folder, wanted)
+
+
+def test_a_variant_of_a_model_shares_files_of_a_folder_beside_it(shelf: Repository, tmp_path: Path) -> None:
+    """Variants that differ in part share the rest; further away an index leads nowhere, and a hub is not asked so."""
+    import shutil
+
+    index = "model.safetensors.index.json"
+    whole = tensors(shelf.folder, wanted)
+    other, variant = tmp_path / "other", tmp_path / "variant"
+    shutil.copytree(shelf.folder, other)
+    variant.mkdir()
+    placed = {name: f"../other/{file}" for name, file in used.shards_of(other / index).items()}
+    (variant / index).write_text(json.dumps({"weight_map": placed}))
+    read = tensors(variant, wanted)
+    assert read.keys() == whole.keys()
+    assert all(torch.equal(read[name], value) for name, value in whole.items())
+    assert all(file.parent == other for file in files_read(variant, wanted) if file.name != index)
+    for away in ("../../other/", "../", "/other/", "../other/deeper/", "../.hidden/"):
+        text = (variant / index).read_text()
+        (variant / index).write_text(text.replace("../other/", away))
+        with pytest.raises(HubError, match="which is no file beside it"):
+            tensors(variant, wanted)
+        (variant / index).write_text(text)
 
 
 @pytest.mark.usefixtures("hub")
