@@ -7,12 +7,22 @@ be built on another model: `hf:FreedomIntelligence/HuatuoGPT-Vision-7B-hf` reads
 from dataclasses import replace
 
 from encoders._base import Card
+from encoders.answering.llava import LLAVA, authors
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import FILES
 from encoders.networks.llava import PAD, config, descendant, processor, sites
 
+TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>\n{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] | trim }}{% endif %}{% endfor %}"
+    "{{ ' ' if message['role'] == 'assistant' else '' }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+ORIGIN = "its authors' code (HuatuoGPT-Vision, cli.py); the repository has none"
+LAST = -1  # the last row of the embedding, behind all tokens of the tokenizer: it marks the image's positions
 SEVEN = descendant(
-    "llava_qwen2", "Qwen2", hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28,
+    "llava_qwen2", "Qwen2", authors("Qwen2", LAST, TEMPLATE, ORIGIN), hidden_size=3584,
+    intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28,
     num_key_value_heads=4, vocab_size=152064,
 )  # fmt: skip
 LARGE = replace(
@@ -24,6 +34,7 @@ LARGE = replace(
     foreign=(),
     processor=processor("LlavaImageProcessorPil", do_pad=True),
     others=FILES,
+    answers=replace(LLAVA, template=TEMPLATE, template_of=ORIGIN),
 )  # fmt: skip
 CARD = Card(
     name="huatuo-vision-7b",

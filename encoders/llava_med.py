@@ -13,6 +13,7 @@ from typing import Any
 
 from encoders._base import Card, Encoder, EncoderError
 from encoders._registry import Checkpoint
+from encoders.answering.llava import authors
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.networks.llava import PAD, descendant, original, sites
 
@@ -36,9 +37,17 @@ def _spelling(tensors: Mapping[str, Any]) -> dict[str, Any]:
     return {f"vision_tower.{k}" if k.startswith("vision_model.") else k: v for k, v in original(tensors).items()}
 
 
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}{{ '[INST] ' if message['role'] == 'user' else ' ' }}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] }}"
+    "{% endif %}{% endfor %}{{ ' [/INST]' if message['role'] == 'user' else ' ' + eos_token }}{% endfor %}"
+)
+ORIGIN = "its authors' code (LLaVA-Med, conversation mode mistral_instruct); the repository has none"
+UNKNOWN = 0  # <unk>, which a tokenizer that falls back to bytes never gives: it marks the image's positions
 MODEL_TYPE = replace(
     descendant(
-        "llava_mistral", "Mistral", hidden_size=4096, intermediate_size=14336, num_hidden_layers=32,
+        "llava_mistral", "Mistral", authors("Mistral", UNKNOWN, TEMPLATE, ORIGIN), hidden_size=4096,
+        intermediate_size=14336, num_hidden_layers=32,
         num_attention_heads=32, num_key_value_heads=8, vocab_size=32000,
     ),
     rename=_spelling,
@@ -61,17 +70,36 @@ def _stock(card: Card, device: str, weights: Path | None, offline: bool) -> Enco
     if weights is None:
         assert card.repo is not None
         folder, commit = fetch(card.repo, card.revision, _projector, needed=MODEL_TYPE.needed, offline=offline)
-        tower, _ = fetch(STOCK, None, _tower, needed=MODEL_TYPE.needed, offline=offline)
         card = replace(card, revision=commit)
     else:
-        folder, tower = weights, weights / Path(STOCK).name
-        if not tower.is_dir():
-            raise EncoderError(
-                f"{card.name}: --weights {weights} has no folder {tower.name}; put a snapshot of {STOCK} there, "
-                f"inside the snapshot of {card.repo}"
-            )
-        card = replace(card, repo=None, revision=None)
-    return from_folders(card, MODEL_TYPE, device, [(folder, _projector), (tower, _tower)])
+        folder, card = weights, replace(card, repo=None, revision=None)
+    return from_folders(
+        card, MODEL_TYPE, device, [(folder, _projector), (_stock_tower(card, weights, offline), _tower)]
+    )
+
+
+def _stock_tower(card: Card, weights: Path | None, offline: bool) -> Path:
+    """The folder with the tower that the official code downloads, or the one inside the folder that was given."""
+    from hub.tensors import fetch
+
+    if weights is None:
+        return fetch(STOCK, None, _tower, needed=MODEL_TYPE.needed, offline=offline)[0]
+    tower = weights / Path(STOCK).name
+    if not tower.is_dir():
+        raise EncoderError(
+            f"{card.name}: --weights {weights} has no folder {tower.name}; put a snapshot of {STOCK} there, inside the "
+            f"snapshot of {CARD.repo}"
+        )
+    return tower
+
+
+def _stock_whole(card: Card, weights: Path | None, offline: bool) -> Any:
+    """Projector and language model of the checkpoint, behind the stock tower."""
+    from encoders.answering.files import every, sources
+
+    card, [(folder, _)] = sources(card, MODEL_TYPE, weights, offline)
+    return card, [(folder, lambda name: every(name) and "vision_tower" not in name),
+                  (_stock_tower(card, weights, offline), _tower)]  # fmt: skip
 
 
 OWN = checkpoint(CARD, MODEL_TYPE)
@@ -89,5 +117,6 @@ CHECKPOINTS = (
         untrained=OWN.untrained,
         network=OWN.network,
         model_type=MODEL_TYPE,
+        whole=_stock_whole,
     ),
 )

@@ -3,8 +3,8 @@
 >>> import slitlamp
 >>> sorted(dir(slitlamp))
 ['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'ablate', 'answer', 'attribute', 'compare',
-'diagnose', 'embed', 'explain', 'features', 'load', 'measure', 'mine', 'modes', 'perturb', 'probe', 'recipe', 'report',
-'score', 'similarity']
+'diagnose', 'embed', 'explain', 'features', 'import_answers', 'load', 'measure', 'mine', 'modes', 'perturb', 'probe',
+'recipe', 'report', 'score', 'similarity']
 """
 
 import importlib
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from slitlamp.ablation.api import ablate
-    from slitlamp.answers.api import answer
+    from slitlamp.answers.api import answer, import_answers
     from slitlamp.api import features, measure, probe
     from slitlamp.attribution.api import attribute
     from slitlamp.comparison.api import compare
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "ablate", "answer", "attribute", "compare",
-    "diagnose",
-    "embed", "explain", "features", "load", "measure", "mine", "modes", "perturb", "probe", "recipe", "report", "score",
-    "similarity",
+    "diagnose", "embed", "explain", "features", "import_answers", "load", "measure", "mine", "modes", "perturb", "probe",
+    "recipe", "report", "score", "similarity",
 ]  # fmt: skip
 
 _HOMES = {
@@ -38,7 +37,7 @@ _HOMES = {
     **dict.fromkeys(("Conclusion", "Result"), "slitlamp.result"),
     **dict.fromkeys(("explain", "mine", "modes", "perturb", "recipe", "score", "similarity"), "slitlamp.pairs.api"),
     "ablate": "slitlamp.ablation.api",
-    "answer": "slitlamp.answers.api",
+    **dict.fromkeys(("answer", "import_answers"), "slitlamp.answers.api"),
     "attribute": "slitlamp.attribution.api",
     "compare": "slitlamp.comparison.api",
     "diagnose": "slitlamp.diagnosis.api",

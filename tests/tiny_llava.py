@@ -10,11 +10,11 @@ import numpy as np
 
 from tests.stand_in_hub import randomise
 
-VISION = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2,
+VISION: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2,
           "image_size": 56, "patch_size": 14, "projection_dim": 16}  # fmt: skip
-TEXT = {"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
+TEXT: dict[str, Any] = {"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
         "num_key_value_heads": 2}  # fmt: skip
-SQUARE = {"size": {"shortest_edge": 56}, "crop_size": {"height": 56, "width": 56}}
+SQUARE: dict[str, Any] = {"size": {"shortest_edge": 56}, "crop_size": {"height": 56, "width": 56}}
 PINPOINTS = [[56, 112], [112, 56], [112, 112], [168, 56], [56, 168]]
 # the template of the llava-hf repositories, whose turn begins with a space behind "ASSISTANT:"
 VICUNA = (
@@ -26,7 +26,8 @@ VICUNA = (
 )
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] }}{% endif %}{% endfor %}<|im_end|>\n"
+    "{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 MISTRAL = (
@@ -43,7 +44,8 @@ IMAGES = [
 ]
 PIECES = ("<unk>", "<s>", "</s>")
 BYTES = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-HOSTILE = {"do_sample": True, "temperature": 3.0, "top_k": 2, "repetition_penalty": 9.0, "suppress_tokens": [5, 6, 7],
+HOSTILE: dict[str, Any] = {"do_sample": True, "temperature": 3.0, "top_k": 2, "repetition_penalty": 9.0,
+           "suppress_tokens": [5, 6, 7],
            "max_new_tokens": 1, "min_new_tokens": 40, "no_repeat_ngram_size": 1, "num_beams": 3,
            "eos_token_id": 11, "bad_words_ids": [[12]]}  # fmt: skip
 

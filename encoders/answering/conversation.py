@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class Conversation:
     processor: Callable[..., Mapping[str, Any]]
     template: str
     known: dict[tuple[str, bool], str] = field(default_factory=dict)
+    scored: dict[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
 
     def opening(self, text: str, *, image: bool) -> str:
         """The prompt up to the model's turn, with the image's placeholder in it.
@@ -90,6 +92,7 @@ class Conversation:
         except Exception as error:  # a template is a program of its repository
             raise EncoderError(f"{self.who}: its chat template fails on a question ({error})") from error
 
+    @cached_property
     def frame(self) -> tuple[str, str]:
         """What the template sets before and behind the words of the model's own turn; empty where it shows neither."""
         asked = {"role": "user", "content": self.side.content(ANY, False)}
@@ -109,7 +112,7 @@ class Conversation:
 
         Spaces at the end of a prompt join with the next word in most tokenizers, so they go to that word's side.
         """
-        before = self.frame()[0]
+        before = self.frame[0]
         if not start:
             return opening, before
         self._plain(start, "the start of the model's turn")
@@ -137,6 +140,11 @@ class Conversation:
         Raises:
             EncoderError: a text that joins with the end of the prompt, or that holds a special token.
         """
+        if (text, start) not in self.scored:
+            self.scored[text, start] = self._tokens(text, start)
+        return self.scored[text, start]
+
+    def _tokens(self, text: str, start: str) -> tuple[int, ...]:
         if not text:
             raise EncoderError(f"{self.who}: an empty text has no tokens, so that nothing would be scored")
         self._plain(text, "an answer")
@@ -167,6 +175,6 @@ class Conversation:
         for told in (self.tokenizer.eos_token_id, text.eos_token_id, getattr(config, "eos_token_id", None)):
             found += [told] if isinstance(told, int) else list(told or ())
         special = {str(t): i for i, t in self.tokenizer.added_tokens_decoder.items() if t.special}
-        behind = self.frame()[1].lstrip()
+        behind = self.frame[1].lstrip()
         found += [i for word, i in special.items() if word and behind.startswith(word)]
         return tuple(sorted(set(found)))

@@ -5,19 +5,20 @@ A `ModelType` says how tower and connector are built and read. Its `answers` is 
 - how the library's own processor is made of image processor and tokenizer (`processor`). It prepares image and text
   together, so that how many positions an image takes is its count and not ours. What it makes of an image must be what
   `ModelParts.preprocess` makes of it, for tower and connector are read from the very tensors that it gives; one image
-  is compared at each load. Whatever takes `text=[…], images=[…] or None, return_tensors="pt"` and returns tensors
-  whose first axis joins prompts (or patches of prompts) will do;
-- which text stands for the image in a rendered prompt (`placeholder`), which no user's turn may then hold, and what the
-  content of a user's turn is for the chat template (`content`): parts for most;
+  is compared at each load. Whatever takes `text=[…], images=[…] or None, return_tensors="pt", add_special_tokens` and
+  returns tensors whose first axis joins prompts (or patches of prompts) will do;
+- which text stands for the image in a rendered prompt (`placeholder`), which no user's turn may then hold, and what
+  the content of a user's turn is for the chat template (`content`): parts for most;
 - where the repository has no chat template, the documented one of the family (`template`, and whose it is,
   `template_of`); without either the model is refused in one line;
-- where the connector's tokens come in: `entry` is the module and `receives` the keyword argument of it that holds them,
-  [prompts, positions, width]; `places(inputs, config, sites)` gives, for one prompt's inputs, the positions at which the
-  tokens of the site "connector" lie in it, in raster order (newlines and separators are left out). The default takes
-  every position of the image's token (`image_token_id` of the configuration) and wants as many as the site has tokens;
-- where the blocks and the last norm of the language model are (`blocks`, `norm`), by their names in the module. A block's
-  output is the site lm.i, the norm's lm.final. `in_sequence` is False where images are attended to from the side
-  (Llama 3.2 Vision, Idefics): such a language model has no positions of an image, and is read at the prompt's last token;
+- where the connector's tokens come in: `entry` is the module and `receives` the keyword argument of it that holds
+  them, [prompts, positions, width]; `places(inputs, config, sites)` gives, for one prompt's inputs, the positions at
+  which the tokens of the site "connector" lie in it, in raster order (newlines and separators are left out). The
+  default takes every position of the image's token (`image_token_id` of the configuration) and wants as many as the
+  site has tokens;
+- where the blocks and the last norm of the language model are (`blocks`, `norm`), by their names in the module. A
+  block's output is the site lm.i, the norm's lm.final. `in_sequence` is False where images are attended to from the
+  side (Llama 3.2 Vision, Idefics): such a language model has no positions of an image, and is read at the last token;
 - which function of the model computes tower and connector (`shared`, by its dotted name): in a pass that reads sites it
   runs once, and the language model receives what it gave then;
 - how a configuration of the authors' own layout becomes the library's (`config`), where `ModelType.foreign` names any.

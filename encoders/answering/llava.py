@@ -1,10 +1,12 @@
 """How LLaVA-1.5 and LLaVA-1.6, and those trained further from them, are asked as whole models."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from encoders._base import EncoderError, Site
 from encoders.answering.kind import LanguageSide, tokens_of
+from encoders.networks.llava import TOWER
 
 
 def _processor(name: str) -> Callable[[Any, Any, Any, Any], Any]:
@@ -46,21 +48,14 @@ def authors(family: str, image_token: int, template: str, template_of: str) -> L
     `family` is the language model's in the library. Positions of the image are marked with the id `image_token`, which
     the model's vocabulary has and no text gives; a negative one counts from its end.
     """
-    name = "LlavaProcessor"
 
     def config(library: Any, declared: Mapping[str, Any]) -> Any:
-        """The library's configuration of the sizes and settings of the language model that the authors' one declares."""
+        """The library's configuration, with sizes and settings of the language model as the authors' declares them."""
         known = getattr(library, f"{family}Config")
-        import inspect
-
-        taken = set(inspect.signature(known.__init__).parameters) | {"rope_theta", "rope_scaling"}
-        text = known(**{k: v for k, v in declared.items() if k in taken and k not in ("model_type", "torch_dtype")})
-        vision = declared.get("vision_config") or {
-            "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
-            "image_size": 336, "patch_size": 14, "projection_dim": 768,
-        }  # fmt: skip
+        taken = {*inspect.signature(known.__init__).parameters, "rope_theta", "rope_scaling"} - {"dtype"}
+        text = known(**{name: value for name, value in declared.items() if name in taken})
         return library.LlavaConfig(
-            vision_config=library.CLIPVisionConfig(**vision),
+            vision_config=library.CLIPVisionConfig(**TOWER),
             text_config=text,
             image_token_index=image_token % text.vocab_size,
             tie_word_embeddings=bool(declared.get("tie_word_embeddings", False)),
@@ -69,7 +64,7 @@ def authors(family: str, image_token: int, template: str, template_of: str) -> L
     def processor(library: Any, images: Any, tokenizer: Any, config: Any) -> Callable[..., Mapping[str, Any]]:
         marked = config.image_token_id
         tokenizer.add_tokens(["<image>"], special_tokens=True)
-        made = _processor(name)(library, images, tokenizer, config)
+        made = _processor("LlavaProcessor")(library, images, tokenizer, config)
         placed = tokenizer.convert_tokens_to_ids("<image>")
 
         def apply(**given: Any) -> Mapping[str, Any]:

@@ -223,6 +223,12 @@ def _image_side(loaded: Any, card: Card, architecture: Any, dtype: str, files: S
     return replace(made, forward=forward, dtype=dtype, fingerprint=digest(made.fingerprint, "loaded in", dtype))
 
 
+def words(tokenizer: Any) -> Any:
+    """What determines how a text becomes tokens: the serialised tokenizer, or the vocabulary of one that has none."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    return sorted(tokenizer.get_vocab().items()) if fast is None else fast.to_str()
+
+
 def _whole(loaded: Any, side: Encoder, origin: str, dtype: str, architecture: Any) -> WholeModel:
     import transformers
 
@@ -232,19 +238,18 @@ def _whole(loaded: Any, side: Encoder, origin: str, dtype: str, architecture: An
     from encoders.identity.fingerprint import FEATURES, digest, tensors, versions
 
     require_finite(side)
-    require_own_features(side)
+    if dtype == "float32":  # a lower precision rounds otherwise in every batch
+        require_own_features(side)
     version = tuple(int(part) for part in transformers.__version__.split(".")[:2])
     if not TESTED[0] <= version <= TESTED[1]:
-        line = "transformers {} is outside the tested {}.{} to {}.{}".format(
-            transformers.__version__, *TESTED[0], *TESTED[1]
-        )
+        first, last = (".".join(map(str, one)) for one in TESTED)
+        line = f"transformers {transformers.__version__} is outside the tested {first} to {last}"
         log.warning("%s: %s", loaded.name, line)
         side = replace(side, card=replace(side.card, unverified="; ".join(filter(None, (side.card.unverified, line)))))
-    tokenizer = loaded.talk.tokenizer
+    talk = loaded.talk
     fingerprint = digest(
         FEATURES, "whole", tensors(loaded.model), repr(loaded.model), architecture,
-        tokenizer.backend_tokenizer.to_str() if hasattr(tokenizer, "backend_tokenizer") else sorted(tokenizer.get_vocab().items()),
-        [str(tokenizer.special_tokens_map), loaded.talk.template, type(loaded.talk.processor).__name__],
+        words(talk.tokenizer), str(talk.tokenizer.special_tokens_map), talk.template,
         versions(side.libraries), dtype,
     )  # fmt: skip
     sites = dict(side.card.sites)

@@ -58,11 +58,12 @@ def available(device: str) -> int | None:
         import torch
 
         return int(torch.cuda.mem_get_info(torch.device(device))[0])
-    found = [bytes_free for bytes_free in (_of_linux(), _of_container()) if bytes_free is not None]
+    found = [bytes_free for bytes_free in (of_linux(), of_container()) if bytes_free is not None]
     return min(found) if found else None
 
 
-def _of_linux(path: Path = Path("/proc/meminfo")) -> int | None:
+def of_linux(path: Path = Path("/proc/meminfo")) -> int | None:
+    """What Linux says that a new process can take."""
     if not path.is_file():
         return None
     for line in path.read_text(encoding="ascii").splitlines():
@@ -71,7 +72,7 @@ def _of_linux(path: Path = Path("/proc/meminfo")) -> int | None:
     return None
 
 
-def _of_container(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+def of_container(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
     """What a container may still take: its limit less what it holds, pages of files not counted."""
     limit, held, stat = folder / "memory.max", folder / "memory.current", folder / "memory.stat"
     if sys.platform != "linux" or not all(path.is_file() for path in (limit, held, stat)):

@@ -1,4 +1,4 @@
-"""Passes of a whole model over prompts: batches without padding, the image side run once, edits where tokens come in."""
+"""Passes of a whole model over prompts: no padding, the image side run once, edits where its tokens come in."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import CLIP_NORM, EncoderError, Input, Site, View
+from encoders.answering.kind import LanguageSide
 from encoders.extraction import tower_sites
 from encoders.multimodal.kind import ModelParts, ModelType
 
@@ -12,6 +13,8 @@ PAD = Input(
     size=(336, 336), resize="pad", crop=None, interpolation="bicubic",
     backend="transformers LlavaImageProcessorPil", **CLIP_NORM,
 )  # fmt: skip
+TOWER = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
+         "image_size": 336, "patch_size": 14, "projection_dim": 768}  # fmt: skip
 SQUARE = {"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}}
 
 
@@ -19,20 +22,17 @@ def config(model: str, family: str, **text: Any) -> Callable[[Any], Any]:
     """The full-size configuration of `model` with CLIP-L/336 and a language model of `family`."""
 
     def build(library: Any) -> Any:
-        vision = library.CLIPVisionConfig(
-            hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
-            image_size=336, patch_size=14, projection_dim=768,
-        )  # fmt: skip
+        vision = library.CLIPVisionConfig(**TOWER)
         language = getattr(library, f"{family}Config")(**text, tie_word_embeddings=False)
         return getattr(library, f"{model}Config")(vision_config=vision, text_config=language)
 
     return build
 
 
-def descendant(model_type: str, family: str, **text: Any) -> ModelType:
+def descendant(model_type: str, family: str, answers: LanguageSide, **text: Any) -> ModelType:
     """What is said of a LLaVA-1.5 that was trained further and published in its authors' layout, of that type.
 
-    Its code pads images to a square, and no file beside the weights says so.
+    Its code pads images to a square, and no file beside the weights says so. `answers` says how it is asked.
     """
     return ModelType(
         model="LlavaForConditionalGeneration",
@@ -43,6 +43,7 @@ def descendant(model_type: str, family: str, **text: Any) -> ModelType:
         take_apart=plain,
         rename=original,
         others=(),
+        answers=answers,
     )
 
 
@@ -184,5 +185,8 @@ def original(tensors: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in tensors.items():
         name = name.replace("model.vision_tower.vision_tower.", "vision_tower.")
         name = name.replace("model.mm_projector.0.", "multi_modal_projector.linear_1.")
-        renamed[name.replace("model.mm_projector.2.", "multi_modal_projector.linear_2.")] = value
+        name = name.replace("model.mm_projector.2.", "multi_modal_projector.linear_2.")
+        if name.startswith(("model.layers.", "model.embed_tokens.", "model.norm.")):
+            name = f"language_model.{name}"
+        renamed[name] = value
     return renamed

@@ -9,6 +9,7 @@ import numpy as np
 from slitlamp.answers.settings import LETTER
 
 INVALID, TIE = -1, -2  # instead of an option: none could be read; two or more score the same
+ENOUGH = 10  # trials from which a share of .90 is not luck: of 10 it is seen by guessing among two once in 90
 UNASKED = -3  # this item has no such presentation
 
 NO_IMAGE, GREY, OTHER, SAME = "no image", "grey image", "other class", "same class"
@@ -104,14 +105,15 @@ class Knowledge:
 
     @property
     def share(self) -> Mapping[str, float]:
-        """The larger of both shares, by how the fact was given."""
+        """The larger of both shares, by how the fact was given; of fewer than ENOUGH trials a share tells nothing."""
         both = ((self.right, self.asked), (self.pairs_right, self.pairs))
-        return {name: max(ok[name] / n[name] for ok, n in both if n[name]) for name in self.asked if self.asked[name]}
+        found = {name: [ok[name] / n[name] for ok, n in both if n[name] >= ENOUGH] for name in self.asked}
+        return {name: max(shares) for name, shares in found.items() if shares}
 
     @property
     def understood(self) -> bool | None:
-        """Whether it is answered rightly often enough in one of the ways; None where nothing was asked."""
-        return any(self.knows(name) for name in self.asked) if self.asked else None
+        """Whether it is answered rightly often enough in one of the ways; None where too little was asked."""
+        return any(self.knows(name) for name in self.asked) if self.share else None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

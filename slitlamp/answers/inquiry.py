@@ -16,7 +16,7 @@ from slitlamp.errors import UsageError
 from slitlamp.questions import Question, facts_of
 from slitlamp.settings import SourceSettings
 from slitlamp.sources import open_source
-from tasks import DataError, Item, Row, Source
+from tasks import DataError, Row, Source
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -141,7 +141,6 @@ def of_rows(settings: SourceSettings, own: AskSettings, store: Store) -> Inquiry
         raise DataError(f"{source.name}: no row has an answer that is one of its options")
     rows = [row for row, _ in kept]
     notes = [f"{left} of {len(source.rows)} rows have no answer among their options: they are not asked"] * bool(left)
-    items = [_item(row) for row in rows]
     return Inquiry(
         name=source.name, ids=tuple(row.id for row in rows), groups=np.array([row.group for row in rows]),
         y=np.array([right for _, right in kept], np.int64),
@@ -151,20 +150,17 @@ def of_rows(settings: SourceSettings, own: AskSettings, store: Store) -> Inquiry
             volumes=settings.volumes,
         ),
         policy=source.policy, synthetic=source.synthetic, warnings=(*source.warnings, *notes),
-        record=_facts(source, items, settings, notes),
+        record=_facts(source, kept, settings, notes),
     )  # fmt: skip
 
 
-def _facts(source: Source, items: Sequence[Item], settings: SourceSettings, notes: Sequence[str]) -> dict[str, Any]:
-    """Who is asked, how often, with which answers, for the record."""
-    classes = sorted(Counter(str(item.label) for item in items))
-    return facts_of(
-        source.name, source, items, settings, classes=classes if len(classes) <= len(LETTERS) else (), notes=notes
-    )
-
-
-def _item(row: Row) -> Item:
-    return row.item(str((row.text or {}).get("answer", "")))
+def _facts(
+    source: Source, kept: Sequence[tuple[Row, int]], settings: SourceSettings, notes: Sequence[str]
+) -> dict[str, Any]:
+    """Who is asked, how often, and how often each letter is right, for the record."""
+    letters = Counter(LETTERS[right] for _, right in kept)
+    items = [row.item(LETTERS[right]) for row, right in kept]
+    return facts_of(source.name, source, items, settings, classes=sorted(letters), notes=notes)
 
 
 def _question(row: Row) -> str:

@@ -35,10 +35,12 @@ def answer(settings: Settings, own: AskSettings, command: str) -> CommandResult:
             try:
                 found.append(ask(model, inquiry, own, seed=settings.source.seed))
             except EncoderError as error:
-                failed.append(f"{model.label}, {inquiry.name}: {error}")
-                say(f"error: {failed[-1]}")
+                who = "" if str(error).startswith(model.label) else f"{model.label}, {inquiry.name}: "
+                failed.append(f"{who}{error}")
     if not found:
-        raise EncoderError(failed[0])
+        raise EncoderError("; ".join(dict.fromkeys(failed)))
+    for line in dict.fromkeys(failed):
+        say(f"error: {line}")
     rows: dict[str, list] = {}
     for one in found:
         for name, some in tables(one).items():
@@ -52,7 +54,7 @@ def answer(settings: Settings, own: AskSettings, command: str) -> CommandResult:
         notes=_notes(models, inquiries, found), questions=[dict(one.record) for one in inquiries],
         figures={"answers": lambda: accuracies(found)},
         data={"answers.csv": lambda path: write_atomically(path, as_csv(r for one in found for r in long_rows(one)))},
-        arrays={f"{one.model}/{one.name}": one for one in found}, command=command, failed=failed,
+        arrays={f"{one.model}/{one.name}": one for one in found}, command=command, failed=list(dict.fromkeys(failed)),
         summary=f"{every} answers, {put_now} prompts put now",
     )  # fmt: skip
 

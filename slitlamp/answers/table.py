@@ -3,7 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from encoders.answering.prompts import LETTERS
+from probes.pairs.scores import INVALID as INVALID_LETTER
+from probes.pairs.scores import pair_scores
 from slitlamp.answers import measured
 from slitlamp.answers.answered import (
     GREY,
@@ -30,6 +34,7 @@ def tables(answered: AnsweredQuestion) -> dict[str, list[Row]]:
         "accuracy": [head | accuracy_row(answered, one) for one in answered.ways.values()],
         "bias": [head | bias_row(answered, one) for one in answered.ways.values() if one.logodds is not None],
         "order": [head | row for one in answered.ways.values() for row in order_row(answered, one)],
+        "pairs": [head | row for one in answered.ways.values() for row in pair_row(answered, one)],
         "image": [head | row for row in image_rows(answered)],
         "quadrant": [head | row for row in quadrant_rows(answered)],
         "knowledge": [head | row for row in knowledge_rows(answered)],
@@ -78,6 +83,36 @@ def order_row(answered: AnsweredQuestion, answers: Answers) -> list[Row]:
         {
             "way": answers.way, "questions_answered_in_all_orders": found.cells, "not_in_all": found.invalid,
             **_share("same_option", found.option), **_share("same_letter", found.letter),
+        }
+    ]  # fmt: skip
+
+
+def pair_row(answered: AnsweredQuestion, answers: Answers) -> list[Row]:
+    """MediConfusion's scores of pairs with opposite answers at the first prompt; no row where there are no such pairs.
+
+    A pair is two images of one question, or an image and its copy, with two options.
+    """
+    pairs = [
+        (i, j) for i, j in measured.counterfactual_pairs(answered) if len(answered.options[i]) == 2
+    ]  # fmt: skip
+    if not pairs:
+        return []
+
+    def letter(option: int) -> str:
+        return LETTERS[option] if option >= 0 else INVALID_LETTER
+
+    said, y = answers.chosen[:, 0], answered.y
+    found = pair_scores(
+        [(letter(int(said[i])), letter(int(said[j]))) for i, j in pairs],
+        [(letter(int(y[i])), letter(int(y[j]))) for i, j in pairs],
+    )
+    both = np.array([float(said[i] == y[i] and said[j] == y[j]) for i, j in pairs])
+    return [
+        {
+            "way": answers.way, "pairs": found.pairs, "readable_pairs": found.valids,
+            **_share("set", measured.share(both, answered.groups[[i for i, _ in pairs]])),
+            "individual": found.individual_accuracy, "confusion": found.confusion, "different": found.valid_pairs,
+            "exchanged": found.swapped,
         }
     ]  # fmt: skip
 

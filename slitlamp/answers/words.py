@@ -54,6 +54,8 @@ def _bias(answered: AnsweredQuestion, answers: Answers) -> list[str]:
             f"the mean log-odds over {found.presentations} presentations decide {between(found.decided)} of the items "
             "rightly"
         )
+        if found.forced is not None:
+            line += f", and tell the two images of a pair apart in {between(found.forced)} (0.50 is chance)"
     else:
         line = (
             f"without response bias (mean log-odds over {found.presentations} presentations) it tells two items of "
@@ -104,15 +106,17 @@ def _image(answered: AnsweredQuestion) -> list[str]:
 
 def _knowledge(answered: AnsweredQuestion) -> list[str]:
     known = answered.knowledge
-    if known is None or known.understood is None:
+    if known is None or not known.asked:
         return []
     how = {"stated": "stated in the prompt", "stamped": "written into the image"}
     parts = [
-        f"{how[name]} {known.right[name]} of {n} letters are right and {known.pairs_right[name]} of "
-        f"{known.pairs[name]} pairs of answers told apart"
+        f"{how[name]} {known.right[name]} of {n} letters are right"
+        + f" and {known.pairs_right[name]} of {known.pairs[name]} pairs of answers told apart" * bool(known.pairs[name])
         for name, n in known.asked.items()
     ]
     line = f"with the answer {', '.join(parts)}: the question is "
+    if known.understood is None:
+        return [f"with the answer {', '.join(parts)}: too few to say whether the question is understood"]
     if known.understood:
         return [line + "understood"]
     return [line + f"not understood ({known.least:.2f} is asked), so that a wrong answer says nothing about the image"]

@@ -21,9 +21,11 @@ LINES, NOTES = 6, 4  # sentences and notes that a terminal shows where a page ho
 OF_ANSWERS = {  # columns with their intervals
     "accuracy": "model task way answered invalid ties accuracy accuracy_low accuracy_high worst_prompt best_prompt "
     "chance",
-    "bias": "model task way auc auc_low auc_high response_bias response_bias_low response_bias_high mean_probability",
+    "bias": "model task way auc auc_low auc_high forced_choice forced_choice_low forced_choice_high response_bias "
+    "response_bias_low response_bias_high mean_probability",
     "order": "model task way same_option same_option_low same_option_high same_letter same_letter_low "
     "same_letter_high not_in_all",
+    "pairs": "model task way pairs readable_pairs set set_low set_high individual confusion exchanged",
     "image": "model task image accuracy accuracy_low accuracy_high auc auc_low auc_high answers_as_the_shown_image "
     "answer_changed",
     "quadrant": "model task kind items right",

@@ -128,6 +128,7 @@ READINGS = [
     (SIDES, (), "The image is upright.", None),
     (SIDES, (), "Right, the arrow points to the left.", None),
     (FIVE, (), "the left kidney", 3),
+    (("left", "left kidney"), (), "It is the left kidney.", 1),
     (FIVE, (), "It is the kidney", 4),
     (FIVE, (), "D", 3),
     (FIVE, (), "E) kidney", 4),

@@ -259,6 +259,7 @@ def test_confusion_is_over_the_readable_pairs_and_categories_are_weighted_by_ima
     row = found.table("pairs")[0]
     assert row["readable_pairs"] == 135
     assert row["confusion"] == pytest.approx(79 / 135)
+    assert row["confusion_low"] < 79 / 135 < row["confusion_high"]
     assert row["set"] == pytest.approx(35 / 176)
     assert row["invalid"] == pytest.approx(41 / 352)
     tables, _ = tiny_benchmarks.mediconfusion_tables()
