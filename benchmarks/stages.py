@@ -96,8 +96,7 @@ def stages_of(
     v /= np.linalg.norm(v)
     x = rng.standard_normal((n + pool, d)) + (2 * y[:, None] - 1) * float(ndtri(accuracy)) * v
     z = connected(kind, x, v, rng)
-    more = (x[n:], z[n:]) if pool else (None, None)
-    return features(x[:n], y[:n]), features(z[:n], y[:n]), *more
+    return features(x[:n], y[:n]), features(z[:n], y[:n]), x[n:] if pool else None, z[n:] if pool else None
 
 
 def transport_(runs: int, seed: int) -> None:

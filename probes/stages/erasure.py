@@ -229,7 +229,7 @@ def random_step(moments: Moments, rng: np.random.Generator) -> Steering:
     return Steering(name="random direction", step=v @ (np.sqrt(w) * xi / np.linalg.norm(xi)))
 
 
-def slope(doses: Sequence[float], log_odds: np.ndarray) -> np.ndarray:
+def slope(doses: Sequence[float | int], log_odds: np.ndarray) -> np.ndarray:
     """Dose-response slope of each item's log-odds [doses, n], by least squares: [n]."""
     dose = np.asarray(doses, np.float64) - np.mean(doses)
     return dose @ np.asarray(log_odds, np.float64) / float(dose @ dose)

@@ -325,7 +325,7 @@ def _total(held: dict[int, list[np.ndarray]], fold: int) -> list[np.ndarray]:
     others = [terms for one, terms in held.items() if one != fold]
     if not others:
         raise ProbeError("all images lie in one fold: at least two groups are needed to hold any out")
-    return [np.sum(terms, axis=0) for terms in zip(*others, strict=True)]
+    return [np.asarray(np.sum(terms, axis=0)) for terms in zip(*others, strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

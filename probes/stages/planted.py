@@ -27,7 +27,7 @@ TRUTHS: tuple[Truth, ...] = (
     "tower lost it", "connector lost it", "badly conditioned connector", "language model ignores it",
     "constant answer", "response bias", "all good", "weak signal",
 )  # fmt: skip
-RIGHT: dict[Truth, tuple[FailureName, str | None]] = {
+RIGHT: dict[str, tuple[FailureName, str | None]] = {
     "tower lost it": ("encoder", None),
     "connector lost it": ("connector", None),
     "badly conditioned connector": ("none", None),
@@ -52,7 +52,7 @@ class Planted:
     positions, at the last token); pool_* [m, width] the same of images without labels; log_p [asks, n, 2].
     """
 
-    truth: Truth
+    truth: str
     y: np.ndarray
     groups: np.ndarray
     reference: np.ndarray
@@ -67,7 +67,7 @@ class Planted:
 
 
 def planted(
-    truth: Truth, n: int, groups: int, width: int, rng: np.random.Generator, *, pool: int | None = None
+    truth: str, n: int, groups: int, width: int, rng: np.random.Generator, *, pool: int | None = None
 ) -> Planted:
     """Draw stages and answers of n items in so many groups, features `width` wide, and `pool` images without labels.
 
@@ -114,7 +114,13 @@ def planted(
 
 
 def judge(
-    given: Planted, *, seed: int = 0, permutations: int = 199, with_pool: bool = True, language_model: bool = True
+    given: Planted,
+    *,
+    seed: int = 0,
+    permutations: int = 199,
+    repeats: int | None = None,
+    with_pool: bool = True,
+    language_model: bool = True,
 ) -> Failure:
     """The verdict of the instrument on a planted truth: probes, transported probes, answers, `failure.decide`.
 
@@ -127,7 +133,7 @@ def judge(
     from probes.stats.measure import measure
     from probes.stats.plan import plan as plan_of
 
-    plan = plan_of(given.y, given.groups, classes=("no", "yes"), seed=seed, permutations=permutations)
+    plan = plan_of(given.y, given.groups, classes=("no", "yes"), seed=seed, permutations=permutations, repeats=repeats)
     ids = [str(i) for i in range(len(given.y))]
 
     def features(x: np.ndarray) -> FeatureSet:
@@ -171,7 +177,7 @@ def judge(
     )
 
 
-def outcome(truth: Truth, found: Failure) -> Literal["right", "wrong", "open"]:
+def outcome(truth: str, found: Failure) -> Literal["right", "wrong", "open"]:
     """Whether a verdict on a planted truth is right, wrong, or says that it cannot tell."""
     if found.failure == "inconclusive":
         return "open"
@@ -196,7 +202,7 @@ def _turn(rng: np.random.Generator, width: int) -> np.ndarray:
     return np.linalg.qr(rng.standard_normal((width, width)))[0]
 
 
-def _said(truth: Truth, along: np.ndarray, accuracy: float, rng: np.random.Generator) -> np.ndarray:
+def _said(truth: str, along: np.ndarray, accuracy: float, rng: np.random.Generator) -> np.ndarray:
     """Log-odds [n] of the second class: the Bayes log-odds of what is held, or what the truth makes of them."""
     from scipy.special import ndtri
 

@@ -256,7 +256,7 @@ def _regressed(solver: Ridge, source: _Source, plan: Plan) -> _Regressed:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Half:
-    """Half of the images: the rows kept [H] of all (items first), and which items [n] are left out of the regression."""
+    """Half of the images: the rows kept [H] of all (items first), and the items [n] that no regression sees."""
 
     kept: np.ndarray
     dropped: np.ndarray
@@ -312,9 +312,9 @@ class _Smoother:
     def left_out(self, held: np.ndarray, target: np.ndarray, penalty: float | None = None) -> _LeftOut:
         """Regress targets [N, B, C] without the rows `held` and predict these, with this penalty or the best.
 
-        The best has the least error on rows left out one at a time besides. With A = I - H and e = A t, leaving the rows
-        s out turns the errors of the others into e_i - A_is A_ss^-1 e_s, and that of a row i left out besides into this
-        over A_ii - A_is A_ss^-1 A_si. What targets the rows s had does not matter: they are put to 0.
+        The best has the least error on rows left out one at a time besides. With A = I - H and e = A t, leaving the
+        rows s out turns the errors of the others into e_i - A_is A_ss^-1 e_s, and that of a row i left out besides into
+        this over A_ii - A_is A_ss^-1 A_si. What targets the rows s had does not matter: they are put to 0.
         """
         count, b, c = target.shape
         t = target.reshape(count, b * c).copy()
