@@ -33,7 +33,7 @@ from slitlamp.questions import Question
 SCHEMA = 1
 PARTS = 64  # places of an image at each of which something of its own is erased; of more tokens, neighbours share one
 WIDE = 512  # directions of the tokens, those of most variance, in which is erased
-DOSES = (-2.0, -1.0, 1.0, 2.0)  # of steering, in halves of the way from one class's mean to the other's
+DOSES = (-1.0, 1.0)  # of steering, in halves of the way from one class's mean to the other's
 ERASED, RANDOM, EXCHANGED = "erased", "random direction erased", "exchanged labels erased"
 OTHER, SAME, NONE = "exchanged with the other class", "exchanged with the same class", "as it is"
 PUSHED, ASIDE = "pushed", "pushed at random"
@@ -75,7 +75,7 @@ def causal_check(run: Run, question: Question, model: StoredModel, asking: AskSe
         for name in (PUSHED, ASIDE):
             for dose in DOSES:
                 found[f"{name} {dose:+g}"] = trial.log_p(
-                    f"{name} {dose:+g}", lambda d=dose, n=name: trial.push(d, at_random=n == ASIDE)
+                    f"{name} {dose:+g}", lambda d=dose, n=name: trial.push(d, at_random=n == ASIDE), orders=1
                 )
     return _told(question, plan, found, partner, notes)
 
@@ -101,16 +101,23 @@ class Trial:
             found.append(Prompt(text=text, start=form.start, image=self.inquiry.pictures.read(i)))
         return found
 
-    def log_p(self, name: str, change: Callable[[], Change] | None, more: str = "") -> np.ndarray:
-        """Log-probability of each class in every order of the options, [A, n, K], under an edit; remembered."""
-        key, k = self.key(name, more), len(self.plan.classes)
+    def log_p(
+        self, name: str, change: Callable[[], Change] | None, more: str = "", orders: int | None = None
+    ) -> np.ndarray:
+        """Log-probability of each class in the orders of the options, [A, n, K], under an edit; remembered.
+
+        A slope between doses needs one of the `orders`: a preferred letter is the same under all doses.
+        """
+        k = len(self.plan.classes)
+        many = orders or k
+        key = self.key(f"{name}, {many} orders", more)
         memo = self.model.store.memo("causal")
         known = memo.get_many([key]).get(key)
         if known is None:
             edit = None if change is None else change()
-            found = np.empty((k, len(self.plan.y), k))
-            for shift in range(k):
-                scores = self._asked(self.prompts(shift), edit, f"{name}, order {shift + 1} of {k}")
+            found = np.empty((many, len(self.plan.y), k))
+            for shift in range(many):
+                scores = self._asked(self.prompts(shift), edit, f"{name}, order {shift + 1} of {many}")
                 order = [(place + shift) % k for place in range(k)]
                 found[shift][:, order] = scores
             known = found.tolist()

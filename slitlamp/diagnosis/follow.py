@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 import encoders
 from encoders import EncoderError
 from plugins import UserFileError
-from slitlamp.answers.answered import AnsweredQuestion
-from slitlamp.answers.ask import asked
+from slitlamp.answers.answered import GREY, NO_IMAGE, AnsweredQuestion
+from slitlamp.answers.ask import Asking, asked, presentations
+from slitlamp.answers.inquiry import of_question
 from slitlamp.answers.settings import LETTER, PREFIX, AskSettings
+from slitlamp.answers.shown import grey
 from slitlamp.answers.stored import StoredModel
 from slitlamp.diagnosis import answered
 from slitlamp.diagnosis.causal import causal_check
@@ -123,8 +125,20 @@ def asking_of(own: DiagnoseSettings) -> AskSettings:
     """How the model is asked."""
     return AskSettings(
         model=(own.model,), ways=(LETTER,), question=own.question, options=own.options, format=own.format,
-        paraphrases=own.paraphrases, wordings=own.wordings,
+        paraphrases=own.paraphrases, wordings=own.wordings, no_blind=True,
     )  # fmt: skip
+
+
+def asked_blind(run: Run, question: Question, model: StoredModel, own: DiagnoseSettings) -> AnsweredQuestion:
+    """What the model answers, and what it answers in the first words without any image and beside a grey one."""
+    asking, seed = asking_of(own), run.settings.probe.seed
+    found = asked(model, question, asking, seed=seed)
+    blind = Asking(
+        model=model, inquiry=of_question(question, replace(asking, paraphrases=1)), settings=asking, notes=[]
+    )
+    every = presentations(blind.inquiry, LETTER)
+    shown = {NO_IMAGE: lambda _: None, GREY: lambda i: grey(question.pictures, i)}
+    return replace(found, blind={name: blind.answers(LETTER, every, show, name) for name, show in shown.items()})
 
 
 def gather(run: Run, question: Question, route: Route, own: DiagnoseSettings) -> Gathered | None:
@@ -251,7 +265,7 @@ def _answers(
         return None
     asking = asking_of(own)
     try:
-        return asked(route.model, question, asking, seed=run.settings.probe.seed)
+        return asked_blind(run, question, route.model, own)
     except EncoderError as error:
         stages.notes.append(f"not asked by the letter, but by the options' texts: {error}")
         return asked(route.model, question, replace(asking, ways=(PREFIX,)), seed=run.settings.probe.seed)

@@ -55,7 +55,7 @@ class DiagnoseSettings:
     paraphrases: int | None = _flag(
         None, "put the question in N ways of saying it at most (omitted: all; METHOD asks five)", metavar="N"
     )
-    wordings: int | None = _flag(None, "word the options in N ways at most (omitted: all)", metavar="N")
+    wordings: int = _flag(1, "word the options in N ways at most; the first are the classes' names", metavar="N")
     causal: str = _flag(
         "auto",
         "erase, exchange and steer what the connector hands on, and see whether the answers follow (auto: where the "
@@ -74,6 +74,9 @@ def check(settings: Settings, own: DiagnoseSettings) -> None:
     share = own.reference_accuracy
     if share is not None and not 0 < share <= 1:
         raise UsageError(f"--reference-accuracy {share:g}: must be a share above 0, at most 1, e.g. 0.96")
+    for flag, value in (("paraphrases", own.paraphrases), ("wordings", own.wordings)):
+        if value is not None and value < 1:
+            raise UsageError(f"--{flag} {value}: must be at least 1")
     if own.reference == own.model:
         raise UsageError(f"--reference {own.reference} is the model itself; name another encoder")
     if own.causal not in CAUSAL:
