@@ -14,7 +14,7 @@ import numpy as np
 from encoders.answering import ways
 from encoders.answering.model import Prompt
 from encoders.answering.prompts import FORMATS
-from probes._base import ProbeError
+from probes import ProbeError
 from probes.stages.answers import centred, log_odds
 from probes.stages.contrast import Contrast, contrast, margin_of, paired, scored_order
 from probes.stages.erasure import Edit, Moments, leace, random_erasure, slope

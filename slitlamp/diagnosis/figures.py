@@ -164,7 +164,7 @@ KINDS = {"last": "last token of the prompt", "mean": "mean over the image's toke
 def layers(rows: Rows, stages: Rows, width: float | None = None) -> Any:
     """Scores along the layers of the language model, a panel for each task and a line for each readout.
 
-    Bands hold for all layers and readouts of a panel at once. Dashed: what the connector reads; dash-dotted: the
+    Bars hold for all layers and readouts of a panel at once. Dashed: what the connector reads; dash-dotted: the
     bias-free answer; dotted: chance. `width` as in `chain`.
 
     Raises:
@@ -189,6 +189,7 @@ def layers(rows: Rows, stages: Rows, width: float | None = None) -> Any:
         figure = Figure(figsize=(width * MM, 1))
         panels = [figure.add_axes((0, 0, 0.1, 0.1)) for _ in tasks]
         values = [v for row in rows for v in (row["band_low"], row["band_high"], row["score"]) if v is not None]
+        values += [row["chance"] for row in rows]
         for k, (task, panel) in enumerate(zip(tasks, panels, strict=True)):
             mine = [row for row in rows if row["task"] == task]
             for readout in readouts:
@@ -197,9 +198,10 @@ def layers(rows: Rows, stages: Rows, width: float | None = None) -> Any:
                     continue
                 x, (colour, marker) = [row["layer"] for row in some], looks[readout]
                 panel.plot(x, [row["score"] for row in some], color=colour, marker=marker, ms=2.5, lw=0.9, zorder=3)
-                if all(row["band_low"] is not None for row in some):
-                    panel.fill_between(x, [row["band_low"] for row in some], [row["band_high"] for row in some],
-                                       color=colour, alpha=0.15, lw=0, zorder=1)  # fmt: skip
+                aside = (readouts.index(readout) - (len(readouts) - 1) / 2) * 0.06
+                for at, row in zip(x, some, strict=True):
+                    if row["band_low"] is not None:
+                        panel.vlines(at + aside, row["band_low"], row["band_high"], color=colour, lw=0.6, zorder=1)
                 entries[readout] = Line2D([], [], color=colour, marker=marker, ms=2.5, lw=0.9,
                                           label=KINDS.get(readout, readout))  # fmt: skip
             for stage, (label, style) in lines.items():
@@ -221,7 +223,7 @@ def layers(rows: Rows, stages: Rows, width: float | None = None) -> Any:
                 panel.set_ylabel("balanced accuracy", labelpad=2)
         for panel in panels:
             panel.set_ylim(max(0.0, min(values) - 0.04), min(1.03, max(values) + 0.04))
-        per_line = max(1, int((width - 4) / 42))
+        per_line = max(1, int((width - 4) / 39))
         one = TITLE + TALL + below
         tall = one * down + LEGEND * -(-len(entries) // per_line) + 1.5
         figure.set_size_inches(width * MM, tall * MM)
@@ -231,5 +233,6 @@ def layers(rows: Rows, stages: Rows, width: float | None = None) -> Any:
                 (LEFT + column * (wide + GAP)) / width, 1 - (row * one + TITLE + TALL) / tall, wide / width, TALL / tall
             ))  # fmt: skip
         figure.legend(handles=list(entries.values()), loc="lower center", bbox_to_anchor=(0.5, 0), ncols=per_line,
-                      frameon=False, handlelength=1.8, handletextpad=0.5, columnspacing=1.0, labelspacing=0.3)  # fmt: skip
+                      frameon=False, handlelength=1.8, handletextpad=0.5, columnspacing=1.0,
+                      labelspacing=0.3)  # fmt: skip
     return figure

@@ -136,7 +136,7 @@ def asked_blind(run: Run, question: Question, model: StoredModel, own: DiagnoseS
     blind = Asking(
         model=model, inquiry=of_question(question, replace(asking, paraphrases=1)), settings=asking, notes=[]
     )
-    every = presentations(blind.inquiry, LETTER)
+    every = presentations(inquiry, LETTER)
     shown = {NO_IMAGE: lambda _: None, GREY: lambda i: grey(question.pictures, i)}
     return replace(found, blind={name: blind.answers(LETTER, every, show, name) for name, show in shown.items()})
 

@@ -123,6 +123,7 @@ def test_what_was_computed_is_kept_where_the_language_model_cannot_be_had(
         raise EncoderError("tiny.py needs 14.1 GB of memory, and 3.2 GB are free")
 
     folder(home, monkeypatch, "blind", "keeps")
+    monkeypatch.setattr("slitlamp.reports.plots.written", lambda *_: [])
     monkeypatch.setattr(encoders, "load_whole", too_little)
     monkeypatch.setattr(encoders, "whole_names", lambda: (organism.NAME,))
     code = main(
