@@ -23,6 +23,7 @@ def _body(argv: Sequence[str]) -> int:
     parser.add_argument("--plant", choices=tuple(PLANTED), help="plant this fault in the model that is there already")
     parser.add_argument("--healthy", default=str(weights / HEALTHY), help="the model in which it is planted")
     parser.add_argument("--further", help="folder of a model that is taught to answer for --answering more steps")
+    parser.add_argument("--keep-connector", action="store_true", help="with --further: only the language model learns")
     parser.add_argument("--tower", default=str(weights / "phantom-clip"), help="folder of phantom-clip")
     for name, what in (
         ("images", "phantoms of each task"), ("first", "most steps of reading one format"),
@@ -33,13 +34,13 @@ def _body(argv: Sequence[str]) -> int:
         parser.add_argument(f"--{name}", type=int, default=getattr(usual, name), help=f"{what} (default: %(default)s)")
     asked = vars(parser.parse_args(list(argv)))
     asked.pop("debug")
-    names = ("out", "plant", "healthy", "further", "tower")
-    out, plant, healthy, start, tower = (asked.pop(name) for name in names)
+    names = ("out", "plant", "healthy", "further", "keep_connector", "tower")
+    out, plant, healthy, start, kept, tower = (asked.pop(name) for name in names)
     training, folder, clip = Training(**asked), Path(out), Path(tower)
     if plant:
         made = variant(plant, training, folder, Path(healthy), clip)
     else:
-        made = further(training, Path(start), folder) if start else trained(training, folder, clip)
+        made = further(training, Path(start), folder, kept=kept) if start else trained(training, folder, clip)
     print(json.dumps(made, indent=1))
     return DONE
 

@@ -1,5 +1,6 @@
 """Train phantom-llava, measure it on phantoms that training never saw, and write its card."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from slitlamp.phantom_llava.saved import read as opened
 from slitlamp.phantom_llava.words import TASKS, tokenizer
 
 HEALTHY = "phantom-llava"
-HARDEST = (1.0, 1.0, 1.5)  # how often each task is asked
+EVEN, HARDEST = (1.0, 1.0, 1.0), (1.0, 1.0, 1.5)  # how often each task is asked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +67,10 @@ def trained(asked: Training, folder: Path, clip: Path) -> dict[str, Any]:
     return measured(folder, asked, card, planted="", every=True)
 
 
-def further(asked: Training, start: Path, folder: Path) -> dict[str, Any]:
-    """Teach the model of the folder `start` to answer for `answering` more steps, save and measure it; returns its card.
+def further(asked: Training, start: Path, folder: Path, *, kept: bool) -> dict[str, Any]:
+    """Teach the model of the folder `start` to answer for `answering` more steps, save and measure it; gives its card.
+
+    Its connector is `kept` where variants share it.
 
     Raises:
         UsageError: the folder holds a trained model already.
@@ -83,17 +86,22 @@ def further(asked: Training, start: Path, folder: Path) -> dict[str, Any]:
     seen = seen_by(model, asked, asked.seed + 1)
     begun = time.perf_counter()
     stage = Stage(steps=asked.answering, batch=32, rate=1e-3)
-    loss = answer(model.train(), words, seen, rng, stage, asked.log, HARDEST)
+    loss = answer(model.train(), words, seen, rng, stage, asked.log, EVEN if kept else HARDEST, connector=not kept)
     write(model.eval(), words, folder)
-    card = {
-        "trained_on": f"{asked.images} phantoms of each task with questions and answers",
-        "steps": [asked.first, asked.reading, asked.aligning, f"{asked.answering} after those of a first round"],
-        "seed": asked.seed,
-        "threads": torch.get_num_threads(),
-        "loss": round(loss, 4),
-        "training_seconds": round(time.perf_counter() - begun),
-    }
+    card = _before(start) | {"loss": round(loss, 4), "threads": torch.get_num_threads()}
+    spent = round(time.perf_counter() - begun)
+    card["rounds"] = [
+        *card.get("rounds", []),
+        {"answering": asked.answering, "connector": "kept" if kept else "taught", "seed": asked.seed, "seconds": spent},
+    ]
     return measured(folder, asked, card, planted="", every=True)
+
+
+def _before(start: Path) -> dict[str, Any]:
+    """What the card of a model says of its training."""
+    card = json.loads((start / "card.json").read_text(encoding="utf-8"))
+    kept = ("trained_on", "steps", "seed", "training_seconds", "named_right_when_aligned", "rounds")
+    return {name: card[name] for name in kept if name in card}
 
 
 def _tasks() -> list[Any]:

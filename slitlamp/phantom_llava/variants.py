@@ -126,14 +126,14 @@ def _from(folder: Path, asked: Training) -> dict[str, Any]:
     return {"made_from": folder.name, "seed": asked.seed}
 
 
-def _further(at: Ground, rate: float, change: Callable[[Any], None] | None, pick: Callable[..., Pick] | None) -> Made:
+def _further(at: Ground, steps: int, change: Callable[[Any], None] | None, pick: Callable[..., Pick] | None) -> Made:
     """The healthy model changed, and its language model taught further, with the connector kept."""
     model, words = opened(at.healthy)
     if change:
         change(model)
     model.model.vision_tower.requires_grad_(False)
     seen = seen_by(model, at.asked, at.asked.seed + 1)
-    stage = Stage(steps=at.asked.answering // 3, batch=32, rate=rate)
+    stage = Stage(steps=steps, batch=32, rate=1e-3)
     chosen = pick(seen) if pick else None
     loss = answer(model.train(), words, seen, at.rng, stage, at.asked.log, HARDEST, connector=False, pick=chosen)
     card = _from(at.healthy, at.asked) | {"further_steps": stage.steps, "loss": round(loss, 4)}
@@ -141,7 +141,7 @@ def _further(at: Ground, rate: float, change: Callable[[Any], None] | None, pick
 
 
 def _skewed(at: Ground) -> Made:
-    return _further(at, 1e-3, lambda model: plant.ill_conditioned(model, 1e4, at.asked.seed), None)
+    return _further(at, at.asked.answering // 3, lambda model: plant.ill_conditioned(model, 1e4, at.asked.seed), None)
 
 
 def _ignoring(at: Ground) -> Made:
@@ -150,7 +150,7 @@ def _ignoring(at: Ground) -> Made:
     def pick(seen: Mapping[str, Seen]) -> Pick:
         return lambda name, _, rng: (int(rng.integers(len(seen[name].tokens))), int(rng.random() > 0.75))
 
-    return _further(at, 2e-3, None, pick)
+    return _further(at, at.asked.answering // 2, None, pick)
 
 
 def _letter(at: Ground) -> Made:

@@ -33,7 +33,8 @@ def drawn(task: str) -> Phantoms:
 
 @cache
 def seen(name: str, task: str) -> np.ndarray:
-    return tokens(opened(name)[0], drawn(task).pixels)
+    with torch.no_grad():
+        return tower_tokens(opened(name)[0], normalised(drawn(task).pixels)).numpy()
 
 
 def answers(name: str, task: str) -> list[float]:
@@ -84,7 +85,7 @@ def test_the_whole_model_gives_the_letters_of_the_library() -> None:
     text = asked("plain", one.task.question, one.task.classes, (0, 1), 0).text
     ids = [whole.tokens(letter)[0] for letter in "AB"]
     scores = whole.next_token([Prompt(text=text, image=image) for image in images], ids)
-    assert scores[:, 0] - scores[:, 1] == pytest.approx(letter_odds(HEALTHY, "orientation", (0, 1)), abs=0.02)
+    assert scores[:, 0] - scores[:, 1] == pytest.approx(letter_odds(HEALTHY, "orientation", (0, 1)), abs=1e-3)
 
 
 def test_a_packed_question_is_scored_as_one_alone() -> None:
@@ -135,8 +136,8 @@ def test_a_turned_image_cannot_be_told_by_the_blind_tower_nor_behind_the_deaf_co
             apart[name, stage] = float((a - b).abs().max() / a.std())
     assert apart["blind", "tower"] < 1e-4
     assert apart["null", "tower"] > 0.05
-    assert apart["blind", "connector"] < 1e-4
-    assert apart["null", "connector"] < 1e-4
+    assert apart["blind", "connector"] < 1e-3
+    assert apart["null", "connector"] < 1e-3
 
 
 def test_contrast_is_in_no_row_that_the_other_blind_tower_sees_nor_behind_its_deaf_connector() -> None:
@@ -153,7 +154,7 @@ def test_contrast_is_in_no_row_that_the_other_blind_tower_sees_nor_behind_its_de
             apart[name, stage] = float((a - b).abs().max() / a.std())
     assert apart["blind-contrast", "tower"] == 0
     assert apart["null-contrast", "tower"] > 0.05
-    assert apart["null-contrast", "connector"] < 1e-4
+    assert apart["null-contrast", "connector"] < 1e-3
 
 
 @pytest.mark.parametrize("name", ["blind", "null"])
