@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import CLIP_NORM, Card, Input, Site
+from encoders.answering.families import BLIP2 as BLIP2_ASKED
+from encoders.answering.families import INSTRUCTBLIP as INSTRUCTBLIP_ASKED
 from encoders.extraction.tower_sites import sites
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import FILES, ModelParts, ModelType
@@ -25,6 +27,7 @@ class Instructed:
 
     image: Any
     words: tuple[int, ...]
+    tokenizer: Any = None  # the Q-Former's
 
     def to_dict(self) -> dict[str, Any]:
         """What enters the identity."""
@@ -38,11 +41,11 @@ def _processor(library: Any, folder: Path | None) -> Any:
 
 
 def _instructed(library: Any, folder: Path | None) -> Instructed:
-    words = WORDS
+    words, read = WORDS, None
     if folder is not None:
         read = library.AutoTokenizer.from_pretrained(folder / "qformer_tokenizer", local_files_only=True)
         words = tuple(int(i) for i in read(INSTRUCTION)["input_ids"])
-    return Instructed(image=_processor(library, folder), words=words)
+    return Instructed(image=_processor(library, folder), words=words, tokenizer=read)
 
 
 def _take_apart(model: Any, processor: Any) -> ModelParts:
@@ -104,6 +107,7 @@ BLIP2 = ModelType(
     processor=_processor,
     take_apart=_take_apart,
     shrink=_shrink,
+    answers=BLIP2_ASKED,
 )
 INSTRUCTBLIP = replace(
     BLIP2,
@@ -113,6 +117,7 @@ INSTRUCTBLIP = replace(
     processor=_instructed,
     needed=("config.json", "qformer_tokenizer/tokenizer.json"),
     others=(*FILES, "qformer_tokenizer/*"),
+    answers=INSTRUCTBLIP_ASKED,
 )
 CARD = Card(
     name="blip2-opt-2.7b",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from encoders._base import CLIP_NORM, Card, Input, Site
+from encoders.answering.families import IDEFICS
 from encoders.extraction.tower_sites import sites
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import ModelParts, ModelType
@@ -81,6 +82,7 @@ MODEL_TYPE = ModelType(
     config=_config,
     processor=_processor,
     take_apart=_take_apart,
+    answers=IDEFICS,
 )
 
 CHECKPOINTS = (checkpoint(CARD, MODEL_TYPE),)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from encoders._base import IMAGENET_NORM, Card, Input, Site, View
+from encoders.answering.families import INTERNVL, INTERNVL_WHOLE
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import ModelParts, ModelType
 from encoders.networks import internvl as authors
@@ -129,11 +130,14 @@ def _pair(name: str, counts: tuple[int, int], **text: int) -> tuple[Any, Any]:
         processor=_processor,
         take_apart=_take_apart(cut=True),
         rename=authors.original,
+        answers=INTERNVL,
     )
     whole_only = replace(
         card, name=f"{name}-448", input=replace(INPUT, resize="squash"), note="squashed to one tile of 448 x 448"
     )
-    return checkpoint(card, model_type), checkpoint(whole_only, replace(model_type, take_apart=_take_apart(cut=False)))
+    return checkpoint(card, model_type), checkpoint(
+        whole_only, replace(model_type, take_apart=_take_apart(cut=False), answers=INTERNVL_WHOLE)
+    )
 
 
 CHECKPOINTS = (

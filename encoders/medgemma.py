@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import HALF_NORM, Card, Input, Site
+from encoders.answering.families import GEMMA
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import ModelParts, ModelType
 
@@ -67,6 +68,7 @@ SMALL = ModelType(
     ),
     processor=_processor,
     take_apart=_take_apart,
+    answers=GEMMA,
 )  # fmt: skip
 LARGE = replace(
     SMALL,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from encoders._base import CLIP_NORM, Card, Input, Site
+from encoders.answering.families import MLLAMA
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import ModelParts, ModelType
 
@@ -103,6 +104,7 @@ def _model_type(hidden: int, inner: int, layers: int, heads: int) -> ModelType:
         config=_config(hidden, inner, layers, heads),
         processor=_processor,
         take_apart=_take_apart,
+        answers=MLLAMA,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from encoders._base import HALF_NORM, Card, Input, Site, View
+from encoders.answering.families import MOLMO2
 from encoders.extraction.tiles import site
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import ModelParts, ModelType
@@ -117,6 +118,7 @@ MODEL_TYPE = ModelType(
     config=_config,
     processor=_processor,
     take_apart=_take_apart,
+    answers=MOLMO2,
 )
 
 CHECKPOINTS = (checkpoint(CARD, MODEL_TYPE),)

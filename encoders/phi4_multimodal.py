@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from encoders._base import HALF_NORM, Card, EncoderError, Input, Site, View
+from encoders.answering.families import PHI4
 from encoders.extraction.tiles import canvas, site, tiles
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import ModelParts, ModelType
@@ -147,6 +148,7 @@ MODEL_TYPE = ModelType(
     config=_config,
     processor=_processor,
     take_apart=_take_apart,
+    answers=PHI4,
     language=r"(?!model\.embed_tokens_extend\.image_embed\.)",
     rename=_rename,
     shrink=_shrink,

@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from encoders._base import CLIP_NORM, HALF_NORM, Card, Input, Site
+from encoders.answering.families import QWEN2, QWEN2_5, QWEN3, squashed
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.multimodal.kind import ModelType
-from encoders.networks.qwen_vl import FIXED, processor, take_apart_as
+from encoders.networks.qwen_vl import FIXED, processor, squash, take_apart_as
 
 
 def _config(model: str, vision: Mapping[str, Any], text: Mapping[str, Any]) -> Callable[[Any], Any]:
@@ -41,6 +42,7 @@ NATIVE = Input(
 
 def _model_type(model: str, vision: Mapping[str, Any], text: Mapping[str, Any], **more: Any) -> ModelType:
     kinds = {"Qwen2VL": "qwen2_vl", "Qwen2_5_VL": "qwen2_5_vl", "Qwen3VL": "qwen3_vl"}
+    sides = {"Qwen2VL": QWEN2, "Qwen2_5_VL": QWEN2_5, "Qwen3VL": QWEN3}
     mean = 0.5 if model == "Qwen3VL" else None
     return ModelType(
         model=f"{model}ForConditionalGeneration",
@@ -49,6 +51,7 @@ def _model_type(model: str, vision: Mapping[str, Any], text: Mapping[str, Any], 
         processor=processor(vision["patch_size"], mean),
         take_apart=take_apart_as(fixed=False),
         language=r"(?!(?:model\.)?visual\.)",
+        answers=sides[model],
         **more,
     )
 
@@ -63,7 +66,9 @@ def _pair(card: Card, model_type: ModelType, squares: Mapping[str, Site]) -> tup
         sites=squares,
         note="squashed to 448 x 448: one grid for every image",
     )
-    return checkpoint(card, model_type), checkpoint(fixed, replace(model_type, take_apart=take_apart_as(fixed=True)))
+    assert model_type.answers is not None
+    square = replace(model_type, take_apart=take_apart_as(fixed=True), answers=squashed(model_type.answers, squash))
+    return checkpoint(card, model_type), checkpoint(fixed, square)
 
 
 def _card(

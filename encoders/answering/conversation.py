@@ -12,6 +12,7 @@ import numpy as np
 from encoders._base import EncoderError
 from encoders.answering.files import TEMPLATES
 from encoders.answering.kind import LanguageSide
+from encoders.answering.prepared import Prepared
 
 DATE = (
     "26 Jul 2024"  # what a template prints where it asks for today's: Llama's own default, and no prompt changes by day
@@ -52,6 +53,7 @@ class Conversation:
     tokenizer: Any
     processor: Callable[..., Mapping[str, Any]]
     template: str
+    prepared: Prepared
     known: dict[tuple[str, bool], str] = field(default_factory=dict)
     scored: dict[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
 
@@ -125,9 +127,13 @@ class Conversation:
         from encoders.extraction.images import pil
 
         prompt, _ = self.turn(self.opening(text, image=image is not None), start)
-        given: dict[str, Any] = {"text": [prompt], "images": None if image is None else [pil(image)]}
-        made = self.processor(**given, return_tensors="pt", add_special_tokens=self.adds(prompt))
-        return {name: value for name, value in made.items() if hasattr(value, "shape")}
+
+        def make() -> dict[str, Any]:
+            given: dict[str, Any] = {"text": [prompt], "images": None if image is None else [pil(image)]}
+            made = self.processor(**given, return_tensors="pt", add_special_tokens=self.adds(prompt))
+            return {name: value for name, value in made.items() if hasattr(value, "shape")}
+
+        return self.prepared.inputs(prompt, image, make)
 
     def adds(self, prompt: str) -> bool:
         """Whether the tokenizer sets its beginning-of-sequence token itself: not where the template has it already."""
@@ -172,7 +178,11 @@ class Conversation:
         """The ids that end a reply: of tokenizer and configuration, and what the template sets behind a turn."""
         text = config.get_text_config(decoder=True)
         found: list[int] = []
-        for told in (self.tokenizer.eos_token_id, text.eos_token_id, getattr(config, "eos_token_id", None)):
+        for told in (
+            self.tokenizer.eos_token_id,
+            getattr(text, "eos_token_id", None),
+            getattr(config, "eos_token_id", None),
+        ):
             found += [told] if isinstance(told, int) else list(told or ())
         special = {str(t): i for i, t in self.tokenizer.added_tokens_decoder.items() if t.special}
         behind = self.frame[1].lstrip()

@@ -12,15 +12,18 @@ A `ModelType` says how tower and connector are built and read. Its `answers` is 
 - where the repository has no chat template, the documented one of the family (`template`, and whose it is,
   `template_of`); without either the model is refused in one line;
 - where the connector's tokens come in: `entry` is the module and `receives` the keyword argument of it that holds
-  them, [prompts, positions, width]; `places(inputs, config, sites)` gives, for one prompt's inputs, the positions at
-  which the tokens of the site "connector" lie in it, in raster order (newlines and separators are left out). The
-  default takes every position of the image's token (`image_token_id` of the configuration) and wants as many as the
-  site has tokens;
+  them, [prompts, positions, width], or None where they are what it gives; `added(model)` is a vector that each of them
+  is added to there, if any; `places(inputs, config, sites)` gives, for one prompt's inputs, the positions at which the
+  tokens of the site "connector" lie in it, in raster order (newlines and separators are left out). The default takes
+  every position of the image's token (`image_token_id` of the configuration) and wants as many as the site has tokens;
 - where the blocks and the last norm of the language model are (`blocks`, `norm`), by their names in the module. A
   block's output is the site lm.i, the norm's lm.final. `in_sequence` is False where images are attended to from the
   side (Llama 3.2 Vision, Idefics): such a language model has no positions of an image, and is read at the last token;
+- what of a processor's tensors only the image side's layout rests on, and no model is given (`aside`), and what must
+  change where those of several prompts are joined (`join(inputs, prompts)`);
 - which function of the model computes tower and connector (`shared`, by its dotted name): in a pass that reads sites it
   runs once, and the language model receives what it gave then;
+- what is to be known of its sites, for the card (`note`);
 - how a configuration of the authors' own layout becomes the library's (`config`), where `ModelType.foreign` names any.
 
 Everything else is common: prompts of one length and images of one layout make a batch, so that nothing is ever padded;
@@ -72,11 +75,15 @@ class LanguageSide:
     template: str = ""
     template_of: str = ""
     entry: str = "model.language_model"
-    receives: str = "inputs_embeds"
+    receives: str | None = "inputs_embeds"
+    added: Callable[[Any], Any] | None = None
     places: Callable[[Mapping[str, Any], Any, Mapping[str, Site]], Any] = every_place
     blocks: str = "model.language_model.layers"
     norm: str = "model.language_model.norm"
     in_sequence: bool = True
     shared: str = "model.get_image_features"
+    note: str = ""
+    aside: tuple[str, ...] = ()
+    join: Callable[[Mapping[str, Any], int], Mapping[str, Any]] | None = None
     pixels: str = "pixel_values"  # what the processor calls that of which `ModelParts.preprocess` makes one tensor
     config: Callable[[Any, Mapping[str, Any]], Any] | None = None

@@ -93,7 +93,9 @@ def _require_whole(spec: str, checkpoint: Checkpoint) -> None:
         raise EncoderError(
             f"{spec} has no language model that answers; whole models are {', '.join(names())}, or hf:REPO@REV"
         )
-    raise EncoderError(f"{spec} is not built whole by any library that is used here; {STAGES}")
+    import transformers
+
+    raise EncoderError(f"{spec} is not built whole by transformers {transformers.__version__}; {STAGES}")
 
 
 def _config(who: str, model_type: ModelType, folder: Path) -> Any:
@@ -104,7 +106,12 @@ def _config(who: str, model_type: ModelType, folder: Path) -> Any:
 
     declared = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert model_type.answers is not None
-    if declared.get("model_type") in model_type.foreign and model_type.answers.config is not None:
+    if declared.get("model_type") in model_type.foreign:
+        if model_type.answers.config is None:
+            raise EncoderError(
+                f"{who}: {folder / 'config.json'} is of type {declared['model_type']!r}, its authors' own layout, of "
+                f"which transformers {transformers.__version__} builds no whole model; {STAGES}"
+            )
         return model_type.answers.config(transformers, declared)
     return config_of(who, model_type, folder)
 
@@ -175,18 +182,21 @@ def _joined(
 
     from encoders.answering.conversation import Conversation, template_of
     from encoders.answering.passes import Loaded
+    from encoders.answering.prepared import Prepared
 
     side = model_type.answers
     assert side is not None
     template, origin = template_of(who, folder, tokenizer, side)
-    talk = Conversation(
-        who=who, side=side, tokenizer=tokenizer, template=template,
-        processor=side.processor(transformers, images, tokenizer, model.config),
-    )  # fmt: skip
-    parts = model_type.take_apart(model, images)
     probe = (np.arange(40 * 56) % 251).astype(np.uint8).reshape(40, 56)
+    parts = model_type.take_apart(model, images)
     due = parts.preprocess(probe)
     named = due if isinstance(due, Mapping) else {side.pixels: due}
+    processor = side.processor(transformers, images, tokenizer, model.config)
+    of_text = processor(text=["A"], images=None, return_tensors="pt", add_special_tokens=True)
+    talk = Conversation(
+        who=who, side=side, tokenizer=tokenizer, template=template, processor=processor,
+        prepared=Prepared(pictured=frozenset(named) - frozenset(of_text.keys())),
+    )  # fmt: skip
     inputs = talk.inputs("A", probe)
     flat = []
     for key, value in named.items():
@@ -233,7 +243,7 @@ def _whole(loaded: Any, side: Encoder, origin: str, dtype: str, architecture: An
     import transformers
 
     from encoders.answering import whole as functions
-    from encoders.answering.reader import language_sites, reader_of
+    from encoders.answering.reader import reader_of, whole_card
     from encoders.extraction.own_features import require_finite, require_own_features
     from encoders.identity.fingerprint import FEATURES, digest, tensors, versions
 
@@ -254,7 +264,7 @@ def _whole(loaded: Any, side: Encoder, origin: str, dtype: str, architecture: An
     )  # fmt: skip
     sites = dict(side.card.sites)
     return WholeModel(
-        card=replace(side.card, sites=sites | language_sites(loaded, sites)),
+        card=whole_card(loaded, side.card, sites),
         encoder=side,
         fingerprint=fingerprint,
         layers=len(loaded.model.get_submodule(loaded.side.blocks)),

@@ -8,7 +8,7 @@ from typing import Any
 from encoders._base import Card, EncoderError
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-LONGEST = 4096  # positions of the longest prompt, whose pass is counted
+POSITIONS = 4096  # of all prompts of a batch together, and of the pass that is counted
 GIB = 1e9
 
 
@@ -29,7 +29,7 @@ class Need:
 def needed(build: Any, config: Any, dtype: str) -> Need:
     """What the model that `build(config)` makes will need; it is built without memory.
 
-    A pass is counted as twelve hidden states and three inner ones of the widest layer for a prompt of 4096 positions,
+    A pass is counted as twelve hidden states and three inner ones of the widest layer at 4096 positions,
     with keys and values of every layer, and the logits of one position in float64.
     """
     import copy
@@ -44,7 +44,7 @@ def needed(build: Any, config: Any, dtype: str) -> Need:
     heads = text.num_attention_heads
     shared = (getattr(text, "num_key_value_heads", None) or heads) / heads
     cached = 2 * text.num_hidden_layers * hidden * shared
-    numbers = LONGEST * (12 * hidden + 3 * inner + cached)
+    numbers = POSITIONS * (12 * hidden + 3 * inner + cached)
     return Need(
         parameters=parameters,
         weights=parameters * BYTES[dtype],

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,10 +12,10 @@ import torch
 from encoders._base import EncoderError, Site
 from encoders.answering.conversation import Conversation
 from encoders.answering.kind import LanguageSide
+from encoders.answering.memory import POSITIONS
 from encoders.answering.model import Edit, Prompt
 from encoders.multimodal.kind import ModelParts
 
-POSITIONS = 8192  # of all prompts of a batch together
 MOST = 32  # prompts of a batch
 
 Tensors = Mapping[str, torch.Tensor]
@@ -47,6 +47,10 @@ class Loaded:
         """Of the tensors of one prompt, or of several, those of the image side, in the form of `parts.preprocess`."""
         found = {key: values[key] for key in self.keys}
         return found[self.keys[0]] if self.bare else found
+
+    def added(self) -> Any:
+        """What each of the connector's tokens is added to where it comes in: float32 [width], or 0."""
+        return self.side.added(self.model).float() if self.side.added else 0
 
     def one(self, inputs: Tensors) -> dict[str, torch.Tensor]:
         """The inputs of one prompt without the axis that counts prompts."""
@@ -136,7 +140,42 @@ def batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
 
 def joined(loaded: Loaded, batch: Sequence[Row]) -> dict[str, torch.Tensor]:
     """The inputs of a batch: every tensor along its first axis, which counts prompts, or patches of prompts."""
-    return loaded.placed({name: torch.cat([row.inputs[name] for row in batch]) for name in batch[0].inputs})
+    given = {name: torch.cat([row.inputs[name] for row in batch]) for name in batch[0].inputs}
+    return taken(loaded, loaded.placed(given), len(batch))
+
+
+def taken(loaded: Loaded, inputs: Tensors, prompts: int) -> dict[str, torch.Tensor]:
+    """Of the joined inputs of several prompts those that the model is given."""
+    found = {name: value for name, value in inputs.items() if name not in loaded.side.aside}
+    return dict(loaded.side.join(found, prompts)) if loaded.side.join else found
+
+
+@contextmanager
+def at_entry(loaded: Loaded, prompts: int, look: Callable[[torch.Tensor], torch.Tensor | None]) -> Iterator[None]:
+    """Inside, `look` is given what the language model receives [prompts, positions, width], in each pass.
+
+    What it returns, if anything, stands in its place.
+    """
+    name = loaded.side.receives
+
+    def shown(tokens: torch.Tensor) -> torch.Tensor | None:
+        made = look(tokens.reshape(prompts, -1, tokens.shape[-1]))
+        return None if made is None else made.reshape(tokens.shape)
+
+    def before(_module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        tokens = kwargs.get(str(name))  # none where a cache has what was made of them
+        made = None if tokens is None else shown(tokens)
+        return None if made is None else (args, {**kwargs, str(name): made})
+
+    entry = loaded.entry()
+    if name is None:
+        handle = entry.register_forward_hook(lambda _module, _args, tokens: shown(tokens))
+    else:
+        handle = entry.register_forward_pre_hook(before, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @contextmanager
@@ -151,29 +190,27 @@ def changed(loaded: Loaded, batch: Sequence[Row], edit: Edit | None) -> Iterator
         return
     done: list[bool] = []
 
-    def before(_module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    def look(received: torch.Tensor) -> torch.Tensor | None:
         if done:
             return None
         done.append(True)
-        tokens = kwargs[loaded.side.receives].clone()
+        tokens, added = received.clone(), loaded.added()
         for i, row in enumerate(batch):
             if row.places is not None:
                 places = row.places.to(tokens.device)
-                given = tokens[i, places].float()
+                given = tokens[i, places].float() - added
                 made = torch.as_tensor(edit(row.number, given.clone()))
                 if made.shape != given.shape:
                     raise EncoderError(
                         f"{loaded.name}: an edit made tokens {tuple(made.shape)} of {tuple(given.shape)}; they keep "
                         "their shape"
                     )
-                tokens[i, places] = made.to(tokens)
-        return args, {**kwargs, loaded.side.receives: tokens}
+                if not torch.equal(made.to(given), given):  # a sum is not taken apart and put together for nothing
+                    tokens[i, places] = (made.to(given) + added).to(tokens)
+        return tokens
 
-    handle = loaded.entry().register_forward_pre_hook(before, with_kwargs=True)
-    try:
+    with at_entry(loaded, len(batch), look):
         yield
-    finally:
-        handle.remove()
     if not done:
         raise EncoderError(f"{loaded.name}: nothing went through {loaded.side.entry}, so that nothing was edited")
 
@@ -186,18 +223,12 @@ def received(loaded: Loaded, batch: Sequence[Row]) -> torch.Tensor:
     """What the language model receives for a batch [prompts, positions, width]; its own pass is left out."""
     found: list[torch.Tensor] = []
 
-    def before(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
-        found.append(kwargs[loaded.side.receives])
+    def look(tokens: torch.Tensor) -> None:
+        found.append(tokens.float() - loaded.added())
         raise Reached
 
-    handle = loaded.entry().register_forward_pre_hook(before, with_kwargs=True)
-    try:
-        with torch.inference_mode():
-            loaded.run(joined(loaded, batch), 1)
-    except Reached:
-        pass
-    finally:
-        handle.remove()
+    with at_entry(loaded, len(batch), look), suppress(Reached), torch.inference_mode():
+        loaded.run(joined(loaded, batch), 1)
     return found[0]
 
 

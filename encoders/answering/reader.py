@@ -1,16 +1,15 @@
 """All sites of a whole model as an encoder of images: tower, connector and language model, from one pass."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from encoders._base import Encoder, EncoderError, Site
+from encoders._base import Card, Encoder, EncoderError, Site
 from encoders.answering.model import Prompt
-from encoders.answering.passes import Loaded, Tensors, row_of, run_once
+from encoders.answering.passes import Loaded, Tensors, at_entry, row_of, run_once, taken
 from encoders.extraction.hooks import Hook, reader
 from encoders.identity.fingerprint import digest
 
@@ -26,6 +25,12 @@ def language_sites(loaded: Loaded, sites: Mapping[str, Site]) -> dict[str, Site]
         plain = replace(plain, grid=here.grid, queries=here.queries, views=here.views)
     count = len(loaded.model.get_submodule(loaded.side.blocks))
     return dict.fromkeys([f"lm.{i}" for i in range(count)] + [FINAL], plain)
+
+
+def whole_card(loaded: Loaded, card: Card, sites: Mapping[str, Site]) -> Card:
+    """The card of a whole model: with the sites of its language model, and what is to be known of them."""
+    note = "; ".join(filter(None, (card.note, loaded.side.note)))
+    return replace(card, sites=dict(sites) | language_sites(loaded, sites), note=note)
 
 
 def reader_of(loaded: Loaded, image_side: Encoder, fingerprint: str, text: str) -> Encoder:
@@ -54,10 +59,12 @@ def reader_of(loaded: Loaded, image_side: Encoder, fingerprint: str, text: str) 
             raise EncoderError(f"{name}: the prompts of a batch differ; images of one layout go together")
         given = loaded.placed(batch)
         inputs = {key: value.flatten(0, 1) if key in loaded.flat else value for key, value in given.items()}
+        prompts, seen = len(batch["input_ids"]), list[torch.Tensor]()
         with run_once(loaded):
+            with at_entry(loaded, prompts, seen.append):
+                loaded.run(taken(loaded, inputs, prompts), 1)
             direct = loaded.parts.run(loaded.of_image(given))
-            with received_as(loaded, direct["connector"], places(batch)):
-                loaded.run(inputs, 1)
+        require_received(loaded, direct["connector"], seen[0][:, places(batch)])
         return direct
 
     def of_tower(hook: Hook) -> Hook:
@@ -71,7 +78,7 @@ def reader_of(loaded: Loaded, image_side: Encoder, fingerprint: str, text: str) 
         hooks[f"lm.{i}"] = Hook(module=block, order=pick)
     hooks[FINAL] = Hook(module=loaded.model.get_submodule(loaded.side.norm), order=pick)
     sites = dict(image_side.card.sites)
-    card = replace(image_side.card, sites=sites | language_sites(loaded, sites))
+    card = whole_card(loaded, image_side.card, sites)
     return replace(
         image_side,
         card=card,
@@ -86,24 +93,17 @@ def reader_of(loaded: Loaded, image_side: Encoder, fingerprint: str, text: str) 
     )
 
 
-@contextmanager
-def received_as(loaded: Loaded, connector: torch.Tensor, places: torch.Tensor) -> Iterator[None]:
-    """Inside, the language model must receive what the connector gave, at the image's positions and in its order.
+def require_received(loaded: Loaded, connector: torch.Tensor, tokens: torch.Tensor) -> None:
+    """What the language model received at the image's positions must be what the connector gave, in its order.
 
     Raises:
-        EncoderError: it receives something else.
+        EncoderError: it received something else.
     """
-
-    def look(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
-        tokens = kwargs[loaded.side.receives][:, places]
-        if tokens.shape != connector.shape or not torch.equal(tokens, connector.to(tokens)):
-            raise EncoderError(
-                f"{loaded.name}: the language model does not receive the connector's tokens {tuple(connector.shape)} "
-                f"at the image's positions {tuple(tokens.shape)}"
-            )
-
-    handle = loaded.entry().register_forward_pre_hook(look, with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()
+    due = connector.reshape(len(tokens), -1, connector.shape[-1]).to(tokens)
+    if loaded.side.added:
+        due = due + loaded.side.added(loaded.model)
+    if tokens.shape != due.shape or not torch.equal(tokens, due):
+        raise EncoderError(
+            f"{loaded.name}: the language model does not receive the connector's tokens {tuple(connector.shape)} "
+            f"at the image's positions {tuple(tokens.shape)}"
+        )

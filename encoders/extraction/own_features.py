@@ -18,8 +18,9 @@ from encoders.extraction.encode import encode
 FLAT, COLOUR, VOLUME = (224, 224), (192, 256, 3), (16, 64, 64)
 PLACE = 2  # of the image among the others, where neither a reversal nor a sort by brightness leaves it
 # What float32 rounds differently from one batch size to another is below 2e-6 of the largest value of a network's
-# vector (measured on all kinds that are registered); the numbers of a function have scales of their own.
-ROUNDING = {"network": 2e-5, "function": 1e-4}
+# vector (measured on all kinds that are registered); the numbers of a function have scales of their own. A number of
+# bfloat16 is rounded by up to 2**-9 of itself, and that in every layer.
+ROUNDING = {"network": 2e-5, "function": 1e-4, "half precision": 2e-2}
 HARMLESS = 1e-3  # of what images differ by: no probe reads what is below
 
 
@@ -111,7 +112,8 @@ def _same(
         usual = spread.get(name, np.zeros_like(size))
         if encoder.module is not None:  # rounding errors of a network are spread over its whole vector
             gap, size, usual = gap.max(keepdims=True), size.max(keepdims=True), _rms(usual)
-        rounding = ROUNDING["function" if encoder.module is None else "network"]
+        half = encoder.dtype != "float32"
+        rounding = ROUNDING["function" if encoder.module is None else "half precision" if half else "network"]
         differs = (gap > rounding * size) & (gap > HARMLESS * usual)
         if differs.any() or not same[~finite].all():
             worst = int(np.argmax(np.where(differs, gap, -1.0)))

@@ -70,7 +70,7 @@ def take_apart_as(fixed: bool) -> Callable[[Any, Any], ModelParts]:
             image_side={"visual": visual},
             hooks=hooks(visual.blocks, order=order) | {"final": Hook(module=norm, order=order)},
             run=run,
-            preprocess=(lambda image: prepare(_squashed(image, processor))) if fixed else prepare,
+            preprocess=(lambda image: prepare(squash(image, processor))) if fixed else prepare,
             input=described(processor, (FIXED, FIXED) if fixed else (512, 512), "squash" if fixed else "native"),
             layout=layout,
             varies=not fixed,
@@ -79,7 +79,7 @@ def take_apart_as(fixed: bool) -> Callable[[Any, Any], ModelParts]:
     return take_apart
 
 
-def _squashed(image: np.ndarray, processor: Any) -> np.ndarray:
+def squash(image: np.ndarray, processor: Any) -> np.ndarray:
     """The image as one square of a size that every patch and merger divides."""
     from PIL import Image
 

@@ -39,7 +39,7 @@ def by_gap(a: int, b: int, gap: int = 3) -> str:
 def ahead(scores: Sequence[float], gap: float) -> int | None:
     """The place of the score that is ahead of every other by `gap` or more, None where none is.
 
-    >>> ahead([9, 6, 1], 3), ahead([9, 7, 1], 3)
+    >>> ahead([9.0, 6.0, 1.0], 3.0), ahead([9.0, 7.0, 1.0], 3.0)
     (0, None)
     """
     for place, one in enumerate(scores):

@@ -136,6 +136,7 @@ def _matched(files: Sequence[AnswerFile], truth: Truth) -> tuple[list[tuple[Reco
                 names = by_place(truth)
                 pairs = [(r, truth.items.get(names.get(r.item, ""))) for r in file.records]
                 if any(known for _, known in pairs):
+                    _check_places(file, pairs, truth)
                     notes.append(f"{file.name}: a doc_id is the place of an item in {truth.name}, from 0")
         unknown = [r for r, known in pairs if known is None]
         if len(unknown) == len(pairs):
@@ -152,6 +153,21 @@ def _matched(files: Sequence[AnswerFile], truth: Truth) -> tuple[list[tuple[Reco
             )
         matched += [(r, known) for r, known in pairs if known is not None]
     return matched, notes
+
+
+def _check_places(file: AnswerFile, pairs: Sequence[tuple[Record, Known | None]], truth: Truth) -> None:
+    """Raises DataError where numbers are no places in the data: the right answers of the file are other ones."""
+    keys = [
+        (place(record.target, record.options or known.options), known)
+        for record, known in pairs
+        if known is not None and record.target and known.answer is not None
+    ]
+    other = sum(key is not None and key != known.answer for key, known in keys)
+    if 5 * other > len(keys):
+        raise DataError(
+            f"{file.name}: its doc_ids are no places in {truth.name}: {other} of {len(keys)} right answers would be "
+            "others; name the part of the benchmark that was asked (NAME+TASK:PATH)"
+        )
 
 
 def _once_each(

@@ -13,6 +13,8 @@ from slitlamp.errors import UsageError
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 STATED, ASSERTED, BARE = 3, 2, 1  # how firmly an option is named: as the answer, in words, by a letter in passing
+TURNS = 4  # of the turns of a reply, how many last ones are looked behind
+LONGEST = 1000  # characters that are looked at together, so that the time does not grow with the square of a reply
 GAP = 7  # words that may stand between `the answer is` and the option
 
 
@@ -221,12 +223,12 @@ class _Reader:
     def _in_turns(self, text: str) -> Parsed:
         """The reading of what stands behind the last correction, of the whole text where nothing is corrected."""
         withdrawals = [*phrases.WITHDRAWN.finditer(text)]
-        if withdrawals and any(self._positive(text[: w.start()]) for w in withdrawals):
+        if withdrawals and self._positive(text[: withdrawals[-1].start()]):
             behind = self._once(text[withdrawals[-1].end() :])
             if behind.choice is not None:
                 return Parsed(choice=behind.choice, why="changed mind, last answer")
             return Parsed(choice=None, why=f"withdrawn; then {behind.why}")
-        for turn in reversed(list(phrases.TURNED.finditer(text))):
+        for turn in reversed(list(phrases.TURNED.finditer(text))[-TURNS:]):
             before, behind = self._once(text[: turn.start()]), self._once(text[turn.end() :])
             if before.choice is not None and behind.choice is not None and before.choice != behind.choice:
                 return Parsed(choice=behind.choice, why="changed mind, last answer")
@@ -404,7 +406,17 @@ class _Reader:
 
 
 def _sentences(text: str) -> Iterator[tuple[int, int]]:
-    """Where the sentences of a text lie; a letter with a full stop at the head of a line ends none."""
+    """Where the sentences of a text lie, those without an end in pieces; a letter before a full stop ends none."""
+    for start, end in _ended(text):
+        while end - start > LONGEST:
+            cut = text.rfind(" ", start + 1, start + LONGEST)
+            cut = cut if cut > start else start + LONGEST
+            yield start, cut
+            start = cut
+        yield start, end
+
+
+def _ended(text: str) -> Iterator[tuple[int, int]]:
     start = 0
     for end in re.finditer(r"(?<=[.!?。])[)\"'\]]*\s+|\n+|[;；]\s*|(?<=[。！？])", text):
         before = text[start : end.start()].strip()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -67,7 +68,7 @@ class Answered:
         """How many replies name an option, to that reader."""
         return sum(one.chosen(reader) >= 0 for one in self.read)
 
-    @property
+    @cached_property
     def options(self) -> tuple[str, ...] | None:
         """The options, where all items share theirs."""
         every = {one.known.options for one in self.read}

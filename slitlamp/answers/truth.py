@@ -52,8 +52,10 @@ class Truth:
     own: bool = False
 
     def find(self, name: str) -> Known | None:
-        """The item of that name; None where it is none."""
-        return self.items.get(name) or self.items.get(self.names.get(name, ""))
+        """The item of that id, of another name, or of a file (`film.png`, a copy `film.png:180`); None without one."""
+        file, colon, copy = name.rpartition(":")
+        ids = (name, self.names.get(name, ""), tasks.item_id(name), f"{tasks.item_id(file)}:{copy}" if colon else "")
+        return next((self.items[one] for one in ids if one in self.items), None)
 
 
 def place(text: str, options: Sequence[str]) -> int | None:
@@ -153,10 +155,11 @@ def _asked(settings: Settings, source: Source, task: tasks.Task) -> Truth:
         raise DataError(f"task {task.name} asks for a number, not for one of several options")
     classes = task.classes or tuple(sorted({str(item.label) for item in items}))
     words = tuple(tuple(w[k] for w in task.wordings) for k in range(len(classes))) if task.wordings else ()
+    name = f"label {settings.source.label}" if task.name == "label" else task.name
     found = {
         item.id: Known(
             id=item.id, group=item.group, options=classes, answer=classes.index(str(item.label)), synonyms=words,
-            task=task.name,
+            task=name,
         )
         for item in items
     }  # fmt: skip

@@ -200,6 +200,39 @@ def test_answers_to_phantoms_are_held_against_their_task(tmp_path: Path) -> None
     assert score(imported(plain(tmp_path / "b.jsonl", by_wording), task=("contrast",), items=20))["accuracy"] == 1.0
 
 
+def test_files_of_a_folder_and_their_turned_copies_are_known_by_name(tmp_path: Path) -> None:
+    for k in range(3):
+        tiny_benchmarks.jpeg(tmp_path / "films" / f"f{k}.jpg", k)
+    from slitlamp.answers.truth import truth_of
+    from slitlamp.settings import Settings
+
+    truth = truth_of(Settings.of(task=("orientation",), data=str(tmp_path / "films")))
+    assert truth is not None
+    copies = sorted({name.partition(":")[2] for name in truth.items})
+    rows = [{"item": f"f{k}.jpg:{copy}", "answer": "It is upright."} for k in range(3) for copy in copies]
+    found = imported(plain(tmp_path / "a.jsonl", rows), task=("orientation",), data=str(tmp_path / "films"))
+    assert (score(found)["replies"], score(found)["accuracy"]) == (6, 0.5)
+    assert truth.find("f9.jpg:0") is None
+
+
+def test_a_column_of_a_manifest_is_the_truth_by_group(tmp_path: Path) -> None:
+    for k in range(12):
+        tiny_benchmarks.jpeg(tmp_path / f"f{k}.jpg", k)
+    lines = [f"f{k}.jpg,{'MF'[k % 2]},p{k // 4}" for k in range(12)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["file,sex,patient", *lines]))
+    said = [
+        {"item": f"f{k}.jpg", "answer": "The patient is male: M." if k % 2 == 0 else "Answer: F"} for k in range(12)
+    ]
+    flags = {"data": str(tmp_path / "manifest.csv"), "label": "sex"}
+    found = imported(plain(tmp_path / "a.jsonl", said), **flags, group="patient", out=str(tmp_path / "out"))
+    assert score(found)["accuracy"] == 1.0
+    assert score(found)["task"] == "label sex"
+    with (tmp_path / "out" / "answers.csv").open() as handle:
+        assert len({row["group"] for row in csv.DictReader(handle)}) == 3
+    with pytest.raises(UsageError, match="needs --task NAME or --label COLUMN"):
+        imported(tmp_path / "a.jsonl", data=flags["data"])
+
+
 # MediConfusion and BLINK
 
 
@@ -350,6 +383,26 @@ def test_blink_s_files_are_held_against_its_data(tmp_path: Path) -> None:
     found = imported(made.blink(tmp_path, "Jigsaw", replies), data=f"blink+Jigsaw:{folder}")
     assert score(found)["accuracy"] == 1.0
     assert score(found)["items"] == 150
+
+
+def test_lmms_eval_numbers_are_places_where_the_right_answers_agree_and_are_refused_where_they_do_not(
+    tmp_path: Path,
+) -> None:
+    folder = tiny_benchmarks.blink(tmp_path / "data", ["Jigsaw"])
+    rows = [(str(k - 1), f"({'AB'[k % 2]})", "AB"[k % 2]) for k in range(1, 151)]
+    for shift in (0, 1):
+        moved = [(str((int(item) + shift) % 150), reply, target) for item, reply, target in rows]
+        path = made.lmms(tmp_path / str(shift), "absent", moved)
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        text = "\n".join(json.dumps({**line, "input": "Which point is closer?"}) for line in lines)
+        path.write_text(text)
+        if shift:
+            with pytest.raises(DataError, match=r"150 of 150 right answers would be others"):
+                imported(path, data=f"blink+Jigsaw:{folder}")
+        else:
+            found = imported(path, data=f"blink+Jigsaw:{folder}")
+            assert score(found)["accuracy"] == 1.0
+            assert any("doc_id is the place" in note for note in found.notes)
 
 
 # what cannot be read
