@@ -305,7 +305,7 @@ def verdict(runs: int, seed: int) -> None:
         "tower lost it": "[ENC .62, .80, else not testable; naive 1.00]",
         "weak signal": "[naive: encoder lost it .97-1.00]",
     }
-    head("truth", "n", "verdicts", "wrong", "open", "naive rule", "METHOD")
+    head("truth", "n", "runs", "verdicts", "wrong", "open", "naive rule", "METHOD")
     for truth in planted.TRUTHS:
         for n in (134, 200):
             said, naive = Counter(), Counter()
@@ -315,7 +315,7 @@ def verdict(runs: int, seed: int) -> None:
                 outcomes.update([planted.outcome(truth, found)])
                 naive.update([naive_rule(given, found.inputs)])
             words, simple = (", ".join(f"{a} {b / runs:.2f}" for a, b in c.most_common()) for c in (said, naive))
-            row(truth, n, words, f"{outcomes['wrong'] / runs:.2f}", f"{outcomes['open'] / runs:.2f}", simple,
+            row(truth, n, runs, words, f"{outcomes['wrong'] / runs:.2f}", f"{outcomes['open'] / runs:.2f}", simple,
                 known.get(truth, ""))  # fmt: skip
 
 
@@ -324,7 +324,7 @@ def judged(truth: planted.Truth, n: int, runs: int, seed: int) -> Iterator[tuple
     for k in range(runs):
         given = planted.planted(truth, n, n, 768, np.random.default_rng([seed, 7, planted.TRUTHS.index(truth), n, k]),
                                 pool=1600)  # fmt: skip
-        yield given, planted.judge(given, seed=k, permutations=199, language_model=False)
+        yield given, planted.judge(given, seed=k, permutations=199, repeats=2, language_model=False)
 
 
 def naive_rule(given: planted.Planted, inputs: dict[str, object]) -> str:

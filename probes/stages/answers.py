@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes._base import ProbeError
+from probes.solvers.auc import auc
 from probes.stages.contrast import (
+    TIE,
     Contrast,
     contrast,
     frozen,
@@ -89,7 +91,7 @@ def bias_free(
     told = log_p.argmax(axis=2) if chosen is None else np.asarray(chosen)
     return BiasFree(
         margin=margin,
-        auc=rate(order, plan, 0.5, _permutation_p(margin, order.mean, plan)),
+        auc=rate(order, plan, 0.5, _permutation_p(margin, plan)),
         two_afc=two_afc(margin, plan),
         accuracy=rate(level, plan, plan.chance),
         raw=rate(raw, plan, plan.chance),
@@ -161,11 +163,12 @@ def rate(scored: Scored, plan: Plan, chance: float, p: float | None = None) -> R
     )  # fmt: skip
 
 
-def _permutation_p(margin: np.ndarray, observed: float, plan: Plan) -> float:
+def _permutation_p(margin: np.ndarray, plan: Plan) -> float:
     """How often the plan's exchanged labels give an AUC as high, with the observed counted (Phipson & Smyth 2010)."""
-    there = np.broadcast_to(margin, (len(plan.permuted), *margin.shape))
-    null = scored_order(there, plan.permuted, plan).score
-    return (1 + int((null >= observed - 1e-12).sum())) / (1 + len(null))
+    labels = np.concatenate([plan.y[None], plan.permuted])
+    rows = [(margin[:, 0], labels)] if margin.shape[1] == 1 else [(m, labels == c) for c, m in enumerate(margin.T)]
+    found = np.mean([auc(np.broadcast_to(np.round(m / TIE) * TIE, y.shape), y) for m, y in rows], axis=0)
+    return (1 + int((found[1:] >= found[0] - 1e-12).sum())) / len(found)
 
 
 def two_afc(margin: np.ndarray, plan: Plan) -> Rate | None:

@@ -5,7 +5,7 @@ V-information (Ethayarajh et al. 2022, ICML), says which items lost it. Estimate
 conservative: near 0 it is no evidence of absence (METHOD 2.2).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -278,8 +278,10 @@ class Streamed:
         """The fold of a group."""
         return self._place.setdefault(group, len(self._place)) % self.folds
 
-    def add(self, x: np.ndarray, y: np.ndarray, group: object) -> None:
+    def add(self, x: np.ndarray, y: np.ndarray, group: object = None) -> None:
         """Add one image: tokens x [t, e] behind and y [t, d] before (patches that are merged side by side, [t, m d]).
+
+        Without a group it is one of its own.
 
         Raises:
             ProbeError: other shapes than before, or values that are not finite.
@@ -287,6 +289,7 @@ class Streamed:
         x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
         if len(x) != len(y) or not np.isfinite(x).all() or not np.isfinite(y).all():
             raise ProbeError(f"tokens of shapes {list(x.shape)} and {list(y.shape)} are not finite or do not fit")
+        group = ("image", self.images) if group is None else group
         terms = [np.array(float(len(x))), x.sum(axis=0), y.sum(axis=0), x.T @ x, x.T @ y]
         _accumulate(self._parts, self.fold(group), terms)
         _accumulate(self._position, self.fold(group), [np.array(1.0), y.copy()])
@@ -355,16 +358,21 @@ def reconstruction(
 ) -> Reconstruction:
     """Regress patches before the connector on those behind it, in two passes over `images()`.
 
-    Each pass yields for every image tokens behind [t, e], tokens before [t, d] and the group. The first pass sums, the
-    second measures each image with the fit of the other folds. `penalty` is relative to the mean variance behind.
+    Each pass yields for every image tokens behind [t, e], tokens before [t, d] and the group (None: one of its own).
+    The first pass sums, the second measures each image with the fit of the other folds. `penalty` is relative to the
+    mean variance behind.
 
     Raises:
         ProbeError: no images, or tokens that do not fit.
     """
     import scipy.linalg
 
+    def named() -> Iterator[tuple[np.ndarray, np.ndarray, object]]:
+        for i, (x, y, group) in enumerate(images()):
+            yield x, y, ("image", i) if group is None else group
+
     sums = Streamed(folds)
-    for x, y, group in images():
+    for x, y, group in named():
         sums.add(x, y, group)
     if not sums.images:
         raise ProbeError("no images were given")
@@ -379,7 +387,7 @@ def reconstruction(
     wrong: np.ndarray | None = None
     spread: np.ndarray | None = None
     each, groups = [], []
-    for x, y, group in images():
+    for x, y, group in named():
         w, b, mean = fits[sums.fold(group)]
         y = np.asarray(y, np.float64)
         e = np.square(y - np.asarray(x, np.float64) @ w - b).sum(axis=1)

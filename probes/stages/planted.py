@@ -4,14 +4,15 @@ Features are Gaussian with a power-law spectrum (eigenvalues 1/k), classes diffe
 whitened space, so that the accuracy of unlimited data is known. Connectors and answers are what the truth says.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from probes._base import FeatureSet, ProbeError
 from probes.stages.contrast import contrast, margin_of, margins_of
-from probes.stages.failure import Answer, Failure, FailureName, decide, stage_of
+from probes.stages.failure import Answer, Failure, FailureName, Stage, decide, stage_of
+from probes.stats.measurement import Measurement
 
 Truth = Literal[
     "tower lost it",
@@ -131,7 +132,9 @@ def judge(
     from probes.stats.best import Candidates
     from probes.stats.difference import compare
     from probes.stats.measure import measure
+    from probes.stats.multiplicity import low_over_map
     from probes.stats.plan import plan as plan_of
+    from probes.stats.verdict import rings
 
     plan = plan_of(given.y, given.groups, classes=("no", "yes"), seed=seed, permutations=permutations, repeats=repeats)
     ids = [str(i) for i in range(len(given.y))]
@@ -157,11 +160,16 @@ def judge(
     best = Candidates.among(later, plan).chosen(range(len(later)))
     said = bias_free(given.log_p, plan)
     held_back = unsaid(margins_of(best), said.margin, plan, best.null.fixed_margin)
+    lowest = low_over_map([m.null.statistic for m in (encoder, *later)])  # one alarm for the whole map
+
+    def stage(name: str, m: Measurement) -> Stage:
+        return replace(stage_of(name, m), leak=rings(lowest, m.estimate))
+
     names = ("connector", "language model at the image", "last token")
-    stages = [stage_of(name, m) for name, m in zip(names, later, strict=False)]
+    stages = [stage(name, m) for name, m in zip(names, later, strict=False)]
     return decide(
-        encoder=stage_of("tower", encoder),
-        reference=stage_of("reference", reference),
+        encoder=stage("tower", encoder),
+        reference=stage("reference", reference),
         against_reference=contrast(compare(reference, encoder, plan), dl),
         connector=stages[0],
         to_connector=None if crossed is None else crossed.loss,

@@ -124,6 +124,15 @@ def test_forced_choice_in_pairs_of_one_group() -> None:
     assert flat.low < 0.5
 
 
+def test_only_pairs_of_different_classes_are_a_choice() -> None:
+    groups, y = np.arange(60) // 3, np.tile([0, 1, 1], 20)
+    odds = np.tile([0.0, 1.0, -1.0], 20)  # one of the two pairs of each group is in order; the third is no pair
+    odds[::3] = np.where(np.arange(20) < 5, -2.0, 0.0)  # in five groups both
+    got = bias_free(asked(odds[None]), plan_of(y, groups)).two_afc
+    assert got is not None
+    assert got.value == pytest.approx((5 * 1 + 15 * 0.5) / 20)
+
+
 def test_three_classes() -> None:
     y = np.arange(90) % 3
     logits = 2.0 * np.eye(3)[y] + np.random.default_rng(3).standard_normal((2, 90, 3))

@@ -108,6 +108,8 @@ CASES: list[tuple[str, dict, str, str, str]] = [
      "moderate"),
     ("an erasure that shows nothing anywhere", {**UNSAID, "causal": replace(UNUSED, control=NONE)}, "language_model",
      "LM_NOT_USED:READOUT", "moderate"),
+    ("a swap that is open", {**UNSAID, "causal": Causal(erasure=NONE, swap=OPEN)}, "language_model",
+     "LM_NOT_USED:READOUT", "moderate"),
     ("the last token alone", {**UNSAID, "causal": Causal(last_token=NONE)}, "language_model", "LM_NOT_USED:READOUT",
      "moderate"),
     ("an erasure that changes the answers", {**UNSAID, "causal": Causal(erasure=MATERIAL, swap=NONE)},

@@ -1,9 +1,12 @@
 """V-information, online codes, neighbours and reconstruction against closed forms and computation by hand."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import probes
+from probes.stages import information
 from probes.stages.information import (
     Streamed,
     codelength,
@@ -78,6 +81,20 @@ def test_a_code_is_short_where_the_answer_is_read_and_not_where_labels_are_excha
     assert easy.orders[0] != easy.orders[1]
 
 
+def test_a_block_is_coded_once_by_what_came_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def coder(*given: Any) -> np.ndarray:
+        seen.append(int(given[3].sum()))
+        return np.full((96, 2), 0.25)
+
+    monkeypatch.setattr(information, "_coder", coder)
+    y = np.arange(96) % 2
+    got = codelength(np.zeros((96, 1)), plan_of(y), orders=1)
+    assert seen == [6, 12, 24, 48] * 2  # and once more for exchanged labels
+    assert got.bits == 6 * 1 + 90 * 2  # the first sixteenth uniformly, each other item once at two bits
+
+
 def test_neighbours_by_hand_with_twins_and_groups() -> None:
     rng = np.random.default_rng(3)
     x = rng.standard_normal((40, 6))
@@ -134,6 +151,8 @@ def test_streamed_sums_are_the_regression_and_held_out_by_group() -> None:
     assert got.map((2, 3))[1, 0] == got.per_patch[3]
     lossless = [(y @ (mix.T @ mix + np.eye(8)), y, g) for _, y, g in images]
     assert reconstruction(lambda: iter(lossless), folds=4).error < 1e-6
+    alone = [(x, y, None) for x, y, _ in images]
+    assert reconstruction(lambda: iter(alone), folds=4).error == pytest.approx(got.error, rel=0.1)
     noise = [(rng.standard_normal((6, 8)), y, g) for _, y, g in images]
     assert reconstruction(lambda: iter(noise), folds=4).error > 0.95
     hole = [(np.where(np.arange(6)[:, None] == 2, 0, x), y, g) for x, y, g in lossless]

@@ -7,8 +7,10 @@ import pytest
 
 import probes
 from probes.solvers.ridge import Ridge
-from probes.stages.contrast import margins_of, paired, repeats, scored_margin, scored_order
-from probes.stages.transport import GRID, _Smoother, transported
+from probes.stages.contrast import Contrast, contrast, margins_of, paired, repeats, scored_margin, scored_order
+from probes.stages.transport import GRID, Reader, _Smoother, _state, transported
+from probes.stats.measurement import Difference
+from probes.stats.scores import Scored
 
 N, D, POOL = 120, 16, 240
 
@@ -131,6 +133,38 @@ def test_a_loss_needs_the_curved_regressor_too() -> None:
     assert found.readers[2].loss.material
     assert found.readers[1].loss.none
     assert found.state == "none"
+    assert found.loss.loss == found.readers[1].loss.loss
+
+
+@pytest.mark.parametrize(
+    ("losses", "limits", "state"),
+    [
+        ("mmm", "...", "material"),
+        ("mms", "...", "some"),
+        ("mmu", "...", "unknown"),
+        ("mmn", "...", "none"),
+        ("mmm", "mm.", "material"),
+        ("mmm", "ms.", "some"),
+        ("mmm", "mu.", "unknown"),
+        ("sss", "us.", "unknown"),
+    ],
+)
+def test_a_loss_needs_every_reader_and_none_needs_one(losses: str, limits: str, state: str) -> None:
+    of = {"m": (0.2, 0.05), "s": (0.1, 0.05), "n": (0.0, 0.05), "u": (0.1, 0.2)}
+
+    def one(kind: str) -> Contrast:
+        score, half = of[kind]
+        return contrast(Difference(score=score, low=score - half, high=score + half, p=0.01), 0.1)
+
+    nothing = np.zeros((1, 1, 1))
+    scored = Scored(score=np.zeros(1), part=np.zeros((1, 1)))
+    readers = [
+        Reader(
+            name="linear", margin=nothing, scored=scored, loss=one(a), order=one(a), limit=None if b == "." else one(b)
+        )
+        for a, b in zip(losses, limits, strict=True)
+    ]
+    assert _state(readers) == state
 
 
 def test_three_classes_numbers_and_groups() -> None:
