@@ -133,9 +133,8 @@ def asked_blind(run: Run, question: Question, model: StoredModel, own: DiagnoseS
     """What the model answers, and what it answers in the first words without any image and beside a grey one."""
     asking, seed = asking_of(own), run.settings.probe.seed
     found = asked(model, question, asking, seed=seed)
-    blind = Asking(
-        model=model, inquiry=of_question(question, replace(asking, paraphrases=1)), settings=asking, notes=[]
-    )
+    inquiry = of_question(question, replace(asking, paraphrases=1))
+    blind = Asking(model=model, inquiry=inquiry, settings=asking, notes=[])
     every = presentations(inquiry, LETTER)
     shown = {NO_IMAGE: lambda _: None, GREY: lambda i: grey(question.pictures, i)}
     return replace(found, blind={name: blind.answers(LETTER, every, show, name) for name, show in shown.items()})
