@@ -62,7 +62,6 @@ class DiagnoseSettings:
         "model answers)",
         choices=CAUSAL,
     )
-    information: bool = _flag(False, "tell also what the connector keeps beside accuracy (slow)")
 
 
 def check(settings: Settings, own: DiagnoseSettings) -> None:
