@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "ablate", "answer", "attribute", "compare",
-    "diagnose", "embed", "explain", "features", "import_answers", "load", "measure", "mine", "modes", "perturb", "probe",
-    "recipe", "report", "score", "similarity",
+    "diagnose", "embed", "explain", "features", "import_answers", "load", "measure", "mine", "modes", "perturb",
+    "probe", "recipe", "report", "score", "similarity",
 ]  # fmt: skip
 
 _HOMES = {
