@@ -3,8 +3,8 @@
 >>> import slitlamp
 >>> sorted(dir(slitlamp))
 ['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'ablate', 'answer', 'attribute', 'compare',
-'embed', 'explain', 'features', 'import_answers', 'load', 'measure', 'mine', 'modes', 'perturb', 'probe', 'recipe',
-'report', 'score', 'similarity']
+'diagnose', 'embed', 'explain', 'features', 'import_answers', 'load', 'measure', 'mine', 'modes', 'perturb', 'probe',
+'recipe', 'report', 'score', 'similarity']
 """
 
 import importlib
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from slitlamp.api import features, measure, probe
     from slitlamp.attribution.api import attribute
     from slitlamp.comparison.api import compare
+    from slitlamp.diagnosis.api import diagnose
     from slitlamp.embedding.api import embed
     from slitlamp.errors import UsageError
     from slitlamp.pairs.api import explain, mine, modes, perturb, recipe, score, similarity
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "ablate", "answer", "attribute", "compare",
-    "embed", "explain", "features", "import_answers", "load", "measure", "mine", "modes", "perturb", "probe", "recipe",
-    "report", "score", "similarity",
+    "diagnose", "embed", "explain", "features", "import_answers", "load", "measure", "mine", "modes", "perturb",
+    "probe", "recipe", "report", "score", "similarity",
 ]  # fmt: skip
 
 _HOMES = {
@@ -39,6 +40,7 @@ _HOMES = {
     **dict.fromkeys(("answer", "import_answers"), "slitlamp.answers.api"),
     "attribute": "slitlamp.attribution.api",
     "compare": "slitlamp.comparison.api",
+    "diagnose": "slitlamp.diagnosis.api",
     "report": "slitlamp.paper.api",
     "CommandResult": "slitlamp.reports.result",
     "PairResult": "slitlamp.pairs.result",

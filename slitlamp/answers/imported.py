@@ -60,6 +60,23 @@ def import_answers(settings: Settings, own: ImportSettings, command: str) -> Com
     )  # fmt: skip
 
 
+def read_again(
+    files: Sequence[AnswerFile], truth: Truth, own: ImportSettings
+) -> tuple[list[Answered], list[str]]:  # fmt: skip
+    """The replies of files to known items, by model and task, and sentences on what is doubled, unknown or missing.
+
+    Raises:
+        DataError: none of the items is known, answers contradict each other, or options are other ones.
+    """
+    found: list[Answered] = []
+    notes = [note for file in files for note in file.notes]
+    for model, some in _by_model(files).items():
+        answered, more = _answered(model, some, truth, own)
+        found += answered
+        notes += more
+    return found, notes
+
+
 def _by_model(files: Sequence[AnswerFile]) -> dict[str, list[AnswerFile]]:
     found: dict[str, list[AnswerFile]] = {}
     for file in files:

@@ -362,20 +362,58 @@ def _negative(claim: Claim) -> Iterable[Entry]:
     )
 
 
-def _losses(claim: Claim) -> Iterable[Entry]:
+def _losses(gathered: Gathered) -> Filled:
+    """What stands behind each loss: of a probing run its paired difference, of a diagnosis the transported probe."""
+    carried = [
+        (one, row) for one in gathered.others if one.experiment == DIAGNOSE
+        for row in one.document["tables"].get("losses", ()) if row["between"].endswith("transported")
+    ]  # fmt: skip
+    for one, row in carried:
+        yield (
+            None,
+            Entry(
+                status=STANDS,
+                evidence=f"{one.folder.name}, {row['task']}, {row['between']}: {_interval_text(row, 'loss')}, "
+                f"{row['state']} at a margin of {row['margin']:.2g}; a straight line, a curve and a probe trained anew "
+                "were tried, and the one that loses least counts.",
+            ),
+        )
+    known = {(row["model"], row["task"]) for one, _ in carried for row in one.document["tables"]["verdicts"]}
+    if not gathered.claims and not carried:
+        yield None, Entry(status=IDLE, evidence="No encoder was probed in these runs.")
+    for claim in gathered.claims:
+        yield claim, _less(claim, measured=(claim.encoder, claim.task) in known)
+
+
+def _less(claim: Claim, *, measured: bool) -> Entry:
     less = [one for one in claim.records if one.loss_state in ("material", "reads less")]
     if not less:
-        yield Entry(status=IDLE, evidence="No point is said to read less than a reference.")
-        return
+        return Entry(status=IDLE, evidence="No point is said to read less than a reference.")
     worst = max(less, key=lambda one: one.loss or 0)
-    yield Entry(
-        status=MISSING,
-        evidence=f"{len(less)} of {len(claim.records)} points read less than a reference, {worst.site}/{worst.readout} "
+    said = (
+        f"{len(less)} of {len(claim.records)} points read less than a reference, {worst.site}/{worst.readout} "
         f"by {worst.loss:.2f} [{worst.loss_low:.2f}, {worst.loss_high:.2f}] than {worst.reference}. Paired on the same "
-        "folds it says how easily it is read, not whether it is still there: the transported probe, and the "
-        "condition number of what lies between, were not measured.",
-        fill="no command of this version measures it; say “reads less”, not “lost”",
+        "folds it says how easily it is read, not whether it is still there: "
     )
+    if measured:
+        return Entry(status=STANDS, evidence=f"{said}that is told by the diagnosis beside it.")
+    return Entry(
+        status=MISSING,
+        evidence=f"{said}the transported probe, and the condition number of what lies between, were not measured.",
+        fill=f"python -m experiments.diagnose --model {shlex.quote(claim.encoder)} --task {shlex.quote(claim.task)}"
+        if _followable(claim.encoder) else "diagnose follows models with a joint space or a connector; say “reads "
+        "less”, not “lost”",
+    )  # fmt: skip
+
+
+def _followable(encoder: str) -> bool:
+    """Whether a registered encoder has a joint space with texts, or a connector, behind its tower."""
+    import encoders
+
+    if encoder not in encoders.names():
+        return False
+    card = encoders.card(encoder)
+    return card.text or "connector" in card.sites
 
 
 def _of_others(kinds: Sequence[str], reason: str, tell: Callable[[Any], Iterable[Entry]]) -> Callable[..., Filled]:
@@ -477,14 +515,53 @@ def _prior(gathered: Gathered) -> Filled:
 
 
 def _language(gathered: Gathered) -> Filled:
-    del gathered
-    yield (
-        None,
-        Entry(
-            status=IDLE,
-            evidence="No language model was asked: nothing is claimed of what one uses.",
-        ),
+    """What stands behind each verdict that a language model does not use what it receives."""
+    mine = [one for one in gathered.others if one.experiment == DIAGNOSE]
+    asked = [(one, row) for one in mine for row in one.document["tables"].get("verdicts", ())]
+    blamed = [(one, row) for one, row in asked if row["failure"] == "language_model"]
+    if not mine:
+        yield None, Entry(status=IDLE, evidence="No language model was asked: nothing is claimed of what one uses.")
+    elif not blamed:
+        yield None, Entry(status=IDLE, evidence="No run says that a language model does not use what it receives.")
+    for one, row in blamed:
+        yield None, _blamed(one, row)
+
+
+def _blamed(other: Any, verdict: Any) -> Entry:
+    """Bias-free answers, the ways in which the question was put, and the causal check behind one verdict."""
+    tables = other.document["tables"]
+    answers, causal = (
+        [row for row in tables.get(name, ()) if row["task"] == verdict["task"]] for name in ("answers", "causal")
     )
+    free = next((row for row in answers if row["what"] == "bias-free AUC"), None)
+    said = [f"{other.folder.name}, {verdict['task']}: {verdict['code']} ({verdict['confidence']})"]
+    missing = []
+    if free is None:
+        missing.append("bias-free answers")
+    else:
+        said.append(f"bias-free AUC {_interval_text(free, 'value')} over {free['asks']} ways of putting the question")
+        if free["asks"] < PARAPHRASES:
+            missing.append(f"{PARAPHRASES} or more ways of putting the question")
+    checks = [row for row in causal if row["loss"] is not None]
+    if not checks:
+        missing.append("a causal check")
+    else:
+        said += [f"{row['edit']}: {_interval_text(row, 'loss')}" for row in checks if row["edit"] in CHECKS]
+    return Entry(
+        status=MISSING if missing else STANDS,
+        evidence="; ".join(said) + "." + (f" Missing: {listed(missing)}." if missing else ""),
+        fill=f"{other.document['command']} --causal on" if missing else "",
+    )
+
+
+DIAGNOSE = "diagnose"
+PARAPHRASES = 10  # five paraphrases, each in both orders of the options (METHOD 4.6)
+CHECKS = ("erased", "random direction erased", "answers that follow the exchange", "slope of the log-odds when pushed")
+
+
+def _interval_text(row: Any, value: str) -> str:
+    ends = "" if row["low"] is None else f" [{row['low']:.2f}, {row['high']:.2f}]"
+    return f"{row[value]:.2f}{ends}"
 
 
 def _answered(other: Any) -> Iterable[Entry]:
@@ -504,7 +581,7 @@ ITEMS: tuple[tuple[str, Callable[[Gathered], Filled]], ...] = (
     ("For every negative: limit, margin, plantings, a non-linear probe, readouts that keep the layout",
      _each(_negative)),
     ("For every loss: a transported probe, the condition number of what lies between, a non-linear probe",
-     _each(_losses)),
+     _losses),
     ("For every “the language model does not use it”: bias-free answers, several prompts, a causal check", _language),
     ("Answers with response bias told apart, invalid answers counted",
      _of_others(("visual_prompts", "answers"), "No answers of a model were read.", _answered)),

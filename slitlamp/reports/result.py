@@ -38,6 +38,16 @@ IN_A_TERMINAL: Mapping[str, Mapping[str, Sequence[str]]] = {  # columns by comma
         "curve": ("task", "encoder", "at", "groups", "draws", "score", "low", "high", "mde", "rising"),
         "variation": (),  # the sentences hold it
     },
+    "diagnose": {
+        "verdicts": ("task", "failure", "code", "confidence"),
+        "stages": ("task", "stage", "name", "at", "score", "low", "high", "verdict", "loss", "loss_low", "loss_high",
+                   "loss_state"),
+        "losses": (),  # those between neighbours stand beside the stages, and the sentences name the others
+        "layers": (),  # the figure shows them
+        "texts": ("task", "texts", "of_a_class", "zero_shot", "zero_shot_low", "zero_shot_high", "auc"),
+        "answers": ("task", "what", "value", "low", "high", "asks", "invalid"),
+        "causal": ("task", "edit", "loss", "low", "high", "state", "answers_changed"),
+    },
     "answers ask": {name: tuple(columns.split()) for name, columns in OF_ANSWERS.items()},
     "report": {
         "claims": ("task", "encoder", "run", "groups", "score", "low", "high", "verdict", "credit"),

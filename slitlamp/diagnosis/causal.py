@@ -1,0 +1,300 @@
+"""Whether the model uses what its connector hands on: it is erased, exchanged and pushed, and the answers are watched.
+
+All edits act on every position of the image, while the prompt is read; what erases or pushes is fitted on the training
+part of each item's fold (METHOD 4.7). An erasure that changes nothing shows little by itself: the exchange of whole
+images bounds from above what it could show.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from encoders.answering import ways
+from encoders.answering.model import Prompt
+from encoders.answering.prompts import FORMATS
+from probes import ProbeError
+from probes.stages.answers import centred, log_odds
+from probes.stages.contrast import Contrast, contrast, margin_of, paired, scored_order
+from probes.stages.erasure import Edit, Moments, leace, random_erasure, slope
+from probes.stages.failure import Causal
+from probes.stats.scores import Scored
+from slitlamp.answers.ask import partners
+from slitlamp.answers.inquiry import Inquiry, of_question
+from slitlamp.answers.settings import AskSettings
+from slitlamp.answers.stored import StoredModel
+from slitlamp.encoding.encoder import errors_of_device
+from slitlamp.keys import array_digest, digest
+from slitlamp.log import progress
+from slitlamp.probing.state import Run
+from slitlamp.questions import Question
+
+SCHEMA = 1
+PARTS = 64  # places of an image at each of which something of its own is erased; of more tokens, neighbours share one
+WIDE = 512  # directions of the tokens, those of most variance, in which is erased
+DOSES = (-1.0, 1.0)  # of steering, in halves of the way from one class's mean to the other's
+ERASED, RANDOM, EXCHANGED = "erased", "random direction erased", "exchanged labels erased"
+OTHER, SAME, NONE = "exchanged with the other class", "exchanged with the same class", "as it is"
+PUSHED, ASIDE = "pushed", "pushed at random"
+
+Tokens = list[np.ndarray]
+Change = Callable[[int, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checked:
+    """What the causal check found: for the rule that decides, and a row for each edit."""
+
+    causal: Causal
+    rows: Sequence[dict[str, Any]]
+    notes: Sequence[str] = ()
+
+
+def causal_check(run: Run, question: Question, model: StoredModel, asking: AskSettings) -> Checked:
+    """Ask the model with each edit of what its connector hands on; what is known is not asked again.
+
+    Raises:
+        EncoderError: the model cannot be asked so.
+    """
+    plan, inquiry = run.plan(question), of_question(question, asking)
+    trial = Trial(model=model, inquiry=inquiry, asking=asking, plan=plan, tokens=[], made={})
+    seed = run.settings.probe.seed
+    found = {NONE: trial.log_p(NONE, None)}
+    notes: list[str] = []
+    for name, labels, like in ((ERASED, plan.y, False), (EXCHANGED, plan.permuted[0], False), (RANDOM, plan.y, True)):
+        try:
+            found[name] = trial.log_p(name, lambda labels=labels, like=like: trial.erasure(labels, at_random=like))
+        except ProbeError as error:
+            notes.append(f"not {name}: {error}")
+    partner = {OTHER: partners(inquiry, same=False, seed=seed), SAME: partners(inquiry, same=True, seed=seed)}
+    for name, with_whom in partner.items():
+        if (with_whom >= 0).all():
+            found[name] = trial.log_p(name, lambda w=with_whom: trial.exchange(w), array_digest(with_whom))
+    if len(plan.classes) == 2:
+        for name in (PUSHED, ASIDE):
+            for dose in DOSES:
+                found[f"{name} {dose:+g}"] = trial.log_p(
+                    f"{name} {dose:+g}", lambda d=dose, n=name: trial.push(d, at_random=n == ASIDE), orders=1
+                )
+    return _told(question, plan, found, partner, notes)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trial:
+    """One model and question with the answers under edits; `tokens` are those of the connector once they are needed."""
+
+    model: StoredModel
+    inquiry: Inquiry
+    asking: AskSettings
+    plan: Any
+    tokens: Tokens
+    made: dict[str, Any]
+
+    def prompts(self, shift: int) -> list[Prompt]:
+        """The question to every item, the options in one order."""
+        form, k = FORMATS[self.asking.format], len(self.plan.classes)
+        found = []
+        for i, (asks, options) in enumerate(zip(self.inquiry.prompts, self.inquiry.options, strict=True)):
+            words = tuple(options[0][(place + shift) % k] for place in range(k))
+            text = form.text(asks[0], words)
+            found.append(Prompt(text=text, start=form.start, image=self.inquiry.pictures.read(i)))
+        return found
+
+    def log_p(
+        self, name: str, change: Callable[[], Change] | None, more: str = "", orders: int | None = None
+    ) -> np.ndarray:
+        """Log-probability of each class in the orders of the options, [A, n, K], under an edit; remembered.
+
+        A slope between doses needs one of the `orders`: a preferred letter is the same under all doses.
+        """
+        k = len(self.plan.classes)
+        many = orders or k
+        key = self.key(f"{name}, {many} orders", more)
+        memo = self.model.store.memo("causal")
+        known = memo.get_many([key]).get(key)
+        if known is None:
+            edit = None if change is None else change()
+            found = np.empty((many, len(self.plan.y), k))
+            for shift in range(many):
+                scores = self._asked(self.prompts(shift), edit, f"{name}, order {shift + 1} of {many}")
+                order = [(place + shift) % k for place in range(k)]
+                found[shift][:, order] = scores
+            known = found.tolist()
+            memo.put_many({key: known})
+        return np.asarray(known, np.float64)
+
+    def _asked(self, prompts: Sequence[Prompt], edit: Change | None, what: str) -> np.ndarray:
+        import torch
+
+        def changed(number: int, tokens: "torch.Tensor") -> "torch.Tensor":
+            assert edit is not None
+            made = edit(start + number, tokens.detach().float().cpu().numpy())
+            return torch.as_tensor(made, dtype=tokens.dtype, device=tokens.device)
+
+        size, rows, k = self.model.settings.batch_size, [], len(self.plan.classes)
+        with progress(len(prompts), f"{self.model.source}: {what}") as bar:
+            for start in range(0, len(prompts), size):
+                some = prompts[start : start + size]
+                with errors_of_device(self.model.spec, self.model.device):
+                    scores = ways.letter_scores(
+                        self.model.load(), some, [k] * len(some), None if edit is None else changed
+                    )
+                rows += [one - np.logaddexp.reduce(one) for one in scores]
+                bar.update(len(some))
+        return np.stack(rows)
+
+    def key(self, name: str, more: str) -> str:
+        """What an answer under an edit rests on."""
+        form = FORMATS[self.asking.format]
+        return digest(
+            [
+                SCHEMA, self.model.fingerprint, self.model.identity.template, self.model.device.split(":")[0],
+                self.model.dtype, form.name, [list(one[0]) for one in self.inquiry.options], name, more,
+                [one[0] for one in self.inquiry.prompts], list(self.inquiry.pictures.contents),
+                dict(self.inquiry.policy), array_digest(self.plan.y), array_digest(self.plan.folds[0]),
+                array_digest(self.plan.permuted[0]), self.plan.seed, PARTS, WIDE, DOSES,
+            ]
+        )  # fmt: skip
+
+    def connector(self) -> Tokens:
+        """What the connector hands on for each item, float32 [t, d]; computed once."""
+        if not self.tokens:
+            size, prompts = self.model.settings.batch_size, self.prompts(0)
+            for start in range(0, len(prompts), size):
+                self.tokens.extend(self.model.load().connector(prompts[start : start + size]))
+        return self.tokens
+
+    def parts(self) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Means [n, parts, d] of the tokens of each place, and the numbers of the tokens of each.
+
+        Raises:
+            ProbeError: images that have unequal numbers of tokens.
+        """
+        tokens = self.connector()
+        counts = {len(one) for one in tokens}
+        if len(counts) > 1:
+            raise ProbeError(f"images have from {min(counts)} to {max(counts)} tokens: no place is the same in all")
+        places = np.array_split(np.arange(counts.pop()), min(PARTS, len(tokens[0])))
+        return np.stack([[one[where].mean(axis=0) for where in places] for one in tokens]).astype(np.float64), places
+
+    def subspace(self) -> np.ndarray:
+        """The directions [d, r] of most variance of the places' means, no label used."""
+        if "subspace" not in self.made:
+            means, _ = self.parts()
+            rows = means.reshape(-1, means.shape[-1])
+            rows = rows - rows.mean(axis=0)
+            if rows.shape[1] <= WIDE:
+                self.made["subspace"] = np.eye(rows.shape[1])
+            else:
+                _, vectors = np.linalg.eigh(rows.T @ rows)
+                self.made["subspace"] = vectors[:, -WIDE:]
+        return self.made["subspace"]
+
+    def erasure(self, labels: np.ndarray, *, at_random: bool) -> Change:
+        """Erase at each place what tells the labels apart there, or as many random directions, by fold."""
+        means, places = self.parts()
+        basis, fold = self.subspace(), self.plan.folds[0]
+        inner = means @ basis
+        edits: dict[tuple[int, int], Edit] = {}
+        for part in range(self.plan.n_folds):
+            train = fold != part
+            for p in range(len(places)):
+                moments = Moments.of(inner[train, p], labels[train].astype(np.int64), classes=len(self.plan.classes))
+                edit = leace(moments, shrinkage="oas")
+                rng = np.random.default_rng([self.plan.seed, part, p, 105])
+                edits[part, p] = random_erasure(moments, edit, rng) if at_random else edit
+
+        def change(i: int, tokens: np.ndarray) -> np.ndarray:
+            found = tokens.astype(np.float64)
+            for p, where in enumerate(places):
+                low = found[where] @ basis
+                found[where] += (edits[int(fold[i]), p].apply(low) - low) @ basis.T
+            return found
+
+        return change
+
+    def exchange(self, partner: np.ndarray) -> Change:
+        """The tokens of each item's partner in place of its own."""
+        tokens = self.connector()
+
+        def change(i: int, own: np.ndarray) -> np.ndarray:
+            other = tokens[int(partner[i])]
+            if other.shape != own.shape:
+                raise ProbeError("an item and its partner have unequal numbers of tokens: they cannot be exchanged")
+            return other
+
+        return change
+
+    def push(self, dose: float, *, at_random: bool) -> Change:
+        """Move every token by a dose of half the way between the classes' means at its place, or as far at random."""
+        means, places = self.parts()
+        fold, y = self.plan.folds[0], self.plan.y
+        steps = []
+        for part in range(self.plan.n_folds):
+            train = fold != part
+            step = (means[train & (y == 1)].mean(axis=0) - means[train & (y == 0)].mean(axis=0)) / 2
+            if at_random:
+                other = np.random.default_rng([self.plan.seed, part, 104]).standard_normal(step.shape)
+                step = other * np.linalg.norm(step) / np.linalg.norm(other)
+            steps.append(step)
+
+        def change(i: int, tokens: np.ndarray) -> np.ndarray:
+            found = tokens.astype(np.float64)
+            for p, where in enumerate(places):
+                found[where] += dose * steps[int(fold[i])][p]
+            return found
+
+        return change
+
+
+def _told(
+    question: Question, plan: Any, found: dict[str, np.ndarray], partner: dict[str, np.ndarray], notes: list[str]
+) -> Checked:
+    """The contrasts of the rule, and a row for each edit."""
+    base = log_odds(found[NONE])
+    level = base - centred(base, plan)  # the threshold of the class shares, so that a preferred option hides nothing
+    rows = []
+    losses: dict[str, Contrast] = {}
+    for name, log_p in found.items():
+        margin = log_odds(log_p)
+        after, before = scored_order(margin[None], plan.y, plan), scored_order(base[None], plan.y, plan)
+        losses[name] = contrast(paired(before, after, plan), margin_of(plan))
+        flipped = float((_said(margin - level) != _said(base - level)).mean())
+        rows.append(
+            {
+                "task": question.name, "edit": name, "auc": after.mean, "loss": losses[name].loss,
+                "low": losses[name].low, "high": losses[name].high, "state": losses[name].state,
+                "answers_changed": flipped, "moved": float(np.abs(margin - base).mean()),
+            }
+        )  # fmt: skip
+    swap = None
+    if OTHER in found and SAME in found:
+        other = plan.y[partner[OTHER]]
+        follow = [(_said(log_odds(found[name]) - level) == other).astype(np.float64) for name in (OTHER, SAME)]
+        swap = contrast(paired(_share(follow[0]), _share(follow[1]), plan), margin_of(plan))
+    steering = None
+    if f"{PUSHED} {DOSES[0]:+g}" in found:
+        slopes = [
+            slope(DOSES, np.stack([log_odds(found[f"{name} {dose:+g}"])[:, 0] for dose in DOSES]))
+            for name in (PUSHED, ASIDE)
+        ]
+        steering = contrast(paired(_share(slopes[0]), _share(slopes[1]), plan), margin_of(plan))
+    first: list[dict[str, Any]] = []  # what decides
+    causal = Causal(erasure=losses.get(ERASED), swap=swap, steering=steering)
+    for name, one in (("answers that follow the exchange", swap), ("slope of the log-odds when pushed", steering)):
+        if one is not None:
+            first.append(
+                {"task": question.name, "edit": name, "auc": None, "loss": one.loss, "low": one.low, "high": one.high,
+                 "state": one.state, "answers_changed": None, "moved": None}
+            )  # fmt: skip
+    return Checked(causal=causal, rows=[*first, *rows], notes=notes)
+
+
+def _said(margin: np.ndarray) -> np.ndarray:
+    return (margin[:, 0] > 0).astype(int) if margin.shape[1] == 1 else margin.argmax(axis=1)
+
+
+def _share(values: np.ndarray) -> Scored:
+    mean = values.mean()
+    return Scored(score=np.array([mean]), part=((values - mean) / len(values))[None])

@@ -1,0 +1,98 @@
+"""The command about a model's failures: every task followed through the stages, judged, and what is written."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cache import write_atomically
+from encoders import EncoderError
+from slitlamp.diagnosis import figures
+from slitlamp.diagnosis.follow import check_options, follow, gather, route_of
+from slitlamp.diagnosis.found import Diagnosed
+from slitlamp.diagnosis.settings import DiagnoseSettings
+from slitlamp.diagnosis.tables import tables_of
+from slitlamp.diagnosis.words import sentences_of
+from slitlamp.probing.judge import adjusted, judge
+from slitlamp.probing.run import choose_points
+from slitlamp.probing.state import Run, start
+from slitlamp.probing.words import synthetic
+from slitlamp.probing.workers import spare_threads
+from slitlamp.records import Record, rounded
+from slitlamp.reports.result import CommandResult
+from slitlamp.reports.spreadsheet import as_csv
+from slitlamp.settings import Settings
+
+NAME = "diagnose"
+
+
+def diagnose(settings: Settings, own: DiagnoseSettings, command: str) -> CommandResult:
+    """Follow every task through the model; see `slitlamp.diagnose`."""
+    asked = (own.model, *((own.reference,) if own.reference else ()))
+    settings = settings.but(encoder=asked)
+    with spare_threads():
+        run, questions = start(settings, share=True)
+        for question in questions:
+            check_options(question, own, settings)
+        route = route_of(run, own)
+        choose_points(run, questions)
+        gathered = [one for question in questions if (one := gather(run, question, route, own)) is not None]
+        if not gathered:
+            raise EncoderError("; ".join(run.failed) or f"{own.model}: no task could be asked")
+        paid = adjusted([[run.measurement(cell) for cell in one.cells.encoder] for one in gathered])
+        found = []
+        for one, p in zip(gathered, paid, strict=True):
+            run.save_plan(one.question)
+            records, _ = judge(run, one.question, one.cells, p, NAME)
+            found.append(follow(run, one, records, route, own))
+    return _result(run, found, own, command)
+
+
+def _result(run: Run, found: Sequence[Diagnosed], own: DiagnoseSettings, command: str) -> CommandResult:
+    rows = tables_of(found, run.settings, command)
+    card = run.encoders.asked[0].card
+    made_here = synthetic(
+        "images" * any(one.question.source.synthetic for one in found),
+        f"the weights of {own.model}" if card.synthetic else "",
+    )
+    drawn = rows["stages"]
+    pictures: dict[str, Any] = {"stages": partial(figures.chain, drawn, rows["verdicts"])}
+    if rows.get("layers"):
+        pictures["layers"] = partial(figures.layers, rows["layers"], rows["stages"])
+    items = [{"task": one.name, **row} for one in found for row in one.items]
+    data = {
+        "stages.csv": partial(_csv, rows["stages"]),
+        "points.csv": partial(_csv, [_of_cell(record) for one in found for record in one.points]),
+    }
+    if items:
+        data |= {"items.csv": partial(_csv, items), "items.parquet": partial(_parquet, items)}
+    notes = [*made_here, *(note for one in found for note in one.question.warnings), *run.noted]
+    return CommandResult(
+        experiment=NAME, command=command, tables=rows,
+        sentences=[line for one in found for line in sentences_of(one)],
+        notes=list(dict.fromkeys(notes)), questions=[one.question.facts for one in found],
+        figures=pictures, data=data,
+        failed=list(dict.fromkeys([*run.failed, *(line for one in found for line in one.got.failed)])),
+        summary=f"{run.encoded} images encoded, {len(run.seconds)} cells measured",
+    )  # fmt: skip
+
+
+def _of_cell(record: Record) -> dict[str, Any]:
+    """A record as a row that is the same whatever version wrote it."""
+    return {name: value for name, value in rounded(asdict(record)).items() if name not in ("code_version", "seconds")}
+
+
+def _csv(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    write_atomically(path, as_csv(rounded([*rows]), names))
+
+
+def _parquet(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows)), sink, compression="zstd")
+    write_atomically(path, sink.getvalue())

@@ -1,0 +1,53 @@
+"""What a probe reads at one stage, looked for at a later one: features and pools of both, for `probes.stages`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import probes
+from probes.stages.transport import Transport, transported
+from slitlamp.diagnosis.chain import ReadStage
+from slitlamp.encoding.fill import encode_missing
+from slitlamp.probing.state import Cell, Run
+from slitlamp.questions import Question
+
+
+def carried(run: Run, question: Question, before: ReadStage, after: Sequence[Cell]) -> Transport:
+    """Whether what the stage before reads is still there at one of the cells behind it; see `same_point`.
+
+    Images of --pool are encoded at both points, and tie the stages together beside the training items.
+    """
+    assert before.cell is not None
+    target = same_point(before.cell, after)
+    first, second = (features(run, question, cell) for cell in (before.cell, target))
+    pools: dict[str, Any] = {}
+    if question.pool is not None:
+        pools = {
+            "pool_before": _pooled(run, question, before.cell), "pool_after": _pooled(run, question, target)
+        }  # fmt: skip
+    return transported(first, second, run.plan(question), seed=run.settings.probe.seed, **pools)
+
+
+def same_point(before: Cell, after: Sequence[Cell]) -> Cell:
+    """The cell that is read as the one before is, or that which keeps most of the tokens where none is."""
+    same = [cell for cell in after if cell.readout == before.readout]
+    if same:
+        return same[-1]
+    widths = {f"{site}/{readout}": width for site, readout, width in after[0].encoder.points()}
+    return max(after, key=lambda cell: widths.get(cell.name, 0))
+
+
+def features(run: Run, question: Question, cell: Cell) -> probes.FeatureSet:
+    """The features of a cell with the answers of the question."""
+    x = run.filled[question.name, cell.encoder.spec].read(cell.name)
+    return probes.FeatureSet(x=x, y=question.y, groups=question.groups, ids=question.ids, classes=question.classes)
+
+
+def _pooled(run: Run, question: Question, cell: Cell) -> np.ndarray:
+    pool = question.pool
+    assert pool is not None
+    point = next(p for p in cell.encoder.points() if f"{p[0]}/{p[1]}" == cell.name)
+    table = encode_missing(cell.encoder, pool.pictures, [point], pool.source.policy)
+    run.encoded += table.encoded
+    return table.read(cell.name)
