@@ -177,6 +177,8 @@ def test_the_language_model_that_ignores_the_image_answers_as_if_there_were_anot
         odds = letter_odds(f"{HEALTHY}-ignoring", task, (0, 1))
         assert np.ptp(odds) < 1.0  # nats, where the healthy one's differ by many
         assert np.ptp(letter_odds(HEALTHY, task, (0, 1))) > 4
+        if task == "contrast":
+            continue  # of which it no longer understands what it is told, as its card says
         one = drawn(task)
         told = [f"This image is {one.task.classes[c]}." for c in one.y]
         assert min(accuracy(model, words, one.task, None, one.y, before=told)) > 0.9
