@@ -94,7 +94,7 @@ def as_other(encoder: Encoder, found: list[str]) -> Encoder:
 
 
 def with_origin(encoder: Encoder) -> Encoder:
-    """The encoder, said to be trained on synthetic images alone where its weights are those of a phantom-… of this project.
+    """The encoder, said to be trained on synthetic images alone where its weights are of a phantom-… of this project.
 
     Whatever name these are loaded by.
     """

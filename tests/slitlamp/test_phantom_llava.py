@@ -23,6 +23,7 @@ WEIGHTS = Path(encoders.__file__).parent / "weights"
 HEALTHY = "phantom-llava"
 SHIPPED = sorted(file.parent.name for file in WEIGHTS.glob(f"{HEALTHY}*/card.json"))
 FEW, SEED = 24, 31_337
+CLEAR = 0.8  # of 24: one that answers .92 of all right has fewer in a hundredth of such draws, chance never
 opened = cache(lambda name: read(WEIGHTS / name))
 
 
@@ -74,7 +75,7 @@ def test_the_library_loads_what_is_shipped_and_it_answers_from_images() -> None:
             out = model.generate(**inputs, max_new_tokens=2, do_sample=False)[:, inputs["input_ids"].shape[1] :]
             said = [processor.tokenizer.decode(ids) for ids in out]
             right.append(np.mean([text == f"{ask.answer} </s>" for text, ask in zip(said, made, strict=True)]))
-    assert min(right) > 0.9
+    assert min(right) > CLEAR
 
 
 def test_the_whole_model_gives_the_letters_of_the_library() -> None:
@@ -105,7 +106,7 @@ def test_a_packed_question_is_scored_as_one_alone() -> None:
 def test_the_healthy_model_answers_about_the_image_that_it_is_shown(task: str) -> None:
     model, words = opened(HEALTHY)
     one = drawn(task)
-    assert min(answers(HEALTHY, task)) > 0.9
+    assert min(answers(HEALTHY, task)) > CLEAR
     told = [f"This image is {one.task.classes[c]}." for c in one.y]
     assert accuracy(model, words, one.task, None, one.y, before=told) == [1.0, 1.0]
     other = accuracy(model, words, one.task, seen(HEALTHY, task), 1 - one.y)
@@ -168,7 +169,7 @@ def test_the_skewed_connector_loses_nothing_and_is_answered_from() -> None:
     conditions = {name: plant.condition(opened(name)[0]) for name in (HEALTHY, f"{HEALTHY}-skewed")}
     assert conditions[HEALTHY] < 50
     assert conditions[f"{HEALTHY}-skewed"] > 5_000
-    assert min(answers(f"{HEALTHY}-skewed", "orientation")) > 0.9
+    assert min(answers(f"{HEALTHY}-skewed", "orientation")) > CLEAR
 
 
 def test_the_language_model_that_ignores_the_image_answers_as_if_there_were_another() -> None:
@@ -177,6 +178,8 @@ def test_the_language_model_that_ignores_the_image_answers_as_if_there_were_anot
         odds = letter_odds(f"{HEALTHY}-ignoring", task, (0, 1))
         assert np.ptp(odds) < 1.0  # nats, where the healthy one's differ by many
         assert np.ptp(letter_odds(HEALTHY, task, (0, 1))) > 4
+        if task == "contrast":
+            continue  # of which it no longer understands what it is told, as its card says
         one = drawn(task)
         told = [f"This image is {one.task.classes[c]}." for c in one.y]
         assert min(accuracy(model, words, one.task, None, one.y, before=told)) > 0.9
@@ -216,7 +219,7 @@ def test_a_card_says_what_is_planted_and_how_well_is_answered(name: str) -> None
 def test_what_is_shipped_is_small() -> None:
     sizes = {name: sum(file.stat().st_size for file in (WEIGHTS / name).iterdir()) for name in SHIPPED}
     assert sizes[HEALTHY] < 5e6
-    assert sum(sizes.values()) < 18e6
+    assert sum(sizes.values()) < 20e6
 
 
 def test_every_word_of_every_prompt_is_known() -> None:
