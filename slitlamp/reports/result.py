@@ -40,8 +40,20 @@ IN_A_TERMINAL: Mapping[str, Mapping[str, Sequence[str]]] = {  # columns by comma
     },
     "diagnose": {
         "verdicts": ("task", "failure", "code", "confidence"),
-        "stages": ("task", "stage", "name", "at", "score", "low", "high", "verdict", "loss", "loss_low", "loss_high",
-                   "loss_state"),
+        "stages": (
+            "task",
+            "stage",
+            "name",
+            "at",
+            "score",
+            "low",
+            "high",
+            "verdict",
+            "loss",
+            "loss_low",
+            "loss_high",
+            "loss_state",
+        ),
         "losses": (),  # those between neighbours stand beside the stages, and the sentences name the others
         "layers": (),  # the figure shows them
         "texts": ("task", "texts", "of_a_class", "zero_shot", "zero_shot_low", "zero_shot_high", "auc"),
