@@ -19,8 +19,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 # these need a hub, files of the user's own, or minutes (visual prompts) to a quarter of an hour (training)
 ELSEWHERE = (
-    "biomedclip", "path/to", "timm:", "films/", "points.csv", "visual_prompts", "train_phantom_clip",
-    "python -m experiments.linear_probe`", "grid.toml", "RUNS", "report runs",
+    "biomedclip", "path/to", "timm:", "films/", "points.csv", "visual_prompts", "train_phantom",
+    "experiments.diagnose`", "experiments.answers", "python -m experiments.linear_probe`", "grid.toml", "RUNS", "report runs",
 )  # fmt: skip
 
 
@@ -43,6 +43,9 @@ def test_every_readme_command_that_needs_no_hub_runs(command: str, tmp_path: Pat
     if "linear_probe" in command or "phantoms" in command:
         words += ["--out", str(tmp_path / "out")]
     words += ["--method", "gradient-input"] * ("attribution" in command)  # all of them are tried elsewhere
+    if "diagnose" in command:
+        words += shlex.split("--items 40 --permutations 49 --repeats 1 --twins 0 --paraphrases 1 --causal off --out")
+        words += [str(tmp_path / "out")]
     words += ["--dry-run"] * ("ablation" in command)  # whole grids and reports are made in tests of their own
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
