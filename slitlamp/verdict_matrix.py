@@ -113,8 +113,8 @@ class Matrix:
             n = r.right + r.wrong + r.open
             held = f"{r.covered}/{r.steps}" if r.steps else ""
             rows.append([
-                r.truth, *(str(r.said[name] or "") for name in SAID), f"{r.right}/{n}" + _span(exact, r.right, n),
-                f"{r.wrong}/{n}" + _span(exact, r.wrong, n), held,
+                r.truth, *(str(r.said[name] or "") for name in SAID), f"{r.right}/{n}" + _span(exact, r.right, n, "({:.2f} to {:.2f})"),
+                f"{r.wrong}/{n}" + _span(exact, r.wrong, n, "({:.2f} to {:.2f})"), held,
             ])  # fmt: skip
         return table(heads, rows, [False, *[True] * (len(heads) - 1)])
 
@@ -195,11 +195,10 @@ def _row(truth: str, found: Sequence["Failure"]) -> Row:
     )  # fmt: skip
 
 
-def _span(exact: Callable[[int, int], tuple[float, float]], count: int, runs: int) -> str:
-    if not runs:
-        return ""
-    low, high = exact(count, runs)
-    return f" [{low:.2f}, {high:.2f}]"
+def _span(
+    exact: Callable[[int, int], tuple[float, float]], count: int, runs: int, form: str = "[{:.2f}, {:.2f}]"
+) -> str:
+    return " " + form.format(*exact(count, runs)) if runs else ""
 
 
 def figure(found: Matrix, width: float = 85) -> Any:

@@ -19,8 +19,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 # these need a hub, files of the user's own, or minutes (visual prompts) to a quarter of an hour (training)
 ELSEWHERE = (
-    "biomedclip", "path/to", "timm:", "films/", "points.csv", "visual_prompts", "train_phantom",
-    "experiments.diagnose`", "experiments.answers", "python -m experiments.linear_probe`", "grid.toml", "RUNS", "report runs",
+    "biomedclip", "path/to", "timm:", "films/", "points.csv", "visual_prompts", "train_phantom", "experiments.answers",
+    "experiments.diagnose`", "experiments.linear_probe`", "grid.toml", "RUNS", "report runs",
 )  # fmt: skip
 
 
