@@ -102,25 +102,35 @@ class Matrix:
             lines.append(f"The interval of a step that loses nothing holds 0 in {held}.")
         return lines
 
-    def table(self) -> str:
-        """A row for each planted truth, as Markdown: verdicts, and how often they were right."""
+    @property
+    def table(self) -> list[dict[str, str]]:
+        """A row for each planted truth: verdicts, and how often they were right."""
         from slitlamp.calibrate import exact
-        from slitlamp.reports.markdown import table
 
-        heads = ["planted", *SAID.values(), "right", "wrong", "step holds 0"]
         rows = []
         for r in self.rows:
             n = r.right + r.wrong + r.open
-            held = f"{r.covered}/{r.steps}" if r.steps else ""
-            rows.append([
-                r.truth, *(str(r.said[name] or "") for name in SAID), f"{r.right}/{n}" + _span(exact, r.right, n, "({:.2f} to {:.2f})"),
-                f"{r.wrong}/{n}" + _span(exact, r.wrong, n, "({:.2f} to {:.2f})"), held,
-            ])  # fmt: skip
-        return table(heads, rows, [False, *[True] * (len(heads) - 1)])
+            row = {"planted": r.truth} | {title: str(r.said[name] or "") for name, title in SAID.items()}
+            row |= {
+                name: f"{count}/{n}" + _span(exact, count, n)
+                for name, count in (("right", r.right), ("wrong", r.wrong))
+            }
+            rows.append(row | {"step holds 0": f"{r.covered}/{r.steps}" if r.steps else ""})
+        return rows
 
     def text(self) -> str:
-        """Table and sentences."""
-        return "\n".join([self.setting.line() + " of each truth", "", self.table(), *self.sentences])
+        """Table and sentences for a terminal."""
+        from slitlamp.reports.text import table
+
+        return "\n".join([self.setting.line() + " of each truth", "", table(self.table), "", *self.sentences])
+
+    def markdown(self) -> str:
+        """Table and sentences as Markdown."""
+        from slitlamp.reports.markdown import table
+
+        heads = list(self.table[0])
+        body = table(heads, [list(row.values()) for row in self.table], [False, *[True] * (len(heads) - 1)])
+        return "\n".join([self.setting.line() + " of each truth", "", body, *self.sentences, ""])
 
     def document(self) -> dict[str, Any]:
         """The matrix for a program."""
@@ -195,10 +205,8 @@ def _row(truth: str, found: Sequence["Failure"]) -> Row:
     )  # fmt: skip
 
 
-def _span(
-    exact: Callable[[int, int], tuple[float, float]], count: int, runs: int, form: str = "[{:.2f}, {:.2f}]"
-) -> str:
-    return " " + form.format(*exact(count, runs)) if runs else ""
+def _span(exact: Callable[[int, int], tuple[float, float]], count: int, runs: int) -> str:
+    return " [{:.2f}, {:.2f}]".format(*exact(count, runs)) if runs else ""
 
 
 def figure(found: Matrix, width: float = 85) -> Any:
@@ -240,5 +248,5 @@ def written(found: Matrix, out: Path) -> list[str]:
 
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "verdicts.json", as_json(found.document()))
-    write_atomically(out / "verdicts.md", (found.text() + "\n").encode())
+    write_atomically(out / "verdicts.md", found.markdown().encode())
     return ["verdicts.json", "verdicts.md", *plots.written(lambda: figure(found), out / "verdicts")]
