@@ -125,7 +125,8 @@ NEUTRAL = _any(
     r"|one (?:could|might|may|would))\s+(?:[\w'’]+\s+){0,2}?"
     r"(?:say|answer|think|claim|believe|argue|guess|assume|call|choose|pick|suppose|expect)(?:s|ed|d)?\b[^,;]*$",
     r"\b(?:while|although|though|even though)\b[^,;]*\b(?:may|might|could|first (?:glance|sight))\b[^,;]*$",
-    r"\b(?:history of|status post|(?:evaluate|assess|look|check) for|question of|at least|at most|up to)\s+(?:an?\s+)?$",
+    r"\b(?:history of|status post|(?:evaluate|assess|look|check) for|question of|at least|at most|up to)\s+"
+    r"(?:an?\s+)?$",
 )
 """What stands before an option that is only compared with, or supposed."""
 SUPPOSED = (
@@ -145,7 +146,8 @@ SUPPOSED = (
 
 BOUNDARY = _any(
     r"[,;!?。，；]|\.(?=\s|$)|\n|\s[-–—]\s|—",
-    r"(?<!anything )(?<!everything )(?<!\ball )\b(?:but|however|though|although|because|since|so|therefore|thus|hence|yet|whereas|while|instead"
+    r"(?<!anything )(?<!everything )(?<!\ball )\b(?:but|however|though|although|because|since|so|therefore|thus|hence|yet|whereas|while"
+    r"|instead"
     r"|and (?:is|it|the|this|that|so|therefore))\b",
     r"\b(?:sondern|aber|jedoch|weil|daher|und (?:ist|es|die|das))\b",
     r"\b(?:mais|cependant|car|donc|et (?:est|il|elle|la|le))\b",
