@@ -146,7 +146,8 @@ SUPPOSED = (
 
 BOUNDARY = _any(
     r"[,;!?。，；]|\.(?=\s|$)|\n|\s[-–—]\s|—",
-    r"(?<!anything )(?<!everything )(?<!\ball )\b(?:but|however|though|although|because|since|so|therefore|thus|hence|yet|whereas|while"
+    r"(?<!anything )(?<!everything )(?<!\ball )\b(?:but"
+    r"|however|though|although|because|since|so|therefore|thus|hence|yet|whereas|while"
     r"|instead"
     r"|and (?:is|it|the|this|that|so|therefore))\b",
     r"\b(?:sondern|aber|jedoch|weil|daher|und (?:ist|es|die|das))\b",
