@@ -61,7 +61,7 @@ NEGATION = _any(
     r"\b(?:wrong|incorrect|false|untrue|a mistake)\s+(?:to|that)\b|\b(?:anything|everything|all) but\b",
     r"\b(?:doubt(?:s|ed|ful)?|unlikely|improbable|implausible|nobody|no one|used to be|formerly)\b"
     r"|\bfail(?:s|ed)? to\b|\blittle (?:evidence|reason|sign|chance)\b"
-    r"|\b(?:opposite|contrary|reverse|absence|lack) of\b"
+    r"|\b(?:opposite|contrary|reverse) of\b|\b(?:absence|lack) of\s+(?:[\w'’]+\s+){0,2}$"
     r"|\b(?:negative for|free (?:of|from)|devoid of)\b",
     r"\bbezweif\w+|\bdoute(?:r|s|z)?\b|\bdud[oa]\b|¬|≠|!=|✗|✘|❌|\[\s?\](?=\s)",
     r"\b(?:nicht|kein(?:e|er|en|em|es)?|weder|noch nicht|niemals|ohne)\b",
@@ -72,7 +72,7 @@ NEGATION = _any(
 )
 NO_NEGATION = _any(
     r"\bnot (?:only|just|merely)\b",
-    r"\b(?:no|without (?:a |any )?) ?(?:doubt|question)\b",
+    r"\b(?:no|little|without (?:a |any )?) ?(?:doubt|question)\b",
     r"\bnicht nur\b|\bzweifellos\b|\bohne Zweifel\b",
     r"\bpas seulement\b|\bsans (?:aucun )?doute\b",
     r"\bno sólo\b|\bno solo\b|\bsin duda\b",
@@ -119,7 +119,7 @@ NEUTRAL = _any(
     r"\b(?:whether|if(?! I (?:had|have) to)|ob|wenn|falls)\b[^,]*$",
     r"\bas\s+[\w'’]+\s+as\s+(?:[\w'’]+\s+){0,1}$",
     r"\b(?:to|in order to)\s+(?:make|get|turn|render|bring|put)\s+(?:it|this|them|the \w+)\s+$",
-    r"\b(?:needs?|has|had|have|ought|rotated|turned|flipped)\b(?:\s+[\w'’]+){0,5}?\s+to\s+"
+    r"\b(?:(?:needs?|ought|rotated|turned|flipped)\b|(?:has|had|have)\s+to\s+be\b)(?:\s+[\w'’]+){0,5}?\s+to\s+"
     r"(?:be|become|appear|look)\s+$",
     r"\b(?:some|others|most|many|(?:most |some |many )?people|you|they|someone|somebody|the user"
     r"|one (?:could|might|may|would))\s+(?:[\w'’]+\s+){0,2}?"
