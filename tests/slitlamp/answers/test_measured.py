@@ -11,6 +11,7 @@ from cache import Store
 from slitlamp.answers import measured
 from slitlamp.answers.answered import INVALID, NO_IMAGE, TIE, AnsweredQuestion, Answers, Presentation
 from slitlamp.answers.ask import ask
+from slitlamp.answers.figures import UNBIASED, without_looking
 from slitlamp.answers.settings import CHOICE, LETTER, AskSettings
 from slitlamp.answers.table import long_rows, tables
 from slitlamp.answers.words import sentences
@@ -102,6 +103,8 @@ def test_of_three_classes_bias_is_against_the_accuracy_of_the_mean_log_odds(prio
     )  # fmt: skip
     found = measured.bias_free(answered, answers)
     assert found.bias.value == pytest.approx(bias)
+    levels = {label: without_looking(answered, label) for label in (LETTER, UNBIASED)}
+    assert levels == {LETTER: pytest.approx(1 / 3), UNBIASED: 0.5}
     blind = replace(answers, chosen=0 * answers.chosen, logodds=np.full((60, 3, 3), -np.log(3)))
     level = measured.bias_free(replace(answered, ways={LETTER: blind}, y=0 * y), blind)
     assert level.decided.value == pytest.approx(1 / 3)  # three share the highest mean: none is chosen for its place
