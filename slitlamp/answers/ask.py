@@ -62,6 +62,7 @@ def asked(model: StoredModel, question: Question, settings: AskSettings, *, seed
 def ask(model: StoredModel, inquiry: Inquiry, settings: AskSettings, *, seed: int = 0) -> AnsweredQuestion:
     """What the model answers to every item; a way that it cannot be asked in is left out and named in `notes`."""
     asking = Asking(model=model, inquiry=inquiry, settings=settings, notes=[])
+    _ = model.identity  # one that cannot be had fails here, once for all ways
     found = {}
     for way in settings.ways:
         try:

@@ -13,6 +13,7 @@ ROW, HEAD, FOOT, LEFT, RIGHT = 3.6, 5.0, 16.0, 29.0, 2.5  # mm
 BLIND = {
     NO_IMAGE: "no image", GREY: "grey image", OTHER: "image, other answer", SAME: "image, same answer"
 }  # fmt: skip
+UNBIASED = "bias-free"
 FREE_OF_BIAS, RAW, WITHOUT = COLOURS[0], "black", COLOURS[1]
 
 
@@ -21,7 +22,7 @@ def accuracies(questions: Sequence[AnsweredQuestion], width: float = WIDTHS[0]) 
 
     Filled: accuracy at the first prompt, invalid answers wrong, with its interval; the grey line is the range over all
     ways of putting the question. Blue diamond: the share of pairs told apart by the mean log-odds. Open: the letter's
-    accuracy under image controls. Dotted: accuracy without looking.
+    accuracy under image controls. Dotted: what each row would be without looking.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -41,8 +42,9 @@ def accuracies(questions: Sequence[AnsweredQuestion], width: float = WIDTHS[0]) 
             )  # fmt: skip
             down += high
             panel.set_title(name, loc="left", x=-LEFT / (width - LEFT - RIGHT) + 0.02, pad=2)
-            panel.axvline(measured.chance(question), color="black", lw=0.7, ls=":", zorder=0)
-            for y, (_, share, spread, look) in enumerate(some):
+            for y, (label, share, spread, look) in enumerate(some):
+                level = without_looking(question, label)
+                panel.plot((level, level), (y - 0.5, y + 0.5), color="black", lw=0.7, ls=":", zorder=0)
                 if spread is not None:
                     panel.plot(spread, (y, y), color="0.75", lw=3, solid_capstyle="butt", zorder=1)
                 panel.plot((share.low, share.high), (y, y), color=look["color"], lw=1, zorder=2)
@@ -73,6 +75,12 @@ def _look(colour: str, marker: str = "o", *, filled: bool = True) -> dict[str, A
     }  # fmt: skip
 
 
+def without_looking(question: AnsweredQuestion, label: str) -> float:
+    """What a row's share is without looking: half of the pairs, where the row is of pairs, else the accuracy."""
+    pairs = label == UNBIASED and measured.bias_free(question, question.letter).auc is not None
+    return 0.5 if pairs else measured.chance(question)
+
+
 def _rows(answered: AnsweredQuestion) -> list[tuple[str, Share, tuple[float, float] | None, dict[str, Any]]]:
     found = []
     for way, answers in answered.ways.items():
@@ -81,7 +89,7 @@ def _rows(answered: AnsweredQuestion) -> list[tuple[str, Share, tuple[float, flo
         found.append((way, one.first, spread, _look(RAW)))
     if LETTER in answered.ways:
         told = measured.bias_free(answered, answered.letter)
-        found.append(("bias-free", told.auc or told.decided, None, _look(FREE_OF_BIAS, "D")))
+        found.append((UNBIASED, told.auc or told.decided, None, _look(FREE_OF_BIAS, "D")))
     for name in answered.blind:
         found.append((BLIND[name], measured.blind(answered, name).first, None, _look(WITHOUT, "o", filled=False)))
     return found

@@ -99,9 +99,17 @@ def read_answers(path: str, format: str | None = None) -> AnswerFile:  # noqa: A
         raise DataError(f"{opened.name} is none of {', '.join(FORMATS)}: {_seen(opened)}")
     if format is not None and format not in fits:
         raise DataError(f"{opened.name} is no {format}: {_seen(opened)}")
-    found = FORMATS[chosen].read(opened)
+    try:
+        found = FORMATS[chosen].read(opened)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # JSON of another shape
+        raise DataError(
+            f"{opened.name} is not as {chosen} files are: {type(error).__name__}, {' '.join(str(error).split())[:120]}"
+        ) from error
     if not found.records:
         raise DataError(f"{opened.name} ({chosen}) holds no answer")
+    odd = [r for r in found.records if r.reply is not None and not isinstance(r.reply, str)]
+    if odd:
+        raise DataError(f"{opened.name} {odd[0].where}: the reply is no text but {json.dumps(odd[0].reply)[:60]}")
     return found
 
 
@@ -152,6 +160,8 @@ def _open(path: Path) -> Opened:
 def _json(path: Path, text: str) -> Opened:
     try:
         value = json.loads(text)
+    except RecursionError:
+        raise DataError(f"{path.name} is nested deeper than any file of answers") from None
     except ValueError as whole:
         lines = []
         for number, line in enumerate(text.splitlines(), 1):
@@ -159,6 +169,8 @@ def _json(path: Path, text: str) -> Opened:
                 continue
             try:
                 lines.append(json.loads(line))
+            except RecursionError:
+                raise DataError(f"{path.name} line {number} is nested deeper than any file of answers") from None
             except ValueError as error:
                 reason = whole if number == 1 else error
                 raise DataError(f"{path.name} line {number} is not JSON ({reason})") from None
@@ -215,6 +227,8 @@ def _likelihoods(value: Any) -> tuple[float, ...]:
 
 
 def _lmms_record(number: int, line: Mapping[str, Any], task: str) -> tuple[Record, int]:
+    if "doc_id" not in line:
+        raise DataError(f"line {number} has no doc_id, so that nobody knows what it answers")
     raw = line.get("resps") if line.get("resps") is not None else line.get("filtered_resps")
     scores = _likelihoods(raw)
     leaves = _leaves(raw)

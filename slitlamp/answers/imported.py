@@ -18,6 +18,7 @@ from slitlamp.answers.paired import pair_tables
 from slitlamp.answers.reply import PUBLIC, Parsed, read_reply
 from slitlamp.answers.rescored import NONE, OURS, THEIRS, UNKNOWN, Answered, Read
 from slitlamp.answers.truth import Known, Truth, by_place, place, truth_of, truth_of_file
+from slitlamp.errors import UsageError
 from slitlamp.reports.result import CommandResult
 from slitlamp.reports.spreadsheet import as_csv
 from slitlamp.reports.text import cut, listed
@@ -56,7 +57,8 @@ def import_answers(settings: Settings, own: ImportSettings, command: str) -> Com
     return CommandResult(
         experiment="answers import", tables=tables, sentences=sentences, notes=notes, command=command,
         data={"answers.csv": lambda path: write_atomically(path, as_csv(rows))},
-        summary=f"{count} replies of {listed(dict.fromkeys(one.model for one in answered))} read again",
+        summary=f"{count} {'reply' if count == 1 else 'replies'} of "
+        f"{listed(dict.fromkeys(one.model for one in answered))} read again",
     )  # fmt: skip
 
 
@@ -212,10 +214,7 @@ def _read(record: Record, known: Known, truth: Truth, own: ImportSettings) -> Re
         extra = [() if spelling(a) == spelling(b) else (a,) for a, b in zip(record.options, shown, strict=True)]
         synonyms = [(*s, *e) for s, e in zip(synonyms or [()] * len(shown), extra, strict=True)]
         synonyms = [tuple(dict.fromkeys(s)) for s in synonyms]
-    if record.scores:
-        parsed = _likeliest(record.scores, len(shown))
-    else:
-        parsed = read_reply(record.reply, shown, finished=record.finished, synonyms=synonyms)
+    parsed = _likeliest(record.scores, len(shown)) if record.scores else _parsed(record, shown, synonyms)
     theirs = UNKNOWN
     if record.theirs is not None:
         named = place(record.theirs, record.options or shown) if record.theirs else None
@@ -229,6 +228,14 @@ def _read(record: Record, known: Known, truth: Truth, own: ImportSettings) -> Re
         record=record, known=known, parsed=parsed, theirs=theirs, right=record.right, rules=rules,
         ours=NONE if parsed.choice is None else order[parsed.choice],
     )  # fmt: skip
+
+
+def _parsed(record: Record, shown: Sequence[str], synonyms: Sequence[Sequence[str]]) -> Parsed:
+    """Our reading; options whose words cannot be told apart make the reply invalid, and nothing else."""
+    try:
+        return read_reply(record.reply, shown, finished=record.finished, synonyms=synonyms)
+    except UsageError as error:
+        return Parsed(choice=None, why=str(error))
 
 
 def _likeliest(scores: Sequence[float], count: int) -> Parsed:
@@ -310,7 +317,8 @@ def _score_row(one: Answered, reader: str) -> dict[str, Any] | None:
     hits = [value for value in hits if value == value]
     scored = any(r.hit(reader) == r.hit(reader) for r in one.read)
     low, high = _interval(values, group) if scored else (None, None)
-    keys = Counter(r.known.answer for r in one.read if r.known.answer is not None)
+    every = [*(r.known for r in one.read), *one.missing]
+    keys = Counter(known.answer for known in every if known.answer is not None)
     shared = one.options is not None
     return {
         "model": one.model, "task": one.task, "reader": reader if reader in (OURS, THEIRS) else f"rule of {reader}",
@@ -318,7 +326,7 @@ def _score_row(one: Answered, reader: str) -> dict[str, Any] | None:
         "read": one.readable(reader) if known else None,
         "accuracy": float(values.mean()) if scored else None, "accuracy_low": low, "accuracy_high": high,
         "of_read": float(np.mean(hits)) if hits and known else None,
-        "chance": float(np.mean([1 / len(r.known.options) for r in one.read])),
+        "chance": float(np.mean([1 / len(known.options) for known in every])),
         "majority": max(keys.values()) / sum(keys.values()) if keys and shared else None,
     }  # fmt: skip
 
@@ -447,7 +455,7 @@ def _words(one: Answered) -> list[str]:
     total = len(one.read) + len(one.missing)
     if row is not None and row["accuracy"] is not None:
         ends = "" if row["accuracy_low"] is None else f" [{row['accuracy_low']:.3f}, {row['accuracy_high']:.3f}]"
-        of_read = f", {row['of_read']:.3f} of the {row['read']} that can be read" if row["read"] < total else ""
+        of_read = f", {row['of_read']:.3f} of the {row['read']} that can be read" if 0 < row["read"] < total else ""
         lines.append(f"{name}: {row['accuracy']:.3f}{ends} of {total} answers are right, by our reading{of_read}")
     if difference is not None:
         letters, scores = difference["letters_differ"], difference["scores_differ"]

@@ -60,6 +60,9 @@ def _check_options(where: str, texts: Sequence[str]) -> None:
         raise DataError(f"{where}: {len(texts)} option{'s' * (len(texts) != 1)} ({', '.join(texts)}): two are needed")
     if len(texts) > len(LETTERS):
         raise DataError(f"{where}: {len(texts)} options, more than there are letters ({len(LETTERS)})")
+    broken = next((text for text in texts if len(text.splitlines()) > 1), None)
+    if broken is not None:
+        raise DataError(f"{where}: the option {broken!r} has more than one line, so that it would look like several")
     plain = [" ".join(text.lower().split()) for text in texts]
     twice = next((text for text in plain if plain.count(text) > 1), None)
     if twice is not None:
@@ -168,7 +171,9 @@ def _question(row: Row) -> str:
 
 
 def _options(row: Row) -> tuple[str, ...]:
-    return tuple(str(option) for option in (row.text or {}).get("options", ()))
+    """A row's options, each on one line."""
+    every = (str(option) for option in (row.text or {}).get("options", ()))
+    return tuple(" ".join(text.split()) if len(text.splitlines()) > 1 else text for text in every)
 
 
 def _right(row: Row) -> int | None:

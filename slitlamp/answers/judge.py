@@ -1,6 +1,10 @@
 """Who reads what a model wrote: our own parser, MediConfusion's, or a user's judge."""
 
-from collections.abc import Sequence
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,8 @@ from slitlamp.keys import digest
 from slitlamp.log import say
 
 SCHEMA = 1
+PATIENCE = 120.0  # seconds that a judge may take for one reply
+HUNG = 2  # replies at which it may overrun them before it is asked no more
 
 
 def read_choice(reply: str, options: Sequence[str], finished: bool, parser: str) -> tuple[int, str]:
@@ -40,6 +46,25 @@ def _read(reply: str, options: Sequence[str], **more: Any) -> tuple[int, str]:
     return (INVALID, read.why) if read.choice is None else (read.choice, "")
 
 
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """Raises TimeoutError in a block that takes longer than PATIENCE, where the system has alarms (not on Windows)."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def late(*_: Any) -> None:
+        raise TimeoutError(f"no answer within {PATIENCE:g} s")
+
+    handler = signal.signal(signal.SIGALRM, late)
+    timer = signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *timer)
+        signal.signal(signal.SIGALRM, handler)
+
+
 @dataclass(kw_only=True)
 class Judging:
     """A judge of free replies, with what it said before; one that fails gives invalid answers, which are counted."""
@@ -50,6 +75,7 @@ class Judging:
     function: Any = None
     fresh: dict[str, Any] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
+    hung: int = 0
 
     @classmethod
     def of(cls, settings: AskSettings, store: Store) -> "Judging":
@@ -69,6 +95,7 @@ class Judging:
         try:
             scores = self._scores(question, options, reply)
         except Exception as error:
+            self.hung += f"within {PATIENCE:g} s" in str(error)
             line = " ".join(str(error).split())[:200] or type(error).__name__
             self.failed.append(line)
             return INVALID, f"the judge failed: {line}"
@@ -84,7 +111,11 @@ class Judging:
         memo = self.store.memo("judged")
         found = self.fresh.get(key) or memo.get_many([key]).get(key)
         if found is None:
-            scores = np.asarray(self.function(question, list(options), reply), np.float64)
+            if self.hung >= HUNG:
+                raise ValueError(f"it is asked no more since it gave no answer {HUNG} times")
+            with _bounded(), contextlib.redirect_stdout(sys.stderr):  # stdout is the result's
+                given = self.function(question, list(options), reply)
+            scores = np.asarray(given, np.float64)
             if scores.shape != (len(options),) or not np.isfinite(scores).all():
                 raise ValueError(f"judge() gave {scores.tolist()} for {len(options)} options: a number for each is due")
             found = self.fresh[key] = scores.tolist()

@@ -72,14 +72,19 @@ def answer_missing(model: StoredModel, puts: Sequence[Put], policy: dict[str, An
     missing = [i for i in {key: i for i, key in reversed([*enumerate(keys)])}.values() if keys[i] not in known]
     missing.sort()
     fresh: dict[str, Any] = {}
-    saved = time.monotonic()
+    asked, saved = 0, time.monotonic()
     try:
         with progress(len(missing), f"{model.label}: {what}") as bar:
             for batch in _batches(puts, missing, model.settings.batch_size):
-                with errors_of_device(model.spec, model.device):
-                    found = _ask(model.load(), [puts[i] for i in batch])
-                fresh |= {keys[i]: value for i, value in zip(batch, found, strict=True)}
                 bar.update(len(batch))
+                known |= memo.get_many([keys[i] for i in batch])  # another process may have asked since
+                rest = [i for i in batch if keys[i] not in known]
+                if not rest:
+                    continue
+                with errors_of_device(model.spec, model.device):
+                    found = _ask(model.load(), [puts[i] for i in rest])
+                fresh |= {keys[i]: value for i, value in zip(rest, found, strict=True)}
+                asked += len(rest)
                 if time.monotonic() - saved > EACH:
                     memo.put_many(fresh)
                     known |= fresh
@@ -87,7 +92,7 @@ def answer_missing(model: StoredModel, puts: Sequence[Put], policy: dict[str, An
     finally:
         memo.put_many(fresh)
     known |= fresh
-    return Kept(values=[known[key] for key in keys], asked=len(missing))
+    return Kept(values=[known[key] for key in keys], asked=asked)
 
 
 def _batches(puts: Sequence[Put], missing: Sequence[int], size: int) -> list[list[int]]:

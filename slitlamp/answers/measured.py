@@ -93,10 +93,12 @@ def _row_mean(values: np.ndarray) -> np.ndarray:
 class BiasFree:
     """What the mean log-odds over all presentations tell, and what the raw answer loses against it (METHOD 4.6).
 
-    `decided` is the accuracy of the option with the highest mean; `auc` the share of pairs of items of different groups
-    and answers that it puts in order, for more than two classes the mean over one against the rest, None where items do
-    not share their options; `forced` the same of an image and its copies or partner with the other answer (two
-    alternatives, forced choice). `bias` is the raw accuracy less `auc` (less `decided` where there is none), paired.
+    `decided` is the accuracy of the option with the highest mean, of several that share it a part; `auc` the share of
+    pairs of items of different groups and answers that it puts in order, for more than two classes the mean over one
+    against the rest, None where items do not share their options; `forced` the same of an image and its copies or
+    partner with the other answer (two alternatives, forced choice). `bias` is the raw accuracy less `auc` of two
+    classes, paired; less `decided` where there are more, whose accuracy has another chance level than an AUC, or where
+    items do not share their options.
     `prior` is, by letter (or option), its mean probability over all items and presentations.
     """
 
@@ -111,19 +113,40 @@ class BiasFree:
 def bias_free(answered: AnsweredQuestion, answers: Answers) -> BiasFree:
     """Bias-free scores of a way that gives log-odds."""
     mean, y, groups = answers.mean, answered.y, answered.groups
-    ok = np.nan_to_num(mean, nan=-np.inf).argmax(axis=1) == y
-    decided = share(ok.astype(np.float64), groups)
+    ok = _likeliest(mean, y)
+    decided = share(ok, groups)
     assert decided is not None
     number = np.unique(groups, return_inverse=True)[1].ravel()
     raw = right(answers, y)[:, 0]
     order = _order(answered, mean, number)
-    reference = order if order is not None else Scored(score=ok.mean(keepdims=True), part=_part(ok)[None])
+    two = order is not None and mean.shape[1] == 2
+    reference = order if two and order is not None else Scored(score=ok.mean(keepdims=True), part=_part(ok)[None])
     gap = Scored(score=np.array([raw.mean()]), part=_part(raw)[None]).minus(reference)
     return BiasFree(
         decided=decided, auc=None if order is None else _interval(order, number, 0.0),
         bias=_interval(gap, number, -1.0),
         forced=_forced(answered, mean), prior=_prior(answered, answers), presentations=len(answers.presentations),
     )  # fmt: skip
+
+
+def unbiased(auc: float) -> float:
+    """The accuracy of an observer of that AUC who has no bias, of equal variances: Phi(d' / 2), d' = sqrt(2) Phi^-1.
+
+    An accuracy below its AUC is therefore no sign of bias by itself (Green and Swets 1966).
+
+    >>> round(unbiased(0.76), 2), unbiased(0.5)
+    (0.69, 0.5)
+    """
+    from scipy.special import ndtr, ndtri
+
+    return float(ndtr(ndtri(auc) / np.sqrt(2)))
+
+
+def _likeliest(mean: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """1 where the right option has the highest mean, 1 / m where m options share it, else 0: float64 [n]."""
+    filled = np.nan_to_num(mean, nan=-np.inf)
+    top = filled >= filled.max(axis=1, keepdims=True) - 1e-9
+    return top[np.arange(len(y)), y] / top.sum(axis=1)
 
 
 def _part(values: np.ndarray) -> np.ndarray:

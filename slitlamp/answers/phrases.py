@@ -58,7 +58,12 @@ NEGATION = _any(
     r"n['’]t\b",
     r"\b(?:rules?|ruled|ruling)\s+out\b|\b(?:exclud\w+|eliminat\w+|reject\w*)\b|\binstead of\b"
     r"|\brather than\b|\bas opposed to\b|\bother than\b|\bexcept\b|\bunlike\b|\bfar from\b",
-    r"\b(?:wrong|incorrect|false|untrue|a mistake)\s+(?:to|that)\b|\banything but\b",
+    r"\b(?:wrong|incorrect|false|untrue|a mistake)\s+(?:to|that)\b|\b(?:anything|everything|all) but\b",
+    r"\b(?:doubt(?:s|ed|ful)?|unlikely|improbable|implausible|nobody|no one|used to be|formerly)\b"
+    r"|\bfail(?:s|ed)? to\b|\blittle (?:evidence|reason|sign|chance)\b"
+    r"|\b(?:opposite|contrary|reverse) of\b|\b(?:absence|lack) of\s+(?:[\w'’]+\s+){0,2}$"
+    r"|\b(?:negative for|free (?:of|from)|devoid of)\b",
+    r"\bbezweif\w+|\bdoute(?:r|s|z)?\b|\bdud[oa]\b|¬|≠|!=|✗|✘|❌|\[\s?\](?=\s)",
     r"\b(?:nicht|kein(?:e|er|en|em|es)?|weder|noch nicht|niemals|ohne)\b",
     r"\b(?:ne|pas|jamais|aucune?|ni|sans)\b|\bn['’](?=[a-zéèê])",
     r"\b(?:tampoco|nunca|ningun[ao]|ningún|sin)\b",
@@ -67,7 +72,7 @@ NEGATION = _any(
 )
 NO_NEGATION = _any(
     r"\bnot (?:only|just|merely)\b",
-    r"\b(?:no|without (?:a |any )?) ?(?:doubt|question)\b",
+    r"\b(?:no|little|without (?:a |any )?) ?(?:doubt|question)\b",
     r"\bnicht nur\b|\bzweifellos\b|\bohne Zweifel\b",
     r"\bpas seulement\b|\bsans (?:aucun )?doute\b",
     r"\bno sólo\b|\bno solo\b|\bsin duda\b",
@@ -87,26 +92,63 @@ NEGATED_BEHIND = _any(
     r"^[\s)\]\"'”]*(?:is|does|ca|wo|could|would|should|are|was)n['’]t\b",
     r"^[\s)\]\"'”]*(?:can|could|must)not\b",
     r"^[\s)\]\"'”:–-]*(?:wrong|incorrect|false|ruled out|excluded)\b",
+    r"^[\s)\]\"'”]*(?:✗|✘|❌|!=|≠)",
+    r"^[\s)\]\"'”]*(?:\w+\s+)?(?:is|are|seems|appears)\s+(?:much\s+|far\s+)?less\s+(?:likely|probable|plausible)\b",
+    r"^\s*(?:dot|circle|point|marker|one|option|box|arrow|side|answer|choice|line|region)\s+"
+    r"(?:is|are|was|does|did|can|could)(?:\s+not\b|n['’]t\b|not\b)",
     r"^[)\]\"'”]*\s*[:=–-]\s*(?:no|not|nein|non|nicht)\b",
     r"^[\s)\]\"'”]*(?:ist|wäre|ist es|trifft)\s+(?:nicht|falsch|ausgeschlossen)\b",
     r"^[\s)\]\"'”]*(?:n['’]est pas|est faux|est fausse|est exclue?)\b",
     r"^[\s)\]\"'”]*(?:no es|es incorrect[ao]|es fals[ao])\b",
 )
+NEGATED_LIST = re.compile(
+    r"\b(?:no|not|without|neither|nor|kein\w*|ohne|sans|pas|sin)\b[^.;:!?]*,?\s(?:or|nor|noch|oder|ou|ni)\s+"
+    r"(?:[\w'’-]+\s+){0,2}$",
+    re.IGNORECASE,
+)
+"""What stands before the last of several things that are denied together: `no effusion, or pneumothorax`."""
+ABSENT = _any(
+    r"^[\s)\]\"'”]*(?:is|are|was)\s+(?:absent|(?:not|never)\s+(?:present|seen|visible|identified|evident|detected))\b",
+    r"^[\s)\]\"'”]*(?:absent|excluded|ruled out|not (?:present|seen|visible|identified|evident|detected))\b",
+    r"^[)\]\"'”]*\s*[:=–-]\s*(?:none|absent|negative|nil|no|nein|non|keiner?|aucune?|ningun[oa])\b",
+)
+"""What stands behind a finding that is not there, so that the option without it is named."""
 NEUTRAL = _any(
     r"\b(?:than|versus|vs\.?|compared (?:to|with)|in contrast to|relative to|considering|comparing"
     r"|between)\s+(?:[\w'’]+\s+){0,2}[\W_]*$",
     r"\b(?:whether|if(?! I (?:had|have) to)|ob|wenn|falls)\b[^,]*$",
+    r"\bas\s+[\w'’]+\s+as\s+(?:[\w'’]+\s+){0,1}$",
+    r"\b(?:to|in order to)\s+(?:make|get|turn|render|bring|put)\s+(?:it|this|them|the \w+)\s+$",
+    r"\b(?:(?:needs?|ought|rotated|turned|flipped)\b|(?:has|had|have)\s+to\s+be\b)(?:\s+[\w'’]+){0,5}?\s+to\s+"
+    r"(?:be|become|appear|look)\s+$",
+    r"\b(?:some|others|most|many|(?:most |some |many )?people|you|they|someone|somebody|the user"
+    r"|one (?:could|might|may|would))\s+(?:[\w'’]+\s+){0,2}?"
+    r"(?:say|answer|think|claim|believe|argue|guess|assume|call|choose|pick|suppose|expect)(?:s|ed|d)?\b[^,;]*$",
+    r"\b(?:while|although|though|even though)\b[^,;]*\b(?:may|might|could|first (?:glance|sight))\b[^,;]*$",
+    r"\b(?:history of|status post|(?:evaluate|assess|look|check) for|question of|at least|at most|up to)\s+"
+    r"(?:an?\s+)?$",
 )
 """What stands before an option that is only compared with, or supposed."""
 SUPPOSED = (
-    re.compile(r"\b(?:an?|any|every|normal|typical|usual|standard|properly|correctly)\s+$", re.IGNORECASE),
-    re.compile(r"^\s*(?:[\w'’-]+\s+){0,5}?(?:would|should|ought to)\b", re.IGNORECASE),
+    (
+        re.compile(r"\b(?:an?|any|every|normal|typical|usual|standard|properly|correctly)\s+$", re.IGNORECASE),
+        re.compile(r"^\s*(?:[\w'’-]+\s+){0,5}?(?:would|should|ought to)\b", re.IGNORECASE),
+    ),
+    (
+        re.compile(r"\b(?:would|should|could|might)\s+(?:[\w'’]+\s+)?(?:be|appear|look)\s+(?:an?\s+|the\s+)?$", re.I),
+        re.compile(r"^[^.;]*\b(?:if|but|were|had it|once|after)\b", re.IGNORECASE),
+    ),
 )
-"""What stands before and behind an option that a general case is of: `in an upright film the heart would …`."""
+"""What stands before and behind an option that a general or another case is of.
+
+`in an upright film the heart would …`, `it would be upright if …`.
+"""
 
 BOUNDARY = _any(
     r"[,;!?。，；]|\.(?=\s|$)|\n|\s[-–—]\s|—",
-    r"(?<!anything )\b(?:but|however|though|although|because|since|so|therefore|thus|hence|yet|whereas|while|instead"
+    r"(?<!anything )(?<!everything )(?<!\ball )\b(?:but"
+    r"|however|though|although|because|since|so|therefore|thus|hence|yet|whereas|while"
+    r"|instead"
     r"|and (?:is|it|the|this|that|so|therefore))\b",
     r"\b(?:sondern|aber|jedoch|weil|daher|und (?:ist|es|die|das))\b",
     r"\b(?:mais|cependant|car|donc|et (?:est|il|elle|la|le))\b",
@@ -180,7 +222,7 @@ BEFORE_A_LETTER = frozenset(
         "antwort", "buchstabe", "oder", "und", "nicht", "sondern", "noch", "weder", "est", "réponse", "lettre", "ou",
         "et", "pas", "mais", "ni", "es", "respuesta", "letra", "opción", "y", "o", "sino", "è", "é", "risposta",
         "resposta", "für", "wähle", "definitely", "probably", "clearly", "likely", "la", "die", "towards", "toward",
-        "c'est",
+        "c'est", "yet", "then", "also", "donc", "alors", "luego", "eher", "plutôt", "wäre",
     }
 )  # fmt: skip
 ORDINALS = ("first", "second", "third", "fourth", "fifth")

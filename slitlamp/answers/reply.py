@@ -153,7 +153,7 @@ class _Reader:
             for text in sorted(texts, key=lambda t: (-len(t), t)):
                 inner = r"[\s\-_‐–/]+".join(re.escape(word) for word in text.split())
                 if re.fullmatch(r"\d+", text):
-                    inner = rf"(?<![.,/])(?<!\d[.,]){inner}(?![/%]|[.,]\d)"
+                    inner = rf"(?<![.,/])(?<!\d[.,–—~-]){inner}(?![/%]|[.,]\d|\s?[–—~-]\s?\d)"
                 parts.append(f"(?-i:{inner.upper()})" if len(text) == 1 and text.isalpha() else inner)
             pattern = "|".join(parts) or r"(?!)"
             self.memo["words"] = re.compile(rf"(?<![\w])(?:{pattern})(?![\w]|-\w)", re.IGNORECASE)
@@ -294,7 +294,8 @@ class _Reader:
                 if inside or not (decorated or _is_label(text, m)):
                     continue
                 head = not re.search(r"\w", text[: m.start()])
-                strong = decorated or (bool(m["mark"]) and (head or m["mark"] != "."))
+                dashed = re.match(r"\s+[-–—]\s+(?![A-Z]\b)", text[m.end() :]) is not None
+                strong = decorated or (bool(m["mark"]) and (head or m["mark"] != ".")) or (head and dashed)
                 found.append(
                     Mention(
                         start=m.start(),
@@ -342,8 +343,12 @@ class _Reader:
                         negative.append(mention.option)
                         continue
                     mention = Mention(start=mention.start, end=mention.end, option=other, letter=mention.letter)
-                before, behind = phrases.SUPPOSED
-                supposed = before.search(sentence[: mention.start]) and behind.search(sentence[mention.end :])
+                if re.match(r"[)\]\"'\s]*\?", sentence[mention.end :]):
+                    continue  # it is asked
+                supposed = any(
+                    before.search(sentence[: mention.start]) and behind.search(sentence[mention.end :])
+                    for before, behind in phrases.SUPPOSED
+                )
                 if cue[number] is None and (supposed or phrases.NEUTRAL.search(sentence[: mention.start])):
                     continue
                 kept.append((self._level(text, start, sentence, mention, cue[number]), mention))
@@ -355,7 +360,9 @@ class _Reader:
         return positive, negative
 
     def _denied(self, sentence: str, mention: Mention, cue: int | None) -> str | None:
-        """How an option is denied: `before` it, `behind` it, or None where it is not."""
+        """How an option is denied: `before` it, `behind` it, said to be `absent`, or None where it is not."""
+        if phrases.ABSENT.search(sentence[mention.end :]):
+            return "absent"
         if phrases.NEGATED_BEHIND.search(sentence[mention.end :]):
             return "behind"
         if cue is None:
@@ -371,6 +378,13 @@ class _Reader:
             clause = clause[max(ends, default=0) :]
         words = [m for m in phrases.NEGATION.finditer(clause) if not self._is_an_answer(clause, m)]
         if not words:
+            listed = phrases.NEGATED_LIST.search(sentence[: mention.start])
+            if (
+                listed
+                and not mention.letter
+                and not any(m.start >= listed.start() for m in self._mentions(sentence[: mention.start]))
+            ):
+                return "before"
             return "before" if re.search(r"\b(?:non|un|not)-$", clause, re.IGNORECASE) else None
         named = [m for m in self._mentions(clause) if m.start >= words[-1].end()]
         if named and not _AND.search(clause[named[-1].end :]):
@@ -396,10 +410,22 @@ class _Reader:
             head
             and closed
             and not _listed(text, self.of_letters)
+            and not self._repeated(text)
             and not (sentence[: mention.end].lower().strip() == "right" and self._others(text, mention))
         ):
             return STATED
         return BARE if mention.letter and not mention.decorated else ASSERTED
+
+    def _repeated(self, text: str) -> bool:
+        """Whether two letters or more stand before their own options' words, as where the options are repeated."""
+        marked = (m for m in self.of_letters.finditer(text) if m["in"] or m["mark"])
+        own = set()
+        for m in marked:
+            place = LETTERS.index((m["a"] or m["b"]).upper())
+            words = self.of_words.match(text, m.end() + len(text[m.end() :]) - len(text[m.end() :].lstrip()))
+            if words and self.named.get(_words(words[0])) == place:
+                own.add(place)
+        return len(own) > 1
 
     def _others(self, text: str, mention: Mention) -> bool:
         return any(m.option != mention.option for m in self._mentions(text))
@@ -480,6 +506,11 @@ def _chained(sentence: str, kept: Sequence[tuple[int, Mention]]) -> list[tuple[i
 
 def _listed(text: str, letters: re.Pattern[str]) -> bool:
     """Whether two lines or more begin with different letters, as where the options are repeated."""
+    shares = {
+        (m["a"] or m["b"]).upper() for m in letters.finditer(text) if re.match(r"\W*\d+(?:\.\d+)?\s?%", text[m.end() :])
+    }
+    if len(shares) > 1:
+        return True
     heads = set()
     for line in text.splitlines():
         found = letters.match(line.strip().lstrip("-•* "))
@@ -522,7 +553,7 @@ def _is_label(text: str, found: re.Match[str]) -> bool:
         or bool(re.search(r"[,:;.!?(\[\"/=→>-]\s*$", before))
     )
     marked = bool(found["mark"])
-    closed = marked or not behind.strip() or bool(re.match(r"\s*[,;.:!?()\[\]\n\"/=]", behind))
+    closed = marked or not behind.strip() or bool(re.match(r"\s*[,;.:!?()\[\]\n\"/=]|\s+[-–—]\s+(?![A-Z]\b)", behind))
     follows = word_behind[1].lower() if word_behind else ""
     if letter == "I" and not marked:
         return closed and fits_before and bool(last)

@@ -109,5 +109,11 @@ def check(settings: Settings, own: AskSettings) -> None:
         raise UsageError(f"--threshold {own.threshold:g}: must be 0 or more")
     if any(not text.strip() for text in (*own.question, *own.options)):
         raise UsageError("--question and --options take words; one of them is empty")
+    if any(len(text.splitlines()) > 1 for text in own.options):
+        raise UsageError("--options takes texts of one line; one of them has more, so that it would look like several")
+    plain = [" ".join(text.lower().split()) for text in own.options]
+    twice = next((text for text in plain if plain.count(text) > 1), None)
+    if twice is not None:
+        raise UsageError(f"--options has {twice!r} twice: options must be told apart")
     if len(own.options) == 1:
         raise UsageError(f"--options {own.options[0]!r} is one option: a question has two or more")

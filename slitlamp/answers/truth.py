@@ -97,7 +97,8 @@ def truth_of(settings: Settings) -> Truth | None:
         task = tasks.load(source.task[0])
         if task.phantoms is None:
             raise UsageError(f"task {task.name} has no phantoms: say --data SOURCE")
-        return _asked(settings, task.phantoms(source.items, source.seed), task)
+        count = min(source.items, source.limit or source.items)
+        return _asked(settings, task.phantoms(count, source.seed), task)
     opened = list_source(source, source.data)
     if not source.task and source.label is None:
         if not opened.benchmark:

@@ -63,11 +63,26 @@ def _bias(answered: AnsweredQuestion, answers: Answers) -> list[str]:
         )
         if found.forced is not None:
             line += f", an image from its own copy in {between(found.forced)}"
-    gap = found.bias
-    if gap.high < 0 and (found.auc or found.decided).low > 1 / len(answered.options[0]):
-        line += f"; the first prompt's answers are {-gap.value:.2f} [{-gap.high:.2f}, {-gap.low:.2f}] worse than that: "
-        line += "response bias hides what it tells apart"
+    gap, two = found.bias, len(answered.options[0]) == 2
+    if hides(answered, answers, found):
+        line += f"; the first prompt's answers are {-gap.value:.2f} [{-gap.high:.2f}, {-gap.low:.2f}] worse than "
+        line += (
+            "that" if found.auc is None or two else f"the option of the best mean log-odds ({between(found.decided)})"
+        )
+        line += ": response bias hides what it tells apart"
     return [line]
+
+
+def hides(answered: AnsweredQuestion, answers: Answers, found: measured.BiasFree) -> bool:
+    """Whether the first prompt's answers are surely worse than the log-odds allow an answerer without bias.
+
+    Of two classes its accuracy is held against that of an unbiased observer of this AUC, at the worse end of both
+    intervals: it lies below the AUC without any bias.
+    """
+    if found.auc is not None and len(answered.options[0]) == 2:
+        first = measured.accuracy(answered, answers).first
+        return found.auc.low > 0.5 and first.high < measured.unbiased(found.auc.low)
+    return found.bias.high < 0 and found.decided.low > measured.chance(answered)
 
 
 def _order(answered: AnsweredQuestion, answers: Answers) -> list[str]:

@@ -12,6 +12,7 @@ from cache import Store
 from encoders import EncoderError
 from encoders.answering.model import Prompt
 from encoders.answering.prompts import FORMATS, LETTERS
+from slitlamp.answers import judge
 from slitlamp.answers.answered import (
     GREY,
     INVALID,
@@ -252,6 +253,54 @@ def test_a_judge_is_asked_once_for_a_reply(store: Store, monkeypatch: Any, tmp_p
     assert len(log.read_text()) == 9  # three replies to three questions
 
 
+def test_a_judge_that_hangs_is_left_and_what_it_prints_is_no_result(
+    store: Store, monkeypatch: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, log = tmp_path / "mine.py", tmp_path / "log"
+    file.write_text(
+        "import time\n\ndef judge(question, options, reply):\n    print('hello')\n"
+        f"    with open({str(log)!r}, 'a') as file:\n        file.write('x')\n    time.sleep(60)\n"
+    )
+    monkeypatch.setattr(judge, "PATIENCE", 0.05)
+    settings = replace(SETTINGS, ways=(FREE,), judge=str(file), no_blind=True, knowledge="none")
+    found = ask(stored(level(), store.root, monkeypatch), inquiry(store), settings)
+    assert (found.ways[FREE].chosen == INVALID).all()
+    assert "no answer within" in found.ways[FREE].why[0][0]
+    assert len(log.read_text()) == judge.HUNG
+    told = capsys.readouterr()
+    assert "hello" not in told.out
+    assert "hello" in told.err
+
+
+def test_a_model_that_cannot_be_had_fails_once(store: Store, monkeypatch: Any) -> None:
+    mine, tried = stored(level(), store.root, monkeypatch), []
+
+    def nothing(*_: Any, **__: Any) -> None:
+        tried.append(1)
+        raise EncoderError("no such weights")
+
+    monkeypatch.setattr(encoders, "load_whole", nothing)
+    with pytest.raises(EncoderError, match="no such weights"):
+        ask(mine, inquiry(store), SETTINGS)
+    assert len(tried) == 1  # and not for each of the four ways
+
+
+def test_what_another_process_asked_meanwhile_is_not_asked_again(store: Store, monkeypatch: Any) -> None:
+    model, settings = level(), replace(SETTINGS, ways=(LETTER,), no_blind=True, knowledge="none")
+    mine = stored(model, store.root, monkeypatch, batch=4)
+    inner, calls = mine.load().next_token, []
+
+    def next_token(*given: Any, **more: Any) -> np.ndarray:
+        calls.append(len(given[0]))
+        if len(calls) == 1:
+            ask(stored(model, store.root, monkeypatch, batch=4), inquiry(store), settings)  # the other process
+        return inner(*given, **more)
+
+    mine.loaded[:] = [replace(mine.load(), next_token=next_token)]
+    found = ask(mine, inquiry(store), settings)
+    assert (found.asked, sum(calls)) == (4, 4)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -259,6 +308,7 @@ def test_a_judge_is_asked_once_for_a_reply(store: Store, monkeypatch: Any, tmp_p
         (tuple(str(i) for i in range(27)), "27 options, more than there are letters"),
         (("Left", "left "), "two options are both 'left'"),
         (("left", " "), "an option has no text"),
+        (("left\nB. right", "right"), "has more than one line"),
     ],
 )
 def test_options_that_do_not_fit_are_one_line(store: Store, options: tuple[str, ...], message: str) -> None:

@@ -424,6 +424,13 @@ def test_lmms_eval_numbers_are_places_where_the_right_answers_agree_and_are_refu
         ("a.csv", "item,answer\n,A\n", "line 2 names no item"),
         ("a.csv", "item,answer\n1,upright\n2,so\n", "the options are not known"),
         ("a.json", '{"val": [], "test": []}', "is none of"),
+        ("a.json", "[" * 100_000, "nested deeper"),
+        ("a.jsonl", '{"doc_id": 0, "resps": ["A"]}\n{"target": "A", "resps": ["A"]}', "line 2 has no doc_id"),
+        (
+            "a.json",
+            '{"eval": {"task": "t"}, "samples": [{"id": 1, "output": {"choices": [3]}}]}',
+            "not as inspect files",
+        ),
     ],
 )
 def test_a_file_of_no_known_format_is_one_line(name: str, text: str, message: str, tmp_path: Path) -> None:
@@ -431,6 +438,22 @@ def test_a_file_of_no_known_format_is_one_line(name: str, text: str, message: st
     with pytest.raises(DataError, match=message) as error:
         imported(tmp_path / name)
     assert "\n" not in str(error.value)
+
+
+def test_options_that_cannot_be_told_apart_cost_their_items_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("item,answer,options,target\n1,a,a|the a,A\n2,B,a|b,B\n3,A,only,A\n")
+    found = imported(path)
+    assert (score(found)["read"], score(found)["replies"], score(found)["accuracy"]) == (1, 3, pytest.approx(1 / 3))
+    assert any("share the words" in line for line in found.sentences)
+
+
+def test_replies_none_of_which_can_be_read_are_wrong_answers_and_chance_is_that_of_all_items(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('item,answer\nchest-000000:0,"I cannot help with that"\n')
+    row = score(imported(path, task="orientation", items=20, limit=8))
+    assert (row["items"], row["missing"], row["read"], row["accuracy"]) == (8, 7, 0, 0)
+    assert (row["chance"], row["majority"]) == (0.5, 0.5)
 
 
 def test_flags_that_do_not_fit_are_one_line(tmp_path: Path) -> None:

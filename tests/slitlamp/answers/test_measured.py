@@ -1,5 +1,6 @@
 """What answers amount to, against plain loops and planted answers; and that nothing is found where nothing is."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from cache import Store
 from slitlamp.answers import measured
 from slitlamp.answers.answered import INVALID, NO_IMAGE, TIE, AnsweredQuestion, Answers, Presentation
 from slitlamp.answers.ask import ask
+from slitlamp.answers.figures import UNBIASED, without_looking
 from slitlamp.answers.settings import CHOICE, LETTER, AskSettings
 from slitlamp.answers.table import long_rows, tables
 from slitlamp.answers.words import sentences
@@ -73,6 +75,39 @@ def test_nothing_is_told_where_there_is_nothing(truth: tuple[np.ndarray, np.ndar
     assert covered >= 182
     null = planted(rng.normal(size=120), y, groups, prior=9.0)
     assert not any("response bias hides" in line for line in sentences(null))
+
+
+def test_an_unbiased_answerer_is_not_called_biased_though_its_accuracy_lies_below_its_auc() -> None:
+    rng = np.random.default_rng(5)
+    y, groups = np.tile([0, 1], 400), np.repeat(np.arange(400), 2)
+    answered = planted(rng.normal(size=800) + np.where(y == 1, 0.8, -0.8), y, groups)
+    found = measured.bias_free(answered, answered.letter)
+    assert found.bias.high < 0  # as METHOD 4.6 defines it
+    assert found.auc is not None
+    first = measured.accuracy(answered, answered.letter).first
+    assert first.low < measured.unbiased(found.auc.value) < first.high
+    assert not any("response bias hides" in line for line in sentences(answered))
+
+
+@pytest.mark.parametrize(("prior", "bias"), [(0.0, 0.0), (9.0, -2 / 3)])
+def test_of_three_classes_bias_is_against_the_accuracy_of_the_mean_log_odds(prior: float, bias: float) -> None:
+    y, every = np.tile([0, 1, 2], 20), tuple(Presentation(shift=s) for s in range(3))
+    odds = np.where(np.arange(3) == y[:, None], 2.0, 0.0)[:, None, :].repeat(3, axis=1)  # [n, orders, classes]
+    for s in range(3):
+        odds[:, s, s] += prior  # the letter A
+    logodds = odds - np.logaddexp.reduce(odds, axis=2, keepdims=True)
+    answers = Answers(way=LETTER, format="plain", presentations=every, chosen=odds.argmax(axis=2), logodds=logodds)
+    answered = AnsweredQuestion(
+        model="planted", fingerprint="", name="t", ids=tuple(map(str, range(60))), groups=np.arange(60), y=y,
+        options=[("a", "b", "c")] * 60, classes=("a", "b", "c"), ways={LETTER: answers}, prompts=[("?",)] * 60,
+    )  # fmt: skip
+    found = measured.bias_free(answered, answers)
+    assert found.bias.value == pytest.approx(bias)
+    levels = {label: without_looking(answered, label) for label in (LETTER, UNBIASED)}
+    assert levels == {LETTER: pytest.approx(1 / 3), UNBIASED: 0.5}
+    blind = replace(answers, chosen=0 * answers.chosen, logodds=np.full((60, 3, 3), -np.log(3)))
+    level = measured.bias_free(replace(answered, ways={LETTER: blind}, y=0 * y), blind)
+    assert level.decided.value == pytest.approx(1 / 3)  # three share the highest mean: none is chosen for its place
 
 
 def test_auc_is_the_share_of_pairs_of_other_groups() -> None:
