@@ -24,18 +24,11 @@ RESULTS = ("results.json", "table.csv", "layers.pdf", "layers.svg", "layers.png"
 DRAWN = ("test_a_run_prints", "test_the_same_seed", "test_a_second_run")  # the others save the time
 
 
-def undrawn(_figure: object, stem: Path) -> list[str]:
-    """Empty files in place of a figure."""
-    for name in (stem.with_suffix(suffix) for suffix in (".pdf", ".svg", ".png")):
-        name.touch()
-    return [f"{stem.name}{suffix}" for suffix in (".pdf", ".svg", ".png")]
-
-
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if not request.node.name.startswith(DRAWN):
         monkeypatch.setattr("slitlamp.reports.plots.layer_curve", lambda records: records)
-        monkeypatch.setattr("slitlamp.reports.plots.save", undrawn)
+        request.getfixturevalue("undrawn")
     monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
     monkeypatch.chdir(ROOT)
 

@@ -189,6 +189,7 @@ def test_features_that_are_all_equal_leave_nothing_to_explain(folder: Path) -> N
     assert not found.arrays["label side/odd/gradient-input"].any()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_encoders_stand_side_by_side_and_names_are_text(folder: Path, tmp_path: Path) -> None:
     both = [str(folder / "tiny0.py"), str(folder / "tiny1.py")]
     found = ask(
