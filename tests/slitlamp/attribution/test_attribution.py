@@ -74,6 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setenv("SLITLAMP_CACHE", str(folder / "store"))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("probes.attribution.occlusion.CHUNK", 64)  # of 32 x 32 pixels in a network of two layers
 
 
 def ask(folder: Path, **flags: Any) -> slitlamp.CommandResult:
@@ -194,6 +195,7 @@ def test_encoders_stand_side_by_side_and_names_are_text(folder: Path, tmp_path: 
     both = [str(folder / "tiny0.py"), str(folder / "tiny1.py")]
     found = ask(
         folder, encoder=both, label="<b>hostile</b>", method="gradient-input", thumbnails=True, out=str(tmp_path / "o"),
+        site="stage.2", count=6,
     )  # fmt: skip
     assert [row["encoder"] for row in found.table("verdicts")] == ["tiny0", "tiny1"]
     assert not any(path.is_dir() for path in (tmp_path / "o").iterdir())  # the label's name has a slash
@@ -247,7 +249,7 @@ def test_bad_input_is_one_line(folder: Path, flags: dict[str, Any], error: type[
 
 def test_the_command_prints_what_the_function_finds(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["--encoder", str(folder / "tiny0.py"), "--data", str(folder / "manifest.csv"), "--group", "patient"]
-    asked += ["--label", "side", "--method", "gradient-input", "--permutations", "199"]
+    asked += ["--label", "side", "--method", "gradient-input", "--permutations", "199", "--site", "stage.2"]
     assert main([*asked, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["tables"]["verdicts"][0]["verdict"] == "explains this probe"
@@ -258,7 +260,9 @@ def test_the_command_prints_what_the_function_finds(folder: Path, capsys: pytest
     assert "error: pixels: pixels computes without torch" in capsys.readouterr().err
     assert main([*asked, "--items", "nobody"]) == 2
     assert "no item 'nobody'" in capsys.readouterr().err
-    found = ask(folder, encoder=[str(folder / "tiny0.py"), "pixels"], label="side", method="gradient-input")
+    found = ask(
+        folder, encoder=[str(folder / "tiny0.py"), "pixels"], label="side", method="gradient-input", site="stage.2",
+    )  # fmt: skip
     assert [row["encoder"] for row in found.table("verdicts")] == ["tiny0"]  # one that cannot costs the others nothing
     assert [line.split(":")[0] for line in found.failed] == ["pixels"]
 
@@ -272,7 +276,9 @@ def test_the_letter_of_films_is_found_only_where_it_betrays(
 
     del folder
     monkeypatch.chdir(ROOT)
-    found = slitlamp.attribute("phantom-clip", task, method="gradient-input", limit=120, permutations=199)
+    found = slitlamp.attribute(
+        "phantom-clip", task, method="gradient-input", limit=80, permutations=199, site="final", readout="mean",
+    )  # fmt: skip
     letter = next(row for row in found.table("evidence") if row["region"] == "lead letter")
     assert letter["rests"] == rests
     assert (letter["share"] > letter["control_share"] + 0.1) == rests
