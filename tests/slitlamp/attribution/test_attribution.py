@@ -249,8 +249,8 @@ def test_bad_input_is_one_line(folder: Path, flags: dict[str, Any], error: type[
 
 def test_the_command_prints_what_the_function_finds(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["--encoder", str(folder / "tiny0.py"), "--data", str(folder / "manifest.csv"), "--group", "patient"]
-    asked += ["--label", "side", "--method", "gradient-input", "--permutations", "199", "--site", "stage.2"]
-    assert main([*asked, "--json"]) == 0
+    asked += ["--label", "side", "--method", "gradient-input", "--permutations", "199"]
+    assert main([*asked, "--site", "stage.2", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["tables"]["verdicts"][0]["verdict"] == "explains this probe"
     assert document["command"].startswith("python -m experiments.attribution --encoder")
@@ -260,9 +260,7 @@ def test_the_command_prints_what_the_function_finds(folder: Path, capsys: pytest
     assert "error: pixels: pixels computes without torch" in capsys.readouterr().err
     assert main([*asked, "--items", "nobody"]) == 2
     assert "no item 'nobody'" in capsys.readouterr().err
-    found = ask(
-        folder, encoder=[str(folder / "tiny0.py"), "pixels"], label="side", method="gradient-input", site="stage.2",
-    )  # fmt: skip
+    found = ask(folder, encoder=[str(folder / "tiny0.py"), "pixels"], label="side", method="gradient-input")
     assert [row["encoder"] for row in found.table("verdicts")] == ["tiny0"]  # one that cannot costs the others nothing
     assert [line.split(":")[0] for line in found.failed] == ["pixels"]
 
