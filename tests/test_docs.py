@@ -20,8 +20,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 # these need a hub, files of the user's own, or minutes (visual prompts) to a quarter of an hour (training)
 ELSEWHERE = (
-    "biomedclip", "path/to", "timm:", "films/", "points.csv", "visual_prompts", "train_phantom_clip",
-    "python -m experiments.linear_probe`", "grid.toml", "RUNS", "report runs",
+    "biomedclip", "path/to", "timm:", "films/", "points.csv", "visual_prompts", "train_phantom",
+    "experiments.diagnose`", "experiments.answers", "python -m experiments.linear_probe`", "grid.toml", "RUNS", "report runs",
 )  # fmt: skip
 
 
@@ -30,7 +30,7 @@ FEWER = {
     "linear_probe": "--items 60 --permutations 99 --twins 0", "pairs": "--items 60",
     "embedding_plot": "--items 60 --permutations 99", "calibrate": "--runs 2 --width 32",
     "attribution": "--limit 60 --permutations 99 --site final --method gradient-input",
-    "ablation": "--dry-run", "answers ask": "--items 12", "diagnose": "--items 48 --permutations 99 --twins 0",
+    "ablation": "--dry-run", "answers ask": "--items 12", "diagnose": "--items 40 --permutations 49 --repeats 1 --twins 0 --paraphrases 1 --causal off",
 }  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def test_every_readme_command_that_needs_no_hub_runs(
     start, module, *words = shlex.split(command)[1:]
     assert start == "-m"
     monkeypatch.chdir(ROOT)
-    if "linear_probe" in command or "phantoms" in command:
+    if any(name in command for name in ("linear_probe", "phantoms", "diagnose")):
         words += ["--out", str(tmp_path / "out")]
     words += next((few.split() for name, few in FEWER.items() if f"experiments.{name}" in command), [])
     code = importlib.import_module(module).main(words)
