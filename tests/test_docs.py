@@ -21,7 +21,8 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 # these need a hub, files of the user's own, or minutes (visual prompts) to a quarter of an hour (training)
 ELSEWHERE = (
     "biomedclip", "path/to", "timm:", "films/", "points.csv", "visual_prompts", "train_phantom",
-    "experiments.diagnose`", "experiments.answers", "python -m experiments.linear_probe`", "grid.toml", "RUNS", "report runs",
+    "experiments.diagnose`", "experiments.answers", "python -m experiments.linear_probe`", "grid.toml", "RUNS",
+    "report runs",
 )  # fmt: skip
 
 
@@ -30,7 +31,8 @@ FEWER = {
     "linear_probe": "--items 60 --permutations 99 --twins 0", "pairs": "--items 60",
     "embedding_plot": "--items 60 --permutations 99", "calibrate": "--runs 2 --width 32",
     "attribution": "--limit 60 --permutations 99 --site final --method gradient-input",
-    "ablation": "--dry-run", "answers ask": "--items 12", "diagnose": "--items 40 --permutations 49 --repeats 1 --twins 0 --paraphrases 1 --causal off",
+    "ablation": "--dry-run",
+    "diagnose": "--items 40 --permutations 49 --repeats 1 --twins 0 --paraphrases 1 --causal off",
 }  # fmt: skip
 
 
