@@ -29,7 +29,7 @@ ELSEWHERE = (
 # fewer of everything: what is shown is that a line can be given as it stands in the page, at any size
 FEWER = {
     "linear_probe": "--items 60 --permutations 99 --twins 0", "pairs": "--items 60",
-    "embedding_plot": "--items 60 --permutations 99", "calibrate": "--runs 2 --width 32",
+    "embedding_plot": "--items 60 --permutations 99 --map pca", "calibrate": "--runs 2 --width 32",
     "attribution": "--limit 60 --permutations 99 --site final --method gradient-input",
     "ablation": "--dry-run",
     "diagnose": "--items 40 --permutations 49 --repeats 1 --twins 0 --paraphrases 1 --causal off",
