@@ -274,9 +274,7 @@ def test_the_letter_of_films_is_found_only_where_it_betrays(
 
     del folder
     monkeypatch.chdir(ROOT)
-    found = slitlamp.attribute(
-        "phantom-clip", task, method="gradient-input", limit=80, permutations=199, site="final", readout="mean",
-    )  # fmt: skip
+    found = slitlamp.attribute("phantom-clip", task, method="gradient-input", limit=120, permutations=199)
     letter = next(row for row in found.table("evidence") if row["region"] == "lead letter")
     assert letter["rests"] == rests
     assert (letter["share"] > letter["control_share"] + 0.1) == rests
