@@ -18,6 +18,7 @@ from PIL import Image
 
 from slitlamp.paper import figures, tables
 from slitlamp.paper.gathered import gather
+from slitlamp.reports import plots
 from tests.browser import Browser, chromium
 from tests.hostile import IN_FILES, SHORT
 from tests.paths import ROOT
@@ -70,6 +71,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
     pq.write_table(pa.Table.from_pylist(rows), home / "manifest.parquet")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLITLAMP_CACHE", str(home / "store"))
+        # one format of figures, the one whose text is read here: three take thrice as long
+        patch.setattr(plots, "SUFFIXES", {"svg": plots.SUFFIXES["svg"]})
         yield Hostile(home=home)
 
 
@@ -206,9 +209,11 @@ def test_a_page_shows_names_and_runs_none(
 
 
 def test_tables_and_figures_of_such_a_run_compile(
-    hostile: Hostile, said: dict[str, Said], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    hostile: Hostile, said: dict[str, Said], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     left("linear_probe", hostile, said, capsys)
+    monkeypatch.setattr(plots, "SUFFIXES", {"pdf": {"CreationDate": None}})
     gathered = gather([hostile.out("linear_probe")])
     names = tables.write(gathered, tmp_path)
     drawn = {name: one for name, one in figures.figures(gathered).items() if not name.startswith("layers")}

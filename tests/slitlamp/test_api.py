@@ -30,6 +30,7 @@ def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_function_finds_what_the_command_prints_and_prints_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -299,6 +300,7 @@ def films(folder: Path, answers: list[str], head: str = "file,dx", patients: int
 QUESTION = {"task": "label", "label": "dx", "site": "pooled", "permutations": 19, "repeats": 1, "jobs": 1}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_says_and_records_who_is_asked_with_which_answers_and_what_is_left_out(tmp_path: Path) -> None:
     data = films(tmp_path, ["ill", "well", "ill", "well", "None"] * 8, "file,dx,patient", patients=20)
     (tmp_path / "7.png").write_bytes(b"")

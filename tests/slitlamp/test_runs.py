@@ -18,12 +18,15 @@ from slitlamp.questions import drawn
 from slitlamp.runs import StoredRun, open_runs, read_document
 from slitlamp.settings import Settings
 from tasks import DataError
+from tests.undrawn import no_figures
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[slitlamp.Result, Path]:
     out = tmp_path_factory.mktemp("run") / "mirror"
-    made = slitlamp.probe("pixels", "mirror", items=60, permutations=99, out=str(out))
+    with pytest.MonkeyPatch.context() as patch:
+        no_figures(patch)
+        made = slitlamp.probe("pixels", "mirror", items=60, permutations=99, out=str(out))
     return made, out
 
 
@@ -45,6 +48,7 @@ def test_a_paired_difference_needs_no_image(run: tuple[slitlamp.Result, Path]) -
     assert a.plan_key == b.plan_key
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_groups_of_a_draw_are_among_those_of_more(tmp_path: Path) -> None:
     taken = {}
     for count in (22, 26):

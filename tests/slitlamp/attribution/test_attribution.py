@@ -74,6 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setenv("SLITLAMP_CACHE", str(folder / "store"))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("probes.attribution.occlusion.CHUNK", 64)  # of 32 x 32 pixels in a network of two layers
 
 
 def ask(folder: Path, **flags: Any) -> slitlamp.CommandResult:
@@ -189,10 +190,12 @@ def test_features_that_are_all_equal_leave_nothing_to_explain(folder: Path) -> N
     assert not found.arrays["label side/odd/gradient-input"].any()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_encoders_stand_side_by_side_and_names_are_text(folder: Path, tmp_path: Path) -> None:
     both = [str(folder / "tiny0.py"), str(folder / "tiny1.py")]
     found = ask(
         folder, encoder=both, label="<b>hostile</b>", method="gradient-input", thumbnails=True, out=str(tmp_path / "o"),
+        site="stage.2", count=6,
     )  # fmt: skip
     assert [row["encoder"] for row in found.table("verdicts")] == ["tiny0", "tiny1"]
     assert not any(path.is_dir() for path in (tmp_path / "o").iterdir())  # the label's name has a slash
@@ -247,7 +250,7 @@ def test_bad_input_is_one_line(folder: Path, flags: dict[str, Any], error: type[
 def test_the_command_prints_what_the_function_finds(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["--encoder", str(folder / "tiny0.py"), "--data", str(folder / "manifest.csv"), "--group", "patient"]
     asked += ["--label", "side", "--method", "gradient-input", "--permutations", "199"]
-    assert main([*asked, "--json"]) == 0
+    assert main([*asked, "--site", "stage.2", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["tables"]["verdicts"][0]["verdict"] == "explains this probe"
     assert document["command"].startswith("python -m experiments.attribution --encoder")

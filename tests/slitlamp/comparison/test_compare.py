@@ -31,6 +31,7 @@ from slitlamp.reports.plots import save
 from slitlamp.runs import StoredRun, distinct_names, open_runs
 from tasks import DataError
 from tests.paths import ROOT
+from tests.undrawn import no_figures
 
 BLOCKS = str(ROOT / "tests" / "numpy_encoder.py")
 HOSTILE = (
@@ -51,6 +52,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLITLAMP_CACHE", str(folder / "store"))
+        no_figures(patch)
         usual: dict[str, Any] = {"task": "mirror", "items": 60, "permutations": 99, "repeats": 2}
         slitlamp.probe(["pixels", "lowlevel"], **usual, out=str(folder / "a"))
         slitlamp.probe(BLOCKS, **usual, twins=0, out=str(folder / "b"))

@@ -80,7 +80,7 @@ def whole(answers: str) -> Any:
         tower = encoders.load(spec, device="cpu")
         sites = dict(tower.card.sites)
         layer = encoders.Site(width=5, grid=(3, 3), last=True)
-        card = _card(tower.card, sites | {"lm.0": layer, "lm.1": layer, "lm.final": layer})
+        card = _card(tower.card, sites | {"lm.0": layer, "lm.final": layer})
 
         known: dict[bytes, np.ndarray] = {}
 
@@ -116,7 +116,7 @@ def whole(answers: str) -> Any:
                 tokens = given["connector"]
                 odds = np.array([_right(one, answers) for one in tokens])[:, None, None]
                 last = np.concatenate([odds, np.zeros((len(tokens), 1, 4))], axis=2)
-                layers = dict.fromkeys(("lm.0", "lm.1", "lm.final"), np.concatenate([tokens, last], axis=1))
+                layers = dict.fromkeys(("lm.0", "lm.final"), np.concatenate([tokens, last], axis=1))
                 every = given | layers
                 return {site: reduce(site, every[site]) if reduce else every[site] for site in wanted}
 
@@ -127,7 +127,7 @@ def whole(answers: str) -> Any:
             )
 
         return WholeModel(
-            card=card, encoder=tower, fingerprint=tower.fingerprint + answers, layers=2, template="none",
+            card=card, encoder=tower, fingerprint=tower.fingerprint + answers, layers=1, template="none",
             next_token=next_token, continuations=lambda *_: [], generate=lambda *_: [],
             tokens=lambda text, *_: (ord(text.strip()),), connector=received, reader=reader,
             files=tower.files, libraries=tower.libraries,

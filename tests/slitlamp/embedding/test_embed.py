@@ -253,6 +253,7 @@ def test_where_no_neighbour_changed_nobody_is_said_to_have_moved(planted: Path) 
     assert "moved" not in found.figures
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_prints_what_python_returns(planted: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--data", str(planted / "manifest.csv"), "--group", "patient", "--label", "side", "--encoder", ENCODER,
              "--site", "pooled", "--map", "pca", "--colour", "answer", "--permutations", "199", "--neighbours", "8",
@@ -267,6 +268,7 @@ def test_the_command_prints_what_python_returns(planted: Path, capsys: pytest.Ca
     assert main([*words, "--min-dist", "0.2", "--replace"]) == 0
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_encoder_that_fails_costs_no_map_of_the_others(
     planted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -38,6 +38,7 @@ def load(device):
     return encoders.from_function(CARD, features)
 """
 N, PLANTED = 80, 6
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture(scope="module")

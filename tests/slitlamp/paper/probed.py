@@ -12,17 +12,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 import slitlamp
 from slitlamp.paper.gathered import Claim, Gathered, gather
 from slitlamp.reports.result import CommandResult
+from tests.undrawn import no_figures
 
 
 @cache
 def folder() -> Path:
     home = Path(tempfile.mkdtemp(prefix="slitlamp-paper-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
-    slitlamp.probe("pixels", ["orientation"], items=24, permutations=19, out=home / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        no_figures(patch)
+        slitlamp.probe("pixels", ["orientation"], items=24, permutations=19, out=home / "run")
     return home / "run"
 
 
