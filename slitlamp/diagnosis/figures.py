@@ -60,7 +60,7 @@ def chain(stages: Rows, verdicts: Rows, width: float | None = None) -> Any:
         handles = [entries[name] for name in ORDER if name in entries]
         per_line = max(1, int((width - 4) / 38))
         room = LEGEND * -(-len(handles) // per_line) + 1.5
-        one = TITLE + TALL + _below(stages)
+        one = TITLE + TALL + below(stages)
         tall = one * down + room
         figure.set_size_inches(width * MM, tall * MM)
         for k, panel in enumerate(panels):
@@ -78,7 +78,7 @@ ORDER = ("probe", "unread", "reference", "answer", "blind", *CONTROLS, "material
 
 def _title(task: str, verdict: Mapping[str, Any] | None, wide: float) -> str:
     letters = max(12, int(wide / 1.35))
-    lines = textwrap.wrap(task, letters)[:1]
+    lines = title_lines(task, wide)[:1]
     if verdict is not None:
         said = SHORT[verdict["failure"]]
         sure = "" if verdict["failure"] == "inconclusive" else f" ({verdict['confidence']})"
@@ -86,13 +86,19 @@ def _title(task: str, verdict: Mapping[str, Any] | None, wide: float) -> str:
     return "\n".join(lines)
 
 
-def _label(name: str) -> str:
+def title_lines(task: str, wide: float) -> list[str]:
+    """The name of a task above a panel of so many mm, in two lines at most."""
+    return textwrap.wrap(task, max(12, int(wide / 1.35)))[:2]
+
+
+def label_of(name: str) -> str:
+    """The name of a stage below an axis."""
     return "\n".join(textwrap.wrap(name, 15))
 
 
-def _below(stages: Rows) -> float:
+def below(stages: Rows) -> float:
     """How far the slanted labels reach below their axis, in mm."""
-    labels = [_label(row["name"]).split("\n") for row in stages if row["stage"] != "control"]
+    labels = [label_of(row["name"]).split("\n") for row in stages if row.get("stage") != "control"]
     return 3.5 + max(LETTER * max(map(len, lines)) + ROW * (len(lines) - 1) for lines in labels)
 
 
@@ -124,7 +130,7 @@ def _panel(panel: Any, rows: Rows, entries: dict[str, Any]) -> None:
     for x, row in enumerate(along):
         _mark(panel, x, row, entries)
     panel.set_xticks(
-        range(len(along)), [_label(row["name"]) for row in along], rotation=45, ha="right", rotation_mode="anchor"
+        range(len(along)), [label_of(row["name"]) for row in along], rotation=45, ha="right", rotation_mode="anchor"
     )
     panel.set_xlim(-0.5, len(along) - 0.5)
 
@@ -216,7 +222,7 @@ def layers(rows: Rows, stages: Rows, width: float | None = None) -> Any:
             step = max(1, -(-len(names) // max(2, int(wide / 7))))
             shown = range(0, len(names), step)
             panel.set_xticks(list(shown), [names[i].removeprefix("lm.") for i in shown])
-            panel.set_title("\n".join(textwrap.wrap(task, max(12, int(wide / 1.35)))[:2]), loc="left", pad=3)
+            panel.set_title("\n".join(title_lines(task, wide)), loc="left", pad=3)
             panel.tick_params(labelleft=k % across == 0)
             panel.set_xlabel("layer", labelpad=1)
             if k % across == 0:

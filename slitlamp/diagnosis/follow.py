@@ -18,6 +18,7 @@ from slitlamp.diagnosis.chain import controls_of, read_stage, reference_of
 from slitlamp.diagnosis.contrastive import read_texts
 from slitlamp.diagnosis.found import Diagnosed
 from slitlamp.diagnosis.imported import answers_from
+from slitlamp.diagnosis.information import read_information
 from slitlamp.diagnosis.language import (
     CONNECTOR,
     LANGUAGE,
@@ -176,7 +177,24 @@ def follow(run: Run, got: Gathered, records: Sequence[Record], route: Route, own
             _behind(run, got, mine, records, route, stages, own)
     except PASSING as error:
         stages.failed.append(_line(own, got.question, error))
+    if own.information:
+        _kept(run, got.question, mine, stages, own)
     return conclude(run, got.question, got.cells, records, stages, own)
+
+
+def _kept(run: Run, question: Question, mine: Sequence[Cell], stages: Stages, own: DiagnoseSettings) -> None:
+    """What the stages keep besides accuracy."""
+    try:
+        kept = read_information(
+            run, question, stages, [cell for cell in mine if is_of_tower(cell)],
+            [cell for cell in mine if cell.site in (JOINT, CONNECTOR)],
+        )  # fmt: skip
+    except PASSING as error:
+        stages.failed.append(_line(own, question, error))
+        return
+    stages.rise = kept.rise
+    stages.tables |= {name: rows for name, rows in kept.rows.items() if rows}
+    stages.notes += kept.lines
 
 
 def _tower(run: Run, cells: QuestionCells, mine: Sequence[Cell], records: Sequence[Record]) -> Stages:

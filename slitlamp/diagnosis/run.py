@@ -9,7 +9,7 @@ from typing import Any
 
 from cache import write_atomically
 from encoders import EncoderError
-from slitlamp.diagnosis import figures
+from slitlamp.diagnosis import figures, kept_figures
 from slitlamp.diagnosis.follow import check_options, follow, gather, route_of
 from slitlamp.diagnosis.found import Diagnosed
 from slitlamp.diagnosis.settings import DiagnoseSettings
@@ -61,6 +61,10 @@ def _result(run: Run, found: Sequence[Diagnosed], own: DiagnoseSettings, command
     pictures: dict[str, Any] = {"stages": partial(figures.chain, drawn, rows["verdicts"])}
     if rows.get("layers"):
         pictures["layers"] = partial(figures.layers, rows["layers"], rows["stages"])
+    if rows.get("information"):
+        pictures["information"] = partial(kept_figures.information, rows["information"])
+    if rows.get("patches"):
+        pictures["patches"] = partial(kept_figures.patches, rows["patches"])
     items = [{"task": one.name, **row} for one in found for row in one.items]
     data = {
         "stages.csv": partial(_csv, rows["stages"]),

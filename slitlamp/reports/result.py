@@ -56,6 +56,32 @@ IN_A_TERMINAL: Mapping[str, Mapping[str, Sequence[str]]] = {  # columns by comma
         ),
         "losses": (),  # those between neighbours stand beside the stages, and the sentences name the others
         "layers": (),  # the figure shows them
+        "information": (
+            "task",
+            "name",
+            "bits",
+            "low",
+            "high",
+            "nonlinear_bits",
+            "nonlinear_low",
+            "nonlinear_high",
+            "code",
+            "loss",
+            "loss_low",
+            "loss_high",
+        ),  # fmt: skip
+        "kept": (
+            "task",
+            "before",
+            "behind",
+            "neighbours_kept",
+            "low",
+            "high",
+            "random_projection",
+            "chance",
+            "patch_error",
+        ),  # fmt: skip
+        "patches": (),  # the figure shows them
         "texts": ("task", "texts", "of_a_class", "zero_shot", "zero_shot_low", "zero_shot_high", "auc"),
         "answers": ("task", "what", "value", "low", "high", "asks", "invalid"),
         "causal": ("task", "edit", "loss", "low", "high", "state", "answers_changed"),
