@@ -56,6 +56,8 @@ def read_information(run: Run, question: Question, got: Stages, tower: Sequence[
         if got.image is not None and got.image.cell is not None:
             kept.append(_neighbours(run, question, got.connector, got.image, [got.image.cell], plan))
         lines += [_neighbour_words(row) for row in kept]
+        if behind[0].encoder.card.sites[behind[0].site].grid is None:
+            return Kept(rows={"information": rows, "kept": kept, "patches": []}, rise=rise, lines=lines)
         try:
             kept[0] |= _patches(question, got.encoder, tower, behind[0], patches)
             lines.append(
@@ -81,8 +83,8 @@ def _bits(
                 "task": question.name, "stage": one.stage, "name": one.name, "at": one.place,
                 "n_items": len(question.ids), "bits": plain.bits,
                 "low": plain.low, "high": plain.high, "nonlinear_bits": None if curved is None else curved.bits,
-                "nonlinear_low": None if curved is None else curved.low,
-                "nonlinear_high": None if curved is None else curved.high, "code": code.get("bits"),
+                "nonlinear_bits_low": None if curved is None else curved.low,
+                "nonlinear_bits_high": None if curved is None else curved.high, "code": code.get("bits"),
                 "code_uniform": code.get("uniform"), "compression": code.get("compression"),
                 "code_exchanged": code.get("control"), "to": None, "loss": None, "loss_low": None, "loss_high": None,
                 "loss_p": None, "rise": None, "rise_low": None, "rise_high": None,
@@ -157,9 +159,8 @@ def _neighbours(
 
 
 def _patches(
-    run: Run, question: Question, before: ReadStage, tower: Sequence[Cell], behind: Cell, plan: Any,
-    rows: list[dict[str, Any]],
-) -> dict[str, Any]:  # fmt: skip
+    question: Question, before: ReadStage, tower: Sequence[Cell], behind: Cell, rows: list[dict[str, Any]]
+) -> dict[str, Any]:
     """The error with which patches are got back; its map is put into `rows`."""
     assert before.cell is not None
     encoder = behind.encoder

@@ -38,7 +38,11 @@ def information(rows: Rows, width: float | None = None) -> Any:
         "non-linear probe": {"marker": "s", "color": COLOURS[1], "mfc": "white"},
         "saved description length": {"marker": "^", "color": COLOURS[2], "mfc": COLOURS[2]},
     }
-    series = [("bits", "low", "high"), ("nonlinear_bits", "nonlinear_low", "nonlinear_high"), ("saved", None, None)]
+    series = [
+        ("bits", "low", "high"),
+        ("nonlinear_bits", "nonlinear_bits_low", "nonlinear_bits_high"),
+        ("saved", None, None),
+    ]
     made = [dict(row) | {"saved": _saved(row)} for row in rows]
     seen = [v for row in made for names in series for n in names if n is not None and (v := row[n]) is not None]
     with mpl.rc_context(STYLE):
