@@ -38,13 +38,11 @@ def information(rows: Rows, width: float | None = None) -> Any:
         "non-linear probe": {"marker": "s", "color": COLOURS[1], "mfc": "white"},
         "saved description length": {"marker": "^", "color": COLOURS[2], "mfc": COLOURS[2]},
     }
-    series = [
-        ("bits", "low", "high"),
-        ("nonlinear_bits", "nonlinear_bits_low", "nonlinear_bits_high"),
-        ("saved", None, None),
-    ]
-    made = [dict(row) | {"saved": _saved(row)} for row in rows]
-    seen = [v for row in made for names in series for n in names if n is not None and (v := row[n]) is not None]
+    series = (
+        ("bits", "low", "high"), ("nonlinear_bits", "nonlinear_bits_low", "nonlinear_bits_high"), ("saved", "", ""),
+    )  # fmt: skip
+    made: list[dict[str, Any]] = [dict(row) | {"saved": _saved(row)} for row in rows]
+    seen = [value for row in made for names in series for n in names if (value := row.get(n)) is not None]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width * MM, 1))
         room = LEGEND * (-(-(len(looks) + 1) // max(1, int((width - 4) / 52)))) + 1.5
@@ -62,7 +60,7 @@ def information(rows: Rows, width: float | None = None) -> Any:
                     if stage[value] is None:
                         continue
                     at = x + (place - 1) * 0.16
-                    if low is not None and high is not None and stage[low] is not None:
+                    if stage.get(low) is not None:
                         panel.vlines(at, stage[low], stage[high], color=look["color"], lw=1.0, zorder=2)
                     panel.plot([at], [stage[value]], ls="none", ms=3.6, mew=0.8, zorder=3, **look)
             panel.axhline(0, color="black", lw=0.8, ls=":", zorder=1)
@@ -97,6 +95,8 @@ def patches(rows: Rows, width: float | None = None) -> Any:
     """
     import matplotlib as mpl
     import numpy as np
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
     tasks = list(dict.fromkeys(row["task"] for row in rows))
@@ -114,7 +114,7 @@ def patches(rows: Rows, width: float | None = None) -> Any:
         for row in mine:
             grid[row["row"], row["column"]] = row["error"]
         maps.append((grid, mine[0]["site"]))
-    top = max(float(np.nanmax(grid)) for grid, _ in maps)
+    norm = Normalize(0, max(1e-6, *(float(np.nanmax(grid)) for grid, _ in maps)))
     with mpl.rc_context(STYLE):
         one = TITLE + wide + GAP
         tall = one * down
@@ -124,13 +124,13 @@ def patches(rows: Rows, width: float | None = None) -> Any:
             panel = figure.add_axes((
                 (left + column * (wide + GAP)) / width, 1 - (row * one + TITLE + wide) / tall, wide / width, wide / tall
             ))  # fmt: skip
-            shown = panel.imshow(grid, vmin=0, vmax=max(top, 1e-6), cmap="magma", interpolation="nearest")
+            panel.imshow(grid, norm=norm, cmap="magma", interpolation="nearest")
             panel.set_xticks([])
             panel.set_yticks([])
             panel.set_title("\n".join([*title_lines(task, wide)[:1], site]), loc="left", pad=3)
         bar = figure.add_axes((
             (left + across * wide + (across - 1) * GAP + 2) / width, 1 - (TITLE + wide) / tall, 2 / width, wide / tall
         ))  # fmt: skip
-        scale = figure.colorbar(shown, cax=bar)
+        scale = figure.colorbar(ScalarMappable(norm=norm, cmap="magma"), cax=bar)
         scale.set_label("error, share of variance")
     return figure

@@ -44,6 +44,9 @@ OF_DIAGNOSIS = {
     "kept": "task before behind neighbours_kept low high random_projection chance patch_error",
     "patches": "",  # the figure shows them
 }
+AT_THE_TOP: Mapping[str, Mapping[str, str]] = {  # tables that a command's document holds as records and verdicts too
+    "diagnose": {"records": "stages", "verdicts": "verdicts"},
+}
 IN_A_TERMINAL: Mapping[str, Mapping[str, Sequence[str]]] = {  # columns by command and table; tables that are none stay
     "compare": {
         "comparisons": ("task", "over", "at", "a", "b", "difference", "p_holm", "says"),
@@ -103,6 +106,8 @@ class CommandResult:
             "notes": [*self.notes], "questions": [dict(one) for one in self.questions],
             "files": [p.name if self.home is None else p.relative_to(self.home).as_posix() for p in self.files],
         }  # fmt: skip
+        for name, table in AT_THE_TOP.get(self.experiment, {}).items():
+            whole[name] = [*self.tables.get(table, ())]
         return _finite(whole)
 
     def to_json(self) -> str:
