@@ -154,6 +154,15 @@ def test_streamed_sums_are_the_regression_and_held_out_by_group() -> None:
     assert reconstruction(lambda: iter(lossless), folds=4).error < 1e-6
     alone = [(x, y, None) for x, y, _ in images]
     assert reconstruction(lambda: iter(alone), folds=4).error == pytest.approx(got.error, rel=0.1)
+    where = 30 * rng.standard_normal((2, 6, 8))  # what all images have at a place says nothing of any of them
+    moved = [(x + where[0], y + where[1], g) for x, y, g in lossless]
+    assert reconstruction(lambda: iter(moved), folds=4).error < 1e-6
+    few = [(np.concatenate([x, rng.standard_normal((6, 90))], axis=1), y, g) for x, y, g in images]
+    assert (
+        reconstruction(lambda: iter(few), folds=4).error
+        < 1.02
+        < reconstruction(lambda: iter(few), folds=4, penalty=1e-6).error
+    )
     noise = [(rng.standard_normal((6, 8)), y, g) for _, y, g in images]
     assert reconstruction(lambda: iter(noise), folds=4).error > 0.95
     hole = [(np.where(np.arange(6)[:, None] == 2, 0, x), y, g) for x, y, g in lossless]

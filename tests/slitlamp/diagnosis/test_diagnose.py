@@ -58,7 +58,8 @@ def scores(found: slitlamp.CommandResult) -> dict[str, Any]:
 def test_a_model_that_works_has_lost_nothing_and_a_rerun_asks_nothing(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    found = planted(home, monkeypatch, "sees", "keeps", "works", remembered=True, out=str(tmp_path / "out"))
+    out = str(tmp_path / "out")
+    found = planted(home, monkeypatch, "sees", "keeps", "works", remembered=True, out=out, information=True)
     verdict = found.table("verdicts")[0]
     assert (verdict["failure"], verdict["code"]) == ("none", "NO_LOSS")
     assert not found.failed
@@ -73,6 +74,17 @@ def test_a_model_that_works_has_lost_nothing_and_a_rerun_asks_nothing(
     assert causal["erased"]["loss"] > 0.25 > abs(causal["random direction erased"]["loss"])
     parts = [row for row in found.table("losses") if row["of"] == "decomposition"]
     assert sum(row["loss"] for row in parts[:-1]) == pytest.approx(parts[-1]["loss"])
+    assert "no other fact" in " ".join(found.sentences)
+    bits = {row["name"]: row for row in found.table("information")}
+    assert bits["answer"]["bits"] > 0.1
+    assert bits["tower"]["to"] == "connector"
+    assert bits["tower"]["code"] < bits["tower"]["code_uniform"] == organism.N
+    assert not any("ERROR" in line for line in found.sentences)
+    first, second = found.table("kept")
+    assert first["neighbours_kept"] > 0.8 > 0.3 > first["chance"]
+    assert first["patch_error"] < 0.35  # five of six numbers of a patch are handed on
+    assert second["patch_error"] is None
+    assert [(row["row"], row["column"]) for row in found.table("patches")] == [(k // 3, k % 3) for k in range(9)]
     counts = found.table("items")
     assert sum(row["items"] for row in counts) == organism.N
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
@@ -87,7 +99,39 @@ def test_a_model_that_works_has_lost_nothing_and_a_rerun_asks_nothing(
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()} == before
     document = json.loads(before["results.json"])
     assert {"model", "task", "failure", "code", "confidence", "reason"} <= set(document["tables"]["verdicts"][0])
-    assert {"stages.png", "layers.png", "stages.csv", "points.csv", "items.parquet"} <= set(document["files"])
+    assert document["verdicts"] == document["tables"]["verdicts"]
+    records = document["records"]
+    assert {row["stage"] for row in records} >= {"encoder", "connector", "language_model", "answer"}
+    assert {
+        "experiment",
+        "weights",
+        "task",
+        "site",
+        "readout",
+        "probe",
+        "score",
+        "low",
+        "high",
+        "p_value",
+        "mde",
+        "margin",
+        "verdict",
+        "control_pixels",
+        "control_shuffled",
+        "seed",
+        "command",
+        "limited",
+    } <= set(records[0])
+    assert records[0]["control_pixels"] == at["thumbnail"]["score"]
+    assert {
+        "information.png",
+        "patches.png",
+        "stages.png",
+        "layers.png",
+        "stages.csv",
+        "points.csv",
+        "items.parquet",
+    } <= set(document["files"])
 
 
 def _never(*_: Any, **__: Any) -> Any:
@@ -98,7 +142,7 @@ def planted_again(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.chdir(home / "sees-keeps-remembered")
     return slitlamp.diagnose(
         organism.NAME, data="manifest.csv", label="side", group="patient", question=ASK, out=str(tmp_path / "out"),
-        **LITTLE,
+        information=True, **LITTLE,
     )  # fmt: skip
 
 
@@ -108,9 +152,15 @@ def planted_again(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 def test_a_planted_fault_is_found_where_it_lies(
     home: Path, monkeypatch: pytest.MonkeyPatch, connector: str, answers: str, failure: str
 ) -> None:
-    found = planted(home, monkeypatch, "sees", connector, answers, causal="auto" if answers == "constant" else "off")
+    more = {"causal": "auto"} if answers == "constant" else {"causal": "off", "information": True}
+    found = planted(home, monkeypatch, "sees", connector, answers, **more)
     verdict = found.table("verdicts")[0]
     assert verdict["failure"] == failure
+    if connector == "nulls":
+        kept = found.table("kept")[0]
+        assert kept["patch_error"] > 0.8  # one mean for nine patches
+        assert kept["neighbours_kept"] < 0.7
+        assert {row["name"]: row["bits"] for row in found.table("information")}["connector"] < 0.2
     if answers == "constant":
         assert verdict["code"].startswith("LM_NOT_USED")
         assert "A trained probe and an untrained answer are compared." in " ".join(found.sentences)
