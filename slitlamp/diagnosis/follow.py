@@ -167,7 +167,9 @@ def follow(
 ) -> Stages:  # fmt: skip
     """The stages of one task; `others` are all questions of the command, for the unrelated one of the causal check."""
     mine = [cell for cell in got.cells.encoder if cell.encoder.spec == own.model]
-    stages = _tower(run, got.without_layers, mine, records)
+    stages = _tower(run, got.without_layers, mine, records, own)
+    if own.reference_accuracy is not None:
+        stages.notes.append(f"held against an accuracy of {own.reference_accuracy:g} that others reach on these items")
     stages.failed += got.failed
     if route.short:
         stages.notes.append(route.short)
@@ -198,13 +200,16 @@ def _kept(run: Run, question: Question, mine: Sequence[Cell], stages: Stages, ow
     stages.notes += kept.lines
 
 
-def _tower(run: Run, cells: QuestionCells, mine: Sequence[Cell], records: Sequence[Record]) -> Stages:
+def _tower(
+    run: Run, cells: QuestionCells, mine: Sequence[Cell], records: Sequence[Record], own: DiagnoseSettings
+) -> Stages:
     """Where the tower ends, and the best reader of the same items before."""
     by, ends = by_point(records), tail(mine)
     earlier = [c for c in mine if is_of_tower(c) and c not in ends]
     encoder = read_stage(run, ends, by, "encoder", "tower")
     assert encoder is not None
-    return Stages(encoder=encoder, reference=reference_of(run, cells, earlier), untold=controls_of(run, cells))
+    reference = reference_of(run, cells, earlier, own.reference)
+    return Stages(encoder=encoder, reference=reference, untold=controls_of(run, cells))
 
 
 def by_point(records: Sequence[Record]) -> dict[tuple[str, str], Record]:
