@@ -54,7 +54,7 @@ def chain(stages: Rows, verdicts: Rows, width: float | None = None) -> Any:
             panel.set_ylim(*limits)
             panel.tick_params(labelleft=k % across == 0)
             verdict = next((row for row in verdicts if row["task"] == task), None)
-            panel.set_title(_title(task, verdict, wide), loc="left", pad=3)
+            panel.set_title(_title(task, verdict, wide, mine), loc="left", pad=3)
             if k % across == 0:
                 panel.set_ylabel(mine[0]["metric"], labelpad=2)
         handles = [entries[name] for name in ORDER if name in entries]
@@ -76,11 +76,12 @@ def chain(stages: Rows, verdicts: Rows, width: float | None = None) -> Any:
 ORDER = ("probe", "unread", "reference", "answer", "blind", *CONTROLS, "material", "chance")
 
 
-def _title(task: str, verdict: Mapping[str, Any] | None, wide: float) -> str:
+def _title(task: str, verdict: Mapping[str, Any] | None, wide: float, stages: Rows) -> str:
     letters = max(12, int(wide / 1.35))
     lines = title_lines(task, wide)[:1]
     if verdict is not None:
-        said = SHORT[verdict["failure"]]
+        behind = next((row["name"] for row in stages if row["stage"] == "connector"), SHORT["connector"])
+        said = behind if verdict["failure"] == "connector" else SHORT[verdict["failure"]]
         sure = "" if verdict["failure"] == "inconclusive" else f" ({verdict['confidence']})"
         lines += textwrap.wrap(f"{said}{sure}", letters)[:1]
     return "\n".join(lines)
