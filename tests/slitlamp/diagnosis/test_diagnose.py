@@ -81,7 +81,7 @@ def test_a_model_that_works_has_lost_nothing_and_a_rerun_asks_nothing(
     assert bits["tower"]["code"] < bits["tower"]["code_uniform"] == organism.N
     assert not any("ERROR" in line for line in found.sentences)
     first, second = found.table("kept")
-    assert first["neighbours_kept"] > 0.8 > 0.3 > first["chance"]
+    assert first["neighbours_kept"] > 0.6 > 0.3 > first["chance"]
     assert first["patch_error"] < 0.35  # five of six numbers of a patch are handed on
     assert second["patch_error"] is None
     assert [(row["row"], row["column"]) for row in found.table("patches")] == [(k // 3, k % 3) for k in range(9)]
