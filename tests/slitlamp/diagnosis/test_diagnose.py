@@ -140,10 +140,8 @@ def _never(*_: Any, **__: Any) -> Any:
 
 def planted_again(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> slitlamp.CommandResult:
     monkeypatch.chdir(home / "sees-keeps-remembered")
-    return slitlamp.diagnose(
-        organism.NAME, data="manifest.csv", label="side", group="patient", question=ASK, out=str(tmp_path / "out"),
-        information=True, **LITTLE,
-    )  # fmt: skip
+    given: dict[str, Any] = {"data": "manifest.csv", "label": "side", "group": "patient", "question": ASK, **LITTLE}
+    return slitlamp.diagnose(organism.NAME, out=str(tmp_path / "out"), information=True, **given)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +150,7 @@ def planted_again(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 def test_a_planted_fault_is_found_where_it_lies(
     home: Path, monkeypatch: pytest.MonkeyPatch, connector: str, answers: str, failure: str
 ) -> None:
-    more = {"causal": "auto"} if answers == "constant" else {"causal": "off", "information": True}
+    more: dict[str, Any] = {"causal": "auto"} if answers == "constant" else {"causal": "off", "information": True}
     found = planted(home, monkeypatch, "sees", connector, answers, **more)
     verdict = found.table("verdicts")[0]
     assert verdict["failure"] == failure

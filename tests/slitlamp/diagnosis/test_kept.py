@@ -81,9 +81,10 @@ def test_the_unrelated_question_is_asked_of_the_same_images(
     words = SimpleNamespace(prompts=[("which?",)], options=[(("p", "q"),)])
     monkeypatch.setattr(causal, "of_question", lambda *_: words)
     monkeypatch.setattr(causal.Trial, "log_p", asked)
+    nobody: Any = None  # `asked` answers in its place
     trial = causal.Trial(
-        model=None, inquiry=inquiry, asking=causal.AskSettings(model=("m",)), plan=plan, tokens=[], made={}
-    )  # pyright: ignore[reportArgumentType]
+        model=nobody, inquiry=inquiry, asking=causal.AskSettings(model=("m",)), plan=plan, tokens=[], made={}
+    )
     rows, why = causal.unrelated(trial, question, [question, other])
     if shared < 20:
         assert not rows
