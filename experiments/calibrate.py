@@ -39,8 +39,7 @@ def _main(argv: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, metavar="DIR", help="with --verdicts, a folder for table and figure")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")
     given = vars(parser.parse_args(argv))
-    as_json, standard, _ = (given.pop(name) for name in ("json", "standard", "debug"))
-    verdicts, jobs, out = (given.pop(name) for name in ("verdicts", "jobs", "out"))
+    as_json, standard, _, verdicts, jobs, out = map(given.pop, ("json", "standard", "debug", "verdicts", "jobs", "out"))
     if verdicts:
         asked_for = verdict_matrix.asked(given | {"standard": standard}, vars(parser.parse_args([])))
         matrix = verdict_matrix.matrix(asked_for, jobs, out)

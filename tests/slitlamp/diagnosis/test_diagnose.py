@@ -2,6 +2,7 @@
 
 import csv
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import encoders
 import slitlamp
 from encoders import EncoderError
 from experiments.diagnose import main
+from probes.stages.information import codelength
 from slitlamp import UsageError
+from slitlamp.diagnosis import information
 from tasks import DataError
 from tests.slitlamp.diagnosis import organism
 
@@ -32,6 +35,7 @@ def planted(
     """The diagnosis of a model with these faults."""
     folder(home, monkeypatch, tower, connector, remembered=remembered)
     monkeypatch.setattr(encoders, "load_whole", organism.whole(says))
+    monkeypatch.setattr(information, "codelength", partial(codelength, orders=1))  # five cost seconds
     monkeypatch.setattr(encoders, "whole_names", lambda: (organism.NAME,))
     given: dict[str, Any] = {
         "data": "manifest.csv", "label": "side", "group": "patient", "question": ASK, **LITTLE, **flags,
