@@ -46,7 +46,7 @@ def information(rows: Rows, width: float | None = None) -> Any:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width * MM, 1))
         room = LEGEND * (-(-(len(looks) + 1) // max(1, int((width - 4) / 52)))) + 1.5
-        one = TITLE + TALL + below(rows)
+        one = TITLE + TALL + below(rows, wide)
         tall = one * down + room
         figure.set_size_inches(width * MM, tall * MM)
         for k, task in enumerate(tasks):
@@ -65,7 +65,11 @@ def information(rows: Rows, width: float | None = None) -> Any:
                     panel.plot([at], [stage[value]], ls="none", ms=3.6, mew=0.8, zorder=3, **look)
             panel.axhline(0, color="black", lw=0.8, ls=":", zorder=1)
             panel.set_xticks(
-                range(len(mine)), [label_of(s["name"]) for s in mine], rotation=45, ha="right", rotation_mode="anchor"
+                range(len(mine)),
+                [label_of(s["name"], wide / len(mine)) for s in mine],
+                rotation=45,
+                ha="right",
+                rotation_mode="anchor",
             )
             panel.set_xlim(-0.5, len(mine) - 0.5)
             panel.set_ylim(min(-0.05, min(seen) - 0.05), max(seen) + 0.08)
@@ -127,7 +131,7 @@ def patches(rows: Rows, width: float | None = None) -> Any:
             panel.imshow(grid, norm=norm, cmap="magma", interpolation="nearest")
             panel.set_xticks([])
             panel.set_yticks([])
-            panel.set_title("\n".join([*title_lines(task, wide)[:1], site]), loc="left", pad=3)
+            panel.set_title("\n".join([*title_lines(task, wide - 5)[:1], site]), loc="left", pad=3)
         bar = figure.add_axes((
             (left + across * wide + (across - 1) * GAP + 2) / width, 1 - (TITLE + wide) / tall, 2 / width, wide / tall
         ))  # fmt: skip
