@@ -190,6 +190,22 @@ def test_what_was_computed_is_kept_where_the_language_model_cannot_be_had(
     assert document["tables"]["verdicts"][0]["code"] == "ENCODER_LOST"
 
 
+def test_a_model_that_cannot_be_built_whole_is_followed_to_its_connector(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder(home, monkeypatch, "sees", "keeps")
+    monkeypatch.setattr(encoders, "whole_names", lambda: ())
+    given: dict[str, Any] = {"data": "manifest.csv", "label": "side", "group": "patient", **LITTLE}
+    found = slitlamp.diagnose(organism.NAME, reference="pixels", **given)
+    assert found.table("verdicts")[0]["code"] == "NOT_TESTABLE(P-ANS)"
+    assert any("cannot be built with its language model here" in line for line in found.sentences)
+    rows = found.table("stages")
+    assert [row["stage"] for row in rows][:3] == ["reference", "encoder", "connector"]
+    assert rows[0]["encoder"] == "pixels"  # what was named, be it the best or not
+    published = slitlamp.diagnose(organism.NAME, reference_accuracy=1.0, **given)
+    assert any("an accuracy of 1 that others reach" in line for line in published.sentences)
+
+
 def answers_file(path: Path, letters: dict[str, str]) -> str:
     path.write_text("item,answer\n" + "".join(f"{item},{letter}\n" for item, letter in letters.items()))
     return str(path)

@@ -11,7 +11,7 @@ import probes
 from probes import ProbeError
 from probes.stages.contrast import Contrast
 from probes.stages.failure import Answer, Causal
-from slitlamp.diagnosis import causal
+from slitlamp.diagnosis import causal, figures
 from slitlamp.diagnosis.controls import share_controls
 from slitlamp.diagnosis.tokens import places_of, tokens_of
 
@@ -32,6 +32,17 @@ def test_merged_patches_stand_side_by_side_at_the_place_of_their_token() -> None
             places_of(before, odd, "these")
     with pytest.raises(ProbeError, match="too wide"):
         places_of(before, encoders.Site(width=9000, grid=(2, 4)), "these")
+
+
+@pytest.mark.parametrize(("tasks", "wide"), [(1, 72.0), (8, 38.0)])
+def test_labels_of_stages_do_not_lie_over_one_another(tasks: int, wide: float) -> None:
+    names = ["reference", "tower", "connector", "language model, image", "language model, last token", "answer",
+             "no image", "grey image"]  # fmt: skip
+    rows = [{"task": f"t{k}", "stage": "encoder", "name": name} for k in range(tasks) for name in names]
+    room = figures.room_of(rows, "t0", wide)
+    lines = max(figures.label_of(name, room).count("\n") + 1 for name in names)
+    assert lines * 2.1 * 2**0.5 <= room  # a line of 6 points, slanted by 45 degrees
+    assert figures.below(rows, wide) < 25
 
 
 def lost(by: float) -> Contrast:
