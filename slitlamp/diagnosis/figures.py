@@ -12,7 +12,7 @@ Rows = Sequence[Mapping[str, Any]]
 COLUMNS = 4  # panels side by side
 TALL, TITLE, LEFT, GAP, LEGEND = 30.0, 8.5, 11.0, 3.0, 3.4  # mm
 LETTER, ROW = 0.85, 2.2  # mm that a letter of a slanted label reaches down, and a further line of it
-TWO_LINES = 6.0  # mm that a slanted label of two lines needs
+SLANTED = 3.0  # mm that a line of a slanted label needs
 BRIEF = {
     "language model, image": "LM, image", "language model, last token": "LM, last token",
     "texts, threshold learnt": "texts, own threshold",
@@ -98,8 +98,9 @@ def title_lines(task: str, wide: float) -> list[str]:
 
 
 def label_of(name: str, room: float) -> str:
-    """The name of a stage below an axis, in one line where marks stand closer than two lines need (`room` in mm)."""
-    return BRIEF.get(name, name) if room < TWO_LINES else "\n".join(textwrap.wrap(name, 15))
+    """The name of a stage below an axis, in one line where marks stand closer than its lines need (`room` in mm)."""
+    lines = textwrap.wrap(name, 15)
+    return "\n".join(lines) if len(lines) * SLANTED <= room else BRIEF.get(name, name)
 
 
 def below(stages: Rows, wide: float) -> float:

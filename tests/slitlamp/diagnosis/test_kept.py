@@ -34,10 +34,10 @@ def test_merged_patches_stand_side_by_side_at_the_place_of_their_token() -> None
         places_of(before, encoders.Site(width=9000, grid=(2, 4)), "these")
 
 
-@pytest.mark.parametrize(("tasks", "wide"), [(1, 72.0), (8, 38.0)])
+@pytest.mark.parametrize(("tasks", "wide"), [(1, 72.0), (8, 38.0), (8, 60.0)])
 def test_labels_of_stages_do_not_lie_over_one_another(tasks: int, wide: float) -> None:
     names = ["reference", "tower", "connector", "language model, image", "language model, last token", "answer",
-             "no image", "grey image"]  # fmt: skip
+             "texts, threshold learnt", "grey image"]  # fmt: skip
     rows = [{"task": f"t{k}", "stage": "encoder", "name": name} for k in range(tasks) for name in names]
     room = figures.room_of(rows, "t0", wide)
     lines = max(figures.label_of(name, room).count("\n") + 1 for name in names)
