@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+import encoders
 from slitlamp.paper import figures, tables
 from slitlamp.paper.gathered import gather
 from slitlamp.reports import plots
@@ -23,6 +24,7 @@ from tests.browser import Browser, chromium
 from tests.hostile import IN_FILES, SHORT
 from tests.paths import ROOT
 from tests.slitlamp.attribution.test_attribution import ENCODER as SOURCE
+from tests.slitlamp.diagnosis import organism
 from tests.slitlamp.reports.test_latex import compiled, overfull
 
 COLUMN = "<img src=x onerror=\"document.title='taken'\"> =1+1 _%&#"
@@ -32,6 +34,8 @@ CLASSES = (
 )  # fmt: skip
 ENCODER = "<img src=x onerror=\"document.title='taken'\"> {{7*7}} \x1b[31m \u202e % _.py"  # a file
 TOWER = f"tower {ENCODER}"  # one that can be differentiated
+WHOLE = f"whole {ENCODER}"  # one with a language model
+TOLD = "told {{7*7}} <b> %.jsonl"  # answers made elsewhere
 SMALL = ("--permutations", "19", "--folds", "3", "--repeats", "1")
 RUN = "-run <b>&_%# {{7*7}} 'x'"  # a folder
 
@@ -69,11 +73,22 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
         rows.append({"file": name, COLUMN: CLASSES[k % 3], "who": f"{SHORT[(k // 2) % len(SHORT)]}{k // 2}"
                      .encode("utf-8", "replace").decode()})  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows), home / "manifest.parquet")
+    (home / WHOLE).write_text(organism.TOWER, encoding="utf-8")
+    told = [{"item": row["file"], "answer": f"{CLASSES[k % 2]} {SHORT[k % len(SHORT)]}"} for k, row in enumerate(rows)]
+    _jsonl(home / TOLD, told)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoders, "load_whole", organism.whole("works"))
+        patch.setattr(encoders, "whole_names", lambda: (str(home / WHOLE),))
         patch.setenv("SLITLAMP_CACHE", str(home / "store"))
         # one format of figures, the one whose text is read here: three take thrice as long
         patch.setattr(plots, "SUFFIXES", {"svg": plots.SUFFIXES["svg"]})
         yield Hostile(home=home)
+
+
+def _jsonl(path: Path, rows: list[dict[str, str]]) -> None:
+    lines = [json.dumps(row | {name: text.encode("utf-8", "replace").decode() for name, text in row.items()})
+             for row in rows]  # fmt: skip
+    path.write_text("\n".join(lines), encoding="utf-8")
 
 
 def _encoders(hostile: Hostile) -> tuple[str, ...]:
@@ -104,6 +119,11 @@ COMMANDS = {
                              "--at-least", "0.5", "--at-most", "0.4", "--rule", "quantile", "--thumbnails"),
     "visual_prompts": lambda h: (*_encoders(h), "--task", "orientation", "--data", h.manifest,
                                  "--group", "who", "--copies", "warn"),
+    "diagnose": lambda h: ("--model", str(h.home / WHOLE), *h.asked, *SMALL, "--twins", "0",
+                           "--answers", str(h.home / TOLD)),
+    "answers ask": lambda h: ("--model", str(h.home / WHOLE), *h.asked, "--question", COLUMN, "--ways", "letter",
+                              "--no-blind", "--knowledge", "none"),
+    "answers import": lambda h: (str(h.home / TOLD), "--data", h.manifest, "--label", COLUMN, "--rescore"),
     "compare": lambda h: (str(h.out("linear_probe")),),
     "ablation": _grid,
     "report": lambda h: (*(str(h.out(one)) for one in RESTS_ON["report"]), "--title", CLASSES[2]),

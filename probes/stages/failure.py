@@ -222,7 +222,7 @@ def decide(
     return Failure(
         failure=found.failure,
         code=found.code,
-        reason=found.reason,
+        reason=found.reason[:1].upper() + found.reason[1:],
         confidence=_confidence(found, given),
         p=found.p,
         notes=_notes(given),

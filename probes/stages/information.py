@@ -21,6 +21,7 @@ from probes.stats.scores import clustered_error
 
 EDGES = (0.0625, 0.125, 0.25, 0.5, 1.0)  # shares of the groups at which an online code trains anew
 ORDERS = 5
+PENALTIES = (1e-6, 1e-4, 1e-2, 1.0, 100.0)  # of which the reconstruction of patches takes the best, inside the folds
 SMALLEST = 1e-4  # probability below which no prediction is taken: one item may not cost more than 13 bits
 
 
@@ -292,16 +293,16 @@ class Streamed:
         group = ("image", self.images) if group is None else group
         terms = [np.array(float(len(x))), x.sum(axis=0), y.sum(axis=0), x.T @ x, x.T @ y]
         _accumulate(self._parts, self.fold(group), terms)
-        _accumulate(self._position, self.fold(group), [np.array(1.0), y.copy()])
+        _accumulate(self._position, self.fold(group), [np.array(1.0), x.copy(), y.copy()])
 
     def without(self, fold: int) -> list[np.ndarray]:
         """Count, sums of x and of y, X'X and X'Y over the images of all other folds."""
         return _total(self._parts, fold)
 
-    def position_mean(self, fold: int) -> np.ndarray:
-        """Mean of y at each position [t, d] over the images of all other folds."""
-        count, sums = _total(self._position, fold)
-        return sums / count
+    def position_means(self, fold: int) -> tuple[np.ndarray, np.ndarray]:
+        """Means of x [t, e] and of y [t, d] at each position over the images of all other folds."""
+        count, x, y = _total(self._position, fold)
+        return x / count, y / count
 
     @property
     def used(self) -> list[int]:
@@ -335,9 +336,12 @@ def _total(held: dict[int, list[np.ndarray]], fold: int) -> list[np.ndarray]:
 class Reconstruction:
     """How well patches before the connector are got back from behind it, by a straight line, held out by group.
 
+    What all images have at a place (its position's embedding) is known anyway: both sides are taken about their
+    position's mean, and one line for all places tells the rest.
+
     `error` is the squared error over the variance of the same patches about their position's mean over other images
     (1: nothing is got back), per_patch [t] the same by position, each [images] by image. `map` [h, w] where a grid is
-    known.
+    known; `penalty` is the median of those that folds chose.
     """
 
     error: float
@@ -354,13 +358,16 @@ class Reconstruction:
 
 
 def reconstruction(
-    images: Callable[[], Iterable[tuple[np.ndarray, np.ndarray, object]]], *, folds: int = 5, penalty: float = 1e-6
+    images: Callable[[], Iterable[tuple[np.ndarray, np.ndarray, object]]],
+    *,
+    folds: int = 5,
+    penalty: float | tuple[float, ...] = PENALTIES,
 ) -> Reconstruction:
     """Regress patches before the connector on those behind it, in two passes over `images()`.
 
     Each pass yields for every image tokens behind [t, e], tokens before [t, d] and the group (None: one of its own).
-    The first pass sums, the second measures each image with the fit of the other folds. `penalty` is relative to the
-    mean variance behind.
+    The first pass sums, the second measures each image with the fit of the other folds. A `penalty` is relative to the
+    mean variance behind; of several each fold takes that with which the images of the other folds are got back best.
 
     Raises:
         ProbeError: no images, or tokens that do not fit.
@@ -371,37 +378,36 @@ def reconstruction(
         for i, (x, y, group) in enumerate(images()):
             yield x, y, ("image", i) if group is None else group
 
+    penalties = penalty if isinstance(penalty, tuple) else (penalty,)
     sums = Streamed(folds)
     for x, y, group in named():
         sums.add(x, y, group)
     if not sums.images:
         raise ProbeError("no images were given")
+    tiny = np.finfo(float).tiny
     fits = {}
     for fold in sums.used:
-        count, sx, sy, xx, xy = sums.without(fold)
-        mx, my = sx / count, sy / count
-        s = xx / count - np.outer(mx, mx)
-        s[np.diag_indices_from(s)] += penalty * max(float(np.trace(s)) / len(s), np.finfo(float).tiny)
-        w = scipy.linalg.solve(s, xy / count - np.outer(mx, my), assume_a="pos")
-        fits[fold] = w, my - mx @ w, sums.position_mean(fold)
-    wrong: np.ndarray | None = None
-    spread: np.ndarray | None = None
-    each, groups = [], []
+        count, _, _, xx, xy = sums.without(fold)
+        mx, my = sums.position_means(fold)
+        s, c = xx / count - mx.T @ mx / len(mx), xy / count - mx.T @ my / len(mx)
+        size = max(float(np.trace(s)) / len(s), tiny)
+        fits[fold] = mx, my, [scipy.linalg.solve(s + one * size * np.eye(len(s)), c, assume_a="pos")
+                              for one in penalties]  # fmt: skip
+    wrong, spread, groups = [], [], []
     for x, y, group in named():
-        w, b, mean = fits[sums.fold(group)]
-        y = np.asarray(y, np.float64)
-        e = np.square(y - np.asarray(x, np.float64) @ w - b).sum(axis=1)
-        v = np.square(y - mean).sum(axis=1)
-        wrong, spread = (e, v) if wrong is None or spread is None else (wrong + e, spread + v)
-        each.append(float(e.sum() / max(v.sum(), np.finfo(float).tiny)))
+        mx, my, weights = fits[sums.fold(group)]
+        x, y = np.asarray(x, np.float64) - mx, np.asarray(y, np.float64) - my
+        wrong.append([np.square(y - x @ w).sum(axis=1) for w in weights])
+        spread.append(np.square(y).sum(axis=1))
         groups.append(group)
-    assert wrong is not None
-    assert spread is not None
-    floor = np.finfo(float).tiny
+    errors, total = np.array(wrong), np.array(spread)  # [images, penalties, t], [images, t]
+    fold_of = np.array([sums.fold(group) for group in groups])
+    best = {fold: int(errors[fold_of != fold].sum(axis=(0, 2)).argmin()) for fold in sums.used}
+    error = errors[np.arange(len(errors)), [best[int(fold)] for fold in fold_of]]
     return Reconstruction(
-        error=float(wrong.sum() / max(spread.sum(), floor)),
-        per_patch=wrong / np.maximum(spread, floor),
-        each=np.array(each),
+        error=float(error.sum() / max(total.sum(), tiny)),
+        per_patch=error.sum(axis=0) / np.maximum(total.sum(axis=0), tiny),
+        each=error.sum(axis=1) / np.maximum(total.sum(axis=1), tiny),
         groups=tuple(groups),
-        penalty=penalty,
+        penalty=float(np.median([penalties[one] for one in best.values()])),
     )

@@ -456,6 +456,7 @@ def _words(one: Answered) -> list[str]:
     if row is not None and row["accuracy"] is not None:
         ends = "" if row["accuracy_low"] is None else f" [{row['accuracy_low']:.3f}, {row['accuracy_high']:.3f}]"
         of_read = f", {row['of_read']:.3f} of the {row['read']} that can be read" if 0 < row["read"] < total else ""
+        of_read += ", of which none can be read" * (not row["read"])
         lines.append(f"{name}: {row['accuracy']:.3f}{ends} of {total} answers are right, by our reading{of_read}")
     if difference is not None:
         letters, scores = difference["letters_differ"], difference["scores_differ"]

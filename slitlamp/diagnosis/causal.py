@@ -6,11 +6,12 @@ images bounds from above what it could show.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+import probes
 from encoders.answering import ways
 from encoders.answering.model import Prompt
 from encoders.answering.prompts import FORMATS
@@ -19,12 +20,14 @@ from probes.stages.answers import centred, log_odds
 from probes.stages.contrast import Contrast, contrast, margin_of, paired, scored_order
 from probes.stages.erasure import Edit, Moments, leace, random_erasure, slope
 from probes.stages.failure import Causal
+from probes.stats.plan import FEW
 from probes.stats.scores import Scored
 from slitlamp.answers.ask import partners
 from slitlamp.answers.inquiry import Inquiry, of_question
 from slitlamp.answers.settings import AskSettings
 from slitlamp.answers.stored import StoredModel
 from slitlamp.encoding.encoder import errors_of_device
+from slitlamp.errors import UsageError
 from slitlamp.keys import array_digest, digest
 from slitlamp.log import progress
 from slitlamp.probing.state import Run
@@ -51,8 +54,12 @@ class Checked:
     notes: Sequence[str] = ()
 
 
-def causal_check(run: Run, question: Question, model: StoredModel, asking: AskSettings) -> Checked:
+def causal_check(
+    run: Run, question: Question, model: StoredModel, asking: AskSettings, others: Sequence[Question] = ()
+) -> Checked:
     """Ask the model with each edit of what its connector hands on; what is known is not asked again.
+
+    Of `others` the first that is asked of enough of the same images is the unrelated question.
 
     Raises:
         EncoderError: the model cannot be asked so.
@@ -77,7 +84,51 @@ def causal_check(run: Run, question: Question, model: StoredModel, asking: AskSe
                 found[f"{name} {dose:+g}"] = trial.log_p(
                     f"{name} {dose:+g}", lambda d=dose, n=name: trial.push(d, at_random=n == ASIDE), orders=1
                 )
-    return _told(question, plan, found, partner, notes)
+    told = _told(question, plan, found, partner, notes)
+    if ERASED not in found:
+        return told
+    beside, why = unrelated(trial, question, others)
+    return replace(told, rows=[*told.rows, *beside], notes=[*told.notes, *([why] if why else [])])
+
+
+def unrelated(trial: "Trial", question: Question, others: Sequence[Question]) -> tuple[list[dict[str, Any]], str]:
+    """What another question of the same images loses by the erasure: a row, or why there is none.
+
+    An erasure that took more than the fact itself would change that as well.
+    """
+    for other in others:
+        if other.name == question.name or other.classes is None:
+            continue
+        known = dict(zip(other.pictures.contents, other.y, strict=True))
+        y = np.array([known.get(content, -1) for content in question.pictures.contents])
+        there = y >= 0
+        if len(set(question.groups[there])) < FEW:
+            continue
+        try:
+            words = of_question(other, replace(trial.asking, question=(), options=(), paraphrases=1))
+            plan = probes.plan(
+                y[there], question.groups[there], classes=other.classes, seed=trial.plan.seed, repeats=1,
+                permutations=99,
+            )  # fmt: skip
+        except (ProbeError, UsageError):
+            continue
+        n = len(question.ids)
+        asked = replace(trial.inquiry, prompts=[words.prompts[0]] * n, options=[words.options[0]] * n, y=y)
+        return [_beside(question.name, other.name, replace(trial, inquiry=asked), there, plan)], ""
+    return [], "no unrelated question was asked of the same images: whether the erasure takes more is not known"
+
+
+def _beside(task: str, other: str, trial: "Trial", there: np.ndarray, plan: Any) -> dict[str, Any]:
+    """How the answers to another question change, at the items of which its answer is known."""
+    before = log_odds(trial.log_p(NONE, None))[there]
+    after = log_odds(trial.log_p(ERASED, lambda: trial.erasure(trial.plan.y, at_random=False)))[there]
+    a, b = (scored_order(margin[None], plan.y, plan) for margin in (before, after))
+    loss, level = contrast(paired(a, b, plan), margin_of(plan)), before - centred(before, plan)
+    return {
+        "task": task, "edit": f"{ERASED}, and {other} is asked", "auc": b.mean, "loss": loss.loss, "low": loss.low,
+        "high": loss.high, "state": loss.state, "moved": float(np.abs(after - before).mean()),
+        "answers_changed": float((_said(after - level) != _said(before - level)).mean()),
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,7 +144,7 @@ class Trial:
 
     def prompts(self, shift: int) -> list[Prompt]:
         """The question to every item, the options in one order."""
-        form, k = FORMATS[self.asking.format], len(self.plan.classes)
+        form, k = FORMATS[self.asking.format], len(self.inquiry.options[0][0])
         found = []
         for i, (asks, options) in enumerate(zip(self.inquiry.prompts, self.inquiry.options, strict=True)):
             words = tuple(options[0][(place + shift) % k] for place in range(k))
@@ -108,7 +159,7 @@ class Trial:
 
         A slope between doses needs one of the `orders`: a preferred letter is the same under all doses.
         """
-        k = len(self.plan.classes)
+        k = len(self.inquiry.options[0][0])
         many = orders or k
         key = self.key(f"{name}, {many} orders", more)
         memo = self.model.store.memo("causal")
@@ -132,7 +183,7 @@ class Trial:
             made = edit(start + number, tokens.detach().float().cpu().numpy())
             return torch.as_tensor(made, dtype=tokens.dtype, device=tokens.device)
 
-        size, rows, k = self.model.settings.batch_size, [], len(self.plan.classes)
+        size, rows, k = self.model.settings.batch_size, [], len(self.inquiry.options[0][0])
         with progress(len(prompts), f"{self.model.source}: {what}") as bar:
             for start in range(0, len(prompts), size):
                 some = prompts[start : start + size]

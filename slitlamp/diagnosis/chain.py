@@ -137,11 +137,14 @@ def strength_asked(classes: int) -> float:
     return 1 / classes + 0.8 * (1 - 1 / classes)
 
 
-def reference_of(run: Run, cells: QuestionCells, own: Sequence[Cell]) -> ReadStage | None:
+def reference_of(run: Run, cells: QuestionCells, own: Sequence[Cell], asked: str | None = None) -> ReadStage | None:
     """The best reader of the same items before a point, chosen in inner folds; None where there is nothing.
 
-    Of thumbnails, untrained draws, other encoders and the model's `own` earlier points.
+    Of the encoder that is `asked` for by name, or of thumbnails, untrained draws and the model's `own` earlier points.
     """
+    if asked is not None:
+        mine = [(cell.encoder.label, cell) for cell in cells.encoder if cell.encoder.spec == asked]
+        return best_reader(run, mine, "reference", "reference") if mine else None
     found = readers_before(cells) | {"tower": list(own)}
     named = [(kind, cell) for kind, some in found.items() if kind != STATISTICS for cell in some]
     return None if not named else best_reader(run, named, "reference", "reference")

@@ -8,9 +8,10 @@ import numpy as np
 
 import probes
 from encoders import EncoderError
+from probes.stages.alignment import Alignment, alignment
 from probes.stages.failure import Text
 from probes.stats.fixed import measure_fixed
-from slitlamp.diagnosis.chain import ReadStage, at_map, loss, untrained_stage
+from slitlamp.diagnosis.chain import ReadStage, at_map, untrained_stage
 from slitlamp.diagnosis.prompts import Style
 from slitlamp.encoding.encoder import StoredEncoder
 from slitlamp.keys import digest
@@ -18,19 +19,22 @@ from slitlamp.probing.state import Cell, Run
 from slitlamp.questions import Question
 
 JOINT = "joint"
+TOGETHER = "all"  # texts of all styles
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TextRead:
     """What texts read of a question: by the model itself, and with threshold and sign learnt in the training folds.
 
-    `zero_shot` and `threshold` are the two stages; `text` holds the two terms of their distance from the probe; `rows`
-    the same for each style of texts alone; `scores` [n, K] are the similarities to the classes' mean texts.
+    `zero_shot` and `threshold` are the two stages; `text` holds the two terms of their distance from the probe,
+    `alignment` all that is known of the texts and the images, `rows` the same for all texts and for each style alone;
+    `scores` [n, K] are the similarities to the classes' mean texts.
     """
 
     zero_shot: ReadStage
     threshold: ReadStage
     text: Text
+    alignment: Alignment
     rows: Sequence[Mapping[str, Any]]
     scores: np.ndarray
     facts: Mapping[str, Any]
@@ -80,14 +84,17 @@ def read_texts(run: Run, question: Question, joint: ReadStage, styles: Sequence[
     every = [np.concatenate([vectors[style.name][k] for style in styles]) for k in classes]
     scores = similarities(image, every)
     zero_shot, threshold = _stages(run, question, joint.cell, scores)
-    direction, thresholds = loss(joint, threshold, plan), loss(threshold, zero_shot, plan)
-    rows = [_row(run, question, joint, style, similarities(image, vectors[style.name])) for style in styles]
+    found = alignment(image, every, plan)
+    rows = [_row(question, style, alignment(image, vectors[style.name], plan)) for style in styles]
+    if len(styles) > 1:
+        together = Style(name=TOGETHER, texts=tuple(sum((s.texts[k] for s in styles), ()) for k in classes))
+        rows.insert(0, _row(question, together, found))
     text = Text(
-        direction=direction, threshold=thresholds, zero_shot=zero_shot.score, text_1d=threshold.score,
-        probe=joint.score,
+        direction=found.direction, threshold=found.threshold, zero_shot=found.zero_shot.value,
+        text_1d=found.text_1d.value, probe=found.probe.value, correlation=found.correlation.value,
     )  # fmt: skip
     return TextRead(
-        zero_shot=zero_shot, threshold=threshold, text=text, rows=rows, scores=scores,
+        zero_shot=zero_shot, threshold=threshold, text=text, alignment=found, rows=rows, scores=scores,
         facts={"texts": sum(len(style.texts[0]) for style in styles), "styles": [style.name for style in styles]},
     )  # fmt: skip
 
@@ -95,8 +102,7 @@ def read_texts(run: Run, question: Question, joint: ReadStage, styles: Sequence[
 def _stages(run: Run, question: Question, cell: Cell, scores: np.ndarray) -> tuple[ReadStage, ReadStage]:
     plan, given = run.plan(question), _given(question, scores)
     zero_shot = untrained_stage(measure_fixed(scores, given, plan, "zero-shot"), "zero-shot")
-    away = scores - scores.mean(axis=1, keepdims=True)
-    wide = _given(question, away[:, 1:] if scores.shape[1] == 2 else away)
+    wide = _given(question, scores[:, 1:] - scores[:, :1] if scores.shape[1] == 2 else scores)
     level = at_map(run, cell).level
     found = probes.measure(wide, plan, probe="ridge", level=level, seed=plan.seed, detect=False, nested=False)
     return zero_shot, replace(untrained_stage(found, "texts, threshold learnt"), trained=True)
@@ -108,14 +114,23 @@ def _given(question: Question, x: np.ndarray) -> probes.FeatureSet:
     )
 
 
-def _row(run: Run, question: Question, joint: ReadStage, style: Style, scores: np.ndarray) -> dict[str, Any]:
-    """What one style of texts reads by itself."""
-    assert joint.cell is not None
-    zero_shot, threshold = _stages(run, question, joint.cell, scores)
-    e, own = zero_shot.measurement.estimate, threshold.measurement.estimate
+def _row(question: Question, style: Style, found: Alignment) -> dict[str, Any]:
+    """What texts of one kind read by themselves, and how they lie to the images (METHOD 4.5)."""
+    zero, own, r, each = found.zero_shot, found.text_1d, found.correlation, [one.value for one in found.per_template]
+    cross = found.cross_modal
     return {
-        "task": question.name, "texts": style.name, "of_a_class": len(style.texts[0]),
-        "zero_shot": e.score, "zero_shot_low": e.low, "zero_shot_high": e.high, "p": e.p,
-        "auc": float(zero_shot.measurement.null.statistic[0]), "own_threshold": own.score,
-        "own_threshold_low": own.low, "own_threshold_high": own.high, "example": " | ".join(t[0] for t in style.texts),
+        "task": question.name, "texts": style.name, "of_a_class": len(style.texts[0]), "zero_shot": zero.value,
+        "zero_shot_low": zero.low, "zero_shot_high": zero.high, "p": zero.p, "worst_text": min(each, default=None),
+        "best_text": max(each, default=None), "auc": found.auc.value, "auc_low": found.auc.low,
+        "auc_high": found.auc.high, "own_threshold": own.value, "own_threshold_low": own.low,
+        "own_threshold_high": own.high, "means_removed": found.zero_shot_centred.value,
+        "means_removed_low": found.zero_shot_centred.low, "means_removed_high": found.zero_shot_centred.high,
+        "probe": found.probe.value, "probe_low": found.probe.low, "probe_high": found.probe.high,
+        "direction": found.direction.loss, "direction_low": found.direction.low, "direction_high": found.direction.high,
+        "direction_p": found.direction.p, "direction_state": found.direction.state, "threshold": found.threshold.loss,
+        "threshold_low": found.threshold.low, "threshold_high": found.threshold.high, "threshold_p": found.threshold.p,
+        "threshold_state": found.threshold.state, "correlation": r.value, "correlation_low": r.low,
+        "correlation_high": r.high, "cosine": found.cosine, "cosine_bound": found.cosine_bound,
+        "modality_gap": found.gap_norm, "captions_to_images_auc": None if cross is None else cross.value,
+        "example": " | ".join(t[0] for t in style.texts),
     }  # fmt: skip

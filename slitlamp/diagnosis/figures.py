@@ -12,6 +12,11 @@ Rows = Sequence[Mapping[str, Any]]
 COLUMNS = 4  # panels side by side
 TALL, TITLE, LEFT, GAP, LEGEND = 30.0, 8.5, 11.0, 3.0, 3.4  # mm
 LETTER, ROW = 0.85, 2.2  # mm that a letter of a slanted label reaches down, and a further line of it
+SLANTED = 3.0  # mm that a line of a slanted label needs
+BRIEF = {
+    "language model, image": "LM, image", "language model, last token": "LM, last token",
+    "texts, threshold learnt": "texts, own threshold",
+}  # fmt: skip
 PROBE, ANSWER, REFERENCE = COLOURS[0], COLOURS[1], "0.35"
 CONTROLS = {"thumbnail": "#882255", "untrained networks": "#009E73", "image statistics": "#80791E"}
 BLIND = "#CC79A7"
@@ -50,17 +55,17 @@ def chain(stages: Rows, verdicts: Rows, width: float | None = None) -> Any:
         limits = _limits(stages)
         for k, (task, panel) in enumerate(zip(tasks, panels, strict=True)):
             mine = [row for row in stages if row["task"] == task]
-            _panel(panel, mine, entries)
+            _panel(panel, mine, entries, wide)
             panel.set_ylim(*limits)
             panel.tick_params(labelleft=k % across == 0)
             verdict = next((row for row in verdicts if row["task"] == task), None)
-            panel.set_title(_title(task, verdict, wide), loc="left", pad=3)
+            panel.set_title(_title(task, verdict, wide, mine), loc="left", pad=3)
             if k % across == 0:
                 panel.set_ylabel(mine[0]["metric"], labelpad=2)
         handles = [entries[name] for name in ORDER if name in entries]
         per_line = max(1, int((width - 4) / 38))
         room = LEGEND * -(-len(handles) // per_line) + 1.5
-        one = TITLE + TALL + _below(stages)
+        one = TITLE + TALL + below(stages, wide)
         tall = one * down + room
         figure.set_size_inches(width * MM, tall * MM)
         for k, panel in enumerate(panels):
@@ -76,24 +81,38 @@ def chain(stages: Rows, verdicts: Rows, width: float | None = None) -> Any:
 ORDER = ("probe", "unread", "reference", "answer", "blind", *CONTROLS, "material", "chance")
 
 
-def _title(task: str, verdict: Mapping[str, Any] | None, wide: float) -> str:
+def _title(task: str, verdict: Mapping[str, Any] | None, wide: float, stages: Rows) -> str:
     letters = max(12, int(wide / 1.35))
-    lines = textwrap.wrap(task, letters)[:1]
+    lines = title_lines(task, wide)[:1]
     if verdict is not None:
-        said = SHORT[verdict["failure"]]
+        behind = next((row["name"] for row in stages if row["stage"] == "connector"), SHORT["connector"])
+        said = behind if verdict["failure"] == "connector" else SHORT[verdict["failure"]]
         sure = "" if verdict["failure"] == "inconclusive" else f" ({verdict['confidence']})"
         lines += textwrap.wrap(f"{said}{sure}", letters)[:1]
     return "\n".join(lines)
 
 
-def _label(name: str) -> str:
-    return "\n".join(textwrap.wrap(name, 15))
+def title_lines(task: str, wide: float) -> list[str]:
+    """The name of a task above a panel of so many mm, in two lines at most."""
+    return textwrap.wrap(task, max(12, int(wide / 1.35)))[:2]
 
 
-def _below(stages: Rows) -> float:
-    """How far the slanted labels reach below their axis, in mm."""
-    labels = [_label(row["name"]).split("\n") for row in stages if row["stage"] != "control"]
+def label_of(name: str, room: float) -> str:
+    """The name of a stage below an axis, in one line where marks stand closer than its lines need (`room` in mm)."""
+    lines = textwrap.wrap(name, 15)
+    return "\n".join(lines) if len(lines) * SLANTED <= room else BRIEF.get(name, name)
+
+
+def below(stages: Rows, wide: float) -> float:
+    """How far the slanted labels reach below axes of so many mm, in mm."""
+    shown = [row for row in stages if row.get("stage") != "control"]
+    labels = [label_of(row["name"], room_of(shown, row["task"], wide)).split("\n") for row in shown]
     return 3.5 + max(LETTER * max(map(len, lines)) + ROW * (len(lines) - 1) for lines in labels)
+
+
+def room_of(stages: Rows, task: str, wide: float) -> float:
+    """The room in mm between the marks of one task on an axis of so many mm."""
+    return wide / max(1, sum(row["task"] == task for row in stages))
 
 
 def _limits(stages: Rows) -> tuple[float, float]:
@@ -101,7 +120,7 @@ def _limits(stages: Rows) -> tuple[float, float]:
     return max(0.0, min(values) - 0.04), min(1.03, max(values) + 0.04)
 
 
-def _panel(panel: Any, rows: Rows, entries: dict[str, Any]) -> None:
+def _panel(panel: Any, rows: Rows, entries: dict[str, Any], wide: float) -> None:
     from matplotlib.lines import Line2D
 
     along = [row for row in rows if row["stage"] != "control"]
@@ -124,7 +143,11 @@ def _panel(panel: Any, rows: Rows, entries: dict[str, Any]) -> None:
     for x, row in enumerate(along):
         _mark(panel, x, row, entries)
     panel.set_xticks(
-        range(len(along)), [_label(row["name"]) for row in along], rotation=45, ha="right", rotation_mode="anchor"
+        range(len(along)),
+        [label_of(row["name"], wide / len(along)) for row in along],
+        rotation=45,
+        ha="right",
+        rotation_mode="anchor",
     )
     panel.set_xlim(-0.5, len(along) - 0.5)
 
@@ -216,7 +239,7 @@ def layers(rows: Rows, stages: Rows, width: float | None = None) -> Any:
             step = max(1, -(-len(names) // max(2, int(wide / 7))))
             shown = range(0, len(names), step)
             panel.set_xticks(list(shown), [names[i].removeprefix("lm.") for i in shown])
-            panel.set_title("\n".join(textwrap.wrap(task, max(12, int(wide / 1.35)))[:2]), loc="left", pad=3)
+            panel.set_title("\n".join(title_lines(task, wide)), loc="left", pad=3)
             panel.tick_params(labelleft=k % across == 0)
             panel.set_xlabel("layer", labelpad=1)
             if k % across == 0:

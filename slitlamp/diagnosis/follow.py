@@ -16,8 +16,8 @@ from slitlamp.diagnosis import answered
 from slitlamp.diagnosis.causal import causal_check
 from slitlamp.diagnosis.chain import controls_of, read_stage, reference_of
 from slitlamp.diagnosis.contrastive import read_texts
-from slitlamp.diagnosis.found import Diagnosed
 from slitlamp.diagnosis.imported import answers_from
+from slitlamp.diagnosis.information import read_information
 from slitlamp.diagnosis.language import (
     CONNECTOR,
     LANGUAGE,
@@ -29,7 +29,7 @@ from slitlamp.diagnosis.language import (
 )
 from slitlamp.diagnosis.prompts import styles_of
 from slitlamp.diagnosis.settings import DiagnoseSettings
-from slitlamp.diagnosis.stages import Stages, conclude
+from slitlamp.diagnosis.stages import Stages
 from slitlamp.diagnosis.transport import carried
 from slitlamp.encoding.fill import NotFiniteError
 from slitlamp.errors import UsageError
@@ -162,10 +162,14 @@ def _line(own: DiagnoseSettings, question: Question, error: Exception) -> str:
     return line
 
 
-def follow(run: Run, got: Gathered, records: Sequence[Record], route: Route, own: DiagnoseSettings) -> Diagnosed:
-    """The stages of one task, and what follows from them."""
+def follow(
+    run: Run, got: Gathered, records: Sequence[Record], route: Route, own: DiagnoseSettings, others: Sequence[Question]
+) -> Stages:  # fmt: skip
+    """The stages of one task; `others` are all questions of the command, for the unrelated one of the causal check."""
     mine = [cell for cell in got.cells.encoder if cell.encoder.spec == own.model]
-    stages = _tower(run, got.without_layers, mine, records)
+    stages = _tower(run, got.without_layers, mine, records, own)
+    if own.reference_accuracy is not None:
+        stages.notes.append(f"held against an accuracy of {own.reference_accuracy:g} that others reach on these items")
     stages.failed += got.failed
     if route.short:
         stages.notes.append(route.short)
@@ -173,19 +177,39 @@ def follow(run: Run, got: Gathered, records: Sequence[Record], route: Route, own
         if route.texts:
             _texts(run, got.question, mine, records, stages, own)
         else:
-            _behind(run, got, mine, records, route, stages, own)
+            _behind(run, got, mine, records, route, stages, own, others)
     except PASSING as error:
         stages.failed.append(_line(own, got.question, error))
-    return conclude(run, got.question, got.cells, records, stages, own)
+    if own.information:
+        _kept(run, got.question, mine, stages, own)
+    return stages
 
 
-def _tower(run: Run, cells: QuestionCells, mine: Sequence[Cell], records: Sequence[Record]) -> Stages:
+def _kept(run: Run, question: Question, mine: Sequence[Cell], stages: Stages, own: DiagnoseSettings) -> None:
+    """What the stages keep besides accuracy."""
+    try:
+        kept = read_information(
+            run, question, stages, [cell for cell in mine if is_of_tower(cell)],
+            [cell for cell in mine if cell.site in (JOINT, CONNECTOR)],
+        )  # fmt: skip
+    except PASSING as error:
+        stages.failed.append(_line(own, question, error))
+        return
+    stages.rise = kept.rise
+    stages.tables |= {name: rows for name, rows in kept.rows.items() if rows}
+    stages.notes += kept.lines
+
+
+def _tower(
+    run: Run, cells: QuestionCells, mine: Sequence[Cell], records: Sequence[Record], own: DiagnoseSettings
+) -> Stages:
     """Where the tower ends, and the best reader of the same items before."""
     by, ends = by_point(records), tail(mine)
     earlier = [c for c in mine if is_of_tower(c) and c not in ends]
     encoder = read_stage(run, ends, by, "encoder", "tower")
     assert encoder is not None
-    return Stages(encoder=encoder, reference=reference_of(run, cells, earlier), untold=controls_of(run, cells))
+    reference = reference_of(run, cells, earlier, own.reference)
+    return Stages(encoder=encoder, reference=reference, untold=controls_of(run, cells))
 
 
 def by_point(records: Sequence[Record]) -> dict[tuple[str, str], Record]:
@@ -219,7 +243,7 @@ def _texts(
 
 def _behind(
     run: Run, got: Gathered, mine: Sequence[Cell], records: Sequence[Record], route: Route, stages: Stages,
-    own: DiagnoseSettings,
+    own: DiagnoseSettings, others: Sequence[Question],
 ) -> None:  # fmt: skip
     """Connector, layers of the language model, answers and the causal check, as far as they can be had."""
     by, question = by_point(records), got.question
@@ -249,7 +273,7 @@ def _behind(
     if not answered.is_scored(found):
         stages.notes.append("of the answers nothing but the option is known: a preferred option cannot be taken off")
     if route.model is not None and own.causal != "off" and answered.is_scored(found):
-        checked = causal_check(run, question, route.model, asking_of(own))
+        checked = causal_check(run, question, route.model, asking_of(own), others)
         stages.causal, stages.tables["causal"] = checked.causal, [dict(row) for row in checked.rows]
         stages.notes += checked.notes
 

@@ -9,11 +9,13 @@ from typing import Any
 
 from cache import write_atomically
 from encoders import EncoderError
-from slitlamp.diagnosis import figures
+from slitlamp.diagnosis import figures, kept_figures
+from slitlamp.diagnosis.controls import share_controls
 from slitlamp.diagnosis.follow import check_options, follow, gather, route_of
 from slitlamp.diagnosis.found import Diagnosed
 from slitlamp.diagnosis.settings import DiagnoseSettings
-from slitlamp.diagnosis.tables import tables_of
+from slitlamp.diagnosis.stages import conclude
+from slitlamp.diagnosis.tables import NAME, tables_of
 from slitlamp.diagnosis.words import sentences_of
 from slitlamp.probing.judge import adjusted, judge
 from slitlamp.probing.run import choose_points
@@ -24,8 +26,6 @@ from slitlamp.records import Record, rounded
 from slitlamp.reports.result import CommandResult
 from slitlamp.reports.spreadsheet import as_csv
 from slitlamp.settings import Settings
-
-NAME = "diagnose"
 
 
 def diagnose(settings: Settings, own: DiagnoseSettings, command: str) -> CommandResult:
@@ -42,11 +42,13 @@ def diagnose(settings: Settings, own: DiagnoseSettings, command: str) -> Command
         if not gathered:
             raise EncoderError("; ".join(run.failed) or f"{own.model}: no task could be asked")
         paid = adjusted([[run.measurement(cell) for cell in one.cells.encoder] for one in gathered])
-        found = []
+        measured, asked_too = [], [one.question for one in gathered]
         for one, p in zip(gathered, paid, strict=True):
             run.save_plan(one.question)
             records, _ = judge(run, one.question, one.cells, p, NAME)
-            found.append(follow(run, one, records, route, own))
+            measured.append((one, records, follow(run, one, records, route, own, asked_too)))
+        share_controls({one.question.name: stages for one, _, stages in measured})
+        found = [conclude(run, one.question, one.cells, records, stages, own) for one, records, stages in measured]
     return _result(run, found, own, command)
 
 
@@ -61,6 +63,10 @@ def _result(run: Run, found: Sequence[Diagnosed], own: DiagnoseSettings, command
     pictures: dict[str, Any] = {"stages": partial(figures.chain, drawn, rows["verdicts"])}
     if rows.get("layers"):
         pictures["layers"] = partial(figures.layers, rows["layers"], rows["stages"])
+    if rows.get("information"):
+        pictures["information"] = partial(kept_figures.information, rows["information"])
+    if rows.get("patches"):
+        pictures["patches"] = partial(kept_figures.patches, rows["patches"])
     items = [{"task": one.name, **row} for one in found for row in one.items]
     data = {
         "stages.csv": partial(_csv, rows["stages"]),

@@ -56,6 +56,11 @@ class DiagnoseSettings:
         None, "put the question in N ways of saying it at most (omitted: all; METHOD asks five)", metavar="N"
     )
     wordings: int = _flag(1, "word the options in N ways at most; the first are the classes' names", metavar="N")
+    information: bool = _flag(
+        False,
+        "what is kept through the connector besides accuracy: usable information in bits, description length, "
+        "neighbours, patches got back with their map",
+    )
     causal: str = _flag(
         "auto",
         "erase, exchange and steer what the connector hands on, and see whether the answers follow (auto: where the "

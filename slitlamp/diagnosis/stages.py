@@ -30,6 +30,7 @@ class Stages:
 
     `image` and `last` are the language model's best layer at the image's positions and at the last token of the prompt.
     `answer` is the bias-free answer as a stage, `told` what the rule needs of it; `untold` are stages beside the chain.
+    `rise` is what a stage tells in bits above a non-linear probe of the stage before, where it was asked for.
     """
 
     encoder: ReadStage
@@ -44,6 +45,7 @@ class Stages:
     told: Answer | None = None
     knowledge: Knowledge | None = None
     causal: Causal | None = None
+    rise: Contrast | None = None
     untold: list[ReadStage] = field(default_factory=list)
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     columns: dict[str, np.ndarray] = field(default_factory=dict)
@@ -113,6 +115,7 @@ def _judged(
         text=None if got.text is None else got.text.text,
         knowledge=got.knowledge,
         causal=got.causal,
+        rise=got.rise,
         leak=any(rings(low, m.estimate) for m in statistics),
         margin=margin_of(plan),
     )

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from probes.stages.contrast import Contrast
-from slitlamp.diagnosis.chain import ReadStage
+from slitlamp.diagnosis.chain import STATISTICS, THUMBNAIL, UNTRAINED_NETWORKS, ReadStage
 from slitlamp.diagnosis.found import Diagnosed
 from slitlamp.settings import Settings
 
+NAME = "diagnose"
+CONTROLS = {
+    "control_pixels": THUMBNAIL, "control_lowlevel": STATISTICS, "control_random": UNTRAINED_NETWORKS,
+}  # fmt: skip
 VERDICT = ("model", "task", "failure", "code", "confidence", "reason")
 
 
@@ -51,16 +55,21 @@ def stage_rows(one: Diagnosed, settings: Settings, command: str) -> list[dict[st
 
 def _stage(one: Diagnosed, stage: ReadStage, part: Any, settings: Settings, command: str) -> dict[str, Any]:
     m, e, plan, cell = stage.measurement, stage.measurement.estimate, one.plan, stage.cell
+    controls = {control.name: control.score for control in one.got.untold if control.stage == "control"}
+    weights = next((record.weights for record in one.points if record.encoder == one.model), None)
     loss: Contrast | None = None if part is None else part.contrast
     return {
-        "model": one.model, "task": one.name, "stage": stage.stage, "name": stage.name, "at": stage.place,
-        "points": stage.points, "score": e.score, "low": e.low, "high": e.high, "chance": e.chance,
+        "experiment": NAME, "model": one.model, "task": one.name, "stage": stage.stage, "name": stage.name,
+        "at": stage.place, "points": stage.points, "score": e.score, "low": e.low, "high": e.high, "chance": e.chance,
         "verdict": stage.state, "p_value": e.p, "p_adjusted": stage.p, "limit": stage.excluded,
         "credit": stage.credit, "mde": e.mde, "trained": stage.trained, "to": None if part is None else part.target,
         "loss": None if loss is None else loss.loss, "loss_low": None if loss is None else loss.low,
         "loss_high": None if loss is None else loss.high, "loss_p": None if loss is None else loss.p,
         "loss_state": None if loss is None else loss.state, "margin": None if loss is None else loss.margin,
         "metric": e.metric, "confidence": e.confidence, "probe": m.probe,
+        "weights": weights, "reference": None if one.got.reference is None else one.got.reference.place,
+        "control_shuffled": None if m.permuted is None else m.permuted.mean,
+        **{column: controls.get(name) for column, name in CONTROLS.items()},
         "encoder": one.model if cell is None else cell.encoder.label, "source": one.question.source.name,
         "site": None if cell is None else cell.site, "readout": None if cell is None else cell.readout,
         "n_items": len(one.question.ids), "n_groups": plan.n_groups, "n_classes": len(plan.classes),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from probes.stages.alignment import Alignment
 from probes.stages.contrast import Contrast
 from probes.stages.failure import UNTRAINED
 from slitlamp.diagnosis.chain import ReadStage
@@ -83,8 +84,21 @@ def _text(one: Diagnosed) -> Sequence[str]:
     return [
         f"zero-shot {text.zero_shot:.2f}, with threshold and sign learnt inside the folds {text.text_1d:.2f}, a probe "
         f"in the same space {text.probe:.2f}: the texts' direction costs {loss_words(text.direction)}, their threshold "
-        f"{loss_words(text.threshold)}; {read.facts['texts']} texts of each class"
+        f"{loss_words(text.threshold)}; {read.facts['texts']} texts of each class",
+        _aligned(read.alignment),
     ]
+
+
+def _aligned(found: Alignment) -> str:
+    """How texts and images lie to each other: the scores' correlation decides, the cosine stands beside it."""
+    r, centred = found.correlation, found.zero_shot_centred
+    ends = "" if r.low is None or r.high is None else f" [{r.low:.2f}, {r.high:.2f}]"
+    return (
+        f"scores of probe and texts correlate by {r.value:.2f}{ends} over the images (1: one direction); the cosine of "
+        f"their directions is {found.cosine:.2f}, and 95 % of random ones lie within {found.cosine_bound:.2f}; AUC of "
+        f"the texts {found.auc.value:.2f}; modality gap {found.gap_norm:.2f}, with both means taken off zero-shot is "
+        f"{centred.value:.2f}"
+    )
 
 
 def _power(one: Diagnosed) -> str:

@@ -31,6 +31,22 @@ OF_ANSWERS = {  # columns with their intervals
     "quadrant": "model task kind items right",
     "knowledge": "model task fact asked right pairs pairs_right understood",
 }
+OF_DIAGNOSIS = {
+    "verdicts": "task failure code confidence",
+    "stages": "task stage name at score low high verdict loss loss_low loss_high loss_state",
+    "losses": "",  # those between neighbours stand beside the stages, and the sentences name the others
+    "layers": "",  # the figure shows them
+    "texts": "task texts of_a_class zero_shot zero_shot_low zero_shot_high auc correlation correlation_low "
+    "correlation_high cosine modality_gap means_removed",
+    "answers": "task what value low high asks invalid",
+    "causal": "task edit loss low high state answers_changed",
+    "information": "task name bits low high nonlinear_bits nonlinear_bits_low nonlinear_bits_high code",
+    "kept": "task before behind neighbours_kept low high random_projection chance patch_error",
+    "patches": "",  # the figure shows them
+}
+AT_THE_TOP: Mapping[str, Mapping[str, str]] = {  # tables that a command's document holds as records and verdicts too
+    "diagnose": {"records": "stages", "verdicts": "verdicts"},
+}
 IN_A_TERMINAL: Mapping[str, Mapping[str, Sequence[str]]] = {  # columns by command and table; tables that are none stay
     "compare": {
         "comparisons": ("task", "over", "at", "a", "b", "difference", "p_holm", "says"),
@@ -38,28 +54,7 @@ IN_A_TERMINAL: Mapping[str, Mapping[str, Sequence[str]]] = {  # columns by comma
         "curve": ("task", "encoder", "at", "groups", "draws", "score", "low", "high", "mde", "rising"),
         "variation": (),  # the sentences hold it
     },
-    "diagnose": {
-        "verdicts": ("task", "failure", "code", "confidence"),
-        "stages": (
-            "task",
-            "stage",
-            "name",
-            "at",
-            "score",
-            "low",
-            "high",
-            "verdict",
-            "loss",
-            "loss_low",
-            "loss_high",
-            "loss_state",
-        ),
-        "losses": (),  # those between neighbours stand beside the stages, and the sentences name the others
-        "layers": (),  # the figure shows them
-        "texts": ("task", "texts", "of_a_class", "zero_shot", "zero_shot_low", "zero_shot_high", "auc"),
-        "answers": ("task", "what", "value", "low", "high", "asks", "invalid"),
-        "causal": ("task", "edit", "loss", "low", "high", "state", "answers_changed"),
-    },
+    "diagnose": {name: tuple(columns.split()) for name, columns in OF_DIAGNOSIS.items()},
     "answers ask": {name: tuple(columns.split()) for name, columns in OF_ANSWERS.items()},
     "report": {
         "claims": ("task", "encoder", "run", "groups", "score", "low", "high", "verdict", "credit"),
@@ -111,6 +106,8 @@ class CommandResult:
             "notes": [*self.notes], "questions": [dict(one) for one in self.questions],
             "files": [p.name if self.home is None else p.relative_to(self.home).as_posix() for p in self.files],
         }  # fmt: skip
+        for name, table in AT_THE_TOP.get(self.experiment, {}).items():
+            whole[name] = [*self.tables.get(table, ())]
         return _finite(whole)
 
     def to_json(self) -> str:

@@ -140,10 +140,11 @@ def test_streamed_sums_are_the_regression_and_held_out_by_group() -> None:
     wrong, spread = np.zeros(6), np.zeros(6)
     for x, y, group in images:
         train = [one for one in images if one[2] % 4 != group % 4]
-        a = np.concatenate([np.c_[t[0], np.ones(6)] for t in train])
-        w = np.linalg.lstsq(a, np.concatenate([t[1] for t in train]), rcond=None)[0]
-        wrong += np.square(y - np.c_[x, np.ones(6)] @ w).sum(axis=1)
-        spread += np.square(y - np.mean([t[1] for t in train], axis=0)).sum(axis=1)
+        middle, mean = (np.mean([t[side] for t in train], axis=0) for side in (0, 1))  # at each position
+        a, b = (np.concatenate([t[side] - m for t in train]) for side, m in ((0, middle), (1, mean)))
+        w = np.linalg.lstsq(a, b, rcond=None)[0]
+        wrong += np.square(y - mean - (x - middle) @ w).sum(axis=1)
+        spread += np.square(y - mean).sum(axis=1)
     assert np.allclose(got.per_patch, wrong / spread, rtol=1e-5)
     assert got.error == pytest.approx(wrong.sum() / spread.sum())
     assert len(got.each) == 24
@@ -153,6 +154,15 @@ def test_streamed_sums_are_the_regression_and_held_out_by_group() -> None:
     assert reconstruction(lambda: iter(lossless), folds=4).error < 1e-6
     alone = [(x, y, None) for x, y, _ in images]
     assert reconstruction(lambda: iter(alone), folds=4).error == pytest.approx(got.error, rel=0.1)
+    where = 30 * rng.standard_normal((2, 6, 8))  # what all images have at a place says nothing of any of them
+    moved = [(x + where[0], y + where[1], g) for x, y, g in lossless]
+    assert reconstruction(lambda: iter(moved), folds=4).error < 1e-6
+    few = [(np.concatenate([x, rng.standard_normal((6, 90))], axis=1), y, g) for x, y, g in images]
+    assert (
+        reconstruction(lambda: iter(few), folds=4).error
+        < 1.02
+        < reconstruction(lambda: iter(few), folds=4, penalty=1e-6).error
+    )
     noise = [(rng.standard_normal((6, 8)), y, g) for _, y, g in images]
     assert reconstruction(lambda: iter(noise), folds=4).error > 0.95
     hole = [(np.where(np.arange(6)[:, None] == 2, 0, x), y, g) for x, y, g in lossless]

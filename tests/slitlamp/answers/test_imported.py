@@ -188,6 +188,13 @@ def test_a_constant_answer_and_the_majority_are_named(tmp_path: Path) -> None:
     assert not any("constant" in line for line in varied.sentences)
 
 
+def test_a_file_of_which_nothing_can_be_read_says_so(tmp_path: Path) -> None:
+    found = imported(plain(tmp_path / "a.jsonl", [{**row, "answer": "I cannot tell."} for row in simple(40)]))
+    assert score(found)["accuracy"] == 0.0
+    assert score(found)["of_read"] is None
+    assert any("of which none can be read" in line for line in found.sentences)
+
+
 def test_answers_to_phantoms_are_held_against_their_task(tmp_path: Path) -> None:
     from slitlamp.answers.truth import truth_of
     from slitlamp.settings import Settings

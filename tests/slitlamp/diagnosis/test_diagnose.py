@@ -2,6 +2,7 @@
 
 import csv
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import encoders
 import slitlamp
 from encoders import EncoderError
 from experiments.diagnose import main
+from probes.stages.information import codelength
 from slitlamp import UsageError
+from slitlamp.diagnosis import information
 from tasks import DataError
 from tests.slitlamp.diagnosis import organism
 
@@ -32,6 +35,7 @@ def planted(
     """The diagnosis of a model with these faults."""
     folder(home, monkeypatch, tower, connector, remembered=remembered)
     monkeypatch.setattr(encoders, "load_whole", organism.whole(says))
+    monkeypatch.setattr(information, "codelength", partial(codelength, orders=1))  # five cost seconds
     monkeypatch.setattr(encoders, "whole_names", lambda: (organism.NAME,))
     given: dict[str, Any] = {
         "data": "manifest.csv", "label": "side", "group": "patient", "question": ASK, **LITTLE, **flags,
@@ -58,7 +62,8 @@ def scores(found: slitlamp.CommandResult) -> dict[str, Any]:
 def test_a_model_that_works_has_lost_nothing_and_a_rerun_asks_nothing(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    found = planted(home, monkeypatch, "sees", "keeps", "works", remembered=True, out=str(tmp_path / "out"))
+    out = str(tmp_path / "out")
+    found = planted(home, monkeypatch, "sees", "keeps", "works", remembered=True, out=out, information=True)
     verdict = found.table("verdicts")[0]
     assert (verdict["failure"], verdict["code"]) == ("none", "NO_LOSS")
     assert not found.failed
@@ -73,6 +78,17 @@ def test_a_model_that_works_has_lost_nothing_and_a_rerun_asks_nothing(
     assert causal["erased"]["loss"] > 0.25 > abs(causal["random direction erased"]["loss"])
     parts = [row for row in found.table("losses") if row["of"] == "decomposition"]
     assert sum(row["loss"] for row in parts[:-1]) == pytest.approx(parts[-1]["loss"])
+    assert "no other fact" in " ".join(found.sentences)
+    bits = {row["name"]: row for row in found.table("information")}
+    assert bits["answer"]["bits"] > 0.1
+    assert bits["tower"]["to"] == "connector"
+    assert bits["tower"]["code"] < bits["tower"]["code_uniform"] == organism.N
+    assert not any("ERROR" in line for line in found.sentences)
+    first, second = found.table("kept")
+    assert first["neighbours_kept"] > 0.6 > 0.3 > first["chance"]
+    assert first["patch_error"] < 0.35  # five of six numbers of a patch are handed on
+    assert second["patch_error"] is None
+    assert [(row["row"], row["column"]) for row in found.table("patches")] == [(k // 3, k % 3) for k in range(9)]
     counts = found.table("items")
     assert sum(row["items"] for row in counts) == organism.N
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
@@ -87,7 +103,39 @@ def test_a_model_that_works_has_lost_nothing_and_a_rerun_asks_nothing(
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()} == before
     document = json.loads(before["results.json"])
     assert {"model", "task", "failure", "code", "confidence", "reason"} <= set(document["tables"]["verdicts"][0])
-    assert {"stages.png", "layers.png", "stages.csv", "points.csv", "items.parquet"} <= set(document["files"])
+    assert document["verdicts"] == document["tables"]["verdicts"]
+    records = document["records"]
+    assert {row["stage"] for row in records} >= {"encoder", "connector", "language_model", "answer"}
+    assert {
+        "experiment",
+        "weights",
+        "task",
+        "site",
+        "readout",
+        "probe",
+        "score",
+        "low",
+        "high",
+        "p_value",
+        "mde",
+        "margin",
+        "verdict",
+        "control_pixels",
+        "control_shuffled",
+        "seed",
+        "command",
+        "limited",
+    } <= set(records[0])
+    assert records[0]["control_pixels"] == at["thumbnail"]["score"]
+    assert {
+        "information.png",
+        "patches.png",
+        "stages.png",
+        "layers.png",
+        "stages.csv",
+        "points.csv",
+        "items.parquet",
+    } <= set(document["files"])
 
 
 def _never(*_: Any, **__: Any) -> Any:
@@ -96,10 +144,8 @@ def _never(*_: Any, **__: Any) -> Any:
 
 def planted_again(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> slitlamp.CommandResult:
     monkeypatch.chdir(home / "sees-keeps-remembered")
-    return slitlamp.diagnose(
-        organism.NAME, data="manifest.csv", label="side", group="patient", question=ASK, out=str(tmp_path / "out"),
-        **LITTLE,
-    )  # fmt: skip
+    given: dict[str, Any] = {"data": "manifest.csv", "label": "side", "group": "patient", "question": ASK, **LITTLE}
+    return slitlamp.diagnose(organism.NAME, out=str(tmp_path / "out"), information=True, **given)
 
 
 @pytest.mark.parametrize(
@@ -108,9 +154,15 @@ def planted_again(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 def test_a_planted_fault_is_found_where_it_lies(
     home: Path, monkeypatch: pytest.MonkeyPatch, connector: str, answers: str, failure: str
 ) -> None:
-    found = planted(home, monkeypatch, "sees", connector, answers, causal="auto" if answers == "constant" else "off")
+    more: dict[str, Any] = {"causal": "auto"} if answers == "constant" else {"causal": "off", "information": True}
+    found = planted(home, monkeypatch, "sees", connector, answers, **more)
     verdict = found.table("verdicts")[0]
     assert verdict["failure"] == failure
+    if connector == "nulls":
+        kept = found.table("kept")[0]
+        assert kept["patch_error"] > 0.8  # one mean for nine patches
+        assert kept["neighbours_kept"] < 0.7
+        assert {row["name"]: row["bits"] for row in found.table("information")}["connector"] < 0.2
     if answers == "constant":
         assert verdict["code"].startswith("LM_NOT_USED")
         assert "A trained probe and an untrained answer are compared." in " ".join(found.sentences)
@@ -136,6 +188,22 @@ def test_what_was_computed_is_kept_where_the_language_model_cannot_be_had(
     document = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [row["stage"] for row in document["tables"]["stages"]][:3] == ["reference", "encoder", "connector"]
     assert document["tables"]["verdicts"][0]["code"] == "ENCODER_LOST"
+
+
+def test_a_model_that_cannot_be_built_whole_is_followed_to_its_connector(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder(home, monkeypatch, "sees", "keeps")
+    monkeypatch.setattr(encoders, "whole_names", lambda: ())
+    given: dict[str, Any] = {"data": "manifest.csv", "label": "side", "group": "patient", **LITTLE}
+    found = slitlamp.diagnose(organism.NAME, reference="pixels", **given)
+    assert found.table("verdicts")[0]["code"] == "NOT_TESTABLE(P-ANS)"
+    assert any("cannot be built with its language model here" in line for line in found.sentences)
+    rows = found.table("stages")
+    assert [row["stage"] for row in rows][:3] == ["reference", "encoder", "connector"]
+    assert rows[0]["encoder"] == "pixels"  # what was named, be it the best or not
+    published = slitlamp.diagnose(organism.NAME, reference_accuracy=1.0, **given)
+    assert any("an accuracy of 1 that others reach" in line for line in published.sentences)
 
 
 def answers_file(path: Path, letters: dict[str, str]) -> str:
