@@ -5,7 +5,7 @@ part of each item's fold (METHOD 4.7). An erasure that changes nothing shows lit
 images bounds from above what it could show.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,22 +62,28 @@ def causal_check(run: Run, question: Question, model: StoredModel, asking: AskSe
     seed = run.settings.probe.seed
     found = {NONE: trial.log_p(NONE, None)}
     notes: list[str] = []
-    for name, labels, like in ((ERASED, plan.y, False), (EXCHANGED, plan.permuted[0], False), (RANDOM, plan.y, True)):
+    partner = {OTHER: partners(inquiry, same=False, seed=seed), SAME: partners(inquiry, same=True, seed=seed)}
+    for name, change, more, orders in _edits(trial, partner):
         try:
-            found[name] = trial.log_p(name, lambda labels=labels, like=like: trial.erasure(labels, at_random=like))
+            found[name] = trial.log_p(name, change, more, orders)
         except ProbeError as error:
             notes.append(f"not {name}: {error}")
-    partner = {OTHER: partners(inquiry, same=False, seed=seed), SAME: partners(inquiry, same=True, seed=seed)}
+    return _told(question, plan, found, partner, notes)
+
+
+def _edits(
+    trial: "Trial", partner: dict[str, np.ndarray]
+) -> Iterator[tuple[str, Callable[[], Change], str, int | None]]:
+    """Every edit: its name, what makes it, what else it rests on, in how many orders it is asked (None: all)."""
+    plan = trial.plan
+    for name, labels, like in ((ERASED, plan.y, False), (EXCHANGED, plan.permuted[0], False), (RANDOM, plan.y, True)):
+        yield name, lambda labels=labels, like=like: trial.erasure(labels, at_random=like), "", None
     for name, with_whom in partner.items():
-        if (with_whom >= 0).all():
-            found[name] = trial.log_p(name, lambda w=with_whom: trial.exchange(w), array_digest(with_whom))
+        yield name, lambda w=with_whom: trial.exchange(w), array_digest(with_whom), None
     if len(plan.classes) == 2:
         for name in (PUSHED, ASIDE):
             for dose in DOSES:
-                found[f"{name} {dose:+g}"] = trial.log_p(
-                    f"{name} {dose:+g}", lambda d=dose, n=name: trial.push(d, at_random=n == ASIDE), orders=1
-                )
-    return _told(question, plan, found, partner, notes)
+                yield f"{name} {dose:+g}", lambda d=dose, n=name: trial.push(d, at_random=n == ASIDE), "", 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -217,6 +223,9 @@ class Trial:
     def exchange(self, partner: np.ndarray) -> Change:
         """The tokens of each item's partner in place of its own."""
         tokens = self.connector()
+        alone = int((partner < 0).sum())
+        if alone:
+            raise ProbeError(f"{alone} of {len(partner)} items have no partner in another group")
 
         def change(i: int, own: np.ndarray) -> np.ndarray:
             other = tokens[int(partner[i])]
@@ -274,7 +283,7 @@ def _told(
         follow = [(_said(log_odds(found[name]) - level) == other).astype(np.float64) for name in (OTHER, SAME)]
         swap = contrast(paired(_share(follow[0]), _share(follow[1]), plan), margin_of(plan))
     steering = None
-    if f"{PUSHED} {DOSES[0]:+g}" in found:
+    if all(f"{name} {dose:+g}" in found for name in (PUSHED, ASIDE) for dose in DOSES):
         slopes = [
             slope(DOSES, np.stack([log_odds(found[f"{name} {dose:+g}"])[:, 0] for dose in DOSES]))
             for name in (PUSHED, ASIDE)
