@@ -267,14 +267,16 @@ def _told(
     losses: dict[str, Contrast] = {}
     for name, log_p in found.items():
         margin = log_odds(log_p)
-        after, before = scored_order(margin[None], plan.y, plan), scored_order(base[None], plan.y, plan)
+        same = log_odds(found[NONE][: len(log_p)])  # unchanged, in the orders in which this edit was asked
+        middle = same - centred(same, plan)
+        after, before = scored_order(margin[None], plan.y, plan), scored_order(same[None], plan.y, plan)
         losses[name] = contrast(paired(before, after, plan), margin_of(plan))
-        flipped = float((_said(margin - level) != _said(base - level)).mean())
+        flipped = float((_said(margin - middle) != _said(same - middle)).mean())
         rows.append(
             {
                 "task": question.name, "edit": name, "auc": after.mean, "loss": losses[name].loss,
                 "low": losses[name].low, "high": losses[name].high, "state": losses[name].state,
-                "answers_changed": flipped, "moved": float(np.abs(margin - base).mean()),
+                "answers_changed": flipped, "moved": float(np.abs(margin - same).mean()),
             }
         )  # fmt: skip
     swap = None

@@ -13,6 +13,7 @@ CALLED = {
     "alignment": "the alignment with text loses it", "language_model": "the language model does not use it",
     "inconclusive": "cannot say",
 }  # fmt: skip
+NOTHING = "Nothing is shown to be read at the {}, so that no loss behind it can be told."
 CHANGES = {"material": "material", "some": "some", "none": "none that matters", "unknown": "open"}
 
 
@@ -35,11 +36,11 @@ def sentences_of(one: Diagnosed) -> list[str]:
 
 
 def _carried(one: Diagnosed) -> Sequence[str]:
-    """What the transported probes say, with the stages between which they were carried."""
+    """What the transported probes say, with the stages between which they were carried; nothing is lost of nothing."""
     got = one.got
     pairs = ((got.encoder, got.connector, got.to_connector), (got.connector, got.image, got.to_language_model))
     return [
-        f"{a.name} to {b.name}: {found.reason}"
+        f"{a.name} to {b.name}: {found.reason if a.state == 'present' else NOTHING.format(a.name)}"
         for a, b, found in pairs
         if a is not None and b is not None and found is not None
     ]
