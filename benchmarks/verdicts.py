@@ -26,6 +26,7 @@ PLANTED: dict[str, tuple[tuple[str, ...] | None, ...]] = {
     "phantom-llava-blind-contrast": (None, (TOWER,), None),  # what it answers elsewhere was trained, not planted
     "phantom-llava-null": ((CONNECTOR,), None, (CONNECTOR,)),
     "phantom-llava-null-contrast": (None, (CONNECTOR,), None),
+    # a trace of what it knew before stays in its log-odds: RESPONSE_BIAS is a failure of the language model too
     "phantom-llava-ignoring": ((LANGUAGE,), (LANGUAGE,), (LANGUAGE,)),
     "phantom-llava-constant": ((LANGUAGE,), (LANGUAGE,), (LANGUAGE,)),
     "phantom-llava-biased": ((BIAS,), (BIAS,), (BIAS,)),
@@ -43,8 +44,7 @@ def judged(found: dict[str, Any], right: Sequence[str]) -> str:
     """Whether a verdict is right, wrong, or left open."""
     if found["failure"] == "inconclusive":
         return "open"
-    said = BIAS if found["code"].startswith(BIAS) else found["failure"]
-    return "right" if said in right else "wrong"
+    return "right" if {found["failure"], found["code"]} & set(right) else "wrong"
 
 
 def verdict(model: str, task: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:

@@ -198,24 +198,38 @@ class Trial:
         return self.made["subspace"]
 
     def erasure(self, labels: np.ndarray, *, at_random: bool) -> Change:
-        """Erase at each place what tells the labels apart there, or as many random directions, by fold."""
+        """Erase at each place what tells the labels apart there, or as many random directions, by fold.
+
+        Raises:
+            ProbeError: no place varies, or images have unequal numbers of tokens.
+        """
         means, places = self.parts()
         basis, fold = self.subspace(), self.plan.folds[0]
         inner = means @ basis
         edits: dict[tuple[int, int], Edit] = {}
+        problem = ProbeError("no place of the image varies")
         for part in range(self.plan.n_folds):
             train = fold != part
             for p in range(len(places)):
                 moments = Moments.of(inner[train, p], labels[train].astype(np.int64), classes=len(self.plan.classes))
-                edit = leace(moments, shrinkage="oas")
+                try:
+                    edit = leace(moments, shrinkage="oas")
+                except ProbeError as error:  # a border, or a black corner: the same in all images of the part
+                    problem = error
+                    continue
                 rng = np.random.default_rng([self.plan.seed, part, p, 105])
                 edits[part, p] = random_erasure(moments, edit, rng) if at_random else edit
+
+        if not edits:
+            raise problem
 
         def change(i: int, tokens: np.ndarray) -> np.ndarray:
             found = tokens.astype(np.float64)
             for p, where in enumerate(places):
-                low = found[where] @ basis
-                found[where] += (edits[int(fold[i]), p].apply(low) - low) @ basis.T
+                edit = edits.get((int(fold[i]), p))
+                if edit is not None:
+                    low = found[where] @ basis
+                    found[where] += (edit.apply(low) - low) @ basis.T
             return found
 
         return change

@@ -58,6 +58,8 @@ def called(one: Diagnosed) -> str:
     """The failure in words."""
     if one.got.text is not None and one.failure.failure == "connector":
         return "the way into the joint space loses it"
+    if one.failure.code == "RESPONSE_BIAS":
+        return "the language model prefers one option"
     return CALLED[one.failure.failure]
 
 
