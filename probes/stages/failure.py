@@ -131,8 +131,9 @@ class Causal:
 
     @property
     def steered(self) -> bool:
-        """Whether a step along the probed direction moves the answers."""
-        return self.steering is not None and self.steering.some
+        """Whether a step along the probed direction moves the answers, to either side (METHOD 4.7)."""
+        one = self.steering
+        return one is not None and (one.some or (one.high is not None and one.high < 0))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,8 @@ from probes.stages.answers import centred, log_odds
 from probes.stages.contrast import Contrast, contrast, margin_of, paired, scored_order
 from probes.stages.erasure import Edit, Moments, leace, random_erasure, slope
 from probes.stages.failure import Causal
+from probes.stats.measurement import Difference
+from probes.stats.plan import ALPHA
 from probes.stats.scores import Scored
 from slitlamp.answers.ask import partners
 from slitlamp.answers.inquiry import Inquiry, of_question
@@ -83,7 +85,8 @@ def _edits(
     if len(plan.classes) == 2:
         for name in (PUSHED, ASIDE):
             for dose in DOSES:
-                yield f"{name} {dose:+g}", lambda d=dose, n=name: trial.push(d, at_random=n == ASIDE), "", 1
+                change = lambda d=dose, n=name: trial.push(d, at_random=n == ASIDE)  # noqa: E731
+                yield f"{name} {dose:+g}", change, "a direction for each item" if name == ASIDE else "", 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -250,22 +253,25 @@ class Trial:
         return change
 
     def push(self, dose: float, *, at_random: bool) -> Change:
-        """Move every token by a dose of half the way between the classes' means at its place, or as far at random."""
+        """Move every token by a dose of half the way between the classes' means at its place, or as far at random.
+
+        Every item has a random direction of its own: how far slopes along random directions spread is then known.
+        """
         means, places = self.parts()
         fold, y = self.plan.folds[0], self.plan.y
         steps = []
         for part in range(self.plan.n_folds):
             train = fold != part
             step = (means[train & (y == 1)].mean(axis=0) - means[train & (y == 0)].mean(axis=0)) / 2
-            if at_random:
-                other = np.random.default_rng([self.plan.seed, part, 104]).standard_normal(step.shape)
-                step = other * np.linalg.norm(step) / np.linalg.norm(other)
             steps.append(step)
 
         def change(i: int, tokens: np.ndarray) -> np.ndarray:
-            found = tokens.astype(np.float64)
+            found, step = tokens.astype(np.float64), steps[int(fold[i])]
+            if at_random:
+                other = np.random.default_rng([self.plan.seed, i, 104]).standard_normal(step.shape)
+                step = other * np.linalg.norm(step) / max(float(np.linalg.norm(other)), np.finfo(float).tiny)
             for p, where in enumerate(places):
-                found[where] += dose * steps[int(fold[i])][p]
+                found[where] += dose * step[p]
             return found
 
         return change
@@ -304,7 +310,8 @@ def _told(
             slope(DOSES, np.stack([log_odds(found[f"{name} {dose:+g}"])[:, 0] for dose in DOSES]))
             for name in (PUSHED, ASIDE)
         ]
-        steering = contrast(paired(_share(slopes[0]), _share(slopes[1]), plan), margin_of(plan))
+        steering = contrast(beyond(paired(_share(slopes[0]), _share(slopes[1]), plan), slopes[1], plan),
+                            margin_of(plan))  # fmt: skip
     first: list[dict[str, Any]] = []  # what decides
     causal = Causal(erasure=losses.get(ERASED), swap=swap, steering=steering)
     for name, one in (("answers that follow the exchange", swap), ("slope of the log-odds when pushed", steering)):
@@ -314,6 +321,20 @@ def _told(
                  "state": one.state, "answers_changed": None, "moved": None}
             )  # fmt: skip
     return Checked(causal=causal, rows=[*first, *rows], notes=notes)
+
+
+def beyond(found: Difference, others: np.ndarray, plan: Any) -> Difference:
+    """A slope less the mean of those along random directions, with the interval of one more such direction.
+
+    A step into any direction moves answers a little; one direction is told from random ones by their spread.
+    """
+    from scipy.special import stdtrit
+
+    if found.high is None or plan.n_groups < 2:
+        return found
+    t = float(stdtrit(plan.n_groups - 1, 1 - ALPHA / 2))
+    half = t * float(np.hypot((found.high - found.score) / t, others.std(ddof=1)))
+    return Difference(score=found.score, low=found.score - half, high=found.score + half, p=None)
 
 
 def _said(margin: np.ndarray) -> np.ndarray:
