@@ -126,7 +126,7 @@ CASES: list[tuple[str, dict, str, str, str]] = [
      "NOT_TESTABLE(P-ANS)", "exploratory"),
     ("a step moves the answers backwards", {**UNSAID, "causal": replace(UNUSED, steering=c(-0.3))}, "inconclusive",
      "NOT_TESTABLE(P-ANS)", "exploratory"),
-    ("an erasure that changes less than the margin", {**UNSAID, "causal": replace(UNUSED, erasure=c(0.03))},
+    ("an erasure that changes less than the margin", {**UNSAID, "causal": replace(UNUSED, erasure=c(0.03, half=0.02))},
      "language_model", "LM_NOT_USED:READOUT", "strong"),
     ("a step that moves nothing", {**UNSAID, "causal": replace(UNUSED, steering=NONE)}, "language_model",
      "LM_NOT_USED:READOUT", "strong"),
