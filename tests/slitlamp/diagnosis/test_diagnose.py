@@ -16,7 +16,7 @@ from tasks import DataError
 from tests.slitlamp.diagnosis import organism
 
 ASK = ("Where is the square?", "On which side is it?")
-LITTLE = {"permutations": 99, "repeats": 1, "folds": 5, "twins": 0, "jobs": 1}
+LITTLE: dict[str, Any] = {"permutations": 99, "repeats": 1, "folds": 5, "twins": 0, "jobs": 1}
 
 
 @pytest.fixture(scope="module")
