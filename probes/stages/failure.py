@@ -131,8 +131,9 @@ class Causal:
 
     @property
     def steered(self) -> bool:
-        """Whether a step along the probed direction moves the answers."""
-        return self.steering is not None and self.steering.some
+        """Whether a step along the probed direction moves the answers, to either side (METHOD 4.7)."""
+        one = self.steering
+        return one is not None and (one.some or (one.high is not None and one.high < 0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -468,8 +469,9 @@ def _confidence(found: _Found, given: _Given) -> Confidence:
     if found.code.startswith("LM_NOT_USED"):
         agrees = causal is not None and (causal.follows if found.code.endswith("READOUT") and causal.follows
                                          else causal.unused)  # fmt: skip
-        if causal is not None and causal.erasure is not None and causal.erasure.some and not causal.follows:
-            return "exploratory"  # an erasure changes the answers: it is used
+        erased = None if causal is None else causal.erasure
+        if causal is not None and erased is not None and erased.some and not erased.none and not causal.follows:
+            return "exploratory"  # an erasure changes the answers by what may be the margin: it is used
         return "strong" if agrees and found.p <= STRONG else "moderate"
     if found.code in ("TASK_NOT_UNDERSTOOD", "LM_DISCARDS"):
         return "moderate"

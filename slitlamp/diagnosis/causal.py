@@ -5,7 +5,7 @@ part of each item's fold (METHOD 4.7). An erasure that changes nothing shows lit
 images bounds from above what it could show.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,8 @@ from probes.stages.answers import centred, log_odds
 from probes.stages.contrast import Contrast, contrast, margin_of, paired, scored_order
 from probes.stages.erasure import Edit, Moments, leace, random_erasure, slope
 from probes.stages.failure import Causal
-from probes.stats.plan import FEW
+from probes.stats.measurement import Difference
+from probes.stats.plan import ALPHA, FEW
 from probes.stats.scores import Scored
 from slitlamp.answers.ask import partners
 from slitlamp.answers.inquiry import Inquiry, of_question
@@ -69,26 +70,33 @@ def causal_check(
     seed = run.settings.probe.seed
     found = {NONE: trial.log_p(NONE, None)}
     notes: list[str] = []
-    for name, labels, like in ((ERASED, plan.y, False), (EXCHANGED, plan.permuted[0], False), (RANDOM, plan.y, True)):
+    partner = {OTHER: partners(inquiry, same=False, seed=seed), SAME: partners(inquiry, same=True, seed=seed)}
+    for name, change, more, orders in _edits(trial, partner):
         try:
-            found[name] = trial.log_p(name, lambda labels=labels, like=like: trial.erasure(labels, at_random=like))
+            found[name] = trial.log_p(name, change, more, orders)
         except ProbeError as error:
             notes.append(f"not {name}: {error}")
-    partner = {OTHER: partners(inquiry, same=False, seed=seed), SAME: partners(inquiry, same=True, seed=seed)}
-    for name, with_whom in partner.items():
-        if (with_whom >= 0).all():
-            found[name] = trial.log_p(name, lambda w=with_whom: trial.exchange(w), array_digest(with_whom))
-    if len(plan.classes) == 2:
-        for name in (PUSHED, ASIDE):
-            for dose in DOSES:
-                found[f"{name} {dose:+g}"] = trial.log_p(
-                    f"{name} {dose:+g}", lambda d=dose, n=name: trial.push(d, at_random=n == ASIDE), orders=1
-                )
     told = _told(question, plan, found, partner, notes)
     if ERASED not in found:
         return told
     beside, why = unrelated(trial, question, others)
     return replace(told, rows=[*told.rows, *beside], notes=[*told.notes, *([why] if why else [])])
+
+
+def _edits(
+    trial: "Trial", partner: dict[str, np.ndarray]
+) -> Iterator[tuple[str, Callable[[], Change], str, int | None]]:
+    """Every edit: its name, what makes it, what else it rests on, in how many orders it is asked (None: all)."""
+    plan = trial.plan
+    for name, labels, like in ((ERASED, plan.y, False), (EXCHANGED, plan.permuted[0], False), (RANDOM, plan.y, True)):
+        yield name, lambda labels=labels, like=like: trial.erasure(labels, at_random=like), "", None
+    for name, with_whom in partner.items():
+        yield name, lambda w=with_whom: trial.exchange(w), array_digest(with_whom), None
+    if len(plan.classes) == 2:
+        for name in (PUSHED, ASIDE):
+            for dose in DOSES:
+                change = lambda d=dose, n=name: trial.push(d, at_random=n == ASIDE)  # noqa: E731
+                yield f"{name} {dose:+g}", change, "a direction for each item" if name == ASIDE else "", 1
 
 
 def unrelated(trial: "Trial", question: Question, others: Sequence[Question]) -> tuple[list[dict[str, Any]], str]:
@@ -243,24 +251,38 @@ class Trial:
         return self.made["subspace"]
 
     def erasure(self, labels: np.ndarray, *, at_random: bool) -> Change:
-        """Erase at each place what tells the labels apart there, or as many random directions, by fold."""
+        """Erase at each place what tells the labels apart there, or as many random directions, by fold.
+
+        Raises:
+            ProbeError: no place varies, or images have unequal numbers of tokens.
+        """
         means, places = self.parts()
         basis, fold = self.subspace(), self.plan.folds[0]
         inner = means @ basis
         edits: dict[tuple[int, int], Edit] = {}
+        problem = ProbeError("no place of the image varies")
         for part in range(self.plan.n_folds):
             train = fold != part
             for p in range(len(places)):
                 moments = Moments.of(inner[train, p], labels[train].astype(np.int64), classes=len(self.plan.classes))
-                edit = leace(moments, shrinkage="oas")
+                try:
+                    edit = leace(moments, shrinkage="oas")
+                except ProbeError as error:  # a border, or a black corner: the same in all images of the part
+                    problem = error
+                    continue
                 rng = np.random.default_rng([self.plan.seed, part, p, 105])
                 edits[part, p] = random_erasure(moments, edit, rng) if at_random else edit
+
+        if not edits:
+            raise problem
 
         def change(i: int, tokens: np.ndarray) -> np.ndarray:
             found = tokens.astype(np.float64)
             for p, where in enumerate(places):
-                low = found[where] @ basis
-                found[where] += (edits[int(fold[i]), p].apply(low) - low) @ basis.T
+                edit = edits.get((int(fold[i]), p))
+                if edit is not None:
+                    low = found[where] @ basis
+                    found[where] += (edit.apply(low) - low) @ basis.T
             return found
 
         return change
@@ -268,6 +290,9 @@ class Trial:
     def exchange(self, partner: np.ndarray) -> Change:
         """The tokens of each item's partner in place of its own."""
         tokens = self.connector()
+        alone = int((partner < 0).sum())
+        if alone:
+            raise ProbeError(f"{alone} of {len(partner)} items have no partner in another group")
 
         def change(i: int, own: np.ndarray) -> np.ndarray:
             other = tokens[int(partner[i])]
@@ -278,22 +303,25 @@ class Trial:
         return change
 
     def push(self, dose: float, *, at_random: bool) -> Change:
-        """Move every token by a dose of half the way between the classes' means at its place, or as far at random."""
+        """Move every token by a dose of half the way between the classes' means at its place, or as far at random.
+
+        Every item has a random direction of its own: how far slopes along random directions spread is then known.
+        """
         means, places = self.parts()
         fold, y = self.plan.folds[0], self.plan.y
         steps = []
         for part in range(self.plan.n_folds):
             train = fold != part
             step = (means[train & (y == 1)].mean(axis=0) - means[train & (y == 0)].mean(axis=0)) / 2
-            if at_random:
-                other = np.random.default_rng([self.plan.seed, part, 104]).standard_normal(step.shape)
-                step = other * np.linalg.norm(step) / np.linalg.norm(other)
             steps.append(step)
 
         def change(i: int, tokens: np.ndarray) -> np.ndarray:
-            found = tokens.astype(np.float64)
+            found, step = tokens.astype(np.float64), steps[int(fold[i])]
+            if at_random:
+                other = np.random.default_rng([self.plan.seed, i, 104]).standard_normal(step.shape)
+                step = other * np.linalg.norm(step) / max(float(np.linalg.norm(other)), np.finfo(float).tiny)
             for p, where in enumerate(places):
-                found[where] += dose * steps[int(fold[i])][p]
+                found[where] += dose * step[p]
             return found
 
         return change
@@ -309,14 +337,16 @@ def _told(
     losses: dict[str, Contrast] = {}
     for name, log_p in found.items():
         margin = log_odds(log_p)
-        after, before = scored_order(margin[None], plan.y, plan), scored_order(base[None], plan.y, plan)
+        same = log_odds(found[NONE][: len(log_p)])  # unchanged, in the orders in which this edit was asked
+        middle = same - centred(same, plan)
+        after, before = scored_order(margin[None], plan.y, plan), scored_order(same[None], plan.y, plan)
         losses[name] = contrast(paired(before, after, plan), margin_of(plan))
-        flipped = float((_said(margin - level) != _said(base - level)).mean())
+        flipped = float((_said(margin - middle) != _said(same - middle)).mean())
         rows.append(
             {
                 "task": question.name, "edit": name, "auc": after.mean, "loss": losses[name].loss,
                 "low": losses[name].low, "high": losses[name].high, "state": losses[name].state,
-                "answers_changed": flipped, "moved": float(np.abs(margin - base).mean()),
+                "answers_changed": flipped, "moved": float(np.abs(margin - same).mean()),
             }
         )  # fmt: skip
     swap = None
@@ -325,12 +355,13 @@ def _told(
         follow = [(_said(log_odds(found[name]) - level) == other).astype(np.float64) for name in (OTHER, SAME)]
         swap = contrast(paired(_share(follow[0]), _share(follow[1]), plan), margin_of(plan))
     steering = None
-    if f"{PUSHED} {DOSES[0]:+g}" in found:
+    if all(f"{name} {dose:+g}" in found for name in (PUSHED, ASIDE) for dose in DOSES):
         slopes = [
             slope(DOSES, np.stack([log_odds(found[f"{name} {dose:+g}"])[:, 0] for dose in DOSES]))
             for name in (PUSHED, ASIDE)
         ]
-        steering = contrast(paired(_share(slopes[0]), _share(slopes[1]), plan), margin_of(plan))
+        steering = contrast(beyond(paired(_share(slopes[0]), _share(slopes[1]), plan), slopes[1], plan),
+                            margin_of(plan))  # fmt: skip
     first: list[dict[str, Any]] = []  # what decides
     causal = Causal(erasure=losses.get(ERASED), swap=swap, steering=steering)
     for name, one in (("answers that follow the exchange", swap), ("slope of the log-odds when pushed", steering)):
@@ -340,6 +371,20 @@ def _told(
                  "state": one.state, "answers_changed": None, "moved": None}
             )  # fmt: skip
     return Checked(causal=causal, rows=[*first, *rows], notes=notes)
+
+
+def beyond(found: Difference, others: np.ndarray, plan: Any) -> Difference:
+    """A slope less the mean of those along random directions, with the interval of one more such direction.
+
+    A step into any direction moves answers a little; one direction is told from random ones by their spread.
+    """
+    from scipy.special import stdtrit
+
+    if found.high is None or plan.n_groups < 2:
+        return found
+    t = float(stdtrit(plan.n_groups - 1, 1 - ALPHA / 2))
+    half = t * float(np.hypot((found.high - found.score) / t, others.std(ddof=1)))
+    return Difference(score=found.score, low=found.score - half, high=found.score + half, p=None)
 
 
 def _said(margin: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from probes.stats.best import Candidates
 from probes.stats.credit import LOWLEVEL, PIXELS
 from probes.stats.difference import discordant
 from probes.stats.intervals import inflation
+from probes.stats.plan import ALPHA, FEW
 from slitlamp.probing.points import screened
 from slitlamp.probing.state import Cell, QuestionCells, Run
 from slitlamp.records import Record
@@ -88,9 +89,17 @@ def at_map(run: Run, cell: Cell) -> Cell:
 def untrained_stage(measurement: Any, name: str, p: float | None = None, note: str = "") -> ReadStage:
     """A stage that was not trained on the items, such as an answer; its p is that of its own exchanged labels."""
     p = measurement.estimate.p if p is None else p
-    above = measurement.estimate.score > measurement.estimate.chance
-    state: State = "present" if p is not None and p <= 0.05 and above else "inconclusive"
-    return ReadStage(stage="answer", name=name, measurement=measurement, state=state, p=p, trained=False, note=note)
+    reads = p is not None and p <= ALPHA
+    return ReadStage(
+        stage="answer", name=name, measurement=measurement, state=_unjudged(measurement, reads), p=p, trained=False,
+        note=note,
+    )  # fmt: skip
+
+
+def _unjudged(measurement: Any, reads: bool) -> State:
+    """The state of what no verdict of the map is given on: below 20 groups there is none."""
+    e = measurement.estimate
+    return "present" if reads and e.score > e.chance and measurement.plan.n_groups >= FEW else "inconclusive"
 
 
 def loss(a: ReadStage, b: ReadStage, plan: Any) -> Contrast:
@@ -185,11 +194,10 @@ def best_reader(run: Run, named: Sequence[tuple[str, Cell]], stage: StageName, n
     candidates = Candidates.among([run.measurement(cell) for _, cell in every], plan)
     chosen = candidates.chosen(range(len(every)))
     kind, cell = every[int(np.bincount(candidates.choices(range(len(every))).ravel()).argmax())]
-    reads = chosen.reads and chosen.estimate.score > chosen.estimate.chance
     return ReadStage(
         stage=stage, name=name, measurement=chosen, points=len(every), cell=cell,
         place=_place(kind, cell),
-        state="present" if reads else "inconclusive", p=chosen.estimate.p,
+        state=_unjudged(chosen, chosen.reads), p=chosen.estimate.p,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import encoders
 from encoders import EncoderError
 from plugins import UserFileError
+from probes import ProbeError
 from slitlamp.answers.answered import GREY, NO_IMAGE, AnsweredQuestion
 from slitlamp.answers.ask import Asking, asked, presentations
 from slitlamp.answers.inquiry import of_question
@@ -40,9 +41,10 @@ from slitlamp.probing.state import Cell, QuestionCells, Run
 from slitlamp.questions import Question
 from slitlamp.records import Record
 from slitlamp.settings import Settings
+from tasks import DataError
 
 JOINT = "joint"
-PASSING = (EncoderError, UserFileError, NotFiniteError)  # after which what was computed is kept
+PASSING = (EncoderError, UserFileError, NotFiniteError, ProbeError, DataError)  # after which what was computed is kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +123,17 @@ def route_of(run: Run, own: DiagnoseSettings) -> Route:
     )
 
 
+def check_asking(question: Question, route: Route, own: DiagnoseSettings) -> None:
+    """Refuse words in which a model that answers here cannot be asked, before anything is encoded.
+
+    Raises:
+        UsageError: a column without a question in words, or as many options as there are no classes. DataError: options
+            that cannot be told apart.
+    """
+    if route.model is not None:
+        of_question(question, asking_of(own))
+
+
 def asking_of(own: DiagnoseSettings) -> AskSettings:
     """How the model is asked."""
     return AskSettings(
@@ -150,13 +163,14 @@ def gather(run: Run, question: Question, route: Route, own: DiagnoseSettings) ->
         try:
             layers = language_cells(run, question, route.model, asking_of(own))
         except PASSING as error:
-            failed.append(_line(own, question, error))
+            failed.append(told(own, question, error))
     return Gathered(
         question=question, cells=replace(cells, encoder=[*cells.encoder, *layers]), layers=layers, failed=failed
     )
 
 
-def _line(own: DiagnoseSettings, question: Question, error: Exception) -> str:
+def told(own: DiagnoseSettings, question: Question, error: Exception) -> str:
+    """Say, and give back, the line of what could not be computed for a question."""
     line = f"{own.model}, {question.name}: {' '.join(str(error).split())}"
     say(f"error: {line}")
     return line
@@ -179,7 +193,7 @@ def follow(
         else:
             _behind(run, got, mine, records, route, stages, own, others)
     except PASSING as error:
-        stages.failed.append(_line(own, got.question, error))
+        stages.failed.append(told(own, got.question, error))
     if own.information:
         _kept(run, got.question, mine, stages, own)
     return stages
@@ -193,7 +207,7 @@ def _kept(run: Run, question: Question, mine: Sequence[Cell], stages: Stages, ow
             [cell for cell in mine if cell.site in (JOINT, CONNECTOR)],
         )  # fmt: skip
     except PASSING as error:
-        stages.failed.append(_line(own, question, error))
+        stages.failed.append(told(own, question, error))
         return
     stages.rise = kept.rise
     stages.tables |= {name: rows for name, rows in kept.rows.items() if rows}
@@ -272,7 +286,9 @@ def _behind(
     stages.notes += found.notes
     if not answered.is_scored(found):
         stages.notes.append("of the answers nothing but the option is known: a preferred option cannot be taken off")
-    if route.model is not None and own.causal != "off" and answered.is_scored(found):
+    if route.model is not None and own.causal != "off" and LETTER not in found.ways:
+        stages.notes.append("no causal check: it asks by the letter")
+    elif route.model is not None and own.causal != "off" and answered.is_scored(found):
         checked = causal_check(run, question, route.model, asking_of(own), others)
         stages.causal, stages.tables["causal"] = checked.causal, [dict(row) for row in checked.rows]
         stages.notes += checked.notes

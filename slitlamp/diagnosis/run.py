@@ -11,7 +11,17 @@ from cache import write_atomically
 from encoders import EncoderError
 from slitlamp.diagnosis import figures, kept_figures
 from slitlamp.diagnosis.controls import share_controls
-from slitlamp.diagnosis.follow import check_options, follow, gather, route_of
+from slitlamp.diagnosis.follow import (
+    PASSING,
+    Gathered,
+    Route,
+    check_asking,
+    check_options,
+    follow,
+    gather,
+    route_of,
+    told,
+)
 from slitlamp.diagnosis.found import Diagnosed
 from slitlamp.diagnosis.settings import DiagnoseSettings
 from slitlamp.diagnosis.stages import conclude
@@ -22,6 +32,7 @@ from slitlamp.probing.run import choose_points
 from slitlamp.probing.state import Run, start
 from slitlamp.probing.words import synthetic
 from slitlamp.probing.workers import spare_threads
+from slitlamp.questions import Question
 from slitlamp.records import Record, rounded
 from slitlamp.reports.result import CommandResult
 from slitlamp.reports.spreadsheet import as_csv
@@ -37,10 +48,10 @@ def diagnose(settings: Settings, own: DiagnoseSettings, command: str) -> Command
         for question in questions:
             check_options(question, own, settings)
         route = route_of(run, own)
+        for question in questions:
+            check_asking(question, route, own)
         choose_points(run, questions)
-        gathered = [one for question in questions if (one := gather(run, question, route, own)) is not None]
-        if not gathered:
-            raise EncoderError("; ".join(run.failed) or f"{own.model}: no task could be asked")
+        gathered = _gathered(run, questions, route, own)
         paid = adjusted([[run.measurement(cell) for cell in one.cells.encoder] for one in gathered])
         measured, asked_too = [], [one.question for one in gathered]
         for one, p in zip(gathered, paid, strict=True):
@@ -50,6 +61,25 @@ def diagnose(settings: Settings, own: DiagnoseSettings, command: str) -> Command
         share_controls({one.question.name: stages for one, _, stages in measured})
         found = [conclude(run, one.question, one.cells, records, stages, own) for one, records, stages in measured]
     return _result(run, found, own, command)
+
+
+def _gathered(run: Run, questions: Sequence[Question], route: Route, own: DiagnoseSettings) -> list[Gathered]:
+    """The cells of every question; one that cannot be measured costs a line, and the others are kept."""
+    found: list[Gathered] = []
+    lost: list[tuple[Question, Exception]] = []
+    for question in questions:
+        try:
+            one = gather(run, question, route, own)
+        except PASSING as error:
+            lost.append((question, error))
+            continue
+        found += [] if one is None else [one]
+    if not found:
+        raise lost[0][1] if lost else EncoderError("; ".join(run.failed) or f"{own.model}: no task could be asked")
+    for question, error in lost:
+        if str(error) != "; ".join(run.failed):  # which was said when it could not be encoded
+            run.failed.append(told(own, question, error))
+    return found
 
 
 def _result(run: Run, found: Sequence[Diagnosed], own: DiagnoseSettings, command: str) -> CommandResult:

@@ -14,6 +14,7 @@ CALLED = {
     "alignment": "the alignment with text loses it", "language_model": "the language model does not use it",
     "inconclusive": "cannot say",
 }  # fmt: skip
+NOTHING = "Nothing is shown to be read at the {}, so that no loss behind it can be told."
 CHANGES = {"material": "material", "some": "some", "none": "none that matters", "unknown": "open"}
 
 
@@ -36,11 +37,11 @@ def sentences_of(one: Diagnosed) -> list[str]:
 
 
 def _carried(one: Diagnosed) -> Sequence[str]:
-    """What the transported probes say, with the stages between which they were carried."""
+    """What the transported probes say, with the stages between which they were carried; nothing is lost of nothing."""
     got = one.got
     pairs = ((got.encoder, got.connector, got.to_connector), (got.connector, got.image, got.to_language_model))
     return [
-        f"{a.name} to {b.name}: {found.reason}"
+        f"{a.name} to {b.name}: {found.reason if a.state == 'present' else NOTHING.format(a.name)}"
         for a, b, found in pairs
         if a is not None and b is not None and found is not None
     ]
@@ -58,6 +59,8 @@ def called(one: Diagnosed) -> str:
     """The failure in words."""
     if one.got.text is not None and one.failure.failure == "connector":
         return "the way into the joint space loses it"
+    if one.failure.code == "RESPONSE_BIAS":
+        return "the language model prefers one option"
     return CALLED[one.failure.failure]
 
 

@@ -1,0 +1,108 @@
+"""What the causal check does where an edit cannot be made, and against what an edit is held."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import probes
+from probes import ProbeError
+from probes.stats.measurement import Difference
+from slitlamp.diagnosis import causal
+from slitlamp.diagnosis.causal import ASIDE, ERASED, EXCHANGED, NONE, OTHER, PUSHED, SAME, Trial, beyond, causal_check
+
+N = 40
+PLAN = probes.plan(np.arange(N) % 2, np.arange(N), classes=("left", "right"), permutations=99, folds=5, repeats=1)
+PARTNER = (np.arange(N) + 1) % N
+
+
+def trial(tokens: list[np.ndarray]) -> Trial:
+    nothing: Any = None
+    return Trial(model=nothing, inquiry=nothing, asking=nothing, plan=PLAN, tokens=tokens, made={})
+
+
+def tokens(rng: np.random.Generator) -> list[np.ndarray]:
+    """Nine tokens each, of which the second tells the classes apart and the first is the same in all images."""
+    found = rng.standard_normal((N, 9, 4))
+    found[:, 0] = 1.0
+    found[:, 1, 0] += 3 * (2 * PLAN.y - 1)
+    return list(found)
+
+
+def test_a_place_that_is_the_same_in_all_images_is_left_and_the_others_are_erased() -> None:
+    given = tokens(np.random.default_rng(0))
+    change = trial(given).erasure(PLAN.y, at_random=False)
+    after = np.stack([change(i, one) for i, one in enumerate(given)])
+    assert np.array_equal(after[:, 0], np.stack(given)[:, 0])
+    apart = [abs(x[PLAN.y == 1, 1, 0].mean() - x[PLAN.y == 0, 1, 0].mean()) for x in (np.stack(given), after)]
+    assert apart[0] > 5
+    assert apart[1] < 1.5
+    with pytest.raises(ProbeError):
+        trial([np.ones((9, 4))] * N).erasure(PLAN.y, at_random=False)
+
+
+def test_every_item_is_pushed_at_random_along_a_direction_of_its_own_and_as_far() -> None:
+    given = tokens(np.random.default_rng(1))
+    ways = {name: trial(given).push(1.0, at_random=name == ASIDE) for name in (PUSHED, ASIDE)}
+    held = np.flatnonzero(PLAN.folds[0] == PLAN.folds[0][0])[:2]
+    moved = {name: [change(int(i), given[i]) - given[i] for i in held] for name, change in ways.items()}
+    assert np.allclose(moved[PUSHED][0], moved[PUSHED][1])
+    assert not np.allclose(moved[ASIDE][0], moved[ASIDE][1])
+    lengths = [np.linalg.norm(one) for many in moved.values() for one in many]
+    assert np.allclose(lengths, lengths[0])
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, given: list[np.ndarray], partner: np.ndarray) -> causal.Checked:
+    """The causal check of a model that never answers, so that only its edits are made."""
+
+    def log_p(_: Trial, __: str, change: Any, ___: str = "", orders: int | None = None) -> np.ndarray:
+        if change is not None:
+            edit = change()
+            for i, one in enumerate(given):
+                edit(i, one)
+        return np.log(np.full((orders or 2, N, 2), 0.5))
+
+    monkeypatch.setattr(Trial, "connector", lambda _: given)
+    monkeypatch.setattr(Trial, "log_p", log_p)
+    monkeypatch.setattr(causal, "of_question", lambda *_: None)
+    monkeypatch.setattr(causal, "partners", lambda *_, **__: partner)
+    seed = SimpleNamespace(probe=SimpleNamespace(seed=0))
+    run: Any = SimpleNamespace(plan=lambda _: PLAN, settings=seed)
+    some: Any = SimpleNamespace(name="side")
+    return causal_check(run, some, some, some)
+
+
+def test_an_edit_that_cannot_be_made_is_named_and_the_others_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    uneven = [one[: 9 - i % 2] for i, one in enumerate(tokens(rng))]
+    found = asked(monkeypatch, uneven, (np.arange(N) + 2) % N)
+    assert {row["edit"] for row in found.rows} >= {NONE, SAME}
+    assert [line.split(":")[0] for line in found.notes] == [
+        f"not {name}" for name in (ERASED, EXCHANGED, "random direction erased",
+                                   *(f"{name} {dose}" for name in (PUSHED, ASIDE) for dose in ("-1", "+1")))
+    ]  # fmt: skip
+    alone = asked(monkeypatch, tokens(rng), np.where(np.arange(N) < 3, -1, PARTNER))
+    assert [line for line in alone.notes if "3 of 40 items have no partner" in line]
+    assert alone.causal.swap is None
+    assert alone.causal.erasure is not None
+
+
+def test_an_edit_is_held_against_the_same_orders_of_the_options() -> None:
+    """One order alone shows the preferred letter, which the mean of both takes off."""
+    odds = np.stack([np.full(N, 2.0), np.full(N, -2.0)]) + 0.1 * np.random.default_rng(3).standard_normal((2, N))
+    both = np.stack([-np.logaddexp(0, odds), -np.logaddexp(0, -odds)], axis=-1)
+    question: Any = SimpleNamespace(name="side")
+    found = causal._told(question, PLAN, {NONE: both, f"{PUSHED} +1": both[:1]}, {OTHER: PARTNER, SAME: PARTNER}, [])
+    row = next(row for row in found.rows if row["edit"] == f"{PUSHED} +1")
+    assert (row["answers_changed"], row["moved"], row["loss"]) == (0.0, 0.0, 0.0)
+
+
+def test_a_slope_is_held_against_the_spread_of_slopes_along_random_directions() -> None:
+    spread = np.random.default_rng(4).standard_normal(N)
+    small = beyond(Difference(score=0.5, low=0.3, high=0.7, p=None), spread, PLAN)
+    assert small.low is not None
+    assert small.low < 0
+    large = beyond(Difference(score=9.0, low=8.8, high=9.2, p=None), spread, PLAN)
+    assert large.low is not None
+    assert large.low > 0
