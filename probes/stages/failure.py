@@ -462,13 +462,16 @@ def _unused(given: _Given, c: Contrast, said: str) -> _Found:
 
 
 def _confidence(found: _Found, given: _Given) -> Confidence:
-    """Strong at p <= .01 (a verdict of disuse needs the causal check too), moderate at p <= .05, else exploratory."""
+    """Strong at p <= .01, moderate at p <= .05, else exploratory.
+
+    A strong verdict of disuse needs the causal check too, and in it the erasure of a fact that the model does report.
+    """
     if found.failure == "inconclusive" or found.p is None or found.p > ALPHA:
         return "exploratory"
     causal = given.causal
     if found.code.startswith("LM_NOT_USED"):
-        agrees = causal is not None and (causal.follows if found.code.endswith("READOUT") and causal.follows
-                                         else causal.unused)  # fmt: skip
+        shown = causal is not None and causal.unused and causal.control is not None  # METHOD 4.7: a positive control
+        agrees = shown or (causal is not None and causal.follows and found.code.endswith("READOUT"))
         erased = None if causal is None else causal.erasure
         if causal is not None and erased is not None and erased.some and not erased.none and not causal.follows:
             return "exploratory"  # an erasure changes the answers by what may be the margin: it is used

@@ -112,6 +112,8 @@ CASES: list[tuple[str, dict, str, str, str]] = [
      "language_model", "LM_NOT_USED:READOUT", "strong"),
     ("neither erasure nor swap", {**UNSAID, **NO_ROUTE, "causal": UNUSED}, "language_model", "LM_NOT_USED:ROUTING",
      "strong"),
+    ("neither, and no fact that is answered was erased", {**UNSAID, "causal": replace(UNUSED, control=None)},
+     "language_model", "LM_NOT_USED:READOUT", "moderate"),
     ("an erasure alone", {**UNSAID, "causal": Causal(erasure=NONE)}, "language_model", "LM_NOT_USED:READOUT",
      "moderate"),
     ("an erasure that shows nothing anywhere", {**UNSAID, "causal": replace(UNUSED, control=NONE)}, "language_model",
