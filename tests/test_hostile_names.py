@@ -121,8 +121,10 @@ COMMANDS = {
                                  "--group", "who", "--copies", "warn"),
     "diagnose": lambda h: ("--model", str(h.home / WHOLE), *h.asked, *SMALL, "--twins", "0",
                            "--answers", str(h.home / TOLD)),
-    "answers ask": lambda h: ("--model", str(h.home / WHOLE), *h.asked, "--question", COLUMN, "--ways", "letter",
-                              "--no-blind", "--knowledge", "none"),
+    "answers ask": lambda h: (
+        "--model", str(h.home / WHOLE), *h.asked, "--question", COLUMN, "--ways", "letter", "--no-blind",
+        "--options", *(f"option {k}" for k in range(len(CLASSES))), "--knowledge", "none",
+    ),
     "answers import": lambda h: (str(h.home / TOLD), "--data", h.manifest, "--label", COLUMN, "--rescore"),
     "compare": lambda h: (str(h.out("linear_probe")),),
     "ablation": _grid,

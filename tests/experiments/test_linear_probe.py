@@ -416,8 +416,8 @@ def test_killed_at_six_moments_the_same_command_ends_with_the_same_result(tmp_pa
 
 @pytest.mark.slow
 def test_ctrl_c_ends_with_the_line_that_resumes(tmp_path: Path) -> None:
-    process = started(tmp_path / "out", tmp_path / "store", "--jobs", "2")
-    while process.poll() is None and not [*(tmp_path / "store").rglob("*.h5")]:
+    process = started(tmp_path / "out", tmp_path / "store", "--jobs", "2", "--permutations", "1999", "--repeats", "20")
+    while process.poll() is None and not [*(tmp_path / "out").rglob("*.npz")]:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate()

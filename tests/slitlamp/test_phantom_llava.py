@@ -1,6 +1,7 @@
 """The shipped phantom-llava answers about phantoms that it never saw; each variant has the fault that it names."""
 
 import json
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,24 @@ def letter_odds(name: str, task: str, order: tuple[int, int]) -> np.ndarray:
     found = next_words(model, words, seen(name, task), [text] * len(one.y))
     a, b = words.convert_tokens_to_ids(["A", "B"])
     return found[:, a] - found[:, b]
+
+
+def test_a_missing_tensor_is_named_and_a_changed_one_is_seen(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "copy"
+    shutil.copytree(WEIGHTS / HEALTHY, folder)
+    image, wanted = [np.full((40, 50), 90, np.uint8)], {"connector": ["mean"]}
+    before = encoders.encode(encoders.load(HEALTHY, weights=folder), image, wanted)["connector/mean"]
+    part = folder / "model-connector.safetensors"
+    tensors = load_file(part)
+    name = next(name for name in tensors if name.endswith("linear_2.weight"))
+    save_file(tensors | {name: tensors[name] * 2}, part, {"format": "pt"})
+    after = encoders.encode(encoders.load(HEALTHY, weights=folder), image, wanted)["connector/mean"]
+    assert not np.allclose(before, after, atol=1e-3)
+    save_file({key: value for key, value in tensors.items() if key != name}, part, {"format": "pt"})
+    with pytest.raises(encoders.EncoderError, match=r"linear_2\.weight"):
+        encoders.load(HEALTHY, weights=folder)
 
 
 def test_the_library_loads_what_is_shipped_and_it_answers_from_images() -> None:

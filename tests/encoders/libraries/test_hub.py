@@ -311,7 +311,7 @@ def test_every_family_is_tried_without_a_tensor_and_with_another() -> None:
              "networks.test_towers", "networks.test_connectors")  # fmt: skip
     towers, multimodal, more, custom, connectors = (import_module(f"tests.encoders.{name}") for name in names)
     tried = {*WHOLE, *towers.TRIED, *multimodal.TINY, *multimodal.AUTHORS, *more.NAMES, *custom.FILES}
-    tried |= set(connectors.WHERE)
+    tried |= {*connectors.WHERE, "phantom-llava"}  # the last in tests/slitlamp/test_phantom_llava.py
     families = [path.stem for path in Path(encoders.__file__).parent.glob("[!_]*.py")]
     for family in families:
         every = getattr(import_module(f"encoders.{family}"), "CHECKPOINTS", ())
