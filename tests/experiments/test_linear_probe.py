@@ -380,11 +380,16 @@ def test_a_disk_that_fills_up_loses_nothing_that_was_closed(
 
 def started(out: Path, store: Path, *more: str) -> "subprocess.Popen[str]":
     words = ["--encoder", ENCODER, "--task", "orientation", "mirror", "--items", "40", "--permutations", "99", *more]
-    return subprocess.Popen(
-        [sys.executable, "-m", "experiments.linear_probe", *words, "--out", str(out)],
-        cwd=ROOT, env=os.environ | {"SLITLAMP_CACHE": str(store)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, start_new_session=True,
-    )  # fmt: skip
+    # a job in the background of a shell is born deaf to Ctrl-C, and so are its children
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "experiments.linear_probe", *words, "--out", str(out)],
+            cwd=ROOT, env=os.environ | {"SLITLAMP_CACHE": str(store)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, start_new_session=True,
+        )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.slow
