@@ -107,12 +107,17 @@ def _result(run: Run, found: Sequence[Diagnosed], own: DiagnoseSettings, command
     notes = [*made_here, *(note for one in found for note in one.question.warnings), *run.noted]
     return CommandResult(
         experiment=NAME, command=command, tables=rows,
-        sentences=[line for one in found for line in sentences_of(one)],
+        sentences=_verdicts_first([sentences_of(one) for one in found]),
         notes=list(dict.fromkeys(notes)), questions=[one.question.facts for one in found],
         figures=pictures, data=data,
         failed=list(dict.fromkeys([*run.failed, *(line for one in found for line in one.got.failed)])),
         summary=f"{run.encoded} images encoded, {len(run.seconds)} cells measured",
     )  # fmt: skip
+
+
+def _verdicts_first(said: Sequence[Sequence[str]]) -> list[str]:
+    """The verdict of every task, then what each rests on."""
+    return [*(lines[0] for lines in said), *(line for lines in said for line in lines[1:])]
 
 
 def _of_cell(record: Record) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from probes.stats.plan import FEW, RARE
 from slitlamp.paper import answers, card, changes, checklist, design, figures, methods, run, tables, trackers
 from slitlamp.paper import page as pages
-from slitlamp.paper.gathered import _failures, claims_of
+from slitlamp.paper.gathered import Other, _failures, claims_of
 from slitlamp.records import Record
 from slitlamp.reports.result import CommandResult
 from tests.slitlamp.paper import probed
@@ -301,6 +302,16 @@ def test_only_what_is_synthetic_is_said_to_be() -> None:
     assert not [line for line in pages._alarms(probed.of([real, fake])) if "SYNTHETIC" in line]
     assert [line for line in pages._alarms(probed.of([fake])) if "SYNTHETIC" in line]
     assert pages._stamps([real, fake], synthetic=True) == ["SYNTHETIC images of y"]
+
+
+def test_other_runs_that_are_synthetic_are_named_first_and_real_ones_are_not() -> None:
+    made_here, real = (
+        Other(folder=Path(name), document={"experiment": "diagnose", "notes": notes})
+        for name, notes in (("tiny", ["Synthetic: images are made by this project"]), ("films", []))
+    )
+    alone = dataclasses.replace(probed.of([made("x", said={"sentences": []})]), others=[made_here, real])
+    assert [line.partition(":")[0] for line in pages._alarms(alone)] == ["SYNTHETIC, diagnose (tiny)"]
+    assert not pages._alarms(dataclasses.replace(alone, others=[real]))
 
 
 def test_a_comparison_is_said_of_its_own_source() -> None:
