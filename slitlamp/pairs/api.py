@@ -28,7 +28,6 @@ def modes(encoder: str | Path = "phantom-clip", reference: Names | None = None, 
     return COMMANDS["modes"].call(own | flags)
 
 
-
 def explain(first: str, second: str, encoder: str | Path = "phantom-clip", **flags: Any) -> PairResult:
     """Which regions of two images, named by id or file, carry their similarity; raises as `mine` does."""
     return COMMANDS["explain"].call({"images": (str(first), str(second)), "encoder": encoder} | flags)
