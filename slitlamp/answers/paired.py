@@ -112,9 +112,10 @@ def _category_rows(
     found = category_scores(choices, keys, labels, totals)
     return [
         {
-            "model": one.model, "reader": shown_reader(reader), "category": name,
-            "images": scores.slots, "set": scores.set_accuracy, "individual": scores.individual_accuracy,
-            "confusion": scores.confusion if scores.valids else None, "readable": scores.valids, "invalid": scores.invalid_rate,
+            "model": one.model, "reader": shown_reader(reader), "category": name, "images": scores.slots,
+            "set": scores.set_accuracy, "individual": scores.individual_accuracy,
+            "confusion": scores.confusion if scores.valids else None, "readable": scores.valids,
+            "invalid": scores.invalid_rate,
         }
         for name, scores in found.items()
     ]  # fmt: skip
