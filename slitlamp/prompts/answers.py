@@ -130,7 +130,8 @@ def of_colours(path: str, given: Prompted) -> Answers:
     """The answers in a file.
 
     An item is named by its id, its file, or a column of the source that names each row once (`item`, `id`, …). An
-    answer is a colour, its first letter, or a raw reply that names one; an empty one, "-", and a reply that names none, or two, could not be read.
+    answer is a colour, its first letter, or a raw reply that names one; an empty one, "-", and a reply that names none,
+    or two, could not be read.
 
     Raises:
         DataError: an unknown item, assignment or answer, a presentation that was answered twice, or none of marks.
