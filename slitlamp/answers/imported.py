@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from cache import write_atomically
+from encoders.answering.prompts import LETTERS
 from plugins import hint
 from probes.pairs.inference import mean_difference
 from probes.pairs.scores import consistent
 from probes.prompts.bias import histogram
-from slitlamp.answers.formats import LETTERS, AnswerFile, Record, read_answers
+from slitlamp.answers.formats import AnswerFile, Record, read_answers
 from slitlamp.answers.imports import ImportSettings
 from slitlamp.answers.paired import pair_tables
 from slitlamp.answers.reply import PUBLIC, Parsed, read_reply

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from encoders.answering.prompts import LETTERS
 from probes.pairs.scores import INVALID, PairScores, Two, category_scores, consistent, pair_scores
-from slitlamp.answers.formats import LETTERS, AnswerFile
+from slitlamp.answers.formats import AnswerFile
 from slitlamp.answers.rescored import OURS, THEIRS, UNKNOWN, Answered, Read, ends, shown_reader
 from slitlamp.answers.truth import Known
 from tasks.benchmarks.mediconfusion import CATEGORIES, PAIRS

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 import tasks
-from slitlamp.answers.formats import LETTERS, Record
+from encoders.answering.prompts import LETTERS
+from slitlamp.answers.formats import Record
 from slitlamp.errors import UsageError
 from slitlamp.settings import Settings
 from tasks import DataError, Row, Source
