@@ -100,18 +100,12 @@ def read_texts(run: Run, question: Question, joint: ReadStage, styles: Sequence[
 
 
 def _stages(run: Run, question: Question, cell: Cell, scores: np.ndarray) -> tuple[ReadStage, ReadStage]:
-    plan, given = run.plan(question), _given(question, scores)
-    zero_shot = untrained_stage(measure_fixed(scores, given, plan, "zero-shot"), "zero-shot")
-    wide = _given(question, scores[:, 1:] - scores[:, :1] if scores.shape[1] == 2 else scores)
+    plan = run.plan(question)
+    zero_shot = untrained_stage(measure_fixed(scores, question.features(scores), plan, "zero-shot"), "zero-shot")
+    wide = question.features(scores[:, 1:] - scores[:, :1] if scores.shape[1] == 2 else scores)
     level = at_map(run, cell).level
     found = probes.measure(wide, plan, probe="ridge", level=level, seed=plan.seed, detect=False, nested=False)
     return zero_shot, replace(untrained_stage(found, "texts, threshold learnt"), trained=True)
-
-
-def _given(question: Question, x: np.ndarray) -> probes.FeatureSet:
-    return probes.FeatureSet(
-        x=x.astype(np.float64), y=question.y, groups=question.groups, ids=question.ids, classes=question.classes
-    )
 
 
 def _row(question: Question, style: Style, found: Alignment) -> dict[str, Any]:
