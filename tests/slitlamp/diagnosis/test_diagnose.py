@@ -107,11 +107,11 @@ def test_a_model_that_works_has_lost_nothing_and_a_rerun_asks_nothing(
     assert document["verdicts"] == document["tables"]["verdicts"]
     records = document["records"]
     assert {row["stage"] for row in records} >= {"encoder", "connector", "language_model", "answer"}
-    asked = """experiment encoder weights task source site readout probe n_items n_groups n_classes metric score low
-        high confidence chance p_value mde limit margin verdict credit loss reference reason control_shuffled control_pixels
-        control_lowlevel control_random seed folds repeats device dtype seconds features_key data_key code_version
-        command limited"""  # of every record, DESIGN 6
-    assert set(asked.split()) <= set(records[0])
+    every = """experiment encoder weights task source site readout probe n_items n_groups n_classes metric score low
+        high confidence chance p_value mde limit margin verdict credit loss reference reason control_shuffled
+        control_pixels control_lowlevel control_random seed folds repeats device dtype seconds features_key data_key
+        code_version command limited"""  # what a record has, by DESIGN 6
+    assert set(every.split()) <= set(records[0])
     assert records[0]["code_version"] == code_version()
     with (tmp_path / "out" / "points.csv").open(newline="") as file:
         keys = {(row["encoder"], row["site"], row["readout"]): row["features_key"] for row in csv.DictReader(file)}
