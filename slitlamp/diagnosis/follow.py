@@ -127,11 +127,16 @@ def check_asking(question: Question, route: Route, own: DiagnoseSettings) -> Non
     """Refuse words in which a model that answers here cannot be asked, before anything is encoded.
 
     Raises:
-        UsageError: a column without a question in words, or as many options as there are no classes. DataError: options
-            that cannot be told apart.
+        UsageError: a column without a question in words, another number of options than of classes, or a causal check
+            of what is not asked. DataError: options that cannot be told apart.
     """
     if route.model is not None:
         of_question(question, asking_of(own))
+    elif own.causal == "on":
+        raise UsageError(
+            f"--causal on has nothing to act on: {'answers of a file' if own.answers else own.model} cannot be asked "
+            "again with what a connector hands on changed"
+        )
 
 
 def asking_of(own: DiagnoseSettings) -> AskSettings:

@@ -232,6 +232,7 @@ def test_answers_made_elsewhere_take_the_place_of_the_model(
         ({"reference_accuracy": 96.0}, UsageError, "must be a share"),
         ({"reference": "phantom-clip"}, UsageError, "is the model itself"),
         ({"causal": "perhaps"}, UsageError, "is none of auto, on, off"),
+        ({"task": "contrast", "causal": "on"}, UsageError, "--causal on has nothing to act on: phantom-clip cannot"),
         ({"task": "contrast", "prompt": ("plan=a scan",)}, UsageError, "did you mean 'plain'"),
         ({"task": "contrast", "prompt": ("plain=a scan",)}, UsageError, "no text for 'enhanced'"),
     ],
