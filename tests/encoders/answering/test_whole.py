@@ -777,10 +777,12 @@ def test_memory_is_what_system_and_container_leave(tmp_path: Path) -> None:
 def test_another_version_of_the_library_is_named(
     cases: Callable[[str], Case], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("transformers.__version__", "6.1.0")
-    ours = loaded(NAMES[0], cases(NAMES[0]).whole.folder)
-    assert "transformers 6.1.0 is outside the tested" in ours.card.unverified
-    assert "transformers 6.1.0 is outside the tested" in caplog.text
+    for version in ("6.1.0", "5.22.1"):
+        monkeypatch.setattr("transformers.__version__", version)
+        ours = loaded(NAMES[0], cases(NAMES[0]).whole.folder)
+        assert f"transformers {version} is outside the tested 5.23" in ours.card.unverified
+        assert f"transformers {version} is outside the tested 5.23" in caplog.text
+    assert "outside the tested" not in cases(NAMES[0]).ours.card.unverified
 
 
 def test_a_model_that_ships_with_the_project_is_loaded_by_the_same_code(cases: Callable[[str], Case]) -> None:
