@@ -17,6 +17,7 @@ from encoders.answering.load import words
 from encoders.extraction.encode import collate
 from tests import tiny_llava
 from tests.hub_server import Hub, Repository, serving
+from tests.stand_in_hub import respelt
 from tests.tiny_llava import CHATML, HOSTILE, IMAGES, MISTRAL, VICUNA, Whole
 
 TEXT = "Is A up?"
@@ -500,7 +501,7 @@ def test_a_tensor_that_is_missing_or_of_another_shape_or_unknown_is_refused(
 def test_a_tensor_that_the_model_has_not_is_refused(cases: Callable[[str], Case], tmp_path: Path) -> None:
     folder = tmp_path / "odd"
     shutil.copytree(cases(NAMES[0]).whole.folder, folder)
-    tiny_llava.respelt(folder, lambda key: key.replace("layers.2.mlp.up_proj", "layers.2.mlp.side_proj"))
+    respelt(folder, lambda key: key.replace("layers.2.mlp.up_proj", "layers.2.mlp.side_proj"))
     with pytest.raises(EncoderError, match=r"lack 1 tensor|hold 1 tensor"):
         loaded(NAMES[0], folder)
 
