@@ -387,11 +387,15 @@ def test_a_reply_is_finished_where_it_ends_and_not_at_the_bound(cases: Callable[
                 encoders.encode(case.ours.reader(TEXT), IMAGES, {"lm.final": ["last"]})["lm.final/last"]
             )
             head.weight[stop] = 100 * state.mean(0)
+        steps: list[int] = []
+        handle = head.register_forward_hook(lambda *_: steps.append(1))  # noqa: B023
         try:
             ended = case.ours.generate(prompts, 5)
         finally:
             head.weight.copy_(weight)
+            handle.remove()
         assert all(one.finished and one.text == "" for one in ended), ended
+        assert len(steps) == 1  # nothing is computed behind the end
     with pytest.raises(EncoderError, match="at most 0 tokens"):
         cases(NAMES[0]).ours.generate([Prompt(text="a")], 0)
 
@@ -735,6 +739,20 @@ def test_a_whole_model_comes_from_its_repository_and_stays(
         again = encoders.load_whole(spec, other_weights=True, offline=True)
         assert len(hub.asked) == asked
         assert again.fingerprint == ours.fingerprint
+
+
+def test_no_index_of_a_hub_leads_out_of_its_snapshot(
+    hub: Hub, cases: Callable[[str], Case], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("encoders.answering.memory.available", lambda _: None)
+    folder = tmp_path / "led"
+    shutil.copytree(cases(NAMES[0]).whole.folder, folder)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(index.read_text().replace('"model-00002', '"../other/model-00002'))
+    hub.repositories["me/mine"] = Repository(folder=folder, commit="c" * 40)
+    with pytest.raises(EncoderError, match="which is no file beside it"):
+        encoders.load_whole("hf:me/mine@main", other_weights=True)
+    assert not any("other/model" in str(one) for one in hub.asked)
 
 
 def test_too_little_memory_is_told_before_a_tensor_is_read(
