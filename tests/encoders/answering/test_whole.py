@@ -1,5 +1,6 @@
 """A whole LLaVA: its sites are the model's own tensors, and no answer depends on batch, padding, hooks or settings."""
 
+import copy
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -171,8 +172,16 @@ def test_a_text_that_no_turn_can_begin_with_is_refused(cases: Callable[[str], Ca
             ours.reader(text)
     with pytest.raises(EncoderError, match="no prompts"):
         ours.next_token([], [3])
-    with pytest.raises(EncoderError, match="tokens; asked for"):
-        ours.next_token([Prompt(text="a")], [10**6])
+    for number in (10**6, -1):
+        with pytest.raises(EncoderError, match="tokens; asked for"):
+            ours.next_token([Prompt(text="a")], [3, number])
+    with pytest.raises(EncoderError, match="joins with the end of the prompt"):
+        ours.tokens("pq", "u")  # "up" is one token
+    prompt = Prompt(text=TEXT, image=IMAGES[0])
+    for answer in (lambda edit: ours.next_token([prompt], [3], edit=edit),
+                   lambda edit: ours.continuations([prompt], [["A"]], edit=edit)):  # fmt: skip
+        with pytest.raises(EncoderError, match="log-probabilities that are no numbers"):
+            answer(lambda _, tokens: tokens * np.nan)
     with pytest.raises(EncoderError, match="without an image"):
         ours.connector([Prompt(text="a")])
 
@@ -372,6 +381,7 @@ def test_no_generation_config_reaches_an_answer(cases: Callable[[str], Case], tm
 
 def test_a_reply_is_finished_where_it_ends_and_not_at_the_bound(cases: Callable[[str], Case]) -> None:
     import torch
+    import transformers
 
     for name, ending in ((NAMES[0], "</s>"), (NAMES[1], "<|im_end|>")):
         case = cases(name)
@@ -396,6 +406,12 @@ def test_a_reply_is_finished_where_it_ends_and_not_at_the_bound(cases: Callable[
             handle.remove()
         assert all(one.finished and one.text == "" for one in ended), ended
         assert len(steps) == 1  # nothing is computed behind the end
+    talk = inside(cases(NAMES[1])).talk
+    tokenizer = copy.deepcopy(talk.tokenizer)
+    tokenizer.eos_token = "<|endoftext|>"  # as where a base model's tokenizer was kept
+    due = tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|im_end|>"])
+    nothing = transformers.LlavaConfig(text_config=transformers.LlamaConfig(eos_token_id=None))
+    assert replace(talk, tokenizer=tokenizer).ends(nothing) == tuple(sorted(due))
     with pytest.raises(EncoderError, match="at most 0 tokens"):
         cases(NAMES[0]).ours.generate([Prompt(text="a")], 0)
 
@@ -440,6 +456,12 @@ def test_the_template_is_the_repositorys_or_the_familys_or_the_model_is_refused(
     (folder / "chat_template.jinja").write_text("{% for message in messages %}{{ message['role'] }}{% endfor %}")
     with pytest.raises(EncoderError, match="its chat template gives"):
         loaded(NAMES[0], folder)
+    talk = inside(case).talk
+    for made in ("<image>", "{{ messages[0]['content'][-1]['text'] }}", f"<image><image>{TEXT}"):
+        with pytest.raises(EncoderError, match="its chat template gives"):
+            replace(talk, template=made, known={}).opening(TEXT, image=True)
+    with pytest.raises(EncoderError, match="without image, where <image> should stand 0 times"):
+        replace(talk, template=f"<image>{TEXT}", known={}).opening(TEXT, image=False)
 
 
 FRAMES = {
@@ -775,6 +797,28 @@ def test_too_little_memory_is_told_before_a_tensor_is_read(
     monkeypatch.setattr(memory, "available", lambda _: 1000)
     with pytest.raises(EncoderError, match="not even tower and connector fit"):
         loaded(NAMES[0], folder)
+
+
+def test_a_models_need_is_its_weights_and_one_pass(
+    cases: Callable[[str], Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    from encoders.answering import memory
+
+    model = cases(NAMES[0]).whole.model
+    full, half = (memory.needed(transformers.LlavaForConditionalGeneration, model.config, dtype)
+                  for dtype in ("float32", "bfloat16"))  # fmt: skip
+    count = sum(value.numel() for value in model.parameters())
+    assert (full.parameters, full.weights, half.weights) == (count, 4 * count, 2 * count)
+    # twelve states of 48, three of 64, keys and values of three layers for two heads of four, of 4096 positions
+    numbers, logits = 4096 * (12 * 48 + 3 * 64 + 2 * 3 * 24), 8 * model.config.text_config.vocab_size
+    assert (full.working, half.working) == (4 * numbers + logits, 2 * numbers + logits)
+    monkeypatch.setattr(memory, "available", lambda _: full.all - 1)
+    with pytest.raises(EncoderError, match=r"GB for a pass\) and 0.0 GB of memory are free"):
+        memory.require_memory(cases(NAMES[0]).ours.card, full, "float32", "cpu")
+    monkeypatch.setattr(memory, "available", lambda _: full.all)
+    memory.require_memory(cases(NAMES[0]).ours.card, full, "float32", "cpu")
 
 
 def test_memory_is_what_system_and_container_leave(tmp_path: Path) -> None:
