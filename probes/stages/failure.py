@@ -103,10 +103,11 @@ class Causal:
     """What happens to the answers when the connector's output is changed at all image positions, in prefill.
 
     `erasure`: loss of the bias-free score where the probed direction is erased. `swap`: how much more often answers
-    follow an item of the other class than another of the same class put in its place. `steering`: slope of the
-    log-odds along the probed direction over that of random ones of equal norm. `control`: loss where a fact that the
-    model does report is erased (None: not tried); an erasure that changes nothing shows nothing where that changes
-    nothing either. `last_token` is reported and never decides.
+    follow an item of the other class than another of the same class put in its place. `steering`: area under the curve,
+    above .5, that a push from class to class along the probed direction alone gives the answers, over that of random
+    pushes of equal Mahalanobis norm. `control`: loss where a fact that the model does report is erased (None: not
+    tried); an erasure that changes nothing shows nothing where that changes nothing either. `last_token` is reported
+    and never decides.
     """
 
     erasure: Contrast | None = None
@@ -131,9 +132,19 @@ class Causal:
 
     @property
     def steered(self) -> bool:
-        """Whether a step along the probed direction moves the answers, to either side (METHOD 4.7)."""
+        """Whether a push along the probed direction moves the answers by more than the margin, to either side.
+
+        METHOD 4.7 asks for a slope that is not 0. No trained network's is, and with enough items that shows: so a push
+        is held to the margin, as what an erasure changes is.
+        """
         one = self.steering
-        return one is not None and (one.some or (one.high is not None and one.high < 0))
+        return one is not None and (one.material or (one.high is not None and one.high < -one.margin))
+
+    @property
+    def pushable(self) -> bool:
+        """Whether a push may move the answers by the margin: these items do not exclude it."""
+        one = self.steering
+        return one is not None and not (one.none and one.low is not None and one.low > -one.margin)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -435,8 +446,9 @@ def _unused(given: _Given, c: Contrast, said: str) -> _Found:
     if causal is not None and causal.steered:
         return _Found(
             "inconclusive", "NOT_TESTABLE(P-ANS)",
-            f"More is carried than said (unsaid {_loss(c)}), but a step along the probed direction moves the answers "
-            f"({_loss(causal.steering)}): it is used, and why the answers are poor cannot be told.",
+            f"More is carried than said (unsaid {_loss(c)}), but a push along the probed direction moves the "
+            f"answers (area under the curve {_loss(causal.steering)}): it is used, and why the answers are "
+            "poor cannot be told.",
         )  # fmt: skip
     if known is not None and not known.understood and not (causal is not None and causal.unused):
         return _Found(
@@ -470,7 +482,8 @@ def _confidence(found: _Found, given: _Given) -> Confidence:
         return "exploratory"
     causal = given.causal
     if found.code.startswith("LM_NOT_USED"):
-        shown = causal is not None and causal.unused and causal.control is not None  # METHOD 4.7: a positive control
+        # METHOD 4.7: a positive control beside what erasure, exchange and push do not change
+        shown = causal is not None and causal.unused and not causal.pushable and causal.control is not None
         agrees = shown or (causal is not None and causal.follows and found.code.endswith("READOUT"))
         erased = None if causal is None else causal.erasure
         if causal is not None and erased is not None and erased.some and not erased.none and not causal.follows:

@@ -42,6 +42,8 @@ DOSES = (-1.0, 1.0)  # of steering, in halves of the way from one class's mean t
 ERASED, RANDOM, EXCHANGED = "erased", "random direction erased", "exchanged labels erased"
 OTHER, SAME, NONE = "exchanged with the other class", "exchanged with the same class", "as it is"
 PUSHED, ASIDE = "pushed", "pushed at random"
+FOLLOW, GIVEN = "answers that follow the exchange", "area under the curve that a push gives"
+STILL = 0.01  # nats: log-odds that lie no further apart are those of a model that says the same to every image
 DRAWN = "a direction for each item, of equal Mahalanobis length"  # in the key of what was answered
 
 Tokens = list[np.ndarray]
@@ -380,11 +382,12 @@ def _told(
             slope(DOSES, np.stack([log_odds(found[f"{name} {dose:+g}"])[:, 0] for dose in DOSES]))
             for name in (PUSHED, ASIDE)
         ]
-        steering = contrast(beyond(paired(_share(slopes[0]), _share(slopes[1]), plan), slopes[1], plan),
-                            margin_of(plan))  # fmt: skip
+        slopes = [one / _spread(base[:, 0], plan.y) for one in slopes]
+        moved = beyond(paired(_share(slopes[0]), _share(slopes[1]), plan), slopes[1], plan)
+        steering = contrast(area_of(moved), margin_of(plan))
     first: list[dict[str, Any]] = []  # what decides
     causal = Causal(erasure=losses.get(ERASED), swap=swap, steering=steering)
-    for name, one in (("answers that follow the exchange", swap), ("slope of the log-odds when pushed", steering)):
+    for name, one in ((FOLLOW, swap), (GIVEN, steering)):
         if one is not None:
             first.append(
                 {"task": question.name, "edit": name, "auc": None, "loss": one.loss, "low": one.low, "high": one.high,
@@ -405,6 +408,27 @@ def beyond(found: Difference, others: np.ndarray, plan: Any) -> Difference:
     t = float(stdtrit(plan.n_groups - 1, 1 - ALPHA / 2))
     half = t * float(np.hypot((found.high - found.score) / t, others.std(ddof=1)))
     return Difference(score=found.score, low=found.score - half, high=found.score + half, p=None)
+
+
+def _spread(odds: np.ndarray, y: np.ndarray) -> float:
+    """How far the log-odds of one class lie apart, as a standard deviation, both classes pooled."""
+    within = [odds[y == c] - odds[y == c].mean() for c in np.unique(y)]
+    return max(float(np.sqrt(np.mean(np.square(np.concatenate(within))))), STILL)
+
+
+def area_of(slope: Difference) -> Difference:
+    """A slope in standard deviations of the answers as the area under the curve, above .5, that the push alone gives.
+
+    Items pushed by half of the way to either class stand twice the slope apart: two normal classes of unit variance
+    that far apart have the area Phi(2 slope / sqrt 2).
+    """
+    from scipy.special import ndtr
+
+    def area(shift: float) -> float:
+        return float(ndtr(np.sqrt(2) * shift) - 0.5)
+
+    low, high = (None if end is None else area(end) for end in (slope.low, slope.high))
+    return Difference(score=area(slope.score), low=low, high=high, p=None)
 
 
 def _said(margin: np.ndarray) -> np.ndarray:

@@ -558,7 +558,12 @@ def _blamed(other: Any, verdict: Any) -> Entry:
 
 DIAGNOSE = "diagnose"
 PARAPHRASES = 10  # five paraphrases, each in both orders of the options (METHOD 4.6)
-CHECKS = ("erased", "random direction erased", "answers that follow the exchange", "slope of the log-odds when pushed")
+CHECKS = (
+    "erased",
+    "random direction erased",
+    "answers that follow the exchange",
+    "area under the curve that a push gives",
+)
 
 
 def _interval_text(row: Any, value: str) -> str:

@@ -10,7 +10,19 @@ import probes
 from probes import ProbeError
 from probes.stats.measurement import Difference
 from slitlamp.diagnosis import causal
-from slitlamp.diagnosis.causal import ASIDE, ERASED, EXCHANGED, NONE, OTHER, PUSHED, SAME, Trial, beyond, causal_check
+from slitlamp.diagnosis.causal import (
+    ASIDE,
+    ERASED,
+    EXCHANGED,
+    NONE,
+    OTHER,
+    PUSHED,
+    SAME,
+    Trial,
+    area_of,
+    beyond,
+    causal_check,
+)
 
 N = 40
 PLAN = probes.plan(np.arange(N) % 2, np.arange(N), classes=("left", "right"), permutations=99, folds=5, repeats=1)
@@ -113,3 +125,32 @@ def test_a_slope_is_held_against_the_spread_of_slopes_along_random_directions() 
     large = beyond(Difference(score=9.0, low=8.8, high=9.2, p=None), spread, PLAN)
     assert large.low is not None
     assert large.low > 0
+
+
+def test_a_slope_is_told_as_the_area_that_the_push_alone_gives_the_answers() -> None:
+    """Against answers that were pushed: one class to each side, in standard deviations of the answers."""
+    noise = np.random.default_rng(5).standard_normal((2, 4000))
+    for slope in (-0.4, 0.0, 0.05, 0.7):
+        apart = (noise[1] + slope)[:, None] > (noise[0] - slope)[None]
+        found = area_of(Difference(score=slope, low=slope - 0.1, high=None, p=None))
+        assert abs(found.score - (apart.mean() - 0.5)) < 0.02
+        assert found.high is None
+        assert found.low is not None
+        assert found.low < found.score
+
+
+@pytest.mark.parametrize(("scale", "state"), [(1.0, "material"), (1e-4, "none")])
+def test_a_push_is_measured_in_what_the_answers_vary_by_but_for_a_model_that_says_the_same_to_all(
+    scale: float, state: str
+) -> None:
+    """The same slope beside the same spread; below a hundredth of a nat neither says anything."""
+    rng = np.random.default_rng(6)
+
+    def said(move: float) -> np.ndarray:
+        odds = scale * (move + rng.standard_normal(N))
+        return np.stack([-np.logaddexp(0, odds), -np.logaddexp(0, -odds)], axis=-1)[None]
+
+    pushes = {f"{name} {dose:+g}": said(2 * dose * (name == PUSHED)) for name in (PUSHED, ASIDE) for dose in (-1, 1)}
+    found = causal._told(SimpleNamespace(name="side"), PLAN, {NONE: said(0), **pushes}, {}, [])  # type: ignore[arg-type]
+    assert found.causal.steering is not None
+    assert found.causal.steering.state == state
