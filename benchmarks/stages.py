@@ -310,26 +310,25 @@ def verdict(runs: int, seed: int) -> None:
         for n in (134, 200):
             said, naive = Counter(), Counter()
             outcomes = Counter()
-            for given, found in judged(truth, n, runs, seed):
+            for found in judged(truth, n, runs, seed):
                 said.update([found.code])
                 outcomes.update([planted.outcome(truth, found)])
-                naive.update([naive_rule(given, found.inputs)])
+                naive.update([naive_rule(found.inputs)])
             words, simple = (", ".join(f"{a} {b / runs:.2f}" for a, b in c.most_common()) for c in (said, naive))
             row(truth, n, runs, words, f"{outcomes['wrong'] / runs:.2f}", f"{outcomes['open'] / runs:.2f}", simple,
                 known.get(truth, ""))  # fmt: skip
 
 
-def judged(truth: planted.Truth, n: int, runs: int, seed: int) -> Iterator[tuple[planted.Planted, planted.Failure]]:
-    """Planted stages and the verdict on them."""
+def judged(truth: planted.Truth, n: int, runs: int, seed: int) -> Iterator[planted.Failure]:
+    """The verdicts on planted stages."""
     for k in range(runs):
         given = planted.planted(truth, n, n, 768, np.random.default_rng([seed, 7, planted.TRUTHS.index(truth), n, k]),
                                 pool=1600)  # fmt: skip
-        yield given, planted.judge(given, seed=k, permutations=199, repeats=2, language_model=False)
+        yield planted.judge(given, seed=k, permutations=199, repeats=2, language_model=False)
 
 
-def naive_rule(given: planted.Planted, inputs: dict[str, object]) -> str:
+def naive_rule(inputs: dict[str, object]) -> str:
     """What accuracies alone would say: below .65 the encoder, a drop of .05 the connector or the language model."""
-    del given
     encoder, connector, raw = (float(inputs[k]) for k in ("encoder_score", "connector_score", "answer_raw"))  # type: ignore[arg-type]
     if encoder < 0.65:
         return "encoder"

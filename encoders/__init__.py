@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from encoders._base import Card, Encoder, EncoderError, Input, Site, UnseenMarkError, View
-from encoders._registry import card, draw_of, names
+from encoders._registry import card, draw_of, located, names
 from encoders.answering.model import Prompt, Reply, WholeModel
 from encoders.extraction.readouts import AT_MARK, READOUTS, Readout
 from plugins import UnknownName
@@ -36,6 +36,7 @@ __all__ = [
     "from_module",
     "load",
     "load_whole",
+    "located",
     "names",
     "points",
     "whole_names",

@@ -33,29 +33,18 @@ def load(
     image_size: int | None = None,
 ) -> Encoder:
     """The encoder that `spec` names; see `encoders.load`."""
-    if dtype not in DTYPES:
-        raise EncoderError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
-    if dtype == "float16" and device.startswith("cpu"):
-        raise EncoderError("float16 on a CPU is slower than float32 and less exact; use float32 or bfloat16")
+    require_dtype(dtype, device)
     kind, rest = split(spec)
     if kind == "name":
         find(rest)  # an unknown name is said before anything heavy is imported
     if image_size is not None:
         require_size(spec, card_of(spec), image_size)
     require_device(device)
-    try:
+    with as_encoder_error(spec, weights):
         build = _untrained if kind == "random" else _trained
         if weights is not None and weights.exists():
             require_whole(spec, weights)
         made = build(spec, device, weights, offline, image_size)
-    except EncoderError:
-        raise
-    except HubError as error:
-        raise EncoderError(str(error)) from error
-    except OSError as error:
-        if weights is None:
-            raise
-        raise EncoderError(f"{spec}: --weights {weights} cannot be read ({error})") from error
     made = with_origin(held(spec, made, weights, other_weights))
     if image_size is not None and not _file(spec):  # held against its card before, at its own size
         made = at_size(made, image_size)
@@ -67,6 +56,29 @@ def load(
     from encoders.extraction.precision import lowered
 
     return lowered(made, dtype)
+
+
+@contextmanager
+def as_encoder_error(spec: str, weights: Path | None) -> Iterator[None]:
+    """Inside, what the hub refuses and what of `weights` cannot be read is an EncoderError of one line."""
+    try:
+        yield
+    except EncoderError:
+        raise
+    except HubError as error:
+        raise EncoderError(str(error)) from error
+    except OSError as error:
+        if weights is None:
+            raise
+        raise EncoderError(f"{spec}: --weights {weights} cannot be read ({error})") from error
+
+
+def require_dtype(dtype: str, device: str) -> None:
+    """Refuse a precision that is none, or that the device is slower and less exact in."""
+    if dtype not in DTYPES:
+        raise EncoderError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+    if dtype == "float16" and device.startswith("cpu"):
+        raise EncoderError("float16 on a CPU is slower than float32 and less exact; use float32 or bfloat16")
 
 
 def _file(spec: str) -> bool:

@@ -86,6 +86,15 @@ def draw_of(rest: str) -> tuple[str, str]:
     return (inner, draw) if hash_ and not draw.endswith(".py") else (rest, "")
 
 
+def located(spec: str) -> str:
+    """A spec that means the same wherever a run starts: the path of a user's own file is absolute, a name as it is."""
+    kind, rest = split(spec)
+    if kind == "random":
+        inner, draw = draw_of(rest)
+        return f"random:{located(inner)}" + f"#{draw}" * bool(draw)
+    return str(Path(rest).absolute()) if kind == "file" else spec
+
+
 def card(spec: str, weights: str | Path | None = None) -> Card:
     """Who `spec` is, without loading it: complete for a registered name, only the name for others.
 

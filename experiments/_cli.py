@@ -178,6 +178,30 @@ def flags_of(parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[str, 
     return {k: tuple(v) if isinstance(v, list) else v for k, v in vars(known).items()}
 
 
+def answer_one_of(commands: Mapping[str, "Command"], doc: str, argv: Sequence[str]) -> int:
+    """Answer the command that `argv` names first, of several under one name, or list them; give the exit code.
+
+    `doc` is the docstring of their module.
+
+    Raises:
+        UsageError: none is named, or one that is not there.
+    """
+    from experiments._exit import DONE
+    from slitlamp.commands import one_of
+
+    if argv and argv[0] not in ("-h", "--help"):
+        asked = one_of(commands, argv[0])
+        return answer(asked, f"Find {asked.about}.", argv[1:])
+    under = next(iter(commands.values())).under
+    lines = [f"  {one.name:12}{one.about}" for one in commands.values()]
+    print(
+        f"usage: python -m experiments.{under} COMMAND … (COMMAND --help lists its flags)\n\n{doc}\n" + "\n".join(lines)
+    )
+    if not argv:
+        raise UsageError(f"name a command: {', '.join(commands)}")
+    return DONE
+
+
 def answer(asked: "Command", doc: str, argv: Sequence[str]) -> int:
     """Answer a command of its own flags on stdout, say where its files lie, and give the exit code."""
     from experiments._exit import DONE, PARTIAL

@@ -6,26 +6,15 @@ $ python -m experiments.pairs mine --encoder biomedclip --reference dinov2-b14 -
 import sys
 from collections.abc import Sequence
 
-from experiments._cli import answer
-from experiments._exit import DONE, guard
-from slitlamp.errors import UsageError
-from slitlamp.pairs.commands import COMMANDS, command
+from experiments._cli import answer_one_of
+from experiments._exit import guard
+from slitlamp.pairs.commands import COMMANDS
 
 NAME = "pairs"
 
 
 def _body(argv: Sequence[str]) -> int:
-    if not argv or argv[0] in ("-h", "--help"):
-        lines = [f"  {one.name:12}{one.about}" for one in COMMANDS.values()]
-        print(
-            f"usage: python -m experiments.pairs COMMAND … (COMMAND --help lists its flags)\n\n{__doc__}\n"
-            + "\n".join(lines)
-        )
-        if argv:
-            return DONE
-        raise UsageError(f"name a command: {', '.join(COMMANDS)}")
-    asked = command(argv[0])
-    return answer(asked, f"Find {asked.about}.", argv[1:])
+    return answer_one_of(COMMANDS, str(__doc__), argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -77,7 +77,7 @@ def _files_of(folder: Path, keep: Keep) -> dict[Path, list[str]]:
     if not form.name.endswith(INDEX):
         return {form: _wanted_names(local(form).entries, keep, form) if form.suffix == ".safetensors" else []}
     placed: dict[Path, list[str]] = {}
-    index = _index(form, beside=True)
+    index = index_of(form, beside=True)
     for name in _wanted_names(index, keep, form):
         other = index[name].startswith("../")
         file = folder.absolute().parent / index[name].removeprefix("../") if other else folder / index[name]
@@ -97,7 +97,7 @@ def files_read(folder: Path, keep: Keep) -> tuple[Path, ...]:
     return placed if partial or not form.name.endswith(INDEX) else (form, *placed)
 
 
-def _index(path: Path, *, beside: bool = False) -> dict[str, str]:
+def index_of(path: Path, *, beside: bool = False) -> dict[str, str]:
     """The file of every tensor, by an index; none may lie outside the folder.
 
     With `beside` one may be written ../OTHER/FILE where OTHER is a checkpoint's folder beside this one: variants of
@@ -170,7 +170,7 @@ def _require_names(names: Sequence[str], held: Collection[str], file: Path) -> N
 
 def _download_weights(repository: Repository, folder: Path, form: str, keep: Keep) -> None:
     """Download what is wanted into a snapshot's folder: its tensors alone, or the files that hold any of them."""
-    index = _index(folder / form) if form.endswith(INDEX) else {}
+    index = index_of(folder / form) if form.endswith(INDEX) else {}
     files = sorted({index[name] for name in _wanted_names(index, keep, folder / form)}) if index else [form]
     if "safetensors" in form:
         with hub_errors(repository):

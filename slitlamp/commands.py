@@ -111,6 +111,13 @@ class Command:
         return shlex.join(words)
 
 
+def one_of(commands: Mapping[str, Command], name: str) -> Command:
+    """The command of that name among several; UsageError with the nearest."""
+    if name not in commands:
+        raise UsageError(f"no command {name!r}; {hint(name, commands)}there are {', '.join(commands)}")
+    return commands[name]
+
+
 def settings_of(command: Command, settings: Settings) -> Settings:
     """A command's defaults; beside --data those of phantoms have nothing to act on."""
     if settings.source.data is None:

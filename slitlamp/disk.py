@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -137,8 +137,14 @@ def _numbers(document: dict[str, Any]) -> Any:
     """What a document says, but for the version that said it and the files beside it."""
     plain = {k: v for k, v in document.items() if k not in ("files", "verdicts", "questions")}
     if "records" in plain:
-        plain["records"] = [{k: v for k, v in r.items() if k != "code_version"} for r in plain["records"]]
+        plain["records"] = _of_no_version(plain["records"])
+    if "tables" in plain:
+        plain["tables"] = {name: _of_no_version(rows) for name, rows in plain["tables"].items()}
     return json.loads(json.dumps(plain))
+
+
+def _of_no_version(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in row.items() if k != "code_version"} for row in rows]
 
 
 def require_new(path: Path, flag: str, *, replace: bool = False) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 import tasks
 from cache import Store
+from probes import FeatureSet
 from probes.stats.numbers import cautions, far_values
 from slitlamp.duplicates.answers import check_labels, other_images
 from slitlamp.duplicates.guard import Copies, resolve_duplicates
@@ -58,6 +59,10 @@ class Question:
                 [self.pictures.contents, answers, [str(g) for g in self.groups], list(self.ids), self.classes]
             )
         return self.memo["data_key"]
+
+    def features(self, x: np.ndarray) -> FeatureSet:
+        """Features, or scores, [n, d] of the items with their answers, as probes take them."""
+        return FeatureSet(x=x, y=self.y, groups=self.groups, ids=self.ids, classes=self.classes)
 
 
 @dataclass(frozen=True, kw_only=True)

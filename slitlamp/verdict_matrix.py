@@ -1,11 +1,12 @@
 """The verdict across stages against planted truth: what is said of models of known failure, for data of one kind."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slitlamp.calibrate import exact
 from slitlamp.errors import UsageError
 
 if TYPE_CHECKING:
@@ -84,37 +85,30 @@ class Matrix:
     @property
     def sentences(self) -> list[str]:
         """What the matrix says of the instrument at this size."""
-        from slitlamp.calibrate import exact
-
         wrong, definite = self.wrong
         runs = sum(r.right + r.wrong + r.open for r in self.rows)
         blamed = sum(r.said["connector"] for r in self.rows if r.truth != "connector lost it")
         spared = sum(r.right + r.wrong + r.open for r in self.rows if r.truth != "connector lost it")
         covered, steps = sum(r.covered for r in self.rows), sum(r.steps for r in self.rows)
         lines = [
-            f"Of {definite} definite verdicts {wrong} are wrong" + _span(exact, wrong, definite)
+            f"Of {definite} definite verdicts {wrong} are wrong" + _span(wrong, definite)
             + f"; of {runs} data sets {runs - definite} are left open.",
             f"A connector that loses nothing was called a connector failure in {blamed} of {spared}"
-            + _span(exact, blamed, spared) + ".",
+            + _span(blamed, spared) + ".",
         ]  # fmt: skip
         if steps:
-            held = f"{covered} of {steps}" + _span(exact, covered, steps)
+            held = f"{covered} of {steps}" + _span(covered, steps)
             lines.append(f"The interval of a step that loses nothing holds 0 in {held}.")
         return lines
 
     @property
     def table(self) -> list[dict[str, str]]:
         """A row for each planted truth: verdicts, and how often they were right."""
-        from slitlamp.calibrate import exact
-
         rows = []
         for r in self.rows:
             n = r.right + r.wrong + r.open
             row = {"planted": r.truth} | {title: str(r.said[name] or "") for name, title in SAID.items()}
-            row |= {
-                name: f"{count}/{n}" + _span(exact, count, n)
-                for name, count in (("right", r.right), ("wrong", r.wrong))
-            }
+            row |= {name: f"{count}/{n}" + _span(count, n) for name, count in (("right", r.right), ("wrong", r.wrong))}
             rows.append(row | {"step holds 0": f"{r.covered}/{r.steps}" if r.steps else ""})
         return rows
 
@@ -205,7 +199,7 @@ def _row(truth: str, found: Sequence["Failure"]) -> Row:
     )  # fmt: skip
 
 
-def _span(exact: Callable[[int, int], tuple[float, float]], count: int, runs: int) -> str:
+def _span(count: int, runs: int) -> str:
     return " [{:.2f}, {:.2f}]".format(*exact(count, runs)) if runs else ""
 
 

@@ -5,6 +5,7 @@ on such values could not see that they were never loaded.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,33 @@ def randomise(module: Any, seed: int = 0) -> Any:
                 )
                 value.copy_(draw.abs() + 0.5 if "var" in name or (value.ndim < 2 and "weight" in name) else draw)
     return module.eval()
+
+
+def filled(model: Any) -> Any:
+    """Random parameters; what is computed and never saved, such as rotary positions, stays as it was."""
+    saved = model.state_dict()
+    computed = {name: value.clone() for name, value in model.named_buffers() if name not in saved}
+    randomise(model)
+    for name, value in computed.items():
+        model.get_buffer(name).copy_(value)
+    return model
+
+
+def respelt(folder: Path, spell: Callable[[str], str]) -> None:
+    """Other names for the tensors of a checkpoint on disk."""
+    from safetensors.torch import load_file, save_file
+
+    for file in folder.glob("*.safetensors"):
+        save_file({spell(k): v for k, v in load_file(file).items()}, file, metadata={"format": "pt"})
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        told = json.loads(index.read_text())
+        index.write_text(json.dumps({**told, "weight_map": {spell(k): v for k, v in told["weight_map"].items()}}))
+
+
+def begun(old: str, new: str) -> Callable[[str], str]:
+    """The spelling of names that begin with `new` where the library's begin with `old`."""
+    return lambda key: new + key[len(old) :] if key.startswith(old) else key
 
 
 def tokenizer(folder: Path) -> None:

@@ -1,14 +1,13 @@
 """Tiny, fully random LLaVAs with tokenizer and chat template, laid into folders as their repositories are."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tests.stand_in_hub import randomise
+from tests.stand_in_hub import begun, filled, respelt
 
 VISION: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2,
           "image_size": 56, "patch_size": 14, "projection_dim": 16}  # fmt: skip
@@ -157,16 +156,6 @@ def tiled(folder: Path) -> Whole:
     return _saved(folder, model, images, tokenizer, MISTRAL, "LlavaNextProcessor")
 
 
-def filled(model: Any) -> Any:
-    """Random parameters; what is computed and never saved, such as rotary positions, stays as it was."""
-    saved = model.state_dict()
-    computed = {name: value.clone() for name, value in model.named_buffers() if name not in saved}
-    randomise(model)
-    for name, value in computed.items():
-        model.get_buffer(name).copy_(value)
-    return model
-
-
 def _saved(
     folder: Path, model: Any, images: Any, tokenizer: Any, template: str, kind: str, *, half: bool = False
 ) -> Whole:
@@ -177,7 +166,7 @@ def _saved(
     model.save_pretrained(folder, max_shard_size="60KB")
     if half:
         model = model.float()
-    respelt(folder, lambda key: "vision_tower.vision_model." + key[13:] if key.startswith("vision_tower.") else key)
+    respelt(folder, begun("vision_tower.", "vision_tower.vision_model."))
     images.save_pretrained(folder)
     (folder / "chat_template.json").write_text(json.dumps({"chat_template": template}))
     (folder / "generation_config.json").write_text(json.dumps(HOSTILE))
@@ -185,14 +174,3 @@ def _saved(
         images, tokenizer, patch_size=14, vision_feature_select_strategy="default", num_additional_image_tokens=1
     )
     return Whole(folder=folder, model=model.eval(), processor=processor)
-
-
-def respelt(folder: Path, spell: Callable[[str], str]) -> None:
-    """Other names for the tensors of a sharded checkpoint on disk."""
-    from safetensors.torch import load_file, save_file
-
-    for file in folder.glob("*.safetensors"):
-        save_file({spell(k): v for k, v in load_file(file).items()}, file, metadata={"format": "pt"})
-    index = folder / "model.safetensors.index.json"
-    told = json.loads(index.read_text())
-    index.write_text(json.dumps({**told, "weight_map": {spell(k): v for k, v in told["weight_map"].items()}}))

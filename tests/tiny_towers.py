@@ -14,7 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from tests.stand_in_hub import PREPROCESS, WORDS, clip_folder, dinov2_folder, randomise, siglip_folder, tokenizer
+from tests.stand_in_hub import (
+    PREPROCESS,
+    WORDS,
+    clip_folder,
+    dinov2_folder,
+    filled,
+    randomise,
+    siglip_folder,
+    tokenizer,
+)
 
 TEXT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 EVA = "eva02_base_patch16_clip_224"
@@ -65,16 +74,6 @@ def _transformers(folder: Path, model: Any) -> Tiny:
         sites=sites,
         text=text if dual else None,
     )
-
-
-def _filled(model: Any) -> Any:
-    """Random parameters; what is computed and never saved, such as rotary positions, stays as it was."""
-    saved = model.state_dict()
-    computed = {name: value.clone() for name, value in model.named_buffers() if name not in saved}
-    randomise(model)
-    for name, value in computed.items():
-        model.get_buffer(name).copy_(value)
-    return model
 
 
 def clip(folder: Path) -> Tiny:
@@ -166,7 +165,7 @@ def dinov3(folder: Path) -> Tiny:
 
 
 def _saved(folder: Path, model: Any, processor: Any) -> Tiny:
-    _filled(model).save_pretrained(folder)
+    filled(model).save_pretrained(folder)
     processor.save_pretrained(folder)
     return _transformers(folder, model)
 
@@ -180,7 +179,7 @@ def eva(folder: Path) -> Tiny:
               "timm_pool": "token", "timm_proj": None}  # fmt: skip
     text = {"context_length": 12, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
     config = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text, "custom_text": True}
-    model: Any = _filled(open_clip.CustomTextCLIP(16, copy.deepcopy(vision), copy.deepcopy(text)))
+    model: Any = filled(open_clip.CustomTextCLIP(16, copy.deepcopy(vision), copy.deepcopy(text)))
     folder.mkdir(parents=True)
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": PREPROCESS}))
@@ -222,7 +221,7 @@ def timm_tower(
     from torchvision import transforms
 
     size = resize if resize != side else side
-    model: Any = _filled(timm.create_model(architecture, num_classes=0, **{**listed, **arguments}))
+    model: Any = filled(timm.create_model(architecture, num_classes=0, **{**listed, **arguments}))
     folder.mkdir(parents=True)
     torch.save(model.state_dict(), folder / "pytorch_model.bin")
     cfg = {"input_size": [3, side, side], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
@@ -254,7 +253,7 @@ def conch(folder: Path) -> Tiny:
 
     visual = randomise(family.network())
     state = {f"visual.{k}": v for k, v in visual.state_dict().items()}
-    words = _filled(TextTransformer(**family.TEXT, output_dim=family.HEADS["joint"], embed_cls=True)).state_dict()
+    words = filled(TextTransformer(**family.TEXT, output_dim=family.HEADS["joint"], embed_cls=True)).state_dict()
     state |= {f"text.{k}": v for k, v in words.items()}
     state |= {"logit_scale": torch.ones([]), "text_decoder.x": torch.ones(3)}
     folder.mkdir(parents=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.stand_in_hub import randomise
+from tests.stand_in_hub import begun, filled, respelt
 
 VISION = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
           "image_size": 56, "patch_size": 14}  # fmt: skip
@@ -544,7 +544,8 @@ def publish(name: str, folder: Path) -> Whole:
     family = FAMILIES[name]
     more = {"chat_template": family.template} if family.template_file == "tokenizer_config.json" else {}
     tokenizer = family.words.save(folder, **more)
-    model = _filled(family.model(transformers, tokenizer.convert_tokens_to_ids, len(tokenizer)))
+    model = filled(family.model(transformers, tokenizer.convert_tokens_to_ids, len(tokenizer)))
+    model.tie_weights()
     model.generation_config.update(do_sample=True, temperature=5.0, repetition_penalty=9.0, max_length=3)
     model.save_pretrained(folder, max_shard_size="40KB")
     processor = family.processor(transformers, tokenizer, folder)
@@ -557,34 +558,9 @@ def publish(name: str, folder: Path) -> Whole:
             (folder / "chat_template.jinja").write_text(family.template)
     if family.declared:
         (folder / "processor_config.json").write_text(json.dumps(family.declared))
-    _respelt(folder, *family.infix)
+    if family.infix[1]:
+        respelt(folder, begun(*family.infix))
     return Whole(folder=folder, model=model, processor=processor, family=family, name=name)
-
-
-def _filled(model: Any) -> Any:
-    """Random parameters; what is computed and never saved, such as rotary positions, stays as it was."""
-    saved = model.state_dict()
-    computed = {name: value.clone() for name, value in model.named_buffers() if name not in saved}
-    randomise(model)
-    for name, value in computed.items():
-        model.get_buffer(name).copy_(value)
-    model.tie_weights()
-    return model
-
-
-def _respelt(folder: Path, old: str, new: str) -> None:
-    """The hub's names for the tensors on disk, where the library writes others."""
-    from safetensors.torch import load_file, save_file
-
-    def spell(key: str) -> str:
-        return new + key[len(old) :] if key.startswith(old) else key
-
-    for file in folder.glob("*.safetensors") if new else ():
-        save_file({spell(k): v for k, v in load_file(file).items()}, file, metadata={"format": "pt"})
-    index = folder / "model.safetensors.index.json"
-    if new and index.exists():
-        told = json.loads(index.read_text())
-        index.write_text(json.dumps({**told, "weight_map": {spell(k): v for k, v in told["weight_map"].items()}}))
 
 
 def images(seed: int = 0) -> Sequence[np.ndarray]:

@@ -43,6 +43,7 @@ def fetch(card: Card, model_type: ModelType, offline: bool) -> tuple[Path, str]:
     from hub.repository import Repository
     from hub.repository import folder_of as local
     from hub.snapshots import download, listing, require_online
+    from hub.tensors import index_of
 
     assert card.repo is not None
     repository = Repository(repo=card.repo, revision=card.revision)
@@ -72,7 +73,7 @@ def fetch(card: Card, model_type: ModelType, offline: bool) -> tuple[Path, str]:
     ]
     folder, commit = download(repository, [*dict.fromkeys(texts), form])
     if form.endswith(".json"):
-        download(repository, sorted(set(shards_of(folder / form).values())))
+        download(repository, sorted(set(index_of(folder / form).values())))
     return folder, commit
 
 

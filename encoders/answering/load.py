@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from encoders._base import Card, Encoder, EncoderError
-from encoders._loading import DTYPES, held, model_type_of, require_device
+from encoders._loading import as_encoder_error, held, model_type_of, require_device, require_dtype
 from encoders._registry import Checkpoint, checkpoints, find, split
 from encoders.answering.model import WholeModel
 from encoders.multimodal.kind import ModelType
 from encoders.multimodal.load import encoder_of, files_of, processor_of
 from encoders.multimodal.model import config_of, strip, whole
 from hub.contents import require_no_delta, require_whole
-from hub.errors import HubError, one_line
+from hub.errors import one_line
 
-TESTED = ((5, 0), (5, 23))  # the versions of transformers, first and last, under which the tests ran
+TESTED = (5, 23)  # the version of transformers under which the tests ran
 STAGES = "its stages of tower and connector can be had (encoders.load), and its answers imported (answers import)"
 log = logging.getLogger(__name__)
 
@@ -33,22 +33,15 @@ def load(
     spec: str, *, device: str, dtype: str, weights: Path | None, offline: bool, other_weights: bool = False
 ) -> WholeModel:
     """The whole model that `spec` names; see `encoders.load_whole`."""
-    if dtype not in DTYPES:
-        raise EncoderError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
-    if dtype == "float16" and device.startswith("cpu"):
-        raise EncoderError("float16 on a CPU is slower than float32 and less exact; use float32 or bfloat16")
+    require_dtype(dtype, device)
     if weights is not None and not weights.exists():
         raise EncoderError(f"--weights {weights} does not exist; give a folder in the library's format")
     require_device(device)
-    try:
+    with as_encoder_error(spec, weights):
         if weights is not None:
             require_whole(spec, weights)
         card, model_type, sources = _sources(spec, device, dtype, weights, offline)
         return _built(spec, card, model_type, sources, device, dtype, weights, other_weights)
-    except EncoderError:
-        raise
-    except HubError as error:
-        raise EncoderError(str(error)) from error
 
 
 def _sources(
@@ -83,7 +76,8 @@ def _sources(
     card = Card(name=spec, repo=repo, revision=revision)
     if weights is None:
         _require_memory(card, found, _config(spec, found, folder), device, dtype)
-    return (lambda pair: (pair[0], found, pair[1]))(fetched(card, found, weights, offline))
+    card, sources = fetched(card, found, weights, offline)
+    return card, found, sources
 
 
 def _require_whole(spec: str, checkpoint: Checkpoint) -> None:
@@ -275,9 +269,8 @@ def _whole(loaded: Any, side: Encoder, origin: str, dtype: str, architecture: An
     if dtype == "float32":  # a lower precision rounds otherwise in every batch
         require_own_features(side)
     version = tuple(int(part) for part in transformers.__version__.split(".")[:2])
-    if not TESTED[0] <= version <= TESTED[1]:
-        first, last = (".".join(map(str, one)) for one in TESTED)
-        line = f"transformers {transformers.__version__} is outside the tested {first} to {last}"
+    if version != TESTED:
+        line = f"transformers {transformers.__version__} is outside the tested {'.'.join(map(str, TESTED))}"
         log.warning("%s: %s", loaded.name, line)
         side = replace(side, card=replace(side.card, unverified="; ".join(filter(None, (side.card.unverified, line)))))
     talk = loaded.talk

@@ -9,7 +9,7 @@ from encoders._base import Card, EncoderError
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 POSITIONS = 4096  # of all prompts of a batch together, and of the pass that is counted
-GIB = 1e9
+GB = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,14 +95,14 @@ def require_memory(card: Card, need: Need, dtype: str, device: str) -> None:
         return
     side = (card.parameters or 0) * BYTES["float32"]
     if side and 2 * side <= free:
-        rest = f"tower and connector fit ({side / GIB:.1f} GB): ask for the stages up to the connector alone"
+        rest = f"tower and connector fit ({side / GB:.1f} GB): ask for the stages up to the connector alone"
     else:
         rest = "not even tower and connector fit" if side else "try the stages up to the connector alone"
     half = need.all // 2
     lower = "; in bfloat16 it would fit (--dtype bfloat16)" if dtype == "float32" and half <= free else ""
     where = "on " + device if device != "cpu" else "of memory"
     raise EncoderError(
-        f"{card.name}: the whole model needs {need.all / GIB:.1f} GB in {dtype} ({need.parameters / 1e6:,.0f} million "
-        f"parameters, {need.weights / GIB:.1f} GB, and {need.working / GIB:.1f} GB for a pass) and {free / GIB:.1f} GB "
+        f"{card.name}: the whole model needs {need.all / GB:.1f} GB in {dtype} ({need.parameters / 1e6:,.0f} million "
+        f"parameters, {need.weights / GB:.1f} GB, and {need.working / GB:.1f} GB for a pass) and {free / GB:.1f} GB "
         f"{where} are free; {rest}{lower}"
     )

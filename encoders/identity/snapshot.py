@@ -3,11 +3,17 @@
 A rerun that is answered from the feature store needs the card and the fingerprint only. Both are trusted
 again where every file and version that they rested on is as it was; otherwise the encoder is loaded. A user's own
 file says by its FILES what it rests on; one that declares none is loaded each time.
+
+A file is as it was where the system's stamp of it is, and else where its sha256 is: a whole model's are tens of
+gigabytes, and a rerun would spend its time on reading them. The stamp holds the time of the last change of the inode,
+which no program sets. None is kept of a file that had changed a moment before: another change could leave it as it is.
 """
 
 import platform
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,7 +24,8 @@ from encoders._registry import draw_of, split
 from encoders.identity.fingerprint import FEATURES, digest, file_digest, versions
 from hub.files import decisive
 
-SCHEMA = 4
+SCHEMA = 5
+SETTLED = 3.0  # seconds after a change of which a file's stamp tells every later one: file systems count in up to two
 
 
 def snapshot(spec: str, encoder: Encoder) -> dict[str, Any] | None:
@@ -55,7 +62,7 @@ def recall(record: Mapping[str, Any]) -> tuple[Card, str] | None:
             return None
         if dict(record["versions"]) != versions(list(record["versions"])):
             return None
-        if any(_described(Path(entry["path"])) != dict(entry) for entry in record["files"]):
+        if not all(_is_unchanged(entry) for entry in record["files"]):
             return None
         if dict(record["decisive"]) != decisive([Path(entry["path"]) for entry in record["files"]]):
             return None  # another file would be read by now
@@ -65,11 +72,35 @@ def recall(record: Mapping[str, Any]) -> tuple[Card, str] | None:
 
 
 def _described(path: Path) -> dict[str, Any]:
-    """A file by size and sha256; a folder by the names in it."""
+    """A file by size, sha256 and the system's stamp of it; a folder by the names in it."""
     if path.is_dir():
         names = sorted(entry.name for entry in path.iterdir() if entry.name != "__pycache__")
-        return {"path": str(path), "size": len(names), "sha256": digest(names)}
-    return {"path": str(path), "size": path.stat().st_size, "sha256": file_digest(path)}
+        return {"path": str(path), "size": len(names), "sha256": digest(names), "stamp": None}
+    stamp = _stamp(path)
+    found = file_digest(path) if stamp is None else _digest_of(path, stamp)
+    return {"path": str(path), "size": path.stat().st_size, "sha256": found, "stamp": stamp and list(stamp)}
+
+
+def _is_unchanged(entry: Mapping[str, Any]) -> bool:
+    """Whether a file or folder is as it was described; its bytes are read where its stamp does not tell."""
+    path = Path(entry["path"])
+    if entry["stamp"] is not None and tuple(entry["stamp"]) == _stamp(path):
+        return True
+    return {**_described(path), "stamp": None} == {**entry, "stamp": None}
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """What any change of a file changes; None where it changed so lately that another change might not."""
+    now = path.stat()
+    if time.time() - max(now.st_mtime, now.st_ctime) < SETTLED:
+        return None
+    return (now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino)
+
+
+@cache
+def _digest_of(path: Path, _stamp: tuple[int, ...]) -> str:
+    """The sha256 of a file of that stamp, read once in a process: all prompts of a whole model rest on one file."""
+    return file_digest(path)
 
 
 def _card(fields: Mapping[str, Any]) -> Card:

@@ -76,20 +76,76 @@ def alignment(
     Raises:
         ProbeError: a plan of a number; another number of classes or width; a vector without length.
     """
+    return alignments(image, [texts], plan, captions=captions, margin=margin)[0]
+
+
+def alignments(
+    image: np.ndarray,
+    several: Sequence[Sequence[np.ndarray]],
+    plan: Plan,
+    *,
+    captions: tuple[np.ndarray, np.ndarray] | None = None,
+    margin: float | None = None,
+) -> list[Alignment]:
+    """The same for several sets of texts; the probe of the images is trained once for all of them.
+
+    Raises:
+        ProbeError: as `alignment`.
+    """
     if plan.classes is None:
         raise ProbeError("texts are of classes, and the target is a number")
+    images = _Images.of(_unit(image, "images"), plan)
+    return [_aligned(images, texts, plan, captions, margin) for texts in several]
+
+
+def similarity(image: np.ndarray, texts: Sequence[np.ndarray]) -> np.ndarray:
+    """Similarity [n, K] of images [n, d] to the mean unit text of each class, K arrays [m_c, d]; all of length 1.
+
+    Raises:
+        ProbeError: a vector without length.
+    """
+    return _unit(image, "images") @ _ensemble([_unit(np.atleast_2d(one), "texts") for one in texts]).T
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Images:
+    """What is known of the images alone: unit vectors u [n, d], the probe's held-out values, its filters by fold."""
+
+    u: np.ndarray
+    margin: np.ndarray
+    permuted: Scored
+    filters: list[np.ndarray]
+
+    @classmethod
+    def of(cls, u: np.ndarray, plan: Plan) -> "_Images":
+        assert plan.classes is not None
+        if len(u) != len(plan.y):
+            raise ProbeError(f"images {list(u.shape)} do not fit a plan of {len(plan.y)} items")
+        margin, permuted = _ridge(u, plan)
+        train = [plan.folds[0] != part for part in range(plan.n_folds)]
+        filters = [_filters(u[some], plan.y[some], len(plan.classes), plan.penalty) for some in train]
+        return cls(u=u, margin=margin, permuted=permuted, filters=filters)
+
+
+def _aligned(
+    images: _Images,
+    texts: Sequence[np.ndarray],
+    plan: Plan,
+    captions: tuple[np.ndarray, np.ndarray] | None,
+    margin: float | None,
+) -> Alignment:
+    assert plan.classes is not None
     if len(texts) != len(plan.classes):
         raise ProbeError(f"texts of {len(texts)} classes are given for {len(plan.classes)} ({', '.join(plan.classes)})")
-    u = _unit(image, "images")
+    u, probe, probe_null = images.u, images.margin, images.permuted
     prompts = [_unit(np.atleast_2d(one), f"texts of {name}") for one, name in zip(texts, plan.classes, strict=True)]
-    if len(u) != len(plan.y) or any(one.shape[1] != u.shape[1] for one in prompts):
+    if any(one.shape[1] != u.shape[1] for one in prompts):
         shapes = ", ".join(str(list(one.shape)) for one in prompts)
-        raise ProbeError(f"images {list(u.shape)} and texts {shapes} do not fit a plan of {len(plan.y)} items")
+        raise ProbeError(f"images {list(u.shape)} and texts {shapes} do not fit: they are wanted equally wide")
     dl = margin_of(plan) if margin is None else margin
     ensemble = _ensemble(prompts)
     zero = _margin(u @ ensemble.T)
     text, text_null = _ridge(zero, plan)
-    probe, probe_null = _ridge(u, plan)
     zero_rows, zero_null = frozen(zero, plan)
     text_rows, probe_rows = repeats(text, plan), repeats(probe, plan)
     terms = [
@@ -104,7 +160,7 @@ def alignment(
     gap = u.mean(axis=0) - whole.mean(axis=0)
     cross = _cross_modal(u, captions or (whole, np.repeat(np.arange(len(prompts)), [len(p) for p in prompts])), plan)
     count = {len(p) for p in prompts}
-    cosine = _cosine(u, ensemble, plan)
+    cosine = _cosine(images.filters, ensemble)
     return Alignment(
         zero_shot=_frozen_rate(zero, plan),
         zero_shot_centred=_frozen_rate(_centred(u, ensemble, plan), plan),
@@ -222,8 +278,8 @@ def _correlation(probe: np.ndarray, text: np.ndarray, plan: Plan) -> Rate:
     return Rate(value=r, low=max(-1.0, r - half), high=min(1.0, r + half), p=None, chance=0.0)
 
 
-def _filters(x: np.ndarray, y: np.ndarray, k: int, penalty: float) -> tuple[np.ndarray, np.ndarray]:
-    """Ridge filters [d, C] of standardised features, in the units of x, and the mean of x [d]."""
+def _filters(x: np.ndarray, y: np.ndarray, k: int, penalty: float) -> np.ndarray:
+    """Ridge filters [d, C] of standardised features, in the units of x."""
     import scipy.linalg
 
     centre = x.mean(axis=0)
@@ -234,20 +290,13 @@ def _filters(x: np.ndarray, y: np.ndarray, k: int, penalty: float) -> tuple[np.n
     codes = (codes[:, None] if codes.ndim == 1 else codes) - codes.mean(axis=0)
     gram = z @ z.T
     gram[np.diag_indices_from(gram)] += penalty * np.trace(gram) / len(gram) + 1e-12
-    return scale[:, None] * (z.T @ scipy.linalg.solve(gram, codes, assume_a="pos")), centre
+    return scale[:, None] * (z.T @ scipy.linalg.solve(gram, codes, assume_a="pos"))
 
 
-def _cosine(u: np.ndarray, ensemble: np.ndarray, plan: Plan) -> float:
+def _cosine(filters: Sequence[np.ndarray], ensemble: np.ndarray) -> float:
     """Cosine of the probe's filter and the text direction, mean over folds (of K classes over classes, centred)."""
-    assert plan.classes is not None
-    k = len(plan.classes)
-    t = ensemble[1:] - ensemble[:1] if k == 2 else ensemble - ensemble.mean(axis=0)
-    found = []
-    for part in range(plan.n_folds):
-        train = plan.folds[0] != part
-        w, _ = _filters(u[train], plan.y[train], k, plan.penalty)
-        found.append(np.mean([_cos(a, b) for a, b in zip(w.T, t, strict=True)]))
-    return float(np.mean(found))
+    t = ensemble[1:] - ensemble[:1] if len(ensemble) == 2 else ensemble - ensemble.mean(axis=0)
+    return float(np.mean([np.mean([_cos(a, b) for a, b in zip(w.T, t, strict=True)]) for w in filters]))
 
 
 def _cos(a: np.ndarray, b: np.ndarray) -> float:
@@ -264,5 +313,5 @@ def _cross_modal(u: np.ndarray, captions: tuple[np.ndarray, np.ndarray], plan: P
     k = len(plan.classes)
     if np.bincount(y, minlength=k).min() < 2:
         return None
-    w, _ = _filters(x, y, k, plan.penalty)
+    w = _filters(x, y, k, plan.penalty)
     return (u - u.mean(axis=0)) @ w

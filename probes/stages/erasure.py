@@ -225,8 +225,23 @@ def steering(moments: Moments, w: np.ndarray) -> Steering:
 def random_step(moments: Moments, rng: np.random.Generator) -> Steering:
     """A random direction of Mahalanobis length 1, drawn in the whitened space."""
     w, v, _ = _spectrum(moments, 0.0)
-    xi = rng.standard_normal(len(w))
-    return Steering(name="random direction", step=v @ (np.sqrt(w) * xi / np.linalg.norm(xi)))
+    return Steering(name="random direction", step=_drawn(w, v, 1, rng)[0])
+
+
+def random_steps(moments: Moments, like: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """So many random steps [count, d], each of the Mahalanobis length of the step `like` [d].
+
+    Raises:
+        ProbeError: features that do not vary.
+    """
+    w, v, _ = _spectrum(moments, 0.0)
+    return float(np.linalg.norm(like @ v / np.sqrt(w))) * _drawn(w, v, count, rng)
+
+
+def _drawn(w: np.ndarray, v: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Random directions [count, d] of Mahalanobis length 1, drawn in the whitened space."""
+    xi = rng.standard_normal((count, len(w)))
+    return (np.sqrt(w) * xi / np.linalg.norm(xi, axis=1, keepdims=True)) @ v.T
 
 
 def slope(doses: Sequence[float | int], log_odds: np.ndarray) -> np.ndarray:

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from encoders.answering import ways
 from slitlamp.answers.settings import LETTER
 
-INVALID, TIE = -1, -2  # instead of an option: none could be read; two or more score the same
+INVALID, TIE = -1, ways.TIE  # instead of an option: none could be read; two or more score the same
 ENOUGH = 10  # trials from which a share of .90 is not luck: of 10 it is seen by guessing among two once in 90
 UNASKED = -3  # this item has no such presentation
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from slitlamp.answers.commands import command
+from slitlamp.answers.commands import COMMANDS
 from slitlamp.reports.result import CommandResult
 
 
@@ -18,7 +18,7 @@ def answer(
     Raises:
         UsageError: arguments that do not fit. tasks.DataError, encoders.EncoderError: as the command says in one line.
     """
-    return command("ask").call({"model": model} | ({} if task is None else {"task": task}) | flags)
+    return COMMANDS["ask"].call({"model": model} | ({} if task is None else {"task": task}) | flags)
 
 
 def import_answers(*files: str | Path, **flags: Any) -> CommandResult:
@@ -32,4 +32,4 @@ def import_answers(*files: str | Path, **flags: Any) -> CommandResult:
         UsageError: no such file or format, or arguments that do not fit.
         tasks.DataError: a file of no known format, of another benchmark or version, or with answers that contradict.
     """
-    return command("import").call({"files": tuple(str(one) for one in files), **flags})
+    return COMMANDS["import"].call({"files": tuple(str(one) for one in files), **flags})

@@ -3,7 +3,6 @@
 from slitlamp.answers import imports
 from slitlamp.answers.settings import FLAGS_OF_RUN, AskSettings, check
 from slitlamp.commands import Command
-from slitlamp.errors import UsageError
 from slitlamp.settings import Settings
 
 COMMANDS = {
@@ -35,12 +34,3 @@ COMMANDS = {
         ),
     )
 }
-
-
-def command(name: str) -> Command:
-    """The command of that name; UsageError with the nearest."""
-    from plugins import hint
-
-    if name not in COMMANDS:
-        raise UsageError(f"no command {name!r}; {hint(name, COMMANDS)}there are {', '.join(COMMANDS)}")
-    return COMMANDS[name]

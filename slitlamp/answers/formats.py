@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from encoders.answering.prompts import LETTERS
 from plugins import hint
 from slitlamp.answers.xlsx import read_sheet
 from slitlamp.errors import UsageError
 from tasks import DataError
 from tasks.sources.cells import plain
-
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True, kw_only=True)

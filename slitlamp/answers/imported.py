@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from cache import write_atomically
+from encoders.answering.prompts import LETTERS
 from plugins import hint
-from probes import ProbeError
-from probes.pairs.inference import mean_difference, share
+from probes.pairs.inference import mean_difference
 from probes.pairs.scores import consistent
 from probes.prompts.bias import histogram
-from slitlamp.answers.formats import LETTERS, AnswerFile, Record, read_answers
+from slitlamp.answers.formats import AnswerFile, Record, read_answers
 from slitlamp.answers.imports import ImportSettings
 from slitlamp.answers.paired import pair_tables
 from slitlamp.answers.reply import PUBLIC, Parsed, read_reply
-from slitlamp.answers.rescored import NONE, OURS, THEIRS, UNKNOWN, Answered, Read
+from slitlamp.answers.rescored import NONE, OURS, THEIRS, UNKNOWN, Answered, Read, ends, shown_reader
 from slitlamp.answers.truth import Known, Truth, by_place, place, truth_of, truth_of_file
 from slitlamp.errors import UsageError
 from slitlamp.reports.result import CommandResult
@@ -33,12 +33,7 @@ def import_answers(settings: Settings, own: ImportSettings, command: str) -> Com
     """Read files of answers and score them again; see `slitlamp.import_answers`."""
     files = [read_answers(path, own.format) for path in own.files]
     truth = truth_of(settings)
-    notes = [note for file in files for note in file.notes]
-    answered: list[Answered] = []
-    for model, task_files in _by_model(files).items():
-        found, more = _answered(model, task_files, truth, own)
-        answered += found
-        notes += more
+    answered, notes = read_again(files, truth, own)
     notes = [*dict.fromkeys([*notes, *(truth.notes if truth is not None else ())])]
     readers = [OURS, THEIRS, *(PUBLIC if own.rescore else ())]
     tables: dict[str, list[dict[str, Any]]] = {"scores": _scores(answered, readers)}
@@ -63,9 +58,11 @@ def import_answers(settings: Settings, own: ImportSettings, command: str) -> Com
 
 
 def read_again(
-    files: Sequence[AnswerFile], truth: Truth, own: ImportSettings
-) -> tuple[list[Answered], list[str]]:  # fmt: skip
-    """The replies of files to known items, by model and task, and sentences on what is doubled, unknown or missing.
+    files: Sequence[AnswerFile], truth: Truth | None, own: ImportSettings
+) -> tuple[list[Answered], list[str]]:
+    """The replies of files by model and task, and sentences on what is doubled, unknown or missing.
+
+    Without a `truth` the files themselves say what is right.
 
     Raises:
         DataError: none of the items is known, answers contradict each other, or options are other ones.
@@ -244,7 +241,7 @@ def _likeliest(scores: Sequence[float], count: int) -> Parsed:
     best = max(scores)
     if sum(score == best for score in scores) > 1:
         return Parsed(choice=None, why="two options are equally likely")
-    return Parsed(choice=scores.index(best) if isinstance(scores, list) else list(scores).index(best), why="likeliest")
+    return Parsed(choice=list(scores).index(best), why="likeliest")
 
 
 def _order(record: Record, known: Known, truth: Truth) -> list[int]:
@@ -282,14 +279,6 @@ def _other_keys(read: Sequence[Read], truth: Truth) -> list[str]:
 # tables
 
 
-def _interval(values: np.ndarray, group: np.ndarray) -> tuple[float | None, float | None]:
-    try:
-        found = share(values, group)
-    except ProbeError:  # one group alone
-        return None, None
-    return found.low, found.high
-
-
 def _scores(answered: Sequence[Answered], readers: Sequence[str]) -> list[dict[str, Any]]:
     rows = []
     for model in dict.fromkeys(one.model for one in answered):
@@ -316,12 +305,12 @@ def _score_row(one: Answered, reader: str) -> dict[str, Any] | None:
     hits = [r.hit(reader) for r in one.read if r.chosen(reader) >= 0]
     hits = [value for value in hits if value == value]
     scored = any(r.hit(reader) == r.hit(reader) for r in one.read)
-    low, high = _interval(values, group) if scored else (None, None)
+    low, high = ends(values, group) if scored else (None, None)
     every = [*(r.known for r in one.read), *one.missing]
     keys = Counter(known.answer for known in every if known.answer is not None)
     shared = one.options is not None
     return {
-        "model": one.model, "task": one.task, "reader": reader if reader in (OURS, THEIRS) else f"rule of {reader}",
+        "model": one.model, "task": one.task, "reader": shown_reader(reader),
         "items": len(one.read) + len(one.missing), "replies": len(one.read), "missing": len(one.missing),
         "read": one.readable(reader) if known else None,
         "accuracy": float(values.mean()) if scored else None, "accuracy_low": low, "accuracy_high": high,

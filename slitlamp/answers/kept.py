@@ -70,7 +70,6 @@ def answer_missing(model: StoredModel, puts: Sequence[Put], policy: dict[str, An
     keys = [put.key(model, policy) for put in puts]
     known = memo.get_many(keys)
     missing = [i for i in {key: i for i, key in reversed([*enumerate(keys)])}.values() if keys[i] not in known]
-    missing.sort()
     fresh: dict[str, Any] = {}
     asked, saved = 0, time.monotonic()
     try:

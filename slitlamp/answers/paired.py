@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from probes import ProbeError
-from probes.pairs.inference import share
+from encoders.answering.prompts import LETTERS
 from probes.pairs.scores import INVALID, PairScores, Two, category_scores, consistent, pair_scores
-from slitlamp.answers.formats import LETTERS, AnswerFile
-from slitlamp.answers.rescored import OURS, THEIRS, UNKNOWN, Answered, Read
+from slitlamp.answers.formats import AnswerFile
+from slitlamp.answers.rescored import OURS, THEIRS, UNKNOWN, Answered, Read, ends, shown_reader
 from slitlamp.answers.truth import Known
 from tasks.benchmarks.mediconfusion import CATEGORIES, PAIRS
 
@@ -29,17 +28,15 @@ def pair_tables(
         for file in files:
             if file.model == one.model:
                 claims |= dict(file.claims)
-        if not whole:
-            continue
+        keyed = [_keys(pair) for pair in whole]
+        known = all(keys is not None for keys in keyed)
+        keys = [k for k in keyed if k is not None] if known else [("A", "B")] * len(whole)
+        if not whole or any(first == second for first, second in keys):
+            continue  # no pair, or items that are none with opposite answers
         for reader in readers:
             if reader == THEIRS and all(r.theirs == UNKNOWN for r in one.read):
                 continue
-            keyed = [_keys(pair) for pair in whole]
             choices = [_choices(pair, by_item, reader) for pair in whole]
-            known = all(keys is not None for keys in keyed)
-            keys = [k for k in keyed if k is not None] if known else [("A", "B")] * len(whole)
-            if any(first == second for first, second in keys):
-                continue  # items that are no pair with opposite answers
             scores = pair_scores(choices, keys)
             rows.append(_row(one, reader, scores, choices, keys, whole, known=known))
             if known and all(member.categories for pair in whole for member in pair):
@@ -93,26 +90,18 @@ def _row(
     right = np.array([float(said == key) for said, key in zip(choices, keys, strict=True)])
     valid = np.array([INVALID not in said for said in choices])
     alike = np.array([float(a == b) for a, b in choices])
-    ends = _ends(right, groups)
-    confused = _ends(alike[valid], groups[valid])
+    low, high = ends(right, groups)
+    confused = ends(alike[valid], groups[valid])
     return {
-        "model": one.model, "task": one.task, "reader": reader if reader in (OURS, THEIRS) else f"rule of {reader}",
+        "model": one.model, "task": one.task, "reader": shown_reader(reader),
         "pairs": scores.pairs, "readable_pairs": scores.valids,
-        "set": scores.set_accuracy if known else None, "set_low": ends[0] if known else None,
-        "set_high": ends[1] if known else None, "individual": scores.individual_accuracy if known else None,
-        "confusion": scores.confusion, "confusion_low": confused[0], "confusion_high": confused[1],
+        "set": scores.set_accuracy if known else None, "set_low": low if known else None,
+        "set_high": high if known else None, "individual": scores.individual_accuracy if known else None,
+        "confusion": scores.confusion if scores.valids else None, "confusion_low": confused[0],
+        "confusion_high": confused[1],
         "invalid": scores.invalid_rate, "different": scores.valid_pairs,
         "precision": scores.precision if known else None, "exchanged": scores.swapped if known else None,
     }  # fmt: skip
-
-
-def _ends(values: np.ndarray, groups: np.ndarray) -> tuple[float | None, float | None]:
-    kept = np.unique(groups, return_inverse=True)[1] if len(groups) else groups
-    try:
-        found = share(values, kept)
-    except ProbeError:  # one component alone, or none
-        return None, None
-    return found.low, found.high
 
 
 def _category_rows(
@@ -124,9 +113,10 @@ def _category_rows(
     found = category_scores(choices, keys, labels, totals)
     return [
         {
-            "model": one.model, "reader": reader if reader in (OURS, THEIRS) else f"rule of {reader}", "category": name,
-            "images": scores.slots, "set": scores.set_accuracy, "individual": scores.individual_accuracy,
-            "confusion": scores.confusion, "readable": scores.valids, "invalid": scores.invalid_rate,
+            "model": one.model, "reader": shown_reader(reader), "category": name, "images": scores.slots,
+            "set": scores.set_accuracy, "individual": scores.individual_accuracy,
+            "confusion": scores.confusion if scores.valids else None, "readable": scores.valids,
+            "invalid": scores.invalid_rate,
         }
         for name, scores in found.items()
     ]  # fmt: skip
@@ -172,7 +162,10 @@ def _said(one: Answered, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if not own:
         return []
     row = own[0]
-    confusion = f"confusion {row['confusion']:.3f} over V = {row['readable_pairs']} readable pairs of {row['pairs']}"
+    confusion = f"no pair of {row['pairs']} can be read, so that there is no confusion to tell"
+    if row["confusion"] is not None:
+        readable = f"{row['readable_pairs']} readable pairs of {row['pairs']}"
+        confusion = f"confusion {row['confusion']:.3f} over V = {readable}"
     if row["set"] is None:
         return [f"{one.model}, {one.task}: {confusion}; set and individual accuracy need --data mediconfusion:PATH"]
     return [

@@ -6,12 +6,12 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from encoders.answering.prompts import LETTERS
 from probes.pairs.answers import FAILED, blink_letter, mediconfusion_letter
 from probes.pairs.scores import INVALID
 from slitlamp.answers import phrases
 from slitlamp.errors import UsageError
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 STATED, ASSERTED, BARE = 3, 2, 1  # how firmly an option is named: as the answer, in words, by a letter in passing
 TURNS = 4  # of the turns of a reply, how many last ones are looked behind
 LONGEST = 1000  # characters that are looked at together, so that the time does not grow with the square of a reply

@@ -6,12 +6,32 @@ from functools import cached_property
 
 import numpy as np
 
+from probes import ProbeError
+from probes.pairs.inference import share
 from slitlamp.answers.formats import Record
 from slitlamp.answers.reply import Parsed
 from slitlamp.answers.truth import Known
 
 OURS, THEIRS = "ours", "theirs"
 UNKNOWN, NONE = -2, -1  # instead of an option: the file does not say; none was read
+
+
+def shown_reader(reader: str) -> str:
+    """What tables call a reader: us, the file's own tool, or a published rule.
+
+    >>> shown_reader("ours"), shown_reader("blink")
+    ('ours', 'rule of blink')
+    """
+    return reader if reader in (OURS, THEIRS) else f"rule of {reader}"
+
+
+def ends(values: np.ndarray, groups: np.ndarray) -> tuple[float | None, float | None]:
+    """The ends of the 95 % interval of a share [n] by group, int [n]; None where there is one group alone, or none."""
+    try:
+        found = share(values, np.unique(groups, return_inverse=True)[1])
+    except ProbeError:
+        return None, None
+    return found.low, found.high
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

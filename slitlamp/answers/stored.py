@@ -11,7 +11,15 @@ from cache import Store
 from encoders import Card, Encoder
 from encoders.answering.model import WholeModel
 from encoders.identity.snapshot import recall, snapshot
-from slitlamp.encoding.encoder import OTHER_WEIGHTS, StoredEncoder, errors_of_device, named, quietly, weights_of
+from slitlamp.encoding.encoder import (
+    OTHER_WEIGHTS,
+    StoredEncoder,
+    errors_of_device,
+    located_key,
+    named,
+    quietly,
+    weights_of,
+)
 from slitlamp.keys import digest
 from slitlamp.log import say
 from slitlamp.settings import EncoderSettings
@@ -78,7 +86,8 @@ class StoredModel:
 
     @property
     def _key(self) -> str:
-        return digest(["whole", self.source, self.weights, self.device, self.dtype, self.settings.other_weights])
+        loaded_by = located_key(self.source, self.weights)
+        return digest(["whole", *loaded_by, self.device, self.dtype, self.settings.other_weights])
 
     @cached_property
     def identity(self) -> Identity:

@@ -111,8 +111,8 @@ def pair_row(answered: AnsweredQuestion, answers: Answers) -> list[Row]:
         {
             "way": answers.way, "pairs": found.pairs, "readable_pairs": found.valids,
             **_share("set", measured.share(both, answered.groups[[i for i, _ in pairs]])),
-            "individual": found.individual_accuracy, "confusion": found.confusion, "different": found.valid_pairs,
-            "exchanged": found.swapped,
+            "individual": found.individual_accuracy, "confusion": found.confusion if found.valids else None,
+            "different": found.valid_pairs, "exchanged": found.swapped,
         }
     ]  # fmt: skip
 

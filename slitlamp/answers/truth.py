@@ -1,7 +1,7 @@
 """What is right for every item that answers may name: by a benchmark, a task and its data, or the file itself."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 import tasks
-from slitlamp.answers.formats import LETTERS, Record
+from encoders.answering.prompts import LETTERS
+from slitlamp.answers.formats import Record
 from slitlamp.errors import UsageError
 from slitlamp.settings import Settings
 from tasks import DataError, Row, Source
@@ -144,7 +145,7 @@ def _benchmark(source: Source) -> Truth:
             pair=row.columns.get("pair", ""),
             side=row.columns.get("side") or row.columns.get("index", ""),
         )  # fmt: skip
-    return Truth(name=source.name, items=found, names=_names(source.rows, found), notes=source.warnings)
+    return Truth(name=source.name, items=found, names=other_names(source.rows, found), notes=source.warnings)
 
 
 def _asked(settings: Settings, source: Source, task: tasks.Task) -> Truth:
@@ -165,11 +166,11 @@ def _asked(settings: Settings, source: Source, task: tasks.Task) -> Truth:
         for item in items
     }  # fmt: skip
     notes = (*source.warnings, *(task.notes(source, settings.source.label) if task.notes else ()))
-    return Truth(name=source.name, items=found, names=_names(source.rows, found), notes=notes)
+    return Truth(name=source.name, items=found, names=other_names(source.rows, found), notes=notes)
 
 
-def _names(rows: Iterable[Row], found: Mapping[str, Known]) -> dict[str, str]:
-    """Other names of items: columns that name each row once, and files without folder and ending."""
+def other_names(rows: Iterable[Row], found: Container[str]) -> dict[str, str]:
+    """The ids in `found` by other names: columns that name each row once, and files without folder and ending."""
     held = [row for row in rows if row.id in found]
     names: dict[str, str] = {}
     for column in NAMING:

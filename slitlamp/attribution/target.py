@@ -149,10 +149,7 @@ def _rng(settings: Settings) -> np.random.Generator:
 
 def _features(encoder: StoredEncoder, question: Question, point: tuple[str, str, int]) -> Any:
     found = encode_missing(encoder, question.pictures, [point], question.source.policy)
-    return probes.FeatureSet(
-        x=found.read(f"{point[0]}/{point[1]}"), y=question.y, groups=question.groups, ids=question.ids,
-        classes=question.classes,
-    )  # fmt: skip
+    return question.features(found.read(f"{point[0]}/{point[1]}"))
 
 
 def _point(encoder: StoredEncoder, question: Question, plan: Any, settings: Settings) -> tuple[Any, int]:

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-import probes
 from probes.stages.answers import BiasFree, bias_free, centred
 from probes.stages.failure import Answer, Knowledge
 from probes.stats.fixed import measure_fixed
@@ -28,7 +27,7 @@ def told_of(question: Question, plan: Any, found: AnsweredQuestion) -> tuple[Ans
     )
     level = centred(got.margin, plan)
     score = np.concatenate([-level, level], axis=1) if level.shape[1] == 1 else level
-    stage = untrained_stage(_measured(question, plan, score, "answer"), "answer")
+    stage = untrained_stage(measure_fixed(score, question.features(score), plan, "answer"), "answer")
     return answer, got, stage
 
 
@@ -57,13 +56,6 @@ def chosen_of(answers: Answers) -> np.ndarray:
     return np.where(answers.chosen >= 0, answers.chosen, -1).T
 
 
-def _measured(question: Question, plan: Any, score: np.ndarray, name: str) -> Any:
-    given = probes.FeatureSet(
-        x=score.astype(np.float64), y=question.y, groups=question.groups, ids=question.ids, classes=question.classes
-    )
-    return measure_fixed(score, given, plan, name)
-
-
 def blind_stages(question: Question, plan: Any, found: AnsweredQuestion) -> list[ReadStage]:
     """What is answered without any image, and beside a grey one: what the text alone gives away."""
     stages = []
@@ -72,9 +64,7 @@ def blind_stages(question: Question, plan: Any, found: AnsweredQuestion) -> list
         if answers is None:
             continue
         score = mean_of(answers, len(plan.classes))
-        stage = untrained_stage(_measured(question, plan, score, name), name)
-        stages.append(ReadStage(stage="blind", name=name, measurement=stage.measurement, state=stage.state, p=stage.p,
-                                trained=False))  # fmt: skip
+        stages.append(untrained_stage(measure_fixed(score, question.features(score), plan, name), name, "blind"))
     return stages
 
 

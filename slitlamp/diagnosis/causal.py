@@ -6,6 +6,7 @@ images bounds from above what it could show.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from encoders.answering.prompts import FORMATS
 from probes import ProbeError
 from probes.stages.answers import centred, log_odds
 from probes.stages.contrast import Contrast, contrast, margin_of, paired, scored_order
-from probes.stages.erasure import Edit, Moments, leace, random_erasure, slope
+from probes.stages.erasure import Edit, Moments, leace, random_erasure, random_steps, slope
 from probes.stages.failure import Causal
 from probes.stats.measurement import Difference
 from probes.stats.plan import ALPHA, FEW
@@ -41,6 +42,7 @@ DOSES = (-1.0, 1.0)  # of steering, in halves of the way from one class's mean t
 ERASED, RANDOM, EXCHANGED = "erased", "random direction erased", "exchanged labels erased"
 OTHER, SAME, NONE = "exchanged with the other class", "exchanged with the same class", "as it is"
 PUSHED, ASIDE = "pushed", "pushed at random"
+DRAWN = "a direction for each item, of equal Mahalanobis length"  # in the key of what was answered
 
 Tokens = list[np.ndarray]
 Change = Callable[[int, np.ndarray], np.ndarray]
@@ -96,7 +98,7 @@ def _edits(
         for name in (PUSHED, ASIDE):
             for dose in DOSES:
                 change = lambda d=dose, n=name: trial.push(d, at_random=n == ASIDE)  # noqa: E731
-                yield f"{name} {dose:+g}", change, "a direction for each item" if name == ASIDE else "", 1
+                yield f"{name} {dose:+g}", change, DRAWN if name == ASIDE else "", 1
 
 
 def unrelated(trial: "Trial", question: Question, others: Sequence[Question]) -> tuple[list[dict[str, Any]], str]:
@@ -305,26 +307,44 @@ class Trial:
     def push(self, dose: float, *, at_random: bool) -> Change:
         """Move every token by a dose of half the way between the classes' means at its place, or as far at random.
 
-        Every item has a random direction of its own: how far slopes along random directions spread is then known.
+        As far is of equal Mahalanobis length at every place (METHOD 4.7). Every item has a random direction of its own:
+        how far slopes along random directions spread is then known.
         """
-        means, places = self.parts()
-        fold, y = self.plan.folds[0], self.plan.y
-        steps = []
-        for part in range(self.plan.n_folds):
-            train = fold != part
-            step = (means[train & (y == 1)].mean(axis=0) - means[train & (y == 0)].mean(axis=0)) / 2
-            steps.append(step)
+        places, fold = self.parts()[1], self.plan.folds[0]
+        steps = self.steps()
+        own = self.random_steps() if at_random else None
 
         def change(i: int, tokens: np.ndarray) -> np.ndarray:
-            found, step = tokens.astype(np.float64), steps[int(fold[i])]
-            if at_random:
-                other = np.random.default_rng([self.plan.seed, i, 104]).standard_normal(step.shape)
-                step = other * np.linalg.norm(step) / max(float(np.linalg.norm(other)), np.finfo(float).tiny)
+            found = tokens.astype(np.float64)
+            step = steps[int(fold[i])] if own is None else own[i]
             for p, where in enumerate(places):
                 found[where] += dose * step[p]
             return found
 
         return change
+
+    def steps(self) -> list[np.ndarray]:
+        """Half the way [parts, d] from one class's mean to the other's at each place, by fold: the pattern Sigma w."""
+        (means, _), fold, y = self.parts(), self.plan.folds[0], self.plan.y
+        train = [fold != part for part in range(self.plan.n_folds)]
+        return [(means[some & (y == 1)].mean(axis=0) - means[some & (y == 0)].mean(axis=0)) / 2 for some in train]
+
+    def random_steps(self) -> np.ndarray:
+        """For each item and place a random step [n, parts, d] of the same length as that of its fold."""
+        if "random steps" not in self.made:
+            means, places = self.parts()
+            basis, fold, steps = self.subspace(), self.plan.folds[0], self.steps()
+            inner, found = means @ basis, np.zeros_like(means)
+            for part in range(self.plan.n_folds):
+                held = fold == part
+                for p in range(len(places)):
+                    rng = np.random.default_rng([self.plan.seed, part, p, 104])
+                    moments = Moments.of(inner[~held, p], self.plan.y[~held])
+                    with suppress(ProbeError):  # a place that does not vary, where no step leads anywhere
+                        drawn = random_steps(moments, steps[part][p] @ basis, int(held.sum()), rng)
+                        found[held, p] = drawn @ basis.T
+            self.made["random steps"] = found
+        return self.made["random steps"]
 
 
 def _told(

@@ -86,14 +86,11 @@ def at_map(run: Run, cell: Cell) -> Cell:
     return screened(cell) if run.plan(cell.question).headline == "linear" and cell.level == "full" else cell
 
 
-def untrained_stage(measurement: Any, name: str, p: float | None = None, note: str = "") -> ReadStage:
+def untrained_stage(measurement: Any, name: str, stage: StageName = "answer") -> ReadStage:
     """A stage that was not trained on the items, such as an answer; its p is that of its own exchanged labels."""
-    p = measurement.estimate.p if p is None else p
-    reads = p is not None and p <= ALPHA
-    return ReadStage(
-        stage="answer", name=name, measurement=measurement, state=_unjudged(measurement, reads), p=p, trained=False,
-        note=note,
-    )  # fmt: skip
+    p = measurement.estimate.p
+    state = _unjudged(measurement, p is not None and p <= ALPHA)
+    return ReadStage(stage=stage, name=name, measurement=measurement, state=state, p=p, trained=False)
 
 
 def _unjudged(measurement: Any, reads: bool) -> State:
@@ -135,15 +132,6 @@ def as_stage(one: ReadStage, asked: float) -> Stage:
         name=one.name, score=e.score, low=e.low, high=e.high, chance=e.chance, p=one.p, state=one.state,
         excluded=one.excluded, asked=asked, leak=one.measurement.leak,
     )  # fmt: skip
-
-
-def strength_asked(classes: int) -> float:
-    """L, of K classes: 1/K + .8 (1 - 1/K) (METHOD A 3.6).
-
-    >>> round(strength_asked(2), 3), round(strength_asked(3), 3)
-    (0.9, 0.867)
-    """
-    return 1 / classes + 0.8 * (1 - 1 / classes)
 
 
 def reference_of(run: Run, cells: QuestionCells, own: Sequence[Cell], asked: str | None = None) -> ReadStage | None:

@@ -8,7 +8,7 @@ import numpy as np
 
 import probes
 from encoders import EncoderError
-from probes.stages.alignment import Alignment, alignment
+from probes.stages.alignment import Alignment, alignments, similarity
 from probes.stages.failure import Text
 from probes.stats.fixed import measure_fixed
 from slitlamp.diagnosis.chain import ReadStage, at_map, untrained_stage
@@ -27,8 +27,7 @@ class TextRead:
     """What texts read of a question: by the model itself, and with threshold and sign learnt in the training folds.
 
     `zero_shot` and `threshold` are the two stages; `text` holds the two terms of their distance from the probe,
-    `alignment` all that is known of the texts and the images, `rows` the same for all texts and for each style alone;
-    `scores` [n, K] are the similarities to the classes' mean texts.
+    `alignment` all that is known of the texts and the images, `rows` the same for all texts and for each style alone.
     """
 
     zero_shot: ReadStage
@@ -36,7 +35,6 @@ class TextRead:
     text: Text
     alignment: Alignment
     rows: Sequence[Mapping[str, Any]]
-    scores: np.ndarray
     facts: Mapping[str, Any]
 
 
@@ -64,16 +62,6 @@ def text_vectors(encoder: StoredEncoder, texts: Sequence[str]) -> np.ndarray:
     return np.array([known[keys[text]] for text in texts], dtype=np.float64)
 
 
-def similarities(image: np.ndarray, texts: Sequence[np.ndarray]) -> np.ndarray:
-    """Similarity [n, K] of images [n, d] to the mean unit vector of each class's texts [k][m, d], of length 1."""
-    unit = image / np.linalg.norm(image, axis=1, keepdims=True)
-    centres = []
-    for some in texts:
-        mean = (some / np.linalg.norm(some, axis=1, keepdims=True)).mean(axis=0)
-        centres.append(mean / max(float(np.linalg.norm(mean)), 1e-12))
-    return unit @ np.stack(centres, axis=1)
-
-
 def read_texts(run: Run, question: Question, joint: ReadStage, styles: Sequence[Style]) -> TextRead:
     """Zero-shot answers, the same with a threshold learnt inside the folds, and the two terms of the gap."""
     assert joint.cell is not None
@@ -82,36 +70,30 @@ def read_texts(run: Run, question: Question, joint: ReadStage, styles: Sequence[
     vectors = {style.name: [text_vectors(encoder, texts) for texts in style.texts] for style in styles}
     classes = range(len(question.classes or ()))
     every = [np.concatenate([vectors[style.name][k] for style in styles]) for k in classes]
-    scores = similarities(image, every)
-    zero_shot, threshold = _stages(run, question, joint.cell, scores)
-    found = alignment(image, every, plan)
-    rows = [_row(question, style, alignment(image, vectors[style.name], plan)) for style in styles]
+    zero_shot, threshold = _stages(run, question, joint.cell, similarity(image, every))
+    sets, shown = [vectors[style.name] for style in styles], [*styles]
     if len(styles) > 1:
-        together = Style(name=TOGETHER, texts=tuple(sum((s.texts[k] for s in styles), ()) for k in classes))
-        rows.insert(0, _row(question, together, found))
+        together = tuple(sum((style.texts[k] for style in styles), ()) for k in classes)
+        sets, shown = [every, *sets], [Style(name=TOGETHER, texts=together), *styles]
+    each = alignments(image, sets, plan)
+    rows, found = [_row(question, style, one) for style, one in zip(shown, each, strict=True)], each[0]
     text = Text(
         direction=found.direction, threshold=found.threshold, zero_shot=found.zero_shot.value,
         text_1d=found.text_1d.value, probe=found.probe.value, correlation=found.correlation.value,
     )  # fmt: skip
     return TextRead(
-        zero_shot=zero_shot, threshold=threshold, text=text, alignment=found, rows=rows, scores=scores,
+        zero_shot=zero_shot, threshold=threshold, text=text, alignment=found, rows=rows,
         facts={"texts": sum(len(style.texts[0]) for style in styles), "styles": [style.name for style in styles]},
     )  # fmt: skip
 
 
 def _stages(run: Run, question: Question, cell: Cell, scores: np.ndarray) -> tuple[ReadStage, ReadStage]:
-    plan, given = run.plan(question), _given(question, scores)
-    zero_shot = untrained_stage(measure_fixed(scores, given, plan, "zero-shot"), "zero-shot")
-    wide = _given(question, scores[:, 1:] - scores[:, :1] if scores.shape[1] == 2 else scores)
+    plan = run.plan(question)
+    zero_shot = untrained_stage(measure_fixed(scores, question.features(scores), plan, "zero-shot"), "zero-shot")
+    wide = question.features(scores[:, 1:] - scores[:, :1] if scores.shape[1] == 2 else scores)
     level = at_map(run, cell).level
     found = probes.measure(wide, plan, probe="ridge", level=level, seed=plan.seed, detect=False, nested=False)
     return zero_shot, replace(untrained_stage(found, "texts, threshold learnt"), trained=True)
-
-
-def _given(question: Question, x: np.ndarray) -> probes.FeatureSet:
-    return probes.FeatureSet(
-        x=x.astype(np.float64), y=question.y, groups=question.groups, ids=question.ids, classes=question.classes
-    )
 
 
 def _row(question: Question, style: Style, found: Alignment) -> dict[str, Any]:

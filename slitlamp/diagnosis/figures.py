@@ -1,16 +1,13 @@
 """Figures of a diagnosis, each a pure function of rows as results.json holds them."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from slitlamp.errors import UsageError
-from slitlamp.reports.plots import COLOURS, MARKERS, MM, STYLE, WIDTHS
+from slitlamp.diagnosis.sheet import Rows, letters, sheet_of, title_lines
+from slitlamp.reports.plots import COLOURS, MARKERS, STYLE
 
-Rows = Sequence[Mapping[str, Any]]
-COLUMNS = 4  # panels side by side
-TALL, TITLE, LEFT, GAP, LEGEND = 30.0, 8.5, 11.0, 3.0, 3.4  # mm
 LETTER, ROW = 0.85, 2.2  # mm that a letter of a slanted label reaches down, and a further line of it
 SLANTED = 3.0  # mm that a line of a slanted label needs
 BRIEF = {
@@ -39,42 +36,23 @@ def chain(stages: Rows, verdicts: Rows, width: float | None = None) -> Any:
         UsageError: there is no stage.
     """
     import matplotlib as mpl
-    from matplotlib.figure import Figure
 
-    tasks = list(dict.fromkeys(row["task"] for row in stages))
-    if not tasks:
-        raise UsageError("no stage was measured: there is nothing to draw")
-    width = width or WIDTHS[len(tasks) > 1]
-    across = min(len(tasks), COLUMNS if width > WIDTHS[0] else 1)
-    down = -(-len(tasks) // across)
-    wide = (width - LEFT - 2 - GAP * (across - 1)) / across
+    sheet = sheet_of(stages, width, "no stage was measured: there is nothing to draw")
     entries: dict[str, Any] = {}
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width * MM, 1))
-        panels = [figure.add_axes((0, 0, 0.1, 0.1)) for _ in tasks]
+        figure, panels = sheet.blank()
         limits = _limits(stages)
-        for k, (task, panel) in enumerate(zip(tasks, panels, strict=True)):
+        for k, (task, panel) in enumerate(zip(sheet.tasks, panels, strict=True)):
             mine = [row for row in stages if row["task"] == task]
-            _panel(panel, mine, entries, wide)
+            _panel(panel, mine, entries, sheet.wide)
             panel.set_ylim(*limits)
-            panel.tick_params(labelleft=k % across == 0)
+            panel.tick_params(labelleft=k % sheet.across == 0)
             verdict = next((row for row in verdicts if row["task"] == task), None)
-            panel.set_title(_title(task, verdict, wide, mine), loc="left", pad=3)
-            if k % across == 0:
+            panel.set_title(_title(task, verdict, sheet.wide, mine), loc="left", pad=3)
+            if k % sheet.across == 0:
                 panel.set_ylabel(mine[0]["metric"], labelpad=2)
         handles = [entries[name] for name in ORDER if name in entries]
-        per_line = max(1, int((width - 4) / 38))
-        room = LEGEND * -(-len(handles) // per_line) + 1.5
-        one = TITLE + TALL + below(stages, wide)
-        tall = one * down + room
-        figure.set_size_inches(width * MM, tall * MM)
-        for k, panel in enumerate(panels):
-            row, column = divmod(k, across)
-            panel.set_position((
-                (LEFT + column * (wide + GAP)) / width, 1 - (row * one + TITLE + TALL) / tall, wide / width, TALL / tall
-            ))  # fmt: skip
-        figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0), ncols=per_line, frameon=False,
-                      handlelength=1.8, handletextpad=0.5, columnspacing=1.0, labelspacing=0.3)  # fmt: skip
+        sheet.arrange(figure, panels, below(stages, sheet.wide), handles, 38)
     return figure
 
 
@@ -82,19 +60,13 @@ ORDER = ("probe", "unread", "reference", "answer", "blind", *CONTROLS, "material
 
 
 def _title(task: str, verdict: Mapping[str, Any] | None, wide: float, stages: Rows) -> str:
-    letters = max(12, int(wide / 1.35))
     lines = title_lines(task, wide)[:1]
     if verdict is not None:
         behind = next((row["name"] for row in stages if row["stage"] == "connector"), SHORT["connector"])
         said = behind if verdict["failure"] == "connector" else SHORT[verdict["failure"]]
         sure = "" if verdict["failure"] == "inconclusive" else f" ({verdict['confidence']})"
-        lines += textwrap.wrap(f"{said}{sure}", letters)[:1]
+        lines += textwrap.wrap(f"{said}{sure}", letters(wide))[:1]
     return "\n".join(lines)
-
-
-def title_lines(task: str, wide: float) -> list[str]:
-    """The name of a task above a panel of so many mm, in two lines at most."""
-    return textwrap.wrap(task, max(12, int(wide / 1.35)))[:2]
 
 
 def label_of(name: str, room: float) -> str:
@@ -194,26 +166,18 @@ def layers(rows: Rows, stages: Rows, width: float | None = None) -> Any:
         UsageError: there is no layer.
     """
     import matplotlib as mpl
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    tasks = list(dict.fromkeys(row["task"] for row in rows))
-    if not tasks:
-        raise UsageError("no layer of a language model was measured: there is nothing to draw")
-    width = width or WIDTHS[len(tasks) > 1]
-    across = min(len(tasks), COLUMNS if width > WIDTHS[0] else 1)
-    down, below = -(-len(tasks) // across), 8.0
-    wide = (width - LEFT - 2 - GAP * (across - 1)) / across
+    sheet = sheet_of(rows, width, "no layer of a language model was measured: there is nothing to draw")
     readouts = list(dict.fromkeys(row["readout"] for row in rows))
     looks = dict(zip(readouts, zip(COLOURS, MARKERS, strict=False), strict=False))
     lines = {"connector": ("connector", "--"), "answer": ("answer", "-.")}
     entries: dict[str, Any] = {}
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width * MM, 1))
-        panels = [figure.add_axes((0, 0, 0.1, 0.1)) for _ in tasks]
+        figure, panels = sheet.blank()
         values = [v for row in rows for v in (row["band_low"], row["band_high"], row["score"]) if v is not None]
         values += [row["chance"] for row in rows]
-        for k, (task, panel) in enumerate(zip(tasks, panels, strict=True)):
+        for k, (task, panel) in enumerate(zip(sheet.tasks, panels, strict=True)):
             mine = [row for row in rows if row["task"] == task]
             for readout in readouts:
                 some = [row for row in mine if row["readout"] == readout]
@@ -236,26 +200,15 @@ def layers(rows: Rows, stages: Rows, width: float | None = None) -> Any:
             panel.axhline(mine[0]["chance"], color="black", lw=0.8, ls=":", zorder=2)
             entries["chance"] = Line2D([], [], color="black", lw=0.8, ls=":", label="chance")
             names = list(dict.fromkeys(row["site"] for row in mine))
-            step = max(1, -(-len(names) // max(2, int(wide / 7))))
+            step = max(1, -(-len(names) // max(2, int(sheet.wide / 7))))
             shown = range(0, len(names), step)
             panel.set_xticks(list(shown), [names[i].removeprefix("lm.") for i in shown])
-            panel.set_title("\n".join(title_lines(task, wide)), loc="left", pad=3)
-            panel.tick_params(labelleft=k % across == 0)
+            panel.set_title("\n".join(title_lines(task, sheet.wide)), loc="left", pad=3)
+            panel.tick_params(labelleft=k % sheet.across == 0)
             panel.set_xlabel("layer", labelpad=1)
-            if k % across == 0:
+            if k % sheet.across == 0:
                 panel.set_ylabel("balanced accuracy", labelpad=2)
         for panel in panels:
             panel.set_ylim(max(0.0, min(values) - 0.04), min(1.03, max(values) + 0.04))
-        per_line = max(1, int((width - 4) / 39))
-        one = TITLE + TALL + below
-        tall = one * down + LEGEND * -(-len(entries) // per_line) + 1.5
-        figure.set_size_inches(width * MM, tall * MM)
-        for k, panel in enumerate(panels):
-            row, column = divmod(k, across)
-            panel.set_position((
-                (LEFT + column * (wide + GAP)) / width, 1 - (row * one + TITLE + TALL) / tall, wide / width, TALL / tall
-            ))  # fmt: skip
-        figure.legend(handles=list(entries.values()), loc="lower center", bbox_to_anchor=(0.5, 0), ncols=per_line,
-                      frameon=False, handlelength=1.8, handletextpad=0.5, columnspacing=1.0,
-                      labelspacing=0.3)  # fmt: skip
+        sheet.arrange(figure, panels, 8.0, list(entries.values()), 39)
     return figure

@@ -16,12 +16,13 @@ from slitlamp.answers.stored import StoredModel
 from slitlamp.diagnosis import answered
 from slitlamp.diagnosis.causal import causal_check
 from slitlamp.diagnosis.chain import controls_of, read_stage, reference_of
-from slitlamp.diagnosis.contrastive import read_texts
+from slitlamp.diagnosis.contrastive import JOINT, read_texts
 from slitlamp.diagnosis.imported import answers_from
 from slitlamp.diagnosis.information import read_information
 from slitlamp.diagnosis.language import (
     CONNECTOR,
     LANGUAGE,
+    LAST,
     can_be_whole,
     image_and_last,
     language_cells,
@@ -43,7 +44,6 @@ from slitlamp.records import Record
 from slitlamp.settings import Settings
 from tasks import DataError
 
-JOINT = "joint"
 PASSING = (EncoderError, UserFileError, NotFiniteError, ProbeError, DataError)  # after which what was computed is kept
 
 
@@ -127,11 +127,16 @@ def check_asking(question: Question, route: Route, own: DiagnoseSettings) -> Non
     """Refuse words in which a model that answers here cannot be asked, before anything is encoded.
 
     Raises:
-        UsageError: a column without a question in words, or as many options as there are no classes. DataError: options
-            that cannot be told apart.
+        UsageError: a column without a question in words, another number of options than of classes, or a causal check
+            of what is not asked. DataError: options that cannot be told apart.
     """
     if route.model is not None:
         of_question(question, asking_of(own))
+    elif own.causal == "on":
+        raise UsageError(
+            f"--causal on has nothing to act on: {'answers of a file' if own.answers else own.model} cannot be asked "
+            "again with what a connector hands on changed"
+        )
 
 
 def asking_of(own: DiagnoseSettings) -> AskSettings:
@@ -273,7 +278,7 @@ def _behind(
         if stages.connector is not None and stages.image is not None and stages.image.cell is not None:
             site = stages.image.cell.site
             stages.to_language_model = carried(
-                run, question, stages.connector, [c for c in got.layers if c.site == site and c.readout != "last"]
+                run, question, stages.connector, [c for c in got.layers if c.site == site and c.readout != LAST]
             )
     found = _answers(run, question, route, stages, own, failed=bool(got.failed))
     if found is None:

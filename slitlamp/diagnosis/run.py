@@ -1,7 +1,7 @@
 """The command about a model's failures: every task followed through the stages, judged, and what is written."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from slitlamp.probing.state import Run, start
 from slitlamp.probing.words import synthetic
 from slitlamp.probing.workers import spare_threads
 from slitlamp.questions import Question
-from slitlamp.records import Record, rounded
+from slitlamp.records import rounded
 from slitlamp.reports.result import CommandResult
 from slitlamp.reports.spreadsheet import as_csv
 from slitlamp.settings import Settings
@@ -99,15 +99,15 @@ def _result(run: Run, found: Sequence[Diagnosed], own: DiagnoseSettings, command
         pictures["patches"] = partial(kept_figures.patches, rows["patches"])
     items = [{"task": one.name, **row} for one in found for row in one.items]
     data = {
-        "stages.csv": partial(_csv, rows["stages"]),
-        "points.csv": partial(_csv, [_of_cell(record) for one in found for record in one.points]),
+        "stages.csv": partial(_csv, [_plain(row) for row in rows["stages"]]),
+        "points.csv": partial(_csv, [_plain(asdict(record)) for one in found for record in one.points]),
     }
     if items:
         data |= {"items.csv": partial(_csv, items), "items.parquet": partial(_parquet, items)}
     notes = [*made_here, *(note for one in found for note in one.question.warnings), *run.noted]
     return CommandResult(
         experiment=NAME, command=command, tables=rows,
-        sentences=[line for one in found for line in sentences_of(one)],
+        sentences=_verdicts_first([sentences_of(one) for one in found]),
         notes=list(dict.fromkeys(notes)), questions=[one.question.facts for one in found],
         figures=pictures, data=data,
         failed=list(dict.fromkeys([*run.failed, *(line for one in found for line in one.got.failed)])),
@@ -115,9 +115,14 @@ def _result(run: Run, found: Sequence[Diagnosed], own: DiagnoseSettings, command
     )  # fmt: skip
 
 
-def _of_cell(record: Record) -> dict[str, Any]:
+def _verdicts_first(said: Sequence[Sequence[str]]) -> list[str]:
+    """The verdict of every task, then what each rests on."""
+    return [*(lines[0] for lines in said), *(line for lines in said for line in lines[1:])]
+
+
+def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record as a row that is the same whatever version wrote it."""
-    return {name: value for name, value in rounded(asdict(record)).items() if name not in ("code_version", "seconds")}
+    return {name: value for name, value in record.items() if name not in ("code_version", "seconds")}
 
 
 def _csv(rows: Sequence[dict[str, Any]], path: Path) -> None:

@@ -1,6 +1,6 @@
 """What was measured of one task, and what follows from it: losses, items, the verdict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +10,11 @@ from probes.stages.answers import ItemTable, columns_of, item_table
 from probes.stages.contrast import Contrast, contrast, margin_of, margins_of
 from probes.stages.failure import Answer, Causal, Failure, Knowledge, Stage, decide
 from probes.stages.transport import Transport
+from probes.stats.exclusion import strength_to_exclude
 from probes.stats.measurement import Difference
 from probes.stats.multiplicity import low_over_map
 from probes.stats.verdict import rings
-from slitlamp.diagnosis.chain import ReadStage, as_stage, decomposed, loss, order_loss, strength_asked
+from slitlamp.diagnosis.chain import ReadStage, as_stage, decomposed, loss, order_loss
 from slitlamp.diagnosis.contrastive import TextRead
 from slitlamp.diagnosis.found import Diagnosed
 from slitlamp.diagnosis.settings import DiagnoseSettings
@@ -83,7 +84,7 @@ def conclude(
 def _judged(
     run: Run, cells: QuestionCells, got: Stages, own: DiagnoseSettings, plan: Any
 ) -> tuple[dict[str, Contrast], Failure]:
-    asked = strength_asked(len(plan.classes))
+    asked = strength_to_exclude(len(plan.classes))
     reference, against = _reference(got, own, asked, plan)
     contrasts: dict[str, Contrast] = {} if against is None else {"reference to tower": against}
     accessible = None
@@ -164,8 +165,3 @@ def item_rows(question: Question, got: Stages, plan: Any) -> tuple[list[dict[str
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
-
-
-def mapping_of(failure: Failure) -> Mapping[str, Any]:
-    """What a verdict rests on, flat and plain."""
-    return {name: _plain(value) for name, value in failure.inputs.items()}

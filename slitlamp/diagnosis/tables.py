@@ -6,6 +6,7 @@ from typing import Any
 from probes.stages.contrast import Contrast
 from slitlamp.diagnosis.chain import STATISTICS, THUMBNAIL, UNTRAINED_NETWORKS, ReadStage
 from slitlamp.diagnosis.found import Diagnosed
+from slitlamp.records import code_version
 from slitlamp.settings import Settings
 
 NAME = "diagnose"
@@ -57,6 +58,7 @@ def _stage(one: Diagnosed, stage: ReadStage, part: Any, settings: Settings, comm
     m, e, plan, cell = stage.measurement, stage.measurement.estimate, one.plan, stage.cell
     controls = {control.name: control.score for control in one.got.untold if control.stage == "control"}
     weights = next((record.weights for record in one.points if record.encoder == one.model), None)
+    read = {(r.encoder, f"{r.site}/{r.readout}"): r.features_key for r in one.points}
     loss: Contrast | None = None if part is None else part.contrast
     return {
         "experiment": NAME, "model": one.model, "task": one.name, "stage": stage.stage, "name": stage.name,
@@ -75,7 +77,9 @@ def _stage(one: Diagnosed, stage: ReadStage, part: Any, settings: Settings, comm
         "n_items": len(one.question.ids), "n_groups": plan.n_groups, "n_classes": len(plan.classes),
         "seed": settings.probe.seed, "folds": plan.n_folds, "repeats": plan.repeats,
         "permutations": len(m.null.statistic) - 1, "device": None if cell is None else cell.encoder.device,
-        "dtype": settings.encoder.dtype, "data_key": one.question.data_key[:16], "limited": one.question.limited,
+        "dtype": settings.encoder.dtype, "seconds": None,
+        "features_key": None if cell is None else read.get((cell.encoder.label, cell.name)),
+        "data_key": one.question.data_key[:16], "code_version": code_version(), "limited": one.question.limited,
         "reason": stage.note, "command": command,
     }  # fmt: skip
 

@@ -40,8 +40,7 @@ def same_point(before: Cell, after: Sequence[Cell]) -> Cell:
 
 def features(run: Run, question: Question, cell: Cell) -> probes.FeatureSet:
     """The features of a cell with the answers of the question."""
-    x = run.filled[question.name, cell.encoder.spec].read(cell.name)
-    return probes.FeatureSet(x=x, y=question.y, groups=question.groups, ids=question.ids, classes=question.classes)
+    return question.features(run.filled[question.name, cell.encoder.spec].read(cell.name))
 
 
 def _pooled(run: Run, question: Question, cell: Cell) -> np.ndarray:

@@ -141,10 +141,10 @@ def look(
                 principal(x)[0] if name == "pca"
                 else umap(x, places, distances, seed=seed, min_dist=own.min_dist, first=_compiling)
             )  # fmt: skip
-        given = probes.FeatureSet(x=x, y=question.y, groups=question.groups, ids=question.ids, classes=question.classes)
         measurement = probes.measure(
-            given, plans["answer"], probe=settings.probe.probe, seed=settings.probe.seed, detect=False, nested=False
-        )
+            question.features(x), plans["answer"], probe=settings.probe.probe, seed=settings.probe.seed, detect=False,
+            nested=False,
+        )  # fmt: skip
         notes: list[str] = []
         found = [
             one for colouring in colourings

@@ -79,6 +79,11 @@ def weights_of(settings: EncoderSettings) -> dict[str, str]:
     return found
 
 
+def located_key(source: str, weights: str | None) -> list[str | None]:
+    """What an encoder is loaded by, for a key: files by their whole paths, so that two folders share no identity."""
+    return [encoders.located(source), None if weights is None else str(Path(weights).absolute())]
+
+
 def stored_encoders(settings: EncoderSettings, store: cache.Store) -> list["StoredEncoder"]:
     """Every encoder that is asked for, once, on the device that was resolved; see `named`.
 
@@ -146,7 +151,7 @@ class StoredEncoder:
 
     @property
     def _key(self) -> str:
-        own = [self.source, self.weights, self.device, self.dtype, self._other_weights, self.image_size]
+        own = [*located_key(self.source, self.weights), self.device, self.dtype, self._other_weights, self.image_size]
         return digest(own if self.prompt is None else [*own, {"prompt": self.prompt}])
 
     @property

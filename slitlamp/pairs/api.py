@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from slitlamp.pairs.commands import command
+from slitlamp.pairs.commands import COMMANDS
 from slitlamp.pairs.result import PairResult
 
 Names = str | Path | Sequence[str]
@@ -19,17 +19,18 @@ def mine(encoder: str | Path = "phantom-clip", reference: Names | None = None, *
         UsageError: arguments that do not fit. tasks.DataError, encoders.EncoderError, probes.ProbeError: as the command
         says in one line.
     """
-    return command("mine").call({"encoder": encoder} | ({} if reference is None else {"reference": reference}) | flags)
+    return COMMANDS["mine"].call({"encoder": encoder} | ({} if reference is None else {"reference": reference}) | flags)
 
 
 def modes(encoder: str | Path = "phantom-clip", reference: Names | None = None, **flags: Any) -> PairResult:
     """The kinds of images that `encoder` puts together and a `reference` does not; raises as `mine` does."""
-    return command("modes").call({"encoder": encoder} | ({} if reference is None else {"reference": reference}) | flags)
+    own = {"encoder": encoder} | ({} if reference is None else {"reference": reference})
+    return COMMANDS["modes"].call(own | flags)
 
 
 def explain(first: str, second: str, encoder: str | Path = "phantom-clip", **flags: Any) -> PairResult:
     """Which regions of two images, named by id or file, carry their similarity; raises as `mine` does."""
-    return command("explain").call({"images": (str(first), str(second)), "encoder": encoder} | flags)
+    return COMMANDS["explain"].call({"images": (str(first), str(second)), "encoder": encoder} | flags)
 
 
 def score(encoder: Names = "phantom-clip", pairs: str | Path | None = None, **flags: Any) -> PairResult:
@@ -37,19 +38,19 @@ def score(encoder: Names = "phantom-clip", pairs: str | Path | None = None, **fl
 
     `pairs` is a file with two columns of ids, as `mine` writes; a benchmark has its own.
     """
-    return command("score").call({"encoder": encoder} | ({} if pairs is None else {"pairs": str(pairs)}) | flags)
+    return COMMANDS["score"].call({"encoder": encoder} | ({} if pairs is None else {"pairs": str(pairs)}) | flags)
 
 
 def recipe(encoder: Names, data: str | Path, **flags: Any) -> PairResult:
     """Which encoder, site and centring reproduce published similarities; raises as `mine` does."""
-    return command("recipe").call({"encoder": encoder, "data": str(data)} | flags)
+    return COMMANDS["recipe"].call({"encoder": encoder, "data": str(data)} | flags)
 
 
 def perturb(encoder: Names = "phantom-clip", **flags: Any) -> PairResult:
     """What graded changes of images do to features, and whether the change is read; raises as `mine` does."""
-    return command("perturb").call({"encoder": encoder} | flags)
+    return COMMANDS["perturb"].call({"encoder": encoder} | flags)
 
 
 def similarity(encoder: Names = ("phantom-clip", "random:phantom-clip"), **flags: Any) -> PairResult:
     """How alike the geometries of encoders are, site by site; raises as `mine` does."""
-    return command("similarity").call({"encoder": encoder} | flags)
+    return COMMANDS["similarity"].call({"encoder": encoder} | flags)

@@ -1,7 +1,6 @@
 """The commands about pairs: what each is asked for, and the function that answers."""
 
 from slitlamp.commands import Command
-from slitlamp.errors import UsageError
 from slitlamp.pairs.settings import (
     ENCODER,
     OUTPUT,
@@ -102,12 +101,3 @@ COMMANDS = {
         ),
     )
 }
-
-
-def command(name: str) -> Command:
-    """The command of that name; UsageError with the nearest."""
-    from plugins import hint
-
-    if name not in COMMANDS:
-        raise UsageError(f"no command {name!r}; {hint(name, COMMANDS)}there are {', '.join(COMMANDS)}")
-    return COMMANDS[name]

@@ -113,9 +113,9 @@ def _each(tell: Callable[[Claim], Iterable[Entry]]) -> Callable[[Gathered], Fill
     return fill
 
 
-def _again(claim: Claim, *more: str) -> str:
-    """The command of a claim with flags put behind it, in place of those that it has."""
-    words = words_of(claim.best.command)
+def _again(command: str, *more: str) -> str:
+    """A command with flags put behind it, in place of those that it has."""
+    words = words_of(command)
     names = {flag.split()[0] for flag in more}
     kept, left = [], False
     for word in words:
@@ -137,7 +137,7 @@ def _splits(claim: Claim) -> Iterable[Entry]:
             status=MISSING,
             evidence=f"{size}: every image is a group of its own. Nothing in the records says that no two images are "
             "of one patient.",
-            fill=_again(claim, "--group COLUMN"),
+            fill=_again(claim.best.command, "--group COLUMN"),
         )
     else:
         by = f"column {column[0]}" if column else "as the source names them"
@@ -148,7 +148,7 @@ def _splits(claim: Claim) -> Iterable[Entry]:
         yield Entry(
             status=MISSING if policy == "warn" else STANDS,
             evidence=f"{size} ({by}); {kept}; {copies} (--copies {policy}).",
-            fill=_again(claim, "--copies unite") if policy == "warn" else "",
+            fill=_again(claim.best.command, "--copies unite") if policy == "warn" else "",
         )
     if r.limited:
         yield Entry(
@@ -195,7 +195,7 @@ def _procedure(claim: Claim) -> Iterable[Entry]:
         yield Entry(
             status=MISSING,
             evidence=f"The score is that of the highest of {points} points, chosen on these data.",
-            fill=_again(claim, f"--site {r.site}", f"--readout {r.readout}") + " (on other images)",
+            fill=_again(claim.best.command, f"--site {r.site}", f"--readout {r.readout}") + " (on other images)",
         )
 
 
@@ -236,7 +236,7 @@ def _controls(claim: Claim) -> Iterable[Entry]:
         yield Entry(
             status=MISSING,
             evidence=f"Untrained networks: {have} (an encoder without a network has none).",
-            fill=_again(claim, "--twins 5"),
+            fill=_again(claim.best.command, "--twins 5"),
         )
 
 
@@ -270,7 +270,7 @@ def _permutation(claim: Claim) -> Iterable[Entry]:
         yield Entry(
             status=MISSING,
             evidence=f"{p} comes from the spread over folds: {r.probe} is not refitted to permuted labels.",
-            fill=_again(claim, "--probe ridge"),
+            fill=_again(claim.best.command, "--probe ridge"),
         )
         return
     how = (
@@ -535,22 +535,24 @@ def _blamed(other: Any, verdict: Any) -> Entry:
     )
     free = next((row for row in answers if row["what"] == "bias-free AUC"), None)
     said = [f"{other.folder.name}, {verdict['task']}: {verdict['code']} ({verdict['confidence']})"]
-    missing = []
+    missing, more = [], []
     if free is None:
         missing.append("bias-free answers")
     else:
         said.append(f"bias-free AUC {_interval_text(free, 'value')} over {free['asks']} ways of putting the question")
         if free["asks"] < PARAPHRASES:
             missing.append(f"{PARAPHRASES} or more ways of putting the question")
+            more.append(f"--paraphrases {PARAPHRASES // 2}")
     checks = [row for row in causal if row["loss"] is not None]
     if not checks:
         missing.append("a causal check")
+        more.append("--causal on")
     else:
         said += [f"{row['edit']}: {_interval_text(row, 'loss')}" for row in checks if row["edit"] in CHECKS]
     return Entry(
         status=MISSING if missing else STANDS,
         evidence="; ".join(said) + "." + (f" Missing: {listed(missing)}." if missing else ""),
-        fill=f"{other.document['command']} --causal on" if missing else "",
+        fill=_again(other.document["command"], *more) if more else "",
     )
 
 

@@ -113,6 +113,11 @@ class Other:
         """The command that left it."""
         return str(self.document["experiment"])
 
+    @property
+    def synthetic(self) -> bool:
+        """Whether images or weights are made by this project."""
+        return any(line.startswith("Synthetic:") for line in self.document["notes"])
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gathered:

@@ -151,8 +151,12 @@ def _alarms(gathered: Gathered) -> list[str]:
         found.append(f"FAILED OR MISSING: {len(gathered.failed)} of the grid's runs, see “What failed”")
     if any(claim.best.limited for claim in claims):
         found.append("LIMITED: some runs used only a part of the images (--limit)")
+    made = "images or weights are made by this project; nothing here is a finding about patients"
     if claims and all(claim.synthetic for claim in claims):
-        found.append("SYNTHETIC: images or weights are made by this project; nothing here is a finding about patients")
+        found.append(f"SYNTHETIC: {made}")
+    elif others := [one for one in gathered.others if one.synthetic]:
+        names = listed([f"{_words(one.experiment)} ({one.folder.name})" for one in others])
+        found.append(f"SYNTHETIC, {names}: {made}")
     if not claims and not gathered.others:
         found.append("No run is finished: there is no claim to report")
     return found

@@ -110,7 +110,7 @@ def vocabulary(tasks: Iterable[Any]) -> list[str]:
 
 def tokenizer(tasks: Iterable[Any]) -> Any:
     """A tokenizer of whole words with punctuation split off, with the chat template of the model."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     table = {word: i for i, word in enumerate([*SPECIAL, *vocabulary(tasks)])}
@@ -118,7 +118,6 @@ def tokenizer(tasks: Iterable[Any]) -> Any:
     made.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(r"[^\w\s]|_"), "isolated")]
     )
-    made.decoder = decoders.Fuse()
     made.post_processor = processors.TemplateProcessing(single=f"{BEGIN} $A", special_tokens=[(BEGIN, table[BEGIN])])
     made.decoder = None  # words are joined by spaces
     return PreTrainedTokenizerFast(

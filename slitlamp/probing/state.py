@@ -212,10 +212,9 @@ class Run:
         plan = self.plan(question)
         x = self.filled[question.name, cell.encoder.spec].read(cell.name)
         pool = self.pools.get((question.name, cell.encoder.spec)) if cell.pooled else None
-        given = probes.FeatureSet(x=x, y=question.y, groups=question.groups, ids=question.ids, classes=question.classes)
         return Job(
             key=self.key(cell),
-            features=given,
+            features=question.features(x),
             plan=plan,
             probe=None
             if self.settings.probe.probe == CHOICE and cell.readout != AT_MARK.name

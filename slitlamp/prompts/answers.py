@@ -10,10 +10,11 @@ import numpy as np
 from plugins import nearest
 from probes.prompts.audit import COLOURS
 from slitlamp.answers.reply import read_reply
+from slitlamp.answers.truth import other_names
 from slitlamp.errors import UsageError
 from slitlamp.prompts.presentations import ASSIGNMENTS, CODES, Prompted
 from slitlamp.reports.text import cut
-from tasks import DataError
+from tasks import DataError, Source, item_id
 from tasks.sources.table import read_table
 
 UPRIGHT = {"upright": True, "0": True, "right side up": True, "upside down": False, "turned": False, "flipped": False,
@@ -94,14 +95,20 @@ def _unread(reasons: Sequence[tuple[str, str, str]], count: int) -> tuple[str, .
     )
 
 
-def _ids(given: Prompted) -> dict[str, int]:
-    """Number of each image by its id, and by its name in the source where names are unique."""
-    ids = {item.id: i for i, item in enumerate(given.items)}
-    for column in ("item", "id"):
-        names = [(row.columns.get(column, ""), row.id) for row in given.source.rows]
-        if len({name for name, _ in names}) == len(names):
-            ids |= {name: ids[key] for name, key in names if key in ids and name}
-    return ids
+def _ids(source: Source, items: Sequence[str]) -> dict[str, int]:
+    """Number of each of the items, named by their ids, by its id and by its other names in the source."""
+    ids = {name: i for i, name in enumerate(items)}
+    return ids | {name: ids[own] for name, own in other_names(source.rows, ids).items()}
+
+
+def _number(item: str, ids: Mapping[str, int], source: Source, where: str) -> int:
+    """The number of the item that a line names, by id, name or file; DataError with the nearest where there is none."""
+    known = item if item in ids else item_id(item)
+    if known not in ids:
+        near = nearest(item, ids)
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise DataError(f"{where}: {source.name} has no item {item!r}{hint}")
+    return ids[known]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,13 +129,14 @@ class Answers:
 def of_colours(path: str, given: Prompted) -> Answers:
     """The answers in a file.
 
-    An item is named by its id, or by the source's column `item` or `id`. An answer is a colour, its first letter, or a
-    raw reply that names one; an empty one, "-", and a reply that names none, or two, could not be read.
+    An item is named by its id, its file, or a column of the source that names each row once (`item`, `id`, …). An
+    answer is a colour, its first letter, or a raw reply that names one; an empty one, "-", and a reply that names none,
+    or two, could not be read.
 
     Raises:
         DataError: an unknown item, assignment or answer, a presentation that was answered twice, or none of marks.
     """
-    ids = _ids(given)
+    ids = _ids(given.source, [item.id for item in given.items])
     words: Mapping[str, object] = {w: c for c, name in enumerate(COLOURS) for w in (name, name[0])} | {"": -1, "-": -1}
     kinds = {code: j for j, code in enumerate(CODES)} | {name: 6 + j for j, name in enumerate(MARKER_CONTROLS)}
     found: list[tuple[int, int, int]] = []
@@ -136,11 +144,7 @@ def of_colours(path: str, given: Prompted) -> Answers:
     unread: list[tuple[str, str, str]] = []
     for number, row in enumerate(rows(path, ("item", "assignment", "answer")), 2):
         where = f"{Path(path).name} line {number}"
-        if row["item"] not in ids:
-            near = nearest(row["item"], ids)
-            hint = f"; did you mean {near!r}?" if near else ""
-            raise DataError(f"{where}: {given.source.name} has no item {row['item']!r}{hint}")
-        i = ids[row["item"]]
+        i = _number(row["item"], ids, given.source, where)
         k = int(str(_one_of(row["assignment"], kinds, where, "assignment")))
         said, why = _read(row["answer"], words, COLOURS, (), where)
         unread += [(where, row["answer"], why)] if why else []
@@ -163,15 +167,19 @@ def of_colours(path: str, given: Prompted) -> Answers:
     )  # fmt: skip
 
 
-def of_turns(path: str) -> tuple[np.ndarray, np.ndarray, list[str], int, tuple[str, ...]]:
+def of_turns(path: str, source: Source | None = None) -> tuple[np.ndarray, np.ndarray, list[str], int, tuple[str, ...]]:
     """Was each image called upright, as it is [n] and turned [n]; its id; how many lines found no partner; and notes.
+
+    Items are the images of a `source`; without one the file names its own.
 
     An answer is a word for the one or the other, or a raw reply that names one. A pair with an answer that could not be
     read has no partner either.
 
     Raises:
-        DataError: an unknown word, or an image that was answered twice.
+        DataError: an unknown word or item, or an image that was answered twice.
     """
+    images = None if source is None else [row.id for row in source.rows]
+    ids = {} if source is None or images is None else _ids(source, images)
     found: dict[str, dict[bool, bool | None]] = {}
     count = 0
     replies: list[tuple[str, str, str]] = []
@@ -182,7 +190,10 @@ def of_turns(path: str) -> tuple[np.ndarray, np.ndarray, list[str], int, tuple[s
         said, why = (None, "") if unread else _read(row["answer"], UPRIGHT, TURNS, SAID_OF_TURNS, where)
         replies += [(where, row["answer"], why)] if why else []
         predicted = None if said is None else said == TURNS[0] if isinstance(said, str) else bool(said)
-        own = found.setdefault(row["item"], {})
+        item = row["item"]
+        if source is not None and images is not None:
+            item = images[_number(item, ids, source, where)]
+        own = found.setdefault(item, {})
         if turned in own:
             raise DataError(f"{where}: item {row['item']} was answered before, turned {row['turned']}")
         own[turned] = predicted

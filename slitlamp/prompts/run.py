@@ -21,6 +21,7 @@ from slitlamp.prompts.judged import Found, Judged, judge
 from slitlamp.prompts.presentations import CODES, Prompted, open_task, prompted, showing
 from slitlamp.prompts.probed import READOUTS, audited_encoders, points_of, probed
 from slitlamp.reports.spreadsheet import as_csv
+from slitlamp.sources import list_source
 from tasks import DataError, Item
 
 if TYPE_CHECKING:
@@ -96,7 +97,9 @@ def _write_images(given: Prompted, store: cache.Store, folder: Path, seed: int) 
 
 def _turns_answered(asked: "Asked") -> Found:
     assert asked.answers is not None
-    upright, turned, names, alone, unread = of_turns(asked.answers)
+    settings = asked.settings.source
+    source = None if settings.data is None else list_source(settings, settings.data)
+    upright, turned, names, alone, unread = of_turns(asked.answers, source)
     notes = [f"{alone} answers without a readable partner were left out of the pairs"] if alone else []
     notes += unread
     judged = [_bias(Path(asked.answers).name, upright, turned, names, asked.settings.probe.seed)]

@@ -12,7 +12,7 @@ from slitlamp.settings import Settings, with_folder
 
 def results(folder: Path, command: str, score: float = 0.5, version: str = "1") -> dict:
     record = {"command": command, "score": score, "code_version": version}
-    found = {"records": [record], "files": ["results.json", "table.csv"]}
+    found = {"records": [record], "tables": {"stages": [record]}, "files": ["results.json", "table.csv"]}
     folder.mkdir(exist_ok=True)
     (folder / "results.json").write_text(json.dumps(found))
     (folder / "table.csv").write_text("table")
@@ -57,7 +57,8 @@ def test_other_numbers_of_the_same_command_are_kept_and_equal_ones_written_over(
     tmp_path: Path, score: float, version: str, kept: bool
 ) -> None:
     results(tmp_path, "a")
-    now = {"records": [{"command": "a", "score": score, "code_version": version}], "files": []}
+    record = {"command": "a", "score": score, "code_version": version}
+    now = {"records": [record], "tables": {"stages": [record]}, "files": []}
     keep_earlier(tmp_path, "results.json", now)
     aside = list(tmp_path.glob("earlier-*/*"))
     assert sorted(path.name for path in aside) == (["results.json", "table.csv"] if kept else [])

@@ -1,5 +1,6 @@
 """A whole LLaVA: its sites are the model's own tensors, and no answer depends on batch, padding, hooks or settings."""
 
+import copy
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from encoders.answering.load import words
 from encoders.extraction.encode import collate
 from tests import tiny_llava
 from tests.hub_server import Hub, Repository, serving
+from tests.stand_in_hub import respelt
 from tests.tiny_llava import CHATML, HOSTILE, IMAGES, MISTRAL, VICUNA, Whole
 
 TEXT = "Is A up?"
@@ -170,8 +172,16 @@ def test_a_text_that_no_turn_can_begin_with_is_refused(cases: Callable[[str], Ca
             ours.reader(text)
     with pytest.raises(EncoderError, match="no prompts"):
         ours.next_token([], [3])
-    with pytest.raises(EncoderError, match="tokens; asked for"):
-        ours.next_token([Prompt(text="a")], [10**6])
+    for number in (10**6, -1):
+        with pytest.raises(EncoderError, match="tokens; asked for"):
+            ours.next_token([Prompt(text="a")], [3, number])
+    with pytest.raises(EncoderError, match="joins with the end of the prompt"):
+        ours.tokens("pq", "u")  # "up" is one token
+    prompt = Prompt(text=TEXT, image=IMAGES[0])
+    for answer in (lambda edit: ours.next_token([prompt], [3], edit=edit),
+                   lambda edit: ours.continuations([prompt], [["A"]], edit=edit)):  # fmt: skip
+        with pytest.raises(EncoderError, match="log-probabilities that are no numbers"):
+            answer(lambda _, tokens: tokens * np.nan)
     with pytest.raises(EncoderError, match="without an image"):
         ours.connector([Prompt(text="a")])
 
@@ -371,6 +381,7 @@ def test_no_generation_config_reaches_an_answer(cases: Callable[[str], Case], tm
 
 def test_a_reply_is_finished_where_it_ends_and_not_at_the_bound(cases: Callable[[str], Case]) -> None:
     import torch
+    import transformers
 
     for name, ending in ((NAMES[0], "</s>"), (NAMES[1], "<|im_end|>")):
         case = cases(name)
@@ -386,11 +397,21 @@ def test_a_reply_is_finished_where_it_ends_and_not_at_the_bound(cases: Callable[
                 encoders.encode(case.ours.reader(TEXT), IMAGES, {"lm.final": ["last"]})["lm.final/last"]
             )
             head.weight[stop] = 100 * state.mean(0)
+        steps: list[int] = []
+        handle = head.register_forward_hook(lambda *_: steps.append(1))  # noqa: B023
         try:
             ended = case.ours.generate(prompts, 5)
         finally:
             head.weight.copy_(weight)
+            handle.remove()
         assert all(one.finished and one.text == "" for one in ended), ended
+        assert len(steps) == 1  # nothing is computed behind the end
+    talk = inside(cases(NAMES[1])).talk
+    tokenizer = copy.deepcopy(talk.tokenizer)
+    tokenizer.eos_token = "<|endoftext|>"  # as where a base model's tokenizer was kept
+    due = tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|im_end|>"])
+    nothing = transformers.LlavaConfig(text_config=transformers.LlamaConfig(eos_token_id=None))
+    assert replace(talk, tokenizer=tokenizer).ends(nothing) == tuple(sorted(due))
     with pytest.raises(EncoderError, match="at most 0 tokens"):
         cases(NAMES[0]).ours.generate([Prompt(text="a")], 0)
 
@@ -435,6 +456,12 @@ def test_the_template_is_the_repositorys_or_the_familys_or_the_model_is_refused(
     (folder / "chat_template.jinja").write_text("{% for message in messages %}{{ message['role'] }}{% endfor %}")
     with pytest.raises(EncoderError, match="its chat template gives"):
         loaded(NAMES[0], folder)
+    talk = inside(case).talk
+    for made in ("<image>", "{{ messages[0]['content'][-1]['text'] }}", f"<image><image>{TEXT}"):
+        with pytest.raises(EncoderError, match="its chat template gives"):
+            replace(talk, template=made, known={}).opening(TEXT, image=True)
+    with pytest.raises(EncoderError, match="without image, where <image> should stand 0 times"):
+        replace(talk, template=f"<image>{TEXT}", known={}).opening(TEXT, image=False)
 
 
 FRAMES = {
@@ -500,7 +527,7 @@ def test_a_tensor_that_is_missing_or_of_another_shape_or_unknown_is_refused(
 def test_a_tensor_that_the_model_has_not_is_refused(cases: Callable[[str], Case], tmp_path: Path) -> None:
     folder = tmp_path / "odd"
     shutil.copytree(cases(NAMES[0]).whole.folder, folder)
-    tiny_llava.respelt(folder, lambda key: key.replace("layers.2.mlp.up_proj", "layers.2.mlp.side_proj"))
+    respelt(folder, lambda key: key.replace("layers.2.mlp.up_proj", "layers.2.mlp.side_proj"))
     with pytest.raises(EncoderError, match=r"lack 1 tensor|hold 1 tensor"):
         loaded(NAMES[0], folder)
 
@@ -736,6 +763,20 @@ def test_a_whole_model_comes_from_its_repository_and_stays(
         assert again.fingerprint == ours.fingerprint
 
 
+def test_no_index_of_a_hub_leads_out_of_its_snapshot(
+    hub: Hub, cases: Callable[[str], Case], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("encoders.answering.memory.available", lambda _: None)
+    folder = tmp_path / "led"
+    shutil.copytree(cases(NAMES[0]).whole.folder, folder)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(index.read_text().replace('"model-00002', '"../other/model-00002'))
+    hub.repositories["me/mine"] = Repository(folder=folder, commit="c" * 40)
+    with pytest.raises(EncoderError, match="which is no file beside it"):
+        encoders.load_whole("hf:me/mine@main", other_weights=True)
+    assert not any("other/model" in str(one) for one in hub.asked)
+
+
 def test_too_little_memory_is_told_before_a_tensor_is_read(
     cases: Callable[[str], Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -758,6 +799,28 @@ def test_too_little_memory_is_told_before_a_tensor_is_read(
         loaded(NAMES[0], folder)
 
 
+def test_a_models_need_is_its_weights_and_one_pass(
+    cases: Callable[[str], Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    from encoders.answering import memory
+
+    model = cases(NAMES[0]).whole.model
+    full, half = (memory.needed(transformers.LlavaForConditionalGeneration, model.config, dtype)
+                  for dtype in ("float32", "bfloat16"))  # fmt: skip
+    count = sum(value.numel() for value in model.parameters())
+    assert (full.parameters, full.weights, half.weights) == (count, 4 * count, 2 * count)
+    # twelve states of 48, three of 64, keys and values of three layers for two heads of four, of 4096 positions
+    numbers, logits = 4096 * (12 * 48 + 3 * 64 + 2 * 3 * 24), 8 * model.config.text_config.vocab_size
+    assert (full.working, half.working) == (4 * numbers + logits, 2 * numbers + logits)
+    monkeypatch.setattr(memory, "available", lambda _: full.all - 1)
+    with pytest.raises(EncoderError, match=r"GB for a pass\) and 0.0 GB of memory are free"):
+        memory.require_memory(cases(NAMES[0]).ours.card, full, "float32", "cpu")
+    monkeypatch.setattr(memory, "available", lambda _: full.all)
+    memory.require_memory(cases(NAMES[0]).ours.card, full, "float32", "cpu")
+
+
 def test_memory_is_what_system_and_container_leave(tmp_path: Path) -> None:
     from encoders.answering import memory
 
@@ -777,10 +840,12 @@ def test_memory_is_what_system_and_container_leave(tmp_path: Path) -> None:
 def test_another_version_of_the_library_is_named(
     cases: Callable[[str], Case], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("transformers.__version__", "6.1.0")
-    ours = loaded(NAMES[0], cases(NAMES[0]).whole.folder)
-    assert "transformers 6.1.0 is outside the tested" in ours.card.unverified
-    assert "transformers 6.1.0 is outside the tested" in caplog.text
+    for version in ("6.1.0", "5.22.1"):
+        monkeypatch.setattr("transformers.__version__", version)
+        ours = loaded(NAMES[0], cases(NAMES[0]).whole.folder)
+        assert f"transformers {version} is outside the tested 5.23" in ours.card.unverified
+        assert f"transformers {version} is outside the tested 5.23" in caplog.text
+    assert "outside the tested" not in cases(NAMES[0]).ours.card.unverified
 
 
 def test_a_model_that_ships_with_the_project_is_loaded_by_the_same_code(cases: Callable[[str], Case]) -> None:

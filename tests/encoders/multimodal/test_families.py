@@ -17,7 +17,7 @@ from encoders.extraction.encode import collate
 from encoders.identity.snapshot import recall, snapshot
 from tests.full_size import on_meta
 from tests.hub_server import Hub, Repository, serving
-from tests.stand_in_hub import WORDS, randomise, stand_in, tokenizer
+from tests.stand_in_hub import WORDS, begun, randomise, respelt, stand_in, tokenizer
 
 VISION = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2,
           "image_size": 56, "patch_size": 14}  # fmt: skip
@@ -260,9 +260,8 @@ def published(name: str, folder: Path, *, local: bool = False) -> Any:
                 value *= not any(f".{end}." in key for end in ends)
     model.save_pretrained(folder, max_shard_size="20KB")
     tiny.processor(transformers).save_pretrained(folder)
-    old, new = tiny.infix
-    if new:
-        respelt(folder, lambda key: new + key[len(old) :] if key.startswith(old) else key)
+    if tiny.infix[1]:
+        respelt(folder, begun(*tiny.infix))
     if name.startswith("instructblip"):
         (folder / "qformer_tokenizer").mkdir()
         tokenizer(folder / "qformer_tokenizer")
@@ -283,17 +282,6 @@ def as_on_the_hub(path: Path) -> None:
     adapter |= {"model_type": "molmo2"}
     custom = {"AutoConfig": "configuration_molmo2.Molmo2Config"}
     path.write_text(json.dumps(told | {"vit_config": vision, "adapter_config": adapter, "auto_map": custom}))
-
-
-def respelt(folder: Path, spell: Callable[[str], str]) -> None:
-    """Other names for the tensors on disk."""
-    from safetensors.torch import load_file, save_file
-
-    for file in folder.glob("*.safetensors"):
-        save_file({spell(k): v for k, v in load_file(file).items()}, file, metadata={"format": "pt"})
-    index = folder / "model.safetensors.index.json"
-    told = json.loads(index.read_text())
-    index.write_text(json.dumps({**told, "weight_map": {spell(k): v for k, v in told["weight_map"].items()}}))
 
 
 def edited(folder: Path, gone: str, change: Callable[[Any], Any] | None) -> Any:

@@ -16,7 +16,7 @@ from encoders._registry import find
 from encoders.extraction.encode import collate
 from hub.errors import HubError
 from tests.full_size import on_meta
-from tests.stand_in_hub import Hub, Repository, serving, stand_in
+from tests.stand_in_hub import Hub, Repository, begun, respelt, serving, stand_in
 
 CLIP = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2,
         "image_size": 56, "patch_size": 14, "projection_dim": 16}  # fmt: skip
@@ -155,21 +155,12 @@ def randomised(model: Any, seed: int = 0) -> Any:
 def published(tiny: Tiny, folder: Path) -> Any:
     """The tiny model sharded under `folder` as on the hub; returns the whole model."""
     import transformers
-    from safetensors.torch import load_file, save_file
 
     model = randomised(tiny.model(transformers))
     model.save_pretrained(folder, max_shard_size="20KB")
     tiny.processor(transformers).save_pretrained(folder)
-    old, new = tiny.infix
-    for file in folder.glob("model-*.safetensors") if new else ():
-        state = {(new + k[len(old) :] if k.startswith(old) else k): v for k, v in load_file(file).items()}
-        save_file(state, file, metadata={"format": "pt"})
-    index = folder / "model.safetensors.index.json"
-    told = json.loads(index.read_text())
-    told["weight_map"] = {
-        (new + k[len(old) :] if new and k.startswith(old) else k): v for k, v in told["weight_map"].items()
-    }
-    index.write_text(json.dumps(told))
+    if tiny.infix[1]:
+        respelt(folder, begun(*tiny.infix))
     return model
 
 

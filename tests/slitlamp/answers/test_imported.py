@@ -291,6 +291,15 @@ def test_published_rows_of_mediconfusion_come_out_of_a_result_file(
     assert score(found)["items"] == 352
 
 
+def test_where_no_pair_can_be_read_there_is_no_confusion(pairs: tuple[Path, Any], tmp_path: Path) -> None:
+    folder, keys = pairs
+    silent = dict.fromkeys(keys, ("I cannot say.", "I cannot say."))
+    found = imported(made.mediconfusion(tmp_path, silent), data=f"mediconfusion:{folder}")
+    row = found.table("pairs")[0]
+    assert (row["readable_pairs"], row["confusion"], row["confusion_low"], row["set"]) == (0, None, None, 0)
+    assert any("no pair of 176 can be read, so that there is no confusion to tell" in line for line in found.sentences)
+
+
 def test_confusion_is_over_the_readable_pairs_and_categories_are_weighted_by_image(
     pairs: tuple[Path, Any], tmp_path: Path
 ) -> None:

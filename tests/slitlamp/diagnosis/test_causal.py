@@ -27,6 +27,7 @@ def tokens(rng: np.random.Generator) -> list[np.ndarray]:
     found = rng.standard_normal((N, 9, 4))
     found[:, 0] = 1.0
     found[:, 1, 0] += 3 * (2 * PLAN.y - 1)
+    found[:, 1:, 3] *= 9  # a direction in which tokens vary more
     return list(found)
 
 
@@ -49,8 +50,14 @@ def test_every_item_is_pushed_at_random_along_a_direction_of_its_own_and_as_far(
     moved = {name: [change(int(i), given[i]) - given[i] for i in held] for name, change in ways.items()}
     assert np.allclose(moved[PUSHED][0], moved[PUSHED][1])
     assert not np.allclose(moved[ASIDE][0], moved[ASIDE][1])
-    lengths = [np.linalg.norm(one) for many in moved.values() for one in many]
-    assert np.allclose(lengths, lengths[0])
+    train = np.stack(given)[PLAN.folds[0] != PLAN.folds[0][0]]
+    for place in range(9):
+        cov = np.cov(train[:, place].T, bias=True)
+        far = [float(x[place] @ np.linalg.pinv(cov) @ x[place]) for many in moved.values() for x in many]
+        assert np.allclose(far, far[0])  # Mahalanobis, at each place; where nothing varies nothing is moved
+        assert (far[0] == 0) == (place == 0)
+    plain = [np.linalg.norm(x[1]) for x in (moved[PUSHED][0], *moved[ASIDE])]
+    assert not np.allclose(plain, plain[0])
 
 
 def asked(monkeypatch: pytest.MonkeyPatch, given: list[np.ndarray], partner: np.ndarray) -> causal.Checked:

@@ -15,6 +15,7 @@ from experiments.diagnose import main
 from probes.stages.information import codelength
 from slitlamp import UsageError
 from slitlamp.diagnosis import information
+from slitlamp.records import code_version
 from tasks import DataError
 from tests.slitlamp.diagnosis import organism
 
@@ -106,26 +107,18 @@ def test_a_model_that_works_has_lost_nothing_and_a_rerun_asks_nothing(
     assert document["verdicts"] == document["tables"]["verdicts"]
     records = document["records"]
     assert {row["stage"] for row in records} >= {"encoder", "connector", "language_model", "answer"}
-    assert {
-        "experiment",
-        "weights",
-        "task",
-        "site",
-        "readout",
-        "probe",
-        "score",
-        "low",
-        "high",
-        "p_value",
-        "mde",
-        "margin",
-        "verdict",
-        "control_pixels",
-        "control_shuffled",
-        "seed",
-        "command",
-        "limited",
-    } <= set(records[0])
+    every = """experiment encoder weights task source site readout probe n_items n_groups n_classes metric score low
+        high confidence chance p_value mde limit margin verdict credit loss reference reason control_shuffled
+        control_pixels control_lowlevel control_random seed folds repeats device dtype seconds features_key data_key
+        code_version command limited"""  # what a record has, by DESIGN 6
+    assert set(every.split()) <= set(records[0])
+    assert records[0]["code_version"] == code_version()
+    with (tmp_path / "out" / "points.csv").open(newline="") as file:
+        keys = {(row["encoder"], row["site"], row["readout"]): row["features_key"] for row in csv.DictReader(file)}
+    read = [row for row in records if row["site"] is not None]
+    assert len(read) > 4
+    assert all(row["features_key"] == keys[row["encoder"], row["site"], row["readout"]] for row in read)
+    assert "code_version" not in (tmp_path / "out" / "stages.csv").read_text()
     assert records[0]["control_pixels"] == at["thumbnail"]["score"]
     assert {
         "information.png",
@@ -239,6 +232,7 @@ def test_answers_made_elsewhere_take_the_place_of_the_model(
         ({"reference_accuracy": 96.0}, UsageError, "must be a share"),
         ({"reference": "phantom-clip"}, UsageError, "is the model itself"),
         ({"causal": "perhaps"}, UsageError, "is none of auto, on, off"),
+        ({"task": "contrast", "causal": "on"}, UsageError, "--causal on has nothing to act on: phantom-clip cannot"),
         ({"task": "contrast", "prompt": ("plan=a scan",)}, UsageError, "did you mean 'plain'"),
         ({"task": "contrast", "prompt": ("plain=a scan",)}, UsageError, "no text for 'enhanced'"),
     ],

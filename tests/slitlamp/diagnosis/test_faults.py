@@ -85,3 +85,7 @@ def test_every_planted_model_has_a_row_and_a_verdict_is_judged_by_failure_or_cod
     assert verdicts.judged(bias, (verdicts.UNUSED,)) == "wrong"
     assert verdicts.judged(unused, ("RESPONSE_BIAS",)) == verdicts.judged(bias, ("none",)) == "wrong"
     assert verdicts.judged({"failure": "inconclusive", "code": "LEAK"}, ("none",)) == "open"
+
+
+def test_the_verdicts_of_all_tasks_are_said_before_what_they_rest_on() -> None:
+    assert run._verdicts_first([["a", "a1", "a2"], ["b", "b1"]]) == ["a", "b", "a1", "a2", "b1"]

@@ -8,8 +8,8 @@ import pytest
 
 import probes
 import tasks
+from probes.stages.alignment import similarity
 from probes.stats.fixed import measure_fixed
-from slitlamp.diagnosis.contrastive import similarities
 from slitlamp.diagnosis.prompts import CAPTIONS, NAMES, styles_of
 
 
@@ -30,7 +30,7 @@ def test_every_class_has_as_many_texts_and_phantom_clips_own_captions_among_them
 def test_a_similarity_is_to_the_mean_unit_vector_of_a_class() -> None:
     image = np.array([[3.0, 0.0], [0.0, 2.0]])
     texts = [np.array([[9.0, 0.0], [1.0, 0.0]]), np.array([[0.0, 1.0]])]
-    assert np.allclose(similarities(image, texts), [[1, 0], [0, 1]])
+    assert np.allclose(similarity(image, texts), [[1, 0], [0, 1]])
 
 
 @pytest.mark.parametrize("reads", [True, False])

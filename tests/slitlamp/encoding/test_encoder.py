@@ -10,6 +10,7 @@ import pytest
 
 from cache import Store
 from encoders import Card, EncoderError, Site
+from slitlamp.answers.stored import StoredModel
 from slitlamp.encoding import encoder as module
 from slitlamp.encoding.encoder import StoredEncoder, check_points, errors_of_device, named, resolve_device, weights_of
 from slitlamp.encoding.images import ImageSet
@@ -59,6 +60,57 @@ def test_names_and_weights_that_do_not_fit_are_one_line(
 ) -> None:
     with pytest.raises(UsageError, match=line):
         weights_of(EncoderSettings(encoder=encoder, weights=weights))
+
+
+MINE = """from pathlib import Path
+import numpy as np
+import encoders
+FILES = ("w.npy",)
+CARD = encoders.Card(name="mine", licence="MIT", sites={"pooled": encoders.Site(width=1)})
+def load(device):
+    w = np.load(Path(__file__).parent / "w.npy")
+    features = lambda images: {"pooled": np.full((len(images), 1), w[0])}
+    return encoders.from_function(CARD, features)
+"""
+
+
+def test_a_file_of_the_same_name_in_another_folder_is_another_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {}
+    for spec in ("mine.py", "random:mine.py"):
+        for number, place in enumerate(("one", "two", "one")):
+            (tmp_path / place).mkdir(exist_ok=True)
+            monkeypatch.chdir(tmp_path / place)
+            Path("mine.py").write_text(MINE)
+            np.save("w.npy", np.array([place == "two"], float))
+            settings = EncoderSettings(encoder=(spec,))
+            stored = StoredEncoder(
+                spec=spec, settings=settings, store=Store(tmp_path / "s"), device="cpu", dtype="float32"
+            )
+            found[spec, number] = stored._key
+            if spec == "mine.py":
+                found[number] = (stored.fingerprint, bool(stored.loaded))
+        assert found[spec, 0] == found[spec, 2] != found[spec, 1]
+    assert found[0][0] == found[2][0] != found[1][0]
+    assert [found[number][1] for number in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize("kind", [StoredEncoder, StoredModel])
+def test_weights_of_the_same_name_in_another_folder_are_others(
+    kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def key(weights: str) -> str:
+        settings = EncoderSettings(encoder=("llava-1.5-7b",), weights=(weights,))
+        return kind(spec="llava-1.5-7b", settings=settings, store=Store(tmp_path), device="cpu", dtype="float32")._key
+
+    keys = []
+    for place in ("one", "two"):
+        (tmp_path / place / "w").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / place)
+        keys.append(key("w"))
+    assert keys[0] != keys[1]
+    assert key(str(tmp_path / "one" / "w")) == keys[0]
 
 
 def test_a_label_is_the_name_in_the_run_and_what_is_loaded_is_behind_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from probes.stats.plan import FEW, RARE
 from slitlamp.paper import answers, card, changes, checklist, design, figures, methods, run, tables, trackers
 from slitlamp.paper import page as pages
-from slitlamp.paper.gathered import _failures, claims_of
+from slitlamp.paper.gathered import Other, _failures, claims_of
 from slitlamp.records import Record
 from slitlamp.reports.result import CommandResult
 from tests.slitlamp.paper import probed
@@ -303,6 +304,16 @@ def test_only_what_is_synthetic_is_said_to_be() -> None:
     assert pages._stamps([real, fake], synthetic=True) == ["SYNTHETIC images of y"]
 
 
+def test_other_runs_that_are_synthetic_are_named_first_and_real_ones_are_not() -> None:
+    made_here, real = (
+        Other(folder=Path(name), document={"experiment": "diagnose", "notes": notes})
+        for name, notes in (("tiny", ["Synthetic: images are made by this project"]), ("films", []))
+    )
+    alone = dataclasses.replace(probed.of([made("x", said={"sentences": []})]), others=[made_here, real])
+    assert [line.partition(":")[0] for line in pages._alarms(alone)] == ["SYNTHETIC, diagnose (tiny)"]
+    assert not pages._alarms(dataclasses.replace(alone, others=[real]))
+
+
 def test_a_comparison_is_said_of_its_own_source() -> None:
     claims = [asked(made(name), source=source) for name, source in (("x", "films"), ("y", "phantoms"))]
     said = CommandResult(experiment="compare", tables={}, sentences=["t, encoder · films: x reads more."])
@@ -479,3 +490,53 @@ def test_a_class_is_rare_below_the_bound_of_the_rule() -> None:
     assert ["the smallest class has" in words for words in said] == [False, True]
     few = [design._interval(made(n_groups=FEW - k), 10)[0] for k in (0, 1)]
     assert [words.startswith("none, since") for words in few] == [False, True]
+
+
+def diagnosis(failure: str, *, asks: int = 10, causal: bool = True, transported: bool = True) -> Any:
+    """A document of `diagnose` on encoder x and task t, as far as the checklist reads it."""
+    ends = {"task": "t", "low": 0.4, "high": 0.6}
+    tables: dict[str, Any] = {
+        "verdicts": [{"model": "x", "task": "t", "failure": failure, "code": "C", "confidence": "strong"}],
+        "losses": [ends | {"between": f"tower to connector, {'transported' if transported else 'trained anew'}",
+                           "loss": 0.31, "state": "material", "margin": 0.1}],
+        "answers": [ends | {"what": "bias-free AUC", "value": 0.5, "asks": asks}],
+        "causal": [ends | {"edit": "erased", "loss": 0.07}] if causal else [],
+    }  # fmt: skip
+    return SimpleNamespace(experiment="diagnose", folder=SimpleNamespace(name="d"),
+                           document={"tables": tables, "command": "diagnose --causal off --paraphrases 1"})  # fmt: skip
+
+
+def test_a_verdict_on_a_language_model_needs_bias_free_answers_ways_of_asking_and_a_causal_check() -> None:
+    def told(*others: Any) -> Any:
+        ((_, entry),) = checklist._language(dataclasses.replace(probed.of([made()]), others=others))
+        return entry
+
+    assert told().status == told(diagnosis("encoder")).status == checklist.IDLE
+    whole = told(diagnosis("language_model"))
+    assert (whole.status, whole.fill) == (STANDS, "")
+    assert "bias-free AUC 0.50 [0.40, 0.60] over 10 ways" in whole.evidence
+    assert "erased: 0.07 [0.40, 0.60]" in whole.evidence
+    few, unchecked = told(diagnosis("language_model", asks=9)), told(diagnosis("language_model", causal=False))
+    assert (few.status, few.fill) == (MISSING, "diagnose --causal off --paraphrases 5")
+    assert (unchecked.status, unchecked.fill) == (MISSING, "diagnose --paraphrases 1 --causal on")
+
+
+def test_a_loss_is_told_by_the_transported_probe_of_the_same_model_and_task() -> None:
+    def told(claim: Any, *others: Any) -> Any:
+        return list(checklist._losses(dataclasses.replace(probed.of([claim]), others=others)))
+
+    lost: dict[str, Any] = {
+        "loss": 0.3, "loss_low": 0.2, "loss_high": 0.4, "loss_state": "material", "reference": "pixels"
+    }  # fmt: skip
+    one = made(**lost)
+    ((_, alone),) = told(one)
+    assert alone.status == MISSING
+    (_, carried), (_, beside) = told(one, diagnosis("connector"))
+    assert (carried.status, beside.status) == (STANDS, STANDS)
+    assert "0.31 [0.40, 0.60], material at a margin of 0.1" in carried.evidence
+    assert [e.status for _, e in told(made(task="u", **lost), diagnosis("connector"))] == [STANDS, MISSING]
+    assert [e.status for _, e in told(one, diagnosis("connector", transported=False))] == [MISSING]
+    assert told(made("phantom-clip", **lost))[0][1].fill == (
+        "python -m experiments.diagnose --model phantom-clip --task t"
+    )
+    assert "reads less" in told(made("dinov2-b14", **lost))[0][1].fill

@@ -863,6 +863,22 @@ def test_upright_bias_of_a_model_and_its_lone_answers(tmp_path: Path, capsys: py
     assert "no item has an answer both as it is and turned" in err
 
 
+def test_answers_about_turns_are_to_images_of_the_source_that_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenes(tmp_path / "in", 3)
+    path = tmp_path / "said.csv"
+    words = ["--task", "orientation", "--answers", str(path), "--out", str(tmp_path / "run"), "--replace"]
+    data = ["--data", str(tmp_path / "in" / "manifest.csv")]
+    lines = [f"s00{i},{turn},{'upright' if turn == '0' else 'flipped'}" for i in (0, 1) for turn in ("0", "180")]
+    path.write_text("\n".join(["item,turned,answer", *lines]) + "\n")
+    assert "2 images in 2 groups" in ran(capsys, *words, *data)[0]
+    path.write_text("\n".join(["item,turned,answer", *lines, "s0001,0,upright"]) + "\n")
+    err = ran(capsys, *words, *data, code=3)[1]
+    assert "said.csv line 6: in/manifest.csv has no item 's0001'; did you mean 's00" in err
+    assert "2 images in 2 groups" in ran(capsys, *words)[0]  # no source is named: the file names its own
+
+
 def test_a_readout_of_an_encoder_is_asked_for_upright_bias(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = ran(capsys, "--task", "orientation", "--encoder", str(ROOT / "tests" / "numpy_encoder.py"), "--site",
                  "pooled", "blind", "--items", "40", "--out", str(tmp_path / "run"))  # fmt: skip
