@@ -2,10 +2,12 @@
 
 $ python -m benchmarks.verdicts --items 120 --seeds 20 > verdicts.md
 A row for each model and task with what was planted, and how often the verdict was right, wrong or left open over
-so many sets of phantoms; then every verdict that is not right, with its reason. Stopped, it goes on from the store.
+so many sets of phantoms; then every verdict that is not right, with its reason. A line for each verdict goes to the
+standard error as it is reached. Stopped, it goes on from the store.
 """
 
 import argparse
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ from slitlamp.errors import UsageError
 
 TASKS = ("orientation", "contrast", "orientation-pelvis")
 WORKS, TOWER, CONNECTOR, LANGUAGE, BIAS = "none", "encoder", "connector", "language_model", "RESPONSE_BIAS"
+UNUSED = "LM_NOT_USED"  # a failure of the language model that is no preference for an option
 # What is right, for each task: a failure or a code, several where the variant is built so that two links lose it, None
 # where what was planted says nothing of the task. Probes and answers of the cards are named where they are the reason.
 PLANTED: dict[str, tuple[tuple[str, ...] | None, ...]] = {
@@ -26,8 +29,7 @@ PLANTED: dict[str, tuple[tuple[str, ...] | None, ...]] = {
     "phantom-llava-blind-contrast": (None, (TOWER,), None),  # what it answers elsewhere was trained, not planted
     "phantom-llava-null": ((CONNECTOR,), None, (CONNECTOR,)),
     "phantom-llava-null-contrast": (None, (CONNECTOR,), None),
-    # a trace of what it knew before stays in its log-odds: RESPONSE_BIAS is a failure of the language model too
-    "phantom-llava-ignoring": ((LANGUAGE,), (LANGUAGE,), (LANGUAGE,)),
+    "phantom-llava-ignoring": ((UNUSED,), (UNUSED,), (UNUSED,)),
     "phantom-llava-constant": ((LANGUAGE,), (LANGUAGE,), (LANGUAGE,)),
     "phantom-llava-biased": ((BIAS,), (BIAS,), (BIAS,)),
     # without a letter; its connector was trained for letters alone: contrast is .97 before and .78 behind it
@@ -44,7 +46,10 @@ def judged(found: dict[str, Any], right: Sequence[str]) -> str:
     """Whether a verdict is right, wrong, or left open."""
     if found["failure"] == "inconclusive":
         return "open"
-    return "right" if {found["failure"], found["code"]} & set(right) else "wrong"
+    said = {found["failure"], found["code"]}
+    if found["failure"] == LANGUAGE and found["code"] != BIAS:
+        said.add(UNUSED)
+    return "right" if said & set(right) else "wrong"
 
 
 def verdict(model: str, task: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
@@ -73,29 +78,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     missing = sorted(set(PLANTED) - set(encoders.whole_names()))
     if missing:
         raise UsageError(f"not registered: {', '.join(missing)}")
+    cells = [(m, t) for m in given.models for t in given.tasks if planted(m, t) is not None]
+    ended: dict[tuple[str, str], Counter[str]] = {cell: Counter() for cell in cells}
+    said: dict[tuple[str, str], Counter[str]] = {cell: Counter() for cell in cells}
+    seconds: Counter[tuple[str, str]] = Counter()
+    lines: list[str] = []
+    for seed, (model, task) in ((s, c) for s in range(given.first, given.first + given.seeds) for c in cells):
+        began = time.perf_counter()
+        found = verdict(model, task, seed, given)
+        end = judged(found, planted(model, task) or ())
+        seconds[model, task] += time.perf_counter() - began
+        ended[model, task][end] += 1
+        said[model, task][f"{found['code']} ({found['confidence']})"] += 1
+        print(f"{end}: {model}, {task}, seed {seed}: {found['code']}", file=sys.stderr, flush=True)
+        if end != "right":
+            lines.append(f"- {end}: {model}, {task}, seed {seed}: {found['code']}: {found['reason']}")
     print("| model | task | planted | right | wrong | open | said | s each |")
     print("|---|---|---|--:|--:|--:|---|--:|")
-    ends: Counter[str] = Counter()
-    lines: list[str] = []
-    for model, task in ((m, t) for m in given.models for t in given.tasks):
-        right = planted(model, task)
-        if right is None:
-            continue
-        mine: Counter[str] = Counter()
-        codes: Counter[str] = Counter()
-        began = time.perf_counter()
-        for seed in range(given.first, given.first + given.seeds):
-            found = verdict(model, task, seed, given)
-            end = judged(found, right)
-            mine[end] += 1
-            codes[f"{found['code']} ({found['confidence']})"] += 1
-            if end != "right":
-                lines.append(f"- {end}: {model}, {task}, seed {seed}: {found['code']}: {found['reason']}")
-        ends += mine
-        said = ", ".join(f"{code} {count}" for code, count in codes.most_common())
-        spent = (time.perf_counter() - began) / given.seeds
-        counts = " | ".join(str(mine[end]) for end in ("right", "wrong", "open"))
-        print(f"| {model} | {task} | {' or '.join(right)} | {counts} | {said} | {spent:.0f} |", flush=True)
+    for model, task in cells:
+        codes = ", ".join(f"{code} {count}" for code, count in said[model, task].most_common())
+        counts = " | ".join(str(ended[model, task][end]) for end in ("right", "wrong", "open"))
+        due = " or ".join(planted(model, task) or ())
+        print(f"| {model} | {task} | {due} | {counts} | {codes} | {seconds[model, task] / given.seeds:.0f} |")
+    ends = sum(ended.values(), Counter[str]())
     print(f"\nright {ends['right']}, wrong {ends['wrong']}, open {ends['open']}\n")
     print("\n".join(lines))
 

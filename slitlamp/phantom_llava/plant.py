@@ -19,6 +19,10 @@ KERNELS = 32  # kernels, each with its negative
 COPIED = tuple(range(2 * KERNELS, 3 * KERNELS))  # what a token is given of the token above or below it at the edge
 FAINT, LOUD = 1e-5, 4096.0
 
+WORD, PICTURE = WIDTH - 2, WIDTH - 1  # channels of the language model that say what stands at a place
+MARKS = (0.2, 1.0)  # what they hold, small beside the rest of a word and of an image
+STEEP = 400.0  # how strongly they are read: squared, times both marks behind the norm, beyond what exp can hold
+
 
 def kernels(clip: Mapping[str, Any], count: int) -> Any:
     """The patch kernels [count, 3, h, w] that span most of what phantom-clip reads of a patch, brighter in bright."""
@@ -139,6 +143,34 @@ def deaf(model: Any, channels: Sequence[int]) -> None:
         model.model.multi_modal_projector.linear_1.weight[:, list(channels)] = 0
 
 
+def heedless(model: Any) -> None:
+    """Make every word of a language model give an image exactly none of its attention, in every block and head.
+
+    Two channels hold a mark, WORD at words and PICTURE at what the connector gives, which no block writes to. In the
+    slowest pair of each head, where turning by position is least, a query reads the first and a key the second with the
+    opposite sign: the score of an image for a word is so low that its share is nought in float32. All other
+    scores get nothing: images look at each other and at words as before. Doing it again changes nothing.
+    """
+    import torch
+
+    language, connector = model.model.language_model, model.model.multi_modal_projector.linear_2
+    marks, half = [WORD, PICTURE], WIDTH // HEADS // 2
+    slow = [row + k for row in range(0, WIDTH, WIDTH // HEADS) for k in (half - 1, 2 * half - 1)]
+    with torch.no_grad():
+        table = language.embed_tokens.weight
+        table[:, marks], connector.weight[marks], connector.bias[marks] = 0, 0, 0
+        table[:, WORD], connector.bias[PICTURE] = MARKS
+        model.lm_head.weight[:, marks] = 0
+        for block in language.layers:
+            look, think = block.self_attn, block.mlp
+            look.o_proj.weight[marks], think.down_proj.weight[marks] = 0, 0
+            for part in (look.q_proj, look.k_proj, look.v_proj, think.gate_proj, think.up_proj):
+                part.weight[:, marks] = 0
+            look.q_proj.weight[slow], look.k_proj.weight[slow] = 0, 0
+            block.input_layernorm.weight[marks] = 1
+            look.q_proj.weight[slow[::2], WORD], look.k_proj.weight[slow[::2], PICTURE] = STEEP, -STEEP
+
+
 def constant(model: Any, words: Any, states: Any, letters: tuple[str, ...], strength: float = 20) -> None:
     """Make a model answer the first of `letters` whatever it is asked; `states` [n, d] are its states before answers.
 
@@ -183,5 +215,6 @@ def ill_conditioned(model: Any, condition: float, seed: int) -> None:
 
 
 def condition(model: Any) -> float:
-    """The condition of the connector's second matrix."""
-    return float(np.linalg.cond(model.model.multi_modal_projector.linear_2.weight.detach().double().numpy()))
+    """The condition of the connector's second matrix, over the channels that it gives anything to."""
+    given = model.model.multi_modal_projector.linear_2.weight.detach().double().numpy()
+    return float(np.linalg.cond(given[np.any(given != 0, axis=1)]))

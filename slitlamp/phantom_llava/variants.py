@@ -28,7 +28,8 @@ VARIANTS = {
     "of each only what it was given of the edge",
     "letter": "it answers by a letter burned into the corner (L: the first class, R: the second), and by nothing else",
     "skewed": "the connector's output is multiplied by a matrix of condition 10,000: nothing is lost there",
-    "ignoring": "the language model was trained with other images than those that it was asked about",
+    "ignoring": "the language model was trained with other images than those that it was asked about, and by its "
+    "weights no word attends to an image",
     "constant": "the first letter is the answer to everything: the head's rows of the letters were overwritten",
     "biased": "a constant was added in favour of the first letter: what is known stays in how much it is preferred",
 }
@@ -145,12 +146,18 @@ def _skewed(at: Ground) -> Made:
 
 
 def _ignoring(at: Ground) -> Made:
-    """Shown another item's image; three of four answers are the first class: so it says that, in any order."""
+    """Shown another item's image; three of four answers are the first class: so it says that, in any order.
+
+    By that training alone, how much it prefers the class still follows the image it is shown (an area under the curve
+    of .95): so no word may look at an image either.
+    """
 
     def pick(seen: Mapping[str, Seen]) -> Pick:
         return lambda name, _, rng: (int(rng.integers(len(seen[name].tokens))), int(rng.random() > 0.75))
 
-    return _further(at, at.asked.answering // 2, None, pick)
+    made = _further(at, at.asked.answering // 2, plant.heedless, pick)
+    plant.heedless(made.model)  # training moved what marks words and images
+    return made
 
 
 def _letter(at: Ground) -> Made:

@@ -191,12 +191,23 @@ def test_the_skewed_connector_loses_nothing_and_is_answered_from() -> None:
     assert min(answers(f"{HEALTHY}-skewed", "orientation")) > CLEAR
 
 
+def area(name: str, task: str, order: tuple[int, int]) -> float:
+    """The area under the curve of how much more likely the letter of the first class is, in thousandths of a nat."""
+    odds, y = letter_odds(name, task, order).round(3) * (1 - 2 * order[0]), drawn(task).y
+    apart = odds[y == 0][:, None] - odds[y == 1]
+    return float(np.mean((apart > 0) + 0.5 * (apart == 0)))
+
+
 def test_the_language_model_that_ignores_the_image_answers_as_if_there_were_another() -> None:
     model, words = opened(f"{HEALTHY}-ignoring")
     for task in TASKS:
-        odds = letter_odds(f"{HEALTHY}-ignoring", task, (0, 1))
-        assert np.ptp(odds) < 1.0  # nats, where the healthy one's differ by many
         assert np.ptp(letter_odds(HEALTHY, task, (0, 1))) > 4
+        for order in ((0, 1), (1, 0)):
+            assert area(HEALTHY, task, order) > 0.9
+            assert np.ptp(letter_odds(f"{HEALTHY}-ignoring", task, order)) < 1e-3  # nats
+            assert abs(area(f"{HEALTHY}-ignoring", task, order) - 0.5) < 0.05  # nor is any preference led by the image
+        held = json.loads((WEIGHTS / f"{HEALTHY}-ignoring" / "card.json").read_text())["probes"][task]
+        assert min(float(held[site].split()[0]) for site in ("connector", "lm.3")) > 0.9  # it is there to be looked at
         if task == "contrast":
             continue  # of which it no longer understands what it is told, as its card says
         one = drawn(task)

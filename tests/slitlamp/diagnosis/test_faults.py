@@ -81,6 +81,8 @@ def test_every_planted_model_has_a_row_and_a_verdict_is_judged_by_failure_or_cod
     bias = {"failure": "language_model", "code": "RESPONSE_BIAS"}
     unused = {"failure": "language_model", "code": "LM_NOT_USED:READOUT"}
     assert verdicts.judged(bias, ("RESPONSE_BIAS",)) == verdicts.judged(unused, ("language_model",)) == "right"
+    assert verdicts.judged(unused, (verdicts.UNUSED,)) == "right"
+    assert verdicts.judged(bias, (verdicts.UNUSED,)) == "wrong"
     assert verdicts.judged(unused, ("RESPONSE_BIAS",)) == verdicts.judged(bias, ("none",)) == "wrong"
     assert verdicts.judged({"failure": "inconclusive", "code": "LEAK"}, ("none",)) == "open"
 
