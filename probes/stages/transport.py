@@ -183,7 +183,9 @@ class _Source:
         scale = inverse_scale((wide - centre).std(axis=0), np.abs(centre))  # as `Ridge.of` has it, on the items alone
         z = (wide - centre) * scale
         rows = z if pool is None else np.concatenate([z, (np.asarray(pool, np.float64) - centre) * scale])
-        return cls(cross=rows @ z.T, rho=plan.penalty * float(np.square(z).sum() / len(z)), plan=plan)
+        # where nothing varies any penalty gives the same score to all
+        rho = plan.penalty * float(np.square(z).sum() / len(z)) or 1.0
+        return cls(cross=rows @ z.T, rho=rho, plan=plan)
 
     def codes(self, labels: np.ndarray) -> np.ndarray:
         """Label vectors [B, n] as targets [n, B, C]."""

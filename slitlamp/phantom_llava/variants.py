@@ -142,7 +142,9 @@ def _further(at: Ground, steps: int, change: Callable[[Any], None] | None, pick:
 
 
 def _skewed(at: Ground) -> Made:
-    return _further(at, at.asked.answering // 3, lambda model: plant.ill_conditioned(model, 1e4, at.asked.seed), None)
+    return _further(
+        at, at.asked.answering * 2 // 3, lambda model: plant.ill_conditioned(model, 1e4, at.asked.seed), None
+    )
 
 
 def _ignoring(at: Ground) -> Made:

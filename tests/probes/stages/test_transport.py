@@ -167,6 +167,20 @@ def test_a_loss_needs_every_reader_and_none_needs_one(losses: str, limits: str, 
     assert _state(readers) == state
 
 
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_stage_that_is_the_same_for_every_image_carries_nothing_and_from_it_nothing_is_lost(pooled: bool) -> None:
+    before, after, x, z = planted("whole")
+    still = [features(np.full_like(one.x, 2.5), one.y) for one in (before, after)]
+    even = [np.full_like(one, 2.5) for one in (x, z)]
+    plan = plan_of(before)
+    for first, second, pool, state in (
+        (still[0], after, (even[0], z), "none"), (still[0], still[1], even, "none"),
+        (before, still[1], (x, even[1]), "material"),
+    ):  # fmt: skip
+        pools = {"pool_before": pool[0], "pool_after": pool[1]} if pooled else {}
+        assert transported(first, second, plan, **pools).loss.state == state
+
+
 def test_three_classes_numbers_and_groups() -> None:
     rng = np.random.default_rng(6)
     x = rng.standard_normal((99, 8))

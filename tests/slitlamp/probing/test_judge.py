@@ -2,6 +2,7 @@
 
 import dataclasses
 from functools import cache as once
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ from slitlamp.probing.run import _draws_matter, could_be_absent
 from slitlamp.probing.state import Cell, QuestionCells, Role, Run
 from slitlamp.probing.words import _absent, _betrayed, _layout, _less, _moved, _origin, _readable, _told
 from slitlamp.probing.workers import measure
+from slitlamp.questions import Question
 from slitlamp.records import Record, best_of
 from slitlamp.reports.table import legend, table, verdict_text
 from slitlamp.settings import Settings
@@ -45,7 +47,9 @@ def question(**change: Any) -> Any:
         "ids": tuple(str(i) for i in range(120)), "limited": False, "pool": None,
         "source": SimpleNamespace(name="made", synthetic=False), "pictures": SimpleNamespace(volumes=False),
     }  # fmt: skip
-    return SimpleNamespace(**(given | change))
+    made: Any = SimpleNamespace(**(given | change))
+    made.features = partial(Question.features, made)
+    return made
 
 
 def tower(spec: str) -> Any:
