@@ -840,12 +840,16 @@ def test_memory_is_what_system_and_container_leave(tmp_path: Path) -> None:
 def test_another_version_of_the_library_is_named(
     cases: Callable[[str], Case], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for version in ("6.1.0", "5.22.1"):
+    for version in ("6.1.0", "5.25.1", "5.19.0"):
         monkeypatch.setattr("transformers.__version__", version)
         ours = loaded(NAMES[0], cases(NAMES[0]).whole.folder)
-        assert f"transformers {version} is outside the tested 5.23" in ours.card.unverified
-        assert f"transformers {version} is outside the tested 5.23" in caplog.text
-    assert "outside the tested" not in cases(NAMES[0]).ours.card.unverified
+        assert f"transformers {version} is outside the tested 5.20 to 5.24" in ours.card.unverified
+        assert f"transformers {version} is outside the tested 5.20 to 5.24" in caplog.text
+    caplog.clear()
+    for version in ("5.20.0", "5.24.0.dev0"):
+        monkeypatch.setattr("transformers.__version__", version)
+        assert "outside the tested" not in loaded(NAMES[0], cases(NAMES[0]).whole.folder).card.unverified
+    assert "outside the tested" not in caplog.text
 
 
 def test_a_model_that_ships_with_the_project_is_loaded_by_the_same_code(cases: Callable[[str], Case]) -> None:
