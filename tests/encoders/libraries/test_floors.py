@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 
 import encoders
 from encoders import EncoderError
+from encoders.answering.load import TESTED
 from encoders.libraries.floors import LIBRARIES, too_old
 from slitlamp import doctor
 from tests.paths import ROOT
@@ -64,6 +65,7 @@ def test_what_is_pinned_and_what_is_installed_lies_above_the_floors() -> None:
     lines = [Requirement(line) for line in PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]]
     floors = {canonicalize_name(line.name): line.specifier for line in lines}
     assert set(LIBRARIES) <= set(floors)
+    assert str(floors[canonicalize_name("transformers")]) == ">=" + ".".join(map(str, TESTED[0]))
     pinned = [Requirement(line) for line in PROJECT["tool"]["uv"]["constraint-dependencies"]]
     versions = [(pin.name, next(iter(pin.specifier)).version) for pin in pinned if pin.name in floors]
     assert {name for name, _ in versions} == set(floors)
