@@ -840,16 +840,17 @@ def test_memory_is_what_system_and_container_leave(tmp_path: Path) -> None:
 def test_another_version_of_the_library_is_named(
     cases: Callable[[str], Case], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    folder = cases(NAMES[0]).whole.folder  # made first: the library is whole before its version is exchanged
     tested = ", ".join(f"{major}.{minor}" for major, minor in TESTED)
     for version in ("6.1.0", "5.25.1", "5.19.0"):
         monkeypatch.setattr("transformers.__version__", version)
-        ours = loaded(NAMES[0], cases(NAMES[0]).whole.folder)
+        ours = loaded(NAMES[0], folder)
         assert f"transformers {version} is outside the tested {tested}" in ours.card.unverified
         assert f"transformers {version} is outside the tested {tested}" in caplog.text
     caplog.clear()
     for version in ("5.20.0", "5.24.0.dev0"):
         monkeypatch.setattr("transformers.__version__", version)
-        assert "outside the tested" not in loaded(NAMES[0], cases(NAMES[0]).whole.folder).card.unverified
+        assert "outside the tested" not in loaded(NAMES[0], folder).card.unverified
     assert "outside the tested" not in caplog.text
 
 
