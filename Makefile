@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := check
-.PHONY: help setup fix lint types test mutants docs wheel check bench verify-weights
+.PHONY: help setup fix lint types test lowest mutants docs wheel check bench verify-weights
 
 help:   ## Say what each target does
 	@grep -E '^[a-z-]+: *.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -13,6 +13,10 @@ types: setup  ## Refuse what does not type-check
 	./uv run --no-sync pyright
 test: setup  ## Run the tests that need neither downloaded weights nor a GPU
 	./uv run --no-sync pytest -n 2
+lowest:  ## Run the same tests on the oldest versions that pyproject.toml allows, in an environment of their own
+	./uv venv --quiet --clear --no-config --python 3.11 .venv-lowest
+	./uv pip install --quiet --no-config --python .venv-lowest --resolution lowest-direct --group dev --editable .
+	.venv-lowest/bin/python -m pytest -n 2
 mutants: setup  ## Plant every fault of tests/mutants.toml in a copy, and see that a test fails
 	./uv run --no-sync python -m tests.mutants
 docs: setup  ## Build the documentation; a dead link is an error

@@ -14,6 +14,7 @@ from encoders._registry import checkpoints, draw_of, find, split
 from encoders.extraction.own_features import require_finite, require_own_features
 from encoders.extraction.size import at_size, of_one_size, require_size
 from encoders.identity.published import as_other, differences, refusal, with_origin
+from encoders.libraries.floors import require_floors
 from hub.contents import require_no_delta, require_whole
 from hub.errors import HubError, one_line
 from hub.files import settings
@@ -40,6 +41,8 @@ def load(
     if image_size is not None:
         require_size(spec, card_of(spec), image_size)
     require_device(device)
+    if not _file(spec):  # a user's own file may rest on another version
+        require_floors(spec)
     with as_encoder_error(spec, weights):
         build = _untrained if kind == "random" else _trained
         if weights is not None and weights.exists():

@@ -27,9 +27,13 @@ def _version(name: str) -> str:
 
 
 def _imports() -> str:
-    """Import every library that a run may need."""
+    """Import every library that a run may need, and see that none is older than it may be."""
+    from encoders.libraries.floors import too_old
+
     for name in MODULES:
         import_module(name)
+    if found := too_old():
+        raise ImportError(f"{'; '.join(found)}; `./uv sync` brings the tested versions")
     return f"{len(MODULES)} libraries can be imported"
 
 

@@ -13,13 +13,14 @@ from encoders._base import Card, Encoder, EncoderError
 from encoders._loading import as_encoder_error, held, model_type_of, require_device, require_dtype
 from encoders._registry import Checkpoint, checkpoints, find, split
 from encoders.answering.model import WholeModel
+from encoders.libraries.floors import require_floors
 from encoders.multimodal.kind import ModelType
 from encoders.multimodal.load import encoder_of, files_of, processor_of
 from encoders.multimodal.model import config_of, strip, whole
 from hub.contents import require_no_delta, require_whole
 from hub.errors import one_line
 
-TESTED = (5, 23)  # the version of transformers under which the tests ran
+TESTED = ((5, 20), (5, 23), (5, 24))  # the versions of transformers under which the tests of whole models ran
 STAGES = "its stages of tower and connector can be had (encoders.load), and its answers imported (answers import)"
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ def load(
     if weights is not None and not weights.exists():
         raise EncoderError(f"--weights {weights} does not exist; give a folder in the library's format")
     require_device(device)
+    require_floors(spec)
     with as_encoder_error(spec, weights):
         if weights is not None:
             require_whole(spec, weights)
@@ -269,8 +271,9 @@ def _whole(loaded: Any, side: Encoder, origin: str, dtype: str, architecture: An
     if dtype == "float32":  # a lower precision rounds otherwise in every batch
         require_own_features(side)
     version = tuple(int(part) for part in transformers.__version__.split(".")[:2])
-    if version != TESTED:
-        line = f"transformers {transformers.__version__} is outside the tested {'.'.join(map(str, TESTED))}"
+    if version not in TESTED:
+        tested = ", ".join(".".join(map(str, one)) for one in TESTED)
+        line = f"transformers {transformers.__version__} is outside the tested {tested}"
         log.warning("%s: %s", loaded.name, line)
         side = replace(side, card=replace(side.card, unverified="; ".join(filter(None, (side.card.unverified, line)))))
     talk = loaded.talk

@@ -109,13 +109,16 @@ def _idefics_told(model: Any, _folder: Path, given: Mapping[str, Any]) -> Told:
 
     mask = torch.ones(1, 3, 1, dtype=torch.long)
     ids = torch.tensor([[1, 5, 6]])
-    seen = model(input_ids=ids, pixel_values=given["pixel_values"][:, None], image_attention_mask=mask)
+    seen: dict[str, Any] = {}  # what its output calls so is the tower's from transformers 5.24 on
+    handle = model.model.perceiver_resampler.register_forward_hook(_keep(seen, "connector"))
+    model(input_ids=ids, pixel_values=given["pixel_values"][:, None], image_attention_mask=mask)
+    handle.remove()
     tower = model.model.vision_model
     out = tower(pixel_values=given["pixel_values"])
     return {
         "final": tower.post_layernorm(out.last_hidden_state)[0],
         "pooled": out.pooler_output,
-        "connector": seen.image_hidden_states[0, 0],
+        "connector": seen["connector"][0],
     }
 
 
