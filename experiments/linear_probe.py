@@ -25,7 +25,10 @@ def _body(argv: Sequence[str]) -> int:
     from slitlamp.log import say
 
     result = run_probe(settings)
-    print(result.to_json() if settings.output.json else result, end="" if settings.output.json else "\n")
+    if settings.output.json:
+        print(result.to_json(), end="")
+    else:
+        print(result.text(full=settings.output.table == "full"))
     say(result.summary)
     return PARTIAL if result.failed else DONE
 

@@ -106,7 +106,7 @@ def test_a_run_prints_a_table_with_its_controls_and_a_verdict_in_words(
 
 
 def test_a_control_is_read_where_it_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert probe(tmp_path / "out", "--task", "mirror", "--readout", "grid3", encoder="pixels") == 0
+    assert probe(tmp_path / "out", "--task", "mirror", "--readout", "grid3", "--table", "full", encoder="pixels") == 0
     assert "final    grid3" in capsys.readouterr().out
     points = {(r["site"], r["readout"], r["role"]) for r in document(tmp_path / "out")["records"]}
     assert points >= {("final", "grid3", "encoder"), ("pooled", "vector", "control")}
@@ -228,7 +228,7 @@ def test_a_number_is_probed_as_a_number(tmp_path: Path, capsys: pytest.CaptureFi
         rows.append(f"films/{path.name},{20 + k + 0.5},p{k}")
     (tmp_path / "m.csv").write_text("\n".join(rows) + "\n")
     more = ("--data", str(tmp_path / "m.csv"), "--label", "age", "--group", "who")
-    assert probe(tmp_path / "out", *more) == 0
+    assert probe(tmp_path / "out", *more, "--table", "full") == 0
     assert "concordance, chance 0.500" in capsys.readouterr().out
     pooled = next(r for r in document(tmp_path / "out")["records"] if (r["role"], r["site"]) == ("encoder", "pooled"))
     assert pooled["n_classes"] is None
