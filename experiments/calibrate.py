@@ -2,6 +2,7 @@
 
 $ python -m experiments.calibrate --items 200 --groups 100 --width 768
 $ python -m experiments.calibrate --verdicts --items 200 --out runs/verdicts
+$ python -m experiments.calibrate --items 60 --classes 3 --rare 8
 """
 
 import json

@@ -1,6 +1,8 @@
 """Can a linear probe read the answer off an encoder's features, at each site and readout, against the controls?
 
-$ python -m experiments.linear_probe --encoder biomedclip --task orientation
+$ python -m experiments.linear_probe --encoder phantom-clip --task orientation contrast-turned
+$ python -m experiments.linear_probe --encoder biomedclip dinov2-b14 --data films.csv --label age --group patient
+$ python -m experiments.linear_probe --encoder path/to/mine.py --task mirror --data films/ --dry-run
 """
 
 import json

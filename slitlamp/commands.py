@@ -21,10 +21,10 @@ OF_PHANTOMS = ("items", "task")
 class Command:
     """A command: its help, its flags, its defaults, its checks, and the module and function that run it.
 
-    `unsaid` are flags that its line leaves out, as they change no number; `unwritten` tells where nothing is written.
-    `under` is the file in experiments/ that holds it among others, `positional` a flag that is written without its
-    name, `of_answers` says that its folder is named by the question too, `words` by what else it is named than by
-    encoders.
+    `examples` are what its help shows behind its name. `unsaid` are flags that its line leaves out, as they change no
+    number; `unwritten` tells where nothing is written. `under` is the file in experiments/ that holds it among others,
+    `positional` a flag that is written without its name, `of_answers` says that its folder is named by the question
+    too, `words` by what else it is named than by encoders.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Command:
     positional: str = ""
     of_answers: bool = False
     words: Callable[[Any], tuple[str, ...]] | None = None
+    examples: tuple[str, ...] = ()
     unsaid: tuple[str, ...] = ()
     unwritten: Callable[[Any], bool] | None = None
 

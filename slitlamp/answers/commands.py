@@ -11,6 +11,11 @@ COMMANDS = {
         Command(
             under="answers",
             name="ask",
+            examples=(
+                "--model phantom-llava --task orientation",
+                "--model llava-med --task orientation --data films/manifest.csv --group patient",
+                "--model phantom-llava --task orientation --ways letter --paraphrases 1 --items 40",
+            ),
             about="what a model itself answers, in four ways, without its bias, and without the image",
             own=AskSettings,
             flags=FLAGS_OF_RUN,
@@ -23,6 +28,11 @@ COMMANDS = {
         Command(
             under="answers",
             name="import",
+            examples=(
+                "results.jsonl --task orientation --data films/manifest.csv",
+                "answers.csv",
+                "lmms-eval-results/ --group patient",
+            ),
             about="what answers made elsewhere really say, and what that does to their score",
             own=imports.ImportSettings,
             flags=imports.FLAGS_OF_IMPORT,

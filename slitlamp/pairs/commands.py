@@ -31,6 +31,11 @@ COMMANDS = {
         Command(
             under="pairs",
             name="mine",
+            examples=(
+                "--encoder biomedclip --reference dinov2-b14 --data films/manifest.csv --group patient",
+                "--encoder phantom-clip --reference pixels",
+                "--encoder biomedclip --reference dinov2-b14 --data films/ --rule mediconfusion --cap 3",
+            ),
             about="every pair of images that is near in an encoder and apart in a reference",
             own=MineSettings,
             flags=(*SOURCE, *ENCODER, "jobs", *OUTPUT),
@@ -41,6 +46,11 @@ COMMANDS = {
         Command(
             under="pairs",
             name="modes",
+            examples=(
+                "--encoder biomedclip --reference dinov2-b14 --data films/manifest.csv",
+                "--encoder phantom-clip --reference pixels",
+                "--encoder biomedclip --reference dinov2-b14 --data films/manifest.csv --label sex view",
+            ),
             about="the kinds of images that an encoder puts together and a reference does not",
             own=ModesSettings,
             flags=(*SOURCE, *ENCODER, "permutations", "jobs", *OUTPUT),
@@ -51,6 +61,11 @@ COMMANDS = {
         Command(
             under="pairs",
             name="explain",
+            examples=(
+                "chest-0001.png chest-0002.png --encoder biomedclip --data films/",
+                "a b --encoder phantom-clip --grid 5",
+                "a b --encoder biomedclip --data films/manifest.csv --thumbnails",
+            ),
             about="which regions of two images carry their similarity",
             own=ExplainSettings,
             flags=(*SOURCE, *ENCODER, *OUTPUT),
@@ -62,6 +77,11 @@ COMMANDS = {
         Command(
             under="pairs",
             name="recipe",
+            examples=(
+                "--encoder biomedclip --published pairs.csv --data films/",
+                "--encoder phantom-clip --published pairs.csv",
+                "--encoder biomedclip dinov2-b14 --published pairs.csv --data films/ --threshold 0.9 0.75",
+            ),
             about="which encoder, site and centring reproduce published similarities",
             own=RecipeSettings,
             flags=(*SOURCE, *ENCODER, *OUTPUT),
@@ -72,6 +92,11 @@ COMMANDS = {
         Command(
             under="pairs",
             name="score",
+            examples=(
+                "--encoder biomedclip --pairs runs/pairs/mine/films/pairs.csv --data films/",
+                "--encoder phantom-clip biomedclip --pairs pairs.csv --data films/manifest.csv --label view",
+                "--encoder phantom-clip --pairs pairs.csv",
+            ),
             about="whether the images of pairs lie apart, are told apart by a probe, or are lost",
             own=ScoreSettings,
             flags=(*SOURCE, "label", "classes", "not_missing", *ENCODER, "probe", "permutations", *OUTPUT),
@@ -82,6 +107,11 @@ COMMANDS = {
         Command(
             under="pairs",
             name="perturb",
+            examples=(
+                "--encoder phantom-clip",
+                "--encoder biomedclip --data films/ --limit 60",
+                "--encoder phantom-clip --perturbation blur noise",
+            ),
             about="what graded changes of the images do to the features, and whether the change is read",
             own=PerturbSettings,
             flags=(*SOURCE, *ENCODER, *OUTPUT),
@@ -92,6 +122,11 @@ COMMANDS = {
         Command(
             under="pairs",
             name="similarity",
+            examples=(
+                "--encoder phantom-clip random:phantom-clip",
+                "--encoder biomedclip dinov2-b14 --data films/manifest.csv --group patient",
+                "--encoder phantom-clip pixels --index cka",
+            ),
             about="how alike the geometries of encoders are, site by site, against a null of exchanged groups",
             own=SimilaritySettings,
             flags=(*SOURCE, *ENCODER, "permutations", *OUTPUT),

@@ -71,10 +71,11 @@ def document(out: Path) -> dict:
 def test_a_run_prints_a_table_with_its_controls_and_a_verdict_in_words(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert probe(tmp_path / "out", "--task", "orientation") == 0
+    assert probe(tmp_path / "out", "--task", "orientation", "--table", "full") == 0
     out, _ = capsys.readouterr()
     for word in (
         "lowlevel",
+        "blind by construction",
         "pixels",
         "stage.1",
         "halves",

@@ -217,5 +217,5 @@ def test_a_blind_control_says_so_and_has_neither_interval_nor_p() -> None:
     assert "[" not in row
     assert "1.000" not in row
     assert "inconclusive" not in row
-    assert "tell none apart" in " ".join(legend([blind, record()]).split())
-    assert "tell none apart" not in legend([record()])
+    assert "cannot tell them apart" in " ".join(legend([blind, record()]).split())
+    assert "blind" not in legend([record()])
