@@ -19,9 +19,15 @@ NAME = "linear_probe"
 def _body(argv: Sequence[str]) -> int:
     settings = with_folder(parse(argv, NAME, __doc__ or ""), NAME)
     if settings.output.dry_run:
+        from slitlamp.ablation.priced import totals_of, units_of, words_of
+        from slitlamp.log import each_line_once, say
         from slitlamp.probing.run import plan_of
 
-        print(json.dumps(plan_of(settings), indent=1, ensure_ascii=False))
+        with each_line_once(set()):
+            plan, totals = plan_of(settings), totals_of(units_of(settings), settings.probe.jobs)
+        print(json.dumps(plan | {"totals": totals}, indent=1, ensure_ascii=False))
+        for line in words_of(totals):
+            say(line)
         return DONE
     from slitlamp.api import run_probe
     from slitlamp.log import say

@@ -183,7 +183,7 @@ class OutputSettings:
     )
     replace: bool = _flag(False, "write over what another run left in --out")
     config: str | None = _flag(None, "TOML file whose keys are these flags; flags win", metavar="FILE.toml")
-    dry_run: bool = _flag(False, "print the plan as JSON and stop")
+    dry_run: bool = _flag(False, "say what there is to do, how long it takes and what is missing, and stop")
     json: bool = _flag(False, "print one JSON document instead of the table")
     table: str = _flag(
         "summary",

@@ -75,7 +75,8 @@ def decide_state(
             "Blind to this question by construction: its features are equal for items of every answer, as for all "
             "copies of an image, so that there is nothing in them to read, with however many items."
         )
-        return "inconclusive", reason, None
+        heard = _heard_elsewhere(m, layout)
+        return "inconclusive", reason if heard is None else f"{reason} {heard[0]}", None
     if _leaks(m, leak):
         reason = (
             f"LEAK: {_score(m)}: below chance by more than exchanged labels ever give. Copies or relatives of one "

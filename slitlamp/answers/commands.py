@@ -23,6 +23,8 @@ COMMANDS = {
             check=check,
             home="slitlamp.answers.run.answer",
             of_answers=True,
+            asks=lambda _, own: own.model,
+            unpriced="the answers themselves, each way in every order and paraphrase, with and without the image",
             words=lambda own: own.model,
         ),
         Command(

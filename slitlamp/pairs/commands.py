@@ -1,5 +1,7 @@
 """The commands about pairs: what each is asked for, and the function that answers."""
 
+from typing import Any
+
 from slitlamp.commands import Command
 from slitlamp.pairs.settings import (
     ENCODER,
@@ -25,12 +27,19 @@ from slitlamp.settings import Settings
 PHANTOMS = Settings.of(out="", task=("contrast",), items=300)  # without --out, a folder of the run's own
 
 
+def _both(settings: Settings, own: Any) -> tuple[str, ...]:
+    """The encoders that are asked, and those they are held against."""
+    return tuple(dict.fromkeys((*settings.encoder.encoder, *getattr(own, "reference", ()))))
+
+
 COMMANDS = {
     one.name: one
     for one in (
         Command(
             under="pairs",
             name="mine",
+            asks=_both,
+            unpriced="what is done with the features: pairs are found exhaustively, images times images",
             examples=(
                 "--encoder biomedclip --reference dinov2-b14 --data films/manifest.csv --group patient",
                 "--encoder phantom-clip --reference pixels",
@@ -46,6 +55,8 @@ COMMANDS = {
         Command(
             under="pairs",
             name="modes",
+            asks=_both,
+            unpriced="what is done with the features: pairs are found exhaustively, images times images",
             examples=(
                 "--encoder biomedclip --reference dinov2-b14 --data films/manifest.csv",
                 "--encoder phantom-clip --reference pixels",
@@ -61,6 +72,8 @@ COMMANDS = {
         Command(
             under="pairs",
             name="explain",
+            asks=_both,
+            unpriced="what is done with the features: pairs are found exhaustively, images times images",
             examples=(
                 "chest-0001.png chest-0002.png --encoder biomedclip --data films/",
                 "a b --encoder phantom-clip --grid 5",
@@ -77,6 +90,8 @@ COMMANDS = {
         Command(
             under="pairs",
             name="recipe",
+            asks=_both,
+            unpriced="what is done with the features: pairs are found exhaustively, images times images",
             examples=(
                 "--encoder biomedclip --published pairs.csv --data films/",
                 "--encoder phantom-clip --published pairs.csv",
@@ -92,6 +107,8 @@ COMMANDS = {
         Command(
             under="pairs",
             name="score",
+            asks=_both,
+            unpriced="what is done with the features: pairs are found exhaustively, images times images",
             examples=(
                 "--encoder biomedclip --pairs runs/pairs/mine/films/pairs.csv --data films/",
                 "--encoder phantom-clip biomedclip --pairs pairs.csv --data films/manifest.csv --label view",
@@ -107,6 +124,8 @@ COMMANDS = {
         Command(
             under="pairs",
             name="perturb",
+            asks=_both,
+            unpriced="what is done with the features: pairs are found exhaustively, images times images",
             examples=(
                 "--encoder phantom-clip",
                 "--encoder biomedclip --data films/ --limit 60",
@@ -122,6 +141,8 @@ COMMANDS = {
         Command(
             under="pairs",
             name="similarity",
+            asks=_both,
+            unpriced="what is done with the features: pairs are found exhaustively, images times images",
             examples=(
                 "--encoder phantom-clip random:phantom-clip",
                 "--encoder biomedclip dinov2-b14 --data films/manifest.csv --group patient",
