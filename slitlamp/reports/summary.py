@@ -1,22 +1,19 @@
 """What a reader wants first: a line for each question and encoder, and the differences between encoders."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slitlamp.records import Record
 from slitlamp.reports.table import DASH, p_text
 from slitlamp.reports.text import fitted
 
-if TYPE_CHECKING:
-    from slitlamp.result import Conclusion
-
-HEADS = ("question", "encoder", "best point", "score", "95 % interval", "chance", "verdict", "credit", "reads less by")
+HEADS = ("question", "encoder", "verdict", "credit", "best point", "score", "95 % interval", "chance", "reads less by")
 
 
-def rows_of(verdicts: "Sequence[Conclusion]", records: Sequence[Record]) -> list[dict[str, Any]]:
+def rows_of(verdicts: Sequence[Any], records: Sequence[Record]) -> list[dict[str, Any]]:
     """A row for each question and encoder: its best point, what that reads, the verdict, the credit, the loss.
 
-    Score and interval are those of the point that is chosen inside the training folds; where it could not be, of the
+    `verdicts` are those of a `Result`. Score and interval are those of the point that is chosen inside the training folds; where it could not be, of the
     point named, with the search over all paid for.
     """
     rows = []
@@ -26,8 +23,8 @@ def rows_of(verdicts: "Sequence[Conclusion]", records: Sequence[Record]) -> list
         score = one.score if chosen else one.highest
         ends = (one.low, one.high) if chosen else (one.highest_low, one.highest_high)
         words = (
-            one.task, one.encoder, one.best, f"{score:.2f}", _ends(*ends), f"{mine[0].chance:.2f}", one.verdict,
-            one.credit or DASH, _lost(mine),
+            one.task, one.encoder, one.verdict, one.credit or DASH, one.best, f"{score:.2f}", _ends(*ends),
+            f"{mine[0].chance:.2f}", _lost(mine),
         )  # fmt: skip
         rows.append(dict(zip(HEADS, words, strict=True)))
     return rows
@@ -46,9 +43,7 @@ def _lost(mine: Sequence[Record]) -> str:
     return f"{last.loss:.2f} at {last.site}/{last.readout}"
 
 
-def summary(
-    verdicts: "Sequence[Conclusion]", records: Sequence[Record], comparisons: Sequence[Mapping[str, Any]]
-) -> str:
+def summary(verdicts: Sequence[Any], records: Sequence[Record], comparisons: Sequence[Mapping[str, Any]]) -> str:
     """The summary of a run as text that fits the terminal; empty where nothing was concluded."""
     if not verdicts:
         return ""
