@@ -13,8 +13,8 @@ HEADS = ("question", "encoder", "verdict", "credit", "best point", "score", "95 
 def rows_of(verdicts: Sequence[Any], records: Sequence[Record]) -> list[dict[str, Any]]:
     """A row for each question and encoder: its best point, what that reads, the verdict, the credit, the loss.
 
-    `verdicts` are those of a `Result`. Score and interval are those of the point that is chosen inside the training folds; where it could not be, of the
-    point named, with the search over all paid for.
+    `verdicts` are those of a `Result`. Score and interval are those of the point that is chosen inside the training
+    folds; where it could not be, of the point named, with the search over all paid for.
     """
     rows = []
     for one in verdicts:
