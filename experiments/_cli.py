@@ -1,6 +1,7 @@
 """The command line: one frozen value per run, from flags and an optional TOML file."""
 
 import argparse
+import textwrap
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from plugins import nearest
 from slitlamp.errors import UsageError
 from slitlamp.log import say
+from slitlamp.reports.text import wide
 from slitlamp.settings import FLAGS, OF_MAPS, Settings, checked, unused_of_maps
 
 if TYPE_CHECKING:
@@ -42,11 +44,46 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (--help lists the flags)")
 
 
+GROUPS: Mapping[str, tuple[str, ...]] = {  # of the help, each with its flags in their order
+    "what is asked": ("task", "label", "classes", "number", "not_missing", "evidence"),
+    "images": (
+        "data", "group", "image_column", "window", "intercept", "exif", "volumes", "unreadable", "copies", "spelling",
+        "items", "limit", "take_groups", "draw",
+    ),
+    "encoders": (
+        "encoder", "site", "readout", "weights", "other_weights", "image_size", "offline", "device", "dtype",
+        "batch_size",
+    ),
+    "probe and statistics": (
+        "probe", "folds", "repeats", "permutations", "reference", "twins", "pool", "seed", "jobs",
+    ),
+    "output": ("out", "replace", "table", "json", "dry_run", "config", "debug"),
+}  # fmt: skip
+OWN = "this command"
+
+
+def described(doc: str | None) -> str:
+    """The docstring of a command as its help shows it: examples as they stand, prose as wide as the terminal."""
+    parts = [part.strip() for part in (doc or "").strip().split("\n\n")]
+    return "\n\n".join(part if part.startswith("$") else textwrap.fill(part, wide(100)) for part in parts)
+
+
+def where_to_start(command: str) -> str:
+    """How a command is started in the clone, and from another folder."""
+    return textwrap.fill(
+        f"In the clone: ./uv run python -m experiments.{command} …; from another folder with the clone's own Python: "
+        f"CLONE/.venv/bin/python -m experiments.{command} …",
+        wide(100), break_on_hyphens=False, break_long_words=False,
+    )  # fmt: skip
+
+
 def command_parser(command: str, doc: str | None) -> argparse.ArgumentParser:
     """The parser of a command that has flags of its own; `doc` is the module's docstring."""
     parser = _Parser(
         prog=f"python -m experiments.{command}",
-        description=doc,
+        usage=f"python -m experiments.{command} [FLAG …]",
+        description=described(doc),
+        epilog=where_to_start(command),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -71,20 +108,29 @@ def make_parser(
     """
     parser = _Parser(
         prog=f"python -m experiments.{command}",
-        description=doc,
+        usage=f"python -m experiments.{command}{f' {positional.upper()} …' if positional else ''} [FLAG …]",
+        description=described(doc),
+        epilog=where_to_start(command.split()[0]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
     default = default or Settings()
-    every = [f for name, f in FLAGS.items() if names is None or name in names]
-    for entry in [*every, *(extra or {}).values()]:
+    every = [FLAGS[name] for many in GROUPS.values() for name in many if names is None or name in names]
+    grouped = {name: title for title, many in GROUPS.items() for name in many} | dict.fromkeys(extra or (), OWN)
+    groups: dict[str, Any] = {}
+    for entry in [*(extra or {}).values(), *(one for one in every if one.name not in (extra or {}))]:
+        title = grouped[entry.name]
+        if entry.name == positional:
+            within: Any = parser
+        else:
+            within = groups[title] = groups.get(title) or parser.add_argument_group(title)
         meta: dict[str, Any] = dict(entry.metadata) | ({"required": True} if entry.name in required else {})
         text = (about or {}).get(entry.name, str(meta.pop("help")))
         meta.pop("help", None)
         name = entry.name if entry.name == positional else "--" + entry.name.replace("_", "-")
         if entry.type is bool:
-            parser.add_argument(name, action="store_true", help=text)
+            within.add_argument(name, action="store_true", help=text)
             continue
         kind = int if "int" in str(entry.type) else float if "float" in str(entry.type) else str
         if "tuple" in str(entry.type):
@@ -96,7 +142,7 @@ def make_parser(
         shown = " ".join(value) if isinstance(value, tuple) else value
         text += f" (default: {shown})" if shown not in (None, "") else ""
         hidden = names is None and entry.name in OF_MAPS  # known, so that it is refused in words
-        parser.add_argument(name, type=kind, help=argparse.SUPPRESS if hidden else text.replace("%", "%%"), **meta)
+        within.add_argument(name, type=kind, help=argparse.SUPPRESS if hidden else text.replace("%", "%%"), **meta)
     return parser
 
 
@@ -207,6 +253,8 @@ def answer(asked: "Command", doc: str, argv: Sequence[str]) -> int:
     from experiments._exit import DONE, PARTIAL
 
     prog = f"{asked.under} {asked.name}" if asked.under else asked.name
+    shown = [f"$ python -m experiments.{prog} {example}".rstrip() for example in asked.examples]
+    doc = "\n\n".join([doc, *(["\n".join(shown)] if shown else [])])
     parser = make_parser(prog, doc, asked.flags, default=asked.default, extra=asked.extra, positional=asked.positional)
     flags = flags_of(parser, argv)
     json = flags.pop("json", False)

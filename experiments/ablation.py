@@ -2,6 +2,7 @@
 
 $ python -m experiments.ablation --config docs/examples/grids/encoders.toml --dry-run
 $ python -m experiments.ablation --config grid.toml --out runs/grid
+$ python -m experiments.ablation --config grid.toml --out runs/grid --shard 1/8
 
 docs/ablation.md says what a grid may hold.
 """

@@ -2,6 +2,7 @@
 
 $ python -m experiments.attribution --encoder biomedclip --task orientation
 $ python -m experiments.attribution --encoder biomedclip --data films/manifest.csv --group patient --label view
+$ python -m experiments.attribution --encoder phantom-clip --task mirror --site final --method occlusion grad-cam
 """
 
 import sys

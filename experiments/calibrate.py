@@ -2,6 +2,7 @@
 
 $ python -m experiments.calibrate --items 200 --groups 100 --width 768
 $ python -m experiments.calibrate --verdicts --items 200 --out runs/verdicts
+$ python -m experiments.calibrate --items 60 --classes 3 --rare 8
 """
 
 import json
@@ -41,14 +42,13 @@ def _main(argv: Sequence[str]) -> int:
     given = vars(parser.parse_args(argv))
     as_json, standard, verdicts, jobs, out, _ = map(given.pop, ("json", "standard", "verdicts", "jobs", "out", "debug"))
     if verdicts:
-        asked_for = verdict_matrix.asked(given | {"standard": standard}, vars(parser.parse_args([])))
-        matrix = verdict_matrix.matrix(asked_for, jobs, out)
+        plain = vars(parser.parse_args([]))
+        matrix = verdict_matrix.matrix(verdict_matrix.asked(given | {"standard": standard}, plain), jobs, out)
         print(json.dumps(matrix.document(), indent=1) if as_json else matrix.text())
         return DONE
     if out or jobs:
         raise UsageError(f"--{'out' if out else 'jobs'} has nothing to act on without --verdicts")
-    settings = asked(given, standard=standard)
-    with progress(len(settings) * RUNS_OF * given["runs"], "calibrate") as bar:
+    with progress(len(settings := asked(given, standard=standard)) * RUNS_OF * given["runs"], "calibrate") as bar:
         found = [calibrate(setting, bar.update) for setting in settings]
     document = {"schema": 2, "experiment": "calibrate", "settings": [asdict(one) for one in found]}
     print(json.dumps(document, indent=1) if as_json else table(found) if standard else found[0].text())

@@ -2,6 +2,7 @@
 
 $ python -m experiments.diagnose --model phantom-clip --task contrast depth
 $ python -m experiments.diagnose --model llava-med --task orientation --data films/manifest.csv --group patient
+$ python -m experiments.diagnose --model phantom-llava --task orientation --causal off
 """
 
 import sys

@@ -2,6 +2,7 @@
 
 $ python -m experiments.duplicates --data films/manifest.csv --group patient_id
 $ python -m experiments.duplicates --data films/ --write groups.csv
+$ python -m experiments.duplicates --data films/ --encoder pixels --thumbnails pairs.png
 
 Exit 0 where no copies cross groups, 3 where some do.
 """

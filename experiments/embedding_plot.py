@@ -1,6 +1,8 @@
 """What does an embedding look like in two dimensions, and may the picture be believed?
 
 $ python -m experiments.embedding_plot --encoder biomedclip --task orientation
+$ python -m experiments.embedding_plot --encoder biomedclip --data films/manifest.csv --label age --group patient
+$ python -m experiments.embedding_plot --encoder phantom-clip --task mirror --site pooled --map pca --width 85
 """
 
 import sys

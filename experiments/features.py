@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from experiments._cli import described
 from experiments._exit import DATA, DONE, guard
 
 
@@ -25,7 +26,8 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument("--json", action="store_true", help="print one JSON document")
     shared.add_argument("--debug", action="store_true", help="show where an error comes from")
     shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m experiments.features", description=__doc__, formatter_class=shape)
+    doc = described(__doc__)
+    parser = argparse.ArgumentParser("python -m experiments.features", description=doc, formatter_class=shape)
     commands = parser.add_subparsers(dest="act", required=True, metavar="ls|verify|gc")
     commands.add_parser("ls", parents=[shared], help="list what is stored, by encoder")
     verify = commands.add_parser("verify", parents=[shared], help="hash every byte; exit 3 where one is wrong")

@@ -1,6 +1,8 @@
 """Can a linear probe read the answer off an encoder's features, at each site and readout, against the controls?
 
-$ python -m experiments.linear_probe --encoder biomedclip --task orientation
+$ python -m experiments.linear_probe --encoder phantom-clip --task orientation contrast-turned
+$ python -m experiments.linear_probe --encoder biomedclip dinov2-b14 --data films.csv --label age --group patient
+$ python -m experiments.linear_probe --encoder path/to/mine.py --task mirror --data films/ --dry-run
 """
 
 import json
@@ -17,15 +19,24 @@ NAME = "linear_probe"
 def _body(argv: Sequence[str]) -> int:
     settings = with_folder(parse(argv, NAME, __doc__ or ""), NAME)
     if settings.output.dry_run:
+        from slitlamp.ablation.priced import totals_of, units_of, words_of
+        from slitlamp.log import each_line_once, say
         from slitlamp.probing.run import plan_of
 
-        print(json.dumps(plan_of(settings), indent=1, ensure_ascii=False))
+        with each_line_once(set()):
+            plan, totals = plan_of(settings), totals_of(units_of(settings), settings.probe.jobs)
+        print(json.dumps(plan | {"totals": totals}, indent=1, ensure_ascii=False))
+        for line in words_of(totals):
+            say(line)
         return DONE
     from slitlamp.api import run_probe
     from slitlamp.log import say
 
     result = run_probe(settings)
-    print(result.to_json() if settings.output.json else result, end="" if settings.output.json else "\n")
+    if settings.output.json:
+        print(result.to_json(), end="")
+    else:
+        print(result.text(full=settings.output.table == "full"))
     say(result.summary)
     return PARTIAL if result.failed else DONE
 

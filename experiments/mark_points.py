@@ -1,6 +1,7 @@
 """Draw coloured marks where the depth is known, and ask of your own images which one is nearest.
 
 $ python -m experiments.mark_points --points endoscopy/points.csv --depth depth_mm --out marked/
+$ python -m experiments.mark_points --points points.csv --depth z --per-image 2 --apart 1.2 --out marked/
 $ python -m experiments.linear_probe --encoder biomedclip --task depth --data marked/manifest.csv --group group
 
 The points are rows of a CSV with the columns file (an image, relative to the CSV), x, y and a depth; a column group

@@ -2,6 +2,7 @@
 
 $ python -m experiments.phantoms --out docs/figures
 $ python -m experiments.phantoms --task mirror --masks --out phantoms
+$ python -m experiments.phantoms --task depth wave-depth --n 6 --out sheets
 """
 
 import sys

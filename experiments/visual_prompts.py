@@ -2,6 +2,7 @@
 
 $ python -m experiments.visual_prompts --encoder phantom-clip --task depth
 $ python -m experiments.visual_prompts --task depth --answers answers.csv
+$ python -m experiments.visual_prompts --encoder phantom-clip --task orientation --items 60
 """
 
 import json

@@ -12,7 +12,7 @@ from slitlamp.errors import UsageError
 from slitlamp.result import Conclusion, Result
 from slitlamp.settings import FLAGS, OF_MAPS, Settings, check_bounds, checked, command_line, unused_of_maps
 
-OF_COMMANDS = ("config", "dry_run", "json", "debug")  # flags that mean nothing in Python
+OF_COMMANDS = ("config", "dry_run", "json", "table", "debug")  # flags that mean nothing in Python
 OF_FEATURES = ("image_column", "window", "intercept", "exif", "unreadable", "volumes", "seed", "weights",
                "other_weights", "image_size", "offline", "device", "dtype", "batch_size")  # fmt: skip
 OF_MEASURE = ("seed", "folds", "repeats", "permutations")
@@ -98,6 +98,7 @@ def run_probe(settings: Settings, *, share: bool = False, skip: Mapping[tuple[st
     return Result(
         records=tuple(found.records),
         verdicts=tuple(Conclusion(**verdict) for verdict in found.verdicts),
+        comparisons=tuple(found.comparisons),
         predictions=found.predictions,
         files=tuple(files),
         failed=tuple(found.failed),

@@ -21,10 +21,11 @@ OF_PHANTOMS = ("items", "task")
 class Command:
     """A command: its help, its flags, its defaults, its checks, and the module and function that run it.
 
-    `unsaid` are flags that its line leaves out, as they change no number; `unwritten` tells where nothing is written.
-    `under` is the file in experiments/ that holds it among others, `positional` a flag that is written without its
-    name, `of_answers` says that its folder is named by the question too, `words` by what else it is named than by
-    encoders.
+    `asks` names the encoders that encode, where the command can say beforehand what that takes (--dry-run), and
+    `unpriced` what else takes time. `examples` are what its help shows behind its name. `unsaid` are flags that its
+    line leaves out, as they change no number; `unwritten` tells where nothing is written. `under` is the file in
+    experiments/ that holds it among others, `positional` a flag that is written without its name, `of_answers` says
+    that its folder is named by the question too, `words` by what else it is named than by encoders.
     """
 
     name: str
@@ -38,6 +39,9 @@ class Command:
     positional: str = ""
     of_answers: bool = False
     words: Callable[[Any], tuple[str, ...]] | None = None
+    asks: Callable[[Settings, Any], tuple[str, ...]] | None = None
+    unpriced: str = ""
+    examples: tuple[str, ...] = ()
     unsaid: tuple[str, ...] = ()
     unwritten: Callable[[Any], bool] | None = None
 
@@ -62,6 +66,12 @@ class Command:
             settings = settings.but(out=folder_of_its_own(home, names, asked, line))
         module, _, function = self.home.rpartition(".")
         answer = getattr(importlib.import_module(module), function)
+        if settings.output.dry_run and self.asks is not None:
+            price = importlib.import_module("slitlamp.ablation.priced").priced
+            encoders = self.asks(settings, own)
+            return price(
+                settings.but(encoder=encoders, out=None), line, f"{self.under} {self.name}".strip(), self.unpriced
+            )
         if settings.output.out is None or (self.unwritten is not None and self.unwritten(own)):
             return answer(settings, own, line)
         from slitlamp.disk import output_folder
@@ -77,7 +87,9 @@ class Command:
         """
         from slitlamp.api import typed
 
-        known = {flag: FLAGS[flag] for flag in self.flags if flag not in ("json", "debug")} | dict(self.extra)
+        known = {flag: FLAGS[flag] for flag in self.flags if flag not in ("json", "dry_run", "debug")} | dict(
+            self.extra
+        )
         values: dict[str, Any] = {"out": None}
         for flag, value in given.items():
             if flag not in known:

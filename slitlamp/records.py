@@ -157,14 +157,20 @@ def document(
     verdicts: Sequence[dict],
     files: Sequence[str],
     questions: Sequence[Mapping[str, Any]] = (),
+    comparisons: Sequence[Mapping[str, Any]] = (),
 ) -> dict:
-    """The JSON document of a run; `questions` say who was asked, with which answers, and what was left out."""
+    """The JSON document of a run.
+
+    `comparisons` are paired differences between its encoders, `questions` say who was asked, with which answers, and
+    what was left out.
+    """
     return {
         "schema": SCHEMA,
         "experiment": experiment,
         "questions": rounded([dict(question) for question in questions]),
         "records": [rounded(dataclasses.asdict(r)) for r in records],
         "verdicts": rounded(list(verdicts)),
+        "comparisons": rounded([dict(row) for row in comparisons]),
         "files": list(files),
     }
 

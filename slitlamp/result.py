@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,8 +13,11 @@ from typing import Any
 from slitlamp.errors import UsageError
 from slitlamp.log import printable
 from slitlamp.records import Record, as_json, document
+from slitlamp.reports.summary import summary
 from slitlamp.reports.table import COLUMNS, RIGHT, heading, legend, rows_of, table
-from slitlamp.reports.text import question_line, wrapped_notes
+from slitlamp.reports.text import question_line, wide, wrapped_notes
+
+REPEATED = ("Synthetic:", "WARNING:", "Caution:", "Note:")  # how sentences begin that are said once for all encoders
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,16 +96,18 @@ class Result:
     """What a probing run found.
 
     `records` hold every published number with everything needed to make it again; `verdicts` one conclusion for each
-    question and encoder; `predictions` the held-out predictions of every cell under `task/encoder/site/readout`;
-    `files` what was written, empty where no folder was asked for; `failed` the encoders that could not be asked;
-    `notes` what the reader must know of the data; `questions` of each question how many items there are in how many
-    groups, its `classes` with their counts or the `range` of its numbers, and what was `left_out` (see the manual).
+    question and encoder; `comparisons` paired differences between encoders at their best points; `predictions` the
+    held-out predictions of every cell under `task/encoder/site/readout`; `files` what was written, empty where no
+    folder was asked for; `failed` the encoders that could not be asked; `notes` what the reader must know of the data;
+    `questions` of each question how many items there are in how many groups, its `classes` with their counts or the
+    `range` of its numbers, and what was `left_out` (see the manual).
     `home` is the folder whose `cells/` hold the measurements. `encoded` images and `measured` cells are new.
     """
 
     records: Sequence[Record]
     verdicts: Sequence[Conclusion]
     predictions: Mapping[str, Any] = field(repr=False)
+    comparisons: Sequence[Mapping[str, Any]] = ()
     files: Sequence[Path] = ()
     failed: Sequence[str] = ()
     notes: Sequence[str] = ()
@@ -139,21 +145,39 @@ class Result:
         """The JSON document of the run, as `results.json` holds it."""
         verdicts = [dataclasses.asdict(one) for one in self.verdicts]
         names = [path.name for path in self.files]
-        return document(self.experiment, self.records, verdicts, names, self.questions)
+        return document(self.experiment, self.records, verdicts, names, self.questions, self.comparisons)
 
     def to_json(self) -> str:
         """The JSON document as text."""
         return as_json(self.document).decode()
 
-    def __str__(self) -> str:
-        parts, questions = [], {facts["task"]: facts for facts in self.questions}
+    def text(self, *, full: bool = False) -> str:
+        """What was found: a line for each question and encoder, the differences between encoders, then the sentences.
+
+        With `full` the map of all points and controls stands before the sentences of its question and encoder.
+        """
+        lines = [line for one in self.questions for line in (question_line(one), *wrapped_notes(one["notes"]))]
+        parts = ["\n".join(lines), summary(self.verdicts, self.records, self.comparisons)]
+        every = Counter(
+            sentence for one in self.verdicts for sentence in one.sentences if sentence.startswith(REPEATED)
+        )
+        several = [sentence for sentence, count in every.items() if count > 1]
         for one in self.verdicts:
-            facts = questions.pop(one.task, None)  # once for all encoders
-            parts += ["\n".join([question_line(facts), *wrapped_notes(facts["notes"])])] if facts else []
-            parts.append(table([r for r in self.records if r.task == one.task], one.encoder))
+            if full:
+                parts.append(table([r for r in self.records if r.task == one.task], one.encoder))
             credit = f", credit: {one.credit}" if one.credit else ""
-            parts.append("\n".join([f"{one.task} · {one.encoder}: {one.verdict.upper()}{credit}", *_wrapped(one)]))
-        return printable("\n\n".join([*parts, legend(self.records), f"To repeat: {self.command}"]))
+            first = next(r for r in self.records if r.role == "encoder" and r.encoder == one.encoder)
+            verdict = f"{one.verdict.upper()}{credit}" + " · LIMITED RUN" * first.limited
+            own = [sentence for sentence in one.sentences if sentence not in several]
+            parts.append("\n".join([f"{one.task} · {one.encoder} ({first.weights}): {verdict}", *_wrapped(own)]))
+        parts += ["\n".join(["Of several of these:", *_wrapped(several)])] if several else []
+        where = next((f"{path}" for path in self.files if path.name == "table.csv"), None)
+        count = sum(r.role == "encoder" for r in self.records)
+        folded = f"All {count} points and their controls: --table full" + f", or {where}" * (where is not None)
+        parts.append(legend(self.records) if full else folded)
+        return printable("\n\n".join([*filter(None, parts), f"To repeat: {self.command}"]))
+
+    __str__ = text
 
     def _repr_html_(self) -> str:
         said = "".join(
@@ -170,8 +194,8 @@ class Result:
         return facts + said + self.table()._repr_html_()
 
 
-def _wrapped(one: Conclusion) -> list[str]:
+def _wrapped(sentences: Sequence[str]) -> list[str]:
     return [
-        textwrap.fill(sentence, width=110, initial_indent="  · ", subsequent_indent="    ")
-        for sentence in one.sentences
+        textwrap.fill(sentence, width=wide(110), initial_indent="  · ", subsequent_indent="    ")
+        for sentence in sentences
     ]

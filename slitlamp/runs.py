@@ -248,6 +248,7 @@ def load(folder: str | Path) -> Any:
         return Result(
             records=run.records,
             verdicts=tuple(Conclusion(**one) for one in run.verdicts),
+            comparisons=tuple(document.get("comparisons", ())),
             predictions=HeldOut(run),
             files=files,
             notes=tuple(note for one in document["questions"] for note in one["notes"]),

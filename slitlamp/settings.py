@@ -183,8 +183,14 @@ class OutputSettings:
     )
     replace: bool = _flag(False, "write over what another run left in --out")
     config: str | None = _flag(None, "TOML file whose keys are these flags; flags win", metavar="FILE.toml")
-    dry_run: bool = _flag(False, "print the plan as JSON and stop")
+    dry_run: bool = _flag(False, "say what there is to do, how long it takes and what is missing, and stop")
     json: bool = _flag(False, "print one JSON document instead of the table")
+    table: str = _flag(
+        "summary",
+        "what is printed: a line for each question and encoder, or the full map of all points as well (it lies in "
+        "table.csv either way)",
+        choices=("summary", "full"),
+    )
     debug: bool = _flag(False, "show the traceback of an error")
 
 
@@ -230,7 +236,7 @@ FLAGS: dict[str, "Field[Any]"] = {
 }
 
 
-UNSAID = ("out", "replace", "json", "debug", "dry_run", "config", "jobs")  # flags that change no number
+UNSAID = ("out", "replace", "json", "table", "debug", "dry_run", "config", "jobs")  # flags that change no number
 OF_FILES = ("group", "evidence", "image_column", "window", "intercept", "exif", "copies", "spelling", "unreadable")
 
 OF_MAPS = ("evidence",)  # flags that only a command which draws maps acts on

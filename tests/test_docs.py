@@ -141,6 +141,15 @@ def test_every_name_is_in_the_documents() -> None:
         assert f"`{name}`" in text, f"{name} is in no document"
 
 
+def test_nothing_is_compiled_on_the_way_to_the_first_command() -> None:
+    """Bytecode of every library took half of the first command; Python compiles what it imports."""
+    import tomllib
+
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["uv"]
+    assert not settings.get("compile-bytecode")
+    assert "--compile" not in "".join(re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL))
+
+
 def test_links_to_files_lead_somewhere() -> None:
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):

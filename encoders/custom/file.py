@@ -73,6 +73,7 @@ def _call(file: UserFile, name: str, device: str, image_size: int | None) -> Enc
             f"{file.path}: {name}(device, image_size={image_size}) gives an encoder of images of {spec.size[0]} x "
             f"{spec.size[1]} pixels"
         )
+    _check_count(file, encoder)
     for site, declared in file.module.CARD.sites.items():
         if not _as_declared(declared, encoder.card.sites.get(site), other_size=image_size is not None):
             given = encoder.card.sites.get(site)
@@ -82,6 +83,19 @@ def _call(file: UserFile, name: str, device: str, image_size: int | None) -> Enc
             )
     functions = {n: getattr(encoder, n) for n in ("preprocess", "forward", "text", "layout")}
     return replace(encoder, **{n: file.function(function) for n, function in functions.items() if function is not None})
+
+
+def _check_count(file: UserFile, encoder: Encoder) -> None:
+    """Raises UserFileError where the card counts other parameters than the network behind the encoder has."""
+    said = file.module.CARD.parameters
+    if said is None or encoder.module is None:
+        return
+    count = sum(p.numel() for p in encoder.module.parameters())
+    if count != said:
+        raise UserFileError(
+            f"{file.path}: its CARD says {said:,} parameters, and its network has {count:,}: write "
+            f"parameters={count}, or leave it out"
+        )
 
 
 def _as_declared(declared: Site, given: Site | None, *, other_size: bool) -> bool:

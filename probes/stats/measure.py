@@ -71,12 +71,14 @@ def measure(
     permuted = null.chosen if is_nested else null.fixed if name == "ridge" else None
     label = {"ridge": f"ridge {plan.penalty:g}", "linear": "linear-v1"}.get(name, PurePath(name).stem)
     found = summarise(predictions, features, plan, null, permuted, label, screened=level == "screen")
+    if is_blind(given):
+        found = replace(found, blind=True, estimate=replace(found.estimate, low=None, high=None, p=1.0, mde=None))
     found = replace(
         found,
         inner=_inner_errors(ridge, given, plan),
         companions=_companions(found, plan, ridge if name == "ridge" else None),
     )
-    if with_nested:
+    if with_nested and not found.blind:
         try:
             chosen = _predict("linear", given, plan, seed)
         except ProbeError as error:  # a class in so few groups that no inner fold can hold it out
@@ -87,6 +89,28 @@ def measure(
     if level == "full" and name in PERMUTABLE and _in_question(found, plan, detect):
         found = _search(found, given, plan, pool, pool_groups)
     return _with_state(found)
+
+
+def is_blind(given: FeatureSet) -> bool:
+    """Whether features are blind to the answers: of each features that occur every class has the same share.
+
+    So it is where all copies of an image, one for each answer, have equal features, and where all features are equal.
+    Whatever is read off them then says every answer equally often of each class, exactly.
+
+    >>> from probes import feature_set
+    >>> is_blind(feature_set([[1.0], [1.0], [2.0], [2.0]], ["up", "down", "up", "down"]))
+    True
+    >>> is_blind(feature_set([[1.0], [1.0], [2.0], [2.0]], ["up", "up", "down", "down"]))
+    False
+    """
+    numbers: dict[bytes, int] = {}
+    which = np.array([numbers.setdefault((row + 0.0).tobytes(), len(numbers)) for row in given.x])  # -0 is 0
+    if given.classes is None or len(numbers) == 1:
+        return len(numbers) == 1
+    counts = np.zeros((len(numbers), len(given.classes)), dtype=np.int64)
+    np.add.at(counts, (which, given.y.astype(int)), 1)
+    of_all = counts.sum(axis=0)
+    return bool((counts * of_all[0] == counts[:, :1] * of_all).all())
 
 
 def _inner_errors(ridge: Ridge, given: FeatureSet, plan: Plan) -> np.ndarray:
@@ -189,7 +213,7 @@ def _in_question(found: Measurement, plan: Plan, detect: bool | Literal["always"
     """Whether absence could be claimed at all, so that what silence excludes is worth computing."""
     if detect == "always":
         return True
-    return bool(detect) and plan.rare >= FEW and found.null.p > ALPHA and not found.leak
+    return bool(detect) and not found.blind and plan.rare >= FEW and found.null.p > ALPHA and not found.leak
 
 
 def _search(

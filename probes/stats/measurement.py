@@ -23,8 +23,10 @@ class Measurement:
     chance; it, `state` and `reason` are those of this cell alone. `limit` is what the cell's silence excludes and
     `kernel_p` the permutation p of kernel ridge, both None where absence is out of the question.
     `inner` [R, folds] is the squared error of the closed-form ridge in the inner folds of each training part, by which
-    one site or another is chosen without the fold that is held out. `companions` are scores without an interval, by
-    name: of a number, R2 of its normal scores, and R2 of the number itself as a ridge on it reads it.
+    one site or another is chosen without the fold that is held out. `blind` says that equal features go with every
+    answer equally often, so that no rule can read anything and there is no interval. `companions` are scores
+    without an interval, by name: of a number, R2 of its normal scores, and R2 of the number itself as a ridge on it
+    reads it.
     """
 
     plan: Plan
@@ -47,6 +49,7 @@ class Measurement:
     state: State = "inconclusive"
     reason: str = ""
     groups_needed: int | None = None
+    blind: bool = False
     warnings: tuple[str, ...] = ()
 
     @property

@@ -70,6 +70,13 @@ def decide_state(
     p = e.p if adjusted is None else adjusted
     if plan.n_groups < FEW:
         return "inconclusive", f"{plan.n_groups} independent groups: too few to say anything; bring {FEW}.", FEW
+    if m.blind:
+        reason = (
+            "Blind to this question by construction: its features are equal for items of every answer, as for all "
+            "copies of an image, so that there is nothing in them to read, with however many items."
+        )
+        heard = _heard_elsewhere(m, layout)
+        return "inconclusive", reason if heard is None else f"{reason} {heard[0]}", None
     if _leaks(m, leak):
         reason = (
             f"LEAK: {_score(m)}: below chance by more than exchanged labels ever give. Copies or relatives of one "

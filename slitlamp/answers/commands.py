@@ -11,6 +11,11 @@ COMMANDS = {
         Command(
             under="answers",
             name="ask",
+            examples=(
+                "--model phantom-llava --task orientation",
+                "--model llava-med --task orientation --data films/manifest.csv --group patient",
+                "--model phantom-llava --task orientation --ways letter --paraphrases 1 --items 40",
+            ),
             about="what a model itself answers, in four ways, without its bias, and without the image",
             own=AskSettings,
             flags=FLAGS_OF_RUN,
@@ -18,11 +23,18 @@ COMMANDS = {
             check=check,
             home="slitlamp.answers.run.answer",
             of_answers=True,
+            asks=lambda _, own: own.model,
+            unpriced="the answers themselves, each way in every order and paraphrase, with and without the image",
             words=lambda own: own.model,
         ),
         Command(
             under="answers",
             name="import",
+            examples=(
+                "results.jsonl --task orientation --data films/manifest.csv",
+                "answers.csv",
+                "lmms-eval-results/ --group patient",
+            ),
             about="what answers made elsewhere really say, and what that does to their score",
             own=imports.ImportSettings,
             flags=imports.FLAGS_OF_IMPORT,

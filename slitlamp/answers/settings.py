@@ -10,7 +10,7 @@ FLAGS_OF_RUN = (
     "task", "data", "label", "classes", "not_missing", "group", "image_column", "window", "intercept", "exif",
     "unreadable", "copies", "spelling", "items", "limit", "take_groups", "draw", "seed", "weights", "other_weights",
     "offline",
-    "device", "dtype", "batch_size", "out", "replace", "json", "debug",
+    "device", "dtype", "batch_size", "out", "replace", "dry_run", "json", "debug",
 )  # fmt: skip
 LETTER, CHOICE, PREFIX, FREE = "letter", "choice", "prefix", "free"
 WAYS = (LETTER, CHOICE, PREFIX, FREE)

@@ -11,7 +11,7 @@ FLAGS_OF_RUN = (
     "encoder", "task", "data", "label", "classes", "number", "not_missing", "group", "evidence", "image_column",
     "window", "intercept", "exif", "unreadable", "copies", "spelling", "limit", "seed", "site", "readout", "weights",
     "other_weights", "image_size", "offline", "device", "batch_size", "probe", "folds", "repeats", "permutations",
-    "out", "replace", "json", "debug",
+    "out", "replace", "dry_run", "json", "debug",
 )  # fmt: skip
 
 
@@ -91,4 +91,6 @@ COMMAND = Command(
     check=check,
     home="slitlamp.attribution.run.attribute",
     of_answers=True,
+    asks=lambda settings, _: settings.encoder.encoder,
+    unpriced="the probes, and the maps of each method with their trials",
 )

@@ -56,7 +56,7 @@ def diagnose(settings: Settings, own: DiagnoseSettings, command: str) -> Command
         measured, asked_too = [], [one.question for one in gathered]
         for one, p in zip(gathered, paid, strict=True):
             run.save_plan(one.question)
-            records, _ = judge(run, one.question, one.cells, p, NAME)
+            records, _, _ = judge(run, one.question, one.cells, p, NAME)
             measured.append((one, records, follow(run, one, records, route, own, asked_too)))
         share_controls({one.question.name: stages for one, _, stages in measured})
         found = [conclude(run, one.question, one.cells, records, stages, own) for one, records, stages in measured]

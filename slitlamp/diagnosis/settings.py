@@ -12,7 +12,7 @@ FLAGS_OF_RUN = (
     "task", "data", "label", "classes", "not_missing", "group", "image_column", "window", "intercept", "exif",
     "unreadable", "copies", "spelling", "pool", "items", "limit", "take_groups", "draw", "seed", "twins", "weights",
     "other_weights", "image_size", "offline", "device", "dtype", "batch_size", "folds", "repeats", "permutations",
-    "jobs", "out", "replace", "json", "debug",
+    "jobs", "out", "replace", "dry_run", "json", "debug",
 )  # fmt: skip
 CAUSAL = ("auto", "on", "off")
 
@@ -96,5 +96,7 @@ COMMAND = Command(
     check=check,
     home="slitlamp.diagnosis.run.diagnose",
     of_answers=True,
+    asks=lambda _, own: (own.model, *([own.reference] if own.reference else [])),
+    unpriced="the probes, and of a whole model its layers, its answers and the edits at its connector",
     words=lambda own: (own.model,),
 )

@@ -14,7 +14,7 @@ FLAGS = (
     "task", "data", "label", "classes", "number", "not_missing", "group", "volumes", "image_column", "window",
     "intercept", "exif", "unreadable", "copies", "spelling", "items", "limit", "seed",
     "encoder", "site", "readout", "weights", "other_weights", "image_size", "offline", "device", "dtype", "batch_size",
-    "probe", "permutations", "out", "replace", "json", "debug",
+    "probe", "permutations", "out", "replace", "dry_run", "json", "debug",
 )  # fmt: skip
 
 
@@ -71,4 +71,6 @@ COMMAND = Command(
     check=check_maps,
     home="slitlamp.embedding.run.embed",
     of_answers=True,
+    asks=lambda settings, _: settings.encoder.encoder,
+    unpriced="the probes and the maps",
 )

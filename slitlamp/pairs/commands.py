@@ -1,5 +1,7 @@
 """The commands about pairs: what each is asked for, and the function that answers."""
 
+from typing import Any
+
 from slitlamp.commands import Command
 from slitlamp.pairs.settings import (
     ENCODER,
@@ -25,12 +27,24 @@ from slitlamp.settings import Settings
 PHANTOMS = Settings.of(out="", task=("contrast",), items=300)  # without --out, a folder of the run's own
 
 
+def _both(settings: Settings, own: Any) -> tuple[str, ...]:
+    """The encoders that are asked, and those they are held against."""
+    return tuple(dict.fromkeys((*settings.encoder.encoder, *getattr(own, "reference", ()))))
+
+
 COMMANDS = {
     one.name: one
     for one in (
         Command(
             under="pairs",
             name="mine",
+            asks=_both,
+            unpriced="what is done with the features: pairs are found exhaustively, images times images",
+            examples=(
+                "--encoder biomedclip --reference dinov2-b14 --data films/manifest.csv --group patient",
+                "--encoder phantom-clip --reference pixels",
+                "--encoder biomedclip --reference dinov2-b14 --data films/ --rule mediconfusion --cap 3",
+            ),
             about="every pair of images that is near in an encoder and apart in a reference",
             own=MineSettings,
             flags=(*SOURCE, *ENCODER, "jobs", *OUTPUT),
@@ -41,6 +55,13 @@ COMMANDS = {
         Command(
             under="pairs",
             name="modes",
+            asks=_both,
+            unpriced="what is done with the features: pairs are found exhaustively, images times images",
+            examples=(
+                "--encoder biomedclip --reference dinov2-b14 --data films/manifest.csv",
+                "--encoder phantom-clip --reference pixels",
+                "--encoder biomedclip --reference dinov2-b14 --data films/manifest.csv --label sex view",
+            ),
             about="the kinds of images that an encoder puts together and a reference does not",
             own=ModesSettings,
             flags=(*SOURCE, *ENCODER, "permutations", "jobs", *OUTPUT),
@@ -51,6 +72,13 @@ COMMANDS = {
         Command(
             under="pairs",
             name="explain",
+            asks=_both,
+            unpriced="what is done with the features: pairs are found exhaustively, images times images",
+            examples=(
+                "chest-0001.png chest-0002.png --encoder biomedclip --data films/",
+                "a b --encoder phantom-clip --grid 5",
+                "a b --encoder biomedclip --data films/manifest.csv --thumbnails",
+            ),
             about="which regions of two images carry their similarity",
             own=ExplainSettings,
             flags=(*SOURCE, *ENCODER, *OUTPUT),
@@ -62,6 +90,13 @@ COMMANDS = {
         Command(
             under="pairs",
             name="recipe",
+            asks=_both,
+            unpriced="what is done with the features: pairs are found exhaustively, images times images",
+            examples=(
+                "--encoder biomedclip --published pairs.csv --data films/",
+                "--encoder phantom-clip --published pairs.csv",
+                "--encoder biomedclip dinov2-b14 --published pairs.csv --data films/ --threshold 0.9 0.75",
+            ),
             about="which encoder, site and centring reproduce published similarities",
             own=RecipeSettings,
             flags=(*SOURCE, *ENCODER, *OUTPUT),
@@ -72,6 +107,13 @@ COMMANDS = {
         Command(
             under="pairs",
             name="score",
+            asks=_both,
+            unpriced="what is done with the features: pairs are found exhaustively, images times images",
+            examples=(
+                "--encoder biomedclip --pairs runs/pairs/mine/films/pairs.csv --data films/",
+                "--encoder phantom-clip biomedclip --pairs pairs.csv --data films/manifest.csv --label view",
+                "--encoder phantom-clip --pairs pairs.csv",
+            ),
             about="whether the images of pairs lie apart, are told apart by a probe, or are lost",
             own=ScoreSettings,
             flags=(*SOURCE, "label", "classes", "not_missing", *ENCODER, "probe", "permutations", *OUTPUT),
@@ -82,6 +124,13 @@ COMMANDS = {
         Command(
             under="pairs",
             name="perturb",
+            asks=_both,
+            unpriced="what is done with the features: pairs are found exhaustively, images times images",
+            examples=(
+                "--encoder phantom-clip",
+                "--encoder biomedclip --data films/ --limit 60",
+                "--encoder phantom-clip --perturbation blur noise",
+            ),
             about="what graded changes of the images do to the features, and whether the change is read",
             own=PerturbSettings,
             flags=(*SOURCE, *ENCODER, *OUTPUT),
@@ -92,6 +141,13 @@ COMMANDS = {
         Command(
             under="pairs",
             name="similarity",
+            asks=_both,
+            unpriced="what is done with the features: pairs are found exhaustively, images times images",
+            examples=(
+                "--encoder phantom-clip random:phantom-clip",
+                "--encoder biomedclip dinov2-b14 --data films/manifest.csv --group patient",
+                "--encoder phantom-clip pixels --index cka",
+            ),
             about="how alike the geometries of encoders are, site by site, against a null of exchanged groups",
             own=SimilaritySettings,
             flags=(*SOURCE, *ENCODER, "permutations", *OUTPUT),

@@ -34,7 +34,7 @@ ENCODER = (
     "dtype",
     "batch_size",
 )
-OUTPUT = ("out", "replace", "json", "debug")
+OUTPUT = ("out", "replace", "dry_run", "json", "debug")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,8 +71,10 @@ def compared(run: Run, cells: QuestionCells, cell: Cell) -> dict[str, tuple[Cell
 
 def judge(
     run: Run, question: Question, cells: QuestionCells, paid: Sequence[float], experiment: str
-) -> tuple[list[Record], list[dict[str, Any]]]:
-    """Records of every cell and control of one question, and one verdict for each encoder.
+) -> tuple[list[Record], list[dict[str, Any]], dict[str, Any]]:
+    """Records of every cell and control of one question, and of each encoder a verdict and what its best point reads.
+
+    That point is chosen inside the training folds; what it reads is a measurement, by the encoder's name.
 
     `paid` is the p of each of the encoders' cells with the search paid for.
     """
@@ -80,6 +82,7 @@ def judge(
     command = command_line(run.settings, experiment)
     records: list[Record] = []
     verdicts: list[dict[str, Any]] = []
+    read: dict[str, Any] = {}
 
     def record(cell: Cell, role: str, **more: Any) -> Record:
         return _record(run, question, cell, role, experiment, command, **more)
@@ -119,10 +122,11 @@ def judge(
         draws = cells.untrained.get(spec, [])
         records += [record(c, "control", verdict=_of_control(run, c, _lowest(run, draws))) for c in draws]
         nested = nested_best(measurements, plan) if len(mine) > 1 else measurements[0]
+        read[mine[0].encoder.label] = nested
         highest = best_of([one.record for one in judged])
         best = Best(row=next(one for one in judged if one.record is highest), of=len(judged), nested=nested)
         verdicts.append(_summary(question, judged, best, sentences(run, question, spec, judged, best, cells, told)))
-    return records, verdicts
+    return records, verdicts, read
 
 
 def _lowest(run: Run, cells: Sequence[Cell]) -> float:

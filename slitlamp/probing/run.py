@@ -22,6 +22,7 @@ from slitlamp.log import say
 from slitlamp.probing.judge import REFERENCES, adjusted, compared, judge
 from slitlamp.probing.order import order_of
 from slitlamp.probing.pace import Measured
+from slitlamp.probing.paired import differences
 from slitlamp.probing.points import cells_of, points_of, screened
 from slitlamp.probing.state import CHOICE, CONTROLS, Cell, QuestionCells, Role, Run, start
 from slitlamp.probing.workers import Job, run_jobs, spare_threads
@@ -35,12 +36,14 @@ from tasks.label import place_of
 class Probed:
     """What a run found: records, one verdict per question and encoder, and what failed.
 
+    `comparisons` are paired differences between encoders (see `paired.differences`).
     `questions` say of each who was asked, with which answers, and what was left out (`questions.facts_of`).
     `cell_seconds` are those of the cells that were measured now, `encoded` counts images that were encoded now.
     """
 
     records: Sequence[Record]
     verdicts: Sequence[dict[str, Any]]
+    comparisons: Sequence[dict[str, Any]]
     predictions: dict[str, Any]
     failed: Sequence[str]
     notes: Sequence[str]
@@ -75,21 +78,24 @@ def run(
         records: list[Record] = []
         verdicts: list[dict[str, Any]] = []
         predictions: dict[str, Any] = {}
+        read = []
         choose_points(state, questions)
         measured = [(question, probe_question(state, question)) for question in questions]
         asked = [(question, cells) for question, cells in measured if cells is not None]
         paid = adjusted([[state.measurement(cell) for cell in cells.encoder] for _, cells in asked])
         for (question, cells), p in zip(asked, paid, strict=True):
             state.save_plan(question)
-            found, judged = judge(state, question, cells, p, experiment)
+            found, judged, best = judge(state, question, cells, p, experiment)
             records += found
             verdicts += judged
+            read.append((question.name, state.plan(question), best))
             for cell in cells.encoder:
                 name = f"{question.name}/{cell.encoder.label}/{cell.name}"
                 predictions[name] = state.measurement(cell).predictions
     return Probed(
         records=records,
         verdicts=verdicts,
+        comparisons=differences(read),
         predictions=predictions,
         failed=state.failed,
         notes=[*(warning for question in questions for warning in question.warnings), *state.noted],

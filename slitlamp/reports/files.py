@@ -18,7 +18,7 @@ def write(found: "Probed", out: Path, experiment: str) -> list[str]:
     A figure that cannot be drawn costs nothing but itself, and a line.
     """
     files = ["results.json", "table.csv"]
-    whole = document(experiment, found.records, found.verdicts, files, found.questions)
+    whole = document(experiment, found.records, found.verdicts, files, found.questions, found.comparisons)
     keep_earlier(out, "results.json", whole, ("timing.json",))
     write_atomically(out / "results.json", as_json(whole))
     write_atomically(out / "table.csv", as_csv(found.records))

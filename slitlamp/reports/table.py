@@ -8,13 +8,16 @@ from encoders.extraction.readouts import VECTOR
 from probes.stats.credit import LOWLEVEL, ORDER, PIXELS
 from slitlamp.records import Record, best_of
 from slitlamp.reports.text import table as aligned
+from slitlamp.reports.text import wide
 
 DASH = "–"
 WIDTH = 110  # of the sentences and the legend
+WIDEST = 200  # of the map, which is as wide as its columns
 COLUMNS = (
     "site", "readout", "score", "95 % interval", "p", "nested", "untrained", "shuffled", "reads less by", "verdict",
     "credit",
 )  # fmt: skip
+FIRST_TO_GO = ("shuffled", "nested", "untrained", "p", "reads less by")  # where the terminal is narrow
 MAY_BE_EMPTY = ("nested", "untrained", "shuffled", "reads less by", "credit")
 SHOWN = (LOWLEVEL, ORDER, PIXELS)  # controls that every table shows
 RIGHT = {"score", "p", "nested", "untrained", "shuffled", "reads less by"}
@@ -43,9 +46,16 @@ def p_text(p: float | None) -> str:
 
 def verdict_text(record: Record) -> str:
     """The verdict with what belongs to it: the strength that an absent excludes, a size that is open, a leak."""
+    if is_blind(record):
+        return "blind by construction"
     excluded = record.verdict == "absent" and record.limit is not None
     limit = f" ≥{_short(record.limit or 0)}" * excluded
     return record.verdict + limit + " (size open)" * record.size_open + ", LEAK" * record.reason.startswith("LEAK:")
+
+
+def is_blind(record: Record) -> bool:
+    """Whether the features of a record are blind to the question: equal for items of every answer."""
+    return record.reason.startswith("Blind to this question")
 
 
 def _short(value: float) -> str:
@@ -72,10 +82,10 @@ def _row(record: Record) -> list[str]:
         record.readout,
         number(record.score) + ("*" if record.screened else ""),
         interval(record),
-        p_text(record.p_value if record.p_adjusted is None else record.p_adjusted),
+        DASH if is_blind(record) else p_text(record.p_value if record.p_adjusted is None else record.p_adjusted),
         number(record.nested),
         number(record.control_random),
-        _shuffled(record),
+        DASH if is_blind(record) else _shuffled(record),
         _less(record),
         verdict_text(record),
         record.credit or DASH,
@@ -105,12 +115,20 @@ def table(records: Sequence[Record], encoder: str) -> str:
     own = [r for r in records if r.role == "encoder" and r.encoder == encoder]
     rows = rows_of(records, encoder)
     kept = [i for i, column in enumerate(COLUMNS) if column not in MAY_BE_EMPTY or any(r[i] != DASH for r in rows)]
-    heads, *lines = aligned([{COLUMNS[i]: row[i] for i in kept} for row in rows], right=RIGHT).split("\n")
+    left = []
+    while True:
+        heads, *lines = aligned([{COLUMNS[i]: row[i] for i in kept} for row in rows], right=RIGHT).split("\n")
+        spare = next((COLUMNS.index(name) for name in FIRST_TO_GO if COLUMNS.index(name) in kept), None)
+        if spare is None or max(map(len, (heads, *lines))) <= wide(WIDEST):
+            break
+        kept.remove(spare)
+        left.append(COLUMNS[spare])
     controls = len(lines) - len(own)
     if len(own) > 1:
         lines[controls + own.index(best_of(own))] += f"  ← best of {len(own)}"
     rule = "-" * max(len(line) for line in (heads, *lines))
-    return "\n".join([*heading(records, encoder), heads, rule, *lines[:controls], rule, *lines[controls:]])
+    more = [f"not shown in so few columns: {', '.join(left)}"] if left else []
+    return "\n".join([*heading(records, encoder), heads, rule, *lines[:controls], rule, *lines[controls:], *more])
 
 
 def _named(control: Record) -> str:
@@ -161,6 +179,10 @@ def legend(records: Sequence[Record]) -> str:
             "earlier points, other encoders), where it is sure for all points at once; !: more than the margin; kept: "
             "surely less."
         )
+    if any(is_blind(r) for r in records):
+        lines.append(
+            "blind by construction: features that are equal for all copies of an image cannot tell them apart."
+        )
     marked = [best_of(one) for one in _maps(own) if len(one) > 1]
     for r in marked:
         if r.simultaneous_low is not None and r.simultaneous_high is not None:
@@ -176,7 +198,7 @@ def legend(records: Sequence[Record]) -> str:
             "nested: logistic regression with its penalty chosen inside the training folds, beside the fixed ridge "
             "that is the headline of so few groups."
         )
-    return "\n".join(textwrap.fill(line, WIDTH, break_on_hyphens=False) for line in lines)
+    return "\n".join(textwrap.fill(line, wide(WIDTH), break_on_hyphens=False) for line in lines)
 
 
 def _maps(own: Sequence[Record]) -> list[list[Record]]:

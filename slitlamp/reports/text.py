@@ -1,31 +1,41 @@
 """Plain text for the terminal: tables that fit it, and numbers of bytes."""
 
 import re
+import shutil
 import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-WIDE = 120  # letters of a line that a terminal shows
+WIDE = 120  # letters of a line where nothing says how many a terminal shows
+NARROW = 60  # below which nothing fits
+
+
+def wide(most: int = WIDE) -> int:
+    """How many letters a line may have: as many as the terminal shows, or COLUMNS says, and at `most` so many.
+
+    Where the output is no terminal, and COLUMNS says nothing, it is `most`.
+    """
+    return max(NARROW, min(most, shutil.get_terminal_size((most, 24)).columns))
 
 
 def fitted(rows: Sequence[dict[str, Any]], right: Collection[str] = ()) -> str:
-    """A table of at most WIDE letters: long words are cut, then the last columns left out, which is said below it."""
-    kept = [*rows[0]]
+    """A table that fits the terminal: long words are cut, then the last columns left out, which is said below it."""
+    kept, room = [*rows[0]], wide()
     while len(kept) > 2:
-        text = table([{key: row[key] for key in kept} for row in rows], WIDE, right, middle=True)
-        if max(map(len, text.splitlines())) <= WIDE:
+        text = table([{key: row[key] for key in kept} for row in rows], room, right, middle=True)
+        if max(map(len, text.splitlines())) <= room:
             break
         kept.pop()
-    text = table([{key: row[key] for key in kept} for row in rows], WIDE, right, middle=True)
+    text = table([{key: row[key] for key in kept} for row in rows], room, right, middle=True)
     left = [key.replace("_", " ") for key in rows[0] if key not in kept]
     return text + (f"\nnot shown here: {', '.join(left)}" if left else "")
 
 
 def bullets(lines: Sequence[str]) -> str:
-    """Lines below one another, each with its point and within WIDE letters; a command stays in one line."""
+    """Lines below one another, each with its point and as wide as the terminal; a command stays in one line."""
     return "\n".join(
         f"· {line}" if "python -m" in line else textwrap.fill(
-            line, WIDE, initial_indent="· ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+            line, wide(), initial_indent="· ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
         )
         for line in lines
     )  # fmt: skip
@@ -99,8 +109,8 @@ def _shown(name: str) -> str:
 
 
 def wrapped_notes(notes: Sequence[str]) -> list[str]:
-    """Notes below a line, each within 110 columns."""
-    return [textwrap.fill(f"note: {note}", 110, initial_indent="  ", subsequent_indent="    ") for note in notes]
+    """Notes below a line, each within 110 columns, or those that the terminal has."""
+    return [textwrap.fill(f"note: {note}", wide(110), initial_indent="  ", subsequent_indent="    ") for note in notes]
 
 
 def listed(words: Iterable[str]) -> str:

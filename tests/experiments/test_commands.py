@@ -1,8 +1,12 @@
 """The command line: flags, files, one line for every mistake, and cells that survive."""
 
+import argparse
 import dataclasses
 import importlib
+import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +24,7 @@ from slitlamp.probing.cells import Cells, pack, unpack
 from slitlamp.settings import Settings, SourceSettings, command_line
 from slitlamp.sources import unused_label
 from tasks import DataError
+from tests.paths import ROOT
 
 
 def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
@@ -331,3 +336,58 @@ def test_every_small_command_refuses_a_wrong_flag_in_one_line(
     assert importlib.import_module(f"experiments.{command}").main(words) == USAGE
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith(f"error: {line}")
+
+
+class _ParsedError(BaseException):
+    """Raised once a command line was read, so that nothing runs."""
+
+
+SMALL = ("doctor", "list", "train_phantom_clip", "train_phantom_llava")  # a flag or two, and no choice of data
+UNDER = {
+    "answers": ("ask", "import"),
+    "pairs": ("mine", "modes", "explain", "recipe", "score", "perturb", "similarity"),
+}
+HELPS = [
+    (name, *sub)
+    for name in (p.stem for p in sorted((ROOT / "experiments").glob("[!_]*.py")))
+    if name not in SMALL
+    for sub in ([(one,) for one in UNDER[name]] if name in UNDER else [()])
+]
+
+
+@pytest.mark.parametrize("names", HELPS, ids=" ".join)
+def test_help_stands_in_groups_with_three_examples_that_can_be_typed(
+    names: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every example is read by the command's own parser; what is shown fits 80 columns but for the examples."""
+    from experiments import _cli
+
+    monkeypatch.setenv("COLUMNS", "80")
+    main = importlib.import_module(f"experiments.{names[0]}").main
+    with pytest.raises(SystemExit):
+        main([*names[1:], "--help"])
+    text = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in text.splitlines() if not line.startswith("$")), text
+    examples = re.findall(r"^\$ python -m experiments\.(.+)$", text, re.MULTILINE)
+    assert len(examples) >= 3
+    whole = argparse.ArgumentParser.parse_known_args
+
+    def read(parser: argparse.ArgumentParser, *args: Any, **more: Any) -> Any:
+        _, rest = whole(parser, *args, **more)
+        assert not rest
+        raise _ParsedError
+
+    monkeypatch.setattr(_cli._Parser, "parse_known_args", read)
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", read)
+    for example in examples:
+        command, *words = shlex.split(example)
+        with pytest.raises(_ParsedError):
+            importlib.import_module(f"experiments.{command}").main(words)
+        capsys.readouterr()
+
+
+def test_every_flag_stands_in_one_group_of_the_help() -> None:
+    from experiments._cli import GROUPS
+    from slitlamp.settings import FLAGS
+
+    assert sorted(name for many in GROUPS.values() for name in many) == sorted(FLAGS)

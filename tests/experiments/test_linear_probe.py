@@ -1,5 +1,6 @@
 """The command end to end, on an encoder of NumPy alone: what it prints, keeps, resumes and refuses."""
 
+import importlib
 import json
 import math
 import os
@@ -71,10 +72,11 @@ def document(out: Path) -> dict:
 def test_a_run_prints_a_table_with_its_controls_and_a_verdict_in_words(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert probe(tmp_path / "out", "--task", "orientation") == 0
+    assert probe(tmp_path / "out", "--task", "orientation", "--table", "full") == 0
     out, _ = capsys.readouterr()
     for word in (
         "lowlevel",
+        "blind by construction",
         "pixels",
         "stage.1",
         "halves",
@@ -106,7 +108,7 @@ def test_a_run_prints_a_table_with_its_controls_and_a_verdict_in_words(
 
 
 def test_a_control_is_read_where_it_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert probe(tmp_path / "out", "--task", "mirror", "--readout", "grid3", encoder="pixels") == 0
+    assert probe(tmp_path / "out", "--task", "mirror", "--readout", "grid3", "--table", "full", encoder="pixels") == 0
     assert "final    grid3" in capsys.readouterr().out
     points = {(r["site"], r["readout"], r["role"]) for r in document(tmp_path / "out")["records"]}
     assert points >= {("final", "grid3", "encoder"), ("pooled", "vector", "control")}
@@ -129,7 +131,8 @@ def test_a_picture_that_fails_costs_no_result(
         raise ValueError("no font")
 
     monkeypatch.setattr("slitlamp.reports.plots.layer_curve", ill)
-    assert probe(tmp_path / "out", "--task", "mirror", "--site", "pooled", "--repeats", "1") == 0
+    more = ("--site", "pooled", "--repeats", "1", "--table", "full")
+    assert probe(tmp_path / "out", "--task", "mirror", *more) == 0
     out, err = capsys.readouterr()
     assert "pooled   vector" in out
     assert "layers.pdf could not be drawn (ValueError: no font)" in err
@@ -193,6 +196,53 @@ def test_dry_run_prints_a_plan_and_encodes_nothing(tmp_path: Path, capsys: pytes
     assert not (tmp_path / "out").exists()
 
 
+def test_dry_run_is_priced_by_what_was_measured_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Unknown before anything was timed; then the cells and images that are left, and what they take."""
+    words = ("--task", "mirror", "--repeats", "1")
+    assert probe(tmp_path / "out", *words, "--dry-run") == 0
+    out, err = capsys.readouterr()
+    before = json.loads(out)["totals"]
+    assert before["seconds"] is None
+    assert "Time: not known" in err
+    assert before["cells_known"] == 0
+    assert probe(tmp_path / "out", *words) == 0
+    capsys.readouterr()
+    assert before["cells"] == len(list((tmp_path / "out" / "cells").glob("*.npz"))), "the cells that a run measures"
+    shards = sum(path.stat().st_size for path in (tmp_path / "store").rglob("*.h5"))
+    assert 0 < before["bytes_to_store"] <= shards
+    assert probe(tmp_path / "out", *words, "--dry-run") == 0
+    done = json.loads(capsys.readouterr().out)["totals"]
+    assert (done["images_to_encode"], done["cells_known"], done["seconds"]) == (0, before["cells"], 0)
+    assert probe(tmp_path / "other", *words, "--dry-run", items=60) == 0
+    out, err = capsys.readouterr()
+    more = json.loads(out)["totals"]
+    assert more["seconds"] > 0
+    assert more["images_to_encode"] > 0
+    assert "by what such images and cells took on this machine" in err
+    assert err.count("device:") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [("diagnose", "--model"), ("embedding_plot", "--encoder"), ("attribution", "--encoder"),
+              ("pairs", "similarity", "--encoder")], ids=lambda words: words[0],
+)  # fmt: skip
+def test_every_command_that_encodes_says_its_price_and_writes_nothing(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, *rest = words
+    which = importlib.import_module(f"experiments.{command}").main
+    task = [] if command == "pairs" else ["--task", "mirror"]
+    size = ["--limit", "20"] if command == "attribution" else ["--items", "20"]
+    assert which([*rest, ENCODER, *task, *size, "--out", str(tmp_path / "out"), "--dry-run"]) == 0
+    out, err = capsys.readouterr()
+    assert "images to encode" in out
+    assert "Time: not known" in out
+    assert "Not in these numbers" in out
+    assert "nothing was encoded" in err
+    assert not (tmp_path / "out").exists()
+    assert not list((tmp_path / "store").rglob("*.h5"))
+
+
 def test_json_is_one_document_and_equals_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert probe(tmp_path / "out", "--task", "orientation", "--json", "--site", "pooled") == 0
     printed = json.loads(capsys.readouterr().out)
@@ -209,7 +259,7 @@ def test_a_folder_of_images_runs_and_an_unreadable_one_is_listed(
     out, err = capsys.readouterr()
     assert "unreadable, left out: " in err
     assert "broken.png" in err
-    assert "60 items in 30 groups" in out
+    assert "60 items of 30 images in 30 groups" in out
     assert (
         str(tmp_path)
         not in (tmp_path / "out" / "table.csv")
@@ -228,7 +278,7 @@ def test_a_number_is_probed_as_a_number(tmp_path: Path, capsys: pytest.CaptureFi
         rows.append(f"films/{path.name},{20 + k + 0.5},p{k}")
     (tmp_path / "m.csv").write_text("\n".join(rows) + "\n")
     more = ("--data", str(tmp_path / "m.csv"), "--label", "age", "--group", "who")
-    assert probe(tmp_path / "out", *more) == 0
+    assert probe(tmp_path / "out", *more, "--table", "full") == 0
     assert "concordance, chance 0.500" in capsys.readouterr().out
     pooled = next(r for r in document(tmp_path / "out")["records"] if (r["role"], r["site"]) == ("encoder", "pooled"))
     assert pooled["n_classes"] is None

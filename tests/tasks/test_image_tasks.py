@@ -325,3 +325,28 @@ def test_evidence_of_a_users_own_task_is_held_to_what_a_mask_is(mask: str, words
         return
     with pytest.raises(UserFileError, match=words):
         item.evidence["here"]()
+
+
+def test_a_turned_slice_is_the_slice_of_contrast_in_one_of_four_ways_that_tell_nothing() -> None:
+    """The picture, its regions and its identity follow the way it lies; the answer and the group do not."""
+    from tasks.contrast_turned import WAYS
+
+    plain, turned = tasks.load("contrast"), tasks.load("contrast-turned")
+    assert plain.phantoms is not None
+    source = plain.phantoms(48, 5)
+    before = list(plain.items(source, np.random.default_rng(0), None))
+    after = list(turned.items(source, np.random.default_rng(0), None))
+    assert [(i.id, i.group, i.label) for i in after] == [(i.id, i.group, i.label) for i in before]
+    ways: dict[str, list[str]] = {"plain": [], "enhanced": []}
+    for one, other in zip(before, after, strict=True):
+        image, seen = one.picture.read(), other.picture.read()
+        fitting = [name for name, turn in WAYS.items() if np.array_equal(turn(image), seen)]
+        assert len(fitting) == 1
+        ways[str(other.label)] += fitting
+        for region, mask in other.evidence.items():
+            np.testing.assert_array_equal(mask(), WAYS[fitting[0]](one.evidence[region]()))
+    for name in WAYS:
+        assert all(many.count(name) == 6 for many in ways.values())
+    assert len({i.picture.identity for i in (*before, *after)}) == 96
+    again = list(turned.items(source, np.random.default_rng(1), None))
+    assert [i.picture.identity for i in again] != [i.picture.identity for i in after]

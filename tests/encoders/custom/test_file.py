@@ -123,6 +123,19 @@ def load(device):
         encoders.load(f"random:{spec}")
 
 
+def test_a_count_of_parameters_that_is_not_the_networks_is_refused(net: Path) -> None:
+    """A count that is right, or is not given, passes."""
+    right = sum(p.numel() for p in encoders.load(str(net)).module.parameters())
+    text = net.read_text()
+    for count in (right, right + 1, 0):
+        net.write_text(text.replace('Card(name="net")', f'Card(name="net", parameters={count})'))
+        if count == right:
+            assert encoders.load(str(net)).card.name == "net"
+            continue
+        with pytest.raises(UserFileError, match=f"says {count:,} parameters, and its network has {right:,}"):
+            encoders.load(str(net))
+
+
 def test_identity_is_known_again_while_nothing_has_changed(net: Path) -> None:
     record = remembered(str(net))
     encoder = encoders.load(str(net))

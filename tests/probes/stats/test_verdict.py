@@ -314,3 +314,30 @@ def test_near_all_right_an_error_that_is_not_the_binomials_does_not_reach_down_t
         half = t / (1 + t**2 / worth) * np.sqrt(score * (1 - score) / worth + t**2 / (4 * worth**2))
         assert (low, high) == pytest.approx((middle - half, middle + half))
     assert interval(0.97, 0.0, made) == (0.97, 0.97)
+
+
+def test_features_that_are_equal_for_all_copies_are_blind_by_construction_and_others_are_not() -> None:
+    """Copies of an image, one for each answer: equal features tell nothing; one copy that differs ends it."""
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.normal(size=(40, 6)), 2, axis=0).astype(np.float32)
+    y, groups = ["up", "down"] * 40, [f"g{i // 2}" for i in range(80)]
+    blind = measured_of(x, y, groups)
+    assert blind.blind
+    assert (blind.estimate.score, blind.estimate.low, blind.estimate.high) == (0.5, None, None)
+    assert blind.reason.startswith("Blind to this question by construction")
+    assert blind.groups_needed is None, "no number of items would decide"
+    assert blind.limit is None
+    assert not blind.reads
+    flat = measured_of(np.ones((80, 3), dtype=np.float32), y, groups)
+    assert flat.blind
+    one = x.copy()
+    one[5, 2] += 1
+    other = measured_of(one, y, groups)
+    assert not other.blind
+    assert other.estimate.low is not None
+    assert not measured_of(x, ["up", "up", "down", "down"] * 20, groups).blind, "equal copies of one answer tell it"
+
+
+def measured_of(x: np.ndarray, y: list[str], groups: list[str]) -> probes.Measurement:
+    given = probes.feature_set(x, y, groups=groups)
+    return probes.measure(given, probes.plan(given.y, given.groups, classes=given.classes, permutations=99))

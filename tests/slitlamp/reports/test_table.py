@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,10 +130,11 @@ def result(records: list[Record]) -> Result:
 def test_a_result_prints_each_question_with_its_own_rows_and_its_credit() -> None:
     found = result(MAP)
     assert str(found.verdicts[0]) == "present, credit: pixels. Readable."
-    parts = str(found).split("\n\n")
+    parts = found.text(full=True).split("\n\n")[1:]  # the summary stands first
     assert "block.9" not in parts[0]
     assert "block.7" not in parts[0]
-    assert parts[1] == "mirror · tower: PRESENT, credit: pixels\n  · Readable."
+    weights = found.records[0].weights
+    assert parts[1] == f"mirror · tower ({weights}): PRESENT, credit: pixels\n  · Readable."
     html = found.table()._repr_html_().split("<table>")
     assert ["block.9" in part for part in html[1:]] == [False, False, True]
     assert ["block.7" in part for part in html[1:]] == [False, True, False]
@@ -156,3 +158,64 @@ def test_numbers_of_changed_code_are_marked(changed: str, ends: str, monkeypatch
     monkeypatch.setattr(records, "_git", lambda _root, word, *_: "abc" if word == "rev-parse" else changed)
     monkeypatch.setattr(records.Path, "exists", lambda _: True)
     assert code_version.__wrapped__().endswith(ends)
+
+
+def test_the_summary_stands_first_and_the_map_is_folded() -> None:
+    """A line for each question and encoder, then the sentences; what several say alike is said once."""
+    found = result(MAP)
+    said = [
+        dataclasses.replace(one, sentences=("Readable.", "Caution: as of all.", "Synthetic: ours."))
+        for one in found.verdicts
+    ]
+    found = dataclasses.replace(found, verdicts=said, files=[Path("runs/x/table.csv")])
+    head, *rest = str(found).split("\n\n")
+    rows = head.splitlines()
+    assert rows[0].split()[:5] == ["question", "encoder", "verdict", "credit", "best"]
+    assert [row.split()[:4] for row in rows[1:]] == [[one.task, one.encoder, "present", "pixels"] for one in said]
+    assert all("0.80  [0.70, 0.90]" in row for row in rows[1:]), "the point chosen inside the folds, not the highest"
+    text = str(found)
+    assert "control  " not in text
+    assert text.count("Caution: as of all.") == text.count("Synthetic: ours.") == 1
+    assert text.count("Readable.") == len(said)
+    own = sum(r.role == "encoder" for r in MAP)
+    assert f"All {own} points and their controls: --table full, or runs/x/table.csv" in rest
+    assert "control  " in found.text(full=True)
+
+
+def test_a_summary_says_the_last_point_that_reads_materially_less_and_no_other() -> None:
+    from slitlamp.reports.summary import rows_of as summed
+
+    points = [record(site=site, loss=loss, loss_state=state) for site, loss, state in
+              (("block.0", 0.0, "kept"), ("block.1", 0.2, "material"), ("pooled", 0.3, "material"),
+               ("joint", 0.05, "reads less"))]  # fmt: skip
+    one = result(points).verdicts[0]
+    assert summed([one], points)[0]["reads less by"] == f"0.30 at pooled/{points[2].readout}"
+    kept = [dataclasses.replace(r, loss_state="kept") for r in points]
+    assert summed([one], kept)[0]["reads less by"] == "–"
+    open_score = dataclasses.replace(one, score=None, low=None, high=None)
+    assert summed([open_score], kept)[0]["score"] == "0.85"
+
+
+def test_columns_that_do_not_fit_go_and_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    found = result(MAP)
+    assert max(map(len, str(found).splitlines())) <= 100
+    monkeypatch.setenv("COLUMNS", "80")
+    text = table([r for r in MAP if r.task == "mirror"], "tower")
+    assert "not shown in so few columns: shuffled" in text
+    monkeypatch.setenv("COLUMNS", "400")
+    assert "not shown" not in table([r for r in MAP if r.task == "mirror"], "tower")
+
+
+def test_a_blind_control_says_so_and_has_neither_interval_nor_p() -> None:
+    reason = "Blind to this question by construction: its features are equal …"
+    blind = record(role="control", encoder="lowlevel", score=0.5, low=None, high=None, p_value=1.0, p_adjusted=None,
+                   verdict="inconclusive", credit=None, reason=reason)  # fmt: skip
+    text = table([blind, record()], record().encoder)
+    row = next(line for line in text.splitlines() if "lowlevel" in line)
+    assert "blind by construction" in row
+    assert "[" not in row
+    assert "1.000" not in row
+    assert "inconclusive" not in row
+    assert "cannot tell them apart" in " ".join(legend([blind, record()]).split())
+    assert "blind" not in legend([record()])

@@ -1,0 +1,108 @@
+"""What one command would take, before it starts: cells, images to encode, bytes, time, and what is missing."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cache.errors import size
+from encoders import EncoderError
+from slitlamp.ablation.check import Unit, check
+from slitlamp.ablation.grid import Grid, GridRun
+from slitlamp.ablation.plan import expected, in_words
+from slitlamp.log import say
+from slitlamp.probing.cells import cells_in
+from slitlamp.reports.result import CommandResult
+from slitlamp.settings import Settings
+from tasks import DataError
+
+
+def units_of(settings: Settings) -> Sequence[Unit]:
+    """What is asked, a unit for each question and encoder; no hub is asked and nothing is encoded.
+
+    Raises:
+        EncoderError, DataError: nothing of it can be answered, as a run would say.
+    """
+    run = GridRun(name="", folder="", settings=settings.but(dry_run=False), axes={})
+    grid = Grid(source="", axes={}, runs=[run], cells=1, excluded=0, notes=(), document={})
+    units = [_measured_in(unit, settings.output.out) for unit in check(grid, fetch=False).units]
+    wrong = [unit for unit in units if unit.problem]
+    if wrong and len(wrong) == len(units):
+        said = "; ".join(dict.fromkeys(unit.problem for unit in wrong))
+        raise EncoderError(said) if wrong[0].missing else DataError(said)
+    return units
+
+
+def _measured_in(unit: Unit, out: str | None) -> Unit:
+    """The unit, of whose cells those are known that lie in the run's own folder."""
+    if out is None:
+        return unit
+    cells = cells_in(Path(out))
+    return replace(unit, known=frozenset(key for key in unit.cells if cells.holds(key)))
+
+
+def totals_of(units: Sequence[Unit], jobs: int | None, *, cells: bool = True) -> dict[str, Any]:
+    """Sums over units, what they have in common once; `seconds` are None where nothing like it was timed here.
+
+    Without `cells` no probe is counted: images, bytes and the time of encoding alone.
+    """
+    ready = [unit for unit in units if not unit.problem]
+    images = {name: seconds for unit in ready for name, seconds in unit.images.items()}
+    stored = {name: bytes_each * len(which) for unit in ready for name, (bytes_each, which) in unit.stored.items()}
+    found: dict[str, Any] = {"images_to_encode": len(images), "bytes_to_store": sum(stored.values())}
+    times = [*images.values()]
+    if cells:
+        known = {key for unit in ready for key in unit.known}
+        found |= {
+            "cells": len({key for unit in ready for key in unit.cells}),
+            "cells_known": len(known),
+            "untrained_cells_at_most": sum(unit.untrained for unit in ready),
+        }
+        seconds = expected(ready, jobs)
+    else:
+        seconds = None if None in times else sum(one for one in times if one is not None)
+    return found | {"seconds": seconds}
+
+
+def words_of(totals: dict[str, Any], unpriced: str = "") -> list[str]:
+    """The totals in sentences; `unpriced` is what they leave out."""
+    cells = f"{totals['cells']} cells, {totals['cells_known']} of them known; " if "cells" in totals else ""
+    found = [
+        f"{cells}{totals['images_to_encode']} images to encode (one for each encoder that has not seen it), at most "
+        f"{size(totals['bytes_to_store'])} to store."
+    ]
+    if totals.get("untrained_cells_at_most"):
+        found.append(
+            "Where an encoder surpasses the controls of the image, its untrained draws are asked too: at most "
+            f"{totals['untrained_cells_at_most']} cells more, in no other number here."
+        )
+    what = "images and cells" if "cells" in totals else "images"
+    if totals["seconds"] is None:
+        found.append(f"Time: not known: such {what} were never timed here; a run with --limit 40 times them.")
+    else:
+        found.append(f"Time: {in_words(totals['seconds'])}, by what such {what} took on this machine.")
+    return [*found, *([f"Not in these numbers: {unpriced}."] if unpriced else [])]
+
+
+def priced(settings: Settings, command: str, experiment: str, unpriced: str) -> CommandResult:
+    """The plan of a command that encodes images: a row for each question and encoder, and the totals in words."""
+    units = units_of(settings)
+    rows = [
+        {
+            "task": unit.question or unit.task, "encoder": unit.label or unit.encoder, "items": unit.items,
+            "groups": unit.groups, **totals_of([unit], settings.probe.jobs, cells=False),
+        }
+        for unit in units if not unit.problem
+    ]  # fmt: skip
+    failed = [f"{unit.label or unit.encoder}: {unit.problem}" for unit in units if unit.problem]
+    for line in failed:
+        say(f"error: {line}")
+    totals = totals_of(units, settings.probe.jobs, cells=False)
+    return CommandResult(
+        experiment=experiment,
+        tables={"plan": rows},
+        sentences=words_of(totals, unpriced),
+        command=command,
+        summary="nothing was encoded",
+        failed=failed,
+    )
