@@ -1,5 +1,6 @@
 """What a diagnosis says in sentences: the verdict, the stages it rests on, the power, and what it does not show."""
 
+import math
 from collections.abc import Sequence
 
 from probes.stages.alignment import Alignment
@@ -68,7 +69,7 @@ def _stage(stage: ReadStage) -> str:
     e = stage.measurement.estimate
     ends = "" if e.low is None else f" [{e.low:.2f}, {e.high:.2f}]"
     where = f" at {stage.place}" if stage.place else ""
-    limit = "" if stage.excluded is None else f" ≥{stage.excluded:.2f}"
+    limit = "" if stage.excluded is None else f" ≥{math.ceil(100 * stage.excluded - 1e-9) / 100:.2f}"  # never less
     return f"{stage.name} {e.score:.2f}{ends}{where} ({stage.state}{limit})"
 
 

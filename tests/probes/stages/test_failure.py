@@ -171,6 +171,8 @@ def test_every_branch(given: dict, failure: str, code: str, confidence: str) -> 
     assert (found.failure, found.code, found.confidence) == (failure, code, confidence), found.reason
     assert found.reason.endswith(".")
     assert any(ch.isdigit() for ch in found.reason) or code == "LEAK"
+    assert ("the bias-free answer, AUC " in found.reason) == ("the bias-free answer" in found.reason)
+    assert ("unsaid " in found.reason) == ("of AUC" in found.reason)
     assert all(not isinstance(v, (Stage, Contrast, Answer, Causal)) for v in found.inputs.values())
 
 

@@ -13,6 +13,7 @@ from probes.stages.contrast import Contrast
 from probes.stages.failure import Answer, Causal
 from slitlamp.diagnosis import causal, figures
 from slitlamp.diagnosis.controls import share_controls
+from slitlamp.diagnosis.sheet import letters, title_lines
 from slitlamp.diagnosis.tokens import places_of, tokens_of
 
 
@@ -43,6 +44,18 @@ def test_labels_of_stages_do_not_lie_over_one_another(tasks: int, wide: float) -
     lines = max(figures.label_of(name, room).count("\n") + 1 for name in names)
     assert lines * 2.1 * 2**0.5 <= room  # a line of 6 points, slanted by 45 degrees
     assert figures.below(rows, wide) < 25
+
+
+def test_long_names_that_begin_alike_are_told_apart_above_a_panel() -> None:
+    names = [f"label what_the_radiologist_said_about_the_lung_at_the_first_visit_{side}" for side in ("left", "right")]
+    for most in (1, 2):
+        left, right = (title_lines(name, 38.0, most) for name in names)
+        assert left != right
+        assert len(left) == most
+        assert "…" in left[-1]
+        assert max(map(len, left)) <= letters(38.0)
+    assert title_lines("contrast", 38.0) == title_lines("contrast", 38.0, 1) == ["contrast"]
+    assert title_lines("label a\x1b[31m", 38.0) == ["label a\N{REPLACEMENT CHARACTER}[31m"]
 
 
 def lost(by: float) -> Contrast:
