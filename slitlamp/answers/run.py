@@ -6,7 +6,7 @@ from encoders import EncoderError
 from slitlamp.answers.answered import UNASKED, AnsweredQuestion
 from slitlamp.answers.ask import ask
 from slitlamp.answers.figures import accuracies
-from slitlamp.answers.inquiry import Inquiry, of_question, of_rows
+from slitlamp.answers.inquiry import Inquiry, check_words, of_question, of_rows
 from slitlamp.answers.judge import Judging
 from slitlamp.answers.settings import AskSettings
 from slitlamp.answers.stored import StoredModel, stored_models
@@ -67,7 +67,9 @@ def _inquiries(settings: Settings, own: AskSettings, store: cache.Store) -> list
     source = settings.source
     if source.data is not None and not source.task and source.label is None:
         return [of_rows(source, own, store)]
-    return [of_question(question, own) for question in put(source, store)]
+    questions = put(source, store)
+    check_words(questions, own)
+    return [of_question(question, own) for question in questions]
 
 
 def _notes(models: list[StoredModel], inquiries: list[Inquiry], found: list[AnsweredQuestion]) -> list[str]:
