@@ -98,6 +98,11 @@ class Text:
     correlation: float | None = None
 
 
+def _reversed(c: Contrast) -> bool:
+    """Whether a change is shown to be one in the other direction, and may be as large as the margin."""
+    return c.low is not None and c.high is not None and c.high < 0 and c.low < -c.margin
+
+
 @dataclass(frozen=True, kw_only=True)
 class Causal:
     """What happens to the answers when the connector's output is changed at all image positions, in prefill.
@@ -122,10 +127,10 @@ class Causal:
 
     @property
     def unused(self) -> bool:
-        """Whether neither an erasure nor a swap changes the answers by the margin."""
+        """Whether neither an erasure nor a swap changes the answers by the margin, to either side."""
         return (
-            self.erasure is not None and self.erasure.none and self.swap is not None
-            and self.swap.none and not self.swap.some
+            self.erasure is not None and self.erasure.none and not _reversed(self.erasure)
+            and self.swap is not None and self.swap.none and not self.swap.some and not _reversed(self.swap)
             and (self.control is None or self.control.some)
         )  # fmt: skip
 
@@ -450,6 +455,8 @@ def _unused(given: _Given, c: Contrast, said: str) -> _Found:
     code = "LM_NOT_USED:ROUTING" if routed and not follows else "LM_NOT_USED:READOUT"
     if causal is not None and causal.unused:
         checked = "; erasing it costs the answers nothing material, and they do not follow an image put in its place"
+    elif causal is not None and causal.swap is not None and _reversed(causal.swap):
+        checked = "; but answers go against an image put in its place, so that the image is used"
     elif follows:
         checked = "; but answers follow an image put in its place, so that the image is used"
     else:

@@ -75,7 +75,7 @@ def test_an_erasure_is_held_against_that_of_the_fact_that_is_answered_best() -> 
     alone = {"a": stages(0.95, 0.001, 0.4), "c": stages(0.5, 0.4, 0.01)}
     share_controls(alone)
     assert alone["a"].causal.control is None  # what is not answered shows nothing
-    assert "no other fact that the model reports" in alone["a"].notes[0]
+    assert "no other fact that the model is shown to report" in alone["a"].notes[0]
 
 
 @pytest.mark.parametrize(("shared", "harmed"), [(60, False), (60, True), (10, False)])
