@@ -57,8 +57,8 @@ def test_words_that_do_not_fit_are_refused_before_anything_is_encoded(
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("LM_NOT_USED:READOUT", "does not say it"), ("LM_DISCARDS", "loses it"), ("RESPONSE_BIAS", "prefers one option"),
-        ("TASK_NOT_UNDERSTOOD", "the question may not be understood"),
+        ("LM_NOT_USED:READOUT", "does not say it"), ("LM_DISCARDS", "loses it"),
+        ("RESPONSE_BIAS", "prefers one option"), ("TASK_NOT_UNDERSTOOD", "the question may not be understood"),
     ],
 )  # fmt: skip
 def test_a_heading_says_no_more_than_its_code(code: str, said: str) -> None:
