@@ -98,6 +98,11 @@ class Text:
     correlation: float | None = None
 
 
+def _reversed(c: Contrast) -> bool:
+    """Whether a change is shown to be one in the other direction, and may be as large as the margin."""
+    return c.low is not None and c.high is not None and c.high < 0 and c.low < -c.margin
+
+
 @dataclass(frozen=True, kw_only=True)
 class Causal:
     """What happens to the answers when the connector's output is changed at all image positions, in prefill.
@@ -123,10 +128,10 @@ class Causal:
 
     @property
     def unused(self) -> bool:
-        """Whether neither an erasure nor a swap changes the answers by the margin."""
+        """Whether neither an erasure nor a swap changes the answers by the margin, to either side."""
         return (
-            self.erasure is not None and self.erasure.none and self.swap is not None
-            and self.swap.none and not self.swap.some
+            self.erasure is not None and self.erasure.none and not _reversed(self.erasure)
+            and self.swap is not None and self.swap.none and not self.swap.some and not _reversed(self.swap)
             and (self.control is None or self.control.some)
         )  # fmt: skip
 
@@ -408,7 +413,7 @@ def _language_model(given: _Given) -> _Found:
             "inconclusive", "NOT_TESTABLE(P-ANS)",
             f"{_carrier(given)} reads it; what the model answers was not given, so the language model is not judged.",
         )  # fmt: skip
-    said = f"the bias-free answer {_numbers(answer.score, answer.low, answer.high)}"
+    said = f"the bias-free answer, AUC {_numbers(answer.score, answer.low, answer.high)}"
     if c.material:
         return _unused(given, c, said)
     if c.none:
@@ -416,7 +421,7 @@ def _language_model(given: _Given) -> _Found:
         if bias is None or bias.none:
             return _Found(
                 "none", "NO_LOSS",
-                f"Nothing material is lost: {_carrier(given)} reads it and so does {said}, unsaid {_loss(c)}. "
+                f"Nothing material is lost: {_carrier(given)} reads it and so does {said}, unsaid {_loss(c)} of AUC. "
                 f"{UNTRAINED}",
                 given.encoder.p,
             )  # fmt: skip
@@ -435,7 +440,7 @@ def _language_model(given: _Given) -> _Found:
     return _Found(
         "inconclusive", "NOT_TESTABLE(P-ANS)",
         f"{_carrier(given)} reads it; whether the answers say it cannot be told with these items: {said}, unsaid "
-        f"{_loss(c)}.",
+        f"{_loss(c)} of AUC.",
     )  # fmt: skip
 
 
@@ -446,30 +451,32 @@ def _unused(given: _Given, c: Contrast, said: str) -> _Found:
     if causal is not None and causal.steered:
         return _Found(
             "inconclusive", "NOT_TESTABLE(P-ANS)",
-            f"More is carried than said (unsaid {_loss(c)}), but a push along the probed direction moves the "
-            f"answers (area under the curve {_loss(causal.steering)}): it is used, and why the answers are "
+            f"More is carried than said (unsaid {_loss(c)} of AUC), but a push along the probed direction moves the "
+            f"answers (AUC {_loss(causal.steering)}): it is used, and why the answers are "
             "poor cannot be told.",
         )  # fmt: skip
     if known is not None and not known.understood and not (causal is not None and causal.unused):
         return _Found(
             "language_model", "TASK_NOT_UNDERSTOOD",
-            f"{_carrier(given)} reads it and {said} does not (unsaid {_loss(c)}), but easy renderings are answered at "
-            f"{known.score:.2f} only ({KNOWN:.2f} is asked): the question itself may not be understood. {UNTRAINED}",
-            p, c.loss,
+            f"{_carrier(given)} reads it and {said}, does not (unsaid {_loss(c)} of AUC), but easy renderings are "
+            f"answered at {known.score:.2f} only ({KNOWN:.2f} is asked): the question itself may not be understood. "
+            f"{UNTRAINED}", p, c.loss,
         )  # fmt: skip
     follows = causal is not None and causal.follows
     routed = given.image is not None and given.last is not None and given.image.present and not given.last.present
     code = "LM_NOT_USED:ROUTING" if routed and not follows else "LM_NOT_USED:READOUT"
     if causal is not None and causal.unused:
-        checked = "; erasing it and exchanging the image change no answer"
+        checked = "; erasing it costs the answers nothing material, and they do not follow an image put in its place"
+    elif causal is not None and causal.swap is not None and _reversed(causal.swap):
+        checked = "; but answers go against an image put in its place, so that the image is used"
     elif follows:
         checked = "; but answers follow an image put in its place, so that the image is used"
     else:
         checked = ""
     return _Found(
         "language_model", code,
-        f"The language model carries it and does not say it: {_carrier(given)}, {said}, unsaid {_loss(c)}{checked}. "
-        f"{UNTRAINED}", p, c.loss,
+        f"The language model carries it and does not say it: {_carrier(given)}, {said}, unsaid {_loss(c)} of AUC"
+        f"{checked}. {UNTRAINED}", p, c.loss,
     )  # fmt: skip
 
 

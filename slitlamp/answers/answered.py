@@ -126,7 +126,8 @@ class AnsweredQuestion:
     there are none. `ways` are the answers by way; `blind` those of the letter under the paraphrases and orders of
     wording 0, with the image taken away or exchanged: `no image`, `grey image`, and another item's image of `other
     class` and of `same class`, from another group. `shown` int64 [n] says for the last two whose image it was, -1
-    where there is none (then `chosen` is UNASKED). `fingerprint` is the model's, `asked` how many prompts were put now.
+    where there is none (then `chosen` is UNASKED). `fingerprint` is the model's, `asked` how many prompts were put now,
+    `failed` a line for each way that could not be asked and for a judge that failed.
     """
 
     model: str
@@ -144,6 +145,7 @@ class AnsweredQuestion:
     copies: tuple[str, ...] | None = None
     knowledge: Knowledge | None = None
     notes: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     asked: int = 0
 

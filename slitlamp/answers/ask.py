@@ -70,7 +70,7 @@ def ask(model: StoredModel, inquiry: Inquiry, settings: AskSettings, *, seed: in
         except EncoderError as error:
             if way == settings.ways[-1] and not found:
                 raise
-            asking.left_out(way, error)
+            asking.failed.append(asking.left_out(way, error))
     blind, shown = {}, {}
     if not settings.no_blind:
         blind, shown = _blind(asking, LETTER if LETTER in found else next(iter(found)), seed)
@@ -78,7 +78,8 @@ def ask(model: StoredModel, inquiry: Inquiry, settings: AskSettings, *, seed: in
         model=model.label, fingerprint=model.fingerprint, name=inquiry.name, ids=inquiry.ids, groups=inquiry.groups,
         y=inquiry.y, options=[every[0] for every in inquiry.options], classes=inquiry.classes, ways=found,
         prompts=inquiry.prompts, blind=blind, shown=shown, copies=inquiry.copies,
-        knowledge=_knowledge(asking), notes=tuple(asking.notes), facts=inquiry.record, asked=sum(asking.counted),
+        knowledge=_knowledge(asking), notes=tuple(asking.notes), failed=tuple(asking.failed), facts=inquiry.record,
+        asked=sum(asking.counted),
     )  # fmt: skip
 
 
@@ -97,19 +98,21 @@ def presentations(inquiry: Inquiry, way: str) -> tuple[Presentation, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Asking:
-    """A model, what it is asked, and how; `notes` and `counted` (prompts put now) grow."""
+    """A model, what it is asked, and how; `notes`, `failed` and `counted` (prompts put now) grow."""
 
     model: StoredModel
     inquiry: Inquiry
     settings: AskSettings
     notes: list[str]
+    failed: list[str] = field(default_factory=list)
     counted: list[int] = field(default_factory=list)
 
-    def left_out(self, what: str, error: Exception) -> None:
-        """Say and note what could not be asked."""
+    def left_out(self, what: str, error: Exception) -> str:
+        """Say and note what could not be asked; returns the line."""
         line = f"{self.model.label}, {what}: not asked: {error}"
         say(f"warning: {line}")
         self.notes.append(line)
+        return line
 
     def answers(
         self, way: str, every: Sequence[Presentation], shown: ShownFor, what: str, before: Sequence[str] = ()
@@ -183,7 +186,10 @@ class Asking:
                 place, why[i][j] = judging.read(self.inquiry.prompts[i][every[j].prompt], wordings, text, finished)
             chosen[i, j], replies[i][j] = place, text
         if judging is not None:
-            self.notes.extend(judging.failures())
+            for line in judging.failures():
+                say(f"warning: {line}")
+                self.notes.append(line)
+                self.failed.append(f"{self.model.label}, {self.inquiry.name}: {line}")
         return made
 
 

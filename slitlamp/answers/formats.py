@@ -1,6 +1,7 @@
 """Answers made elsewhere, as public tools write them: one record per item and reply, whatever the file."""
 
 import csv
+import io
 import json
 import re
 import zipfile
@@ -100,7 +101,7 @@ def read_answers(path: str, format: str | None = None) -> AnswerFile:  # noqa: A
         raise DataError(f"{opened.name} is no {format}: {_seen(opened)}")
     try:
         found = FORMATS[chosen].read(opened)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # JSON of another shape
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:  # of another shape
         raise DataError(
             f"{opened.name} is not as {chosen} files are: {type(error).__name__}, {' '.join(str(error).split())[:120]}"
         ) from error
@@ -141,8 +142,8 @@ def _open(path: Path) -> Opened:
         return Opened(path=path, members=members)
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise DataError(f"{path.name} is not UTF-8 text, nor a workbook or an archive") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name} {_unread(head, error)}") from None
     if not text.strip():
         raise DataError(f"{path.name} is empty")
     if text.lstrip()[0] in "{[":
@@ -150,10 +151,27 @@ def _open(path: Path) -> Opened:
     mark = max(("\t", ",", ";"), key=text.split("\n", 1)[0].count)
     csv.field_size_limit(2**31 - 1)
     try:
-        rows = list(csv.reader(text.splitlines(keepends=True), delimiter=mark, strict=True))
+        rows = list(csv.reader(io.StringIO(text), delimiter=mark, strict=True))
     except csv.Error as error:
         raise DataError(f"{path.name} is no table that can be read: {error}") from None
     return _tabled(path, rows)
+
+
+def _unread(head: bytes, error: UnicodeDecodeError) -> str:
+    """What a file that is no UTF-8 text is, by its first bytes, and what would do."""
+    for start, kind in KINDS_OF_BYTES.items():
+        if head.startswith(start):
+            return kind
+    line = 1 + error.object[: error.start].count(b"\n")
+    return f"is not UTF-8 text (line {line}), nor a workbook or an archive: save it as UTF-8"
+
+
+KINDS_OF_BYTES = {
+    b"\x1f\x8b": "is packed with gzip: unpack it first",
+    b"\xd0\xcf\x11\xe0": "is a workbook of the old format, or an encrypted one: save it as XLSX or CSV",
+    b"\xff\xfe": "is UTF-16 text: save it as UTF-8",
+    b"\xfe\xff": "is UTF-16 text: save it as UTF-8",
+}
 
 
 def _json(path: Path, text: str) -> Opened:
@@ -163,7 +181,7 @@ def _json(path: Path, text: str) -> Opened:
         raise DataError(f"{path.name} is nested deeper than any file of answers") from None
     except ValueError as whole:
         lines = []
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):  # a reply may hold other separators, as U+2028
             if not line.strip():
                 continue
             try:
@@ -174,8 +192,8 @@ def _json(path: Path, text: str) -> Opened:
                 reason = whole if number == 1 else error
                 raise DataError(f"{path.name} line {number} is not JSON ({reason})") from None
         value = lines
-    if isinstance(value, Mapping) and "doc_id" in value:
-        value = [value]
+    if isinstance(value, Mapping) and ("doc_id" in value or {"item", "reply"} <= set(_chosen(value))):
+        value = [value]  # one line alone
     if isinstance(value, list):
         odd = next((k for k, one in enumerate(value, 1) if not isinstance(one, Mapping)), None)
         if odd is not None or not value:
@@ -225,9 +243,9 @@ def _likelihoods(value: Any) -> tuple[float, ...]:
     return tuple(float(a) for a, _ in pairs) if all(_NUMBER.fullmatch(a) for a, _ in pairs) else ()
 
 
-def _lmms_record(number: int, line: Mapping[str, Any], task: str) -> tuple[Record, int]:
-    if "doc_id" not in line:
-        raise DataError(f"line {number} has no doc_id, so that nobody knows what it answers")
+def _lmms_record(number: int, line: Mapping[str, Any], task: str, name: str) -> tuple[Record, int]:
+    if line.get("doc_id") is None:
+        raise DataError(f"{name} line {number} has no doc_id, so that nobody knows what it answers")
     raw = line.get("resps") if line.get("resps") is not None else line.get("filtered_resps")
     scores = _likelihoods(raw)
     leaves = _leaves(raw)
@@ -269,7 +287,7 @@ def _score(value: Any) -> float | None:
         return words[value.strip().lower()]
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return None
     return number if 0 <= number <= 1 else None
 
@@ -295,7 +313,7 @@ def shown_options(prompt: str) -> tuple[str, ...]:
 def _read_lmms(opened: Opened) -> AnswerFile:
     named = re.search(r"samples_(.+?)(?:_\d{4}-.*)?\.jsonl?$", opened.name)
     task = named[1] if named else ""
-    read = [_lmms_record(k, line, task) for k, line in enumerate(opened.lines, 1)]
+    read = [_lmms_record(k, line, task, opened.name) for k, line in enumerate(opened.lines, 1)]
     several = sum(count > 1 for _, count in read)
     notes = [f"{opened.name}: {several} items have several replies, of which the first is read"] if several else []
     home = opened.path.resolve().parent.name
@@ -456,7 +474,7 @@ def _rated(value: Any, name: str, pair: str) -> int:
         return 0
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise DataError(f"{name}: pair {pair} has the score {value!r}, which is no number") from None
 
 

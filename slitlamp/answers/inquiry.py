@@ -71,6 +71,17 @@ def _check_options(where: str, texts: Sequence[str]) -> None:
         raise DataError(f"{where}: an option has no text")
 
 
+def check_words(questions: Sequence[Question], own: AskSettings) -> None:
+    """Raises UsageError where a question or options in the user's words would be put for tasks of other classes."""
+    other = next((one for one in questions if one.classes != questions[0].classes), None)
+    if other is not None and (own.question or own.options):
+        flag = "question" if own.question else "options"
+        raise UsageError(
+            f"--{flag} would be put for {questions[0].name} and for {other.name}, whose classes are others: give each "
+            "a command of its own"
+        )
+
+
 def of_question(question: Question, own: AskSettings) -> Inquiry:
     """What a task asks of its items: its question and paraphrases, with the classes' names and wordings as options.
 

@@ -20,7 +20,6 @@ from slitlamp.answers.reply import read_reply
 from slitlamp.answers.settings import MEDICONFUSION, AskSettings
 from slitlamp.errors import UsageError
 from slitlamp.keys import digest
-from slitlamp.log import say
 
 SCHEMA = 1
 PATIENCE = 120.0  # seconds that a judge may take for one reply
@@ -126,6 +125,6 @@ class Judging:
         """A sentence where the judge failed, with its first error."""
         if not self.failed:
             return []
-        line = f"the judge failed on {len(self.failed)} replies, which are invalid: {self.failed[0]}"
-        say(f"warning: {line}")
-        return [line]
+        count = len(self.failed)
+        what = "1 reply, which is" if count == 1 else f"{count} replies, which are"
+        return [f"the judge failed on {what} invalid: {self.failed[0]}"]

@@ -6,7 +6,8 @@ from encoders import EncoderError
 from slitlamp.answers.answered import UNASKED, AnsweredQuestion
 from slitlamp.answers.ask import ask
 from slitlamp.answers.figures import accuracies
-from slitlamp.answers.inquiry import Inquiry, of_question, of_rows
+from slitlamp.answers.inquiry import Inquiry, check_words, of_question, of_rows
+from slitlamp.answers.judge import Judging
 from slitlamp.answers.settings import AskSettings
 from slitlamp.answers.stored import StoredModel, stored_models
 from slitlamp.answers.table import long_rows, tables
@@ -25,6 +26,7 @@ def answer(settings: Settings, own: AskSettings, command: str) -> CommandResult:
     store = cache.Store(cache.default_root())
     settings = settings.but(encoder=own.model)
     models = stored_models(settings.encoder, store)
+    Judging.of(own, store)  # a judge that cannot be loaded is told before anything is read
     inquiries = _inquiries(settings, own, store)
     for inquiry in inquiries:
         say(question_line(inquiry.record))
@@ -41,6 +43,7 @@ def answer(settings: Settings, own: AskSettings, command: str) -> CommandResult:
         raise EncoderError("; ".join(dict.fromkeys(failed)))
     for line in dict.fromkeys(failed):
         say(f"error: {line}")
+    failed += [line for one in found for line in one.failed]  # said as they came
     rows: dict[str, list] = {}
     for one in found:
         for name, some in tables(one).items():
@@ -64,7 +67,9 @@ def _inquiries(settings: Settings, own: AskSettings, store: cache.Store) -> list
     source = settings.source
     if source.data is not None and not source.task and source.label is None:
         return [of_rows(source, own, store)]
-    return [of_question(question, own) for question in put(source, store)]
+    questions = put(source, store)
+    check_words(questions, own)
+    return [of_question(question, own) for question in questions]
 
 
 def _notes(models: list[StoredModel], inquiries: list[Inquiry], found: list[AnsweredQuestion]) -> list[str]:

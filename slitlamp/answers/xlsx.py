@@ -9,6 +9,7 @@ from tasks import DataError
 
 _SPACE = re.compile(r"\{[^}]*\}")
 LARGEST = 512 * 2**20  # bytes that a part may unpack to
+WIDEST, CELLS = 2**14, 2**26  # columns that a sheet has at most (A to XFD), and places that its rows may span
 
 
 def read_sheet(path: Path) -> list[list[str]]:
@@ -69,10 +70,14 @@ def _rows(root: ElementTree.Element, shared: list[str]) -> list[list[str]]:
         row: list[str] = []
         for cell in node:
             place = _column(cell.get("r", "")) if cell.get("r") else len(row)
+            if place >= WIDEST:
+                raise ValueError(f"a cell at {str(cell.get('r'))[:20]}, behind column XFD")
             row += [""] * (place + 1 - len(row))
             row[place] = _value(cell, shared)
         rows.append(row)
     wide = max((len(row) for row in rows), default=0)
+    if wide * len(rows) > CELLS:
+        raise ValueError(f"{len(rows)} rows of {wide} columns, most of them empty")
     return [row + [""] * (wide - len(row)) for row in rows if any(row)]
 
 

@@ -27,8 +27,8 @@ def share_controls(found: Mapping[str, Stages]) -> None:
         others = [other for other in reported if other != name]
         if not others:
             one.notes.append(
-                "no other fact that the model reports was asked: that an erasure can change its answers is not shown "
-                "(name another --task too)"
+                "no other fact that the model is shown to report was asked: that an erasure can change its answers is "
+                "not shown (name a --task that it answers too)"
             )
             continue
         best = max(others, key=lambda other: reported[other])

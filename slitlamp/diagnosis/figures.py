@@ -10,6 +10,7 @@ from slitlamp.reports.plots import COLOURS, MARKERS, STYLE
 
 LETTER, ROW = 0.85, 2.2  # mm that a letter of a slanted label reaches down, and a further line of it
 SLANTED = 3.0  # mm that a line of a slanted label needs
+APART = 1.0  # mm between the lines of one label and those of the next
 BRIEF = {
     "language model, image": "LM, image", "language model, last token": "LM, last token",
     "texts, threshold learnt": "texts, own threshold",
@@ -60,7 +61,7 @@ ORDER = ("probe", "unread", "reference", "answer", "blind", *CONTROLS, "material
 
 
 def _title(task: str, verdict: Mapping[str, Any] | None, wide: float, stages: Rows) -> str:
-    lines = title_lines(task, wide)[:1]
+    lines = title_lines(task, wide, 1)
     if verdict is not None:
         behind = next((row["name"] for row in stages if row["stage"] == "connector"), SHORT["connector"])
         said = behind if verdict["failure"] == "connector" else SHORT[verdict["failure"]]
@@ -72,7 +73,7 @@ def _title(task: str, verdict: Mapping[str, Any] | None, wide: float, stages: Ro
 def label_of(name: str, room: float) -> str:
     """The name of a stage below an axis, in one line where marks stand closer than its lines need (`room` in mm)."""
     lines = textwrap.wrap(name, 15)
-    return "\n".join(lines) if len(lines) * SLANTED <= room else BRIEF.get(name, name)
+    return "\n".join(lines) if len(lines) * SLANTED + APART <= room else BRIEF.get(name, name)
 
 
 def below(stages: Rows, wide: float) -> float:

@@ -127,16 +127,22 @@ def check_asking(question: Question, route: Route, own: DiagnoseSettings) -> Non
     """Refuse words in which a model that answers here cannot be asked, before anything is encoded.
 
     Raises:
-        UsageError: a column without a question in words, another number of options than of classes, or a causal check
-            of what is not asked. DataError: options that cannot be told apart.
+        UsageError: a column without a question in words, another number of options than of classes, or flags about
+            asking where nothing is asked. DataError: options that cannot be told apart.
     """
     if route.model is not None:
         of_question(question, asking_of(own))
-    elif own.causal == "on":
+        return
+    who = f"the answers of {own.answers}" if own.answers is not None else own.model
+    if own.causal == "on":
         raise UsageError(
-            f"--causal on has nothing to act on: {'answers of a file' if own.answers else own.model} cannot be asked "
-            "again with what a connector hands on changed"
+            f"--causal on has nothing to act on: {who} cannot be asked again with what a connector hands on changed"
         )
+    plain = DiagnoseSettings()
+    for flag in ("question", "options", "format", "paraphrases", "wordings"):
+        if getattr(own, flag) != getattr(plain, flag):
+            more = "; --prompt CLASS=TEXT words its texts" * route.texts
+            raise UsageError(f"--{flag} has nothing to act on: {who} cannot be asked here{more}")
 
 
 def asking_of(own: DiagnoseSettings) -> AskSettings:

@@ -104,7 +104,7 @@ def patches(rows: Rows, width: float | None = None) -> Any:
             panel.imshow(grid, norm=norm, cmap="magma", interpolation="nearest")
             panel.set_xticks([])
             panel.set_yticks([])
-            panel.set_title("\n".join([*title_lines(task, wide - 5)[:1], site]), loc="left", pad=3)
+            panel.set_title("\n".join([*title_lines(task, wide - 5, 1), site]), loc="left", pad=3)
         tall = sheet.arrange(figure, panels, GAP)
         bar = figure.add_axes((
             (left + across * wide + (across - 1) * GAP + 2) / width, 1 - (TITLE + wide) / tall, 2 / width, wide / tall

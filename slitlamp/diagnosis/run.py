@@ -9,12 +9,14 @@ from typing import Any
 
 from cache import write_atomically
 from encoders import EncoderError
+from slitlamp.answers.inquiry import check_words
 from slitlamp.diagnosis import figures, kept_figures
 from slitlamp.diagnosis.controls import share_controls
 from slitlamp.diagnosis.follow import (
     PASSING,
     Gathered,
     Route,
+    asking_of,
     check_asking,
     check_options,
     follow,
@@ -48,6 +50,7 @@ def diagnose(settings: Settings, own: DiagnoseSettings, command: str) -> Command
         for question in questions:
             check_options(question, own, settings)
         route = route_of(run, own)
+        check_words(questions, asking_of(own))
         for question in questions:
             check_asking(question, route, own)
         choose_points(run, questions)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slitlamp.errors import UsageError
-from slitlamp.reports.plots import MM, WIDTHS
+from slitlamp.reports.plots import MM, WIDTHS, shown_names
 
 Rows = Sequence[Mapping[str, Any]]
 COLUMNS = 4  # panels side by side
@@ -78,9 +78,15 @@ def sheet_of(rows: Rows, width: float | None, nothing: str) -> Sheet:
     )
 
 
-def title_lines(task: str, wide: float) -> list[str]:
-    """The name of a task above a panel of so many mm, in two lines at most."""
-    return textwrap.wrap(task, letters(wide))[:2]
+def title_lines(task: str, wide: float, most: int = 2) -> list[str]:
+    """The name of a task above a panel of so many mm, in `most` lines (1 or 2); what is left out is an ellipsis.
+
+    It is left out of the middle, since columns of one manifest often begin alike.
+    """
+    room = letters(wide)
+    found = [] if most == 1 else textwrap.wrap(task, room)[:1]
+    rest = task[len("".join(found)) :].strip()
+    return shown_names(filter(None, (*found, rest)), room)
 
 
 def letters(wide: float) -> int:

@@ -1,5 +1,6 @@
 """What a diagnosis says in sentences: the verdict, the stages it rests on, the power, and what it does not show."""
 
+import math
 from collections.abc import Sequence
 
 from probes.stages.alignment import Alignment
@@ -11,8 +12,12 @@ from slitlamp.diagnosis.tables import tests_of
 
 CALLED = {
     "none": "nothing is lost", "encoder": "the encoder loses it", "connector": "the connector loses it",
-    "alignment": "the alignment with text loses it", "language_model": "the language model does not use it",
+    "alignment": "the alignment with text loses it", "language_model": "the language model does not say it",
     "inconclusive": "cannot say",
+}  # fmt: skip
+CALLED_BY_CODE = {  # "does not use it" would need that no answer follows an exchanged image
+    "LM_DISCARDS": "the language model loses it", "TASK_NOT_UNDERSTOOD": "the question may not be understood",
+    "RESPONSE_BIAS": "the language model prefers one option",
 }  # fmt: skip
 NOTHING = "Nothing is shown to be read at the {}, so that no loss behind it can be told."
 CHANGES = {"material": "material", "some": "some", "none": "none that matters", "unknown": "open"}
@@ -59,16 +64,14 @@ def called(one: Diagnosed) -> str:
     """The failure in words."""
     if one.got.text is not None and one.failure.failure == "connector":
         return "the way into the joint space loses it"
-    if one.failure.code == "RESPONSE_BIAS":
-        return "the language model prefers one option"
-    return CALLED[one.failure.failure]
+    return CALLED_BY_CODE.get(one.failure.code.partition(":")[0], CALLED[one.failure.failure])
 
 
 def _stage(stage: ReadStage) -> str:
     e = stage.measurement.estimate
     ends = "" if e.low is None else f" [{e.low:.2f}, {e.high:.2f}]"
     where = f" at {stage.place}" if stage.place else ""
-    limit = "" if stage.excluded is None else f" ≥{stage.excluded:.2f}"
+    limit = "" if stage.excluded is None else f" ≥{math.ceil(100 * stage.excluded - 1e-9) / 100:.2f}"  # never less
     return f"{stage.name} {e.score:.2f}{ends}{where} ({stage.state}{limit})"
 
 

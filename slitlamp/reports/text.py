@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from slitlamp.log import printable
+
 WIDE = 120  # letters of a line where nothing says how many a terminal shows
 NARROW = 60  # below which nothing fits
 
@@ -105,7 +107,7 @@ def _answers(facts: Mapping[str, Any]) -> str:
 
 
 def _shown(name: str) -> str:
-    return cut(name if name.isprintable() else ascii(name)[1:-1], 40)
+    return cut(printable(name, lines=False), 40)
 
 
 def wrapped_notes(notes: Sequence[str]) -> list[str]:
@@ -136,7 +138,7 @@ def _word(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int) and value >= 100_000:
         return f"{value / 1e6:.1f} M"
-    return str(value)
+    return printable(str(value), lines=False)  # here, so that columns are as wide as what is shown
 
 
 def human_size(count: float) -> str:

@@ -112,6 +112,10 @@ CASES: list[tuple[str, dict, str, str, str]] = [
      "language_model", "LM_NOT_USED:READOUT", "strong"),
     ("neither erasure nor swap", {**UNSAID, **NO_ROUTE, "causal": UNUSED}, "language_model", "LM_NOT_USED:ROUTING",
      "strong"),
+    ("answers that go against a swap are no disuse", {**UNSAID, "causal": replace(UNUSED, swap=c(-0.4))},
+     "language_model", "LM_NOT_USED:READOUT", "moderate"),
+    ("an erasure that helps is no disuse", {**UNSAID, "causal": replace(UNUSED, erasure=c(-0.3))}, "language_model",
+     "LM_NOT_USED:READOUT", "moderate"),
     ("neither, and no fact that is answered was erased", {**UNSAID, "causal": replace(UNUSED, control=None)},
      "language_model", "LM_NOT_USED:READOUT", "moderate"),
     ("an erasure alone", {**UNSAID, "causal": Causal(erasure=NONE)}, "language_model", "LM_NOT_USED:READOUT",
@@ -180,6 +184,8 @@ def test_every_branch(given: dict, failure: str, code: str, confidence: str) -> 
     assert (found.failure, found.code, found.confidence) == (failure, code, confidence), found.reason
     assert found.reason.endswith(".")
     assert any(ch.isdigit() for ch in found.reason) or code == "LEAK"
+    assert ("the bias-free answer, AUC " in found.reason) == ("the bias-free answer" in found.reason)
+    assert ("unsaid " in found.reason) == ("of AUC" in found.reason)
     assert all(not isinstance(v, (Stage, Contrast, Answer, Causal)) for v in found.inputs.values())
 
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 import encoders
+import slitlamp
 from cache import Store
 from encoders import EncoderError
 from encoders.answering.model import Prompt
 from encoders.answering.prompts import FORMATS, LETTERS
+from plugins import UnknownName
 from slitlamp.answers import judge
 from slitlamp.answers.answered import (
     GREY,
@@ -170,6 +172,7 @@ def test_a_way_that_cannot_be_asked_costs_that_way_alone(store: Store, monkeypat
     found = ask(stored(level(shared=True), store.root, monkeypatch), inquiry(store), SETTINGS)
     assert list(found.ways) == [CHOICE, PREFIX, FREE]
     assert "letters B and C are the same token" in found.notes[0]
+    assert found.failed == found.notes[:1]
     assert found.blind[NO_IMAGE].way == CHOICE
     with pytest.raises(EncoderError, match="same token"):
         ask(stored(level(shared=True), store.root, monkeypatch), inquiry(store), replace(SETTINGS, ways=(LETTER,)))
@@ -239,6 +242,14 @@ def test_a_judge_decides_or_the_answer_is_invalid(
         assert re.search(why, found.ways[FREE].why[0][0])
     failed = [note for note in found.notes if "the judge failed on 36 replies" in note]
     assert len(failed) == ("failed" in why)
+    assert [failed[0] in line for line in found.failed] == [True] * len(failed)
+
+
+def test_a_judge_that_cannot_be_loaded_is_told_before_anything_is_read(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
+    monkeypatch.setattr("slitlamp.answers.run._inquiries", lambda *_: pytest.fail("a picture was made"))
+    with pytest.raises(UnknownName, match="no judge file"):
+        slitlamp.answer(ways=["free"], judge=str(tmp_path / "none.py"))
 
 
 def test_a_judge_is_asked_once_for_a_reply(store: Store, monkeypatch: Any, tmp_path: Path) -> None:

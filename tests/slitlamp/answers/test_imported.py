@@ -1,6 +1,7 @@
 """Answers made elsewhere are read again: formats, both denominators, doubles, other versions, and the metrics."""
 
 import csv
+import gzip
 import json
 import zipfile
 from pathlib import Path
@@ -441,7 +442,9 @@ def test_lmms_eval_numbers_are_places_where_the_right_answers_agree_and_are_refu
         ("a.csv", "item,answer\n1,upright\n2,so\n", "the options are not known"),
         ("a.json", '{"val": [], "test": []}', "is none of"),
         ("a.json", "[" * 100_000, "nested deeper"),
-        ("a.jsonl", '{"doc_id": 0, "resps": ["A"]}\n{"target": "A", "resps": ["A"]}', "line 2 has no doc_id"),
+        ("a.jsonl", '{"doc_id": 0, "resps": ["A"]}\n{"target": "A", "resps": ["A"]}', r"a\.jsonl line 2 has no doc_id"),
+        ("a.jsonl", '{"doc_id": null, "resps": ["A"]}', r"a\.jsonl line 1 has no doc_id"),
+        ("a.json", '{"1": {"answer": {"im1": {"A": Infinity}, "im2": {}}}}', "score inf, which is no number"),
         (
             "a.json",
             '{"eval": {"task": "t"}, "samples": [{"id": 1, "output": {"choices": [3]}}]}',
@@ -454,6 +457,40 @@ def test_a_file_of_no_known_format_is_one_line(name: str, text: str, message: st
     with pytest.raises(DataError, match=message) as error:
         imported(tmp_path / name)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (gzip.compress(b"item,answer\n1,A\n"), "is packed with gzip: unpack it"),
+        ("item,answer\n1,A\n".encode("utf-16"), "is UTF-16 text: save it as UTF-8"),
+        (b"\xd0\xcf\x11\xe0" + bytes(64), "a workbook of the old format"),
+        ("item,answer\n1,schr\xe4g\n".encode("latin-1"), r"is not UTF-8 text \(line 2\)"),
+    ],
+)
+def test_bytes_that_are_no_text_say_what_they_are(data: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(data)
+    with pytest.raises(DataError, match=message):
+        imported(tmp_path / "a.csv")
+
+
+def test_a_reply_may_hold_what_separates_lines_elsewhere(tmp_path: Path) -> None:
+    reply = "The answer is\u2028 (B).\x85\x0b\x1c"
+    line = {"item": "1", "answer": reply, "options": ["upright", "upside down"], "truth": "B"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(line, ensure_ascii=False) + "\n", encoding="utf-8")
+    (tmp_path / "a.csv").write_text(f"item,answer,options,truth\n1,{reply},upright|upside down,B\n", encoding="utf-8")
+    for name in ("a.jsonl", "a.csv"):
+        assert read_answers(str(tmp_path / name)).records[0].reply == reply
+
+
+def test_a_sheet_that_spans_more_than_a_sheet_can_is_one_line(tmp_path: Path) -> None:
+    for place in ("ZZZZZZ1", "XFE1"):
+        with zipfile.ZipFile(tmp_path / "a.xlsx", "w") as book:
+            book.writestr("xl/workbook.xml", "<workbook/>")
+            cell = f'<row><c r="{place}"><v>1</v></c></row>'
+            book.writestr("xl/worksheets/sheet1.xml", f"<worksheet><sheetData>{cell}</sheetData></worksheet>")
+        with pytest.raises(DataError, match="behind column XFD"):
+            imported(tmp_path / "a.xlsx")
 
 
 def test_options_that_cannot_be_told_apart_cost_their_items_alone(tmp_path: Path) -> None:

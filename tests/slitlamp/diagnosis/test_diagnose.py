@@ -233,6 +233,13 @@ def test_answers_made_elsewhere_take_the_place_of_the_model(
         ({"reference": "phantom-clip"}, UsageError, "is the model itself"),
         ({"causal": "perhaps"}, UsageError, "is none of auto, on, off"),
         ({"task": "contrast", "causal": "on"}, UsageError, "--causal on has nothing to act on: phantom-clip cannot"),
+        ({"task": "contrast", "options": ("a", "b")}, UsageError, "--options has nothing to act on: .* --prompt CLASS"),
+        ({"task": "contrast", "paraphrases": 2}, UsageError, "--paraphrases has nothing to act on"),
+        (
+            {"task": ("contrast", "orientation"), "question": ("Which?",)},
+            UsageError,
+            "for contrast and for orientation",
+        ),
         ({"task": "contrast", "prompt": ("plan=a scan",)}, UsageError, "did you mean 'plain'"),
         ({"task": "contrast", "prompt": ("plain=a scan",)}, UsageError, "no text for 'enhanced'"),
     ],

@@ -54,6 +54,20 @@ def test_words_that_do_not_fit_are_refused_before_anything_is_encoded(
         slitlamp.diagnose(organism.NAME, data="manifest.csv", label="side", group="patient", **LITTLE, **flags)
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("LM_NOT_USED:READOUT", "does not say it"), ("LM_DISCARDS", "loses it"),
+        ("RESPONSE_BIAS", "prefers one option"), ("TASK_NOT_UNDERSTOOD", "the question may not be understood"),
+    ],
+)  # fmt: skip
+def test_a_heading_says_no_more_than_its_code(code: str, said: str) -> None:
+    failure = SimpleNamespace(failure="language_model", code=code)
+    one: Any = SimpleNamespace(failure=failure, got=SimpleNamespace(text=None))
+    assert said in words.called(one)
+    assert "use" not in words.called(one)
+
+
 def test_no_loss_is_told_of_a_stage_that_is_not_shown_to_read() -> None:
     def stage(name: str, state: str) -> Any:
         return SimpleNamespace(name=name, state=state)

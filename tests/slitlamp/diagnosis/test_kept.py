@@ -13,6 +13,7 @@ from probes.stages.contrast import Contrast
 from probes.stages.failure import Answer, Causal
 from slitlamp.diagnosis import causal, figures
 from slitlamp.diagnosis.controls import share_controls
+from slitlamp.diagnosis.sheet import letters, title_lines
 from slitlamp.diagnosis.tokens import places_of, tokens_of
 
 
@@ -45,6 +46,18 @@ def test_labels_of_stages_do_not_lie_over_one_another(tasks: int, wide: float) -
     assert figures.below(rows, wide) < 25
 
 
+def test_long_names_that_begin_alike_are_told_apart_above_a_panel() -> None:
+    names = [f"label what_the_radiologist_said_about_the_lung_at_the_first_visit_{side}" for side in ("left", "right")]
+    for most in (1, 2):
+        left, right = (title_lines(name, 38.0, most) for name in names)
+        assert left != right
+        assert len(left) == most
+        assert "…" in left[-1]
+        assert max(map(len, left)) <= letters(38.0)
+    assert title_lines("contrast", 38.0) == title_lines("contrast", 38.0, 1) == ["contrast"]
+    assert title_lines("label a\x1b[31m", 38.0) == ["label a\N{REPLACEMENT CHARACTER}[31m"]
+
+
 def lost(by: float) -> Contrast:
     return Contrast(loss=by, low=by - 0.05, high=by + 0.05, p=0.001, margin=0.1, state="material")
 
@@ -62,7 +75,7 @@ def test_an_erasure_is_held_against_that_of_the_fact_that_is_answered_best() -> 
     alone = {"a": stages(0.95, 0.001, 0.4), "c": stages(0.5, 0.4, 0.01)}
     share_controls(alone)
     assert alone["a"].causal.control is None  # what is not answered shows nothing
-    assert "no other fact that the model reports" in alone["a"].notes[0]
+    assert "no other fact that the model is shown to report" in alone["a"].notes[0]
 
 
 @pytest.mark.parametrize(("shared", "harmed"), [(60, False), (60, True), (10, False)])

@@ -9,6 +9,12 @@ from slitlamp.reports.result import IN_A_TERMINAL, LINES, ROWS, CommandResult
 from slitlamp.reports.text import WIDE, bullets, fitted, table
 
 
+def test_columns_are_as_wide_as_what_a_terminal_shows_of_them() -> None:
+    lines = table([{"name": "\x1b[31m", "score": 1}, {"name": "plain", "score": 2}]).splitlines()
+    assert lines == ["name      score", "\\x1b[31m  1", "plain     2"]
+    assert [printable(line) for line in lines] == lines
+
+
 def test_a_table_fits_and_keeps_numbers_and_the_ends_of_names() -> None:
     names = [f"timm:a_network_of_a_rather_long_name (weights=checkpoints/number-{k}.pth)" for k in range(2)]
     rows = [{"task": "t", "a": a, "b": b, "score": "0.123 [0.101, 0.152]"} for a, b in (names, names[::-1])]
