@@ -32,6 +32,13 @@ def _code(error: BaseException) -> int | None:
     return next((code for kind, code in kinds if isinstance(error, kind)), None)
 
 
+def _of_disk(error: Exception) -> bool:
+    """Whether a full disk ended the command."""
+    from cache.errors import is_full
+
+    return isinstance(error, OSError) and is_full(error)
+
+
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
@@ -72,6 +79,6 @@ def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, comm
                     "--debug's output and `python -m experiments.doctor`"
                 )
                 return 1
-            resume = f"; {kept}" if isinstance(error, WorkerKilledError) else ""
+            resume = f"; {kept}" if isinstance(error, WorkerKilledError) or _of_disk(error) else ""
             say(f"error: {one_line(error)}{resume}")
             return code
