@@ -8,6 +8,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,19 @@ _UNUSABLE = (  # the file may be sound, and its place is not as it should be
     sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_PROTOCOL,
 )  # fmt: skip
 _ASKED = 500  # keys per question; SQLite takes 999 in its oldest builds
-PATIENCE = 10.0  # seconds that a lock of another process is waited for, once
+PATIENCE = 5.0  # seconds that a lock of another process is waited for, once
 
 
 def _sum(key: str, value: str) -> str:
     return hashlib.sha256(f"{key}\0{value}".encode()).hexdigest()[:16]
+
+
+@dataclass
+class Manners:
+    """How the memos of one store wait and complain: what was said once, and how long a lock is waited for."""
+
+    said: set[str] = field(default_factory=set)
+    patience: float = PATIENCE
 
 
 class Memo:
@@ -39,10 +48,9 @@ class Memo:
     where this one may not write, is done without: nothing new is remembered, which is said once.
     """
 
-    def __init__(self, path: Path, said: set[str] | None = None) -> None:
+    def __init__(self, path: Path, manners: Manners | None = None) -> None:
         self.path = path
-        self._patience = PATIENCE
-        self._said = set[str]() if said is None else said  # lines that the store has said, of any of its memos
+        self._manners = manners or Manners()
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
         """The values of those keys that are known."""
@@ -132,10 +140,10 @@ class Memo:
                 return act(db)
         except sqlite3.Error as error:
             if _code(error) in _BUSY:
-                self._patience = 0.1  # another process may hold it for long, and there are many questions
+                self._manners.patience = 0.5  # another process may hold all of them for long, and questions are many
                 self._do_without(f"another process holds {self.path.name} for longer than {PATIENCE:.0f} s", required)
                 return None
-            if _code(error) in _UNUSABLE:
+            if _code(error) in _UNUSABLE and not self._says_to_be_newer(error):
                 self._unwritable(OSError(str(error)), required=required)
                 return None
         except UnicodeError:
@@ -156,6 +164,11 @@ class Memo:
         )  # fmt: skip
         return otherwise
 
+    def _says_to_be_newer(self, error: sqlite3.Error) -> bool:
+        """Whether a file that may be written is none to SQLite: a damaged head names a later format."""
+        plain = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY
+        return plain and os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
+
     def _unwritable(self, error: OSError, *, required: bool) -> None:
         if required:
             raise unwritable(self.path.parent, error) from error
@@ -164,14 +177,14 @@ class Memo:
     def _do_without(self, why: str, required: bool) -> None:
         if required:
             raise StoreError(why)
-        if why not in self._said:
-            self._said.add(why)
+        if why not in self._manners.said:
+            self._manners.said.add(why)
             log.warning("%s; the run goes on, and what it would remember there is found out again", why)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         # the rollback journal, not WAL: it needs no shared memory, so that a network disk will do
-        with closing(sqlite3.connect(self.path, timeout=self._patience, isolation_level=None)) as db:
+        with closing(sqlite3.connect(self.path, timeout=self._manners.patience, isolation_level=None)) as db:
             db.execute("PRAGMA trusted_schema = OFF")
             yield db
 

@@ -157,7 +157,7 @@ def _shard(path: Path, index: Mapping[str, Any], length: int) -> Shard:
     n, created, offset = index["n"], index["created"], length
     for name, (at, dtype, width, sha256) in index["columns"].items():
         kinds = ("|u1",) if name == CONTENT else DTYPES
-        whole = all(type(value) is int for value in (at, width, n, created))
+        whole = all(type(value) is int for value in (at, width, n, created, index["schema"]))
         if not whole or at != offset or dtype not in kinds or not 0 < width <= WIDEST or n < 1:
             raise ValueError(name)
         columns[name] = Column(offset=at, dtype=dtype, width=width, sha256=str(sha256))

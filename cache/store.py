@@ -20,7 +20,7 @@ from cache.maintenance import (
     removable,
     remove,
 )  # fmt: skip
-from cache.memo import Memo, readable
+from cache.memo import Manners, Memo, readable
 from cache.space import SPEC, Space, shard_paths
 from cache.verified import VerifiedShards
 
@@ -42,7 +42,7 @@ class Store:
         self.root = Path(root)
         self._verified = VerifiedShards()
         self._memos: dict[str, Memo] = {}
-        self._said: set[str] = set()
+        self._manners = Manners()
 
     def inside(self, *parts: str) -> Path:
         """A place in the store; StoreError where a link on the way leads out of it."""
@@ -65,7 +65,7 @@ class Store:
     def memo(self, name: str) -> Memo:
         """A small persistent map from strings to JSON values."""
         if name not in self._memos:
-            self._memos[name] = Memo(self.inside("memo", f"{name}.sqlite"), self._said)
+            self._memos[name] = Memo(self.inside("memo", f"{name}.sqlite"), self._manners)
         return self._memos[name]
 
     def require_space(self, needed: int) -> None:
@@ -134,7 +134,7 @@ class Store:
             return []
 
     def _memo_files(self) -> list[Path]:
-        return sorted((self.root / "memo").glob("*.sqlite"))
+        return sorted(self.inside("memo").glob("*.sqlite"))
 
 
 __all__ = ["Entry", "Problem", "Removed", "Store", "default_root"]
