@@ -1,6 +1,7 @@
 """List, verify and remove shards of the feature store."""
 
 import json
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from pathlib import Path
 from cache.atomic import DAY, is_dead
 from cache.errors import DamagedError, StoreError
 from cache.keys import digest
+from cache.memo import Memo
 from cache.shard import CONTENT, NAME, SCHEMA, load
-from cache.space import LABEL, SPEC, shard_paths
+from cache.space import LABEL, SPEC, shard_paths, text_of
 from cache.verified import VerifiedShards
 
 
@@ -55,8 +57,8 @@ def entry_of(folder: Path, verified: VerifiedShards) -> Entry | None:
     shards = [shard for path in paths if (shard := verified.shard(path)) is not None]
     columns = [(name, c.dtype) for shard in shards for name, c in shard.columns.items() if name != CONTENT]
     try:
-        label = (folder / LABEL).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
+        label = text_of(folder / LABEL).strip()
+    except (OSError, ValueError):
         label = ""
     return Entry(
         label=label or "?",
@@ -65,15 +67,15 @@ def entry_of(folder: Path, verified: VerifiedShards) -> Entry | None:
         shards=len(paths),
         datasets=len({name for name, _ in columns}),
         dtypes=tuple(sorted({{"<f2": "float16", "<f4": "float32"}[dtype] for _, dtype in columns})),
-        bytes=sum(path.stat().st_size for path in paths),
+        bytes=sum(path.lstat().st_size for path in paths),
         last_used=last_used(folder),
     )
 
 
 def last_used(folder: Path) -> float:
     """When features of a space were last asked for or written, in seconds since 1970."""
-    marks = [p for p in (folder / SPEC, *shard_paths(folder)) if p.exists()]
-    return max((p.stat().st_mtime for p in marks), default=folder.stat().st_mtime)
+    marks = [p for p in (folder / SPEC, *shard_paths(folder)) if os.path.lexists(p)]
+    return max((p.lstat().st_mtime for p in marks), default=folder.stat().st_mtime)
 
 
 def problems_of(path: Path, root: Path) -> list[Problem]:
@@ -99,15 +101,23 @@ def problems_of(path: Path, root: Path) -> list[Problem]:
         return [Problem(path=near, dataset=None, what=f"it cannot be read ({error.strerror})", removable=False)]
 
 
+def problem_of_memo(path: Path, root: Path) -> Problem | None:
+    """What is wrong with a memo; every row is looked at."""
+    what = "it is a link, which may lead out of the store" if path.is_symlink() else None
+    if what is None and path.is_file():
+        what = Memo(path).problem()
+    return None if what is None else Problem(path=path.relative_to(root), dataset=None, what=what)
+
+
 def _spec_problem(path: Path) -> str | None:
     try:
-        spec = json.loads(path.read_text(encoding="utf-8"))
+        spec = json.loads(text_of(path))
         if spec["schema"] > SCHEMA:
             raise StoreError(f"it was written by a newer version (schema {spec['schema']}; this one reads {SCHEMA})")
         sound = digest(spec["material"]) == spec["digest"] and spec["digest"][:32] == path.parent.name
     except FileNotFoundError:
         return "it is missing"
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         sound = False
     return None if sound else "it does not say what the folder's name is the digest of"
 
@@ -131,9 +141,10 @@ def removable(folder: Path, root: Path, *, old: bool, orphans: bool, dry_run: bo
 
 def remove(path: Path, root: Path, why: str, *, dry_run: bool = False) -> Removed:
     """Remove a file or folder of the store and say how much that was."""
-    files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
-    size = sum(p.stat().st_blocks * 512 if hasattr(p.stat(), "st_blocks") else p.stat().st_size for p in files)
-    if not dry_run and path.is_dir():
+    folder = path.is_dir() and not path.is_symlink()
+    files = [p.lstat() for p in ([p for p in path.rglob("*") if p.is_file()] if folder else [path])]
+    size = sum(facts.st_blocks * 512 if hasattr(facts, "st_blocks") else facts.st_size for facts in files)
+    if not dry_run and folder:
         shutil.rmtree(path)
     elif not dry_run:
         path.unlink(missing_ok=True)

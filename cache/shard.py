@@ -8,12 +8,15 @@ check of a store of many small shards 30 times as long (48 shards of 52 datasets
       file's name                     one sha256 per dataset, kept in the index
 
 `index` is JSON (UTF-8 bytes in a dataset): schema, space, n, when it was made, and for each dataset its offset,
-dtype, width and sha256. The head is checked before HDF5 is given the file, since the library trusts its metadata.
+dtype, width and sha256. It is read from the head's bytes, without HDF5: a file that somebody else made may point out of
+the store (external links and storage, virtual datasets), and the library would follow. What it says is held against the
+file before anything is built from it.
 """
 
 import hashlib
 import json
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,6 +30,9 @@ from cache.errors import DamagedError, StoreError
 SCHEMA = 1
 CONTENT = "content"
 NAME = re.compile(r"shard-([0-9a-f]{32})-([0-9]+)\.h5")
+HEAD = 1 << 26  # bytes of the longest head that is read; ten thousand datasets need an eighth of it
+WIDEST = 1 << 24  # numbers of the widest vector
+DTYPES = ("<f2", "<f4")
 BLOCK = 1 << 21  # bytes read at a time: fits the cache of the processor
 
 
@@ -105,36 +111,57 @@ def load(path: Path) -> Shard:
     named = NAME.fullmatch(path.name)
     if named is None:
         raise DamagedError("the name is not that of a shard")
+    facts = path.lstat()
+    if not stat.S_ISREG(facts.st_mode):
+        raise DamagedError("it is a link, which may lead out of the store" if path.is_symlink() else "it is no file")
     length = int(named[2])
-    if length > path.stat().st_size:
+    if length > facts.st_size:
         raise DamagedError("the file is truncated")
+    if length > HEAD:
+        raise DamagedError("the name promises a head longer than any")
     with path.open("rb") as file:
         head = file.read(length)
     if hashlib.sha256(head).hexdigest()[:32] != named[1]:
         raise DamagedError("the head is not as written")
-    index = _index(path)
-    if index["schema"] > SCHEMA:
+    index = _index(head)
+    if isinstance(index["schema"], int) and index["schema"] > SCHEMA:
         raise StoreError(
             f"{path} was written by a newer version (schema {index['schema']}; this one reads {SCHEMA}); "
             "update, or name another folder in SLITLAMP_CACHE"
         )
-    columns = {
-        name: Column(offset=offset, dtype=dtype, width=width, sha256=sha256)
-        for name, (offset, dtype, width, sha256) in index["columns"].items()
-    }
-    shard = Shard(path=path, space=index["space"], n=index["n"], created=index["created"], columns=columns)
-    if path.stat().st_size != length + sum(c.row for c in columns.values()) * shard.n:
+    try:
+        shard = _shard(path, index, length)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise DamagedError("the index is none that this project writes") from None
+    if facts.st_size != length + sum(c.row for c in shard.columns.values()) * shard.n:
         raise DamagedError("the file is truncated, or longer than what was written")
     return shard
 
 
-def _index(path: Path) -> dict:
-    import h5py
+def _index(head: bytes) -> dict:
+    """The JSON in the head that says where everything lies."""
+    at = head.find(b'{"schema"')
+    while at >= 0:
+        end = head.find(b"\0", at)
+        try:
+            text = head[at : end if end > 0 else len(head)].decode("utf-8", "replace")
+            return json.JSONDecoder().raw_decode(text)[0]
+        except (ValueError, RecursionError):
+            at = head.find(b'{"schema"', at + 1)  # a dataset may be called like this
+    raise DamagedError("it holds no index")
 
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            dataset = file["index"]
-            assert isinstance(dataset, h5py.Dataset)
-            return json.loads(dataset[()].tobytes())
-    except (OSError, KeyError, ValueError) as error:
-        raise DamagedError(f"HDF5 cannot open it ({str(error).splitlines()[0]})") from None
+
+def _shard(path: Path, index: Mapping[str, Any], length: int) -> Shard:
+    """What an index says, each value held to its kind; raises what the first of them raises, or ValueError."""
+    columns = {}
+    n, created, offset = index["n"], index["created"], length
+    for name, (at, dtype, width, sha256) in index["columns"].items():
+        kinds = ("|u1",) if name == CONTENT else DTYPES
+        whole = all(type(value) is int for value in (at, width, n, created, index["schema"]))
+        if not whole or at != offset or dtype not in kinds or not 0 < width <= WIDEST or n < 1:
+            raise ValueError(name)
+        columns[name] = Column(offset=at, dtype=dtype, width=width, sha256=str(sha256))
+        offset += columns[name].row * n
+    if columns[CONTENT].width != 32:
+        raise ValueError(CONTENT)
+    return Shard(path=path, space=str(index["space"]), n=n, created=created, columns=columns)

@@ -3,13 +3,14 @@
 import contextlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cache.atomic import write_atomically
+from cache.atomic import make_folder, write_atomically
 from cache.errors import StoreError
 from cache.keys import canonical, digest
 from cache.shard import NAME, SCHEMA, Shard
@@ -17,6 +18,7 @@ from cache.verified import VerifiedShards
 from cache.writer import Writer
 
 SPEC, LABEL = "spec.json", "label.txt"
+LONGEST = 1 << 22  # bytes of a spec or a label
 Where = dict[str, list[tuple[int, int]]]
 
 
@@ -103,7 +105,7 @@ class Space:
         )
 
     def _prepare(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         spec = {"schema": SCHEMA, "digest": self.digest, "material": self._material}
         write_atomically(self.folder / SPEC, json.dumps(spec, indent=1, sort_keys=True) + "\n")
         write_atomically(self.folder / LABEL, self.label + "\n")
@@ -161,11 +163,19 @@ def shard_paths(folder: Path) -> tuple[Path, ...]:
         return ()
 
 
+def text_of(path: Path) -> str:
+    """A small text file of the store; ValueError where it is none: too long, a link, a pipe, no UTF-8."""
+    facts = path.lstat()
+    if not stat.S_ISREG(facts.st_mode) or facts.st_size > LONGEST:
+        raise ValueError(f"{path.name} is no small file")
+    return path.read_text(encoding="utf-8")
+
+
 def refuse_newer(folder: Path) -> None:
     """Raise StoreError where a newer version wrote the folder."""
     try:
-        schema = json.loads((folder / SPEC).read_text(encoding="utf-8"))["schema"]
-    except (OSError, ValueError, KeyError, TypeError):
+        schema = json.loads(text_of(folder / SPEC))["schema"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return  # nothing there yet, or damaged: it is written again, and holds no features
     if isinstance(schema, int) and schema > SCHEMA:
         raise StoreError(

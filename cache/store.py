@@ -9,8 +9,18 @@ from typing import Any
 
 from cache.errors import StoreError, size
 from cache.keys import digest
-from cache.maintenance import Entry, Problem, Removed, entry_of, last_used, problems_of, removable, remove
-from cache.memo import Memo
+from cache.maintenance import (
+    Entry,
+    Problem,
+    Removed,
+    entry_of,
+    last_used,
+    problem_of_memo,
+    problems_of,
+    removable,
+    remove,
+)  # fmt: skip
+from cache.memo import Manners, Memo, readable
 from cache.space import SPEC, Space, shard_paths
 from cache.verified import VerifiedShards
 
@@ -31,14 +41,32 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
         self._verified = VerifiedShards()
+        self._memos: dict[str, Memo] = {}
+        self._manners = Manners()
+
+    def inside(self, *parts: str) -> Path:
+        """A place in the store; StoreError where a link on the way leads out of it."""
+        path = self.root.joinpath(*parts)
+        try:
+            within = path.resolve().is_relative_to(self.root.resolve())
+        except (OSError, RuntimeError):  # a link that leads to itself
+            within = False
+        if not within:
+            raise StoreError(
+                f"{path} is a link that leads out of the feature store; remove it, or name the folder that it leads to "
+                "in SLITLAMP_CACHE"
+            )
+        return path
 
     def space(self, material: Mapping[str, Any], label: str = "") -> Space:
         """The features that `material` determines: everything but the image. `label` is for `ls`, not in the key."""
-        return Space(self._spaces / digest(material)[:32], material, label, self._verified)
+        return Space(self.inside("features", digest(material)[:32]), material, label, self._verified)
 
     def memo(self, name: str) -> Memo:
         """A small persistent map from strings to JSON values."""
-        return Memo(self.root / "memo" / f"{name}.sqlite")
+        if name not in self._memos:
+            self._memos[name] = Memo(self.inside("memo", f"{name}.sqlite"), self._manners)
+        return self._memos[name]
 
     def require_space(self, needed: int) -> None:
         """Raise StoreError unless the disk has room for `needed` bytes and a twentieth more."""
@@ -56,22 +84,34 @@ class Store:
         return sorted(entries, key=lambda e: (e.label, e.digest))
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> list[Problem]:
-        """Hash every byte of every shard against what was written; `progress(done, total)` is in bytes."""
+        """Hash every byte of every shard, and every row of every memo, against what was written.
+
+        `progress(done, total)` is in bytes of shards.
+        """
         folders = self._folders()
-        total = sum(path.stat().st_size for folder in folders for path in shard_paths(folder))
-        found, done = [], 0
+        total = sum(path.lstat().st_size for folder in folders for path in shard_paths(folder))
+        found, done = [problem for path in self._memo_files() if (problem := problem_of_memo(path, self.root))], 0
         for folder in folders:
             for path in [folder / SPEC, *shard_paths(folder)]:
                 found += problems_of(path, self.root)
-                done += path.stat().st_size if path.exists() and path.name != SPEC else 0
+                done += path.lstat().st_size if path.name != SPEC and os.path.lexists(path) else 0
                 if progress is not None:
                     progress(done, total)
         return found
 
     def drop(self, problems: list[Problem]) -> list[Removed]:
-        """Remove the files that `verify` found damaged; their items are encoded again when asked for."""
+        """Remove the files that `verify` found damaged; their items are encoded again when asked for.
+
+        What can be read of a damaged memo is kept.
+        """
         paths = dict.fromkeys(self.root / p.path for p in problems if p.removable)
-        return [remove(path, self.root, "damaged") for path in paths if path.exists()]
+        removed = []
+        for path in (path for path in paths if path.is_symlink() or path.exists()):
+            kept = path.suffix == ".sqlite" and not path.is_symlink()
+            rows = readable(path) if kept else []
+            removed.append(remove(path, self.root, "damaged"))
+            Memo(path).restore(rows)
+        return removed
 
     def gc(
         self, older_than_days: int | float | None = None, *, orphans: bool = True, dry_run: bool = False
@@ -85,13 +125,16 @@ class Store:
 
     @property
     def _spaces(self) -> Path:
-        return self.root / "features"
+        return self.inside("features")
 
     def _folders(self) -> list[Path]:
         try:
-            return sorted(p for p in self._spaces.iterdir() if p.is_dir())
+            return sorted(p for p in self._spaces.iterdir() if p.is_dir() and not p.is_symlink())
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def _memo_files(self) -> list[Path]:
+        return sorted(self.inside("memo").glob("*.sqlite"))
 
 
 __all__ = ["Entry", "Problem", "Removed", "Store", "default_root"]

@@ -13,7 +13,7 @@ Stamp = tuple[str, int, int, int]
 
 def stamp(path: Path) -> Stamp:
     """What changes when the file does."""
-    now = path.stat()
+    now = path.lstat()
     return (str(path), now.st_size, now.st_mtime_ns, now.st_ino)
 
 

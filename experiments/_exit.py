@@ -32,6 +32,13 @@ def _code(error: BaseException) -> int | None:
     return next((code for kind, code in kinds if isinstance(error, kind)), None)
 
 
+def _of_disk(error: Exception) -> bool:
+    """Whether a full disk ended the command."""
+    from cache.errors import is_full
+
+    return isinstance(error, OSError) and is_full(error)
+
+
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
@@ -39,15 +46,19 @@ def _interrupt(*_: object) -> None:
 def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, command: str) -> int:
     """Run `body(argv)` and turn what it raises into one line and an exit code.
 
-    A broken pipe (`… | head`) ends quietly. SIGTERM is taken like Ctrl-C, so that a scheduler's
-    warning closes the open shard. `command` is the module's name, for the line that resumes.
+    A broken pipe (`… | head`) ends quietly. SIGTERM and SIGHUP are taken like Ctrl-C, so that a scheduler's warning, or
+    the end of a connection, closes the open shard; under nohup, which ignores SIGHUP, it stays ignored. `command` is
+    the module's name, for the line that resumes.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name or sign that the terminal cannot show costs no table
     with contextlib.suppress(ValueError):  # not the main thread: the caller owns the signals
-        signal.signal(signal.SIGTERM, _interrupt)
+        for name in ("SIGTERM", "SIGHUP"):  # the second is none of Windows'
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _interrupt)
     kept = f"what was finished is kept. To resume: {shlex.join(['python', '-m', f'experiments.{command}', *arguments])}"
     with shown_on_stderr():
         try:
@@ -68,6 +79,6 @@ def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, comm
                     "--debug's output and `python -m experiments.doctor`"
                 )
                 return 1
-            resume = f"; {kept}" if isinstance(error, WorkerKilledError) else ""
+            resume = f"; {kept}" if isinstance(error, WorkerKilledError) or _of_disk(error) else ""
             say(f"error: {one_line(error)}{resume}")
             return code

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from plugins import hint
 from slitlamp.errors import UsageError
-from slitlamp.settings import FLAGS, UNSAID, Settings, each_once, folder_of_its_own
+from slitlamp.settings import FLAGS, UNSAID, Settings, each_once, folder_of_its_own, line_of
 
 if TYPE_CHECKING:
     from slitlamp.reports.result import CommandResult
@@ -63,7 +63,7 @@ class Command:
             asked = (source.task or ((source.label,) if source.label else ("orientation",))) if self.of_answers else ()
             home = f"{self.under}/{self.name}" if self.under else self.name
             names = settings.encoder.encoder if self.words is None else self.words(own)
-            settings = settings.but(out=folder_of_its_own(home, names, asked, line))
+            settings = settings.but(out=folder_of_its_own(home, names, asked, self.line(settings, own, whole=True)))
         module, _, function = self.home.rpartition(".")
         answer = getattr(importlib.import_module(module), function)
         if settings.output.dry_run and self.asks is not None:
@@ -103,8 +103,8 @@ class Command:
                     raise UsageError(f"{flag}={one!r} is none of {', '.join(choices)}")
         return self.run(values)
 
-    def line(self, settings: Settings, own: Any) -> str:
-        """The command line that repeats the run, but not where output went."""
+    def line(self, settings: Settings, own: Any, *, whole: bool = False) -> str:
+        """The command line that repeats the run, but not where output went; see `settings.command_line`."""
         words = ["python", "-m", f"experiments.{self.under or self.name}", *([self.name] if self.under else [])]
         words += getattr(own, self.positional) if self.positional else ()
         for name in self.flags:
@@ -120,7 +120,7 @@ class Command:
                 continue
             if getattr(own, name) != getattr(plain, name):
                 words += _words(name, getattr(own, name))
-        return shlex.join(words)
+        return shlex.join(words) if whole else line_of(words)
 
 
 def one_of(commands: Mapping[str, Command], name: str) -> Command:

@@ -48,6 +48,7 @@ def output_folder(folder: Path, document: str, command: str, *, replace: bool = 
             ) from None
         except (OSError, NotImplementedError):
             pass  # a network disk without locks
+        _set_aside(folder / document)
         before = _command_of(folder / document)
         if before is not None and before != command and not replace:
             raise UsageError(
@@ -78,6 +79,19 @@ def _remove_empty(folder: Path) -> None:
         if [path.name for path in folder.iterdir()] == [".lock"]:
             (folder / ".lock").unlink()
             folder.rmdir()
+
+
+def _set_aside(path: Path) -> None:
+    """Move a document aside that cannot be read, as a disk leaves it that loses a byte; the run makes it again."""
+    try:
+        data = path.read_bytes()
+        json.loads(data)
+    except OSError:
+        return  # there is none
+    except (ValueError, RecursionError):
+        aside = path.with_name(f"{path.stem}.damaged-{hashlib.sha256(data).hexdigest()[:8]}{path.suffix}")
+        path.replace(aside)
+        say(f"warning: {path} is damaged and was moved to {aside.name}; it is made again")
 
 
 def _command_of(path: Path) -> str | None:

@@ -51,7 +51,7 @@ def _store() -> str:
     from cache import Store, default_root
 
     root = default_root()
-    Store(root).memo("doctor").put_many({"written": True})
+    Store(root).memo("doctor").put_many({"written": True}, required=True)
     for left in (root / "memo").glob("doctor.sqlite*"):
         left.unlink()
     return f"{root}, {_free(root)}"

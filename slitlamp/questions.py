@@ -18,7 +18,7 @@ from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
 from slitlamp.keys import digest
 from slitlamp.settings import SourceSettings
-from slitlamp.sources import open_source, read_labels, unused_label
+from slitlamp.sources import check_source, list_source, open_source, read_labels, unused_label
 from tasks import DataError, Item, Row, Source, Task
 from tasks.label import place_of
 from tasks.sources.values import repeated_marks
@@ -79,9 +79,15 @@ def ask(settings: SourceSettings, store: Store) -> list[Question]:
     asked = [tasks.load(name) for name in names]
     unused_label(settings, asked)
     asked = read_labels(settings, asked)
-    shared = open_source(settings, settings.data, store) if settings.data is not None else None
-    if shared is not None:
-        shared = resolve_duplicates(shared, Copies(store=store), settings)
+    shared = None
+    if settings.data is not None:
+        copies = Copies(store=store)
+        found = list_source(settings, settings.data)
+        for task in asked:
+            if task.name == "label":  # what columns and groups alone decide is decided before an image is decoded
+                list(task.items(found, np.random.default_rng([settings.seed, 1]), settings.label))
+        shared = check_source(found, copies, settings.unreadable)
+        shared = resolve_duplicates(shared, copies, settings)
     return [_question(settings, task, shared, store) for task in asked]
 
 

@@ -1,9 +1,10 @@
 """What a run is asked for: frozen settings, with the command line that repeats them."""
 
 import hashlib
+import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,7 @@ FLAGS: dict[str, "Field[Any]"] = {
 }
 
 
+WHOLE_PATH = re.compile(r"(?P<before>(?:[^/\\~]*[=:])?)(?P<path>[/~].*|[A-Za-z]:[\\/].*)", re.DOTALL)
 UNSAID = ("out", "replace", "json", "table", "debug", "dry_run", "config", "jobs")  # flags that change no number
 OF_FILES = ("group", "evidence", "image_column", "window", "intercept", "exif", "copies", "spelling", "unreadable")
 
@@ -316,8 +318,31 @@ def checked(settings: Settings) -> Settings:
     return settings
 
 
-def command_line(settings: Settings, command: str) -> str:
-    """The exact line that repeats a run: flags that differ from their defaults, but not where output went."""
+def portable(text: str) -> str:
+    """What tables and files call a thing that is given by its path: as it was typed, of a whole path the last part.
+
+    Where a folder lies is the machine's affair, and may name a hospital, a person or a user. `NAME=PATH` and
+    `random:PATH` keep what stands before the path.
+
+    >>> portable("/"), portable("films/manifest.csv"), portable("a = /b, or not"), portable("random:/tmp")
+    ('/', 'films/manifest.csv', 'a = /b, or not', 'random:tmp')
+    """
+    found = WHOLE_PATH.fullmatch(text)
+    if found is None or not os.path.exists(Path(found["path"]).expanduser()):  # noqa: PTH110  False of any odd text
+        return text
+    return found["before"] + (Path(found["path"]).name or found["path"])
+
+
+def line_of(words: Iterable[str]) -> str:
+    """Words as a line for a shell, paths as `portable` has them."""
+    return shlex.join(map(portable, words))
+
+
+def command_line(settings: Settings, command: str, *, whole: bool = False) -> str:
+    """The line that repeats a run: flags that differ from their defaults, but not where output went.
+
+    Paths are as they were typed, of a whole path (`/home/me/films`) the last part, unless `whole` asks for all of it.
+    """
     default = Settings()
     words = ["python", "-m", f"experiments.{command}"]
     for name in FLAGS:
@@ -330,7 +355,7 @@ def command_line(settings: Settings, command: str) -> str:
             words.extend(
                 value if isinstance(value, tuple) else [f"{value:g}" if isinstance(value, float) else str(value)]
             )
-    return shlex.join(words)
+    return shlex.join(words) if whole else line_of(words)
 
 
 def folder_of_its_own(command: str, encoders: tuple[str, ...], task: tuple[str, ...], line: str) -> str:
@@ -350,5 +375,5 @@ def with_folder(settings: Settings, command: str) -> Settings:
         return settings
     source = settings.source
     asked = source.task or ((source.label,) if source.label else ("orientation",))
-    line = command_line(settings, command)
+    line = command_line(settings, command, whole=True)  # two folders of one name are two sources
     return settings.but(out=folder_of_its_own(command, settings.encoder.encoder, asked, line))

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 import tasks
 from cache import Store
 from slitlamp.duplicates.guard import Copies
 from slitlamp.errors import UsageError
 from slitlamp.log import progress, say
 from slitlamp.settings import SourceSettings
-from tasks import Source, Task, label
+from tasks import Row, Source, Task, label
 from tasks.sources.files import manifest_of
 from tasks.sources.table import TABLES
 
@@ -72,17 +74,22 @@ def _has_manifest(spec: str) -> bool:
 
 def check_source(source: Source, copies: Copies, limit: float) -> Source:
     """The source without the images that cannot be decoded, named on stderr; the store remembers the others."""
-    known = _Readable(copies.store)
+    known = _Readable(copies.store, source)
+
+    def decoded(row: Row, image: np.ndarray) -> None:
+        known.add(row.picture.identity)
+        copies.add_fingerprint(row, image)
+
     with progress(len(source.rows), "checking images") as bar:
         source = tasks.check(
             source,
             unreadable_limit=limit,
             progress=lambda done, _: bar.update(done - bar.n),
             known=known,
-            decoded=copies.add_fingerprint,
+            decoded=decoded,
         )
     copies.save()
-    known.memo.put_many({row.picture.identity: True for row in source.rows if row.picture.identity is not None})
+    known.remember(source)
     for name, reason in source.unreadable:
         say(f"unreadable, left out: {name}: {reason}")
     return source
@@ -94,10 +101,29 @@ def open_source(settings: SourceSettings, spec: str, store: Store) -> Source:
 
 
 class _Readable:
-    """The identities of pictures that were decoded before without a fault, from the store's memo."""
+    """The identities of a source's pictures that were decoded without a fault, in this run or an earlier one."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, source: Source) -> None:
         self.memo = store.memo("readable")
+        with progress(len(source.rows), "reading files") as bar:
+            for row in source.rows:
+                _ = row.picture.identity
+                bar.update()
+        self.before = {name for name, fine in self.memo.get_many(_identities(source)).items() if fine is True}
+        self.seen: set[str] = set()
 
     def __contains__(self, identity: object) -> bool:
-        return bool(self.memo.get_many([str(identity)]))
+        return identity in self.before or identity in self.seen
+
+    def add(self, identity: str | None) -> None:
+        """Take the identity of a picture that was decoded a moment ago."""
+        if identity is not None:
+            self.seen.add(identity)
+
+    def remember(self, source: Source) -> None:
+        """Write those of the checked source that were not known."""
+        self.memo.put_many(dict.fromkeys((name for name in _identities(source) if name not in self.before), True))
+
+
+def _identities(source: Source) -> list[str]:
+    return [row.picture.identity for row in source.rows if row.picture.identity is not None]

@@ -118,8 +118,8 @@ def files_of(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str
         meant = near(spec)
         raise DataError(f"no file or folder {spec!r}; did you mean the benchmark {meant}?") if meant else missing(spec)
     notes: list[str] = []
-    name = path.resolve().name
-    if path.is_dir():
+    name, folder = path.resolve().name, path.is_dir()
+    if folder:
         manifest = manifest_of(path)
         if manifest is None:
             files, passed, links = walk(path)
@@ -133,8 +133,8 @@ def files_of(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str
         notes.append(f"the folder is read through its {manifest.name}")
         path = manifest
     if path.suffix.lower() not in TABLES:
-        return [Listed(path=path, name=path.name)], path.resolve().parent.name, notes, None
-    name = f"{path.resolve().parent.name}/{path.name}"
+        return [Listed(path=path, name=path.name)], _typed(path), notes, None
+    name = f"{name}/{path.name}" if folder else _typed(path)
     columns, table = read_table(path)
     if not any(columns):
         raise DataError(f"{name} is empty; a manifest has a line of column names and a row for each image")
@@ -145,10 +145,17 @@ def files_of(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str
     return listed(table, column, path.parent, name), name, notes, columns
 
 
+def _typed(path: Path) -> str:
+    """What reports call a file: its name with the folder's before it where that was typed, none of a whole path."""
+    above = path.parent.name
+    return path.name if path.is_absolute() or above in ("", "..") else f"{above}/{path.name}"
+
+
 def _list_all(
     files: Sequence[Listed], policy: DecodePolicy, needed: Sequence[str] = ()
 ) -> tuple[list[SourceFrame], list[tuple[str, str]], int]:
     last_opened, contents = LastOpened(), {}
+    opened: dict[Path, list[Frame]] = {}  # a manifest may name a file in many rows
     held: list[tuple[Listed, list[Frame]]] = []
     unreadable: list[tuple[str, str]] = []
     objects = 0
@@ -156,7 +163,11 @@ def _list_all(
         try:
             if not file.name:
                 raise DataError("the manifest names no file")
-            frames = list_frames(file.path, policy, last_opened)
+            frames = opened.get(file.path) if isinstance(file.path, Path) else None
+            if frames is None:
+                frames = list_frames(file.path, policy, last_opened)
+                if isinstance(file.path, Path):
+                    opened[file.path] = frames
         except Undecided:
             raise
         except DataError as error:

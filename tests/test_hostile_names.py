@@ -208,6 +208,20 @@ def _number(cell: str) -> bool:
     return True
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_file_says_where_on_this_machine_the_data_lay(
+    command: str, hostile: Hostile, said: dict[str, Said], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder may be called like a hospital, and its parents like a person: every output goes without them."""
+    folders = [part.encode() for part in (str(hostile.home), hostile.home.name, hostile.home.parent.name)]
+    leaks = []
+    for path in left(command, hostile, said, capsys).files:
+        data = path.read_bytes()
+        at = [data.index(part) for part in folders if part in data]
+        leaks += [(path.name, data[max(at[0] - 60, 0) : at[0] + 60])] if at else []
+    assert leaks == []
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with chromium(tmp_path_factory.mktemp("browser")) as running:

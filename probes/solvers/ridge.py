@@ -16,6 +16,7 @@ from probes.solvers.scale import standardised
 
 _RANK = 1e-9  # of the largest eigenvalue: below it lies the rounding of a float64 Gram matrix
 _WHOLE = 4000  # items up to which I - H is held whole, which is faster
+_LONG = 4  # rows of a fold for each direction, from which on its inverse is not held whole
 _BATCH = 512  # label vectors at a time: keeps the work arrays of 2,000 items within a few megabytes
 
 
@@ -82,7 +83,7 @@ class Ridge:
         narrow = np.ascontiguousarray(u, dtype=dtype)
         for penalty in penalties:
             shrink = self.shrink(penalty)
-            inverses = [_fold_inverse(u[a:b], shrink, len(u)).astype(dtype) for a, b in edges]
+            inverses = [FoldInverse.of(u[a:b], shrink, len(u), dtype, narrow[a:b]) for a, b in edges]
             out = np.empty_like(rows)
             for start in range(0, len(rows), _BATCH):
                 part = rows[start : start + _BATCH][:, order]
@@ -108,7 +109,7 @@ class Ridge:
         u = self.u[order]
         narrow = np.ascontiguousarray(u, dtype=np.float32)
         shrinks = [self.shrink(p) for p in penalties]
-        inverses = [[_fold_inverse(u[a:b], s, len(u)).astype(np.float32) for a, b in edges] for s in shrinks]
+        inverses = [[FoldInverse.of(u[a:b], s, len(u), np.float32, narrow[a:b]) for a, b in edges] for s in shrinks]
         for start in range(0, len(y), _BATCH):
             labels = np.asarray(y[start : start + _BATCH], dtype=np.float32)[:, order]
             centred = labels - labels.mean(axis=1, keepdims=True)
@@ -171,9 +172,47 @@ def _edges(ordered: np.ndarray) -> list[tuple[int, int]]:
     return list(zip([0, *cuts.tolist()], [*cuts.tolist(), len(ordered)], strict=True))
 
 
-def _fold_inverse(u: np.ndarray, shrink: np.ndarray, n: int) -> np.ndarray:
-    """Transposed (I - H_ss)^-1 over the rows s of one fold; u [s, r] are its rows, 1/n the unpenalised intercept."""
-    return np.linalg.inv(np.eye(len(u)) - (u * shrink) @ u.T - 1.0 / n).T
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FoldInverse:
+    """(I - H_ss)^-1 over the rows s of one fold, computed in float64 and applied in the precision of its arrays.
+
+    `whole` [s, s] is its transpose; where a fold has far more rows than directions, that matrix grows with the square
+    of the rows and its inverse with the cube, and it is I + u core u' + (the intercept's share) instead (Woodbury).
+    """
+
+    whole: np.ndarray | None = None
+    u: np.ndarray | None = None  # [s, r]
+    core: np.ndarray | None = None  # [r + 1, r + 1], the last row and column for the intercept
+
+    @classmethod
+    def of(
+        cls, u: np.ndarray, shrink: np.ndarray, n: int, dtype: type = np.float64, narrow: np.ndarray | None = None
+    ) -> "FoldInverse":
+        """From the fold's rows u [s, r] and the shares that survive [r]; 1/n is the unpenalised intercept.
+
+        `narrow` is u in `dtype`, where the caller has it.
+        """
+        rows, rank = u.shape
+        if rows <= _LONG * (rank + 1):
+            return cls(whole=np.linalg.inv(np.eye(rows) - (u * shrink) @ u.T - 1.0 / n).T.astype(dtype))
+        scale = np.append(np.sqrt(shrink), n**-0.5)
+        sums = u.sum(axis=0)
+        gram = np.block([[u.T @ u, sums[:, None]], [sums[None], np.full((1, 1), float(rows))]])
+        core = np.linalg.inv(np.eye(rank + 1) - scale[:, None] * gram * scale) * scale * scale[:, None]
+        return cls(u=u.astype(dtype) if narrow is None else narrow, core=core.astype(dtype))
+
+    def applied(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """The inverse times each of the rows [B, s]."""
+        if self.whole is not None:
+            return np.matmul(rows, self.whole, out=out)
+        assert self.u is not None
+        assert self.core is not None
+        inner = np.column_stack([rows @ self.u, rows.sum(axis=1)]) @ self.core
+        found = rows + inner[:, :-1] @ self.u.T + inner[:, -1:]
+        if out is None:
+            return found
+        out[...] = found
+        return out
 
 
 def _predict(
@@ -183,12 +222,12 @@ def _predict(
     u: np.ndarray,
     shrink: np.ndarray,
     edges: list[tuple[int, int]],
-    inverses: list[np.ndarray],
+    inverses: list[FoldInverse],
 ) -> np.ndarray:
     """Held-out predictions of label vectors [B, n] sorted by fold; in_basis [B, r] are their products with u."""
     residual = (in_basis * shrink) @ u.T
     np.subtract(centred, residual, out=residual)
     out = np.empty_like(residual)
     for (a, b), inverse in zip(edges, inverses, strict=True):
-        np.matmul(residual[:, a:b], inverse, out=out[:, a:b])
+        inverse.applied(residual[:, a:b], out[:, a:b])
     return np.subtract(rows, out, out=out)

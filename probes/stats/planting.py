@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from probes.solvers.codes import coded_vectors, fold_means
-from probes.solvers.ridge import Ridge
+from probes.solvers.ridge import FoldInverse, Ridge
 from probes.stats.intervals import floored_error
 from probes.stats.permutation import REFITS
 from probes.stats.plan import GRID, Plan
@@ -66,9 +66,9 @@ class Unplanted:
         f = both - through @ (ridge.u.T @ both)
         j = np.empty_like(f)
         for a, b in edges:
-            inverse = np.linalg.inv(np.eye(b - a) - through[a:b] @ ridge.u[a:b].T - 1.0 / n)
-            error[:, a:b] = error[:, a:b] @ inverse.T
-            j[a:b] = inverse @ f[a:b]
+            inverse = FoldInverse.of(ridge.u[a:b], ridge.shrink(penalty), n)
+            error[:, a:b] = inverse.applied(error[:, a:b])
+            j[a:b] = inverse.applied(f[a:b].T).T
         error = error.reshape(codes.shape)
         by_draw = np.moveaxis(f.reshape(n, draws, pair), 0, 2)  # F' [D, 2m, n]
         solved = np.ascontiguousarray(np.swapaxes(j.reshape(n, draws, pair), 0, 1))

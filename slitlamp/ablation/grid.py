@@ -21,7 +21,7 @@ from plugins import hint
 from slitlamp.api import typed
 from slitlamp.encoding.encoder import LABEL
 from slitlamp.errors import UsageError
-from slitlamp.settings import FLAGS, OF_MAPS, UNSAID, Settings, checked
+from slitlamp.settings import FLAGS, OF_MAPS, UNSAID, Settings, checked, portable
 from tasks import load as load_task
 
 SECTIONS = ("fixed", "grid", "zip", "exclude")
@@ -490,25 +490,25 @@ def _word(name: str, value: Any) -> str:
     return re.sub(r"[^A-Za-z0-9_.+]+", "-", "+".join(words)).lstrip(".")[:WIDEST].rstrip("-.") or "x"
 
 
-def as_toml(document: Mapping[str, Any]) -> str:
-    """A grid as TOML, in the order of its sections."""
+def as_toml(document: Mapping[str, Any], *, shown: bool = False) -> str:
+    """A grid as TOML, in the order of its sections; where it is `shown`, whole paths by their last part."""
     lines: list[str] = []
     for section in SECTIONS:
         found: Any = document.get(section)
         for one in [found] if isinstance(found, Mapping) else found or ():
             lines += [f"[{section}]" if isinstance(found, Mapping) else f"[[{section}]]"]
-            lines += [f"{_quoted(str(key))} = {_toml(value)}" for key, value in one.items()] + [""]
+            lines += [f"{_quoted(str(key))} = {_toml(value, shown=shown)}" for key, value in one.items()] + [""]
     return "\n".join(lines)
 
 
-def _toml(value: Any) -> str:
+def _toml(value: Any, *, shown: bool) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_toml(one) for one in value)}]"
+        return f"[{', '.join(_toml(one, shown=shown) for one in value)}]"
     if isinstance(value, int | float):
         return repr(value)
-    return _quoted(str(value))
+    return _quoted(portable(str(value)) if shown else str(value))
 
 
 def _quoted(text: str) -> str:

@@ -27,7 +27,7 @@ from slitlamp.probing.run import run as measure
 from slitlamp.records import best_of
 from slitlamp.result import Result
 from slitlamp.runs import load, read_document
-from slitlamp.settings import Settings, command_line
+from slitlamp.settings import Settings, command_line, portable
 from tasks import DataError
 
 
@@ -71,7 +71,7 @@ def ablate(settings: Settings, own: AblationSettings, line: str) -> AblationResu
     notes = [*grid.notes, *checked.notes, *_left_alone(grid, out)]
     files = [] if out is None else [out / GRID_FILE]
     if out is not None:
-        cache.write_atomically(out / GRID_FILE, as_toml(grid.document).encode())
+        cache.write_atomically(out / GRID_FILE, as_toml(grid.document, shown=True).encode())
 
     def found() -> AblationResult:
         return AblationResult(
@@ -354,5 +354,5 @@ def _sentences(results: Mapping[str, Result], out: Path | None) -> list[str]:
             "pays for that over the runs."
         )
     if out is not None:
-        found.append(f"To compare them: python -m experiments.compare {shlex.quote(str(out))}")
+        found.append(f"To compare them: python -m experiments.compare {shlex.quote(portable(str(out)))}")
     return found

@@ -22,7 +22,7 @@ from slitlamp.encoding.encoder import (
 )
 from slitlamp.keys import digest
 from slitlamp.log import say
-from slitlamp.settings import EncoderSettings
+from slitlamp.settings import EncoderSettings, portable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class StoredModel:
     @property
     def label(self) -> str:
         """What tables, figures and records call it; other weights are said behind its name."""
-        return self.spec + OTHER_WEIGHTS * self.settings.other_weights
+        return portable(self.spec) + OTHER_WEIGHTS * self.settings.other_weights
 
     def load(self) -> WholeModel:
         """Load the tensors once; what determines them is remembered for the next run."""

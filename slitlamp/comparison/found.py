@@ -1,7 +1,6 @@
 """Runs compared: what differs, by how much, how sure that is, and what cannot be compared."""
 
 import itertools
-import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +29,7 @@ from slitlamp.errors import UsageError
 from slitlamp.records import rounded
 from slitlamp.reports.result import CommandResult
 from slitlamp.runs import StoredRun, distinct_names
+from slitlamp.settings import line_of
 from tasks import DataError
 
 MANY = 12  # arms, encoders apart, above which each is compared with one reference and not with every other
@@ -78,7 +78,7 @@ def find(
     if not runs:
         raise UsageError("no run is given; name the folders of runs, as --out named them or as they lie under runs/")
     check_names(runs, asked)
-    again = command or shlex.join(["python", "-m", "experiments.compare", *(str(run.folder) for run in runs)])
+    again = command or line_of(["python", "-m", "experiments.compare", *(str(run.folder) for run in runs)])
     notes: list[str] = []
     if unpaired:
         rows, lines = independent_rows(runs, over, asked, notes, refuse=refuse)

@@ -41,7 +41,7 @@ from slitlamp.probing.run import probe_question
 from slitlamp.probing.state import Cell, QuestionCells, Run
 from slitlamp.questions import Question
 from slitlamp.records import Record
-from slitlamp.settings import Settings
+from slitlamp.settings import Settings, portable
 from tasks import DataError
 
 PASSING = (EncoderError, UserFileError, NotFiniteError, ProbeError, DataError)  # after which what was computed is kept
@@ -103,7 +103,7 @@ def route_of(run: Run, own: DiagnoseSettings) -> Route:
     card = encoders.card(own.model) if registered else next(e for e in run.encoders.asked if e.spec == own.model).card
     texts = card.text and JOINT in card.sites
     if own.prompt and not texts:
-        raise UsageError(f"--prompt has nothing to act on: {own.model} does not compare images with texts")
+        raise UsageError(f"--prompt has nothing to act on: {portable(own.model)} does not compare images with texts")
     if own.answers is not None or own.model in ("pixels", "lowlevel"):
         return Route(texts=False)
     if texts:
@@ -112,14 +112,14 @@ def route_of(run: Run, own: DiagnoseSettings) -> Route:
         return Route(texts=False, model=model_of(run, own.model))
     if CONNECTOR not in card.sites:
         raise UsageError(
-            f"--model {own.model} reads images alone: it has no connector, no language model and no joint space with "
-            "texts that could lose anything; linear_probe tells what it reads, --answers FILE what a model around it "
-            "answered"
+            f"--model {portable(own.model)} reads images alone: it has no connector, no language model and no joint "
+            "space with texts that could lose anything; linear_probe tells what it reads, --answers FILE what a model "
+            "around it answered"
         )
     return Route(
         texts=False,
-        short=f"{own.model} cannot be built with its language model here: tower and connector are followed; --answers "
-        "FILE gives what it answered elsewhere",
+        short=f"{portable(own.model)} cannot be built with its language model here: tower and connector are followed; "
+        "--answers FILE gives what it answered elsewhere",
     )
 
 
@@ -133,7 +133,7 @@ def check_asking(question: Question, route: Route, own: DiagnoseSettings) -> Non
     if route.model is not None:
         of_question(question, asking_of(own))
         return
-    who = f"the answers of {own.answers}" if own.answers is not None else own.model
+    who = f"the answers of {portable(str(own.answers))}" if own.answers is not None else portable(own.model)
     if own.causal == "on":
         raise UsageError(
             f"--causal on has nothing to act on: {who} cannot be asked again with what a connector hands on changed"
@@ -182,7 +182,7 @@ def gather(run: Run, question: Question, route: Route, own: DiagnoseSettings) ->
 
 def told(own: DiagnoseSettings, question: Question, error: Exception) -> str:
     """Say, and give back, the line of what could not be computed for a question."""
-    line = f"{own.model}, {question.name}: {' '.join(str(error).split())}"
+    line = f"{portable(own.model)}, {question.name}: {' '.join(str(error).split())}"
     say(f"error: {line}")
     return line
 
@@ -277,7 +277,7 @@ def _behind(
         stages.connector = read_stage(run, connector, by, "connector", "connector")
         stages.to_connector = carried(run, question, stages.encoder, connector)
     else:
-        stages.notes.append(f"{own.model} has no connector that can be read: the tower alone is followed")
+        stages.notes.append(f"{portable(own.model)} has no connector that can be read: the tower alone is followed")
     if got.layers:
         stages.image, stages.last = image_and_last(run, got.layers, by)
         stages.tables["layers"] = profile(run, question, got.layers, by)

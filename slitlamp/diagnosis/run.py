@@ -38,7 +38,7 @@ from slitlamp.questions import Question
 from slitlamp.records import rounded
 from slitlamp.reports.result import CommandResult
 from slitlamp.reports.spreadsheet import as_csv
-from slitlamp.settings import Settings
+from slitlamp.settings import Settings, portable
 
 
 def diagnose(settings: Settings, own: DiagnoseSettings, command: str) -> CommandResult:
@@ -78,7 +78,11 @@ def _gathered(run: Run, questions: Sequence[Question], route: Route, own: Diagno
             continue
         found += [] if one is None else [one]
     if not found:
-        raise lost[0][1] if lost else EncoderError("; ".join(run.failed) or f"{own.model}: no task could be asked")
+        raise (
+            lost[0][1]
+            if lost
+            else EncoderError("; ".join(run.failed) or f"{portable(own.model)}: no task could be asked")
+        )
     for question, error in lost:
         if str(error) != "; ".join(run.failed):  # which was said when it could not be encoded
             run.failed.append(told(own, question, error))
@@ -90,7 +94,7 @@ def _result(run: Run, found: Sequence[Diagnosed], own: DiagnoseSettings, command
     card = run.encoders.asked[0].card
     made_here = synthetic(
         "images" * any(one.question.source.synthetic for one in found),
-        f"the weights of {own.model}" if card.synthetic else "",
+        f"the weights of {portable(own.model)}" if card.synthetic else "",
     )
     drawn = rows["stages"]
     pictures: dict[str, Any] = {"stages": partial(figures.chain, drawn, rows["verdicts"])}

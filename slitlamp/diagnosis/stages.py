@@ -21,6 +21,7 @@ from slitlamp.diagnosis.settings import DiagnoseSettings
 from slitlamp.probing.state import QuestionCells, Run
 from slitlamp.questions import Question
 from slitlamp.records import Record
+from slitlamp.settings import portable
 
 PUBLISHED = "accuracy of others"
 
@@ -76,7 +77,7 @@ def conclude(
     contrasts, failure = _judged(run, cells, got, own, plan)
     table = item_rows(question, got, plan)
     return Diagnosed(
-        question=question, model=own.model, plan=plan, got=got, parts=parts, gap=gap, failure=failure,
+        question=question, model=portable(own.model), plan=plan, got=got, parts=parts, gap=gap, failure=failure,
         contrasts=contrasts, items=table[0], counts=table[1], points=records,
     )  # fmt: skip
 

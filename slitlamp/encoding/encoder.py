@@ -20,7 +20,7 @@ from slitlamp.keys import digest
 from slitlamp.log import say
 from slitlamp.reports.cards import condensed
 from slitlamp.reports.listing import named_elsewhere
-from slitlamp.settings import EncoderSettings
+from slitlamp.settings import EncoderSettings, portable
 
 OTHER_WEIGHTS = " (other weights)"  # behind the name of an encoder that holds others than its card's
 LABEL = re.compile(r"([\w.+-]+)=(.+)")
@@ -241,12 +241,12 @@ class StoredEncoder:
     def label(self) -> str:
         """What tables, figures and records call it: see `label_of`."""
         file, _ = draw_of(self.spec)
-        return self.label_of(self.card) if file.endswith(".py") or self._other_weights else self.spec
+        return self.label_of(self.card) if file.endswith(".py") or self._other_weights else portable(self.spec)
 
     def label_of(self, card: Card) -> str:
         """Its label, the name it was asked by, or a user file's card's name; other weights are said behind it."""
         file, draw = draw_of(self.spec)
-        name = card.name if file.endswith(".py") else file
+        name = card.name if file.endswith(".py") else portable(file)
         return name + OTHER_WEIGHTS * card.other_weights + (f"#{draw}" if draw else "")
 
     @property

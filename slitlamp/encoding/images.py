@@ -50,6 +50,12 @@ class ImageSet:
         """How many marks each picture carries."""
         return len(self.marks[0]) if self.marks else 0
 
+    @property
+    def distinct(self) -> int:
+        """How many pictures there are to encode, those of one identity once."""
+        keys = [p.identity for p in self.pictures]
+        return len({k for k in keys if k is not None}) + sum(k is None for k in keys)
+
     def known(self) -> list[str] | None:
         """The digests, if an earlier run hashed every picture; nothing is decoded."""
         keys = [p.identity for p in self.pictures]

@@ -4,11 +4,12 @@
 the held-out predictions, one row per item and repeat, from which every statistic can be done again.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache as once
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,14 @@ import numpy as np
 
 import probes
 from cache import write_atomically
+from cache.atomic import make_folder
 from probes.stats.plan import Plan
+from slitlamp.errors import one_line
 from slitlamp.keys import array_digest, digest
+from slitlamp.log import say
 
 FORMAT = 1
+_SAID: set[int | None] = set()  # why cells could not be kept, each said once
 
 
 def pack(value: Any, arrays: dict[str, np.ndarray], leave: Sequence[str] = ()) -> Any:
@@ -67,6 +72,7 @@ class Cells:
     types: Mapping[str, type]
     leave: tuple[str, ...] = ()  # fields that whoever loads a cell has at hand
     shared: Path | None = None  # where cells of all grids lie: what is measured there is taken, and what is new put
+    spare: bool = False  # the cells are kept for a next run alone, so that where nothing can be written none is
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key[:32]}.npz"
@@ -81,6 +87,8 @@ class Cells:
             found = self._read(self.shared / self._path(key).name, key, left)
             if found is not None:
                 self._link(key, self.shared, self.folder)
+        elif found is None and self._path(key).is_file():
+            say(f"warning: {self._path(key).name} is not as it was written; the cell is measured again")
         return found
 
     def holds(self, key: str) -> bool:
@@ -94,7 +102,7 @@ class Cells:
 
     def _link(self, key: str, source: Path, target: Path) -> None:
         """The files of a cell in another folder too: as a link where the disk has them, else as a copy."""
-        target.mkdir(parents=True, exist_ok=True)
+        make_folder(target)
         for suffix in (".parquet", ".npz"):  # the measurement last: it means `finished`
             name = self._path(key).with_suffix(suffix).name
             if not (source / name).is_file():
@@ -104,6 +112,18 @@ class Cells:
                 (target / name).hardlink_to(source / name)
             except OSError:
                 write_atomically(target / name, (source / name).read_bytes())
+
+    @contextlib.contextmanager
+    def _spared(self, *, always: bool = False) -> Iterator[None]:
+        """Let a cell that is kept for others alone be lost where it cannot be written, with a line."""
+        try:
+            yield
+        except OSError as error:
+            if not (self.spare or always):
+                raise
+            if error.errno not in _SAID:
+                _SAID.add(error.errno)
+                say(f"warning: cells are not kept in the store ({one_line(error)}); a next run measures them again")
 
     def _read(self, path: Path, key: str, left: Mapping[str, Any]) -> Any:
         try:
@@ -119,28 +139,50 @@ class Cells:
         if head["format"] != FORMAT or not head["key"].startswith(key):
             return None
         head["value"]["fields"] |= left
-        return unpack(head["value"], arrays, self.types)
+        found = unpack(head["value"], arrays, self.types)
+        self._mend(path.with_suffix(".parquet"), head, found)
+        return found
+
+    def _mend(self, path: Path, head: Mapping[str, Any], measurement: Any) -> None:
+        """Write the predictions beside a cell again where they are not as they were written."""
+        if "predictions" not in head:
+            return  # none, or of an earlier version, which kept no digest of them
+        try:
+            sound = hashlib.sha256(path.read_bytes()).hexdigest() == head["predictions"]
+        except OSError:
+            sound = False
+        if not sound:
+            say(f"warning: {path.name} is not as it was written; it is made again from its cell")
+            classes = None if head["classes"] is None else tuple(head["classes"])
+            with self._spared(always=True):
+                write_atomically(path, as_parquet(measurement.predictions, classes))
 
     def save(self, key: str, measurement: Any, classes: tuple[str, ...] | None = None) -> None:
         """Write a measurement and, where it has some, its predictions first: its own file means `finished`."""
         arrays: dict[str, np.ndarray] = {}
         head = {"format": FORMAT, "key": key, "value": pack(measurement, arrays, self.leave)}
+        table = as_parquet(measurement.predictions, classes) if hasattr(measurement, "predictions") else None
+        if table is not None:
+            head |= {"predictions": hashlib.sha256(table).hexdigest(), "classes": classes}
         text = np.frombuffer(json.dumps(head).encode(), dtype=np.uint8)
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, json=text, **arrays)  # type: ignore[arg-type]
         body = buffer.getvalue()
-        if hasattr(measurement, "predictions"):
-            write_atomically(self.folder / f"{key[:32]}.parquet", as_parquet(measurement.predictions, classes))
-        write_atomically(self._path(key), body + hashlib.sha256(body).digest())
+        with self._spared():
+            if table is not None:
+                write_atomically(self.folder / f"{key[:32]}.parquet", table)
+            write_atomically(self._path(key), body + hashlib.sha256(body).digest())
         if self.shared is not None and self.shared != self.folder:
-            self._link(key, self.folder, self.shared)
+            with self._spared(always=True):
+                self._link(key, self.folder, self.shared)
 
     def save_plan(self, key: str, material: Mapping[str, Any]) -> None:
         """Write what a plan is made of, where it does not lie already, whole: see `slitlamp.runs`."""
         path = self.folder / f"plan-{key}.json"
         whole = json.dumps(material, ensure_ascii=False).encode("utf-8", "backslashreplace")
-        if not path.is_file() or path.read_bytes() != whole:
-            write_atomically(path, whole)
+        with self._spared():
+            if not path.is_file() or path.read_bytes() != whole:
+                write_atomically(path, whole)
 
 
 def as_parquet(predictions: Any, classes: tuple[str, ...] | None) -> bytes:
@@ -179,9 +221,9 @@ def as_parquet(predictions: Any, classes: tuple[str, ...] | None) -> bytes:
     return sink.getvalue()
 
 
-def cells_in(home: Path, shared: Path | None = None) -> Cells:
-    """The cells of a run's folder, with those that all grids share where a folder of them is named."""
-    return Cells(folder=home / "cells", types=_types(), leave=("plan",), shared=shared)
+def cells_in(home: Path, shared: Path | None = None, *, spare: bool = False) -> Cells:
+    """The cells of a run's folder, with those that all grids share where a folder of them is named; see `Cells`."""
+    return Cells(folder=home / "cells", types=_types(), leave=("plan",), shared=shared, spare=spare)
 
 
 @once

@@ -28,7 +28,7 @@ from slitlamp.probing.state import CHOICE, CONTROLS, Cell, QuestionCells, Role, 
 from slitlamp.probing.workers import Job, run_jobs, spare_threads
 from slitlamp.questions import Question
 from slitlamp.records import Record
-from slitlamp.settings import Settings
+from slitlamp.settings import Settings, portable
 from tasks.label import place_of
 
 
@@ -235,7 +235,7 @@ def encode_all(run: Run, question: Question, who: Sequence[StoredEncoder]) -> li
         except (EncoderError, UserFileError, NotFiniteError) as error:
             if len(who) == 1 or encoder.spec in CONTROLS:
                 raise
-            line = f"{encoder.spec}: {' '.join(str(error).split())}"
+            line = f"{portable(encoder.spec)}: {' '.join(str(error).split())}"
             if line not in run.failed:
                 run.failed.append(line)
                 say(f"error: {line}")
@@ -256,7 +256,7 @@ def _encoded(run: Run, question: Question, encoder: StoredEncoder) -> FeatureTab
         if probe == CHOICE or AT_MARK.name in run.settings.encoder.readout:
             raise encoders.UnseenMarkError(what) from error
         question.unmarked.add(encoder.spec)
-        _note(run, f"warning: {encoder.spec} is not read under the marks: {what}")
+        _note(run, f"warning: {portable(encoder.spec)} is not read under the marks: {what}")
         return encode_missing(encoder, pictures, _points(run, question, encoder), policy)
 
 
@@ -290,7 +290,7 @@ def _encode_untrained(run: Run, question: Question, spec: str, draws: Sequence[S
         return []
     asked = next(encoder for encoder in run.encoders.asked if encoder.spec == spec)
     if asked.source.endswith(".py") and not asked.has_network:
-        _note(run, f"warning: no untrained draw beside {spec}: {asked.label} computes without torch")
+        _note(run, f"warning: no untrained draw beside {portable(spec)}: {asked.label} computes without torch")
         return []
     for draw in draws:
         try:
@@ -299,11 +299,11 @@ def _encode_untrained(run: Run, question: Question, spec: str, draws: Sequence[S
             encode_all(run, question, [draw])
         except (EncoderError, UserFileError, NotFiniteError, UnknownName) as error:
             have = "no untrained draw" if not different else f"only {len(different)} of {len(draws)} untrained draws"
-            _note(run, f"warning: {have} beside {spec}: {' '.join(str(error).split())}")
+            _note(run, f"warning: {have} beside {portable(spec)}: {' '.join(str(error).split())}")
             break
         same = different.setdefault(draw.fingerprint, draw)
         if same is not draw:
-            _note(run, f"warning: {draw.spec} is the draw that {same.spec} is; it is left out")
+            _note(run, f"warning: {portable(draw.spec)} is the draw that {portable(same.spec)} is; it is left out")
         draw.loaded.clear()  # several full networks need not lie in memory at once
     return list(different.values())
 
@@ -395,7 +395,7 @@ def plan_of(settings: Settings) -> dict[str, Any]:
             if encoder.remembered is not None:
                 points = _points(state, question, encoder)
                 widths = {f"{site}/{readout}": width for site, readout, width in points}
-                todo = len(question.ids)
+                todo = question.pictures.distinct
                 if contents is not None:
                     space = space_of(encoder, question.source.policy)
                     todo = len(space.missing(contents, list(widths), verify=False))

@@ -252,7 +252,9 @@ def start(
     if settings.source.volumes and not any(reads_volumes(one.source) is not False for one in asked):
         raise flat_only(asked[0].spec)  # before anything is decoded or fetched
     home = store.root if settings.output.out is None else Path(settings.output.out)
-    cells = cells_in(home, shared=store.root / "cells" if share else None)
+    mine = settings.output.out is None
+    shared = store.inside("cells") if share or mine else None
+    cells = cells_in(home, shared=shared if share else None, spare=mine)
     run = Run(settings=settings, store=store, cells=cells)
     say(f"device: {described_device(asked[0].device)}; features in {store.root}")
     try:

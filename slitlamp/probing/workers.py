@@ -5,7 +5,7 @@ import os
 import signal
 import time
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from slitlamp.errors import WorkerKilledError
 from slitlamp.log import progress
 
 MOST = 16  # workers that are started unasked
+STUCK = 5.0  # seconds after which a dead worker that joblib has not noticed will never be
 Results = Generator[tuple[str, Any, float], None, None]  # key, measurement, seconds
 
 
@@ -98,15 +99,64 @@ def run_jobs(jobs: Iterator[Job], total: int, count: int | None, what: str) -> R
                 # another folder, other workers: the path of a probe file may be relative to it
                 initializer=_follow_parent, initargs=(os.getpid(), str(Path.cwd())),
             )(delayed(measure)(job) for job in jobs)  # fmt: skip
-        try:
-            for result in results:
-                yield result
-                bar.update()
-        except BrokenProcessPool:
-            raise WorkerKilledError("a worker was killed (out of memory?); --jobs 1 needs the least memory") from None
-        finally:
-            with warnings.catch_warnings(action="ignore"):  # that what was not finished is dropped is meant
-                results.close()
+        with _watched() as give_up:
+            try:
+                for result in results:
+                    yield result
+                    bar.update()
+            except BrokenProcessPool:
+                give_up()
+                why = "a worker was killed (out of memory?); --jobs 1 needs the least memory"
+                raise WorkerKilledError(why) from None
+            finally:
+                with warnings.catch_warnings(action="ignore"):  # that what was not finished is dropped is meant
+                    results.close()
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[Callable[[], None]]:
+    """Notice a worker that was killed while it took a job or handed over a result, until the end of the block.
+
+    joblib (to 1.6) waits for the rest of what such a worker began to write, without end. What is yielded ends the
+    other workers and closes this process's ends of their pipes, so that no thread waits for what nobody sends or takes.
+    """
+    import threading
+    from multiprocessing.connection import wait
+
+    from joblib.externals.loky import reusable_executor
+
+    executor = reusable_executor._executor
+    done = threading.Event()
+
+    def give_up() -> None:
+        for process in list((executor._processes or {}).values()):
+            with contextlib.suppress(OSError):
+                os.kill(process.pid, signal.SIGKILL)
+        for end in ends:
+            with contextlib.suppress(OSError):
+                end.close()
+
+    def watch() -> None:
+        dead, since = set[int](), 0.0
+        while not done.wait(1.0):
+            processes = dict(executor._processes or {})
+            with contextlib.suppress(OSError, ValueError):  # one that was ended in this moment
+                ended = {pid for pid, p in processes.items() if wait([p.sentinel], 0)}
+                since = time.monotonic() if not ended & dead else since
+                dead = ended
+                if ended and time.monotonic() - since > STUCK:  # joblib takes note of it at once, or never
+                    give_up()
+                    return
+
+    if executor is None or os.name != "posix":
+        yield lambda: None
+        return
+    ends = (executor._call_queue._reader, executor._result_queue._writer)
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield give_up
+    finally:
+        done.set()
 
 
 @contextlib.contextmanager

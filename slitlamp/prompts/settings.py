@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from slitlamp.errors import UsageError
-from slitlamp.settings import FLAGS, UNSAID, Settings, each_once, folder_of_its_own, unused_flags
+from slitlamp.settings import FLAGS, UNSAID, Settings, each_once, folder_of_its_own, line_of, unused_flags
 
 NAME = "visual_prompts"
 
@@ -58,8 +58,6 @@ class Asked:
 
 def command_line(asked: Asked) -> str:
     """The line that repeats the run, but not where output went."""
-    import shlex
-
     default, words = DEFAULT, ["python", "-m", f"experiments.{NAME}"]
     for name in (name for name in FLAGS if name in KEPT and name not in UNSAID):
         value = asked.settings.flag(name)
@@ -72,7 +70,7 @@ def command_line(asked: Asked) -> str:
         words += ["--answers", asked.answers]
     elif asked.sizes != SIZES:
         words += ["--sizes", *(f"{s:g}" for s in asked.sizes)]
-    return shlex.join(words)
+    return line_of(words)
 
 
 def asked_for(given: dict[str, Any]) -> Asked:

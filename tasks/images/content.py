@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -53,9 +53,13 @@ def identity(content: Content | Stack, policy: str, number: int, revision: int =
 
 def picture(frame: Frame, content: Content | Stack, policy: DecodePolicy, name: str) -> Picture:
     """A picture that decodes the frame when it is read; its errors begin with `name`."""
-    keyed = json.dumps(policy.policy, sort_keys=True)
-    known = partial(identity, content, keyed, frame.number, frame.revision)
+    known = partial(identity, content, _keyed(policy), frame.number, frame.revision)
     return Picture(read=partial(_named, name, frame.read), identity=known)
+
+
+@cache
+def _keyed(policy: DecodePolicy) -> str:
+    return json.dumps(policy.policy, sort_keys=True)
 
 
 def _named(name: str, read: Callable[[], np.ndarray]) -> np.ndarray:

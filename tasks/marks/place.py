@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -44,8 +45,7 @@ def from_columns(columns: Mapping[str, str]) -> tuple[Mark, ...]:
         DataError: one of the two is missing or no number from 0, or two marks lie on one spot.
     """
     found = []
-    for name in COLOURS:
-        places = [one_column(f"{name}_{axis}", columns, "the manifest") for axis in "xy"]
+    for name, places in _columns_of_marks(tuple(columns)):
         texts = [columns[place] if place else "" for place in places]
         if all(map(is_missing, texts)):
             continue
@@ -60,6 +60,13 @@ def from_columns(columns: Mapping[str, str]) -> tuple[Mark, ...]:
             raise DataError(f"the marks {there[0]} and {name} both lie at x = {x:g}, y = {y:g}; one of them is wrong")
         found.append(Mark(name=name, x=x, y=y))
     return tuple(found)
+
+
+@cache
+def _columns_of_marks(columns: tuple[str, ...]) -> list[tuple[str, list[str | None]]]:
+    """The columns of x and y by the name of each mark that has any, the same for all rows of a manifest."""
+    places = [(n, [one_column(f"{n}_{axis}", columns, "the manifest") for axis in "xy"]) for n in COLOURS]
+    return [(n, two) for n, two in places if any(two)]
 
 
 def place(

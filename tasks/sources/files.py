@@ -162,14 +162,16 @@ def listed(table: list[dict[str, str]], column: str, base: Path, name: str) -> l
     """
     frames = one_column("frame", table[0], name) if table else None
     found = []
+    paths: dict[str, tuple[Path, str]] = {}  # rows may name one file many times
     for row, values in enumerate(table, 1):
         text = values[column]
-        path = base / text
-        inside = os.path.relpath(path, base) if text else ""
+        if text not in paths:
+            paths[text] = (base / text, Path(os.path.relpath(base / text, base)).as_posix() if text else "")
+        path, inside = paths[text]
         found.append(
             Listed(
                 path=path,
-                name=Path(inside).as_posix() if text else "",
+                name=inside,
                 columns={k: v for k, v in values.items() if k != column},
                 frame=_frame(values[frames], f"{name} row {row} ({text})") if frames else None,
                 row=row,

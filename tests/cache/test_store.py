@@ -415,7 +415,7 @@ def test_a_store_that_cannot_be_written_says_so_in_one_line(tmp_path: Path) -> N
     assert store.space({"e": 1}).missing(ids(2), ["a/mean"]) == [0, 1]
     for attempt in (
         lambda: fill(store.space({"e": 1}), ids(4), features(4)),
-        lambda: store.memo("m").put_many({"a": 1}),
+        lambda: store.memo("m").put_many({"a": 1}, required=True),
     ):
         with pytest.raises(
             StoreError, match=r"^the feature store at \S+ cannot be written \(Not a directory\); .*SLITLAMP_CACHE$"

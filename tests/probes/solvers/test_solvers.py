@@ -304,3 +304,20 @@ def test_one_temperature_makes_overconfident_logits_calibrated_and_useless_ones_
     assert found[1] == pytest.approx(0, abs=0.05)
     sure = calibrated(z, prior, found)[0, 1]
     assert sure[sure > 0.8].mean() == pytest.approx(y[sure > 0.8].mean(), abs=0.03)
+
+
+def test_folds_of_far_more_rows_than_directions_are_left_out_exactly_without_a_matrix_of_their_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from probes.solvers import ridge as solver
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(900, 12))
+    y = np.stack([rng.permutation(np.arange(900) % 2) for _ in range(3)]).astype(float)
+    folds = rng.integers(0, 3, 900)
+    made = solver.Ridge.of(x)
+    assert solver.FoldInverse.of(made.u[:300], made.shrink(0.3), 900).whole is None
+    short = made.held_out(y, folds, [0.01, 3.0], dtype=np.float64)
+    monkeypatch.setattr(solver, "_LONG", 10**9)
+    assert solver.FoldInverse.of(made.u[:300], made.shrink(0.3), 900).whole is not None
+    np.testing.assert_allclose(short, made.held_out(y, folds, [0.01, 3.0], dtype=np.float64), rtol=0, atol=1e-12)

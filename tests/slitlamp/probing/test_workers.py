@@ -15,6 +15,7 @@ import pytest
 
 import probes
 from slitlamp.errors import WorkerKilledError
+from slitlamp.probing import workers
 from slitlamp.probing.workers import Job, run_jobs
 from tests.paths import ROOT
 
@@ -162,10 +163,10 @@ def test_ctrl_c_ends_at_once_and_only_the_parent_speaks(tmp_path: Path, when: fl
     assert_gone(pids or [int(p.name) for p in script.pids.iterdir()], 1)
 
 
-def job(i: int, probe: str | None) -> Job:
+def job(i: int, probe: str | None, width: int = 8) -> Job:
     y, rng = np.arange(40) % 2, np.random.default_rng(i)
     given = probes.FeatureSet(
-        x=rng.standard_normal((40, 8)).astype(np.float32), y=y, groups=np.arange(40),
+        x=rng.standard_normal((40, width)).astype(np.float32), y=y, groups=np.arange(40),
         ids=tuple(map(str, range(40))), classes=("a", "b"),
     )  # fmt: skip
     plan = probes.plan(y, given.groups, classes=("a", "b"), seed=0, folds=4, repeats=1, permutations=19)
@@ -191,6 +192,39 @@ def test_a_killed_worker_is_one_line_and_what_was_finished_is_had(tmp_path: Path
         list(results)
     again = [key for key, _, _ in run_jobs((job(i, None) for i in range(6)), 6, 2, "probing")]
     assert sorted(again) == list("012345"), "new workers take the place of the dead"
+
+
+HALF = """
+import os, signal, sys
+from probes import load
+
+def probe(given, folds, rng):
+    frame = sys._getframe()
+    while "result_queue" not in frame.f_locals:
+        frame = frame.f_back
+    pipe = frame.f_locals["result_queue"]._writer.fileno()
+    os.write(pipe, (20_000).to_bytes(4, "big") + b"the beginning of a result")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_while_it_hands_over_a_result_is_noticed_and_leaves_no_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs are larger than a pipe holds, so that the next is on its way to a worker that will not take it."""
+    from joblib.externals.loky import reusable_executor
+
+    monkeypatch.setattr(workers, "STUCK", 1.0)
+    (tmp_path / "half.py").write_text(HALF)
+    began = time.monotonic()
+    with pytest.raises(WorkerKilledError, match=r"^a worker was killed \(out of memory\?\)"):
+        list(run_jobs((job(i, str(tmp_path / "half.py"), width=2000) for i in range(12)), 12, 2, "probing"))
+    assert time.monotonic() - began < 60
+    manager = reusable_executor._executor._executor_manager_thread
+    if manager is not None:
+        manager.join(20)
+        assert not manager.is_alive(), "the end of this process would wait for it"
 
 
 @pytest.mark.slow
