@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hub.contents import require_floats, require_merged
 from hub.errors import HubError, missing_tensors, one_line
-from hub.files import FORMS, PARTIAL, shards_of
+from hub.files import FORMS, INDEX, PARTIAL, shards_of
 from hub.partial import THREADS, download_tensors, remote
 from hub.ranges import NoRangesError
 from hub.repository import Repository, folder_of, hub_errors
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import torch
 
 Keep = Callable[[str], bool]
-INDEX = ".index.json"
 
 
 def fetch(
