@@ -28,10 +28,10 @@ def snapshot(
 ) -> tuple[Path, str]:
     """The folder of a repository at a commit, and the 40-hex commit itself.
 
-    The first of `weights` that the repository has is fetched, of an index its shards too, the files `needed` beside
-    it (of a tuple those that there are, at least one), and what matches `others`. A copy in the hub's own cache is used without asking the network. A `revision` of None is
-    resolved to a commit. `repo_type` is "dataset" where the weights lie in a repository of that kind.
-    Raises HubError in one line.
+    The first of `weights` that the repository has is fetched (of an index its shards too), the files `needed` beside
+    it (of a tuple all that there are, and at least one), and what matches `others`. A copy in the hub's own cache is
+    used without asking the network. A `revision` of None is resolved to a commit. `repo_type` is "dataset" where the
+    weights lie in a repository of that kind. Raises HubError in one line.
     """
     from huggingface_hub import constants, try_to_load_from_cache
 

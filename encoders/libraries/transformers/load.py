@@ -103,7 +103,7 @@ def _model_type(name: str, folder: Path) -> str:
 def untrained(card: Card, folder: Path, device: str) -> Encoder:
     """The network that the configuration in `folder` describes, under torch's current random state."""
     with one_line(card.name, str(folder)), quiet():
-        _model_type(card.name, folder)
+        model_type = _model_type(card.name, folder)
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
         made = read_processor(
             card.name, folder, "torchvision" if _model_type(card.name, folder) in TORCHVISION else "pil"
