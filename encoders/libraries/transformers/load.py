@@ -105,9 +105,7 @@ def untrained(card: Card, folder: Path, device: str) -> Encoder:
     with one_line(card.name, str(folder)), quiet():
         model_type = _model_type(card.name, folder)
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-        made = read_processor(
-            card.name, folder, "torchvision" if _model_type(card.name, folder) in TORCHVISION else "pil"
-        )
+        made = read_processor(card.name, folder, "torchvision" if model_type in TORCHVISION else "pil")
         return encoder(card, transformers.AutoModel.from_config(config), made, device)
 
 

@@ -119,7 +119,7 @@ def test_after_a_fetch_that_broke_off_the_rest_is_fetched(
     folder = Path(shutil.copytree(plain, tmp_path / "form"))
     FORMS[form](folder, model)
     hub.repositories = {"x/y": Repository(folder=folder, commit=COMMIT, fault="broken")}
-    with pytest.raises(EncoderError, match="x/y at .* could not be fetched"):
+    with pytest.raises(EncoderError, match=r"x/y at .* could not be fetched"):
         stand_in("hf:x/y")
     same(stand_in("random:hf:x/y"), stand_in("random:hf:x/y", weights=folder))
     with pytest.raises(EncoderError, match=r"x/y at .* (is not|only in part).*the run is offline"):
