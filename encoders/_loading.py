@@ -17,6 +17,7 @@ from encoders.identity.published import as_other, differences, refusal, with_ori
 from hub.contents import require_no_delta, require_whole
 from hub.errors import HubError, one_line
 from hub.files import IMAGES, Needed, images_said, settings
+from hub.given import given
 from plugins import UnknownName
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -42,7 +43,8 @@ def load(
     require_device(device)
     with as_encoder_error(spec, weights):
         build = _untrained if kind == "random" else _trained
-        if weights is not None and weights.exists():
+        if weights is not None and (weights.exists() or weights.is_symlink()):
+            weights = given(spec, weights)
             require_whole(spec, weights)
         made = build(spec, device, weights, offline, image_size)
     made = with_origin(held(spec, made, weights, other_weights))
@@ -188,7 +190,7 @@ def _from_hub(
     if weights is None:
         every = (*OPEN_CLIP, *WEIGHTS)
         others = (CONFIG, "config.json", *OTHERS, *TOKENIZER)
-        needed = _beside_configuration(folder)
+        needed = needed_beside(folder)
         folder, commit = snapshot(repo, revision, weights=every, needed=needed, others=others, offline=offline)
         card = replace(card, repo=repo, revision=commit)
     if not folder.is_dir():
@@ -284,12 +286,12 @@ def _untrained_repository(card: Card, name: str, device: str, weights: Path | No
         first = (CONFIG, "config.json")
         folder, commit = snapshot(repo, revision, weights=first, needed=(), others=others, offline=offline)
         # a fetch of the weights that broke off leaves the configuration alone
-        more = _beside_configuration(folder)
+        more = needed_beside(folder)
         snapshot(repo, revision or commit, weights=first, needed=more, others=others, offline=offline)
     return _untrained_folder(card, device, folder)
 
 
-def _beside_configuration(folder: Path) -> tuple[Needed, ...]:
+def needed_beside(folder: Path) -> tuple[Needed, ...]:
     """The files that tell, beside the configuration in a folder, what an untrained network is."""
     from encoders.libraries.open_clip.files import CONFIG
 

@@ -7,11 +7,21 @@ from pathlib import Path
 from encoders._base import Card, EncoderError
 from hub.files import FORMS, IMAGES, Needed, lacking
 from hub.snapshots import snapshot
+from hub.wanted import Wanted
 
 WEIGHTS = FORMS
 NEEDED: tuple[Needed, ...] = ("config.json", IMAGES)
 OTHERS = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "spiece.model")
 FLOAT32 = 4  # bytes
+
+
+def source(
+    card: Card, files: Sequence[str] = WEIGHTS, needed: Sequence[Needed] = NEEDED, others: Sequence[str] = OTHERS
+) -> tuple[Wanted, ...]:
+    """What `weights_folder` reads of the card's repository."""
+    assert card.repo is not None
+    beside = {"needed": tuple(needed), "others": tuple(others)}
+    return (Wanted(repo=card.repo, revision=card.revision, weights=tuple(files), **beside),)
 
 
 def weights_folder(
