@@ -129,8 +129,8 @@ CHECKPOINTS = (
     ),
     *_pair(
         replace(
-            _card("lingshu-7b", "Qwen2.5-VL-7B-Instruct", (676_550_144, 16_584_333_312), _sites(32, 1280, 3584, 36), "MIT"),
-            repo="lingshu-medical-mllm/Lingshu-7B", note="Qwen2.5-VL trained further on medical images and text",
+            _card("lingshu-7b", "", (676_550_144, 16_584_333_312), _sites(32, 1280, 3584, 36), "MIT"),
+            repo="lingshu-medical-mllm/Lingshu-7B",
         ),
         _model_type("Qwen2_5_VL", {**FIVE, "out_hidden_size": 3584}, SEVEN_B),
         _sites(32, 1280, 3584, 32),
