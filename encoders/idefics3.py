@@ -142,6 +142,7 @@ def _input(size: int, name: str, resize: str) -> Input:
     )  # fmt: skip
 
 
+SQUARE = View(grid=(36, 36), box=(0.0, 0.0, 63 / 64, 63 / 64))  # of 512 pixels: 8 lie behind the last patch
 UNVERIFIED = "configuration, processor, shard placement, licence"
 SMALL = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16,
          "image_size": 384, "patch_size": 14}  # fmt: skip
@@ -150,7 +151,7 @@ CHECKPOINTS = (
         Card(
             name="idefics2-8b", repo="HuggingFaceM4/idefics2-8b", licence="Apache-2.0", parameters=1_161_011_440,
             input=_input(512, "Idefics2", "native"),
-            sites=_blocks(27, site(1152, (View(grid=(36, 36), box=(0.0, 0.0, 63 / 64, 63 / 64)),))) | {"connector": Site(width=4096, queries=64)},
+            sites=_blocks(27, site(1152, (SQUARE,))) | {"connector": Site(width=4096, queries=64)},
             note="the image in its own shape; splitting into quarters is off", unverified=UNVERIFIED,
         ),
         ModelType(
@@ -174,7 +175,8 @@ CHECKPOINTS = (
     ),
     checkpoint(
         Card(
-            name="smolvlm2-2.2b", repo="HuggingFaceTB/SmolVLM2-2.2B-Instruct", licence="Apache-2.0", parameters=434_220_912,
+            name="smolvlm2-2.2b", repo="HuggingFaceTB/SmolVLM2-2.2B-Instruct", licence="Apache-2.0",
+            parameters=434_220_912,
             input=_input(384, "SmolVLM", "tiles"), sites=_card_sites(27, 1152, 27, 2048, 3, 4),
             note="tiles of 384 pixels and the whole image", unverified=UNVERIFIED,
         ),

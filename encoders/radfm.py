@@ -31,7 +31,7 @@ CARD = Card(
     | {"perceiver": Site(width=768, queries=32), "connector": Site(width=5120, queries=32)},
     volumes=True,
     note="the whole model's file is read, out of its zip too, which is unpacked into TMPDIR at each load",
-    unverified="name of the file, the checkpoint's names, and which of a training volume's axes came first in the plane",
+    unverified="names of file and tensors, and which of a training volume's axes came first in the plane",
 )
 
 

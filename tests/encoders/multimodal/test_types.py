@@ -261,6 +261,15 @@ def test_a_tensor_that_lacks_and_a_folder_of_another_type_are_refused(
     index = json.loads((copy / "model.safetensors.index.json").read_text())["weight_map"]
     gone = next(key for key in index if key.endswith(TINY[name].gone))
     state = load_file(copy / index[gone])
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"model_type": "llava"}))
+    with pytest.raises(EncoderError, match=rf"config.json is of model type 'llava', {name} is"):
+        stand_in(name, weights=copy)
+    (copy / "config.json").write_text(json.dumps(config))
+    (copy / "preprocessor_config.json").unlink()
+    with pytest.raises(EncoderError, match=r"has neither preprocessor_config\.json nor processor_config\.json"):
+        stand_in(name, weights=copy)
+    (copy / "preprocessor_config.json").write_bytes((shelf[name][0] / "preprocessor_config.json").read_bytes())
     before = stand_in(name, weights=copy)
     save_file({**state, gone: state[gone].flip(-1).contiguous()}, copy / index[gone], metadata={"format": "pt"})
     after = stand_in(name, weights=copy)
@@ -271,14 +280,6 @@ def test_a_tensor_that_lacks_and_a_folder_of_another_type_are_refused(
     with pytest.raises(EncoderError, match=r"lack 1 tensor \(") as caught:
         stand_in(name, weights=copy)
     assert "\n" not in str(caught.value)
-    config = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps(config | {"model_type": "llava"}))
-    with pytest.raises(EncoderError, match=rf"config.json is of model type 'llava', {name} is") as caught:
-        stand_in(name, weights=copy)
-    (copy / "config.json").write_text(json.dumps(config))
-    (copy / "preprocessor_config.json").unlink()
-    with pytest.raises(EncoderError, match=r"has neither preprocessor_config\.json nor processor_config\.json"):
-        stand_in(name, weights=copy)
 
 
 @pytest.mark.parametrize("name", TINY)
