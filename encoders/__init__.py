@@ -39,6 +39,7 @@ __all__ = [
     "located",
     "names",
     "points",
+    "sources",
     "whole_names",
 ]
 
@@ -109,6 +110,16 @@ def load_whole(
         offline=offline,
         other_weights=other_weights,
     )
+
+
+def sources(spec: str, *, whole: bool = False) -> tuple[Any, ...]:
+    """The repositories and files (`hub.wanted.Wanted`) that `spec` is loaded from, with `whole` its language model too.
+
+    Raises UnknownName for a name that nothing holds, EncoderError where there is nothing to fetch.
+    """
+    from encoders._fetch import sources as of
+
+    return of(spec, whole=whole)
 
 
 def whole_names() -> tuple[str, ...]:

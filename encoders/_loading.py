@@ -17,7 +17,8 @@ from encoders.identity.published import as_other, differences, refusal, with_ori
 from encoders.libraries.floors import require_floors
 from hub.contents import require_no_delta, require_whole
 from hub.errors import HubError, one_line
-from hub.files import settings
+from hub.files import IMAGES, Needed, images_said, settings
+from hub.given import given
 from plugins import UnknownName
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -45,7 +46,8 @@ def load(
         require_floors(spec)
     with as_encoder_error(spec, weights):
         build = _untrained if kind == "random" else _trained
-        if weights is not None and weights.exists():
+        if weights is not None and (weights.exists() or weights.is_symlink()):
+            weights = given(spec, weights)
             require_whole(spec, weights)
         made = build(spec, device, weights, offline, image_size)
     made = with_origin(held(spec, made, weights, other_weights))
@@ -171,7 +173,7 @@ def _from_hub(
     card: Card, rest: str, device: str, weights: Path | None, offline: bool, image_size: int | None
 ) -> Encoder:
     """A repository, by what it holds: open_clip's or timm's format, a multimodal model's, or a plain tower's."""
-    from encoders._weights import NEEDED, OTHERS, WEIGHTS
+    from encoders._weights import OTHERS, WEIGHTS
     from encoders.libraries.open_clip.files import CONFIG, TOKENIZER
     from encoders.libraries.open_clip.files import WEIGHTS as OPEN_CLIP
     from hub.snapshots import parse_repository, snapshot
@@ -190,8 +192,9 @@ def _from_hub(
         return multimodal(replace(card, repo=repo, revision=revision), model_type, device, weights, offline)
     if weights is None:
         every = (*OPEN_CLIP, *WEIGHTS)
-        others = (CONFIG, *NEEDED, *OTHERS, *TOKENIZER)
-        folder, commit = snapshot(repo, revision, weights=every, needed=(), others=others, offline=offline)
+        others = (CONFIG, "config.json", *OTHERS, *TOKENIZER)
+        needed = needed_beside(folder)
+        folder, commit = snapshot(repo, revision, weights=every, needed=needed, others=others, offline=offline)
         card = replace(card, repo=repo, revision=commit)
     if not folder.is_dir():
         raise EncoderError(f"{card.name}: --weights {folder} is not a folder; give a snapshot of {repo}")
@@ -283,8 +286,25 @@ def _untrained_repository(card: Card, name: str, device: str, weights: Path | No
     if folder is None:
         repo, revision = parse_repository(name)
         others = ("*.json", "*.txt", "*.model")
-        folder, _ = snapshot(repo, revision, weights=(CONFIG, "config.json"), needed=(), others=others, offline=offline)
+        first = (CONFIG, "config.json")
+        folder, commit = snapshot(repo, revision, weights=first, needed=(), others=others, offline=offline)
+        # a fetch of the weights that broke off leaves the configuration alone
+        more = needed_beside(folder)
+        snapshot(repo, revision or commit, weights=first, needed=more, others=others, offline=offline)
     return _untrained_folder(card, device, folder)
+
+
+def needed_beside(folder: Path) -> tuple[Needed, ...]:
+    """The files that tell, beside the configuration in a folder, what an untrained network is."""
+    from encoders.libraries.open_clip.files import CONFIG
+
+    config = folder / "config.json"
+    if (folder / CONFIG).is_file() or '"architecture"' in config.read_text(encoding="utf-8"):
+        return ()
+    model_type = model_type_of(config)
+    if model_type is None:
+        return (IMAGES,)
+    return (*model_type.needed, *([IMAGES] if model_type.others and not model_type.says_images(folder) else []))
 
 
 def _untrained_folder(card: Card, device: str, folder: Path) -> Encoder:
@@ -316,7 +336,7 @@ def _in_sizes_of(folder: Path, card: Card, model_type: Any, device: str) -> Enco
 
         found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         return from_config(card, found["model_cfg"], found.get("preprocess_cfg", {}), device)
-    if (folder / "config.json").is_file() and (folder / "preprocessor_config.json").is_file():
+    if (folder / "config.json").is_file() and images_said(folder):
         from encoders.libraries.transformers.load import untrained as transformers
 
         return transformers(card, folder, device)

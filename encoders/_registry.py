@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from encoders._base import Card, Encoder
+from hub.wanted import Wanted
 from plugins import UnknownName, hint, of_folder
 
 GENERIC = ("timm:MODEL", "open_clip:MODEL/TAG", "hf:REPO@REV", "random:NAME", "path/to/mine.py")
@@ -23,6 +24,8 @@ class Checkpoint:
     is counted without memory. `model_type` is the ModelType of a multimodal model. `both_towers` are the parameters of
     image and text tower together, None where they are not known. `whole(card, weights, offline)` gives the card with
     its commit and the folders of a whole model, each with the names that are read of it, None where none can be had.
+    `sources` are the repositories and files that `load` reads, for a machine without a network, and `sources_whole`
+    those that `whole` reads; () where there are none that can be pinned.
     """
 
     card: Card
@@ -32,6 +35,8 @@ class Checkpoint:
     model_type: Any = None
     both_towers: int | None = None
     whole: Callable[[Card, Path | None, bool], Any] | None = None
+    sources: tuple[Wanted, ...] = ()
+    sources_whole: tuple[Wanted, ...] = ()
 
 
 @cache

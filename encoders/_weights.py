@@ -5,12 +5,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from encoders._base import Card, EncoderError
+from hub.files import FORMS, IMAGES, Needed, lacking
 from hub.snapshots import snapshot
+from hub.wanted import Wanted
 
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-NEEDED = ("config.json", "preprocessor_config.json")
+WEIGHTS = FORMS
+NEEDED: tuple[Needed, ...] = ("config.json", IMAGES)
 OTHERS = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "spiece.model")
 FLOAT32 = 4  # bytes
+
+
+def source(
+    card: Card, files: Sequence[str] = WEIGHTS, needed: Sequence[Needed] = NEEDED, others: Sequence[str] = OTHERS
+) -> tuple[Wanted, ...]:
+    """What `weights_folder` reads of the card's repository."""
+    assert card.repo is not None
+    beside = {"needed": tuple(needed), "others": tuple(others)}
+    return (Wanted(repo=card.repo, revision=card.revision, weights=tuple(files), **beside),)
 
 
 def weights_folder(
@@ -19,7 +30,7 @@ def weights_folder(
     offline: bool,
     *,
     files: Sequence[str] = WEIGHTS,
-    needed: Sequence[str] = NEEDED,
+    needed: Sequence[Needed] = NEEDED,
     others: Sequence[str] = OTHERS,
 ) -> tuple[Card, Path]:
     """The folder to load and the card with the commit it holds; a local folder has no commit.
@@ -27,7 +38,7 @@ def weights_folder(
     The first of `files` that is there holds the weights, beside the files `needed` and what matches `others`.
     """
     assert card.repo is not None
-    wanted = ", ".join([*needed, " or ".join(files)])
+    wanted = ", ".join([*lacking(lambda _: False, needed), " or ".join(files)])
     if weights is None:
         folder, commit = snapshot(
             card.repo, card.revision, weights=files, needed=needed, others=others, offline=offline
@@ -38,9 +49,8 @@ def weights_folder(
             f"{card.name}: --weights {weights} is not a folder; give one with {wanted}, "
             f"as `hf download {card.repo}` makes it"
         )
-    for name in needed:
-        if not (weights / name).exists():
-            raise EncoderError(f"{card.name}: --weights {weights} has no {name}")
+    if absent := lacking(lambda name: (weights / name).exists(), needed):
+        raise EncoderError(f"{card.name}: --weights {weights} has no {absent[0]}")
     if not any((weights / name).exists() for name in files):
         raise EncoderError(f"{card.name}: --weights {weights} has none of {', '.join(files)}")
     return replace(card, repo=None, revision=None), weights

@@ -2,8 +2,11 @@
 
 Read through transformers, because these repositories hold its format: the commit can be pinned, and the
 configuration beside the weights sets the activation (QuickGELU) and the preprocessing, which a bare weight
-file does not. Radford et al. 2021, arXiv:2103.00020.
+file does not. Radford et al. 2021, arXiv:2103.00020. Of the same architecture, trained further: `pubmed-clip` on
+radiology (Eslami et al. 2023), `plip` on pathology (Huang et al. 2023) and `monet` on dermatology (Kim et al. 2024).
 """
+
+from typing import Any
 
 from encoders._base import CLIP_NORM, Input
 from encoders._registry import Checkpoint
@@ -12,7 +15,16 @@ from encoders.libraries.transformers.checkpoint import checkpoint
 
 
 def _clip(
-    name: str, repo: str, *, width: int, layers: int, patch: int, size: int, joint: int, counts: tuple[int, int]
+    name: str,
+    repo: str,
+    *,
+    width: int,
+    layers: int,
+    patch: int,
+    size: int,
+    joint: int,
+    counts: tuple[int, int],
+    **more: Any,
 ) -> Checkpoint:
     parameters, whole = counts
     return checkpoint(
@@ -21,17 +33,17 @@ def _clip(
          "num_attention_heads": width // 64, "patch_size": patch, "image_size": size, "projection_dim": joint},
         whole=whole,
         name=name,
-        repo=f"openai/clip-vit-{repo}",
-        licence="MIT",
+        repo=repo if "/" in repo else f"openai/clip-vit-{repo}",
         parameters=parameters,
         input=Input(size=(size, size), resize="shortest", crop="center", interpolation="bicubic", edge=size,
                     backend="transformers CLIPImageProcessorPil", **CLIP_NORM),
         sites=sites(layers, width, size // patch, prefix=1, vectors={"pooled": width, "joint": joint}),
         text=True,
-        unverified="licence of the weights, size of the file",
+        **{"licence": "MIT", "unverified": "licence of the weights, size of the file"} | more,
     )  # fmt: skip
 
 
+OTHERS = "licence, configuration, preprocessing, size of the file"
 BASE = {"width": 768, "layers": 12, "joint": 512}
 LARGE = {"width": 1024, "layers": 24, "joint": 768, "patch": 14}
 CHECKPOINTS = (
@@ -39,4 +51,10 @@ CHECKPOINTS = (
     _clip("clip-b32", "base-patch32", **BASE, patch=32, size=224, counts=(87_849_216, 151_277_313)),
     _clip("clip-l14", "large-patch14", **LARGE, size=224, counts=(303_966_208, 427_616_513)),
     _clip("clip-l14-336", "large-patch14-336", **LARGE, size=336, counts=(304_293_888, 427_944_193)),
-)
+    _clip("pubmed-clip", "flaviagiammarino/pubmed-clip-vit-base-patch32", **BASE, patch=32, size=224,
+          counts=(87_849_216, 151_277_313), unverified=OTHERS),
+    _clip("plip", "vinid/plip", **BASE, patch=32, size=224, counts=(87_849_216, 151_277_313),
+          licence="none stated", unverified=OTHERS),
+    _clip("monet", "chanwkim/monet", **LARGE, size=224, counts=(303_966_208, 427_616_513),
+          licence="none stated", unverified=OTHERS),
+)  # fmt: skip

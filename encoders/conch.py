@@ -13,7 +13,7 @@ from typing import Any
 
 from encoders._base import Card, Encoder, Site
 from encoders._registry import Checkpoint
-from encoders._weights import weights_file
+from encoders._weights import source, weights_file
 from encoders.extraction.tower_sites import sites
 from encoders.libraries.open_clip.checkpoint import cropped
 
@@ -124,4 +124,8 @@ CARD = Card(
     note="revision resolved at first load; sentences need a tokenizer from the authors' code beside the weights",
     unverified="layout and name of the file, size of its position table",
 )
-CHECKPOINTS = (Checkpoint(card=CARD, load=load, untrained=untrained, network=network),)
+CHECKPOINTS = (
+    Checkpoint(
+        card=CARD, load=load, untrained=untrained, network=network, sources=source(CARD, ("pytorch_model.bin",), (), ())
+    ),
+)

@@ -16,6 +16,7 @@ from encoders._registry import Checkpoint
 from encoders.answering.llava import authors
 from encoders.multimodal.checkpoint import checkpoint
 from encoders.networks.llava import PAD, descendant, original, sites
+from hub.wanted import Wanted
 
 STOCK = "openai/clip-vit-large-patch14-336"
 CARD = Card(
@@ -118,5 +119,9 @@ CHECKPOINTS = (
         network=OWN.network,
         model_type=MODEL_TYPE,
         whole=_stock_whole,
+        sources=(
+            Wanted(repo="microsoft/llava-med-v1.5-mistral-7b", needed=MODEL_TYPE.needed, keep=_projector),
+            Wanted(repo=STOCK, needed=MODEL_TYPE.needed, keep=_tower, place=Path(STOCK).name),
+        ),
     ),
 )

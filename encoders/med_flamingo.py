@@ -11,6 +11,8 @@ from typing import Any
 from encoders._base import CLIP_NORM, Card, Encoder, Input, Site
 from encoders._registry import Checkpoint
 from encoders.extraction.tower_sites import sites
+from encoders.networks.files import FLAMINGO, FLAMINGO_TOWER, stock_tower
+from hub.wanted import Wanted
 
 CARD = Card(
     name="med-flamingo",
@@ -55,4 +57,8 @@ def untrained(card: Card, device: str) -> Encoder:
     return encoder(card, network(), device)
 
 
-CHECKPOINTS = (Checkpoint(card=CARD, load=load, untrained=untrained, network=network),)
+SOURCES = (
+    Wanted(repo=FLAMINGO_TOWER, needed=("config.json",), keep=stock_tower),
+    Wanted(repo="med-flamingo/med-flamingo", weights=(FLAMINGO,)),
+)
+CHECKPOINTS = (Checkpoint(card=CARD, load=load, untrained=untrained, network=network, sources=SOURCES),)

@@ -1,4 +1,4 @@
-"""MedGemma: a SigLIP tower for 896 pixels, trained on medical images, in front of Gemma 3.
+"""MedGemma: a SigLIP tower for 896 pixels, trained on medical images, in front of Gemma 3; and Gemma 3 itself.
 
 Sellergren et al. 2025, arXiv:2507.05201. The tower has no pooling head and is not the one of `medsiglip`. The language
 model receives means of four by four tokens, normed and projected: a grid of 16 by 16.
@@ -108,5 +108,25 @@ CHECKPOINTS = (
             sites=TOWER | {"connector": Site(width=5376, grid=(16, 16))},
         ),
         LARGE,
+    ),
+    *(
+        checkpoint(
+            replace(
+                CARD,
+                name=f"gemma-3-{size}",
+                repo=f"google/gemma-3-{size}-it",
+                licence="Gemma",
+                parameters=parameters,
+                bytes=2 * parameters,
+                bytes_whole=whole,
+                sites=TOWER | {"connector": Site(width=width, grid=(16, 16))},
+                unverified="configuration, shard placement, licence",
+            ),
+            model_type,
+        )
+        for size, parameters, whole, width, model_type in (
+            ("4b", 419_816_304, 8_600_158_944, 2560, SMALL),
+            ("27b", 423_060_336, 54_864_813_280, 5376, LARGE),
+        )
     ),
 )

@@ -90,5 +90,6 @@ CHECKPOINTS = (
         load=load_tensorflow,
         untrained=untrained_tensorflow,
         network=PROCESSOR.network,
+        sources=PROCESSOR.sources,
     ),
 )

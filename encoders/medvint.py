@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from encoders._base import IMAGENET_NORM, Card, Encoder, EncoderError, Input, Site
+from encoders._base import IMAGENET_NORM, Card, Encoder, Input, Site
 from encoders._registry import Checkpoint
+from encoders.networks.files import MEDVINT_START, MEDVINT_TD, MEDVINT_TE
+from hub.wanted import Wanted
 
-FILE = "pytorch_model.bin"
 STAGES = {f"stage.{i}": Site(width=128 * 2**i, grid=(256 // 2**i, 256 // 2**i)) for i in (1, 2, 3, 4)}
 TD = Card(
     name="medvint-td",
@@ -30,8 +31,9 @@ TD = Card(
     ),
     sites={name: STAGES[name] for name in ("stage.1", "stage.2", "stage.3")}
     | {"connector": Site(width=4096, queries=32)},
-    note=f"its {FILE} is given with --weights: the names of the files on the hub are not known",
-    unverified="the checkpoint's names, and the decoder, which the authors' published code leaves out",
+    note="of the run with PMC-CLIP and PMC-LLaMA; one file of torch that holds a language model of 7 B too, and is "
+    "fetched whole",
+    unverified="path of the file in its repository, the checkpoint's names",
 )
 TE = replace(
     TD,
@@ -55,17 +57,10 @@ START = replace(
 
 
 def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """TD's image side from the file of its whole model."""
-    del offline  # nothing is fetched
-    how = f"`hf download {TD.repo}` and give the {FILE} of a run with PMC-CLIP in it with --weights PATH"
-    if weights is None:
-        raise EncoderError(f"{card.name}: which file of {TD.repo} holds it was never seen: {how}")
-    file = weights / FILE if weights.is_dir() else weights
-    if not file.is_file():
-        raise EncoderError(f"{card.name}: --weights {weights} has no {FILE}: {how}")
+    """TD's image side from the file of its whole model, in its repository or in `weights`."""
     from encoders.networks.medvint import load_td
 
-    return load_td(card, device, file)
+    return load_td(card, device, weights, offline)
 
 
 def load_reader(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
@@ -117,8 +112,15 @@ def untrained_te(card: Card, device: str) -> Encoder:
     return te_encoder(card, reader() if "connector" in card.sites else trunk(), device)
 
 
+def _file_of(card: Card, path: str) -> tuple[Wanted, ...]:
+    assert card.repo is not None
+    return (Wanted(repo=card.repo, weights=(path,)),)
+
+
 CHECKPOINTS = (
-    Checkpoint(card=TD, load=load, untrained=untrained, network=network),
-    Checkpoint(card=TE, load=load_reader, untrained=untrained_te, network=reader),
-    Checkpoint(card=START, load=load_start, untrained=untrained_te, network=trunk),
+    Checkpoint(card=TD, load=load, untrained=untrained, network=network, sources=_file_of(TD, MEDVINT_TD)),
+    Checkpoint(card=TE, load=load_reader, untrained=untrained_te, network=reader, sources=_file_of(TE, MEDVINT_TE)),
+    Checkpoint(
+        card=START, load=load_start, untrained=untrained_te, network=trunk, sources=_file_of(START, MEDVINT_START)
+    ),
 )

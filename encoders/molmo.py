@@ -11,6 +11,8 @@ from typing import Any
 from encoders._base import CLIP_NORM, Card, Encoder, Input, View
 from encoders._registry import Checkpoint
 from encoders.extraction.tiles import Box, site
+from encoders.networks.files import molmo
+from hub.wanted import Wanted
 
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 CUT = [(i, j, i + 0.6, j + 0.6) for i in (0.0, 0.4) for j in (0.0, 0.4)]  # two by two crops of 336 on 560 pixels
@@ -54,7 +56,9 @@ def _checkpoint(name: str, repo: str, inner: int, language: int, parameters: int
 
         return encoder(card, network(), device)
 
-    return Checkpoint(card=card, load=load, untrained=untrained, network=network)
+    assert card.repo is not None
+    read = (Wanted(repo=card.repo, needed=("config.json",), keep=molmo),)
+    return Checkpoint(card=card, load=load, untrained=untrained, network=network, sources=read)
 
 
 CHECKPOINTS = (

@@ -12,6 +12,8 @@ from typing import Any
 from encoders._base import CLIP_NORM, Card, Encoder, Input, Site, View
 from encoders._registry import Checkpoint
 from encoders.extraction.tiles import site, tiles
+from encoders.networks.files import phi3_vision
+from hub.wanted import Wanted
 
 WHOLE = View(grid=(24, 24))
 
@@ -63,7 +65,9 @@ def _checkpoint(card: Card, crops: int) -> Checkpoint:
 
         return encoder(card, network(), crops, device)
 
-    return Checkpoint(card=card, load=load, untrained=untrained, network=network)
+    assert card.repo is not None
+    read = (Wanted(repo=card.repo, needed=("config.json",), keep=phi3_vision),)
+    return Checkpoint(card=card, load=load, untrained=untrained, network=network, sources=read)
 
 
 def network() -> Any:

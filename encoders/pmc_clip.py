@@ -11,6 +11,8 @@ from typing import Any
 
 from encoders._base import CLIP_NORM, Card, Encoder, Input, Site
 from encoders._registry import Checkpoint
+from encoders.networks.files import BERT_FILES, PMC_CLIP, PMC_TOKENIZER, VOCABULARY
+from hub.wanted import Wanted
 
 CARD = Card(
     name="pmc-clip",
@@ -52,7 +54,12 @@ def _checkpoint(card: Card, heads: int, fixed: int | None) -> Checkpoint:
 
         return build(heads=heads)
 
-    return Checkpoint(card=card, load=load, untrained=untrained, network=network)
+    assert card.repo is not None
+    read = (
+        Wanted(repo=card.repo, kind="dataset", weights=(PMC_CLIP,)),
+        Wanted(repo=PMC_TOKENIZER, weights=VOCABULARY, others=BERT_FILES),
+    )
+    return Checkpoint(card=card, load=load, untrained=untrained, network=network, sources=read)
 
 
 CHECKPOINTS = (

@@ -3,7 +3,8 @@
 Wang et al. 2024, arXiv:2409.12191; Bai et al. 2025, arXiv:2502.13923. Inside the towers tokens lie in merge groups,
 in Qwen2.5 also sorted by attention window: they leave here row by row. By default an image keeps its size, as the
 models' own code has it; `-448` squashes it to one square, so that every image has the same grid. Qwen3 hands its
-language model the outputs of three more mergers, the sites deepstack.0 to deepstack.2.
+language model the outputs of three more mergers, the sites deepstack.0 to deepstack.2. Lingshu (LASA team 2025,
+arXiv:2506.07044) is Qwen2.5-VL trained further on medical images and text.
 """
 
 from collections.abc import Callable, Mapping
@@ -122,6 +123,14 @@ CHECKPOINTS = (
     *_pair(
         _card(
             "qwen2.5-vl-7b", "Qwen2.5-VL-7B-Instruct", (676_550_144, 16_584_333_312), _sites(32, 1280, 3584, 36),
+        ),
+        _model_type("Qwen2_5_VL", {**FIVE, "out_hidden_size": 3584}, SEVEN_B),
+        _sites(32, 1280, 3584, 32),
+    ),
+    *_pair(
+        replace(
+            _card("lingshu-7b", "", (676_550_144, 16_584_333_312), _sites(32, 1280, 3584, 36), "MIT"),
+            repo="lingshu-medical-mllm/Lingshu-7B",
         ),
         _model_type("Qwen2_5_VL", {**FIVE, "out_hidden_size": 3584}, SEVEN_B),
         _sites(32, 1280, 3584, 32),

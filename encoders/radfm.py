@@ -10,8 +10,9 @@ from typing import Any
 
 from encoders._base import Card, Encoder, EncoderError, Input, Site
 from encoders._registry import Checkpoint
+from encoders._weights import source, weights_file
 
-FILE = "pytorch_model.bin"
+FILES = ("pytorch_model.bin", "pytorch_model.zip")
 CARD = Card(
     name="radfm",
     repo="chaoyi-wu/RadFM",
@@ -29,30 +30,32 @@ CARD = Card(
     sites={f"block.{i}": Site(width=768, grid=(1, 16, 16)) for i in range(12)}
     | {"perceiver": Site(width=768, queries=32), "connector": Site(width=5120, queries=32)},
     volumes=True,
-    note="its weights are parts of a zip on the hub and are given with --weights",
-    unverified="the checkpoint's names, and which of a training volume's axes came first in the plane",
+    note="the whole model's file is read, out of its zip too, which is unpacked into TMPDIR at each load",
+    unverified="names of file and tensors, and which of a training volume's axes came first in the plane",
 )
 
 
 def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
-    """The image side from the unzipped file, or the folder that holds it."""
-    del offline  # nothing is fetched
-    how = (
-        f"`hf download {CARD.repo}`, join the parts with `zip -s 0 RadFM.zip --out whole.zip`, `unzip whole.zip`, "
-        f"and give the {FILE} in it with --weights PATH"
-    )
-    if weights is None:
-        raise EncoderError(f"{card.name}: its weights are a zip in parts, which is not unpacked here: {how}")
-    file = weights / FILE if weights.is_dir() else weights
-    if not file.is_file():
-        raise EncoderError(f"{card.name}: --weights {weights} has no {FILE}: {how}")
-    if file.suffix in (".zip", ".z01"):
-        raise EncoderError(f"{card.name}: --weights {weights} is a part of a zip: {how}")
-    from dataclasses import replace
-
+    """The image side from its repository, from the whole model's file, a zip of it, or the folder with either."""
+    if weights is not None:
+        _require_whole(card.name, weights)
+    card, file = weights_file(card, weights, offline, files=FILES)
     from encoders.networks.radfm import load as read
 
-    return read(replace(card, repo=None, revision=None), device, file)
+    return read(card, device, file)
+
+
+def _require_whole(who: str, weights: Path) -> None:
+    """Refuse one part of a zip, which no other part is beside."""
+    folder, names = (weights, set(FILES)) if weights.is_dir() else (weights.parent, {weights.name})
+    part = weights.suffix.startswith(".z") and (weights.suffix != ".zip" or (folder / f"{weights.stem}.z01").exists())
+    parts = sorted(path.name for path in folder.glob("*.z01")) if weights.is_dir() else []
+    if part or (parts and not any((folder / name).is_file() for name in names)):
+        what = weights.name if part else parts[0]
+        raise EncoderError(
+            f"{who}: --weights {weights}: {what} is a part of a zip: join the parts with `zip -s 0 RadFM.zip --out "
+            f"whole.zip` and give whole.zip, or the {FILES[0]} in it"
+        )
 
 
 def network() -> Any:
@@ -69,4 +72,6 @@ def untrained(card: Card, device: str) -> Encoder:
     return encoder(card, network(), device)
 
 
-CHECKPOINTS = (Checkpoint(card=CARD, load=load, untrained=untrained, network=network),)
+CHECKPOINTS = (
+    Checkpoint(card=CARD, load=load, untrained=untrained, network=network, sources=source(CARD, FILES, (), ())),
+)

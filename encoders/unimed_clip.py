@@ -10,13 +10,15 @@ from typing import Any
 
 from encoders._base import CLIP_NORM, Card, Encoder, EncoderError
 from encoders._registry import Checkpoint
-from encoders._weights import weights_file
+from encoders._weights import source, weights_file
 from encoders.extraction.tower_sites import sites
 from encoders.libraries.open_clip.checkpoint import cropped
 from hub.snapshots import snapshot
+from hub.wanted import Wanted
 
 BERT_REPO = "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract"
 VOCABULARY = ("tokenizer.json", "vocab.txt")
+BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "config.json")
 CONTEXT = 256
 BERT: dict[str, Any] = {}  # BERT-base
 TEXT = {
@@ -72,7 +74,9 @@ def _checkpoint(name: str, repo: str, joint: int, parameters: int, size: int | N
         note="revision resolved at first load",
         unverified="licence, name and size of the file",
     )  # fmt: skip
-    return Checkpoint(card=card, load=load, untrained=untrained, network=network)
+    words = Wanted(repo=BERT_REPO, weights=VOCABULARY, others=BESIDE)
+    read = (*source(card, (file,), (), ()), words)
+    return Checkpoint(card=card, load=load, untrained=untrained, network=network, sources=read)
 
 
 def _renamed(key: str) -> str:
@@ -81,8 +85,7 @@ def _renamed(key: str) -> str:
 
 
 def _vocabulary(offline: bool) -> Path:
-    others = ("tokenizer_config.json", "special_tokens_map.json", "config.json")
-    return snapshot(BERT_REPO, None, weights=VOCABULARY, needed=(), others=others, offline=offline)[0]
+    return snapshot(BERT_REPO, None, weights=VOCABULARY, needed=(), others=BESIDE, offline=offline)[0]
 
 
 def _tokenizer(folder: Path) -> Any:

@@ -3,6 +3,7 @@
 $ python -m experiments.list commands
 $ python -m experiments.list encoders
 $ python -m experiments.list encoders llava-med
+$ python -m experiments.list encoders timm:vit_small_patch16_224
 """
 
 import json
@@ -34,7 +35,10 @@ def _body(argv: Sequence[str]) -> int:
         print(cards.bring_up_to_date(Path(asked.markdown)) if asked.markdown else cards.markdown(), end="")
         return DONE
     here = Path(__file__).parent
-    rows = commands(here, asked.name) if asked.kind == "commands" else rows_of(asked.kind, asked.name)
+    generic = asked.kind == "encoders" and str(asked.name).startswith(("timm:", "open_clip:")) and not asked.json
+    rows = (
+        [] if generic else commands(here, asked.name) if asked.kind == "commands" else rows_of(asked.kind, asked.name)
+    )
     if asked.json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
     elif asked.kind != "encoders":

@@ -5,10 +5,12 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from hub.errors import HubError
+from hub.files import INDEX, Needed, lacking, shard_names
 from hub.repository import Repository, folder_of, hub_errors, unavailable
 
 PATIENCE = 2.0  # seconds; a hub that cannot be reached is reported within three
@@ -19,30 +21,34 @@ def snapshot(
     revision: str | None,
     *,
     weights: Sequence[str],
-    needed: Sequence[str],
+    needed: Sequence[Needed],
     others: Sequence[str] = (),
     offline: bool = False,
     repo_type: str = "model",
 ) -> tuple[Path, str]:
     """The folder of a repository at a commit, and the 40-hex commit itself.
 
-    The first of `weights` that the repository has is fetched, the files `needed` beside it, and what matches
-    `others`. A copy in the hub's own cache is used without asking the network. A `revision` of None is
-    resolved to a commit. `repo_type` is "dataset" where the weights lie in a repository of that kind.
-    Raises HubError in one line.
+    The first of `weights` that the repository has is fetched (of an index its shards too), the files `needed` beside
+    it (of a tuple all that there are, and at least one), and what matches `others`. A copy in the hub's own cache is
+    used without asking the network. A `revision` of None is resolved to a commit. `repo_type` is "dataset" where the
+    weights lie in a repository of that kind. Raises HubError in one line.
     """
     from huggingface_hub import constants, try_to_load_from_cache
 
     repository = Repository(repo=repo, revision=revision, kind=repo_type)
+    state = "is not on this machine"
     for name in weights:
         path = try_to_load_from_cache(
             repo, name, cache_dir=constants.HF_HUB_CACHE, revision=revision, repo_type=repo_type
         )
         if isinstance(path, str):
             folder = Path(path).parents[name.count("/")]
-            if all((folder / file).exists() for file in needed):
+            shards = shard_names(Path(path)) if name.endswith(INDEX) else []
+            absent = lacking(lambda file, folder=folder: (folder / file).exists(), [*needed, *shards])
+            if not absent:
                 return folder, folder.name
-    require_online(repository, offline=offline)
+            state = f"is on this machine only in part (wanting: {', '.join(absent)})"
+    require_online(repository, offline=offline, state=state)
     held = listing(repository)
     chosen = [name for name in weights if name in held][:1]
     if not chosen:
@@ -50,7 +56,13 @@ def snapshot(
             f"{repo} at {revision or 'its newest commit'} holds none of {', '.join(weights)}; "
             "name a revision that does, or pass --weights PATH"
         )
-    return download(repository, [*chosen, *needed, *others])
+    if absent := lacking(held.__contains__, needed):
+        raise HubError(f"{repository} holds no {', '.join(absent)}; name a revision that does, or pass --weights PATH")
+    beside = [file for one in needed for file in ([one] if isinstance(one, str) else one)]
+    folder, commit = download(repository, [*chosen, *beside, *others])
+    if chosen[0].endswith(INDEX):
+        download(replace(repository, revision=commit), shard_names(folder / chosen[0]))
+    return folder, commit
 
 
 def data_snapshot(repository: Repository, *, offline: bool = False) -> Path:

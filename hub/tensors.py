@@ -4,24 +4,23 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hub.contents import require_floats, require_merged
 from hub.errors import HubError, missing_tensors, one_line
-from hub.files import FORMS, PARTIAL, shards_of
-from hub.partial import THREADS, download_tensors, remote
+from hub.files import FORMS, INDEX, PARTIAL, shards_of
+from hub.partial import THREADS, download_tensors, layout, remote
 from hub.ranges import NoRangesError
 from hub.repository import Repository, folder_of, hub_errors
-from hub.safetensors_header import local
+from hub.safetensors_header import Entry, Header, local
 from hub.snapshots import download, listing, require_online
 
 if TYPE_CHECKING:
     import torch
 
 Keep = Callable[[str], bool]
-INDEX = ".index.json"
 
 
 def fetch(
@@ -70,15 +69,15 @@ def _files_of(folder: Path, keep: Keep) -> dict[Path, list[str]]:
         head = local(file)
         omitted = head.metadata.get("left")  # written by a partial download, and in no other file
         if omitted is not None and not any(keep(name) for name in omitted.split("\n") if name):
-            return {file: _wanted_names(head.entries, keep, file)}
+            return {file: wanted_names(head.entries, keep, file)}
     form = next((folder / name for name in FORMS if (folder / name).is_file()), None)
     if form is None:
         raise HubError(f"{folder} has none of {', '.join(FORMS)}")
     if not form.name.endswith(INDEX):
-        return {form: _wanted_names(local(form).entries, keep, form) if form.suffix == ".safetensors" else []}
+        return {form: wanted_names(local(form).entries, keep, form) if form.suffix == ".safetensors" else []}
     placed: dict[Path, list[str]] = {}
     index = index_of(form, beside=True)
-    for name in _wanted_names(index, keep, form):
+    for name in wanted_names(index, keep, form):
         other = index[name].startswith("../")
         file = folder.absolute().parent / index[name].removeprefix("../") if other else folder / index[name]
         placed.setdefault(file, []).append(name)
@@ -111,7 +110,8 @@ def index_of(path: Path, *, beside: bool = False) -> dict[str, str]:
     return placed
 
 
-def _wanted_names(names: Iterable[str], keep: Keep, where: Path) -> list[str]:
+def wanted_names(names: Iterable[str], keep: Keep, where: Path) -> list[str]:
+    """Those of `names` that are wanted; HubError naming `where` if none is."""
     every = list(names)
     kept = [name for name in every if keep(name)]
     if not kept:
@@ -159,7 +159,7 @@ def _pickled(file: Path, names: Sequence[str], keep: Keep) -> dict[str, "torch.T
 
     state = state_dict(file)
     _require_names(names, state.keys(), file)
-    return {name: state[name] for name in names or _wanted_names(state, keep, file)}
+    return {name: state[name] for name in names or wanted_names(state, keep, file)}
 
 
 def _require_names(names: Sequence[str], held: Collection[str], file: Path) -> None:
@@ -171,7 +171,7 @@ def _require_names(names: Sequence[str], held: Collection[str], file: Path) -> N
 def _download_weights(repository: Repository, folder: Path, form: str, keep: Keep) -> None:
     """Download what is wanted into a snapshot's folder: its tensors alone, or the files that hold any of them."""
     index = index_of(folder / form) if form.endswith(INDEX) else {}
-    files = sorted({index[name] for name in _wanted_names(index, keep, folder / form)}) if index else [form]
+    files = sorted({index[name] for name in wanted_names(index, keep, folder / form)}) if index else [form]
     if "safetensors" in form:
         with hub_errors(repository):
             if _download_ranges(repository, folder, form, keep, index, files):
@@ -186,20 +186,48 @@ def _download_ranges(
     from huggingface_hub.utils import WeakFileLock
 
     try:
-        with ThreadPoolExecutor(THREADS) as pool:
-            heads = dict(zip(files, pool.map(lambda file: remote(repository, file), files), strict=True))
-        placed = index or dict.fromkeys(heads[form].entries, form)
-        names = _wanted_names(placed, keep, folder / form)
-        for file in files:
-            _require_names([name for name in names if placed[name] == file], heads[file].entries.keys(), folder / file)
-        kept = [heads[placed[name]].entries[name] for name in names]
-        mark = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:8]
-        path = folder / f"vision-{mark}.safetensors"
+        part = part_of(repository, form, keep, index, files, folder)
+        path = folder / part.name
         lock = folder.parents[2] / ".locks" / folder.parents[1].name / f"{folder.name}-{path.name}.lock"
         lock.parent.mkdir(parents=True, exist_ok=True)
         with WeakFileLock(lock):
             if not path.exists():
-                download_tensors(repository, heads, kept, [name for name in placed if not keep(name)], path)
+                download_tensors(repository, part.heads, part.kept, part.omitted, path)
     except NoRangesError:
         return False
     return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Tensors `kept` of a checkpoint's files, without those `omitted`; `name` is that of the file that holds them."""
+
+    heads: Mapping[str, Header]
+    kept: Sequence[Entry]
+    omitted: Sequence[str]
+    name: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of that file."""
+        head, pieces = layout(self.kept, self.omitted)
+        return len(head) + sum(piece.length for piece in pieces)
+
+
+def part_of(
+    repository: Repository, form: str, keep: Keep, index: Mapping[str, str], files: Sequence[str], folder: Path
+) -> Part:
+    """The tensors of `files` that are wanted, from the headers of these files; `folder` is named in errors."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        heads = dict(zip(files, pool.map(lambda file: remote(repository, file), files), strict=True))
+    placed = index or dict.fromkeys(heads[form].entries, form)
+    names = wanted_names(placed, keep, folder / form)
+    for file in files:
+        _require_names([name for name in names if placed[name] == file], heads[file].entries.keys(), folder / file)
+    mark = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:8]
+    return Part(
+        heads=heads,
+        kept=[heads[placed[name]].entries[name] for name in names],
+        omitted=[name for name in placed if not keep(name)],
+        name=f"vision-{mark}.safetensors",
+    )

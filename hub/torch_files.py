@@ -1,9 +1,12 @@
 """Weights in torch's own format, read without running what the file asks for."""
 
+import argparse
 import io
 import re
+import shutil
+import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,20 +18,21 @@ from hub.contents import require_floats, require_merged
 from hub.errors import HubError, missing_tensors, one_line, other_shapes, unexpected_tensors
 
 WRAPPED = ("state_dict", "model_state_dict")
+IN_MEMORY = 1 << 31  # bytes of a weight file in a zip that are held in memory; a bigger one is laid on disk
 HEADS = (b"PK", b"\x80\x02")  # of torch's zip, and of the pickle that it wrote before that
 _REFUSED = re.compile(r"(?:GLOBAL|[Gg]lobal|class:?|function)\s+`?(?:<[\w-]+ )?([\w.]+)`?")
 
 
-def state_dict(path: Path, who: str = "weights") -> dict[str, torch.Tensor]:
+def state_dict(path: Path, who: str = "weights", wrapped: Sequence[str] = WRAPPED) -> dict[str, torch.Tensor]:
     """The tensors of a .pt, .pth or .bin file by name, mapped from disk where its format allows that.
 
-    A zip that holds one such file is read in memory. What a training script wrapped around the tensors is taken
-    off: `state_dict` or `model_state_dict`. A bare tensor is held under the empty name. NumPy scalars beside the
-    tensors are let through, nothing else is.
+    A zip that holds one such file is unpacked. What a training script wrapped around the tensors is taken
+    off: what lies under one of the keys `wrapped`. A bare tensor is held under the empty name. NumPy scalars and
+    a Namespace of arguments beside the tensors are let through, nothing else is.
     Raises HubError in one line for a file that is cut short, unsafe, or holds no tensors.
     """
     found = opened(path, who)
-    for key in WRAPPED:
+    for key in wrapped:
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = found[key]
     found = {"": found} if isinstance(found, torch.Tensor) else found
@@ -51,8 +55,13 @@ def opened(path: Path, who: str = "weights") -> Any:
         if file.read(2) not in HEADS:
             raise HubError(f"{who}: {path} is not in the format of torch.save; fetch it again, or name another file")
     with one_line(who, str(path)), _safe(who, path):
-        mapped = {"mmap": True} if _of_torch(path) else {}
-        return torch.load(_source(path), map_location="cpu", weights_only=True, **mapped)
+        source = _source(path)
+        mapped = {"mmap": True} if isinstance(source, Path) and _of_torch(source) else {}
+        try:
+            return torch.load(source, map_location="cpu", weights_only=True, **mapped)
+        finally:
+            if source is not path and isinstance(source, Path):
+                source.unlink()  # what is mapped stays as long as it is used
 
 
 def below(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
@@ -91,7 +100,13 @@ def fill(module: Any, state: Mapping[str, torch.Tensor], who: str, where: str) -
 def _safe(who: str, path: Path) -> Iterator[None]:
     from numpy._core.multiarray import scalar  # what a pickled number of NumPy's asks for, under either name
 
-    allowed: list[Any] = [np.dtype, (scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
+    # beside the weights a training script often leaves its arguments, which hold values alone
+    allowed: list[Any] = [
+        argparse.Namespace,
+        np.dtype,
+        (scalar, "numpy.core.multiarray.scalar"),
+        (scalar, "numpy._core.multiarray.scalar"),
+    ]
     dtypes = (np.float16, np.float32, np.float64, np.int32, np.int64, np.bool_)
     try:
         with torch.serialization.safe_globals([*allowed, *(type(np.dtype(dtype)) for dtype in dtypes)]):
@@ -121,4 +136,20 @@ def _source(path: Path) -> Any:
         inside = [name for name in archive.namelist() if name.endswith((".bin", ".pt", ".pth"))]
         if len(inside) != 1:
             raise HubError(f"{path} holds {len(inside)} weight files ({', '.join(inside[:4])}); unpack one of them")
-        return io.BytesIO(archive.read(inside[0]))
+        size = archive.getinfo(inside[0]).file_size
+        if size <= IN_MEMORY:
+            return io.BytesIO(archive.read(inside[0]))
+        return _unpacked(archive, inside[0], size, path)
+
+
+def _unpacked(archive: zipfile.ZipFile, name: str, size: int, path: Path) -> Path:
+    """A big file of a zip on disk, from where it is mapped; it is gone once nothing maps it any more."""
+    folder = Path(tempfile.gettempdir())
+    if (room := shutil.disk_usage(folder).free) < size:
+        raise HubError(
+            f"{path} unpacks to {size:,} bytes and {folder} has room for {room:,}: unpack it yourself and give "
+            f"{Path(name).name}, or set TMPDIR to another disk"
+        )
+    with archive.open(name) as packed, tempfile.NamedTemporaryFile(dir=folder, suffix=".bin", delete=False) as file:
+        shutil.copyfileobj(packed, file, 1 << 24)
+    return Path(file.name)

@@ -135,7 +135,9 @@ def _answer(request: BaseHTTPRequestHandler, hub: Hub, *, body: bool) -> None:
         return _refuse(request, 404, "RevisionNotFound", body=body)
     if api:
         told = (
-            [_entry(repository.folder, p) for p in _files(repository)] if api[3] == "tree" else _info(name, repository)
+            [_entry(repository.folder, p) for p in _files(repository)]
+            if api[3] == "tree"
+            else _info(name, repository, blobs="blobs=true" in request.path)
         )
         return _send(request, json.dumps(told).encode(), {"Content-Type": "application/json"}, body=body)
     assert file is not None
@@ -164,10 +166,20 @@ def _entry(folder: Path, path: Path) -> dict[str, Any]:
     return {"type": "file", "oid": _mark(path)[:40], "size": path.stat().st_size, "path": name}
 
 
-def _info(name: str, repository: Repository) -> dict[str, Any]:
-    names = [{"rfilename": p.relative_to(repository.folder).as_posix()} for p in _files(repository)]
+def _info(name: str, repository: Repository, *, blobs: bool) -> dict[str, Any]:
+    names = [
+        {"rfilename": p.relative_to(repository.folder).as_posix()} | (_blob(p) if blobs else {})
+        for p in _files(repository)
+    ]
     name = name.removeprefix("datasets/")
     return {"id": name, "modelId": name, "sha": repository.commit, "siblings": names, "tags": [], "private": False}
+
+
+def _blob(path: Path) -> dict[str, Any]:
+    size = path.stat().st_size
+    if path.suffix in HEAVY:
+        return {"size": size, "blobId": "0" * 40, "lfs": {"sha256": _mark(path), "size": size, "pointerSize": 134}}
+    return {"size": size, "blobId": hashlib.sha1(f"blob {size}\0".encode() + path.read_bytes()).hexdigest()}
 
 
 def _refuse(request: BaseHTTPRequestHandler, status: int, code: str, *, body: bool, **headers: str) -> None:

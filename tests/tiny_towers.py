@@ -213,7 +213,13 @@ def _cropped(size: int) -> Callable[[Sequence[Any]], Any]:
 
 
 def timm_tower(
-    folder: Path, architecture: str, arguments: Mapping[str, Any], listed: Mapping[str, Any], side: int, resize: int
+    folder: Path,
+    architecture: str,
+    arguments: Mapping[str, Any],
+    listed: Mapping[str, Any],
+    side: int,
+    resize: int,
+    norm: tuple[Sequence[float], Sequence[float]] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 ) -> Tiny:
     """A tower in timm's format: `arguments` are told by the model card, those `listed` by the configuration."""
     import timm
@@ -231,7 +237,7 @@ def timm_tower(
     (folder / "config.json").write_text(json.dumps(described))
     apply = transforms.Compose([
         transforms.Resize(size, interpolation=transforms.InterpolationMode.BICUBIC), transforms.CenterCrop(side),
-        transforms.ToTensor(), transforms.Normalize(cfg["mean"], cfg["std"]),
+        transforms.ToTensor(), transforms.Normalize(*norm),
     ])  # fmt: skip
 
     def sites(batch: Any) -> dict[str, Any]:
@@ -242,6 +248,64 @@ def timm_tower(
         pixels=lambda images: torch.stack([apply(image) for image in images]),  # pyright: ignore
         sites=sites,
     )
+
+
+def retfound(folder: Path, *, fine_tuned: bool = False) -> Tiny:
+    """RETFound's file: the autoencoder with its decoder, or what the authors' code saves after fine-tuning.
+
+    The fine-tuned network is computed here by hand: the norm stands behind the mean of the patches.
+    """
+    import argparse
+
+    import timm
+    import torch
+    from torchvision import transforms
+
+    from encoders import retfound as family
+
+    pool = {"global_pool": "avg", "fc_norm": True} if fine_tuned else {}
+    model: Any = filled(timm.create_model("vit_large_patch16_224", num_classes=0, **family.LARGE, **pool))
+    state = dict(model.state_dict())
+    if fine_tuned:
+        state |= {"head.weight": torch.ones(5, 32), "head.bias": torch.ones(5)}
+    else:
+        state |= {"mask_token": torch.ones(1, 1, 32), "decoder_pos_embed": torch.ones(1, 197, 16),
+                  "decoder_blocks.0.norm1.weight": torch.ones(16), "decoder_pred.bias": torch.ones(768)}  # fmt: skip
+    folder.mkdir(parents=True)
+    saved = {"model": state, "optimizer": {"state": {}}, "epoch": 49, "scaler": {"scale": 65536.0},
+             "args": argparse.Namespace(lr=1e-3, data_path="films")}  # fmt: skip
+    torch.save(saved, folder / family.FILES["retfound-cfp"][0])
+    apply = transforms.Compose([
+        transforms.Resize(256, interpolation=transforms.InterpolationMode.BICUBIC), transforms.CenterCrop(224),
+        transforms.ToTensor(), transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ])  # fmt: skip
+
+    def sites(batch: Any) -> dict[str, Any]:
+        found = _of_timm(model, batch)
+        if not fine_tuned:
+            return found | {"pooled": found["final"][:, :1]}
+        mean = found[f"block.{len(model.blocks) - 1}"][:, 1:].mean(1)
+        del found["final"]
+        return found | {
+            "pooled": _norm(mean[:, None], {f"n.{k}": v for k, v in model.fc_norm.state_dict().items()}, "n.")
+        }
+
+    return Tiny(
+        folder=folder,
+        pixels=lambda images: torch.stack([apply(image) for image in images]),  # pyright: ignore
+        sites=sites,
+    )
+
+
+def phikon(folder: Path) -> Tiny:
+    """Phikon-v2: DINOv2's class on patches of 16 pixels."""
+    import transformers
+
+    config = transformers.Dinov2Config(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=2, image_size=64, patch_size=16, mlp_ratio=2
+    )
+    processor = transformers.BitImageProcessorPil(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
+    return _saved(folder, transformers.Dinov2Model(config), processor)
 
 
 def conch(folder: Path) -> Tiny:
@@ -395,20 +459,24 @@ def copied(tiny: Tiny, folder: Path) -> Path:
 def weight_file(folder: Path) -> Path:
     """The file of the tower's weights."""
     names = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors")
-    return next((folder / name for name in names if (folder / name).exists()), *folder.glob("*.pt"))
+    return next((folder / name for name in names if (folder / name).exists()), *folder.glob("*.pt*"))
 
 
 def edited(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Apply `change` to the tensors of the folder's weight file."""
+    edited_file(weight_file(folder), change)
+
+
+def edited_file(file: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """The same for one file."""
     import torch
     from safetensors.torch import load_file, save_file
 
-    file = weight_file(folder)
     if file.suffix == ".safetensors":
         state = load_file(file)
         change(state)
         save_file(state, file, metadata={"format": "pt"})
         return
     whole = torch.load(file, weights_only=False)
-    change(whole.get("state_dict", whole))
+    change(whole.get("state_dict", whole.get("model", whole)))
     torch.save(whole, file)

@@ -61,20 +61,16 @@ def fetch(card: Card, model_type: ModelType, offline: bool) -> tuple[Path, str]:
         raise HubError(
             f"{repository} holds none of {', '.join(FORMS)}; name a revision that does, or pass --weights PATH"
         )
-    texts = [
-        *model_type.needed,
-        *model_type.others,
-        *OTHERS,
-        *TEMPLATES,
-        "added_tokens.json",
-        *FILES,
-        "qformer_tokenizer/*",
-        "vision-lora/adapter_config.json",
-    ]
-    folder, commit = download(repository, [*dict.fromkeys(texts), form])
+    folder, commit = download(repository, [*model_type.needed, *texts(model_type), form])
     if form.endswith(".json"):
         download(repository, sorted(set(index_of(folder / form).values())))
     return folder, commit
+
+
+def texts(model_type: ModelType) -> tuple[str, ...]:
+    """Patterns of the files beside the weights of a whole model: tokenizer, template, image processor."""
+    more = ("added_tokens.json", *FILES, "qformer_tokenizer/*", "vision-lora/adapter_config.json")
+    return tuple(dict.fromkeys((*model_type.others, *OTHERS, *TEMPLATES, *more)))
 
 
 def lacking_of(folder: Path, model_type: ModelType) -> list[str]:

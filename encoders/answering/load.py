@@ -19,6 +19,7 @@ from encoders.multimodal.load import encoder_of, files_of, processor_of
 from encoders.multimodal.model import config_of, strip, whole
 from hub.contents import require_no_delta, require_whole
 from hub.errors import one_line
+from hub.given import given
 
 TESTED = ((5, 20), (5, 23), (5, 24))  # the versions of transformers under which the tests of whole models ran
 STAGES = "its stages of tower and connector can be had (encoders.load), and its answers imported (answers import)"
@@ -41,6 +42,7 @@ def load(
     require_floors(spec)
     with as_encoder_error(spec, weights):
         if weights is not None:
+            weights = given(spec, weights)
             require_whole(spec, weights)
         card, model_type, sources = _sources(spec, device, dtype, weights, offline)
         return _built(spec, card, model_type, sources, device, dtype, weights, other_weights)

@@ -1,11 +1,14 @@
 """Registered checkpoints of multimodal models."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from encoders._base import Card, Encoder
 from encoders._registry import Checkpoint
+from encoders.answering.files import texts
 from encoders.multimodal.kind import ModelType
+from hub.wanted import Wanted
 
 
 def checkpoint(card: Card, model_type: ModelType, shipped: Path | None = None) -> Checkpoint:
@@ -31,6 +34,14 @@ def checkpoint(card: Card, model_type: ModelType, shipped: Path | None = None) -
 
         return sources(card, model_type, weights, offline, shipped)
 
+    sources, every = (), ()
+    if card.repo is not None:
+        one = Wanted(
+            repo=card.repo, revision=card.revision, needed=model_type.needed, others=model_type.others,
+            keep=model_type.wanted,
+        )  # fmt: skip
+        sources = (one,)
+        every = (replace(one, keep=None, others=texts(model_type)),) if model_type.answers else ()
     return Checkpoint(
         card=card,
         load=read,
@@ -38,4 +49,6 @@ def checkpoint(card: Card, model_type: ModelType, shipped: Path | None = None) -
         network=alone,
         model_type=model_type,
         whole=whole if model_type.answers else None,
+        sources=sources,
+        sources_whole=every,
     )

@@ -16,13 +16,14 @@ import numpy as np
 
 from encoders._base import Input, Site
 from encoders.answering.kind import LanguageSide
+from hub.files import IMAGES, images_said
 
 LANGUAGE = (
     r"(?:model\.)?(?:language_model|text_model|lm_head)\b"
     r"|model\.(?:layers|embed_tokens|norm|gated_cross_attn_layers|transformer)\b"
 )
 UNSAVED = re.compile(r"position_ids$|inv_freq$|rotary_pos_emb|num_batches_tracked$")  # computed, not learnt
-FILES = ("preprocessor_config.json", "processor_config.json")
+FILES = IMAGES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +76,7 @@ class ModelType:
 
     def says_images(self, folder: Path) -> bool:
         """Whether a folder says how images are prepared, in a file of its own or in the authors' configuration."""
-        first, second = (folder / name for name in FILES)
-        if first.is_file() or (second.is_file() and "image_processor" in json.loads(second.read_text("utf-8"))):
+        if images_said(folder):
             return True
         return (
             self.read_config is not None

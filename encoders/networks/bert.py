@@ -8,11 +8,11 @@ import numpy as np
 import torch
 import transformers
 
+from encoders.networks.files import BERT_FILES, VOCABULARY
 from hub.errors import one_line
 from hub.snapshots import snapshot
 from hub.torch_files import fill, required
 
-FILES = ("tokenizer*", "special_tokens_map.json", "config.json")
 HEAD = 64  # the width of an attention head in every BERT
 
 
@@ -57,12 +57,10 @@ def text(
     """
 
     def encode(sentences: Sequence[str]) -> np.ndarray:
-        here = folder is not None and any((folder / name).exists() for name in ("vocab.txt", "tokenizer.json"))
+        here = folder is not None and any((folder / name).exists() for name in VOCABULARY)
         place = folder
         if not here:
-            place, _ = snapshot(
-                repo, None, weights=("vocab.txt", "tokenizer.json"), needed=(), others=FILES, offline=offline
-            )
+            place, _ = snapshot(repo, None, weights=VOCABULARY, needed=(), others=BERT_FILES, offline=offline)
         with one_line(who, f"the tokenizer in {place}"):
             tokenizer: Any = transformers.AutoTokenizer.from_pretrained(place, local_files_only=True)
         groups = [list(sentences)] if padded else [[sentence] for sentence in sentences]

@@ -14,13 +14,11 @@ from encoders.extraction.images import transform
 from encoders.extraction.tower_sites import sites
 from encoders.multimodal.pieces import clip_ends, hooks
 from encoders.networks.clip import clip, source, tower
+from encoders.networks.files import FLAMINGO, FLAMINGO_TOWER, stock_tower
 from encoders.networks.perceiver import Perceiver, shaped_like
 from hub.snapshots import snapshot
 from hub.tensors import files_read
 from hub.torch_files import below, fill, state_dict
-
-FILE = "model.pt"
-TOWER = "openai/clip-vit-large-patch14"
 
 
 def image_side(vision: Any, perceiver: Perceiver) -> torch.nn.Module:
@@ -39,28 +37,24 @@ def network() -> torch.nn.Module:
 
 def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
     """The image side from its two repositories, or from one folder that holds the files of both."""
-    if weights is not None and not (weights / FILE).is_file():
+    if weights is not None and not (weights / FLAMINGO).is_file():
         raise EncoderError(
-            f"{card.name}: --weights {weights} has no {FILE}; fill one folder with both: `hf download {card.repo} "
-            f"--local-dir DIR` and `hf download {TOWER} --local-dir DIR`"
+            f"{card.name}: --weights {weights} has no {FLAMINGO}; fill one folder with both: `hf download {card.repo} "
+            f"--local-dir DIR` and `hf download {FLAMINGO_TOWER} --local-dir DIR`"
         )
-    stock = replace(card, repo=TOWER, revision=None)
-    _, folder, tensors = source(stock, weights, offline, _of_tower)
+    stock = replace(card, repo=FLAMINGO_TOWER, revision=None)
+    _, folder, tensors = source(stock, weights, offline, stock_tower)
     if weights is None:
         assert card.repo is not None
-        place, commit = snapshot(card.repo, card.revision, weights=(FILE,), needed=(), offline=offline)
+        place, commit = snapshot(card.repo, card.revision, weights=(FLAMINGO,), needed=(), offline=offline)
         card = replace(card, revision=commit)
     else:
         place, card = weights, replace(card, repo=None, revision=None)
     vision = clip(below(tensors, "vision_model."), card.name, str(folder), called="vision_model.{}".format)
-    state = below(state_dict(place / FILE, card.name), "perceiver.")
-    where = str(place / FILE)
+    state = below(state_dict(place / FLAMINGO, card.name), "perceiver.")
+    where = str(place / FLAMINGO)
     resampler = fill(shaped_like(state, card.name, where), state, card.name, where)
-    return encoder(card, image_side(vision, resampler), device, (*files_read(folder, _of_tower), place / FILE))
-
-
-def _of_tower(name: str) -> bool:
-    return name.startswith("vision_model.")
+    return encoder(card, image_side(vision, resampler), device, (*files_read(folder, stock_tower), place / FLAMINGO))
 
 
 def encoder(card: Card, module: Any, device: str, known: Sequence[Path] = ()) -> Encoder:

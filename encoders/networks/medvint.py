@@ -18,6 +18,7 @@ from encoders.extraction.assemble import assemble
 from encoders.extraction.hooks import Hook, freeze
 from encoders.extraction.images import transform
 from encoders.networks import modified_resnet as resnet
+from encoders.networks.files import MEDVINT_START, MEDVINT_TD, MEDVINT_TE
 from hub.snapshots import snapshot
 from hub.torch_files import below, fill, required, state_dict
 
@@ -25,8 +26,6 @@ TD_HEADS, TE_HEADS = 8, 4  # of the decoders' attention; no tensor says it
 TD_PARTS = ("vision_model.", "query_embed.", "decoder.", "fc_l1.", "fc_l2.")
 TE_PARTS = ("image_embed.0.", "qformer_query", "qformer_decoder.")  # beside the ResNet
 STAGES = ("10.", "11.", "12.")  # of TD, among the children of the ResNet, whose last two were cut off
-WHOLE = "VQA_lora_pmcclip/vqa/checkpoint-13500/pytorch_model.bin"  # where the authors' test looks for TE
-START = "pmc_clip/checkpoint.pt"
 
 
 class Decoder(nn.Module):
@@ -90,8 +89,9 @@ def trunk(width: int = 64, blocks: Sequence[int] = (3, 4, 6, 3)) -> Any:
     return model
 
 
-def load_td(card: Card, device: str, file: Path) -> Encoder:
+def load_td(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
     """TD's image side from its pytorch_model.bin, beside the language model in it."""
+    card, file = _file(card, weights, offline, MEDVINT_TD, "pytorch_model.bin")
     state = {k: v for k, v in resnet.unwrapped(state_dict(file, card.name)).items() if k.startswith(TD_PARTS)}
     for name in ("vision_model.6.weight", "query_embed.weight", "decoder.layers.0.linear1.bias", "fc_l2.bias"):
         if name not in state:
@@ -104,13 +104,12 @@ def load_td(card: Card, device: str, file: Path) -> Encoder:
         inner=len(state["decoder.layers.0.linear1.bias"]),
         language=len(state["fc_l2.bias"]),
     )
-    card = replace(card, repo=None, revision=None)
     return td_encoder(card, fill(module, state, card.name, str(file)), device, (file,))
 
 
 def load_te(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
     """TE's image side: the whole model's file in its repository, or the file or folder `weights`."""
-    card, file = _file(card, weights, offline, WHOLE, "pytorch_model.bin")
+    card, file = _file(card, weights, offline, MEDVINT_TE, "pytorch_model.bin")
     where = str(file)
     state = resnet.unwrapped(state_dict(file, card.name))
     sizes = ("image_encoder.visual.conv3.weight", "qformer_query", "qformer_decoder.layers.0.linear1.bias")
@@ -131,7 +130,7 @@ def load_te(card: Card, device: str, weights: Path | None, offline: bool) -> Enc
 
 def load_start(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
     """The ResNet from which TE was trained: the PMC-CLIP checkpoint in its repository, or `weights`."""
-    card, file = _file(card, weights, offline, START, "checkpoint.pt")
+    card, file = _file(card, weights, offline, MEDVINT_START, "checkpoint.pt")
     state = _without_pool(below(resnet.unwrapped(state_dict(file, card.name)), "visual."))
     if "conv3.weight" not in state:
         raise EncoderError(f"{card.name}: {file} lacks visual.conv3.weight, so it holds no image tower of PMC-CLIP")

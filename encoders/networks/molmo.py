@@ -20,10 +20,11 @@ from encoders.extraction.images import pil
 from encoders.extraction.tiles import Box, canvas, site
 from encoders.multimodal.pieces import hooks
 from encoders.networks.clip import HEAD, clip, source, tower
+from encoders.networks.files import MOLMO as AT
+from encoders.networks.files import molmo
 from hub.tensors import files_read
 from hub.torch_files import below, fill, required
 
-AT = "model.vision_backbone."  # where the image side lies in the checkpoint
 VIT = "image_vit."
 READ = (-2, -9)  # the blocks that the adapter reads, one behind the other
 PATCH, SIDE, MARGIN, POOL = 14, 24, 4, 2  # pixels of a patch; patches of a crop, of its margin, of a token
@@ -115,18 +116,14 @@ def network(inner: int, language: int) -> nn.Module:
 
 def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
     """The image side from its repository, of which the language model is not fetched, or from a snapshot."""
-    card, folder, tensors = source(card, weights, offline, _wanted)
+    card, folder, tensors = source(card, weights, offline, molmo)
     state, module = below(tensors, AT), nn.Module()
     module.vision = clip(_renamed(below(state, VIT)), card.name, str(folder), last_norm=False, called=_original)
     rest = {name: value for name, value in state.items() if not name.startswith(VIT)}
     required(rest, card.name, str(folder), "image_projector.w2.weight")
     language, inner = rest["image_projector.w2.weight"].shape
     module.adapter = fill(Adapter(module.vision.config.hidden_size, inner, language), rest, card.name, str(folder))
-    return encoder(card, module, device, files_read(folder, _wanted))
-
-
-def _wanted(name: str) -> bool:
-    return name.startswith(AT)
+    return encoder(card, module, device, files_read(folder, molmo))
 
 
 def _renamed(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

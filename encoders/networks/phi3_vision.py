@@ -17,10 +17,11 @@ from encoders.extraction.images import pil
 from encoders.extraction.tiles import canvas, site, tiles
 from encoders.multimodal.pieces import clip_ends, hooks
 from encoders.networks.clip import clip, source, tower
+from encoders.networks.files import PHI3 as AT
+from encoders.networks.files import phi3_vision
 from hub.tensors import files_read
 from hub.torch_files import below, fill
 
-AT = "model.vision_embed_tokens."
 CLIP = "img_processor.vision_model."
 TILE = 336
 WHITE = (255, 255, 255)
@@ -51,17 +52,13 @@ def network() -> nn.Module:
 
 def load(card: Card, crops: int, device: str, weights: Path | None, offline: bool) -> Encoder:
     """The image side from its repository, of which the language model is not fetched, or from a snapshot."""
-
-    def wanted(name: str) -> bool:
-        return name.startswith(AT) and not name.startswith(f"{AT}wte.")
-
-    card, folder, tensors = source(card, weights, offline, wanted)
+    card, folder, tensors = source(card, weights, offline, phi3_vision)
     state, module = below(tensors, AT), nn.Module()
     module.vision = clip(below(state, CLIP), card.name, str(folder), called=f"{AT}{CLIP}{{}}".format)
     rest = {name: value for name, value in state.items() if not name.startswith(CLIP)}
     language = len(rest["img_projection.0.bias"]) if "img_projection.0.bias" in rest else 3072
     module.connector = fill(Connector(module.vision.config.hidden_size, language), rest, card.name, str(folder))
-    return encoder(card, module, crops, device, files_read(folder, wanted))
+    return encoder(card, module, crops, device, files_read(folder, phi3_vision))
 
 
 def encoder(card: Card, module: Any, crops: int, device: str, known: Sequence[Path] = ()) -> Encoder:

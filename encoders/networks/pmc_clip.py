@@ -13,12 +13,11 @@ from encoders.extraction.hooks import Hook, freeze
 from encoders.extraction.images import transform
 from encoders.networks import bert
 from encoders.networks import modified_resnet as resnet
+from encoders.networks.files import PMC_CLIP, PMC_TOKENIZER
 from hub.snapshots import snapshot
 from hub.torch_files import below, state_dict
 
-WHOLE = "checkpoint.pt"
 IMAGE, TEXT, PROJECTION = "image_encoder(resnet50).pth", "text_encoder.pth", "text_projection_layer.pth"
-TOKENIZER = "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext"
 CONTEXT = 77
 
 
@@ -27,9 +26,9 @@ def load(card: Card, heads: int | None, device: str, weights: Path | None, offli
     if weights is None:
         assert card.repo is not None
         folder, commit = snapshot(
-            card.repo, card.revision, weights=(WHOLE,), needed=(), offline=offline, repo_type="dataset"
+            card.repo, card.revision, weights=(PMC_CLIP,), needed=(), offline=offline, repo_type="dataset"
         )
-        card, files = replace(card, revision=commit), (folder / WHOLE,)
+        card, files = replace(card, revision=commit), (folder / PMC_CLIP,)
     else:
         card, files = replace(card, repo=None, revision=None), _files(card.name, weights)
     state = _state(card.name, files)
@@ -45,10 +44,10 @@ def load(card: Card, heads: int | None, device: str, weights: Path | None, offli
 def _files(who: str, weights: Path) -> tuple[Path, ...]:
     if weights.is_file():
         return (weights,)
-    for names in ((WHOLE,), (IMAGE, TEXT, PROJECTION), (IMAGE,)):
+    for names in ((PMC_CLIP,), (IMAGE, TEXT, PROJECTION), (IMAGE,)):
         if all((weights / name).is_file() for name in names):
             return tuple(weights / name for name in names)
-    raise EncoderError(f"{who}: --weights {weights} has neither {WHOLE} nor {IMAGE}, {TEXT} and {PROJECTION}")
+    raise EncoderError(f"{who}: --weights {weights} has neither {PMC_CLIP} nor {IMAGE}, {TEXT} and {PROJECTION}")
 
 
 def _state(who: str, files: Sequence[Path]) -> dict[str, torch.Tensor]:
@@ -79,6 +78,7 @@ def encoder(card: Card, module: Any, device: str, files: Sequence[Path], offline
     stages = resnet.stages(visual.conv3.out_channels, side)
     has_text = hasattr(module, "text")
     folder = files[0].parent if files else None
+    words = bert.text(card.name, PMC_TOKENIZER, folder, offline, CONTEXT, _embed(module, device))
     return assemble(
         card,
         module,
@@ -91,7 +91,7 @@ def encoder(card: Card, module: Any, device: str, files: Sequence[Path], offline
         architecture=["PMC-CLIP", visual.attnpool.num_heads],
         libraries=("open_clip_torch", *(("transformers", "tokenizers") if has_text else ())),
         files=files,
-        text=bert.text(card.name, TOKENIZER, folder, offline, CONTEXT, _embed(module, device)) if has_text else None,
+        text=words if has_text else None,
         image_side=(visual,),
     )
 

@@ -38,7 +38,7 @@ def take_apart_as(fixed: bool) -> Callable[[Any, Any], ModelParts]:
 
         visual, vision = model.model.visual, model.config.vision_config
         merge, width = vision.spatial_merge_size, getattr(vision, "embed_dim", vision.hidden_size)
-        norm = getattr(visual.merger, "ln_q", None) or visual.merger.norm
+        norm = getattr(visual, "post_layernorm", None) or getattr(visual.merger, "ln_q", None) or visual.merger.norm
         extra = len(getattr(vision, "deepstack_visual_indexes", ()))
 
         def layout(prepared: Any) -> dict[str, Site]:

@@ -18,7 +18,7 @@ from plugins import nearest
 from slitlamp.errors import UsageError
 from slitlamp.keys import digest
 from slitlamp.log import say
-from slitlamp.reports.cards import condensed
+from slitlamp.reports.cards import condensed, prepared
 from slitlamp.reports.listing import named_elsewhere
 from slitlamp.settings import EncoderSettings, portable
 
@@ -183,6 +183,9 @@ class StoredEncoder:
             encoder = self._loaded() if self.build is None else self.build()
             if encoder.card.read:
                 say(f"{self.label_of(encoder.card)}: {encoder.card.read}")
+            if encoder.card.input is not None and not self.source.startswith("random:"):
+                how = prepared(encoder.card.input)
+                say(f"{self.label_of(encoder.card)}: fingerprint {encoder.fingerprint[:12]}; images {how}")
             self.loaded.append(encoder)
             record = snapshot(self.source, encoder)
             if record is not None:

@@ -2,21 +2,22 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import encoders
-from encoders import Card
+from encoders import Card, Input
 from slitlamp.errors import UsageError
 from slitlamp.reports.text import human_size, three_digits
 
 START, END = "<!-- encoders -->", "<!-- end of encoders -->"
 
 
-def full(name: str) -> dict[str, Any]:
+def full(name: str, card: Card | None = None) -> dict[str, Any]:
     """Everything that the card of `name` says, with numbers as integers."""
-    card = encoders.card(name)
+    card = card or encoders.card(name)
     return {
         "name": name,
         "repo": card.repo,
@@ -51,10 +52,30 @@ def short(name: str) -> dict[str, Any]:
     }
 
 
+def prepared(spec: Input) -> str:
+    """How images are prepared for a network, in a line."""
+    height, width = spec.size
+    edge = f" of the shorter side to {spec.edge}" if spec.edge and spec.resize == "shortest" else f", {spec.resize}"
+    crop = f", {spec.crop} crop" if spec.crop else ""
+    norm = ", ".join(f"{name} {'/'.join(f'{v:.3g}' for v in dict.fromkeys(values))}"
+                     for name, values in (("mean", spec.mean), ("deviation", spec.std)))  # fmt: skip
+    return f"{height} x {width} by {spec.interpolation} resize{edge}{crop}, {norm} ({spec.backend})"
+
+
+def built(name: str) -> Card:
+    """The card of `timm:MODEL` or `open_clip:MODEL` as its architecture is, built untrained without fetching anything.
+
+    Raises UnknownName for an architecture that the library does not have.
+    """
+    made = encoders.load(f"random:{name}").card
+    return replace(made, name=name, note="sites of the architecture, built untrained; its weights were not looked at")
+
+
 def lines(name: str) -> str:
-    """One card in full, a line for each thing it says."""
-    card = encoders.card(name)
-    said: dict[str, Any] = full(name) | {
+    """One card in full, a line for each thing it says; of timm: and open_clip: that of the architecture."""
+    generic = name.startswith(("timm:", "open_clip:"))
+    card = built(name) if generic else encoders.card(name)
+    said: dict[str, Any] = full(name, card) | {
         "parameters": card.parameters and f"{card.parameters:,} (image side)",
         "input": card.input and "; ".join(f"{key} {value}" for key, value in vars(card.input).items()),
         "any_size": _sizes(card),

@@ -9,7 +9,7 @@ import probes
 import tasks
 from plugins import hint
 from slitlamp.errors import UsageError
-from slitlamp.reports.cards import full
+from slitlamp.reports.cards import built, full
 
 KINDS = ("encoders", "probes", "tasks")
 
@@ -20,6 +20,8 @@ def rows_of(kind: str, name: str | None = None) -> list[dict[str, Any]]:
     Raises:
         UsageError: no such name; the nearest is named.
     """
+    if kind == "encoders" and name is not None and name.startswith(("timm:", "open_clip:")):
+        return [full(name, built(name))]
     if kind == "encoders":
         found = [full(one) for one in encoders.names()]
     elif kind == "probes":

@@ -17,8 +17,11 @@ PUBLISHED = {  # millions
     "dinov2-g14-reg": 1136.5, "dinov3-s16": 21.6, "dinov3-b16": 85.7, "dinov3-l16": 303.1, "eva02-b16": 86.3,
     "eva02-l14-336": 303.6 + 0.8, "gigapath": 1135.0, "medsiglip": 428.6, "medsiglip-tf": 428.6, "phantom-clip": 1.3,
     "rad-dino": 86.6, "siglip-b16": 92.9, "siglip-so400m": 428.2, "siglip2-b16": 92.9, "siglip2-so400m": 428.2,
-    "uni": 303.4, "uni2-h": 681.4, "unimed-clip-b16": 86.2, "unimed-clip-l14": 304.3,
+    "virchow": 631.2, "virchow2": 631.2, "h-optimus-0": 1134.8, "h-optimus-1": 1134.8, "h0-mini": 85.7,
+    "retfound-cfp": 303.3, "retfound-oct": 303.3, "phikon-v2": 303.4, "rad-dino-maira-2": 86.6, "pubmed-clip": 87.8,
+    "plip": 87.8, "monet": 304.0, "uni": 303.4, "uni2-h": 681.4, "unimed-clip-b16": 86.2, "unimed-clip-l14": 304.3,
 }  # fmt: skip
+DUAL = ("clip", "siglip", "medsiglip", "plip", "monet", "pubmed")
 VOCABULARY = {"siglip2-b16": 256_000, "siglip2-so400m": 256_000}
 
 
@@ -98,7 +101,7 @@ def last(network: Any, pixels: Any) -> dict[str, Any]:
     return {"pooled": network(pixels)[:, None]}
 
 
-@pytest.mark.parametrize("name", [n for n in PUBLISHED if n.startswith(("clip", "siglip", "medsiglip"))])
+@pytest.mark.parametrize("name", [n for n in PUBLISHED if n.startswith(DUAL)])
 def test_the_bytes_of_a_dual_encoder_are_those_of_both_towers_in_float32(name: str) -> None:
     import transformers
 
@@ -107,7 +110,7 @@ def test_the_bytes_of_a_dual_encoder_are_those_of_both_towers_in_float32(name: s
     with on_meta():
         vision = checkpoint.network().config.to_dict()
         width = vision["hidden_size"]
-        if name.startswith("clip"):
+        if "siglip" not in name:
             joint = checkpoint.card.sites["joint"].width
             text = {"hidden_size": joint, "intermediate_size": 4 * joint, "num_attention_heads": joint // 64}
             config = transformers.CLIPConfig(vision_config=vision, text_config=text, projection_dim=joint)
@@ -124,6 +127,6 @@ def test_the_bytes_of_a_dual_encoder_are_those_of_both_towers_in_float32(name: s
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_cards_of_towers_say_what_is_fetched(name: str) -> None:
     card = encoders.card(name)
-    known = name not in ("conch", "unimed-clip-b16", "phantom-clip")
+    known = name not in ("retfound-cfp", "retfound-oct", "conch", "unimed-clip-b16", "phantom-clip")
     assert (card.bytes is not None and card.bytes == card.bytes_whole) == known
     assert card.repo or name == "phantom-clip"

@@ -6,7 +6,7 @@ from typing import Any
 
 from encoders._base import CLIP_NORM, Card, Encoder, Input
 from encoders._registry import Checkpoint
-from encoders._weights import FLOAT32, weights_folder
+from encoders._weights import FLOAT32, source, weights_folder
 from encoders.libraries.open_clip.files import NEEDED, TOKENIZER, WEIGHTS
 
 
@@ -25,7 +25,8 @@ def checkpoint(card: Card, config: Mapping[str, Any]) -> Checkpoint:
         return from_config(card, config, {"mean": card.input.mean, "std": card.input.std}, device)
 
     both = None if card.bytes_whole is None else card.bytes_whole // FLOAT32
-    return Checkpoint(card=card, load=load, untrained=untrained, network=network, both_towers=both)
+    read = source(card, WEIGHTS, NEEDED, TOKENIZER) if card.repo else ()
+    return Checkpoint(card=card, load=load, untrained=untrained, network=network, both_towers=both, sources=read)
 
 
 def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:

@@ -4,7 +4,7 @@ The library downloads nothing here and asks no hub for a text tower's configurat
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from hub.errors import one_line
 from hub.files import settings
 from hub.snapshots import snapshot
 from hub.torch_files import fill
+from hub.wanted import Wanted
 from plugins import UnknownName, hint
 
 LOCAL = (  # weights in a folder, in the library's own order
@@ -142,6 +143,22 @@ def known(name: str) -> tuple[str, str | None]:
 def _fetch(
     card: Card, architecture: str, tag: str | None, listed: Mapping[str, Any], offline: bool
 ) -> tuple[Path, Card]:
+    repo, wanted = _home(card, architecture, tag, listed)
+    folder, commit = snapshot(repo, None, weights=wanted, needed=(), offline=offline)
+    found = next(folder / w for w in wanted if (folder / w).exists())
+    return found, replace(card, repo=repo, revision=commit)
+
+
+def source(card: Card, name: str) -> Wanted:
+    """What of a repository `load` reads for `MODEL/TAG`."""
+    architecture, tag = known(name)
+    listed = open_clip.get_pretrained_cfg(architecture, tag) if tag else {}
+    repo, wanted = _home(card, architecture, tag, listed)
+    return Wanted(repo=repo, weights=tuple(wanted))
+
+
+def _home(card: Card, architecture: str, tag: str | None, listed: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
+    """The repository of a tag of open_clip's list, and the names that its weight file may have there."""
     if tag is None:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)[:8])
         raise EncoderError(
@@ -155,10 +172,7 @@ def _fetch(
             "pinned: fetch that file and pass it with --weights PATH"
         )
     name, _, file = rest.partition("/")
-    wanted = (file,) if file else WEIGHTS
-    folder, commit = snapshot(f"{owner}/{name}", None, weights=wanted, needed=(), offline=offline)
-    found = next(folder / w for w in wanted if (folder / w).exists())
-    return found, replace(card, repo=f"{owner}/{name}", revision=commit)
+    return f"{owner}/{name}", (file,) if file else WEIGHTS
 
 
 def untrained(card: Card, name: str, device: str) -> Encoder:

@@ -6,9 +6,10 @@ from typing import Any
 
 from encoders._base import IMAGENET_NORM, Card, Encoder, Input
 from encoders._registry import Checkpoint
-from encoders._weights import FLOAT32, WEIGHTS, weights_folder
+from encoders._weights import FLOAT32, source, weights_folder
 
 NEEDED = ("config.json",)
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 IMAGENET = Input(
     size=(224, 224), resize="shortest", crop="center", interpolation="bilinear", edge=224, backend="timm",
     **IMAGENET_NORM,
@@ -47,4 +48,7 @@ def checkpoint(
 
         return encoder(card, network(), device, (), card.input)
 
-    return Checkpoint(card=Card(**card), load=load, untrained=untrained, network=network)
+    made = Card(**card)
+    return Checkpoint(
+        card=made, load=load, untrained=untrained, network=network, sources=source(made, WEIGHTS, NEEDED, ())
+    )

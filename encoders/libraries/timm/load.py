@@ -20,6 +20,7 @@ from hub.choices import others_beside, require_plain
 from hub.errors import one_line
 from hub.snapshots import parse_repository, snapshot
 from hub.torch_files import fill
+from hub.wanted import Wanted
 from plugins import UnknownName, hint
 
 LIBRARIES = ("timm", "torchvision")
@@ -76,6 +77,17 @@ def load(card: Card, name: str, device: str, weights: Path | None, offline: bool
             fill(timm.create_model(name, num_classes=classes), state, card.name, str(weights))
             raise
     return encoder(card, model, device, (weights,))
+
+
+def source(spec: str, name: str) -> Wanted:
+    """What of a repository `load` reads for `MODEL`, `MODEL.TAG` or `hf-hub:ORG/NAME@REV`."""
+    if name.startswith(HUB):
+        repo, revision = parse_repository(name.removeprefix(HUB))
+    else:
+        known(name)
+        repo, revision = _home(name)
+    del spec
+    return Wanted(repo=repo, revision=revision, weights=WEIGHTS, needed=("config.json",))
 
 
 def _home(name: str) -> tuple[str, None]:

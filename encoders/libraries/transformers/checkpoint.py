@@ -6,7 +6,7 @@ from typing import Any
 
 from encoders._base import Card, Encoder
 from encoders._registry import Checkpoint
-from encoders._weights import FLOAT32, weights_folder
+from encoders._weights import FLOAT32, source, weights_folder
 
 
 def checkpoint(model: str, config: Mapping[str, Any], *, whole: int, **card: Any) -> Checkpoint:
@@ -39,4 +39,6 @@ def checkpoint(model: str, config: Mapping[str, Any], *, whole: int, **card: Any
 
     made = Card(**card)
     both = whole if made.text else None
-    return Checkpoint(card=made, load=load, untrained=untrained, network=network, both_towers=both)
+    return Checkpoint(
+        card=made, load=load, untrained=untrained, network=network, both_towers=both, sources=source(made)
+    )

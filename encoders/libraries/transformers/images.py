@@ -2,14 +2,18 @@
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
 
-from encoders._base import Input
+from encoders._base import EncoderError, Input
 from encoders.extraction.images import FILTERS, pil
+from hub.files import IMAGES, images_said
+
+OLD = "FeatureExtractor"  # what the library called image processors before 2022
 
 
 def processor(spec: Input) -> Any:
@@ -26,6 +30,22 @@ def processor(spec: Input) -> Any:
         resample=filters[spec.interpolation.partition(" ")[0]],
         **crop,
     )
+
+
+def read_processor(who: str, folder: Path, backend: str) -> Any:
+    """The image processor that a folder describes, under the name of today where it has that of before 2022.
+
+    Raises EncoderError where nothing in the folder says how images are prepared.
+    """
+    if not images_said(folder):
+        raise EncoderError(f"{who}: {folder} has neither {IMAGES[0]} nor {IMAGES[1]} with an image processor in it")
+    said, _ = transformers.ImageProcessingMixin.get_image_processor_dict(folder, local_files_only=True)
+    kind = str(said.get("image_processor_type") or said.get("feature_extractor_type") or "")
+    if kind.endswith(OLD):
+        name = kind.removesuffix(OLD) + "ImageProcessor" + "Pil" * (backend == "pil")
+        if hasattr(transformers, name):
+            return getattr(transformers, name).from_pretrained(folder, local_files_only=True)
+    return transformers.AutoImageProcessor.from_pretrained(folder, backend=backend, local_files_only=True)
 
 
 def preprocessed_by(processor: Any) -> tuple[tuple[int, int], Callable[[np.ndarray], torch.Tensor]]:

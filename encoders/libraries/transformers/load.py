@@ -17,7 +17,7 @@ from encoders.extraction.assemble import assemble
 from encoders.extraction.hooks import Hook, freeze
 from encoders.extraction.size import whole_patches
 from encoders.extraction.tower_sites import block_sites
-from encoders.libraries.transformers.images import at_side, input_of, preprocessed_by
+from encoders.libraries.transformers.images import at_side, input_of, preprocessed_by, read_processor
 from encoders.libraries.transformers.text import text_of
 from hub.choices import others_beside, require_plain
 from hub.contents import require_unquantised
@@ -64,7 +64,7 @@ def load(card: Card, folder: Path, device: str, model_class: str = "") -> Encode
         if unexpected := sorted(key for key in info["unexpected_keys"] if not OUTSIDE.search(key)):
             raise unexpected_tensors(card.name, unexpected, str(folder))
         backend = "torchvision" if model_type in TORCHVISION else "pil"
-        reader = transformers.AutoImageProcessor.from_pretrained(folder, backend=backend, local_files_only=True)
+        reader = read_processor(card.name, folder, backend)
     return encoder(card, model, reader, device, folder)
 
 
@@ -103,9 +103,9 @@ def _model_type(name: str, folder: Path) -> str:
 def untrained(card: Card, folder: Path, device: str) -> Encoder:
     """The network that the configuration in `folder` describes, under torch's current random state."""
     with one_line(card.name, str(folder)), quiet():
-        _model_type(card.name, folder)
+        model_type = _model_type(card.name, folder)
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-        made = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
+        made = read_processor(card.name, folder, "torchvision" if model_type in TORCHVISION else "pil")
         return encoder(card, transformers.AutoModel.from_config(config), made, device)
 
 

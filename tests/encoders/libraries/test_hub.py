@@ -308,9 +308,9 @@ def test_every_family_is_tried_without_a_tensor_and_with_another() -> None:
     from importlib import import_module
 
     names = ("libraries.test_towers", "multimodal.test_multimodal", "multimodal.test_families",
-             "networks.test_towers", "networks.test_connectors")  # fmt: skip
-    towers, multimodal, more, custom, connectors = (import_module(f"tests.encoders.{name}") for name in names)
-    tried = {*WHOLE, *towers.TRIED, *multimodal.TINY, *multimodal.AUTHORS, *more.NAMES, *custom.FILES}
+             "networks.test_towers", "networks.test_connectors", "multimodal.test_types")  # fmt: skip
+    towers, multimodal, more, custom, connectors, types = (import_module(f"tests.encoders.{name}") for name in names)
+    tried = {*WHOLE, *towers.TRIED, *multimodal.TINY, *multimodal.AUTHORS, *more.NAMES, *custom.FILES, *types.TINY}
     tried |= {*connectors.WHERE, "phantom-llava"}  # the last in tests/slitlamp/test_phantom_llava.py
     families = [path.stem for path in Path(encoders.__file__).parent.glob("[!_]*.py")]
     for family in families:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import encoders
-from encoders import EncoderError, conch, gigapath, uni, unimed_clip
+from encoders import EncoderError, conch, gigapath, h_optimus, retfound, uni, unimed_clip, virchow
 from tests import tiny_towers as make
 from tests.stand_in_hub import WORDS, Hub, Repository, serving, stand_in
 from tests.tiny_towers import SMALL, TEXT, Tiny, weight_file
@@ -20,6 +20,16 @@ IMAGES = [
     np.random.default_rng(1).integers(0, 256, (130, 80, 3), dtype=np.uint8),
 ]
 SENTENCES = ["a chest film", "upright"]
+
+
+HUGE = "vit_huge_patch14_224"
+
+
+def _optimus(at: Path, architecture: str, arguments: Mapping[str, Any]) -> Tiny:
+    slides = (h_optimus.SLIDES.mean, h_optimus.SLIDES.std)
+    return make.timm_tower(at, architecture, arguments, SMALL, 224, 224, slides)
+
+
 BUILT: dict[str, Callable[[Path], Tiny]] = {
     "clip-b16": make.clip,
     "clip-b32": make.clip,
@@ -48,13 +58,28 @@ BUILT: dict[str, Callable[[Path], Tiny]] = {
     "uni2-h": lambda at: make.timm_tower(at, "vit_giant_patch14_224", uni.huge(), {}, 56, 56),
     "gigapath": lambda at: make.timm_tower(at, "vit_giant_patch14_dinov2", gigapath.GIANT, SMALL, 224, 256),
     "conch": make.conch,
+    "virchow": lambda at: make.timm_tower(
+        at, "vit_huge_patch14_224", virchow.first(), {**SMALL, "img_size": 56}, 56, 56
+    ),
+    "virchow2": lambda at: make.timm_tower(
+        at, "vit_huge_patch14_224", virchow.second(), {**SMALL, "img_size": 56}, 56, 56
+    ),
+    "h-optimus-0": lambda at: _optimus(at, "vit_giant_patch14_reg4_dinov2", h_optimus.GIANT),
+    "h-optimus-1": lambda at: _optimus(at, "vit_giant_patch14_reg4_dinov2", h_optimus.GIANT),
+    "h0-mini": lambda at: _optimus(at, "vit_base_patch14_reg4_dinov2", h_optimus.mini()),
+    "retfound-cfp": make.retfound,
+    "phikon-v2": make.phikon,
+    "rad-dino-maira-2": make.rad_dino,
+    "pubmed-clip": make.clip_bin,
+    "plip": make.clip_bin,
+    "monet": make.clip_bin,
     "unimed-clip-b16": lambda at: make.unimed(at, "unimed-clip-b16", "unimed-clip-vit-b16.pt", 512, at.parent / "bert"),
     "unimed-clip-l14": lambda at: make.unimed(
         at, "unimed-clip-l14", "unimed_clip_vit_l14_base_text_encoder.pt", 768, at.parent / "bert2"
     ),
 }
 LAYOUTS = tuple({build: name for name, build in reversed(BUILT.items())}.values())
-ALONE = ("unimed-clip-b16", "unimed-clip-l14", "conch")  # one weight file, nothing beside it
+ALONE = ("retfound-cfp", "unimed-clip-b16", "unimed-clip-l14", "conch")  # one weight file, nothing beside it
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +94,8 @@ def patched() -> Iterator[pytest.MonkeyPatch]:
         patch.setitem(entries, make.EVA, partial(entries[make.EVA], **SMALL, img_size=64))
         for key, value in (*SMALL.items(), ("img_size", 56)):
             patch.setitem(uni.HUGE, key, value)
+        for key, value in SMALL.items():
+            patch.setitem(retfound.LARGE, key, value)
         for key, value in {**SMALL, "img_size": 64}.items():
             patch.setitem(conch.VISION, key, value)
         for key, value in {"joint": 16, "caption": 32, "queries": 5, "heads": 2}.items():
@@ -149,8 +176,8 @@ def test_features_at_every_site_are_those_of_the_library(name: str, shelf: dict[
             near(found[site], tokens)
         assert (encoder.text is None) == (tiny.text is None)
         assert encoder.card.text == encoders.card(name).text
+        assert encoder.card.any_size == encoders.card(name).any_size
         assert encoder.card.any_size
-        assert encoders.card(name).any_size
         if encoder.text and tiny.text and name != "conch":  # whose tokenizer no hub has
             near(encoder.text(SENTENCES), tiny.text(SENTENCES))
             if "siglip" in name:
@@ -224,6 +251,44 @@ def test_a_tensor_too_many_is_another_models(name: str, shelf: dict[str, Tiny], 
     make.edited(spoilt, deepen)
     with pytest.raises(EncoderError, match=r"hold 1 tensors that the architecture has not .*another model's"):
         stand_in(name, weights=spoilt)
+
+
+def test_retfound_that_was_fine_tuned_is_read_with_its_norm_behind_the_mean(
+    shelf: dict[str, Tiny], tmp_path: Path
+) -> None:
+    import torch
+
+    assert shelf
+    tiny = make.retfound(tmp_path / "tuned", fine_tuned=True)
+    encoder = stand_in("retfound-cfp", weights=tiny.folder)
+    with torch.no_grad():
+        expected, found = tiny.sites(tiny.pixels(pictures())), features(encoder)
+    assert set(found) == set(expected)
+    assert "final" not in found
+    for site, tokens in expected.items():
+        near(found[site], tokens)
+    make.edited_file(tiny.folder / retfound.FILES["retfound-cfp"][0], lambda state: state.pop("fc_norm.bias"))
+    with pytest.raises(EncoderError, match=r"retfound-cfp: the weights in .* lack 1 tensor \(fc_norm.bias\)"):
+        stand_in("retfound-cfp", weights=tiny.folder)
+
+
+def test_retfound_from_either_of_its_published_names(shelf: dict[str, Tiny], tmp_path: Path) -> None:
+    copy = make.copied(shelf["retfound-cfp"], tmp_path / "older")
+    new, old = retfound.FILES["retfound-cfp"]
+    (copy / new).rename(copy / old)
+    same = stand_in("retfound-cfp", weights=shelf["retfound-cfp"].folder).fingerprint
+    assert stand_in("retfound-cfp", weights=copy).fingerprint == same
+    assert stand_in("retfound-oct", weights=copy / old).fingerprint == same
+    with pytest.raises(EncoderError, match=r"retfound-oct: --weights .* has none of RETFound_mae_natureOCT.pth"):
+        stand_in("retfound-oct", weights=copy)
+
+
+@pytest.mark.parametrize("name", ["virchow", "h0-mini"])
+def test_gated_layers_are_not_what_the_configuration_names(name: str, shelf: dict[str, Tiny]) -> None:
+    told = json.loads((shelf[name].folder / "config.json").read_text())["model_args"]
+    assert "mlp_layer" not in told
+    mlp = stand_in(name, weights=shelf[name].folder).module.blocks[0].mlp
+    assert type(mlp).__name__ == "GluMlp"
 
 
 def test_clip_is_the_same_in_both_of_its_published_formats(tmp_path: Path) -> None:
