@@ -14,10 +14,10 @@ from slitlamp.answers.settings import LETTER, PREFIX, AskSettings
 from slitlamp.answers.shown import grey
 from slitlamp.answers.stored import StoredModel
 from slitlamp.diagnosis import answered
+from slitlamp.diagnosis.answers_file import answers_from
 from slitlamp.diagnosis.causal import causal_check
 from slitlamp.diagnosis.chain import controls_of, read_stage, reference_of
 from slitlamp.diagnosis.contrastive import JOINT, read_texts
-from slitlamp.diagnosis.imported import answers_from
 from slitlamp.diagnosis.information import read_information
 from slitlamp.diagnosis.language import (
     CONNECTOR,
