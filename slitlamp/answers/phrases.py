@@ -47,8 +47,8 @@ STATED_BEHIND = _any(
 """What stands behind an option that is stated to be the answer: `B is correct`."""
 
 CONCLUSION = _any(
-    r"^\W*(?:step\s+\d+\W+)?(?:so|therefore|thus|hence|consequently|overall|in conclusion|in summary|to conclude|finally"
-    r"|in total|altogether)\b",
+    r"^\W*(?:step\s+\d+\W+)?(?:so|therefore|thus|hence|consequently|overall|in conclusion|in summary|to conclude"
+    r"|finally|in total|altogether)\b",
     r"^\W*(?:daher|somit|deshalb|insgesamt)\b(?=[\s,:])",
     r"^\W*(?:donc|par conséquent|ainsi)\b",
     r"^\W*(?:por lo tanto|por tanto|entonces|en resumen)\b",
@@ -163,7 +163,8 @@ REFUSAL = _any(
     r"|don['’]t|won['’]t|will not)\s+(?:\w+\s+){0,2}(?:help|assist|answer|determine|tell|say|provide|see|view"
     r"|identify|know|assess|judge|interpret|ascertain|analy[sz]e|comply|give|make|diagnose|read|be (?:sure"
     r"|certain))\b",
-    r"\bcan(?:not|['’]t| not) be (?:determined|answered|assessed|seen|judged|identified|decided|told|known|read|said)\b",
+    r"\bcan(?:not|['’]t| not) be (?:determined|answered|assessed|seen|judged|identified|decided|told|known"
+    r"|read|said)\b",
     r"\bno way (?:to|of)\b",
     r"\b(?:not|im)\s?possible to (?:\w+\s+)?(?:tell|say|determine|answer|know|assess|judge|see|ascertain)\b",
     r"\b(?:is|are|remains?|it['’]s)\s+(?:un(?:clear|certain|known)|not (?:clear|certain|known|possible))\b",
@@ -228,8 +229,8 @@ BEFORE_A_LETTER = frozenset(
 )  # fmt: skip
 SHOWN = frozenset(
     {
-        "patient", "film", "scan", "x-ray", "ray", "radiograph", "slice", "view", "photo", "photograph", "frame", "study",
-        "exam", "subject", "child", "person", "man", "woman", "specimen",
+        "patient", "film", "scan", "x-ray", "ray", "radiograph", "slice", "view", "photo", "photograph", "frame",
+        "study", "exam", "subject", "child", "person", "man", "woman", "specimen",
     }
 )  # fmt: skip
 """What is asked about, so that a letter behind it makes no other thing of it: `patient A is upright`."""

@@ -293,15 +293,19 @@ class _Reader:
             return Parsed(choice=None, why="refusal")
         if negative:
             return Parsed(choice=None, why=f"only denied: {self._names(sorted(set(negative)))}")
+        return Parsed(choice=None, why=self._without(text, listed=listed))
+
+    def _without(self, text: str, *, listed: bool) -> str:
+        """Why a text that neither asserts nor denies an option names none."""
         if listed:
-            return Parsed(choice=None, why=f"two options: {self._names(range(len(self.options)))}")
+            return f"two options: {self._names(range(len(self.options)))}"
         if re.search(r"\bneither\b|\bnone of\b", text, re.IGNORECASE):
-            return Parsed(choice=None, why="neither")
+            return "neither"
         if re.search(r"\bboth\b|\ball of\b", text, re.IGNORECASE):
-            return Parsed(choice=None, why="both")
+            return "both"
         if text.rstrip().endswith("?"):
-            return Parsed(choice=None, why="a question")
-        return Parsed(choice=None, why="names no option")
+            return "a question"
+        return "names no option"
 
     def _refusal(self, text: str) -> int | None:
         """Where the text refuses, unless an option's own words do."""
@@ -410,7 +414,7 @@ class _Reader:
         return all(_TRIVIAL.fullmatch(sentence[a.end : b.start]) for a, b in pairs)
 
     def _all_denied(self, sentence: str, mentions: Sequence[Mention], cue: Sequence[int | None]) -> list[str | None]:
-        """How each option is denied; what is denied behind the last of several is denied of all: `A and B are wrong`."""
+        """How each option is denied; what is denied behind the last of several is of all: `A and B are wrong`."""
         found = [self._denied(sentence, mention, at) for mention, at in zip(mentions, cue, strict=True)]
         for k in range(len(mentions) - 1, 0, -1):
             between = sentence[mentions[k - 1].end : mentions[k].start]
@@ -641,7 +645,7 @@ def _head_of_list(before: str) -> str:
 
 
 def _is_label(text: str, found: re.Match[str], final: str) -> bool:
-    """Whether a bare capital letter is an option's, and not an article, a pronoun or part of a name; `final` is the last option's letter."""
+    """Whether a bare capital letter is an option's, and not an article, a pronoun or part of a name (`final`: the last letter)."""
     letter, behind, before = found["b"], text[found.end() :], text[: found.start()]
     if _is_abbreviated(before, found["mark"] + behind, final):
         return False
