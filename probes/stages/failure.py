@@ -421,7 +421,7 @@ def _text(given: _Given, text: Text) -> _Found:
             what = (
                 "the texts point along another direction than the fact"
                 if text.direction.material
-                else "the texts order the images rightly, but their threshold is off"
+                else "the threshold of the texts, which order the images rightly, is off"
             )
         return _Found(
             "alignment", "+".join(codes), f"The images hold it, but {what}: {numbers}.",
