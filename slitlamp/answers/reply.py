@@ -645,7 +645,7 @@ def _head_of_list(before: str) -> str:
 
 
 def _is_label(text: str, found: re.Match[str], final: str) -> bool:
-    """Whether a bare capital letter is an option's, and not an article, a pronoun or part of a name (`final`: the last letter)."""
+    """Whether a bare capital letter is an option, no article or part of a name; `final` is the last one."""
     letter, behind, before = found["b"], text[found.end() :], text[: found.start()]
     if _is_abbreviated(before, found["mark"] + behind, final):
         return False

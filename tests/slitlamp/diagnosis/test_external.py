@@ -23,11 +23,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     organism.files(place)
     squares(place / "same", 11, "side")
     squares(place / "other", 12, "height")
-    squares(place / "none", 13, "coin")
     return place
 
 
-def squares(folder: Path, seed: int, fact: str, count: int = 40, classes: tuple[str, str] = ("left", "right")) -> Path:
+def squares(folder: Path, seed: int, fact: str, count: int = 60, classes: tuple[str, str] = ("left", "right")) -> Path:
     """Other images of a bright square with a manifest whose column `side` says the fact, or the toss of a coin."""
     folder.mkdir()
     rng = np.random.default_rng(seed)
@@ -55,19 +54,16 @@ def followed(home: Path, monkeypatch: pytest.MonkeyPatch, **flags: Any) -> slitl
 
 
 def right(home: Path, wrong: bool = False) -> dict[str, str]:
-    """The letters of right answers to the organism's items; or of the height of the square, which is another fact."""
-    letters = {}
-    for k in range(organism.N):
-        image = np.asarray(Image.open(home / f"{k:02}.png"), float)
-        high = image[:12].mean() > image[12:].mean()
-        letters[f"square{k}"] = "AB"[int(high) if wrong else k % 2]
-    return letters
+    """The letters of right answers to the organism's items; or by its brightness, another fact."""
+    light = [float(np.asarray(Image.open(home / f"{k:02}.png"), float).mean()) for k in range(organism.N)]
+    bright = np.array(light) > np.median(light)
+    return {f"square{k}": "AB"[int(bright[k]) if wrong else k % 2] for k in range(organism.N)}
 
 
 def test_a_probe_trained_elsewhere_reads_the_items_or_that_only_theirs_does_is_said(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    told = answers_file(tmp_path / "height.csv", right(home, wrong=True))
+    told = answers_file(tmp_path / "bright.csv", right(home, wrong=True))
     found = followed(home, monkeypatch, answers=told, external="same/manifest.csv")
     rows = {row["name"]: row for row in found.table("stages")}
     assert rows["connector, trained elsewhere"]["verdict"] == "present"
@@ -83,10 +79,6 @@ def test_a_probe_trained_elsewhere_reads_the_items_or_that_only_theirs_does_is_s
     assert "Only the probe trained on these items reads it" in verdict["reason"]
     assert verdict["confidence"] != "strong"
     assert {r["verdict"] for r in found.table("stages") if r["stage"] == "external"} == {"inconclusive"}
-
-    found = followed(home, monkeypatch, answers=told, external="none/manifest.csv")
-    assert "trained on these items" not in found.table("verdicts")[0]["reason"]  # nothing was learnt there
-    assert any("is not shown to read its own data" in line for line in found.sentences)
 
 
 def test_what_is_no_external_set_of_the_same_classes_is_refused_in_a_line(
