@@ -35,7 +35,7 @@ def _main(argv: Sequence[str]) -> int:
     parser.add_argument("--standard", action="store_true", help="a table of eight standard settings, as Markdown")
     parser.add_argument("--runs", type=int, default=25, help="data sets per strength (default: 25)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--verdicts", action="store_true", help="the verdicts of `diagnose` on eight planted models")
+    parser.add_argument("--verdicts", action="store_true", help="the verdicts of `diagnose` on fourteen planted models")
     parser.add_argument("--jobs", type=int, help="with --verdicts, processes (default: one per core)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="with --verdicts, a folder for table and figure")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")

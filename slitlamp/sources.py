@@ -51,7 +51,7 @@ def list_source(settings: SourceSettings, spec: str) -> Source:
     return tasks.open_source(
         spec,
         image_column=settings.image_column,
-        group=settings.group if spec == settings.data or _has_manifest(spec) else None,
+        group=settings.group if spec == settings.data or has_manifest(spec) else None,
         columns_needed=(settings.label,) if settings.label and spec == settings.data else (),
         evidence=settings.evidence if spec == settings.data else None,
         window=settings.window,
@@ -66,7 +66,7 @@ def list_source(settings: SourceSettings, spec: str) -> Source:
     )
 
 
-def _has_manifest(spec: str) -> bool:
+def has_manifest(spec: str) -> bool:
     """Whether a source is a manifest, or a folder that is read through one."""
     path = Path(spec).expanduser()
     return path.suffix.lower() in TABLES or (path.is_dir() and manifest_of(path) is not None)

@@ -17,11 +17,22 @@ SAID = {
     "connector": "connector lost it",
     "language_model": "language model",
     "RESPONSE_BIAS": "response bias",
+    "TEXT_DIRECTION": "texts' direction",
+    "TEXT_THRESHOLD": "texts' threshold",
     "none": "nothing lost",
     "inconclusive": "cannot say",
 }
 STEPS = {  # steps that lose nothing, whatever is planted before or behind them
-    "to_connector": ("badly conditioned connector", "language model ignores it", "constant answer", "all good"),
+    "to_connector": (
+        "badly conditioned connector",
+        "language model ignores it",
+        "constant answer",
+        "all good",
+        "texts fit the images",
+        "texts misaligned",
+        "texts' threshold off",
+    ),
+    "text_threshold": ("texts fit the images", "texts misaligned"),
     "to_language_model": ("badly conditioned connector", "constant answer", "response bias", "all good"),
 }
 
@@ -85,15 +96,17 @@ class Matrix:
     @property
     def sentences(self) -> list[str]:
         """What the matrix says of the instrument at this size."""
+        from probes.stages.planted import RIGHT
+
         wrong, definite = self.wrong
         runs = sum(r.right + r.wrong + r.open for r in self.rows)
-        blamed = sum(r.said["connector"] for r in self.rows if r.truth != "connector lost it")
-        spared = sum(r.right + r.wrong + r.open for r in self.rows if r.truth != "connector lost it")
+        sound = [r for r in self.rows if RIGHT[r.truth][0] != "connector"]
+        blamed, spared = sum(r.said["connector"] for r in sound), sum(r.right + r.wrong + r.open for r in sound)
         covered, steps = sum(r.covered for r in self.rows), sum(r.steps for r in self.rows)
         lines = [
             f"Of {definite} definite verdicts {wrong} are wrong" + _span(wrong, definite)
             + f"; of {runs} data sets {runs - definite} are left open.",
-            f"A connector that loses nothing was called a connector failure in {blamed} of {spared}"
+            f"A connector, or joint space, that loses nothing was called a connector failure in {blamed} of {spared}"
             + _span(blamed, spared) + ".",
         ]  # fmt: skip
         if steps:
@@ -157,10 +170,12 @@ def matrix(setting: MatrixSetting, jobs: int | None = None, out: Path | None = N
     from joblib import Parallel, delayed
 
     from probes.stages.planted import TRUTHS
+    from probes.stages.planted_texts import TEXT_TRUTHS
     from slitlamp.log import progress, say
 
-    pairs = [(truth, run) for truth in TRUTHS for run in range(setting.runs)]
-    found: dict[str, list[Failure]] = {truth: [] for truth in TRUTHS}
+    every = (*TRUTHS, *TEXT_TRUTHS)
+    pairs = [(truth, run) for truth in every for run in range(setting.runs)]
+    found: dict[str, list[Failure]] = {truth: [] for truth in every}
     work = Parallel(n_jobs=jobs or -1, return_as="generator")
     with progress(len(pairs), "calibrate") as bar:
         for (truth, _), failure in zip(pairs, work(delayed(_judged)(setting, *pair) for pair in pairs), strict=True):
@@ -177,17 +192,24 @@ def _judged(setting: MatrixSetting, truth: Any, run: int) -> "Failure":
     from threadpoolctl import threadpool_limits
 
     from probes.stages.planted import TRUTHS, judge, planted
+    from probes.stages.planted_texts import TEXT_TRUTHS, judge_texts, planted_texts
 
+    size = setting.items, setting.groups, setting.width
+    if truth in TEXT_TRUTHS:
+        rng = np.random.default_rng([setting.seed, run, TEXT_TRUTHS.index(truth), 92])
+        with threadpool_limits(1):
+            return judge_texts(planted_texts(truth, *size, rng), seed=setting.seed + run)
     rng = np.random.default_rng([setting.seed, run, TRUTHS.index(truth), 91])
     with threadpool_limits(1):
-        return judge(planted(truth, setting.items, setting.groups, setting.width, rng), seed=setting.seed + run)
+        return judge(planted(truth, *size, rng), seed=setting.seed + run)
 
 
 def _row(truth: str, found: Sequence["Failure"]) -> Row:
     from probes.stages.planted import outcome
 
     ends = Counter(outcome(truth, one) for one in found)
-    said = Counter("RESPONSE_BIAS" if one.code.startswith("RESPONSE_BIAS") else one.failure for one in found)
+    first = [one.code.partition("+")[0] for one in found]
+    said = Counter(code if code in SAID else one.failure for code, one in zip(first, found, strict=True))
     held = [
         one.inputs[f"{step}_low"] <= 0 <= one.inputs[f"{step}_high"]
         for step, truths in STEPS.items() if truth in truths

@@ -123,7 +123,7 @@ class _Images:
             raise ProbeError(f"images {list(u.shape)} do not fit a plan of {len(plan.y)} items")
         margin, permuted = _ridge(u, plan)
         train = [plan.folds[0] != part for part in range(plan.n_folds)]
-        filters = [_filters(u[some], plan.y[some], len(plan.classes), plan.penalty) for some in train]
+        filters = [direction_filters(u[some], plan.y[some], len(plan.classes), plan.penalty) for some in train]
         return cls(u=u, margin=margin, permuted=permuted, filters=filters)
 
 
@@ -278,7 +278,7 @@ def _correlation(probe: np.ndarray, text: np.ndarray, plan: Plan) -> Rate:
     return Rate(value=r, low=max(-1.0, r - half), high=min(1.0, r + half), p=None, chance=0.0)
 
 
-def _filters(x: np.ndarray, y: np.ndarray, k: int, penalty: float) -> np.ndarray:
+def direction_filters(x: np.ndarray, y: np.ndarray, k: int, penalty: float) -> np.ndarray:
     """Ridge filters [d, C] of standardised features, in the units of x."""
     import scipy.linalg
 
@@ -313,5 +313,5 @@ def _cross_modal(u: np.ndarray, captions: tuple[np.ndarray, np.ndarray], plan: P
     k = len(plan.classes)
     if np.bincount(y, minlength=k).min() < 2:
         return None
-    w = _filters(x, y, k, plan.penalty)
+    w = direction_filters(x, y, k, plan.penalty)
     return (u - u.mean(axis=0)) @ w

@@ -167,6 +167,55 @@ class Knowledge:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Foretold:
+    """How well a probe foretells what the model says, right or wrong, from the features of one stage (METHOD 4.6 v).
+
+    `score` is balanced accuracy on the model's own answers, `right` that of these answers; `wrong` counts answers that
+    are wrong, `wrong_foretold` those of them that the probe foretells.
+    """
+
+    name: str
+    score: float
+    low: float | None
+    high: float | None
+    p: float | None
+    chance: float
+    right: float
+    right_low: float | None
+    right_high: float | None
+    wrong: int
+    wrong_foretold: int
+
+    @property
+    def follows(self) -> bool:
+        """Whether the answers are shown to follow what is read there."""
+        return self.p is not None and self.p <= ALPHA and self.low is not None and self.low > self.chance
+
+    @property
+    def state(self) -> str:
+        """heuristic: foretold better than they are right, the wrong ones too; as right; or not foretold."""
+        if not self.follows:
+            return "not foretold"
+        assert self.low is not None
+        apart = self.right_high is not None and self.low > self.right_high
+        return "heuristic" if apart and 2 * self.wrong_foretold > self.wrong else "foretold"
+
+
+@dataclass(frozen=True, kw_only=True)
+class External:
+    """A probe trained on an external data set, which saw none of these items, at the stage that reads most (4.6 iv).
+
+    `source` is what it was trained on, `stage` what it reads of these items; `own` says whether it reads its own data,
+    held out, so that it can be judged at all; `unsaid` is what it reads above the bias-free answer, on the AUC scale.
+    """
+
+    source: str
+    stage: Stage
+    own: Stage
+    unsaid: Contrast | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Step:
     """One part of the whole gap: from one stage to the next, simultaneous interval and Holm's p."""
 
@@ -209,6 +258,8 @@ def decide(
     knowledge: Knowledge | None = None,
     causal: Causal | None = None,
     rise: Contrast | None = None,
+    external: External | None = None,
+    foretold: Foretold | None = None,
     leak: bool = False,
     margin: float = 0.10,
 ) -> Failure:
@@ -220,7 +271,9 @@ def decide(
     trained anew behind the connector. `image` and `last` are the best layer of the language model at the image's
     positions and at the last token of the prompt. `unsaid` is what the best of connector and language model reads above
     the bias-free answer, both on the AUC scale. `rise` is V-information of a stage less that of a non-linear probe of
-    the stage before: where it is `some`, information came from nowhere. `text` takes the place of the answer in a
+    the stage before: where it is `some`, information came from nowhere. `external` is a probe that saw none of the
+    items: where only the one trained on them reads the fact, a verdict of disuse says so and is at most moderate.
+    `foretold` is a remark. `text` takes the place of the answer in a
     contrastive model, whose `connector` is the joint space. `leak` rings where any site of the items did.
 
     An absence counts as a loss only where the encoder surely reads less than the reference: a fact that is weak in the
@@ -231,8 +284,8 @@ def decide(
     given = _Given(
         encoder=encoder, reference=reference, against_reference=against_reference, connector=connector,
         to_connector=to_connector, accessible=accessible, image=image, last=last, to_language_model=to_language_model,
-        answer=answer, unsaid=unsaid, text=text, knowledge=knowledge, causal=causal, rise=rise, leak=leak,
-        margin=margin,
+        answer=answer, unsaid=unsaid, text=text, knowledge=knowledge, causal=causal, rise=rise,
+        external=external, foretold=foretold, leak=leak, margin=margin,
     )  # fmt: skip
     leaking = _leak(given)
     found = _Found(*leaking) if leaking is not None else _walk(given)
@@ -264,6 +317,8 @@ class _Given:
     knowledge: Knowledge | None
     causal: Causal | None
     rise: Contrast | None
+    external: External | None
+    foretold: Foretold | None
     leak: bool
     margin: float
 
@@ -382,7 +437,7 @@ def _text(given: _Given, text: Text) -> _Found:
             what = (
                 "the texts point along another direction than the fact"
                 if text.direction.material
-                else "the texts order the images rightly, but their threshold is off"
+                else "the threshold of the texts, which order the images rightly, is off"
             )
         return _Found(
             "alignment", "+".join(codes), f"The images hold it, but {what}: {numbers}.",
@@ -476,8 +531,20 @@ def _unused(given: _Given, c: Contrast, said: str) -> _Found:
     return _Found(
         "language_model", code,
         f"The language model carries it and does not say it: {_carrier(given)}, {said}, unsaid {_loss(c)} of AUC"
-        f"{checked}. {UNTRAINED}", p, c.loss,
+        f"{checked}. {UNTRAINED}{_matched(given.external)}", p, c.loss,
     )  # fmt: skip
+
+
+def _matched(external: External | None) -> str:
+    """What a verdict of disuse says of the supervision that probe and answer had (METHOD 4.6 iv)."""
+    if external is None or not external.own.present:
+        return ""
+    numbers = f"{external.source}, {_stage(external.stage)}"
+    if not external.stage.present:
+        return f" Only the probe trained on these items reads it; one trained on {numbers}, does not."
+    if external.unsaid is not None and external.unsaid.some:
+        return f" A probe that saw none of these items, trained on {numbers}, reads more than is said too."
+    return f" A probe that saw none of these items, trained on {numbers}, is not shown to read more than is said."
 
 
 def _confidence(found: _Found, given: _Given) -> Confidence:
@@ -491,6 +558,9 @@ def _confidence(found: _Found, given: _Given) -> Confidence:
     if found.code.startswith("LM_NOT_USED"):
         # METHOD 4.7: a positive control beside what erasure, exchange and push do not change
         shown = causal is not None and causal.unused and not causal.pushable and causal.control is not None
+        external = given.external
+        if external is not None and external.own.present and not (external.unsaid is not None and external.unsaid.some):
+            return "moderate"  # what is compared with the answer may be the training on these very items
         agrees = shown or (causal is not None and causal.follows and found.code.endswith("READOUT"))
         erased = None if causal is None else causal.erasure
         if causal is not None and erased is not None and erased.some and not erased.none and not causal.follows:
@@ -518,9 +588,37 @@ def _notes(given: _Given) -> tuple[str, ...]:
         )
     if given.causal is not None and given.causal.last_token is not None:
         notes.append(f"an erasure at the last token alone changes {_loss(given.causal.last_token)}: not decided by")
+    notes += [] if given.external is None else [_trained_elsewhere(given.external)]
+    notes += [] if given.foretold is None else [_foretold(given.foretold)]
     if known is not None and not known.understood:
         notes.append(f"easy renderings are answered at {known.score:.2f}")
     return tuple(notes)
+
+
+def _trained_elsewhere(one: External) -> str:
+    """What a probe trained on other data reads of these items, or why that tells nothing."""
+    if not one.own.present:
+        return (
+            f"a probe trained on {one.source} is not shown to read its own data ({_stage(one.own)}): that it "
+            "reads of these items, or does not, tells nothing"
+        )
+    if not one.stage.present:
+        where = _stage(one.stage)
+        return f"only the probe trained on these items reads it: one trained on {one.source} does not ({where})"
+    more = "" if one.unsaid is None else f"; above the bias-free answer {_loss(one.unsaid)}"
+    return f"a probe trained on {one.source}, which saw none of these items, reads it too ({_stage(one.stage)}){more}"
+
+
+def _foretold(one: Foretold) -> str:
+    """How far the model's own answers can be foretold, and what that says of the wrong ones."""
+    what = f"{_numbers(one.score, one.low, one.high)} from {one.name}"
+    right = f"they are right at {_numbers(one.right, one.right_low, one.right_high)}"
+    wrong = f"of {one.wrong} wrong ones {one.wrong_foretold} are foretold"
+    if one.state == "heuristic":
+        return f"the answers follow a systematic heuristic, not noise: foretold at {what}, {right}, {wrong}"
+    if one.state == "foretold":
+        return f"the model's own answers are foretold at {what}; {right}, {wrong}"
+    return f"the model's own answers are not shown to follow what is read: {what}; {right}"
 
 
 def _negative(c: Contrast) -> Contrast:

@@ -37,6 +37,12 @@ RIGHT: dict[str, tuple[FailureName, str | None]] = {
     "response bias": ("language_model", "RESPONSE_BIAS"),
     "all good": ("none", None),
     "weak signal": ("none", None),
+    "texts fit the images": ("none", None),
+    "contrastive tower lost it": ("encoder", None),
+    "joint space lost it": ("connector", None),
+    "texts misaligned": ("alignment", "TEXT_DIRECTION"),
+    "texts' threshold off": ("alignment", "TEXT_THRESHOLD"),
+    "weak signal, texts fit": ("none", None),
 }  # what a definite verdict should be: the failure, and how its code begins where that matters
 STRENGTH = 0.985  # accuracy of unlimited data where the fact is held; at 134 items .80 is read, at 200 .86
 WEAK = 0.726
@@ -92,24 +98,24 @@ def planted(
     if groups < n:
         noise[:n] = (noise[:n] + rng.standard_normal((groups, width))[group]) / np.sqrt(2)
     spread = np.arange(1, width + 1) ** -0.5
-    v = _unit(rng, width)
-    z = noise + _shift(classes, held) * v
+    v = unit(rng, width)
+    z = noise + shift(classes, held) * v
     tower = z * spread
     lossless = np.logspace(0, -np.log10(3.0), width)
     if truth == "connector lost it":
-        connector = ((z - (z @ v)[:, None] * v) * spread) @ _turn(rng, width)
+        connector = ((z - (z @ v)[:, None] * v) * spread) @ turn(rng, width)
     elif truth == "badly conditioned connector":
-        connector = ((tower @ _turn(rng, width)) * np.logspace(0, -np.log10(CONDITION), width)) @ _turn(rng, width)
+        connector = ((tower @ turn(rng, width)) * np.logspace(0, -np.log10(CONDITION), width)) @ turn(rng, width)
     else:
-        connector = ((tower @ _turn(rng, width)) * lossless) @ _turn(rng, width)
-    image = connector @ _turn(rng, width)
+        connector = ((tower @ turn(rng, width)) * lossless) @ turn(rng, width)
+    image = connector @ turn(rng, width)
     last = image if truth != "language model ignores it" else rng.standard_normal((n + extra, width)) * spread
-    other = rng.standard_normal((n, width)) + _shift(y, seen) * _unit(rng, width)
+    other = rng.standard_normal((n, width)) + shift(y, seen) * unit(rng, width)
     log_odds = _said(truth, z[:n] @ v, held, rng)
     asked = log_odds + 0.3 * rng.standard_normal((ASKS, n)) * (truth != "constant answer")
     return Planted(
         truth=truth, y=y, groups=group, reference=other * spread, tower=tower[:n], connector=connector[:n],
-        image=image[:n], last=(last @ _turn(rng, width))[:n], pool_tower=tower[n:], pool_connector=connector[n:],
+        image=image[:n], last=(last @ turn(rng, width))[:n], pool_tower=tower[n:], pool_connector=connector[n:],
         pool_image=image[n:], log_p=np.stack([-np.logaddexp(0, asked), -np.logaddexp(0, -asked)], axis=-1),
     )  # fmt: skip
 
@@ -193,19 +199,20 @@ def outcome(truth: str, found: Failure) -> Literal["right", "wrong", "open"]:
     return "right" if found.failure == failure and (code is None or found.code.startswith(code)) else "wrong"
 
 
-def _shift(y: np.ndarray, accuracy: float) -> np.ndarray:
+def shift(y: np.ndarray, accuracy: float) -> np.ndarray:
     """Half the distance between classes of this accuracy of unlimited data, with its sign, [n, 1]."""
     from scipy.special import ndtri
 
     return ((2 * y - 1) * float(ndtri(accuracy)))[:, None]
 
 
-def _unit(rng: np.random.Generator, width: int) -> np.ndarray:
+def unit(rng: np.random.Generator, width: int) -> np.ndarray:
+    """A random direction [width]."""
     v = rng.standard_normal(width)
     return v / np.linalg.norm(v)
 
 
-def _turn(rng: np.random.Generator, width: int) -> np.ndarray:
+def turn(rng: np.random.Generator, width: int) -> np.ndarray:
     """A random rotation [width, width]."""
     return np.linalg.qr(rng.standard_normal((width, width)))[0]
 

@@ -81,15 +81,21 @@ def plan(
     repeats: int | None = None,
     permutations: int | None = None,
     copies: Sequence[str] | np.ndarray | None = None,
+    where: np.ndarray | None = None,
+    design: Design | None = None,
 ) -> Plan:
     """Fix folds, permuted labels and rules from labels y [n] and groups [n] alone.
+
+    `where` are folds [R, n] of another plan of the same groups, which are kept to; `folds` and `repeats` are then not
+    asked for. `design` is what is exchangeable, where the labels alone do not tell (what a model says of copies).
 
     `copies` names the source image of each item where one group holds several images, each in all answers
     (a patient with three films, each upright and turned).
 
     Raises:
         ProbeError: the data cannot be split: too few groups, one class only, or a class in a single group; or numbers
-            are all equal, or not finite.
+            are all equal, or not finite; or folds are given that split a group, or none of whose training parts holds
+            some class.
 
     >>> p = plan(np.arange(40) % 2, np.arange(40) // 2, classes=("upright", "turned"))
     >>> p.design, p.folds.shape, p.headline
@@ -113,8 +119,11 @@ def plan(
     few_repeats = 5 if len(answer) < 1000 else 3 if len(answer) < 1500 else 2
     rng = np.random.default_rng([seed, 71])
     r = few_repeats if repeats is None else repeats
-    where = np.stack([_split(answer, group, k, rng, number=classes is None) for _ in range(r)])
-    design = design_of(answer, group, number=classes is None)
+    if where is None:
+        where = np.stack([_split(answer, group, k, rng, number=classes is None) for _ in range(r)])
+    else:
+        _check_folds(where, answer, group, number=classes is None)
+    design = design_of(answer, group, number=classes is None) if design is None else design
     permutation = block_permutation(
         answer, group, None if classes is None else where[0], design, None if copies is None else _numbered(copies)
     )
@@ -160,6 +169,18 @@ def _check_classes(y: np.ndarray, groups: np.ndarray, classes: Sequence[str]) ->
             "bring at least 2 groups of each class or leave the class out"
         )
     return int(holders[low])
+
+
+def _check_folds(where: np.ndarray, y: np.ndarray, groups: np.ndarray, *, number: bool) -> None:
+    """ProbeError where given folds [R, n] do not fit the items, split a group, or train without some class."""
+    if where.ndim != 2 or where.shape[1] != len(groups):
+        raise ProbeError(f"folds {list(where.shape)} are given for {len(groups)} items: [repeats, items] is wanted")
+    for folds in where:
+        if len(np.unique(np.stack([groups, folds]), axis=1).T) > len(np.unique(groups)):
+            raise ProbeError("the folds that are given split a group")
+        for part in np.unique(folds):
+            if not number and len(np.unique(y[folds != part])) < len(np.unique(y)):
+                raise ProbeError("without one of the folds that are given no probe could learn some class")
 
 
 def _check_numbers(raw: np.ndarray, groups: np.ndarray) -> int:

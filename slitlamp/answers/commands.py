@@ -1,6 +1,6 @@
 """The commands about answers: asking a model, and reading answers made elsewhere."""
 
-from slitlamp.answers import imports
+from slitlamp.answers import import_settings
 from slitlamp.answers.settings import FLAGS_OF_RUN, AskSettings, check
 from slitlamp.commands import Command
 from slitlamp.settings import Settings
@@ -36,13 +36,13 @@ COMMANDS = {
                 "lmms-eval-results/ --group patient",
             ),
             about="what answers made elsewhere really say, and what that does to their score",
-            own=imports.ImportSettings,
-            flags=imports.FLAGS_OF_IMPORT,
+            own=import_settings.ImportSettings,
+            flags=import_settings.FLAGS_OF_IMPORT,
             default=Settings.of(out=""),
-            check=imports.check,
-            home="slitlamp.answers.imported.import_answers",
+            check=import_settings.check,
+            home="slitlamp.answers.import_run.import_answers",
             positional="files",
-            words=imports.words,
+            words=import_settings.words,
         ),
     )
 }

@@ -31,6 +31,7 @@ CUE = _any(
     r"\b(?:elijo|escojo|respondo)\b(?:\s+la opción)?",
     rf"\b(?:risposta|resposta)(?:\s+(?:corretta|correta))?(?:\s+(?:è|é)(?:{_SIGN})?|{_SIGN})",
     r"答案(?:是|为|：|:)|正确(?:选项|答案)(?:是|为|：|:)|选(?:择)?(?=\s*[（(\[]?[A-Z])",
+    r"(?:答え|正解|回答)(?:は|：|:)|(?:정답|답)(?:은|：|:)|\b(?:ответ|правильный ответ)(?:\s*[:：—-]|\s+это)",
 )
 """What stands before an answer that is stated: `the answer is`, `Answer:`, `I choose`."""
 
@@ -46,15 +47,15 @@ STATED_BEHIND = _any(
 """What stands behind an option that is stated to be the answer: `B is correct`."""
 
 CONCLUSION = _any(
-    r"^\W*(?:so|therefore|thus|hence|consequently|overall|in conclusion|in summary|to conclude|finally"
-    r"|in total|altogether)\b",
+    r"^\W*(?:step\s+\d+\W+)?(?:so|therefore|thus|hence|consequently|overall|in conclusion|in summary|to conclude"
+    r"|finally|in total|altogether)\b",
     r"^\W*(?:daher|somit|deshalb|insgesamt)\b(?=[\s,:])",
     r"^\W*(?:donc|par conséquent|ainsi)\b",
     r"^\W*(?:por lo tanto|por tanto|entonces|en resumen)\b",
 )
 
 NEGATION = _any(
-    r"\b(?:not|never|neither|nor|without|cannot|none|no|hardly)\b",
+    r"\b(?:not|never|neither|nor|without|cannot|none|no|hardly|nothing)\b",
     r"n['’]t\b",
     r"\b(?:rules?|ruled|ruling)\s+out\b|\b(?:exclud\w+|eliminat\w+|reject\w*)\b|\binstead of\b"
     r"|\brather than\b|\bas opposed to\b|\bother than\b|\bexcept\b|\bunlike\b|\bfar from\b",
@@ -117,7 +118,7 @@ NEUTRAL = _any(
     r"\b(?:than|versus|vs\.?|compared (?:to|with)|in contrast to|relative to|considering|comparing"
     r"|between)\s+(?:[\w'’]+\s+){0,2}[\W_]*$",
     r"\b(?:whether|if(?! I (?:had|have) to)|ob|wenn|falls)\b[^,]*$",
-    r"\bas\s+[\w'’]+\s+as\s+(?:[\w'’]+\s+){0,1}$",
+    r"\bas\s+(?!well\b)[\w'’]+\s+as\s+(?:[\w'’]+\s+){0,1}$",
     r"\b(?:to|in order to)\s+(?:make|get|turn|render|bring|put)\s+(?:it|this|them|the \w+)\s+$",
     r"\b(?:(?:needs?|ought|rotated|turned|flipped)\b|(?:has|had|have)\s+to\s+be\b)(?:\s+[\w'’]+){0,5}?\s+to\s+"
     r"(?:be|become|appear|look)\s+$",
@@ -162,7 +163,8 @@ REFUSAL = _any(
     r"|don['’]t|won['’]t|will not)\s+(?:\w+\s+){0,2}(?:help|assist|answer|determine|tell|say|provide|see|view"
     r"|identify|know|assess|judge|interpret|ascertain|analy[sz]e|comply|give|make|diagnose|read|be (?:sure"
     r"|certain))\b",
-    r"\bcan(?:not|['’]t| not) be (?:determined|answered|assessed|seen|judged|identified)\b",
+    r"\bcan(?:not|['’]t| not) be (?:determined|answered|assessed|seen|judged|identified|decided|told|known"
+    r"|read|said)\b",
     r"\bno way (?:to|of)\b",
     r"\b(?:not|im)\s?possible to (?:\w+\s+)?(?:tell|say|determine|answer|know|assess|judge|see|ascertain)\b",
     r"\b(?:is|are|remains?|it['’]s)\s+(?:un(?:clear|certain|known)|not (?:clear|certain|known|possible))\b",
@@ -222,8 +224,21 @@ BEFORE_A_LETTER = frozenset(
         "antwort", "buchstabe", "oder", "und", "nicht", "sondern", "noch", "weder", "est", "réponse", "lettre", "ou",
         "et", "pas", "mais", "ni", "es", "respuesta", "letra", "opción", "y", "o", "sino", "è", "é", "risposta",
         "resposta", "für", "wähle", "definitely", "probably", "clearly", "likely", "la", "die", "towards", "toward",
-        "c'est", "yet", "then", "also", "donc", "alors", "luego", "eher", "plutôt", "wäre",
+        "c'est", "that", "yet", "then", "also", "donc", "alors", "luego", "eher", "plutôt", "wäre",
     }
 )  # fmt: skip
+SHOWN = frozenset(
+    {
+        "patient", "film", "scan", "x-ray", "ray", "radiograph", "slice", "view", "photo", "photograph", "frame",
+        "study", "exam", "subject", "child", "person", "man", "woman", "specimen",
+    }
+)  # fmt: skip
+"""What is asked about, so that a letter behind it makes no other thing of it: `patient A is upright`."""
+TICK = re.compile(
+    r"[\s|:=–—-]+(?:(?P<yes>yes|true|correct|ja|richtig|oui|vrai|sí|✓|✔|✅|☑)"
+    r"|(?P<no>no|false|wrong|incorrect|nein|falsch|non|faux|✗|✘|❌|☒))[\s|.;,]*$",
+    re.IGNORECASE,
+)
+"""What ends a line of a list that judges each option by itself."""
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from encoders.answering.prompts import LETTERS
 from probes.pairs.answers import FAILED, blink_letter, mediconfusion_letter
@@ -15,6 +16,7 @@ from slitlamp.errors import UsageError
 STATED, ASSERTED, BARE = 3, 2, 1  # how firmly an option is named: as the answer, in words, by a letter in passing
 TURNS = 4  # of the turns of a reply, how many last ones are looked behind
 LONGEST = 1000  # characters that are looked at together, so that the time does not grow with the square of a reply
+MOST_LINKED, LINK = 9, 20  # letters of one list that are looked back over, and characters that each may take
 GAP = 7  # words that may stand between `the answer is` and the option
 
 
@@ -68,7 +70,8 @@ def _plain(reply: str) -> str:
     """The reply without marks of format, struck-out words and what was thought before it."""
     text = unicodedata.normalize("NFKC", reply)
     text = "".join(c for c in text if unicodedata.category(c) != "Cf")
-    text = re.sub(r"[‘’´`](?=\w)", "'", text).replace("“", '"').replace("”", '"').replace("„", '"')
+    text = re.sub(r"(?<=\w)[‘’´`](?=\w)", "'", text)
+    text = re.sub(r"[‘’“”„«»‹›「」『』【】〈〉《》〔〕]", '"', text)
     text = re.sub(r"^.*</think(?:ing)?>", "", text, flags=re.DOTALL | re.IGNORECASE)
     text = re.sub(r"~~.*?~~", " ", text, flags=re.DOTALL)
     return text.strip()
@@ -182,7 +185,37 @@ class _Reader:
         whole = self._whole(text)
         if whole is not None:
             return Parsed(choice=whole, why="the option alone")
-        return self._in_turns(text)
+        return self._ticked(text) or self._in_turns(text)
+
+    def _ticked(self, text: str) -> Parsed | None:
+        """What is read where two lines or more say yes or no behind an option each; None where they do not."""
+        said: dict[int, bool] = {}
+        others = []
+        for line in text.splitlines():
+            tick = phrases.TICK.search(line)
+            named = None if tick is None else self._named_alone(line[: tick.start()])
+            if tick is None or named is None:
+                others.append(line)
+            elif _words(tick["yes"] or tick["no"]) in self.named:
+                return None  # the options themselves
+            else:
+                said[named] = tick["yes"] is not None
+        if len(said) < 2:
+            return None
+        beside = self._in_turns("\n".join(others)).choice
+        chosen = sorted({k for k, yes in said.items() if yes} | (set() if beside is None else {beside}))
+        if len(chosen) == 1:
+            return Parsed(choice=chosen[0], why="the one that is ticked")
+        return Parsed(choice=None, why=f"two options: {self._names(chosen)}" if chosen else "only denied")
+
+    def _named_alone(self, line: str) -> int | None:
+        """The option that a line of a list or a table names, by its letter, its words, or both; None for others."""
+        line = line.strip().strip("|-–—:*•·+ \t")
+        letter = self.of_letters.match(line) if self.letters else None
+        if letter is None or letter.end() == len(line):
+            return self._whole(line)
+        place = LETTERS.index((letter["a"] or letter["b"]).upper())
+        return place if self.named.get(_words(line[letter.end() :].strip("|-–—: "))) == place else None
 
     def _formal(self, text: str) -> Parsed | None:
         """What stands in a field `answer`, a tag or a box; None where there is none of them."""
@@ -242,7 +275,7 @@ class _Reader:
         whole = self._whole(text)
         if whole is not None:
             return Parsed(choice=whole, why="the option alone")
-        positive, negative = self._assertions(text)
+        positive, negative, listed = self._assertions(text)
         refusal = self._refusal(text)
         for level, why in ((STATED, "stated"), (ASSERTED, "said"), (BARE, "said by its letter")):
             found = [m for have, m in positive if have == level]
@@ -260,13 +293,19 @@ class _Reader:
             return Parsed(choice=None, why="refusal")
         if negative:
             return Parsed(choice=None, why=f"only denied: {self._names(sorted(set(negative)))}")
+        return Parsed(choice=None, why=self._without(text, listed=listed))
+
+    def _without(self, text: str, *, listed: bool) -> str:
+        """Why a text that neither asserts nor denies an option names none."""
+        if listed:
+            return f"two options: {self._names(range(len(self.options)))}"
         if re.search(r"\bneither\b|\bnone of\b", text, re.IGNORECASE):
-            return Parsed(choice=None, why="neither")
+            return "neither"
         if re.search(r"\bboth\b|\ball of\b", text, re.IGNORECASE):
-            return Parsed(choice=None, why="both")
+            return "both"
         if text.rstrip().endswith("?"):
-            return Parsed(choice=None, why="a question")
-        return Parsed(choice=None, why="names no option")
+            return "a question"
+        return "names no option"
 
     def _refusal(self, text: str) -> int | None:
         """Where the text refuses, unless an option's own words do."""
@@ -291,7 +330,7 @@ class _Reader:
                 letter = m["a"] or m["b"]
                 decorated = m["in"] is not None
                 inside = any(a <= m.start() and m.end() <= b for a, b in taken)
-                if inside or not (decorated or _is_label(text, m)):
+                if inside or not (decorated or _is_label(text, m, LETTERS[len(self.options) - 1])):
                     continue
                 head = not re.search(r"\w", text[: m.start()])
                 dashed = re.match(r"\s+[-–—]\s+(?![A-Z]\b)", text[m.end() :]) is not None
@@ -324,10 +363,11 @@ class _Reader:
                     return other
         return None
 
-    def _assertions(self, text: str) -> tuple[list[tuple[int, Mention]], list[int]]:
-        """Options that the text asserts, each with how firmly, and those that it denies."""
+    def _assertions(self, text: str) -> tuple[list[tuple[int, Mention]], list[int], bool]:
+        """Options that the text asserts, each with how firmly, those that it denies, and whether it lists them all."""
         positive: list[tuple[int, Mention]] = []
         negative: list[int] = []
+        listed = False
         for start, end in _sentences(text):
             sentence = text[start:end]
             mentions = self._mentions(sentence)
@@ -335,8 +375,8 @@ class _Reader:
                 continue
             kept: list[tuple[int, Mention]] = []
             cue = _cue_before(sentence, mentions)
-            for number, mention in enumerate(mentions):
-                moved = self._denied(sentence, mention, cue[number])
+            denied = self._all_denied(sentence, mentions, cue)
+            for number, (mention, moved) in enumerate(zip(mentions, denied, strict=True)):
                 if moved is not None:
                     other = self._complement(mention.option)
                     if other is None or moved == "behind":
@@ -351,13 +391,36 @@ class _Reader:
                 )
                 if cue[number] is None and (supposed or phrases.NEUTRAL.search(sentence[: mention.start])):
                     continue
+                if cue[number] is None and _of_another(sentence[: mention.start]):
+                    continue
                 kept.append((self._level(text, start, sentence, mention, cue[number]), mention))
             kept = _chained(sentence, kept)
+            if self._all_listed(sentence, kept, cue):
+                listed = True
+                continue
             positive += [
                 (level, Mention(start=m.start + start, end=m.end + start, option=m.option, letter=m.letter))
                 for level, m in kept
             ]
-        return positive, negative
+        return positive, negative, listed
+
+    def _all_listed(self, sentence: str, kept: Sequence[tuple[int, Mention]], cue: Sequence[int | None]) -> bool:
+        """Whether a sentence does no more than name all options side by side: `points A, B and C are marked`."""
+        if len({m.option for _, m in kept}) < len(self.options) or any(one is not None for one in cue):
+            return False
+        if len(self.options) == 2 and any(level == STATED for level, _ in kept):
+            return False
+        pairs = pairwise(m for _, m in kept)
+        return all(_TRIVIAL.fullmatch(sentence[a.end : b.start]) for a, b in pairs)
+
+    def _all_denied(self, sentence: str, mentions: Sequence[Mention], cue: Sequence[int | None]) -> list[str | None]:
+        """How each option is denied; what is denied behind the last of several is of all: `A and B are wrong`."""
+        found = [self._denied(sentence, mention, at) for mention, at in zip(mentions, cue, strict=True)]
+        for k in range(len(mentions) - 1, 0, -1):
+            between = sentence[mentions[k - 1].end : mentions[k].start]
+            if found[k] == "behind" and found[k - 1] is None and _AND.search(between) and _TRIVIAL.fullmatch(between):
+                found[k - 1] = "behind"
+        return found
 
     def _denied(self, sentence: str, mention: Mention, cue: int | None) -> str | None:
         """How an option is denied: `before` it, `behind` it, said to be `absent`, or None where it is not."""
@@ -410,11 +473,18 @@ class _Reader:
             head
             and closed
             and not _listed(text, self.of_letters)
+            and not self._judged_by_line(text)
             and not self._repeated(text)
             and not (sentence[: mention.end].lower().strip() == "right" and self._others(text, mention))
         ):
             return STATED
         return BARE if mention.letter and not mention.decorated else ASSERTED
+
+    def _judged_by_line(self, text: str) -> bool:
+        """Whether two lines or more begin with the words of different options, of each of which something is said."""
+        heads = (self.of_words.match(line.strip().lstrip("-•* ")) for line in text.splitlines())
+        found = [m for m in heads if m is not None and re.match(r"\s*[:–—-]", m.string[m.end() :])]
+        return len({self.named.get(_words(m[0])) for m in found}) > 1
 
     def _repeated(self, text: str) -> bool:
         """Whether two letters or more stand before their own options' words, as where the options are repeated."""
@@ -448,7 +518,7 @@ def _ended(text: str) -> Iterator[tuple[int, int]]:
         r"(?<=[.!?。])[)\"'\]]*\s+|\n+|[;；]\s*|(?<=[。！？])|,\s+(?=(?:so|therefore|thus|hence)\b)", text
     ):
         before = text[start : end.start()].strip()
-        if re.fullmatch(r"\W*[A-Za-z]\W*", before) and "\n" not in end[0]:
+        if (re.fullmatch(r"\W*[A-Za-z]\W*", before) or _TITLE.search(before[-12:])) and "\n" not in end[0]:
             continue
         if before:
             yield start, end.start()
@@ -535,25 +605,68 @@ def _answers_shortly(text: str, start: int, end: int) -> bool:
     cue = re.search(rf"(?:{phrases.CUE.pattern})\W*(?:a |an |clearly |probably )?$", before, re.IGNORECASE)
     label = re.search(r"[(\[]?\b[A-Za-z][).:\]]+\s*$", before)
     alone = re.match(r"\s*(?:[.!)\]\"'}]|\n|$)", behind) and re.search(
-        r"\b(?:or|wait|actually|so|not|but)\W*$|[,:(\[\"']\s*$", before, re.I
+        r"\b(?:or|wait|actually|so|not|but|hence|thus|therefore|then)\W*$|[,:(\[\"']\s*$", before, re.I
     )
     return bool(head or cue or label or alone)
 
 
-def _is_label(text: str, found: re.Match[str]) -> bool:
-    """Whether a bare capital letter is an option's, and not an article, a pronoun or part of a name."""
+_LINKED = re.compile(r"\b(?:[A-Z]|\d+)\d?(?:\s*(?:,|/|&|\b(?:and|or|und|oder|et|ou|y|o)\b))+\s*(?:and|or)?\s*$")
+_NAMED = re.compile(
+    r"([^\W\d_][\w'’-]+)\s+[A-Z]\d?\s+(?:is|are|was|were|has|(?:would|will|could|should|might|may|must|can)\s+be)"
+    r"\s+(?:[\w'’-]+\s+){0,2}[\W_]*$"
+)
+
+
+def _is_name(word: str) -> bool:
+    """Whether a letter behind a word belongs to it: "plan B", "vitamin A"."""
+    word = word.lower()
+    return not (
+        word in phrases.BEFORE_A_LETTER
+        or word in phrases.FUNCTION_WORDS
+        or (word.endswith("ly") and word not in ("family", "anomaly", "assembly", "supply"))
+    )
+
+
+def _of_another(before: str) -> bool:
+    """Whether what follows is said of another thing, which has a letter in its name: "plan B would be …"."""
+    found = _NAMED.search(before)
+    return found is not None and _is_name(found[1]) and found[1].lower() not in phrases.SHOWN
+
+
+def _head_of_list(before: str) -> str:
+    """The text before the first of several letters, "vitamin " of "vitamin A, B and "; the whole where there is one."""
+    end = len(before)
+    for _ in range(MOST_LINKED):
+        found = _LINKED.search(before, max(0, end - LINK), end)
+        if found is None:
+            break
+        end = found.start()
+    return before[:end]
+
+
+def _is_label(text: str, found: re.Match[str], final: str) -> bool:
+    """Whether a bare capital letter is an option, no article or part of a name; `final` is the last one."""
     letter, behind, before = found["b"], text[found.end() :], text[: found.start()]
+    if _is_abbreviated(before, found["mark"] + behind, final):
+        return False
+    before = _head_of_list(before)
     word_behind = re.match(r"[\s\"')\]]*([\w'’]+)", behind)
     words_before = re.findall(r"[\w'’]+", before[max(before.rfind("\n"), before.rfind(". "), before.rfind("; ")) + 1 :])
     last = words_before[-1].lower() if words_before else ""
     fits_before = (
         not last
         or last in phrases.BEFORE_A_LETTER
+        or (last.endswith("ly") and not _is_name(last))
         or "\u3040" <= last[-1] <= "\u9fff"
         or bool(re.search(r"[,:;.!?(\[\"/=→>-]\s*$", before))
     )
     marked = bool(found["mark"])
-    closed = marked or not behind.strip() or bool(re.match(r"\s*[,;.:!?()\[\]\n\"/=]|\s+[-–—]\s+(?![A-Z]\b)", behind))
+    closed = (
+        marked
+        or not behind.strip()
+        or bool(re.match(r"\s*[,;.:!?()\[\]\n\"/=。，、；：！？]|\s+[-–—]\s+(?![A-Z]\b)", behind))
+        or bool(re.match(r"\s*(?:です|だ|である|が正|입니다|是正|正确)", behind))
+    )
     follows = word_behind[1].lower() if word_behind else ""
     if letter == "I" and not marked:
         return closed and fits_before and bool(last)
@@ -567,6 +680,19 @@ def _is_label(text: str, found: re.Match[str]) -> bool:
     ):
         return False  # an initial
     return fits_before and (closed or follows in phrases.FUNCTION_WORDS)
+
+
+_TITLE = re.compile(r"\b(?:Drs?|Mr|Mrs|Ms|Prof|St|Vit|vit|Hr|Fr|Mme|Sr|Sra)\.?\s*$")
+
+
+def _is_abbreviated(before: str, behind: str, last: str) -> bool:
+    """Whether a letter is part of an abbreviation or an initial: "A.P. view", "A/P view" (of no option P), "Dr. B."."""
+    other = rf"(?![A-{last}])[A-Z]"
+    return bool(
+        re.match(rf"\.[A-Z](?![A-Za-z])|\.\s{other}\.|/{other}(?![A-Za-z])", behind)
+        or re.search(rf"(?<![\w/]){other}/$|(?<![A-Za-z])[A-Za-z]\.$", before)
+        or _TITLE.search(before[-12:])
+    )
 
 
 def _small_letters(text: str, count: int, taken: Sequence[tuple[int, int]]) -> list[Mention]:

@@ -18,7 +18,7 @@ from slitlamp.probing.points import screened
 from slitlamp.probing.state import Cell, QuestionCells, Run
 from slitlamp.records import Record
 
-StageName = Literal["reference", "encoder", "connector", "language_model", "answer", "control", "blind"]
+StageName = Literal["reference", "encoder", "connector", "language_model", "answer", "control", "blind", "external"]
 State = Literal["present", "absent", "inconclusive"]
 
 

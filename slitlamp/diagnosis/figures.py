@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+from slitlamp.diagnosis.external import ELSEWHERE
 from slitlamp.diagnosis.sheet import Rows, letters, sheet_of, title_lines
 from slitlamp.reports.plots import COLOURS, MARKERS, STYLE
 
@@ -17,7 +18,8 @@ BRIEF = {
 }  # fmt: skip
 PROBE, ANSWER, REFERENCE = COLOURS[0], COLOURS[1], "0.35"
 CONTROLS = {"thumbnail": "#882255", "untrained networks": "#009E73", "image statistics": "#80791E"}
-BLIND = "#CC79A7"
+BLIND, EXTERNAL = "#CC79A7", "#332288"
+BESIDE = ("control", "external")  # stages without a place of their own along the axis
 SHORT = {
     "encoder": "encoder", "connector": "connector", "alignment": "alignment", "language_model": "language model",
     "none": "no loss", "inconclusive": "cannot say",
@@ -28,7 +30,8 @@ def chain(stages: Rows, verdicts: Rows, width: float | None = None) -> Any:
     """Scores along the stages with their intervals: a matplotlib Figure, a panel for each task.
 
     Filled circles: probes of stages that are present; open: not shown to be read. Diamonds: answers, which nobody
-    trained on these items. Squares: the best reader before. Lines across: controls of the image alone and untrained
+    trained on these items. Triangles: probes trained on other
+    images. Squares: the best reader before. Lines across: controls of the image alone and untrained
     networks. Crosses: answers without the image. Dotted: chance. A thick link is a material loss.
 
     `width` in mm is 85 or 175; where it is not given, as the panels need.
@@ -57,7 +60,7 @@ def chain(stages: Rows, verdicts: Rows, width: float | None = None) -> Any:
     return figure
 
 
-ORDER = ("probe", "unread", "reference", "answer", "blind", *CONTROLS, "material", "chance")
+ORDER = ("probe", "unread", "reference", "external", "answer", "blind", *CONTROLS, "material", "chance")
 
 
 def _title(task: str, verdict: Mapping[str, Any] | None, wide: float, stages: Rows) -> str:
@@ -78,7 +81,7 @@ def label_of(name: str, room: float) -> str:
 
 def below(stages: Rows, wide: float) -> float:
     """How far the slanted labels reach below axes of so many mm, in mm."""
-    shown = [row for row in stages if row.get("stage") != "control"]
+    shown = [row for row in stages if row.get("stage") not in BESIDE]
     labels = [label_of(row["name"], room_of(shown, row["task"], wide)).split("\n") for row in shown]
     return 3.5 + max(LETTER * max(map(len, lines)) + ROW * (len(lines) - 1) for lines in labels)
 
@@ -90,13 +93,13 @@ def room_of(stages: Rows, task: str, wide: float) -> float:
 
 def _limits(stages: Rows) -> tuple[float, float]:
     values = [v for row in stages for v in (row["score"], row["low"], row["high"], row["chance"]) if v is not None]
-    return max(0.0, min(values) - 0.04), min(1.03, max(values) + 0.04)
+    return max(-0.04, min(values) - 0.04), min(1.03, max(values) + 0.04)
 
 
 def _panel(panel: Any, rows: Rows, entries: dict[str, Any], wide: float) -> None:
     from matplotlib.lines import Line2D
 
-    along = [row for row in rows if row["stage"] != "control"]
+    along = [row for row in rows if row["stage"] not in BESIDE]
     controls = [row for row in rows if row["stage"] == "control"]
     for row in controls:
         colour = CONTROLS.get(row["name"])
@@ -115,6 +118,10 @@ def _panel(panel: Any, rows: Rows, entries: dict[str, Any], wide: float) -> None
             entries["material"] = Line2D([], [], color="0.15", lw=2.2, label="material loss")
     for x, row in enumerate(along):
         _mark(panel, x, row, entries)
+    places = {row["name"]: x for x, row in enumerate(along)}
+    for row in rows:
+        if row["stage"] == "external" and (name := row["name"].removesuffix(ELSEWHERE)) in places:
+            _mark(panel, places[name] + 0.25, row, entries)
     panel.set_xticks(
         range(len(along)),
         [label_of(row["name"], wide / len(along)) for row in along],
@@ -125,12 +132,14 @@ def _panel(panel: Any, rows: Rows, entries: dict[str, Any], wide: float) -> None
     panel.set_xlim(-0.5, len(along) - 0.5)
 
 
-def _mark(panel: Any, x: int, row: Mapping[str, Any], entries: dict[str, Any]) -> None:
+def _mark(panel: Any, x: float, row: Mapping[str, Any], entries: dict[str, Any]) -> None:
     from matplotlib.lines import Line2D
 
     kind, marker, colour, label = "probe", "o", PROBE, "probe (95 % interval)"
     if row["stage"] == "reference":
         kind, marker, colour, label = "reference", "s", REFERENCE, "best reader before"
+    elif row["stage"] == "external":
+        kind, marker, colour, label = "external", "^", EXTERNAL, "probe trained elsewhere"
     elif row["stage"] == "blind":
         kind, marker, colour, label = "blind", "X", BLIND, "answer without the image"
     elif row["stage"] == "answer" and not row["trained"]:

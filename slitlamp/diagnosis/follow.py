@@ -14,10 +14,12 @@ from slitlamp.answers.settings import LETTER, PREFIX, AskSettings
 from slitlamp.answers.shown import grey
 from slitlamp.answers.stored import StoredModel
 from slitlamp.diagnosis import answered
+from slitlamp.diagnosis.answer_probe import foretell
+from slitlamp.diagnosis.answers_file import answers_from
 from slitlamp.diagnosis.causal import causal_check
 from slitlamp.diagnosis.chain import controls_of, read_stage, reference_of
 from slitlamp.diagnosis.contrastive import JOINT, read_texts
-from slitlamp.diagnosis.imported import answers_from
+from slitlamp.diagnosis.external import read_elsewhere
 from slitlamp.diagnosis.information import read_information
 from slitlamp.diagnosis.language import (
     CONNECTOR,
@@ -63,12 +65,14 @@ class Route:
 class Gathered:
     """The cells of one question: those of tower, connector and controls, and the language model's `layers` among them.
 
+    `external` is other images of the same classes, on which probes are trained too, where --external names some.
     `failed` are lines of what could not be computed.
     """
 
     question: Question
     cells: QuestionCells
     layers: Sequence[Cell] = ()
+    external: Question | None = None
     failed: list[str] = field(default_factory=list)
 
     @property
@@ -205,9 +209,31 @@ def follow(
             _behind(run, got, mine, records, route, stages, own, others)
     except PASSING as error:
         stages.failed.append(told(own, got.question, error))
+    if got.external is not None:
+        _elsewhere(run, got, got.external, mine, stages, own)
     if own.information:
         _kept(run, got.question, mine, stages, own)
     return stages
+
+
+def _elsewhere(
+    run: Run, got: Gathered, external: Question, mine: Sequence[Cell], stages: Stages, own: DiagnoseSettings
+) -> None:
+    """What probes trained on external images read of the items, at every stage of the chain that has probes."""
+    behind = [cell for cell in mine if cell.site in (JOINT, CONNECTOR)]
+    layers = [[c for c in got.layers if (c.readout == LAST) is last] for last in (False, True)]
+    chain = zip(
+        (stages.encoder, stages.connector, stages.image, stages.last), (tail(mine), behind, *layers), strict=True
+    )
+    there = [(stage, cells) for stage, cells in chain if stage is not None]
+    try:
+        found = read_elsewhere(run, got.question, external, there, stages.answer)
+    except PASSING as error:
+        stages.failed.append(told(own, got.question, error))
+        return
+    stages.external, stages.untold = found.external, [*stages.untold, *found.stages]
+    stages.elsewhere = found.losses
+    stages.notes += external.warnings
 
 
 def _kept(run: Run, question: Question, mine: Sequence[Cell], stages: Stages, own: DiagnoseSettings) -> None:
@@ -295,6 +321,12 @@ def _behind(
     stages.columns |= answered.item_columns(found, len(question.classes or ()))
     stages.tables["answers"] = answered.answer_rows(question, found, bias)
     stages.notes += found.notes
+    layers = [one for one in (stages.image, stages.last) if one is not None]
+    best = max(layers, key=lambda one: one.score, default=None)
+    read = [stages.connector or stages.encoder, *([] if best is None else [best])]
+    foretold = foretell(run, question, found, read)
+    stages.foretold, stages.tables["answer_probe"] = foretold.best, [dict(row) for row in foretold.rows]
+    stages.notes += foretold.notes
     if not answered.is_scored(found):
         stages.notes.append("of the answers nothing but the option is known: a preferred option cannot be taken off")
     if route.model is not None and own.causal != "off" and LETTER not in found.ways:

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from encoders import EncoderError
 from slitlamp.answers.inquiry import check_words
 from slitlamp.diagnosis import figures, kept_figures
 from slitlamp.diagnosis.controls import share_controls
+from slitlamp.diagnosis.external import check_entries, external_of
 from slitlamp.diagnosis.follow import (
     PASSING,
     Gathered,
@@ -29,6 +30,7 @@ from slitlamp.diagnosis.settings import DiagnoseSettings
 from slitlamp.diagnosis.stages import conclude
 from slitlamp.diagnosis.tables import NAME, tables_of
 from slitlamp.diagnosis.words import sentences_of
+from slitlamp.log import say
 from slitlamp.probing.judge import adjusted, judge
 from slitlamp.probing.run import choose_points
 from slitlamp.probing.state import Run, start
@@ -38,6 +40,7 @@ from slitlamp.questions import Question
 from slitlamp.records import rounded
 from slitlamp.reports.result import CommandResult
 from slitlamp.reports.spreadsheet import as_csv
+from slitlamp.reports.text import question_line
 from slitlamp.settings import Settings, portable
 
 
@@ -53,6 +56,11 @@ def diagnose(settings: Settings, own: DiagnoseSettings, command: str) -> Command
         check_words(questions, asking_of(own))
         for question in questions:
             check_asking(question, route, own)
+        check_entries(own.external, [question.name for question in questions])
+        external = {question.name: external_of(own.external, question, run) for question in questions}
+        for name, one in external.items():
+            if one is not None:
+                say(f"external, for {name}: {question_line(one.facts)}")
         choose_points(run, questions)
         gathered = _gathered(run, questions, route, own)
         paid = adjusted([[run.measurement(cell) for cell in one.cells.encoder] for one in gathered])
@@ -60,6 +68,7 @@ def diagnose(settings: Settings, own: DiagnoseSettings, command: str) -> Command
         for one, p in zip(gathered, paid, strict=True):
             run.save_plan(one.question)
             records, _, _ = judge(run, one.question, one.cells, p, NAME)
+            one = replace(one, external=external[one.question.name])
             measured.append((one, records, follow(run, one, records, route, own, asked_too)))
         share_controls({one.question.name: stages for one, _, stages in measured})
         found = [conclude(run, one.question, one.cells, records, stages, own) for one, records, stages in measured]

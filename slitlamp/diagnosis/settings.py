@@ -32,6 +32,12 @@ class DiagnoseSettings:
         "draws of the tower and its own earlier points, chosen inside the training folds)",
         metavar="NAME",
     )
+    external: tuple[str, ...] = _flag(
+        (),
+        "other images of the same classes, on which probes are trained that see none of the items: a folder or a "
+        "manifest with the columns of --data, or a task whose phantoms are taken; TASK=SOURCE for one of several tasks",
+        metavar="SOURCE",
+    )
     reference_accuracy: float | None = _flag(
         None, "accuracy that others reach on these items (readers, a published model), as a share", metavar="SHARE"
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from probes.stages.answers import ItemTable, columns_of, item_table
 from probes.stages.contrast import Contrast, contrast, margin_of, margins_of
-from probes.stages.failure import Answer, Causal, Failure, Knowledge, Stage, decide
+from probes.stages.failure import Answer, Causal, External, Failure, Foretold, Knowledge, Stage, decide
 from probes.stages.transport import Transport
 from probes.stats.exclusion import strength_to_exclude
 from probes.stats.measurement import Difference
@@ -32,7 +32,9 @@ class Stages:
 
     `image` and `last` are the language model's best layer at the image's positions and at the last token of the prompt.
     `answer` is the bias-free answer as a stage, `told` what the rule needs of it; `untold` are stages beside the chain.
-    `rise` is what a stage tells in bits above a non-linear probe of the stage before, where it was asked for.
+    `external` is what a probe trained on other images reads of these, `elsewhere` its losses by name, `foretold` how
+    well the model's own answers can be foretold. `rise` is what a stage tells in bits above a non-linear probe of the
+    stage before, where it was asked for.
     """
 
     encoder: ReadStage
@@ -48,6 +50,9 @@ class Stages:
     knowledge: Knowledge | None = None
     causal: Causal | None = None
     rise: Contrast | None = None
+    external: External | None = None
+    foretold: Foretold | None = None
+    elsewhere: dict[str, Contrast] = field(default_factory=dict)
     untold: list[ReadStage] = field(default_factory=list)
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     columns: dict[str, np.ndarray] = field(default_factory=dict)
@@ -100,6 +105,7 @@ def _judged(
     if got.answer is not None and got.best is not None:
         unsaid = order_loss(got.best, got.answer, plan)
         contrasts["best stage to answer, AUC"] = unsaid
+    contrasts |= got.elsewhere
     statistics = [run.measurement(cell) for cell in cells.encoder]
     low = low_over_map([m.null.statistic for m in statistics])
     failure = decide(
@@ -118,6 +124,8 @@ def _judged(
         knowledge=got.knowledge,
         causal=got.causal,
         rise=got.rise,
+        external=got.external,
+        foretold=got.foretold,
         leak=any(rings(low, m.estimate) for m in statistics),
         margin=margin_of(plan),
     )

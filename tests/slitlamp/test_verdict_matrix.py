@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments.calibrate import main
-from probes.stages import planted
+from probes.stages import planted, planted_texts
 from slitlamp import verdict_matrix
 from slitlamp.verdict_matrix import Matrix, MatrixSetting, Row
 
@@ -34,6 +34,7 @@ def test_a_matrix_of_planted_models_is_printed_and_written(
 ) -> None:
     truths = ("tower lost it", "badly conditioned connector")
     monkeypatch.setattr(planted, "TRUTHS", truths)
+    monkeypatch.setattr(planted_texts, "TEXT_TRUTHS", ())
     asked = ["--verdicts", "--items", "60", "--width", "16", "--runs", "1", "--jobs", "1"]
     assert main([*asked, "--out", str(tmp_path / "one")]) == 0
     printed = capsys.readouterr().out

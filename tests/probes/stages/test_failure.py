@@ -8,11 +8,14 @@ import pytest
 
 import probes
 from probes.stages import planted as truths
+from probes.stages import planted_texts
 from probes.stages.contrast import Contrast, contrast, frozen, repeats, scored_margin
 from probes.stages.failure import (
     Answer,
     Causal,
+    External,
     Failure,
+    Foretold,
     Knowledge,
     Stage,
     Text,
@@ -281,3 +284,88 @@ def test_planted_truths_that_do_not_exist() -> None:
         truths.planted("nonsense", 20, 20, 4, np.random.default_rng(0))
     with pytest.raises(probes.ProbeError, match="groups given"):
         truths.planted("all good", 20, 40, 4, np.random.default_rng(0))
+
+
+def elsewhere(reads: bool = True, own: bool = True, unsaid: Contrast | None = MATERIAL) -> External:
+    return External(
+        source="other films",
+        stage=stage("connector, trained elsewhere", 0.86) if reads else stage("connector", 0.5, "inconclusive"),
+        own=stage("its own data", 0.9) if own else stage("its own data", 0.5, "inconclusive"),
+        unsaid=unsaid,
+    )
+
+
+@pytest.mark.parametrize(
+    ("external", "confidence", "said"),
+    [
+        (elsewhere(), "strong", "A probe that saw none of these items, trained on other films"),
+        (elsewhere(unsaid=NONE), "moderate", "is not shown to read more than is said"),
+        (elsewhere(reads=False, unsaid=NONE), "moderate", "Only the probe trained on these items reads it"),
+    ],
+)
+def test_disuse_says_whether_a_probe_without_these_items_reads_it_too(
+    external: External, confidence: str, said: str
+) -> None:
+    given = GOOD | UNSAID | {"causal": UNUSED}
+    assert decide(**given).confidence == "strong"
+    found = decide(**given, external=external)
+    assert (found.failure, found.confidence) == ("language_model", confidence)
+    assert said in found.reason
+    assert found.inputs["external_source"] == "other films"
+
+
+def test_a_probe_that_does_not_read_its_own_data_tells_nothing() -> None:
+    given = GOOD | UNSAID | {"causal": UNUSED}
+    found = decide(**given, external=elsewhere(reads=False, own=False, unsaid=NONE))
+    assert (found.confidence, found.reason) == ("strong", decide(**given).reason)
+    assert "tells nothing" in " ".join(found.notes)
+
+
+FORETOLD = Foretold(
+    name="connector", score=0.9, low=0.84, high=0.96, p=0.01, chance=0.5, right=0.55, right_low=0.45, right_high=0.65,
+    wrong=50, wrong_foretold=44,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "said"),
+    [
+        ({}, "heuristic", "a systematic heuristic, not noise"),
+        ({"right": 0.88, "right_high": 0.94}, "foretold", "answers are foretold"),
+        ({"wrong_foretold": 10}, "foretold", "of 50 wrong ones 10 are foretold"),
+        ({"p": 0.2}, "not foretold", "not shown to follow"),
+        ({"low": 0.45}, "not foretold", "not shown to follow"),
+    ],
+)
+def test_wrong_answers_that_are_foretold_are_a_heuristic(changes: dict[str, Any], state: str, said: str) -> None:
+    one = replace(FORETOLD, **changes)
+    assert one.state == state
+    found = decide(**GOOD, foretold=one)
+    assert said in " ".join(found.notes)
+    assert found.code == "NO_LOSS"  # a remark, and no verdict
+
+
+@pytest.mark.parametrize("truth", [planted_texts.PROJECTION, planted_texts.DIRECTION, planted_texts.OFFSET])
+def test_planted_contrastive_faults_are_found_where_they_lie(truth: str) -> None:
+    given = planted_texts.planted_texts(truth, 120, 120, 24, np.random.default_rng(5))
+    found = planted_texts.judge_texts(given, permutations=99, repeats=1)
+    assert truths.outcome(truth, found) == "right", found.code
+
+
+def test_no_text_truth_is_planted_that_has_no_right_verdict() -> None:
+    assert set(planted_texts.TEXT_TRUTHS) | set(truths.TRUTHS) == set(truths.RIGHT)
+    with pytest.raises(probes.ProbeError, match="is no planted truth of texts"):
+        planted_texts.planted_texts("nothing", 40, 40, 16, np.random.default_rng(0))
+
+
+def test_folds_of_another_plan_are_kept_and_those_that_do_not_fit_are_refused() -> None:
+    y, groups = np.arange(40) % 2, np.arange(40) // 2
+    base = probes.plan(y, groups, classes=("a", "b"), permutations=19)
+    other = probes.plan(1 - y, groups, classes=("a", "b"), permutations=19, where=base.folds, design="within groups")
+    assert np.array_equal(base.folds, other.folds)
+    assert (other.permuted.reshape(19, 20, 2).sum(axis=2) == 1).all()  # each group keeps one of both
+    for where, words in ((base.folds[:, :9], "for 40 items"), (np.arange(40)[None] % 5, "split a group")):
+        with pytest.raises(probes.ProbeError, match=words):
+            probes.plan(y, groups, classes=("a", "b"), where=where)
+    with pytest.raises(probes.ProbeError, match="could learn some class"):
+        probes.plan((groups < 4).astype(int), groups, classes=("a", "b"), where=(groups < 4)[None].astype(int))

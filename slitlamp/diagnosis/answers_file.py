@@ -4,8 +4,8 @@ import numpy as np
 
 from slitlamp.answers.answered import INVALID, AnsweredQuestion, Answers, Presentation
 from slitlamp.answers.formats import read_answers
-from slitlamp.answers.imported import read_again
-from slitlamp.answers.imports import ImportSettings
+from slitlamp.answers.import_run import read_again
+from slitlamp.answers.import_settings import ImportSettings
 from slitlamp.answers.settings import CHOICE
 from slitlamp.answers.truth import truth_of
 from slitlamp.errors import UsageError

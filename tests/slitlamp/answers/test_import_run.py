@@ -11,7 +11,7 @@ import pytest
 
 from slitlamp.answers.commands import COMMANDS
 from slitlamp.answers.formats import FORMATS, read_answers, shown_options
-from slitlamp.answers.imports import KINDS
+from slitlamp.answers.import_settings import KINDS
 from slitlamp.answers.xlsx import read_sheet
 from slitlamp.errors import UsageError
 from slitlamp.reports.result import CommandResult

@@ -13,7 +13,7 @@ from probes.pairs.inference import mean_difference
 from probes.pairs.scores import consistent
 from probes.prompts.bias import histogram
 from slitlamp.answers.formats import AnswerFile, Record, read_answers
-from slitlamp.answers.imports import ImportSettings
+from slitlamp.answers.import_settings import ImportSettings
 from slitlamp.answers.paired import pair_tables
 from slitlamp.answers.reply import PUBLIC, Parsed, read_reply
 from slitlamp.answers.rescored import NONE, OURS, THEIRS, UNKNOWN, Answered, Read, ends, shown_reader
