@@ -77,7 +77,11 @@ def read_grid(path: str, most: int) -> Grid:
     """
     where = f"--config {path}"
     try:
+        if Path(path).exists() and not Path(path).is_file():
+            raise UsageError(f"{where} cannot be read: a folder, pipe, socket or device, which is no regular file")
         document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except RecursionError:
+        raise UsageError(f"{where} is nested deeper than any grid") from None
     except OSError as error:
         beside = [one.name for one in Path(path).parent.glob("*.toml")] if Path(path).parent.is_dir() else []
         near = hint(Path(path).name, beside) if isinstance(error, FileNotFoundError) else ""

@@ -152,6 +152,8 @@ def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> li
         raise DataError("a link that leads nowhere" if link else "no such file") from None
     except OSError as error:
         raise DataError(f"cannot be opened ({error.strerror})") from None
+    except ValueError:  # a NUL, or half of a character
+        raise DataError("no file has such a name") from None
     if facts is not None and facts.st_size == 0:
         raise DataError("the file is empty: it holds 0 bytes")
     if found not in EMBEDDED and facts is None:
@@ -209,5 +211,8 @@ def _equal_channels(values: np.ndarray) -> bool:
 
 def reason(error: BaseException, path: File) -> str:
     """An error's text without the path, in one line."""
-    text = " ".join(str(error).replace(str(path), "the file").split())
+    text = str(error)
+    for written in (str(path), repr(str(path))[1:-1]):  # with its escapes, as most errors write it
+        text = text.replace(written, "the file")
+    text = " ".join(text.split())
     return f"{type(error).__name__}: {text}"[:160] if text else type(error).__name__
