@@ -21,7 +21,7 @@ from tasks.sources.evidence import Columns, asked, regions
 from tasks.sources.files import Listed, is_there, listed, manifest_of, missing, natural, walk
 from tasks.sources.groups import column_groups, group_id, own_groups
 from tasks.sources.notes import SourceFrame, asked_frames, decide, exif_decision, flags, grouping, licence
-from tasks.sources.table import PARQUET, TABLES, image_column, like_another, no_column, other_images, read_table
+from tasks.sources.table import PARQUET, TABLES, image_column, like_another, no_column, other_images, read_table, short
 from tasks.sources.values import SPELLING
 from tasks.sources.volumes import expanded, stacked
 
@@ -163,7 +163,7 @@ def _list_all(
         except Undecided:
             raise
         except DataError as error:
-            unreadable.append((item_id(file.name), f"{file.name or 'a row'}: {error}{file.missing}"))
+            unreadable.append((item_id(file.name), f"{short(file.name) or 'a row'}: {error}{file.missing}"))
             continue
         objects += not frames
         held.append((file, frames))

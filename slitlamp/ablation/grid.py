@@ -138,7 +138,7 @@ def labels_of(settings: Settings) -> dict[str, str]:
     """The encoders of a run as they were asked for, by the names they have in it."""
     found = {}
     for entry in settings.encoder.encoder:
-        labelled = None if Path(entry).is_file() else LABEL.fullmatch(entry)
+        labelled = None if os.path.isfile(entry) else LABEL.fullmatch(entry)  # noqa: PTH113 - pathlib raises of long names
         found[labelled[1] if labelled else entry] = entry
     return found
 

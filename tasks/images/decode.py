@@ -20,6 +20,7 @@ from tasks.images.window import Window, parse_window
 VOLUMES = ("dicom", "nifti")  # kinds of files that hold volumes or slices of them
 EMBEDDED = ("raster", "portable")  # kinds that are also read from inside another file
 NARROW = 4  # pixels: [d, h, 3] would be a colour image
+ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit)  # of the program, and no fault of a file
 VERSION = 1  # changes whenever a file would be decoded to other pixels
 
 
@@ -178,9 +179,9 @@ def _guarded(verb: str, path: File, step: Callable[[], Any]) -> Any:
     """What the step returns; any error of a decoder as DataError."""
     try:
         return step()
-    except DataError:
+    except (DataError, *ENDS):
         raise
-    except Exception as error:
+    except BaseException as error:  # a panic of a library in Rust is no Exception
         raise DataError(f"cannot be {verb} ({reason(error, path)})") from error
 
 

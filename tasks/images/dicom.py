@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from tasks._base import DataError
-from tasks.images.decode import DecodePolicy, Frame, LastOpened, plain
+from tasks.images.decode import ENDS, DecodePolicy, Frame, LastOpened, plain
 from tasks.images.dicom_header import (
     FACTS,
     NESTED,
@@ -150,9 +150,9 @@ def _parser_errors(what: str) -> Iterator[None]:
         warnings.simplefilter("ignore")  # values that break the standard's form are common and harmless
         try:
             yield
-        except DataError:
+        except (DataError, *ENDS):
             raise
-        except Exception as error:  # decoders of ten syntaxes raise what they like; texts may quote tags
+        except BaseException as error:  # decoders of ten syntaxes raise what they like; texts may quote tags
             raise DataError(f"{what} ({type(error).__name__})") from error
 
 

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tasks._base import DataError
+from tasks.images import rle
 from tasks.images.dicom_header import BIG_ENDIAN, count_of, groups, items, low_is_bright, number, numbers, text
 from tasks.images.jpeg import END, StreamHeader, register_decoders, require_end, stream_header
 from tasks.images.window import Window
@@ -156,9 +157,13 @@ class Opened:
         header = None
         if syntax.is_encapsulated:
             stream = get_frame(data.PixelData, number - 1, number_of_frames=self.count)
-            rle = str(syntax) == RLE
-            _require_room(data, stream, RATIO_RLE if rle else RATIO)
-            header = None if rle else stream_header(stream)
+            packed = str(syntax) == RLE
+            _require_room(data, stream, RATIO_RLE if packed else RATIO)
+            if packed:
+                kind = f"{'i' if int(data.get('PixelRepresentation') or 0) else 'u'}{int(data.BitsAllocated) // 8}"
+                shape = (int(data.Rows), int(data.Columns), int(data.SamplesPerPixel))
+                return rle.decode(stream, shape, np.dtype(kind)), str(data.PhotometricInterpretation), None
+            header = stream_header(stream)
             _require_same(data, header)
             if stream.startswith(b"\xff\xd8"):
                 require_end(stream)

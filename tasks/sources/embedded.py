@@ -63,7 +63,9 @@ def _file(path: Path) -> Any:
     from pyarrow import parquet
 
     with parquet_errors(path):
-        return parquet.ParquetFile(path)
+        opened = parquet.ParquetFile(path)
+        opened.schema_arrow  # noqa: B018 - read now, where it cannot be
+        return opened
 
 
 def questions(path: Path, last_opened: LastOpened) -> Iterator[tuple[dict[str, Any], list[File]]]:

@@ -50,7 +50,7 @@ def natural(name: str) -> list[tuple[int, int, str]]:
     ['a/1.png', 'b2.png', 'b10.png']
     """
     parts = re.split(r"(\d+)", name)
-    return [(1, int(p), p) if p.isdecimal() else (0, 0, p.casefold()) for p in parts]
+    return [(1, int(p[:4000]), p) if p.isdecimal() else (0, 0, p.casefold()) for p in parts]
 
 
 def missing(spec: str) -> DataError:

@@ -36,6 +36,7 @@ MARKS = (",", ";", "\t", "|")  # between the values of a line
 SEPARATOR = re.compile(r"[\"']?sep=(.)[\"']?\s*", re.IGNORECASE)  # the first line of a table that Excel is to split so
 QUOTED = re.compile(r'"(?:[^"]|"")*"')
 TRIED = 50  # rows by which a separator is held against the header
+LONG, MANY = 120, 40  # letters of a name, and names, that an error shows
 UNICODE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -49,12 +50,22 @@ def one_column(name: str, columns: Iterable[str], source: str) -> str | None:
     return found[0] if found else None
 
 
+def short(text: str) -> str:
+    """The beginning of a text that is longer than any name should be."""
+    return text if len(text) <= LONG else f"{text[:LONG]}…"
+
+
+def _listing(columns: Sequence[str]) -> str:
+    more = f" and {len(columns) - MANY} more" if len(columns) > MANY else ""
+    return (", ".join(map(short, columns[:MANY])) or "none") + more
+
+
 def no_column(name: str, columns: Sequence[str], source: str, flag: str = "") -> DataError:
     """The error for a column that is not there: the nearest name, and those present."""
     near = nearest(name, columns)
     hint = f"did you mean {near!r}? " if near else ""
-    listing = ", ".join(columns) if columns else "none"
-    return DataError(f"{flag + ' ' if flag else ''}{source} has no column {name!r}; {hint}it has: {listing}")
+    listing = _listing(columns)
+    return DataError(f"{flag + ' ' if flag else ''}{source} has no column {short(name)!r}; {hint}it has: {listing}")
 
 
 def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
@@ -229,7 +240,7 @@ def parquet_errors(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # a name that is no UTF-8 is a ValueError
         text = " ".join(str(error).replace(str(path), path.name).split())
         raise DataError(f"{path.name} cannot be read as Parquet: {text[:120]}") from None
 
@@ -259,7 +270,7 @@ def image_column(columns: Sequence[str], chosen: str | None, name: str) -> str:
             return found
     raise DataError(
         f"{name} has no column that is known to name image files; say --image-column COLUMN, one of: "
-        + ", ".join(columns)
+        + _listing(columns)
     )
 
 
