@@ -66,7 +66,7 @@ def images(folder: Path) -> list[Path]:
                              ("p6.ppm", b"P6 20 24 255\n", rgb.tobytes()), ("p4.pbm", b"P4 20 24\n", bytes(72)),
                              ("wide.pgm", b"P5 # x\n20 24 4095\n", tall.astype(">u2").tobytes()),
                              ("f.pfm", b"Pf\n20 24\n-1.0\n", tall.astype("<f4").tobytes()),
-                             ("p7.pam", b"P7\nWIDTH 20\nHEIGHT 24\nDEPTH 1\nMAXVAL 255\nENDHDR\n", grey))):  # fmt: skip
+                             ("p7.pam", b"P7\nWIDTH 20\nHEIGHT 24\nDEPTH 1\nMAXVAL 255\nENDHDR\n", grey)):  # fmt: skip
         (folder / name).write_bytes(head + bytes(body))
     return sorted(path for path in folder.iterdir() if path.is_file())
 
