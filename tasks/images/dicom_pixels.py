@@ -343,7 +343,7 @@ class Head:
     """A DICOM file of which at most `HEADER` bytes are read; `size` is its own, inflated where it is deflated."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.file, self.size = inflated(file, HEADER)
+        self.file, self.size = inflated(file, HEADER + 1)  # where that is not enough, `read` says so
         self.left = HEADER
         self.seek, self.tell = self.file.seek, self.file.tell
 
@@ -356,7 +356,7 @@ class Head:
         return data
 
 
-def inflated(file: BinaryIO, most: int = LARGEST_DEFLATED) -> tuple[BinaryIO, int]:
+def inflated(file: BinaryIO, most: int = LARGEST_DEFLATED) -> tuple[Any, int]:
     """The file and its size; of a deflated one (PS3.5 A.5) what it holds, of which `most` bytes are kept.
 
     Raises DataError where a deflated file holds more than `LARGEST_DEFLATED` bytes.
@@ -448,7 +448,7 @@ def _pixels_held(file: Head, head: Any, syntax: Any, count: int) -> tuple[int, b
     return 8 * size // bits, 8 * size - count * bits >= bits // count_of(head, "Rows"), b""  # a row more, or a frame
 
 
-def _fragments(file: BinaryIO, end: int, one_each: bool, count: int, head: Any) -> tuple[int, bool, bytes]:
+def _fragments(file: Any, end: int, one_each: bool, count: int, head: Any) -> tuple[int, bool, bytes]:
     """The same of encapsulated pixels (PS3.5 A.4): a table of offsets, then the fragments of the frames.
 
     Raises DataError where a table of offsets, by which frames are found, does not name fragments in their order.

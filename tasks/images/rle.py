@@ -28,7 +28,10 @@ def decode(stream: bytes, shape: tuple[int, int, int], dtype: np.dtype) -> np.nd
     for k, (start, end) in enumerate(zip(starts, ends, strict=False)):
         if not HEADER <= start <= end <= len(stream):
             raise DataError("its RLE segments do not lie one behind the other")
-        found = np.frombuffer(imagecodecs.packbits_decode(stream[start:end]), np.uint8)
+        try:
+            found = np.frombuffer(imagecodecs.packbits_decode(stream[start:end]), np.uint8)
+        except imagecodecs.PackbitsError:
+            raise DataError("an RLE segment is cut or damaged") from None
         if len(found) < h * w:
             raise DataError(f"an RLE segment holds {len(found)} of {h * w} bytes (cut?)")
         planes[k // dtype.itemsize, k % dtype.itemsize] = found[: h * w]

@@ -388,7 +388,7 @@ def read_with_faults(path: Path) -> None:
         case 0:
             raise IndexError("a fault of a decoder")
         case 1:
-            np.ones(2**27)
+            np.ones(2**27, np.uint8)
         case 2:
             while True:
                 pass

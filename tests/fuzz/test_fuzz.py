@@ -22,14 +22,14 @@ def test_every_reader_reads_or_refuses_what_it_is_given(tmp_path: Path) -> None:
 
 
 def test_a_reader_with_faults_is_found_out_and_its_inputs_are_saved(tmp_path: Path) -> None:
-    found = fuzz(4, seed=0, start=6, out=tmp_path, memory=2**29, seconds=0.5, kinds="planted")
+    found = fuzz(4, seed=0, start=6, out=tmp_path, memory=2**26, seconds=2.0, kinds="planted")
     said = {re.sub(r"[\d.-]+", "N", words.partition(" (")[0]) for _, _, words in found.failures}
     assert said == {
         "IndexError: a fault of a decoder", "N MiB of memory", "more than N s", "the process ended with N",
     }  # fmt: skip
     assert len(found.failures) == 4
     assert len(list(tmp_path.iterdir())) == 4
-    again = fuzz(1, 0, found.failures[0][0], tmp_path, memory=2**29, seconds=0.5, kinds="planted")
+    again = fuzz(1, 0, found.failures[0][0], tmp_path, memory=2**26, seconds=2.0, kinds="planted")
     assert again.failures == found.failures[:1]  # an input is decided by the seed and its number
 
 
