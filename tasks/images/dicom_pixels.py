@@ -343,15 +343,16 @@ class Head:
     """A DICOM file of which at most `HEADER` bytes are read; `size` is its own, inflated where it is deflated."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.file, self.size = inflated(file, HEADER + 1)  # where that is not enough, `read` says so
+        self.file, self.size = inflated(file, HEADER)
         self.left = HEADER
         self.seek, self.tell = self.file.seek, self.file.tell
+        self.kept = self.file.getbuffer().nbytes if isinstance(self.file, io.BytesIO) else self.size
 
     def read(self, count: int = -1) -> bytes:
         """Bytes; raises DataError where they are more than a header may take."""
         data = self.file.read(min(count, self.left + 1) if count >= 0 else self.left + 1)
         self.left -= len(data)
-        if self.left < 0:
+        if self.left < 0 or (len(data) < count and self.kept < self.size):
             raise DataError(f"its header takes more than {HEADER // 2**20} MiB")
         return data
 
