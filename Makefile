@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := check
-.PHONY: help setup fix lint types test lowest mutants docs wheel check bench verify-weights
+.PHONY: help setup fix lint types test lowest fuzz mutants docs wheel check bench verify-weights
 
 help:   ## Say what each target does
 	@grep -E '^[a-z-]+: *.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -19,6 +19,9 @@ lowest:  ## Run the same tests on the oldest versions that pyproject.toml allows
 	.venv-lowest/bin/python -m pytest -n 2
 mutants: setup  ## Plant every fault of tests/mutants.toml in a copy, and see that a test fails
 	./uv run --no-sync python -m tests.mutants
+fuzz: setup  ## Read 100,000 mutated files of every kind; SEED and START (the number of the first) may be given
+	./uv run --no-sync python -m tests.fuzz.run --count $$((100000 - $(or $(START),0))) --seed $(or $(SEED),$$(date +%j)) \
+	    --start $(or $(START),0)
 docs: setup  ## Build the documentation; a dead link is an error
 	./uv run --no-sync mkdocs build --strict --quiet
 wheel: setup  ## Build the wheel and refuse anything in it but our packages

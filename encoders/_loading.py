@@ -218,7 +218,7 @@ def model_type_of(config: Path) -> Any:
     """The ModelType that reads the model of a configuration, None where it is of no multimodal family."""
     try:
         declared = json.loads(config.read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None  # absent or broken: said by whoever needs it
     every = [checkpoint.model_type for checkpoint in checkpoints().values() if checkpoint.model_type]
     foreign = [one for one in every if declared in one.foreign]

@@ -57,7 +57,7 @@ def shards_of(path: Path) -> dict[str, str]:
         parsed = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise HubError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:  # JSON's and UTF-8's
+    except (ValueError, RecursionError) as error:  # JSON's and UTF-8's
         raise HubError(f"{path} is cut short or no JSON: delete it and fetch it again") from error
     found = parsed.get("weight_map") if isinstance(parsed, dict) else None
     if not isinstance(found, dict) or not found or not all(isinstance(file, str) for file in found.values()):

@@ -48,7 +48,7 @@ def header(file: str, read: Callable[[int, int], tuple[bytes, int]]) -> Header:
         found = json.loads(read(8, 8 + length)[0])
         metadata = found.pop("__metadata__", {})
         entries = {name: _entry(file, name, value, 8 + length) for name, value in found.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise HubError(f"{file} has a header that cannot be read ({type(error).__name__}); fetch it again") from None
     for entry in entries.values():
         if entry.dtype not in SIZES:
@@ -68,7 +68,9 @@ def header(file: str, read: Callable[[int, int], tuple[bytes, int]]) -> Header:
 
 def _entry(file: str, name: str, value: Any, data: int) -> Entry:
     start, stop = value["data_offsets"]
-    shape = tuple(int(n) for n in value["shape"])
+    shape = tuple(value["shape"])
+    if any(type(n) is not int or n < 0 for n in (start, stop, *shape)):
+        raise ValueError("a place or a length is no whole number")
     return Entry(file=file, name=name, dtype=str(value["dtype"]), shape=shape, start=data + start, stop=data + stop)
 
 

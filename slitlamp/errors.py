@@ -1,5 +1,7 @@
 """What the library raises when it cannot do what was asked."""
 
+LONGEST = 2000  # letters of an error that are shown
+
 
 class UsageError(Exception):
     """The command line cannot be carried out as written (exit 2)."""
@@ -16,5 +18,6 @@ def one_line(error: BaseException) -> str:
     'films.csv: No such file or directory'
     """
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+        return f"{str(error.filename)[:LONGEST]}: {error.strerror}"
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} … ({len(text) - LONGEST:,} more letters)"

@@ -21,6 +21,7 @@ from tasks import DataError
 from tasks.marks.draw import COLOURS
 from tasks.marks.place import Point, place
 from tasks.sources import values
+from tasks.sources.files import Names, is_there
 from tasks.sources.table import one_column, read_table
 
 ONE_DEPTH = 1.05  # depths of one place that differ by this factor contradict each other
@@ -107,15 +108,18 @@ def _points_by_image(path: Path, depth: str) -> tuple[dict[str, list[Point]], di
     found: dict[str, list[Point]] = defaultdict(list)
     groups: dict[str, str] = {}
     columns, table = read_table(path)
+    names = Names(path.parent)
     named = _columns(columns, path.name, depth)
     alone: set[str] = set()
     seen: dict[tuple[str, float, float], tuple[float, int]] = {}
     for number, cells in enumerate(table, 1):
         row = {name: cells[column] if column is not None else "" for name, column in named.items()}
         where, texts = f"{path.name} row {number}", [row[name] for name in ("x", "y", "depth")]
-        if not row["file"] or not (path.parent / row["file"]).is_file():
-            raise DataError(f"{where}: there is no image {row['file']!r}; file is relative to {path.name}")
-        row["file"] = Path(os.path.normpath(row["file"])).as_posix()
+        image = names.find(row["file"])
+        if not row["file"] or not is_there(image) or not image.is_file():
+            hint = names.why_missing(row["file"]) if row["file"] else ""
+            raise DataError(f"{where}: there is no image {row['file']!r}{hint}; file is relative to {path.name}")
+        row["file"] = Path(os.path.relpath(image, path.parent)).as_posix()
         x, y, far = map(values.number, texts)
         if x is None or y is None or far is None:
             raise DataError(f"{where}: x, y and {depth} are numbers; given {', '.join(map(repr, texts))}")

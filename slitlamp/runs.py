@@ -73,7 +73,7 @@ class StoredRun:
         path = self.folder / "cells" / f"plan-{key}.json"
         try:
             return json.loads(path.read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             raise UsageError(self._lacking(path)) from None
 
     def plan(self, record: Record) -> Plan:
@@ -177,7 +177,7 @@ def read_document(folder: Path) -> dict[str, Any]:
         found = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise UsageError(_nothing(folder)) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         why = getattr(error, "strerror", None) or "it is no whole JSON document"
         raise UsageError(f"{path} cannot be read ({why}); repeat the command that wrote it") from None
     if not isinstance(found, dict) or not isinstance(found.get("experiment"), str):

@@ -16,11 +16,12 @@ from tasks.images.decode import DecodePolicy, Frame, LastOpened, digest, list_fr
 from tasks.marks.draw import covered
 from tasks.marks.place import from_columns
 from tasks.sources.check import refuse_above
+from tasks.sources.embedded import images
 from tasks.sources.evidence import Columns, asked, regions
-from tasks.sources.files import Listed, listed, manifest_of, missing, natural, walk
+from tasks.sources.files import Listed, is_there, listed, manifest_of, missing, natural, walk
 from tasks.sources.groups import column_groups, group_id, own_groups
 from tasks.sources.notes import SourceFrame, asked_frames, decide, exif_decision, flags, grouping, licence
-from tasks.sources.table import TABLES, image_column, like_another, no_column, other_images, read_table
+from tasks.sources.table import PARQUET, TABLES, image_column, like_another, no_column, other_images, read_table, short
 from tasks.sources.values import SPELLING
 from tasks.sources.volumes import expanded, stacked
 
@@ -114,7 +115,7 @@ def open_source(
 def files_of(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str], list[str] | None]:
     """Files, the source's printable name, sentences for the user, and the manifest's columns."""
     path = Path(spec).expanduser()
-    if not spec.strip() or not path.exists():
+    if not spec.strip() or not is_there(path):
         meant = near(spec)
         raise DataError(f"no file or folder {spec!r}; did you mean the benchmark {meant}?") if meant else missing(spec)
     notes: list[str] = []
@@ -142,7 +143,9 @@ def files_of(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str
     if not table:
         raise DataError(f"{name} has no rows")
     notes += [] if chosen else other_images(table, column)
-    return listed(table, column, path.parent, name), name, notes, columns
+    inside = images(path, column) if path.suffix.lower() in PARQUET else None
+    files, more = listed(table, column, path.parent, name, inside)
+    return files, name, notes + more, columns
 
 
 def _typed(path: Path) -> str:
@@ -171,7 +174,7 @@ def _list_all(
         except Undecided:
             raise
         except DataError as error:
-            unreadable.append((item_id(file.name), f"{file.name or 'a row'}: {error}"))
+            unreadable.append((item_id(file.name), f"{short(file.name) or 'a row'}: {error}{file.missing}"))
             continue
         objects += not frames
         held.append((file, frames))

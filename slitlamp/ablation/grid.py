@@ -77,7 +77,11 @@ def read_grid(path: str, most: int) -> Grid:
     """
     where = f"--config {path}"
     try:
+        if Path(path).exists() and not Path(path).is_file():
+            raise UsageError(f"{where} cannot be read: a folder, pipe, socket or device, which is no regular file")
         document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except RecursionError:
+        raise UsageError(f"{where} is nested deeper than any grid") from None
     except OSError as error:
         beside = [one.name for one in Path(path).parent.glob("*.toml")] if Path(path).parent.is_dir() else []
         near = hint(Path(path).name, beside) if isinstance(error, FileNotFoundError) else ""
@@ -134,7 +138,7 @@ def labels_of(settings: Settings) -> dict[str, str]:
     """The encoders of a run as they were asked for, by the names they have in it."""
     found = {}
     for entry in settings.encoder.encoder:
-        labelled = None if Path(entry).is_file() else LABEL.fullmatch(entry)
+        labelled = None if os.path.isfile(entry) else LABEL.fullmatch(entry)  # noqa: PTH113 - pathlib raises of long names
         found[labelled[1] if labelled else entry] = entry
     return found
 

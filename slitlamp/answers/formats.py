@@ -1,7 +1,6 @@
 """Answers made elsewhere, as public tools write them: one record per item and reply, whatever the file."""
 
 import csv
-import io
 import json
 import re
 import zipfile
@@ -16,6 +15,7 @@ from slitlamp.answers.xlsx import read_sheet
 from slitlamp.errors import UsageError
 from tasks import DataError
 from tasks.sources.cells import plain
+from tasks.sources.table import split_lines, table_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,10 +148,10 @@ def _open(path: Path) -> Opened:
         raise DataError(f"{path.name} is empty")
     if text.lstrip()[0] in "{[":
         return _json(path, text)
-    mark = max(("\t", ",", ";"), key=text.split("\n", 1)[0].count)
     csv.field_size_limit(2**31 - 1)
+    lines, mark, _ = split_lines(table_lines(text), "\t")
     try:
-        rows = list(csv.reader(io.StringIO(text), delimiter=mark, strict=True))
+        rows = list(csv.reader(lines, delimiter=mark, strict=True))
     except csv.Error as error:
         raise DataError(f"{path.name} is no table that can be read: {error}") from None
     return _tabled(path, rows)
@@ -181,7 +181,7 @@ def _json(path: Path, text: str) -> Opened:
         raise DataError(f"{path.name} is nested deeper than any file of answers") from None
     except ValueError as whole:
         lines = []
-        for number, line in enumerate(text.split("\n"), 1):  # a reply may hold other separators, as U+2028
+        for number, line in enumerate(table_lines(text), 1):
             if not line.strip():
                 continue
             try:

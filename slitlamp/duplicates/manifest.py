@@ -35,6 +35,8 @@ def write_manifest(path: Path, spec: str, image_column: str | None, source: Sour
     lost = [row.id for row in source.rows if row.id not in where]
     if lost:
         raise DataError(f"{len(lost)} of {len(source.rows)} images cannot be named by a manifest, the first {lost[0]}")
+    if any(not isinstance(file.path, Path) for held in where.values() for file, _ in held):
+        raise DataError("--write: images that lie inside a Parquet file have no names that a CSV could give; save them")
     lines = [
         _line(group, file, frame, base)
         for row, group in zip(source.rows, groups, strict=True)

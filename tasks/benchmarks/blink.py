@@ -9,10 +9,10 @@ from typing import Any
 from plugins import nearest
 from tasks._base import DataError, Source
 from tasks.benchmarks._open import Pinned, commits_of, folder_of
-from tasks.benchmarks._parquet import questions
 from tasks.benchmarks._rows import Entry, OpenSettings, assemble, by_content
 from tasks.images.decode import LastOpened, digest
 from tasks.images.kinds import File
+from tasks.sources.embedded import questions
 
 REVISION = "a3666eb249237ba3d5eca8db21176cc47967e040"
 COUNTS = {  # questions of the validation split

@@ -12,10 +12,10 @@ from typing import Any
 
 from tasks._base import DataError, Source
 from tasks.benchmarks._open import Pinned, folder_of
-from tasks.benchmarks._parquet import questions
 from tasks.benchmarks._rows import Entry, OpenSettings, assemble, by_content
 from tasks.images.decode import LastOpened, digest
 from tasks.images.kinds import File
+from tasks.sources.embedded import questions
 
 PINNED = Pinned(
     name="medblink",

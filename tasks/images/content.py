@@ -25,7 +25,7 @@ class Content:
             try:
                 with self.path.open("rb") as file:
                     self._digest = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError:
+            except (OSError, DataError):
                 return None
         return self._digest
 

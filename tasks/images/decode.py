@@ -20,6 +20,7 @@ from tasks.images.window import Window, parse_window
 VOLUMES = ("dicom", "nifti")  # kinds of files that hold volumes or slices of them
 EMBEDDED = ("raster", "portable")  # kinds that are also read from inside another file
 NARROW = 4  # pixels: [d, h, 3] would be a colour image
+ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit)  # of the program, and no fault of a file
 VERSION = 1  # changes whenever a file would be decoded to other pixels
 
 
@@ -152,6 +153,8 @@ def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> li
         raise DataError("a link that leads nowhere" if link else "no such file") from None
     except OSError as error:
         raise DataError(f"cannot be opened ({error.strerror})") from None
+    except ValueError:  # a NUL, or half of a character
+        raise DataError("no file has such a name") from None
     if facts is not None and facts.st_size == 0:
         raise DataError("the file is empty: it holds 0 bytes")
     if found not in EMBEDDED and facts is None:
@@ -176,9 +179,9 @@ def _guarded(verb: str, path: File, step: Callable[[], Any]) -> Any:
     """What the step returns; any error of a decoder as DataError."""
     try:
         return step()
-    except DataError:
+    except (DataError, *ENDS):
         raise
-    except Exception as error:
+    except BaseException as error:  # a panic of a library in Rust is no Exception
         raise DataError(f"cannot be {verb} ({reason(error, path)})") from error
 
 
@@ -209,5 +212,8 @@ def _equal_channels(values: np.ndarray) -> bool:
 
 def reason(error: BaseException, path: File) -> str:
     """An error's text without the path, in one line."""
-    text = " ".join(str(error).replace(str(path), "the file").split())
+    text = str(error)
+    for written in (str(path), repr(str(path))[1:-1]):  # with its escapes, as most errors write it
+        text = text.replace(written, "the file")
+    text = " ".join(text.split())
     return f"{type(error).__name__}: {text}"[:160] if text else type(error).__name__

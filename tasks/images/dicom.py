@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from tasks._base import DataError
-from tasks.images.decode import DecodePolicy, Frame, LastOpened, plain
+from tasks.images.decode import ENDS, DecodePolicy, Frame, LastOpened, plain
 from tasks.images.dicom_header import (
     FACTS,
     NESTED,
@@ -23,7 +23,7 @@ from tasks.images.dicom_header import (
     require_consistent,
     slice_position,
 )
-from tasks.images.dicom_pixels import Opened, modality, open_dicom, require_pixels
+from tasks.images.dicom_pixels import Head, Opened, modality, open_dicom, require_pixels
 from tasks.images.dicom_voi import Voi, own_voi, window_of
 from tasks.images.window import to_grey
 
@@ -38,8 +38,11 @@ def list_frames(path: Path, policy: DecodePolicy, last_opened: LastOpened) -> li
     """
     import pydicom
 
-    with _parser_errors("cannot be read as DICOM"), path.open("rb") as file:
-        head = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=[*FACTS, *NESTED])
+    with _parser_errors("cannot be read as DICOM"), path.open("rb") as opened:
+        file = Head(opened)
+        head = pydicom.dcmread(
+            cast(BinaryIO, file), stop_before_pixels=True, force=True, specific_tags=[*FACTS, *NESTED]
+        )
         if "Rows" not in head:
             return []
         require_consistent(head)
@@ -147,9 +150,9 @@ def _parser_errors(what: str) -> Iterator[None]:
         warnings.simplefilter("ignore")  # values that break the standard's form are common and harmless
         try:
             yield
-        except DataError:
+        except (DataError, *ENDS):
             raise
-        except Exception as error:  # decoders of ten syntaxes raise what they like; texts may quote tags
+        except BaseException as error:  # decoders of ten syntaxes raise what they like; texts may quote tags
             raise DataError(f"{what} ({type(error).__name__})") from error
 
 

@@ -35,6 +35,7 @@ FACTS = (
     *("ImagePositionPatient", "InstanceNumber", "DoseGridScaling"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
 )
+LARGEST = 2**28  # pixels of a frame
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 NESTED = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 OLDEST = 90.0  # ages above 89 may identify a person (HIPAA safe harbour), so they are one age here
@@ -135,6 +136,8 @@ def require_consistent(head: Any) -> None:
     """Raises DataError where a header contradicts itself about what its numbers are (PS3.3 C.7.6.3, PS3.5 8.1.1)."""
     for name in ("Rows", "Columns"):
         count_of(head, name)
+    if int(head.Rows) * int(head.Columns) > LARGEST:
+        raise DataError(f"its header promises {head.Columns} x {head.Rows} pixels")
     kind = text(head, "PhotometricInterpretation")
     samples = count_of(head, "SamplesPerPixel", default=1)
     if kind not in (*GREY, *COLOURS):

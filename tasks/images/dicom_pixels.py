@@ -3,7 +3,9 @@
 pydicom decodes the transfer syntaxes. What a header promises is held against the file before anything is built.
 """
 
+import io
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tasks._base import DataError
+from tasks.images import rle
 from tasks.images.dicom_header import BIG_ENDIAN, count_of, groups, items, low_is_bright, number, numbers, text
 from tasks.images.jpeg import END, StreamHeader, register_decoders, require_end, stream_header
 from tasks.images.window import Window
@@ -22,6 +25,10 @@ LOSSY = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 81, 91, 93, 203))
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 RATIO_RLE = 64  # the most that two bytes of RLE stand for is 128
 SUSPECT, RATIO = 2**28, 5000  # bytes of a frame above which this is the most that compression is believed to save
+HEADER = 2**26  # bytes that are read of a file before its pixels, at most
+LARGEST_DEFLATED = 2**28  # bytes that the deflated part of a file may hold
+DEFLATED = b"1.2.840.10008.1.2.1.99"
+PREAMBLE = bytes(128) + b"DICM\2\0\x10\0UI\x14\x001.2.840.10008.1.2.1\0"  # explicit, little endian
 TAIL = 10  # bytes at the end of a fragment in which the marker that ends a frame is looked for
 NO_SYNTAX = "it does not say how its pixels are stored (no transfer syntax)"
 NO_PIXELS = "it holds no pixels"
@@ -150,9 +157,13 @@ class Opened:
         header = None
         if syntax.is_encapsulated:
             stream = get_frame(data.PixelData, number - 1, number_of_frames=self.count)
-            rle = str(syntax) == RLE
-            _require_room(data, stream, RATIO_RLE if rle else RATIO)
-            header = None if rle else stream_header(stream)
+            packed = str(syntax) == RLE
+            _require_room(data, stream, RATIO_RLE if packed else RATIO)
+            if packed:
+                kind = f"{'i' if int(data.get('PixelRepresentation') or 0) else 'u'}{int(data.BitsAllocated) // 8}"
+                shape = (int(data.Rows), int(data.Columns), int(data.SamplesPerPixel))
+                return rle.decode(stream, shape, np.dtype(kind)), str(data.PhotometricInterpretation), None
+            header = stream_header(stream)
             _require_same(data, header)
             if stream.startswith(b"\xff\xd8"):
                 require_end(stream)
@@ -328,12 +339,56 @@ def _palette(data: Any, stored: np.ndarray) -> np.ndarray:
     return shown * (255.0 / (2**bits - 1)) if bits > 8 else shown.astype(np.uint8)
 
 
+class Head:
+    """A DICOM file of which at most `HEADER` bytes are read; `size` is its own, inflated where it is deflated."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.size = inflated(file, HEADER)
+        self.left = HEADER
+        self.seek, self.tell = self.file.seek, self.file.tell
+        self.kept = self.file.getbuffer().nbytes if isinstance(self.file, io.BytesIO) else self.size
+
+    def read(self, count: int = -1) -> bytes:
+        """Bytes; raises DataError where they are more than a header may take."""
+        data = self.file.read(min(count, self.left + 1) if count >= 0 else self.left + 1)
+        self.left -= len(data)
+        if self.left < 0 or (len(data) < count and self.kept < self.size):
+            raise DataError(f"its header takes more than {HEADER // 2**20} MiB")
+        return data
+
+
+def inflated(file: BinaryIO, most: int = LARGEST_DEFLATED) -> tuple[Any, int]:
+    """The file and its size; of a deflated one (PS3.5 A.5) what it holds, of which `most` bytes are kept.
+
+    Raises DataError where a deflated file holds more than `LARGEST_DEFLATED` bytes.
+    """
+    from pydicom.filereader import read_dataset
+
+    if DEFLATED not in file.read(4096):
+        size = file.seek(0, 2)
+        file.seek(0)
+        return file, size
+    file.seek(len(PREAMBLE[:132]))
+    read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag.group != 2)
+    stream, kept, held = zlib.decompressobj(-zlib.MAX_WBITS), io.BytesIO(), 0
+    kept.write(PREAMBLE)
+    while not stream.eof and (part := stream.unconsumed_tail or file.read(2**16)):
+        found = stream.decompress(part, 2**20)
+        kept.write(found[: max(most - held, 0)])
+        held += len(found)
+        if held > LARGEST_DEFLATED:
+            raise DataError(f"it holds more than {LARGEST_DEFLATED // 2**20} MiB when inflated")
+    kept.seek(0)
+    return kept, len(PREAMBLE) + held
+
+
 def open_dicom(path: Path) -> Opened:
     """Parse a file; raises DataError, and whatever pydicom raises."""
     import pydicom
 
     register_decoders()
-    data = pydicom.dcmread(path, force=True)
+    with path.open("rb") as file:
+        data = pydicom.dcmread(inflated(file)[0], force=True)
     if "TransferSyntaxUID" not in getattr(data, "file_meta", {}):
         raise DataError(NO_SYNTAX)
     if not any(name in data for name in PIXELS):
@@ -341,7 +396,7 @@ def open_dicom(path: Path) -> Opened:
     return Opened(data=data, window=None)
 
 
-def require_pixels(file: BinaryIO, head: Any) -> list[str]:
+def require_pixels(file: Head, head: Any) -> list[str]:
     """Hold what a header promises against the file, which was read up to its pixels; sentences about what differs.
 
     Raises DataError where several frames are promised and fewer are there, where there are no pixels, and where they
@@ -373,27 +428,19 @@ def require_pixels(file: BinaryIO, head: Any) -> list[str]:
     return [MORE] * more + [SIGNED] * sign + [MIXED] * mixed
 
 
-def _pixels_held(file: BinaryIO, head: Any, syntax: Any, count: int) -> tuple[int, bool, bytes]:
+def _pixels_held(file: Head, head: Any, syntax: Any, count: int) -> tuple[int, bool, bytes]:
     """How many frames are there at most, whether more than so many are, and the beginning of the first stream."""
-    if syntax.is_deflated:
-        import pydicom
-
-        file.seek(0)
-        whole = pydicom.dcmread(file, force=True)
-        size = max((len(whole[name].value) for name in PIXELS if name in whole), default=-1)
-    else:
-        order = "big" if str(syntax) == BIG_ENDIAN else "little"
-        tag = file.read(4)
-        if int.from_bytes(tag[:2], order) != 0x7FE0:
-            raise DataError(NO_PIXELS)
-        long = not syntax.is_implicit_VR
-        start = file.tell() + (8 if long else 4)
-        length = int.from_bytes(file.read(8)[4 * long :][:4], order)
-        end = file.seek(0, 2)
-        size = min(length, end - start)
-        if syntax.is_encapsulated:
-            file.seek(start)
-            return _fragments(file, end, str(syntax) == RLE, count, head)
+    order = "big" if str(syntax) == BIG_ENDIAN else "little"
+    tag = file.read(4)
+    if int.from_bytes(tag[:2], order) != 0x7FE0:
+        raise DataError(NO_PIXELS)
+    long = not syntax.is_implicit_VR
+    start = file.tell() + (8 if long else 4)
+    length = int.from_bytes(file.read(8)[4 * long :][:4], order)
+    size = min(length, file.size - start)
+    if syntax.is_encapsulated:
+        file.seek(start)
+        return _fragments(file.file, file.size, str(syntax) == RLE, count, head)
     if size < 0:
         raise DataError(NO_PIXELS)
     samples = count_of(head, "SamplesPerPixel", default=1)
@@ -402,7 +449,7 @@ def _pixels_held(file: BinaryIO, head: Any, syntax: Any, count: int) -> tuple[in
     return 8 * size // bits, 8 * size - count * bits >= bits // count_of(head, "Rows"), b""  # a row more, or a frame
 
 
-def _fragments(file: BinaryIO, end: int, one_each: bool, count: int, head: Any) -> tuple[int, bool, bytes]:
+def _fragments(file: Any, end: int, one_each: bool, count: int, head: Any) -> tuple[int, bool, bytes]:
     """The same of encapsulated pixels (PS3.5 A.4): a table of offsets, then the fragments of the frames.
 
     Raises DataError where a table of offsets, by which frames are found, does not name fragments in their order.

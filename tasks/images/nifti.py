@@ -20,6 +20,9 @@ BAD = (OSError, ValueError, EOFError, KeyError, zlib.error, TypeError, MemoryErr
 AIR = -500.0  # a volume that goes below this holds Hounsfield units
 EXACT = 2**24  # up to which single precision holds whole numbers
 DEFLATED = 1032  # bytes that one byte of gzip can stand for, at most
+LARGEST = 2**33  # bytes of the voxels of a file in memory, in single precision at least
+SUSPECT, RATIO = 2**30, 500  # bytes of voxels in memory above which this is the most that gzip is believed to save
+BEHIND = 2**28  # bytes behind its voxels that are unpacked to reach the checksum of a file
 PARALLEL = 0.02  # cosine between axes that are not perpendicular, about 1 degree
 APART = 0.1  # of a unit direction: two orientations that differ by less name the axes alike but for rounding
 VECTORS = (1004, 1005, 1006, 1007, 1008, 1009, 1010, 2003, 2004)  # intents of several numbers for each voxel
@@ -122,31 +125,37 @@ def _require_held(volume: Any, header: Any, path: Path) -> list[str]:
     each = volume.get_data_dtype().itemsize  # by its data type, which bitpix repeats
     promised = voxels * each
     size, start = path.stat().st_size, int(volume.dataobj.offset)
+    size_of = " x ".join(map(str, shape))
     if start < header.structarr.dtype.itemsize:
         raise DataError(f"its voxels begin at byte {start}, inside its header")
     packed = path.name.lower().endswith(".gz")
     held = size * DEFLATED if packed else max(size - start, 0)
     if promised > held:
         most = f"at most {held} when unpacked" if packed else f"{held}"
-        size_of = " x ".join(map(str, shape))
         raise DataError(f"its header promises {promised} bytes of voxels ({size_of}), the file holds {most}")
+    needed = voxels * max(each, 4)
+    if needed > LARGEST or (packed and needed > SUSPECT and promised > RATIO * size):
+        most = f"; they may take {LARGEST // 2**30} GiB in memory" if needed > LARGEST else f" from a file of {size}"
+        raise DataError(f"its header promises {promised} bytes of voxels ({size_of}){most}")
     if packed:
         with path.open("rb") as file:  # gzip ends with the size of what it holds, modulo 4 GiB
             file.seek(-4, 2)
             said = int.from_bytes(file.read(4), "little")
         if said < (start + promised) % 2**32 or said > held:  # several members, cut, or more promised than is there
-            said = _unpacked(path)
+            said = _unpacked(path, start + promised + BEHIND)
             if said < start + promised:
                 raise DataError(f"its header promises {promised} bytes of voxels, the file holds {said - start}")
         held = said - start
+        if held - promised > BEHIND:
+            raise DataError(f"its header promises {promised} bytes of voxels ({size_of}), the file holds {held}")
     return [MORE] if held - promised >= shape[0] * each else []
 
 
-def _unpacked(path: Path) -> int:
-    """The bytes that a packed file holds."""
+def _unpacked(path: Path, most: int) -> int:
+    """The bytes that a packed file holds, counted no further than a little above `most`."""
     total = 0
     with gzip.open(path) as file:
-        while part := file.read(2**20):
+        while total <= most and (part := file.read(2**20)):
             total += len(part)
     return total
 
@@ -214,8 +223,10 @@ def _open(path: Path) -> tuple[np.ndarray, float, float]:
     if path.name.lower().endswith(".gz"):
         with gzip.open(path) as file, _quiet():
             values = _canonical(type(volume).from_stream(file))
+            end = file.tell() + BEHIND
             while file.read(2**20):  # to its end, where the checksum is
-                pass
+                if file.tell() > end:
+                    raise DataError("the file holds far more than its header promises")
     else:
         values = _canonical(volume)
     values = values.reshape((*values.shape[:3], -1))
@@ -233,7 +244,7 @@ def _canonical(volume: Any) -> np.ndarray:
         volume = nibabel.Nifti1Image(np.asanyarray(volume.dataobj).reshape((*volume.shape, 1, 1)[:3]), volume.affine)
     canonical: Any = nibabel.as_closest_canonical(volume)
     values = canonical.get_fdata(dtype=np.float32, caching="unchanged")
-    far = (np.abs(values) > EXACT).any()
+    far = bool(np.nanmax(values) > EXACT or np.nanmin(values) < -EXACT) if values.size else False
     return canonical.get_fdata(dtype=np.float64, caching="unchanged") if far else values
 
 

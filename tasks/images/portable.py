@@ -16,6 +16,7 @@ from tasks.images.kinds import File
 from tasks.images.raster import opaque, windowed
 
 MORE = "hold bytes behind their pixels, which are not shown"
+LARGEST = 2**28  # pixels of a map
 HEADER = 4096  # bytes that a header may take, comments included
 SPACE = rb"(?:\s|#[^\r\n]*[\r\n])+"
 MAP = re.compile(rb"P([1-6])" + SPACE + rb"(\d+)" + SPACE + rb"(\d+)" + SPACE)
@@ -85,6 +86,8 @@ def _maps(path: File) -> tuple[list[Map], bool]:
             one = _header(head[skip.end() :] if skip else head, at + (skip.end() if skip else 0))
             if not (one.width and one.height and one.depth and one.top):
                 raise DataError("its width, height, depth or maxval is 0")
+            if one.width * one.height > LARGEST:
+                raise DataError(f"its header promises {one.width} x {one.height} pixels")
             at = one.start + one.bytes
             if at > end:
                 raise DataError(f"it promises {one.bytes} bytes of pixels and holds {end - one.start} (cut?)")

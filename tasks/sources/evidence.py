@@ -14,6 +14,7 @@ from tasks._base import DataError, Mask, Picture, is_volume
 from tasks.images.decode import DecodePolicy, Frame, LastOpened, list_frames
 from tasks.images.kinds import SUFFIXES, File, suffix
 from tasks.images.raster import turned
+from tasks.sources.files import Names, is_there
 from tasks.sources.notes import SourceFrame
 from tasks.sources.table import no_column
 from tasks.sources.values import is_missing, number
@@ -82,7 +83,8 @@ def regions(
     nor a mask of its size.
     """
     out, wrong = [], []
-    reader = _Reader(base=base, policy=DecodePolicy(exif=policy.exif, window="minmax", volumes=policy.volumes))
+    names = Names(base)
+    reader = _Reader(names=names, policy=DecodePolicy(exif=policy.exif, window="minmax", volumes=policy.volumes))
     for one, picture in zip(found, pictures, strict=True):
         place = f"{name}: {one.file.place or one.file.name}"
         try:
@@ -99,14 +101,14 @@ def regions(
     if bare == len(out):
         raise DataError(f"--evidence {columns.name}: no row of {name} has a value there; {FORM}")
     said = f"{bare} of {len(out)} {policy.noun} have no {columns.name}, so no evidence is known in them"
-    return out, [said] if bare else []
+    return out, ([said] if bare else []) + [f"{columns.name}: {note}" for note in names.notes]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Reader:
     """Reads the cells of one source; a file that holds many slices is listed once for all of them."""
 
-    base: Path
+    names: Names
     policy: DecodePolicy
     opened: LastOpened = field(default_factory=LastOpened)
     listed: tuple[LastOpened, LastOpened] = field(default_factory=lambda: (LastOpened(), LastOpened()))
@@ -129,9 +131,9 @@ class _Reader:
 
     def _frame(self, cell: str, one: SourceFrame) -> tuple[Frame, bool]:
         """The frame of the mask file that belongs to an image, and whether it is one of several."""
-        path = self.base / cell
-        if not path.exists():
-            raise DataError(f"no such file; {FORM}")
+        path = self.names.find(cell)
+        if not is_there(path):
+            raise DataError(f"no such file{self.names.why_missing(cell)}; {FORM}")
         if suffix(cell) in LOSSY:
             raise DataError("a JPEG is no exact mask, as its edges ring: save it as PNG, zero where no evidence is")
         if SUFFIXES.get(suffix(cell)) == "nifti" != SUFFIXES.get(suffix(one.file.path.name)):

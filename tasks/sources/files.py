@@ -1,7 +1,10 @@
 """Files of a source: those of a folder in natural order, or those that a manifest names."""
 
+import contextlib
 import os
 import re
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +24,8 @@ class Listed:
     """A file of a source: where it lies, its name inside the source, and what the manifest says of it.
 
     `folder` is the name of the folder that the manifest's row names instead of the file; `shown` is what a message
-    calls it, where that is not its name; `row` counts the manifest's rows from 1, below the line of column names.
+    calls it, where that is not its name; `row` counts the manifest's rows from 1, below the line of column names;
+    `missing` is what may be wrong with a name that leads nowhere.
     """
 
     path: File
@@ -31,6 +35,7 @@ class Listed:
     folder: str = ""
     shown: str = ""
     row: int = 0
+    missing: str = ""
 
     @property
     def place(self) -> str:
@@ -45,7 +50,7 @@ def natural(name: str) -> list[tuple[int, int, str]]:
     ['a/1.png', 'b2.png', 'b10.png']
     """
     parts = re.split(r"(\d+)", name)
-    return [(1, int(p), p) if p.isdecimal() else (0, 0, p.casefold()) for p in parts]
+    return [(1, int(p[:4000]), p) if p.isdecimal() else (0, 0, p.casefold()) for p in parts]
 
 
 def missing(spec: str) -> DataError:
@@ -154,30 +159,120 @@ def _refuse(error: OSError) -> None:
     raise DataError(f"a folder of the source cannot be opened ({error.strerror})")
 
 
-def listed(table: list[dict[str, str]], column: str, base: Path, name: str) -> list[Listed]:
-    """The files that a manifest called `name` names, relative to where it lies, in its order.
+def is_there(path: Path) -> bool:
+    """Whether a path leads to something; False also where no system could have such a name."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, or with a character that no name has
+        return False
 
-    A column `frame` (counted from 1) picks one frame where the file holds several; an empty cell picks none.
-    Raises DataError where a row's frame is no whole number from 1.
+
+class Names:
+    """Files by the names that a table gives them, relative to `base`.
+
+    A name is taken as it stands; where that leads nowhere, with `/` for each backslash, and in the Unicode form in
+    which the file is there (NFC, as most systems write it, or NFD, as macOS does). How often that was so is counted.
+    """
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.backslashes = 0
+        self.forms = 0
+        self._inside: dict[Path, dict[str, list[str]]] = {}
+
+    def find(self, name: str) -> Path:
+        """The path of a file; that of the name as it stands where nothing is found."""
+        path = self.base / name
+        if ("\\" not in name and name.isascii()) or is_there(path):
+            return path
+        for text in dict.fromkeys((name, name.replace("\\", "/"))):
+            found = self.base / text
+            if not is_there(found):
+                found = self._in_another_form(text)
+            if found is not None:
+                self.backslashes += text != name
+                self.forms += found != self.base / text
+                return found
+        return path
+
+    def _in_another_form(self, text: str) -> Path | None:
+        here = Path(os.sep) if text.startswith("/") else self.base
+        for part in Path(text.lstrip("/")).parts:
+            if not is_there(here / part):
+                alike = self._folder(here).get(unicodedata.normalize("NFC", part), [])
+                if len(alike) != 1:
+                    return None
+                part = alike[0]
+            here /= part
+        return here
+
+    def _folder(self, folder: Path) -> dict[str, list[str]]:
+        """The names in a folder by their composed form."""
+        if folder not in self._inside:
+            found: dict[str, list[str]] = {}
+            with contextlib.suppress(OSError):  # nothing is found there
+                for name in sorted(path.name for path in folder.iterdir()):
+                    found.setdefault(unicodedata.normalize("NFC", name), []).append(name)
+            self._inside[folder] = found
+        return self._inside[folder]
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about names that were not taken as they stand."""
+        said = ((self.backslashes, "hold backslashes, which were read as /"),
+                (self.forms, "are those of files in another Unicode form (NFC, NFD), which were taken"))  # fmt: skip
+        return [f"{count} file names {words}" for count, words in said if count]
+
+    def why_missing(self, name: str) -> str:
+        """What may be wrong with a name that leads nowhere, as the end of "no such file"; empty where nothing shows."""
+        if re.match(r"[A-Za-z]:[\\/]|\\\\", name):
+            return " (the name is a path of Windows; give names relative to the table)"
+        if "\\" in name:
+            return " (nor with / for each backslash)"
+        path = self.base / name
+        if is_there(path.parent):
+            alike = [one for key in self._folder(path.parent).values() for one in key
+                     if unicodedata.normalize("NFC", one).casefold()
+                     == unicodedata.normalize("NFC", path.name).casefold()]  # fmt: skip
+            return f" (there is {alike[0]!r})" if alike else ""
+        return ""
+
+
+def listed(
+    table: list[dict[str, str]], column: str, base: Path, name: str, inside: Sequence[File | None] | None = None
+) -> tuple[list[Listed], list[str]]:
+    """The files that a manifest called `name` names, relative to where it lies, in its order, and sentences about them.
+
+    A column `frame` (counted from 1) picks one frame where the file holds several; an empty cell picks none. `inside`
+    are the images that lie in the table itself, one a row; a path among them is that of a file.
+    Raises DataError where a row's frame is no whole number from 1, or its name holds a NUL.
     """
     frames = one_column("frame", table[0], name) if table else None
+    names = Names(base)
     found = []
-    paths: dict[str, tuple[Path, str]] = {}  # rows may name one file many times
+    paths: dict[str, tuple[File, str]] = {}  # rows may name one file many times
     for row, values in enumerate(table, 1):
         text = values[column]
+        if "\0" in text:
+            raise DataError(f"{name} row {row}: {column} is {text[:60]!r}; no name of a file holds a NUL character")
         if text not in paths:
-            paths[text] = (base / text, Path(os.path.relpath(base / text, base)).as_posix() if text else "")
-        path, inside = paths[text]
+            found_at = names.find(text) if text else base
+            paths[text] = (found_at, Path(os.path.relpath(found_at, base)).as_posix() if text else "")
+        own = None if inside is None else inside[row - 1]
+        path, shown = paths[text]
+        if own is not None and not isinstance(own, Path):
+            path, shown = own, f"row {row} {text.replace(chr(92), '/').rpartition('/')[2]}".strip()
         found.append(
             Listed(
                 path=path,
-                name=inside,
+                name=shown,
                 columns={k: v for k, v in values.items() if k != column},
                 frame=_frame(values[frames], f"{name} row {row} ({text})") if frames else None,
                 row=row,
+                missing=names.why_missing(text) if text and isinstance(path, Path) and not is_there(path) else "",
             )
         )
-    return found
+    return found, names.notes
 
 
 def _frame(text: str, where: str) -> int | None:

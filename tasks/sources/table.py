@@ -1,6 +1,11 @@
-"""Manifests: CSV, TSV and Parquet tables whose rows name image files."""
+"""Manifests: CSV, TSV and Parquet tables whose rows name image files, with the habits of spreadsheets."""
 
+import codecs
+import contextlib
 import csv
+import io
+import re
+import stat
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,8 +29,15 @@ GROUP_COLUMNS = frozenset(map(spelling, (
     *("participant_id", "person_id", "mrn", "pid", "slide_id", "video", "video_id", "sequence", "study_instance_uid"),
 )))  # fmt: skip
 USUAL = frozenset(map(spelling, IMAGE_COLUMNS))
-TABLES = (".csv", ".tsv", ".parquet", ".pq")
+PARQUET = (".parquet", ".pq")
+TABLES = (".csv", ".tsv", *PARQUET)
 ENDS = {".csv": ",", ".tsv": "\t"}
+MARKS = (",", ";", "\t", "|")  # between the values of a line
+SEPARATOR = re.compile(r"[\"']?sep=(.)[\"']?\s*", re.IGNORECASE)  # the first line of a table that Excel is to split so
+QUOTED = re.compile(r'"(?:[^"]|"")*"')
+TRIED = 50  # rows by which a separator is held against the header
+LONG, MANY = 120, 40  # letters of a name, and names, that an error shows
+UNICODE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def one_column(name: str, columns: Iterable[str], source: str) -> str | None:
@@ -38,52 +50,105 @@ def one_column(name: str, columns: Iterable[str], source: str) -> str | None:
     return found[0] if found else None
 
 
+def short(text: str) -> str:
+    """The beginning of a text that is longer than any name should be."""
+    return text if len(text) <= LONG else f"{text[:LONG]}…"
+
+
+def _listing(columns: Sequence[str]) -> str:
+    more = f" and {len(columns) - MANY} more" if len(columns) > MANY else ""
+    return (", ".join(map(short, columns[:MANY])) or "none") + more
+
+
 def no_column(name: str, columns: Sequence[str], source: str, flag: str = "") -> DataError:
     """The error for a column that is not there: the nearest name, and those present."""
     near = nearest(name, columns)
     hint = f"did you mean {near!r}? " if near else ""
-    listing = ", ".join(columns) if columns else "none"
-    return DataError(f"{flag + ' ' if flag else ''}{source} has no column {name!r}; {hint}it has: {listing}")
+    listing = _listing(columns)
+    return DataError(f"{flag + ' ' if flag else ''}{source} has no column {short(name)!r}; {hint}it has: {listing}")
 
 
 def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """The columns and rows of a table, every value as stripped text, a missing one as the empty text.
 
-    A CSV without commas in its header may be separated by semicolons or tabs. Raises DataError.
+    The separator of a CSV is the one that its first line names (`sep=;`), else the one that splits its rows as it
+    splits its header. Columns without a name and without values are left out. An image that lies in a Parquet file
+    is called by the path that it has there. Raises DataError.
     """
-    if path.suffix.lower() in (".parquet", ".pq"):
-        return _parquet(path)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return _text(path, file.readlines())
-    except UnicodeDecodeError:
-        raise DataError(f"{path.name} is not UTF-8 text; save the table as UTF-8 CSV or Parquet") from None
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DataError(f"{path.name} is a folder, pipe, socket or device, which is no regular file")
+        if path.suffix.lower() in PARQUET:
+            return _parquet(path)
+        data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path.name} cannot be opened ({error.strerror})") from None
+    try:
+        lines = table_lines(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        if data.startswith(UNICODE):
+            raise DataError(f"{path.name} is UTF-16 text; save the table as UTF-8 CSV or Parquet") from None
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path.name} line {line} is not UTF-8 text; save the table as UTF-8 CSV or Parquet") from None
+    return _text(path, lines)
 
 
-def _text(path: Path, lines: Sequence[str]) -> tuple[list[str], list[dict[str, str]]]:
-    head = lines[0] if lines else ""
-    mark = ENDS.get(path.suffix.lower(), ",")
-    if mark not in head:
-        mark = max((",", ";", "\t"), key=head.count)
+def split_lines(lines: Sequence[str], usual: str = ",") -> tuple[Sequence[str], str, int]:
+    """The lines of a table, what separates their values, and how many lines before them only said so.
+
+    >>> split_lines(["sep=;", "file;note"])[1:], split_lines(['file;"a, b"', "1,5;2"])[1:]
+    ((';', 1), (';', 0))
+    """
+    said = SEPARATOR.fullmatch(lines[0].lstrip("\ufeff")) if lines else None
+    if said:
+        return lines[1:], said[1], 1
+    head = QUOTED.sub("", "".join(lines[:TRIED])).partition("\n")[0]
+    fits: dict[str, list[str]] = {}
+    for mark in sorted((mark for mark in MARKS if mark in head), key=lambda mark: (mark != usual, -head.count(mark))):
+        with contextlib.suppress(csv.Error):
+            rows = [row for row in csv.reader(lines[:TRIED], delimiter=mark) if any(map(str.strip, row))]
+            whole = rows if len(lines) <= TRIED else rows[:-1]  # the last one may be cut
+            if len(whole) > 1 and {len(row) for row in whole} == {len(whole[0])}:
+                fits[mark] = whole[0]
+    known = [mark for mark, columns in fits.items() if any(spelling(c) in USUAL for c in columns)]
+    return lines, next(iter([*known, *fits]), usual if usual in head else max(MARKS, key=head.count)), 0
+
+
+def table_lines(text: str) -> list[str]:
+    """The lines of a text with their ends; of all that `str.splitlines` takes for an end only CR and LF are one."""
+    return io.StringIO(text, newline="").readlines()
+
+
+def _text(path: Path, given: Sequence[str]) -> tuple[list[str], list[dict[str, str]]]:
+    lines, mark, before = split_lines(given, ENDS.get(path.suffix.lower(), ","))
     reader = csv.reader(lines, delimiter=mark)
     try:
-        columns = [_heading(plain(c)) for c in next(reader, [])]
-        _unique(columns, path.name)
-        rows = []
+        columns = [as_heading(plain(c)) for c in next(reader, [])]
+        rows: list[list[str]] = []
         for values in reader:
             if not any(v.strip() for v in values):
                 continue
+            where = f"{path.name} line {reader.line_num + before}"
+            if len(values) > len(columns) and not any(v.strip() for v in values[len(columns) :]):
+                values = values[: len(columns)]
             if len(values) != len(columns):
-                raise DataError(
-                    f"{path.name} line {reader.line_num} has {len(values)} values for {len(columns)} columns"
-                )
-            _closed(values, mark, f"{path.name} line {reader.line_num}", columns)
-            rows.append(dict(zip(columns, (plain(v).strip() for v in values), strict=True)))
+                raise DataError(f"{where} has {len(values)} values for {len(columns)} columns")
+            _closed(values, mark, where, columns)
+            rows.append([plain(v).strip() for v in values])
     except csv.Error as error:
-        raise DataError(f"{path.name} line {reader.line_num} is not CSV: {error}") from None
-    return columns, rows
+        raise DataError(f"{path.name} line {reader.line_num + before} is not CSV: {error}") from None
+    return _table(columns, rows, path.name)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], name: str) -> tuple[list[str], list[dict[str, str]]]:
+    """The columns and rows without nameless columns that hold nothing; DataError where two columns are called alike."""
+    kept = [k for k, c in enumerate(columns) if c or any(row[k] for row in rows)]
+    bare = [k + 1 for k in kept if not columns[k]]
+    if len(bare) > 1:
+        raise DataError(f"{name} has values in columns {bare[0]} and {bare[1]}, which have no name; name or empty them")
+    named = [columns[k] for k in kept]
+    _unique(named, name)
+    return named, [dict(zip(named, (row[k] for k in kept), strict=True)) for row in rows]
 
 
 def _closed(values: Sequence[str], mark: str, where: str, columns: Sequence[str]) -> None:
@@ -105,14 +170,47 @@ def _unique(columns: Sequence[str], name: str) -> None:
 
 
 def _parquet(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """A Parquet table; of columns that hold images nothing is read but the paths that they name."""
     from pyarrow import parquet
 
     with parquet_errors(path):
-        table = parquet.read_table(path)
-    columns = [_heading(c) for c in table.column_names]
-    _unique(columns, path.name)
-    values = [_texts(table.column(i), f"{path.name} column {columns[i]!r}") for i in range(len(columns))]
-    return columns, [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+        file = parquet.ParquetFile(path)
+        schema, count = file.schema_arrow, file.metadata.num_rows
+        columns = [as_heading(c) for c in schema.names]
+        _unique([c for c in columns if c], path.name)
+        holders = image_holders(schema)
+        paths = [f"{name}.path" for name in holders if _has_path(schema.field(name).type)]
+        table = file.read(columns=[*(name for name in schema.names if name not in holders), *paths])
+    values = []
+    for name, heading in zip(schema.names, columns, strict=True):
+        if name in holders:
+            known = table.column(name).to_pylist() if f"{name}.path" in paths else []
+            values.append([str((one or {}).get("path") or "").strip() for one in known] or [""] * count)
+        else:
+            values.append(_texts(table.column(name), f"{path.name} column {heading!r}"))
+    return _table(columns, [*zip(*values, strict=True)], path.name)
+
+
+def image_holders(schema: "pa.Schema") -> list[str]:
+    """The columns of a Parquet file that hold images: structs of `bytes` (and a `path`), and lists of them."""
+    return [field.name for field in schema if _holds_bytes(field.type)]
+
+
+def _holds_bytes(kind: "pa.DataType") -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return _holds_bytes(kind.value_type)
+    return pa.types.is_struct(kind) and any(
+        field.name == "bytes" and (pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type))
+        for field in kind
+    )
+
+
+def _has_path(kind: "pa.DataType") -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_struct(kind) and any(field.name == "path" for field in kind)
 
 
 def _texts(column: "pa.ChunkedArray", where: str) -> list[str]:
@@ -142,7 +240,7 @@ def parquet_errors(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # a name that is no UTF-8 is a ValueError
         text = " ".join(str(error).replace(str(path), path.name).split())
         raise DataError(f"{path.name} cannot be read as Parquet: {text[:120]}") from None
 
@@ -155,7 +253,7 @@ def _plain(value: object) -> str:
     return str(value).strip()
 
 
-def _heading(text: str) -> str:
+def as_heading(text: str) -> str:
     """A column's name in plain blanks, without the marks of format that do not print (a zero-width space)."""
     return " ".join("".join(c for c in text if unicodedata.category(c) != "Cf").split())
 
@@ -172,7 +270,7 @@ def image_column(columns: Sequence[str], chosen: str | None, name: str) -> str:
             return found
     raise DataError(
         f"{name} has no column that is known to name image files; say --image-column COLUMN, one of: "
-        + ", ".join(columns)
+        + _listing(columns)
     )
 
 

@@ -123,7 +123,9 @@ def encoder(
     """
     model: Any = freeze(network, device)
     vision: Any = getattr(model, "vision_model", model)
-    size, preprocess = preprocessed_by(processor)
+    with one_line(card.name, str(folder / "preprocessor_config.json") if folder else "its image processor"):
+        size, preprocess = preprocessed_by(processor)
+        prepared = input_of(processor, size)
     blocks = _blocks(vision)
     cls = vision.config.model_type != "siglip_vision_model"
     prefix = int(cls) + getattr(vision.config, "num_register_tokens", 0)  # CLS, then registers
@@ -145,7 +147,7 @@ def encoder(
         hooks={f"block.{i}": Hook(module=block) for i, block in enumerate(blocks)},
         sites=sites,
         preprocess=preprocess,
-        input=input_of(processor, size),
+        input=prepared,
         device=device,
         architecture=portable([model.config.to_dict(), processor.to_dict()]),
         libraries=LIBRARIES,

@@ -170,3 +170,31 @@ def test_real_ct_patients_have_the_same_group_in_manifest_and_dicom() -> None:
     tree = tasks.open_source(str(folder / "dicom"))
     assert len(manifest) == 36
     assert len({r.group for r in tree.rows} & manifest) >= 3
+
+
+def test_a_panic_of_a_library_is_one_unreadable_file_and_an_interrupt_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.images import raster
+
+    class Panic(BaseException):
+        """What pyo3 raises for a library in Rust: no Exception."""
+
+    def fail(error: type[BaseException]) -> Any:
+        def shown(_: Any) -> Any:
+            raise error("index out of bounds")
+
+        return shown
+
+    save(picture(), tmp_path / "a\x1b\n.png")
+    (row,) = tasks.open_source(str(tmp_path)).rows
+    monkeypatch.setattr(raster, "_shown", fail(Panic))
+    with pytest.raises(DataError, match=r"cannot be decoded \(Panic: index out of bounds\)"):
+        row.picture.read()
+    monkeypatch.setattr(raster, "_shown", fail(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        row.picture.read()
+    (tmp_path / "a\x1b\n.png").write_bytes(b"no image")
+    with pytest.raises(DataError) as refused:
+        tasks.open_source(str(tmp_path))
+    assert str(tmp_path) not in str(refused.value)

@@ -858,3 +858,56 @@ def test_a_stream_that_is_too_short_for_its_pixels_is_refused_at_once(tmp_path: 
         path = dicom(tmp_path / "b.dcm", stored().astype(np.uint16), syntax=syntax)
         with pytest.raises(DataError, match="its header promises 8589672450 bytes of pixels, its stream has"):
             read(rewrite(path, Rows=65535, Columns=65535))
+
+
+def test_a_deflated_file_is_read_within_a_stated_number_of_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pydicom
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    from tasks.images import dicom_pixels
+
+    def deflated(name: str, behind: int = 0, before: int = 0) -> Path:
+        data = pydicom.dcmread(dicom(tmp_path / name, np.stack([picture(), picture(seed=1)])))
+        data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        data.PixelData += bytes(behind)
+        if before:
+            data.add_new(0x00090010, "LO", "made up")
+            data.add_new(0x00091001, "OB", bytes(before))
+        data.save_as(tmp_path / name, enforce_file_format=True)
+        return tmp_path / name
+
+    rows = tasks.open_source(str(deflated("good.dcm"))).rows
+    assert len(rows) == 2
+    np.testing.assert_array_equal(rows[1].picture.read(), picture(seed=1))
+    monkeypatch.setattr(dicom_pixels, "LARGEST_DEFLATED", 2**20)
+    monkeypatch.setattr(dicom_pixels, "HEADER", 2**18)
+    assert len(tasks.open_source(str(deflated("good.dcm"))).rows) == 2
+    for options in ({"behind": 2**21}, {"before": 2**21}):
+        with pytest.raises(DataError, match=r"bad\.dcm: it holds more than 1 MiB when inflated"):
+            tasks.open_source(str(deflated("bad.dcm", **options)))
+    with pytest.raises(DataError, match=r"bad\.dcm: its header takes more than 0 MiB"):
+        tasks.open_source(str(deflated("bad.dcm", before=2**19)))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int16])
+def test_rle_is_unpacked_as_it_was_packed_and_what_is_cut_or_odd_is_refused(tmp_path: Path, kind: type) -> None:
+    from tasks.images import rle
+
+    values = stored(16).astype(kind)
+    path = dicom(tmp_path / "a.dcm", values, syntax="RLELossless")
+    import pydicom
+    from pydicom.encaps import get_frame
+
+    stream = get_frame(pydicom.dcmread(path).PixelData, 0, number_of_frames=1)
+    shape = (*values.shape, 1)
+    np.testing.assert_array_equal(rle.decode(stream, shape, values.dtype), values)
+    for odd, message in (
+        (stream[:40], "begins with 64 bytes"),
+        (stream[: len(stream) // 2], "segment"),
+        (struct.pack("<I", 9) + stream[4:], "segments, not 9"),
+        (stream[:4] + struct.pack("<I", 2**31) + stream[8:], "do not lie one behind the other"),
+    ):
+        with pytest.raises(DataError, match=message):
+            rle.decode(odd, shape, values.dtype)

@@ -313,3 +313,26 @@ def test_square_voxels_at_45_degrees_are_square(tmp_path: Path) -> None:
     half = np.sqrt(0.5)
     affine = np.array([[half, -half, 0, 0], [half, half, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]) * [2, 2, 2, 1]
     assert said(formed(tmp_path / "a.nii", affine)) == []
+
+
+def test_a_packed_file_may_not_promise_far_more_than_gzip_saves_nor_hold_far_more_than_it_promises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.images import nifti as decoder
+
+    empty = nifti(tmp_path / "x.nii.gz", np.zeros((64, 64, 64), np.int16))
+    assert len(tasks.open_source(str(empty), window="minmax").rows) == 64
+    monkeypatch.setattr(decoder, "SUSPECT", 2**19)
+    monkeypatch.setattr(decoder, "RATIO", 100)
+    with pytest.raises(DataError, match=r"promises 524288 bytes of voxels \(64 x 64 x 64\) from a file of"):
+        tasks.open_source(str(empty), window="minmax")
+    real = nifti(tmp_path / "y.nii.gz", np.random.default_rng(0).integers(0, 900, (64, 64, 64)).astype(np.int16))
+    assert len(tasks.open_source(str(real), window="minmax").rows) == 64
+    monkeypatch.setattr(decoder, "LARGEST", 2**19)
+    with pytest.raises(DataError, match=r"they may take 0 GiB in memory"):
+        tasks.open_source(str(real), window="minmax")
+    monkeypatch.setattr(decoder, "LARGEST", 2**33)
+    monkeypatch.setattr(decoder, "BEHIND", 2**12)
+    (tmp_path / "y.nii.gz").write_bytes(gzip.compress(gzip.decompress(real.read_bytes()) + bytes(2**14)))
+    with pytest.raises(DataError, match=r"promises 524288 bytes of voxels .* the file holds 540672"):
+        tasks.open_source(str(real), window="minmax")

@@ -284,6 +284,134 @@ def test_broken_tables_are_refused_by_line(tmp_path: Path, text: str, message: s
         tasks.open_source(str(tmp_path / "m.csv"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\nfile;dx, old\na.png;1,5\n",
+        '"sep=,"\r\nfile,"dx, old"\r\na.png,"1,5"\r\n',
+        'file;"dx, old"\na.png;1,5\n',
+        "file;dx, old\na.png;1,5\n",
+        'file\t"dx,\n old"\na.png\t1,5\n',
+        'file|"dx, old"|\na.png|1,5|\n',
+        'file,"dx, old",,\na.png,"1,5",,\n',
+        'file,"dx, old"\na.png,"1,5",,,\n',
+        ',file,"dx, old"\n0,a.png,"1,5"\n',
+        '\ufeff"file","dx, old"\n"a.png","1,5"\n,\n',
+    ],
+)
+def test_the_habits_of_spreadsheets_are_read_as_they_are_meant(tmp_path: Path, text: str) -> None:
+    save(tmp_path / "a.png")
+    with (tmp_path / "m.csv").open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+    (row,) = tasks.open_source(str(tmp_path / "m.csv")).rows
+    assert row.columns["dx, old"] == "1,5"
+    assert set(row.columns) - {"", "exif_orientation"} == {"dx, old"}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"file,a,,\na.png,1,2,3\n", r"values in columns 3 and 4, which have no name"),
+        (b"file,note\na.png,x\nb.png,\xe4\n", r"m\.csv line 3 is not UTF-8 text"),
+        ("file,a\na.png,1\n".encode("utf-16"), r"m\.csv is UTF-16 text; save the table as UTF-8"),
+        (b"file,a\na.png,1\n\0.png,2\n", r"m\.csv row 2: file is '\\x00\.png'; no name of a file holds a NUL"),
+        (b"sep=;\nfile;a\na.png;1;2\n", r"m\.csv line 3 has 3 values for 2 columns"),
+    ],
+)
+def test_what_a_table_cannot_mean_is_refused_by_its_place(tmp_path: Path, data: bytes, message: str) -> None:
+    save(tmp_path / "a.png")
+    (tmp_path / "m.csv").write_bytes(data)
+    with pytest.raises(DataError, match=message):
+        tasks.open_source(str(tmp_path / "m.csv"))
+
+
+def test_names_from_windows_and_from_macos_lead_to_their_files_and_that_is_said(tmp_path: Path) -> None:
+    composed, apart = "R\u00f6ntgen", "Ro\u0308ntgen"
+    save(tmp_path / "img" / apart / "0.png", 0)
+    save(tmp_path / "img" / "1.png", 1)
+    save(tmp_path / "img" / f"{composed}.png", 2)
+    save(tmp_path / "odd\\2.png", 3)  # a backslash is a letter here
+    names = [f"img\\{composed}\\0.png", "img\\1.png", f"img/{apart}.png", "odd\\2.png"]
+    (tmp_path / "m.csv").write_text("\n".join(["file", *names]), encoding="utf-8")
+    source = tasks.open_source(str(tmp_path / "m.csv"))
+    shown = [np.random.default_rng([k, 1]).integers(0, 255, (24, 32), dtype=np.uint8) for k in range(4)]
+    for row, image in zip(source.rows, shown, strict=True):
+        np.testing.assert_array_equal(row.picture.read(), image)
+    assert "2 file names hold backslashes, which were read as /" in source.warnings
+    assert any(w.startswith("2 file names are those of files in another Unicode form") for w in source.warnings)
+    (tmp_path / "m.csv").write_text("file\nimg/1.png\n")
+    assert not any("file names" in w for w in tasks.open_source(str(tmp_path / "m.csv")).warnings)
+    save(tmp_path / "img" / f"{apart}.png", 4)  # both forms are there: each is its own file
+    assert len({r.picture.identity for r in tasks.open_source(str(tmp_path / "img")).rows}) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("C:\\films\\0.png", r"no such file \(the name is a path of Windows"),
+        ("img\\7.png", r"no such file \(nor with / for each backslash\)"),
+        ("A.PNG", r"no such file \(there is 'a\.png'\)"),
+        ("none.png", r"none\.png: no such file$"),
+        ("x" * 5000, r"File name too long"),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_told_why(tmp_path: Path, name: str, message: str) -> None:
+    save(tmp_path / "a.png")
+    (tmp_path / "m.csv").write_text(f"file\n{name}\n")
+    with pytest.raises(DataError, match=message):
+        tasks.open_source(str(tmp_path / "m.csv"))
+
+
+@pytest.mark.parametrize("form", ["struct", "struct with paths", "list", "bytes"])
+def test_images_inside_a_parquet_file_are_read_and_never_printed(tmp_path: Path, form: str) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    held = [save(tmp_path / "x" / f"{k}.png", k).read_bytes() for k in range(4)]
+    paths = [f"train/{k // 2}.png" if form == "struct with paths" else None for k in range(4)]
+    cells: list[Any] = [{"bytes": b, "path": p} for b, p in zip(held, paths, strict=True)]
+    cells = {"list": [[c] for c in cells], "bytes": held}.get(form, cells)
+    parquet.write_table(pa.table({"image": cells, "who": list("aabb"), "empty": [None] * 4}), tmp_path / "m.parquet")
+    source = tasks.check(tasks.open_source(str(tmp_path / "m.parquet"), group="who"))
+    assert len({row.id for row in source.rows}) == 4
+    assert [row.group for row in source.rows][::2] == [row.group for row in source.rows][1::2]
+    for k, row in enumerate(source.rows):
+        expected = np.random.default_rng([k, 1]).integers(0, 255, (24, 32), dtype=np.uint8)
+        np.testing.assert_array_equal(row.picture.read(), expected)
+        assert set(row.columns) == {"who", "empty", "exif_orientation"}
+
+
+def test_a_parquet_file_whose_images_are_none_is_refused_by_row_and_without_their_bytes(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    image = save(tmp_path / "a.png").read_bytes()
+
+    def opened(cells: list[Any]) -> Source:
+        parquet.write_table(pa.table({"image": cells}), tmp_path / "m.parquet")
+        return tasks.open_source(str(tmp_path / "m.parquet"), unreadable_limit=0.9)
+
+    one = {"bytes": image, "path": None}
+    source = opened([one, None, {"bytes": b"\x1b[31m no image", "path": "b.png"}, {"bytes": None, "path": "a.png"}])
+    assert len(source.rows) == 2  # of which the last is a path to a file
+    assert [why for _, why in source.unreadable] == [
+        "a row: the manifest names no file",
+        "row 3 b.png: cannot be opened (UnidentifiedImageError: cannot identify image file 'the file')",
+    ]
+    with pytest.raises(DataError, match=r"m\.parquet column 'image' row 2 holds 2 images; a row is one image"):
+        opened([[one], [one, one]])
+    with pytest.raises(DataError, match=r"m\.parquet column 'image' holds list<.*>, not images or their names"):
+        opened([[1.0], [2.0]])
+
+
+def test_only_regular_files_are_tables(tmp_path: Path) -> None:
+    import os
+
+    os.mkfifo(tmp_path / "m.csv")
+    with pytest.raises(DataError, match=r"m\.csv is a folder, pipe, socket or device, which is no regular file"):
+        tasks.open_source(str(tmp_path / "m.csv"))
+
+
 def test_an_empty_group_value_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "a.png")
     (tmp_path / "m.csv").write_text("file,patient\na.png,1\na.png,\n")

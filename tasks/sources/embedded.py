@@ -1,4 +1,4 @@
-"""Questions in Parquet files whose images lie inside them, read one at a time and never all at once."""
+"""Images that lie inside Parquet files, read one at a time and never all at once."""
 
 import io
 import re
@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tasks._base import DataError
 from tasks.images.decode import LastOpened
-from tasks.images.kinds import File
-from tasks.sources.table import parquet_errors
+from tasks.images.kinds import File, kind
+from tasks.sources.table import as_heading, image_holders, parquet_errors
 
 IMAGE = re.compile(r"images?(_\d+)?", re.IGNORECASE)
 
@@ -53,7 +54,8 @@ def _column(file: Path, column: str, group: int, last_opened: LastOpened) -> Any
     key = (str(file), group)
     held = last_opened.get(key, dict)
     if column not in held:
-        held[column] = _file(file).read_row_group(group, columns=[column]).column(column)
+        with parquet_errors(file):
+            held[column] = _file(file).read_row_group(group, columns=[column]).column(column)
     return held[column]
 
 
@@ -61,7 +63,9 @@ def _file(path: Path) -> Any:
     from pyarrow import parquet
 
     with parquet_errors(path):
-        return parquet.ParquetFile(path)
+        opened = parquet.ParquetFile(path)
+        opened.schema_arrow  # noqa: B018 - read now, where it cannot be
+        return opened
 
 
 def questions(path: Path, last_opened: LastOpened) -> Iterator[tuple[dict[str, Any], list[File]]]:
@@ -80,11 +84,46 @@ def questions(path: Path, last_opened: LastOpened) -> Iterator[tuple[dict[str, A
     holders.sort(key=lambda name: int((re.findall(r"\d+", name) or ["0"])[0]))
     plain = [name for name in schema.names if name not in holders]
     for group in range(file.num_row_groups):
-        fields = file.read_row_group(group, columns=plain).to_pylist()
+        with parquet_errors(path):
+            fields = file.read_row_group(group, columns=plain).to_pylist()
         if not plain:
             fields = [{}] * file.metadata.row_group(group).num_rows
         for row, values in enumerate(fields):
             yield values, [p for name in holders for p in _embedded(path, name, group, row, last_opened)]
+
+
+def images(path: Path, heading: str) -> list[File | None] | None:
+    """The image of each row in the column with that heading, None of a null; None where it names files in text.
+
+    Raises DataError where a row holds several, or the column something else.
+    """
+    import pyarrow as pa
+
+    file = _file(path)
+    column = next(name for name in file.schema_arrow.names if as_heading(name) == heading)
+    held = file.schema_arrow.field(column).type
+    bare = pa.types.is_binary(held) or pa.types.is_large_binary(held)
+    if column not in image_holders(file.schema_arrow) and not bare:
+        if pa.types.is_nested(held):
+            raise DataError(f"{path.name} column {heading!r} holds {held}, not images or their names"[:300])
+        return None
+    last_opened = LastOpened()
+    found: list[File | None] = []
+    for group in range(file.num_row_groups):
+        for row in range(file.metadata.row_group(group).num_rows):
+            one = _embedded(path, column, group, row, last_opened)
+            if len(one) > 1:
+                raise DataError(
+                    f"{path.name} column {heading!r} row {len(found) + 1} holds {len(one)} images; a row is one image"
+                )
+            found.append(one[0] if one else None)
+        if bare and found and not any(isinstance(one, Embedded) and _is_image(one) for one in found):
+            return None  # names of files, as bytes
+    return found
+
+
+def _is_image(one: "Embedded") -> bool:
+    return kind(one) is not None
 
 
 def _embedded(path: Path, column: str, group: int, row: int, last_opened: LastOpened) -> list[File]:
