@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cells = [(m, t) for m in given.models for t in given.tasks if planted(m, t) is not None]
     ended: dict[tuple[str, str], Counter[str]] = {cell: Counter() for cell in cells}
     said: dict[tuple[str, str], Counter[str]] = {cell: Counter() for cell in cells}
-    seconds: Counter[tuple[str, str]] = Counter()
+    seconds = dict.fromkeys(cells, 0.0)
     lines: list[str] = []
     for seed, (model, task) in ((s, c) for s in range(given.first, given.first + given.seeds) for c in cells):
         began = time.perf_counter()

@@ -85,9 +85,10 @@ def _set_aside(path: Path) -> None:
     """Move a document aside that cannot be read, as a disk leaves it that loses a byte; the run makes it again."""
     try:
         data = path.read_bytes()
-        json.loads(data)
     except OSError:
         return  # there is none
+    try:
+        json.loads(data)
     except (ValueError, RecursionError):
         aside = path.with_name(f"{path.stem}.damaged-{hashlib.sha256(data).hexdigest()[:8]}{path.suffix}")
         path.replace(aside)

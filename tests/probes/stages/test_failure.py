@@ -306,7 +306,7 @@ def elsewhere(reads: bool = True, own: bool = True, unsaid: Contrast | None = MA
 def test_disuse_says_whether_a_probe_without_these_items_reads_it_too(
     external: External, confidence: str, said: str
 ) -> None:
-    given = GOOD | UNSAID | {"causal": UNUSED}
+    given: dict[str, Any] = GOOD | UNSAID | {"causal": UNUSED}
     assert decide(**given).confidence == "strong"
     found = decide(**given, external=external)
     assert (found.failure, found.confidence) == ("language_model", confidence)
@@ -315,7 +315,7 @@ def test_disuse_says_whether_a_probe_without_these_items_reads_it_too(
 
 
 def test_a_probe_that_does_not_read_its_own_data_tells_nothing() -> None:
-    given = GOOD | UNSAID | {"causal": UNUSED}
+    given: dict[str, Any] = GOOD | UNSAID | {"causal": UNUSED}
     found = decide(**given, external=elsewhere(reads=False, own=False, unsaid=NONE))
     assert (found.confidence, found.reason) == ("strong", decide(**given).reason)
     assert "tells nothing" in " ".join(found.notes)

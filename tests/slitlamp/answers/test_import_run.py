@@ -462,7 +462,7 @@ def test_a_file_of_no_known_format_is_one_line(name: str, text: str, message: st
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (gzip.compress(b"item,answer\n1,A\n"), "is packed with gzip: unpack it"),
+        (gzip.compress(b"item,answer\n1,A\n", mtime=0), "is packed with gzip: unpack it"),
         ("item,answer\n1,A\n".encode("utf-16"), "is UTF-16 text: save it as UTF-8"),
         (b"\xd0\xcf\x11\xe0" + bytes(64), "a workbook of the old format"),
         ("item,answer\n1,schr\xe4g\n".encode("latin-1"), r"is not UTF-8 text \(line 2\)"),

@@ -116,7 +116,7 @@ def judged(
         run.measured[run.key(basic[spec])] = m
     cells = QuestionCells(encoder=own, untrained={"tower": twins} if twins else {}, control=list(basic.values()))
     (paid,) = adjusted([[run.measurement(c) for c in own]])
-    records, verdicts = judge(run, asked, cells, paid, "linear_probe")
+    records, verdicts, _ = judge(run, asked, cells, paid, "linear_probe")
     found = {f"{r.encoder}/{r.site}": dataclasses.asdict(r) for r in records}
     return found, verdicts[0]
 
@@ -166,7 +166,7 @@ def test_a_control_that_was_asked_for_by_name_is_credited_with_nothing() -> None
     run = started(asked, QUIET)
     own, other = cell(asked, "pixels", Role.ENCODER), cell(asked, "lowlevel", Role.CONTROL)
     run.measured[run.key(own)], run.measured[run.key(other)] = seen("signal"), seen("other")
-    records, (verdict,) = judge(run, asked, QuestionCells(encoder=[own], control=[other]), [0.01], "linear_probe")
+    records, (verdict,), _ = judge(run, asked, QuestionCells(encoder=[own], control=[other]), [0.01], "linear_probe")
     assert (verdict["verdict"], verdict["credit"], records[-1].credit, records[-1].loss) == (
         "present",
         None,
@@ -207,7 +207,7 @@ def test_a_record_holds_what_was_measured_and_of_how_much() -> None:
     run.measured[run.key(full)] = seen("other")
     run.measured[run.key(screen)] = dataclasses.replace(seen("signal"), screened=True)
     cells = QuestionCells(encoder=[own], control=[full, screen])
-    (records, (verdict,)) = judge(run, asked, cells, [0.04], "linear_probe")
+    (records, (verdict,), _) = judge(run, asked, cells, [0.04], "linear_probe")
     assert [(r.role, r.screened) for r in records] == [("control", False), ("encoder", False)]
     r = records[-1]
     assert (r.score, r.low, r.high, r.chance, r.mde, r.p_value, r.p_adjusted, r.confidence) == (
@@ -601,7 +601,7 @@ def listed(drifts: bool, place: np.ndarray) -> tuple[dict, dict]:
     for c in (own, *basic, *twins):
         run.measured[run.key(c)] = measure(run.job(c))[1]
     cells = QuestionCells(encoder=[own], untrained={"tower": twins}, control=basic)
-    records, (verdict,) = judge(run, asked, cells, adjusted([[run.measurement(own)]])[0], "linear_probe")
+    records, (verdict,), _ = judge(run, asked, cells, adjusted([[run.measurement(own)]])[0], "linear_probe")
     return {r.encoder: dataclasses.asdict(r) for r in records}, verdict
 
 
