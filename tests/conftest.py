@@ -11,6 +11,7 @@ from tests.undrawn import no_figures
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+os.environ["COLUMNS"] = "120"  # tables and sentences are folded at it, whatever terminal the tests run in
 os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # how many of them joblib counts, where --jobs is omitted
 
 

@@ -28,7 +28,7 @@ from slitlamp.questions import facts_of
 from slitlamp.reports.spreadsheet import as_csv
 from slitlamp.reports.text import question_line
 from slitlamp.settings import Settings
-from tasks import DataError, Item
+from tasks import DataError, Item, Source
 from tasks.benchmarks.mediconfusion import ALWAYS_READABLE, PAIRS, PUBLISHED
 from tasks.sources.cells import plain
 
@@ -102,7 +102,7 @@ def score(settings: Settings, own: ScoreSettings, command: str) -> PairResult:
     differences = _differences(scored, pairs, settings.probe.seed)
     if differences:
         tables["differences"] = differences
-    if images.source.name.lower().startswith("mediconfusion"):
+    if is_mediconfusion(images.source, settings.source.data):
         tables["published"] = published_rows()
     asked = [] if facts is None else [question_line(facts), *facts["notes"]]
     notes = [
@@ -496,6 +496,12 @@ def _words(one: Scored, pairs: Pairs, limit: float) -> str:
     if one.selector:
         line += "; it selected the pairs, so that this says nothing of how good it is"
     return line
+
+
+def is_mediconfusion(source: Source, data: str | None) -> bool:
+    """Whether images are those of MediConfusion: by their benchmark, or by the folder or manifest that was named."""
+    near = [] if data is None else Path(data).parts[-2:]
+    return source.benchmark == "mediconfusion" or any(part.lower().startswith("mediconfusion") for part in near)
 
 
 def published_rows() -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from slitlamp.paper.design import design, marked, scaling
 from slitlamp.paper.gathered import Claim, Gathered
 from slitlamp.paper.methods import inline_code, markdown_text
 from slitlamp.records import Record
-from slitlamp.reports.table import drawn, p_text
+from slitlamp.reports.table import drawn, is_blind, p_text
 from slitlamp.reports.text import listed
 from slitlamp.runs import words_of
 
@@ -243,6 +243,9 @@ def _controls(claim: Claim) -> Iterable[Entry]:
 def _interval(claim: Claim) -> Iterable[Entry]:
     r, made, ends = claim.best, design(claim), claim.ends
     of = f"{r.n_items} items in {r.n_groups} groups, {r.n_items / r.n_groups:.2g} to a group"
+    if is_blind(r):
+        yield Entry(status=STANDS, evidence=f"Blind by construction, so that no interval is needed: {of}.")
+        return
     if ends is None:
         yield Entry(status=MISSING, evidence=f"No interval: {of}.", fill=f"bring {FEW} independent groups or more")
         return

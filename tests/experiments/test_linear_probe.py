@@ -560,7 +560,16 @@ def test_draws_of_a_users_own_that_are_none_or_one_are_told_and_the_others_count
     import re
 
     (tmp_path / "own.py").write_text(OWN_TWIN.replace("BODY", body))
-    more = ("--data", str(images(tmp_path / "films", 20)[0].parent), "--task", "mirror", "--readout", "mean")
+    more = (
+        "--data",
+        str(images(tmp_path / "films", 20)[0].parent),
+        "--task",
+        "mirror",
+        "--readout",
+        "mean",
+        "--table",
+        "full",
+    )
     assert probe(tmp_path / "out", *more, "--repeats", "1", "--twins", "2", encoder=str(tmp_path / "own.py")) == 0
     out, err = capsys.readouterr()
     warnings = [w for w in err.splitlines() if w.startswith("warning") and re.search(said or "draw|twin", w)]

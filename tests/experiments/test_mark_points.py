@@ -82,7 +82,7 @@ def test_brightness_tells_nothing_where_it_has_nothing_to_tell(
         (["add", "frame0.png,50,50,inf,case0"], "given '50', '50', 'inf'"),
         (["add", "frame0.png,50"], "points.csv line 32 has 2 values for 5 columns"),
         (["add", "frame9.png,50,50,3,case0"], "points.csv row 31: there is no image 'frame9.png'; file is relative to"),
-        (["encoding", "frame0.png,50,50,3,ü"], "points.csv is not UTF-8 text"),
+        (["encoding", "frame0.png,50,50,3,ü"], "points.csv line 32 is not UTF-8 text"),
     ],
 )
 def test_what_cannot_be_marked_is_one_line(

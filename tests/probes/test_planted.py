@@ -37,7 +37,8 @@ def test_an_encoder_blind_to_the_flip_is_exactly_at_chance_and_never_present(see
     assert m.estimate.score == 0.5
     assert m.state != "present"
     assert not m.leak
-    assert m.kernel_p == 1
+    assert m.blind  # no kernel reads equal features either, so that none is asked
+    assert m.kernel_p is None
 
 
 def test_an_encoder_that_changes_sign_under_the_flip_is_present_and_its_absolute_value_is_not() -> None:

@@ -307,7 +307,7 @@ def test_a_run_says_and_records_who_is_asked_with_which_answers_and_what_is_left
     result = slitlamp.probe(ENCODER, data=data, group="patient", out=tmp_path / "run", **QUESTION)
     (facts,) = result.questions
     assert facts == {
-        "task": "label dx", "source": f"{tmp_path.name}/films.csv", "items": 31, "images": 31, "groups": 16,
+        "task": "label dx", "source": "films.csv", "items": 31, "images": 31, "groups": 16,
         "classes": {"ill": 15, "well": 16}, "range": None, "left_out": {"without dx": 8, "unreadable": 1},
         "limited": False, "notes": facts["notes"], "decode": facts["decode"],
     }  # fmt: skip

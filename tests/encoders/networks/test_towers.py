@@ -381,7 +381,6 @@ def test_an_untrained_encoder_has_the_sites_of_its_card(name: str, monkeypatch: 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("radfm", r"zip in parts.*hf download chaoyi-wu/RadFM.*unzip.*--weights PATH"),
         ("medclip-vit", r"fetch https://storage.googleapis.com/pytrial/medclip-vit-pretrained.zip.*--weights PATH"),
         ("medclip-rn50", r"fetch https://storage.googleapis.com/pytrial/medclip-pretrained.zip.*--weights PATH"),
     ],

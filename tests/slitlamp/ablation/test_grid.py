@@ -225,7 +225,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         "grid.tml": r"cannot be read: No such file or directory; did you mean 'grid.toml'\?",
         "grid.toml": r"is not TOML: .*line 1",
         "latin.toml": r"is not TOML",
-        "": r"cannot be read: Is a directory",
+        "": r"cannot be read: a folder, pipe, socket or device",
     }.items():
         with pytest.raises(UsageError, match=said):
             read_grid(str(tmp_path / name), 9)

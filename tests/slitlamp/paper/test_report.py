@@ -38,6 +38,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def silent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of an encoder that reads the answer, and of one whose features are noise."""
+    out, noise = tmp_path_factory.mktemp("silent") / "mirror", str(ROOT / "tests" / "noise_encoder.py")
+    slitlamp.probe(["pixels", noise], "mirror", items=60, permutations=99, jobs=1, out=str(out))
+    return out
+
+
+@pytest.fixture(scope="module")
 def made(run: Path) -> Path:
     from slitlamp.paper import figures
 
@@ -196,6 +204,7 @@ def test_patients_that_nobody_named_are_missing(run: Path, tmp_path: Path, more:
 
 def test_what_the_folder_does_not_hold_any_more_is_missing(run: Path, tmp_path: Path) -> None:
     assert by_number([run])[4].status == reviewer.STANDS
+    assert "Blind by construction" in "".join(one.evidence for one in by_number([run])[4].entries)  # lowlevel
     bare = edited(run, tmp_path / "bare", lambda _: None)
     shutil.rmtree(bare / "cells")
     items = by_number([bare])
@@ -203,11 +212,11 @@ def test_what_the_folder_does_not_hold_any_more_is_missing(run: Path, tmp_path: 
     assert "Intervals" not in as_markdown(gather([bare]))
 
 
-def test_an_absence_stands_on_what_was_planted(run: Path) -> None:
-    absent = next(claim for claim in gather([run]).claims if claim.encoder == "lowlevel")
+def test_an_absence_stands_on_what_was_planted(silent: Path) -> None:
+    absent = next(claim for claim in gather([silent]).claims if claim.encoder == "noise")
     assert absent.verdict["verdict"] == "absent"
-    entries = by_number([run])[6].entries
-    mine, present = (next(one for one in entries if name in one.claims[0]) for name in ("lowlevel", "pixels"))
+    entries = by_number([silent])[6].entries
+    mine, present = (next(one for one in entries if name in one.claims[0]) for name in ("noise", "pixels"))
     assert mine.status == reviewer.STANDS
     assert f"excluded {absent.best.limit:.2f}" in mine.evidence
     assert f"kernel ridge p = {absent.measured.kernel_p:.3f}" in mine.evidence

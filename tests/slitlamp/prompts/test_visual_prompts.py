@@ -833,7 +833,7 @@ def test_bad_answers_are_told_in_one_line(tmp_path: Path, capsys: pytest.Capture
     head = "item,assignment,answer\n"
     assert "a.csv has no column 'assignment' (nearest: 'asignment')" in predicted("item,asignment,answer\nx,rgb,red\n")
     assert "a.csv holds no answer" in predicted(head)
-    assert "line 2: in/manifest.csv has no item 's0001'; did you mean 's00" in predicted(head + "s0001,rgb,red\n")
+    assert "line 2: manifest.csv has no item 's0001'; did you mean 's00" in predicted(head + "s0001,rgb,red\n")
     assert "assignment is 'rgg'" in predicted(head + "s001,rgg,red\n")
     assert "answer is 'rd'; did you mean 'red'?" in predicted(head + "s001,rgb,rd\n")
     assert "a.csv answers no image in any assignment of colours, only none and moved" in predicted(
@@ -875,7 +875,7 @@ def test_answers_about_turns_are_to_images_of_the_source_that_is_named(
     assert "2 images in 2 groups" in ran(capsys, *words, *data)[0]
     path.write_text("\n".join(["item,turned,answer", *lines, "s0001,0,upright"]) + "\n")
     err = ran(capsys, *words, *data, code=3)[1]
-    assert "said.csv line 6: in/manifest.csv has no item 's0001'; did you mean 's00" in err
+    assert "said.csv line 6: manifest.csv has no item 's0001'; did you mean 's00" in err
     assert "2 images in 2 groups" in ran(capsys, *words)[0]  # no source is named: the file names its own
 
 
