@@ -29,6 +29,7 @@ __all__ = [
     "UnseenMarkError",
     "View",
     "WholeModel",
+    "architecture",
     "card",
     "draw_of",
     "encode",
@@ -110,6 +111,17 @@ def load_whole(
         offline=offline,
         other_weights=other_weights,
     )
+
+
+def architecture(spec: str) -> Card:
+    """Who `timm:MODEL` or `open_clip:MODEL[/TAG]` is by its architecture: sites, parameters, preprocessing.
+
+    Nothing is fetched, and the network is built without memory. Raises UnknownName for one that the library does not
+    have, EncoderError for another kind of spec and for a network whose sites cannot be told.
+    """
+    from encoders._loading import architecture as of
+
+    return of(spec)
 
 
 def sources(spec: str, *, whole: bool = False) -> tuple[Any, ...]:

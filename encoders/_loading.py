@@ -125,6 +125,22 @@ def _architecture(kind: str, name: str, made: Encoder) -> list[str]:
     return of_open_clip(name, made)
 
 
+def architecture(spec: str) -> Card:
+    """The card of `timm:MODEL` or `open_clip:MODEL[/TAG]` by its architecture; see `encoders.architecture`."""
+    kind, rest = split(spec)
+    require_floors(spec)
+    with as_encoder_error(spec, None):
+        if kind == "timm":
+            from encoders.libraries.timm.load import architecture as of_timm
+
+            return of_timm(Card(name=spec), rest)
+        if kind == "open_clip":
+            from encoders.libraries.open_clip.load import architecture as of_open_clip
+
+            return of_open_clip(Card(name=spec), rest)
+    raise EncoderError(f"{spec} names no architecture of a library; give timm:MODEL or open_clip:MODEL")
+
+
 def require_device(device: str) -> None:
     if device == "cpu":
         return

@@ -37,7 +37,7 @@ def _dinov2(size: str, registers: int) -> Checkpoint:
         parameters=count,
         input=INPUT,
         sites=sites(layers, width, 16, prefix=1 + registers, vectors={"pooled": width}),
-        unverified="licence, preprocessing, size of the file",
+        unverified="licence, size of the file",
     )  # fmt: skip
 
 

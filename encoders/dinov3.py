@@ -34,7 +34,7 @@ def _dinov3(size: str) -> Checkpoint:
         parameters=count,
         input=INPUT,
         sites=sites(layers, width, 14, prefix=5, vectors={"pooled": width}),
-        unverified="gate and licence, size of the file",
+        unverified="size of the file",
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ MINI: dict[str, Any] = {
 SLIDES = replace(
     IMAGENET, interpolation="bicubic", mean=(0.707223, 0.578729, 0.703617), std=(0.211883, 0.230117, 0.177517)
 )
-UNVERIFIED = "configuration, interpolation, licence, names and size of the files"
+UNVERIFIED = "configuration, interpolation, names and size of the files"
 
 
 def mini() -> dict[str, Any]:

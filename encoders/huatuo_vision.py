@@ -1,7 +1,7 @@
 """HuatuoGPT-Vision: LLaVA-1.5's tower and connector before Qwen2-7B or Yi-34B. Chen et al. 2024, arXiv:2406.19280.
 
-The 7B repository has the authors' own layout, the 34B one the library's. A later upload, HuatuoGPT-Vision-7B-hf, may
-be built on another model: `hf:FreedomIntelligence/HuatuoGPT-Vision-7B-hf` reads whatever its configuration says.
+The 7B repository has the authors' own layout, the 34B one the library's. A later upload, HuatuoGPT-Vision-7B-hf, is the
+former in the library's layout: `hf:FreedomIntelligence/HuatuoGPT-Vision-7B-hf` reads it.
 """
 
 from dataclasses import replace

@@ -152,7 +152,8 @@ CHECKPOINTS = (
             name="idefics2-8b", repo="HuggingFaceM4/idefics2-8b", licence="Apache-2.0", parameters=1_161_011_440,
             input=_input(512, "Idefics2", "native"),
             sites=_blocks(27, site(1152, (SQUARE,))) | {"connector": Site(width=4096, queries=64)},
-            note="the image in its own shape; splitting into quarters is off", unverified=UNVERIFIED,
+            note="the image in its own shape; splitting into quarters is off",
+            unverified="processor, shard placement, licence",
         ),
         ModelType(
             model="Idefics2ForConditionalGeneration", types=("idefics2",), config=_second,
@@ -178,7 +179,8 @@ CHECKPOINTS = (
             name="smolvlm2-2.2b", repo="HuggingFaceTB/SmolVLM2-2.2B-Instruct", licence="Apache-2.0",
             parameters=434_220_912,
             input=_input(384, "SmolVLM", "tiles"), sites=_card_sites(27, 1152, 27, 2048, 3, 4),
-            note="tiles of 384 pixels and the whole image", unverified=UNVERIFIED,
+            note="tiles of 384 pixels and the whole image",
+            unverified="configuration, processor, shard placement",
         ),
         ModelType(
             model="SmolVLMForConditionalGeneration", types=("smolvlm",),

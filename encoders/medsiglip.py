@@ -81,7 +81,7 @@ PROCESSOR = checkpoint(
     sites=sites(27, 1152, 32, prefix=0, vectors={"pooled": 1152, "joint": 1152}),
     text=True,
     note="revision resolved at first load; the pooled vector is the joint embedding",
-    unverified="interpolation, agreement with TensorFlow's resize, licence, size of the file",
+    unverified="interpolation, size of the file",
 )  # fmt: skip
 CHECKPOINTS = (
     PROCESSOR,

@@ -19,7 +19,7 @@ STAGES = {f"stage.{i}": Site(width=128 * 2**i, grid=(256 // 2**i, 256 // 2**i)) 
 TD = Card(
     name="medvint-td",
     repo="xmcmic/MedVInT-TD",
-    licence="see its repository",
+    licence="Apache-2.0",
     parameters=139_871_072,
     input=Input(
         size=(512, 512),
@@ -33,7 +33,7 @@ TD = Card(
     | {"connector": Site(width=4096, queries=32)},
     note="of the run with PMC-CLIP and PMC-LLaMA; one file of torch that holds a language model of 7 B too, and is "
     "fetched whole",
-    unverified="path of the file in its repository, the checkpoint's names",
+    unverified="the checkpoint's names",
 )
 TE = replace(
     TD,
@@ -41,8 +41,8 @@ TE = replace(
     repo="xmcmic/MedVInT-TE",
     parameters=96_053_344,
     sites=STAGES | {"pooled": Site(width=2048), "connector": Site(width=768, queries=32)},
-    note="of the run with PMC-CLIP; one file of torch that holds a language model of 7 B too, and is fetched whole",
-    unverified="path of the file in its repository, the checkpoint's names",
+    note="of the run with PMC-CLIP; one file of torch of 27 GB that holds a language model too, and is fetched whole",
+    unverified="the checkpoint's names",
 )
 START = replace(
     TE,
@@ -52,7 +52,7 @@ START = replace(
     bytes_whole=2_392_108_473,
     sites=STAGES | {"pooled": Site(width=2048)},
     note="the tower from which MedVInT-TE was trained, as it was before",
-    unverified="licence",
+    unverified="whether the licence is that of PMC-CLIP's weights too",
 )
 
 

@@ -1,16 +1,16 @@
-"""Mistral Small 3.1 and Pixtral: a tower of native resolution with rotary positions, in front of a Mistral.
+"""Mistral Small 3.1: Pixtral's tower of native resolution, and a projector that joins two by two tokens.
 
-Agrawal et al. 2024, arXiv:2410.07073. Pixtral's projector hands on every token (its repository is of type `llava`),
-Mistral 3's joins two by two. There is no norm behind the last block, so there is no `final`.
+Agrawal et al. 2024, arXiv:2410.07073. There is no norm behind the last block, so there is no `final`. Pixtral 12B
+itself is published as a LLaVA, and read by `hf:mistral-community/pixtral-12b`.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from encoders._base import CLIP_NORM, Card, Input, Site
 from encoders.multimodal.checkpoint import checkpoint
-from encoders.multimodal.kind import ModelParts, ModelType
+from encoders.multimodal.kind import ModelType
+from encoders.networks.pixtral import native
 
 TOWER = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
          "image_size": 1540, "patch_size": 14}  # fmt: skip
@@ -31,42 +31,6 @@ def _processor(library: Any, folder: Path | None) -> Any:
     return library.PixtralImageProcessorPil(size={"longest_edge": 1540}, patch_size=14)
 
 
-def native(model: Any, processor: Any) -> ModelParts:
-    """A Pixtral tower on one image in its own shape: every token, or one for each square of the merger."""
-    import torch
-
-    from encoders.extraction.images import pil
-    from encoders.multimodal.pieces import described, hooks
-
-    inner, vision = model.model, model.config.vision_config
-    patch, merge = vision.patch_size, getattr(model.config, "spatial_merge_size", 1)
-
-    def prepare(image: Any) -> dict[str, Any]:
-        cell = {"height": patch * merge, "width": patch * merge}  # as the processor of the whole model asks
-        made = processor(images=pil(image), return_tensors="pt", patch_size=cell)
-        return {"pixel_values": made["pixel_values"][0], "image_sizes": torch.as_tensor(made["image_sizes"][0])}
-
-    def layout(prepared: Any) -> dict[str, Site]:
-        rows, columns = (int(x) // patch for x in prepared["image_sizes"])
-        block = Site(width=vision.hidden_size, grid=(rows, columns))
-        merged = Site(width=model.config.text_config.hidden_size, grid=(rows // merge, columns // merge))
-        return {f"block.{i}": block for i in range(vision.num_hidden_layers)} | {"connector": merged}
-
-    def run(batch: Any) -> Mapping[str, Any]:
-        out = inner.get_image_features(pixel_values=batch["pixel_values"], image_sizes=batch["image_sizes"])
-        return {"connector": torch.stack(list(out.pooler_output))}
-
-    return ModelParts(
-        image_side={"vision_tower": inner.vision_tower, "multi_modal_projector": inner.multi_modal_projector},
-        hooks=hooks(inner.vision_tower.transformer.layers),
-        run=run,
-        preprocess=prepare,
-        input=described(processor, (512, 512), "native"),
-        layout=layout,
-        varies=True,
-    )
-
-
 def _sites(side: int, merge: int, connector: int) -> dict[str, Site]:
     blocks = {f"block.{i}": Site(width=1024, grid=(side, side)) for i in range(24)}
     return blocks | {"connector": Site(width=connector, grid=(side // merge, side // merge))}
@@ -83,7 +47,7 @@ CARD = Card(
     ),
     sites=_sites(38, 2, 5120),
     note="native resolution: the grid follows the image",
-    unverified="configuration, processor, shard placement, licence",
+    unverified="gate and licence, processor, shard placement",
 )  # fmt: skip
 CHECKPOINTS = (
     checkpoint(

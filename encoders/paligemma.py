@@ -80,7 +80,7 @@ CARD = Card(
         backend="transformers SiglipImageProcessorPil", **HALF_NORM,
     ),
     sites=_sites(27, 1152, 16, 2304),
-    unverified="configuration, processor, shard placement, licence",
+    unverified="configuration, processor, shard placement",
 )  # fmt: skip
 WIDE = replace(
     CARD, name="paligemma2-3b-448", repo="google/paligemma2-3b-mix-448", parameters=415_983_600,

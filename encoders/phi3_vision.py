@@ -43,7 +43,7 @@ NEW = Card(
     ),
     sites=_sites(2),
     note="at most 4 tiles beside the whole image",
-    unverified="configuration, number of tiles, shard placement, and sizes in bytes",
+    unverified="shard placement, and sizes in bytes",
 )
 OLD = replace(
     NEW,

@@ -18,6 +18,6 @@ CHECKPOINTS = (
             backend="transformers BitImageProcessorPil", **IMAGENET_NORM,
         ),
         sites=sites(24, 1024, 14, prefix=1, vectors={"pooled": 1024}),
-        unverified="licence, configuration, preprocessing, size of the file",
+        unverified="configuration, preprocessing",
     ),
 )  # fmt: skip

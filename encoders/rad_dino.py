@@ -35,5 +35,5 @@ CHECKPOINTS = (
         note="revision resolved at first load; licence MIT since 2025, MSRLA before",
         unverified="licence",
     ),
-    _tower("rad-dino-maira-2", licence="MSRLA", unverified="licence, preprocessing, size of the file"),
+    _tower("rad-dino-maira-2", licence="MSRLA", unverified="preprocessing"),
 )

@@ -30,8 +30,8 @@ CARD = Card(
     sites={f"block.{i}": Site(width=768, grid=(1, 16, 16)) for i in range(12)}
     | {"perceiver": Site(width=768, queries=32), "connector": Site(width=5120, queries=32)},
     volumes=True,
-    note="the whole model's file is read, out of its zip too, which is unpacked into TMPDIR at each load",
-    unverified="names of file and tensors, and which of a training volume's axes came first in the plane",
+    note="the whole model's file is read, out of its zip of 50 GB too, which is unpacked into TMPDIR at each load",
+    unverified="names of the tensors, and which of a training volume's axes came first in the plane",
 )
 
 

@@ -26,7 +26,7 @@ CARD = Card(
     parameters=303_301_632, input=replace(IMAGENET, interpolation="bicubic", edge=256),
     sites=sites(24, 1024, 14, prefix=1, vectors={"pooled": 1024}), any_size=True,
     note="revision resolved at first load; `pooled` is CLS behind the norm",
-    unverified="licence, names and size of the files",
+    unverified="size of the file, its older name",
 )  # fmt: skip
 
 

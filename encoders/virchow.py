@@ -15,7 +15,7 @@ HUGE: dict[str, Any] = {
     "init_values": 1e-5, "mlp_ratio": 5.3375, "global_pool": "token", "dynamic_img_size": True,
 }  # fmt: skip
 CUBIC = replace(IMAGENET, interpolation="bicubic")
-UNVERIFIED = "configuration, interpolation, names and size of the files"
+UNVERIFIED = "names and size of the files"
 
 
 def first() -> dict[str, Any]:

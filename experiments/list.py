@@ -35,10 +35,7 @@ def _body(argv: Sequence[str]) -> int:
         print(cards.bring_up_to_date(Path(asked.markdown)) if asked.markdown else cards.markdown(), end="")
         return DONE
     here = Path(__file__).parent
-    generic = asked.kind == "encoders" and str(asked.name).startswith(("timm:", "open_clip:")) and not asked.json
-    rows = (
-        [] if generic else commands(here, asked.name) if asked.kind == "commands" else rows_of(asked.kind, asked.name)
-    )
+    rows = commands(here, asked.name) if asked.kind == "commands" else rows_of(asked.kind, asked.name)
     if asked.json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
     elif asked.kind != "encoders":

@@ -127,7 +127,10 @@ def _encoder(
     from encoders.extraction.hooks import freeze
     from encoders.libraries.transformers.load import portable
 
-    parts = model_type.take_apart(freeze(model, device), processor)
+    try:
+        parts = model_type.take_apart(freeze(model, device), processor)
+    except EncoderError as error:
+        raise EncoderError(f"{card.name}: {error}") from None
     return encoder_of(card, parts, portable([model.config.to_dict(), processor.to_dict()]), device, files)
 
 

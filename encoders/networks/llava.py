@@ -1,5 +1,6 @@
 """Image side of LLaVA: its square or its tiles, what the projector hands on, and the authors' spelling of keys."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from encoders._base import CLIP_NORM, EncoderError, Input, Site, View
 from encoders.answering.kind import LanguageSide
 from encoders.extraction import tower_sites
 from encoders.multimodal.kind import ModelParts, ModelType
+from encoders.networks.pixtral import native
 
 PAD = Input(
     size=(336, 336), resize="pad", crop=None, interpolation="bicubic",
@@ -59,36 +61,75 @@ def processor(name: str, *, published: bool = True, **options: Any) -> Callable[
     def read(library: Any, folder: Path | None) -> Any:
         if folder is None or not published:
             return getattr(library, name)(**SQUARE, **options)
+        if own := PROCESSORS.get(_tower_of(folder)):
+            return getattr(library, own).from_pretrained(folder, local_files_only=True)
         return getattr(library, name).from_pretrained(folder, local_files_only=True, **options)
 
     return read
 
 
+CLIP = "clip_vision_model"
+PROCESSORS = {"pixtral": "PixtralImageProcessorPil", "siglip_vision_model": "SiglipImageProcessorPil"}
+
+
+def _tower_of(folder: Path) -> str:
+    """The type of tower that the configuration in a folder names; CLIP where it names none, as the library has it."""
+    declared = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return str((declared.get("vision_config") or {}).get("model_type", CLIP))
+
+
+def _require(config: Any, towers: tuple[str, ...]) -> None:
+    """Refuse, in words, a tower that is not read here, and one whose first patch would be dropped for a CLS."""
+    tower, strategy = config.vision_config.model_type, config.vision_feature_select_strategy
+    if tower not in towers:
+        raise EncoderError(
+            f"its configuration (model type {config.model_type!r}) has a tower of type {tower!r}; such models are read "
+            f"with {' or '.join(towers)}"
+        )
+    if tower == CLIP and config.model_type == "llava_next" and strategy != "default":
+        raise EncoderError(
+            f"its configuration hands CLS on with the patches of each tile (vision_feature_select_strategy "
+            f"{strategy!r}); of model type 'llava_next' only 'default' is read"
+        )
+    if tower != CLIP and strategy != "full":
+        raise EncoderError(
+            f"its configuration takes the first token of the tower off as CLS (vision_feature_select_strategy "
+            f"{strategy!r}), and a tower of type {tower!r} has no CLS: its first patch would be lost; 'full' is meant"
+        )
+
+
 def plain(model: Any, processor: Any) -> ModelParts:
-    """LLaVA-1.5: one square, 576 tokens."""
+    """LLaVA-1.5: one square, 576 tokens; before SigLIP or Pixtral in the place of CLIP if the configuration says so."""
     import torch
 
     from encoders.multimodal.pieces import clip_ends, described, hooks, preprocess
 
+    _require(model.config, (CLIP, *PROCESSORS))
     inner, vision = model.model, model.config.vision_config
+    if vision.model_type == "pixtral":
+        return native(model, processor)
+    clip = vision.model_type == CLIP
     side = vision.image_size // vision.patch_size
     padded = getattr(processor, "do_pad", False)
-    width = vision.hidden_size
-    sites = tower_sites.sites(vision.num_hidden_layers, width, side, prefix=1, vectors={"pooled": width})
-    sites["connector"] = Site(width=model.config.text_config.hidden_size, grid=(side, side))
+    width, handed = vision.hidden_size, model.config.text_config.hidden_size
+    ends = {"pooled": width} if clip else {}
+    sites = tower_sites.sites(vision.num_hidden_layers, width, side, prefix=int(clip), vectors=ends)
+    first = clip and model.config.vision_feature_select_strategy == "full"  # CLS is handed on too
+    sites["connector"] = Site(width=handed, grid=(side, side), prefix=int(first), cls=first)
 
     def run(batch: Any) -> Mapping[str, Any]:
         out = inner.get_image_features(pixel_values=batch)
-        connector = torch.stack(list(out.pooler_output))
-        return {**clip_ends(inner.vision_tower, out.last_hidden_state), "connector": connector}
+        tower = clip_ends(inner.vision_tower, out.last_hidden_state) if clip else {"final": out.last_hidden_state}
+        return {**tower, "connector": torch.stack(list(out.pooler_output))}
 
     square = (vision.image_size, vision.image_size)
+    how = ("squash", None) if not clip else ("pad", None) if padded else ("shortest", "center")
     return ModelParts(
         image_side={"vision_tower": inner.vision_tower, "multi_modal_projector": inner.multi_modal_projector},
         hooks=hooks(inner.vision_tower.encoder.layers),
         run=run,
         preprocess=preprocess(processor, "pixel_values"),
-        input=described(processor, square, "pad" if padded else "shortest", None if padded else "center"),
+        input=described(processor, square, *how),
         layout=lambda _prepared: sites,
     )
 
@@ -99,6 +140,7 @@ def tiled(model: Any, processor: Any) -> ModelParts:
 
     from encoders.multimodal.pieces import clip_ends, described, hooks, preprocess
 
+    _require(model.config, (CLIP,))
     inner, vision = model.model, model.config.vision_config
     side = vision.image_size // vision.patch_size
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -62,13 +63,13 @@ def prepared(spec: Input) -> str:
     return f"{height} x {width} by {spec.interpolation} resize{edge}{crop}, {norm} ({spec.backend})"
 
 
+@cache
 def built(name: str) -> Card:
-    """The card of `timm:MODEL` or `open_clip:MODEL` as its architecture is, built untrained without fetching anything.
+    """The card of `timm:MODEL` or `open_clip:MODEL` as its architecture is, of which nothing is fetched.
 
     Raises UnknownName for an architecture that the library does not have.
     """
-    made = encoders.load(f"random:{name}").card
-    return replace(made, name=name, note="sites of the architecture, built untrained; its weights were not looked at")
+    return replace(encoders.architecture(name), note="as its architecture is; its weights were not looked at")
 
 
 def lines(name: str) -> str:
@@ -79,6 +80,7 @@ def lines(name: str) -> str:
         "parameters": card.parameters and f"{card.parameters:,} (image side)",
         "input": card.input and "; ".join(f"{key} {value}" for key, value in vars(card.input).items()),
         "any_size": _sizes(card),
+        "local": "" if generic else _local(card),
         "bytes": card.bytes and f"{card.bytes:,}",
         "bytes_whole": card.bytes_whole and f"{card.bytes_whole:,}",
         "unverified": card.unverified and f"not verified against real weights: {card.unverified}",
@@ -166,8 +168,11 @@ def _sizes(card: Card) -> str:
     """Which sides in pixels --image-size may ask for."""
     if not card.any_size or card.input is None:
         return "no: its own size alone"
-    patch = card.input.size[0] // next(site.grid[0] for site in card.sites.values() if site.grid)
-    return f"yes: any multiple of its patch of {patch} pixels, by --image-size"
+    grids = {name: site.grid for name, site in card.sites.items() if site.grid}
+    cell = card.input.size[0] // min(grid[0] for grid in grids.values())
+    if "stage.1" in grids:  # a network of maps, each smaller than the one before
+        return f"yes: from {cell} pixels on, one cell of its last map, by --image-size"
+    return f"yes: any multiple of its patch of {cell} pixels, by --image-size"
 
 
 def _licence(card: Card) -> str:

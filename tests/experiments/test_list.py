@@ -188,6 +188,33 @@ def test_a_card_says_whether_another_size_can_be_asked(name: str, said: str) -> 
     assert (", any size" in short(name)["input"]) == said.startswith("yes")
 
 
+@pytest.mark.parametrize("name", ["timm:test_vit", "timm:test_resnet", "open_clip:ViT-S-32-alt"])
+def test_the_card_of_an_architecture_is_that_of_its_network(name: str) -> None:
+    told, built = encoders.architecture(name), encoders.load(f"random:{name}").card
+    assert told.name == name
+    for what in ("sites", "input", "parameters", "any_size"):
+        assert getattr(told, what) == getattr(built, what), what
+
+
+def test_the_card_of_an_architecture_takes_no_memory(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import timm
+
+    made, create = [], timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda *given, **more: made.append(create(*given, **more)) or made[-1])
+    code, out, _ = ran("encoders", "timm:vit_giant_patch14_dinov2", capsys=capsys)
+    assert code == DONE
+    assert {value.device.type for model in made for value in model.parameters()} == {"meta"}
+    assert "1,136,479,232 (image side)" in out
+    assert re.search(r"block\.0-39 final +37 × 37 of 1536: cls, mean", out)
+    assert "any size     yes: any multiple of its patch of 14 pixels" in out
+    assert "any size     yes: from 32 pixels on" in ran("encoders", "timm:resnet18", capsys=capsys)[1]
+    code, out, err = ran("encoders", "timm:vit_giantt", capsys=capsys)
+    assert (code, out) == (USAGE, "")
+    assert "timm has no model 'vit_giantt'" in err
+
+
 def test_every_command_is_listed_and_a_wrong_name_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = ran("commands", capsys=capsys)
     assert code == DONE

@@ -16,7 +16,8 @@ from open_clip.model import _build_text_tower
 from encoders._base import Card, Encoder, EncoderError
 from encoders.identity.architecture import other_shapes, shapes, without_memory
 from encoders.libraries.open_clip.files import CONFIG, WEIGHTS
-from encoders.libraries.open_clip.text import text_tower
+from encoders.libraries.open_clip.text import of_today, text_tower
+from encoders.libraries.open_clip.tower import architecture as of_config
 from encoders.libraries.open_clip.tower import described, encoder, from_config, image_tower
 from hub.choices import others_beside, require_plain
 from hub.errors import one_line
@@ -43,7 +44,7 @@ def from_folder(card: Card, folder: Path, device: str) -> Encoder:
     with one_line(card.name, str(folder)):
         chosen = require_plain(card.name, [file], STATES)
         card = replace(card, read="; ".join(filter(None, (chosen, others_beside(file, LOCAL)))))
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"]
+        config = of_today(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"])
         with text_tower(config, folder) as overrides:
             # without require_pretrained a missing weight file gives random weights and a log line
             model = _created(f"local-dir:{folder}", card.name, file, str(folder), require_pretrained=True, **overrides)
@@ -177,11 +178,20 @@ def _home(card: Card, architecture: str, tag: str | None, listed: Mapping[str, A
 
 def untrained(card: Card, name: str, device: str) -> Encoder:
     """The architecture under torch's current random state; a tag, else its first, sets the preprocessing."""
-    architecture, tag = known(name)
-    tags = [tag] if tag else open_clip.list_pretrained_tags_by_model(architecture)[:1]
-    listed = open_clip.get_pretrained_cfg(architecture, tags[0]) if tags else {}
-    preprocess = {k: listed[k] for k in _PREPROCESS if k in listed}
-    return from_config(card, open_clip.get_model_config(architecture), preprocess, device)
+    return from_config(card, *_said(name), device)
+
+
+def architecture(card: Card, name: str) -> Card:
+    """`card` with the sites, parameters and preprocessing of `MODEL[/TAG]`, built without memory."""
+    return of_config(card, *_said(name))
+
+
+def _said(name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Configuration and preprocessing of `MODEL[/TAG]`; a tag, else the first one, sets the preprocessing."""
+    model, tag = known(name)
+    tags = [tag] if tag else open_clip.list_pretrained_tags_by_model(model)[:1]
+    listed = open_clip.get_pretrained_cfg(model, tags[0]) if tags else {}
+    return open_clip.get_model_config(model), {k: listed[k] for k in _PREPROCESS if k in listed}
 
 
 def differences(name: str, made: Encoder) -> list[str]:

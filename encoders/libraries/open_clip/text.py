@@ -13,6 +13,14 @@ import torch
 from encoders.extraction.hooks import first
 from hub.errors import one_line
 
+OF_2023 = {"proj": "hf_proj_type", "pooler_type": "hf_pooler_type"}  # what open_clip called them before November 2023
+
+
+def of_today(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A `model_cfg` whose text tower has the library's names of today."""
+    text = {OF_2023.get(name, name): value for name, value in config.get("text_cfg", {}).items()}
+    return {**config, "text_cfg": text} if text else dict(config)
+
 
 @contextmanager
 def text_tower(

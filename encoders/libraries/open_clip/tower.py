@@ -1,7 +1,7 @@
 """From an open_clip model to an encoder: where it is read, and how its images are prepared."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from encoders.extraction.hooks import Hook, freeze, raster, vector
 from encoders.extraction.images import pil
 from encoders.extraction.size import whole_patches
 from encoders.extraction.tower_sites import block_sites
+from encoders.identity.architecture import without_memory
 from encoders.libraries.open_clip.text import text_of
+from hub.errors import one_line
 
 LIBRARIES = ("open_clip_torch", "torchvision")
 
@@ -25,6 +27,19 @@ def from_config(card: Card, config: Mapping[str, Any], preprocess: Mapping[str, 
     model.visual = image_tower(config)
     described(model, preprocess)
     return encoder(card, model, device, (), config, None)
+
+
+def architecture(card: Card, config: Mapping[str, Any], preprocess: Mapping[str, Any]) -> Card:
+    """`card` with the sites, parameters and preprocessing of the image tower of a `model_cfg`, built without memory."""
+    model = torch.nn.Module()
+    with one_line(card.name, "open_clip's architecture"), without_memory():
+        model.visual = image_tower(config).eval()
+        described(model, preprocess)
+        settings = _settings(model)
+        _, sites, _ = _parts(model.visual, settings, config["embed_dim"], "meta")
+    count = sum(value.numel() for value in model.parameters())
+    any_size = _resizable(model.visual)
+    return replace(card, sites=sites, input=_input(settings), parameters=count, any_size=any_size)
 
 
 def image_tower(config: Mapping[str, Any]) -> torch.nn.Module:
@@ -51,7 +66,7 @@ def encoder(
 ) -> Encoder:
     """The encoder around an open_clip model; `tokenizer` makes its tokenizer, None for an image tower."""
     model = freeze(model, device)
-    settings = PreprocessCfg(**model.visual.preprocess_cfg)
+    settings = _settings(model)
     apply = image_transform_v2(settings, is_train=False)
     hooks, sites, run = _parts(model.visual, settings, config["embed_dim"], device)
 
@@ -75,6 +90,10 @@ def encoder(
         image_side=(model.visual,),
         at_size=at_size if _resizable(model.visual) else None,
     )
+
+
+def _settings(model: Any) -> PreprocessCfg:
+    return PreprocessCfg(**model.visual.preprocess_cfg)
 
 
 def _resizable(visual: Any) -> bool:

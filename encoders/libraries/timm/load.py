@@ -134,6 +134,18 @@ def untrained(card: Card, name: str, device: str) -> Encoder:
     return encoder(card, timm.create_model(name, pretrained=False), device, ())
 
 
+def architecture(card: Card, name: str) -> Card:
+    """`card` with the sites, parameters and preprocessing of `MODEL` or `MODEL.TAG`, built without memory."""
+    known(name)
+    with one_line(card.name, "timm's architecture"), without_memory():
+        model: Any = timm.create_model(name, pretrained=False).eval()
+        model.reset_classifier(0)
+        settings = resolve_model_data_config(model)
+        _, sites, _ = parts(model, tuple(settings["input_size"]), "meta")
+    count = sum(value.numel() for value in model.parameters())
+    return replace(card, sites=sites, input=_input(settings), parameters=count, any_size=resizable(model))
+
+
 def untrained_folder(card: Card, folder: Path, device: str) -> Encoder:
     """The architecture of a folder in timm's hub format under torch's current random state."""
     classes = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("num_classes", 1000)

@@ -1,5 +1,6 @@
 """Pinned snapshots through a hub on loopback: what is loaded equals what the library itself computes."""
 
+import json
 import shutil
 import socket
 import time
@@ -109,6 +110,22 @@ def test_biomedclip_equals_open_clip_and_asks_no_hub_for_its_text_tower(
         assert encoder.text is not None
         ids = __import__("open_clip").get_tokenizer(f"local-dir:{shelf['biomedclip'][0]}")(["a chest film"])
         close(encoder.text(["a chest film"]), model.encode_text(ids))
+
+
+def test_a_text_tower_in_the_names_of_before_november_2023_is_the_same(
+    shelf: dict[str, tuple[Path, Any]], tmp_path: Path
+) -> None:
+    folder = shelf["biomedclip"][0]
+    old = Path(shutil.copytree(folder, tmp_path / "old"))
+    config = json.loads((old / "open_clip_config.json").read_text())
+    text = config["model_cfg"]["text_cfg"]
+    text |= {"proj": text.pop("hf_proj_type"), "pooler_type": text.pop("hf_pooler_type")}
+    (old / "open_clip_config.json").write_text(json.dumps(config))
+    new, same = (stand_in("biomedclip-v1", weights=where) for where in (folder, old))
+    assert same.fingerprint == new.fingerprint
+    assert new.text is not None
+    assert same.text is not None
+    np.testing.assert_array_equal(same.text(["a chest film"]), new.text(["a chest film"]))
 
 
 @pytest.mark.usefixtures("hub")

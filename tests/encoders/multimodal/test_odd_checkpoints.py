@@ -11,7 +11,8 @@ import pytest
 
 import encoders
 from encoders import EncoderError
-from tests.encoders.multimodal.test_multimodal import IMAGES, TINY, published
+from encoders.extraction.encode import collate
+from tests.encoders.multimodal.test_multimodal import CLIP, IMAGES, SQUARE, TEXT, TINY, Tiny, published
 from tests.stand_in_hub import stand_in
 
 WANTED = {"block.1": ["mean"], "connector": ["mean"]}
@@ -165,6 +166,88 @@ def test_a_processor_configuration_without_an_image_processor_is_none(copy: Path
     edited(copy / "processor_config.json", image_processor=told | {"image_processor_type": "CLIPImageProcessorFast"})
     after = features(copy)
     assert all(np.array_equal(before[point], after[point]) for point in before)
+
+
+# LLaVA before another tower than CLIP-L
+
+
+def _llava_before(vision: Any, strategy: str, layer: Any, kind: str = "Llava") -> Callable[[Any], Any]:
+    def build(library: Any) -> Any:
+        more = {"image_grid_pinpoints": [[56, 112], [112, 56]]} if kind == "LlavaNext" else {}
+        config = getattr(library, f"{kind}Config")(
+            vision_config=vision(library), text_config=library.LlamaConfig(**TEXT), vision_feature_layer=layer,
+            vision_feature_select_strategy=strategy, **more,
+        )  # fmt: skip
+        return getattr(library, f"{kind}ForConditionalGeneration")(config)
+
+    return build
+
+
+def _clip(library: Any) -> Any:
+    return library.CLIPVisionConfig(**CLIP)
+
+
+def _siglip(library: Any) -> Any:
+    return library.SiglipVisionConfig(**CLIP, vision_use_head=False)
+
+
+def _pixtral(library: Any) -> Any:
+    return library.PixtralVisionConfig(**{**CLIP, "image_size": 140}, head_dim=16)
+
+
+PROCESSORS: dict[Any, Callable[[Any], Any]] = {
+    _clip: lambda library: library.CLIPImageProcessorPil(**SQUARE),
+    _siglip: lambda library: library.SiglipImageProcessorPil(size={"height": 56, "width": 56}),
+    _pixtral: lambda library: library.PixtralImageProcessorPil(size={"longest_edge": 140}, patch_size=14),
+}
+
+
+def _odd_llava(folder: Path, vision: Any, strategy: str, layer: Any = -1, kind: str = "Llava") -> Any:
+    return published(Tiny(model=_llava_before(vision, strategy, layer, kind), processor=PROCESSORS[vision]), folder)
+
+
+@pytest.mark.parametrize(
+    ("vision", "strategy", "layer", "prefix"),
+    [(_siglip, "full", -1, 0), (_pixtral, "full", -1, 0), (_clip, "full", -2, 1), (_clip, "default", [0, 2], 0)],
+)
+def test_a_llava_with_another_tower_or_strategy_gives_what_the_whole_model_gives(
+    vision: Any, strategy: str, layer: Any, prefix: int, tmp_path: Path
+) -> None:
+    import torch
+
+    model = _odd_llava(tmp_path / "odd", vision, strategy, layer)
+    encoder = stand_in("hf:some/where", weights=tmp_path / "odd")
+    for image in IMAGES[:2]:
+        prepared = encoder.preprocess(image)
+        given = prepared if isinstance(prepared, dict) else {"pixel_values": prepared}
+        with torch.no_grad():
+            out = model.get_image_features(**{name: value[None] for name, value in given.items()})
+        batch = collate([prepared])
+        site = (encoder.layout(prepared) if encoder.layout else encoder.card.sites)["connector"]
+        found = encoder.forward(batch, ["connector", "block.2"])
+        np.testing.assert_allclose(found["connector"][0], out.pooler_output[0], rtol=0, atol=1e-5)
+        assert (site.prefix, site.cls) == (prefix, prefix == 1)
+        assert len(found["connector"][0]) == prefix + np.prod(site.grid or ())
+        if vision is _siglip:  # the library hands on its own norm of the last block
+            final = encoder.forward(batch, ["final"])["final"]
+            np.testing.assert_allclose(final, out.last_hidden_state, rtol=0, atol=1e-5)
+    assert ("pooled" in encoder.card.sites) == (vision is _clip)
+
+
+@pytest.mark.parametrize(
+    ("vision", "strategy", "kind", "said"),
+    [
+        (_siglip, "default", "Llava", "takes the first token of the tower off as CLS .* its first patch would be lost"),
+        (_pixtral, "default", "Llava", "a tower of type 'pixtral' has no CLS"),
+        (_siglip, "full", "LlavaNext", "a tower of type 'siglip_vision_model'; such models are read with clip_vision"),
+        (_clip, "full", "LlavaNext", "hands CLS on with the patches of each tile"),
+    ],
+)
+def test_a_llava_that_would_be_misread_is_refused_as_it_is_loaded(
+    vision: Any, strategy: str, kind: str, said: str, tmp_path: Path
+) -> None:
+    _odd_llava(tmp_path / "odd", vision, strategy, kind=kind)
+    refused(tmp_path / "odd", f"^hf:some/where: its configuration .*{said}", name="hf:some/where")
 
 
 # commands

@@ -392,6 +392,38 @@ def test_weights_that_no_hub_serves_are_asked_for_by_name(name: str, said: str, 
         stand_in(name, weights=tmp_path)
 
 
+def test_radfm_is_read_out_of_its_zip_and_not_out_of_a_part(
+    made: dict[str, tuple[Path, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import zipfile
+
+    plain = stand_in("radfm", weights=made["radfm"][0]).fingerprint
+    whole, scratch = tmp_path / "pytorch_model.zip", tmp_path / "scratch"
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(made["radfm"][0] / "pytorch_model.bin", "RadFM/pytorch_model.bin")
+    assert stand_in("radfm", weights=tmp_path).fingerprint == plain
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    monkeypatch.setattr("hub.torch_files.IN_MEMORY", 1000)  # a bigger one is laid on disk
+    assert stand_in("radfm", weights=whole).fingerprint == plain
+    assert not list(scratch.iterdir())
+    monkeypatch.setattr("shutil.disk_usage", lambda _: __import__("types").SimpleNamespace(free=10))
+    with pytest.raises(
+        EncoderError, match=r"unpacks to [\d,]+ bytes and .*scratch has room for 10: unpack it"
+    ) as caught:
+        stand_in("radfm", weights=whole)
+    assert "\n" not in str(caught.value)
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for name in ("RadFM.z01", "RadFM.zip"):
+        (parts / name).write_bytes(b"PK")
+    for given in (parts, parts / "RadFM.z01", parts / "RadFM.zip"):
+        with pytest.raises(EncoderError, match=r"RadFM\.z(01|ip) is a part of a zip: join the parts with `zip -s 0"):
+            stand_in("radfm", weights=given)
+    with pytest.raises(EncoderError, match=r"has none of pytorch_model\.bin, pytorch_model\.zip"):
+        stand_in("radfm", weights=scratch)
+
+
 def test_the_wrong_familys_file_is_refused_in_one_line(made: dict[str, tuple[Path, Any]]) -> None:
     for name, other, said in (
         ("medclip-vit", "medclip-rn50", "is it medclip-rn50's"),
