@@ -70,6 +70,14 @@ def test_what_is_no_number_is_null_and_rows_that_are_left_out_are_counted() -> N
     assert not {"\x1b", "\u202e"} & set(text)
 
 
+def test_of_a_diagnosis_every_stage_is_shown() -> None:
+    """Controls and probes trained elsewhere stand behind the chain, which alone may have a dozen stages."""
+    stages = [{"task": "t", "stage": "layer", "name": f"n{k}", "at": "x", "score": 0.5} for k in range(ROWS + 5)]
+    text = str(CommandResult(experiment="diagnose", tables={"stages": stages}))
+    assert f"n{ROWS + 4}" in text
+    assert "more rows" not in text
+
+
 def test_a_count_keeps_three_digits_and_a_zero_is_no_dash() -> None:
     assert table([{"parameters": 86_400_000, "left": 0, "none": None, "yes": True}]).splitlines()[1].split() == [
         "86.4", "M", "0", "-", "yes"
