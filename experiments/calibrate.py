@@ -20,10 +20,10 @@ from slitlamp.log import progress
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Plant, measure, count, print; 0 when done."""
-    return guard(_main, argv, "experiments.calibrate")
+    return guard(_body, argv, "calibrate")
 
 
-def _main(argv: Sequence[str]) -> int:
+def _body(argv: Sequence[str]) -> int:
     parser = command_parser("calibrate", __doc__)
     parser.add_argument("--items", type=int, default=120, help="items (default: 120)")
     parser.add_argument("--groups", type=int, help="independent groups (default: one per item)")

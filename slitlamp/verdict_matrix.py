@@ -12,6 +12,7 @@ from slitlamp.errors import UsageError
 if TYPE_CHECKING:
     from probes.stages.failure import Failure
 
+WIDEST = 200  # letters of a line of the matrix
 SAID = {
     "encoder": "encoder lost it",
     "connector": "connector lost it",
@@ -127,9 +128,12 @@ class Matrix:
 
     def text(self) -> str:
         """Table and sentences for a terminal."""
-        from slitlamp.reports.text import table
+        from slitlamp.reports.text import filled, fitted
 
-        return "\n".join([self.setting.line() + " of each truth", "", table(self.table), "", *self.sentences])
+        first = ("planted", "right", "wrong", "step holds 0")  # a narrow terminal leaves out the last columns
+        rows = [{name: row[name] for name in first} | row for row in self.table]
+        said = [filled(line) for line in (self.setting.line() + " of each truth", *self.sentences)]
+        return "\n".join([said[0], "", fitted(rows, most=WIDEST), "", *said[1:]])
 
     def markdown(self) -> str:
         """Table and sentences as Markdown."""

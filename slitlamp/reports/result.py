@@ -17,9 +17,7 @@ from slitlamp.reports.text import bullets, fitted
 
 Rows = Sequence[dict[str, Any]]
 ROWS = 12  # of a table that a terminal shows
-WHOLE = {
-    "diagnose": ("stages",)
-}  # tables shown whole: controls and probes trained elsewhere stand last
+WHOLE = {"diagnose": ("stages",)}  # tables shown whole: controls and probes trained elsewhere stand last
 LINES, NOTES = 6, 4  # sentences and notes that a terminal shows where a page holds them all
 OF_ANSWERS = {  # columns with their intervals
     "accuracy": "model task way answered invalid ties accuracy accuracy_low accuracy_high worst_prompt best_prompt "

@@ -5,7 +5,7 @@ from typing import Any
 
 from slitlamp.records import Record
 from slitlamp.reports.table import DASH, p_text
-from slitlamp.reports.text import fitted
+from slitlamp.reports.text import filled, fitted
 
 HEADS = ("question", "encoder", "verdict", "credit", "best point", "score", "95 % interval", "chance", "reads less by")
 
@@ -53,8 +53,8 @@ def summary(verdicts: Sequence[Any], records: Sequence[Record], comparisons: Seq
     parts = [fitted(rows, right={"score", "chance"})]
     if comparisons:
         parts.append(fitted([_difference(row) for row in comparisons], right={"a - b", "p"}))
-        parts.append("a - b: paired item by item on the same folds, each encoder at its best point; intervals hold for "
-                     "all pairs at once,\np is adjusted for all of them (Holm).")  # fmt: skip
+        parts.append(filled("a - b: paired item by item on the same folds, each encoder at its best point; intervals "
+                            "hold for all pairs at once, p is adjusted for all of them (Holm).", 110, ""))  # fmt: skip
     return "\n".join([parts[0], *(f"\n{part}" if k == 0 else part for k, part in enumerate(parts[1:]))])
 
 

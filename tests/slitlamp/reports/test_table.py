@@ -197,10 +197,15 @@ def test_a_summary_says_the_last_point_that_reads_materially_less_and_no_other()
 
 
 def test_columns_that_do_not_fit_go_and_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
-    found = result(MAP)
-    assert max(map(len, str(found).splitlines())) <= 100
-    monkeypatch.setenv("COLUMNS", "80")
+    facts = {"task": "label stage", "items": 90, "images": 90, "groups": 30, "left_out": {"without an answer": 4},
+             "limited": False, "range": None, "classes": {f"class number {k}": 10 for k in range(9)},
+             "notes": ["A note of some length on what was seen, and why it is said of these images. " * 2]}  # fmt: skip
+    apart = {"task": "mirror", "a": "one", "b": "other", "difference": 0.1, "simultaneous_low": 0.0,
+             "simultaneous_high": 0.2, "p_holm": 0.04, "says": "one reads more"}  # fmt: skip
+    found = dataclasses.replace(result(MAP), questions=[facts], comparisons=[apart], command="")
+    for columns in (100, 80):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert max(map(len, str(found).splitlines())) <= columns
     text = table([r for r in MAP if r.task == "mirror"], "tower")
     assert "not shown in so few columns: shuffled" in text
     monkeypatch.setenv("COLUMNS", "400")
