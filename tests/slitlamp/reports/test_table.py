@@ -208,6 +208,7 @@ def test_columns_that_do_not_fit_go_and_are_named(monkeypatch: pytest.MonkeyPatc
         assert max(map(len, str(found).splitlines())) <= columns
     text = table([r for r in MAP if r.task == "mirror"], "tower")
     assert "not shown in so few columns: shuffled" in text
+    assert max(map(len, text.splitlines())) <= 80
     monkeypatch.setenv("COLUMNS", "400")
     assert "not shown" not in table([r for r in MAP if r.task == "mirror"], "tower")
 
