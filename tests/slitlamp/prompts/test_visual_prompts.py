@@ -650,7 +650,12 @@ def test_an_encoder_is_audited_end_to_end_at_marks_that_are_found(
     (tmp_path / "eye.py").write_text(EYE)
     scenes(tmp_path / "in", 20)
     words = ["--encoder", str(tmp_path / "eye.py"), "--data", str(tmp_path / "in" / "manifest.csv"), "--sizes", "0.04"]
-    out, _ = ran(capsys, *words, "--readout", "mean", "at-mark", "--out", str(tmp_path / "run"), "--json")
+    words += ["--readout", "mean", "at-mark", "--out", str(tmp_path / "run"), "--json"]
+    before = json.loads(ran(capsys, *words, "--dry-run")[0])["tables"]["plan"][0]
+    out, _ = ran(capsys, *words)
+    after = json.loads(ran(capsys, *words, "--dry-run")[0])["tables"]["plan"][0]
+    assert (before["images_to_encode"], before["seconds"]) == (2 * 6 * 20 + 3 * 20, None), "two sizes, three controls"
+    assert (after["images_to_encode"], after["bytes_to_store"]) == (0, 0)
     told = json.loads(out)
     mean, at = told["responders"]
     assert [mean["responder"], at["responder"]] == ["eye stage.1/mean", "eye stage.1/at-mark"]
@@ -833,7 +838,7 @@ def test_bad_answers_are_told_in_one_line(tmp_path: Path, capsys: pytest.Capture
     head = "item,assignment,answer\n"
     assert "a.csv has no column 'assignment' (nearest: 'asignment')" in predicted("item,asignment,answer\nx,rgb,red\n")
     assert "a.csv holds no answer" in predicted(head)
-    assert "line 2: in/manifest.csv has no item 's0001'; did you mean 's00" in predicted(head + "s0001,rgb,red\n")
+    assert "line 2: manifest.csv has no item 's0001'; did you mean 's00" in predicted(head + "s0001,rgb,red\n")
     assert "assignment is 'rgg'" in predicted(head + "s001,rgg,red\n")
     assert "answer is 'rd'; did you mean 'red'?" in predicted(head + "s001,rgb,rd\n")
     assert "a.csv answers no image in any assignment of colours, only none and moved" in predicted(
@@ -875,13 +880,16 @@ def test_answers_about_turns_are_to_images_of_the_source_that_is_named(
     assert "2 images in 2 groups" in ran(capsys, *words, *data)[0]
     path.write_text("\n".join(["item,turned,answer", *lines, "s0001,0,upright"]) + "\n")
     err = ran(capsys, *words, *data, code=3)[1]
-    assert "said.csv line 6: in/manifest.csv has no item 's0001'; did you mean 's00" in err
+    assert "said.csv line 6: manifest.csv has no item 's0001'; did you mean 's00" in err
     assert "2 images in 2 groups" in ran(capsys, *words)[0]  # no source is named: the file names its own
 
 
 def test_a_readout_of_an_encoder_is_asked_for_upright_bias(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, _ = ran(capsys, "--task", "orientation", "--encoder", str(ROOT / "tests" / "numpy_encoder.py"), "--site",
-                 "pooled", "blind", "--items", "40", "--out", str(tmp_path / "run"))  # fmt: skip
+    words = ("--task", "orientation", "--encoder", str(ROOT / "tests" / "numpy_encoder.py"), "--site", "pooled",
+             "blind", "--items", "40", "--out", str(tmp_path / "run"))  # fmt: skip
+    assert "40 images to encode" in ran(capsys, *words, "--dry-run")[0]
+    out, _ = ran(capsys, *words)
+    assert "0 images to encode" in ran(capsys, *words, "--dry-run")[0].replace("40 images", "")
     assert "blocks pooled/vector: neither is favoured" in out
     assert "told apart, d'" in out
 
