@@ -1,5 +1,6 @@
 """The verdict across stages against planted truth: what is said of models of known failure, for data of one kind."""
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ class Matrix:
         first = ("planted", "right", "wrong", "step holds 0")  # a narrow terminal leaves out the last columns
         rows = [{name: row[name] for name in first} | row for row in self.table]
         said = [filled(line) for line in (self.setting.line() + " of each truth", *self.sentences)]
-        return "\n".join([said[0], "", fitted(rows, most=WIDEST), "", *said[1:]])
+        return "\n".join([said[0], "", fitted(rows, most=WIDEST, whole=True), "", *said[1:]])
 
     def markdown(self) -> str:
         """Table and sentences as Markdown."""
@@ -169,22 +170,28 @@ def asked(flags: Mapping[str, Any], plain: Mapping[str, Any]) -> MatrixSetting:
     )
 
 
+KIND = "verdicts"  # of work, by which its pace is kept
+
+
 def matrix(setting: MatrixSetting, jobs: int | None = None, out: Path | None = None) -> Matrix:
     """Plant every truth as often as is asked, judge each data set, count, and write table and figure into `out`."""
-    from joblib import Parallel, delayed
+    from joblib import Parallel, delayed, effective_n_jobs
 
     from probes.stages.planted import TRUTHS
     from probes.stages.planted_texts import TEXT_TRUTHS
     from slitlamp.log import progress, say
+    from slitlamp.probing.pace import remember
 
     every = (*TRUTHS, *TEXT_TRUTHS)
     pairs = [(truth, run) for truth in every for run in range(setting.runs)]
     found: dict[str, list[Failure]] = {truth: [] for truth in every}
-    work = Parallel(n_jobs=jobs or -1, return_as="generator")
+    work, began = Parallel(n_jobs=jobs or -1, return_as="generator"), time.perf_counter()
     with progress(len(pairs), "calibrate") as bar:
         for (truth, _), failure in zip(pairs, work(delayed(_judged)(setting, *pair) for pair in pairs), strict=True):
             found[truth].append(failure)
             bar.update(1)
+    each = (time.perf_counter() - began) * effective_n_jobs(jobs or -1) / len(pairs)
+    remember(KIND, setting.items, setting.width, each)
     counted = Matrix(setting=setting, rows=[_row(truth, many) for truth, many in found.items()])
     if out is not None:
         say(f"files in {out}: {', '.join(written(counted, out))}")

@@ -22,15 +22,19 @@ def wide(most: int = WIDE) -> int:
     return max(NARROW, min(most, shutil.get_terminal_size((most, 24)).columns))
 
 
-def fitted(rows: Sequence[dict[str, Any]], right: Collection[str] = (), most: int = WIDE) -> str:
-    """A table that fits the terminal: long words are cut, then the last columns left out, which is said below it."""
+def fitted(
+    rows: Sequence[dict[str, Any]], right: Collection[str] = (), most: int = WIDE, *, whole: bool = False
+) -> str:
+    """A table that fits the terminal: long words are cut, then the last columns left out, which is said below it.
+
+    With `whole` no word is cut.
+    """
     kept, room = [*rows[0]], wide(most)
-    while len(kept) > 2:
-        text = table([{key: row[key] for key in kept} for row in rows], room, right, middle=True)
-        if max(map(len, text.splitlines())) <= room:
+    while True:
+        text = table([{key: row[key] for key in kept} for row in rows], None if whole else room, right, middle=True)
+        if len(kept) <= 2 or max(map(len, text.splitlines())) <= room:
             break
         kept.pop()
-    text = table([{key: row[key] for key in kept} for row in rows], room, right, middle=True)
     left = ", ".join(key.replace("_", " ") for key in rows[0] if key not in kept)
     return text + ("\n" + filled(f"not shown here: {left}", most) if left else "")
 
