@@ -87,6 +87,7 @@ def layer_curve(records: Sequence[Record], width: float | None = None) -> Any:
             for k, line in enumerate(lines):
                 titles = {name: _title(READOUTS[name].title, axes[name].width * scale) for name in line}
                 down += TITLE * max(title.count("\n") + 1 for title in titles.values()) * titled[number]
+                down += APART * (k > 0)
                 left = LEFT
                 for name in line:
                     panel = figure.add_axes((0, 0, 0.1, 0.1))
@@ -126,6 +127,7 @@ def layer_curve(records: Sequence[Record], width: float | None = None) -> Any:
 
 LEFT, HEAD, LABEL, TITLE, TALL, TICK, XLABEL, LEGEND = 12.0, 4.5, 3.6, 3.4, 23.0, 2.2, 3.0, 3.3  # mm
 GAP, STEP, EDGE, ASIDE = 2.0, 3.4, 1.5, 3.8  # mm: between panels, named sites, at both ends, for the controls
+APART = 1.2  # mm more between the labels below a line of panels and the titles of the next
 LETTER = 1.45  # mm of a title, the widest of them in the mean
 CLOSE = 2.0  # mm from block to block, below which intervals are bands
 

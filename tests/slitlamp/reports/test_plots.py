@@ -251,6 +251,12 @@ def test_titles_of_neighbouring_panels_stay_apart(blocks: int) -> None:
         assert min(b.x0 - a.x1 for a, b in lines) * mm > 1.5
         above = [text.get_window_extent() for text in figure.texts]
         assert not any(box.overlaps(other) for box in boxes for other in above)
+        ticks = [label.get_window_extent() for panel in figure.axes for label in panel.get_xticklabels()]
+        beside = [
+            (box, tick) for box in boxes for tick in ticks if tick.y0 > box.y0 and tick.x1 > box.x0 and tick.x0 < box.x1
+        ]
+        assert all(tick.y0 - box.y1 > 1 / mm for box, tick in beside)
+        assert beside or width == plots.WIDTHS[1]
 
 
 @pytest.mark.parametrize("name", ["a$b$c_{x}", r"a$\frac$", "$x_$", "nul\x00\x1b[31m", "lone\udcff", "中文", "x" * 200])
