@@ -7,7 +7,7 @@ from slitlamp.records import Record
 from slitlamp.reports.table import DASH, p_text
 from slitlamp.reports.text import filled, fitted
 
-HEADS = ("question", "encoder", "verdict", "credit", "best point", "score", "95 % interval", "chance", "reads less by")
+HEADS = ("question", "encoder", "verdict", "credit", "score", "95 % interval", "chance", "best point", "reads less by")
 
 
 def rows_of(verdicts: Sequence[Any], records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -23,8 +23,8 @@ def rows_of(verdicts: Sequence[Any], records: Sequence[Record]) -> list[dict[str
         score = one.score if chosen else one.highest
         ends = (one.low, one.high) if chosen else (one.highest_low, one.highest_high)
         words = (
-            one.task, one.encoder, one.verdict, one.credit or DASH, one.best, f"{score:.2f}", _ends(*ends),
-            f"{mine[0].chance:.2f}", _lost(mine),
+            one.task, one.encoder, one.verdict, one.credit or DASH, f"{score:.2f}", _ends(*ends),
+            f"{mine[0].chance:.2f}", one.best, _lost(mine),
         )  # fmt: skip
         rows.append(dict(zip(HEADS, words, strict=True)))
     return rows

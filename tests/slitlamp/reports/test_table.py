@@ -170,7 +170,7 @@ def test_the_summary_stands_first_and_the_map_is_folded() -> None:
     found = dataclasses.replace(found, verdicts=said, files=[Path("runs/x/table.csv")])
     head, *rest = str(found).split("\n\n")
     rows = head.splitlines()
-    assert rows[0].split()[:5] == ["question", "encoder", "verdict", "credit", "best"]
+    assert rows[0].split()[:5] == ["question", "encoder", "verdict", "credit", "score"]
     assert [row.split()[:4] for row in rows[1:]] == [[one.task, one.encoder, "present", "pixels"] for one in said]
     assert all("0.80  [0.70, 0.90]" in row for row in rows[1:]), "the point chosen inside the folds, not the highest"
     text = str(found)
