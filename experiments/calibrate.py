@@ -34,6 +34,7 @@ def _body(argv: Sequence[str]) -> int:
     parser.add_argument("--verdicts", action="store_true", help="the verdicts of `diagnose` on fourteen planted models")
     parser.add_argument("--jobs", type=int, help="with --verdicts, processes (default: one per core)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="with --verdicts, a folder for table and figure")
+    parser.add_argument("--replace", action="store_true", help="write over what another setting left in --out")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")
     parser.add_argument("--dry-run", action="store_true", help="say how much there is to do and how long it takes")
     print(answered(vars(parser.parse_args(argv)), vars(parser.parse_args([]))))

@@ -10,7 +10,7 @@ from slitlamp.calibrate import RUNS_OF, asked, calibrate, kind_of, table
 from slitlamp.errors import UsageError
 from slitlamp.log import progress
 
-OF_OUTPUT = ("json", "standard", "verdicts", "jobs", "out", "dry_run", "debug")
+OF_OUTPUT = ("json", "standard", "verdicts", "jobs", "out", "replace", "dry_run", "debug")
 
 
 def answered(flags: Mapping[str, Any], plain: Mapping[str, Any]) -> str:
@@ -25,7 +25,7 @@ def answered(flags: Mapping[str, Any], plain: Mapping[str, Any]) -> str:
         setting = verdict_matrix.asked(given | {"standard": standard}, plain)
         if flags["dry_run"]:
             return _priced(_of_matrix(setting, jobs), as_json=as_json)
-        matrix = verdict_matrix.matrix(setting, jobs, flags["out"])
+        matrix = verdict_matrix.matrix(setting, jobs, flags["out"], replace=flags["replace"])
         return json.dumps(matrix.document(), indent=1) if as_json else matrix.text()
     if flags["out"] or jobs:
         raise UsageError(f"--{'out' if flags['out'] else 'jobs'} has nothing to act on without --verdicts")

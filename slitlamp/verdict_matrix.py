@@ -61,6 +61,14 @@ class MatrixSetting:
         if self.runs < 1 or self.width < 8:
             raise UsageError("--verdicts needs --runs 1 or more and --width 8 or more")
 
+    @property
+    def command(self) -> str:
+        """The command line that repeats it."""
+        flags = (
+            f"--items {self.items} --groups {self.groups} --width {self.width} --runs {self.runs} --seed {self.seed}"
+        )
+        return f"python -m experiments.calibrate --verdicts {flags}"
+
     def line(self) -> str:
         """What is planted, in words."""
         return f"{self.items} items in {self.groups} groups, stages {self.width} features wide, {self.runs} data sets"
@@ -149,7 +157,7 @@ class Matrix:
         from dataclasses import asdict
 
         return {
-            "schema": 1, "experiment": "calibrate", "setting": asdict(self.setting),
+            "schema": 1, "experiment": "calibrate", "command": self.setting.command, "setting": asdict(self.setting),
             "rows": [asdict(row) for row in self.rows], "sentences": self.sentences,
         }  # fmt: skip
 
@@ -173,13 +181,31 @@ def asked(flags: Mapping[str, Any], plain: Mapping[str, Any]) -> MatrixSetting:
 KIND = "verdicts"  # of work, by which its pace is kept
 
 
-def matrix(setting: MatrixSetting, jobs: int | None = None, out: Path | None = None) -> Matrix:
-    """Plant every truth as often as is asked, judge each data set, count, and write table and figure into `out`."""
+def matrix(
+    setting: MatrixSetting, jobs: int | None = None, out: Path | None = None, *, replace: bool = False
+) -> Matrix:
+    """Plant every truth as often as is asked, judge each data set, count, and write table and figure into `out`.
+
+    Raises:
+        UsageError: `out` holds the matrix of another setting, and is not to be written over by `replace`.
+    """
+    from slitlamp.disk import output_folder
+    from slitlamp.log import say
+
+    if out is None:
+        return _planted(setting, jobs)
+    with output_folder(out, "verdicts.json", setting.command, replace=replace):
+        counted = _planted(setting, jobs)
+        say(f"files in {out}: {', '.join(written(counted, out))}")
+    return counted
+
+
+def _planted(setting: MatrixSetting, jobs: int | None) -> Matrix:
     from joblib import Parallel, delayed, effective_n_jobs
 
     from probes.stages.planted import TRUTHS
     from probes.stages.planted_texts import TEXT_TRUTHS
-    from slitlamp.log import progress, say
+    from slitlamp.log import progress
     from slitlamp.probing.pace import remember
 
     every = (*TRUTHS, *TEXT_TRUTHS)
@@ -192,10 +218,7 @@ def matrix(setting: MatrixSetting, jobs: int | None = None, out: Path | None = N
             bar.update(1)
     each = (time.perf_counter() - began) * effective_n_jobs(jobs or -1) / len(pairs)
     remember(KIND, setting.items, setting.width, each)
-    counted = Matrix(setting=setting, rows=[_row(truth, many) for truth, many in found.items()])
-    if out is not None:
-        say(f"files in {out}: {', '.join(written(counted, out))}")
-    return counted
+    return Matrix(setting=setting, rows=[_row(truth, many) for truth, many in found.items()])
 
 
 def _judged(setting: MatrixSetting, truth: Any, run: int) -> "Failure":
