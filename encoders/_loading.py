@@ -16,7 +16,7 @@ from encoders.extraction.size import at_size, of_one_size, require_size
 from encoders.identity.published import as_other, differences, refusal, with_origin
 from encoders.libraries.floors import require_floors
 from hub.contents import require_no_delta, require_whole
-from hub.errors import HubError, one_line
+from hub.errors import OFFLINE, HubError, UnreachedError, one_line
 from hub.files import IMAGES, Needed, images_said, settings
 from hub.given import given
 from plugins import UnknownName
@@ -64,12 +64,20 @@ def load(
 
 
 @contextmanager
-def as_encoder_error(spec: str, weights: Path | None) -> Iterator[None]:
+def as_encoder_error(spec: str, weights: Path | None, *, whole: bool = False) -> Iterator[None]:
     """Inside, what the hub refuses and what of `weights` cannot be read is an EncoderError of one line."""
     try:
         yield
     except EncoderError:
         raise
+    except UnreachedError as error:
+        if _file(spec):  # it fetches what it likes
+            raise EncoderError(str(error)) from error
+        name = draw_of(spec.removeprefix("random:"))[0] + " --whole" * whole
+        raise EncoderError(
+            f"{error.what}: where the hub can be reached run `python -m experiments.fetch {name} --out DIR`, and pass "
+            f"its folder here with --weights (or the one that `{error.by_hand}` makes); {OFFLINE}"
+        ) from error
     except HubError as error:
         raise EncoderError(str(error)) from error
     except OSError as error:

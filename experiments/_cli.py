@@ -16,6 +16,7 @@ from slitlamp.settings import FLAGS, OF_MAPS, Settings, checked, unused_of_maps
 
 if TYPE_CHECKING:
     from slitlamp.commands import Command
+    from slitlamp.reports.result import CommandResult
 
 
 class _One(argparse.Action):
@@ -250,15 +251,19 @@ def answer_one_of(commands: Mapping[str, "Command"], doc: str, argv: Sequence[st
 
 def answer(asked: "Command", doc: str, argv: Sequence[str]) -> int:
     """Answer a command of its own flags on stdout, say where its files lie, and give the exit code."""
-    from experiments._exit import DONE, PARTIAL
-
     prog = f"{asked.under} {asked.name}" if asked.under else asked.name
     shown = [f"$ python -m experiments.{prog} {example}".rstrip() for example in asked.examples]
     doc = "\n\n".join([doc, *(["\n".join(shown)] if shown else [])])
     parser = make_parser(prog, doc, asked.flags, default=asked.default, extra=asked.extra, positional=asked.positional)
     flags = flags_of(parser, argv)
     json = flags.pop("json", False)
-    result = asked.run(flags)
-    print(result.to_json() if json else result, end="" if json else "\n")
+    return told(asked.run(flags), as_json=json)
+
+
+def told(result: "CommandResult", *, as_json: bool) -> int:
+    """Print what a command found, or its document, sum up on stderr, and give the exit code."""
+    from experiments._exit import DONE, PARTIAL
+
+    print(result.to_json() if as_json else result, end="" if as_json else "\n")
     say(result.summary)
     return PARTIAL if result.failed else DONE

@@ -1,12 +1,14 @@
 """How a command speaks and ends: progress and one line per error on stderr, an exit code, no traceback."""
 
+import codecs
 import contextlib
 import io
+import json
 import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from slitlamp.errors import WorkerKilledError, one_line
 from slitlamp.log import say, shown_on_stderr
@@ -39,6 +41,21 @@ def _of_disk(error: Exception) -> bool:
     return isinstance(error, OSError) and is_full(error)
 
 
+SIGNS = {"·": "-", "–": "-", "—": "-", "−": "-", "…": "...", "×": "x", "≥": ">=", "≤": "<=", "←": "<-", "→": "->",
+         "°": " deg", "²": "^2", "’": "'", "‘": "'", "“": '"', "”": '"'}  # fmt: skip
+
+
+def _escaped(signs: Mapping[str, str]) -> Callable[[UnicodeError], tuple[str, int]]:
+    r"""An error handler that writes a sign which a stream cannot show as in `signs`, or as JSON has it (`\u00e9`)."""
+
+    def handle(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        found = error.object[error.start : error.end]
+        return "".join(signs.get(sign) or json.dumps(sign)[1:-1] for sign in found), error.end
+
+    return handle
+
+
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
@@ -51,9 +68,12 @@ def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, comm
     the module's name, for the line that resumes.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
+    codecs.register_error("slitlamp.signs", _escaped(SIGNS))  # what a terminal cannot show costs no table
+    codecs.register_error("slitlamp.json", _escaped({}))
+    for stream, errors in ((sys.stdout, "slitlamp.json" if "--json" in arguments else "slitlamp.signs"),
+                           (sys.stderr, "slitlamp.signs")):  # fmt: skip
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name or sign that the terminal cannot show costs no table
+            stream.reconfigure(errors=errors)
     with contextlib.suppress(ValueError):  # not the main thread: the caller owns the signals
         for name in ("SIGTERM", "SIGHUP"):  # the second is none of Windows'
             number = getattr(signal, name, None)

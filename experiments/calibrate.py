@@ -5,25 +5,21 @@ $ python -m experiments.calibrate --verdicts --items 200 --out runs/verdicts
 $ python -m experiments.calibrate --items 60 --classes 3 --rare 8
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from experiments._cli import command_parser
 from experiments._exit import DONE, guard
-from slitlamp import verdict_matrix
-from slitlamp.calibrate import RUNS_OF, SPECTRA, TARGETS, asked, calibrate, table
-from slitlamp.errors import UsageError
-from slitlamp.log import progress
+from slitlamp.calibrate import SPECTRA, TARGETS
+from slitlamp.calibration import answered
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Plant, measure, count, print; 0 when done."""
-    return guard(_main, argv, "experiments.calibrate")
+    return guard(_body, argv, "calibrate")
 
 
-def _main(argv: Sequence[str]) -> int:
+def _body(argv: Sequence[str]) -> int:
     parser = command_parser("calibrate", __doc__)
     parser.add_argument("--items", type=int, default=120, help="items (default: 120)")
     parser.add_argument("--groups", type=int, help="independent groups (default: one per item)")
@@ -38,20 +34,10 @@ def _main(argv: Sequence[str]) -> int:
     parser.add_argument("--verdicts", action="store_true", help="the verdicts of `diagnose` on fourteen planted models")
     parser.add_argument("--jobs", type=int, help="with --verdicts, processes (default: one per core)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="with --verdicts, a folder for table and figure")
+    parser.add_argument("--replace", action="store_true", help="write over what another setting left in --out")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")
-    given = vars(parser.parse_args(argv))
-    as_json, standard, verdicts, jobs, out, _ = map(given.pop, ("json", "standard", "verdicts", "jobs", "out", "debug"))
-    if verdicts:
-        plain = vars(parser.parse_args([]))
-        matrix = verdict_matrix.matrix(verdict_matrix.asked(given | {"standard": standard}, plain), jobs, out)
-        print(json.dumps(matrix.document(), indent=1) if as_json else matrix.text())
-        return DONE
-    if out or jobs:
-        raise UsageError(f"--{'out' if out else 'jobs'} has nothing to act on without --verdicts")
-    with progress(len(settings := asked(given, standard=standard)) * RUNS_OF * given["runs"], "calibrate") as bar:
-        found = [calibrate(setting, bar.update) for setting in settings]
-    document = {"schema": 2, "experiment": "calibrate", "settings": [asdict(one) for one in found]}
-    print(json.dumps(document, indent=1) if as_json else table(found) if standard else found[0].text())
+    parser.add_argument("--dry-run", action="store_true", help="say how much there is to do and how long it takes")
+    print(answered(vars(parser.parse_args(argv)), vars(parser.parse_args([]))))
     return DONE
 
 

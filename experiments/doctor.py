@@ -17,13 +17,13 @@ def _body(argv: Sequence[str]) -> int:
     asked = parser.parse_args(list(argv))
     from slitlamp.doctor import examine
     from slitlamp.log import say
-    from slitlamp.reports.text import table
+    from slitlamp.reports.text import UNBROKEN, table, wide
 
     rows, ill = examine()
     if ill is not None and asked.debug:
         raise ill
     listing = [{"what": k, "found": v} for k, v in rows.items()]
-    print(json.dumps(rows, indent=1) if asked.json else table(listing))
+    print(json.dumps(rows, indent=1) if asked.json else table(listing, wide(UNBROKEN), wrap=True))
     for what, found in rows.items():
         if str(found).startswith("FAILED"):
             say(f"error: {what}: {found.removeprefix('FAILED: ')}")

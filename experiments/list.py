@@ -7,7 +7,6 @@ $ python -m experiments.list encoders timm:vit_small_patch16_224
 """
 
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +28,7 @@ def _body(argv: Sequence[str]) -> int:
     from slitlamp.log import say
     from slitlamp.reports import cards
     from slitlamp.reports.listing import commands, rows_of
-    from slitlamp.reports.text import table
+    from slitlamp.reports.text import UNBROKEN, fitted, table, wide
 
     if asked.markdown is not None:
         print(cards.bring_up_to_date(Path(asked.markdown)) if asked.markdown else cards.markdown(), end="")
@@ -39,12 +38,11 @@ def _body(argv: Sequence[str]) -> int:
     if asked.json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
     elif asked.kind != "encoders":
-        print(table(rows))
+        print(table(rows, wide(UNBROKEN), wrap=True))
     elif asked.name:
         print(cards.lines(asked.name))
     else:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        print(table([cards.short(row["name"]) for row in rows], width))
+        print(fitted([cards.short(row["name"]) for row in rows], most=UNBROKEN))
         say(cards.unverified(rows))
     return DONE
 

@@ -9,9 +9,9 @@ import json
 import sys
 from collections.abc import Sequence
 
-from experiments._cli import flags_of, make_parser
+from experiments._cli import flags_of, make_parser, told
 from experiments._exit import DONE, guard
-from slitlamp.prompts.settings import DEFAULT, KEPT, NAME, asked_for
+from slitlamp.prompts.settings import DEFAULT, KEPT, NAME, asked_for, command_line
 
 ABOUT = {
     "task": "the question: depth, wave-depth and their like, or orientation",
@@ -29,20 +29,23 @@ def _body(argv: Sequence[str]) -> int:
     parser.add_argument("--images", action="store_true", help="write every picture as PNG, to show it to a model")
     parser.add_argument("--details", action="store_true", help="print every responder in full, not a table of them")
     asked = asked_for(flags_of(parser, argv))
+    output = asked.settings.output
     from slitlamp.disk import output_folder
     from slitlamp.log import printable, say
     from slitlamp.probing.workers import spare_threads
     from slitlamp.prompts.files import deliver
     from slitlamp.prompts.page import page
     from slitlamp.prompts.run import run
-    from slitlamp.prompts.settings import command_line
 
-    line, replace = command_line(asked), asked.settings.output.replace
-    with spare_threads(), output_folder(asked.out, "audit.json", line, replace=replace):
+    if output.dry_run:
+        from slitlamp.prompts.priced import priced
+
+        return told(priced(asked), as_json=output.json)
+    with spare_threads(), output_folder(asked.out, "audit.json", command_line(asked), replace=output.replace):
         found = run(asked)
         document, files = deliver(found, asked)
-    shown = printable(page(found, asked, full=asked.details))
-    print(json.dumps(document, indent=1, ensure_ascii=False) if asked.settings.output.json else shown)
+    text = page(found, asked, full=asked.details)
+    print(json.dumps(document, indent=1, ensure_ascii=False) if output.json else printable(text))
     say(f"files in {asked.out}: {', '.join(files)}")
     return DONE
 

@@ -8,6 +8,19 @@ class HubError(Exception):
     """A repository, a file or a tensor cannot be had or read as asked; the text is one line for the user."""
 
 
+OFFLINE = "`phantom-clip` works offline"
+
+
+class UnreachedError(HubError):
+    """Weights that are neither here nor to be had: `what` is so, and the command `by_hand` brings them elsewhere."""
+
+    def __init__(self, what: str, by_hand: str) -> None:
+        self.what, self.by_hand = what, by_hand
+        super().__init__(
+            f"{what}: run `{by_hand}` where the hub can be reached and pass the folder with --weights PATH; {OFFLINE}"
+        )
+
+
 _BROKEN = ("incomplete", "not fully covered", "pytorchstreamreader", "unexpected eof", "invalid magic", "header",
            "central directory", "corrupt", "unpickl", "pickle data was truncated", "ran out of input",
            "invalid load key", "not a zip", "file size", "metadata")  # fmt: skip

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub.errors import HubError
+from hub.errors import HubError, UnreachedError
 from hub.files import shards_of
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".zip")
@@ -121,8 +121,6 @@ def unavailable(repository: Repository, what: str) -> HubError:
     """The error for a repository that is neither here nor to be had, with the way to obtain it by hand."""
     repo, revision = repository.repo, repository.revision
     pin = (f" --revision {revision}" if revision else "") + " --repo-type dataset" * (repository.kind != "model")
-    remedy = repository.remedy or (
-        f"run `hf download {repo}{pin}` where the hub can be reached and pass the folder with --weights PATH; "
-        "`phantom-clip` works offline"
-    )
-    return HubError(f"{repository} {what}: {remedy}")
+    if not repository.remedy:
+        return UnreachedError(f"{repository} {what}", f"hf download {repo}{pin}")
+    return HubError(f"{repository} {what}: {repository.remedy}")

@@ -1,6 +1,7 @@
 """Calibrate the instrument against planted truth: false verdicts, power, coverage and size for data of one kind."""
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -156,8 +157,16 @@ class Calibration:
         return "\n".join(lines)
 
 
+def kind_of(setting: Setting) -> str:
+    """What kind of data is planted, as far as that decides how long it takes."""
+    return f"calibrate:{setting.target}:{setting.classes}"
+
+
 def calibrate(setting: Setting, tick: Callable[[], Any] = lambda: None) -> Calibration:
     """Plant, measure and count; `tick` is called RUNS_OF times for each run."""
+    from slitlamp.probing.pace import remember
+
+    began = time.perf_counter()
     found = {s: [_measured(setting, s, i, tick) for i in range(setting.runs)] for s in STRENGTHS}
     nothing = found[0.0]
 
@@ -181,6 +190,7 @@ def calibrate(setting: Setting, tick: Callable[[], Any] = lambda: None) -> Calib
     judged = [_judged(setting, top, i, tick) for i in range(setting.runs)]
     for name, should in JUDGED.items():
         rates.append(rate(name, [one[name] for one in judged], should, top))
+    remember(kind_of(setting), setting.items, setting.width, (time.perf_counter() - began) / setting.runs)
     return Calibration(setting=setting, rates=rates, scores=[_coverage(setting.truth(s), found[s]) for s in STRENGTHS])
 
 

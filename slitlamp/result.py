@@ -15,7 +15,7 @@ from slitlamp.log import printable
 from slitlamp.records import Record, as_json, document
 from slitlamp.reports.summary import summary
 from slitlamp.reports.table import COLUMNS, RIGHT, heading, legend, rows_of, table
-from slitlamp.reports.text import question_line, wide, wrapped_notes
+from slitlamp.reports.text import filled, question_line, wide, wrapped_notes
 
 REPEATED = ("Synthetic:", "WARNING:", "Caution:", "Note:")  # how sentences begin that are said once for all encoders
 
@@ -156,7 +156,7 @@ class Result:
 
         With `full` the map of all points and controls stands before the sentences of its question and encoder.
         """
-        lines = [line for one in self.questions for line in (question_line(one), *wrapped_notes(one["notes"]))]
+        lines = [line for one in self.questions for line in (filled(question_line(one)), *wrapped_notes(one["notes"]))]
         parts = ["\n".join(lines), summary(self.verdicts, self.records, self.comparisons)]
         every = Counter(
             sentence for one in self.verdicts for sentence in one.sentences if sentence.startswith(REPEATED)
@@ -169,12 +169,13 @@ class Result:
             first = next(r for r in self.records if r.role == "encoder" and r.encoder == one.encoder)
             verdict = f"{one.verdict.upper()}{credit}" + " · LIMITED RUN" * first.limited
             own = [sentence for sentence in one.sentences if sentence not in several]
-            parts.append("\n".join([f"{one.task} · {one.encoder} ({first.weights}): {verdict}", *_wrapped(own)]))
+            head = filled(f"{one.task} · {one.encoder} ({first.weights}): {verdict}")
+            parts.append("\n".join([head, *_wrapped(own)]))
         parts += ["\n".join(["Of several of these:", *_wrapped(several)])] if several else []
         where = next((f"{path}" for path in self.files if path.name == "table.csv"), None)
         count = sum(r.role == "encoder" for r in self.records)
         folded = f"All {count} points and their controls: --table full" + f", or {where}" * (where is not None)
-        parts.append(legend(self.records) if full else folded)
+        parts.append(legend(self.records) if full else filled(folded))
         return printable("\n\n".join([*filter(None, parts), f"To repeat: {self.command}"]))
 
     __str__ = text

@@ -1,5 +1,6 @@
 """The verdict across stages against planted truth: what is said of models of known failure, for data of one kind."""
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from slitlamp.errors import UsageError
 if TYPE_CHECKING:
     from probes.stages.failure import Failure
 
+WIDEST = 200  # letters of a line of the matrix
 SAID = {
     "encoder": "encoder lost it",
     "connector": "connector lost it",
@@ -58,6 +60,14 @@ class MatrixSetting:
             raise UsageError(f"--groups {self.groups} is more than --items {self.items}: every group holds an item")
         if self.runs < 1 or self.width < 8:
             raise UsageError("--verdicts needs --runs 1 or more and --width 8 or more")
+
+    @property
+    def command(self) -> str:
+        """The command line that repeats it."""
+        flags = (
+            f"--items {self.items} --groups {self.groups} --width {self.width} --runs {self.runs} --seed {self.seed}"
+        )
+        return f"python -m experiments.calibrate --verdicts {flags}"
 
     def line(self) -> str:
         """What is planted, in words."""
@@ -127,9 +137,12 @@ class Matrix:
 
     def text(self) -> str:
         """Table and sentences for a terminal."""
-        from slitlamp.reports.text import table
+        from slitlamp.reports.text import filled, fitted
 
-        return "\n".join([self.setting.line() + " of each truth", "", table(self.table), "", *self.sentences])
+        first = ("planted", "right", "wrong", "step holds 0")  # a narrow terminal leaves out the last columns
+        rows = [{name: row[name] for name in first} | row for row in self.table]
+        said = [filled(line) for line in (self.setting.line() + " of each truth", *self.sentences)]
+        return "\n".join([said[0], "", fitted(rows, most=WIDEST, whole=True), "", *said[1:]])
 
     def markdown(self) -> str:
         """Table and sentences as Markdown."""
@@ -144,7 +157,7 @@ class Matrix:
         from dataclasses import asdict
 
         return {
-            "schema": 1, "experiment": "calibrate", "setting": asdict(self.setting),
+            "schema": 1, "experiment": "calibrate", "command": self.setting.command, "setting": asdict(self.setting),
             "rows": [asdict(row) for row in self.rows], "sentences": self.sentences,
         }  # fmt: skip
 
@@ -165,26 +178,47 @@ def asked(flags: Mapping[str, Any], plain: Mapping[str, Any]) -> MatrixSetting:
     )
 
 
-def matrix(setting: MatrixSetting, jobs: int | None = None, out: Path | None = None) -> Matrix:
-    """Plant every truth as often as is asked, judge each data set, count, and write table and figure into `out`."""
-    from joblib import Parallel, delayed
+KIND = "verdicts"  # of work, by which its pace is kept
+
+
+def matrix(
+    setting: MatrixSetting, jobs: int | None = None, out: Path | None = None, *, replace: bool = False
+) -> Matrix:
+    """Plant every truth as often as is asked, judge each data set, count, and write table and figure into `out`.
+
+    Raises:
+        UsageError: `out` holds the matrix of another setting, and is not to be written over by `replace`.
+    """
+    from slitlamp.disk import output_folder
+    from slitlamp.log import say
+
+    if out is None:
+        return _planted(setting, jobs)
+    with output_folder(out, "verdicts.json", setting.command, replace=replace):
+        counted = _planted(setting, jobs)
+        say(f"files in {out}: {', '.join(written(counted, out))}")
+    return counted
+
+
+def _planted(setting: MatrixSetting, jobs: int | None) -> Matrix:
+    from joblib import Parallel, delayed, effective_n_jobs
 
     from probes.stages.planted import TRUTHS
     from probes.stages.planted_texts import TEXT_TRUTHS
-    from slitlamp.log import progress, say
+    from slitlamp.log import progress
+    from slitlamp.probing.pace import remember
 
     every = (*TRUTHS, *TEXT_TRUTHS)
     pairs = [(truth, run) for truth in every for run in range(setting.runs)]
     found: dict[str, list[Failure]] = {truth: [] for truth in every}
-    work = Parallel(n_jobs=jobs or -1, return_as="generator")
+    work, began = Parallel(n_jobs=jobs or -1, return_as="generator"), time.perf_counter()
     with progress(len(pairs), "calibrate") as bar:
         for (truth, _), failure in zip(pairs, work(delayed(_judged)(setting, *pair) for pair in pairs), strict=True):
             found[truth].append(failure)
             bar.update(1)
-    counted = Matrix(setting=setting, rows=[_row(truth, many) for truth, many in found.items()])
-    if out is not None:
-        say(f"files in {out}: {', '.join(written(counted, out))}")
-    return counted
+    each = (time.perf_counter() - began) * effective_n_jobs(jobs or -1) / len(pairs)
+    remember(KIND, setting.items, setting.width, each)
+    return Matrix(setting=setting, rows=[_row(truth, many) for truth, many in found.items()])
 
 
 def _judged(setting: MatrixSetting, truth: Any, run: int) -> "Failure":

@@ -1,6 +1,7 @@
 """What the documents say is so: their commands run, their examples stand, their names exist."""
 
 import importlib
+import json
 import os
 import re
 import shlex
@@ -47,9 +48,35 @@ def test_the_readme_holds_the_two_commands() -> None:
     assert any("linear_probe" in command for command in readme_commands())
 
 
+FIRST = re.findall(r"```sh\n\./uv run (.*?)\n```", README)[0]
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize("command", readme_commands())
+def test_the_first_command_gives_the_three_answers_that_the_readme_tells(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of half as many items, at two readouts: read from pixels, learnt, and lost on the way."""
+    fewer = "--items 100 --permutations 99 --repeats 1 --twins 3 --readout grid3 vector"
+    words = [*shlex.split(FIRST)[3:], *fewer.split(), "--json", "--out", str(tmp_path)]
+    assert importlib.import_module("experiments.linear_probe").main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    said = {one["task"]: (one["verdict"], one["credit"]) for one in found["verdicts"]}
+    assert said["orientation"] == ("present", "pixels")
+    assert said["contrast-turned"] == ("present", "learned")
+    age = {f"{r['site']}/{r['readout']}": r for r in found["records"] if r["task"] == "age" and r["role"] == "encoder"}
+    assert age["block.1/grid3"]["verdict"] == "present"
+    last = age["pooled/vector"]
+    assert (last["verdict"], last["loss_state"]) == ("inconclusive", "material")
+    assert last["reference"].startswith("a thumbnail")
+    assert "the credit is `pixels`" in README
+    assert "untrained network: `learned`" in README
+    assert "stands in the thumbnail all the while: lost on the way" in README
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("command", [command for command in readme_commands() if command != FIRST])
 def test_every_readme_command_that_needs_no_hub_runs(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,7 +40,7 @@ def load(
         raise EncoderError(f"--weights {weights} does not exist; give a folder in the library's format")
     require_device(device)
     require_floors(spec)
-    with as_encoder_error(spec, weights):
+    with as_encoder_error(spec, weights, whole=True):
         if weights is not None:
             weights = given(spec, weights)
             require_whole(spec, weights)

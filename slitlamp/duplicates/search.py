@@ -12,7 +12,7 @@ from slitlamp.duplicates.manifest import write_manifest, write_sheet
 from slitlamp.duplicates.near import near
 from slitlamp.errors import UsageError
 from slitlamp.log import say
-from slitlamp.reports.text import table
+from slitlamp.reports.text import UNBROKEN, filled, table, wide
 from slitlamp.settings import Settings
 from slitlamp.sources import check_source, list_source
 from tasks.duplicates.find import Cluster
@@ -98,21 +98,22 @@ def page(document: dict[str, Any], noun: str = "images") -> str:
         }
         for k, cluster in enumerate(document["across_groups"], 1)
     ]
-    lines = [table(rows[:SHOWN])] if rows else []
+    right = ("cluster", "alike", noun)
+    lines = [table(rows[:SHOWN], wide(UNBROKEN), right, wrap=True)] if rows else []
     if len(rows) > SHOWN:
         lines.append(f"and {len(rows) - SHOWN} more (--json lists all)")
     kinds = ", ".join(f"{n} {kind}" for kind, n in document["kinds_across_groups"].items())
-    lines.append(
+    said = [
         f"{document['source']}: {document['images']} {noun} in {document['groups']} groups; {document['clusters']} "
         f"clusters of copies ({document['images_in_clusters']} {noun}), {document['clusters_across_groups']} of them "
         "across groups" + (f" ({kinds})" if kinds else "")
-    )
-    features = document["near_in_features"]
+    ]
+    features, near_by = document["near_in_features"], []
     if features is not None:
-        lines.append(
+        said.append(
             f"{len(features['pairs'])} further pairs of different groups are nearer than {features['cosine']:.4f} "
             f"(centred cosine of {features['encoder']} {features['site']}/{features['readout']}): look at them; they "
             "are not counted as copies"
         )
-        lines += [f"  {p['ids'][0]} {p['ids'][1]}  {p['cosine']:.3f}" for p in features["pairs"][:SHOWN]]
-    return "\n".join(lines)
+        near_by = [f"  {p['ids'][0]} {p['ids'][1]}  {p['cosine']:.3f}" for p in features["pairs"][:SHOWN]]
+    return "\n".join([*lines, *(filled(line, UNBROKEN) for line in said), *near_by])

@@ -7,7 +7,7 @@ from typing import Any
 
 from cache import Store, default_root
 from slitlamp.log import progress, say
-from slitlamp.reports.text import human_size, table
+from slitlamp.reports.text import UNBROKEN, human_size, table, wide
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,9 @@ class StoreReport:
         for line in [json.dumps(whole, indent=1, ensure_ascii=False)] if as_json else self.lines:
             print(line)
         say(self.summary)
+
+
+COUNTS = ("items", "datasets", "shards", "size")
 
 
 def contents_report() -> StoreReport:
@@ -47,7 +50,7 @@ def contents_report() -> StoreReport:
     ]
     spaces = [{**asdict(e), "last_used": t.isoformat(timespec="seconds")} for e, t in zip(entries, used, strict=True)]
     return StoreReport(
-        lines=[table(rows)] if rows else [],
+        lines=[table(rows, wide(UNBROKEN), COUNTS, middle=True)] if rows else [],
         document={"spaces": spaces},
         summary=f"{len(entries)} sets of features, {human_size(sum(e.bytes for e in entries))}, in {store.root}",
     )

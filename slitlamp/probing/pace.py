@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from cache import Store
+from cache import Store, default_root
 from slitlamp.probing.workers import Job
 
 NEAR = 2.0  # times as many items, or features, as were measured: further away nothing is told
@@ -43,6 +43,17 @@ class Measured:
         memo = store.memo("pace")
         known = memo.get_many(list(self._seconds))
         memo.put_many({kind: known.get(kind, {}) | sizes for kind, sizes in self._seconds.items()})
+
+
+def remember(kind: str, items: int, width: int, seconds: float) -> None:
+    """Keep what one piece of work of a kind and size took on this machine."""
+    memo = Store(default_root()).memo("pace")
+    memo.put_many({kind: memo.get_many([kind]).get(kind, {}) | {f"{items}x{width}": seconds}})
+
+
+def expected(kind: str, items: int, width: int) -> float | None:
+    """Seconds of one piece of work, by what was kept of its kind; None where nothing near its size was timed."""
+    return seconds_of(Store(default_root()).memo("pace").get_many([kind]).get(kind, {}), items, width)
 
 
 def seconds_of(known: Mapping[str, float], items: int, width: int) -> float | None:

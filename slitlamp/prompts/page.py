@@ -6,7 +6,7 @@ from probes.prompts.audit import Audit
 from probes.prompts.controls import Change, Control
 from slitlamp.prompts.judged import Found, Judged
 from slitlamp.reports.table import DASH, p_text
-from slitlamp.reports.text import question_line, wrapped_notes
+from slitlamp.reports.text import filled, fitted, question_line, wrapped_notes
 
 if TYPE_CHECKING:
     from slitlamp.prompts.settings import Asked
@@ -28,12 +28,10 @@ def page(found: Found, asked: "Asked", *, full: bool) -> str:
     if full or turns or len(found.judged) == 1:
         parts += _details(found)
     else:
-        from slitlamp.reports.text import table
-
-        parts.append(table(rows(found)))
-        parts.append("\n".join(f"{j.responder}: {j.audit.reason}" for j in found.judged if j.audit is not None))
+        parts.append(fitted(rows(found), right=("accuracy", "colour p")))
+        parts.append("\n".join(filled(f"{j.responder}: {j.audit.reason}") for j in found.judged if j.audit is not None))
         parts.append("* p below .05 (Holm); more in details.txt, or with --details")
-    parts += [f"note: {note}" for note in found.notes]
+    parts += [filled(f"note: {note}") for note in found.notes]
     parts.append("To repeat: " + command_line(asked))
     return "\n\n".join(parts)
 
@@ -78,7 +76,7 @@ def _details(found: Found) -> list[str]:
 def _asked(found: Found) -> list[str]:
     if found.question is None:
         return []
-    return ["\n".join([question_line(found.question), *wrapped_notes(found.question["notes"])])]
+    return ["\n".join([filled(question_line(found.question)), *wrapped_notes(found.question["notes"])])]
 
 
 def _head(found: Found, *, turns: bool) -> str:

@@ -13,6 +13,7 @@ from probes.prompts import readout as prompts_readout
 from probes.prompts.audit import COLOURS
 from slitlamp.encoding.encoder import StoredEncoder, check_points, described_device, stored_encoders
 from slitlamp.encoding.fill import FeatureTable, encode_missing
+from slitlamp.encoding.images import ImageSet
 from slitlamp.log import say
 from slitlamp.prompts.controls import MarkerControls, marker_controls, phases
 from slitlamp.prompts.judged import Judged, judge
@@ -86,20 +87,25 @@ def _filled(
     markers: MarkerControls | None,
 ) -> tuple[list[FeatureTable], dict[str, FeatureTable]]:
     """Features of everything that is shown, from the store or in one pass each."""
-    each = []
-    for show in shows:
-        each.append(encode_missing(encoder, show.pictures, points, given.source.policy))
-        show.pictures.box.clear()  # decoded pictures of one size at a time
-        show.pictures.held = 0
+    tables: list[tuple[str, FeatureTable]] = []
+    for name, pictures, where in shown_to(points, shows, markers):
+        tables.append((name, encode_missing(encoder, pictures, where, given.source.policy)))
+        pictures.box.clear()  # decoded pictures of one size at a time
+        pictures.held = 0
+    return [table for name, table in tables if not name], {name: table for name, table in tables if name}
+
+
+def shown_to(
+    points: Points, shows: Sequence[Showing], markers: MarkerControls | None
+) -> list[tuple[str, ImageSet, Points]]:
+    """All that an encoder is shown and where it is read: every size under no name, then the controls under theirs."""
+    found: list[tuple[str, ImageSet, Points]] = [("", show.pictures, points) for show in shows]
     if markers is None:
-        return each, {}
+        return found
     marked = [(s, r, 2 * width) for s, r, width in points if r == AT_MARK.name]
     doubled = [p for p in points if p[1] != AT_MARK.name] + marked
-    more = {"none": encode_missing(encoder, markers.none, points, given.source.policy)}
-    more["moved"] = encode_missing(encoder, markers.moved, doubled, given.source.policy)
-    if marked:
-        more["own"] = encode_missing(encoder, markers.own, marked, given.source.policy)
-    return each, more
+    found += [("none", markers.none, points), ("moved", markers.moved, doubled)]
+    return [*found, ("own", markers.own, marked)] if marked else found
 
 
 def _read(

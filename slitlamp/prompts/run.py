@@ -124,10 +124,8 @@ def _bias(name: str, upright: np.ndarray, turned: np.ndarray, names: Sequence[st
 def _turns(asked: "Asked", store: cache.Store) -> Found:
     """A readout of every encoder answers both copies of each image, its group left out."""
     task, source, items, question = open_task(asked.settings.source, store)
-    pairs = _pairs(task.name, source.name, items)
-    order = [i for pair in pairs.values() for i in pair]
-    own = [items[i] for i in order]
-    pictures = ImageSet(pictures=[i.picture for i in own], names=[i.id for i in own], store=store)
+    pairs = pairs_of(task.name, source.name, items)
+    own, pictures = both_ways(items, pairs, store)
     groups = np.array([i.group for i in own])
     fold = prompts_readout.folds(groups, np.random.default_rng([asked.settings.probe.seed, 5]))
     judged = []
@@ -153,7 +151,15 @@ def _turns(asked: "Asked", store: cache.Store) -> Found:
     )  # fmt: skip
 
 
-def _pairs(task: str, source: str, items: Sequence[Item]) -> dict[str, tuple[int, int]]:
+def both_ways(
+    items: Sequence[Item], pairs: dict[str, tuple[int, int]], store: cache.Store
+) -> tuple[list[Item], ImageSet]:
+    """The items as they are and turned, in the order of their pairs, and their pictures."""
+    own = [items[i] for pair in pairs.values() for i in pair]
+    return own, ImageSet(pictures=[i.picture for i in own], names=[i.id for i in own], store=store)
+
+
+def pairs_of(task: str, source: str, items: Sequence[Item]) -> dict[str, tuple[int, int]]:
     """For each image the numbers of its upright and its turned copy."""
     found: dict[str, dict[str, int]] = {}
     for i, item in enumerate(items):

@@ -12,7 +12,8 @@ NAME = "visual_prompts"
 
 KEPT = ("encoder", "task", "data", "label", "group", "image_column", "window", "intercept", "exif", "unreadable",
         "copies", "spelling", "items", "site", "readout", "seed", "device", "dtype", "batch_size", "limit", "weights",
-        "other_weights", "image_size", "offline", "out", "replace", "json", "debug")  # fmt: skip
+        "other_weights", "image_size", "offline", "out", "replace", "dry_run", "json",
+        "debug")  # fmt: skip
 
 
 SIZES = (0.009, 0.018)

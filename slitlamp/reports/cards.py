@@ -11,7 +11,7 @@ from typing import Any
 import encoders
 from encoders import Card, Input
 from slitlamp.errors import UsageError
-from slitlamp.reports.text import human_size, three_digits
+from slitlamp.reports.text import UNBROKEN, filled, human_size, three_digits
 
 START, END = "<!-- encoders -->", "<!-- end of encoders -->"
 
@@ -86,7 +86,8 @@ def lines(name: str) -> str:
         "unverified": card.unverified and f"not verified against real weights: {card.unverified}",
         "sites": "".join(f"\n  {names:20} {how}" for names, how in _alike(card)),
     }
-    return "\n".join(f"{key.replace('_', ' '):12} {_said(value)}" for key, value in said.items())
+    every = [line for key, value in said.items() for line in f"{key.replace('_', ' '):12} {_said(value)}".split("\n")]
+    return "\n".join(filled(line, UNBROKEN, " " * 13) for line in every)
 
 
 def markdown() -> str:

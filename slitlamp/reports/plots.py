@@ -1,6 +1,7 @@
 """Figures, each a pure function of records as results.json holds them."""
 
 import io
+import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -84,7 +85,9 @@ def layer_curve(records: Sequence[Record], width: float | None = None) -> Any:
             drawn_rows.append((down, figure.text(0, 0, words, fontsize=6.5, va="top", ha="left")))
             down += LABEL
             for k, line in enumerate(lines):
-                down += TITLE * titled[number]
+                titles = {name: _title(READOUTS[name].title, axes[name].width * scale) for name in line}
+                down += TITLE * max(title.count("\n") + 1 for title in titles.values()) * titled[number]
+                down += APART * (k > 0)
                 left = LEFT
                 for name in line:
                     panel = figure.add_axes((0, 0, 0.1, 0.1))
@@ -96,7 +99,7 @@ def layer_curve(records: Sequence[Record], width: float | None = None) -> Any:
                     shown = [label if labelled[number] else "" for _, label in ticks]
                     panel.set_xticks([x for x, _ in ticks], shown, rotation=90)
                     if titled[number]:
-                        panel.set_title(READOUTS[name].title, pad=2)
+                        panel.set_title(titles[name], pad=2)
                     if axes[name].relative and labelled[number]:
                         panel.text(0, -(below[k] + 0.3) / TALL, "relative depth", transform=panel.transAxes, fontsize=6,
                                    va="top")  # fmt: skip
@@ -124,6 +127,8 @@ def layer_curve(records: Sequence[Record], width: float | None = None) -> Any:
 
 LEFT, HEAD, LABEL, TITLE, TALL, TICK, XLABEL, LEGEND = 12.0, 4.5, 3.6, 3.4, 23.0, 2.2, 3.0, 3.3  # mm
 GAP, STEP, EDGE, ASIDE = 2.0, 3.4, 1.5, 3.8  # mm: between panels, named sites, at both ends, for the controls
+APART = 1.2  # mm more between the labels below a line of panels and the titles of the next
+LETTER = 1.45  # mm of a title, the widest of them in the mean
 CLOSE = 2.0  # mm from block to block, below which intervals are bands
 
 
@@ -408,6 +413,11 @@ def _row_label(records: Sequence[Record], encoder: str, most: int) -> str:
     data = f", {first.n_items} items in {first.n_groups} groups, {_plain(first.source, 30)}"
     title = " · ".join(filter(None, (first.task, encoder)))
     return _plain(title, most - len(data)) + data
+
+
+def _title(text: str, wide: float) -> str:
+    """The title of a panel that is so many mm wide, broken into lines where it would reach that of its neighbour."""
+    return textwrap.fill(text, max(1, int(wide / LETTER)), break_long_words=False, break_on_hyphens=False)
 
 
 def _short(site: str) -> str:

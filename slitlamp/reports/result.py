@@ -17,6 +17,7 @@ from slitlamp.reports.text import bullets, fitted
 
 Rows = Sequence[dict[str, Any]]
 ROWS = 12  # of a table that a terminal shows
+WHOLE = {"diagnose": ("stages",)}  # tables shown whole: controls and probes trained elsewhere stand last
 LINES, NOTES = 6, 4  # sentences and notes that a terminal shows where a page holds them all
 OF_ANSWERS = {  # columns with their intervals
     "accuracy": "model task way answered invalid ties accuracy accuracy_low accuracy_high worst_prompt best_prompt "
@@ -142,10 +143,11 @@ class CommandResult:
         parts = []
         columns = IN_A_TERMINAL.get(self.experiment, {})
         for name, rows in self.tables.items():
-            brief = _brief(rows[:ROWS], columns.get(name))
+            most = len(rows) if name in WHOLE.get(self.experiment, ()) else ROWS
+            brief = _brief(rows[:most], columns.get(name))
             if not brief:
                 continue
-            more = f"\n… and {len(rows) - ROWS} more rows in {page or 'results.json'}" if len(rows) > ROWS else ""
+            more = f"\n… and {len(rows) - most} more rows in {page or 'results.json'}" if len(rows) > most else ""
             parts.append(fitted(shown_rows(brief), right=_numbers(brief)) + more)
         for some, most, what in ((self.sentences, LINES, "sentences"), (self.notes, NOTES, "notes")):
             rest = len(some) - most if page is not None else 0

@@ -5,9 +5,9 @@ from typing import Any
 
 from slitlamp.records import Record
 from slitlamp.reports.table import DASH, p_text
-from slitlamp.reports.text import fitted
+from slitlamp.reports.text import filled, fitted
 
-HEADS = ("question", "encoder", "verdict", "credit", "best point", "score", "95 % interval", "chance", "reads less by")
+HEADS = ("question", "encoder", "verdict", "credit", "score", "95 % interval", "chance", "best point", "reads less by")
 
 
 def rows_of(verdicts: Sequence[Any], records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -23,8 +23,8 @@ def rows_of(verdicts: Sequence[Any], records: Sequence[Record]) -> list[dict[str
         score = one.score if chosen else one.highest
         ends = (one.low, one.high) if chosen else (one.highest_low, one.highest_high)
         words = (
-            one.task, one.encoder, one.verdict, one.credit or DASH, one.best, f"{score:.2f}", _ends(*ends),
-            f"{mine[0].chance:.2f}", _lost(mine),
+            one.task, one.encoder, one.verdict, one.credit or DASH, f"{score:.2f}", _ends(*ends),
+            f"{mine[0].chance:.2f}", one.best, _lost(mine),
         )  # fmt: skip
         rows.append(dict(zip(HEADS, words, strict=True)))
     return rows
@@ -53,8 +53,8 @@ def summary(verdicts: Sequence[Any], records: Sequence[Record], comparisons: Seq
     parts = [fitted(rows, right={"score", "chance"})]
     if comparisons:
         parts.append(fitted([_difference(row) for row in comparisons], right={"a - b", "p"}))
-        parts.append("a - b: paired item by item on the same folds, each encoder at its best point; intervals hold for "
-                     "all pairs at once,\np is adjusted for all of them (Holm).")  # fmt: skip
+        parts.append(filled("a - b: paired item by item on the same folds, each encoder at its best point; intervals "
+                            "hold for all pairs at once, p is adjusted for all of them (Holm).", 110, ""))  # fmt: skip
     return "\n".join([parts[0], *(f"\n{part}" if k == 0 else part for k, part in enumerate(parts[1:]))])
 
 

@@ -7,8 +7,8 @@ from encoders import draw_of
 from encoders.extraction.readouts import VECTOR
 from probes.stats.credit import LOWLEVEL, ORDER, PIXELS
 from slitlamp.records import Record, best_of
+from slitlamp.reports.text import filled, wide
 from slitlamp.reports.text import table as aligned
-from slitlamp.reports.text import wide
 
 DASH = "–"
 WIDTH = 110  # of the sentences and the legend
@@ -116,19 +116,20 @@ def table(records: Sequence[Record], encoder: str) -> str:
     rows = rows_of(records, encoder)
     kept = [i for i, column in enumerate(COLUMNS) if column not in MAY_BE_EMPTY or any(r[i] != DASH for r in rows)]
     left = []
+    controls = len(rows) - len(own)
     while True:
         heads, *lines = aligned([{COLUMNS[i]: row[i] for i in kept} for row in rows], right=RIGHT).split("\n")
+        if len(own) > 1:
+            lines[controls + own.index(best_of(own))] += f"  ← best of {len(own)}"
         spare = next((COLUMNS.index(name) for name in FIRST_TO_GO if COLUMNS.index(name) in kept), None)
         if spare is None or max(map(len, (heads, *lines))) <= wide(WIDEST):
             break
         kept.remove(spare)
         left.append(COLUMNS[spare])
-    controls = len(lines) - len(own)
-    if len(own) > 1:
-        lines[controls + own.index(best_of(own))] += f"  ← best of {len(own)}"
     rule = "-" * max(len(line) for line in (heads, *lines))
     more = [f"not shown in so few columns: {', '.join(left)}"] if left else []
-    return "\n".join([*heading(records, encoder), heads, rule, *lines[:controls], rule, *lines[controls:], *more])
+    head = [filled(line) for line in heading(records, encoder)]
+    return "\n".join([*head, heads, rule, *lines[:controls], rule, *lines[controls:], *more])
 
 
 def _named(control: Record) -> str:

@@ -4,12 +4,14 @@ import re
 import shutil
 import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from slitlamp.log import printable
 
 WIDE = 120  # letters of a line where nothing says how many a terminal shows
 NARROW = 60  # below which nothing fits
+UNBROKEN = 100_000  # for tables that a program may read, a row to a line, where their output is no terminal
 
 
 def wide(most: int = WIDE) -> int:
@@ -20,36 +22,46 @@ def wide(most: int = WIDE) -> int:
     return max(NARROW, min(most, shutil.get_terminal_size((most, 24)).columns))
 
 
-def fitted(rows: Sequence[dict[str, Any]], right: Collection[str] = ()) -> str:
-    """A table that fits the terminal: long words are cut, then the last columns left out, which is said below it."""
-    kept, room = [*rows[0]], wide()
-    while len(kept) > 2:
-        text = table([{key: row[key] for key in kept} for row in rows], room, right, middle=True)
-        if max(map(len, text.splitlines())) <= room:
+def fitted(
+    rows: Sequence[dict[str, Any]], right: Collection[str] = (), most: int = WIDE, *, whole: bool = False
+) -> str:
+    """A table that fits the terminal: long words are cut, then the last columns left out, which is said below it.
+
+    With `whole` no word is cut.
+    """
+    kept, room = [*rows[0]], wide(most)
+    while True:
+        text = table([{key: row[key] for key in kept} for row in rows], None if whole else room, right, middle=True)
+        if len(kept) <= 2 or max(map(len, text.splitlines())) <= room:
             break
         kept.pop()
-    text = table([{key: row[key] for key in kept} for row in rows], room, right, middle=True)
-    left = [key.replace("_", " ") for key in rows[0] if key not in kept]
-    return text + (f"\nnot shown here: {', '.join(left)}" if left else "")
+    left = ", ".join(key.replace("_", " ") for key in rows[0] if key not in kept)
+    return text + ("\n" + filled(f"not shown here: {left}", most) if left else "")
+
+
+def filled(text: str, most: int = WIDE, indent: str = "  ") -> str:
+    """A text in lines as wide as the terminal, and at `most` so wide; those behind the first begin with `indent`."""
+    return textwrap.fill(
+        text, wide(most), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )  # fmt: skip
 
 
 def bullets(lines: Sequence[str]) -> str:
     """Lines below one another, each with its point and as wide as the terminal; a command stays in one line."""
     return "\n".join(
-        f"· {line}" if "python -m" in line else textwrap.fill(
-            line, wide(), initial_indent="· ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-        )
+        f"· {line}" if "python -m" in line else filled(f"· {line}")
         for line in lines
     )  # fmt: skip
 
 
 def table(
-    rows: Sequence[dict[str, Any]], width: int | None = None, right: Collection[str] = (), *, middle: bool = False
-) -> str:
+    rows: Sequence[dict[str, Any]], width: int | None = None, right: Collection[str] = (), *, middle: bool = False,
+    wrap: bool = False,
+) -> str:  # fmt: skip
     """Rows of equal keys as text in columns; None is a dash, and columns named in `right` end in line.
 
     What is wider than `width` is cut, widest column first, but no column named in `right`; with `middle` not at its
-    end, where long names differ.
+    end, where long names differ; with `wrap` it is not cut but broken into lines.
     """
     if not rows:
         return ""
@@ -69,7 +81,13 @@ def table(
         cells = [w.rjust(n) if end else w.ljust(n) for w, n, end in zip(shown, widths, ends, strict=True)]
         return "  ".join(cells).rstrip()
 
-    return "\n".join(line(each) for each in [heads, *words])
+    def lines(words: Sequence[str]) -> list[str]:
+        if not wrap:
+            return [line(words)]
+        parts = (textwrap.wrap(word, n, break_on_hyphens=False) for word, n in zip(words, widths, strict=True))
+        return [line(each) for each in zip_longest(*parts, fillvalue="")]
+
+    return "\n".join(one for each in [heads, *words] for one in lines(each))
 
 
 MANY = 12  # classes that are all shown

@@ -3,6 +3,8 @@
 import argparse
 import dataclasses
 import importlib
+import io
+import json
 import re
 import shlex
 from pathlib import Path
@@ -239,9 +241,43 @@ def test_every_error_ends_in_one_line_and_its_code(
     assert line in err
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_a_terminal_of_few_letters_shows_signs_in_its_own_and_json_stays_exact(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "a · b … 0.1–0.2 ≥.67 × 3 ← é 中 \U0001f600 \udcff"
+
+    def shown(*flags: str) -> str:
+        stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        monkeypatch.setattr("sys.stdout", stream)
+        said = json.dumps(words, ensure_ascii=False) if flags else words
+        assert guard(lambda _: DONE * stream.write(said), flags, "x") == DONE
+        stream.flush()
+        return stream.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+
+    assert json.loads(shown("--json")) == words
+    if encoding == "ascii":
+        assert shown() == "a - b ... 0.1-0.2 >=.67 x 3 <- \\u00e9 \\u4e2d \\ud83d\\ude00 \\udcff"
+    if encoding == "cp1252":
+        assert shown().startswith("a · b … 0.1–0.2 >=.67 × 3 <- é")
+
+
 def test_a_run_without_error_keeps_its_own_code() -> None:
     assert guard(lambda _: DONE, [], "thing") == DONE
     assert ENCODER not in (DONE, USAGE, DATA, PARTIAL)
+
+
+@pytest.mark.parametrize("command", sorted(path.stem for path in (ROOT / "experiments").glob("[!_]*.py")))
+def test_an_interrupted_command_says_how_it_is_resumed(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_argv: object) -> int:
+        raise KeyboardInterrupt
+
+    module = importlib.import_module(f"experiments.{command}")
+    monkeypatch.setattr(module, "_body", interrupted)
+    assert module.main(["--x"]) == INTERRUPTED
+    assert capsys.readouterr().err.rstrip().endswith(f"To resume: python -m experiments.{command} --x")
 
 
 def test_debug_shows_where_an_error_came_from() -> None:

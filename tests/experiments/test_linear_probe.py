@@ -224,14 +224,14 @@ def test_dry_run_is_priced_by_what_was_measured_here(tmp_path: Path, capsys: pyt
 
 @pytest.mark.parametrize(
     "words", [("diagnose", "--model"), ("embedding_plot", "--encoder"), ("attribution", "--encoder"),
-              ("pairs", "similarity", "--encoder")], ids=lambda words: words[0],
+              ("pairs", "similarity", "--encoder"), ("visual_prompts", "--encoder")], ids=lambda words: words[0],
 )  # fmt: skip
 def test_every_command_that_encodes_says_its_price_and_writes_nothing(
     words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command, *rest = words
     which = importlib.import_module(f"experiments.{command}").main
-    task = [] if command == "pairs" else ["--task", "mirror"]
+    task = {"pairs": [], "visual_prompts": ["--task", "depth"]}.get(command, ["--task", "mirror"])
     size = ["--limit", "20"] if command == "attribution" else ["--items", "20"]
     assert which([*rest, ENCODER, *task, *size, "--out", str(tmp_path / "out"), "--dry-run"]) == 0
     out, err = capsys.readouterr()

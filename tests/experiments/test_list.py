@@ -224,3 +224,17 @@ def test_every_command_is_listed_and_a_wrong_name_gets_the_nearest(capsys: pytes
     code, _, err = ran("commands", "ablatoin", capsys=capsys)
     assert code == USAGE
     assert "did you mean 'ablation'?" in err
+
+
+@pytest.mark.parametrize("words", [("commands",), ("encoders",), ("tasks",), ("probes",), ("encoders", "llava-med")])
+def test_lists_fit_a_terminal_and_a_row_stays_a_line_elsewhere(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert command.main(list(words)) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+    monkeypatch.delenv("COLUMNS")
+    assert command.main([*words, "--json"]) == command.main(list(words)) == 0
+    document, end, text = capsys.readouterr().out.partition("\n]\n")
+    if len(words) == 1:
+        assert len(text.splitlines()) == len(json.loads(document + end)) + 1

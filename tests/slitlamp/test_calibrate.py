@@ -1,6 +1,7 @@
 """Calibration counts verdicts on planted truth, and refuses data that it cannot judge."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,6 +50,29 @@ def test_what_is_planted_reads_as_it_says(setting: Setting) -> None:
         told = (seen @ ways - np.einsum("cd,dc->c", means, ways) / 2).argmax(axis=1)
         score = float(np.mean([(told[y == c] == c).mean() for c in range(many.classes)]))
     assert score == pytest.approx(many.truth(0.6), abs=0.02)
+
+
+@pytest.mark.parametrize("more", [(), ("--target", "heavy")])
+def test_a_calibration_is_priced_once_such_data_were_timed(
+    more: tuple[str, ...], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path))
+    words = ["--items", "40", "--width", "6", *more]
+    assert main([*words, "--runs", "3", "--dry-run"]) == 0
+    assert capsys.readouterr().out == (
+        f"{3 * 5} data sets to plant and to measure.\n"
+        "Time: not known: such data sets were never timed here; --runs 1 times them.\n"
+    )
+    assert main([*words, "--runs", "1"]) == 0
+    capsys.readouterr()
+    for runs in (1, 1000):
+        assert main([*words, "--runs", str(runs), "--dry-run", "--json"]) == 0
+        plan = json.loads(capsys.readouterr().out)["plan"]
+        assert plan["data_sets"] == runs * 5
+        each = plan["seconds"] / runs
+        assert 0 < each < 60
+    assert main(["--items", "40", "--width", "600", "--dry-run"]) == 0
+    assert "not known" in capsys.readouterr().out
 
 
 def test_calibrate_refuses_what_it_cannot_judge(capsys: pytest.CaptureFixture[str]) -> None:

@@ -311,6 +311,29 @@ def test_links_that_lead_nowhere_are_named(hub: Hub, tmp_path: Path) -> None:
     assert hub.asked
 
 
+@pytest.mark.parametrize(
+    ("spec", "named", "whole"),
+    [("biomedclip", "biomedclip", False), ("random:clip-b16#2", "clip-b16", False), ("hf:a/b@c", "hf:a/b@c", False),
+     ("llava-med", "llava-med --whole", True), ("path/to/mine.py", None, False)],
+)  # fmt: skip
+def test_weights_that_no_hub_gives_are_one_line_with_the_command_that_brings_them(
+    spec: str, named: str | None, whole: bool
+) -> None:
+    from encoders._loading import as_encoder_error
+    from hub.repository import Repository, unavailable
+
+    away = unavailable(Repository(repo="a/b", revision="c"), "is not on this machine and the run is offline")
+    with pytest.raises(EncoderError) as caught, as_encoder_error(spec, None, whole=whole):
+        raise away
+    said = str(caught.value)
+    assert said.startswith("a/b at revision c is not on this machine and the run is offline: ")
+    assert "hf download a/b --revision c" in said
+    assert "--weights" in said
+    assert ("experiments.fetch" in said) == (named is not None), "a user's own file fetches what it likes"
+    assert named is None or f"`python -m experiments.fetch {named} --out DIR`" in said
+    assert "\n" not in said
+
+
 def test_what_a_repository_does_not_hold_is_one_line(hub: Hub) -> None:
     from hub.wanted import Wanted, planned
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments._exit import USAGE
 from experiments.calibrate import main
 from probes.stages import planted, planted_texts
 from slitlamp import verdict_matrix
@@ -47,6 +48,9 @@ def test_a_matrix_of_planted_models_is_printed_and_written(
     assert all(f"| {truth} |" in (tmp_path / "one" / "verdicts.md").read_text() for truth in truths)
     for name in ("verdicts.md", "verdicts.pdf", "verdicts.svg", "verdicts.png"):
         assert (tmp_path / "one" / name).stat().st_size > 0
+    assert main([*asked, "--seed", "1", "--out", str(tmp_path / "one")]) == USAGE
+    assert "holds the results of another run" in capsys.readouterr().err
+    assert json.loads((tmp_path / "one" / "verdicts.json").read_text()) == document
 
 
 def test_what_cannot_be_planted_is_refused_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:

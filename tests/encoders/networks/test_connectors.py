@@ -524,7 +524,7 @@ def test_the_cards_sites_are_those_of_a_square_image_at_full_size(name: str) -> 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("medvint-td", r"hf download xmcmic/MedVInT-TD.*--weights PATH"),
+        ("medvint-td", r"experiments.fetch medvint-td --out DIR.*--weights.*hf download xmcmic/MedVInT-TD"),
         ("med-flamingo", r"has no model.pt.*hf download med-flamingo/med-flamingo --local-dir DIR.*clip-vit-large"),
         ("molmo-7b-d", r"has none of model.safetensors"),
         ("phi-3.5-vision", r"has none of model.safetensors"),

@@ -650,7 +650,12 @@ def test_an_encoder_is_audited_end_to_end_at_marks_that_are_found(
     (tmp_path / "eye.py").write_text(EYE)
     scenes(tmp_path / "in", 20)
     words = ["--encoder", str(tmp_path / "eye.py"), "--data", str(tmp_path / "in" / "manifest.csv"), "--sizes", "0.04"]
-    out, _ = ran(capsys, *words, "--readout", "mean", "at-mark", "--out", str(tmp_path / "run"), "--json")
+    words += ["--readout", "mean", "at-mark", "--out", str(tmp_path / "run"), "--json"]
+    before = json.loads(ran(capsys, *words, "--dry-run")[0])["tables"]["plan"][0]
+    out, _ = ran(capsys, *words)
+    after = json.loads(ran(capsys, *words, "--dry-run")[0])["tables"]["plan"][0]
+    assert (before["images_to_encode"], before["seconds"]) == (2 * 6 * 20 + 3 * 20, None), "two sizes, three controls"
+    assert (after["images_to_encode"], after["bytes_to_store"]) == (0, 0)
     told = json.loads(out)
     mean, at = told["responders"]
     assert [mean["responder"], at["responder"]] == ["eye stage.1/mean", "eye stage.1/at-mark"]
@@ -880,8 +885,11 @@ def test_answers_about_turns_are_to_images_of_the_source_that_is_named(
 
 
 def test_a_readout_of_an_encoder_is_asked_for_upright_bias(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, _ = ran(capsys, "--task", "orientation", "--encoder", str(ROOT / "tests" / "numpy_encoder.py"), "--site",
-                 "pooled", "blind", "--items", "40", "--out", str(tmp_path / "run"))  # fmt: skip
+    words = ("--task", "orientation", "--encoder", str(ROOT / "tests" / "numpy_encoder.py"), "--site", "pooled",
+             "blind", "--items", "40", "--out", str(tmp_path / "run"))  # fmt: skip
+    assert "40 images to encode" in ran(capsys, *words, "--dry-run")[0]
+    out, _ = ran(capsys, *words)
+    assert "0 images to encode" in ran(capsys, *words, "--dry-run")[0].replace("40 images", "")
     assert "blocks pooled/vector: neither is favoured" in out
     assert "told apart, d'" in out
 

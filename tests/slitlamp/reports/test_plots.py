@@ -1,6 +1,7 @@
 """The layer figure: where sites lie, that nothing lies on another, what decides the credit, and odd names."""
 
 import dataclasses
+import itertools
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -235,6 +236,27 @@ def test_widths_are_one_or_two_columns_and_nothing_leaves_the_sheet() -> None:
             assert box.y0 >= sheet.y0 - 1
             assert box.y1 <= sheet.y1 + 1
         assert not any(a.overlaps(figure.legends[0].get_window_extent()) for a in boxes[: len(figure.axes)])
+
+
+@pytest.mark.parametrize("blocks", [0, 3, 24])
+def test_titles_of_neighbouring_panels_stay_apart(blocks: int) -> None:
+    grids = ("cls", "mean", "at-mark", "halves", "grid3")
+    for width in plots.WIDTHS:
+        figure = drawn(records({"a": (blocks, ("final",))}, grids=grids), width)
+        mm = 25.4 / figure.dpi
+        boxes = [panel.title.get_window_extent() for panel in figure.axes]
+        assert {panel.get_title().replace("\n", " ") for panel in figure.axes} >= {"CLS token", "mean of patches"}
+        lines = [(a, b) for a, b in itertools.pairwise(boxes) if b.x0 > a.x0]
+        assert lines
+        assert min(b.x0 - a.x1 for a, b in lines) * mm > 1.5
+        above = [text.get_window_extent() for text in figure.texts]
+        assert not any(box.overlaps(other) for box in boxes for other in above)
+        ticks = [label.get_window_extent() for panel in figure.axes for label in panel.get_xticklabels()]
+        beside = [
+            (box, tick) for box in boxes for tick in ticks if tick.y0 > box.y0 and tick.x1 > box.x0 and tick.x0 < box.x1
+        ]
+        assert all(tick.y0 - box.y1 > 1 / mm for box, tick in beside)
+        assert beside or width == plots.WIDTHS[1]
 
 
 @pytest.mark.parametrize("name", ["a$b$c_{x}", r"a$\frac$", "$x_$", "nul\x00\x1b[31m", "lone\udcff", "中文", "x" * 200])

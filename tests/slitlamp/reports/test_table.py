@@ -170,7 +170,7 @@ def test_the_summary_stands_first_and_the_map_is_folded() -> None:
     found = dataclasses.replace(found, verdicts=said, files=[Path("runs/x/table.csv")])
     head, *rest = str(found).split("\n\n")
     rows = head.splitlines()
-    assert rows[0].split()[:5] == ["question", "encoder", "verdict", "credit", "best"]
+    assert rows[0].split()[:5] == ["question", "encoder", "verdict", "credit", "score"]
     assert [row.split()[:4] for row in rows[1:]] == [[one.task, one.encoder, "present", "pixels"] for one in said]
     assert all("0.80  [0.70, 0.90]" in row for row in rows[1:]), "the point chosen inside the folds, not the highest"
     text = str(found)
@@ -197,12 +197,18 @@ def test_a_summary_says_the_last_point_that_reads_materially_less_and_no_other()
 
 
 def test_columns_that_do_not_fit_go_and_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
-    found = result(MAP)
-    assert max(map(len, str(found).splitlines())) <= 100
-    monkeypatch.setenv("COLUMNS", "80")
+    facts = {"task": "label stage", "items": 90, "images": 90, "groups": 30, "left_out": {"without an answer": 4},
+             "limited": False, "range": None, "classes": {f"class number {k}": 10 for k in range(9)},
+             "notes": ["A note of some length on what was seen, and why it is said of these images. " * 2]}  # fmt: skip
+    apart = {"task": "mirror", "a": "one", "b": "other", "difference": 0.1, "simultaneous_low": 0.0,
+             "simultaneous_high": 0.2, "p_holm": 0.04, "says": "one reads more"}  # fmt: skip
+    found = dataclasses.replace(result(MAP), questions=[facts], comparisons=[apart], command="")
+    for columns in (100, 80):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert max(map(len, str(found).splitlines())) <= columns
     text = table([r for r in MAP if r.task == "mirror"], "tower")
     assert "not shown in so few columns: shuffled" in text
+    assert max(map(len, text.splitlines())) <= 80
     monkeypatch.setenv("COLUMNS", "400")
     assert "not shown" not in table([r for r in MAP if r.task == "mirror"], "tower")
 

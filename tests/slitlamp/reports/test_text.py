@@ -6,7 +6,7 @@ import pytest
 
 from slitlamp.log import LOGGER, printable, say
 from slitlamp.reports.result import IN_A_TERMINAL, LINES, ROWS, CommandResult
-from slitlamp.reports.text import WIDE, bullets, fitted, table
+from slitlamp.reports.text import UNBROKEN, WIDE, bullets, fitted, table
 
 
 def test_columns_are_as_wide_as_what_a_terminal_shows_of_them() -> None:
@@ -24,6 +24,16 @@ def test_a_table_fits_and_keeps_numbers_and_the_ends_of_names() -> None:
     many = fitted([{f"column {k}": "x" * 14 for k in range(20)}])
     assert max(len(line) for line in many.splitlines() if not line.startswith("not shown")) <= WIDE
     assert "column 19" in many.splitlines()[-1]
+
+
+def test_what_does_not_fit_is_broken_into_lines_and_nothing_of_it_is_lost() -> None:
+    rows = [{"name": f"n{k}", "what": " ".join(f"word{k}{i}" for i in range(30)), "count": "7"} for k in range(2)]
+    text = table(rows, 80, ["count"], wrap=True)
+    assert max(map(len, text.splitlines())) <= 80
+    assert sorted(text.split()[3:]) == sorted(word for row in rows for value in row.values() for word in value.split())
+    first = next(line for line in text.splitlines() if line.startswith("n0"))
+    assert first.endswith("  7")
+    assert len(table(rows, UNBROKEN, wrap=True).splitlines()) == 3
 
 
 def test_a_sentence_is_broken_and_a_command_is_not() -> None:
@@ -68,6 +78,14 @@ def test_what_is_no_number_is_null_and_rows_that_are_left_out_are_counted() -> N
     assert "n11" in text
     assert "n12" not in text
     assert not {"\x1b", "\u202e"} & set(text)
+
+
+def test_of_a_diagnosis_every_stage_is_shown() -> None:
+    """Controls and probes trained elsewhere stand behind the chain, which alone may have a dozen stages."""
+    stages = [{"task": "t", "stage": "layer", "name": f"n{k}", "at": "x", "score": 0.5} for k in range(ROWS + 5)]
+    text = str(CommandResult(experiment="diagnose", tables={"stages": stages}))
+    assert f"n{ROWS + 4}" in text
+    assert "more rows" not in text
 
 
 def test_a_count_keeps_three_digits_and_a_zero_is_no_dash() -> None:
