@@ -22,7 +22,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 # these need a hub, files of the user's own, or minutes (visual prompts) to a quarter of an hour (training)
 ELSEWHERE = (
     "biomedclip", "path/to", "timm:", "films/", "points.csv", "visual_prompts", "train_phantom", "experiments.answers",
-    "experiments.diagnose`", "experiments.linear_probe`", "grid.toml", "RUNS", "report runs",
+    "experiments.diagnose`", "experiments.linear_probe`", "grid.toml", "RUNS", "report runs", "experiments.fetch",
 )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def silent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of an encoder that reads the answer, and of one whose features are noise."""
     out, noise = tmp_path_factory.mktemp("silent") / "mirror", str(ROOT / "tests" / "noise_encoder.py")
-    slitlamp.probe(["pixels", noise], "mirror", items=60, permutations=99, jobs=1, out=str(out))
+    slitlamp.probe(["pixels", noise], "mirror", items=120, permutations=99, jobs=1, out=str(out))
     return out
 
 
