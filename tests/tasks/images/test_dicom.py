@@ -856,8 +856,10 @@ def test_a_stream_that_is_too_short_for_its_pixels_is_refused_at_once(tmp_path: 
     assert not read(flat).any()  # as short as RLE gets
     for syntax in ("RLELossless", "JPEG2000Lossless"):
         path = dicom(tmp_path / "b.dcm", stored().astype(np.uint16), syntax=syntax)
-        with pytest.raises(DataError, match="its header promises 8589672450 bytes of pixels, its stream has"):
-            read(rewrite(path, Rows=65535, Columns=65535))
+        with pytest.raises(DataError, match="its header promises 536838144 bytes of pixels, its stream has"):
+            read(rewrite(path, Rows=16383, Columns=16384))
+        with pytest.raises(DataError, match="its header promises 16385 x 16384 pixels"):
+            read(rewrite(path, Rows=16384, Columns=16385))
 
 
 def test_a_deflated_file_is_read_within_a_stated_number_of_bytes(

@@ -96,7 +96,8 @@ def test_every_map_of_a_file_is_an_image(tmp_path: Path) -> None:
     ("data", "message"),
     [
         (b"P5\n56 40\n255\n" + GREY.tobytes()[:-7], r"promises 2240 bytes of pixels and holds 2233 \(cut"),
-        (b"P5\n560000 400000\n255\n" + GREY.tobytes(), "promises 224000000000 bytes"),
+        (b"P5\n56000 4000\n255\n" + GREY.tobytes(), "promises 224000000 bytes"),
+        (b"P5\n560000 400000\n255\n" + GREY.tobytes(), "promises 560000 x 400000 pixels"),
         (b"P2\n56 40\n255\n" + b"1 " * 2239, r"promises 2240 numbers and holds 2239 \(cut"),
         (b"P2\n56 40\n255\n" + b"-3 " * 2300, "holds -3, which is not between 0 and its maxval 255"),
         (b"P5\n56 40\n100\n" + GREY.tobytes(), r"holds \d+, which is not between 0 and its maxval 100"),
