@@ -57,7 +57,7 @@ def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> li
         with Image.open(_where(path), formats=FORMATS) as image:
             scaled = image.format == "JPEG2000" and not jpeg2000.require_meaning(path).plain
             deep, tagged = _png(path) if image.format == "PNG" else (False, True)
-            revision = 2 if _rescaled_key(image) is not None else 1
+            revision = 2 if _spread_key(image) is not None and image.mode != "1" else 1
             wide, high = image.size
             exif = int(image.getexif().get(ORIENTATION, 1) or 1) if tagged and not scaled else 1
             count = int(getattr(image, "n_frames", 1))
@@ -136,14 +136,16 @@ def _png(path: File) -> tuple[bool, bool]:
     return deep, False
 
 
-def _rescaled_key(image: Any) -> int | None:
-    """The transparent grey of a PNG of 2 or 4 bits among the 256 greys to which Pillow spreads it; None of others.
+def _spread_key(image: Any) -> int | None:
+    """The transparent grey of a PNG of 1, 2 or 4 bits among the 256 greys to which Pillow spreads it; None of others.
 
-    Pillow leaves it as it is stored. To be asked before the pixels are loaded.
+    Pillow leaves it as it is stored; newer ones spread that of 1 bit. To be asked before the pixels are loaded.
     """
     key = image.info.get("transparency")
-    steps = {"L;2": 85, "L;4": 17}.get(str(image.tile[0][3]) if image.format == "PNG" and image.tile else "")
-    return key * steps if steps and isinstance(key, int) else None
+    packing = str(image.tile[0][3]) if image.format == "PNG" and image.tile else ""
+    if not isinstance(key, int) or packing not in ("1", "L;2", "L;4"):
+        return None
+    return 255 * bool(key) if packing == "1" else key * {"L;2": 85, "L;4": 17}[packing]
 
 
 def _controls(path: File) -> int:
@@ -230,7 +232,7 @@ def _read(path: File, index: int, orientation: int, last_opened: LastOpened | No
             image.seek(index)
             return plain(turned(np.asarray(_shown(image)), orientation))
         with Image.open(_where(path), formats=FORMATS) as image:
-            key = _rescaled_key(image)
+            key = _spread_key(image)
             image.load()
             if key is not None:
                 image.info["transparency"] = key
