@@ -1,10 +1,29 @@
 """The phrases by which a reply answers, denies, refuses or corrects itself, in English, German, French and Spanish."""
 
 import re
+from itertools import groupby
 
 
-def _any(*patterns: str, flags: int = re.IGNORECASE) -> re.Pattern[str]:
-    return re.compile("|".join(patterns), flags)
+def _any(*patterns: str) -> re.Pattern[str]:
+    """One pattern of alternatives, in their order; those that begin a word are tried where a word begins alone."""
+    parts: list[str] = []
+    for start, some in groupby(_alternatives("|".join(patterns)), key=lambda one: one.startswith(r"\b")):
+        own = "|".join(one[2:] if start else one for one in some)
+        parts.append(rf"\b(?=\w)(?:{own})" if start else own)
+    return re.compile("|".join(parts), re.IGNORECASE)
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """What stands between the bars of a pattern that are in no bracket."""
+    found, depth, inside = [""], 0, False
+    for token in re.findall(r"\\.|.", pattern, re.DOTALL):
+        depth += (token == "(") - (token == ")") if not inside else 0
+        inside = (token == "[" or inside) and token != "]"
+        if token == "|" and not depth and not inside:
+            found.append("")
+        else:
+            found[-1] += token
+    return found
 
 
 _NOUN = r"(?:answer|option|choice|response|prediction|label|letter|selection|reading)"
@@ -54,6 +73,8 @@ CONCLUSION = _any(
     r"^\W*(?:por lo tanto|por tanto|entonces|en resumen)\b",
 )
 
+_LACK = r"\b(?:absence|lack) of"
+LACK = _any(_LACK)
 NEGATION = _any(
     r"\b(?:not|never|neither|nor|without|cannot|none|no|hardly|nothing)\b",
     r"n['’]t\b",
@@ -62,7 +83,7 @@ NEGATION = _any(
     r"\b(?:wrong|incorrect|false|untrue|a mistake)\s+(?:to|that)\b|\b(?:anything|everything|all) but\b",
     r"\b(?:doubt(?:s|ed|ful)?|unlikely|improbable|implausible|nobody|no one|used to be|formerly)\b"
     r"|\bfail(?:s|ed)? to\b|\blittle (?:evidence|reason|sign|chance)\b"
-    r"|\b(?:opposite|contrary|reverse) of\b|\b(?:absence|lack) of\s+(?:[\w'’]+\s+){0,2}$"
+    rf"|\b(?:opposite|contrary|reverse) of\b|{_LACK}\s+(?:[\w'’]+\s+){{0,2}}$"
     r"|\b(?:negative for|free (?:of|from)|devoid of)\b",
     r"\bbezweif\w+|\bdoute(?:r|s|z)?\b|\bdud[oa]\b|¬|≠|!=|✗|✘|❌|\[\s?\](?=\s)",
     r"\b(?:nicht|kein(?:e|er|en|em|es)?|weder|noch nicht|niemals|ohne)\b",
@@ -102,10 +123,10 @@ NEGATED_BEHIND = _any(
     r"^[\s)\]\"'”]*(?:n['’]est pas|est faux|est fausse|est exclue?)\b",
     r"^[\s)\]\"'”]*(?:no es|es incorrect[ao]|es fals[ao])\b",
 )
+_LAST_OF_LIST = r"\s(?:or|nor|noch|oder|ou|ni)\s+(?:[\w'’-]+\s+){0,2}$"
+LAST_OF_LIST = re.compile(_LAST_OF_LIST, re.IGNORECASE)
 NEGATED_LIST = re.compile(
-    r"\b(?:no|not|without|neither|nor|kein\w*|ohne|sans|pas|sin)\b[^.;:!?]*,?\s(?:or|nor|noch|oder|ou|ni)\s+"
-    r"(?:[\w'’-]+\s+){0,2}$",
-    re.IGNORECASE,
+    rf"\b(?:no|not|without|neither|nor|kein\w*|ohne|sans|pas|sin)\b[^.;:!?]*,?{_LAST_OF_LIST}", re.IGNORECASE
 )
 """What stands before the last of several things that are denied together: `no effusion, or pneumothorax`."""
 ABSENT = _any(
@@ -114,21 +135,35 @@ ABSENT = _any(
     r"^[)\]\"'”]*\s*[:=–-]\s*(?:none|absent|negative|nil|no|nein|non|keiner?|aucune?|ningun[oa])\b",
 )
 """What stands behind a finding that is not there, so that the option without it is named."""
-NEUTRAL = _any(
-    r"\b(?:than|versus|vs\.?|compared (?:to|with)|in contrast to|relative to|considering|comparing"
-    r"|between)\s+(?:[\w'’]+\s+){0,2}[\W_]*$",
-    r"\b(?:whether|if(?! I (?:had|have) to)|ob|wenn|falls)\b[^,]*$",
-    r"\bas\s+(?!well\b)[\w'’]+\s+as\s+(?:[\w'’]+\s+){0,1}$",
-    r"\b(?:to|in order to)\s+(?:make|get|turn|render|bring|put)\s+(?:it|this|them|the \w+)\s+$",
-    r"\b(?:(?:needs?|ought|rotated|turned|flipped)\b|(?:has|had|have)\s+to\s+be\b)(?:\s+[\w'’]+){0,5}?\s+to\s+"
-    r"(?:be|become|appear|look)\s+$",
-    r"\b(?:some|others|most|many|(?:most |some |many )?people|you|they|someone|somebody|the user"
-    r"|one (?:could|might|may|would))\s+(?:[\w'’]+\s+){0,2}?"
-    r"(?:say|answer|think|claim|believe|argue|guess|assume|call|choose|pick|suppose|expect)(?:s|ed|d)?\b[^,;]*$",
-    r"\b(?:while|although|though|even though)\b[^,;]*\b(?:may|might|could|first (?:glance|sight))\b[^,;]*$",
-    r"\b(?:history of|status post|(?:evaluate|assess|look|check) for|question of|at least|at most|up to)\s+"
-    r"(?:an?\s+)?$",
+_NEUTRAL = (  # how each begins, and how it goes on
+    (
+        r"\b(?:than|versus|vs\.?|compared (?:to|with)|in contrast to|relative to|considering|comparing|between)",
+        r"\s+(?:[\w'’]+\s+){0,2}[\W_]*$",
+    ),
+    (r"\b(?:whether|if(?! I (?:had|have) to)|ob|wenn|falls)\b", r"[^,]*$"),
+    (r"\bas\s+(?!well\b)", r"[\w'’]+\s+as\s+(?:[\w'’]+\s+){0,1}$"),
+    (r"\b(?:to|in order to)\s+(?:make|get|turn|render|bring|put)\s+", r"(?:it|this|them|the \w+)\s+$"),
+    (
+        r"\b(?:(?:needs?|ought|rotated|turned|flipped)\b|(?:has|had|have)\s+to\s+be\b)",
+        r"(?:\s+[\w'’]+){0,5}?\s+to\s+(?:be|become|appear|look)\s+$",
+    ),
+    (
+        r"\b(?:some|others|most|many|(?:most |some |many )?people|you|they|someone|somebody|the user"
+        r"|one (?:could|might|may|would))\s+",
+        r"(?:[\w'’]+\s+){0,2}?"
+        r"(?:say|answer|think|claim|believe|argue|guess|assume|call|choose|pick|suppose|expect)(?:s|ed|d)?\b[^,;]*$",
+    ),
+    (
+        r"\b(?:while|although|though|even though)\b",
+        r"[^,;]*\b(?:may|might|could|first (?:glance|sight))\b[^,;]*$",
+    ),
+    (
+        r"\b(?:history of|status post|(?:evaluate|assess|look|check) for|question of|at least|at most|up to)\s+",
+        r"(?:an?\s+)?$",
+    ),
 )
+OPENING = _any(*(opening for opening, _ in _NEUTRAL))
+NEUTRAL = _any(*(opening + rest for opening, rest in _NEUTRAL))
 """What stands before an option that is only compared with, or supposed."""
 SUPPOSED = (
     (

@@ -3,9 +3,10 @@
 import functools
 import re
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from encoders.answering.prompts import LETTERS
 from probes.pairs.answers import FAILED, blink_letter, mediconfusion_letter
@@ -17,6 +18,8 @@ STATED, ASSERTED, BARE = 3, 2, 1  # how firmly an option is named: as the answer
 TURNS = 4  # of the turns of a reply, how many last ones are looked behind
 LONGEST = 1000  # characters that are looked at together, so that the time does not grow with the square of a reply
 MOST_LINKED, LINK = 9, 20  # letters of one list that are looked back over, and characters that each may take
+CUE_WORDS = 24  # more words than any cue has, with what may stand between it and the option
+MOST_BETWEEN = 16  # more characters than a word that parts clauses has
 GAP = 7  # words that may stand between `the answer is` and the option
 
 
@@ -63,17 +66,28 @@ def read_reply(
         return Parsed(choice=None, why="empty")
     if not finished:
         return Parsed(choice=None, why="unfinished")
+    return _read_once(reader, reply) if len(reply) <= LONGEST else reader.read(_plain(reply))
+
+
+@functools.lru_cache(maxsize=2**14)
+def _read_once(reader: "_Reader", reply: str) -> Parsed:
+    """The reading of a short reply; models give the same one to many items."""
     return reader.read(_plain(reply))
 
 
 def _plain(reply: str) -> str:
     """The reply without marks of format, struck-out words and what was thought before it."""
-    text = unicodedata.normalize("NFKC", reply)
-    text = "".join(c for c in text if unicodedata.category(c) != "Cf")
-    text = re.sub(r"(?<=\w)[‘’´`](?=\w)", "'", text)
-    text = re.sub(r"[‘’“”„«»‹›「」『』【】〈〉《》〔〕]", '"', text)
-    text = re.sub(r"^.*</think(?:ing)?>", "", text, flags=re.DOTALL | re.IGNORECASE)
-    text = re.sub(r"~~.*?~~", " ", text, flags=re.DOTALL)
+    text = reply
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+        text = text.translate({ord(c): None for c in set(text) if unicodedata.category(c) == "Cf"})
+    if "`" in text or not text.isascii():
+        text = re.sub(r"(?<=\w)[‘’´`](?=\w)", "'", text)
+        text = re.sub(r"[‘’“”„«»‹›「」『』【】〈〉《》〔〕]", '"', text)
+    if "</" in text:
+        text = re.sub(r"^.*</think(?:ing)?>", "", text, flags=re.DOTALL | re.IGNORECASE)
+    if "~~" in text:
+        text = re.sub(r"~~.*?~~", " ", text, flags=re.DOTALL)
     return text.strip()
 
 
@@ -83,6 +97,7 @@ _TAG = re.compile(r"<(answer|final_answer|choice|final)>(.*?)</\1>", re.DOTALL |
 _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mathit|textit|rm|bf|operatorname)\s*\{([^{}]*)\}")
 _MARKUP = re.compile(r"\*+|(?<!\w)_{1,3}(?=\w)|(?<=\w)_{1,3}(?!\w)|`+|^\s*#+\s*|^\s*>\s*|\$+", re.MULTILINE)
+_MARKS = re.compile(r"[*_`#>$]")  # without any of them nothing is marked
 _ASIDE = re.compile(r",\s*(?:which|who|that|shown|marked|located|circled|labell?ed)\b[^,.;\n]{0,90},", re.IGNORECASE)
 _SEEMING = re.compile(
     r"\b(?:appears|seems|looks|is)(?: to be| to me to be| like it is)(?=\s)|\b(?:appears|seems|looks)(?=\s)"
@@ -92,9 +107,14 @@ _ENUMERATED = re.compile(r"^\s*\d+[.)]\s+(?=\S+\s+\S)", re.MULTILINE)
 
 def _unmarked(text: str) -> str:
     """Plain text: no Markdown, LaTeX, tags, or asides between a thing and what is said of it."""
-    text = _MARKUP.sub("", _LATEX.sub(r"\1", text))
-    text = re.sub(r"<[^<>\s][^<>\n]{0,39}>", " ", text).replace("\\(", "(").replace("\\)", ")").replace("\\", " ")
-    if len(_ENUMERATED.findall(text)) > 1:
+    if "\\" in text:
+        text = _LATEX.sub(r"\1", text)
+    if _MARKS.search(text):
+        text = _MARKUP.sub("", text)
+    if "<" in text:
+        text = re.sub(r"<[^<>\s][^<>\n]{0,39}>", " ", text)
+    text = text.replace("\\(", "(").replace("\\)", ")").replace("\\", " ")
+    if "\n" in text and len(_ENUMERATED.findall(text)) > 1:
         text = _ENUMERATED.sub("", text)
     text = _ASIDE.sub(" ", text)
     text = phrases.NO_NEGATION.sub(" ", phrases.AFTER_NEGATION.sub(r"\1 ", text))
@@ -285,7 +305,8 @@ class _Reader:
             if len(options) > 1:
                 return Parsed(choice=None, why=f"two options: {self._names(options)}")
             if level < STATED and refusal is not None:
-                later = [m for m in found if m.start > refusal and phrases.DESPITE.search(text, refusal, m.start)]
+                despite = phrases.DESPITE.search(text, refusal)
+                later = [m for m in found if despite is not None and m.start > refusal and despite.end() <= m.start]
                 if not later:
                     return Parsed(choice=None, why="refusal")
             return Parsed(choice=options[0], why=why)
@@ -385,13 +406,9 @@ class _Reader:
                     mention = Mention(start=mention.start, end=mention.end, option=other, letter=mention.letter)
                 if re.match(r"[)\]\"'\s]*\?", sentence[mention.end :]):
                     continue  # it is asked
-                supposed = any(
-                    before.search(sentence[: mention.start]) and behind.search(sentence[mention.end :])
-                    for before, behind in phrases.SUPPOSED
-                )
-                if cue[number] is None and (supposed or phrases.NEUTRAL.search(sentence[: mention.start])):
-                    continue
-                if cue[number] is None and _of_another(sentence[: mention.start]):
+                if cue[number] is None and (
+                    _supposed(sentence, mention) or _compared(sentence, mention) or _of_another(sentence, mention)
+                ):
                     continue
                 kept.append((self._level(text, start, sentence, mention, cue[number]), mention))
             kept = _chained(sentence, kept)
@@ -429,26 +446,31 @@ class _Reader:
         if phrases.NEGATED_BEHIND.search(sentence[mention.end :]):
             return "behind"
         if cue is None:
-            ends = [0, *(m.end() for m in phrases.BOUNDARY.finditer(sentence, 0, mention.start))]
+            ends = _clause_starts(sentence, mention.start)
             if len(ends) > 1 and re.match(r"\s*(?:that|dass|daß|que)\b", sentence[ends[-1] :], re.IGNORECASE):
                 ends.pop()
             clause = sentence[ends[-1] : mention.start]
         else:
             clause = sentence[cue : mention.start]
-            if phrases.NEGATED_CUE.search(sentence[:cue]):
+            if phrases.NEGATED_CUE.search(sentence, _back(sentence, cue, 8), cue):
                 return "before"
             ends = [m.end() for m in phrases.BOUNDARY.finditer(clause)]
             clause = clause[max(ends, default=0) :]
-        words = [m for m in phrases.NEGATION.finditer(clause) if not self._is_an_answer(clause, m)]
+        words = []
+        if _may_deny(sentence):
+            words = [m for m in phrases.NEGATION.finditer(clause) if not self._is_an_answer(clause, m)]
         if not words:
-            listed = phrases.NEGATED_LIST.search(sentence[: mention.start])
+            listed = None
+            if phrases.LAST_OF_LIST.search(sentence, max(0, _back(sentence, mention.start, 3) - 1), mention.start):
+                listed = phrases.NEGATED_LIST.search(sentence, 0, mention.start)
             if (
                 listed
                 and not mention.letter
                 and not any(m.start >= listed.start() for m in self._mentions(sentence[: mention.start]))
             ):
                 return "before"
-            return "before" if re.search(r"\b(?:non|un|not)-$", clause, re.IGNORECASE) else None
+            joined = clause.rstrip("\n").endswith("-") and re.search(r"\b(?:non|un|not)-$", clause, re.IGNORECASE)
+            return "before" if joined else None
         named = [m for m in self._mentions(clause) if m.start >= words[-1].end()]
         if named and not _AND.search(clause[named[-1].end :]):
             return None  # what is denied was named: `not green: blue`
@@ -466,8 +488,8 @@ class _Reader:
             return STATED
         if not re.search(r"\w", sentence[: mention.start] + sentence[mention.end :]):
             return STATED  # alone on its line
-        head = not re.search(r"\w", text[: at + mention.start])
-        behind = text[at + mention.end :]
+        head = _WORD.search(text, 0, at + mention.start) is None
+        behind = text[at + mention.end :] if head else ""
         closed = mention.decorated or not behind.strip() or re.match(r"\s*[.,:;)\]!\-–—\n]|\s*\n", behind)
         if (
             head
@@ -530,18 +552,83 @@ def _ended(text: str) -> Iterator[tuple[int, int]]:
 def _cue_before(sentence: str, mentions: Sequence[Mention]) -> list[int | None]:
     """Where the cue begins that each mention follows, in a few words and without a comma; None without one."""
     cues = [*phrases.CUE.finditer(sentence)]
+    ends = [m.end() for m in cues]
     found: list[int | None] = []
     for mention in mentions:
-        near = [m for m in cues if m.end() <= mention.start + 1 and m.start() < mention.start]
-        if not near:
+        place = bisect_right(ends, mention.start + 1) - 1
+        while place >= 0 and cues[place].start() >= mention.start:
+            place -= 1
+        if place < 0:
             found.append(None)
             continue
-        between = sentence[near[-1].end() : mention.start]
-        close = len(re.findall(r"\w+", between)) <= GAP and not re.search(
-            r"[,;](?!\s*(?:but|sondern|sino|mais)\b)", between
-        )
-        found.append(near[-1].start() if close else None)
+        between = sentence[ends[place] : mention.start]
+        close = sum(1 for _ in islice(_WORD.finditer(between), GAP + 1)) <= GAP and not _PAUSE.search(between)
+        found.append(cues[place].start() if close else None)
     return found
+
+
+_WORD = re.compile(r"\w+")
+_PAUSE = re.compile(r"[,;](?!\s*(?:but|sondern|sino|mais)\b)")
+
+
+@functools.lru_cache(maxsize=8)
+def _words_at(text: str) -> list[int]:
+    """Where the words of a text begin; what holds neither a letter nor a digit is none."""
+    return [m.start() for m in re.finditer(r"[\w'’-]+", text) if m[0].strip("_'’-")]
+
+
+def _back(text: str, at: int, words: int) -> int:
+    """Where so many words before a place begin: what ends at the place and has no more of them is found from there."""
+    starts = _words_at(text)
+    place = bisect_left(starts, at) - words
+    return starts[place] if place > 0 else 0
+
+
+@functools.lru_cache(maxsize=8)
+def _boundaries(sentence: str) -> list[int]:
+    return [m.end() for m in phrases.BOUNDARY.finditer(sentence)]
+
+
+def _clause_starts(sentence: str, at: int) -> list[int]:
+    """The last places before `at` where a clause may begin, as if the sentence ended there."""
+    ends = _boundaries(sentence)
+    known = [0, *ends[max(0, (place := bisect_right(ends, at)) - 2) : place]]
+    from_ = max(known[-1], at - MOST_BETWEEN)
+    return known + [m.end() for m in phrases.BOUNDARY.finditer(sentence, from_, at)]
+
+
+@functools.lru_cache(maxsize=8)
+def _may_deny(sentence: str) -> bool:
+    """Whether any part of a sentence can deny something."""
+    return phrases.NEGATION.search(sentence) is not None or phrases.LACK.search(sentence) is not None
+
+
+@functools.lru_cache(maxsize=8)
+def _first_compared(sentence: str) -> int:
+    """Where the first word stands that may compare or suppose; the sentence's length without one."""
+    found = phrases.OPENING.search(sentence)
+    return len(sentence) if found is None else found.start()
+
+
+def _compared(sentence: str, mention: Mention) -> bool:
+    """Whether an option is only compared with, or what somebody may say."""
+    first = _first_compared(sentence)
+    if first >= mention.start:
+        return False
+    at = mention.start
+    while at > 0 and not sentence[at - 1].isalnum():
+        at -= 1
+    first = max(first, sentence.rfind(",", 0, at) + 1)  # no such phrase goes on behind a comma and a word
+    return phrases.NEUTRAL.search(sentence, first, mention.start) is not None
+
+
+def _supposed(sentence: str, mention: Mention) -> bool:
+    """Whether an option is of a general or another case."""
+    return any(
+        before.search(sentence, _back(sentence, mention.start, 4), mention.start)
+        and behind.search(sentence[mention.end :])
+        for before, behind in phrases.SUPPOSED
+    )
 
 
 _AND = re.compile(r"\b(?:or|nor|and|und|oder|noch|y|o|ni|ou|et)\b|[,/&]", re.IGNORECASE)
@@ -602,14 +689,16 @@ def _answers_shortly(text: str, start: int, end: int) -> bool:
     head = not re.search(
         r"\w", before[max(before.rfind("\n"), before.rfind(". "), before.rfind(": "), before.rfind("! ")) + 1 :]
     )
-    cue = re.search(rf"(?:{phrases.CUE.pattern})\W*(?:a |an |clearly |probably )?$", before, re.IGNORECASE)
-    label = re.search(r"[(\[]?\b[A-Za-z][).:\]]+\s*$", before)
+    cue = _CUE_OF_WORD.search(text, _back(text, start, CUE_WORDS), start)
+    label = re.search(r"[(\[]?\b[A-Za-z][).:\]]+\s*$", before[max(0, _back(text, start, 2) - 1) :])
     alone = re.match(r"\s*(?:[.!)\]\"'}]|\n|$)", behind) and re.search(
         r"\b(?:or|wait|actually|so|not|but|hence|thus|therefore|then)\W*$|[,:(\[\"']\s*$", before, re.I
     )
     return bool(head or cue or label or alone)
 
 
+_CUE_OF_WORD = re.compile(rf"(?:{phrases.CUE.pattern})\W*(?:a |an |clearly |probably )?$", re.IGNORECASE)
+_CUE_OF_LETTER = re.compile(rf"(?:{phrases.CUE.pattern})[\W_]*(?:option |letter )?$", re.IGNORECASE)
 _LINKED = re.compile(r"\b(?:[A-Z]|\d+)\d?(?:\s*(?:,|/|&|\b(?:and|or|und|oder|et|ou|y|o)\b))+\s*(?:and|or)?\s*$")
 _NAMED = re.compile(
     r"([^\W\d_][\w'’-]+)\s+[A-Z]\d?\s+(?:is|are|was|were|has|(?:would|will|could|should|might|may|must|can)\s+be)"
@@ -627,9 +716,9 @@ def _is_name(word: str) -> bool:
     )
 
 
-def _of_another(before: str) -> bool:
-    """Whether what follows is said of another thing, which has a letter in its name: "plan B would be …"."""
-    found = _NAMED.search(before)
+def _of_another(sentence: str, mention: Mention) -> bool:
+    """Whether an option is said of another thing, which has a letter in its name: "plan B would be …"."""
+    found = _NAMED.search(sentence, _back(sentence, mention.start, 6), mention.start)
     return found is not None and _is_name(found[1]) and found[1].lower() not in phrases.SHOWN
 
 
@@ -651,14 +740,13 @@ def _is_label(text: str, found: re.Match[str], final: str) -> bool:
         return False
     before = _head_of_list(before)
     word_behind = re.match(r"[\s\"')\]]*([\w'’]+)", behind)
-    words_before = re.findall(r"[\w'’]+", before[max(before.rfind("\n"), before.rfind(". "), before.rfind("; ")) + 1 :])
-    last = words_before[-1].lower() if words_before else ""
+    last = _last_word(before[max(before.rfind("\n"), before.rfind(". "), before.rfind("; ")) + 1 :]).lower()
     fits_before = (
         not last
         or last in phrases.BEFORE_A_LETTER
         or (last.endswith("ly") and not _is_name(last))
         or "\u3040" <= last[-1] <= "\u9fff"
-        or bool(re.search(r"[,:;.!?(\[\"/=→>-]\s*$", before))
+        or before.rstrip()[-1:] in tuple(',:;.!?(["/=→>-')
     )
     marked = bool(found["mark"])
     closed = (
@@ -682,6 +770,17 @@ def _is_label(text: str, found: re.Match[str], final: str) -> bool:
     return fits_before and (closed or follows in phrases.FUNCTION_WORDS)
 
 
+def _last_word(text: str) -> str:
+    """The last run of letters, digits and apostrophes; empty without one."""
+    end = len(text)
+    while end and not (text[end - 1].isalnum() or text[end - 1] in "_'’"):
+        end -= 1
+    start = end
+    while start and (text[start - 1].isalnum() or text[start - 1] in "_'’"):
+        start -= 1
+    return text[start:end]
+
+
 _TITLE = re.compile(r"\b(?:Drs?|Mr|Mrs|Ms|Prof|St|Vit|vit|Hr|Fr|Mme|Sr|Sra)\.?\s*$")
 
 
@@ -690,7 +789,7 @@ def _is_abbreviated(before: str, behind: str, last: str) -> bool:
     other = rf"(?![A-{last}])[A-Z]"
     return bool(
         re.match(rf"\.[A-Z](?![A-Za-z])|\.\s{other}\.|/{other}(?![A-Za-z])", behind)
-        or re.search(rf"(?<![\w/]){other}/$|(?<![A-Za-z])[A-Za-z]\.$", before)
+        or re.search(rf"(?<![\w/]){other}/$|(?<![A-Za-z])[A-Za-z]\.$", before[-4:])
         or _TITLE.search(before[-12:])
     )
 
@@ -703,9 +802,13 @@ def _small_letters(text: str, count: int, taken: Sequence[tuple[int, int]]) -> l
         if any(a <= m.start() < b for a, b in taken):
             continue
         before = text[: m.start()]
-        cue = re.search(rf"(?:{phrases.CUE.pattern})[\W_]*(?:option |letter )?$", before, re.IGNORECASE)
+        cue = _CUE_OF_LETTER.search(text, _back(text, m.start(), CUE_WORDS), m.start())
         head = not re.search(r"\w", before) and text[m.end() : m.end() + 1] in (")", ":", ".")
-        option = re.search(r"\b(?:option|letter|choice|Antwort|respuesta|réponse)\s+$", before, re.IGNORECASE)
+        option = re.search(
+            r"\b(?:option|letter|choice|Antwort|respuesta|réponse)\s+$",
+            before[max(0, _back(text, m.start(), 1) - 1) :],
+            re.IGNORECASE,
+        )
         if cue or head or option:
             found.append(
                 Mention(start=m.start(), end=m.end(), option=LETTERS.lower().index(m[1]), letter=True, decorated=True)
