@@ -4,6 +4,7 @@ import functools
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
@@ -116,8 +117,9 @@ def _unmarked(text: str) -> str:
     text = text.replace("\\(", "(").replace("\\)", ")").replace("\\", " ")
     if "\n" in text and len(_ENUMERATED.findall(text)) > 1:
         text = _ENUMERATED.sub("", text)
-    text = _ASIDE.sub(" ", text)
-    text = phrases.NO_NEGATION.sub(" ", phrases.AFTER_NEGATION.sub(r"\1 ", text))
+    if text.count(",") > 1:
+        text = phrases.AFTER_NEGATION.sub(r"\1 ", _ASIDE.sub(" ", text))
+    text = phrases.NO_NEGATION.sub(" ", text)
     return _SEEMING.sub("is", text).strip()
 
 
@@ -330,8 +332,9 @@ class _Reader:
 
     def _refusal(self, text: str) -> int | None:
         """Where the text refuses, unless an option's own words do."""
-        own = list(self.of_words.finditer(text))
+        own: list[re.Match[str]] | None = None
         for found in phrases.REFUSAL.finditer(text):
+            own = list(self.of_words.finditer(text)) if own is None else own
             if not any(m.start() < found.end() and found.start() < m.end() for m in own):
                 return found.end()
         return None
@@ -339,7 +342,7 @@ class _Reader:
     def _mentions(self, text: str) -> list[Mention]:
         """All places where an option is named, in their order; words before letters inside them."""
         found = []
-        for m in self.of_words.finditer(text):
+        for m in self.of_words.finditer(text) if self._may_hold_words(text) else ():
             words = _words(m[0])
             option = self.named.get(words)
             if option is None or (words in self.short and not _answers_shortly(text, m.start(), m.end())):
@@ -347,14 +350,14 @@ class _Reader:
             found.append(Mention(start=m.start(), end=m.end(), option=option, letter=False))
         taken = [(m.start, m.end) for m in found if m.end - m.start > 1]
         if self.letters:
-            for m in self.of_letters.finditer(text):
+            for m in self.of_letters.finditer(text) if _CAPITAL.search(text) else ():
                 letter = m["a"] or m["b"]
                 decorated = m["in"] is not None
                 inside = any(a <= m.start() and m.end() <= b for a, b in taken)
                 if inside or not (decorated or _is_label(text, m, LETTERS[len(self.options) - 1])):
                     continue
-                head = not re.search(r"\w", text[: m.start()])
-                dashed = re.match(r"\s+[-–—]\s+(?![A-Z]\b)", text[m.end() :]) is not None
+                head = _WORD.search(text, 0, m.start()) is None
+                dashed = head and re.match(r"\s+[-–—]\s+(?![A-Z]\b)", text[m.end() :]) is not None
                 strong = decorated or (bool(m["mark"]) and (head or m["mark"] != ".")) or (head and dashed)
                 found.append(
                     Mention(
@@ -365,14 +368,32 @@ class _Reader:
                         decorated=strong,
                     )
                 )
-            for m in re.finditer(
-                rf"\b({'|'.join(phrases.ORDINALS)})\s+(?:option|choice|answer|statement)\b", text, re.I
-            ):
+            for m in _ORDINAL.finditer(text):
                 place = phrases.ORDINALS.index(m[1].lower())
                 if place < len(self.options):
                     found.append(Mention(start=m.start(), end=m.end(), option=place, letter=True, decorated=True))
             found += _small_letters(text, len(self.options), [(m.start, m.end) for m in found])
         return sorted(found, key=lambda m: (m.start, m.end))
+
+    def _may_hold_words(self, text: str) -> bool:
+        """Whether an option's words can be in a text: the first of them is, or the text is no ASCII."""
+        if not text.isascii():
+            return True
+        plain = text.lower()
+        return any(first in plain for first in self.firsts)
+
+    @functools.cached_property
+    def firsts(self) -> frozenset[str]:
+        """The first word of each option."""
+        return frozenset(text.split()[0] for text in self.named)
+
+    def _may_name_behind(self, clause: str, at: int) -> bool:
+        """Whether anything that may name an option ends behind a place of a clause."""
+        found = [*self.of_words.finditer(clause)]
+        if self.letters:
+            small = _small(LETTERS[len(self.options) - 1].lower())
+            found += [*self.of_letters.finditer(clause), *_ORDINAL.finditer(clause), *small.finditer(clause)]
+        return any(m.end() > at for m in found)
 
     def _complement(self, option: int) -> int | None:
         """The option that is the negation of another: "not enhanced" of "enhanced"."""
@@ -458,7 +479,7 @@ class _Reader:
             clause = clause[max(ends, default=0) :]
         words = []
         if _may_deny(sentence):
-            words = [m for m in phrases.NEGATION.finditer(clause) if not self._is_an_answer(clause, m)]
+            words = [m for m in phrases.NEGATION.regex.finditer(clause) if not self._is_an_answer(clause, m)]
         if not words:
             listed = None
             if phrases.LAST_OF_LIST.search(sentence, max(0, _back(sentence, mention.start, 3) - 1), mention.start):
@@ -471,6 +492,9 @@ class _Reader:
                 return "before"
             joined = clause.rstrip("\n").endswith("-") and re.search(r"\b(?:non|un|not)-$", clause, re.IGNORECASE)
             return "before" if joined else None
+        joint = deque(_AND.finditer(clause, words[-1].end()), maxlen=1)
+        if not self._may_name_behind(clause, joint[0].start() if joint else words[-1].end()):
+            return "before"  # `not A or …`, which goes on
         named = [m for m in self._mentions(clause) if m.start >= words[-1].end()]
         if named and not _AND.search(clause[named[-1].end :]):
             return None  # what is denied was named: `not green: blue`
@@ -534,11 +558,12 @@ def _sentences(text: str) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
+_END = re.compile(r"(?<=[.!?。])[)\"'\]]*\s+|\n+|[;；]\s*|(?<=[。！？])|,\s+(?=(?:so|therefore|thus|hence)\b)")
+
+
 def _ended(text: str) -> Iterator[tuple[int, int]]:
     start = 0
-    for end in re.finditer(
-        r"(?<=[.!?。])[)\"'\]]*\s+|\n+|[;；]\s*|(?<=[。！？])|,\s+(?=(?:so|therefore|thus|hence)\b)", text
-    ):
+    for end in _END.finditer(text):
         before = text[start : end.start()].strip()
         if (re.fullmatch(r"\W*[A-Za-z]\W*", before) or _TITLE.search(before[-12:])) and "\n" not in end[0]:
             continue
@@ -697,8 +722,8 @@ def _answers_shortly(text: str, start: int, end: int) -> bool:
     return bool(head or cue or label or alone)
 
 
-_CUE_OF_WORD = re.compile(rf"(?:{phrases.CUE.pattern})\W*(?:a |an |clearly |probably )?$", re.IGNORECASE)
-_CUE_OF_LETTER = re.compile(rf"(?:{phrases.CUE.pattern})[\W_]*(?:option |letter )?$", re.IGNORECASE)
+_CUE_OF_WORD = re.compile(rf"(?:{phrases.CUE.regex.pattern})\W*(?:a |an |clearly |probably )?$", re.IGNORECASE)
+_CUE_OF_LETTER = re.compile(rf"(?:{phrases.CUE.regex.pattern})[\W_]*(?:option |letter )?$", re.IGNORECASE)
 _LINKED = re.compile(r"\b(?:[A-Z]|\d+)\d?(?:\s*(?:,|/|&|\b(?:and|or|und|oder|et|ou|y|o)\b))+\s*(?:and|or)?\s*$")
 _NAMED = re.compile(
     r"([^\W\d_][\w'’-]+)\s+[A-Z]\d?\s+(?:is|are|was|were|has|(?:would|will|could|should|might|may|must|can)\s+be)"
@@ -722,15 +747,21 @@ def _of_another(sentence: str, mention: Mention) -> bool:
     return found is not None and _is_name(found[1]) and found[1].lower() not in phrases.SHOWN
 
 
-def _head_of_list(before: str) -> str:
-    """The text before the first of several letters, "vitamin " of "vitamin A, B and "; the whole where there is one."""
-    end = len(before)
+def _head_of_list(text: str, end: int) -> str:
+    """The text before the first of several letters, "vitamin " of "vitamin A, B and "; all up to `end` without them."""
     for _ in range(MOST_LINKED):
-        found = _LINKED.search(before, max(0, end - LINK), end)
+        found = _link(text, end)
         if found is None:
             break
-        end = found.start()
-    return before[:end]
+        end = found
+    return text[:end]
+
+
+@functools.lru_cache(maxsize=64)
+def _link(text: str, end: int) -> int | None:
+    """Where the letter begins that is linked with what follows at `end`; None without one."""
+    found = _LINKED.search(text, max(0, end - LINK), end)
+    return None if found is None else found.start()
 
 
 def _is_label(text: str, found: re.Match[str], final: str) -> bool:
@@ -738,7 +769,7 @@ def _is_label(text: str, found: re.Match[str], final: str) -> bool:
     letter, behind, before = found["b"], text[found.end() :], text[: found.start()]
     if _is_abbreviated(before, found["mark"] + behind, final):
         return False
-    before = _head_of_list(before)
+    before = _head_of_list(text, found.start())
     word_behind = re.match(r"[\s\"')\]]*([\w'’]+)", behind)
     last = _last_word(before[max(before.rfind("\n"), before.rfind(". "), before.rfind("; ")) + 1 :]).lower()
     fits_before = (
@@ -784,26 +815,47 @@ def _last_word(text: str) -> str:
 _TITLE = re.compile(r"\b(?:Drs?|Mr|Mrs|Ms|Prof|St|Vit|vit|Hr|Fr|Mme|Sr|Sra)\.?\s*$")
 
 
+@functools.cache
+def _abbreviations(last: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """How an abbreviation goes on behind a letter, and ends before it."""
+    other = rf"(?![A-{last}])[A-Z]"
+    return (
+        re.compile(rf"\.[A-Z](?![A-Za-z])|\.\s{other}\.|/{other}(?![A-Za-z])"),
+        re.compile(rf"(?<![\w/]){other}/$|(?<![A-Za-z])[A-Za-z]\.$"),
+    )
+
+
 def _is_abbreviated(before: str, behind: str, last: str) -> bool:
     """Whether a letter is part of an abbreviation or an initial: "A.P. view", "A/P view" (of no option P), "Dr. B."."""
-    other = rf"(?![A-{last}])[A-Z]"
-    return bool(
-        re.match(rf"\.[A-Z](?![A-Za-z])|\.\s{other}\.|/{other}(?![A-Za-z])", behind)
-        or re.search(rf"(?<![\w/]){other}/$|(?<![A-Za-z])[A-Za-z]\.$", before[-4:])
-        or _TITLE.search(before[-12:])
-    )
+    begin, end = _abbreviations(last)
+    return bool(begin.match(behind) or end.search(before[-4:]) or _TITLE.search(before[-12:]))
+
+
+_CAPITAL = re.compile(r"[A-Z(\[{\"]")
+_ORDINAL = re.compile(
+    rf"\b(?=[{''.join({word[0] for word in phrases.ORDINALS})}])({'|'.join(phrases.ORDINALS)})"
+    r"\s+(?:option|choice|answer|statement)\b",
+    re.IGNORECASE,
+)
+
+
+@functools.cache
+def _small(last: str) -> re.Pattern[str]:
+    """A small letter up to `last` alone, before a bracket, a stop or an end."""
+    own = f"[a-{last}]"
+    return re.compile(rf"({own})(?<![\w'’&-]{own})(?=[).:](?:\s|$)|\s*(?:[,;!\n]|$))")
 
 
 def _small_letters(text: str, count: int, taken: Sequence[tuple[int, int]]) -> list[Mention]:
     """Small letters right behind a cue ("Answer: b"), or at the head of the text before a bracket ("b) upright")."""
     last = LETTERS[count - 1].lower()
     found = []
-    for m in re.finditer(rf"(?<![\w'’&-])([a-{last}])(?=[).:](?:\s|$)|\s*(?:[,;!\n]|$))", text):
+    for m in _small(last).finditer(text):
         if any(a <= m.start() < b for a, b in taken):
             continue
         before = text[: m.start()]
         cue = _CUE_OF_LETTER.search(text, _back(text, m.start(), CUE_WORDS), m.start())
-        head = not re.search(r"\w", before) and text[m.end() : m.end() + 1] in (")", ":", ".")
+        head = text[m.end() : m.end() + 1] in (")", ":", ".") and not re.search(r"\w", before)
         option = re.search(
             r"\b(?:option|letter|choice|Antwort|respuesta|réponse)\s+$",
             before[max(0, _back(text, m.start(), 1) - 1) :],
