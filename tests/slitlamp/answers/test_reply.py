@@ -169,7 +169,7 @@ def test_a_long_reply_costs_no_more_for_each_letter_than_a_short_one() -> None:
         return time.process_time() - start
 
     for part in ("A, ", "not A or B ", "upright or upside down "):
-        short, long = (min(seconds(part * count) for _ in range(2)) for count in (100, 800))
+        short, long = (min(seconds(part * (size // len(part))) for _ in range(2)) for size in (2000, 16000))
         assert long < 32 * short, part  # eight times the length; with its square sixty-four times
 
 
