@@ -577,7 +577,22 @@ def _read_plain(opened: Opened) -> AnswerFile:
                 task=str(cell.get("task") or ""), repeat=repeat, finished=finished not in ("false", "no", "0"),
             )
         )  # fmt: skip
-    return AnswerFile(name=opened.name, format="plain", model=opened.path.stem, records=tuple(records))
+    return AnswerFile(
+        name=opened.name, format="plain", model=opened.path.stem, records=tuple(records), notes=_no_scores(opened, rows)
+    )
+
+
+def _no_scores(opened: Opened, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """A sentence where the column of scores holds something else, as the right answers themselves."""
+    column = _chosen(opened.columns or opened.keys).get("right", "")
+    said = [row[column] for row in rows if row.get(column) not in (None, "")]
+    odd = [str(value) for value in said if _score(value) is None]
+    if not odd:
+        return ()
+    return (
+        f"{opened.name}: {len(odd)} of {len(said)} values of {column!r} are no scores from 0 to 1 (the first is "
+        f"{odd[0][:40]!r}) and count as not there; what is right goes into a column target",
+    )
 
 
 # the formats

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,11 +29,12 @@ from tasks import DataError
 from tasks.sources.values import spelling
 
 EXAMPLES = 8  # replies that are shown without --rescore
+COUNTED = ("items", "unscored", "replies", "missing", "read")
 
 
 def import_answers(settings: Settings, own: ImportSettings, command: str) -> CommandResult:
     """Read files of answers and score them again; see `slitlamp.import_answers`."""
-    files = [read_answers(path, own.format) for path in own.files]
+    files = _told_apart([read_answers(path, own.format) for path in own.files], own.files)
     truth = truth_of(settings)
     answered, notes = read_again(files, truth, own)
     notes = [*dict.fromkeys([*notes, *(truth.notes if truth is not None else ())])]
@@ -76,6 +79,17 @@ def read_again(
     return found, notes
 
 
+def _told_apart(files: Sequence[AnswerFile], paths: Sequence[str]) -> list[AnswerFile]:
+    """The files, those of one name called with as much of their folders as tells them apart."""
+    parts = [Path(path).expanduser().resolve().parts for path in paths]
+    found = []
+    for file, own in zip(files, parts, strict=True):
+        others = {other for other in parts if other != own}
+        depth = next(n for n in range(1, len(own) + 1) if own[-n:] not in {other[-n:] for other in others})
+        found.append(replace(file, name="/".join(own[-depth:])) if depth > 1 else file)
+    return found
+
+
 def _by_model(files: Sequence[AnswerFile]) -> dict[str, list[AnswerFile]]:
     found: dict[str, list[AnswerFile]] = {}
     for file in files:
@@ -110,9 +124,11 @@ def _answered(
         found.append(Answered(model=model, task=task, read=[r for r in read if r.known.task == task], missing=missing))
         if missing:
             total = len(missing) + len({r.known.id for r in found[-1].read})
+            keyless = sum(known.answer is None for known in missing)
+            but = f", but for {keyless} whose right answer is not known" if keyless else ""
             notes.append(
                 f"{model}: {len(missing)} of {total} items of {task or truth.name} have no answer (the first is "
-                f"{missing[0].id!r}); they count as wrong in `accuracy`, and are not in `of_read`"
+                f"{truth.called(missing[0].id)!r}); they count as wrong in `accuracy`{but}, and are not in `of_read`"
             )
     absent = [] if truth.own else sorted({k.task for k in truth.items.values()} - set(tasks_))
     if absent:
@@ -140,9 +156,10 @@ def _matched(files: Sequence[AnswerFile], truth: Truth) -> tuple[list[tuple[Reco
         unknown = [r for r, known in pairs if known is None]
         if len(unknown) == len(pairs):
             one = unknown[0].item
+            there = [truth.called(name) for name in truth.items]
             raise DataError(
                 f"{file.name}: none of its {len(pairs)} items is in {truth.name} ({one!r} is not; "
-                f"{hint(one, truth.items) or 'an item there is ' + repr(next(iter(truth.items)))}): another benchmark, "
+                f"{hint(one, there) or 'an item there is ' + repr(there[0])}): another benchmark, "
                 "or another version of it"
             )
         if unknown:
@@ -150,7 +167,8 @@ def _matched(files: Sequence[AnswerFile], truth: Truth) -> tuple[list[tuple[Reco
                 f"{file.name}: {len(unknown)} of {len(pairs)} answers are to items that {truth.name} does not have "
                 f"(the first is {unknown[0].item!r}); they are left out"
             )
-        matched += [(r, known) for r, known in pairs if known is not None]
+        where = f"{file.name} " if len(files) > 1 else ""
+        matched += [(replace(r, where=f"{where}{r.where}"), known) for r, known in pairs if known is not None]
     return matched, notes
 
 
@@ -289,7 +307,7 @@ def _scores(answered: Sequence[Answered], readers: Sequence[str]) -> list[dict[s
             scored = [row for row in made if row is not None and row["accuracy"] is not None]
             if len(own) > 1 and len(scored) == len(own):
                 mean = float(np.mean([row["accuracy"] for row in scored]))
-                counted = {key: sum(row[key] for row in scored) for key in ("items", "replies", "missing", "read")}
+                counted = {key: _total(row[key] for row in scored) for key in COUNTED}
                 rows.append(
                     {**dict.fromkeys(scored[0]), "model": model, "task": f"mean of {len(own)} tasks", "reader": reader}
                     | counted | {"accuracy": mean, "chance": float(np.mean([row["chance"] for row in scored]))}
@@ -297,24 +315,36 @@ def _scores(answered: Sequence[Answered], readers: Sequence[str]) -> list[dict[s
     return rows
 
 
+def _total(values: Iterable[int | None]) -> int | None:
+    """The sum of counts; None where one of them is not known."""
+    found = [*values]
+    return None if None in found else sum(value for value in found if value is not None)
+
+
 def _score_row(one: Answered, reader: str) -> dict[str, Any] | None:
+    """A reader's score of a task: `accuracy` is of `items`, `of_read` of `read`; `unscored` have no right answer.
+
+    Where nothing has a right answer there is no score, and `items` and `read` are of all of them.
+    """
     values, group = one.values(reader)
     known = any(r.chosen(reader) != UNKNOWN for r in one.read)
     if not known and not any(r.right is not None for r in one.read):
         return None
-    hits = [r.hit(reader) for r in one.read if r.chosen(reader) >= 0]
-    hits = [value for value in hits if value == value]
-    scored = any(r.hit(reader) == r.hit(reader) for r in one.read)
+    counted = [r for r in one.read if r.hit(reader) == r.hit(reader)]
+    scored = bool(counted)
     low, high = ends(values, group) if scored else (None, None)
-    every = [*(r.known for r in one.read), *one.missing]
+    total = len(one.read) + len(one.missing)
+    counted = counted or one.read
+    hits = [r.hit(reader) for r in counted if r.chosen(reader) >= 0]
+    every = [*(r.known for r in counted), *(k for k in one.missing if k.answer is not None or not scored)]
     keys = Counter(known.answer for known in every if known.answer is not None)
     shared = one.options is not None
     return {
         "model": one.model, "task": one.task, "reader": shown_reader(reader),
-        "items": len(one.read) + len(one.missing), "replies": len(one.read), "missing": len(one.missing),
-        "read": one.readable(reader) if known else None,
+        "items": len(every), "unscored": total - len(values) if scored else total,
+        "replies": len(one.read), "missing": len(one.missing), "read": len(hits) if known else None,
         "accuracy": float(values.mean()) if scored else None, "accuracy_low": low, "accuracy_high": high,
-        "of_read": float(np.mean(hits)) if hits and known else None,
+        "of_read": float(np.mean(hits)) if hits and known and scored else None,
         "chance": float(np.mean([1 / len(known.options) for known in every])),
         "majority": max(keys.values()) / sum(keys.values()) if keys and shared else None,
     }  # fmt: skip
@@ -340,7 +370,7 @@ def _difference(one: Answered) -> dict[str, Any] | None:
         "letters_differ": sum(r.ours != r.theirs for r in known) if known else None,
         "only_theirs_read": sum(r.ours < 0 <= r.theirs for r in known) if known else None,
         "only_ours_read": sum(r.theirs < 0 <= r.ours for r in known) if known else None,
-        "scores_differ": sum(r.hit(OURS) != r.hit(THEIRS) for r in both) if both else None,
+        "scored": len(both), "scores_differ": sum(r.hit(OURS) != r.hit(THEIRS) for r in both) if both else None,
         "change": change, "change_low": low, "change_high": high,
     }  # fmt: skip
 
@@ -422,7 +452,8 @@ def _rows(one: Answered, readers: Sequence[str]) -> Iterable[dict[str, Any]]:
         yield {
             "model": one.model, "task": one.task, "item": known.id, "group": known.group,
             "options": " | ".join(known.options), "why": "missing",
-            "right_answer": "" if known.answer is None else known.options[known.answer], "ours_right": 0,
+            "right_answer": "" if known.answer is None else known.options[known.answer],
+            "ours_right": None if known.answer is None else 0,
         }  # fmt: skip
 
 
@@ -441,12 +472,14 @@ def _words(one: Answered) -> list[str]:
     name = f"{one.model}{f', {one.task}' if one.task else ''}"
     lines = []
     row, difference = _score_row(one, OURS), _difference(one)
-    total = len(one.read) + len(one.missing)
     if row is not None and row["accuracy"] is not None:
+        items, left = row["items"], row["unscored"]
         ends = "" if row["accuracy_low"] is None else f" [{row['accuracy_low']:.3f}, {row['accuracy_high']:.3f}]"
-        of_read = f", {row['of_read']:.3f} of the {row['read']} that can be read" if 0 < row["read"] < total else ""
+        of_read = f", {row['of_read']:.3f} of the {row['read']} that can be read" if 0 < row["read"] < items else ""
         of_read += ", of which none can be read" * (not row["read"])
-        lines.append(f"{name}: {row['accuracy']:.3f}{ends} of {total} answers are right, by our reading{of_read}")
+        verbs = ("has", "is") if left == 1 else ("have", "are")
+        rest = f"; {left} of {items + left} {verbs[0]} no known right answer and {verbs[1]} not scored" if left else ""
+        lines.append(f"{name}: {row['accuracy']:.3f}{ends} of {items} answers are right, by our reading{of_read}{rest}")
     if difference is not None:
         letters, scores = difference["letters_differ"], difference["scores_differ"]
         what = f"{letters} of {difference['compared']} replies are read otherwise" if letters is not None else (
@@ -456,7 +489,9 @@ def _words(one: Answered) -> list[str]:
         if difference["change"] is not None:
             low, high = difference["change_low"], difference["change_high"]
             ends = "" if low is None else f" [{low:+.3f}, {high:+.3f}]"
-            change = f", which changes the score by {difference['change']:+.3f}{ends}"
+            both = difference["scored"]
+            of = "" if both == difference["compared"] else f" over the {both} that both score"
+            change = f", which changes the score by {difference['change']:+.3f}{ends}{of}"
         lines.append(f"{name}: {what} than by the file's own tool{change}")
     unread = Counter(r.parsed.why.partition(":")[0].partition(";")[0] for r in one.read if r.ours < 0)
     if unread:

@@ -1,10 +1,47 @@
 """The phrases by which a reply answers, denies, refuses or corrects itself, in English, German, French and Spanish."""
 
 import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from slitlamp.answers.needles import Needles, alternatives, needles
 
 
-def _any(*patterns: str, flags: int = re.IGNORECASE) -> re.Pattern[str]:
-    return re.compile("|".join(patterns), flags)
+def _any(*patterns: str) -> re.Pattern[str]:
+    """One pattern of alternatives, in their order; those that begin a word are tried where a word begins alone."""
+    parts: list[str] = []
+    for start, some in groupby(alternatives("|".join(patterns)), key=lambda one: one.startswith(r"\b")):
+        own = "|".join(one[2:] if start else one for one in some)
+        parts.append(rf"\b(?=\w)(?:{own})" if start else own)
+    return re.compile("|".join(parts), re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rare:
+    """A pattern that few texts match, and what these must hold."""
+
+    regex: re.Pattern[str]
+    needles: Needles
+
+    @classmethod
+    def of(cls, *patterns: str, whole: Iterable[str] = ()) -> "Rare":
+        """The pattern of these alternatives, which are the beginnings of `whole` where that is given."""
+        found = needles("|".join(whole or patterns))
+        assert found is not None
+        return cls(regex=_any(*patterns), needles=found)
+
+    def search(self, text: str) -> re.Match[str] | None:
+        """The first match."""
+        return self.regex.search(text) if self.needles.in_text(text) else None
+
+    def finditer(self, text: str) -> Iterator[re.Match[str]]:
+        """All matches."""
+        return self.regex.finditer(text) if self.needles.in_text(text) else iter(())
+
+    def sub(self, new: str, text: str) -> str:
+        """The text with something else for each match."""
+        return self.regex.sub(new, text) if self.needles.in_text(text) else text
 
 
 _NOUN = r"(?:answer|option|choice|response|prediction|label|letter|selection|reading)"
@@ -14,7 +51,7 @@ _BE = (
 )
 _SIGN = r"\s*(?:[:=]|->|=>|→|：)"
 
-CUE = _any(
+CUE = Rare.of(
     rf"\b{_NOUN}(?:\s+(?:letter|option|choice|to (?:the|this) question))?(?:{_BE}(?:{_SIGN})?"
     rf"|{_SIGN})(?:\s+(?:that|dass|que))?\b",
     rf"\b{_NOUN}{_SIGN}",
@@ -54,7 +91,9 @@ CONCLUSION = _any(
     r"^\W*(?:por lo tanto|por tanto|entonces|en resumen)\b",
 )
 
-NEGATION = _any(
+_LACK = r"\b(?:absence|lack) of"
+LACK = Rare.of(_LACK)
+NEGATION = Rare.of(
     r"\b(?:not|never|neither|nor|without|cannot|none|no|hardly|nothing)\b",
     r"n['’]t\b",
     r"\b(?:rules?|ruled|ruling)\s+out\b|\b(?:exclud\w+|eliminat\w+|reject\w*)\b|\binstead of\b"
@@ -62,7 +101,7 @@ NEGATION = _any(
     r"\b(?:wrong|incorrect|false|untrue|a mistake)\s+(?:to|that)\b|\b(?:anything|everything|all) but\b",
     r"\b(?:doubt(?:s|ed|ful)?|unlikely|improbable|implausible|nobody|no one|used to be|formerly)\b"
     r"|\bfail(?:s|ed)? to\b|\blittle (?:evidence|reason|sign|chance)\b"
-    r"|\b(?:opposite|contrary|reverse) of\b|\b(?:absence|lack) of\s+(?:[\w'’]+\s+){0,2}$"
+    rf"|\b(?:opposite|contrary|reverse) of\b|{_LACK}\s+(?:[\w'’]+\s+){{0,2}}$"
     r"|\b(?:negative for|free (?:of|from)|devoid of)\b",
     r"\bbezweif\w+|\bdoute(?:r|s|z)?\b|\bdud[oa]\b|¬|≠|!=|✗|✘|❌|\[\s?\](?=\s)",
     r"\b(?:nicht|kein(?:e|er|en|em|es)?|weder|noch nicht|niemals|ohne)\b",
@@ -71,7 +110,7 @@ NEGATION = _any(
     r"\b(?:non|não|nem)\b",
     r"不是|并非|不",
 )
-NO_NEGATION = _any(
+NO_NEGATION = Rare.of(
     r"\bnot (?:only|just|merely)\b",
     r"\b(?:no|little|without (?:a |any )?) ?(?:doubt|question)\b",
     r"\bnicht nur\b|\bzweifellos\b|\bohne Zweifel\b",
@@ -102,10 +141,10 @@ NEGATED_BEHIND = _any(
     r"^[\s)\]\"'”]*(?:n['’]est pas|est faux|est fausse|est exclue?)\b",
     r"^[\s)\]\"'”]*(?:no es|es incorrect[ao]|es fals[ao])\b",
 )
+_LAST_OF_LIST = r"\s(?:or|nor|noch|oder|ou|ni)\s+(?:[\w'’-]+\s+){0,2}$"
+LAST_OF_LIST = re.compile(_LAST_OF_LIST, re.IGNORECASE)
 NEGATED_LIST = re.compile(
-    r"\b(?:no|not|without|neither|nor|kein\w*|ohne|sans|pas|sin)\b[^.;:!?]*,?\s(?:or|nor|noch|oder|ou|ni)\s+"
-    r"(?:[\w'’-]+\s+){0,2}$",
-    re.IGNORECASE,
+    rf"\b(?:no|not|without|neither|nor|kein\w*|ohne|sans|pas|sin)\b[^.;:!?]*,?{_LAST_OF_LIST}", re.IGNORECASE
 )
 """What stands before the last of several things that are denied together: `no effusion, or pneumothorax`."""
 ABSENT = _any(
@@ -114,21 +153,36 @@ ABSENT = _any(
     r"^[)\]\"'”]*\s*[:=–-]\s*(?:none|absent|negative|nil|no|nein|non|keiner?|aucune?|ningun[oa])\b",
 )
 """What stands behind a finding that is not there, so that the option without it is named."""
-NEUTRAL = _any(
-    r"\b(?:than|versus|vs\.?|compared (?:to|with)|in contrast to|relative to|considering|comparing"
-    r"|between)\s+(?:[\w'’]+\s+){0,2}[\W_]*$",
-    r"\b(?:whether|if(?! I (?:had|have) to)|ob|wenn|falls)\b[^,]*$",
-    r"\bas\s+(?!well\b)[\w'’]+\s+as\s+(?:[\w'’]+\s+){0,1}$",
-    r"\b(?:to|in order to)\s+(?:make|get|turn|render|bring|put)\s+(?:it|this|them|the \w+)\s+$",
-    r"\b(?:(?:needs?|ought|rotated|turned|flipped)\b|(?:has|had|have)\s+to\s+be\b)(?:\s+[\w'’]+){0,5}?\s+to\s+"
-    r"(?:be|become|appear|look)\s+$",
-    r"\b(?:some|others|most|many|(?:most |some |many )?people|you|they|someone|somebody|the user"
-    r"|one (?:could|might|may|would))\s+(?:[\w'’]+\s+){0,2}?"
-    r"(?:say|answer|think|claim|believe|argue|guess|assume|call|choose|pick|suppose|expect)(?:s|ed|d)?\b[^,;]*$",
-    r"\b(?:while|although|though|even though)\b[^,;]*\b(?:may|might|could|first (?:glance|sight))\b[^,;]*$",
-    r"\b(?:history of|status post|(?:evaluate|assess|look|check) for|question of|at least|at most|up to)\s+"
-    r"(?:an?\s+)?$",
+_NEUTRAL = (  # how each begins, and how it goes on
+    (
+        r"\b(?:than|versus|vs\.?|compared (?:to|with)|in contrast to|relative to|considering|comparing|between)",
+        r"\s+(?:[\w'’]+\s+){0,2}[\W_]*$",
+    ),
+    (r"\b(?:whether|ob|wenn|falls)\b", r"[^,]*$"),
+    (r"\bif\b", r"(?! I (?:had|have) to)[^,]*$"),
+    (r"\bas\s+(?!well\b)", r"[\w'’]+\s+as\s+(?:[\w'’]+\s+){0,1}$"),
+    (r"\b(?:to|in order to)\s+(?:make|get|turn|render|bring|put)\s+", r"(?:it|this|them|the \w+)\s+$"),
+    (
+        r"\b(?:(?:needs?|ought|rotated|turned|flipped)\b|(?:has|had|have)\s+to\s+be\b)",
+        r"(?:\s+[\w'’]+){0,5}?\s+to\s+(?:be|become|appear|look)\s+$",
+    ),
+    (
+        r"\b(?:some|others|most|many|(?:most |some |many )?people|you|they|someone|somebody|the user"
+        r"|one (?:could|might|may|would))\s+",
+        r"(?:[\w'’]+\s+){0,2}?"
+        r"(?:say|answer|think|claim|believe|argue|guess|assume|call|choose|pick|suppose|expect)(?:s|ed|d)?\b[^,;]*$",
+    ),
+    (
+        r"\b(?:while|although|though|even though)\b",
+        r"[^,;]*\b(?:may|might|could|first (?:glance|sight))\b[^,;]*$",
+    ),
+    (
+        r"\b(?:history of|status post|(?:evaluate|assess|look|check) for|question of|at least|at most|up to)\s+",
+        r"(?:an?\s+)?$",
+    ),
 )
+OPENING = Rare.of(*(opening for opening, _ in _NEUTRAL), whole=[opening + rest for opening, rest in _NEUTRAL])
+NEUTRAL = _any(*(opening + rest for opening, rest in _NEUTRAL))
 """What stands before an option that is only compared with, or supposed."""
 SUPPOSED = (
     (
@@ -157,7 +211,7 @@ BOUNDARY = _any(
 )
 AFTER_NEGATION = re.compile(r"(\bnot|n['’]t|\bnicht|\bpas)\s*,[^,.;\n]{1,40},\s*", re.IGNORECASE)
 
-REFUSAL = _any(
+REFUSAL = Rare.of(
     r"\bI(?:['’]m| am)?\s*(?:sorry\b|unable to\b|not able to\b|not sure\b|not certain\b|uncertain\b)",
     r"\b(?:I|we|one)\s+(?:cannot|can['’]t|can not|could not|couldn['’]t|am not able to|are not able to|do not"
     r"|don['’]t|won['’]t|will not)\s+(?:\w+\s+){0,2}(?:help|assist|answer|determine|tell|say|provide|see|view"
@@ -186,7 +240,7 @@ DESPITE = _any(
     r"\b(?:mais|cependant|probablement)\b",
     r"\b(?:pero|sin embargo|probablemente)\b",
 )
-WITHDRAWN = _any(
+WITHDRAWN = Rare.of(
     r"\bwait\b",
     r"\bscratch that\b|\bon second thoughts?\b|\bcorrection\b\s*[:,.]|\b(?:upon|on) (?:re-?examination"
     r"|reconsideration|closer (?:look|inspection))\b",
@@ -197,9 +251,9 @@ WITHDRAWN = _any(
     r"\battend(?:ez|s)\b|\bje me corrige\b",
     r"\bespere?\b|\bme corrijo\b|\bcorrijo\b",
 )
-TURNED = _any(
+TURNED = Rare.of(
     r"(?<=[\w.)\"'”…])\s*[,.…–—-]?\s*\bactually\b[,:]?(?=\s)",
-    r"[,.…—–-]\s*(?:no|sorry|nein|non)\s*[,.:]\s*",
+    r"[,.…—–-]\s*\b(?:no|sorry|nein|non)\s*[,.:]\s*",
     r"\bor rather\b|\bI mean\b,?|\bI meant\b",
     r"\bvielmehr\b|\bo mejor dicho\b|\bou plutôt\b",
 )

@@ -3,9 +3,11 @@
 import functools
 import re
 import unicodedata
+from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from encoders.answering.prompts import LETTERS
 from probes.pairs.answers import FAILED, blink_letter, mediconfusion_letter
@@ -17,6 +19,8 @@ STATED, ASSERTED, BARE = 3, 2, 1  # how firmly an option is named: as the answer
 TURNS = 4  # of the turns of a reply, how many last ones are looked behind
 LONGEST = 1000  # characters that are looked at together, so that the time does not grow with the square of a reply
 MOST_LINKED, LINK = 9, 20  # letters of one list that are looked back over, and characters that each may take
+CUE_WORDS = 24  # more words than any cue has, with what may stand between it and the option
+MOST_BETWEEN = 16  # more characters than a word that parts clauses has
 GAP = 7  # words that may stand between `the answer is` and the option
 
 
@@ -63,17 +67,28 @@ def read_reply(
         return Parsed(choice=None, why="empty")
     if not finished:
         return Parsed(choice=None, why="unfinished")
+    return _read_once(reader, reply) if len(reply) <= LONGEST else reader.read(_plain(reply))
+
+
+@functools.lru_cache(maxsize=2**14)
+def _read_once(reader: "_Reader", reply: str) -> Parsed:
+    """The reading of a short reply; models give the same one to many items."""
     return reader.read(_plain(reply))
 
 
 def _plain(reply: str) -> str:
     """The reply without marks of format, struck-out words and what was thought before it."""
-    text = unicodedata.normalize("NFKC", reply)
-    text = "".join(c for c in text if unicodedata.category(c) != "Cf")
-    text = re.sub(r"(?<=\w)[‘’´`](?=\w)", "'", text)
-    text = re.sub(r"[‘’“”„«»‹›「」『』【】〈〉《》〔〕]", '"', text)
-    text = re.sub(r"^.*</think(?:ing)?>", "", text, flags=re.DOTALL | re.IGNORECASE)
-    text = re.sub(r"~~.*?~~", " ", text, flags=re.DOTALL)
+    text = reply
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+        text = text.translate({ord(c): None for c in set(text) if unicodedata.category(c) == "Cf"})
+    if "`" in text or not text.isascii():
+        text = re.sub(r"(?<=\w)[‘’´`](?=\w)", "'", text)
+        text = re.sub(r"[‘’“”„«»‹›「」『』【】〈〉《》〔〕]", '"', text)
+    if "</" in text:
+        text = re.sub(r"^.*</think(?:ing)?>", "", text, flags=re.DOTALL | re.IGNORECASE)
+    if "~~" in text:
+        text = re.sub(r"~~.*?~~", " ", text, flags=re.DOTALL)
     return text.strip()
 
 
@@ -83,6 +98,7 @@ _TAG = re.compile(r"<(answer|final_answer|choice|final)>(.*?)</\1>", re.DOTALL |
 _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mathit|textit|rm|bf|operatorname)\s*\{([^{}]*)\}")
 _MARKUP = re.compile(r"\*+|(?<!\w)_{1,3}(?=\w)|(?<=\w)_{1,3}(?!\w)|`+|^\s*#+\s*|^\s*>\s*|\$+", re.MULTILINE)
+_MARKS = re.compile(r"[*_`#>$]")  # without any of them nothing is marked
 _ASIDE = re.compile(r",\s*(?:which|who|that|shown|marked|located|circled|labell?ed)\b[^,.;\n]{0,90},", re.IGNORECASE)
 _SEEMING = re.compile(
     r"\b(?:appears|seems|looks|is)(?: to be| to me to be| like it is)(?=\s)|\b(?:appears|seems|looks)(?=\s)"
@@ -92,12 +108,18 @@ _ENUMERATED = re.compile(r"^\s*\d+[.)]\s+(?=\S+\s+\S)", re.MULTILINE)
 
 def _unmarked(text: str) -> str:
     """Plain text: no Markdown, LaTeX, tags, or asides between a thing and what is said of it."""
-    text = _MARKUP.sub("", _LATEX.sub(r"\1", text))
-    text = re.sub(r"<[^<>\s][^<>\n]{0,39}>", " ", text).replace("\\(", "(").replace("\\)", ")").replace("\\", " ")
-    if len(_ENUMERATED.findall(text)) > 1:
+    if "\\" in text:
+        text = _LATEX.sub(r"\1", text)
+    if _MARKS.search(text):
+        text = _MARKUP.sub("", text)
+    if "<" in text:
+        text = re.sub(r"<[^<>\s][^<>\n]{0,39}>", " ", text)
+    text = text.replace("\\(", "(").replace("\\)", ")").replace("\\", " ")
+    if "\n" in text and len(_ENUMERATED.findall(text)) > 1:
         text = _ENUMERATED.sub("", text)
-    text = _ASIDE.sub(" ", text)
-    text = phrases.NO_NEGATION.sub(" ", phrases.AFTER_NEGATION.sub(r"\1 ", text))
+    if text.count(",") > 1:
+        text = phrases.AFTER_NEGATION.sub(r"\1 ", _ASIDE.sub(" ", text))
+    text = phrases.NO_NEGATION.sub(" ", text)
     return _SEEMING.sub("is", text).strip()
 
 
@@ -285,7 +307,8 @@ class _Reader:
             if len(options) > 1:
                 return Parsed(choice=None, why=f"two options: {self._names(options)}")
             if level < STATED and refusal is not None:
-                later = [m for m in found if m.start > refusal and phrases.DESPITE.search(text, refusal, m.start)]
+                despite = phrases.DESPITE.search(text, refusal)
+                later = [m for m in found if despite is not None and m.start > refusal and despite.end() <= m.start]
                 if not later:
                     return Parsed(choice=None, why="refusal")
             return Parsed(choice=options[0], why=why)
@@ -309,8 +332,9 @@ class _Reader:
 
     def _refusal(self, text: str) -> int | None:
         """Where the text refuses, unless an option's own words do."""
-        own = list(self.of_words.finditer(text))
+        own: list[re.Match[str]] | None = None
         for found in phrases.REFUSAL.finditer(text):
+            own = list(self.of_words.finditer(text)) if own is None else own
             if not any(m.start() < found.end() and found.start() < m.end() for m in own):
                 return found.end()
         return None
@@ -318,7 +342,7 @@ class _Reader:
     def _mentions(self, text: str) -> list[Mention]:
         """All places where an option is named, in their order; words before letters inside them."""
         found = []
-        for m in self.of_words.finditer(text):
+        for m in self.of_words.finditer(text) if self._may_hold_words(text) else ():
             words = _words(m[0])
             option = self.named.get(words)
             if option is None or (words in self.short and not _answers_shortly(text, m.start(), m.end())):
@@ -326,14 +350,14 @@ class _Reader:
             found.append(Mention(start=m.start(), end=m.end(), option=option, letter=False))
         taken = [(m.start, m.end) for m in found if m.end - m.start > 1]
         if self.letters:
-            for m in self.of_letters.finditer(text):
+            for m in self.of_letters.finditer(text) if _CAPITAL.search(text) else ():
                 letter = m["a"] or m["b"]
                 decorated = m["in"] is not None
                 inside = any(a <= m.start() and m.end() <= b for a, b in taken)
                 if inside or not (decorated or _is_label(text, m, LETTERS[len(self.options) - 1])):
                     continue
-                head = not re.search(r"\w", text[: m.start()])
-                dashed = re.match(r"\s+[-–—]\s+(?![A-Z]\b)", text[m.end() :]) is not None
+                head = _WORD.search(text, 0, m.start()) is None
+                dashed = head and re.match(r"\s+[-–—]\s+(?![A-Z]\b)", text[m.end() :]) is not None
                 strong = decorated or (bool(m["mark"]) and (head or m["mark"] != ".")) or (head and dashed)
                 found.append(
                     Mention(
@@ -344,14 +368,32 @@ class _Reader:
                         decorated=strong,
                     )
                 )
-            for m in re.finditer(
-                rf"\b({'|'.join(phrases.ORDINALS)})\s+(?:option|choice|answer|statement)\b", text, re.I
-            ):
+            for m in _ORDINAL.finditer(text):
                 place = phrases.ORDINALS.index(m[1].lower())
                 if place < len(self.options):
                     found.append(Mention(start=m.start(), end=m.end(), option=place, letter=True, decorated=True))
             found += _small_letters(text, len(self.options), [(m.start, m.end) for m in found])
         return sorted(found, key=lambda m: (m.start, m.end))
+
+    def _may_hold_words(self, text: str) -> bool:
+        """Whether an option's words can be in a text: the first of them is, or the text is no ASCII."""
+        if not text.isascii():
+            return True
+        plain = text.lower()
+        return any(first in plain for first in self.firsts)
+
+    @functools.cached_property
+    def firsts(self) -> frozenset[str]:
+        """The first word of each option."""
+        return frozenset(text.split()[0] for text in self.named)
+
+    def _may_name_behind(self, clause: str, at: int) -> bool:
+        """Whether anything that may name an option ends behind a place of a clause."""
+        found = [*self.of_words.finditer(clause)]
+        if self.letters:
+            small = _small(LETTERS[len(self.options) - 1].lower())
+            found += [*self.of_letters.finditer(clause), *_ORDINAL.finditer(clause), *small.finditer(clause)]
+        return any(m.end() > at for m in found)
 
     def _complement(self, option: int) -> int | None:
         """The option that is the negation of another: "not enhanced" of "enhanced"."""
@@ -385,13 +427,9 @@ class _Reader:
                     mention = Mention(start=mention.start, end=mention.end, option=other, letter=mention.letter)
                 if re.match(r"[)\]\"'\s]*\?", sentence[mention.end :]):
                     continue  # it is asked
-                supposed = any(
-                    before.search(sentence[: mention.start]) and behind.search(sentence[mention.end :])
-                    for before, behind in phrases.SUPPOSED
-                )
-                if cue[number] is None and (supposed or phrases.NEUTRAL.search(sentence[: mention.start])):
-                    continue
-                if cue[number] is None and _of_another(sentence[: mention.start]):
+                if cue[number] is None and (
+                    _supposed(sentence, mention) or _compared(sentence, mention) or _of_another(sentence, mention)
+                ):
                     continue
                 kept.append((self._level(text, start, sentence, mention, cue[number]), mention))
             kept = _chained(sentence, kept)
@@ -429,26 +467,34 @@ class _Reader:
         if phrases.NEGATED_BEHIND.search(sentence[mention.end :]):
             return "behind"
         if cue is None:
-            ends = [0, *(m.end() for m in phrases.BOUNDARY.finditer(sentence, 0, mention.start))]
+            ends = _clause_starts(sentence, mention.start)
             if len(ends) > 1 and re.match(r"\s*(?:that|dass|daß|que)\b", sentence[ends[-1] :], re.IGNORECASE):
                 ends.pop()
             clause = sentence[ends[-1] : mention.start]
         else:
             clause = sentence[cue : mention.start]
-            if phrases.NEGATED_CUE.search(sentence[:cue]):
+            if phrases.NEGATED_CUE.search(sentence, _back(sentence, cue, 8), cue):
                 return "before"
             ends = [m.end() for m in phrases.BOUNDARY.finditer(clause)]
             clause = clause[max(ends, default=0) :]
-        words = [m for m in phrases.NEGATION.finditer(clause) if not self._is_an_answer(clause, m)]
+        words = []
+        if _may_deny(sentence):
+            words = [m for m in phrases.NEGATION.regex.finditer(clause) if not self._is_an_answer(clause, m)]
         if not words:
-            listed = phrases.NEGATED_LIST.search(sentence[: mention.start])
+            listed = None
+            if phrases.LAST_OF_LIST.search(sentence, max(0, _back(sentence, mention.start, 3) - 1), mention.start):
+                listed = phrases.NEGATED_LIST.search(sentence, 0, mention.start)
             if (
                 listed
                 and not mention.letter
                 and not any(m.start >= listed.start() for m in self._mentions(sentence[: mention.start]))
             ):
                 return "before"
-            return "before" if re.search(r"\b(?:non|un|not)-$", clause, re.IGNORECASE) else None
+            joined = clause.rstrip("\n").endswith("-") and re.search(r"\b(?:non|un|not)-$", clause, re.IGNORECASE)
+            return "before" if joined else None
+        joint = deque(_AND.finditer(clause, words[-1].end()), maxlen=1)
+        if not self._may_name_behind(clause, joint[0].start() if joint else words[-1].end()):
+            return "before"  # `not A or …`, which goes on
         named = [m for m in self._mentions(clause) if m.start >= words[-1].end()]
         if named and not _AND.search(clause[named[-1].end :]):
             return None  # what is denied was named: `not green: blue`
@@ -466,8 +512,8 @@ class _Reader:
             return STATED
         if not re.search(r"\w", sentence[: mention.start] + sentence[mention.end :]):
             return STATED  # alone on its line
-        head = not re.search(r"\w", text[: at + mention.start])
-        behind = text[at + mention.end :]
+        head = _WORD.search(text, 0, at + mention.start) is None
+        behind = text[at + mention.end :] if head else ""
         closed = mention.decorated or not behind.strip() or re.match(r"\s*[.,:;)\]!\-–—\n]|\s*\n", behind)
         if (
             head
@@ -512,11 +558,12 @@ def _sentences(text: str) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
+_END = re.compile(r"(?<=[.!?。])[)\"'\]]*\s+|\n+|[;；]\s*|(?<=[。！？])|,\s+(?=(?:so|therefore|thus|hence)\b)")
+
+
 def _ended(text: str) -> Iterator[tuple[int, int]]:
     start = 0
-    for end in re.finditer(
-        r"(?<=[.!?。])[)\"'\]]*\s+|\n+|[;；]\s*|(?<=[。！？])|,\s+(?=(?:so|therefore|thus|hence)\b)", text
-    ):
+    for end in _END.finditer(text):
         before = text[start : end.start()].strip()
         if (re.fullmatch(r"\W*[A-Za-z]\W*", before) or _TITLE.search(before[-12:])) and "\n" not in end[0]:
             continue
@@ -530,18 +577,83 @@ def _ended(text: str) -> Iterator[tuple[int, int]]:
 def _cue_before(sentence: str, mentions: Sequence[Mention]) -> list[int | None]:
     """Where the cue begins that each mention follows, in a few words and without a comma; None without one."""
     cues = [*phrases.CUE.finditer(sentence)]
+    ends = [m.end() for m in cues]
     found: list[int | None] = []
     for mention in mentions:
-        near = [m for m in cues if m.end() <= mention.start + 1 and m.start() < mention.start]
-        if not near:
+        place = bisect_right(ends, mention.start + 1) - 1
+        while place >= 0 and cues[place].start() >= mention.start:
+            place -= 1
+        if place < 0:
             found.append(None)
             continue
-        between = sentence[near[-1].end() : mention.start]
-        close = len(re.findall(r"\w+", between)) <= GAP and not re.search(
-            r"[,;](?!\s*(?:but|sondern|sino|mais)\b)", between
-        )
-        found.append(near[-1].start() if close else None)
+        between = sentence[ends[place] : mention.start]
+        close = sum(1 for _ in islice(_WORD.finditer(between), GAP + 1)) <= GAP and not _PAUSE.search(between)
+        found.append(cues[place].start() if close else None)
     return found
+
+
+_WORD = re.compile(r"\w+")
+_PAUSE = re.compile(r"[,;](?!\s*(?:but|sondern|sino|mais)\b)")
+
+
+@functools.lru_cache(maxsize=8)
+def _words_at(text: str) -> list[int]:
+    """Where the words of a text begin; what holds neither a letter nor a digit is none."""
+    return [m.start() for m in re.finditer(r"[\w'’-]+", text) if m[0].strip("_'’-")]
+
+
+def _back(text: str, at: int, words: int) -> int:
+    """Where so many words before a place begin: what ends at the place and has no more of them is found from there."""
+    starts = _words_at(text)
+    place = bisect_left(starts, at) - words
+    return starts[place] if place > 0 else 0
+
+
+@functools.lru_cache(maxsize=8)
+def _boundaries(sentence: str) -> list[int]:
+    return [m.end() for m in phrases.BOUNDARY.finditer(sentence)]
+
+
+def _clause_starts(sentence: str, at: int) -> list[int]:
+    """The last places before `at` where a clause may begin, as if the sentence ended there."""
+    ends = _boundaries(sentence)
+    known = [0, *ends[max(0, (place := bisect_right(ends, at)) - 2) : place]]
+    from_ = max(known[-1], at - MOST_BETWEEN)
+    return known + [m.end() for m in phrases.BOUNDARY.finditer(sentence, from_, at)]
+
+
+@functools.lru_cache(maxsize=8)
+def _may_deny(sentence: str) -> bool:
+    """Whether any part of a sentence can deny something."""
+    return phrases.NEGATION.search(sentence) is not None or phrases.LACK.search(sentence) is not None
+
+
+@functools.lru_cache(maxsize=8)
+def _first_compared(sentence: str) -> int:
+    """Where the first word stands that may compare or suppose; the sentence's length without one."""
+    found = phrases.OPENING.search(sentence)
+    return len(sentence) if found is None else found.start()
+
+
+def _compared(sentence: str, mention: Mention) -> bool:
+    """Whether an option is only compared with, or what somebody may say."""
+    first = _first_compared(sentence)
+    if first >= mention.start:
+        return False
+    at = mention.start
+    while at > 0 and not sentence[at - 1].isalnum():
+        at -= 1
+    first = max(first, sentence.rfind(",", 0, at) + 1)  # no such phrase goes on behind a comma and a word
+    return phrases.NEUTRAL.search(sentence, first, mention.start) is not None
+
+
+def _supposed(sentence: str, mention: Mention) -> bool:
+    """Whether an option is of a general or another case."""
+    return any(
+        before.search(sentence, _back(sentence, mention.start, 4), mention.start)
+        and behind.search(sentence[mention.end :])
+        for before, behind in phrases.SUPPOSED
+    )
 
 
 _AND = re.compile(r"\b(?:or|nor|and|und|oder|noch|y|o|ni|ou|et)\b|[,/&]", re.IGNORECASE)
@@ -602,14 +714,16 @@ def _answers_shortly(text: str, start: int, end: int) -> bool:
     head = not re.search(
         r"\w", before[max(before.rfind("\n"), before.rfind(". "), before.rfind(": "), before.rfind("! ")) + 1 :]
     )
-    cue = re.search(rf"(?:{phrases.CUE.pattern})\W*(?:a |an |clearly |probably )?$", before, re.IGNORECASE)
-    label = re.search(r"[(\[]?\b[A-Za-z][).:\]]+\s*$", before)
+    cue = _CUE_OF_WORD.search(text, _back(text, start, CUE_WORDS), start)
+    label = re.search(r"[(\[]?\b[A-Za-z][).:\]]+\s*$", before[max(0, _back(text, start, 2) - 1) :])
     alone = re.match(r"\s*(?:[.!)\]\"'}]|\n|$)", behind) and re.search(
         r"\b(?:or|wait|actually|so|not|but|hence|thus|therefore|then)\W*$|[,:(\[\"']\s*$", before, re.I
     )
     return bool(head or cue or label or alone)
 
 
+_CUE_OF_WORD = re.compile(rf"(?:{phrases.CUE.regex.pattern})\W*(?:a |an |clearly |probably )?$", re.IGNORECASE)
+_CUE_OF_LETTER = re.compile(rf"(?:{phrases.CUE.regex.pattern})[\W_]*(?:option |letter )?$", re.IGNORECASE)
 _LINKED = re.compile(r"\b(?:[A-Z]|\d+)\d?(?:\s*(?:,|/|&|\b(?:and|or|und|oder|et|ou|y|o)\b))+\s*(?:and|or)?\s*$")
 _NAMED = re.compile(
     r"([^\W\d_][\w'’-]+)\s+[A-Z]\d?\s+(?:is|are|was|were|has|(?:would|will|could|should|might|may|must|can)\s+be)"
@@ -627,21 +741,27 @@ def _is_name(word: str) -> bool:
     )
 
 
-def _of_another(before: str) -> bool:
-    """Whether what follows is said of another thing, which has a letter in its name: "plan B would be …"."""
-    found = _NAMED.search(before)
+def _of_another(sentence: str, mention: Mention) -> bool:
+    """Whether an option is said of another thing, which has a letter in its name: "plan B would be …"."""
+    found = _NAMED.search(sentence, _back(sentence, mention.start, 6), mention.start)
     return found is not None and _is_name(found[1]) and found[1].lower() not in phrases.SHOWN
 
 
-def _head_of_list(before: str) -> str:
-    """The text before the first of several letters, "vitamin " of "vitamin A, B and "; the whole where there is one."""
-    end = len(before)
+def _head_of_list(text: str, end: int) -> str:
+    """The text before the first of several letters, "vitamin " of "vitamin A, B and "; all up to `end` without them."""
     for _ in range(MOST_LINKED):
-        found = _LINKED.search(before, max(0, end - LINK), end)
+        found = _link(text, end)
         if found is None:
             break
-        end = found.start()
-    return before[:end]
+        end = found
+    return text[:end]
+
+
+@functools.lru_cache(maxsize=64)
+def _link(text: str, end: int) -> int | None:
+    """Where the letter begins that is linked with what follows at `end`; None without one."""
+    found = _LINKED.search(text, max(0, end - LINK), end)
+    return None if found is None else found.start()
 
 
 def _is_label(text: str, found: re.Match[str], final: str) -> bool:
@@ -649,16 +769,15 @@ def _is_label(text: str, found: re.Match[str], final: str) -> bool:
     letter, behind, before = found["b"], text[found.end() :], text[: found.start()]
     if _is_abbreviated(before, found["mark"] + behind, final):
         return False
-    before = _head_of_list(before)
+    before = _head_of_list(text, found.start())
     word_behind = re.match(r"[\s\"')\]]*([\w'’]+)", behind)
-    words_before = re.findall(r"[\w'’]+", before[max(before.rfind("\n"), before.rfind(". "), before.rfind("; ")) + 1 :])
-    last = words_before[-1].lower() if words_before else ""
+    last = _last_word(before[max(before.rfind("\n"), before.rfind(". "), before.rfind("; ")) + 1 :]).lower()
     fits_before = (
         not last
         or last in phrases.BEFORE_A_LETTER
         or (last.endswith("ly") and not _is_name(last))
         or "\u3040" <= last[-1] <= "\u9fff"
-        or bool(re.search(r"[,:;.!?(\[\"/=→>-]\s*$", before))
+        or before.rstrip()[-1:] in tuple(',:;.!?(["/=→>-')
     )
     marked = bool(found["mark"])
     closed = (
@@ -682,30 +801,66 @@ def _is_label(text: str, found: re.Match[str], final: str) -> bool:
     return fits_before and (closed or follows in phrases.FUNCTION_WORDS)
 
 
+def _last_word(text: str) -> str:
+    """The last run of letters, digits and apostrophes; empty without one."""
+    end = len(text)
+    while end and not (text[end - 1].isalnum() or text[end - 1] in "_'’"):
+        end -= 1
+    start = end
+    while start and (text[start - 1].isalnum() or text[start - 1] in "_'’"):
+        start -= 1
+    return text[start:end]
+
+
 _TITLE = re.compile(r"\b(?:Drs?|Mr|Mrs|Ms|Prof|St|Vit|vit|Hr|Fr|Mme|Sr|Sra)\.?\s*$")
+
+
+@functools.cache
+def _abbreviations(last: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """How an abbreviation goes on behind a letter, and ends before it."""
+    other = rf"(?![A-{last}])[A-Z]"
+    return (
+        re.compile(rf"\.[A-Z](?![A-Za-z])|\.\s{other}\.|/{other}(?![A-Za-z])"),
+        re.compile(rf"(?<![\w/]){other}/$|(?<![A-Za-z])[A-Za-z]\.$"),
+    )
 
 
 def _is_abbreviated(before: str, behind: str, last: str) -> bool:
     """Whether a letter is part of an abbreviation or an initial: "A.P. view", "A/P view" (of no option P), "Dr. B."."""
-    other = rf"(?![A-{last}])[A-Z]"
-    return bool(
-        re.match(rf"\.[A-Z](?![A-Za-z])|\.\s{other}\.|/{other}(?![A-Za-z])", behind)
-        or re.search(rf"(?<![\w/]){other}/$|(?<![A-Za-z])[A-Za-z]\.$", before)
-        or _TITLE.search(before[-12:])
-    )
+    begin, end = _abbreviations(last)
+    return bool(begin.match(behind) or end.search(before[-4:]) or _TITLE.search(before[-12:]))
+
+
+_CAPITAL = re.compile(r"[A-Z(\[{\"]")
+_ORDINAL = re.compile(
+    rf"\b(?=[{''.join({word[0] for word in phrases.ORDINALS})}])({'|'.join(phrases.ORDINALS)})"
+    r"\s+(?:option|choice|answer|statement)\b",
+    re.IGNORECASE,
+)
+
+
+@functools.cache
+def _small(last: str) -> re.Pattern[str]:
+    """A small letter up to `last` alone, before a bracket, a stop or an end."""
+    own = f"[a-{last}]"
+    return re.compile(rf"({own})(?<![\w'’&-]{own})(?=[).:](?:\s|$)|\s*(?:[,;!\n]|$))")
 
 
 def _small_letters(text: str, count: int, taken: Sequence[tuple[int, int]]) -> list[Mention]:
     """Small letters right behind a cue ("Answer: b"), or at the head of the text before a bracket ("b) upright")."""
     last = LETTERS[count - 1].lower()
     found = []
-    for m in re.finditer(rf"(?<![\w'’&-])([a-{last}])(?=[).:](?:\s|$)|\s*(?:[,;!\n]|$))", text):
+    for m in _small(last).finditer(text):
         if any(a <= m.start() < b for a, b in taken):
             continue
         before = text[: m.start()]
-        cue = re.search(rf"(?:{phrases.CUE.pattern})[\W_]*(?:option |letter )?$", before, re.IGNORECASE)
-        head = not re.search(r"\w", before) and text[m.end() : m.end() + 1] in (")", ":", ".")
-        option = re.search(r"\b(?:option|letter|choice|Antwort|respuesta|réponse)\s+$", before, re.IGNORECASE)
+        cue = _CUE_OF_LETTER.search(text, _back(text, m.start(), CUE_WORDS), m.start())
+        head = text[m.end() : m.end() + 1] in (")", ":", ".") and not re.search(r"\w", before)
+        option = re.search(
+            r"\b(?:option|letter|choice|Antwort|respuesta|réponse)\s+$",
+            before[max(0, _back(text, m.start(), 1) - 1) :],
+            re.IGNORECASE,
+        )
         if cue or head or option:
             found.append(
                 Mention(start=m.start(), end=m.end(), option=LETTERS.lower().index(m[1]), letter=True, decorated=True)

@@ -77,10 +77,13 @@ class Answered:
     missing: Sequence[Known]
 
     def values(self, reader: str) -> tuple[np.ndarray, np.ndarray]:
-        """Right (1) or not (0) of every reply that can be scored, and its group; an item without a reply is wrong."""
+        """Right (1) or not (0) of every reply that can be scored, and its group; an item without a reply is wrong.
+
+        Replies and items whose right answer is not known are left out.
+        """
         hits = [(one.hit(reader), one.known.group) for one in self.read]
         hits = [(value, group) for value, group in hits if value == value]
-        hits += [(0.0, one.group) for one in self.missing]
+        hits += [(0.0, one.group) for one in self.missing if one.answer is not None]
         groups = {name: k for k, name in enumerate(dict.fromkeys(group for _, group in hits))}
         return np.array([value for value, _ in hits]), np.array([groups[group] for _, group in hits], np.int64)
 

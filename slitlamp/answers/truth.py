@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import tasks
 from encoders.answering.prompts import LETTERS
 from slitlamp.answers.formats import Record
 from slitlamp.errors import UsageError
-from slitlamp.settings import Settings
+from slitlamp.settings import Settings, SourceSettings
 from tasks import DataError, Row, Source
 from tasks.benchmarks import mediconfusion
 from tasks.sources.values import spelling
@@ -55,8 +56,24 @@ class Truth:
     def find(self, name: str) -> Known | None:
         """The item of that id, of another name, or of a file (`film.png`, a copy `film.png:180`); None without one."""
         file, colon, copy = name.rpartition(":")
-        ids = (name, self.names.get(name, ""), tasks.item_id(name), f"{tasks.item_id(file)}:{copy}" if colon else "")
+        ids = [name, self.names.get(name, ""), tasks.item_id(name)]
+        ids += [f"{self.names.get(file, '')}:{copy}", f"{tasks.item_id(file)}:{copy}"] if colon else []
         return next((self.items[one] for one in ids if one in self.items), None)
+
+    def called(self, known: str) -> str:
+        """What the user calls the item of that id: a name that its source has for it, else the id."""
+        if known in self._called:
+            return self._called[known]
+        row, colon, copy = known.rpartition(":")
+        return f"{self._called[row]}:{copy}" if colon and row in self._called else known
+
+    @cached_property
+    def _called(self) -> dict[str, str]:
+        """The first name of each item, or of the image that it is a copy of."""
+        found: dict[str, str] = {}
+        for name, known in self.names.items():
+            found.setdefault(known, name)
+        return found
 
 
 def place(text: str, options: Sequence[str]) -> int | None:
@@ -166,7 +183,36 @@ def _asked(settings: Settings, source: Source, task: tasks.Task) -> Truth:
         for item in items
     }  # fmt: skip
     notes = (*source.warnings, *(task.notes(source, settings.source.label) if task.notes else ()))
-    return Truth(name=source.name, items=found, names=other_names(source.rows, found), notes=notes)
+    images = {name.rpartition(":")[0] or name for name in found}  # a copy is called by its image: `film:180`
+    names = names_of_files(settings.source, source) | other_names(source.rows, images)
+    return Truth(name=source.name, items=found, names=names, notes=notes)
+
+
+def names_of_files(settings: SourceSettings, source: Source) -> dict[str, str]:
+    """The ids of rows by the names of their files: as the source has them, without folder, and without ending.
+
+    A name that two files share is none.
+    """
+    if settings.data is None or source.benchmark:
+        return {}
+    whole = list(dict.fromkeys(file.name for file in tasks.files_of(settings.data, settings.image_column)[0]))
+    there = {row.id for row in source.rows}
+    found: dict[str, str] = {}
+    for folder in (True, False):
+        for ending in (True, False):
+            short = [_shortened(name, folder=folder, ending=ending) for name in whole]
+            shared = Counter(short)
+            for name, own in zip(whole, short, strict=True):
+                if own and tasks.item_id(name) in there and shared[own] == 1:
+                    found.setdefault(own, tasks.item_id(name))
+    return found
+
+
+def _shortened(name: str, *, folder: bool, ending: bool) -> str:
+    """A file's name with or without its folder and its ending, of which `.nii.gz` is one."""
+    head, slash, file = name.rpartition("/")
+    stem = Path(file.removesuffix(".gz")).stem if file.endswith(".nii.gz") else Path(file).stem
+    return (head + slash if folder else "") + (file if ending else stem)
 
 
 def other_names(rows: Iterable[Row], found: Container[str]) -> dict[str, str]:

@@ -107,6 +107,18 @@ def test_what_does_not_fit_is_one_line(
     assert line in told[0]
 
 
+@pytest.mark.parametrize("flags", [["--question", "Which is it?"], ["--options", "yes", "no"]])
+def test_words_are_not_put_for_tasks_of_other_classes(
+    formula: LetterModel, capsys: pytest.CaptureFixture[str], flags: list[str]
+) -> None:
+    assert main([*ASK[:3], "--task", "orientation", "contrast", "--items", "4", *flags]) == 2
+    line = f"{flags[0]} would be put for orientation and for contrast, whose classes are others"
+    assert line in capsys.readouterr().err
+    assert formula.calls == []
+    alone = [*ASK[:4], "orientation", "--items", "4", "--ways", "letter", "--no-blind", "--knowledge", "none"]
+    assert main([*alone, *flags]) == 0
+
+
 def test_a_column_needs_a_question_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from PIL import Image
 

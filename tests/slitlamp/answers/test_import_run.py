@@ -115,6 +115,75 @@ def test_a_file_appended_to_twice_counts_once_and_a_contradiction_is_refused(tmp
     assert any("1 items are answered twice and differently" in note for note in last.notes)
 
 
+def test_a_contradiction_over_two_files_names_them_and_files_of_one_name_their_folders(tmp_path: Path) -> None:
+    paths = []
+    for folder, answer in (("first", "A"), ("second", "B")):
+        (tmp_path / folder).mkdir()
+        paths.append(plain(tmp_path / folder / "m.jsonl", [*simple(2), {**simple(3)[2], "answer": answer}]))
+    with pytest.raises(DataError, match=r"first/m\.jsonl line 3 'A' and second/m\.jsonl line 3 'B'"):
+        imported(*paths)
+    with pytest.raises(DataError, match=r"differently, line 1 'A' and line 2 'B'"):
+        imported(plain(tmp_path / "one.jsonl", [simple()[0], {**simple()[0], "answer": "B"}]))
+
+
+def table(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_an_item_that_is_scored_beside_one_that_is_not_is_one_item(tmp_path: Path) -> None:
+    both = "upright|upside down"
+    path = table(tmp_path / "a.csv", f"item,answer,options,target\nq1,A,{both},maybe\nq2,what,{both},A\n")
+    found = imported(path)
+    row = score(found)
+    assert (row["items"], row["unscored"], row["replies"], row["read"]) == (1, 1, 2, 0)
+    assert (row["accuracy"], row["of_read"]) == (0.0, None)
+    assert "0.000 of 1 answers are right" in found.sentences[0]
+    assert "1 of 2 has no known right answer and is not scored" in found.sentences[0]
+
+
+def test_items_without_a_right_answer_are_in_neither_denominator(tmp_path: Path) -> None:
+    rows = simple(8)
+    for k, (answer, target) in enumerate(zip("AAABBB?B", "AAAAAAA?", strict=True)):
+        rows[k] |= {"answer": answer, "target": target}
+    found = imported(plain(tmp_path / "a.jsonl", rows))
+    row = score(found)
+    assert (row["items"], row["unscored"], row["replies"], row["read"]) == (7, 1, 8, 6)
+    assert (row["accuracy"], row["of_read"]) == (pytest.approx(3 / 7), 0.5)
+    said = found.sentences[0]
+    assert said.startswith("a: 0.429 [")
+    assert "] of 7 answers are right, by our reading, 0.500 of the 6 that can be read; 1 of 8 has no" in said
+    whole = imported(plain(tmp_path / "b.jsonl", rows[:7]))
+    assert (score(whole)["items"], score(whole)["unscored"]) == (7, 0)
+    assert "known right answer" not in whole.sentences[0]
+
+
+def test_a_missing_item_whose_right_answer_is_not_known_is_no_wrong_answer() -> None:
+    from slitlamp.answers.rescored import OURS, Answered
+    from slitlamp.answers.truth import Known
+
+    missing = [
+        Known(id=f"q{k}", group=f"q{k}", options=made.OPTIONS, answer=answer) for k, answer in enumerate((0, None))
+    ]
+    assert Answered(model="m", task="", read=(), missing=missing).values(OURS)[0].tolist() == [0.0]
+
+
+def test_the_mean_over_tasks_is_told_where_the_file_says_what_is_right_and_not_what_it_read(tmp_path: Path) -> None:
+    rows = [{**row, "category": f"t{k % 2}", "score": k // 4 % 2} for k, row in enumerate(simple(8))]
+    mean = score(imported(plain(tmp_path / "a.jsonl", rows)), "theirs", "mean of 2 tasks")
+    assert (mean["accuracy"], mean["items"], mean["read"]) == (0.5, 8, None)
+
+
+def test_what_is_no_score_in_the_column_of_scores_is_told(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.csv", "item,answer,options,right\nq1,A,a|b,maybe\nq2,what,a|b,A\nq3,B,a|b,1\n")
+    found = imported(path)
+    assert any("2 of 3 values of 'right' are no scores from 0 to 1 (the first is 'maybe')" in n for n in found.notes)
+    assert score(found)["accuracy"] is None
+    assert not any(
+        "no scores" in n for n in imported(table(path, "item,answer,options,right\n1,A,a|b,false\n2,A,a|b,1\n")).notes
+    )
+
+
 def test_presentations_of_one_item_are_no_doubles_and_share_its_group(tmp_path: Path) -> None:
     rows = [{**row, "order": order} for row in simple() for order in (0, 1)]
     found = imported(plain(tmp_path / "a.jsonl", rows))
@@ -240,6 +309,28 @@ def test_a_column_of_a_manifest_is_the_truth_by_group(tmp_path: Path) -> None:
         assert len({row["group"] for row in csv.DictReader(handle)}) == 3
     with pytest.raises(UsageError, match="needs --task NAME or --label COLUMN"):
         imported(tmp_path / "a.jsonl", data=flags["data"])
+
+
+def test_a_manifest_s_images_are_known_by_every_name_that_is_theirs_alone(tmp_path: Path) -> None:
+    names = ("one/f00.jpg", "one/f01.jpg", "two/f01.jpg", "two/f02.jpg")
+    for k, name in enumerate(names):
+        tiny_benchmarks.jpeg(tmp_path / name, k)
+    (tmp_path / "manifest.csv").write_text(
+        "\n".join(["file,sex", *(f"{n},{s}" for n, s in zip(names, "MFMF", strict=True))])
+    )
+    flags = {"data": str(tmp_path / "manifest.csv"), "label": "sex"}
+    for name in ("one/f00.jpg", "f00.jpg", "one/f00", "f00"):
+        found = imported(plain(tmp_path / "a.jsonl", [{"item": name, "answer": "M"}]), **flags)
+        assert (score(found)["replies"], score(found)["accuracy"]) == (1, 0.25), name
+        assert any("3 of 4 items" in note and "the first is 'one/f01.jpg'" in note for note in found.notes)
+    for name in ("f01.jpg", "f01", "g7"):  # the first two are names of two files
+        with pytest.raises(DataError, match=rf"'{name}' is not; .*'(one|two)/f0\d\.jpg'"):
+            imported(plain(tmp_path / "a.jsonl", [{"item": name, "answer": "M"}]), **flags)
+    del flags["label"]
+    copies = [{"item": "f00:180", "answer": "upside down"}]
+    found = imported(plain(tmp_path / "a.jsonl", copies), **flags, task=("orientation",))
+    assert score(found)["of_read"] == 1.0
+    assert any("the first is 'one/f00.jpg:0'" in note for note in found.notes)
 
 
 # MediConfusion and BLINK
@@ -491,6 +582,19 @@ def test_a_sheet_that_spans_more_than_a_sheet_can_is_one_line(tmp_path: Path) ->
             book.writestr("xl/worksheets/sheet1.xml", f"<worksheet><sheetData>{cell}</sheetData></worksheet>")
         with pytest.raises(DataError, match="behind column XFD"):
             imported(tmp_path / "a.xlsx")
+
+
+def test_rows_and_columns_together_have_a_bound(tmp_path: Path) -> None:
+    for rows in (4096, 4097):  # of 2 ** 14 columns
+        with zipfile.ZipFile(tmp_path / "a.xlsx", "w") as book:
+            book.writestr("xl/workbook.xml", "<workbook/>")
+            cells = '<row><c r="XFD1"><v>1</v></c></row>' + "<row/>" * (rows - 1)
+            book.writestr("xl/worksheets/sheet1.xml", f"<worksheet><sheetData>{cells}</sheetData></worksheet>")
+        if rows == 4096:
+            assert [len(row) for row in read_sheet(tmp_path / "a.xlsx")] == [2**14]
+        else:
+            with pytest.raises(DataError, match="4097 rows of 16384 columns, most of them empty"):
+                read_sheet(tmp_path / "a.xlsx")
 
 
 def test_options_that_cannot_be_told_apart_cost_their_items_alone(tmp_path: Path) -> None:

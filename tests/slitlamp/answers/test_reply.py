@@ -1,9 +1,13 @@
 """Replies are read as a person reads them, nothing is guessed, and the order of the options decides nothing."""
 
-from itertools import permutations
+import re
+import time
+from itertools import pairwise, permutations
 
 import pytest
 
+from slitlamp.answers import phrases
+from slitlamp.answers import reply as reply_
 from slitlamp.answers.reply import LETTERS, PUBLIC, read_reply
 from slitlamp.errors import UsageError
 from tests.slitlamp.answers.replies import OF_PEERS, READINGS, TURNED, UP
@@ -114,6 +118,59 @@ def test_options_that_no_reply_can_tell_apart_are_refused(
 def test_letters_are_no_answer_where_none_were_shown() -> None:
     assert read_reply("B", ("red", "green", "blue"), letters=False).choice is None
     assert read_reply("B", ("red", "green", "blue")).choice == 1
+
+
+TEXTS = [f"{a} {b}" for a, b in pairwise(reply for *_, reply, _ in READINGS)]
+RARE = {name: one for name, one in vars(phrases).items() if isinstance(one, phrases.Rare)}
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_a_phrase_is_searched_wherever_it_stands(name: str) -> None:
+    phrase = RARE[name]
+    found = [text for text in TEXTS if phrase.regex.search(text)]
+    assert [text for text in found if not phrase.needles.in_text(text)] == []
+    assert [text.upper() for text in found if not phrase.needles.in_text(text.upper())] == []
+    assert len(found) < len(TEXTS)
+    assert any(not phrase.needles.in_text(text) for text in TEXTS)  # and not searched where it cannot
+
+
+def test_looking_back_as_far_as_a_phrase_reaches_finds_what_looking_back_to_the_start_does() -> None:
+    for text in TEXTS:
+        for start, end in reply_._sentences(reply_._unmarked(text)):
+            sentence = reply_._unmarked(text)[start:end]
+            for word in re.finditer(r"\b[^\W_]+", sentence):
+                at = word.start()
+                here, before = reply_.Mention(start=at, end=word.end(), option=0, letter=False), sentence[:at]
+                ends = [0, *(m.end() for m in phrases.BOUNDARY.finditer(before))]
+                assert reply_._clause_starts(sentence, at)[-2:] == ends[-2:]
+                assert reply_._compared(sentence, here) == bool(phrases.NEUTRAL.search(before)), (sentence, at)
+                for pattern, words in (
+                    (phrases.NEGATED_CUE, 8), (reply_._NAMED, 6), (reply_._CUE_OF_LETTER, reply_.CUE_WORDS),
+                    (reply_._CUE_OF_WORD, reply_.CUE_WORDS), *((one, 4) for one, _ in phrases.SUPPOSED),
+                ):  # fmt: skip
+                    near = pattern.search(sentence, reply_._back(sentence, at, words), at)
+                    assert (near is None) == (pattern.search(before) is None), (sentence, at)
+                if phrases.NEGATED_LIST.search(before):
+                    assert phrases.LAST_OF_LIST.search(sentence, max(0, reply_._back(sentence, at, 3) - 1), at)
+
+
+def test_a_reply_is_read_alike_the_second_time_and_by_other_options_anew() -> None:
+    for _ in range(2):
+        assert read_reply("The answer is B.", UP).choice == 1
+        assert read_reply("It is red.", ("green", "red")).choice == 1
+        assert read_reply("It is red.", ("red", "green")).choice == 0
+        assert read_reply("B", ("red", "green"), letters=False).choice is None
+
+
+def test_a_long_reply_costs_no_more_for_each_letter_than_a_short_one() -> None:
+    def seconds(reply: str) -> float:
+        start = time.process_time()
+        read_reply(reply, UP)
+        return time.process_time() - start
+
+    for part in ("A, ", "not A or B ", "upright or upside down "):
+        short, long = (min(seconds(part * (size // len(part))) for _ in range(2)) for size in (2000, 16000))
+        assert long < 32 * short, part  # eight times the length; with its square sixty-four times
 
 
 def test_the_rules_of_two_benchmarks_can_be_computed_beside_ours() -> None:
