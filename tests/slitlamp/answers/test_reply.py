@@ -1,7 +1,6 @@
 """Replies are read as a person reads them, nothing is guessed, and the order of the options decides nothing."""
 
 import re
-import time
 from itertools import pairwise, permutations
 
 import pytest
@@ -160,17 +159,6 @@ def test_a_reply_is_read_alike_the_second_time_and_by_other_options_anew() -> No
         assert read_reply("It is red.", ("green", "red")).choice == 1
         assert read_reply("It is red.", ("red", "green")).choice == 0
         assert read_reply("B", ("red", "green"), letters=False).choice is None
-
-
-def test_a_long_reply_costs_no_more_for_each_letter_than_a_short_one() -> None:
-    def seconds(reply: str) -> float:
-        start = time.process_time()
-        read_reply(reply, UP)
-        return time.process_time() - start
-
-    for part in ("A, ", "not A or B ", "upright or upside down "):
-        short, long = (min(seconds(part * (size // len(part))) for _ in range(2)) for size in (2000, 16000))
-        assert long < 32 * short, part  # eight times the length; with its square sixty-four times
 
 
 def test_the_rules_of_two_benchmarks_can_be_computed_beside_ours() -> None:
