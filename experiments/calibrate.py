@@ -5,6 +5,7 @@ $ python -m experiments.calibrate --verdicts --items 200 --out runs/verdicts
 $ python -m experiments.calibrate --items 60 --classes 3 --rare 8
 """
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -38,12 +39,22 @@ def _main(argv: Sequence[str]) -> int:
     parser.add_argument("--verdicts", action="store_true", help="the verdicts of `diagnose` on fourteen planted models")
     parser.add_argument("--jobs", type=int, help="with --verdicts, processes (default: one per core)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="with --verdicts, a folder for table and figure")
+    parser.add_argument("--replace", action="store_true", help="write over what another setting left in --out")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")
     given = vars(parser.parse_args(argv))
     as_json, standard, verdicts, jobs, out, _ = map(given.pop, ("json", "standard", "verdicts", "jobs", "out", "debug"))
+    replace = given.pop("replace")
+    if replace and not out:
+        raise UsageError("--replace has nothing to act on without --verdicts --out")
     if verdicts:
         plain = vars(parser.parse_args([]))
-        matrix = verdict_matrix.matrix(verdict_matrix.asked(given | {"standard": standard}, plain), jobs, out)
+        setting = verdict_matrix.asked(given | {"standard": standard}, plain)
+        with contextlib.ExitStack() as held:
+            if out:
+                from slitlamp.disk import output_folder
+
+                held.enter_context(output_folder(out, verdict_matrix.DOCUMENT, setting.command, replace=replace))
+            matrix = verdict_matrix.matrix(setting, jobs, out)
         print(json.dumps(matrix.document(), indent=1) if as_json else matrix.text())
         return DONE
     if out or jobs:
