@@ -177,7 +177,7 @@ def check_classes(y: np.ndarray, groups: Sequence[str] | np.ndarray, classes: Se
     if len(classes) > 2 and len(y) * len(classes) > MOST:
         raise ProbeError(
             f"{len(classes)} classes of {len(y)} items are more than can be measured: of this many items at most "
-            f"{max(2, MOST // len(y))} classes; unite classes in a coarser column, or ask fewer of them in a smaller table"
+            f"{max(2, MOST // len(y))} classes; unite classes in a coarser column, or ask fewer in a smaller table"
         )
     return int(holders[low])
 

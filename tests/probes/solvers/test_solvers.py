@@ -220,7 +220,7 @@ def refitted(z: np.ndarray, y: np.ndarray, fold: np.ndarray, strength: float) ->
     return out
 
 
-@pytest.mark.parametrize(("width", "whole"), [(40, 4000), (120, 4000), (120, 10)])  # few columns, many, many items
+@pytest.mark.parametrize(("width", "whole"), [(12, 4000), (40, 4000), (120, 4000), (120, 10)])
 def test_inner_errors_leave_the_outer_fold_out_of_everything(
     width: int, whole: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
