@@ -19,7 +19,7 @@ ALPHA = 0.05  # of every test
 FEW = 20  # groups below which no interval is printed
 RARE = 30  # groups of the smallest class below which the spread of its items says too little of its share
 NESTED_FROM = 200  # groups from which choosing a penalty gains more than it costs
-MOST = 1_000_000  # items times classes: every measurement keeps about 200 numbers for each (0.8 GB)
+MOST = 500_000  # items times classes: a measurement keeps 200 numbers for each, and works on about 1,200 at a time
 SPREAD = 10  # groups of a class that surely lie in several inner folds of every training part
 
 

@@ -32,9 +32,7 @@ def test_what_labels_and_groups_decide_is_decided_before_an_image_is_decoded(
     (tmp_path / "t.csv").write_text("file,what,who\n" + "".join(f"{k}.png,{'abc'[k % 3]},{k}\n" for k in range(12)))
     with monkeypatch.context() as patch:
         patch.setattr("probes.stats.plan.MOST", 24)
-        with pytest.raises(
-            ProbeError, match="3 classes of 12 items are more than can be measured: .* at most 2 classes"
-        ):
+        with pytest.raises(ProbeError, match=r"3 classes of 12 items are more than .* at most 2 classes"):
             questions.ask(asked, Store(tmp_path / "store"))
     (tmp_path / "t.csv").write_text("file,what,who\n" + "".join(row for row in rows if "rare" not in row))
     with pytest.raises(AssertionError, match="images were decoded"):

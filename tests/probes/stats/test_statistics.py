@@ -149,7 +149,7 @@ def test_few_arrangements_are_announced() -> None:
         (np.arange(8) % 2, np.arange(8) // 2, TWO, "4 groups cannot fill 5 folds"),
         (np.zeros(40, dtype=int), np.arange(40), TWO, r"only one class in the data \(no\)"),
         ((np.arange(40) < 1).astype(int), np.arange(40), TWO, "class yes is found in 1 group"),
-        (np.arange(5000) % 1000, np.arange(5000), tuple(map(str, range(1000))), "items at most 200 classes; unite"),
+        (np.arange(5000) % 1000, np.arange(5000), tuple(map(str, range(1000))), "items at most 100 classes; unite"),
         (np.arange(40) % 3, np.arange(40), TWO, "labels run from 0 to 2, but 2 classes are named"),
     ],
 )
