@@ -5,7 +5,6 @@ $ python -m experiments.calibrate --verdicts --items 200 --out runs/verdicts
 $ python -m experiments.calibrate --items 60 --classes 3 --rare 8
 """
 
-import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,7 +14,6 @@ from experiments._cli import command_parser
 from experiments._exit import DONE, guard
 from slitlamp import verdict_matrix
 from slitlamp.calibrate import RUNS_OF, SPECTRA, TARGETS, asked, calibrate, table
-from slitlamp.errors import UsageError
 from slitlamp.log import progress
 
 
@@ -42,23 +40,14 @@ def _main(argv: Sequence[str]) -> int:
     parser.add_argument("--replace", action="store_true", help="write over what another setting left in --out")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")
     given = vars(parser.parse_args(argv))
-    as_json, standard, verdicts, jobs, out, _ = map(given.pop, ("json", "standard", "verdicts", "jobs", "out", "debug"))
-    replace = given.pop("replace")
-    if replace and not out:
-        raise UsageError("--replace has nothing to act on without --verdicts --out")
+    names = ("json", "standard", "verdicts", "jobs", "out", "replace", "debug")
+    as_json, standard, verdicts, jobs, out, replace, _ = map(given.pop, names)
     if verdicts:
-        plain = vars(parser.parse_args([]))
-        setting = verdict_matrix.asked(given | {"standard": standard}, plain)
-        with contextlib.ExitStack() as held:
-            if out:
-                from slitlamp.disk import output_folder
-
-                held.enter_context(output_folder(out, verdict_matrix.DOCUMENT, setting.command, replace=replace))
-            matrix = verdict_matrix.matrix(setting, jobs, out)
+        setting = verdict_matrix.asked(given | {"standard": standard}, vars(parser.parse_args([])))
+        matrix = verdict_matrix.matrix(setting, jobs, out, replace=replace)
         print(json.dumps(matrix.document(), indent=1) if as_json else matrix.text())
         return DONE
-    if out or jobs:
-        raise UsageError(f"--{'out' if out else 'jobs'} has nothing to act on without --verdicts")
+    verdict_matrix.require_none(out=out, jobs=jobs, replace=replace)
     with progress(len(settings := asked(given, standard=standard)) * RUNS_OF * given["runs"], "calibrate") as bar:
         found = [calibrate(setting, bar.update) for setting in settings]
     document = {"schema": 2, "experiment": "calibrate", "settings": [asdict(one) for one in found]}

@@ -171,13 +171,37 @@ def asked(flags: Mapping[str, Any], plain: Mapping[str, Any]) -> MatrixSetting:
     )
 
 
-def matrix(setting: MatrixSetting, jobs: int | None = None, out: Path | None = None) -> Matrix:
-    """Plant every truth as often as is asked, judge each data set, count, and write table and figure into `out`."""
+def require_none(**flags: Any) -> None:
+    """Raise UsageError where a flag that only --verdicts acts on is given without it."""
+    for name, value in flags.items():
+        if value:
+            raise UsageError(f"--{name} has nothing to act on without --verdicts")
+
+
+def matrix(
+    setting: MatrixSetting, jobs: int | None = None, out: Path | None = None, *, replace: bool = False
+) -> Matrix:
+    """Plant every truth as often as is asked, judge each data set, count, and write table and figure into `out`.
+
+    The folder is held meanwhile; what another setting left there is written over with `replace` alone.
+    """
+    from slitlamp.disk import output_folder
+    from slitlamp.log import say
+
+    if out is None:
+        return _counted(setting, jobs)
+    with output_folder(out, DOCUMENT, setting.command, replace=replace):
+        counted = _counted(setting, jobs)
+        say(f"files in {out}: {', '.join(written(counted, out))}")
+    return counted
+
+
+def _counted(setting: MatrixSetting, jobs: int | None) -> Matrix:
     from joblib import Parallel, delayed
 
     from probes.stages.planted import TRUTHS
     from probes.stages.planted_texts import TEXT_TRUTHS
-    from slitlamp.log import progress, say
+    from slitlamp.log import progress
 
     every = (*TRUTHS, *TEXT_TRUTHS)
     pairs = [(truth, run) for truth in every for run in range(setting.runs)]
@@ -191,10 +215,7 @@ def matrix(setting: MatrixSetting, jobs: int | None = None, out: Path | None = N
                 bar.update(1)
         except BrokenProcessPool:
             raise WorkerKilledError("a worker was killed (out of memory?); --jobs 1 needs the least memory") from None
-    counted = Matrix(setting=setting, rows=[_row(truth, many) for truth, many in found.items()])
-    if out is not None:
-        say(f"files in {out}: {', '.join(written(counted, out))}")
-    return counted
+    return Matrix(setting=setting, rows=[_row(truth, many) for truth, many in found.items()])
 
 
 def _judged(setting: MatrixSetting, truth: Any, run: int) -> "Failure":
