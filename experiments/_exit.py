@@ -60,6 +60,13 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def _say_of_paths() -> None:
+    """Say which whole paths were shortened, where a line that repeats a run was made."""
+    settings = sys.modules.get("slitlamp.settings")
+    if settings is not None and (told := settings.told_of_paths()):
+        say(told)
+
+
 def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, command: str) -> int:
     """Run `body(argv)` and turn what it raises into one line and an exit code.
 
@@ -82,7 +89,9 @@ def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, comm
     kept = f"what was finished is kept. To resume: {shlex.join(['python', '-m', f'experiments.{command}', *arguments])}"
     with shown_on_stderr():
         try:
-            return body(arguments)
+            code = body(arguments)
+            _say_of_paths()
+            return code
         except KeyboardInterrupt:
             say(f"interrupted; {kept}")
             return INTERRUPTED

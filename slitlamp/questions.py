@@ -12,6 +12,7 @@ import tasks
 from cache import Store
 from probes import FeatureSet
 from probes.stats.numbers import cautions, far_values
+from probes.stats.plan import check_classes
 from slitlamp.duplicates.answers import check_labels, other_images
 from slitlamp.duplicates.guard import Copies, resolve_duplicates
 from slitlamp.encoding.images import ImageSet
@@ -85,10 +86,22 @@ def ask(settings: SourceSettings, store: Store) -> list[Question]:
         found = list_source(settings, settings.data)
         for task in asked:
             if task.name == "label":  # what columns and groups alone decide is decided before an image is decoded
-                list(task.items(found, np.random.default_rng([settings.seed, 1]), settings.label))
+                _require_classes(
+                    list(task.items(found, np.random.default_rng([settings.seed, 1]), settings.label)), task, settings
+                )
         shared = check_source(found, copies, settings.unreadable)
         shared = resolve_duplicates(shared, copies, settings)
     return [_question(settings, task, shared, store) for task in asked]
+
+
+def _require_classes(items: Sequence[Item], task: Task, settings: SourceSettings) -> None:
+    """Raises ProbeError where one class is found, one in too few groups, or more than can be measured."""
+    if settings.limit is not None or not items:
+        return  # the plan says so of what is left
+    items = drawn(items, settings)
+    y, classes = _answers(task, items, own=False)
+    if classes is not None:
+        check_classes(y, [item.group for item in items], classes)
 
 
 def _question(settings: SourceSettings, task: Task, shared: Source | None, store: Store) -> Question:

@@ -333,9 +333,28 @@ def portable(text: str) -> str:
     return found["before"] + (Path(found["path"]).name or found["path"])
 
 
+_SHORTENED: dict[str, None] = {}  # what stands for whole paths in the lines that were made
+
+
 def line_of(words: Iterable[str]) -> str:
     """Words as a line for a shell, paths as `portable` has them."""
-    return shlex.join(map(portable, words))
+    given = list(words)
+    shown = [portable(word) for word in given]
+    _SHORTENED.update(dict.fromkeys(short for short, word in zip(shown, given, strict=True) if short != word))
+    return shlex.join(shown)
+
+
+def told_of_paths() -> str:
+    """A sentence about the whole paths that lines have shortened since the last call; empty where there were none."""
+    names = [*_SHORTENED]
+    _SHORTENED.clear()
+    if not names:
+        return ""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return (
+        f"note: of whole paths tables and files hold the last part alone ({', '.join(names[:3])}{more}), so that none "
+        "names your folders; a path that is typed relative stays whole, and so does the line that repeats the run"
+    )
 
 
 def command_line(settings: Settings, command: str, *, whole: bool = False) -> str:

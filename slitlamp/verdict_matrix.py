@@ -3,17 +3,19 @@
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slitlamp.calibrate import exact
-from slitlamp.errors import UsageError
+from slitlamp.errors import UsageError, WorkerKilledError
 
 if TYPE_CHECKING:
     from probes.stages.failure import Failure
 
 WIDEST = 200  # letters of a line of the matrix
+DOCUMENT = "verdicts.json"
 SAID = {
     "encoder": "encoder lost it",
     "connector": "connector lost it",
@@ -154,8 +156,6 @@ class Matrix:
 
     def document(self) -> dict[str, Any]:
         """The matrix for a program."""
-        from dataclasses import asdict
-
         return {
             "schema": 1, "experiment": "calibrate", "command": self.setting.command, "setting": asdict(self.setting),
             "rows": [asdict(row) for row in self.rows], "sentences": self.sentences,
@@ -194,7 +194,7 @@ def matrix(
 
     if out is None:
         return _planted(setting, jobs)
-    with output_folder(out, "verdicts.json", setting.command, replace=replace):
+    with output_folder(out, DOCUMENT, setting.command, replace=replace):
         counted = _planted(setting, jobs)
         say(f"files in {out}: {', '.join(written(counted, out))}")
     return counted
@@ -213,9 +213,13 @@ def _planted(setting: MatrixSetting, jobs: int | None) -> Matrix:
     found: dict[str, list[Failure]] = {truth: [] for truth in every}
     work, began = Parallel(n_jobs=jobs or -1, return_as="generator"), time.perf_counter()
     with progress(len(pairs), "calibrate") as bar:
-        for (truth, _), failure in zip(pairs, work(delayed(_judged)(setting, *pair) for pair in pairs), strict=True):
-            found[truth].append(failure)
-            bar.update(1)
+        try:
+            judged = work(delayed(_judged)(setting, *pair) for pair in pairs)
+            for (truth, _), failure in zip(pairs, judged, strict=True):
+                found[truth].append(failure)
+                bar.update(1)
+        except BrokenProcessPool:
+            raise WorkerKilledError("a worker was killed (out of memory?); --jobs 1 needs the least memory") from None
     each = (time.perf_counter() - began) * effective_n_jobs(jobs or -1) / len(pairs)
     remember(KIND, setting.items, setting.width, each)
     return Matrix(setting=setting, rows=[_row(truth, many) for truth, many in found.items()])
@@ -300,10 +304,13 @@ def figure(found: Matrix, width: float = 85) -> Any:
 def written(found: Matrix, out: Path) -> list[str]:
     """Write verdicts.json, verdicts.md and the figure into `out`; the names of the files."""
     from cache import write_atomically
+    from slitlamp.disk import keep_earlier
     from slitlamp.records import as_json
     from slitlamp.reports import plots
 
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "verdicts.json", as_json(found.document()))
+    document = found.document()
+    keep_earlier(out, DOCUMENT, document, also=["verdicts.md", *(f"verdicts.{kind}" for kind in plots.SUFFIXES)])
+    write_atomically(out / DOCUMENT, as_json(document))
     write_atomically(out / "verdicts.md", found.markdown().encode())
-    return ["verdicts.json", "verdicts.md", *plots.written(lambda: figure(found), out / "verdicts")]
+    return [DOCUMENT, "verdicts.md", *plots.written(lambda: figure(found), out / "verdicts")]

@@ -265,12 +265,18 @@ def main() -> int:
         began = time.monotonic()
         print(f"{asked.command}: {len(killer.whole)} files, {killer.span:.2f} s of the processor", flush=True)
         for kind, act, jobs, counted, many in _rounds(killer, asked):
-            for _ in range(4 * many):
+            for turn in range(1, 4 * many + 1):
                 if killer.seen[counted] >= many:
                     break
+                known = len(killer.faults)
                 killer.round(kind, act, jobs)
-                if asked.debug:
-                    print(f"{time.monotonic() - began:.0f} s", dict(killer.seen), killer.faults, flush=True)
+                for fault in killer.faults[known:]:
+                    print(f"fault: {fault}", flush=True)
+                if asked.debug or turn % 10 == 0:
+                    shown = {name: n for name, n in killer.seen.items() if name.startswith(kind)}
+                    print(f"{time.monotonic() - began:.0f} s", shown, f"{len(killer.faults)} faults", flush=True)
+            if many and killer.seen[counted] < many:
+                killer.faults.append(f"{kind}: {killer.seen[counted]} of {many} in {4 * many} runs")
             if many:
                 killer.round(kind, lambda _pid: False, 1)  # to its end, whatever was left
                 shown = {name: n for name, n in killer.seen.items() if name.startswith(kind)}

@@ -8,6 +8,7 @@ y_s - (I - H_ss)^-1 (y - Hy)_s (Cook & Weisberg 1982, for blocks); (I - H_ss)^-1
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from probes.solvers.scale import standardised
 
 _RANK = 1e-9  # of the largest eigenvalue: below it lies the rounding of a float64 Gram matrix
 _WHOLE = 4000  # items up to which I - H is held whole, which is faster
-_LONG = 4  # rows of a fold for each direction, from which on its inverse is not held whole
 _BATCH = 512  # label vectors at a time: keeps the work arrays of 2,000 items within a few megabytes
 
 
@@ -81,9 +81,13 @@ class Ridge:
         edges = _edges(folds[order])
         u = self.u[order]
         narrow = np.ascontiguousarray(u, dtype=dtype)
+        grams = [FoldGram(u[a:b]) for a, b in edges]  # the same under every penalty
         for penalty in penalties:
             shrink = self.shrink(penalty)
-            inverses = [FoldInverse.of(u[a:b], shrink, len(u), dtype, narrow[a:b]) for a, b in edges]
+            inverses = [
+                FoldInverse.of(u[a:b], shrink, len(u), dtype, narrow[a:b], many=len(rows), gram=gram)
+                for (a, b), gram in zip(edges, grams, strict=True)
+            ]
             out = np.empty_like(rows)
             for start in range(0, len(rows), _BATCH):
                 part = rows[start : start + _BATCH][:, order]
@@ -109,7 +113,14 @@ class Ridge:
         u = self.u[order]
         narrow = np.ascontiguousarray(u, dtype=np.float32)
         shrinks = [self.shrink(p) for p in penalties]
-        inverses = [[FoldInverse.of(u[a:b], s, len(u), np.float32, narrow[a:b]) for a, b in edges] for s in shrinks]
+        grams = [FoldGram(u[a:b]) for a, b in edges]
+        inverses = [
+            [
+                FoldInverse.of(u[a:b], s, len(u), np.float32, narrow[a:b], many=len(y), gram=gram)
+                for (a, b), gram in zip(edges, grams, strict=True)
+            ]
+            for s in shrinks
+        ]
         for start in range(0, len(y), _BATCH):
             labels = np.asarray(y[start : start + _BATCH], dtype=np.float32)[:, order]
             centred = labels - labels.mean(axis=1, keepdims=True)
@@ -138,12 +149,15 @@ class Ridge:
             residual = rows - (rows @ root) @ root.T
             for m, (train, fold) in enumerate(zip(outer, inner, strict=True)):
                 outside = np.flatnonzero(~train)
+                beyond, before = root[outside], None
                 for part in np.unique(fold[train]):
                     test = np.flatnonzero(train & (fold == part))
                     left = np.concatenate([test, outside])
                     mine, wrong = root[left], residual[:, left].T
                     if root.shape[1] < len(left):  # (I - aa')^-1 = I + a (I - a'a)^-1 a'
-                        block = np.eye(root.shape[1]) - mine.T @ mine
+                        if before is None:
+                            before = np.eye(root.shape[1]) - beyond.T @ beyond
+                        block = before - root[test].T @ root[test]
                         error = wrong + mine @ _solved(block, mine.T @ wrong)
                     else:
                         block = np.eye(len(left)) - mine @ mine.T if keep is None else keep[np.ix_(left, left)]
@@ -172,6 +186,18 @@ def _edges(ordered: np.ndarray) -> list[tuple[int, int]]:
     return list(zip([0, *cuts.tolist()], [*cuts.tolist(), len(ordered)], strict=True))
 
 
+class FoldGram:
+    """u'u of a fold's rows u [s, r], multiplied when it is first asked for."""
+
+    def __init__(self, u: np.ndarray) -> None:
+        self._u = u
+
+    @cached_property
+    def products(self) -> np.ndarray:
+        """U'u [r, r]."""
+        return self._u.T @ self._u
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FoldInverse:
     """(I - H_ss)^-1 over the rows s of one fold, computed in float64 and applied in the precision of its arrays.
@@ -186,19 +212,29 @@ class FoldInverse:
 
     @classmethod
     def of(
-        cls, u: np.ndarray, shrink: np.ndarray, n: int, dtype: type = np.float64, narrow: np.ndarray | None = None
+        cls,
+        u: np.ndarray,
+        shrink: np.ndarray,
+        n: int,
+        dtype: type = np.float64,
+        narrow: np.ndarray | None = None,
+        *,
+        many: int = 1,
+        gram: FoldGram | None = None,
     ) -> "FoldInverse":
         """From the fold's rows u [s, r] and the shares that survive [r]; 1/n is the unpenalised intercept.
 
-        `narrow` is u in `dtype`, where the caller has it.
+        `narrow` is u in `dtype` and `gram` its products, where the caller has them; `many` label vectors will be put
+        through it.
         """
         rows, rank = u.shape
-        if rows <= _LONG * (rank + 1):
+        if _cheaper_whole(rows, rank, many):
             return cls(whole=np.linalg.inv(np.eye(rows) - (u * shrink) @ u.T - 1.0 / n).T.astype(dtype))
         scale = np.append(np.sqrt(shrink), n**-0.5)
         sums = u.sum(axis=0)
-        gram = np.block([[u.T @ u, sums[:, None]], [sums[None], np.full((1, 1), float(rows))]])
-        core = np.linalg.inv(np.eye(rank + 1) - scale[:, None] * gram * scale) * scale * scale[:, None]
+        products = (FoldGram(u) if gram is None else gram).products
+        whole = np.block([[products, sums[:, None]], [sums[None], np.full((1, 1), float(rows))]])
+        core = np.linalg.inv(np.eye(rank + 1) - scale[:, None] * whole * scale) * scale * scale[:, None]
         return cls(u=u.astype(dtype) if narrow is None else narrow, core=core.astype(dtype))
 
     def applied(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
@@ -213,6 +249,12 @@ class FoldInverse:
             return found
         out[...] = found
         return out
+
+
+def _cheaper_whole(rows: int, rank: int, many: int) -> bool:
+    """Whether the inverse of a fold is sooner made, and applied to so many vectors, as a matrix of its rows."""
+    whole = rows**3 + rows**2 * rank + many * rows**2
+    return whole <= rank**3 + rows * rank**2 / 2 + 2 * many * rows * rank
 
 
 def _predict(

@@ -63,7 +63,10 @@ class BlockPermutation:
         if not self.vectors:
             label = np.empty(len(self.block), dtype=self.y.dtype)
             label[self.unit] = self.y
-            return label[source][:, self.unit]
+            out = np.empty((count, len(self.y)), dtype=self.y.dtype)
+            for row, units in zip(out, source, strict=True):  # no second table of this size
+                np.take(label[units], self.unit, out=row)
+            return out
         out = np.empty((count, len(self.y)), dtype=self.y.dtype)
         order, sizes = np.argsort(self.unit, kind="stable"), np.bincount(self.unit)
         starts = np.cumsum(sizes) - sizes

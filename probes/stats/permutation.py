@@ -13,6 +13,7 @@ from probes.solvers.ridge import Ridge
 from probes.stats.plan import GRID, Plan
 from probes.stats.scores import Scored, association, score_margin
 
+HELD = 1 << 24  # numbers of label vectors that are worked on at a time (128 MiB), however many there are
 REFITS = 99  # permuted label vectors to which the whole procedure is refitted
 CHOICE_GRID = tuple(float(p) for p in 10.0 ** np.arange(-3, 3.5, 1.0))  # penalties a refit may choose from
 
@@ -76,18 +77,26 @@ def permutation_test(ridge: Ridge, plan: Plan, *, permutations: int | None = Non
     classes = None if plan.classes is None else len(plan.classes)
     labels = np.concatenate([plan.y[None], plan.permuted[:permutations]])
     best = np.full(len(labels), -np.inf)
-    kept = None
-    for penalty, margin, found in each_penalty(ridge, labels, plan):
-        np.maximum(best, found, out=best)
-        if penalty == plan.penalty:
-            kept = margin[1 : 1 + REFITS].astype(np.float32)
     refits, folds = labels[1 : 1 + REFITS], plan.folds[0]
-    codes = coded_vectors(refits, classes)
-    means = fold_means(codes, folds)
-    if kept is None:
-        (fitted,) = ridge.each(codes, folds, [plan.penalty])
-        kept = (fitted - means).astype(np.float32)
-    chosen = margin_with_chosen_penalty(ridge, folds, codes, means) if choose else None
+    many = 1 if classes is None or classes == 2 else classes
+    parts = []
+    for start, stop in _spans(len(labels), len(folds) * many):
+        for penalty, margin, found in each_penalty(ridge, labels[start:stop], plan):
+            np.maximum(best[start:stop], found, out=best[start:stop])
+            if penalty == plan.penalty and start <= REFITS:
+                parts.append(margin[max(0, 1 - start) : 1 + REFITS - start].astype(np.float32))
+    of_refits = _spans(len(refits), len(folds) * many * len(CHOICE_GRID))
+    if not parts:
+        for start, stop in of_refits:
+            codes = coded_vectors(refits[start:stop], classes)
+            (fitted,) = ridge.each(codes, folds, [plan.penalty])
+            parts.append((fitted - fold_means(codes, folds)).astype(np.float32))
+    kept, chosen = np.concatenate(parts), None
+    if choose:
+        coded = (coded_vectors(refits[start:stop], classes) for start, stop in of_refits)
+        chosen = np.concatenate(
+            [margin_with_chosen_penalty(ridge, folds, codes, fold_means(codes, folds)) for codes in coded]
+        )
     return Null(
         statistic=best,
         fixed=score_margin(kept, refits, classes, plan.groups, folds),
@@ -95,6 +104,12 @@ def permutation_test(ridge: Ridge, plan: Plan, *, permutations: int | None = Non
         fixed_margin=kept,
         chosen_margin=chosen,
     )
+
+
+def _spans(vectors: int, wide: int) -> list[tuple[int, int]]:
+    """First and last of the label vectors, of `wide` numbers each, that are worked on at a time; at least one span."""
+    size = max(1, HELD // wide)
+    return [(start, min(start + size, vectors)) for start in range(0, max(vectors, 1), size)]
 
 
 def margin_with_chosen_penalty(

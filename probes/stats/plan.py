@@ -19,6 +19,7 @@ ALPHA = 0.05  # of every test
 FEW = 20  # groups below which no interval is printed
 RARE = 30  # groups of the smallest class below which the spread of its items says too little of its share
 NESTED_FROM = 200  # groups from which choosing a penalty gains more than it costs
+MOST = 500_000  # items times classes: a measurement keeps 200 numbers for each, and works on about 1,200 at a time
 SPREAD = 10  # groups of a class that surely lie in several inner folds of every training part
 
 
@@ -114,7 +115,7 @@ def plan(
         raise ProbeError(f"{n_groups} groups cannot fill {k} folds: bring at least {k} independent groups")
     rare = n_groups if raw is None else _check_numbers(raw, group)
     if classes is not None:
-        rare = _check_classes(answer, group, classes)
+        rare = check_classes(answer, group, classes)
     # repeats fall as items grow: measured, the spread between repeats shrinks faster than the error
     few_repeats = 5 if len(answer) < 1000 else 3 if len(answer) < 1500 else 2
     rng = np.random.default_rng([seed, 71])
@@ -154,8 +155,13 @@ def _numbered(names: Sequence[str] | np.ndarray) -> np.ndarray:
     return np.unique(np.asarray(names), return_inverse=True)[1].astype(np.int64).ravel()
 
 
-def _check_classes(y: np.ndarray, groups: np.ndarray, classes: Sequence[str]) -> int:
-    """Groups of the smallest class; ProbeError where a class could be held out entirely."""
+def check_classes(y: np.ndarray, groups: Sequence[str] | np.ndarray, classes: Sequence[str]) -> int:
+    """Groups of the smallest class, of class indices y [n] and groups [n].
+
+    Raises:
+        ProbeError: one class only, a class that could be held out entirely, or more classes than can be measured.
+    """
+    groups = _numbered(groups)
     if len(y) and (y.min() < 0 or y.max() >= len(classes)):
         raise ProbeError(f"labels run from {y.min()} to {y.max()}, but {len(classes)} classes are named")
     holders = (class_counts(y, groups) > 0).sum(axis=0)
@@ -167,6 +173,11 @@ def _check_classes(y: np.ndarray, groups: np.ndarray, classes: Sequence[str]) ->
         raise ProbeError(
             f"class {classes[low]} is found in {holders[low]} group: held out, no probe could have learnt it; "
             "bring at least 2 groups of each class or leave the class out"
+        )
+    if len(classes) > 2 and len(y) * len(classes) > MOST:
+        raise ProbeError(
+            f"{len(classes)} classes of {len(y)} items are more than can be measured: of this many items at most "
+            f"{max(2, MOST // len(y))} classes; unite classes in a coarser column, or ask fewer in a smaller table"
         )
     return int(holders[low])
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from probes.solvers.codes import coded_vectors, fold_means
-from probes.solvers.ridge import FoldInverse, Ridge
+from probes.solvers.ridge import FoldGram, FoldInverse, Ridge
 from probes.stats.intervals import floored_error
 from probes.stats.permutation import REFITS
 from probes.stats.plan import GRID, Plan
@@ -53,10 +53,14 @@ class Unplanted:
         means: np.ndarray,
         columns: np.ndarray,
         edges: list[tuple[int, int]],
+        grams: list[FoldGram],
         penalty: float,
         dtype: type,
     ) -> "Unplanted":
-        """From codes and means [D, K, n] and columns C [D, n, 2m], items sorted by fold at `edges`."""
+        """From codes and means [D, K, n] and columns C [D, n, 2m], items sorted by fold at `edges`.
+
+        `grams` are those of the folds' rows of u.
+        """
         draws, wide, n = codes.shape
         pair = columns.shape[2]
         through = ridge.u * ridge.shrink(penalty)
@@ -65,8 +69,8 @@ class Unplanted:
         both = np.swapaxes(columns, 0, 1).reshape(n, draws * pair)
         f = both - through @ (ridge.u.T @ both)
         j = np.empty_like(f)
-        for a, b in edges:
-            inverse = FoldInverse.of(ridge.u[a:b], ridge.shrink(penalty), n)
+        for (a, b), gram in zip(edges, grams, strict=True):
+            inverse = FoldInverse.of(ridge.u[a:b], ridge.shrink(penalty), n, many=len(flat) + draws * pair, gram=gram)
             error[:, a:b] = inverse.applied(error[:, a:b])
             j[a:b] = inverse.applied(f[a:b].T).T
         error = error.reshape(codes.shape)
@@ -125,6 +129,7 @@ class Planting:
         edges = list(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True))
         sorted_ridge = replace(ridge, u=ridge.u[order])
         columns = columns[:, order]
+        grams = [FoldGram(sorted_ridge.u[a:b]) for a, b in edges]
         return cls(
             order=order,
             edges=edges,
@@ -133,7 +138,9 @@ class Planting:
             target=(codes - means).astype(dtype),
             means=means,
             size=size,
-            unplanted=tuple(Unplanted.fit(sorted_ridge, codes, means, columns, edges, p, dtype) for p in penalties),
+            unplanted=tuple(
+                Unplanted.fit(sorted_ridge, codes, means, columns, edges, grams, p, dtype) for p in penalties
+            ),
             chosen=chosen,
         )
 

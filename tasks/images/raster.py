@@ -24,6 +24,7 @@ FORMATS = (
     "JPEG2000",
 )  # Pillow would open dozens, by their bytes; JPEG makes MPO where there is more
 ANIMATED = ("GIF", "WEBP", "PNG")
+KEPT = 1 << 27  # bytes of an animation's frames that are kept, and of animations that were opened last
 ORIENTATION = 274  # the EXIF and TIFF tag
 UNSHOWABLE = ("LAB",)  # Pillow converts it to RGB only with a colour profile
 MORE = "hold further images behind the first (MPO: a preview, a gain map, another view), which are not shown"
@@ -109,11 +110,62 @@ def _where(path: File) -> Any:
     return path if isinstance(path, Path) else path.open("rb")
 
 
-def _whole(path: File) -> Any:
-    """The image in memory, where it can stay opened without a file that someone must close."""
-    from PIL import Image
+class _Animation:
+    """An animation in memory, whose frames rest on those before them: each is composed once, in whatever order asked.
 
-    return Image.open(io.BytesIO(path.read_bytes()), formats=FORMATS)
+    Frames that are passed on the way are kept while they fit into KEPT; one that is gone costs a new beginning.
+    """
+
+    def __init__(self, path: File) -> None:
+        self._data = path.read_bytes()
+        self._kept: dict[int, np.ndarray] = {}
+        self.held = len(self._data)
+        self._begin()
+
+    def _begin(self) -> None:
+        from PIL import Image
+
+        self._image = Image.open(io.BytesIO(self._data), formats=FORMATS)
+        self._next = 0
+
+    def frame(self, index: int) -> np.ndarray:
+        """One frame in grey or RGB, which is not to be written into."""
+        if index in self._kept:
+            return self._kept[index]
+        if index < self._next:
+            self._begin()  # Pillow goes back in GIF and WebP by the same way, and in PNG with an error
+        while True:
+            at = self._next
+            self._image.seek(at)
+            self._image.load()
+            self._next = at + 1
+            if at in self._kept:
+                continue
+            if at != index and self.held >= KEPT:
+                continue
+            values = np.asarray(_shown(self._image))
+            if self.held + values.nbytes <= KEPT:
+                values.flags.writeable = False
+                self._kept[at] = values
+                self.held += values.nbytes
+            if at == index:
+                return values
+
+
+class _Animations:
+    """The animations that were opened last, as many as fit into KEPT: a table may name frames of several in turn."""
+
+    def __init__(self) -> None:
+        self._opened: dict[File, _Animation] = {}
+
+    def frame(self, path: File, index: int) -> np.ndarray:
+        """One frame of one file in grey or RGB, which is not to be written into."""
+        animation = self._opened.pop(path, None) or _Animation(path)
+        while self._opened and animation.held + sum(one.held for one in self._opened.values()) > KEPT:
+            del self._opened[next(iter(self._opened))]
+        found = animation.frame(index)
+        self._opened[path] = animation  # not where it could not be read: the next frame begins anew
+        return found
 
 
 def _png(path: File) -> tuple[bool, bool]:
@@ -228,9 +280,7 @@ def _read(path: File, index: int, orientation: int, last_opened: LastOpened | No
 
     try:
         if last_opened is not None:
-            image = last_opened.get(("animation", path), partial(_whole, path))
-            image.seek(index)
-            return plain(turned(np.asarray(_shown(image)), orientation))
+            return plain(turned(last_opened.get("animations", _Animations).frame(path, index), orientation))
         with Image.open(_where(path), formats=FORMATS) as image:
             key = _spread_key(image)
             image.load()
@@ -238,8 +288,6 @@ def _read(path: File, index: int, orientation: int, last_opened: LastOpened | No
                 image.info["transparency"] = key
             return plain(turned(np.asarray(_shown(image)), orientation))
     except (*BAD, MemoryError, Image.DecompressionBombError) as error:
-        if last_opened is not None:
-            last_opened.forget()  # the next frame begins anew
         raise DataError(f"cannot be decoded ({reason(error, path)})") from error
 
 

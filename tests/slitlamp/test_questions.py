@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from cache import Store
+from probes import ProbeError
 from slitlamp import questions
 from slitlamp.settings import Settings
 from tasks import DataError
@@ -28,6 +29,11 @@ def test_what_labels_and_groups_decide_is_decided_before_an_image_is_decoded(
     monkeypatch.setattr(questions, "check_source", never)
     with pytest.raises(DataError, match="1 of 3 classes of what occur in one group only"):
         questions.ask(asked, Store(tmp_path / "store"))
+    (tmp_path / "t.csv").write_text("file,what,who\n" + "".join(f"{k}.png,{'abc'[k % 3]},{k}\n" for k in range(12)))
+    with monkeypatch.context() as patch:
+        patch.setattr("probes.stats.plan.MOST", 24)
+        with pytest.raises(ProbeError, match=r"3 classes of 12 items are more than .* at most 2 classes"):
+            questions.ask(asked, Store(tmp_path / "store"))
     (tmp_path / "t.csv").write_text("file,what,who\n" + "".join(row for row in rows if "rare" not in row))
     with pytest.raises(AssertionError, match="images were decoded"):
         questions.ask(asked, Store(tmp_path / "store"))

@@ -53,6 +53,32 @@ def test_a_matrix_of_planted_models_is_printed_and_written(
     assert json.loads((tmp_path / "one" / "verdicts.json").read_text()) == document
 
 
+def test_two_matrices_never_share_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import filelock
+
+    monkeypatch.setattr(planted, "TRUTHS", ("all good",))
+    monkeypatch.setattr(planted_texts, "TEXT_TRUTHS", ())
+    asked = ["--verdicts", "--items", "40", "--width", "8", "--runs", "1", "--jobs", "1", "--out", str(tmp_path)]
+    with filelock.FileLock(tmp_path / ".lock"):
+        assert main(asked) == 2
+        assert "another run is writing there at this moment" in capsys.readouterr().err
+        assert not (tmp_path / "verdicts.json").exists()
+    assert main(asked) == 0
+    first = (tmp_path / "verdicts.json").read_bytes()
+    line = json.loads(first)["command"]
+    assert line == "python -m experiments.calibrate --verdicts --items 40 --groups 40 --width 8 --runs 1 --seed 0"
+    capsys.readouterr()
+    assert main([*asked, "--seed", "1"]) == 2
+    assert f"holds the results of another run ({line}); give another --out, or --replace" in capsys.readouterr().err
+    assert (tmp_path / "verdicts.json").read_bytes() == first
+    assert main(asked) == 0  # the same question may be put again
+    assert (tmp_path / "verdicts.json").read_bytes() == first
+    assert main([*asked, "--seed", "1", "--replace"]) == 0
+    assert json.loads((tmp_path / "verdicts.json").read_text())["setting"]["seed"] == 1
+
+
 def test_what_cannot_be_planted_is_refused_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     for flags, said in (
         (["--verdicts", "--rare", "5"], "--rare has nothing to act on: --verdicts plants two classes"),

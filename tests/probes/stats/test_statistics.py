@@ -149,6 +149,7 @@ def test_few_arrangements_are_announced() -> None:
         (np.arange(8) % 2, np.arange(8) // 2, TWO, "4 groups cannot fill 5 folds"),
         (np.zeros(40, dtype=int), np.arange(40), TWO, r"only one class in the data \(no\)"),
         ((np.arange(40) < 1).astype(int), np.arange(40), TWO, "class yes is found in 1 group"),
+        (np.arange(5000) % 1000, np.arange(5000), tuple(map(str, range(1000))), "items at most 100 classes; unite"),
         (np.arange(40) % 3, np.arange(40), TWO, "labels run from 0 to 2, but 2 classes are named"),
     ],
 )
@@ -157,6 +158,26 @@ def test_data_that_cannot_be_split_is_refused(
 ) -> None:
     with pytest.raises(ProbeError, match=says):
         probes.plan(y, groups, classes=classes)
+
+
+def test_label_vectors_in_spans_give_what_all_at_once_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    from probes.stats import permutation
+
+    rng = np.random.default_rng(3)
+    for classes in (TWO, ("a", "b", "c"), None):
+        y = np.arange(60) % len(classes) if classes else rng.standard_normal(60)
+        plan = probes.plan(y, np.arange(60), classes=classes, permutations=150, repeats=1)
+        ridge = Ridge.of(rng.standard_normal((60, 8)))
+        whole = permutation_test(ridge, plan, choose=True)
+        monkeypatch.setattr(permutation, "HELD", 60 * 37 * 3)
+        parts = permutation_test(ridge, plan, choose=True)
+        monkeypatch.undo()
+        assert whole.chosen_margin is not None
+        assert parts.chosen_margin is not None
+        assert parts.fixed_margin.shape == whole.fixed_margin.shape
+        np.testing.assert_allclose(parts.statistic, whole.statistic, atol=2e-3)
+        np.testing.assert_allclose(parts.fixed_margin, whole.fixed_margin, atol=1e-5)
+        np.testing.assert_allclose(parts.chosen_margin, whole.chosen_margin, atol=1e-5)
 
 
 @pytest.mark.parametrize("rare", [2, 5])

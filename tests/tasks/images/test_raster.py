@@ -10,6 +10,7 @@ import pytest
 
 import tasks
 from tasks import DataError, Undecided
+from tasks.images import raster
 from tasks.images.decode import DecodePolicy, LastOpened, list_frames
 from tests.tasks.images.documented import documents
 from tests.tasks.images.helpers import colour, exif, picture, read, save, wide, windowed
@@ -169,20 +170,47 @@ def test_every_image_of_an_animation_is_one_as_it_is_shown(tmp_path: Path, name:
         np.testing.assert_array_equal(rows[k].picture.read(), expected[k])
 
 
-def test_a_long_animation_is_read_in_linear_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from PIL import GifImagePlugin, Image
+@pytest.mark.parametrize("kept", [raster.KEPT, 0])
+@pytest.mark.parametrize("name", ["a.gif", "a.png", "a.webp"])
+def test_a_long_animation_is_read_in_linear_time(
+    tmp_path: Path, name: str, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
 
     images = [Image.fromarray(picture(seed=k)) for k in range(40)]
-    images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:])
-    rows = tasks.open_source(str(tmp_path / "a.gif")).rows
+    extra: dict[str, Any] = {"lossless": True} if name == "a.webp" else {}
+    images[0].save(tmp_path / name, save_all=True, append_images=images[1:], **extra)
+    rows = tasks.open_source(str(tmp_path / name)).rows
+    monkeypatch.setattr(raster, "KEPT", kept)
     steps = []
-    true = GifImagePlugin.GifImageFile._seek
-    monkeypatch.setattr(
-        GifImagePlugin.GifImageFile, "_seek", lambda self, *rest: (steps.append(1), true(self, *rest))[1]
-    )
-    for row in rows:
-        row.picture.read()
-    assert len(steps) < 3 * len(rows)
+    with Image.open(tmp_path / name) as opened:
+        kind = type(opened)
+    true = kind.seek
+    monkeypatch.setattr(kind, "seek", lambda self, frame: (steps.append(1), true(self, frame))[1])
+    for row, image in zip(rows, images, strict=True):
+        np.testing.assert_array_equal(row.picture.read(), np.asarray(image))
+    assert len(steps) == len(rows)
+    for k in reversed(range(len(rows))):  # as a table may name them
+        np.testing.assert_array_equal(rows[k].picture.read(), np.asarray(images[k]))
+    assert len(steps) == len(rows) or not kept
+
+
+def test_a_table_may_name_frames_of_several_animations_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    images = [Image.fromarray(picture(seed=k)) for k in range(40)]
+    for name, some in (("a.gif", images), ("b.gif", images[::-1])):
+        some[0].save(tmp_path / name, save_all=True, append_images=some[1:])
+    lines = [f"{name},{k + 1}" for k in range(40) for name in ("a.gif", "b.gif")]
+    (tmp_path / "t.csv").write_text("\n".join(["file,frame", *lines]))
+    steps = []
+    with Image.open(tmp_path / "a.gif") as opened:
+        kind = type(opened)
+    rows, true = tasks.open_source(str(tmp_path / "t.csv")).rows, kind.seek
+    monkeypatch.setattr(kind, "seek", lambda self, frame: (steps.append(1), true(self, frame))[1])
+    for row, k in zip(rows, (k for i in range(40) for k in (i, 39 - i)), strict=True):
+        np.testing.assert_array_equal(row.picture.read(), np.asarray(images[k]))
+    assert len(steps) == len(rows)
 
 
 @documents("PNG: several images of 16 bits")
