@@ -42,7 +42,7 @@ def _body(argv: Sequence[str]) -> int:
     elif asked.name:
         print(cards.lines(asked.name))
     else:
-        print(fitted([cards.short(row["name"]) for row in rows], most=UNBROKEN))
+        print(fitted([cards.short(row["name"]) for row in rows], most=UNBROKEN, whole=True))
         say(cards.unverified(rows))
     return DONE
 

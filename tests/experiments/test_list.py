@@ -36,7 +36,15 @@ def ran(*argv: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
 
 
 @pytest.mark.usefixtures("cache")
-def test_every_encoder_has_one_line_and_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_encoder_has_one_line_and_one_object(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = ran("encoders", capsys=capsys)[1]
+    assert [line.split()[0] for line in narrow.splitlines()[1:] if line][: len(encoders.names())] == list(
+        encoders.names()
+    )
+    monkeypatch.delenv("COLUMNS")
     code, out, err = ran("encoders", capsys=capsys)
     assert code == DONE
     assert [line.split()[0] for line in out.splitlines()[1:]] == list(encoders.names())
@@ -215,7 +223,10 @@ def test_the_card_of_an_architecture_takes_no_memory(
     assert "timm has no model 'vit_giantt'" in err
 
 
-def test_every_command_is_listed_and_a_wrong_name_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_is_listed_and_a_wrong_name_gets_the_nearest(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS")
     code, out, _ = ran("commands", capsys=capsys)
     assert code == DONE
     files = [path.stem for path in (ROOT / "experiments").glob("*.py") if not path.stem.startswith("_")]
