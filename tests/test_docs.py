@@ -30,9 +30,9 @@ ELSEWHERE = (
 FEWER = {
     "linear_probe": "--items 60 --permutations 99 --twins 0", "pairs": "--items 60",
     "embedding_plot": "--items 60 --permutations 99 --map pca", "calibrate": "--runs 2 --width 32",
-    "attribution": "--task orientation --limit 60 --permutations 99 --site final --method gradient-input",
+    "attribution": "--task orientation --limit 40 --permutations 99 --site final --method gradient-input",
     "ablation": "--dry-run",
-    "diagnose": "--items 40 --permutations 49 --repeats 1 --twins 0 --paraphrases 1 --causal off",
+    "diagnose": "--items 30 --permutations 49 --repeats 1 --twins 0 --paraphrases 1 --causal off",
 }  # fmt: skip
 
 
