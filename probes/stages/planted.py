@@ -73,6 +73,37 @@ class Planted:
     log_p: np.ndarray
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Drawn:
+    """Items in groups, images without labels behind them, and noise for all.
+
+    y, groups [n]; classes [n + m], those of the images without labels too; noise [n + m, width] of unit variance.
+    """
+
+    y: np.ndarray
+    groups: np.ndarray
+    classes: np.ndarray
+    noise: np.ndarray
+
+    @classmethod
+    def of(cls, n: int, groups: int, width: int, rng: np.random.Generator, pool: int | None) -> "Drawn":
+        """Draw n items in so many groups, and `pool` images (3 x width where None).
+
+        Raises:
+            ProbeError: more groups than items, or a single one.
+        """
+        if not 2 <= groups <= n:
+            raise ProbeError(f"{groups} groups given for {n} items")
+        extra = 3 * width if pool is None else pool
+        group = np.arange(n) % groups
+        y = rng.permutation(np.arange(n) % 2) if groups == n else (np.arange(n) // groups + group) % 2
+        classes = np.concatenate([y, rng.integers(0, 2, extra)])
+        noise = rng.standard_normal((n + extra, width))
+        if groups < n:  # items of one group share half of their variance
+            noise[:n] = (noise[:n] + rng.standard_normal((groups, width))[group]) / np.sqrt(2)
+        return cls(y=y, groups=group, classes=classes, noise=noise)
+
+
 def planted(
     truth: str, n: int, groups: int, width: int, rng: np.random.Generator, *, pool: int | None = None
 ) -> Planted:
@@ -86,20 +117,13 @@ def planted(
     """
     if truth not in TRUTHS:
         raise ProbeError(f"'{truth}' is no planted truth; there are {', '.join(TRUTHS)}")
-    if not 2 <= groups <= n:
-        raise ProbeError(f"{groups} groups given for {n} items")
-    extra = 3 * width if pool is None else pool
-    group = np.arange(n) % groups
-    y = rng.permutation(np.arange(n) % 2) if groups == n else (np.arange(n) // groups + group) % 2
-    classes = np.concatenate([y, rng.integers(0, 2, extra)])
+    drawn = Drawn.of(n, groups, width, rng, pool)
+    group, y, noise = drawn.groups, drawn.y, drawn.noise
     held = {"tower lost it": 0.5, "weak signal": WEAK}.get(truth, STRENGTH)
     seen = WEAK if truth == "weak signal" else REFERENCE
-    noise = rng.standard_normal((n + extra, width))
-    if groups < n:
-        noise[:n] = (noise[:n] + rng.standard_normal((groups, width))[group]) / np.sqrt(2)
     spread = np.arange(1, width + 1) ** -0.5
     v = unit(rng, width)
-    z = noise + shift(classes, held) * v
+    z = noise + shift(drawn.classes, held) * v
     tower = z * spread
     lossless = np.logspace(0, -np.log10(3.0), width)
     if truth == "connector lost it":
@@ -109,7 +133,7 @@ def planted(
     else:
         connector = ((tower @ turn(rng, width)) * lossless) @ turn(rng, width)
     image = connector @ turn(rng, width)
-    last = image if truth != "language model ignores it" else rng.standard_normal((n + extra, width)) * spread
+    last = image if truth != "language model ignores it" else rng.standard_normal(noise.shape) * spread
     other = rng.standard_normal((n, width)) + shift(y, seen) * unit(rng, width)
     log_odds = _said(truth, z[:n] @ v, held, rng)
     asked = log_odds + 0.3 * rng.standard_normal((ASKS, n)) * (truth != "constant answer")

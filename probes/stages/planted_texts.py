@@ -11,7 +11,7 @@ import numpy as np
 from probes._base import FeatureSet, ProbeError
 from probes.stages.contrast import contrast, margin_of
 from probes.stages.failure import Failure, Stage, Text, decide, stage_of
-from probes.stages.planted import REFERENCE, STRENGTH, WEAK, shift, turn, unit
+from probes.stages.planted import REFERENCE, STRENGTH, WEAK, Drawn, shift, turn, unit
 from probes.stats.measurement import Measurement
 
 WORKS, EMPTY, PROJECTION = "texts fit the images", "contrastive tower lost it", "joint space lost it"
@@ -51,19 +51,12 @@ def planted_texts(
     """
     if truth not in TEXT_TRUTHS:
         raise ProbeError(f"'{truth}' is no planted truth of texts; there are {', '.join(TEXT_TRUTHS)}")
-    if not 2 <= groups <= n:
-        raise ProbeError(f"{groups} groups given for {n} items")
-    extra = 3 * width if pool is None else pool
-    group = np.arange(n) % groups
-    y = rng.permutation(np.arange(n) % 2) if groups == n else (np.arange(n) // groups + group) % 2
-    classes = np.concatenate([y, rng.integers(0, 2, extra)])
+    drawn = Drawn.of(n, groups, width, rng, pool)
+    y, noise = drawn.y, drawn.noise
     held = {EMPTY: 0.5, FAINT: WEAK}.get(truth, STRENGTH)
-    noise = rng.standard_normal((n + extra, width))
-    if groups < n:
-        noise[:n] = (noise[:n] + rng.standard_normal((groups, width))[group]) / np.sqrt(2)
     spread = np.arange(1, width + 1) ** -0.5
     v, turned = unit(rng, width), turn(rng, width)
-    z = noise + shift(classes, held) * v
+    z = noise + shift(drawn.classes, held) * v
     joint = ((z - (z @ v)[:, None] * v) if truth == PROJECTION else z) @ turned
     fact = v @ turned
     aside = unit(rng, width)
@@ -79,7 +72,7 @@ def planted_texts(
     other = rng.standard_normal((n, width)) + shift(y, WEAK if truth == FAINT else REFERENCE) * unit(rng, width)
     tower = z * spread
     return PlantedTexts(
-        truth=truth, y=y, groups=group, reference=other * spread, tower=tower[:n], joint=joint[:n],
+        truth=truth, y=y, groups=drawn.groups, reference=other * spread, tower=tower[:n], joint=joint[:n],
         pool_tower=tower[n:], pool_joint=joint[n:], texts=texts,
     )  # fmt: skip
 
