@@ -135,6 +135,19 @@ class Discrimination:
     p_component: float
 
 
+def coin_p(heads: int, throws: int) -> float:
+    """Exact two-sided p of so many heads of a fair coin; 1 where nothing was thrown.
+
+    From scipy.special: `scipy.stats`, whose `binomtest` is the same, takes a second to import.
+
+    >>> round(coin_p(1, 8), 4), coin_p(4, 8), coin_p(0, 0)
+    (0.0703, 1.0, 1.0)
+    """
+    from scipy.special import bdtr
+
+    return min(1.0, 2 * float(bdtr(min(heads, throws - heads), throws, 0.5))) if throws else 1.0
+
+
 def discrimination(right: np.ndarray, wrong: np.ndarray, component: np.ndarray, seed: int = 0) -> Discrimination:
     """Tests s against w (METHOD 5.1): `right` and `wrong` bool [m] say which pairs were right twice or wrong twice."""
     from scipy.stats import binomtest

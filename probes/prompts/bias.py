@@ -49,7 +49,8 @@ def upright_bias(upright: np.ndarray, turned: np.ndarray, rng: np.random.Generat
         ProbeError: fewer than two pairs, or arrays of different length.
     """
     from scipy.special import ndtr
-    from scipy.stats import binomtest
+
+    from probes.pairs.inference import coin_p
 
     n = len(upright)
     if n < 2 or len(turned) != n:
@@ -65,7 +66,7 @@ def upright_bias(upright: np.ndarray, turned: np.ndarray, rng: np.random.Generat
     return UprightBias(
         pairs=n, hits=float(upright.mean()), false_alarms=float(turned.mean()),
         accuracy=float((upright.mean() + 1 - turned.mean()) / 2), d=(d, d_low, d_high), criterion=(c, c_low, c_high),
-        unbiased=float(ndtr(d / 2)), p=float(binomtest(int(cells[0]), errors).pvalue) if errors else 1.0,
+        unbiased=float(ndtr(d / 2)), p=coin_p(int(cells[0]), errors),
         errors="upright" if c_high < -1e-9 else "turned" if c_low > 1e-9 else "neither",
     )  # fmt: skip
 

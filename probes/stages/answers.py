@@ -236,9 +236,7 @@ class McNemar:
 
 def mcnemar(first: np.ndarray, second: np.ndarray, groups: np.ndarray, seed: int = 0) -> McNemar:
     """McNemar's exact test of two columns [n] of 0 and 1, and the same with whole groups changing sign."""
-    from scipy.stats import binomtest
-
-    from probes.pairs.inference import sign_flip
+    from probes.pairs.inference import coin_p, sign_flip
 
     a, b = np.asarray(first, bool), np.asarray(second, bool)
     one, two = int((a & ~b).sum()), int((~a & b).sum())
@@ -246,7 +244,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray, groups: np.ndarray, seed: int
     return McNemar(
         only_first=one,
         only_second=two,
-        p=float(binomtest(one, one + two).pvalue) if one + two else 1.0,
+        p=coin_p(one, one + two),
         p_group=sign_flip(a.astype(float) - b, group, seed),
     )
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class Inquiry:
             for texts in every:
                 _check_options(f"{self.name}, item {name}", texts)
 
-    @property
+    @cached_property
     def counts(self) -> list[int]:
         """How many options each item has."""
         return [len(every[0]) for every in self.options]

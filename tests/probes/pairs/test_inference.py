@@ -4,9 +4,10 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from probes import ProbeError
-from probes.pairs.inference import components, discrimination, mean_difference, share, sign_flip
+from probes.pairs.inference import coin_p, components, discrimination, mean_difference, share, sign_flip
 from probes.pairs.matching import CHANCE, matching, two_afc
 
 MEDICONFUSION = np.repeat(np.arange(60), [25, 20, 18, 8, *[3] * 20, *[4] * 3, *[1] * 33])
@@ -133,3 +134,9 @@ def test_the_jackknife_variance_and_the_least_p_are_those_of_the_formulas() -> N
     from scipy.stats import t
 
     assert spread == pytest.approx(float(t.ppf(0.975, df)) * due)
+
+
+def test_a_fair_coin_is_tested_as_scipy_does() -> None:
+    for throws in (1, 2, 7, 8, 300):
+        for heads in range(throws + 1):
+            assert coin_p(heads, throws) == pytest.approx(stats.binomtest(heads, throws).pvalue, rel=1e-9)
