@@ -237,8 +237,8 @@ class FoldInverse:
 class ByFold:
     """The rows of u [n, r] sorted by fold, and the inverses of its folds under any penalty.
 
-    order [n] sorts items; edges are the first and last row of each fold; u and `narrow`, the same in `dtype`, are sorted.
-    The products of each fold's rows are the same under every penalty, and made once.
+    order [n] sorts items; edges are the first and last row of each fold; u, and `narrow`, the same in `dtype`, are
+    sorted. The products of each fold's rows are the same under every penalty, and made once.
     """
 
     def __init__(self, u: np.ndarray, folds: np.ndarray, dtype: type = np.float64) -> None:
