@@ -195,6 +195,20 @@ def test_a_long_animation_is_read_in_linear_time(
     assert len(steps) == len(rows) or not kept
 
 
+def test_an_animation_keeps_no_more_frames_than_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    images = [Image.fromarray(picture(seed=k)) for k in range(8)]
+    images[0].save(tmp_path / "a.png", save_all=True, append_images=images[1:])
+    most = (tmp_path / "a.png").stat().st_size + 2 * picture().nbytes
+    monkeypatch.setattr(raster, "KEPT", most)
+    animation = raster._Animation(tmp_path / "a.png")
+    for k in range(8):
+        np.testing.assert_array_equal(animation.frame(k), np.asarray(images[k]))
+    assert animation.held == most
+    assert len(animation._kept) == 2
+
+
 def test_a_table_may_name_frames_of_several_animations_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from PIL import Image
 

@@ -13,6 +13,7 @@ import pytest
 import tasks
 from plugins import UserFileError
 from tasks import DataError, Picture, Row, Source, UnknownName
+from tasks.sources.table import split_lines
 from tasks.sources.values import cut_digits
 from tests.paths import ROOT
 
@@ -360,6 +361,19 @@ def test_a_name_that_leads_nowhere_is_told_why(tmp_path: Path, name: str, messag
     (tmp_path / "m.csv").write_text(f"file\n{name}\n")
     with pytest.raises(DataError, match=message):
         tasks.open_source(str(tmp_path / "m.csv"))
+
+
+def test_a_name_in_a_third_unicode_form_of_two_files_is_neither(tmp_path: Path) -> None:
+    save(tmp_path / "\u00c5.png", 0)
+    save(tmp_path / "A\u030a.png", 1)
+    (tmp_path / "m.csv").write_text("file\n\u212b.png\n", encoding="utf-8")
+    with pytest.raises(DataError, match="no such file"):
+        tasks.open_source(str(tmp_path / "m.csv"))
+
+
+def test_a_row_that_goes_on_behind_the_lines_tried_says_nothing_about_the_separator() -> None:
+    lines = ["file;note, old;dx\n", *["a.png;x;y\n"] * 48, 'b.png;"one\n', 'two";y\n']
+    assert split_lines(lines)[1:] == (";", 0)
 
 
 @pytest.mark.parametrize("form", ["struct", "struct with paths", "list", "bytes"])
