@@ -570,6 +570,7 @@ def test_a_row_that_repeats_another_and_a_second_column_of_images_are_said(tmp_p
     assert said("file,path", "a.png,b.png", "b.png,a.png") == [other]
     assert not said("file,path", "a.png,/far/away/a.png", "b.png,C:\\far\\b.png")
     assert not said("file,image", "a.png,1", "b.png,2")
+    assert not said("file,image", "a.png,b.png", "b.png,1"), "half of a column is no list of files"
 
 
 NBSP, ZERO = "\u00a0", "\u200b"
