@@ -78,14 +78,16 @@ class Ridge:
         """
         rows = _as_rows(y, dtype)
         by_fold = ByFold(self.u, folds, dtype)
+        starts = range(0, len(rows), _BATCH)
+        in_basis = [rows[a : a + _BATCH][:, by_fold.order] @ by_fold.narrow for a in starts]  # under every penalty
         for penalty in penalties:
             shrink = self.shrink(penalty)
             inverses = by_fold.inverses(shrink, len(rows))
             out = np.empty_like(rows)
-            for start in range(0, len(rows), _BATCH):
+            for start, products in zip(starts, in_basis, strict=True):
                 part = rows[start : start + _BATCH][:, by_fold.order]
                 centred = part - part.mean(axis=1, keepdims=True, dtype=np.float64).astype(dtype)
-                fitted = _predict(part, centred, part @ by_fold.narrow, by_fold, shrink.astype(dtype), inverses)
+                fitted = _predict(part, centred, products, by_fold, shrink.astype(dtype), inverses)
                 out[start : start + _BATCH, by_fold.order] = fitted
             yield out if y.ndim == 2 else np.moveaxis(out.reshape(len(y), y.shape[2], y.shape[1]), 1, 2)
 
