@@ -118,8 +118,9 @@ class Memo:
                 f"SELECT key, value, sum FROM memo WHERE key IN ({marks})",  # noqa: S608  only question marks
                 part,
             ):
-                if _sound(key, value, check):
-                    found[key] = json.loads(value)
+                if _as_written(key, value, check):
+                    with suppress(ValueError, RecursionError):  # no JSON, under a sum of somebody else's
+                        found[key] = json.loads(value)
         return found
 
     @staticmethod
@@ -194,9 +195,13 @@ def _code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
+def _as_written(key: Any, value: Any, check: Any) -> bool:
+    return isinstance(key, str) and isinstance(value, str) and _sum(key, value) == check
+
+
 def _sound(key: Any, value: Any, check: Any) -> bool:
     """Whether a row is as it was written, and its value JSON."""
-    if not (isinstance(key, str) and isinstance(value, str) and _sum(key, value) == check):
+    if not _as_written(key, value, check):
         return False
     try:
         json.loads(value)

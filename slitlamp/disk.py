@@ -49,7 +49,7 @@ def output_folder(folder: Path, document: str, command: str, *, replace: bool = 
         except (OSError, NotImplementedError):
             pass  # a network disk without locks
         _set_aside(folder / document)
-        before = _command_of(folder / document)
+        before = _command_of(_read(folder / document), document)
         if before is not None and before != command and not replace:
             raise UsageError(
                 f"--out {folder} holds the results of another run ({before}); give another --out, or --replace to "
@@ -95,12 +95,9 @@ def _set_aside(path: Path) -> None:
         say(f"warning: {path} is damaged and was moved to {aside.name}; it is made again")
 
 
-def _command_of(path: Path) -> str | None:
-    """The command whose results a document holds; None where there is no document."""
-    found = _read(path)
-    if found is None:
-        return None
-    return _named(found) or f"{path.name} names no command"
+def _command_of(found: dict[str, Any] | None, name: str) -> str | None:
+    """The command whose results a document called `name` holds; None where there is no document."""
+    return None if found is None else _named(found) or f"{name} names no command"
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -121,7 +118,7 @@ def keep_earlier(folder: Path, document: str, now: dict[str, Any], also: Sequenc
     old = _read(folder / document)
     if old is None or _numbers(old) == _numbers(now):
         return
-    if _command_of(folder / document) != _named(now):
+    if _command_of(old, document) != _named(now):
         return  # another command, which --replace writes over
     aside = folder / f"earlier-{hashlib.sha256((folder / document).read_bytes()).hexdigest()[:8]}"
     aside.mkdir(exist_ok=True)

@@ -40,22 +40,31 @@ PATIENCE = 60.0  # seconds after which what should have ended counts as left beh
 TICK = os.sysconf("SC_CLK_TCK")
 
 
+def _facts(entry: Path) -> list[str]:
+    """What the system says of a process behind its name: state, parent, group, session and so on."""
+    return (entry / "stat").read_text().rsplit(")", 1)[1].split()
+
+
 def processes(session: int) -> list[int]:
     """The living processes of a session."""
     found = []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
-            facts = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            facts = _facts(entry)
             if int(facts[3]) == session and facts[0] not in "ZX":
                 found.append(int(entry.name))
     return found
 
 
+def runs(pid: int) -> bool:
+    """Whether a command has not ended yet; one that has is still to be waited for."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
 def seconds(pid: int) -> float:
     """What a process has used of the processor, with its children that have ended."""
     with contextlib.suppress(OSError):
-        facts = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return sum(map(int, facts[11:15])) / TICK
+        return sum(map(int, _facts(Path(f"/proc/{pid}"))[11:15])) / TICK
     return float("inf")
 
 
@@ -149,7 +158,7 @@ class Killer:
         dump = self.work / "modules.json"
         pid = self.start(jobs, dump)
         self.span = 0.0
-        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        while runs(pid):
             self.span = max(self.span, seconds(pid))
             time.sleep(0.01)
         assert self.end(pid) == 0, (self.work / "said").read_text()
@@ -209,7 +218,7 @@ class Killer:
 
         def act(pid: int) -> bool:
             moment = self.rng.uniform(0, self.span)
-            while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            while runs(pid):
                 if seconds(pid) >= moment:
                     os.kill(pid, number)
                     return True
@@ -221,7 +230,7 @@ class Killer:
     def worker(self, pid: int) -> bool:
         """Kill one of the command's workers a random while after it has begun."""
         pause = self.rng.uniform(0, 0.9)  # of the about one that a worker needs
-        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        while runs(pid):
             mine = [one for one in processes(pid) if one != pid and b"popen_loky" in _line(one)]
             if mine:
                 end = time.monotonic() + 60

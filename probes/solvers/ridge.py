@@ -77,23 +77,18 @@ class Ridge:
         run in `dtype`; the inverse of every fold's block is float64 always.
         """
         rows = _as_rows(y, dtype)
-        order = np.argsort(folds, kind="stable")
-        edges = _edges(folds[order])
-        u = self.u[order]
-        narrow = np.ascontiguousarray(u, dtype=dtype)
-        grams = [FoldGram(u[a:b]) for a, b in edges]  # the same under every penalty
+        by_fold = ByFold(self.u, folds, dtype)
+        starts = range(0, len(rows), _BATCH)
+        in_basis = [rows[a : a + _BATCH][:, by_fold.order] @ by_fold.narrow for a in starts]  # under every penalty
         for penalty in penalties:
             shrink = self.shrink(penalty)
-            inverses = [
-                FoldInverse.of(u[a:b], shrink, len(u), dtype, narrow[a:b], many=len(rows), gram=gram)
-                for (a, b), gram in zip(edges, grams, strict=True)
-            ]
+            inverses = by_fold.inverses(shrink, len(rows))
             out = np.empty_like(rows)
-            for start in range(0, len(rows), _BATCH):
-                part = rows[start : start + _BATCH][:, order]
+            for start, products in zip(starts, in_basis, strict=True):
+                part = rows[start : start + _BATCH][:, by_fold.order]
                 centred = part - part.mean(axis=1, keepdims=True, dtype=np.float64).astype(dtype)
-                fitted = _predict(part, centred, part @ narrow, narrow, shrink.astype(dtype), edges, inverses)
-                out[start : start + _BATCH, order] = fitted
+                fitted = _predict(part, centred, products, by_fold, shrink.astype(dtype), inverses)
+                out[start : start + _BATCH, by_fold.order] = fitted
             yield out if y.ndim == 2 else np.moveaxis(out.reshape(len(y), y.shape[2], y.shape[1]), 1, 2)
 
     def held_out(
@@ -108,25 +103,15 @@ class Ridge:
         The observed labels go through the same code as the permuted ones, so float32 favours neither.
         """
         best = np.zeros(len(y))
-        order = np.argsort(folds, kind="stable")
-        edges = _edges(folds[order])
-        u = self.u[order]
-        narrow = np.ascontiguousarray(u, dtype=np.float32)
+        by_fold = ByFold(self.u, folds, np.float32)
         shrinks = [self.shrink(p) for p in penalties]
-        grams = [FoldGram(u[a:b]) for a, b in edges]
-        inverses = [
-            [
-                FoldInverse.of(u[a:b], s, len(u), np.float32, narrow[a:b], many=len(y), gram=gram)
-                for (a, b), gram in zip(edges, grams, strict=True)
-            ]
-            for s in shrinks
-        ]
+        inverses = [by_fold.inverses(s, len(y)) for s in shrinks]
         for start in range(0, len(y), _BATCH):
-            labels = np.asarray(y[start : start + _BATCH], dtype=np.float32)[:, order]
+            labels = np.asarray(y[start : start + _BATCH], dtype=np.float32)[:, by_fold.order]
             centred = labels - labels.mean(axis=1, keepdims=True)
-            in_basis = labels @ narrow
+            in_basis = labels @ by_fold.narrow
             for shrink, inverse in zip(shrinks, inverses, strict=True):
-                fitted = _predict(labels, centred, in_basis, narrow, shrink.astype(np.float32), edges, inverse)
+                fitted = _predict(labels, centred, in_basis, by_fold, shrink.astype(np.float32), inverse)
                 part = best[start : start + _BATCH]
                 np.maximum(part, auc(fitted, labels), out=part)
         return best
@@ -251,6 +236,30 @@ class FoldInverse:
         return out
 
 
+class ByFold:
+    """The rows of u [n, r] sorted by fold, and the inverses of its folds under any penalty.
+
+    order [n] sorts items; edges are the first and last row of each fold; u, and `narrow`, the same in `dtype`, are
+    sorted. The products of each fold's rows are the same under every penalty, and made once.
+    """
+
+    def __init__(self, u: np.ndarray, folds: np.ndarray, dtype: type = np.float64) -> None:
+        self.order = np.argsort(folds, kind="stable")
+        self.edges = _edges(folds[self.order])
+        self.u = u[self.order]
+        self.narrow = np.ascontiguousarray(self.u, dtype=dtype)
+        self._grams = [FoldGram(self.u[a:b]) for a, b in self.edges]
+
+    def inverses(self, shrink: np.ndarray, many: int) -> list[FoldInverse]:
+        """Of each fold, under the shares that survive [r]; `many` label vectors will be put through it."""
+        return [
+            FoldInverse.of(
+                self.u[a:b], shrink, len(self.u), self.narrow.dtype.type, self.narrow[a:b], many=many, gram=gram
+            )
+            for (a, b), gram in zip(self.edges, self._grams, strict=True)
+        ]
+
+
 def _cheaper_whole(rows: int, rank: int, many: int) -> bool:
     """Whether the inverse of a fold is sooner made, and applied to so many vectors, as a matrix of its rows."""
     whole = rows**3 + rows**2 * rank + many * rows**2
@@ -261,15 +270,14 @@ def _predict(
     rows: np.ndarray,
     centred: np.ndarray,
     in_basis: np.ndarray,
-    u: np.ndarray,
+    by_fold: ByFold,
     shrink: np.ndarray,
-    edges: list[tuple[int, int]],
     inverses: list[FoldInverse],
 ) -> np.ndarray:
     """Held-out predictions of label vectors [B, n] sorted by fold; in_basis [B, r] are their products with u."""
-    residual = (in_basis * shrink) @ u.T
+    residual = (in_basis * shrink) @ by_fold.narrow.T
     np.subtract(centred, residual, out=residual)
     out = np.empty_like(residual)
-    for (a, b), inverse in zip(edges, inverses, strict=True):
+    for (a, b), inverse in zip(by_fold.edges, inverses, strict=True):
         inverse.applied(residual[:, a:b], out[:, a:b])
     return np.subtract(rows, out, out=out)

@@ -16,12 +16,12 @@ has labels and directions of its own.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from probes.solvers.codes import coded_vectors, fold_means
-from probes.solvers.ridge import FoldGram, FoldInverse, Ridge
+from probes.solvers.ridge import ByFold, Ridge
 from probes.stats.intervals import floored_error
 from probes.stats.permutation import REFITS
 from probes.stats.plan import GRID, Plan
@@ -52,25 +52,22 @@ class Unplanted:
         codes: np.ndarray,
         means: np.ndarray,
         columns: np.ndarray,
-        edges: list[tuple[int, int]],
-        grams: list[FoldGram],
+        by_fold: ByFold,
         penalty: float,
         dtype: type,
     ) -> "Unplanted":
-        """From codes and means [D, K, n] and columns C [D, n, 2m], items sorted by fold at `edges`.
-
-        `grams` are those of the folds' rows of u.
-        """
+        """From codes and means [D, K, n] and columns C [D, n, 2m], items in the order of `by_fold`."""
+        u, edges = by_fold.u, by_fold.edges
         draws, wide, n = codes.shape
         pair = columns.shape[2]
-        through = ridge.u * ridge.shrink(penalty)
+        through = u * ridge.shrink(penalty)
         flat = codes.reshape(draws * wide, n)
-        error = flat - flat.mean(axis=1, keepdims=True) - (flat @ through) @ ridge.u.T
+        error = flat - flat.mean(axis=1, keepdims=True) - (flat @ through) @ u.T
         both = np.swapaxes(columns, 0, 1).reshape(n, draws * pair)
-        f = both - through @ (ridge.u.T @ both)
+        f = both - through @ (u.T @ both)
         j = np.empty_like(f)
-        for (a, b), gram in zip(edges, grams, strict=True):
-            inverse = FoldInverse.of(ridge.u[a:b], ridge.shrink(penalty), n, many=len(flat) + draws * pair, gram=gram)
+        inverses = by_fold.inverses(ridge.shrink(penalty), len(flat) + draws * pair)
+        for (a, b), inverse in zip(edges, inverses, strict=True):
             error[:, a:b] = inverse.applied(error[:, a:b])
             j[a:b] = inverse.applied(f[a:b].T).T
         error = error.reshape(codes.shape)
@@ -121,26 +118,20 @@ class Planting:
         dtype: type = np.float32,
     ) -> "Planting":
         """Sort by fold and predict before planting; `columns` C [D, n, 2m] are features along the ways, and codes."""
-        order = np.argsort(folds, kind="stable")
-        by_fold = folds[order]
+        by_fold = ByFold(ridge.u, folds)
+        order = by_fold.order
         raw = coded_vectors(labels[:, order], classes)
-        codes, means = (_classes_second(a) for a in (raw, fold_means(raw, by_fold)))
-        cuts = np.searchsorted(by_fold, np.arange(int(folds.max()) + 2))
-        edges = list(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True))
-        sorted_ridge = replace(ridge, u=ridge.u[order])
+        codes, means = (_classes_second(a) for a in (raw, fold_means(raw, folds[order])))
         columns = columns[:, order]
-        grams = [FoldGram(sorted_ridge.u[a:b]) for a, b in edges]
         return cls(
             order=order,
-            edges=edges,
+            edges=by_fold.edges,
             labels=labels[:, order],
             classes=classes,
             target=(codes - means).astype(dtype),
             means=means,
             size=size,
-            unplanted=tuple(
-                Unplanted.fit(sorted_ridge, codes, means, columns, edges, grams, p, dtype) for p in penalties
-            ),
+            unplanted=tuple(Unplanted.fit(ridge, codes, means, columns, by_fold, p, dtype) for p in penalties),
             chosen=chosen,
         )
 

@@ -40,15 +40,18 @@ class Measured:
 
     def keep(self, store: Store) -> None:
         """Remember them beside what was known."""
-        memo = store.memo("pace")
-        known = memo.get_many(list(self._seconds))
-        memo.put_many({kind: known.get(kind, {}) | sizes for kind, sizes in self._seconds.items()})
+        _keep(store, self._seconds)
 
 
 def remember(kind: str, items: int, width: int, seconds: float) -> None:
     """Keep what one piece of work of a kind and size took on this machine."""
-    memo = Store(default_root()).memo("pace")
-    memo.put_many({kind: memo.get_many([kind]).get(kind, {}) | {f"{items}x{width}": seconds}})
+    _keep(Store(default_root()), {kind: {f"{items}x{width}": seconds}})
+
+
+def _keep(store: Store, seconds: Mapping[str, Mapping[str, float]]) -> None:
+    memo = store.memo("pace")
+    known = memo.get_many(list(seconds))
+    memo.put_many({kind: known.get(kind, {}) | sizes for kind, sizes in seconds.items()})
 
 
 def expected(kind: str, items: int, width: int) -> float | None:

@@ -69,18 +69,17 @@ class Rescale:
 
 def table_of(item: Any, head: Any, name: str) -> Table:
     """A table of a sequence of tables; raises DataError where it is not what its descriptor says."""
-    described = numbers(item, "LUTDescriptor")
-    if len(described) != 3 or not all(math.isfinite(v) for v in described):
-        raise DataError(f"{name} has no descriptor")
-    return lookup_table(tuple(int(v) for v in described), item.get("LUTData"), head, name)
+    return lookup_table(numbers(item, "LUTDescriptor"), item.get("LUTData"), head, name)
 
 
-def lookup_table(described: tuple[int, ...], data: Any, head: Any, name: str) -> Table:
+def lookup_table(described: Sequence[float], data: Any, head: Any, name: str) -> Table:
     """A table by its descriptor (entries, first value mapped, bits) and its data, bytes or numbers.
 
-    Raises DataError where the two contradict each other.
+    Raises DataError where there is no descriptor, or the two contradict each other.
     """
-    count, first, bits = described
+    if len(described) != 3 or not all(map(math.isfinite, described)):
+        raise DataError(f"{name} has no descriptor")
+    count, first, bits = map(int, described)
     count = count % 65536 or 65536  # 0 stands for 65536, and signed descriptors wrap
     if first > 32767 and int(head.get("PixelRepresentation") or 0):
         first -= 65536
@@ -167,7 +166,7 @@ class Opened:
             _require_same(data, header)
             if stream.startswith(b"\xff\xd8"):
                 require_end(stream)
-        if not syntax.is_encapsulated:
+        else:
             _require_whole(data)
             if int(data.BitsAllocated) == 1 and "PixelData" in data:
                 return _single_bits(data, number), str(data.PhotometricInterpretation), None
@@ -289,8 +288,8 @@ def _require_whole(data: Any) -> None:
     from pydicom.pixels.utils import get_expected_length
 
     held = next(len(data[name].value or b"") for name in PIXELS if name in data)
-    if held < get_expected_length(data):
-        promised = get_expected_length(data)
+    promised = get_expected_length(data)
+    if held < promised:
         raise DataError(f"its pixels cannot be decoded: {promised} bytes are promised, the file holds {held}")
 
 
@@ -316,10 +315,10 @@ def _require_same(data: Any, header: StreamHeader | None) -> None:
     """Raises DataError where a codestream is of another size, or deeper than the cells it is to fill."""
     if header is None:
         return
-    said = f"{data.Columns} x {data.Rows} pixels of {data.SamplesPerPixel}"
-    coded = f"{header.columns} x {header.rows} of {header.samples}"
-    if said.replace(" pixels", "") != coded:
-        raise DataError(f"its header says {said} numbers, its stream {coded}")
+    said = int(data.Columns), int(data.Rows), int(data.SamplesPerPixel)
+    coded = header.columns, header.rows, header.samples
+    if said != coded:
+        raise DataError("its header says {} x {} pixels of {} numbers, its stream {} x {} of {}".format(*said, *coded))
     if header.precision > int(data.BitsAllocated):
         raise DataError(f"its header allocates {data.BitsAllocated} bits, its stream has {header.precision}")
 
@@ -330,10 +329,8 @@ def _palette(data: Any, stored: np.ndarray) -> np.ndarray:
     found = []
     for colour in ("Red", "Green", "Blue"):
         described = numbers(data, f"{colour}PaletteColorLookupTableDescriptor")
-        if len(described) != 3 or not all(math.isfinite(v) for v in described):
-            raise DataError("its palette has no descriptor")
         entries = data.get(f"{colour}PaletteColorLookupTableData")
-        found.append(lookup_table(tuple(int(v) for v in described), entries, data, "its palette"))
+        found.append(lookup_table(described, entries, data, "its palette"))
     shown = np.stack([table.look_up(stored) for table in found], axis=-1)
     bits = found[0].bits
     return shown * (255.0 / (2**bits - 1)) if bits > 8 else shown.astype(np.uint8)

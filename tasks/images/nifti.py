@@ -32,6 +32,7 @@ MORE = "hold more voxels than their dimensions say, which are not shown"
 SHEARED = "have axes that are not perpendicular and are shown as stored"
 NOT_SQUARE = "have voxels that are not square in the slice and are shown as stored"
 SIZES = "name a voxel size that is not above 0, which was taken for 1 or for its size without the sign"
+REVISION = 2  # 1 before bits, windows and scales were read by the standard
 UNSCALED = "have a scl_slope that is no number; their stored numbers are shown"
 
 
@@ -58,7 +59,7 @@ def list_frames(path: Path, policy: DecodePolicy, last_opened: LastOpened) -> li
         return _whole(path, shape, policy, last_opened, flags)
     return [
         Frame(
-            revision=2,  # 1 before bits, windows and scales were read by the standard
+            revision=REVISION,
             read=partial(_read, path, number, policy, last_opened),
             number=number + 1,
             columns={"slice": str(number % shape[2] + 1)}
@@ -79,7 +80,7 @@ def _whole(
     require_thick((shape[2], shape[1], shape[0]))
     return [
         Frame(
-            revision=2,  # 1 before bits, windows and scales were read by the standard
+            revision=REVISION,
             read=partial(_read, path, None, policy, last_opened, time),
             number=time + 1,
             columns={"slices": str(shape[2])} | ({"time": str(time + 1)} if shape[3] > 1 else {}),

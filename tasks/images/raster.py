@@ -2,7 +2,7 @@
 
 import io
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -178,14 +178,20 @@ def _png(path: File) -> tuple[bool, bool]:
     with path.open("rb") as file:
         if file.read(8) != b"\x89PNG\r\n\x1a\n":
             return False, False
-        while len(head := file.read(8)) == 8:
-            size, name = int.from_bytes(head[:4], "big"), head[4:]
-            start = file.read(min(size, 24)) if name != b"IDAT" else b""
+        for name, start in _chunks(file):
             deep |= name == b"IHDR" and start[8:9] == b"\x10"
             if name == b"eXIf" or start.startswith((b"Raw profile type", b"XML:com.adobe.xmp")):
                 return deep, True
-            file.seek(size - len(start) + 4, 1)
     return deep, False
+
+
+def _chunks(file: Any) -> Iterator[tuple[bytes, bytes]]:
+    """The names of a PNG's chunks behind its mark, each with its first 24 bytes; none of pixels."""
+    while len(head := file.read(8)) == 8:
+        size, name = int.from_bytes(head[:4], "big"), head[4:]
+        start = file.read(min(size, 24)) if name != b"IDAT" else b""
+        yield name, start
+        file.seek(size - len(start) + 4, 1)
 
 
 def _spread_key(image: Any) -> int | None:
@@ -202,13 +208,9 @@ def _spread_key(image: Any) -> int | None:
 
 def _controls(path: File) -> int:
     """How many images of an animation a PNG holds (fcTL chunks)."""
-    held = 0
     with path.open("rb") as file:
         file.seek(8)
-        while len(head := file.read(8)) == 8:
-            held += head[4:] == b"fcTL"
-            file.seek(int.from_bytes(head[:4], "big") + 4, 1)
-    return held
+        return sum(name == b"fcTL" for name, _ in _chunks(file))
 
 
 def _ended(path: File) -> bool:

@@ -117,13 +117,9 @@ def images(path: Path, heading: str) -> list[File | None] | None:
                     f"{path.name} column {heading!r} row {len(found) + 1} holds {len(one)} images; a row is one image"
                 )
             found.append(one[0] if one else None)
-        if bare and found and not any(isinstance(one, Embedded) and _is_image(one) for one in found):
+        if bare and found and not any(isinstance(one, Embedded) and kind(one) is not None for one in found):
             return None  # names of files, as bytes
     return found
-
-
-def _is_image(one: "Embedded") -> bool:
-    return kind(one) is not None
 
 
 def _embedded(path: Path, column: str, group: int, row: int, last_opened: LastOpened) -> list[File]:

@@ -250,18 +250,18 @@ def listed(
     frames = one_column("frame", table[0], name) if table else None
     names = Names(base)
     found = []
-    paths: dict[str, tuple[File, str]] = {}  # rows may name one file many times
+    paths: dict[str, tuple[File, str, str]] = {}  # rows may name one file many times
     for row, values in enumerate(table, 1):
         text = values[column]
         if "\0" in text:
             raise DataError(f"{name} row {row}: {column} is {text[:60]!r}; no name of a file holds a NUL character")
-        if text not in paths:
-            found_at = names.find(text) if text else base
-            paths[text] = (found_at, Path(os.path.relpath(found_at, base)).as_posix() if text else "")
         own = None if inside is None else inside[row - 1]
-        path, shown = paths[text]
         if own is not None and not isinstance(own, Path):
-            path, shown = own, f"row {row} {text.replace(chr(92), '/').rpartition('/')[2]}".strip()
+            path, shown, lost = own, f"row {row} {text.replace(chr(92), '/').rpartition('/')[2]}".strip(), ""
+        else:
+            if text not in paths:
+                paths[text] = _found(names, text)
+            path, shown, lost = paths[text]
         found.append(
             Listed(
                 path=path,
@@ -269,10 +269,19 @@ def listed(
                 columns={k: v for k, v in values.items() if k != column},
                 frame=_frame(values[frames], f"{name} row {row} ({text})") if frames else None,
                 row=row,
-                missing=names.why_missing(text) if text and isinstance(path, Path) and not is_there(path) else "",
+                missing=lost,
             )
         )
     return found, names.notes
+
+
+def _found(names: Names, text: str) -> tuple[Path, str, str]:
+    """Where a name leads, the file's name inside the source, and what may be wrong with one that leads nowhere."""
+    if not text:
+        return names.base, "", ""
+    path = names.find(text)
+    name = Path(os.path.relpath(path, names.base)).as_posix()
+    return path, name, "" if is_there(path) else names.why_missing(text)
 
 
 def _frame(text: str, where: str) -> int | None:

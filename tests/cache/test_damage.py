@@ -155,6 +155,16 @@ def test_what_a_dead_writer_left_is_ignored_and_collected_but_not_a_living_ones(
     assert store.verify() == []
 
 
+def test_a_folder_without_features_goes_when_nobody_can_have_made_it_just_now(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    folder = store.space({"e": 1}).folder
+    folder.mkdir(parents=True)
+    assert store.gc() == []
+    os.utime(folder, (0, time.time() - 2 * 86_400))
+    assert [one.why for one in store.gc()] == ["holds no features"]
+    assert not folder.exists()
+
+
 def flip(path: Path, position: int, bit: int) -> None:
     data = bytearray(path.read_bytes())
     data[position] ^= 1 << bit

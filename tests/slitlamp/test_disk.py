@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slitlamp.disk import keep_earlier, output_folder, require_new
+from slitlamp.disk import files_listed, keep_earlier, output_folder, require_new
 from slitlamp.errors import UsageError
 from slitlamp.settings import Settings, with_folder
 
@@ -84,3 +84,12 @@ def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--write .*a.csv exists; give another name, or --replace"):
         require_new(tmp_path / "a.csv", "--write")
     require_new(tmp_path / "a.csv", "--write", replace=True)
+
+
+def test_of_what_a_document_lists_nothing_outside_of_its_folder_is_a_file_of_its_run(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    listed = ["a.png", "maps/b.png", "../c.png", str(tmp_path / "d.png"), "results.json"]
+    (folder / "results.json").write_text(json.dumps({"experiment": "x", "files": listed}))
+    assert files_listed(folder, "results.json", "x") == {"a.png", "maps/b.png"}
+    assert files_listed(folder, "results.json", "y") == set()

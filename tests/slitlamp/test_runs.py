@@ -189,3 +189,15 @@ def test_a_damaged_plan_is_written_again_by_the_line_that_is_named(tmp_path: Pat
     path.write_bytes(whole[:4])
     cells.save_plan("k", {"ids": ["a"]})
     assert path.read_bytes() == whole
+
+
+def test_cells_kept_for_a_next_run_alone_may_be_lost_which_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slitlamp.probing.cells._SAID", set())
+    (tmp_path / "cells").write_text("a file where the folder would lie")
+    for key in ("one", "two"):
+        cells_in(tmp_path, spare=True).save_plan(key, {"ids": []})
+    assert caplog.text.count("cells are not kept in the store") == 1
+    with pytest.raises(OSError, match="cells"):
+        cells_in(tmp_path).save_plan("three", {"ids": []})

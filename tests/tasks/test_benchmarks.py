@@ -632,3 +632,17 @@ def test_a_hub_that_does_not_answer_is_one_line(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     Hub(endpoint="http://127.0.0.1:9").set_client(monkeypatch.setattr, tmp_path / "hub")
     assert "http://127.0.0.1:9 cannot be reached" in refused("medblink")
+
+
+def test_the_images_of_a_question_follow_one_another_by_the_numbers_of_their_columns(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    from tasks.images.decode import LastOpened
+    from tasks.sources.embedded import Embedded, questions
+
+    columns = {f"image_{k}": pa.array([{"bytes": b"x", "path": f"{k}.png"}]) for k in (10, 9, 1)}
+    parquet.write_table(pa.table({**columns, "id": [7]}), tmp_path / "q.parquet")
+    ((fields, held),) = questions(tmp_path / "q.parquet", LastOpened())
+    assert fields == {"id": 7}
+    assert [one.name for one in held if isinstance(one, Embedded)] == ["1.png", "9.png", "10.png"]

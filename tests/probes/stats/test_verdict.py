@@ -330,6 +330,8 @@ def test_features_that_are_equal_for_all_copies_are_blind_by_construction_and_ot
     assert not blind.reads
     flat = measured_of(np.ones((80, 3), dtype=np.float32), y, groups)
     assert flat.blind
+    signs = np.where(np.arange(80) % 2, np.float32(-0.0), np.float32(0.0))[:, None]
+    assert measured_of(np.concatenate([x, signs], axis=1), y, groups).blind, "-0 is 0"
     one = x.copy()
     one[5, 2] += 1
     other = measured_of(one, y, groups)

@@ -1,5 +1,6 @@
 """DICOM: windows, compressed syntaxes, padding, palettes, frames, groups, and what never leaves the reader."""
 
+import contextlib
 import io
 import struct
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 import tasks
 from tasks import DataError, UnknownName
+from tasks.images.decode import DecodePolicy, LastOpened, list_frames
 from tests.tasks.images.documented import documents
 from tests.tasks.images.helpers import colour, ct, dicom, hounsfield, picture, read, save, windowed
 
@@ -807,6 +809,11 @@ def test_frames_are_where_the_table_of_offsets_says_or_the_file_is_refused(tmp_p
     np.testing.assert_array_equal(tasks.open_source(str(path)).rows[2].picture.read(), frames[2])
     with pytest.raises(DataError, match="its extended table of offsets is of another number or size of frames"):
         read(rewrite(path, ExtendedOffsetTableLengths=lengths[:16] + struct.pack("<Q", 100)))
+    size = len(streams[2]) + len(streams[2]) % 2  # the fragment is padded to an even one
+    for length, fits in ((size, True), (size - 1, True), (size - 2, False), (size + 1, False)):
+        said_of = lengths[:16] + struct.pack("<Q", length)
+        with contextlib.nullcontext() if fits else pytest.raises(DataError, match="extended table of offsets"):
+            list_frames(rewrite(path, ExtendedOffsetTableLengths=said_of), DecodePolicy(), LastOpened())
     pixels = encapsulate(streams, has_bot=True)
     path = dicom(tmp_path / "b.dcm", frames, Modality="US", syntax="JPEG2000Lossless")
     for wrong in (bytes(12), pixels[8:12] + pixels[16:20] + pixels[12:16]):

@@ -195,6 +195,20 @@ def test_a_long_animation_is_read_in_linear_time(
     assert len(steps) == len(rows) or not kept
 
 
+def test_an_animation_keeps_no_more_frames_than_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    images = [Image.fromarray(picture(seed=k)) for k in range(8)]
+    images[0].save(tmp_path / "a.png", save_all=True, append_images=images[1:])
+    most = (tmp_path / "a.png").stat().st_size + 2 * picture().nbytes
+    monkeypatch.setattr(raster, "KEPT", most)
+    animation = raster._Animation(tmp_path / "a.png")
+    for k in range(8):
+        np.testing.assert_array_equal(animation.frame(k), np.asarray(images[k]))
+    assert animation.held == most
+    assert len(animation._kept) == 2
+
+
 def test_a_table_may_name_frames_of_several_animations_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from PIL import Image
 
@@ -283,6 +297,21 @@ def test_images_that_an_animated_png_promises_are_held_against_the_file(tmp_path
         tasks.open_source(str(path))
 
 
+@pytest.mark.parametrize("kind", ["raw profile", "xmp"])
+def test_an_orientation_that_a_png_holds_as_text_is_followed(tmp_path: Path, kind: str) -> None:
+    from PIL import Image, PngImagePlugin
+
+    said = PngImagePlugin.PngInfo()
+    if kind == "xmp":
+        said.add_itxt("XML:com.adobe.xmp", '<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="6"></x:xmpmeta>')
+    else:
+        tags = Image.Exif()
+        tags[raster.ORIENTATION] = 6
+        said.add_text("Raw profile type exif", f"\nexif\n{len(tags.tobytes())}\n{tags.tobytes().hex()}\n")
+    save(picture(), tmp_path / "a.png", pnginfo=said)
+    np.testing.assert_array_equal(read(tmp_path / "a.png"), raster.turned(picture(), 6))
+
+
 @documents("GIF: no end mark")
 def test_a_gif_without_an_end_is_said(tmp_path: Path) -> None:
     from PIL import Image
@@ -291,6 +320,11 @@ def test_a_gif_without_an_end_is_said(tmp_path: Path) -> None:
     Image.fromarray(picture()).save(path, save_all=True, append_images=[Image.fromarray(picture(seed=1))])
     whole = path.read_bytes()
     line = "1 of 1 images are GIFs without an end mark: perhaps images of theirs are missing"
-    for data, lines in ((whole, 0), (whole + b"\0\0", 0), (whole[: whole.rindex(b"\x21\xf9")], 1)):
+    for data, lines in (
+        (whole, 0),
+        (whole + b"\0\0", 0),
+        (whole + bytes(500), 0),
+        (whole[: whole.rindex(b"\x21\xf9")], 1),
+    ):
         path.write_bytes(data)
         assert [w for w in tasks.open_source(str(path)).warnings if "GIF" in w] == [line] * lines

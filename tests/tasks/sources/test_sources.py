@@ -13,6 +13,7 @@ import pytest
 import tasks
 from plugins import UserFileError
 from tasks import DataError, Picture, Row, Source, UnknownName
+from tasks.sources.table import split_lines
 from tasks.sources.values import cut_digits
 from tests.paths import ROOT
 
@@ -362,6 +363,19 @@ def test_a_name_that_leads_nowhere_is_told_why(tmp_path: Path, name: str, messag
         tasks.open_source(str(tmp_path / "m.csv"))
 
 
+def test_a_name_in_a_third_unicode_form_of_two_files_is_neither(tmp_path: Path) -> None:
+    save(tmp_path / "\u00c5.png", 0)
+    save(tmp_path / "A\u030a.png", 1)
+    (tmp_path / "m.csv").write_text("file\n\u212b.png\n", encoding="utf-8")
+    with pytest.raises(DataError, match="no such file"):
+        tasks.open_source(str(tmp_path / "m.csv"))
+
+
+def test_a_row_that_goes_on_behind_the_lines_tried_says_nothing_about_the_separator() -> None:
+    lines = ["file;note, old;dx\n", *["a.png;x;y\n"] * 48, 'b.png;"one\n', 'two";y\n']
+    assert split_lines(lines)[1:] == (";", 0)
+
+
 @pytest.mark.parametrize("form", ["struct", "struct with paths", "list", "bytes"])
 def test_images_inside_a_parquet_file_are_read_and_never_printed(tmp_path: Path, form: str) -> None:
     import pyarrow as pa
@@ -556,6 +570,7 @@ def test_a_row_that_repeats_another_and_a_second_column_of_images_are_said(tmp_p
     assert said("file,path", "a.png,b.png", "b.png,a.png") == [other]
     assert not said("file,path", "a.png,/far/away/a.png", "b.png,C:\\far\\b.png")
     assert not said("file,image", "a.png,1", "b.png,2")
+    assert not said("file,image", "a.png,b.png", "b.png,1"), "half of a column is no list of files"
 
 
 NBSP, ZERO = "\u00a0", "\u200b"
