@@ -16,6 +16,11 @@ from slitlamp.reports.result import CommandResult
 from slitlamp.settings import Settings
 from tasks import DataError
 
+AS_A_PROBE = (
+    "Counted as a probe of every point would need it, with the images that its controls lowlevel and pixels encode: a "
+    "command that reads fewer points, or no control, encodes less of these."
+)
+
 
 def units_of(settings: Settings) -> Sequence[Unit]:
     """What is asked, a unit for each question and encoder; no hub is asked and nothing is encoded.
@@ -96,7 +101,7 @@ def priced(settings: Settings, command: str, experiment: str, unpriced: str) -> 
     return CommandResult(
         experiment=experiment,
         tables={"plan": rows},
-        sentences=words_of(totals, unpriced),
+        sentences=[*words_of(totals, unpriced), AS_A_PROBE],
         command=command,
         summary="nothing was encoded",
         failed=failed,
