@@ -60,11 +60,11 @@ def _expected(kind: str, items: int, width: int) -> float | None:
 
 def _priced(plan: Mapping[str, Any], *, as_json: bool) -> str:
     """What a plan takes, as text or as a document."""
-    from slitlamp.ablation.plan import in_words
+    from slitlamp.ablation.plan import time_of
 
     if as_json:
         return json.dumps({"experiment": "calibrate", "plan": dict(plan)}, indent=1)
-    took = "not known: such data sets were never timed here; --runs 1 times them"
+    time = "Time: not known: such data sets were never timed here; --runs 1 times them."
     if plan["seconds"] is not None:
-        took = f"{in_words(plan['seconds'])}, by what such data sets took on this machine"
-    return f"{plan['data_sets']} data sets to plant and to measure.\nTime: {took}."
+        time = time_of(plan["seconds"], "data sets")
+    return f"{plan['data_sets']} data sets to plant and to measure.\n{time}"

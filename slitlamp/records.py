@@ -151,6 +151,11 @@ def rounded(value: Any) -> Any:
     return value
 
 
+def paid_p(r: Record) -> float | None:
+    """P with the search over points, encoders and questions of its command paid for; of a control its own."""
+    return r.p_value if r.p_adjusted is None else r.p_adjusted
+
+
 def document(
     experiment: str,
     records: Sequence[Record],

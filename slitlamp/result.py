@@ -163,10 +163,13 @@ class Result:
         )
         several = [sentence for sentence, count in every.items() if count > 1]
         for one in self.verdicts:
+            asked = [r for r in self.records if r.task == one.task]
             if full:
-                parts.append(table([r for r in self.records if r.task == one.task], one.encoder))
+                parts.append(table(asked, one.encoder))
             credit = f", credit: {one.credit}" if one.credit else ""
-            first = next(r for r in self.records if r.role == "encoder" and r.encoder == one.encoder)
+            first = next(
+                r for r in self.records if r.role == "encoder" and (r.task, r.encoder) == (one.task, one.encoder)
+            )
             verdict = f"{one.verdict.upper()}{credit}" + " · LIMITED RUN" * first.limited
             own = [sentence for sentence in one.sentences if sentence not in several]
             head = filled(f"{one.task} · {one.encoder} ({first.weights}): {verdict}")

@@ -285,14 +285,8 @@ def figure(found: Matrix, width: float = 85) -> Any:
             axes.add_patch(Rectangle((due - 0.47, i - 0.46), 0.94, 0.92, fill=False, lw=0.8, ec="#D55E00"))
             for j, name in enumerate(SAID):
                 if row.said[name]:
-                    axes.text(
-                        j,
-                        i,
-                        str(row.said[name]),
-                        ha="center",
-                        va="center",
-                        color="white" if shares[i, j] > 0.6 else "black",
-                    )
+                    colour = "white" if shares[i, j] > 0.6 else "black"
+                    axes.text(j, i, str(row.said[name]), ha="center", va="center", color=colour)
         axes.set_xticks(range(len(SAID)), list(SAID.values()), rotation=35, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(found.rows)), [row.truth for row in found.rows])
         axes.tick_params(length=0)

@@ -45,13 +45,14 @@ def corner(row: Row, policy: Mapping[str, object]) -> tuple[bool, bool]:
 
 def _read(row: Row, last_opened: LastOpened, prepare: Callable[[np.ndarray], np.ndarray], turn: Turn) -> np.ndarray:
     """The image cut and turned; of a volume every slice is, in its plane."""
-    return _turned(last_opened.get(row.id, row.picture.read), prepare, turn)
+    return turned(last_opened.get(row.id, row.picture.read), lambda plane: turn(prepare(plane)))
 
 
-def _turned(image: np.ndarray, prepare: Callable[[np.ndarray], np.ndarray], turn: Turn) -> np.ndarray:
+def turned(image: np.ndarray, turn: Turn) -> np.ndarray:
+    """An image or a mask turned, in memory of its own; of a volume every slice is, in its plane."""
     if not is_volume(image):
-        return np.array(turn(prepare(image)), order="C")
-    return np.ascontiguousarray(np.stack([turn(prepare(plane)) for plane in image]))
+        return np.array(turn(image), order="C")
+    return np.ascontiguousarray(np.stack([turn(plane) for plane in image]))
 
 
 def _mask(
@@ -60,8 +61,9 @@ def _mask(
     """A region of the image cut and turned as the image is, which is cut by its channels."""
     image, found = last_opened.get(row.id, row.picture.read), mask()
     if image.ndim == 2 or is_volume(image):
-        return _turned(found, prepare, turn)
-    return np.array(_turned(np.broadcast_to(found[..., None], image.shape), prepare, turn)[..., 0], order="C")
+        return turned(found, lambda plane: turn(prepare(plane)))
+    of_colours = np.broadcast_to(found[..., None], image.shape)
+    return np.array(turn(prepare(of_colours))[..., 0], order="C")
 
 
 def _identity(row: Row, name: str, square: bool, place: tuple[bool, bool]) -> str | None:

@@ -10,9 +10,9 @@ from functools import partial
 import numpy as np
 
 from tasks import contrast
-from tasks._base import Item, Picture, Source, Task, is_volume
+from tasks._base import Item, Picture, Source, Task
 from tasks._labels import labelled_items
-from tasks._turns import Turn, as_stored, mirrored, turned_twice
+from tasks._turns import Turn, as_stored, mirrored, turned, turned_twice
 from tasks.images.decode import digest
 
 WAYS: dict[str, Turn] = {"supine": as_stored, "mirrored": mirrored, "prone": turned_twice, "prone mirrored": np.flipud}
@@ -37,9 +37,7 @@ def items(source: Source, rng: np.random.Generator, column: str | None) -> Itera
 
 
 def _turned(read: Callable[[], np.ndarray], turn: Turn) -> np.ndarray:
-    """An image or a mask turned; of a volume every slice is, in its plane."""
-    image = read()
-    return np.ascontiguousarray(np.stack([turn(plane) for plane in image]) if is_volume(image) else turn(image))
+    return turned(read(), turn)
 
 
 def _identity(picture: Picture, name: str) -> str | None:

@@ -17,7 +17,8 @@ from probes.solvers.codes import coded_vectors, fold_means
 from probes.solvers.ridge import Ridge
 from probes.solvers.scale import inverse_scale
 from probes.stages.answers import Rate, rate
-from probes.stages.contrast import Contrast, contrast, frozen, margin_of, paired, repeats, scored_margin, scored_order
+from probes.stages.contrast import Contrast, contrast, frozen, paired, repeats, scored_margin, scored_order
+from probes.stats.loss import margin_of
 from probes.stats.multiplicity import holm
 from probes.stats.permutation import REFITS
 from probes.stats.plan import FEW, Plan

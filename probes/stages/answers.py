@@ -17,13 +17,13 @@ from probes.stages.contrast import (
     Contrast,
     contrast,
     frozen,
-    margin_of,
     paired,
     repeats,
     scored_margin,
     scored_order,
 )
 from probes.stats.intervals import interval
+from probes.stats.loss import margin_of
 from probes.stats.measurement import Difference
 from probes.stats.plan import FEW, Plan
 from probes.stats.scores import Scored

@@ -12,7 +12,6 @@ import numpy as np
 
 from probes.stats.difference import discordant
 from probes.stats.intervals import floored_error, inflation
-from probes.stats.loss import MANY
 from probes.stats.measurement import Difference, Measurement
 from probes.stats.paired import TINY, unseen
 from probes.stats.plan import FEW, Plan
@@ -52,11 +51,6 @@ class Contrast:
     def none(self) -> bool:
         """Whether less than the margin is lost for sure."""
         return self.state == "none"
-
-
-def margin_of(plan: Plan) -> float:
-    """dl, the loss that counts: .05 from 643 items on, else .10; half and whole of the plan's own for numbers."""
-    return plan.margin if len(plan.y) < MANY else plan.margin / 2
 
 
 def contrast(difference: Difference, margin: float) -> Contrast:

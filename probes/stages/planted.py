@@ -10,8 +10,9 @@ from typing import Literal
 import numpy as np
 
 from probes._base import FeatureSet, ProbeError
-from probes.stages.contrast import contrast, margin_of, margins_of
+from probes.stages.contrast import contrast, margins_of
 from probes.stages.failure import Answer, Failure, FailureName, Stage, decide, stage_of
+from probes.stats.loss import margin_of
 from probes.stats.measurement import Measurement
 
 Truth = Literal[

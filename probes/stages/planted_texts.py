@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from probes._base import FeatureSet, ProbeError
-from probes.stages.contrast import contrast, margin_of
+from probes.stages.contrast import contrast
 from probes.stages.failure import Failure, Stage, Text, decide, stage_of
 from probes.stages.planted import REFERENCE, STRENGTH, WEAK, Drawn, shift, turn, unit
+from probes.stats.loss import margin_of
 from probes.stats.measurement import Measurement
 
 WORKS, EMPTY, PROJECTION = "texts fit the images", "contrastive tower lost it", "joint space lost it"

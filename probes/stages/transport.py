@@ -31,12 +31,12 @@ from probes.stages.contrast import (
     Contrast,
     ContrastState,
     contrast,
-    margin_of,
     paired,
     repeats,
     scored_margin,
     scored_order,
 )
+from probes.stats.loss import margin_of
 from probes.stats.permutation import REFITS
 from probes.stats.plan import Plan
 from probes.stats.scores import Scored

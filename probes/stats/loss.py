@@ -19,6 +19,14 @@ Kind = Literal["earlier", "thumbnail", "untrained", "other"]
 MANY = 643  # items from which half the margin can be told apart
 
 
+def margin_of(plan: Plan, items: int | None = None) -> float:
+    """dl, the loss that counts: .05 from 643 items on, else .10; half and whole of the plan's own for numbers.
+
+    `items` are those of the plan where they are not given.
+    """
+    return plan.margin if (len(plan.y) if items is None else items) < MANY else plan.margin / 2
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reference:
     """Something that reads the same items: its name, of which kind it is, and its measurement under the same plan."""
@@ -100,7 +108,7 @@ def losses(points: Sequence[Measurement], references: Sequence[Sequence[Referenc
             rows.append((less, found, (found.scored.part - point.scored.part).mean(axis=0)))
         compared.append(rows)
     wider = simultaneous([part for rows in compared for _, _, part in rows], plan)
-    margin = plan.margin if len(plan.y) < MANY else plan.margin / 2
+    margin = margin_of(plan)
     return [
         None if not rows else _loss(point, [(_wide(less, wider), found) for less, found, _ in rows], margin)
         for point, rows in zip(points, compared, strict=True)

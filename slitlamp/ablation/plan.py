@@ -82,7 +82,7 @@ def _row(unit: Unit, jobs: int | None) -> dict[str, Any]:
         "cells": None if unit.problem else len(unit.cells),
         "known": None if unit.problem else len(unit.known),
         "images": None if unit.problem else len(unit.images),
-        "bytes": None if unit.problem else _bytes([unit]),
+        "bytes": None if unit.problem else bytes_to_store([unit]),
         "seconds": 0.0 if unit.finished else None if unit.problem else expected([unit], jobs),
         "state": state,
     }
@@ -100,13 +100,13 @@ def _totals(grid: Grid, units: Sequence[Unit], todo: Sequence[Unit], seconds: fl
         "cells": len({key for unit in units for key in unit.cells}),
         "known": len({key for unit in units for key in unit.known}),
         "images_to_encode": len({image for unit in todo for image in unit.images}),
-        "bytes_to_store": _bytes(todo),
+        "bytes_to_store": bytes_to_store(todo),
         "untrained_at_most": sum(unit.untrained for unit in todo),
         "seconds": seconds,
     }
 
 
-def _bytes(units: Sequence[Unit]) -> int:
+def bytes_to_store(units: Sequence[Unit]) -> int:
     """Bytes to store, of an image that several units read at one point once."""
     sets: dict[str, dict[int, frozenset[str]]] = {}
     width: dict[str, int] = {}
@@ -166,6 +166,11 @@ def in_words(seconds: float) -> str:
     return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
+def time_of(seconds: float, what: str) -> str:
+    """A time to be expected as a sentence, with what it rests on."""
+    return f"Time: {in_words(seconds)}, by what such {what} took on this machine."
+
+
 def _sentences(grid: Grid, units: Sequence[Unit], totals: dict[str, Any], out: str | None) -> list[str]:
     excluded = f", {grid.excluded} excluded" if grid.excluded else ""
     runs = f"{len(grid.runs)} run{'s' * (len(grid.runs) != 1)}"
@@ -183,7 +188,7 @@ def _sentences(grid: Grid, units: Sequence[Unit], totals: dict[str, Any], out: s
     if totals["units_to_do"]:
         lacking = [unit for unit in units if not unit.problem and not unit.finished and expected([unit], None) is None]
         if totals["seconds"] is not None:
-            found.append(f"Time: {in_words(totals['seconds'])}, by what such images and cells took on this machine.")
+            found.append(time_of(totals["seconds"], "images and cells"))
         else:
             of = f"{len(lacking)} of {totals['units_to_do']} units"
             found.append(f"Time: {UNKNOWN} ({of} have parts that were never timed).")

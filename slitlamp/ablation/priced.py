@@ -9,12 +9,17 @@ from cache.errors import size
 from encoders import EncoderError
 from slitlamp.ablation.check import Unit, check
 from slitlamp.ablation.grid import Grid, GridRun
-from slitlamp.ablation.plan import expected, in_words
+from slitlamp.ablation.plan import bytes_to_store, expected, time_of
 from slitlamp.log import say
 from slitlamp.probing.cells import cells_in
 from slitlamp.reports.result import CommandResult
 from slitlamp.settings import Settings
 from tasks import DataError
+
+AS_A_PROBE = (
+    "Counted as a probe of every point would need it, with the images that its controls lowlevel and pixels encode: a "
+    "command that reads fewer points, or no control, encodes less of these."
+)
 
 
 def units_of(settings: Settings) -> Sequence[Unit]:
@@ -46,11 +51,9 @@ def totals_of(units: Sequence[Unit], jobs: int | None, *, cells: bool = True) ->
 
     Without `cells` no probe is counted: images, bytes and the time of encoding alone.
     """
-    ready = [unit for unit in units if not unit.problem]
-    images = {name: seconds for unit in ready for name, seconds in unit.images.items()}
-    stored = {name: bytes_each * len(which) for unit in ready for name, (bytes_each, which) in unit.stored.items()}
-    found: dict[str, Any] = {"images_to_encode": len(images), "bytes_to_store": sum(stored.values())}
-    times = [*images.values()]
+    ready = [unit if cells else replace(unit, cells={}) for unit in units if not unit.problem]
+    images = {image for unit in ready for image in unit.images}
+    found: dict[str, Any] = {"images_to_encode": len(images), "bytes_to_store": bytes_to_store(ready)}
     if cells:
         known = {key for unit in ready for key in unit.known}
         found |= {
@@ -58,10 +61,7 @@ def totals_of(units: Sequence[Unit], jobs: int | None, *, cells: bool = True) ->
             "cells_known": len(known),
             "untrained_cells_at_most": sum(unit.untrained for unit in ready),
         }
-        seconds = expected(ready, jobs)
-    else:
-        seconds = None if None in times else sum(one for one in times if one is not None)
-    return found | {"seconds": seconds}
+    return found | {"seconds": expected(ready, jobs)}
 
 
 def words_of(totals: dict[str, Any], unpriced: str = "") -> list[str]:
@@ -80,7 +80,7 @@ def words_of(totals: dict[str, Any], unpriced: str = "") -> list[str]:
     if totals["seconds"] is None:
         found.append(f"Time: not known: such {what} were never timed here; a run with --limit 40 times them.")
     else:
-        found.append(f"Time: {in_words(totals['seconds'])}, by what such {what} took on this machine.")
+        found.append(time_of(totals["seconds"], what))
     return [*found, *([f"Not in these numbers: {unpriced}."] if unpriced else [])]
 
 
@@ -101,7 +101,7 @@ def priced(settings: Settings, command: str, experiment: str, unpriced: str) -> 
     return CommandResult(
         experiment=experiment,
         tables={"plan": rows},
-        sentences=words_of(totals, unpriced),
+        sentences=[*words_of(totals, unpriced), AS_A_PROBE],
         command=command,
         summary="nothing was encoded",
         failed=failed,

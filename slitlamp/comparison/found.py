@@ -282,6 +282,7 @@ def _measured(found: Sequence[Family], reference: str | None, notes: list[str]) 
     by_plan: dict[str, list[Family]] = {}
     for family in found:
         by_plan.setdefault(family.arms[0].points[0][1].plan_key, []).append(family)
+    from probes.stats.loss import margin_of
     from probes.stats.paired import pairs_of
 
     made = []
@@ -305,17 +306,11 @@ def _measured(found: Sequence[Family], reference: str | None, notes: list[str]) 
             if [(one.a, one.b) for one in shown] != whole:
                 ranked = pairs_of([arm.measurement for arm in family.arms], whole, plan, LEVEL ** (1 / len(by_plan)))
                 told = shown if len(mine) == len(family.arms) else ranked  # with a reference what is said of it
-            margin = plan.margin if len(plan.y) < _many() else plan.margin / 2
+            margin = margin_of(plan)
             made.append(Compared(family=family, arms=mine, shown=shown, every=ranked, told=told, margin=margin))
             start += len(mine)
     order = {id(family): k for k, family in enumerate(found)}
     return sorted(made, key=lambda one: order[id(one.family)])
-
-
-def _many() -> int:
-    from probes.stats.loss import MANY as MANY_ITEMS
-
-    return MANY_ITEMS
 
 
 def _pairs(family: Family, reference: str | None, notes: list[str]) -> tuple[list[Arm], list[tuple[int, int]]]:

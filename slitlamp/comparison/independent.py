@@ -82,13 +82,13 @@ def adjusted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _row(task: str, encoder: str, a: Arm, b: Arm, asked: Asked, count: int) -> dict[str, Any]:
     from scipy.special import stdtrit
 
-    from probes.stats.loss import MANY
+    from probes.stats.loss import margin_of
     from probes.stats.paired import POWER, unpaired
 
     d, error, df = unpaired(a.measurement, b.measurement)
     plans = [arm.measurement.plan for arm in (a, b)]
     few = min(len(plan.y) for plan in plans)
-    margin = plans[0].margin if few < MANY else plans[0].margin / 2
+    margin = margin_of(plans[0], few)
     low = high = detectable = None
     if error is not None:
         t = float(stdtrit(df, (1 + 0.95 ** (1 / count)) / 2))

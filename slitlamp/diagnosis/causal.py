@@ -18,9 +18,10 @@ from encoders.answering.model import Prompt
 from encoders.answering.prompts import FORMATS
 from probes import ProbeError
 from probes.stages.answers import centred, log_odds
-from probes.stages.contrast import Contrast, contrast, margin_of, paired, scored_order
+from probes.stages.contrast import Contrast, contrast, paired, scored_order
 from probes.stages.erasure import Edit, Moments, leace, random_erasure, random_steps, slope
 from probes.stages.failure import Causal
+from probes.stats.loss import margin_of
 from probes.stats.measurement import Difference
 from probes.stats.plan import ALPHA, FEW
 from probes.stats.scores import Scored

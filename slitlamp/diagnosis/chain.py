@@ -7,12 +7,13 @@ from typing import Any, Literal
 import numpy as np
 
 from encoders.extraction.readouts import VECTOR
-from probes.stages.contrast import Contrast, contrast, margin_of, margins_of, paired, repeats
+from probes.stages.contrast import Contrast, contrast, margins_of, paired, repeats
 from probes.stages.failure import Stage, Step, decompose
 from probes.stats.best import Candidates
 from probes.stats.credit import LOWLEVEL, PIXELS
 from probes.stats.difference import discordant
 from probes.stats.intervals import inflation
+from probes.stats.loss import margin_of
 from probes.stats.plan import ALPHA, FEW
 from slitlamp.probing.points import screened
 from slitlamp.probing.state import Cell, QuestionCells, Run

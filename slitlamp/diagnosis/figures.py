@@ -30,9 +30,9 @@ def chain(stages: Rows, verdicts: Rows, width: float | None = None) -> Any:
     """Scores along the stages with their intervals: a matplotlib Figure, a panel for each task.
 
     Filled circles: probes of stages that are present; open: not shown to be read. Diamonds: answers, which nobody
-    trained on these items. Triangles: probes trained on other
-    images. Squares: the best reader before. Lines across: controls of the image alone and untrained
-    networks. Crosses: answers without the image. Dotted: chance. A thick link is a material loss.
+    trained on these items. Triangles: probes trained on other images. Squares: the best reader before. Lines
+    across: controls of the image alone and untrained networks. Crosses: answers without the image. Dotted: chance. A
+    thick link is a material loss.
 
     `width` in mm is 85 or 175; where it is not given, as the panels need.
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from probes.stages.answers import ItemTable, columns_of, item_table
-from probes.stages.contrast import Contrast, contrast, margin_of, margins_of
+from probes.stages.contrast import Contrast, contrast, margins_of
 from probes.stages.failure import Answer, Causal, External, Failure, Foretold, Knowledge, Stage, decide
 from probes.stages.transport import Transport
 from probes.stats.exclusion import strength_to_exclude
+from probes.stats.loss import margin_of
 from probes.stats.measurement import Difference
 from probes.stats.multiplicity import low_over_map
 from probes.stats.verdict import rings

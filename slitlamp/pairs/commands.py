@@ -25,6 +25,8 @@ from slitlamp.pairs.settings import (
 from slitlamp.settings import Settings
 
 PHANTOMS = Settings.of(out="", task=("contrast",), items=300)  # without --out, a folder of the run's own
+FOUND = "what is done with the features: pairs are found exhaustively, images times images"
+RECKONED = "what is reckoned from the features"
 
 
 def _both(settings: Settings, own: Any) -> tuple[str, ...]:
@@ -39,7 +41,7 @@ COMMANDS = {
             under="pairs",
             name="mine",
             asks=_both,
-            unpriced="what is done with the features: pairs are found exhaustively, images times images",
+            unpriced=FOUND,
             examples=(
                 "--encoder biomedclip --reference dinov2-b14 --data films/manifest.csv --group patient",
                 "--encoder phantom-clip --reference pixels",
@@ -56,7 +58,7 @@ COMMANDS = {
             under="pairs",
             name="modes",
             asks=_both,
-            unpriced="what is done with the features: pairs are found exhaustively, images times images",
+            unpriced=FOUND,
             examples=(
                 "--encoder biomedclip --reference dinov2-b14 --data films/manifest.csv",
                 "--encoder phantom-clip --reference pixels",
@@ -73,7 +75,7 @@ COMMANDS = {
             under="pairs",
             name="explain",
             asks=_both,
-            unpriced="what is done with the features: pairs are found exhaustively, images times images",
+            unpriced="the images with a part left out, which are encoded too",
             examples=(
                 "chest-0001.png chest-0002.png --encoder biomedclip --data films/",
                 "a b --encoder phantom-clip --grid 5",
@@ -91,7 +93,7 @@ COMMANDS = {
             under="pairs",
             name="recipe",
             asks=_both,
-            unpriced="what is done with the features: pairs are found exhaustively, images times images",
+            unpriced=RECKONED,
             examples=(
                 "--encoder biomedclip --published pairs.csv --data films/",
                 "--encoder phantom-clip --published pairs.csv",
@@ -108,7 +110,7 @@ COMMANDS = {
             under="pairs",
             name="score",
             asks=_both,
-            unpriced="what is done with the features: pairs are found exhaustively, images times images",
+            unpriced="the probe, and what else is reckoned from the features",
             examples=(
                 "--encoder biomedclip --pairs runs/pairs/mine/films/pairs.csv --data films/",
                 "--encoder phantom-clip biomedclip --pairs pairs.csv --data films/manifest.csv --label view",
@@ -125,7 +127,7 @@ COMMANDS = {
             under="pairs",
             name="perturb",
             asks=_both,
-            unpriced="what is done with the features: pairs are found exhaustively, images times images",
+            unpriced="the changed images, which are encoded too, at every strength of every change",
             examples=(
                 "--encoder phantom-clip",
                 "--encoder biomedclip --data films/ --limit 60",
@@ -142,7 +144,7 @@ COMMANDS = {
             under="pairs",
             name="similarity",
             asks=_both,
-            unpriced="what is done with the features: pairs are found exhaustively, images times images",
+            unpriced=RECKONED,
             examples=(
                 "--encoder phantom-clip random:phantom-clip",
                 "--encoder biomedclip dinov2-b14 --data films/manifest.csv --group patient",

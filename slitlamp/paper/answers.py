@@ -9,6 +9,7 @@ from probes.stats.verdict import p_words
 from slitlamp.paper.design import marked
 from slitlamp.paper.gathered import Claim, Gathered
 from slitlamp.records import Record
+from slitlamp.reports.table import is_blind
 from slitlamp.reports.text import listed
 
 READS = {"present": "reads it", "absent": "does not read it", "inconclusive": "not decided"}
@@ -124,7 +125,7 @@ def unshown(claim: Claim) -> str:
             return "nothing is excluded"
         return f"{what} {claim.limit:.2f} or more are excluded, smaller ones are not"
     if state == "inconclusive":
-        return "neither shown nor excluded"
+        return "blind to it by construction" if is_blind(r) else "neither shown nor excluded"
     open_ = "how well is open, " * r.size_open
     if claim.control:
         return f"{open_}it is itself a control"

@@ -6,7 +6,7 @@ from typing import Any
 
 from slitlamp.errors import UsageError
 from slitlamp.paper.gathered import Gathered, gather
-from slitlamp.records import Record
+from slitlamp.records import Record, paid_p
 from slitlamp.reports.result import CommandResult
 
 WATCHED = (  # of a record, what a table would show otherwise
@@ -120,7 +120,7 @@ def _points(before: Gathered, after: Gathered) -> Iterable[dict[str, Any]]:
 
 
 def _p(r: Record | None) -> float | None:
-    return None if r is None else r.p_value if r.p_adjusted is None else r.p_adjusted
+    return None if r is None else paid_p(r)
 
 
 def _row(

@@ -17,7 +17,7 @@ from probes.stats.plan import ALPHA, FEW
 from slitlamp.paper.design import design, marked, scaling
 from slitlamp.paper.gathered import Claim, Gathered
 from slitlamp.paper.methods import inline_code, markdown_text
-from slitlamp.records import Record
+from slitlamp.records import Record, paid_p
 from slitlamp.reports.table import drawn, is_blind, p_text
 from slitlamp.reports.text import listed
 from slitlamp.runs import words_of
@@ -263,6 +263,9 @@ def _interval(claim: Claim) -> Iterable[Entry]:
 
 def _permutation(claim: Claim) -> Iterable[Entry]:
     r, made = claim.best, design(claim)
+    if is_blind(r):
+        yield Entry(status=STANDS, evidence="Blind by construction, so that there is nothing to permute.")
+        return
     encoders = {one.encoder for one in claim.run.records if one.role == "encoder" and one.task == claim.task}
     points = sum(one.role == "encoder" and one.task == claim.task for one in claim.run.records)
     every = {one["task"] for one in claim.run.verdicts}
@@ -297,12 +300,12 @@ def _permutation(claim: Claim) -> Iterable[Entry]:
 
 def _multiplicity(gathered: Gathered) -> Filled:
     yield from _each(_permutation)(gathered)
-    known = [claim for claim in gathered.claims if claim.p is not None]
+    known = [claim for claim in gathered.claims if paid_p(claim.best) is not None]
     if len({id(claim.run) for claim in known}) < 2:
         return
     from probes.stats.multiplicity import holm
 
-    paid = holm([claim.p or 0.0 for claim in known]).tolist()
+    paid = holm([paid_p(claim.best) or 0.0 for claim in known]).tolist()
     lost = [
         gathered.label(c) for c, p in zip(known, paid, strict=True) if c.verdict["verdict"] == "present" and p > ALPHA
     ]
@@ -500,7 +503,7 @@ def _falsified(claim: Claim) -> Iterable[Entry]:
         "present": f"groups of the same kind on which {r.site}/{r.readout} reads {r.chance:.2f}"
         + (f", or a control that reads {r.score:.2f} too" if r.credit == "learned" else ""),
         "absent": f"a linear probe that reads it on more groups, of a difference of {claim.limit or 1:.2f} or more",
-        "inconclusive": "nothing: no verdict was reached",
+        "inconclusive": "nothing: it is blind by construction" if is_blind(r) else "nothing: no verdict was reached",
     }[claim.verdict["verdict"]]
     yield Entry(status=STANDS, evidence=f"What would overturn it: {what}.")
 

@@ -10,6 +10,7 @@ from slitlamp.errors import UsageError
 from slitlamp.probing.state import CONTROLS
 from slitlamp.records import Record, best_of
 from slitlamp.reports.result import CommandResult
+from slitlamp.reports.table import shown_p
 from slitlamp.runs import DOCUMENTS, GRID, StoredRun, distinct_names, flags_of, open_runs, read_document
 
 NOT_YET = "not computed yet"
@@ -66,8 +67,8 @@ class Claim:
 
     @property
     def p(self) -> float | None:
-        """P with the search over points, encoders and questions of its command paid for."""
-        return self.best.p_value if self.best.p_adjusted is None else self.best.p_adjusted
+        """P with the search over points, encoders and questions of its command paid for; None of what is blind."""
+        return shown_p(self.best)
 
     @property
     def refitted(self) -> bool:

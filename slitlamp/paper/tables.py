@@ -21,7 +21,7 @@ from slitlamp.paper.numbers import Path3, key, keys
 from slitlamp.records import Record, rounded
 from slitlamp.reports import latex, markdown
 from slitlamp.reports.spreadsheet import as_csv
-from slitlamp.reports.table import DASH, number, p_text
+from slitlamp.reports.table import DASH, number, p_text, shown_p
 
 ROWS = 40  # of one floating table, which a page has room for
 NARROW = "-column"  # behind the name of a table that fits one column
@@ -174,7 +174,7 @@ def _claim_row(claim: Claim, run: str | None) -> dict[str, Any]:
         "chosen": "inside the training folds" if chosen else "on these data", "chance": best.chance,
         **{name: getattr(best, name) for name in ("control_lowlevel", "control_pixels", "control_order",
                                                   "control_random", "control_shuffled")},
-        "p": best.p_value if best.p_adjusted is None else best.p_adjusted, "verdict": said["verdict"],
+        "p": claim.p, "verdict": said["verdict"],
         "limit": claim.limit, "credit": said["credit"],
         "loss": best.loss, "loss_low": best.loss_low, "loss_high": best.loss_high, "loss_state": best.loss_state,
         "reference": best.reference, "best_point": said["best"], "highest": said["highest"],
@@ -214,7 +214,7 @@ def _points(gathered: Gathered) -> Sheet:
                     "site": r.site, "readout": r.readout, "depth": r.depth, "probe": r.probe, "n_items": r.n_items,
                     "n_groups": r.n_groups, "metric": r.metric, "score": r.score, "low": r.low, "high": r.high,
                     "chance": r.chance, "untrained": r.control_random,
-                    "p": r.p_value if r.p_adjusted is None else r.p_adjusted, "verdict": r.verdict,
+                    "p": shown_p(r), "verdict": r.verdict,
                     "limit": r.limit if r.verdict == "absent" else None, "credit": r.credit, "loss": r.loss,
                     "loss_low": r.loss_low, "loss_high": r.loss_high, "loss_state": r.loss_state,
                     "reference": r.reference,

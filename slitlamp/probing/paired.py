@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from probes.stats.loss import MANY
+from probes.stats.loss import margin_of
 from probes.stats.multiplicity import benjamini_hochberg, holm
 from probes.stats.paired import pairs_of
 from probes.stats.plan import Plan
@@ -26,7 +26,7 @@ def differences(read: Sequence[tuple[str, Plan, Mapping[str, Any]]]) -> list[dic
     rows: list[dict[str, Any]] = []
     for task, plan, many in asked:
         names, measurements = list(many), list(many.values())
-        margin = plan.margin if len(plan.y) < MANY else plan.margin / 2
+        margin = margin_of(plan)
         pairs = list(combinations(range(len(names)), 2))
         for pair in pairs_of(measurements, pairs, plan, LEVEL ** (1 / len(asked))):
             d = pair.difference

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from encoders import draw_of
 from encoders.extraction.readouts import VECTOR
 from probes.stats.credit import LOWLEVEL, ORDER, PIXELS
-from slitlamp.records import Record, best_of
+from slitlamp.records import Record, best_of, paid_p
 from slitlamp.reports.text import filled, wide
 from slitlamp.reports.text import table as aligned
 
@@ -58,6 +58,11 @@ def is_blind(record: Record) -> bool:
     return record.reason.startswith("Blind to this question")
 
 
+def shown_p(record: Record) -> float | None:
+    """P with the search paid for; None of what is blind to the question, which no permutation tests."""
+    return None if is_blind(record) else paid_p(record)
+
+
 def _short(value: float) -> str:
     """Two digits without the leading zero."""
     return f"{value:.2f}".replace("0.", ".", 1)
@@ -82,7 +87,7 @@ def _row(record: Record) -> list[str]:
         record.readout,
         number(record.score) + ("*" if record.screened else ""),
         interval(record),
-        DASH if is_blind(record) else p_text(record.p_value if record.p_adjusted is None else record.p_adjusted),
+        p_text(shown_p(record)),
         number(record.nested),
         number(record.control_random),
         DASH if is_blind(record) else _shuffled(record),

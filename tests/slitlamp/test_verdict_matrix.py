@@ -89,3 +89,17 @@ def test_what_cannot_be_planted_is_refused_in_a_line(capsys: pytest.CaptureFixtu
     ):
         assert main(flags) == 2
         assert said in capsys.readouterr().err
+
+
+def test_a_matrix_is_priced_by_what_such_data_sets_took_and_by_its_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from slitlamp.probing.pace import remember
+
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path))
+    remember(verdict_matrix.KIND, 40, 16, 3.0)
+    words = ["--verdicts", "--items", "40", "--width", "16", "--runs", "2", "--dry-run", "--json"]
+    for jobs in (1, 3):
+        assert main([*words, "--jobs", str(jobs)]) == 0
+        plan = json.loads(capsys.readouterr().out)["plan"]
+        assert plan["seconds"] == 3.0 * plan["data_sets"] / jobs

@@ -11,6 +11,7 @@ from cache import Store
 from slitlamp.ablation.check import Unit
 from slitlamp.ablation.grid import grid_of
 from slitlamp.ablation.plan import expected
+from slitlamp.ablation.priced import totals_of
 from slitlamp.probing.pace import Measured, kind_of, seconds_of
 from slitlamp.settings import Settings
 
@@ -61,3 +62,16 @@ def test_what_was_timed_before_is_kept_beside_what_is_timed_now(tmp_path: Path) 
         kind_of("ridge", "full", n, 2, nested=a, detect=b) for n, a, b in ((99, True, False), (19, False, False),
                                                                           (19, True, True)))]  # fmt: skip
     assert len({kind, *others}) == 5
+
+
+def test_the_totals_of_one_command_hold_the_images_of_all_its_questions() -> None:
+    one = replace(UNIT, stored={"space:site": (16, frozenset("xy"))})
+    other = replace(UNIT, images={"y": 0.5, "z": 0.5}, cells={"d": 1.0}, known=frozenset("d"), untrained=3,
+                    stored={"space:site": (16, frozenset("yz"))})  # fmt: skip
+    broken = replace(UNIT, problem="no such column", images={"q": None})
+    found = totals_of([one, other, broken], 1)
+    assert found == {"images_to_encode": 3, "bytes_to_store": 3 * 16, "cells": 4, "cells_known": 2,
+                     "untrained_cells_at_most": 3, "seconds": 3 * 0.5 + 4 + 6}  # fmt: skip
+    alone = totals_of([one, replace(other, cells={"d": None}, known=frozenset())], 1, cells=False)
+    assert alone == {"images_to_encode": 3, "bytes_to_store": 3 * 16, "seconds": 3 * 0.5}  # whatever the cells take
+    assert totals_of([replace(one, images={"x": None})], 1, cells=False)["seconds"] is None

@@ -543,3 +543,27 @@ def test_a_number_is_no_class_of_a_pair_and_what_was_asked_is_recorded(planted: 
     assert any("AP" in note and "40" in note for note in scored.notes)
     with pytest.raises(UsageError, match="--classes has nothing to act on"):
         ask(planted, "score", classes=True, pairs=pairs)
+
+
+@pytest.mark.parametrize(
+    ("words", "left_out", "other"),
+    [
+        (["perturb"], "the changed images, which are encoded too", "exhaustively"),
+        (["mine", "--reference", "lowlevel"], "pairs are found exhaustively", "changed"),
+    ],
+)
+def test_a_price_says_what_is_not_in_it_and_whom_it_counts(
+    words: list[str], left_out: str, other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
+    out = tmp_path / "out"
+    assert main([*words, "--encoder", "pixels", "--items", "8", "--dry-run", "--out", str(out), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    said = " ".join(found["sentences"])
+    assert left_out in said
+    assert other not in said
+    assert "as a probe of every point would need it" in said
+    row = found["tables"]["plan"][0]
+    assert row["images_to_encode"] == 2 * 8  # by pixels, and by lowlevel, which a probe is held against
+    assert not out.exists()

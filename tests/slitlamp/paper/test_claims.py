@@ -540,3 +540,20 @@ def test_a_loss_is_told_by_the_transported_probe_of_the_same_model_and_task() ->
         "python -m experiments.diagnose --model phantom-clip --task t"
     )
     assert "reads less" in told(made("dinov2-b14", **lost))[0][1].fill
+
+
+def test_what_is_blind_by_construction_has_no_p_and_is_not_called_open() -> None:
+    reason = "Blind to this question by construction: its features are equal for items of every answer …"
+    facts = {"score": 0.5, "highest": 0.5, "verdict": "inconclusive", "p_value": 1.0, "p_adjusted": 1.0}
+    blind, undecided = made(reason=reason, **facts), made(reason="Not decided.", **facts)
+    assert (blind.p, undecided.p) == (None, 1.0)
+    assert answers.short([blind]).endswith("; blind to it by construction.")
+    assert answers.short([undecided]).endswith("p = 1; neither shown nor excluded.")
+    assert pages._claim(probed.of([blind]), blind)["p"] == "–"
+    assert [sheet.rows[0]["p"] for sheet in tables.sheets(probed.of([blind]))] == [None, None]
+    (entry,) = checklist._permutation(blind)
+    assert (entry.status, "nothing to permute" in entry.evidence) == (STANDS, True)
+    assert "blind by construction" in next(iter(checklist._falsified(blind))).evidence
+    assert "no verdict was reached" in next(iter(checklist._falsified(undecided))).evidence
+    many = [e for claim, e in checklist._multiplicity(probed.of([blind, made(name="run2")])) if claim is None]
+    assert "over all 2 claims" in many[0].evidence  # it was asked too

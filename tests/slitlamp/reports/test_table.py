@@ -193,7 +193,8 @@ def test_a_summary_says_the_last_point_that_reads_materially_less_and_no_other()
     kept = [dataclasses.replace(r, loss_state="kept") for r in points]
     assert summed([one], kept)[0]["reads less by"] == "–"
     open_score = dataclasses.replace(one, score=None, low=None, high=None)
-    assert summed([open_score], kept)[0]["score"] == "0.85"
+    (row,) = summed([open_score], kept)
+    assert (row["score"], row["95 % interval"]) == ("0.85", "[0.71, 0.95]")
 
 
 def test_columns_that_do_not_fit_go_and_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
