@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from slitlamp.answers.commands import COMMANDS
@@ -331,6 +332,16 @@ def test_a_manifest_s_images_are_known_by_every_name_that_is_theirs_alone(tmp_pa
     found = imported(plain(tmp_path / "a.jsonl", copies), **flags, task=("orientation",))
     assert score(found)["of_read"] == 1.0
     assert any("the first is 'one/f00.jpg:0'" in note for note in found.notes)
+
+
+def test_a_name_without_its_ending_has_none_of_a_packed_file_s_two() -> None:
+    from slitlamp.answers.truth import other_names
+    from tasks import Picture, Row
+
+    one = Picture(read=lambda: np.zeros((1, 1)))
+    rows = [Row(id=str(k), group="g", picture=one, columns={"file": f"b/scan{k}.nii.gz"}) for k in range(2)]
+    names = other_names(rows, ["0", "1"])
+    assert (names["scan1"], names["b/scan1.nii.gz"]) == ("1", "1")
 
 
 # MediConfusion and BLINK
