@@ -1,6 +1,5 @@
 """Answers that a model gave, read from a CSV file."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 
 from plugins import hint, nearest
 from probes.prompts.audit import COLOURS
-from slitlamp.answers.reply import read_reply
+from slitlamp.answers.reply import counted_reasons, read_reply
 from slitlamp.answers.truth import names_of
 from slitlamp.errors import UsageError
 from slitlamp.prompts.presentations import ASSIGNMENTS, CODES, Prompted
@@ -86,8 +85,7 @@ def _unread(reasons: Sequence[tuple[str, str, str]], count: int) -> tuple[str, .
     """A sentence on the replies, (line, text, reason), that name no option; nothing where there is none."""
     if not reasons:
         return ()
-    by = Counter(why.partition(":")[0] for _, _, why in reasons)
-    told = ", ".join(f"{n} {why}" for why, n in sorted(by.items(), key=lambda p: (-p[1], p[0])))
+    told = counted_reasons(why for _, _, why in reasons)
     where, text, _ = reasons[0]
     return (
         f"{len(reasons)} of {count} replies name no option and count as unread ({told}); the first: {where}, "

@@ -525,6 +525,24 @@ def test_lmms_eval_numbers_are_places_where_the_right_answers_agree_and_are_refu
             assert any("doc_id is the place" in note for note in found.notes)
 
 
+def test_lmms_eval_numbers_are_places_where_prompts_show_the_options_in_another_order() -> None:
+    from slitlamp.answers.formats import AnswerFile, Record
+    from slitlamp.answers.import_run import read_again
+    from slitlamp.answers.import_settings import ImportSettings
+    from slitlamp.answers.truth import Known, Truth
+
+    items = {f"i{k}": Known(id=f"i{k}", group=f"i{k}", options=("left", "right"), answer=k % 2) for k in range(10)}
+    records = [
+        Record(item=str(k), reply="AB"[shown], target="AB"[shown], options=options, where=f"line {k}")
+        for k in range(10)
+        for shown, options in [(1 - k % 2, ("right", "left")) if k < 6 else (k % 2, ("left", "right"))]
+    ]
+    file = AnswerFile(name="a.jsonl", format="lmms-eval", model="m", records=tuple(records))
+    (found,), notes = read_again([file], Truth(name="benchmark", items=items), ImportSettings())
+    assert [one.hit("ours") for one in found.read] == [1.0] * 10
+    assert any("doc_id is the place" in note for note in notes)
+
+
 # what cannot be read
 
 
