@@ -130,6 +130,11 @@ def centred(margin: np.ndarray, plan: Plan) -> np.ndarray:
     return found
 
 
+def each_class(margin: np.ndarray) -> np.ndarray:
+    """A value of each class [n, K] from decision values [n, C], of which two classes have one (C = 1)."""
+    return margin if margin.shape[1] > 1 else np.concatenate([-margin, margin], axis=1)
+
+
 def _answered(log_p: np.ndarray, chosen: np.ndarray | None, plan: Plan) -> np.ndarray:
     """Whether each ask was answered rightly, [A, n]; a tie of the log-probabilities as often as a coin."""
     if chosen is not None:
@@ -179,7 +184,7 @@ def two_afc(margin: np.ndarray, plan: Plan) -> Rate | None:
     """
     from probes.pairs.inference import sign_flip
 
-    full = margin if margin.shape[1] > 1 else np.concatenate([-margin, margin], axis=1)
+    full = each_class(margin)
     share: list[float] = []
     for g in range(plan.n_groups):
         rows = np.flatnonzero(plan.groups == g)

@@ -42,6 +42,12 @@ class Scored:
         return float(self.score.mean())
 
 
+def of_mean(values: np.ndarray) -> Scored:
+    """The mean of values [n] as a score, a single row."""
+    mean = values.mean()
+    return Scored(score=np.array([mean]), part=((values - mean) / len(values))[None])
+
+
 def clustered_error(part: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Cluster-robust standard error of each row [A, n]: sqrt(G / (G - 1) * sum over groups of (sum of parts)^2)."""
     count = int(groups.max()) + 1

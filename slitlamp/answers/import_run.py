@@ -17,7 +17,7 @@ from probes.prompts.bias import histogram
 from slitlamp.answers.formats import AnswerFile, Record, read_answers
 from slitlamp.answers.import_settings import ImportSettings
 from slitlamp.answers.paired import pair_tables
-from slitlamp.answers.reply import PUBLIC, Parsed, read_reply
+from slitlamp.answers.reply import PUBLIC, Parsed, counted_reasons, read_reply
 from slitlamp.answers.rescored import NONE, OURS, THEIRS, UNKNOWN, Answered, Read, ends, shown_reader
 from slitlamp.answers.truth import Known, Truth, by_place, place, truth_of, truth_of_file
 from slitlamp.errors import UsageError
@@ -40,16 +40,17 @@ def import_answers(settings: Settings, own: ImportSettings, command: str) -> Com
     notes = [*dict.fromkeys([*notes, *(truth.notes if truth is not None else ())])]
     readers = [OURS, THEIRS, *(PUBLIC if own.rescore else ())]
     tables: dict[str, list[dict[str, Any]]] = {"scores": _scores(answered, readers)}
-    differences = [row for one in answered if (row := _difference(one)) is not None]
-    if differences:
-        tables["changes"] = differences
+    differences = [_difference(one) for one in answered]
+    if any(differences):
+        tables["changes"] = [row for row in differences if row is not None]
     tables["answers"] = [row for one in answered for row in _histogram(one)]
     examples = [row for one in answered for row in _examples(one)]
     if examples:
         tables["read otherwise"] = examples if own.rescore else examples[:EXAMPLES]
     more_tables, lines = pair_tables(answered, files, readers)
     tables |= more_tables
-    sentences = [*(line for one in answered for line in _words(one)), *lines, *_claimed(own, answered)]
+    words = [line for one, change in zip(answered, differences, strict=True) for line in _words(one, change)]
+    sentences = [*words, *lines, *_claimed(own, answered)]
     count = sum(len(one.read) for one in answered)
     rows = [row for one in answered for row in _rows(one, readers)]
     return CommandResult(
@@ -141,12 +142,10 @@ def _matched(files: Sequence[AnswerFile], truth: Truth) -> tuple[list[tuple[Reco
     matched: list[tuple[Record, Known]] = []
     notes = []
     for file in files:
-        names = dict(truth.names)
-        find = truth.find
         if truth.own:
             pairs = [(r, truth.items.get(f"{r.task}/{r.item}")) for r in file.records]
         else:
-            pairs = [(r, find(r.item)) for r in file.records]
+            pairs = [(r, truth.find(r.item)) for r in file.records]
             if file.format == "lmms-eval" and not any(known for _, known in pairs):
                 names = by_place(truth)
                 pairs = [(r, truth.items.get(names.get(r.item, ""))) for r in file.records]
@@ -175,11 +174,11 @@ def _matched(files: Sequence[AnswerFile], truth: Truth) -> tuple[list[tuple[Reco
 def _check_places(file: AnswerFile, pairs: Sequence[tuple[Record, Known | None]], truth: Truth) -> None:
     """Raises DataError where numbers are no places in the data: the right answers of the file are other ones."""
     keys = [
-        (place(record.target, record.options or known.options), known)
+        (place(record.target, record.options or known.options), _places(record, known, truth), known.answer)
         for record, known in pairs
         if known is not None and record.target and known.answer is not None
     ]
-    other = sum(key is not None and key != known.answer for key, known in keys)
+    other = sum(key is not None and (key if order is None else order[key]) != answer for key, order, answer in keys)
     if 5 * other > len(keys):
         raise DataError(
             f"{file.name}: its doc_ids are no places in {truth.name}: {other} of {len(keys)} right answers would be "
@@ -264,6 +263,17 @@ def _likeliest(scores: Sequence[float], count: int) -> Parsed:
 
 def _order(record: Record, known: Known, truth: Truth) -> list[int]:
     """The item's options in the order in which the record shows them; DataError where these are other ones."""
+    order = _places(record, known, truth)
+    if order is None:
+        raise DataError(
+            f"item {record.item!r} has the options {' | '.join(record.options)} in the file and "
+            f"{' | '.join(known.options)} in {truth.name}: another version of the benchmark"
+        )
+    return order
+
+
+def _places(record: Record, known: Known, truth: Truth) -> list[int] | None:
+    """The item's option at each place of the record; None where the record shows other ones."""
     if truth.own or not record.options:
         return list(range(len(known.options)))
     words = {}
@@ -271,12 +281,7 @@ def _order(record: Record, known: Known, truth: Truth) -> list[int]:
         for text in (option, *(known.synonyms[k] if known.synonyms else ())):
             words[spelling(text)] = k
     order = [words.get(spelling(option), -1) for option in record.options]
-    if sorted(order) != list(range(len(known.options))):
-        raise DataError(
-            f"item {record.item!r} has the options {' | '.join(record.options)} in the file and "
-            f"{' | '.join(known.options)} in {truth.name}: another version of the benchmark"
-        )
-    return order
+    return order if sorted(order) == list(range(len(known.options))) else None
 
 
 def _other_keys(read: Sequence[Read], truth: Truth) -> list[str]:
@@ -468,18 +473,20 @@ def _number(value: float) -> float | None:
 # words
 
 
-def _words(one: Answered) -> list[str]:
+def _words(one: Answered, difference: dict[str, Any] | None) -> list[str]:
     name = f"{one.model}{f', {one.task}' if one.task else ''}"
     lines = []
-    row, difference = _score_row(one, OURS), _difference(one)
+    row = _score_row(one, OURS)
     if row is not None and row["accuracy"] is not None:
         items, left = row["items"], row["unscored"]
-        ends = "" if row["accuracy_low"] is None else f" [{row['accuracy_low']:.3f}, {row['accuracy_high']:.3f}]"
+        within = "" if row["accuracy_low"] is None else f" [{row['accuracy_low']:.3f}, {row['accuracy_high']:.3f}]"
         of_read = f", {row['of_read']:.3f} of the {row['read']} that can be read" if 0 < row["read"] < items else ""
         of_read += ", of which none can be read" * (not row["read"])
         verbs = ("has", "is") if left == 1 else ("have", "are")
         rest = f"; {left} of {items + left} {verbs[0]} no known right answer and {verbs[1]} not scored" if left else ""
-        lines.append(f"{name}: {row['accuracy']:.3f}{ends} of {items} answers are right, by our reading{of_read}{rest}")
+        lines.append(
+            f"{name}: {row['accuracy']:.3f}{within} of {items} answers are right, by our reading{of_read}{rest}"
+        )
     if difference is not None:
         letters, scores = difference["letters_differ"], difference["scores_differ"]
         what = f"{letters} of {difference['compared']} replies are read otherwise" if letters is not None else (
@@ -488,15 +495,14 @@ def _words(one: Answered) -> list[str]:
         change = ""
         if difference["change"] is not None:
             low, high = difference["change_low"], difference["change_high"]
-            ends = "" if low is None else f" [{low:+.3f}, {high:+.3f}]"
+            within = "" if low is None else f" [{low:+.3f}, {high:+.3f}]"
             both = difference["scored"]
             of = "" if both == difference["compared"] else f" over the {both} that both score"
-            change = f", which changes the score by {difference['change']:+.3f}{ends}{of}"
+            change = f", which changes the score by {difference['change']:+.3f}{within}{of}"
         lines.append(f"{name}: {what} than by the file's own tool{change}")
-    unread = Counter(r.parsed.why.partition(":")[0].partition(";")[0] for r in one.read if r.ours < 0)
+    unread = [r.parsed.why for r in one.read if r.ours < 0]
     if unread:
-        reasons = ", ".join(f"{count} {why}" for why, count in sorted(unread.items(), key=lambda p: (-p[1], p[0])))
-        lines.append(f"{name}: {sum(unread.values())} of {len(one.read)} replies cannot be read: {reasons}")
+        lines.append(f"{name}: {len(unread)} of {len(one.read)} replies cannot be read: {counted_reasons(unread)}")
     given = [_named(one, r.ours, r.known) for r in one.read]
     keys = [_named(one, -1 if r.known.answer is None else r.known.answer, r.known) for r in one.read]
     constant = histogram(given, [key for key in keys if key]).constant if any(given) else None

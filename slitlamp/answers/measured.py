@@ -10,7 +10,7 @@ import numpy as np
 
 from probes.prompts.bias import clustered
 from probes.stats.intervals import wilson
-from probes.stats.scores import Scored, concordance
+from probes.stats.scores import Scored, concordance, of_mean
 from slitlamp.answers.answered import INVALID, TIE, UNASKED, AnsweredQuestion, Answers
 
 
@@ -120,8 +120,8 @@ def bias_free(answered: AnsweredQuestion, answers: Answers) -> BiasFree:
     raw = right(answers, y)[:, 0]
     order = _order(answered, mean, number)
     two = order is not None and mean.shape[1] == 2
-    reference = order if two and order is not None else Scored(score=ok.mean(keepdims=True), part=_part(ok)[None])
-    gap = Scored(score=np.array([raw.mean()]), part=_part(raw)[None]).minus(reference)
+    reference = order if two and order is not None else of_mean(ok)
+    gap = of_mean(raw).minus(reference)
     return BiasFree(
         decided=decided, auc=None if order is None else _interval(order, number, 0.0),
         bias=_interval(gap, number, -1.0),
@@ -147,11 +147,6 @@ def _likeliest(mean: np.ndarray, y: np.ndarray) -> np.ndarray:
     filled = np.nan_to_num(mean, nan=-np.inf)
     top = filled >= filled.max(axis=1, keepdims=True) - 1e-9
     return top[np.arange(len(y)), y] / top.sum(axis=1)
-
-
-def _part(values: np.ndarray) -> np.ndarray:
-    """What each item adds to a mean."""
-    return (values - values.mean()) / len(values)
 
 
 def _order(answered: AnsweredQuestion, mean: np.ndarray, number: np.ndarray) -> Scored | None:

@@ -4,9 +4,9 @@ import functools
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice, pairwise
 
 from encoders.answering.prompts import LETTERS
@@ -21,6 +21,7 @@ LONGEST = 1000  # characters that are looked at together, so that the time does 
 MOST_LINKED, LINK = 9, 20  # letters of one list that are looked back over, and characters that each may take
 CUE_WORDS = 24  # more words than any cue has, with what may stand between it and the option
 MOST_BETWEEN = 16  # more characters than a word that parts clauses has
+SHORT = frozenset({"yes", "no", "ja", "nein", "oui", "non", "sí", "si", "true", "false"})  # words of any sentence too
 GAP = 7  # words that may stand between `the answer is` and the option
 
 
@@ -68,6 +69,16 @@ def read_reply(
     if not finished:
         return Parsed(choice=None, why="unfinished")
     return _read_once(reader, reply) if len(reply) <= LONGEST else reader.read(_plain(reply))
+
+
+def counted_reasons(whys: Iterable[str]) -> str:
+    """How often each reason is given, the most frequent first, without what it names.
+
+    >>> counted_reasons(["refusal", "two options: A, B", "two options: A, C"])
+    '2 two options, 1 refusal'
+    """
+    count = Counter(why.partition(":")[0].partition(";")[0] for why in whys)
+    return ", ".join(f"{n} {why}" for why, n in sorted(count.items(), key=lambda p: (-p[1], p[0])))
 
 
 @functools.lru_cache(maxsize=2**14)
@@ -165,36 +176,30 @@ class _Reader:
     options: tuple[str, ...]
     named: dict[str, int]  # words, as `_words` gives them, and the option they stand for
     letters: bool
-    short: frozenset[str] = frozenset({"yes", "no", "ja", "nein", "oui", "non", "sí", "si", "true", "false"})
-    memo: dict[str, re.Pattern[str]] = field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def of_words(self) -> re.Pattern[str]:
         """Options by their words, the longest first; a letter that is its own option's text is left to the letters."""
-        if "words" not in self.memo:
-            own = {_words(letter): k for k, letter in enumerate(LETTERS[: len(self.options)])} if self.letters else {}
-            texts = [t for t, k in self.named.items() if own.get(t) != k]
-            parts = []
-            for text in sorted(texts, key=lambda t: (-len(t), t)):
-                inner = r"[\s\-_‐–/]+".join(re.escape(word) for word in text.split())
-                if re.fullmatch(r"\d+", text):
-                    inner = rf"(?<![.,/])(?<!\d[.,–—~-]){inner}(?![/%]|[.,]\d|\s?[–—~-]\s?\d)"
-                parts.append(f"(?-i:{inner.upper()})" if len(text) == 1 and text.isalpha() else inner)
-            pattern = "|".join(parts) or r"(?!)"
-            self.memo["words"] = re.compile(rf"(?<![\w])(?:{pattern})(?![\w]|-\w)", re.IGNORECASE)
-        return self.memo["words"]
+        own = {_words(letter): k for k, letter in enumerate(LETTERS[: len(self.options)])} if self.letters else {}
+        texts = [t for t, k in self.named.items() if own.get(t) != k]
+        parts = []
+        for text in sorted(texts, key=lambda t: (-len(t), t)):
+            inner = r"[\s\-_‐–/]+".join(re.escape(word) for word in text.split())
+            if re.fullmatch(r"\d+", text):
+                inner = rf"(?<![.,/])(?<!\d[.,–—~-]){inner}(?![/%]|[.,]\d|\s?[–—~-]\s?\d)"
+            parts.append(f"(?-i:{inner.upper()})" if len(text) == 1 and text.isalpha() else inner)
+        pattern = "|".join(parts) or r"(?!)"
+        return re.compile(rf"(?<![\w])(?:{pattern})(?![\w]|-\w)", re.IGNORECASE)
 
-    @property
+    @functools.cached_property
     def of_letters(self) -> re.Pattern[str]:
         """Options by a letter, in brackets or quotes, before a bracket, colon or full stop, or bare."""
-        if "letters" not in self.memo:
-            last = LETTERS[len(self.options) - 1]
-            both = f"A-{last}a-{last.lower()}"
-            self.memo["letters"] = re.compile(
-                rf"(?P<in>[(\[{{\"]\s*(?P<a>[{both}])\s*[)\]}}\".:]+)"
-                rf"|(?<![A-Za-zÀ-ÿ0-9_'’&-])(?<![Nn]/)(?P<b>[A-{last}])(?P<mark>[).:]?)(?![A-Za-zÀ-ÿ0-9_'’&+-])"
-            )
-        return self.memo["letters"]
+        last = LETTERS[len(self.options) - 1]
+        both = f"A-{last}a-{last.lower()}"
+        return re.compile(
+            rf"(?P<in>[(\[{{\"]\s*(?P<a>[{both}])\s*[)\]}}\".:]+)"
+            rf"|(?<![A-Za-zÀ-ÿ0-9_'’&-])(?<![Nn]/)(?P<b>[A-{last}])(?P<mark>[).:]?)(?![A-Za-zÀ-ÿ0-9_'’&+-])"
+        )
 
     def read(self, text: str) -> Parsed:
         """The option named by a reply whose format marks still stand."""
@@ -345,7 +350,7 @@ class _Reader:
         for m in self.of_words.finditer(text) if self._may_hold_words(text) else ():
             words = _words(m[0])
             option = self.named.get(words)
-            if option is None or (words in self.short and not _answers_shortly(text, m.start(), m.end())):
+            if option is None or (words in SHORT and not _answers_shortly(text, m.start(), m.end())):
                 continue
             found.append(Mention(start=m.start(), end=m.end(), option=option, letter=False))
         taken = [(m.start, m.end) for m in found if m.end - m.start > 1]

@@ -16,6 +16,7 @@ from slitlamp.errors import UsageError
 from slitlamp.settings import Settings, SourceSettings
 from tasks import DataError, Row, Source
 from tasks.benchmarks import mediconfusion
+from tasks.images.kinds import suffix
 from tasks.sources.values import spelling
 
 NAMING = ("item", "id", "question_id", "idx", "index", "name", "file", "filename", "file_name", "path", "image")
@@ -184,11 +185,17 @@ def _asked(settings: Settings, source: Source, task: tasks.Task) -> Truth:
     }  # fmt: skip
     notes = (*source.warnings, *(task.notes(source, settings.source.label) if task.notes else ()))
     images = {name.rpartition(":")[0] or name for name in found}  # a copy is called by its image: `film:180`
-    names = names_of_files(settings.source, source) | other_names(source.rows, images)
+    names = names_of(settings.source, source, images)
     return Truth(name=source.name, items=found, names=names, notes=notes)
 
 
-def names_of_files(settings: SourceSettings, source: Source) -> dict[str, str]:
+def names_of(settings: SourceSettings, source: Source, found: Container[str]) -> dict[str, str]:
+    """The ids in `found` by other names that answers may use: those of files, and of columns (`other_names`)."""
+    files = {name: own for name, own in _names_of_files(settings, source).items() if own in found}
+    return files | other_names(source.rows, found)
+
+
+def _names_of_files(settings: SourceSettings, source: Source) -> dict[str, str]:
     """The ids of rows by the names of their files: as the source has them, without folder, and without ending.
 
     A name that two files share is none.
@@ -211,8 +218,7 @@ def names_of_files(settings: SourceSettings, source: Source) -> dict[str, str]:
 def _shortened(name: str, *, folder: bool, ending: bool) -> str:
     """A file's name with or without its folder and its ending, of which `.nii.gz` is one."""
     head, slash, file = name.rpartition("/")
-    stem = Path(file.removesuffix(".gz")).stem if file.endswith(".nii.gz") else Path(file).stem
-    return (head + slash if folder else "") + (file if ending else stem)
+    return (head + slash if folder else "") + (file if ending else file[: len(file) - len(suffix(file))])
 
 
 def other_names(rows: Iterable[Row], found: Container[str]) -> dict[str, str]:
@@ -222,7 +228,7 @@ def other_names(rows: Iterable[Row], found: Container[str]) -> dict[str, str]:
     for column in NAMING:
         for short in (False, True):
             values = [row.columns.get(column, "") for row in held]
-            values = [Path(v.replace("\\", "/")).stem for v in values] if short else values
+            values = [_shortened(v.replace("\\", "/"), folder=False, ending=False) for v in values] if short else values
             if len({v for v in values if v}) == len(held):
                 names |= {v: row.id for v, row in zip(values, held, strict=True) if v not in names and v not in found}
     return names

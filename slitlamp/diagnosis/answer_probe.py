@@ -63,11 +63,11 @@ def foretell(run: Run, question: Question, found: AnsweredQuestion, stages: Sequ
     score = mean_of(letter, k)
     right = measure_fixed(score, question.features(score), base, "said").estimate
     wrong = said[keep] != question.y[keep]
+    ids = [name for name, held in zip(question.ids, keep, strict=True) if held]
     rows, each = [], []
     for stage in stages:
         assert stage.cell is not None
         x = features(run, question, stage.cell).x[keep]
-        ids = [name for name, held in zip(question.ids, keep, strict=True) if held]
         given = FeatureSet(x=x, y=answer, groups=groups[keep], ids=ids, classes=plan.classes)
         m = probes.measure(given, plan, probe="ridge", level="screen", detect=False, nested=False)
         hits = (m.predictions.predicted == answer).mean(axis=0)

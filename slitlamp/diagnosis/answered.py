@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from probes.stages.answers import BiasFree, bias_free, centred
+from probes.stages.answers import BiasFree, bias_free, centred, each_class
 from probes.stages.failure import Answer, Knowledge
 from probes.stats.fixed import measure_fixed
 from slitlamp.answers.answered import GREY, NO_IMAGE, AnsweredQuestion, Answers
@@ -25,8 +25,7 @@ def told_of(question: Question, plan: Any, found: AnsweredQuestion) -> tuple[Ans
     answer = Answer(
         score=got.auc.value, low=got.auc.low, high=got.auc.high, p=got.auc.p, raw=got.raw.value, bias=got.bias
     )
-    level = centred(got.margin, plan)
-    score = np.concatenate([-level, level], axis=1) if level.shape[1] == 1 else level
+    score = each_class(centred(got.margin, plan))
     stage = untrained_stage(measure_fixed(score, question.features(score), plan, "answer"), "answer")
     return answer, got, stage
 

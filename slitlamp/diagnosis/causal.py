@@ -14,6 +14,7 @@ import numpy as np
 
 import probes
 from encoders.answering import ways
+from encoders.answering.model import Edit as TensorEdit
 from encoders.answering.model import Prompt
 from encoders.answering.prompts import FORMATS
 from probes import ProbeError
@@ -24,7 +25,8 @@ from probes.stages.failure import Causal
 from probes.stats.loss import margin_of
 from probes.stats.measurement import Difference
 from probes.stats.plan import ALPHA, FEW
-from probes.stats.scores import Scored
+from probes.stats.scores import of_mean
+from slitlamp.answers.answered import Presentation
 from slitlamp.answers.ask import partners
 from slitlamp.answers.inquiry import Inquiry, of_question
 from slitlamp.answers.settings import AskSettings
@@ -155,15 +157,16 @@ class Trial:
     tokens: Tokens
     made: dict[str, Any]
 
-    def prompts(self, shift: int) -> list[Prompt]:
-        """The question to every item, the options in one order."""
-        form, k = FORMATS[self.asking.format], len(self.inquiry.options[0][0])
-        found = []
-        for i, (asks, options) in enumerate(zip(self.inquiry.prompts, self.inquiry.options, strict=True)):
-            words = tuple(options[0][(place + shift) % k] for place in range(k))
-            text = form.text(asks[0], words)
-            found.append(Prompt(text=text, start=form.start, image=self.inquiry.pictures.read(i)))
-        return found
+    def batches(self, shift: int) -> Iterator[tuple[int, list[Prompt]]]:
+        """The question to every item, the options in one order: batches, with the number of the first of each."""
+        form, size, n = FORMATS[self.asking.format], self.model.settings.batch_size, len(self.inquiry.prompts)
+        order = Presentation(shift=shift).order(len(self.inquiry.options[0][0]))
+        for start in range(0, n, size):
+            found = []
+            for i in range(start, min(start + size, n)):
+                text = form.text(self.inquiry.prompts[i][0], tuple(self.inquiry.options[i][0][c] for c in order))
+                found.append(Prompt(text=text, start=form.start, image=self.inquiry.pictures.read(i)))
+            yield start, found
 
     def log_p(
         self, name: str, change: Callable[[], Change] | None, more: str = "", orders: int | None = None
@@ -181,29 +184,19 @@ class Trial:
             edit = None if change is None else change()
             found = np.empty((many, len(self.plan.y), k))
             for shift in range(many):
-                scores = self._asked(self.prompts(shift), edit, f"{name}, order {shift + 1} of {many}")
-                order = [(place + shift) % k for place in range(k)]
-                found[shift][:, order] = scores
+                scores = self._asked(shift, edit, f"{name}, order {shift + 1} of {many}")
+                found[shift][:, list(Presentation(shift=shift).order(k))] = scores
             known = found.tolist()
             memo.put_many({key: known})
         return np.asarray(known, np.float64)
 
-    def _asked(self, prompts: Sequence[Prompt], edit: Change | None, what: str) -> np.ndarray:
-        import torch
-
-        def changed(number: int, tokens: "torch.Tensor") -> "torch.Tensor":
-            assert edit is not None
-            made = edit(start + number, tokens.detach().float().cpu().numpy())
-            return torch.as_tensor(made, dtype=tokens.dtype, device=tokens.device)
-
-        size, rows, k = self.model.settings.batch_size, [], len(self.inquiry.options[0][0])
-        with progress(len(prompts), f"{self.model.source}: {what}") as bar:
-            for start in range(0, len(prompts), size):
-                some = prompts[start : start + size]
+    def _asked(self, shift: int, edit: Change | None, what: str) -> np.ndarray:
+        rows, k = [], len(self.inquiry.options[0][0])
+        with progress(len(self.inquiry.prompts), f"{self.model.source}: {what}") as bar:
+            for start, some in self.batches(shift):
                 with errors_of_device(self.model.spec, self.model.device):
-                    scores = ways.letter_scores(
-                        self.model.load(), some, [k] * len(some), None if edit is None else changed
-                    )
+                    changed = None if edit is None else _on_tensors(edit, start)
+                    scores = ways.letter_scores(self.model.load(), some, [k] * len(some), changed)
                 rows += [one - np.logaddexp.reduce(one) for one in scores]
                 bar.update(len(some))
         return np.stack(rows)
@@ -224,9 +217,8 @@ class Trial:
     def connector(self) -> Tokens:
         """What the connector hands on for each item, float32 [t, d]; computed once."""
         if not self.tokens:
-            size, prompts = self.model.settings.batch_size, self.prompts(0)
-            for start in range(0, len(prompts), size):
-                self.tokens.extend(self.model.load().connector(prompts[start : start + size]))
+            for _, some in self.batches(0):
+                self.tokens.extend(self.model.load().connector(some))
         return self.tokens
 
     def parts(self) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -350,6 +342,17 @@ class Trial:
         return self.made["random steps"]
 
 
+def _on_tensors(edit: Change, start: int) -> TensorEdit:
+    """An edit of items as a model applies it to the prompts of a batch, whose first item has the number `start`."""
+    import torch
+
+    def changed(number: int, tokens: torch.Tensor) -> torch.Tensor:
+        made = edit(start + number, tokens.detach().float().cpu().numpy())
+        return torch.as_tensor(made, dtype=tokens.dtype, device=tokens.device)
+
+    return changed
+
+
 def _told(
     question: Question, plan: Any, found: dict[str, np.ndarray], partner: dict[str, np.ndarray], notes: list[str]
 ) -> Checked:
@@ -376,7 +379,7 @@ def _told(
     if OTHER in found and SAME in found:
         other = plan.y[partner[OTHER]]
         follow = [(_said(log_odds(found[name]) - level) == other).astype(np.float64) for name in (OTHER, SAME)]
-        swap = contrast(paired(_share(follow[0]), _share(follow[1]), plan), margin_of(plan))
+        swap = contrast(paired(of_mean(follow[0]), of_mean(follow[1]), plan), margin_of(plan))
     steering = None
     if all(f"{name} {dose:+g}" in found for name in (PUSHED, ASIDE) for dose in DOSES):
         slopes = [
@@ -384,7 +387,7 @@ def _told(
             for name in (PUSHED, ASIDE)
         ]
         slopes = [one / _spread(base[:, 0], plan.y) for one in slopes]
-        moved = beyond(paired(_share(slopes[0]), _share(slopes[1]), plan), slopes[1], plan)
+        moved = beyond(paired(of_mean(slopes[0]), of_mean(slopes[1]), plan), slopes[1], plan)
         steering = contrast(area_of(moved), margin_of(plan))
     first: list[dict[str, Any]] = []  # what decides
     causal = Causal(erasure=losses.get(ERASED), swap=swap, steering=steering)
@@ -434,8 +437,3 @@ def area_of(slope: Difference) -> Difference:
 
 def _said(margin: np.ndarray) -> np.ndarray:
     return (margin[:, 0] > 0).astype(int) if margin.shape[1] == 1 else margin.argmax(axis=1)
-
-
-def _share(values: np.ndarray) -> Scored:
-    mean = values.mean()
-    return Scored(score=np.array([mean]), part=((values - mean) / len(values))[None])

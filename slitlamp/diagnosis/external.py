@@ -16,7 +16,7 @@ import tasks
 from plugins import hint
 from probes import FeatureSet, ProbeError
 from probes.stages.alignment import direction_filters
-from probes.stages.answers import centred
+from probes.stages.answers import centred, each_class
 from probes.stages.contrast import Contrast
 from probes.stages.failure import External
 from probes.stats.exclusion import strength_to_exclude
@@ -60,7 +60,7 @@ def external_of(given: Sequence[str], question: Question, run: Run) -> Question 
     entry = entry_for(given, question.name)
     if entry is None:
         return None
-    flag = f"--external {entry}"
+    flag = f"--external {entry}"  # as messages call it
     (found,) = ask(_settings(entry, question, run.settings).source, run.store)
     wanted, classes = set(question.classes or ()), found.classes or ()
     there = {classes[int(k)] for k in np.unique(found.y)} if classes else set()
@@ -70,7 +70,7 @@ def external_of(given: Sequence[str], question: Question, run: Run) -> Question 
             f"{flag}: its answers are {has}, and those of {question.name} {', '.join(question.classes or ())}; give "
             "other images of the same classes"
         )
-    _check_apart(flag, found, question, run)
+    _check_apart(entry, found, question, run)
     groups = len(set(found.groups))
     if groups < FEW:
         raise DataError(f"{flag} has {groups} groups: {FEW} are needed to train a probe that can be judged")
@@ -119,7 +119,7 @@ def _settings(entry: str, question: Question, settings: Settings) -> Settings:
     )  # fmt: skip
 
 
-def _check_apart(flag: str, found: Question, question: Question, run: Run) -> None:
+def _check_apart(entry: str, found: Question, question: Question, run: Run) -> None:
     """DataError where an image, or a group that is named, is external and asked."""
     mine = dict(zip(question.pictures.contents, question.ids, strict=True))
     same = [(name, mine[c]) for name, c in zip(found.ids, found.pictures.contents, strict=True) if c in mine]
@@ -131,19 +131,15 @@ def _check_apart(flag: str, found: Question, question: Question, run: Run) -> No
     if same:
         a, b = same[0]
         raise DataError(
-            f"{flag} holds {len(same)} images that are asked themselves, or copies of them ({a} is {b}): leave them "
-            "out, or the probe is not trained elsewhere"
+            f"--external {entry} holds {len(same)} images that are asked themselves, or copies of them ({a} is {b}): "
+            "leave them out, or the probe is not trained elsewhere"
         )
-    if (
-        run.settings.source.group is not None
-        and not found.source.synthetic
-        and has_manifest(str(flag.split(" ", 1)[1]))
-    ):
+    if run.settings.source.group is not None and not found.source.synthetic and has_manifest(entry):
         both = sorted({str(g) for g in found.groups} & {str(g) for g in question.groups})
         if both:
             raise DataError(
-                f"{flag} holds {len(both)} groups that are asked ({', '.join(both[:3])}): leave them out, or the probe "
-                "has seen them"
+                f"--external {entry} holds {len(both)} groups that are asked ({', '.join(both[:3])}): leave them "
+                "out, or the probe has seen them"
             )
 
 
@@ -167,7 +163,7 @@ def read_elsewhere(
     for stage, cells in stages:
         if not cells:
             continue
-        x = {cell.name: _encoded(run, found, cell, cells) for cell in cells}
+        x = _encoded(run, found, cells)
         fitted = {}
         for cell in cells:
             given = FeatureSet(x=x[cell.name], y=y, groups=found.groups, ids=found.ids, classes=question.classes)
@@ -175,8 +171,7 @@ def read_elsewhere(
         best = min(cells, key=lambda c: float(np.mean(_inner(fitted[c.name]))))
         there, here = x[best.name].astype(np.float64), features(run, question, best).x
         margin = (here - there.mean(axis=0)) @ direction_filters(there, y, len(plan.classes), theirs.penalty)
-        level = centred(margin, plan)
-        score = np.concatenate([-level, level], axis=1) if level.shape[1] == 1 else level
+        score = each_class(centred(margin, plan))
         m = measure_fixed(score, question.features(score), plan, f"trained on {found.name}")
         made = replace(
             untrained_stage(m, stage.name + ELSEWHERE, "external"), place=best.name, points=len(cells), cell=best,
@@ -208,12 +203,17 @@ def _inner(m: Any) -> np.ndarray:
     return np.ones(1) if m.inner is None else m.inner
 
 
-def _encoded(run: Run, found: Question, cell: Cell, cells: Sequence[Cell]) -> np.ndarray:
-    """Features of the external images at a cell; all cells of one encoder are read in one pass."""
-    names = {one.name for one in cells if one.encoder is cell.encoder}
-    points = [p for p in cell.encoder.points(found.pictures.marked) if f"{p[0]}/{p[1]}" in names]
-    if cell.name not in {f"{p[0]}/{p[1]}" for p in points}:
-        raise ProbeError(f"the external images have no {cell.name}: they carry no marks, and those that are asked do")
-    table = encode_missing(cell.encoder, found.pictures, points, found.source.policy)
-    run.encoded += table.encoded
-    return table.read(cell.name)
+def _encoded(run: Run, found: Question, cells: Sequence[Cell]) -> dict[str, np.ndarray]:
+    """Features of the external images at each cell, by its name; all cells of one encoder are read in one pass."""
+    x: dict[str, np.ndarray] = {}
+    for encoder in {id(cell.encoder): cell.encoder for cell in cells}.values():
+        mine = {cell.name for cell in cells if cell.encoder is encoder}
+        points = {f"{site}/{readout}": (site, readout, n) for site, readout, n in encoder.points(found.pictures.marked)}
+        for name in mine - set(points):
+            raise ProbeError(f"the external images have no {name}: they carry no marks, and those that are asked do")
+        table = encode_missing(
+            encoder, found.pictures, [p for n, p in points.items() if n in mine], found.source.policy
+        )
+        run.encoded += table.encoded
+        x |= {name: table.read(name) for name in mine}
+    return x

@@ -1,19 +1,19 @@
 """Answers that a model gave, read from a CSV file."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from plugins import nearest
+from plugins import hint, nearest
 from probes.prompts.audit import COLOURS
-from slitlamp.answers.reply import read_reply
-from slitlamp.answers.truth import other_names
+from slitlamp.answers.reply import counted_reasons, read_reply
+from slitlamp.answers.truth import names_of
 from slitlamp.errors import UsageError
 from slitlamp.prompts.presentations import ASSIGNMENTS, CODES, Prompted
 from slitlamp.reports.text import cut
+from slitlamp.settings import SourceSettings
 from tasks import DataError, Source, item_id
 from tasks.sources.table import read_table
 
@@ -46,8 +46,8 @@ def rows(path: str, needed: tuple[str, ...]) -> list[dict[str, str]]:
     for column in needed:
         if column not in have:
             near = nearest(column, have)
-            hint = f" (nearest: {near!r})" if near else ""
-            raise DataError(f"{name} has no column {column!r}{hint}; needed are {', '.join(needed)}")
+            meant = f" (nearest: {near!r})" if near else ""
+            raise DataError(f"{name} has no column {column!r}{meant}; needed are {', '.join(needed)}")
     if not found:
         raise DataError(f"{name} holds no answer")
     return found
@@ -56,9 +56,8 @@ def rows(path: str, needed: tuple[str, ...]) -> list[dict[str, str]]:
 def _one_of(word: str, known: dict, where: str, column: str) -> object:
     value = known.get(word.lower())
     if value is None:
-        near = nearest(word.lower(), known)
-        hint = f"; did you mean {near!r}?" if near else ""
-        raise DataError(f"{where}: {column} is {word!r}{hint}; known are {', '.join(w for w in known if w)}")
+        known_words = ", ".join(w for w in known if w)
+        raise DataError(f"{where}: {column} is {word!r}; {hint(word.lower(), known)}known are {known_words}")
     return value
 
 
@@ -86,8 +85,7 @@ def _unread(reasons: Sequence[tuple[str, str, str]], count: int) -> tuple[str, .
     """A sentence on the replies, (line, text, reason), that name no option; nothing where there is none."""
     if not reasons:
         return ()
-    by = Counter(why.partition(":")[0] for _, _, why in reasons)
-    told = ", ".join(f"{n} {why}" for why, n in sorted(by.items(), key=lambda p: (-p[1], p[0])))
+    told = counted_reasons(why for _, _, why in reasons)
     where, text, _ = reasons[0]
     return (
         f"{len(reasons)} of {count} replies name no option and count as unread ({told}); the first: {where}, "
@@ -95,10 +93,10 @@ def _unread(reasons: Sequence[tuple[str, str, str]], count: int) -> tuple[str, .
     )
 
 
-def _ids(source: Source, items: Sequence[str]) -> dict[str, int]:
+def _ids(settings: SourceSettings, source: Source, items: Sequence[str]) -> dict[str, int]:
     """Number of each of the items, named by their ids, by its id and by its other names in the source."""
     ids = {name: i for i, name in enumerate(items)}
-    return ids | {name: ids[own] for name, own in other_names(source.rows, ids).items()}
+    return ids | {name: ids[own] for name, own in names_of(settings, source, ids).items()}
 
 
 def _number(item: str, ids: Mapping[str, int], source: Source, where: str) -> int:
@@ -106,8 +104,8 @@ def _number(item: str, ids: Mapping[str, int], source: Source, where: str) -> in
     known = item if item in ids else item_id(item)
     if known not in ids:
         near = nearest(item, ids)
-        hint = f"; did you mean {near!r}?" if near else ""
-        raise DataError(f"{where}: {source.name} has no item {item!r}{hint}")
+        meant = f"; did you mean {near!r}?" if near else ""
+        raise DataError(f"{where}: {source.name} has no item {item!r}{meant}")
     return ids[known]
 
 
@@ -126,17 +124,17 @@ class Answers:
     notes: tuple[str, ...] = ()
 
 
-def of_colours(path: str, given: Prompted) -> Answers:
+def of_colours(path: str, given: Prompted, settings: SourceSettings) -> Answers:
     """The answers in a file.
 
-    An item is named by its id, its file, or a column of the source that names each row once (`item`, `id`, …). An
-    answer is a colour, its first letter, or a raw reply that names one; an empty one, "-", and a reply that names none,
-    or two, could not be read.
+    An item is named by its id, its file (without folder or ending too), or a column of the source that names each row
+    once (`item`, `id`, …). An answer is a colour, its first letter, or a raw reply that names one; an empty one, "-",
+    and a reply that names none, or two, could not be read. `settings` are those that the source was opened with.
 
     Raises:
         DataError: an unknown item, assignment or answer, a presentation that was answered twice, or none of marks.
     """
-    ids = _ids(given.source, [item.id for item in given.items])
+    ids = _ids(settings, given.source, [item.id for item in given.items])
     words: Mapping[str, object] = {w: c for c, name in enumerate(COLOURS) for w in (name, name[0])} | {"": -1, "-": -1}
     kinds = {code: j for j, code in enumerate(CODES)} | {name: 6 + j for j, name in enumerate(MARKER_CONTROLS)}
     found: list[tuple[int, int, int]] = []
@@ -167,10 +165,12 @@ def of_colours(path: str, given: Prompted) -> Answers:
     )  # fmt: skip
 
 
-def of_turns(path: str, source: Source | None = None) -> tuple[np.ndarray, np.ndarray, list[str], int, tuple[str, ...]]:
+def of_turns(
+    path: str, source: Source | None = None, settings: SourceSettings | None = None
+) -> tuple[np.ndarray, np.ndarray, list[str], int, tuple[str, ...]]:
     """Was each image called upright, as it is [n] and turned [n]; its id; how many lines found no partner; and notes.
 
-    Items are the images of a `source`; without one the file names its own.
+    Items are the images of a `source`, opened with `settings`; without one the file names its own.
 
     An answer is a word for the one or the other, or a raw reply that names one. A pair with an answer that could not be
     read has no partner either.
@@ -178,8 +178,8 @@ def of_turns(path: str, source: Source | None = None) -> tuple[np.ndarray, np.nd
     Raises:
         DataError: an unknown word or item, or an image that was answered twice.
     """
-    images = None if source is None else [row.id for row in source.rows]
-    ids = {} if source is None or images is None else _ids(source, images)
+    images = [] if source is None else [row.id for row in source.rows]
+    ids = {} if source is None else _ids(settings or SourceSettings(), source, images)
     found: dict[str, dict[bool, bool | None]] = {}
     count = 0
     replies: list[tuple[str, str, str]] = []
@@ -191,7 +191,7 @@ def of_turns(path: str, source: Source | None = None) -> tuple[np.ndarray, np.nd
         replies += [(where, row["answer"], why)] if why else []
         predicted = None if said is None else said == TURNS[0] if isinstance(said, str) else bool(said)
         item = row["item"]
-        if source is not None and images is not None:
+        if source is not None:
             item = images[_number(item, ids, source, where)]
         own = found.setdefault(item, {})
         if turned in own:

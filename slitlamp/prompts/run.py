@@ -50,7 +50,7 @@ def run(asked: "Asked") -> Found:
 
 def _answered(asked: "Asked", given: Prompted) -> tuple[list[Judged], list[str]]:
     assert asked.answers is not None
-    read = of_colours(asked.answers, given)
+    read = of_colours(asked.answers, given, asked.settings.source)
     image, kind, predicted = read.image, read.assignment, read.predicted
     notes = [*read.notes]
     whole = int((np.bincount(image, minlength=len(given.items)) == 6).sum())
@@ -99,7 +99,7 @@ def _turns_answered(asked: "Asked") -> Found:
     assert asked.answers is not None
     settings = asked.settings.source
     source = None if settings.data is None else list_source(settings, settings.data)
-    upright, turned, names, alone, unread = of_turns(asked.answers, source)
+    upright, turned, names, alone, unread = of_turns(asked.answers, source, settings)
     notes = [f"{alone} answers without a readable partner were left out of the pairs"] if alone else []
     notes += unread
     judged = [_bias(Path(asked.answers).name, upright, turned, names, asked.settings.probe.seed)]

@@ -314,6 +314,13 @@ def test_disuse_says_whether_a_probe_without_these_items_reads_it_too(
     assert found.inputs["external_source"] == "other films"
 
 
+def test_answers_that_go_against_an_exchanged_image_are_told_so() -> None:
+    given: dict[str, Any] = GOOD | UNSAID
+    against = decide(**given, causal=replace(UNUSED, swap=c(-0.4)))
+    assert "answers go against an image put in its place" in against.reason
+    assert "answers go against" not in decide(**given, causal=UNUSED).reason
+
+
 def test_a_probe_that_does_not_read_its_own_data_tells_nothing() -> None:
     given: dict[str, Any] = GOOD | UNSAID | {"causal": UNUSED}
     found = decide(**given, external=elsewhere(reads=False, own=False, unsaid=NONE))

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from slitlamp.answers.commands import COMMANDS
@@ -333,6 +334,16 @@ def test_a_manifest_s_images_are_known_by_every_name_that_is_theirs_alone(tmp_pa
     assert any("the first is 'one/f00.jpg:0'" in note for note in found.notes)
 
 
+def test_a_name_without_its_ending_has_none_of_a_packed_file_s_two() -> None:
+    from slitlamp.answers.truth import other_names
+    from tasks import Picture, Row
+
+    one = Picture(read=lambda: np.zeros((1, 1)))
+    rows = [Row(id=str(k), group="g", picture=one, columns={"file": f"b/scan{k}.nii.gz"}) for k in range(2)]
+    names = other_names(rows, ["0", "1"])
+    assert (names["scan1"], names["b/scan1.nii.gz"]) == ("1", "1")
+
+
 # MediConfusion and BLINK
 
 
@@ -512,6 +523,24 @@ def test_lmms_eval_numbers_are_places_where_the_right_answers_agree_and_are_refu
             found = imported(path, data=f"blink+Jigsaw:{folder}")
             assert score(found)["accuracy"] == 1.0
             assert any("doc_id is the place" in note for note in found.notes)
+
+
+def test_lmms_eval_numbers_are_places_where_prompts_show_the_options_in_another_order() -> None:
+    from slitlamp.answers.formats import AnswerFile, Record
+    from slitlamp.answers.import_run import read_again
+    from slitlamp.answers.import_settings import ImportSettings
+    from slitlamp.answers.truth import Known, Truth
+
+    items = {f"i{k}": Known(id=f"i{k}", group=f"i{k}", options=("left", "right"), answer=k % 2) for k in range(10)}
+    records = [
+        Record(item=str(k), reply="AB"[shown], target="AB"[shown], options=options, where=f"line {k}")
+        for k in range(10)
+        for shown, options in [(1 - k % 2, ("right", "left")) if k < 6 else (k % 2, ("left", "right"))]
+    ]
+    file = AnswerFile(name="a.jsonl", format="lmms-eval", model="m", records=tuple(records))
+    (found,), notes = read_again([file], Truth(name="benchmark", items=items), ImportSettings())
+    assert [one.hit("ours") for one in found.read] == [1.0] * 10
+    assert any("doc_id is the place" in note for note in notes)
 
 
 # what cannot be read

@@ -171,3 +171,19 @@ def test_the_rules_of_two_benchmarks_can_be_computed_beside_ours() -> None:
     assert by["blink"][12] is None
     assert PUBLIC["mediconfusion"]("A quick look", 2) == 0
     assert PUBLIC["mediconfusion"]("C", 3) is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "options", "choice", "why"),
+    [
+        ("The third option is right.", ("upright", "upside down"), None, "names no option"),
+        ("Enhanced is wrong.", ("enhanced", "not enhanced"), None, "only denied: enhanced"),
+        ("No image was provided.", ("upright", "upside down"), None, "refusal"),
+        ("I am ſorry, upright", ("upright", "upside down"), None, "refusal"),
+        ("upright, actually upside down, or rather so, I mean, actually, dark", ("upright", "upside down"), 1,
+         "changed mind, last answer"),
+    ],
+)  # fmt: skip
+def test_what_no_other_reply_here_tells(reply: str, options: tuple[str, ...], choice: int | None, why: str) -> None:
+    found = read_reply(reply, options)
+    assert (found.choice, found.why) == (choice, why)

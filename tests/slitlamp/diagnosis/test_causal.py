@@ -107,6 +107,40 @@ def test_an_edit_that_cannot_be_made_is_named_and_the_others_are_kept(monkeypatc
     assert alone.causal.erasure is not None
 
 
+def test_every_item_is_asked_and_edited_as_itself_in_batches_and_in_every_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+
+    def shown(number: int) -> np.ndarray:
+        return np.full((2, 2), number, np.uint8)
+
+    def scores(_: Any, prompts: list[Any], __: Any, edit: Any) -> list[np.ndarray]:
+        """More for the option that is shown first in the alphabet; an edit adds the number of its item."""
+        found = []
+        for place, prompt in enumerate(prompts):
+            first = float(prompt.text.index("left") < prompt.text.index("right"))
+            more = float(edit(place, torch.zeros(1, 1))[0, 0]) if edit else 0.0
+            found.append(np.array([first, 1 - first]) * (float(prompt.image[0, 0]) + more))
+        return found
+
+    nothing: Any = SimpleNamespace(
+        prompts=[("which?",)] * N, options=[(("left", "right"),)] * N, pictures=SimpleNamespace(read=shown)
+    )
+    store = SimpleNamespace(memo=lambda _: SimpleNamespace(get_many=lambda _: {}, put_many=lambda _: None))
+    model: Any = SimpleNamespace(
+        settings=SimpleNamespace(batch_size=7), source="m", spec="m", device="cpu", load=lambda: None, store=store
+    )
+    asking: Any = SimpleNamespace(format="plain")
+    monkeypatch.setattr(causal.ways, "letter_scores", scores)
+    monkeypatch.setattr(Trial, "key", lambda *_: "key")
+    one = Trial(model=model, inquiry=nothing, asking=asking, plan=PLAN, tokens=[], made={})
+    for change, factor in ((None, 1), (lambda: lambda i, own: own + i, 2)):
+        log_p = one.log_p("any", change)
+        assert log_p.shape == (2, N, 2)
+        assert np.allclose(log_p[..., 0] - log_p[..., 1], factor * np.arange(N))  # of "left", wherever it stands
+
+
 def test_an_edit_is_held_against_the_same_orders_of_the_options() -> None:
     """One order alone shows the preferred letter, which the mean of both takes off."""
     odds = np.stack([np.full(N, 2.0), np.full(N, -2.0)]) + 0.1 * np.random.default_rng(3).standard_normal((2, N))

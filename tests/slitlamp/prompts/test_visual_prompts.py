@@ -884,6 +884,21 @@ def test_answers_about_turns_are_to_images_of_the_source_that_is_named(
     assert "2 images in 2 groups" in ran(capsys, *words)[0]  # no source is named: the file names its own
 
 
+def test_answers_about_turns_name_files_of_a_folder_as_answers_import_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a/one.png", "a/two.png", "b/two.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), len(name) + ord(name[0]), np.uint8)).save(tmp_path / "in" / name)
+    path = tmp_path / "said.csv"
+    words = ["--task", "orientation", "--answers", str(path), "--out", str(tmp_path / "run"), "--replace", "--data"]
+    lines = [f"{name},{turn},upright" for name in ("one", "b/two.png") for turn in ("0", "180")]
+    path.write_text("\n".join(["item,turned,answer", *lines]) + "\n")
+    assert "2 images in 2 groups" in ran(capsys, *words, str(tmp_path / "in"))[0]
+    path.write_text("item,turned,answer\ntwo,0,upright\n")
+    assert "said.csv line 2: in has no item 'two'" in ran(capsys, *words, str(tmp_path / "in"), code=3)[1]
+
+
 def test_a_readout_of_an_encoder_is_asked_for_upright_bias(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--task", "orientation", "--encoder", str(ROOT / "tests" / "numpy_encoder.py"), "--site", "pooled",
              "blind", "--items", "40", "--out", str(tmp_path / "run"))  # fmt: skip
