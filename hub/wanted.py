@@ -9,19 +9,17 @@ import fnmatch
 import hashlib
 import json
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from hub.errors import HubError
 from hub.files import FORMS, INDEX, Needed, lacking, shard_names
 from hub.partial import download_tensors
 from hub.ranges import NoRangesError
 from hub.repository import Repository, hub_errors
-from hub.snapshots import PATIENCE, require_online
+from hub.snapshots import PATIENCE, described, downloading, require_online
 from hub.tensors import Keep, Part, index_of, part_of, wanted_names
 
 SUMS, NOTE = "SHA256SUMS", "fetched.json"  # what each file should be, and of which commit it is
@@ -97,14 +95,7 @@ def planned(wanted: Wanted) -> Plan:
 
 def _listed(repository: Repository) -> tuple[str, dict[str, File]]:
     """The commit, and every file of the repository with its size and hash."""
-    import huggingface_hub as hub
-    from huggingface_hub import constants
-
-    with hub_errors(repository):
-        info: Any = hub.HfApi(endpoint=constants.ENDPOINT).repo_info(
-            repository.repo, repo_type=repository.kind, revision=repository.revision, timeout=PATIENCE * 5,
-            files_metadata=True,
-        )  # fmt: skip
+    info = described(repository, files=True)
     found = {}
     for entry in info.siblings or []:
         stated = getattr(entry, "lfs", None)
@@ -136,18 +127,12 @@ def _download(repository: Repository, name: str, folder: Path) -> None:
     """One file by the client's own download, which goes on where it was cut."""
     import huggingface_hub as hub
     from huggingface_hub import constants
-    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
-    if not sys.stderr.isatty():
-        disable_progress_bars()
-    try:
-        with hub_errors(repository):
-            hub.hf_hub_download(
-                repository.repo, name, repo_type=repository.kind, revision=repository.revision, local_dir=folder,
-                etag_timeout=PATIENCE * 5, endpoint=constants.ENDPOINT,
-            )  # fmt: skip
-    finally:
-        enable_progress_bars()
+    with downloading(repository):
+        hub.hf_hub_download(
+            repository.repo, name, repo_type=repository.kind, revision=repository.revision, local_dir=folder,
+            etag_timeout=PATIENCE * 5, endpoint=constants.ENDPOINT,
+        )  # fmt: skip
 
 
 def bring(plans: Sequence[Plan], folder: Path, said: Callable[[str, int, str], None]) -> None:
