@@ -1,9 +1,8 @@
 """What of the hub an encoder is made of, by the spec that names it: what `experiments.fetch` brings."""
 
 from encoders._base import Card, EncoderError
-from encoders._loading import as_encoder_error, model_type_of, needed_beside
+from encoders._loading import as_encoder_error, model_type_of, tower_of
 from encoders._registry import draw_of, find, split
-from encoders._weights import OTHERS, WEIGHTS
 from hub.wanted import Wanted
 
 
@@ -52,23 +51,16 @@ def _of_name(name: str, whole: bool) -> tuple[Wanted, ...]:
 
 
 def _of_repository(rest: str, whole: bool) -> Wanted:
-    from encoders.answering.files import texts
-    from encoders.libraries.open_clip.files import CONFIG, TOKENIZER
-    from encoders.libraries.open_clip.files import WEIGHTS as OPEN_CLIP
+    from encoders.libraries.open_clip.files import CONFIG
+    from encoders.multimodal.checkpoint import sources_of
     from hub.snapshots import parse_repository, snapshot
 
     repo, revision = parse_repository(rest)
-    folder, revision = snapshot(repo, revision, weights=(CONFIG, "config.json"), needed=())
+    folder, revision = snapshot(repo, revision, weights=(CONFIG, "config.json"), needed=(), offline=False)
     model_type = None if (folder / CONFIG).is_file() else model_type_of(folder / "config.json")
-    if whole and not (model_type and model_type.answers):
+    image, every = sources_of(repo, revision, model_type) if model_type else (tower_of(repo, revision, folder), None)
+    if not whole:
+        return image
+    if every is None:
         raise EncoderError(f"hf:{rest} has no language model that is read here; leave --whole out")
-    if model_type and whole:
-        return Wanted(repo=repo, revision=revision, needed=model_type.needed, others=texts(model_type))
-    if model_type:
-        return Wanted(
-            repo=repo, revision=revision, needed=model_type.needed, others=model_type.others, keep=model_type.wanted
-        )
-    others = (CONFIG, "config.json", *OTHERS, *TOKENIZER)
-    return Wanted(
-        repo=repo, revision=revision, weights=(*OPEN_CLIP, *WEIGHTS), needed=needed_beside(folder), others=others
-    )
+    return every

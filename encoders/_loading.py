@@ -19,6 +19,7 @@ from hub.contents import require_no_delta, require_whole
 from hub.errors import OFFLINE, HubError, UnreachedError, one_line
 from hub.files import IMAGES, Needed, images_said, settings
 from hub.given import given
+from hub.wanted import Wanted
 from plugins import UnknownName
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -197,9 +198,7 @@ def _from_hub(
     card: Card, rest: str, device: str, weights: Path | None, offline: bool, image_size: int | None
 ) -> Encoder:
     """A repository, by what it holds: open_clip's or timm's format, a multimodal model's, or a plain tower's."""
-    from encoders._weights import OTHERS, WEIGHTS
-    from encoders.libraries.open_clip.files import CONFIG, TOKENIZER
-    from encoders.libraries.open_clip.files import WEIGHTS as OPEN_CLIP
+    from encoders.libraries.open_clip.files import CONFIG
     from hub.snapshots import parse_repository, snapshot
 
     repo, revision = parse_repository(rest)
@@ -215,10 +214,10 @@ def _from_hub(
 
         return multimodal(replace(card, repo=repo, revision=revision), model_type, device, weights, offline)
     if weights is None:
-        every = (*OPEN_CLIP, *WEIGHTS)
-        others = (CONFIG, "config.json", *OTHERS, *TOKENIZER)
-        needed = needed_beside(folder)
-        folder, commit = snapshot(repo, revision, weights=every, needed=needed, others=others, offline=offline)
+        tower = tower_of(repo, revision, folder)
+        folder, commit = snapshot(
+            repo, revision, weights=tower.weights, needed=tower.needed, others=tower.others, offline=offline
+        )
         card = replace(card, repo=repo, revision=commit)
     if not folder.is_dir():
         raise EncoderError(f"{card.name}: --weights {folder} is not a folder; give a snapshot of {repo}")
@@ -229,13 +228,30 @@ def _from_hub(
     config = folder / "config.json"
     if not config.is_file():
         raise EncoderError(f"{card.name}: {folder} has neither config.json nor {CONFIG}")
-    if '"architecture"' in config.read_text(encoding="utf-8"):
+    if _of_timm(config):
         from encoders.libraries.timm.load import from_folder as timm
 
         return timm(card, folder, device)
     from encoders.libraries.transformers.load import load as transformers
 
     return transformers(card, folder, device)
+
+
+def tower_of(repo: str, revision: str | None, folder: Path) -> Wanted:
+    """What is read of a repository of a plain tower, whose configuration lies in `folder`."""
+    from encoders._weights import OTHERS, WEIGHTS
+    from encoders.libraries.open_clip.files import CONFIG, TOKENIZER
+    from encoders.libraries.open_clip.files import WEIGHTS as OPEN_CLIP
+
+    return Wanted(
+        repo=repo, revision=revision, weights=(*OPEN_CLIP, *WEIGHTS), needed=needed_beside(folder),
+        others=(CONFIG, "config.json", *OTHERS, *TOKENIZER),
+    )  # fmt: skip
+
+
+def _of_timm(config: Path) -> bool:
+    """Whether a configuration names an architecture of timm."""
+    return '"architecture"' in config.read_text(encoding="utf-8")
 
 
 def model_type_of(config: Path) -> Any:
@@ -323,7 +339,7 @@ def needed_beside(folder: Path) -> tuple[Needed, ...]:
     from encoders.libraries.open_clip.files import CONFIG
 
     config = folder / "config.json"
-    if (folder / CONFIG).is_file() or '"architecture"' in config.read_text(encoding="utf-8"):
+    if (folder / CONFIG).is_file() or _of_timm(config):
         return ()
     model_type = model_type_of(config)
     if model_type is None:
@@ -338,7 +354,7 @@ def _untrained_folder(card: Card, device: str, folder: Path) -> Encoder:
     with one_line(card.name, str(folder)):
         config = folder / "config.json"
         made = _in_sizes_of(folder, card, model_type_of(config), device)
-        if made is None and config.is_file() and '"architecture"' in config.read_text(encoding="utf-8"):
+        if made is None and config.is_file() and _of_timm(config):
             from encoders.libraries.timm.load import untrained_folder
 
             made = untrained_folder(card, folder, device)

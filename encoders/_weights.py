@@ -56,10 +56,13 @@ def weights_folder(
     return replace(card, repo=None, revision=None), weights
 
 
-def weights_file(card: Card, weights: Path | None, offline: bool, *, files: Sequence[str]) -> tuple[Card, Path]:
+def weights_file(
+    card: Card, weights: Path | None, offline: bool, *, files: Sequence[str], states: Sequence[str] = ()
+) -> tuple[Card, Path]:
     """The one weight file of a checkpoint that needs nothing beside it, and the card with its commit.
 
-    `weights` may be the file itself, or the folder where one of `files` lies.
+    `weights` may be the file itself, or the folder where one of `files` lies. `states` are the keys under which the
+    reader looks for the tensors, where they are not the usual ones.
     """
     from hub.choices import which_state
     from hub.torch_files import WRAPPED
@@ -69,4 +72,4 @@ def weights_file(card: Card, weights: Path | None, offline: bool, *, files: Sequ
     else:
         card, folder = weights_folder(card, weights, offline, files=files, needed=(), others=())
         file = next(folder / name for name in files if (folder / name).exists())
-    return replace(card, read=which_state(file, WRAPPED)), file
+    return replace(card, read=which_state(file, states or WRAPPED)), file

@@ -4,12 +4,11 @@ GLM-V team 2025, arXiv:2507.01006. Inside the tower tokens lie in merge groups: 
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from encoders._base import CLIP_NORM, Card, Input, Site
 from encoders.multimodal.checkpoint import checkpoint
-from encoders.multimodal.kind import ModelType
+from encoders.multimodal.kind import ModelType, image_processor
 from encoders.networks.qwen_vl import take_apart_as
 
 TOWER: Mapping[str, Any] = {
@@ -22,12 +21,6 @@ def _config(library: Any) -> Any:
     text = {"hidden_size": 4096, "intermediate_size": 13696, "num_hidden_layers": 40, "num_attention_heads": 32,
             "num_key_value_heads": 2, "vocab_size": 151552}  # fmt: skip
     return library.Glm4vConfig(vision_config=dict(TOWER), text_config=text)
-
-
-def _processor(library: Any, folder: Path | None) -> Any:
-    if folder is not None:
-        return library.Glm4vImageProcessorPil.from_pretrained(folder, local_files_only=True)
-    return library.Glm4vImageProcessorPil()
 
 
 def _sites(side: int) -> dict[str, Site]:
@@ -45,7 +38,8 @@ CHECKPOINTS = (
             unverified="configuration, processor, shard placement, licence",
         ),
         ModelType(
-            model="Glm4vForConditionalGeneration", types=("glm4v",), config=_config, processor=_processor,
+            model="Glm4vForConditionalGeneration", types=("glm4v",), config=_config,
+            processor=image_processor("Glm4vImageProcessorPil"),
             take_apart=take_apart_as(fixed=False), language=r"(?!(?:model\.)?visual\.)",
         ),
     ),

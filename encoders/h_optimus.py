@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from encoders.extraction.tower_sites import sites
-from encoders.libraries.timm.checkpoint import IMAGENET, checkpoint
+from encoders.libraries.timm.checkpoint import IMAGENET, checkpoint, gated
 
 GIANT: dict[str, Any] = {"img_size": 224, "init_values": 1e-5, "global_pool": "token", "dynamic_img_size": False}
 MINI: dict[str, Any] = {
@@ -23,10 +23,7 @@ UNVERIFIED = "configuration, interpolation, names and size of the files"
 
 def mini() -> dict[str, Any]:
     """The arguments of H0-mini, those that are classes among them."""
-    import torch
-    from timm.layers.mlp import SwiGLUPacked
-
-    return MINI | {"mlp_layer": SwiGLUPacked, "act_layer": torch.nn.SiLU}
+    return MINI | gated()
 
 
 def _giant(name: str, repo: str, licence: str, *, gated: bool) -> Any:

@@ -6,7 +6,6 @@ perceiver stand for no place. Idefics 3 and SmolVLM cut an image into tiles and 
 """
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,22 +13,12 @@ import numpy as np
 from encoders._base import HALF_NORM, Card, Input, Site, View
 from encoders.extraction.tiles import site, tiles
 from encoders.multimodal.checkpoint import checkpoint
-from encoders.multimodal.kind import ModelParts, ModelType
+from encoders.multimodal.kind import ModelParts, ModelType, image_processor
 
 LANGUAGE = r"lm_head\b|(?:model\.)?text_model\b"
 TOWER = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16,
          "patch_size": 14}  # fmt: skip
-
-
-def _read(name: str, **fixed: Any) -> Callable[[Any, Path | None], Any]:
-    def read(library: Any, folder: Path | None) -> Any:
-        family = getattr(library, f"{name}ImageProcessorPil")
-        if folder is None:
-            return family(**fixed)
-        own = {"do_image_splitting": False} if name == "Idefics2" else {}
-        return family.from_pretrained(folder, local_files_only=True, **own)
-
-    return read
+UNSPLIT = {"do_image_splitting": False}
 
 
 def _second(library: Any) -> Any:
@@ -144,8 +133,6 @@ def _input(size: int, name: str, resize: str) -> Input:
 
 SQUARE = View(grid=(36, 36), box=(0.0, 0.0, 63 / 64, 63 / 64))  # of 512 pixels: 8 lie behind the last patch
 UNVERIFIED = "configuration, processor, shard placement, licence"
-SMALL = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16,
-         "image_size": 384, "patch_size": 14}  # fmt: skip
 CHECKPOINTS = (
     checkpoint(
         Card(
@@ -157,7 +144,8 @@ CHECKPOINTS = (
         ),
         ModelType(
             model="Idefics2ForConditionalGeneration", types=("idefics2",), config=_second,
-            processor=_read("Idefics2", do_image_splitting=False), take_apart=_whole, language=LANGUAGE,
+            processor=image_processor("Idefics2ImageProcessorPil", over=UNSPLIT, **UNSPLIT), take_apart=_whole,
+            language=LANGUAGE,
         ),
     ),
     checkpoint(
@@ -168,9 +156,11 @@ CHECKPOINTS = (
         ),
         ModelType(
             model="Idefics3ForConditionalGeneration", types=("idefics3",),
-            config=_third("Idefics3", {**SMALL, "image_size": 364}, 2, hidden_size=4096, intermediate_size=14336,
+            config=_third("Idefics3", {**TOWER, "image_size": 364}, 2, hidden_size=4096, intermediate_size=14336,
                           num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=8, vocab_size=128259),
-            processor=_read("Idefics3", size={"longest_edge": 1456}, max_image_size={"longest_edge": 364}),
+            processor=image_processor(
+                "Idefics3ImageProcessorPil", size={"longest_edge": 1456}, max_image_size={"longest_edge": 364}
+            ),
             take_apart=_tiled, language=LANGUAGE,
         ),
     ),
@@ -184,9 +174,11 @@ CHECKPOINTS = (
         ),
         ModelType(
             model="SmolVLMForConditionalGeneration", types=("smolvlm",),
-            config=_third("SmolVLM", SMALL, 3, hidden_size=2048, intermediate_size=8192, num_hidden_layers=24,
-                          num_attention_heads=32, vocab_size=49280),
-            processor=_read("SmolVLM", size={"longest_edge": 1536}, max_image_size={"longest_edge": 384}),
+            config=_third("SmolVLM", {**TOWER, "image_size": 384}, 3, hidden_size=2048, intermediate_size=8192,
+                          num_hidden_layers=24, num_attention_heads=32, vocab_size=49280),
+            processor=image_processor(
+                "SmolVLMImageProcessorPil", size={"longest_edge": 1536}, max_image_size={"longest_edge": 384}
+            ),
             take_apart=_tiled, language=LANGUAGE,
         ),
     ),

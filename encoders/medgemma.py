@@ -4,15 +4,14 @@ Sellergren et al. 2025, arXiv:2507.05201. The tower has no pooling head and is n
 model receives means of four by four tokens, normed and projected: a grid of 16 by 16.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from encoders._base import HALF_NORM, Card, Input, Site
+from encoders._base import HALF_NORM, Card, Input
 from encoders.answering.families import GEMMA
 from encoders.multimodal.checkpoint import checkpoint
-from encoders.multimodal.kind import ModelParts, ModelType
+from encoders.multimodal.kind import ModelType, image_processor
+from encoders.networks.gemma import sites, take_apart
 
 
 def _config(**text: Any) -> Any:
@@ -27,38 +26,6 @@ def _config(**text: Any) -> Any:
     return build
 
 
-def _processor(library: Any, folder: Path | None) -> Any:
-    if folder is not None:
-        return library.Gemma3ImageProcessorPil.from_pretrained(folder, local_files_only=True)
-    norm = {"image_mean": list(HALF_NORM["mean"]), "image_std": list(HALF_NORM["std"])}
-    return library.Gemma3ImageProcessorPil(size={"height": 896, "width": 896}, **norm)
-
-
-def _take_apart(model: Any, processor: Any) -> ModelParts:
-    from encoders.multimodal.pieces import described, hooks, preprocess
-
-    inner, vision = model.model, model.config.vision_config
-    side, merged = vision.image_size // vision.patch_size, int(model.config.mm_tokens_per_image**0.5)
-
-    def run(batch: Any) -> Mapping[str, Any]:
-        out = inner.get_image_features(pixel_values=batch)
-        return {"final": out.last_hidden_state, "connector": out.pooler_output}
-
-    block = Site(width=vision.hidden_size, grid=(side, side))
-    sites = {f"block.{i}": block for i in range(vision.num_hidden_layers)} | {"final": block}
-    sites["connector"] = Site(width=model.config.text_config.hidden_size, grid=(merged, merged))
-    return ModelParts(
-        image_side={"vision_tower": inner.vision_tower, "multi_modal_projector": inner.multi_modal_projector},
-        hooks=hooks(inner.vision_tower.encoder.layers),
-        run=run,
-        preprocess=preprocess(processor, "pixel_values"),
-        input=described(processor, (vision.image_size, vision.image_size), "squash"),
-        layout=lambda _prepared: sites,
-    )
-
-
-BLOCK = Site(width=1152, grid=(64, 64))
-TOWER = {f"block.{i}": BLOCK for i in range(27)} | {"final": BLOCK}
 SMALL = ModelType(
     model="Gemma3ForConditionalGeneration",
     types=("gemma3",),
@@ -66,8 +33,11 @@ SMALL = ModelType(
         hidden_size=2560, intermediate_size=10240, num_hidden_layers=34, num_attention_heads=8, num_key_value_heads=4,
         head_dim=256,
     ),
-    processor=_processor,
-    take_apart=_take_apart,
+    processor=image_processor(
+        "Gemma3ImageProcessorPil", size={"height": 896, "width": 896}, image_mean=list(HALF_NORM["mean"]),
+        image_std=list(HALF_NORM["std"]),
+    ),
+    take_apart=take_apart,
     answers=GEMMA,
 )  # fmt: skip
 LARGE = replace(
@@ -89,7 +59,7 @@ CARD = Card(
         size=(896, 896), resize="squash", crop=None, **HALF_NORM, interpolation="bilinear",
         backend="transformers Gemma3ImageProcessorPil",
     ),
-    sites=TOWER | {"connector": Site(width=2560, grid=(16, 16))},
+    sites=sites(27, 1152, 64, merged=16, connector=2560),
     note="one square; pan and scan is off, as in the processor",
     unverified="configuration, shard placement",
 )  # fmt: skip
@@ -105,7 +75,7 @@ CHECKPOINTS = (
             parameters=423_060_336,
             bytes=846_120_672,
             bytes_whole=54_864_813_280,
-            sites=TOWER | {"connector": Site(width=5376, grid=(16, 16))},
+            sites=sites(27, 1152, 64, merged=16, connector=5376),
         ),
         LARGE,
     ),
@@ -119,7 +89,7 @@ CHECKPOINTS = (
                 parameters=parameters,
                 bytes=2 * parameters,
                 bytes_whole=whole,
-                sites=TOWER | {"connector": Site(width=width, grid=(16, 16))},
+                sites=sites(27, 1152, 64, merged=16, connector=width),
                 unverified="configuration, shard placement, licence",
             ),
             model_type,

@@ -12,8 +12,8 @@ from typing import Any
 
 from encoders._base import IMAGENET_NORM, Card, Encoder, Input, Site
 from encoders._registry import Checkpoint
+from encoders._weights import source
 from encoders.networks.files import MEDVINT_START, MEDVINT_TD, MEDVINT_TE
-from hub.wanted import Wanted
 
 STAGES = {f"stage.{i}": Site(width=128 * 2**i, grid=(256 // 2**i, 256 // 2**i)) for i in (1, 2, 3, 4)}
 TD = Card(
@@ -112,15 +112,13 @@ def untrained_te(card: Card, device: str) -> Encoder:
     return te_encoder(card, reader() if "connector" in card.sites else trunk(), device)
 
 
-def _file_of(card: Card, path: str) -> tuple[Wanted, ...]:
-    assert card.repo is not None
-    return (Wanted(repo=card.repo, weights=(path,)),)
-
-
 CHECKPOINTS = (
-    Checkpoint(card=TD, load=load, untrained=untrained, network=network, sources=_file_of(TD, MEDVINT_TD)),
-    Checkpoint(card=TE, load=load_reader, untrained=untrained_te, network=reader, sources=_file_of(TE, MEDVINT_TE)),
+    Checkpoint(card=TD, load=load, untrained=untrained, network=network, sources=source(TD, (MEDVINT_TD,), (), ())),
     Checkpoint(
-        card=START, load=load_start, untrained=untrained_te, network=trunk, sources=_file_of(START, MEDVINT_START)
+        card=TE, load=load_reader, untrained=untrained_te, network=reader, sources=source(TE, (MEDVINT_TE,), (), ())
     ),
-)
+    Checkpoint(
+        card=START, load=load_start, untrained=untrained_te, network=trunk,
+        sources=source(START, (MEDVINT_START,), (), ()),
+    ),
+)  # fmt: skip

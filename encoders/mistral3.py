@@ -4,12 +4,11 @@ Agrawal et al. 2024, arXiv:2410.07073. There is no norm behind the last block, s
 itself is published as a LLaVA, and read by `hf:mistral-community/pixtral-12b`.
 """
 
-from pathlib import Path
 from typing import Any
 
 from encoders._base import CLIP_NORM, Card, Input, Site
 from encoders.multimodal.checkpoint import checkpoint
-from encoders.multimodal.kind import ModelType
+from encoders.multimodal.kind import ModelType, image_processor
 from encoders.networks.pixtral import native
 
 TOWER = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
@@ -23,12 +22,6 @@ def _config(library: Any) -> Any:
     )  # fmt: skip
     vision = library.PixtralVisionConfig(**TOWER)
     return library.Mistral3Config(vision_config=vision, text_config=text, spatial_merge_size=2)
-
-
-def _processor(library: Any, folder: Path | None) -> Any:
-    if folder is not None:
-        return library.PixtralImageProcessorPil.from_pretrained(folder, local_files_only=True)
-    return library.PixtralImageProcessorPil(size={"longest_edge": 1540}, patch_size=14)
 
 
 def _sites(side: int, merge: int, connector: int) -> dict[str, Site]:
@@ -52,7 +45,10 @@ CARD = Card(
 CHECKPOINTS = (
     checkpoint(
         CARD,
-        ModelType(model="Mistral3ForConditionalGeneration", types=("mistral3",), config=_config, processor=_processor,
-             take_apart=native),
+        ModelType(
+            model="Mistral3ForConditionalGeneration", types=("mistral3",), config=_config,
+            processor=image_processor("PixtralImageProcessorPil", size={"longest_edge": 1540}, patch_size=14),
+            take_apart=native,
+        ),
     ),
 )  # fmt: skip

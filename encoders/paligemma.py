@@ -3,15 +3,14 @@
 Steiner et al. 2024, arXiv:2412.03555. The language model receives every token of the tower, behind its last norm.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from encoders._base import HALF_NORM, Card, Input, Site
-from encoders.extraction.tower_sites import block_sites
+from encoders._base import HALF_NORM, Card, Input
 from encoders.multimodal.checkpoint import checkpoint
-from encoders.multimodal.kind import ModelParts, ModelType
+from encoders.multimodal.kind import ModelType, image_processor
+from encoders.networks.gemma import sites, take_apart
 
 
 def _config(side: int) -> Callable[[Any], Any]:
@@ -26,46 +25,11 @@ def _config(side: int) -> Callable[[Any], Any]:
     return build
 
 
-def _processor(side: int) -> Callable[[Any, Path | None], Any]:
-    def read(library: Any, folder: Path | None) -> Any:
-        if folder is not None:
-            return library.SiglipImageProcessorPil.from_pretrained(folder, local_files_only=True)
-        return library.SiglipImageProcessorPil(size={"height": side, "width": side})
-
-    return read
-
-
-def _take_apart(model: Any, processor: Any) -> ModelParts:
-    from encoders.multimodal.pieces import described, hooks, preprocess
-
-    inner, vision = model.model, model.config.vision_config
-    side = vision.image_size // vision.patch_size
-    tower, projector = inner.vision_tower, inner.multi_modal_projector
-
-    def run(batch: Any) -> Mapping[str, Any]:
-        out = inner.get_image_features(pixel_values=batch)
-        return {"final": out.last_hidden_state, "connector": out.pooler_output}
-
-    found = _sites(vision.num_hidden_layers, vision.hidden_size, side, projector.linear.out_features)
-    return ModelParts(
-        image_side={"vision_tower": tower, "multi_modal_projector": projector},
-        hooks=hooks(tower.encoder.layers),
-        run=run,
-        preprocess=preprocess(processor, "pixel_values"),
-        input=described(processor, (vision.image_size, vision.image_size), "squash"),
-        layout=lambda _prepared: found,
-    )
-
-
-def _sites(layers: int, width: int, side: int, connector: int) -> dict[str, Site]:
-    blocks = block_sites(layers, width, (side, side), 0, cls=False)
-    return blocks | {"final": blocks["block.0"], "connector": Site(width=connector, grid=(side, side))}
-
-
 def _model_type(side: int) -> ModelType:
     return ModelType(
         model="PaliGemmaForConditionalGeneration", types=("paligemma",), config=_config(side),
-        processor=_processor(side), take_apart=_take_apart,
+        processor=image_processor("SiglipImageProcessorPil", size={"height": side, "width": side}),
+        take_apart=take_apart,
     )  # fmt: skip
 
 
@@ -79,7 +43,7 @@ CARD = Card(
         size=(224, 224), resize="squash", crop=None, interpolation="bicubic",
         backend="transformers SiglipImageProcessorPil", **HALF_NORM,
     ),
-    sites=_sites(27, 1152, 16, 2304),
+    sites=sites(27, 1152, 16, merged=16, connector=2304),
     unverified="configuration, processor, shard placement",
 )  # fmt: skip
 WIDE = replace(
@@ -88,6 +52,6 @@ WIDE = replace(
         size=(448, 448), resize="squash", crop=None, interpolation="bicubic",
         backend="transformers SiglipImageProcessorPil", **HALF_NORM,
     ),
-    sites=_sites(27, 1152, 32, 2304),
+    sites=sites(27, 1152, 32, merged=32, connector=2304),
 )  # fmt: skip
 CHECKPOINTS = (checkpoint(CARD, _model_type(224)), checkpoint(WIDE, _model_type(448)))

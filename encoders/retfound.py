@@ -20,6 +20,7 @@ FILES = {
     "retfound-cfp": ("RETFound_mae_natureCFP.pth", "RETFound_cfp_weights.pth"),
     "retfound-oct": ("RETFound_mae_natureOCT.pth", "RETFound_oct_weights.pth"),
 }
+STATES = ("model", "state_dict", "model_state_dict")  # what the training code wraps the tensors in
 DECODER = ("decoder_", "mask_token", "head.")
 CARD = Card(
     name="retfound-cfp", repo="YukunZhou/RETFound_mae_natureCFP", licence="CC-BY-NC-4.0", gated=True,
@@ -41,19 +42,14 @@ def network(*, fine_tuned: bool = False) -> Any:
 
 def load(card: Card, device: str, weights: Path | None, offline: bool) -> Encoder:
     """RETFound from its repository, or from the file or folder `weights`."""
-    card, file = weights_file(card, weights, offline, files=FILES[card.name])
+    card, file = weights_file(card, weights, offline, files=FILES[card.name], states=STATES)
     from encoders.libraries.timm.load import encoder
-    from hub.choices import which_state
     from hub.torch_files import fill, state_dict
 
     state = {name.removeprefix("module."): value for name, value in state_dict(file, card.name, STATES).items()}
     state = {name: value for name, value in state.items() if not name.startswith(DECODER)}
     module = network(fine_tuned="fc_norm.weight" in state)
-    card = replace(card, read=which_state(file, STATES))
     return encoder(card, fill(module, state, card.name, str(file)), device, (file,), CARD.input)
-
-
-STATES = ("model", "state_dict", "model_state_dict")  # what the training code wraps the tensors in
 
 
 def untrained(card: Card, device: str) -> Encoder:

@@ -7,7 +7,7 @@ feed-forward layer and eight registers, which stand between CLS and the patches.
 from typing import Any
 
 from encoders.extraction.tower_sites import sites
-from encoders.libraries.timm.checkpoint import IMAGENET, checkpoint
+from encoders.libraries.timm.checkpoint import IMAGENET, checkpoint, gated
 
 LARGE: dict[str, Any] = {"init_values": 1e-5, "dynamic_img_size": True}
 HUGE: dict[str, Any] = {
@@ -18,10 +18,7 @@ HUGE: dict[str, Any] = {
 
 def huge() -> dict[str, Any]:
     """The arguments of UNI2-h, those that are classes among them."""
-    import torch
-    from timm.layers.mlp import SwiGLUPacked
-
-    return HUGE | {"mlp_layer": SwiGLUPacked, "act_layer": torch.nn.SiLU}
+    return HUGE | gated()
 
 
 CHECKPOINTS = (

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from encoders.extraction.tower_sites import sites
-from encoders.libraries.timm.checkpoint import IMAGENET, checkpoint
+from encoders.libraries.timm.checkpoint import IMAGENET, checkpoint, gated
 
 HUGE: dict[str, Any] = {
     "init_values": 1e-5, "mlp_ratio": 5.3375, "global_pool": "token", "dynamic_img_size": True,
@@ -20,10 +20,7 @@ UNVERIFIED = "names and size of the files"
 
 def first() -> dict[str, Any]:
     """The arguments of Virchow, those that are classes among them."""
-    import torch
-    from timm.layers.mlp import SwiGLUPacked
-
-    return HUGE | {"mlp_layer": SwiGLUPacked, "act_layer": torch.nn.SiLU}
+    return HUGE | gated()
 
 
 def second() -> dict[str, Any]:

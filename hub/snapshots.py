@@ -4,9 +4,11 @@ import re
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from hub.errors import HubError
@@ -119,38 +121,51 @@ def _answers(endpoint: str) -> bool:
 
 def listing(repository: Repository) -> set[str]:
     """The names of the files that the repository holds; raises HubError in one line."""
+    return {entry.rfilename for entry in getattr(described(repository), "siblings", None) or []}
+
+
+def described(repository: Repository, *, files: bool = False) -> Any:
+    """What the hub says of a repository at its revision, with `files` of each file too; HubError in one line."""
     import huggingface_hub as hub
     from huggingface_hub import constants
 
     with hub_errors(repository):
-        info = hub.HfApi(endpoint=constants.ENDPOINT).repo_info(
-            repository.repo, repo_type=repository.kind, revision=repository.revision, timeout=PATIENCE * 5
-        )
-    return {entry.rfilename for entry in getattr(info, "siblings", None) or []}
+        return hub.HfApi(endpoint=constants.ENDPOINT).repo_info(
+            repository.repo, repo_type=repository.kind, revision=repository.revision, timeout=PATIENCE * 5,
+            files_metadata=files,
+        )  # fmt: skip
 
 
 def download(repository: Repository, patterns: Sequence[str]) -> tuple[Path, str]:
     """What matches `patterns`, by the client's own download: the snapshot's folder and its commit."""
     import huggingface_hub as hub
     from huggingface_hub import constants
+
+    with downloading(repository):
+        # by the revision's own name, so that the cache remembers which commit it stood for
+        folder = hub.snapshot_download(
+            repository.repo,
+            repo_type=repository.kind,
+            revision=repository.revision,
+            allow_patterns=list(patterns),
+            etag_timeout=PATIENCE * 5,
+            endpoint=constants.ENDPOINT,
+        )
+    return Path(folder), Path(folder).name
+
+
+@contextmanager
+def downloading(repository: Repository) -> Iterator[None]:
+    """Inside, the client shows bars on a terminal alone, and what goes wrong is a HubError of one line."""
     from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
     if not sys.stderr.isatty():
         disable_progress_bars()
     try:
         with hub_errors(repository):
-            # by the revision's own name, so that the cache remembers which commit it stood for
-            folder = hub.snapshot_download(
-                repository.repo,
-                repo_type=repository.kind,
-                revision=repository.revision,
-                allow_patterns=list(patterns),
-                etag_timeout=PATIENCE * 5,
-                endpoint=constants.ENDPOINT,
-            )
+            yield
     finally:
         enable_progress_bars()
-    return Path(folder), Path(folder).name
 
 
 def parse_repository(text: str) -> tuple[str, str | None]:

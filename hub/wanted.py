@@ -9,19 +9,17 @@ import fnmatch
 import hashlib
 import json
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from hub.errors import HubError
 from hub.files import FORMS, INDEX, Needed, lacking, shard_names
 from hub.partial import download_tensors
 from hub.ranges import NoRangesError
 from hub.repository import Repository, hub_errors
-from hub.snapshots import PATIENCE, require_online
+from hub.snapshots import PATIENCE, described, downloading, require_online
 from hub.tensors import Keep, Part, index_of, part_of, wanted_names
 
 SUMS, NOTE = "SHA256SUMS", "fetched.json"  # what each file should be, and of which commit it is
@@ -68,6 +66,10 @@ class Plan:
         """Bytes in all."""
         return sum(file.size for file in self.files)
 
+    def path(self, file: File) -> str:
+        """Where a file is laid, inside the folder of the encoder."""
+        return f"{self.place}/{file.name}" if self.place else file.name
+
 
 def planned(wanted: Wanted) -> Plan:
     """What the hub has of what is wanted, at the commit that the revision stands for; no weights are fetched.
@@ -93,14 +95,7 @@ def planned(wanted: Wanted) -> Plan:
 
 def _listed(repository: Repository) -> tuple[str, dict[str, File]]:
     """The commit, and every file of the repository with its size and hash."""
-    import huggingface_hub as hub
-    from huggingface_hub import constants
-
-    with hub_errors(repository):
-        info: Any = hub.HfApi(endpoint=constants.ENDPOINT).repo_info(
-            repository.repo, repo_type=repository.kind, revision=repository.revision, timeout=PATIENCE * 5,
-            files_metadata=True,
-        )  # fmt: skip
+    info = described(repository, files=True)
     found = {}
     for entry in info.siblings or []:
         stated = getattr(entry, "lfs", None)
@@ -132,18 +127,12 @@ def _download(repository: Repository, name: str, folder: Path) -> None:
     """One file by the client's own download, which goes on where it was cut."""
     import huggingface_hub as hub
     from huggingface_hub import constants
-    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
-    if not sys.stderr.isatty():
-        disable_progress_bars()
-    try:
-        with hub_errors(repository):
-            hub.hf_hub_download(
-                repository.repo, name, repo_type=repository.kind, revision=repository.revision, local_dir=folder,
-                etag_timeout=PATIENCE * 5, endpoint=constants.ENDPOINT,
-            )  # fmt: skip
-    finally:
-        enable_progress_bars()
+    with downloading(repository):
+        hub.hf_hub_download(
+            repository.repo, name, repo_type=repository.kind, revision=repository.revision, local_dir=folder,
+            etag_timeout=PATIENCE * 5, endpoint=constants.ENDPOINT,
+        )  # fmt: skip
 
 
 def bring(plans: Sequence[Plan], folder: Path, said: Callable[[str, int, str], None]) -> None:
@@ -152,23 +141,22 @@ def bring(plans: Sequence[Plan], folder: Path, said: Callable[[str, int, str], N
     `said(name, bytes, how)` is told of every file: its path in the folder, and how it was held against the hub.
     Raises HubError where a file comes with another hash than the hub states, or the disk has no room.
     """
-    known = _sums(folder, plans)
-    left = sum(file.size for plan in plans for file in plan.files if not _there(folder / plan.place, plan, file, known))
+    noted = _sums(folder, plans)
+    every = [(plan, file) for plan in plans for file in plan.files]
+    sums = {plan.path(file): _whole(folder / plan.path(file), file, noted.get(plan.path(file))) for plan, file in every}
+    left = sum(file.size for plan, file in every if not sums[plan.path(file)])
     room = shutil.disk_usage(next(p for p in (folder, *folder.absolute().parents) if p.exists())).free
     if left > room:
         raise HubError(f"{folder}: {left:,} bytes are to be fetched, and the disk has {room:,}; give another --out")
+    known = noted | {name: found for name, found in sums.items() if found}
     for plan in plans:
         place = folder / plan.place
         place.mkdir(parents=True, exist_ok=True)
         for file in plan.files:
-            name = f"{plan.place}/{file.name}" if plan.place else file.name
-            how = "was there already, " * _there(place, plan, file, known)
-            if not how:
-                _one(plan, file, place)
-            known[name] = known.get(name, "") if how else ""
-            known[name] = known[name] or _sha256(place / file.name)
+            name = plan.path(file)
+            known[name] = sums[name] or _one(plan, file, place)
             _write_sums(folder, known)  # after each: what was whole before a cut is not fetched again
-            said(name, file.size, how + _verified(file))
+            said(name, file.size, "was there already, " * bool(sums[name]) + _verified(file))
         shutil.rmtree(place / ".cache", ignore_errors=True)
 
 
@@ -178,43 +166,46 @@ def _verified(file: File) -> str:
     return "its tensors alone, by byte range" if file.name.startswith("vision-") else "the hub states no hash"
 
 
-def _one(plan: Plan, file: File, place: Path) -> None:
+def _one(plan: Plan, file: File, place: Path) -> str:
+    """Fetch one file; returns its SHA-256."""
     path = place / file.name
     if plan.part is not None and file.name == plan.part.name:
         with hub_errors(plan.repository):
             download_tensors(plan.repository, plan.part.heads, plan.part.kept, plan.part.omitted, path)
-        return
-    _download(plan.repository, file.name, place)
-    if file.digest and _digest(path, file.digest) != file.digest:
+    else:
+        _download(plan.repository, file.name, place)
+    sha256 = _sha256(path)
+    if not _as_stated(path, file.digest, sha256):
         path.unlink()
         shutil.rmtree(place / ".cache", ignore_errors=True)
         raise HubError(
             f"{plan.repository}: {file.name} came with another hash than the hub states ({file.digest}); it is "
             "removed: fetch it again"
         )
+    return sha256
 
 
-def _there(place: Path, plan: Plan, file: File, known: dict[str, str]) -> bool:
-    """Whether a file lies there whole: with the hash that the hub states, or that an earlier fetch noted."""
-    path = place / file.name
+def _whole(path: Path, file: File, noted: str | None) -> str:
+    """The SHA-256 of a file that lies there whole, by the hub's hash or by an earlier fetch's note; "" of any other."""
     if not path.is_file() or path.stat().st_size != file.size:
-        return False
-    if file.digest:
-        return _digest(path, file.digest) == file.digest
-    noted = known.get(f"{plan.place}/{file.name}" if plan.place else file.name)
-    return noted is not None and _sha256(path) == noted
+        return ""
+    sha256 = _sha256(path)
+    whole = _as_stated(path, file.digest, sha256) if file.digest else sha256 == noted
+    return sha256 if whole else ""
 
 
-def _digest(path: Path, stated: str) -> str:
-    """The hash of a file in the form that is stated: SHA-256, or git's of a blob."""
-    kind = stated.partition(":")[0]
-    if kind == "sha256":
-        return f"sha256:{_sha256(path)}"
+def _as_stated(path: Path, stated: str, sha256: str) -> bool:
+    """Whether a file has the hash that the hub states: SHA-256, or git's of a blob; "" states none."""
+    kind, _, digest = stated.partition(":")
+    return not stated or digest == (sha256 if kind == "sha256" else _git(path))
+
+
+def _git(path: Path) -> str:
     found = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
     with path.open("rb") as opened:
         while piece := opened.read(1 << 20):
             found.update(piece)
-    return f"git:{found.hexdigest()}"
+    return found.hexdigest()
 
 
 def _sha256(path: Path) -> str:

@@ -41,6 +41,15 @@ def filled(model: Any) -> Any:
     return model
 
 
+def sharded(model: Any, processor: Any, folder: Path, infix: tuple[str, str]) -> Any:
+    """A whole model in small shards beside its image processor, as on the hub; `infix` are ours and its spelling."""
+    model.save_pretrained(folder, max_shard_size="20KB")
+    processor.save_pretrained(folder)
+    if infix[1]:
+        respelt(folder, begun(*infix))
+    return model
+
+
 def respelt(folder: Path, spell: Callable[[str], str]) -> None:
     """Other names for the tensors of a checkpoint on disk."""
     from safetensors.torch import load_file, save_file

@@ -10,7 +10,7 @@ from encoders._weights import OTHERS
 from encoders.multimodal.kind import FILES, UNSAVED, ModelType
 from encoders.multimodal.load import folder_of
 from hub.errors import HubError
-from hub.files import FORMS, shards_of
+from hub.files import FORMS, shard_names, shards_of
 
 TEMPLATES = ("chat_template.jinja", "chat_template.json")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json")
@@ -43,7 +43,6 @@ def fetch(card: Card, model_type: ModelType, offline: bool) -> tuple[Path, str]:
     from hub.repository import Repository
     from hub.repository import folder_of as local
     from hub.snapshots import download, listing, require_online
-    from hub.tensors import index_of
 
     assert card.repo is not None
     repository = Repository(repo=card.repo, revision=card.revision)
@@ -63,7 +62,7 @@ def fetch(card: Card, model_type: ModelType, offline: bool) -> tuple[Path, str]:
         )
     folder, commit = download(repository, [*model_type.needed, *texts(model_type), form])
     if form.endswith(".json"):
-        download(repository, sorted(set(index_of(folder / form).values())))
+        download(replace(repository, revision=commit), shard_names(folder / form))
     return folder, commit
 
 

@@ -34,14 +34,7 @@ def checkpoint(card: Card, model_type: ModelType, shipped: Path | None = None) -
 
         return sources(card, model_type, weights, offline, shipped)
 
-    sources, every = (), ()
-    if card.repo is not None:
-        one = Wanted(
-            repo=card.repo, revision=card.revision, needed=model_type.needed, others=model_type.others,
-            keep=model_type.wanted,
-        )  # fmt: skip
-        sources = (one,)
-        every = (replace(one, keep=None, others=texts(model_type)),) if model_type.answers else ()
+    image, every = sources_of(card.repo, card.revision, model_type) if card.repo is not None else (None, None)
     return Checkpoint(
         card=card,
         load=read,
@@ -49,6 +42,14 @@ def checkpoint(card: Card, model_type: ModelType, shipped: Path | None = None) -
         network=alone,
         model_type=model_type,
         whole=whole if model_type.answers else None,
-        sources=sources,
-        sources_whole=every,
+        sources=(image,) if image else (),
+        sources_whole=(every,) if every else (),
     )
+
+
+def sources_of(repo: str, revision: str | None, model_type: ModelType) -> tuple[Wanted, Wanted | None]:
+    """What is read of a repository: for the image side, and for the whole model where it can be asked."""
+    image = Wanted(
+        repo=repo, revision=revision, needed=model_type.needed, others=model_type.others, keep=model_type.wanted
+    )
+    return image, replace(image, keep=None, others=texts(model_type)) if model_type.answers else None

@@ -26,6 +26,23 @@ UNSAVED = re.compile(r"position_ids$|inv_freq$|rotary_pos_emb|num_batches_tracke
 FILES = IMAGES
 
 
+def image_processor(
+    name: str, *, over: Mapping[str, Any] | None = None, **published: Any
+) -> Callable[[Any, Path | None], Any]:
+    """The image processor of class `name`: as a folder describes it, or with the settings `published`.
+
+    What `over` says holds whatever the folder says.
+    """
+
+    def read(library: Any, folder: Path | None) -> Any:
+        family = getattr(library, name)
+        if folder is None:
+            return family(**published)
+        return family.from_pretrained(folder, local_files_only=True, **(over or {}))
+
+    return read
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelParts:
     """A loaded model taken apart: what is read where, and what becomes of an image.

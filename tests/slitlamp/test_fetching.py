@@ -263,6 +263,21 @@ def test_a_full_disk_is_said_before_a_byte_comes(hub: Hub, tmp_path: Path, monke
     assert hub.repositories["openai/clip-vit-base-patch16"].sent == 0
 
 
+def test_what_is_there_needs_no_room_and_a_damaged_text_comes_again(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from collections import namedtuple
+
+    config = Path(fetch(["clip-b16"], tmp_path / "out")["folders"]["clip-b16"]) / "config.json"
+    held = config.read_bytes()
+    config.write_bytes(held[:-1] + b"?")
+    usage = namedtuple("usage", "total used free")(1, 1, len(held))
+    monkeypatch.setattr("hub.wanted.shutil.disk_usage", lambda _: usage)
+    assert not fetch(["clip-b16"], tmp_path / "out")["failed"]
+    assert config.read_bytes() == held
+    assert hub.asked
+
+
 def test_every_published_encoder_says_what_is_fetched_of_it() -> None:
     for name in encoders.names():
         card = encoders.card(name)

@@ -16,6 +16,14 @@ IMAGENET = Input(
 )  # fmt: skip
 
 
+def gated() -> dict[str, Any]:
+    """The arguments of a gated feed-forward layer, which are classes and no configuration names."""
+    import torch
+    from timm.layers.mlp import SwiGLUPacked
+
+    return {"mlp_layer": SwiGLUPacked, "act_layer": torch.nn.SiLU}
+
+
 def checkpoint(
     model: str, arguments: Callable[[], Mapping[str, Any]], *, own_input: bool = False, **card: Any
 ) -> Checkpoint:

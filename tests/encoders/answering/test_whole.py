@@ -763,6 +763,23 @@ def test_a_whole_model_comes_from_its_repository_and_stays(
         assert again.fingerprint == ours.fingerprint
 
 
+def test_the_shards_are_asked_of_the_commit_of_their_index(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    from encoders.answering.files import fetch
+    from hub import snapshots
+
+    asked, real = [], snapshots.download
+
+    def noted(repository: Any, patterns: Any) -> tuple[Path, str]:
+        asked.append(repository.revision)
+        return real(repository, patterns)
+
+    monkeypatch.setattr(snapshots, "download", noted)
+    model_type = find(NAMES[0]).model_type
+    _, commit = fetch(encoders.Card(name="mine", repo="me/mine", revision="main"), model_type, False)
+    assert commit == hub.repositories["me/mine"].commit
+    assert asked == ["main", commit], "between the two the newest commit may be another"
+
+
 def test_no_index_of_a_hub_leads_out_of_its_snapshot(
     hub: Hub, cases: Callable[[str], Case], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from encoders.extraction.encode import collate
 from encoders.identity.snapshot import recall, snapshot
 from tests.full_size import on_meta
 from tests.hub_server import Hub, Repository, serving
-from tests.stand_in_hub import WORDS, begun, randomise, respelt, stand_in, tokenizer
+from tests.stand_in_hub import WORDS, randomise, respelt, sharded, stand_in, tokenizer
 
 VISION = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2,
           "image_size": 56, "patch_size": 14}  # fmt: skip
@@ -261,10 +261,7 @@ def published(name: str, folder: Path, *, local: bool = False) -> Any:
         with torch.no_grad():
             for key, value in model.get_submodule(tiny.blocks).named_parameters():
                 value *= not any(f".{end}." in key for end in ends)
-    model.save_pretrained(folder, max_shard_size="20KB")
-    tiny.processor(transformers).save_pretrained(folder)
-    if tiny.infix[1]:
-        respelt(folder, begun(*tiny.infix))
+    sharded(model, tiny.processor(transformers), folder, tiny.infix)
     if name.startswith("instructblip"):
         (folder / "qformer_tokenizer").mkdir()
         tokenizer(folder / "qformer_tokenizer")

@@ -16,7 +16,7 @@ from encoders._registry import find
 from encoders.extraction.encode import collate
 from hub.errors import HubError
 from tests.full_size import on_meta
-from tests.stand_in_hub import Hub, Repository, begun, respelt, serving, stand_in
+from tests.stand_in_hub import Hub, Repository, serving, sharded, stand_in
 
 CLIP = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2,
         "image_size": 56, "patch_size": 14, "projection_dim": 16}  # fmt: skip
@@ -156,12 +156,7 @@ def published(tiny: Tiny, folder: Path) -> Any:
     """The tiny model sharded under `folder` as on the hub; returns the whole model."""
     import transformers
 
-    model = randomised(tiny.model(transformers))
-    model.save_pretrained(folder, max_shard_size="20KB")
-    tiny.processor(transformers).save_pretrained(folder)
-    if tiny.infix[1]:
-        respelt(folder, begun(*tiny.infix))
-    return model
+    return sharded(randomised(tiny.model(transformers)), tiny.processor(transformers), folder, tiny.infix)
 
 
 @pytest.fixture(scope="module")

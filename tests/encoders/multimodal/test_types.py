@@ -15,7 +15,7 @@ from encoders import EncoderError
 from encoders._registry import find
 from encoders.extraction.encode import collate
 from tests.full_size import on_meta
-from tests.stand_in_hub import Hub, Repository, begun, filled, respelt, serving, stand_in
+from tests.stand_in_hub import Hub, Repository, filled, serving, sharded, stand_in
 
 IMAGES = [
     np.random.default_rng(0).integers(0, 256, (90, 120), dtype=np.uint8),
@@ -133,12 +133,7 @@ def published(name: str, folder: Path) -> Any:
     import transformers
 
     tiny = TINY[name]
-    model = filled(tiny.model(transformers))
-    model.save_pretrained(folder, max_shard_size="20KB")
-    tiny.processor(transformers).save_pretrained(folder)
-    if tiny.infix[1]:
-        respelt(folder, begun(*tiny.infix))
-    return model
+    return sharded(filled(tiny.model(transformers)), tiny.processor(transformers), folder, tiny.infix)
 
 
 @pytest.fixture(scope="module")
