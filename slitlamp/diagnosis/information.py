@@ -15,8 +15,9 @@ import numpy as np
 import probes
 from encoders import EncoderError
 from probes import ProbeError
-from probes.stages.contrast import Contrast, contrast, margin_of, margins_of
+from probes.stages.contrast import Contrast, contrast, margins_of
 from probes.stages.information import Information, codelength, difference, overlap, v_information_of
+from probes.stats.loss import margin_of
 from slitlamp.diagnosis.chain import ReadStage, at_map
 from slitlamp.diagnosis.stages import Stages
 from slitlamp.diagnosis.tokens import rebuilt, tower_site
