@@ -22,7 +22,8 @@ A `ModelType` says how tower and connector are built and read. Its `answers` is 
 - what of a processor's tensors only the image side's layout rests on, and no model is given (`aside`), and what must
   change where those of several prompts are joined (`join(inputs, prompts)`);
 - which function of the model computes tower and connector (`shared`, by its dotted name): in a pass that reads sites it
-  runs once, and the language model receives what it gave then;
+  runs once, and the language model receives what it gave then; for answers it runs once for an image. It is all of its
+  arguments that determine what it gives, and `entry` lies outside of it;
 - what becomes of the tensors on disk beside `ModelType.rename` (`state(tensors, folder)`), and a module that no answer
   about an image needs, by its name, which is neither read nor kept (`unread`);
 - what is to be known of its sites, for the card (`note`);

@@ -2,8 +2,8 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from encoders.answering.conversation import Conversation
 from encoders.answering.kind import LanguageSide
 from encoders.answering.memory import POSITIONS
 from encoders.answering.model import Edit, Prompt
+from encoders.answering.shared import Given, remembered
 from encoders.multimodal.kind import ModelParts
 
 MOST = 32  # prompts of a batch
@@ -26,7 +27,8 @@ class Loaded:
     """A loaded model with all that its passes need.
 
     `keys` are what of the processor's tensors `parts.preprocess` gives, `bare` whether it gives one as it is and not by
-    name; `flat` are the names of those whose first axis counts patches and not prompts.
+    name; `flat` are the names of those whose first axis counts patches and not prompts. `given` is what tower and
+    connector gave for the last images.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Loaded:
     keys: tuple[str, ...]
     bare: bool
     flat: frozenset[str]
+    given: Given = field(default_factory=Given, init=False)
 
     def entry(self) -> Any:
         """The module that receives the connector's tokens."""
@@ -64,6 +67,13 @@ class Loaded:
         """Logits [prompts, count, vocabulary] of the last `count` positions, as the model computes them."""
         more = {"logits_to_keep": count} if self.keeps else {}
         return self.model(**inputs, use_cache=False, **more).logits[:, -count:]
+
+    def images_once(self) -> Any:
+        """Inside, tower and connector run for images and layouts that are new, and for others are remembered.
+
+        A hook on a module of the tower sees the new ones alone: where sites are read, this is left off.
+        """
+        return remembered(self.model, self.side.shared, self.given)
 
     @cached_property
     def keeps(self) -> bool:
@@ -227,31 +237,12 @@ def received(loaded: Loaded, batch: Sequence[Row]) -> torch.Tensor:
         found.append(tokens.float() - loaded.added())
         raise Reached
 
-    with at_entry(loaded, len(batch), look), suppress(Reached), torch.inference_mode():
+    with loaded.images_once(), at_entry(loaded, len(batch), look), suppress(Reached), torch.inference_mode():
         loaded.run(joined(loaded, batch), 1)
     return found[0]
 
 
 def logits(loaded: Loaded, batch: Sequence[Row], count: int, edit: Edit | None) -> torch.Tensor:
     """Raw logits float [prompts, count, vocabulary] of the last `count` positions of a batch."""
-    with torch.inference_mode(), changed(loaded, batch, edit):
+    with torch.inference_mode(), loaded.images_once(), changed(loaded, batch, edit):
         return loaded.run(joined(loaded, batch), count).float()
-
-
-@contextmanager
-def run_once(loaded: Loaded) -> Iterator[None]:
-    """The function that computes tower and connector runs once inside; what it gave then is what every caller gets."""
-    path, _, name = loaded.side.shared.rpartition(".")
-    owner = loaded.model.get_submodule(path)
-    plain: Callable[..., Any] = getattr(owner, name)
-    found: list[Any] = []
-
-    def once(*args: Any, **kwargs: Any) -> Any:
-        if not found:
-            found.append(plain(*args, **kwargs))
-        return found[0]
-
-    with ExitStack() as stack:
-        vars(owner)[name] = once
-        stack.callback(vars(owner).pop, name)
-        yield

@@ -9,7 +9,8 @@ import torch
 
 from encoders._base import Card, Encoder, EncoderError, Site
 from encoders.answering.model import Prompt
-from encoders.answering.passes import Loaded, Tensors, at_entry, row_of, run_once, taken
+from encoders.answering.passes import Loaded, Tensors, at_entry, row_of, taken
+from encoders.answering.shared import run_once
 from encoders.extraction.hooks import Hook, reader
 from encoders.identity.fingerprint import digest
 
@@ -60,7 +61,7 @@ def reader_of(loaded: Loaded, image_side: Encoder, fingerprint: str, text: str) 
         given = loaded.placed(batch)
         inputs = {key: value.flatten(0, 1) if key in loaded.flat else value for key, value in given.items()}
         prompts, seen = len(batch["input_ids"]), list[torch.Tensor]()
-        with run_once(loaded):
+        with run_once(loaded.model, loaded.side.shared):
             with at_entry(loaded, prompts, seen.append):
                 loaded.run(taken(loaded, inputs, prompts), 1)
             direct = loaded.parts.run(loaded.of_image(given))

@@ -83,7 +83,7 @@ def generate(loaded: Loaded, prompts: Sequence[Prompt], limit: int, edit: Edit |
     found: list[Any] = [None] * len(prompts)
     for batch in batches(rows_of(loaded, prompts)):
         given = joined(loaded, batch)
-        with torch.inference_mode(), changed(loaded, batch, edit):
+        with torch.inference_mode(), loaded.images_once(), changed(loaded, batch, edit):
             made = loaded.model.generate(**given, generation_config=own)
         for row, ids in zip(batch, made[:, given["input_ids"].shape[1] :].tolist(), strict=True):
             stop = next((k for k, token in enumerate(ids) if token in ends), None)

@@ -6,6 +6,7 @@ A run that is killed loses the answers of its last second.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby, zip_longest
 from typing import Any
 
 from encoders.answering import ways
@@ -94,16 +95,50 @@ def answer_missing(model: StoredModel, puts: Sequence[Put], policy: dict[str, An
     return Kept(values=[known[key] for key in keys], asked=asked)
 
 
-def _batches(puts: Sequence[Put], missing: Sequence[int], size: int) -> list[list[int]]:
-    """Prompts of one kind, bound and length together, the same words beside one another, at most `size` at a time.
+Shape = tuple[str, int, str, int]
 
-    A model passes prompts of one shape through together.
+
+def _batches(puts: Sequence[Put], missing: Sequence[int], size: int) -> list[list[int]]:
+    """Prompts of one kind, bound and length together, at most `size` at a time; the same images for text after text.
+
+    A model passes prompts of one shape through together, and remembers what its tower gave for the images of a batch.
+    So at most `size` images, of prompts as alike as can be, go through all that is asked about them before others come.
     """
-    kinds: dict[tuple[str, int, str, int], list[int]] = {}
-    for i in sorted(missing, key=lambda i: (len(puts[i].text), puts[i].text, i)):
-        shape = (puts[i].what, puts[i].limit, puts[i].start, len(puts[i].text.split()))
-        kinds.setdefault(shape, []).append(i)
-    return [some[start : start + size] for some in kinds.values() for start in range(0, len(some), size)]
+    shape_of = {i: (puts[i].what, puts[i].limit, puts[i].start, len(puts[i].text.split())) for i in missing}
+    blind: dict[Shape, list[list[int]]] = {}
+    of_image: dict[str, list[int]] = {}
+    for i in sorted(missing, key=lambda i: (shape_of[i], len(puts[i].text), puts[i].text, i)):
+        shown = puts[i].shown
+        if shown is None:
+            blind.setdefault(shape_of[i], []).append([i])
+        else:
+            of_image.setdefault(shown.content, []).append(i)
+    found = [batch for some in blind.values() for batch in _joined(some, size)]
+
+    def alike(mine: list[int]) -> Any:
+        return [shape_of[i] for i in mine], [puts[i].text for i in mine], min(mine)
+
+    images = sorted(of_image.values(), key=alike)
+    for start in range(0, len(images), size):
+        each: dict[Shape, list[list[int]]] = {}  # for each shape the prompts of each image
+        for mine in images[start : start + size]:
+            for shape, same in groupby(mine, shape_of.__getitem__):
+                each.setdefault(shape, []).append([*same])
+        for mine in each.values():
+            columns = [[i for i in column if i is not None] for column in zip_longest(*mine)]
+            found += _joined(columns, size)
+    return found
+
+
+def _joined(columns: Sequence[Sequence[int]], size: int) -> list[list[int]]:
+    """Whole columns one behind another in batches of at most `size`."""
+    found: list[list[int]] = []
+    for column in columns:
+        if found and len(found[-1]) + len(column) <= size:
+            found[-1] += column
+        else:
+            found.append([*column])
+    return found
 
 
 def _ask(model: WholeModel, puts: Sequence[Put]) -> list[Any]:

@@ -11,6 +11,7 @@ import pytest
 
 import encoders
 from encoders import EncoderError, Prompt, WholeModel
+from encoders.answering import shared
 from encoders.extraction.encode import collate
 from tests.stand_in_hub import Hub, Repository, serving
 from tests.tiny_whole import FAMILIES, Whole, images, publish
@@ -131,6 +132,37 @@ def test_what_is_put_in_place_of_the_connectors_tokens_is_what_the_language_mode
     one = whole.next_token(PROMPTS, letters, edit=lambda i, tokens: tokens * (i != 2))
     np.testing.assert_array_equal(one[:2], plain[:2])  # the others of its batch are left as they are
     close(one[2], emptied[2], 1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_tower_and_connector_gave_before_gives_the_same_answers(
+    name: str, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, whole = shelf(name)
+    loaded = whole.next_token.args[0]  # pyright: ignore[reportFunctionMemberAccess]
+    prompts = [Prompt(text="Which one?", image=image) for image in IMAGES]
+    ran: list[int] = []
+    handle = loaded.parts.hooks["block.0"].module.register_forward_hook(lambda *_: ran.append(1))
+
+    def answers() -> tuple[int, list[Any]]:
+        ran.clear()
+        said = [whole.next_token(some, [40, 50]).tolist() for some in (PROMPTS, prompts)]
+        edited = whole.next_token(prompts, [40, 50], edit=lambda _, tokens: tokens * 0.5).tolist()
+        given = [one.tolist() for one in whole.connector(prompts)]
+        return len(ran), [said, edited, given, whole.generate(prompts[:2], 2)]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shared, "LARGEST", 0)
+        loaded.given.found.clear()
+        loaded.given.held[0] = 0
+        every, due = answers()
+        assert loaded.given.held == [0]
+    first, found = answers()
+    again, same = answers()
+    handle.remove()
+    assert found == same == due
+    assert every > first > again == 0
+    assert shared.LARGEST > loaded.given.held[0] > 0
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,6 +1,8 @@
 """Asking: every way agrees item by item with a plain computation, and what is known is never asked again."""
 
+from collections import Counter
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +122,22 @@ def test_batches_of_one_give_the_same(store: Store, tmp_path: Path, monkeypatch:
         np.testing.assert_array_equal(one.ways[way].chosen, many.ways[way].chosen)
         assert one.ways[way].replies == many.ways[way].replies
     np.testing.assert_array_equal(one.letter.logodds, many.letter.logodds)
+
+
+def test_the_same_images_go_together_for_text_after_text(store: Store, monkeypatch: Any) -> None:
+    batches: list[list[bytes]] = []
+    mine = stored(level(), store.root, monkeypatch, batch=5)
+    inner = mine.load().next_token
+
+    def next_token(prompts: Any, *given: Any, **more: Any) -> np.ndarray:
+        batches.append([prompt.image.tobytes() for prompt in prompts])
+        return inner(prompts, *given, **more)
+
+    mine.loaded[:] = [replace(mine.load(), next_token=next_token)]
+    ask(mine, inquiry(store), replace(SETTINGS, ways=(LETTER,), no_blind=True, knowledge="none"))
+    assert [len(images) for images, _ in groupby(map(frozenset, batches))] == [5, 5, 2]  # of 12, each with all 18 texts
+    assert Counter(map(len, batches))[5] == 2 * 18
+    assert set(map(len, batches[2 * 18 :])) == {4}  # two images, two texts of one shape
 
 
 def test_what_is_known_is_not_asked_again_and_nothing_is_loaded(store: Store, monkeypatch: Any) -> None:
