@@ -1,32 +1,50 @@
 """What a probe reads at one stage, looked for at a later one: features and pools of both, for `probes.stages`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 import probes
-from probes.stages.transport import Transport, transported
+from probes.stages.contrast import Contrast
+from probes.stages.transport import Reader, Transport, transported
 from slitlamp.diagnosis.chain import ReadStage
 from slitlamp.encoding.fill import encode_missing
+from slitlamp.keys import digest
 from slitlamp.probing.state import Cell, Run
 from slitlamp.questions import Question
+
+KINDS = (Transport, Reader, Contrast)  # what a transport is made of, beside what every cell is
 
 
 def carried(run: Run, question: Question, before: ReadStage, after: Sequence[Cell]) -> Transport:
     """Whether what the stage before reads is still there at one of the cells behind it; see `same_point`.
 
-    Images of --pool are encoded at both points, and tie the stages together beside the training items.
+    Images of --pool are encoded at both points, and tie the stages together beside the training items. What was found
+    is kept beside the cells of the run, and taken from there.
     """
     assert before.cell is not None
-    target = same_point(before.cell, after)
+    target, pool = same_point(before.cell, after), question.pool
+    cells = replace(run.cells, types=dict(run.cells.types) | {kind.__name__: kind for kind in KINDS})
+    key = digest(
+        [
+            "transported", run.key(before.cell), run.key(target), run.plan_key(question), run.settings.probe.seed,
+            None if pool is None else [pool.pictures.contents, dict(pool.source.policy)],
+        ]
+    )  # fmt: skip
+    known = cells.load(key)
+    if known is not None:
+        return known
     first, second = (features(run, question, cell) for cell in (before.cell, target))
     pools: dict[str, Any] = {}
-    if question.pool is not None:
+    if pool is not None:
         pools = {
             "pool_before": _pooled(run, question, before.cell), "pool_after": _pooled(run, question, target)
         }  # fmt: skip
-    return transported(first, second, run.plan(question), seed=run.settings.probe.seed, **pools)
+    found = transported(first, second, run.plan(question), seed=run.settings.probe.seed, **pools)
+    cells.save(key, found)
+    return found
 
 
 def same_point(before: Cell, after: Sequence[Cell]) -> Cell:

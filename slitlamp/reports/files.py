@@ -38,22 +38,8 @@ def _figure(records: Sequence[Record], out: Path) -> list[str]:
     import hashlib
 
     import slitlamp.reports.plots as plots
+    from slitlamp.reports.sealed import written
 
     code = Path(plots.__file__).read_bytes()
     seal = hashlib.sha256(as_csv(records) + code).hexdigest()
-    names = [f"layers.{suffix}" for suffix in ("pdf", "svg", "png")]
-    mark = out / "cells" / "figure.sha256"
-    if mark.is_file() and mark.read_bytes() == _with_files(seal, out, names):
-        return names
-    drawn = plots.written(lambda: plots.layer_curve(records), out / "layers")
-    if drawn == names:
-        write_atomically(mark, _with_files(seal, out, names))
-    return drawn
-
-
-def _with_files(seal: str, out: Path, names: Sequence[str]) -> bytes:
-    """A seal over what a figure is drawn from and over its files as they lie there: a damaged one is drawn again."""
-    import hashlib
-
-    held = [(out / name).read_bytes() if (out / name).is_file() else b"" for name in names]
-    return " ".join([seal, *(hashlib.sha256(data).hexdigest() for data in held)]).encode()
+    return written(lambda: plots.layer_curve(records), out / "layers", out / "cells" / "figure.sha256", seal)

@@ -12,7 +12,7 @@ from slitlamp.disk import files_listed, keep_earlier
 from slitlamp.errors import UsageError
 from slitlamp.log import printable
 from slitlamp.records import SCHEMA
-from slitlamp.reports import plots
+from slitlamp.reports import plots, sealed
 from slitlamp.reports.text import bullets, fitted
 
 Rows = Sequence[dict[str, Any]]
@@ -130,7 +130,10 @@ class CommandResult:
             save(out / name)
         names = [*self.data]
         for name, draw in self.figures.items():
-            names += plots.written(draw, out / name)
+            if (out / "cells").is_dir():  # a rerun: most of its seconds would be those of its figures
+                names += sealed.written(draw, out / name, out / "cells" / f"{name}.sha256", sealed.seal_of(draw))
+            else:
+                names += plots.written(draw, out / name)
         for name in before - set(names):
             (out / name).unlink(missing_ok=True)
         files = [out / name for name in names]

@@ -97,8 +97,10 @@ def test_a_model_that_works_has_lost_nothing_and_a_rerun_asks_nothing(
         items = list(csv.DictReader(file))
     assert {row["quadrant"] for row in items} <= {"ideal", "fragile", "dangerous", "worst"}
     assert [row["answered"] for row in items].count("1") == sum(r["items"] for r in counts if r["answered"] == "yes")
-    monkeypatch.setattr(encoders, "load_whole", _never)
-    monkeypatch.setattr(encoders, "load", _never)
+    for what in ("load_whole", "load"):
+        monkeypatch.setattr(encoders, what, _never)
+    monkeypatch.setattr("slitlamp.diagnosis.transport.transported", _never)
+    monkeypatch.setattr("slitlamp.reports.plots.written", _never)
     again = planted_again(home, monkeypatch, tmp_path)
     assert "0 images encoded, 0 cells measured" in again.summary
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()} == before
@@ -132,7 +134,7 @@ def test_a_model_that_works_has_lost_nothing_and_a_rerun_asks_nothing(
 
 
 def _never(*_: Any, **__: Any) -> Any:
-    raise AssertionError("a finished run needs no model")
+    raise AssertionError("a finished run needs neither a model nor its transports and figures again")
 
 
 def planted_again(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> slitlamp.CommandResult:
