@@ -146,7 +146,7 @@ def test_what_tower_and_connector_gave_before_gives_the_same_answers(
 
     def answers() -> tuple[int, list[Any]]:
         ran.clear()
-        said = [whole.next_token(some, [40, 50]).tolist() for some in (PROMPTS, prompts)]
+        said = [whole.next_token(some, [40, 50]).tolist() for some in (PROMPTS, prompts, [*prompts[1:], prompts[0]])]
         edited = whole.next_token(prompts, [40, 50], edit=lambda _, tokens: tokens * 0.5).tolist()
         given = [one.tolist() for one in whole.connector(prompts)]
         return len(ran), [said, edited, given, whole.generate(prompts[:2], 2)]
