@@ -191,6 +191,9 @@ def test_reading_every_site_changes_no_answer(cases: Callable[[str], Case]) -> N
         ours = cases(name).ours
         prompts, ids = [Prompt(text=TEXT, image=image) for image in IMAGES], [ours.tokens("A")[0], 3]
         plain, said = ours.next_token(prompts, ids), ours.generate(prompts, 3)
+        assert np.array_equal(ours.next_token(prompts, ids), plain)  # of what tower and connector gave before
+        inside(cases(name)).given.found.clear()
+        assert np.array_equal(ours.next_token(prompts, ids), plain)
         reader = ours.reader(TEXT)
         before = hooked(reader.module)  # the library has some of its own
         encoders.encode(reader, IMAGES, {site: of.readouts for site, of in reader.card.sites.items()})
