@@ -34,13 +34,13 @@ OF_ANSWERS = {  # columns with their intervals
 }
 OF_DIAGNOSIS = {
     "verdicts": "task failure code confidence",
-    "stages": "task stage name at score low high verdict loss loss_low loss_high loss_state",
+    "stages": "task name at score low high verdict to loss loss_low loss_high loss_state",
     "losses": "",  # those between neighbours stand beside the stages, and the sentences name the others
     "layers": "",  # the figure shows them
     "texts": "task texts of_a_class zero_shot zero_shot_low zero_shot_high auc correlation correlation_low "
     "correlation_high cosine modality_gap means_removed",
     "answers": "task what value low high asks invalid",
-    "causal": "task edit loss low high state answers_changed",
+    "causal": "task edit measure effect low high state answers_changed",
     "information": "task name bits low high nonlinear_bits nonlinear_bits_low nonlinear_bits_high code",
     "kept": "task before behind neighbours_kept low high random_projection chance patch_error",
     "patches": "",  # the figure shows them

@@ -386,11 +386,14 @@ def test_the_verdict_of_an_encoder_is_absent_only_where_every_point_is() -> None
     for due, each in states.items():
         points = [said(state=state) for state in each]
         for one in points:
-            one.record.encoder = "tower"
+            one.record.encoder, one.record.verdict, one.record.reason = "tower", one.verdict.state, "Undecided."
         found = _summary(question(), points, Best(row=points[0], of=2, nested=scoring(0.77)), ["said"])
         assert found["verdict"] == due
         assert found["points"] == {s: each.count(s) for s in ("present", "absent", "inconclusive")}
         assert (found["score"], found["highest"], found["highest_high"]) == (0.77, 0.9, 0.99)
+        assert not found["blind"]
+    points[1].record.reason = "Blind to this question by construction: …"
+    assert _summary(question(), points, Best(row=points[0], of=2, nested=None), ["said"])["blind"]
 
 
 # the search over maps, encoders and tasks
