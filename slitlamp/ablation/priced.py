@@ -10,6 +10,7 @@ from encoders import EncoderError
 from slitlamp.ablation.check import Unit, check
 from slitlamp.ablation.grid import Grid, GridRun
 from slitlamp.ablation.plan import bytes_to_store, expected, time_of
+from slitlamp.errors import none_of
 from slitlamp.log import say
 from slitlamp.probing.cells import cells_in
 from slitlamp.reports.result import CommandResult
@@ -33,7 +34,7 @@ def units_of(settings: Settings) -> Sequence[Unit]:
     units = [_measured_in(unit, settings.output.out) for unit in check(grid, fetch=False).units]
     wrong = [unit for unit in units if unit.problem]
     if wrong and len(wrong) == len(units):
-        said = "; ".join(dict.fromkeys(unit.problem for unit in wrong))
+        said = none_of([unit.problem for unit in wrong])
         raise EncoderError(said) if wrong[0].missing else DataError(said)
     return units
 
@@ -84,24 +85,30 @@ def words_of(totals: dict[str, Any], unpriced: str = "") -> list[str]:
     return [*found, *([f"Not in these numbers: {unpriced}."] if unpriced else [])]
 
 
-def priced(settings: Settings, command: str, experiment: str, unpriced: str) -> CommandResult:
-    """The plan of a command that encodes images: a row for each question and encoder, and the totals in words."""
+def priced(
+    settings: Settings, command: str, experiment: str, unpriced: str = "", *, cells: bool = False
+) -> CommandResult:
+    """The plan of a command that encodes images: a row for each question and encoder, and the totals in words.
+
+    With `cells` those of a probe are counted and timed too. What cannot be answered is said, as a run would.
+    """
     units = units_of(settings)
     rows = [
         {
-            "task": unit.question or unit.task, "encoder": unit.label or unit.encoder, "items": unit.items,
-            "groups": unit.groups, **totals_of([unit], settings.probe.jobs, cells=False),
+            "task": unit.question or unit.task, "encoder": unit.who, "items": unit.items,
+            "groups": unit.groups, **totals_of([unit], settings.probe.jobs, cells=cells),
         }
         for unit in units if not unit.problem
     ]  # fmt: skip
-    failed = [f"{unit.label or unit.encoder}: {unit.problem}" for unit in units if unit.problem]
+    wrong = [(unit.who if unit.missing else unit.question or unit.task, unit.problem) for unit in units if unit.problem]
+    failed = list(dict.fromkeys(text if text.startswith(who) else f"{who}: {text}" for who, text in wrong))
     for line in failed:
         say(f"error: {line}")
-    totals = totals_of(units, settings.probe.jobs, cells=False)
+    totals = totals_of(units, settings.probe.jobs, cells=cells)
     return CommandResult(
         experiment=experiment,
-        tables={"plan": rows},
-        sentences=[*words_of(totals, unpriced), AS_A_PROBE],
+        tables={"plan": rows, "totals": [totals]},
+        sentences=[*words_of(totals, unpriced), *([] if cells else [AS_A_PROBE])],
         command=command,
         summary="nothing was encoded",
         failed=failed,

@@ -9,7 +9,7 @@ from slitlamp.ablation.priced import words_of
 from slitlamp.encoding.encoder import StoredEncoder
 from slitlamp.encoding.fill import pace_key, space_of
 from slitlamp.encoding.images import ImageSet
-from slitlamp.errors import UsageError, one_line
+from slitlamp.errors import UsageError, none_of, said_of
 from slitlamp.log import say
 from slitlamp.prompts.controls import marker_controls
 from slitlamp.prompts.presentations import open_task, prompted, showing
@@ -17,6 +17,7 @@ from slitlamp.prompts.probed import READOUTS, Points, audited_encoders, points_o
 from slitlamp.prompts.run import both_ways, pairs_of
 from slitlamp.prompts.settings import NAME, Asked, command_line
 from slitlamp.reports.result import CommandResult
+from slitlamp.settings import portable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -50,11 +51,11 @@ def priced(asked: Asked) -> CommandResult:
         try:
             points = points_of(encoder, marks, READOUTS)
         except EncoderError as error:
-            failed.append(f"{encoder.spec}: {one_line(error)}")
+            failed.append(said_of(portable(encoder.spec), error))
             continue
         rows.append({"encoder": encoder.label, "items": len(items)} | _price(encoder, shown(points), source.policy))
     if not rows:
-        raise EncoderError("; ".join(failed))
+        raise EncoderError(none_of(failed))
     for line in failed:
         say(f"error: {line}")
     seconds = [row["seconds"] for row in rows]
