@@ -14,7 +14,7 @@ from slitlamp.errors import UsageError
 from slitlamp.log import printable
 from slitlamp.records import Record, as_json, document
 from slitlamp.reports.summary import summary
-from slitlamp.reports.table import BLIND, COLUMNS, RIGHT, heading, legend, rows_of, table
+from slitlamp.reports.table import BLIND, COLUMNS, RIGHT, called, heading, legend, rows_of, table
 from slitlamp.reports.text import filled, question_line, wide, wrapped_notes
 
 REPEATED = ("Synthetic:", "WARNING:", "Caution:", "Note:")  # how sentences begin that are said once for all encoders
@@ -179,7 +179,7 @@ class Result:
             )
             verdict = f"{one.said.upper()}{credit}" + " · LIMITED RUN" * first.limited
             own = [sentence for sentence in one.sentences if sentence not in several]
-            head = filled(f"{one.task} · {one.encoder} ({first.weights}): {verdict}")
+            head = filled(f"{one.task} · {called(first)}: {verdict}")
             parts.append("\n".join([head, *_wrapped(own)]))
         parts += ["\n".join(["Of several of these:", *_wrapped(several)])] if several else []
         where = next((f"{path}" for path in self.files if path.name == "table.csv"), None)

@@ -1,6 +1,6 @@
 """What one command would take, before it starts: cells, images to encode, bytes, time, and what is missing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,9 @@ from encoders import EncoderError
 from slitlamp.ablation.check import Unit, check
 from slitlamp.ablation.grid import Grid, GridRun
 from slitlamp.ablation.plan import bytes_to_store, expected, time_of
+from slitlamp.encoding.encoder import StoredEncoder
+from slitlamp.encoding.fill import pace_key, space_of
+from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import none_of
 from slitlamp.log import say
 from slitlamp.probing.cells import cells_in
@@ -17,6 +20,7 @@ from slitlamp.reports.result import CommandResult
 from slitlamp.settings import Settings
 from tasks import DataError
 
+Points = Sequence[tuple[str, str, int]]  # site, readout, width
 AS_A_PROBE = (
     "Counted as a probe of every point would need it, with the images that its controls lowlevel and pixels encode: a "
     "command that reads fewer points, or no control, encodes less of these."
@@ -113,3 +117,45 @@ def priced(
         summary="nothing was encoded",
         failed=failed,
     )
+
+
+def price_of(
+    encoder: StoredEncoder, shown: Sequence[tuple[str, ImageSet, Points]], policy: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The pictures that an encoder has not seen, with bytes and seconds; those never hashed are told by their make.
+
+    `shown` are sets of pictures, each with its name and the points (site, readout, width) at which they are read.
+    """
+    space, images, size = space_of(encoder, policy), set(), 0
+    for _, pictures, points in shown:
+        names, contents = [f"{site}/{readout}" for site, readout, _ in points], pictures.known()
+        if contents is None:
+            todo = {p.identity or name for p, name in zip(pictures.pictures, pictures.names, strict=True)}
+        else:
+            todo = {contents[i] for i in space.missing(contents, names, verify=False)}
+        images |= todo
+        size += 2 * sum(width for _, _, width in points) * len(todo)
+    pace = encoder.store.memo("pace").get_many([key := pace_key(encoder)]).get(key)
+    seconds = len(images) * pace["seconds"] / pace["images"] if pace else None if images else 0.0
+    return {"images_to_encode": len(images), "bytes_to_store": size, "seconds": seconds}
+
+
+def plan_result(
+    experiment: str, command: str, rows: Sequence[dict[str, Any]], failed: Sequence[str], unpriced: str
+) -> CommandResult:
+    """A plan of such rows, with the totals in words; those that cannot be asked are said.
+
+    Raises:
+        EncoderError: nobody can.
+    """
+    if not rows:
+        raise EncoderError(none_of(failed))
+    for line in failed:
+        say(f"error: {line}")
+    seconds = [row["seconds"] for row in rows]
+    totals: dict[str, Any] = {name: sum(row[name] for row in rows) for name in ("images_to_encode", "bytes_to_store")}
+    totals["seconds"] = None if None in seconds else sum(seconds)
+    return CommandResult(
+        experiment=experiment, tables={"plan": rows}, sentences=words_of(totals, unpriced), command=command,
+        summary="nothing was encoded", failed=failed,
+    )  # fmt: skip

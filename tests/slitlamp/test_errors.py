@@ -1,10 +1,14 @@
 """Errors as lines: in one line, the name of whom they concern once, and no folder of this machine in what is kept."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-import pytest
-
+from plugins import UserFileError
+from slitlamp.ablation.check import Unit
+from slitlamp.embedding.run import _tried
 from slitlamp.errors import none_of, one_line, said_of, without_folders
+from slitlamp.settings import Settings
 
 
 def test_a_line_that_is_kept_names_the_file_and_no_folder(tmp_path: Path) -> None:
@@ -26,20 +30,17 @@ def test_a_name_stands_once_and_of_many_errors_the_first_is_told() -> None:
     assert none_of(["a: x", "b: y", "c: z"]) == "a: x (and 2 more)"
 
 
-@pytest.mark.usefixtures("undrawn")
-def test_what_a_run_left_out_is_kept_without_the_folder_it_lies_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from experiments.embedding_plot import main
-
-    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "store"))
-    (tmp_path / "north clinic").mkdir()
+def test_who_was_left_out_of_a_map_or_a_grid_is_kept_without_the_folder_it_lies_in(tmp_path: Path) -> None:
     broken = tmp_path / "north clinic" / "broken.py"
-    broken.write_text("raise ValueError(__file__)")
-    words = ["--encoder", "pixels", str(broken), "--task", "mirror", "--items", "24", "--map", "pca"]
-    assert main([*words, "--permutations", "19", "--out", str(tmp_path / "out")]) == 5
-    out, err = capsys.readouterr()
-    assert "error: broken.py, line 1: ValueError: broken.py" in err
-    kept = [path for path in (tmp_path / "out").iterdir() if b"north clinic" in path.read_bytes()]
-    assert (kept, "north clinic" in out) == ([], False)
-    assert "broken.py" in (tmp_path / "out" / "results.json").read_text()
+    broken.parent.mkdir()
+    broken.write_text("")
+
+    def fails() -> None:
+        raise UserFileError(f"{broken}, line 1: no features")
+
+    failed: list[str] = []
+    assert _tried(SimpleNamespace(spec=str(broken)), False, failed, fails) is None  # pyright: ignore[reportArgumentType]
+    assert failed == ["broken.py, line 1: no features"]
+    run: Any = SimpleNamespace(name="run")
+    unit = Unit(run=run, task="mirror", encoder=str(broken), label=f"random:{broken}#1", settings=Settings())
+    assert unit.name == "mirror, random:broken.py#1"

@@ -11,7 +11,7 @@ import pytest
 
 from slitlamp.records import Record, as_csv, best_of, code_version, document
 from slitlamp.reports.summary import rows_of as rows_of_summary
-from slitlamp.reports.table import COLUMNS, blind_throughout, legend, rows_of, table
+from slitlamp.reports.table import COLUMNS, blind_throughout, called, legend, rows_of, table
 from slitlamp.result import Conclusion, Result, Table
 from tests.slitlamp.reports.test_plots import BLANK
 
@@ -157,6 +157,14 @@ def test_what_is_blind_by_construction_is_so_called_wherever_a_verdict_is_read()
     (row,) = rows_of_summary([said], [blind])
     assert (row["verdict"], row["95 % interval"]) == ("blind by construction", "–")
     assert str(said).startswith("blind by construction. ")
+
+
+def test_other_weights_are_named_once() -> None:
+    other = record(encoder="uni (other weights)", weights="other weights, fingerprint abc")
+    assert called(other) == "uni (other weights, fingerprint abc)"
+    assert called(record(encoder="uni", weights="local weights, fingerprint abc")) == (
+        "uni (local weights, fingerprint abc)"
+    )
 
 
 def test_csv_and_json_hold_every_number_to_ten_digits_and_nothing_where_there_is_none() -> None:
