@@ -354,7 +354,7 @@ def told_of_paths() -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return (
         f"note: of whole paths tables and files hold the last part alone ({', '.join(names[:3])}{more}), so that none "
-        "names your folders; typed relative, a path stays whole, and the line that repeats the run can be typed as it is"
+        "names your folders; typed relative, a path stays whole, and the line that repeats the run runs as it is"
     )
 
 
