@@ -104,10 +104,10 @@ def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, comm
                 raise
             if code is None:
                 say(
-                    f"error: internal error ({type(error).__name__}): {one_line(error)}; please report it with "
-                    "--debug's output and `python -m experiments.doctor`"
+                    f"error: internal error ({type(error).__name__}): {one_line(error, whole=True)}; please report it "
+                    "with --debug's output and `python -m experiments.doctor`"
                 )
                 return 1
             resume = f"; {kept}" if isinstance(error, WorkerKilledError) or _of_disk(error) else ""
-            say(f"error: {one_line(error)}{resume}")
+            say(f"error: {one_line(error, whole=True)}{resume}")
             return code

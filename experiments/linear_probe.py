@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from experiments._cli import parse
+from experiments._cli import parse, told
 from experiments._exit import DONE, PARTIAL, guard
 from slitlamp.settings import with_folder
 
@@ -19,16 +19,18 @@ NAME = "linear_probe"
 def _body(argv: Sequence[str]) -> int:
     settings = with_folder(parse(argv, NAME, __doc__ or ""), NAME)
     if settings.output.dry_run:
-        from slitlamp.ablation.priced import totals_of, units_of, words_of
-        from slitlamp.log import each_line_once, say
+        from slitlamp.ablation.priced import priced
+        from slitlamp.log import each_line_once
         from slitlamp.probing.run import plan_of
+        from slitlamp.settings import command_line
 
         with each_line_once(set()):
-            plan, totals = plan_of(settings), totals_of(units_of(settings), settings.probe.jobs)
-        print(json.dumps(plan | {"totals": totals}, indent=1, ensure_ascii=False))
-        for line in words_of(totals):
-            say(line)
-        return DONE
+            price = priced(settings, command_line(settings, NAME), NAME, cells=True)
+            if not settings.output.json:
+                return told(price, as_json=False)
+            document = plan_of(settings) | {"totals": price.table("totals")[0], "failed": [*price.failed]}
+        print(json.dumps(document, indent=1, ensure_ascii=False))
+        return PARTIAL if price.failed else DONE
     from slitlamp.api import run_probe
     from slitlamp.log import say
 

@@ -21,11 +21,12 @@ OF_PHANTOMS = ("items", "task")
 class Command:
     """A command: its help, its flags, its defaults, its checks, and the module and function that run it.
 
-    `asks` names the encoders that encode, where the command can say beforehand what that takes (--dry-run), and
-    `unpriced` what else takes time. `examples` are what its help shows behind its name. `unsaid` are flags that its
-    line leaves out, as they change no number; `unwritten` tells where nothing is written. `under` is the file in
-    experiments/ that holds it among others, `positional` a flag that is written without its name, `of_answers` says
-    that its folder is named by the question too, `words` by what else it is named than by encoders.
+    `asks` names the encoders that encode what a probe would, where the command can say beforehand what that takes
+    (--dry-run), or `price` the function that says it; `unpriced` is what else takes time. `examples` are what its help
+    shows behind its name. `unsaid` are flags that its line leaves out, as they change no number; `unwritten` tells
+    where nothing is written. `under` is the file in experiments/ that holds it among others, `positional` a flag that
+    is written without its name, `of_answers` says that its folder is named by the question too, `words` by what else it
+    is named than by encoders.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Command:
     positional: str = ""
     of_answers: bool = False
     words: Callable[[Any], tuple[str, ...]] | None = None
+    price: str = ""
     asks: Callable[[Settings, Any], tuple[str, ...]] | None = None
     unpriced: str = ""
     examples: tuple[str, ...] = ()
@@ -64,14 +66,14 @@ class Command:
             home = f"{self.under}/{self.name}" if self.under else self.name
             names = settings.encoder.encoder if self.words is None else self.words(own)
             settings = settings.but(out=folder_of_its_own(home, names, asked, self.line(settings, own, whole=True)))
-        module, _, function = self.home.rpartition(".")
-        answer = getattr(importlib.import_module(module), function)
-        if settings.output.dry_run and self.asks is not None:
-            price = importlib.import_module("slitlamp.ablation.priced").priced
+        answer = _function(self.home)
+        if settings.output.dry_run and (self.price or self.asks is not None):
+            who = f"{self.under} {self.name}".strip()
+            if self.asks is None:
+                return _function(self.price)(settings, own, line, who, self.unpriced)
             encoders = self.asks(settings, own)
-            return price(
-                settings.but(encoder=encoders, out=None), line, f"{self.under} {self.name}".strip(), self.unpriced
-            )
+            price = _function("slitlamp.ablation.priced.priced")
+            return price(settings.but(encoder=encoders, out=None), line, who, self.unpriced)
         if settings.output.out is None or (self.unwritten is not None and self.unwritten(own)):
             return answer(settings, own, line)
         from slitlamp.disk import output_folder
@@ -121,6 +123,12 @@ class Command:
             if getattr(own, name) != getattr(plain, name):
                 words += _words(name, getattr(own, name))
         return shlex.join(words) if whole else line_of(words)
+
+
+def _function(path: str) -> Any:
+    """The function of that name in its module."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 def one_of(commands: Mapping[str, Command], name: str) -> Command:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import encoders
-from hub.errors import HubError
+from hub.errors import HubError, UnreachedError
 from hub.wanted import Plan, bring, planned
-from slitlamp.errors import UsageError
+from slitlamp.errors import UsageError, said_of
 from slitlamp.log import say
 from slitlamp.reports.listing import named_elsewhere
 from slitlamp.reports.text import human_size
@@ -46,9 +46,16 @@ def fetch(names: Sequence[str], out: str | Path, *, whole: bool = False, dry_run
                 bring(plans, places[name], _line(name))
             folders[name] = str(places[name])
         except HubError as error:
-            failed[name] = str(error)
-            say(f"error: {error}")
+            failed[name] = _unfetched(name, error)
+            say(f"error: {failed[name]}")
     return {"folders": folders, "failed": failed, "fetched": not dry_run}
+
+
+def _unfetched(name: str, error: HubError) -> str:
+    """Why an encoder could not be had, without the advice to give a local copy, which is what is being made."""
+    if isinstance(error, UnreachedError):
+        return f"{name}: {error.what}: fetch it where the hub can be reached, and carry its folder here"
+    return re.sub(r"[;,] or (pass )?--weights PATH|; `phantom-clip` [^;]*$", "", said_of(name, error))
 
 
 def folder_name(name: str) -> str:

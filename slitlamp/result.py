@@ -14,7 +14,7 @@ from slitlamp.errors import UsageError
 from slitlamp.log import printable
 from slitlamp.records import Record, as_json, document
 from slitlamp.reports.summary import summary
-from slitlamp.reports.table import COLUMNS, RIGHT, heading, legend, rows_of, table
+from slitlamp.reports.table import BLIND, COLUMNS, RIGHT, called, heading, legend, rows_of, table
 from slitlamp.reports.text import filled, question_line, wide, wrapped_notes
 
 REPEATED = ("Synthetic:", "WARNING:", "Caution:", "Note:")  # how sentences begin that are said once for all encoders
@@ -27,7 +27,8 @@ class Conclusion:
     `verdict` is present, absent or inconclusive; `credit` what a present is credited to; `best` the site and readout
     that every table marks. `score`, `low` and `high` are what the best reads when it is chosen inside the training
     folds, None where it could not be; `highest` is the score of the marked row, chosen on these data, and
-    `highest_low` and `highest_high` its interval with that paid for. `points` counts verdicts.
+    `highest_low` and `highest_high` its interval with that paid for. `points` counts verdicts. `blind` says that the
+    features are blind to the question by construction, so that no number of items would decide.
     """
 
     task: str
@@ -43,10 +44,16 @@ class Conclusion:
     highest_high: float | None
     points: Mapping[str, int]
     sentences: Sequence[str]
+    blind: bool = False
+
+    @property
+    def said(self) -> str:
+        """The verdict as people read it: what is blind by construction is not called undecided."""
+        return BLIND if self.blind else self.verdict
 
     def __str__(self) -> str:
         credit = f", credit: {self.credit}" if self.credit else ""
-        return f"{self.verdict}{credit}. {self.sentences[0]}"
+        return f"{self.said}{credit}. {self.sentences[0]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,9 +177,9 @@ class Result:
             first = next(
                 r for r in self.records if r.role == "encoder" and (r.task, r.encoder) == (one.task, one.encoder)
             )
-            verdict = f"{one.verdict.upper()}{credit}" + " · LIMITED RUN" * first.limited
+            verdict = f"{one.said.upper()}{credit}" + " · LIMITED RUN" * first.limited
             own = [sentence for sentence in one.sentences if sentence not in several]
-            head = filled(f"{one.task} · {one.encoder} ({first.weights}): {verdict}")
+            head = filled(f"{one.task} · {called(first)}: {verdict}")
             parts.append("\n".join([head, *_wrapped(own)]))
         parts += ["\n".join(["Of several of these:", *_wrapped(several)])] if several else []
         where = next((f"{path}" for path in self.files if path.name == "table.csv"), None)
@@ -185,7 +192,7 @@ class Result:
 
     def _repr_html_(self) -> str:
         said = "".join(
-            f"<p><b>{html.escape(one.task)} · {html.escape(one.encoder)}: {html.escape(one.verdict)}"
+            f"<p><b>{html.escape(one.task)} · {html.escape(one.encoder)}: {html.escape(one.said)}"
             f"{html.escape(f', credit: {one.credit}') if one.credit else ''}</b></p><ul>"
             + "".join(f"<li>{html.escape(sentence)}</li>" for sentence in one.sentences)
             + "</ul>"

@@ -324,12 +324,13 @@ def portable(text: str) -> str:
     Where a folder lies is the machine's affair, and may name a hospital, a person or a user. `NAME=PATH` and
     `random:PATH` keep what stands before the path.
 
-    >>> portable("/"), portable("films/manifest.csv"), portable("a = /b, or not"), portable("random:/tmp")
-    ('/', 'films/manifest.csv', 'a = /b, or not', 'random:tmp')
+    >>> portable("/"), portable("films/manifest.csv"), portable("a = /b, or not"), portable("random:/tmp#1")
+    ('/', 'films/manifest.csv', 'a = /b, or not', 'random:tmp#1')
     """
     found = WHOLE_PATH.fullmatch(text)
     if found is None or not os.path.exists(Path(found["path"]).expanduser()):  # noqa: PTH110  False of any odd text
-        return text
+        name, _, draw = text.rpartition("#")  # of an untrained encoder
+        return f"{portable(name)}#{draw}" if name and draw.isdigit() else text
     return found["before"] + (Path(found["path"]).name or found["path"])
 
 
@@ -353,7 +354,7 @@ def told_of_paths() -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return (
         f"note: of whole paths tables and files hold the last part alone ({', '.join(names[:3])}{more}), so that none "
-        "names your folders; a path that is typed relative stays whole, and so does the line that repeats the run"
+        "names your folders; typed relative, a path stays whole, and the line that repeats the run runs as it is"
     )
 
 

@@ -18,7 +18,7 @@ from probes import ProbeError
 from slitlamp.ablation.grid import Grid, GridRun, labels_of, narrowed, tasks_of
 from slitlamp.encoding.encoder import StoredEncoder, check_points
 from slitlamp.encoding.fill import FeatureTable, pace_key, space_of
-from slitlamp.errors import one_line
+from slitlamp.errors import one_line, said_of
 from slitlamp.keys import digest
 from slitlamp.log import progress, say
 from slitlamp.probing.judge import REFERENCES
@@ -28,7 +28,7 @@ from slitlamp.probing.points import cells_of, points_of
 from slitlamp.probing.run import check_names, choose_points, maps_of
 from slitlamp.probing.state import CHOICE, Cell, Role, Run, detects, start
 from slitlamp.questions import Question
-from slitlamp.settings import Settings
+from slitlamp.settings import Settings, portable
 from tasks import DataError
 
 DONE = "units"  # the memo of the store that names finished units
@@ -67,9 +67,14 @@ class Unit:
     missing: bool = False
 
     @property
+    def who(self) -> str:
+        """The encoder as tables and files have it."""
+        return portable(self.label or self.encoder)
+
+    @property
     def name(self) -> str:
         """The unit in words."""
-        return f"{self.question or self.task}, {self.label or self.encoder}"
+        return f"{self.question or self.task}, {self.who}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +204,8 @@ def _cannot_load(encoder: StoredEncoder, refused: dict[str, str], *, again: bool
         except (HubError, UserFileError) as error:
             refused[key] = one_line(error)
             if again:
-                say(f"error: {encoder.spec}: {refused[key]}" if attempt == 2 else f"{encoder.spec} is tried once more")
+                who = portable(encoder.spec)
+                say(f"error: {said_of(who, error)}" if attempt == 2 else f"{who} is tried once more")
         finally:
             encoder.loaded.clear()
     return refused[key]

@@ -21,7 +21,7 @@ def planned(grid: Grid, checked: Checked, line: str, out: str | None, jobs: int 
     reached = None
     for text in dict.fromkeys(unit.problem for unit in checked.units if unit.problem):
         units = [unit for unit in checked.units if unit.problem == text]
-        named = [unit.label if unit.missing else unit.question or unit.task for unit in units]
+        named = [unit.who if unit.missing else unit.question or unit.task for unit in units]
         names = ", ".join(dict.fromkeys(named)) + _where(grid, units)
         if NOT_HERE in text and not offline:
             reached = _reached() if reached is None else reached
@@ -30,7 +30,7 @@ def planned(grid: Grid, checked: Checked, line: str, out: str | None, jobs: int 
                 notes.append(f"{names}: a run fetches what is missing first: {plain}")
                 continue
             text = plain + " (no hub can be reached from here)"
-        failed.append(f"{names}: {text}")
+        failed.append(text if text.startswith(names) else f"{names}: {text}")
     todo = [unit for unit in checked.units if not unit.finished and not unit.problem]
     seconds = expected(todo, jobs)
     totals = _totals(grid, checked.units, todo, seconds)
@@ -75,7 +75,7 @@ def _row(unit: Unit, jobs: int | None) -> dict[str, Any]:
     return {
         "run": unit.run.name,
         "task": unit.question or unit.task,
-        "encoder": unit.label or unit.encoder,
+        "encoder": unit.who,
         "items": unit.items,
         "groups": unit.groups,
         "points": None if unit.problem else unit.points,

@@ -1,6 +1,6 @@
 """What one command would take, before it starts: cells, images to encode, bytes, time, and what is missing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,17 @@ from encoders import EncoderError
 from slitlamp.ablation.check import Unit, check
 from slitlamp.ablation.grid import Grid, GridRun
 from slitlamp.ablation.plan import bytes_to_store, expected, time_of
+from slitlamp.encoding.encoder import StoredEncoder
+from slitlamp.encoding.fill import pace_key, space_of
+from slitlamp.encoding.images import ImageSet
+from slitlamp.errors import none_of
 from slitlamp.log import say
 from slitlamp.probing.cells import cells_in
 from slitlamp.reports.result import CommandResult
 from slitlamp.settings import Settings
 from tasks import DataError
 
+Points = Sequence[tuple[str, str, int]]  # site, readout, width
 AS_A_PROBE = (
     "Counted as a probe of every point would need it, with the images that its controls lowlevel and pixels encode: a "
     "command that reads fewer points, or no control, encodes less of these."
@@ -33,7 +38,7 @@ def units_of(settings: Settings) -> Sequence[Unit]:
     units = [_measured_in(unit, settings.output.out) for unit in check(grid, fetch=False).units]
     wrong = [unit for unit in units if unit.problem]
     if wrong and len(wrong) == len(units):
-        said = "; ".join(dict.fromkeys(unit.problem for unit in wrong))
+        said = none_of([unit.problem for unit in wrong])
         raise EncoderError(said) if wrong[0].missing else DataError(said)
     return units
 
@@ -84,25 +89,73 @@ def words_of(totals: dict[str, Any], unpriced: str = "") -> list[str]:
     return [*found, *([f"Not in these numbers: {unpriced}."] if unpriced else [])]
 
 
-def priced(settings: Settings, command: str, experiment: str, unpriced: str) -> CommandResult:
-    """The plan of a command that encodes images: a row for each question and encoder, and the totals in words."""
+def priced(
+    settings: Settings, command: str, experiment: str, unpriced: str = "", *, cells: bool = False
+) -> CommandResult:
+    """The plan of a command that encodes images: a row for each question and encoder, and the totals in words.
+
+    With `cells` those of a probe are counted and timed too. What cannot be answered is said, as a run would.
+    """
     units = units_of(settings)
     rows = [
         {
-            "task": unit.question or unit.task, "encoder": unit.label or unit.encoder, "items": unit.items,
-            "groups": unit.groups, **totals_of([unit], settings.probe.jobs, cells=False),
+            "task": unit.question or unit.task, "encoder": unit.who, "items": unit.items,
+            "groups": unit.groups, **totals_of([unit], settings.probe.jobs, cells=cells),
         }
         for unit in units if not unit.problem
     ]  # fmt: skip
-    failed = [f"{unit.label or unit.encoder}: {unit.problem}" for unit in units if unit.problem]
+    wrong = [(unit.who if unit.missing else unit.question or unit.task, unit.problem) for unit in units if unit.problem]
+    failed = list(dict.fromkeys(text if text.startswith(who) else f"{who}: {text}" for who, text in wrong))
     for line in failed:
         say(f"error: {line}")
-    totals = totals_of(units, settings.probe.jobs, cells=False)
+    totals = totals_of(units, settings.probe.jobs, cells=cells)
     return CommandResult(
         experiment=experiment,
-        tables={"plan": rows},
-        sentences=[*words_of(totals, unpriced), AS_A_PROBE],
+        tables={"plan": rows, "totals": [totals]},
+        sentences=[*words_of(totals, unpriced), *([] if cells else [AS_A_PROBE])],
         command=command,
         summary="nothing was encoded",
         failed=failed,
     )
+
+
+def price_of(
+    encoder: StoredEncoder, shown: Sequence[tuple[str, ImageSet, Points]], policy: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The pictures that an encoder has not seen, with bytes and seconds; those never hashed are told by their make.
+
+    `shown` are sets of pictures, each with its name and the points (site, readout, width) at which they are read.
+    """
+    space, images, size = space_of(encoder, policy), set(), 0
+    for _, pictures, points in shown:
+        names, contents = [f"{site}/{readout}" for site, readout, _ in points], pictures.known()
+        if contents is None:
+            todo = {p.identity or name for p, name in zip(pictures.pictures, pictures.names, strict=True)}
+        else:
+            todo = {contents[i] for i in space.missing(contents, names, verify=False)}
+        images |= todo
+        size += 2 * sum(width for _, _, width in points) * len(todo)
+    pace = encoder.store.memo("pace").get_many([key := pace_key(encoder)]).get(key)
+    seconds = len(images) * pace["seconds"] / pace["images"] if pace else None if images else 0.0
+    return {"images_to_encode": len(images), "bytes_to_store": size, "seconds": seconds}
+
+
+def plan_result(
+    experiment: str, command: str, rows: Sequence[dict[str, Any]], failed: Sequence[str], unpriced: str
+) -> CommandResult:
+    """A plan of such rows, with the totals in words; those that cannot be asked are said.
+
+    Raises:
+        EncoderError: nobody can.
+    """
+    if not rows:
+        raise EncoderError(none_of(failed))
+    for line in failed:
+        say(f"error: {line}")
+    seconds = [row["seconds"] for row in rows]
+    totals: dict[str, Any] = {name: sum(row[name] for row in rows) for name in ("images_to_encode", "bytes_to_store")}
+    totals["seconds"] = None if None in seconds else sum(seconds)
+    return CommandResult(
+        experiment=experiment, tables={"plan": rows}, sentences=words_of(totals, unpriced), command=command,
+        summary="nothing was encoded", failed=failed,
+    )  # fmt: skip

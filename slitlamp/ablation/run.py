@@ -330,7 +330,7 @@ def _rows(grid: Grid, run: GridRun, result: Result) -> list[dict[str, Any]]:
                 "high": verdict.high,
                 "chance": best.chance,
                 "metric": best.metric,
-                "verdict": verdict.verdict,
+                "verdict": verdict.said,
                 "credit": verdict.credit,
             }
         )

@@ -39,6 +39,7 @@ from slitlamp.answers.settings import (
 )
 from slitlamp.answers.shown import Shown, grey, own, stamped
 from slitlamp.answers.stored import StoredModel
+from slitlamp.errors import one_line
 from slitlamp.log import say
 from slitlamp.questions import Question
 
@@ -109,7 +110,7 @@ class Asking:
 
     def left_out(self, what: str, error: Exception) -> str:
         """Say and note what could not be asked; returns the line."""
-        line = f"{self.model.label}, {what}: not asked: {error}"
+        line = f"{self.model.label}, {what}: not asked: {one_line(error)}"
         say(f"warning: {line}")
         self.notes.append(line)
         return line

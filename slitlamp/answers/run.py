@@ -12,6 +12,7 @@ from slitlamp.answers.settings import AskSettings
 from slitlamp.answers.stored import StoredModel, stored_models
 from slitlamp.answers.table import long_rows, tables
 from slitlamp.answers.words import sentences
+from slitlamp.errors import none_of, one_line
 from slitlamp.log import say
 from slitlamp.probing.words import synthetic
 from slitlamp.questions import ask as put
@@ -37,10 +38,10 @@ def answer(settings: Settings, own: AskSettings, command: str) -> CommandResult:
             try:
                 found.append(ask(model, inquiry, own, seed=settings.source.seed))
             except EncoderError as error:
-                who = "" if str(error).startswith(model.label) else f"{model.label}, {inquiry.name}: "
-                failed.append(f"{who}{error}")
+                line = one_line(error)
+                failed.append(line if line.startswith(model.label) else f"{model.label}, {inquiry.name}: {line}")
     if not found:
-        raise EncoderError("; ".join(dict.fromkeys(failed)))
+        raise EncoderError(none_of(failed))
     for line in dict.fromkeys(failed):
         say(f"error: {line}")
     failed += [line for one in found for line in one.failed]  # said as they came

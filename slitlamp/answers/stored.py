@@ -68,7 +68,7 @@ class StoredModel:
     def load(self) -> WholeModel:
         """Load the tensors once; what determines them is remembered for the next run."""
         if not self.loaded:
-            say(f"loading {self.spec} with its language model")
+            say(f"loading {portable(self.spec)} with its language model")
             with quietly(), errors_of_device(self.spec, self.device):
                 model = encoders.load_whole(
                     self.source,

@@ -10,6 +10,7 @@ import numpy as np
 import cache
 from cache import write_atomically
 from encoders import EncoderError
+from plugins import UserFileError
 from probes.trials.trial import CONTROL, EDGES, PROBE, RANDOM, UNTRAINED
 from probes.trials.verdict import EXPLAINS, Lying, Verdict, judge, lying
 from slitlamp.attribution.explained import explain
@@ -23,14 +24,14 @@ from slitlamp.disk import stems
 from slitlamp.encoding.encoder import StoredEncoder, check_points, stored_encoders
 from slitlamp.encoding.fill import encode_missing
 from slitlamp.encoding.images import ImageSet
-from slitlamp.errors import UsageError
+from slitlamp.errors import UsageError, none_of, said_of
 from slitlamp.log import say
 from slitlamp.pairs.spaces import chosen_point, open_images
 from slitlamp.probing.words import synthetic
 from slitlamp.questions import Question, ask
 from slitlamp.reports.result import CommandResult
 from slitlamp.reports.text import question_line
-from slitlamp.settings import Settings
+from slitlamp.settings import Settings, portable
 
 UNREAD = "nothing to explain"
 
@@ -127,11 +128,11 @@ def _judged(
         try:
             one = target(encoder)
             made = explain(one, pictures, items, own.method, regions=regions, seed=settings.source.seed)
-        except EncoderError as error:
+        except (EncoderError, UserFileError) as error:
             if len(asked) == 1:
                 raise
-            say(f"error: {encoder.spec}: {error}")
-            failed.append(f"{encoder.spec}: {error}")
+            failed.append(said_of(portable(encoder.spec), error))
+            say(f"error: {failed[-1]}")
             continue
         verdicts = judge([tried.trial for tried in made.tried], numbers)
         if one.unread:
@@ -149,7 +150,7 @@ def _judged(
                 f"{encoder.label}: no untrained network is compared with, so that architecture is not excluded"
             )
     if not found:
-        raise EncoderError("; ".join(failed))
+        raise EncoderError(none_of(failed))
     return found, [*notes, *(f"left out: {line}" for line in failed)], failed
 
 

@@ -13,6 +13,7 @@ from slitlamp.diagnosis.chain import ReadStage, untrained_stage
 from slitlamp.questions import Question
 
 SURE = 0.98  # what stands for the probability of an answer of which nothing but the letter is known
+SAME = 1e-6  # log-probabilities that differ by less are those of one prompt, rounded
 QUADRANTS = {
     (True, True): "ideal", (False, True): "fragile", (True, False): "dangerous", (False, False): "worst",
 }  # fmt: skip
@@ -63,7 +64,8 @@ def blind_stages(question: Question, plan: Any, found: AnsweredQuestion) -> list
         if answers is None:
             continue
         score = mean_of(answers, len(plan.classes))
-        stages.append(untrained_stage(measure_fixed(score, question.features(score), plan, name), name, "blind"))
+        measured = measure_fixed(score, question.features(score), plan, name)
+        stages.append(untrained_stage(measured, name, "blind", blind=bool((np.ptp(score, axis=0) < SAME).all())))
     return stages
 
 

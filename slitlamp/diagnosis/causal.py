@@ -46,6 +46,7 @@ ERASED, RANDOM, EXCHANGED = "erased", "random direction erased", "exchanged labe
 OTHER, SAME, NONE = "exchanged with the other class", "exchanged with the same class", "as it is"
 PUSHED, ASIDE = "pushed", "pushed at random"
 FOLLOW, GIVEN = "answers that follow the exchange", "area under the curve that a push gives"
+LOST, SHARE, GAINED = "AUC lost", "share that follows, beyond the same class", "AUC area given"  # what an effect is
 STILL = 0.01  # nats: log-odds that lie no further apart are those of a model that says the same to every image
 DRAWN = "a direction for each item, of equal Mahalanobis length"  # in the key of what was answered
 
@@ -140,8 +141,8 @@ def _beside(task: str, other: str, trial: "Trial", there: np.ndarray, plan: Any)
     a, b = (scored_order(margin[None], plan.y, plan) for margin in (before, after))
     loss, level = contrast(paired(a, b, plan), margin_of(plan)), before - centred(before, plan)
     return {
-        "task": task, "edit": f"{ERASED}, and {other} is asked", "auc": b.mean, "loss": loss.loss, "low": loss.low,
-        "high": loss.high, "state": loss.state, "moved": float(np.abs(after - before).mean()),
+        "task": task, "edit": f"{ERASED}, and {other} is asked", "measure": LOST, "auc": b.mean, "effect": loss.loss,
+        "low": loss.low, "high": loss.high, "state": loss.state, "moved": float(np.abs(after - before).mean()),
         "answers_changed": float((_said(after - level) != _said(before - level)).mean()),
     }  # fmt: skip
 
@@ -370,7 +371,7 @@ def _told(
         flipped = float((_said(margin - middle) != _said(same - middle)).mean())
         rows.append(
             {
-                "task": question.name, "edit": name, "auc": after.mean, "loss": losses[name].loss,
+                "task": question.name, "edit": name, "measure": LOST, "auc": after.mean, "effect": losses[name].loss,
                 "low": losses[name].low, "high": losses[name].high, "state": losses[name].state,
                 "answers_changed": flipped, "moved": float(np.abs(margin - same).mean()),
             }
@@ -391,11 +392,11 @@ def _told(
         steering = contrast(area_of(moved), margin_of(plan))
     first: list[dict[str, Any]] = []  # what decides
     causal = Causal(erasure=losses.get(ERASED), swap=swap, steering=steering)
-    for name, one in ((FOLLOW, swap), (GIVEN, steering)):
+    for name, measure, one in ((FOLLOW, SHARE, swap), (GIVEN, GAINED, steering)):
         if one is not None:
             first.append(
-                {"task": question.name, "edit": name, "auc": None, "loss": one.loss, "low": one.low, "high": one.high,
-                 "state": one.state, "answers_changed": None, "moved": None}
+                {"task": question.name, "edit": name, "measure": measure, "auc": None, "effect": one.loss,
+                 "low": one.low, "high": one.high, "state": one.state, "answers_changed": None, "moved": None}
             )  # fmt: skip
     return Checked(causal=causal, rows=[*first, *rows], notes=notes)
 

@@ -18,6 +18,7 @@ from probes.stats.plan import ALPHA, FEW
 from slitlamp.probing.points import screened
 from slitlamp.probing.state import Cell, QuestionCells, Run
 from slitlamp.records import Record
+from slitlamp.reports.table import BLIND, blind_throughout
 
 StageName = Literal["reference", "encoder", "connector", "language_model", "answer", "control", "blind", "external"]
 State = Literal["present", "absent", "inconclusive"]
@@ -30,7 +31,7 @@ class ReadStage:
     `name` is what tables call it, `place` the site and readout that inner folds chose most often, of `points`. `state`
     is present, absent or inconclusive, with the p that has all points of the command paid for; `excluded` the weakest
     accuracy that an absent excludes; `credit` what a present is credited to. `trained` says whether a probe was trained
-    on the items.
+    on the items, `blind` that what is read is equal for items of every answer, by construction.
     """
 
     stage: StageName
@@ -44,12 +45,24 @@ class ReadStage:
     credit: str | None = None
     p: float | None = None
     trained: bool = True
+    blind: bool = False
     note: str = ""
 
     @property
     def score(self) -> float:
         """Balanced accuracy."""
         return self.measurement.estimate.score
+
+    @property
+    def said(self) -> str:
+        """The state as people read it: what is blind by construction is not called undecided."""
+        return BLIND if self.blind else self.state
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The interval of the score; None where there is none, and of what is blind, which cannot vary."""
+        e = self.measurement.estimate
+        return None if self.blind or e.low is None or e.high is None else (e.low, e.high)
 
 
 def read_stage(
@@ -77,7 +90,7 @@ def read_stage(
     return ReadStage(
         stage=stage, name=name, measurement=chosen, place=cells[usual].name, points=len(cells), cell=cells[usual],
         state=state, excluded=max((one.limit or 1.0 for one in found), default=None) if state == "absent" else None,
-        credit=best.credit if state == "present" else None, p=min(paid, default=None),
+        credit=best.credit if state == "present" else None, p=min(paid, default=None), blind=blind_throughout(found),
         note="" if state == "present" else best.reason,
     )  # fmt: skip
 
@@ -87,11 +100,11 @@ def at_map(run: Run, cell: Cell) -> Cell:
     return screened(cell) if run.plan(cell.question).headline == "linear" and cell.level == "full" else cell
 
 
-def untrained_stage(measurement: Any, name: str, stage: StageName = "answer") -> ReadStage:
+def untrained_stage(measurement: Any, name: str, stage: StageName = "answer", *, blind: bool = False) -> ReadStage:
     """A stage that was not trained on the items, such as an answer; its p is that of its own exchanged labels."""
     p = measurement.estimate.p
     state = _unjudged(measurement, p is not None and p <= ALPHA)
-    return ReadStage(stage=stage, name=name, measurement=measurement, state=state, p=p, trained=False)
+    return ReadStage(stage=stage, name=name, measurement=measurement, state=state, p=p, trained=False, blind=blind)
 
 
 def _unjudged(measurement: Any, reads: bool) -> State:
@@ -187,6 +200,7 @@ def best_reader(run: Run, named: Sequence[tuple[str, Cell]], stage: StageName, n
         stage=stage, name=name, measurement=chosen, points=len(every), cell=cell,
         place=_place(kind, cell),
         state=_unjudged(chosen, chosen.reads), p=chosen.estimate.p,
+        blind=all(run.measurement(cell).blind for _, cell in every),
     )  # fmt: skip
 
 

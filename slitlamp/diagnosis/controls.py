@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from slitlamp.diagnosis.causal import ERASED
+from slitlamp.diagnosis.causal import ERASED, LOST
 from slitlamp.diagnosis.stages import Stages
 
 SURE = 0.05
@@ -36,8 +36,8 @@ def share_controls(found: Mapping[str, Stages]) -> None:
         assert control is not None
         one.causal = replace(one.causal, control=control)
         row = {
-            "task": name, "edit": f"{ERASED}: {best}, which is answered, of its own images", "auc": None,
-            "loss": control.loss, "low": control.low, "high": control.high, "state": control.state,
+            "task": name, "edit": f"{ERASED}: {best}, which is answered, of its own images", "measure": LOST,
+            "auc": None, "effect": control.loss, "low": control.low, "high": control.high, "state": control.state,
             "answers_changed": None, "moved": None,
         }  # fmt: skip
         one.tables["causal"].append(row)

@@ -36,7 +36,7 @@ from slitlamp.diagnosis.settings import DiagnoseSettings
 from slitlamp.diagnosis.stages import Stages
 from slitlamp.diagnosis.transport import carried
 from slitlamp.encoding.fill import NotFiniteError
-from slitlamp.errors import UsageError
+from slitlamp.errors import UsageError, one_line
 from slitlamp.log import say
 from slitlamp.probing.points import INNER
 from slitlamp.probing.run import probe_question
@@ -186,7 +186,7 @@ def gather(run: Run, question: Question, route: Route, own: DiagnoseSettings) ->
 
 def told(own: DiagnoseSettings, question: Question, error: Exception) -> str:
     """Say, and give back, the line of what could not be computed for a question."""
-    line = f"{portable(own.model)}, {question.name}: {' '.join(str(error).split())}"
+    line = f"{portable(own.model)}, {question.name}: {one_line(error)}"
     say(f"error: {line}")
     return line
 

@@ -30,6 +30,7 @@ from slitlamp.diagnosis.settings import DiagnoseSettings
 from slitlamp.diagnosis.stages import conclude
 from slitlamp.diagnosis.tables import NAME, tables_of
 from slitlamp.diagnosis.words import sentences_of
+from slitlamp.errors import none_of
 from slitlamp.log import say
 from slitlamp.probing.judge import adjusted, judge
 from slitlamp.probing.run import choose_points
@@ -90,10 +91,10 @@ def _gathered(run: Run, questions: Sequence[Question], route: Route, own: Diagno
         raise (
             lost[0][1]
             if lost
-            else EncoderError("; ".join(run.failed) or f"{portable(own.model)}: no task could be asked")
+            else EncoderError(none_of(run.failed) if run.failed else f"{portable(own.model)}: no task could be asked")
         )
     for question, error in lost:
-        if str(error) != "; ".join(run.failed):  # which was said when it could not be encoded
+        if not run.failed or str(error) != none_of(run.failed):  # which was said when it could not be encoded
             run.failed.append(told(own, question, error))
     return found
 

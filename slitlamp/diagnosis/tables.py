@@ -60,10 +60,11 @@ def _stage(one: Diagnosed, stage: ReadStage, part: Any, settings: Settings, comm
     weights = next((record.weights for record in one.points if record.encoder == one.model), None)
     read = {(r.encoder, f"{r.site}/{r.readout}"): r.features_key for r in one.points}
     loss: Contrast | None = None if part is None else part.contrast
+    low, high = stage.ends or (None, None)
     return {
         "experiment": NAME, "model": one.model, "task": one.name, "stage": stage.stage, "name": stage.name,
-        "at": stage.place, "points": stage.points, "score": e.score, "low": e.low, "high": e.high, "chance": e.chance,
-        "verdict": stage.state, "p_value": e.p, "p_adjusted": stage.p, "limit": stage.excluded,
+        "at": stage.place, "points": stage.points, "score": e.score, "low": low, "high": high, "chance": e.chance,
+        "verdict": stage.said, "p_value": e.p, "p_adjusted": stage.p, "limit": stage.excluded,
         "credit": stage.credit, "mde": e.mde, "trained": stage.trained, "to": None if part is None else part.target,
         "loss": None if loss is None else loss.loss, "loss_low": None if loss is None else loss.low,
         "loss_high": None if loss is None else loss.high, "loss_p": None if loss is None else loss.p,

@@ -68,11 +68,10 @@ def called(one: Diagnosed) -> str:
 
 
 def _stage(stage: ReadStage) -> str:
-    e = stage.measurement.estimate
-    ends = "" if e.low is None else f" [{e.low:.2f}, {e.high:.2f}]"
+    ends = "" if stage.ends is None else f" [{stage.ends[0]:.2f}, {stage.ends[1]:.2f}]"
     where = f" at {stage.place}" if stage.place else ""
     limit = "" if stage.excluded is None else f" ≥{math.ceil(100 * stage.excluded - 1e-9) / 100:.2f}"  # never less
-    return f"{stage.name} {e.score:.2f}{ends}{where} ({stage.state}{limit})"
+    return f"{stage.name} {stage.score:.2f}{ends}{where} ({stage.said}{limit})"
 
 
 def loss_words(loss: Contrast) -> str:

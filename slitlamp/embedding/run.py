@@ -21,14 +21,14 @@ from slitlamp.embedding.settings import MapSettings
 from slitlamp.embedding.words import ALWAYS, moved, sentences
 from slitlamp.encoding.encoder import StoredEncoder, check_points, stored_encoders
 from slitlamp.encoding.fill import NotFiniteError, encode_missing
-from slitlamp.errors import UsageError, one_line
+from slitlamp.errors import UsageError, none_of, said_of
 from slitlamp.log import say
 from slitlamp.pairs.spaces import PREFERRED
 from slitlamp.probing.words import synthetic
 from slitlamp.questions import Question, ask
 from slitlamp.reports.result import CommandResult
 from slitlamp.reports.text import question_line
-from slitlamp.settings import Settings
+from slitlamp.settings import Settings, portable
 from tasks import DataError
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ def embed(settings: Settings, own: MapSettings, command: str) -> CommandResult:
     one_only = len(asked) == 1
     asked = [one for one in asked if _tried(one, one_only, failed, partial(_card_of, one, settings))]
     if not asked:
-        raise EncoderError("; ".join(failed))
+        raise EncoderError(none_of(failed))
     points, notes = _points(asked, question)
     chosen, said = colourings(settings, question, own.colour, store)
     plans, unplanned = plans_of(question, chosen, settings, len(points))
@@ -71,7 +71,7 @@ def embed(settings: Settings, own: MapSettings, command: str) -> CommandResult:
             found = _tried(encoder, one_only and len(mine) == 1, failed, one)
             looked += [] if found is None else [found]
     if not looked:
-        raise EncoderError("; ".join(failed))
+        raise EncoderError(none_of(failed))
     asked = [one for one in asked if any(each.encoder is one for each in looked)]
     notes += [f"left out: {line}" for line in failed]
     looked = adjusted(looked)
@@ -107,8 +107,7 @@ def _tried(encoder: StoredEncoder, alone: bool, failed: list[str], act: Callable
     except (EncoderError, UserFileError, NotFiniteError, ProbeError) as error:
         if alone:
             raise
-        line = one_line(error)
-        failed.append(line if line.startswith(encoder.spec) else f"{encoder.spec}: {line}")
+        failed.append(said_of(portable(encoder.spec), error))
         say(f"error: {failed[-1]}")
         return None
 

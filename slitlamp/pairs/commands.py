@@ -24,6 +24,7 @@ from slitlamp.pairs.settings import (
 )
 from slitlamp.settings import Settings
 
+PRICE = "slitlamp.pairs.priced.priced"  # of what is read at one point of each encoder
 PHANTOMS = Settings.of(out="", task=("contrast",), items=300)  # without --out, a folder of the run's own
 FOUND = "what is done with the features: pairs are found exhaustively, images times images"
 RECKONED = "what is reckoned from the features"
@@ -40,7 +41,7 @@ COMMANDS = {
         Command(
             under="pairs",
             name="mine",
-            asks=_both,
+            price=PRICE,
             unpriced=FOUND,
             examples=(
                 "--encoder biomedclip --reference dinov2-b14 --data films/manifest.csv --group patient",
@@ -57,7 +58,7 @@ COMMANDS = {
         Command(
             under="pairs",
             name="modes",
-            asks=_both,
+            price=PRICE,
             unpriced=FOUND,
             examples=(
                 "--encoder biomedclip --reference dinov2-b14 --data films/manifest.csv",
@@ -74,7 +75,7 @@ COMMANDS = {
         Command(
             under="pairs",
             name="explain",
-            asks=_both,
+            price=PRICE,
             unpriced="the images with a part left out, which are encoded too",
             examples=(
                 "chest-0001.png chest-0002.png --encoder biomedclip --data films/",
@@ -109,7 +110,7 @@ COMMANDS = {
         Command(
             under="pairs",
             name="score",
-            asks=_both,
+            price=PRICE,
             unpriced="the probe, and what else is reckoned from the features",
             examples=(
                 "--encoder biomedclip --pairs runs/pairs/mine/films/pairs.csv --data films/",
@@ -126,7 +127,7 @@ COMMANDS = {
         Command(
             under="pairs",
             name="perturb",
-            asks=_both,
+            price=PRICE,
             unpriced="the changed images, which are encoded too, at every strength of every change",
             examples=(
                 "--encoder phantom-clip",

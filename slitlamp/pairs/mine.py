@@ -68,11 +68,15 @@ def mined_pairs(
     filters, notes, lacking = _filters(images, own)
     keep = _without(images, lacking)
     found = []
-    at_reference = settings.but(site=_listed(own.reference_site), readout=_listed(own.reference_readout))
     for spec in own.reference:
-        reference = embed(spec, at_reference, images, store)
+        reference = embed(spec, at_reference(settings, own), images, store)
         found.append(_mined(settings, own, images, encoder, reference, filters, keep, store.root / "pairs"))
     return found, notes
+
+
+def at_reference(settings: Settings, own: MineSettings) -> Settings:
+    """The settings with the point at which references are read."""
+    return settings.but(site=_listed(own.reference_site), readout=_listed(own.reference_readout))
 
 
 def _listed(name: str | None) -> tuple[str, ...]:

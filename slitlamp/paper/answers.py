@@ -9,10 +9,13 @@ from probes.stats.verdict import p_words
 from slitlamp.paper.design import marked
 from slitlamp.paper.gathered import Claim, Gathered
 from slitlamp.records import Record
-from slitlamp.reports.table import is_blind
+from slitlamp.reports.table import BLIND
 from slitlamp.reports.text import listed
 
-READS = {"present": "reads it", "absent": "does not read it", "inconclusive": "not decided"}
+READS = {
+    "present": "reads it", "absent": "does not read it", "inconclusive": "not decided",
+    BLIND: "is blind to it by construction",
+}  # fmt: skip
 
 
 def used(claims: Sequence[Claim]) -> str:
@@ -125,7 +128,7 @@ def unshown(claim: Claim) -> str:
             return "nothing is excluded"
         return f"{what} {claim.limit:.2f} or more are excluded, smaller ones are not"
     if state == "inconclusive":
-        return "blind to it by construction" if is_blind(r) else "neither shown nor excluded"
+        return "blind to it by construction" if claim.blind else "neither shown nor excluded"
     open_ = "how well is open, " * r.size_open
     if claim.control:
         return f"{open_}it is itself a control"
@@ -140,8 +143,8 @@ def unshown(claim: Claim) -> str:
 def reads(claims: Sequence[Claim]) -> str:
     """The verdict of one encoder on one question in words, of one run or of several."""
     if len(claims) == 1:
-        return READS[claims[0].verdict["verdict"]]
-    counts = {state: sum(c.verdict["verdict"] == state for c in claims) for state in READS}
+        return READS[claims[0].said]
+    counts = {state: sum(c.said == state for c in claims) for state in READS}
     return ", ".join(f"{READS[state]} in {count} of {len(claims)} runs" for state, count in counts.items() if count)
 
 
@@ -172,7 +175,7 @@ def warnings_of(claim: Claim) -> list[str]:
 
 def answers(gathered: Gathered) -> list[str]:
     """One line for each claim, under its name."""
-    return [f"{gathered.label(c)}: {READS[c.verdict['verdict']]}: {answer(c)}" for c in gathered.claims]
+    return [f"{gathered.label(c)}: {READS[c.said]}: {answer(c)}" for c in gathered.claims]
 
 
 def questions(claims: Sequence[Claim]) -> dict[tuple[str, str], list[Claim]]:

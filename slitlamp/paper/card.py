@@ -76,7 +76,7 @@ def _body(gathered: Gathered, command: str) -> Iterable[str]:
     yield "## What was found"
     yield ""
     for claim in claims:
-        state = READS[claim.verdict["verdict"]]
+        state = READS[claim.said]
         yield f"- **{markdown_text(gathered.label(claim))}: {state}.** {markdown_text(_capital(answer(claim)))}"
     yield ""
     yield markdown_text(used(claims))

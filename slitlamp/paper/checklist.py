@@ -18,7 +18,7 @@ from slitlamp.paper.design import design, marked, scaling
 from slitlamp.paper.gathered import Claim, Gathered
 from slitlamp.paper.methods import inline_code, markdown_text
 from slitlamp.records import Record, paid_p
-from slitlamp.reports.table import drawn, is_blind, p_text
+from slitlamp.reports.table import drawn, p_text
 from slitlamp.reports.text import listed
 from slitlamp.runs import words_of
 
@@ -243,7 +243,7 @@ def _controls(claim: Claim) -> Iterable[Entry]:
 def _interval(claim: Claim) -> Iterable[Entry]:
     r, made, ends = claim.best, design(claim), claim.ends
     of = f"{r.n_items} items in {r.n_groups} groups, {r.n_items / r.n_groups:.2g} to a group"
-    if is_blind(r):
+    if claim.blind:
         yield Entry(status=STANDS, evidence=f"Blind by construction, so that no interval is needed: {of}.")
         return
     if ends is None:
@@ -263,7 +263,7 @@ def _interval(claim: Claim) -> Iterable[Entry]:
 
 def _permutation(claim: Claim) -> Iterable[Entry]:
     r, made = claim.best, design(claim)
-    if is_blind(r):
+    if claim.blind:
         yield Entry(status=STANDS, evidence="Blind by construction, so that there is nothing to permute.")
         return
     encoders = {one.encoder for one in claim.run.records if one.role == "encoder" and one.task == claim.task}
@@ -334,6 +334,9 @@ def _negative(claim: Claim) -> Iterable[Entry]:
     r, state = claim.best, claim.verdict["verdict"]
     if state == "present":
         yield Entry(status=IDLE, evidence="It is present: nothing is claimed absent.")
+        return
+    if claim.blind:
+        yield Entry(status=IDLE, evidence="Blind by construction: of these features alone, and of no number of items.")
         return
     m = claim.measured
     layout = _layout(claim)
@@ -503,7 +506,7 @@ def _falsified(claim: Claim) -> Iterable[Entry]:
         "present": f"groups of the same kind on which {r.site}/{r.readout} reads {r.chance:.2f}"
         + (f", or a control that reads {r.score:.2f} too" if r.credit == "learned" else ""),
         "absent": f"a linear probe that reads it on more groups, of a difference of {claim.limit or 1:.2f} or more",
-        "inconclusive": "nothing: it is blind by construction" if is_blind(r) else "nothing: no verdict was reached",
+        "inconclusive": "nothing: it is blind by construction" if claim.blind else "nothing: no verdict was reached",
     }[claim.verdict["verdict"]]
     yield Entry(status=STANDS, evidence=f"What would overturn it: {what}.")
 
@@ -549,12 +552,13 @@ def _blamed(other: Any, verdict: Any) -> Entry:
         if free["asks"] < PARAPHRASES:
             missing.append(f"{PARAPHRASES} or more ways of putting the question")
             more.append(f"--paraphrases {PARAPHRASES // 2}")
-    checks = [row for row in causal if row["loss"] is not None]
+    causal = [{"effect": row.get("loss"), **row} for row in causal]  # `loss` is its name in older documents
+    checks = [row for row in causal if row["effect"] is not None]
     if not checks:
         missing.append("a causal check")
         more.append("--causal on")
     else:
-        said += [f"{row['edit']}: {_interval_text(row, 'loss')}" for row in checks if row["edit"] in CHECKS]
+        said += [f"{row['edit']}: {_interval_text(row, 'effect')}" for row in checks if row["edit"] in CHECKS]
     return Entry(
         status=MISSING if missing else STANDS,
         evidence="; ".join(said) + "." + (f" Missing: {listed(missing)}." if missing else ""),

@@ -20,6 +20,7 @@ from slitlamp.paper.tables import run_names
 from slitlamp.records import Record
 from slitlamp.reports import plots
 from slitlamp.reports.plots import MM, STYLE, WIDTHS, shown_names
+from slitlamp.reports.table import BLIND
 
 PANELS = 6  # encoders of one figure of layer curves, which has a row for each of more than three
 MOST = 12  # classes of a confusion matrix whose numbers are written
@@ -162,7 +163,7 @@ def _of(claims: Sequence[Claim]) -> list[Record]:
     return list(found.values())
 
 
-MARKS = {"present": "●", "absent": "○", "inconclusive": "?"}
+MARKS = {"present": "●", "absent": "○", "inconclusive": "?", BLIND: "∅"}
 
 
 def _map(gathered: Gathered) -> PaperFigure:
@@ -180,7 +181,8 @@ def _map(gathered: Gathered) -> PaperFigure:
         caption=(
             "Score of each encoder on each task, the point chosen inside the training folds where that could be done, "
             "with its interval. Colour: the way from chance (0) to a perfect score (1). ● present, ○ absent, "
-            "? inconclusive; hatched: not measured."
+            f"? inconclusive{f', {MARKS[BLIND]} {BLIND}' * any(c.blind for c in gathered.claims)}; hatched: not "
+            "measured."
         ),
         alt=f"A map of {len(rows)} encoders by {len(columns)} tasks; the numbers are in tables/claims.csv.",
         draw=lambda width: map_figure(rows, columns, cells, width),
@@ -223,7 +225,7 @@ def map_figure(rows: Sequence[str], columns: Sequence[str], cells: Mapping[tuple
                 shade = colours(min(max((score - claim.best.chance) / (1 - claim.best.chance), 0), 1))
                 panel.add_patch(Rectangle((j, i), 1, 1, fc=shade, ec="white", lw=0.6))
                 ink = "black" if 0.2126 * shade[0] + 0.7152 * shade[1] + 0.0722 * shade[2] > 0.45 else "white"
-                _write(panel, j, i, wide, tall, score, low, high_, MARKS[claim.verdict["verdict"]], ink)
+                _write(panel, j, i, wide, tall, score, low, high_, MARKS[claim.said], ink)
         panel.set_xticks(np.arange(len(columns)) + 0.5, tasks, rotation=90 if turned else 0)
         panel.set_yticks(np.arange(len(rows)) + 0.5, called, fontsize=6 if tall > 3 else 4.5)
         panel.tick_params(length=0, pad=2, labeltop=True, labelbottom=False)
@@ -234,7 +236,9 @@ def map_figure(rows: Sequence[str], columns: Sequence[str], cells: Mapping[tuple
         figure.colorbar(ScalarMappable(cmap=colours), cax=bar, ticks=[0, 0.5, 1])
         bar.set_yticklabels(["chance", "", "1"], fontsize=5.5)
         bar.tick_params(length=1.5, width=0.4, pad=1)
-        words = "● present  ○ absent  ? inconclusive" + "  ╱ not measured" * (len(cells) < len(rows) * len(columns))
+        blind = f"  {MARKS[BLIND]} blind" * any(c.blind for c in cells.values())
+        unmeasured = "  ╱ not measured" * (len(cells) < len(rows) * len(columns))
+        words = f"● present  ○ absent  ? inconclusive{blind}{unmeasured}"
         figure.text(1.5 / width, 5.5 / high, words, fontsize=6, va="bottom")
         said = _limited(c.best for c in cells.values())[0].partition(", ")
         told = "".join(said) if _two_lines(wide, tall) else said[2]
@@ -249,10 +253,8 @@ def _limited(records: Iterable[Record]) -> tuple[str]:
 
 def _score(claim: Claim) -> tuple[float, float | None, float | None]:
     """What the map and the tables call the score of a claim: nested where it could be, else the highest, paid for."""
-    said = claim.verdict
-    if said["score"] is not None:
-        return said["score"], said["low"], said["high"]
-    return claim.best.score, claim.best.simultaneous_low, claim.best.simultaneous_high
+    low, high = claim.ends or (None, None)
+    return claim.score, low, high
 
 
 def _two_lines(wide: float, tall: float) -> bool:

@@ -10,7 +10,7 @@ from slitlamp.errors import UsageError
 from slitlamp.probing.state import CONTROLS
 from slitlamp.records import Record, best_of
 from slitlamp.reports.result import CommandResult
-from slitlamp.reports.table import shown_p
+from slitlamp.reports.table import BLIND, blind_throughout, shown_p
 from slitlamp.runs import DOCUMENTS, GRID, StoredRun, distinct_names, flags_of, open_runs, read_document
 
 NOT_YET = "not computed yet"
@@ -49,6 +49,16 @@ class Claim:
         return max(known, default=None) if self.verdict["verdict"] == "absent" else None
 
     @property
+    def blind(self) -> bool:
+        """Whether its features are blind to the question by construction."""
+        return blind_throughout(self.records)
+
+    @property
+    def said(self) -> str:
+        """The verdict as people read it: what is blind by construction is not called undecided."""
+        return BLIND if self.blind else self.verdict["verdict"]
+
+    @property
     def nested(self) -> bool:
         """Whether `score` is that of a point chosen inside the training folds, or of the only point there is."""
         return self.verdict["score"] is not None
@@ -60,10 +70,10 @@ class Claim:
 
     @property
     def ends(self) -> tuple[float, float] | None:
-        """The interval of `score`; of the highest point that which holds for all points. None where there is none."""
+        """The interval of `score`; of the highest point that which holds for all points. None of what has none."""
         names = ("low", "high") if self.nested else ("highest_low", "highest_high")
         low, high = (self.verdict[name] for name in names)
-        return None if low is None or high is None else (low, high)
+        return None if low is None or high is None or self.blind else (low, high)
 
     @property
     def p(self) -> float | None:

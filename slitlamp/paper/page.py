@@ -33,7 +33,7 @@ from slitlamp.probing.state import CONTROLS
 from slitlamp.records import Record
 from slitlamp.reports.pages import POLICY
 from slitlamp.reports.result import shown_rows
-from slitlamp.reports.table import COLUMNS, DASH, RIGHT, p_text, rows_of, verdict_text
+from slitlamp.reports.table import COLUMNS, DASH, RIGHT, is_blind, p_text, rows_of, verdict_text
 from slitlamp.reports.table import number as three_digits
 from slitlamp.reports.text import listed, question_line
 
@@ -78,7 +78,7 @@ def page(
         questions=[_question(gathered, source, task, some) for (source, task), some in asked_in],
         used=used(claims),
         answers=[
-            {"label": gathered.label(c), "state": c.verdict["verdict"], "reads": READS[c.verdict["verdict"]],
+            {"label": gathered.label(c), "state": c.verdict["verdict"], "reads": READS[c.said],
              "text": answer(c), "stamps": stamps(c), "warnings": warnings_of(c)}
             for c in claims[:ANSWERS]
         ],
@@ -172,7 +172,7 @@ def _question(gathered: Gathered, source: str, task: str, claims: Sequence[Claim
         by.values(),
         key=lambda some: (
             some[0].control,
-            min(places.index(c.verdict["verdict"]) for c in some),
+            min(places.index(c.said) for c in some),
             -max(c.score for c in some),
         ),
     )
@@ -251,8 +251,8 @@ def _claim(gathered: Gathered, claim: Claim) -> dict[str, Any]:
         "p": p_text(claim.p),
         "state": claim.verdict["verdict"],
         "verdict": verdict_text(replace(r, limit=claim.limit))
-        if r.verdict == claim.verdict["verdict"]
-        else claim.verdict["verdict"],
+        if r.verdict == claim.verdict["verdict"] and not is_blind(r)
+        else claim.said,
         "credit": r.credit or DASH,
         "loss": _loss(claim.records),
         "point": f"{r.site}/{r.readout}",

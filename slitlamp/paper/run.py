@@ -125,7 +125,7 @@ def _claims(gathered: Gathered) -> list[dict[str, Any]]:
             "high": None if c.ends is None else c.ends[1],
             "chance": c.best.chance,
             "p": c.p,
-            "verdict": c.verdict["verdict"],
+            "verdict": c.said,
             "credit": c.best.credit,
             "point": f"{c.best.site}/{c.best.readout}",
         }

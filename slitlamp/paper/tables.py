@@ -164,17 +164,16 @@ def _claim_paths(gathered: Gathered) -> dict[int, Path3]:
 def _claim_row(claim: Claim, run: str | None) -> dict[str, Any]:
     said, best = claim.verdict, claim.best
     chosen = said["score"] is not None
-    score = [said["score"], said["low"], said["high"]] if chosen else [best.score, best.simultaneous_low,
-                                                                      best.simultaneous_high]  # fmt: skip
+    low, high = claim.ends or (None, None)
     return {
         "task": claim.task, "encoder": claim.encoder, "run": run,
         **{f"setting {axis}": _setting(value) for axis, value in claim.run.settings.items()},
         "n_items": best.n_items, "n_groups": best.n_groups, "n_classes": best.n_classes, "metric": best.metric,
-        "score": score[0], "low": score[1], "high": score[2], "mark": None if chosen else "†",
+        "score": claim.score, "low": low, "high": high, "mark": None if chosen else "†",
         "chosen": "inside the training folds" if chosen else "on these data", "chance": best.chance,
         **{name: getattr(best, name) for name in ("control_lowlevel", "control_pixels", "control_order",
                                                   "control_random", "control_shuffled")},
-        "p": claim.p, "verdict": said["verdict"],
+        "p": claim.p, "verdict": claim.said,
         "limit": claim.limit, "credit": said["credit"],
         "loss": best.loss, "loss_low": best.loss_low, "loss_high": best.loss_high, "loss_state": best.loss_state,
         "reference": best.reference, "best_point": said["best"], "highest": said["highest"],
@@ -469,12 +468,9 @@ def as_markdown(sheet: Sheet) -> str:
     """A table as Markdown, with its caption before it and its notes below."""
     columns = sheet.kept
     rows = [[_words(c, row) for c in columns] for row in sheet.rows]
-    bolded = [
-        [f"**{text}**" if (k, c.of[0]) in sheet.bold else text for text, c in zip(line, columns, strict=True)]
-        for k, line in enumerate(rows)
-    ]
+    bold = [(k, j) for k in range(len(rows)) for j, c in enumerate(columns) if (k, c.of[0]) in sheet.bold]
     right = [c.form not in ("text", "words", "verdict") for c in columns]
-    body = markdown.table([c.head for c in columns], bolded, right)
+    body = markdown.table([c.head for c in columns], rows, right, bold)
     notes = "".join(f"\n{markdown.escape(note)}\n" for note in sheet.notes)
     return f"{markdown.escape(sheet.caption)}\n\n{body}{notes}"
 

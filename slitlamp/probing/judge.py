@@ -30,6 +30,7 @@ from slitlamp.probing.state import CONTROLS, Cell, QuestionCells, Run
 from slitlamp.probing.words import place, sentences
 from slitlamp.questions import Question
 from slitlamp.records import Record, best_of, code_version
+from slitlamp.reports.table import blind_throughout
 from slitlamp.settings import command_line
 
 REFERENCES: dict[str, Kind] = {"pixels": "thumbnail", "untrained": "untrained"}  # names for --reference
@@ -275,6 +276,7 @@ def _summary(question: Question, judged: Sequence[Judged], best: Best, text: Seq
         "highest_low": row.simultaneous_low,
         "highest_high": row.simultaneous_high,
         "points": {s: states.count(s) for s in ("present", "absent", "inconclusive")},
+        "blind": blind_throughout([j.record for j in judged]),
         "sentences": list(text),
     }
 

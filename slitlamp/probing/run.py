@@ -17,7 +17,7 @@ from probes.stats.credit import surpassed
 from probes.stats.plan import ALPHA, FEW
 from slitlamp.encoding.encoder import StoredEncoder, check_points
 from slitlamp.encoding.fill import FeatureTable, NotFiniteError, encode_missing, space_of
-from slitlamp.errors import UsageError
+from slitlamp.errors import UsageError, none_of, said_of
 from slitlamp.log import say
 from slitlamp.probing.judge import REFERENCES, adjusted, compared, judge
 from slitlamp.probing.order import order_of
@@ -166,11 +166,11 @@ def probe_question(run: Run, question: Question) -> QuestionCells | None:
     None, and a line, where the question has none of the readouts that were asked for.
     """
     asked = encode_all(run, question, run.encoders.asked)
-    if not asked and not any(_may_be_read(question, encoder) for encoder in run.encoders.asked):
+    if not asked and not run.failed and not any(_may_be_read(question, encoder) for encoder in run.encoders.asked):
         _note(run, f"warning: {question.name} is not asked: it has none of the sites and readouts that are asked for")
         return None
     if not asked:
-        raise EncoderError("; ".join(run.failed))
+        raise EncoderError(none_of(run.failed))
     check_names(asked)
     encode_all(run, question, run.encoders.controls)
     controls = [cell for control in run.encoders.controls for cell in cells_of(run, question, control, Role.CONTROL)]
@@ -235,7 +235,7 @@ def encode_all(run: Run, question: Question, who: Sequence[StoredEncoder]) -> li
         except (EncoderError, UserFileError, NotFiniteError) as error:
             if len(who) == 1 or encoder.spec in CONTROLS:
                 raise
-            line = f"{portable(encoder.spec)}: {' '.join(str(error).split())}"
+            line = said_of(portable(encoder.spec), error)
             if line not in run.failed:
                 run.failed.append(line)
                 say(f"error: {line}")
@@ -299,7 +299,7 @@ def _encode_untrained(run: Run, question: Question, spec: str, draws: Sequence[S
             encode_all(run, question, [draw])
         except (EncoderError, UserFileError, NotFiniteError, UnknownName) as error:
             have = "no untrained draw" if not different else f"only {len(different)} of {len(draws)} untrained draws"
-            _note(run, f"warning: {have} beside {portable(spec)}: {' '.join(str(error).split())}")
+            _note(run, f"warning: {have} beside {said_of(portable(spec), error)}")
             break
         same = different.setdefault(draw.fingerprint, draw)
         if same is not draw:
@@ -387,7 +387,7 @@ def plan_of(settings: Settings) -> dict[str, Any]:
                 "items": len(question.ids),
                 "groups": state.plan(question).n_groups,
                 "probe": settings.probe.probe or state.plan(question).headline,
-                "encoder": encoder.spec,
+                "encoder": portable(encoder.spec),
                 "points": None,
                 "images_to_encode": None,
                 "bytes_to_store": None,

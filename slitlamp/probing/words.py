@@ -13,6 +13,7 @@ from probes.stats.verdict import p_words
 from slitlamp.probing.judged import Best, Judged, ListTold
 from slitlamp.probing.state import Cell, QuestionCells
 from slitlamp.questions import Question
+from slitlamp.reports.table import is_blind
 
 
 def sentences(
@@ -24,6 +25,7 @@ def sentences(
     found += _less(judged)
     found += _leaks(judged, found)
     found += _layout(run, question, judged)
+    found += _blind(judged, found)
     found += _absent(judged, found)
     found += _undecided(judged, found)
     found += _betrayed(run, spec, cells)
@@ -162,9 +164,17 @@ def _absent(judged: Sequence[Judged], said: Sequence[str]) -> list[str]:
     return [f"Absent at {_named(absent)}.{_reason(weakest, absent, said, 'The weakest exclusion is that of')}"]
 
 
+def _blind(judged: Sequence[Judged], said: Sequence[str]) -> list[str]:
+    """Where some points are blind to the question by construction, and others not."""
+    blind = [j for j in judged if is_blind(j.record)]
+    if not blind or len(blind) == len(judged):
+        return []  # of all alike the first sentence has said it
+    return [f"Blind by construction at {_named(blind)}.{_reason(blind[0], blind, said, 'For example')}"]
+
+
 def _undecided(judged: Sequence[Judged], said: Sequence[str]) -> list[str]:
     """Where nothing is decided, and why at the highest of these, unless a sentence has said it."""
-    open_ = [j for j in judged if j.verdict.state == "inconclusive"]
+    open_ = [j for j in judged if j.verdict.state == "inconclusive" and not is_blind(j.record)]
     if not open_ or len(open_) == len(judged):
         return []
     first = max((j for j in open_ if not j.verdict.leak), key=lambda j: j.measurement.estimate.score, default=open_[0])

@@ -1,25 +1,23 @@
 """What an audit of visual prompts would take, before it starts: pictures to encode, bytes, time, what is missing."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cache
 from encoders import EncoderError
-from slitlamp.ablation.priced import words_of
-from slitlamp.encoding.encoder import StoredEncoder
-from slitlamp.encoding.fill import pace_key, space_of
+from slitlamp.ablation.priced import plan_result, price_of
 from slitlamp.encoding.images import ImageSet
-from slitlamp.errors import UsageError, one_line
-from slitlamp.log import say
+from slitlamp.errors import UsageError, said_of
 from slitlamp.prompts.controls import marker_controls
 from slitlamp.prompts.presentations import open_task, prompted, showing
 from slitlamp.prompts.probed import READOUTS, Points, audited_encoders, points_of, shown_to
 from slitlamp.prompts.run import both_ways, pairs_of
 from slitlamp.prompts.settings import NAME, Asked, command_line
 from slitlamp.reports.result import CommandResult
+from slitlamp.settings import portable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 UNPRICED = "the search for marks, the readouts, and the audit itself"
 
@@ -50,35 +48,7 @@ def priced(asked: Asked) -> CommandResult:
         try:
             points = points_of(encoder, marks, READOUTS)
         except EncoderError as error:
-            failed.append(f"{encoder.spec}: {one_line(error)}")
+            failed.append(said_of(portable(encoder.spec), error))
             continue
-        rows.append({"encoder": encoder.label, "items": len(items)} | _price(encoder, shown(points), source.policy))
-    if not rows:
-        raise EncoderError("; ".join(failed))
-    for line in failed:
-        say(f"error: {line}")
-    seconds = [row["seconds"] for row in rows]
-    totals: dict[str, Any] = {name: sum(row[name] for row in rows) for name in ("images_to_encode", "bytes_to_store")}
-    totals["seconds"] = None if None in seconds else sum(seconds)
-    return CommandResult(
-        experiment=NAME, tables={"plan": rows}, sentences=words_of(totals, UNPRICED), command=command_line(asked),
-        summary="nothing was encoded", failed=failed,
-    )  # fmt: skip
-
-
-def _price(
-    encoder: StoredEncoder, shown: "Sequence[tuple[str, ImageSet, Points]]", policy: "Mapping[str, Any]"
-) -> dict[str, Any]:
-    """The pictures that an encoder has not seen, with bytes and seconds; those never hashed are told by their make."""
-    space, images, size = space_of(encoder, policy), set(), 0
-    for _, pictures, points in shown:
-        names, contents = [f"{site}/{readout}" for site, readout, _ in points], pictures.known()
-        if contents is None:
-            todo = {p.identity or name for p, name in zip(pictures.pictures, pictures.names, strict=True)}
-        else:
-            todo = {contents[i] for i in space.missing(contents, names, verify=False)}
-        images |= todo
-        size += 2 * sum(width for _, _, width in points) * len(todo)
-    pace = encoder.store.memo("pace").get_many([key := pace_key(encoder)]).get(key)
-    seconds = len(images) * pace["seconds"] / pace["images"] if pace else None if images else 0.0
-    return {"images_to_encode": len(images), "bytes_to_store": size, "seconds": seconds}
+        rows.append({"encoder": encoder.label, "items": len(items)} | price_of(encoder, shown(points), source.policy))
+    return plan_result(NAME, command_line(asked), rows, failed, UNPRICED)

@@ -3,7 +3,7 @@
 import html
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 
 def escape(text: str) -> str:
@@ -20,10 +20,22 @@ def escape(text: str) -> str:
     return "".join(f"U+{ord(c):04X}" if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in marked)
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] = ()) -> str:
-    """A table of texts, each escaped here; columns that are true in `right` end in line."""
+def table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] = (),
+    bold: Collection[tuple[int, int]] = (),
+) -> str:  # fmt: skip
+    r"""A table of texts, each escaped here; columns that are true in `right` end in line.
+
+    `bold` are the cells in bold, by row and column.
+
+    >>> print(table(["a*", "b"], [["1", "2*"]], [True], bold=[(0, 1)]), end="")
+    | a\* | b |
+    |--:|---|
+    | 1 | **2\*** |
+    """
     ends = [*right, *[False] * (len(heads) - len(right))]
-    lines = [heads, *rows]
-    body = ["| " + " | ".join(escape(cell) for cell in line) + " |" for line in lines]
+    told = [[f"**{escape(cell)}**" if (i, j) in bold else escape(cell) for j, cell in enumerate(line)]
+            for i, line in enumerate(rows)]  # fmt: skip
+    body = ["| " + " | ".join(line) + " |" for line in [[escape(head) for head in heads], *told]]
     rule = "|" + "|".join("--:" if end else "---" for end in ends) + "|"
     return "\n".join([body[0], rule, *body[1:], ""])

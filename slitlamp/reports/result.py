@@ -34,13 +34,13 @@ OF_ANSWERS = {  # columns with their intervals
 }
 OF_DIAGNOSIS = {
     "verdicts": "task failure code confidence",
-    "stages": "task stage name at score low high verdict loss loss_low loss_high loss_state",
+    "stages": "task name at score low high verdict loss loss_low loss_high loss_state",
     "losses": "",  # those between neighbours stand beside the stages, and the sentences name the others
     "layers": "",  # the figure shows them
     "texts": "task texts of_a_class zero_shot zero_shot_low zero_shot_high auc correlation correlation_low "
     "correlation_high cosine modality_gap means_removed",
     "answers": "task what value low high asks invalid",
-    "causal": "task edit loss low high state answers_changed",
+    "causal": "task edit measure effect low high state answers_changed",
     "information": "task name bits low high nonlinear_bits nonlinear_bits_low nonlinear_bits_high code",
     "kept": "task before behind neighbours_kept low high random_projection chance patch_error",
     "patches": "",  # the figure shows them
@@ -62,6 +62,8 @@ IN_A_TERMINAL: Mapping[str, Mapping[str, Sequence[str]]] = {  # columns by comma
         "checklist": (),  # a note counts it, the page holds it
     },
 }
+IN_SENTENCES = ("totals",)  # tables of a plan that a terminal does not show: the sentences hold them
+HEADS: Mapping[str, Mapping[str, str]] = {"diagnose": {"loss": "lost to the next"}}  # of columns by command
 SAME = ("over", "at")  # columns that a terminal does not show where all rows hold the same
 JOINT = ("simultaneous_low", "simultaneous_high")  # the interval that decides what is said of a difference
 
@@ -147,11 +149,13 @@ class CommandResult:
         columns = IN_A_TERMINAL.get(self.experiment, {})
         for name, rows in self.tables.items():
             most = len(rows) if name in WHOLE.get(self.experiment, ()) else ROWS
-            brief = _brief(rows[:most], columns.get(name))
+            brief = _brief(rows[:most], columns.get(name, () if name in IN_SENTENCES else None))
             if not brief:
                 continue
             more = f"\n… and {len(rows) - most} more rows in {page or 'results.json'}" if len(rows) > most else ""
-            parts.append(fitted(shown_rows(brief), right=_numbers(brief)) + more)
+            heads = HEADS.get(self.experiment, {})
+            shown = [{heads.get(key, key): value for key, value in row.items()} for row in shown_rows(brief)]
+            parts.append(fitted(shown, right=[heads.get(key, key) for key in _numbers(brief)]) + more)
         for some, most, what in ((self.sentences, LINES, "sentences"), (self.notes, NOTES, "notes")):
             rest = len(some) - most if page is not None else 0
             if some:

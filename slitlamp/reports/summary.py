@@ -22,9 +22,10 @@ def rows_of(verdicts: Sequence[Any], records: Sequence[Record]) -> list[dict[str
         chosen = one.score is not None
         score = one.score if chosen else one.highest
         ends = (one.low, one.high) if chosen else (one.highest_low, one.highest_high)
+        ends = (None, None) if one.blind else ends
         rung = ", LEAK" * any(r.reason.startswith("LEAK:") for r in mine)
         words = (
-            one.task, one.encoder, one.verdict + rung, one.credit or DASH, f"{score:.2f}", _ends(*ends),
+            one.task, one.encoder, one.said + rung, one.credit or DASH, f"{score:.2f}", _ends(*ends),
             f"{mine[0].chance:.2f}", one.best, _lost(mine),
         )  # fmt: skip
         rows.append(dict(zip(HEADS, words, strict=True)))

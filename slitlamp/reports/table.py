@@ -11,6 +11,8 @@ from slitlamp.reports.text import filled, wide
 from slitlamp.reports.text import table as aligned
 
 DASH = "–"
+OTHER = " (other weights)"  # behind the name of an encoder: see `slitlamp.encoding.encoder`
+BLIND = "blind by construction"  # what is said of features that are equal for items of every answer
 WIDTH = 110  # of the sentences and the legend
 WIDEST = 200  # of the map, which is as wide as its columns
 COLUMNS = (
@@ -47,7 +49,7 @@ def p_text(p: float | None) -> str:
 def verdict_text(record: Record) -> str:
     """The verdict with what belongs to it: the strength that an absent excludes, a size that is open, a leak."""
     if is_blind(record):
-        return "blind by construction"
+        return BLIND
     excluded = record.verdict == "absent" and record.limit is not None
     limit = f" ≥{_short(record.limit or 0)}" * excluded
     return record.verdict + limit + " (size open)" * record.size_open + ", LEAK" * record.reason.startswith("LEAK:")
@@ -56,6 +58,11 @@ def verdict_text(record: Record) -> str:
 def is_blind(record: Record) -> bool:
     """Whether the features of a record are blind to the question: equal for items of every answer."""
     return record.reason.startswith("Blind to this question")
+
+
+def blind_throughout(records: Sequence[Record]) -> bool:
+    """Whether an encoder is blind to a question: at some of its points, and at all others it is absent."""
+    return any(is_blind(r) for r in records) and all(is_blind(r) or r.verdict == "absent" for r in records)
 
 
 def shown_p(record: Record) -> float | None:
@@ -104,10 +111,18 @@ def rows_of(records: Sequence[Record], encoder: str) -> list[list[str]]:
     return [["control", _named(r), *_row(r)[2:]] for r in controls] + [_row(r) for r in own]
 
 
+def called(record: Record) -> str:
+    """The encoder of a record with its weights, of which a name that tells of other ones says so once."""
+    before, told = record.encoder.rpartition(OTHER)[::2]
+    if before and not told:
+        return f"{before}{OTHER[:-1]}, {record.weights.removeprefix('other weights, ')})"
+    return f"{record.encoder} ({record.weights})"
+
+
 def heading(records: Sequence[Record], encoder: str) -> tuple[str, str]:
     """Who was asked what, and of how much data, on two lines."""
     first = next(r for r in records if r.role == "encoder" and r.encoder == encoder)
-    head = f"{first.task} · {encoder} ({first.weights})"
+    head = f"{first.task} · {called(first)}"
     data = (
         f"{first.source} · {first.n_items} items in {first.n_groups} groups · {first.metric}, chance "
         f"{first.chance:.3f} · {first.repeats} × {first.folds} folds"

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments._exit import PARTIAL
 from experiments.linear_probe import main
 from tests.paths import ROOT, SHARED
 
@@ -186,39 +187,55 @@ def test_another_seed_or_permutation_count_is_another_cell(tmp_path: Path) -> No
 
 
 def test_dry_run_prints_a_plan_and_encodes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert probe(tmp_path / "out", "--task", "orientation", "--dry-run") == 0
+    assert probe(tmp_path / "out", "--task", "orientation", "--dry-run", "--json") == 0
     plan = json.loads(capsys.readouterr().out)
-    twins = {f"random:{ENCODER}{draw}" for draw in ("", "#1", "#2", "#3", "#4")}
-    assert {row["encoder"] for row in plan["plan"]} == {ENCODER, "lowlevel", "pixels"} | twins
-    assert probe(tmp_path / "out", "--task", "orientation", "--dry-run", "--twins", "0") == 0
+    name = Path(ENCODER).name
+    twins = {f"random:{name}{draw}" for draw in ("", "#1", "#2", "#3", "#4")}
+    assert {row["encoder"] for row in plan["plan"]} == {name, "lowlevel", "pixels"} | twins
+    assert probe(tmp_path / "out", "--task", "orientation", "--dry-run", "--json", "--twins", "0") == 0
     plan = json.loads(capsys.readouterr().out)
-    assert {row["encoder"] for row in plan["plan"]} == {ENCODER, "lowlevel", "pixels"}
+    assert {row["encoder"] for row in plan["plan"]} == {name, "lowlevel", "pixels"}
     assert not (tmp_path / "out").exists()
+
+
+def test_dry_run_says_who_cannot_be_asked_as_the_run_would(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A plan of one encoder of two is no plan of both; and none of the folder in which a file lies gets into it."""
+    (tmp_path / "north clinic").mkdir()
+    broken = tmp_path / "north clinic" / "broken.py"
+    broken.write_text("1 / 0")
+    words = ("--task", "mirror", "--encoder", "lowlevel", str(broken), "--items", "20", "--twins", "0", "--dry-run")
+    for more in ((), ("--json",)):
+        assert main([*words, *more]) == PARTIAL
+        out, err = capsys.readouterr()
+        assert "error: broken.py, line 1: ZeroDivisionError" in err
+        assert "north clinic" not in out
+        assert json.loads(out)["failed"] if more else "lowlevel" in out
 
 
 def test_dry_run_is_priced_by_what_was_measured_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Unknown before anything was timed; then the cells and images that are left, and what they take."""
     words = ("--task", "mirror", "--repeats", "1")
     assert probe(tmp_path / "out", *words, "--dry-run") == 0
-    out, err = capsys.readouterr()
-    before = json.loads(out)["totals"]
+    assert "Time: not known" in capsys.readouterr().out
+    assert probe(tmp_path / "out", *words, "--dry-run", "--json") == 0
+    before = json.loads(capsys.readouterr().out)["totals"]
     assert before["seconds"] is None
-    assert "Time: not known" in err
     assert before["cells_known"] == 0
     assert probe(tmp_path / "out", *words) == 0
     capsys.readouterr()
     assert before["cells"] == len(list((tmp_path / "out" / "cells").glob("*.npz"))), "the cells that a run measures"
     shards = sum(path.stat().st_size for path in (tmp_path / "store").rglob("*.h5"))
     assert 0 < before["bytes_to_store"] <= shards
-    assert probe(tmp_path / "out", *words, "--dry-run") == 0
+    assert probe(tmp_path / "out", *words, "--dry-run", "--json") == 0
     done = json.loads(capsys.readouterr().out)["totals"]
     assert (done["images_to_encode"], done["cells_known"], done["seconds"]) == (0, before["cells"], 0)
-    assert probe(tmp_path / "other", *words, "--dry-run", items=60) == 0
-    out, err = capsys.readouterr()
-    more = json.loads(out)["totals"]
+    assert probe(tmp_path / "other", *words, "--dry-run", "--json", items=60) == 0
+    more = json.loads(capsys.readouterr().out)["totals"]
     assert more["seconds"] > 0
     assert more["images_to_encode"] > 0
-    assert "by what such images and cells took on this machine" in err
+    assert probe(tmp_path / "other", *words, "--dry-run", items=60) == 0
+    out, err = capsys.readouterr()
+    assert "by what such images and cells took on this machine" in " ".join(out.split())
     assert err.count("device:") == 1
 
 

@@ -237,7 +237,9 @@ def test_one_that_cannot_be_had_costs_a_line_and_no_other(
     assert main(["dinov2-b14", "clip-b16", "pixels", "--out", out]) == PARTIAL
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 2
-    assert "is gated: ask for access" in errors[0]
+    assert "dinov2-b14: facebook/dinov2-base is gated: ask for access" in errors[0]
+    assert "--weights" not in errors[0], "a local copy is what is being made"
+    assert "phantom-clip" not in errors[0]
     assert "pixels ships with the project, or is a formula: there is nothing to fetch" in errors[1]
     assert (tmp_path / "out" / "clip-b16" / "model.safetensors").is_file()
     assert main(["medclip-vit", "--out", out]) == ENCODER
@@ -251,6 +253,16 @@ def test_one_that_cannot_be_had_costs_a_line_and_no_other(
     (tmp_path / "file").write_text("")
     assert main(["clip-b16", "--out", str(tmp_path / "file")]) == USAGE
     assert "is a file; give a folder" in capsys.readouterr().err
+
+
+def test_without_a_hub_the_line_says_where_to_fetch_and_no_flag_that_fetch_has_not(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.endpoint = "http://127.0.0.1:9"
+    hub.set_client(monkeypatch.setattr, tmp_path / "other cache")
+    line = fetch(["clip-b16"], tmp_path / "out")["failed"]["clip-b16"]
+    assert line.startswith("clip-b16: openai/clip-vit-base-patch16 at revision main is not on this machine")
+    assert line.endswith("fetch it where the hub can be reached, and carry its folder here")
 
 
 def test_a_full_disk_is_said_before_a_byte_comes(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

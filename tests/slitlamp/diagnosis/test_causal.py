@@ -148,7 +148,7 @@ def test_an_edit_is_held_against_the_same_orders_of_the_options() -> None:
     question: Any = SimpleNamespace(name="side")
     found = causal._told(question, PLAN, {NONE: both, f"{PUSHED} +1": both[:1]}, {OTHER: PARTNER, SAME: PARTNER}, [])
     row = next(row for row in found.rows if row["edit"] == f"{PUSHED} +1")
-    assert (row["answers_changed"], row["moved"], row["loss"]) == (0.0, 0.0, 0.0)
+    assert (row["answers_changed"], row["moved"], row["effect"]) == (0.0, 0.0, 0.0)
 
 
 def test_a_slope_is_held_against_the_spread_of_slopes_along_random_directions() -> None:

@@ -76,7 +76,13 @@ def test_a_model_that_works_has_lost_nothing_and_a_rerun_asks_nothing(
     assert abs(at["no image"]["score"] - 0.5) < 0.05  # the question alone gives nothing away
     causal = {row["edit"]: row for row in found.table("causal")}
     assert causal["answers that follow the exchange"]["state"] == "material"
-    assert causal["erased"]["loss"] > 0.25 > abs(causal["random direction erased"]["loss"])
+    assert {row["measure"] for row in causal.values()} == {
+        "AUC lost", "share that follows, beyond the same class", "AUC area given",
+    }, "an effect is named by what it is, and only what is lost is called a loss"  # fmt: skip
+    assert at["no image"]["verdict"] == "blind by construction"
+    assert at["no image"]["low"] is None, "an interval around what cannot vary says nothing"
+    assert at["answer"]["verdict"] == "present"
+    assert causal["erased"]["effect"] > 0.25 > abs(causal["random direction erased"]["effect"])
     parts = [row for row in found.table("losses") if row["of"] == "decomposition"]
     assert sum(row["loss"] for row in parts[:-1]) == pytest.approx(parts[-1]["loss"])
     assert "no other fact" in " ".join(found.sentences)

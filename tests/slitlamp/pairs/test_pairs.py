@@ -545,6 +545,7 @@ def test_a_number_is_no_class_of_a_pair_and_what_was_asked_is_recorded(planted: 
         ask(planted, "score", classes=True, pairs=pairs)
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("words", "left_out", "other"),
     [
@@ -563,7 +564,12 @@ def test_a_price_says_what_is_not_in_it_and_whom_it_counts(
     said = " ".join(found["sentences"])
     assert left_out in said
     assert other not in said
-    assert "as a probe of every point would need it" in said
-    row = found["tables"]["plan"][0]
-    assert row["images_to_encode"] == 2 * 8  # by pixels, and by lowlevel, which a probe is held against
+    rows = {row["encoder"]: row["images_to_encode"] for row in found["tables"]["plan"]}
+    assert rows == dict.fromkeys(["pixels", *words[2:]], 8), "each image once, at one point, and no control of a probe"
     assert not out.exists()
+    if words[0] == "mine":
+        assert main([*words, "--encoder", "pixels", "--items", "8", "--out", str(out)]) == 0
+        assert f"{sum(rows.values())} images encoded" in capsys.readouterr().err
+        assert main([*words, "--encoder", "pixels", "--items", "8", "--dry-run", "--json"]) == 0
+        plan = json.loads(capsys.readouterr().out)["tables"]["plan"]
+        assert [row["images_to_encode"] for row in plan] == [0, 0]

@@ -435,7 +435,13 @@ def test_the_map_is_coloured_by_the_way_from_chance_and_its_key_has_its_marks() 
     drawn = figures.figures(probed.of([made(score=0.75)]))["map"].draw(85)
     assert drawn.axes[0].patches[0].get_facecolor() == pytest.approx(mpl.colormaps["cividis"](0.5))
     key = "".join(text.get_text() for text in drawn.texts)
-    assert all(f"{mark} {state}" in key for state, mark in figures.MARKS.items())
+    *usual, blind = figures.MARKS.values()
+    assert all(f"{mark} {state}" in key for state, mark in zip(figures.MARKS, usual, strict=False))
+    assert blind not in key
+    reason: dict[str, Any] = {"reason": "Blind to this question by construction: …", "verdict": "inconclusive"}
+    drawn = figures.figures(probed.of([made(**reason, score=0.5, said=reason)]))["map"].draw(85)
+    assert "".join(text.get_text() for text in drawn.texts).count(f"{blind} blind") == 1
+    assert any(text.get_text().startswith(f"{blind} ") or blind in text.get_text() for text in drawn.axes[0].texts)
 
 
 def test_a_control_that_is_asked_as_an_encoder_keeps_both_rows() -> None:
@@ -500,7 +506,7 @@ def diagnosis(failure: str, *, asks: int = 10, causal: bool = True, transported:
         "losses": [ends | {"between": f"tower to connector, {'transported' if transported else 'trained anew'}",
                            "loss": 0.31, "state": "material", "margin": 0.1}],
         "answers": [ends | {"what": "bias-free AUC", "value": 0.5, "asks": asks}],
-        "causal": [ends | {"edit": "erased", "loss": 0.07}] if causal else [],
+        "causal": [ends | {"edit": "erased", "effect": 0.07}] if causal else [],
     }  # fmt: skip
     return SimpleNamespace(experiment="diagnose", folder=SimpleNamespace(name="d"),
                            document={"tables": tables, "command": "diagnose --causal off --paraphrases 1"})  # fmt: skip
@@ -516,6 +522,9 @@ def test_a_verdict_on_a_language_model_needs_bias_free_answers_ways_of_asking_an
     assert (whole.status, whole.fill) == (STANDS, "")
     assert "bias-free AUC 0.50 [0.40, 0.60] over 10 ways" in whole.evidence
     assert "erased: 0.07 [0.40, 0.60]" in whole.evidence
+    older = diagnosis("language_model")
+    older.document["tables"]["causal"] = [{"task": "t", "edit": "erased", "loss": 0.07, "low": 0.4, "high": 0.6}]
+    assert told(older).evidence == whole.evidence
     few, unchecked = told(diagnosis("language_model", asks=9)), told(diagnosis("language_model", causal=False))
     assert (few.status, few.fill) == (MISSING, "diagnose --causal off --paraphrases 5")
     assert (unchecked.status, unchecked.fill) == (MISSING, "diagnose --paraphrases 1 --causal on")
@@ -549,7 +558,13 @@ def test_what_is_blind_by_construction_has_no_p_and_is_not_called_open() -> None
     assert (blind.p, undecided.p) == (None, 1.0)
     assert answers.short([blind]).endswith("; blind to it by construction.")
     assert answers.short([undecided]).endswith("p = 1; neither shown nor excluded.")
-    assert pages._claim(probed.of([blind]), blind)["p"] == "–"
+    shown = pages._claim(probed.of([blind]), blind)
+    assert (shown["p"], shown["verdict"]) == ("–", "blind by construction")
+    assert pages._claim(probed.of([undecided]), undecided)["verdict"] == "inconclusive"
+    assert (answers.reads([blind]), answers.reads([undecided])) == ("is blind to it by construction", "not decided")
+    assert (blind.ends, undecided.ends is None) == (None, False), "an interval around what cannot vary says nothing"
+    assert tables.sheets(probed.of([blind]))[0].rows[0]["verdict"] == "blind by construction"
+    assert "of no number of items" in next(iter(checklist._negative(blind))).evidence
     assert [sheet.rows[0]["p"] for sheet in tables.sheets(probed.of([blind]))] == [None, None]
     (entry,) = checklist._permutation(blind)
     assert (entry.status, "nothing to permute" in entry.evidence) == (STANDS, True)

@@ -101,6 +101,7 @@ def test_best_is_bold_only_where_it_is_told_apart_from_all() -> None:
         sheets = {sheet.name: sheet for sheet in tables.sheets(gathered)}
         for name in ("claims", "ranking"):
             assert tables.as_tex(sheets[name]).count(r"\textbf") == bold, (name, groups)
+            assert tables.as_markdown(sheets[name]).count("**") == 2 * bold, (name, groups)
     assert r"\textbf" not in tables.as_tex(tables.sheets(probed.of(claims))[0])
 
 

@@ -386,11 +386,21 @@ def test_the_verdict_of_an_encoder_is_absent_only_where_every_point_is() -> None
     for due, each in states.items():
         points = [said(state=state) for state in each]
         for one in points:
-            one.record.encoder = "tower"
+            one.record.encoder, one.record.verdict, one.record.reason = "tower", one.verdict.state, "Undecided."
         found = _summary(question(), points, Best(row=points[0], of=2, nested=scoring(0.77)), ["said"])
         assert found["verdict"] == due
         assert found["points"] == {s: each.count(s) for s in ("present", "absent", "inconclusive")}
         assert (found["score"], found["highest"], found["highest_high"]) == (0.77, 0.9, 0.99)
+        assert not found["blind"]
+
+
+def test_an_encoder_is_blind_where_no_other_point_is_open() -> None:
+    for other, due in (("absent", True), ("inconclusive", False), ("present", False)):
+        points = [said(state="inconclusive"), said(state=other)]
+        for one, reason in zip(points, ("Blind to this question by construction: …", "Something else."), strict=True):
+            one.record.encoder, one.record.verdict, one.record.reason = "tower", one.verdict.state, reason
+        found = _summary(question(), points, Best(row=points[0], of=2, nested=scoring(0.5)), ["said"])
+        assert found["blind"] == due, other
 
 
 # the search over maps, encoders and tasks

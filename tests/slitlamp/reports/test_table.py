@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from slitlamp.records import Record, as_csv, best_of, code_version, document
-from slitlamp.reports.table import COLUMNS, legend, rows_of, table
+from slitlamp.reports.summary import rows_of as rows_of_summary
+from slitlamp.reports.table import COLUMNS, blind_throughout, called, legend, rows_of, table
 from slitlamp.result import Conclusion, Result, Table
 from tests.slitlamp.reports.test_plots import BLANK
 
@@ -139,6 +140,31 @@ def test_a_result_prints_each_question_with_its_own_rows_and_its_credit() -> Non
     assert ["block.9" in part for part in html[1:]] == [False, False, True]
     assert ["block.7" in part for part in html[1:]] == [False, True, False]
     assert str(found.table()).split("\n\n")[0] == parts[0]
+
+
+def test_what_is_blind_by_construction_is_so_called_wherever_a_verdict_is_read() -> None:
+    """And with a single point that is only undecided it is not."""
+    blind = record(reason="Blind to this question by construction: …", verdict="inconclusive")
+    absent, undecided = record(verdict="absent", limit=0.6), record(verdict="inconclusive", reason="Undecided.")
+    assert blind_throughout([blind, absent])
+    assert not blind_throughout([blind, undecided])
+    assert not blind_throughout([absent])
+    found = result([blind])
+    said = dataclasses.replace(found.verdicts[0], verdict="inconclusive", credit=None, blind=True)
+    text = dataclasses.replace(found, verdicts=[said]).text()
+    assert "BLIND BY CONSTRUCTION" in text
+    assert "inconclusive" not in text.lower()
+    (row,) = rows_of_summary([said], [blind])
+    assert (row["verdict"], row["95 % interval"]) == ("blind by construction", "–")
+    assert str(said).startswith("blind by construction. ")
+
+
+def test_other_weights_are_named_once() -> None:
+    other = record(encoder="uni (other weights)", weights="other weights, fingerprint abc")
+    assert called(other) == "uni (other weights, fingerprint abc)"
+    assert called(record(encoder="uni", weights="local weights, fingerprint abc")) == (
+        "uni (local weights, fingerprint abc)"
+    )
 
 
 def test_csv_and_json_hold_every_number_to_ten_digits_and_nothing_where_there_is_none() -> None:

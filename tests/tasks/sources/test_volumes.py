@@ -390,7 +390,7 @@ def probe(folder: Path, *more: str, encoder: str = "cells.py") -> int:
 def test_the_command_reads_what_lies_in_the_slices_and_not_what_does_not(
     planted: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert probe(planted, "--dry-run", "--twins", "0") == 0
+    assert probe(planted, "--dry-run", "--json", "--twins", "0") == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["volumes"]
     assert {row["items"] for row in plan["plan"]} == {20}
@@ -471,7 +471,7 @@ def test_beside_an_encoder_of_volumes_one_of_flat_images_is_named_and_left_out(
     more = ("--site", "pooled", "--twins", "0")
     words = ["--encoder", str(planted / "cells.py"), "clip-b16"]
     assert probe(planted, *words, *more) == 5
-    assert "error: clip-b16: clip-b16 reads one image at a time, not volumes" in capsys.readouterr().err
+    assert "error: clip-b16 reads one image at a time, not volumes" in capsys.readouterr().err
 
 
 def test_copies_of_volumes_are_found_across_groups_and_mended(
