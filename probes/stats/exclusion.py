@@ -270,7 +270,8 @@ def kernel_p(x: np.ndarray, plan: Plan, *, permutations: int = EXCHANGED, landma
     The statistic is the largest over the kernel's widths and the penalties of GRID, for observed and exchanged labels
     alike, so that choosing among them costs nothing.
     """
-    labels = np.concatenate([plan.y[None], plan.permuted[:permutations]])
+    permuted = plan.permuted[:permutations]
+    labels = np.concatenate([plan.y[None].astype(permuted.dtype), permuted])
     best = np.full(len(labels), -np.inf)
     if len(x) <= landmarks:
         solvers = (Ridge.of_kernel(kernel) for kernel in kernels(x))
@@ -278,8 +279,8 @@ def kernel_p(x: np.ndarray, plan: Plan, *, permutations: int = EXCHANGED, landma
         spanning = np.random.default_rng([plan.seed, 85]).choice(len(x), landmarks, replace=False)
         solvers = (Ridge.of(features, standardise=False) for features in spanned(x, spanning))
     for solver in solvers:
-        for _, _, found in each_penalty(solver, labels, plan):
-            np.maximum(best, found, out=best)
+        for _, start, stop, _, found in each_penalty(solver, labels, plan):
+            np.maximum(best[start:stop], found, out=best[start:stop])
     return permutation_p(best)
 
 

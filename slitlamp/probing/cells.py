@@ -253,7 +253,7 @@ def plan_material(
         "classes": None if plan.classes is None else list(plan.classes),
         "copies": None if copies is None else list(copies),
         "asked": dict(asked),
-        "folds": [array_digest(plan.folds), array_digest(plan.permuted)],
+        "folds": [array_digest(plan.folds), array_digest(plan.permuted, plan.y.dtype)],
     }
 
 
