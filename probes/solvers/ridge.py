@@ -234,6 +234,18 @@ def _solved(block: np.ndarray, right: np.ndarray) -> np.ndarray:
     return scipy.linalg.cho_solve(factor, right, check_finite=False)
 
 
+def _inverted(block: np.ndarray) -> np.ndarray:
+    """block^-1 of a symmetric positive definite block [r, r]."""
+    from scipy.linalg.lapack import dpotrf, dpotri
+
+    factor, failed = dpotrf(block, lower=1)
+    found, wrong = dpotri(factor, lower=1)
+    assert not failed, "what is left without a fold is positive definite"
+    assert not wrong, "what is left without a fold is positive definite"
+    lower = np.tril(found)
+    return lower + np.tril(found, -1).T
+
+
 def as_rows(y: np.ndarray, dtype: type = np.float32) -> np.ndarray:
     """Label vectors [B, n] or [B, n, K] as rows [B (* K), n]."""
     flat = y if y.ndim == 2 else np.moveaxis(y, 2, 1).reshape(-1, y.shape[1])
@@ -388,7 +400,7 @@ class LeftOut:
                 inverse = FoldInverse.whole_of(u, shrink, len(self.order))
             else:
                 apart = np.eye(len(scale)) - scale[:, None] * gram * scale
-                inverse = scale[:, None] * np.linalg.inv(apart) * scale
+                inverse = scale[:, None] * _inverted(apart) * scale
             inverses.append(inverse.astype(dtype))
         return _Made(shrink=shrink.astype(dtype), inverses=inverses)
 
