@@ -36,15 +36,19 @@ class Ridge:
     _kept: dict[bytes, list[np.ndarray]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def of(cls, x: np.ndarray, *, standardise: bool = True) -> "Ridge":
+    def of(cls, x: np.ndarray, *, standardise: bool = True, own: bool = False) -> "Ridge":
         """Decompose features [n, d], centred and (unless `standardise` is false) scaled to unit sd on all rows.
 
-        No label enters, so a permutation of labels stays exact. Everything is float64 until it is decomposed:
+        No label enters, so a permutation of labels stays exact. `own` lets float64 features that are not standardised
+        be overwritten, which spares a copy of them. Everything is float64 until it is decomposed:
         a float32 Gram matrix has noise eigenvalues that pass for signal under a weak penalty.
         """
         import scipy.linalg
 
-        wide = standardised(x) if standardise else np.asarray(x, dtype=np.float64) - x.mean(axis=0, dtype=float)
+        if standardise:
+            wide = standardised(x)
+        else:
+            wide = np.subtract(x, x.mean(axis=0, dtype=float), out=x if own else None, dtype=np.float64)
         n, d = wide.shape
         if n <= d:
             return cls._from_gram(wide @ wide.T)

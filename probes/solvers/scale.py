@@ -31,4 +31,4 @@ def standardised(x: np.ndarray) -> np.ndarray:
 def spread(wide: np.ndarray) -> np.ndarray:
     """The sd [d] of columns, some of them at a time: their squares need room too."""
     parts = (wide[:, start : start + _COLUMNS] for start in range(0, wide.shape[1], _COLUMNS))
-    return np.concatenate([part.std(axis=0) for part in parts])
+    return np.concatenate([np.empty(0), *(part.std(axis=0) for part in parts)])

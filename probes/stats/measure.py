@@ -86,6 +86,7 @@ def measure(
         else:
             other = summarise(chosen, features, plan, null, null.chosen, "linear-v1", screened=False)
             found = replace(found, nested=other.estimate, nested_probe="linear-v1")
+    del ridge, features  # as large as what the search decomposes
     if level == "full" and name in PERMUTABLE and _in_question(found, plan, detect):
         found = _search(found, given, plan, pool, pool_groups)
     return _with_state(found)
