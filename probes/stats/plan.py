@@ -118,7 +118,7 @@ def plan(
     if classes is not None:
         rare = check_classes(answer, group, classes)
     # repeats fall as items grow: measured, the spread between repeats shrinks faster than the error
-    few_repeats = 5 if len(answer) < 1000 else 3 if len(answer) < 1500 else 2 if len(answer) < MANY else 1
+    few_repeats = 1 if len(answer) >= MANY else 5 if len(answer) < 1000 else 3 if len(answer) < 1500 else 2
     rng = np.random.default_rng([seed, 71])
     r = few_repeats if repeats is None else repeats
     if where is None:
