@@ -15,6 +15,7 @@ from probes.solvers.scale import standardised
 
 WIDTHS = (0.1, 0.5, 1.0, 2.0)  # gamma times the median squared distance
 GRID = (1e-3, 1e-2, 1e-1, 1.0)
+ROWS = 8192  # at a time
 RANK = 1e-9  # of the largest eigenvalue of the landmarks' kernel, below which lies rounding
 
 
@@ -54,15 +55,24 @@ def spanned(x: np.ndarray, landmarks: np.ndarray, widths: tuple[float, ...] = WI
 
     distance, unit = _distances(standardised(x), landmarks)
     for width in widths:
-        kernel = np.exp(-(width / unit) * distance)
-        w, v = scipy.linalg.eigh(kernel[landmarks], check_finite=False, driver="evd")
+        w, v = scipy.linalg.eigh(np.exp(-(width / unit) * distance[landmarks]), check_finite=False, driver="evd")
         keep = w > RANK * w[-1]
-        yield kernel @ (v[:, keep] / np.sqrt(w[keep]))
+        turn, found = v[:, keep] / np.sqrt(w[keep]), np.empty((len(x), int(keep.sum())))
+        for some in _rows(len(x)):
+            found[some] = np.exp(-(width / unit) * distance[some]) @ turn
+        yield found
 
 
 def _distances(z: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, float]:
     """Squared distances [n, m] of rows to landmark rows, and the median of those between landmarks as their unit."""
     norms = np.square(z).sum(axis=1)
-    distance = np.maximum(norms[:, None] + norms[landmarks] - 2.0 * (z @ z[landmarks].T), 0.0)
+    distance, other = np.empty((len(z), len(landmarks))), z[landmarks].T
+    for some in _rows(len(z)):
+        distance[some] = np.maximum(norms[some, None] + norms[landmarks] - 2.0 * (z[some] @ other), 0.0)
     median = float(np.median(distance[landmarks][np.triu_indices(len(landmarks), 1)]))
     return distance, median if median > 0 else 1.0  # identical features: every kernel is constant at any width
+
+
+def _rows(n: int) -> Iterator[slice]:
+    """So many rows at a time that a second matrix of all is not needed."""
+    return (slice(start, start + ROWS) for start in range(0, n, ROWS))

@@ -13,11 +13,14 @@ def digest(material: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def array_digest(array: Any) -> str:
-    """A sha256 over the bytes of an array."""
+def array_digest(array: Any, dtype: Any = None) -> str:
+    """A sha256 over the bytes of an array, as numbers of `dtype` however narrow they are held."""
     import numpy as np
 
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+    whole = hashlib.sha256()
+    for row in array if np.ndim(array) > 1 else [array]:  # no second array of this size
+        whole.update(np.ascontiguousarray(row, dtype=dtype).tobytes())
+    return whole.hexdigest()
 
 
 @cache

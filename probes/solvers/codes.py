@@ -34,7 +34,7 @@ def fold_means(codes: np.ndarray, folds: np.ndarray) -> np.ndarray:
     """Mean code of the training part for every item, shaped like codes [B, n(, K)]: the threshold at the prior."""
     k = int(folds.max()) + 1
     member = (folds[:, None] == np.arange(k)).astype(np.float64)
-    held = np.einsum("bn...,nk->bk...", codes, member)
+    held = codes @ member if codes.ndim == 2 else np.einsum("bn...,nk->bk...", codes, member)
     left = len(folds) - member.sum(axis=0)
     mean = (held.sum(axis=1, keepdims=True) - held) / left.reshape(1, k, *[1] * (codes.ndim - 2))
     return mean[:, folds]

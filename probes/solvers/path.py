@@ -1,15 +1,16 @@
 """Inner fits along the whole path of strengths, and the race for the one that log-loss prefers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from probes.solvers.newton import minimise
 from probes.solvers.problem import Batch, Point, Shared, losses, objectives
-from probes.solvers.scale import inverse_scale
+from probes.solvers.scale import inverse_scale, spread
 
 _RANK = 192  # leading directions that the preconditioner treats exactly
 _COARSE, _TIGHT = 1e-4, 1e-7  # relative to the objective
+_ROWS = 8192  # at a time, where a second matrix of all would be needed
 _RACE = 1.05  # a c whose coarse log-loss is this much above the best cannot win: coarse errors stay below 2 %
 
 
@@ -21,27 +22,31 @@ class Features:
     narrow: Shared
     centre: np.ndarray
     sd: np.ndarray
-    square: np.ndarray
 
     def batch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """For training masks [B, n]: the scale of each column [B, d] and m2, the number of columns kept [B]."""
         weight = rows / rows.sum(axis=1, keepdims=True)
-        mean = weight @ self.wide.x
-        sd = np.sqrt(np.maximum(weight @ self.square - mean * mean, 0.0)) * self.sd
+        mean, square = weight @ self.wide.x, np.zeros((len(rows), len(self.sd)))
+        for start in range(0, rows.shape[1], _ROWS):
+            some = slice(start, start + _ROWS)
+            square += weight[:, some] @ np.square(self.wide.x[some])
+        sd = np.sqrt(np.maximum(square - mean * mean, 0.0)) * self.sd
         scale = inverse_scale(sd, np.abs(self.centre)) * self.sd
         return scale, np.maximum((scale > 0).sum(axis=1), 1)
 
 
 def prepare(x: np.ndarray, y: np.ndarray, count: int) -> Features:
     """Standardise [n, d] features and decompose them once for all penalties and folds."""
-    wide = np.asarray(x, dtype=np.float64)
+    wide = np.array(x, dtype=np.float64)
     centre = wide.mean(axis=0)
-    wide = wide - centre
-    sd = wide.std(axis=0)
+    wide -= centre
+    sd = spread(wide)
     wide *= inverse_scale(sd, np.abs(centre))
-    v, s, tail = leading(wide.astype(np.float32))
+    narrow = wide.astype(np.float32)
+    v, s, tail = leading(narrow)
     shared = Shared(x=wide, onehot=onehot_of(y, count), v=v.astype(np.float64), s=s.astype(np.float64), tail=tail)
-    return Features(wide=shared, narrow=shared.astype(np.float32), centre=centre, sd=sd, square=wide * wide)
+    short = replace(shared, x=narrow, onehot=shared.onehot.astype(np.float32), v=v, s=s)
+    return Features(wide=shared, narrow=short, centre=centre, sd=sd)
 
 
 def onehot_of(y: np.ndarray, count: int) -> np.ndarray:

@@ -7,7 +7,7 @@ y_s - (I - H_ss)^-1 (y - Hy)_s (Cook & Weisberg 1982, for blocks); (I - H_ss)^-1
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,8 @@ from probes.solvers.scale import standardised
 _RANK = 1e-9  # of the largest eigenvalue: below it lies the rounding of a float64 Gram matrix
 _WHOLE = 4000  # items up to which I - H is held whole, which is faster
 _BATCH = 512  # label vectors at a time: keeps the work arrays of 2,000 items within a few megabytes
+_AT_ONCE = 1 << 24  # numbers of label vectors at a time, where there are so many items (64 MiB in float32)
+_FEWEST = 64  # label vectors at a time: fewer make the product with the directions wait for memory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,24 +33,31 @@ class Ridge:
     w: np.ndarray
     u: np.ndarray
     unit: float
+    _kept: dict[bytes, list[np.ndarray]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def of(cls, x: np.ndarray, *, standardise: bool = True) -> "Ridge":
+    def of(cls, x: np.ndarray, *, standardise: bool = True, own: bool = False) -> "Ridge":
         """Decompose features [n, d], centred and (unless `standardise` is false) scaled to unit sd on all rows.
 
-        No label enters, so a permutation of labels stays exact. Everything is float64 until it is decomposed:
+        No label enters, so a permutation of labels stays exact. `own` lets float64 features that are not standardised
+        be overwritten, which spares a copy of them. Everything is float64 until it is decomposed:
         a float32 Gram matrix has noise eigenvalues that pass for signal under a weak penalty.
         """
         import scipy.linalg
 
-        wide = standardised(x) if standardise else np.asarray(x, dtype=np.float64) - x.mean(axis=0, dtype=float)
+        if standardise:
+            wide = standardised(x)
+        else:
+            wide = np.subtract(x, x.mean(axis=0, dtype=float), out=x if own else None, dtype=np.float64)
         n, d = wide.shape
         if n <= d:
             return cls._from_gram(wide @ wide.T)
         w, v = scipy.linalg.eigh(wide.T @ wide, check_finite=False, driver="evd")
         keep = w > _RANK * max(w[-1], np.finfo(float).tiny)
         w, v = w[keep], v[:, keep]
-        return cls(w=w, u=(wide @ v) / np.sqrt(w), unit=float(w.sum() / n))
+        u = wide @ v
+        u /= np.sqrt(w)
+        return cls(w=w, u=u, unit=float(w.sum() / n))
 
     @classmethod
     def of_kernel(cls, kernel: np.ndarray) -> "Ridge":
@@ -76,20 +85,16 @@ class Ridge:
         y: [B, n] label vectors as rows, or [B, n, K] coded. folds: [n]. Yields arrays shaped like y. Products
         run in `dtype`; the inverse of every fold's block is float64 always.
         """
-        rows = _as_rows(y, dtype)
-        by_fold = ByFold(self.u, folds, dtype)
-        starts = range(0, len(rows), _BATCH)
-        in_basis = [rows[a : a + _BATCH][:, by_fold.order] @ by_fold.narrow for a in starts]  # under every penalty
+        rows = as_rows(y, dtype)
+        left = LeftOut(self, folds, len(rows), dtype)
+        size = left.batch
+        edges = [(a, min(a + size, len(rows))) for a in range(0, len(rows), size)]
+        sums = [left.sums(rows[a:b, left.order]) for a, b in edges]  # under every penalty
         for penalty in penalties:
-            shrink = self.shrink(penalty)
-            inverses = by_fold.inverses(shrink, len(rows))
-            out = np.empty_like(rows)
-            for start, products in zip(starts, in_basis, strict=True):
-                part = rows[start : start + _BATCH][:, by_fold.order]
-                centred = part - part.mean(axis=1, keepdims=True, dtype=np.float64).astype(dtype)
-                fitted = _predict(part, centred, products, by_fold, shrink.astype(dtype), inverses)
-                out[start : start + _BATCH, by_fold.order] = fitted
-            yield out if y.ndim == 2 else np.moveaxis(out.reshape(len(y), y.shape[2], y.shape[1]), 1, 2)
+            made, out = left.made(penalty), np.empty_like(rows)
+            for (a, b), one in zip(edges, sums, strict=True):
+                out[a:b, left.order] = left.predicted(rows[a:b, left.order], one, made)
+            yield as_coded(out, y)
 
     def held_out(
         self, y: np.ndarray, folds: np.ndarray, penalties: Sequence[float], *, dtype: type = np.float32
@@ -103,17 +108,13 @@ class Ridge:
         The observed labels go through the same code as the permuted ones, so float32 favours neither.
         """
         best = np.zeros(len(y))
-        by_fold = ByFold(self.u, folds, np.float32)
-        shrinks = [self.shrink(p) for p in penalties]
-        inverses = [by_fold.inverses(s, len(y)) for s in shrinks]
-        for start in range(0, len(y), _BATCH):
-            labels = np.asarray(y[start : start + _BATCH], dtype=np.float32)[:, by_fold.order]
-            centred = labels - labels.mean(axis=1, keepdims=True)
-            in_basis = labels @ by_fold.narrow
-            for shrink, inverse in zip(shrinks, inverses, strict=True):
-                fitted = _predict(labels, centred, in_basis, by_fold, shrink.astype(np.float32), inverse)
-                part = best[start : start + _BATCH]
-                np.maximum(part, auc(fitted, labels), out=part)
+        left = LeftOut(self, folds, len(y))
+        made = [left.made(p) for p in penalties]
+        for start in range(0, len(y), left.batch):
+            labels = np.asarray(y[start : start + left.batch], dtype=np.float32)[:, left.order]
+            sums, part = left.sums(labels), best[start : start + left.batch]
+            for one in made:
+                np.maximum(part, auc(left.predicted(labels, sums, one), labels), out=part)
         return best
 
     def inner_errors(
@@ -124,9 +125,13 @@ class Ridge:
         The rows outside a training part take no part: they are left out together with every inner fold, exactly.
         y: [B, n] or [B, n, K]. outer: bool [M, n], who trains. inner: [M, n], read only where outer.
         """
-        rows = _as_rows(y, np.float64)
+        rows = as_rows(y, np.float64)
         total = np.zeros((len(penalties), len(outer), len(rows)))
-        n = self.u.shape[0]
+        n, width = self.u.shape[0], self.u.shape[1] + 1
+        if width < _least_left(outer, inner):
+            for m, (train, fold) in enumerate(zip(outer, inner, strict=True)):
+                total[:, m] = self._errors_by_directions(rows, train, fold, penalties)
+            return total if y.ndim == 2 else total.reshape(*total.shape[:2], len(y), -1).sum(axis=3)
         for p, penalty in enumerate(penalties):
             # H = root root'; its last column is the unpenalised intercept. I - H is held whole where it is small
             root = np.column_stack([self.u * np.sqrt(self.shrink(penalty)), np.full(n, n**-0.5)])
@@ -134,21 +139,95 @@ class Ridge:
             residual = rows - (rows @ root) @ root.T
             for m, (train, fold) in enumerate(zip(outer, inner, strict=True)):
                 outside = np.flatnonzero(~train)
-                beyond, before = root[outside], None
                 for part in np.unique(fold[train]):
                     test = np.flatnonzero(train & (fold == part))
                     left = np.concatenate([test, outside])
-                    mine, wrong = root[left], residual[:, left].T
-                    if root.shape[1] < len(left):  # (I - aa')^-1 = I + a (I - a'a)^-1 a'
-                        if before is None:
-                            before = np.eye(root.shape[1]) - beyond.T @ beyond
-                        block = before - root[test].T @ root[test]
-                        error = wrong + mine @ _solved(block, mine.T @ wrong)
-                    else:
-                        block = np.eye(len(left)) - mine @ mine.T if keep is None else keep[np.ix_(left, left)]
-                        error = _solved(block, wrong)
+                    mine = root[left]
+                    block = np.eye(len(left)) - mine @ mine.T if keep is None else keep[np.ix_(left, left)]
+                    error = _solved(block, residual[:, left].T)
                     total[p, m] += np.square(error[: len(test)]).sum(axis=0)
         return total if y.ndim == 2 else total.reshape(*total.shape[:2], len(y), -1).sum(axis=3)
+
+    def pair_errors(self, y: np.ndarray, folds: np.ndarray, penalties: Sequence[float]) -> np.ndarray:
+        """As `inner_errors`, [P, folds, B], where the inner folds of each training part are the other folds [n].
+
+        Leaving two folds out is one solution for both of them, and the products of a fold's rows are made once.
+        """
+        rows, grams, n = as_rows(y, np.float64), self.grams(folds), len(self.u)
+        parts = [np.flatnonzero(folds == part) for part in np.unique(folds)]
+        sums = [_sums(rows[:, part], self.u[part], n) for part in parts]
+        whole, every = np.sum(grams, axis=0), np.sum(sums, axis=0)
+        total = np.zeros((len(penalties), len(parts), len(rows)))
+        for p, penalty in enumerate(penalties):
+            scale = np.sqrt(np.append(self.shrink(penalty), 1.0))
+            weights = np.zeros((len(parts), len(parts), len(rows), len(scale)))
+            for a in range(len(parts)):
+                for b in range(a):
+                    rest = whole - grams[a] - grams[b]
+                    weights[a, b] = weights[b, a] = _without(rest, every - sums[a] - sums[b], scale)
+            for b, part in enumerate(parts):
+                found = weights[:, b].reshape(-1, len(scale))
+                fitted = found[:, :-1] @ self.u[part].T + found[:, -1:] * n**-0.5
+                error = np.square(rows[:, part] - fitted.reshape(len(parts), *rows[:, part].shape)).sum(axis=2)
+                error[b] = 0.0  # the fold itself is not of its training part
+                total[p] += error
+        return total if y.ndim == 2 else total.reshape(*total.shape[:2], len(y), -1).sum(axis=3)
+
+    def grams(self, folds: np.ndarray) -> list[np.ndarray]:
+        """Products [r + 1, r + 1] of the rows of each fold, those of the last folds [n] kept; see `_gram`."""
+        key = folds.tobytes()
+        if key not in self._kept:
+            self._kept.clear()
+            self._kept[key] = [_gram(self.u[folds == part], len(self.u)) for part in np.unique(folds)]
+        return self._kept[key]
+
+    def _errors_by_directions(
+        self, rows: np.ndarray, train: np.ndarray, fold: np.ndarray, penalties: Sequence[float]
+    ) -> np.ndarray:
+        """Squared error [P, B] over one training part [n]: each inner fold by what the others say of the directions.
+
+        No matrix grows with the items; the products of each fold's rows are made once for all penalties.
+        """
+        tests = [np.flatnonzero(train & (fold == part)) for part in np.unique(fold[train])]
+        grams = [_gram(self.u[test], len(self.u)) for test in tests]
+        sums = [_sums(rows[:, test], self.u[test], len(self.u)) for test in tests]
+        whole, every = np.sum(grams, axis=0), np.sum(sums, axis=0)
+        found = np.empty((len(penalties), len(rows)))
+        for p, penalty in enumerate(penalties):
+            scale = np.sqrt(np.append(self.shrink(penalty), 1.0))
+            square = np.zeros(len(rows))
+            for test, gram, mine in zip(tests, grams, sums, strict=True):
+                weights = _without(whole - gram, every - mine, scale)
+                error = rows[:, test] - weights[:, :-1] @ self.u[test].T - weights[:, -1:] * len(self.u) ** -0.5
+                square += np.square(error).sum(axis=1)
+            found[p] = square
+        return found
+
+
+def _least_left(outer: np.ndarray, inner: np.ndarray) -> int:
+    """How many rows are left out at least: of a training part of [M, n], an inner fold and all that does not train."""
+    return min(
+        int((~train).sum() + np.unique(fold[train], return_counts=True)[1].min())
+        for train, fold in zip(outer, inner, strict=True)
+    )
+
+
+def _gram(u: np.ndarray, n: int) -> np.ndarray:
+    """Products [r + 1, r + 1] of some of n rows u [s, r] with the intercept's column 1 / sqrt(n), float64."""
+    sums = u.sum(axis=0)[:, None] * n**-0.5
+    return np.block([[u.T @ u, sums], [sums.T, np.full((1, 1), len(u) / n)]])
+
+
+def _without(gram: np.ndarray, sums: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Coefficients [B, r + 1] of the rows whose products and sums are given; `scale` are roots of what survives."""
+    inside = scale[:, None] * gram * scale
+    inside[np.diag_indices_from(inside)] += 1 - np.square(scale)
+    return scale * _solved(inside, (sums * scale).T).T
+
+
+def _sums(rows: np.ndarray, u: np.ndarray, n: int) -> np.ndarray:
+    """Label vectors [B, s] times some of n rows u [s, r] and the intercept's column, [B, r + 1]."""
+    return np.column_stack([rows @ u, rows.sum(axis=1) * u.dtype.type(n**-0.5)])
 
 
 def _solved(block: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -159,10 +238,27 @@ def _solved(block: np.ndarray, right: np.ndarray) -> np.ndarray:
     return scipy.linalg.cho_solve(factor, right, check_finite=False)
 
 
-def _as_rows(y: np.ndarray, dtype: type) -> np.ndarray:
+def _inverted(block: np.ndarray) -> np.ndarray:
+    """block^-1 of a symmetric positive definite block [r, r]."""
+    from scipy.linalg.lapack import dpotrf, dpotri
+
+    factor, failed = dpotrf(block, lower=1)
+    found, wrong = dpotri(factor, lower=1)
+    assert not failed, "what is left without a fold is positive definite"
+    assert not wrong, "what is left without a fold is positive definite"
+    lower = np.tril(found)
+    return lower + np.tril(found, -1).T
+
+
+def as_rows(y: np.ndarray, dtype: type = np.float32) -> np.ndarray:
     """Label vectors [B, n] or [B, n, K] as rows [B (* K), n]."""
     flat = y if y.ndim == 2 else np.moveaxis(y, 2, 1).reshape(-1, y.shape[1])
     return np.ascontiguousarray(flat, dtype=dtype)
+
+
+def as_coded(rows: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Rows [B (* K), n] in the shape of the label vectors y, the inverse of `as_rows`."""
+    return rows if y.ndim == 2 else np.moveaxis(rows.reshape(len(y), y.shape[2], y.shape[1]), 1, 2)
 
 
 def _edges(ordered: np.ndarray) -> list[tuple[int, int]]:
@@ -214,13 +310,19 @@ class FoldInverse:
         """
         rows, rank = u.shape
         if _cheaper_whole(rows, rank, many):
-            return cls(whole=np.linalg.inv(np.eye(rows) - (u * shrink) @ u.T - 1.0 / n).T.astype(dtype))
+            return cls(whole=cls.whole_of(u, shrink, n).astype(dtype))
         scale = np.append(np.sqrt(shrink), n**-0.5)
         sums = u.sum(axis=0)
         products = (FoldGram(u) if gram is None else gram).products
         whole = np.block([[products, sums[:, None]], [sums[None], np.full((1, 1), float(rows))]])
         core = np.linalg.inv(np.eye(rank + 1) - scale[:, None] * whole * scale) * scale * scale[:, None]
         return cls(u=u.astype(dtype) if narrow is None else narrow, core=core.astype(dtype))
+
+    @staticmethod
+    def whole_of(u: np.ndarray, shrink: np.ndarray, n: int) -> np.ndarray:
+        """The transpose of the inverse [s, s], float64."""
+        rows = len(u)
+        return np.linalg.inv(np.eye(rows) - (u * shrink) @ u.T - 1.0 / n).T
 
     def applied(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """The inverse times each of the rows [B, s]."""
@@ -260,24 +362,92 @@ class ByFold:
         ]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Made:
+    """What one penalty makes of the folds: the shares that survive [r], and of each fold an inverse.
+
+    That of the block of its rows [s, s] where those are few, else that of the directions of all others [r + 1, r + 1].
+    """
+
+    shrink: np.ndarray
+    inverses: list[np.ndarray]
+
+
+class LeftOut:
+    """Ridge with each fold in turn left out: what all penalties and label vectors share, of one choice of folds.
+
+    A fold of few rows is left out by the inverse of its block. Of far more rows than directions that matrix grows with
+    the square of the rows and its inverse with the cube. There the others' ridge is solved along the directions: with
+    U = [u, 1 / sqrt(n)], the products of whose n rows are the identity, and D the shares that survive, the coefficients
+    are (D^-1 - U_s'U_s)^-1 (U'y - U_s'y_s), and two products with U a penalty are all that grows with the items.
+    """
+
+    def __init__(self, ridge: Ridge, folds: np.ndarray, many: int, dtype: type = np.float32) -> None:
+        self._ridge = ridge
+        self.order = np.argsort(folds, kind="stable")
+        self.back = np.argsort(self.order)
+        self.edges = _edges(folds[self.order])
+        self.narrow = ridge.u.astype(dtype, copy=False)[self.order]
+        n, rank = ridge.u.shape
+        self.batch = max(_FEWEST, min(_BATCH, _AT_ONCE // max(n, 1)))
+        self.width = (rank + 1) * len(self.edges)  # numbers that `sums` keeps of a label vector
+        self._whole = [b - a <= max(rank, _BATCH) and _cheaper_whole(b - a, rank, many) for a, b in self.edges]
+        self._grams = [None] * len(self.edges) if all(self._whole) else ridge.grams(folds)
+
+    def made(self, penalty: float) -> _Made:
+        """What is the same for all label vectors under one penalty."""
+        shrink, dtype = self._ridge.shrink(penalty), self.narrow.dtype
+        scale, inverses = np.sqrt(np.append(shrink, 1.0)), []
+        for (a, b), whole, gram in zip(self.edges, self._whole, self._grams, strict=True):
+            if whole:
+                u = self._ridge.u[self.order[a:b]]
+                inverse = FoldInverse.whole_of(u, shrink, len(self.order))
+            else:
+                apart = np.eye(len(scale)) - scale[:, None] * gram * scale
+                inverse = scale[:, None] * _inverted(apart) * scale
+            inverses.append(inverse.astype(dtype))
+        return _Made(shrink=shrink.astype(dtype), inverses=inverses)
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether predictions need the label vectors once more."""
+        return any(self._whole)
+
+    def sums(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Label vectors [B, n] in `order` along the directions: over all rows, [B, r], or each fold's, [B, r + 1]."""
+        if all(self._whole):
+            return [rows @ self.narrow]
+        return [_sums(rows[:, a:b], self.narrow[a:b], len(self.order)) for a, b in self.edges]
+
+    def predicted(self, rows: np.ndarray | None, sums: list[np.ndarray], made: _Made) -> np.ndarray:
+        """Held-out predictions [B, n], in `order`, of label vectors [B, n] in `order`, whose `sums` are given."""
+        out = np.empty((len(sums[0]), len(self.order)), dtype=self.narrow.dtype)
+        if all(self._whole):
+            assert rows is not None
+            residual = (sums[0] * made.shrink) @ self.narrow.T
+            np.subtract(_centred(rows), residual, out=residual)
+            for (a, b), inverse in zip(self.edges, made.inverses, strict=True):
+                np.matmul(residual[:, a:b], inverse, out=out[:, a:b])
+            return np.subtract(rows, out, out=out)
+        every = np.sum(sums, axis=0)
+        for (a, b), whole, mine, inverse in zip(self.edges, self._whole, sums, made.inverses, strict=True):
+            u = self.narrow[a:b]
+            if whole:
+                assert rows is not None
+                residual = _centred(rows)[:, a:b] - (every[:, :-1] * made.shrink) @ u.T
+                out[:, a:b] = rows[:, a:b] - residual @ inverse
+            else:
+                weights = (every - mine) @ inverse
+                np.matmul(weights[:, :-1], u.T, out=out[:, a:b])
+                out[:, a:b] += weights[:, -1:] * u.dtype.type(len(self.order) ** -0.5)
+        return out
+
+
+def _centred(rows: np.ndarray) -> np.ndarray:
+    return rows - rows.mean(axis=1, keepdims=True, dtype=np.float64).astype(rows.dtype)
+
+
 def _cheaper_whole(rows: int, rank: int, many: int) -> bool:
     """Whether the inverse of a fold is sooner made, and applied to so many vectors, as a matrix of its rows."""
     whole = rows**3 + rows**2 * rank + many * rows**2
     return whole <= rank**3 + rows * rank**2 / 2 + 2 * many * rows * rank
-
-
-def _predict(
-    rows: np.ndarray,
-    centred: np.ndarray,
-    in_basis: np.ndarray,
-    by_fold: ByFold,
-    shrink: np.ndarray,
-    inverses: list[FoldInverse],
-) -> np.ndarray:
-    """Held-out predictions of label vectors [B, n] sorted by fold; in_basis [B, r] are their products with u."""
-    residual = (in_basis * shrink) @ by_fold.narrow.T
-    np.subtract(centred, residual, out=residual)
-    out = np.empty_like(residual)
-    for (a, b), inverse in zip(by_fold.edges, inverses, strict=True):
-        inverse.applied(residual[:, a:b], out[:, a:b])
-    return np.subtract(rows, out, out=out)

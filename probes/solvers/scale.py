@@ -3,6 +3,7 @@
 import numpy as np
 
 _DEAD = 1e-6  # of the median sd: such a column is rounding noise, and dividing by its sd would blow it up
+_COLUMNS = 64
 _ROUNDING = 1e-12  # of the column's magnitude: the sd that a constant column shows in float64
 
 
@@ -20,7 +21,14 @@ def inverse_scale(sd: np.ndarray, magnitude: np.ndarray | float = 0.0, *, dead: 
 
 def standardised(x: np.ndarray) -> np.ndarray:
     """Columns of `x` [n, d] with mean 0 and sd 1 in float64; columns that do not vary become 0."""
-    wide = np.asarray(x, dtype=np.float64)
+    wide = np.array(x, dtype=np.float64)  # a copy, worked on in place: there may be room for one alone
     centre = wide.mean(axis=0)
-    wide = wide - centre
-    return wide * inverse_scale(wide.std(axis=0), np.abs(centre))
+    wide -= centre
+    wide *= inverse_scale(spread(wide), np.abs(centre))
+    return wide
+
+
+def spread(wide: np.ndarray) -> np.ndarray:
+    """The sd [d] of columns, some of them at a time: their squares need room too."""
+    parts = (wide[:, start : start + _COLUMNS] for start in range(0, wide.shape[1], _COLUMNS))
+    return np.concatenate([np.empty(0), *(part.std(axis=0) for part in parts)])

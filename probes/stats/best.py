@@ -15,7 +15,7 @@ from probes.solvers.codes import coded_vectors, fold_means
 from probes.stats.intervals import floored_error
 from probes.stats.measure import summarise
 from probes.stats.measurement import Measurement
-from probes.stats.permutation import Null
+from probes.stats.permutation import HELD, Null
 from probes.stats.plan import Plan
 from probes.stats.scores import Scored, score_margin
 
@@ -26,13 +26,13 @@ BOOTSTRAP = 1999  # draws of the multiplier bootstrap
 class Candidates:
     """Measurements of one plan among which inner folds choose, with what a replay of the choice needs.
 
-    margin [S, B, n(, K)] are held-out margins of refits to permuted labels, error [S, B, folds] their squared errors
+    margin [S][B, n(, K)] are held-out margins of refits to permuted labels, error [S, B, folds] their squared errors
     in each fold; both None where some probe was not refitted.
     """
 
     plan: Plan
     of: tuple[Measurement, ...]
-    margin: np.ndarray | None
+    margin: tuple[np.ndarray, ...] | None
     error: np.ndarray | None
 
     @classmethod
@@ -42,13 +42,17 @@ class Candidates:
             return cls(plan=plan, of=tuple(measurements), margin=None, error=None)
         margins = [_margin(m) for m in measurements]
         count = min(len(margin) for margin in margins)
-        margin = np.stack([one[:count] for one in margins])
-        codes = coded_vectors(plan.permuted[:count], None if plan.classes is None else len(plan.classes))
-        wrong = np.square(margin - (codes - fold_means(codes, plan.folds[0])))
-        wrong = wrong if wrong.ndim == 3 else wrong.sum(axis=-1)
-        fold = plan.folds[0]
-        error = np.stack([wrong[:, :, fold == k].sum(axis=2) for k in range(plan.n_folds)], axis=-1)
-        return cls(plan=plan, of=tuple(measurements), margin=margin, error=error)
+        classes, fold = None if plan.classes is None else len(plan.classes), plan.folds[0]
+        error = np.empty((len(margins), count, plan.n_folds))
+        held, size = [fold == k for k in range(plan.n_folds)], max(1, HELD // max(1, margins[0][0].size))
+        for rows in (slice(start, min(start + size, count)) for start in range(0, count, size)):
+            codes = coded_vectors(plan.permuted[rows], classes)
+            target = codes - fold_means(codes, fold)
+            for of, margin in zip(error, margins, strict=True):
+                wrong = np.square(margin[rows] - target)
+                wrong = wrong if wrong.ndim == 2 else wrong.sum(axis=-1)
+                of[rows] = np.stack([wrong[:, mine].sum(axis=1) for mine in held], axis=-1)
+        return cls(plan=plan, of=tuple(measurements), margin=tuple(one[:count] for one in margins), error=error)
 
     def choices(self, which: Sequence[int]) -> np.ndarray:
         """The candidate of least squared error in the inner folds of each training part, [R, folds]."""
@@ -90,8 +94,12 @@ class Candidates:
         which = list(which)
         others = self.error[which].sum(axis=-1, keepdims=True) - self.error[which]
         best = np.asarray(which)[others.argmin(axis=0)]  # [B, folds]
-        fold, rows = self.plan.folds[0], np.arange(self.margin.shape[1])[:, None]
-        margin = self.margin[best[:, fold], rows, np.arange(len(fold))[None]]
+        margin = np.empty_like(self.margin[which[0]])
+        for k, mine in enumerate(best.T):
+            held = np.flatnonzero(self.plan.folds[0] == k)
+            for i in which:
+                some = np.ix_(np.flatnonzero(mine == i), held)
+                margin[some] = self.margin[i][some]
         count = min(len(self.of[i].null.statistic) for i in which)
         return Null(
             statistic=np.max([self.of[i].null.statistic[:count] for i in which], axis=0),
@@ -137,8 +145,10 @@ def simultaneous(parts: Sequence[np.ndarray], plan: Plan, confidence: float = 0.
     each = each[:, spread > 0] / spread[spread > 0]
     if not each.shape[1]:
         return 1.0
-    draws = np.random.default_rng([plan.seed, 76]).standard_normal((BOOTSTRAP, plan.n_groups))
-    largest = np.quantile(np.abs(draws @ each).max(axis=1), confidence)
+    rng, size = np.random.default_rng([plan.seed, 76]), max(1, HELD // 4 // plan.n_groups)
+    draws = (rng.standard_normal((min(size, BOOTSTRAP - a), plan.n_groups)) for a in range(0, BOOTSTRAP, size))
+    highest = [np.abs(some @ each).max(axis=1) for some in draws]
+    largest = np.quantile(np.concatenate(highest), confidence)
     return max(1.0, float(stdtrit(df, ndtr(largest)) / stdtrit(df, 0.975)))
 
 

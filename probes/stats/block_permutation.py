@@ -6,6 +6,7 @@ under stratified folds rejects a true null in about 9 % of data sets at a nomina
 whole-block and within-block exchangeability of Winkler et al. (2014, NeuroImage 92, 381-397).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import lgamma
 from typing import Literal
@@ -59,23 +60,23 @@ class BlockPermutation:
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Permuted labels, [count, n], drawn uniformly from those the design admits."""
-        source = permute_within(self.block, rng, count)
+        out = np.empty((count, len(self.y)), dtype=self.y.dtype)
         if not self.vectors:
             label = np.empty(len(self.block), dtype=self.y.dtype)
             label[self.unit] = self.y
-            out = np.empty((count, len(self.y)), dtype=self.y.dtype)
-            for row, units in zip(out, source, strict=True):  # no second table of this size
-                np.take(label[units], self.unit, out=row)
+            for start, source in permuted_within(self.block, rng, count):
+                for row, units in zip(out[start:], source, strict=False):  # no second table of this size
+                    np.take(label[units], self.unit, out=row)
             return out
-        out = np.empty((count, len(self.y)), dtype=self.y.dtype)
         order, sizes = np.argsort(self.unit, kind="stable"), np.bincount(self.unit)
         starts = np.cumsum(sizes) - sizes
-        for size in np.unique(sizes[sizes > 0]):
-            members = order[starts[sizes == size][:, None] + np.arange(size)]  # items of each unit of this size
-            row = np.empty(len(self.block), dtype=np.int64)
-            row[self.unit[members[:, 0]]] = np.arange(len(members))
-            from_row = row[source[:, self.unit[members[:, 0]]]]
-            out[:, members] = self.y[members[from_row]]
+        for start, source in permuted_within(self.block, rng, count):
+            for size in np.unique(sizes[sizes > 0]):
+                members = order[starts[sizes == size][:, None] + np.arange(size)]  # items of each unit of this size
+                row = np.empty(len(self.block), dtype=np.int64)
+                row[self.unit[members[:, 0]]] = np.arange(len(members))
+                from_row = row[source[:, self.unit[members[:, 0]]]]
+                out[start : start + len(source), members] = self.y[members[from_row]]
         return out
 
     def log_count(self) -> float:
@@ -132,13 +133,19 @@ def block_permutation(
 
 def permute_within(blocks: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
     """Source index of each position, [count, U], permuted within blocks [U]."""
+    return np.concatenate(
+        [np.empty((0, len(blocks)), np.int64), *(rows for _, rows in permuted_within(blocks, rng, count))]
+    )
+
+
+def permuted_within(blocks: np.ndarray, rng: np.random.Generator, count: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Source index of each position, permuted within blocks [U], in parts: the first of each and its rows [b, U]."""
     base = np.argsort(blocks, kind="stable")
-    out = np.empty((count, len(blocks)), dtype=np.int64)
     at_once = max(1, 2_000_000 // max(1, len(blocks)))
     for start in range(0, count, at_once):
-        stop = min(count, start + at_once)
-        out[start:stop, base] = np.argsort(blocks + rng.random((stop - start, len(blocks))), axis=1)
-    return out
+        out = np.empty((min(at_once, count - start), len(blocks)), dtype=np.int64)
+        out[:, base] = np.argsort(blocks + rng.random(out.shape), axis=1)
+        yield start, out
 
 
 def _codes(values: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from probes._base import ProbeError
 from probes.rbf import kernels, spanned
 from probes.solvers.ridge import Ridge
-from probes.solvers.scale import inverse_scale
+from probes.solvers.scale import inverse_scale, spread
 from probes.stats.effect_size import separation
 from probes.stats.permutation import each_penalty, permutation_p
 from probes.stats.plan import Plan
@@ -163,13 +163,16 @@ def mixtures(
     classes = None if plan.classes is None else len(plan.classes)
     labels, fold = plan.draws(draws, 1), plan.folds[0]
     rng = np.random.default_rng([plan.seed, 84])
-    wide = np.asarray(x, dtype=np.float64)
+    wide = np.array(x, dtype=np.float64)  # a copy, worked on in place: there may be room for few of them
     # scaled by all images at hand: a column that is rarely other than 0 would make those that did not scale it too long
     every = wide if pool is None else np.concatenate([wide, np.asarray(pool, dtype=np.float64)])
-    scale = inverse_scale(every.std(axis=0), np.abs(every).max(axis=0), dead=_DEAD)
-    wide = (wide * scale)[:, scale > 0]
+    scale = inverse_scale(spread(every), np.maximum(every.max(axis=0), -every.min(axis=0)), dead=_DEAD)
+    if pool is None:
+        del every
+    wide *= scale
+    wide = wide if (scale > 0).all() else wide[:, scale > 0]
     if pool is not None:
-        other = (every[len(wide) :] * scale)[:, scale > 0]
+        other = (np.asarray(pool, dtype=np.float64) * scale)[:, scale > 0]
         items = wide - wide.mean(axis=0)
         # less their own mean, and no longer than the items: a pool that lies aside, or differs more, says nothing of
         # how these images differ from one another
@@ -182,10 +185,13 @@ def mixtures(
         away = fold == part
         if not len(mine):
             continue
-        mean = wide[~away].mean(axis=0)
-        live = wide[~away].std(axis=0) > _DEAD
+        items = wide[~away]
+        mean = items.mean(axis=0)
+        live = spread(items) > _DEAD
+        items -= mean
+        items = items if live.all() else items[:, live]
         rest = np.where(fold[~away] > part, fold[~away] - 1, fold[~away])
-        source, items = (wide[away] - mean)[:, live], (wide[~away] - mean)[:, live]
+        source = (wide[away] - mean)[:, live]
         found.append(_planted(source, items, rest, labels[mine][:, ~away], classes, rng, dtype))
     return found
 
@@ -199,14 +205,17 @@ def _planted(
     rng: np.random.Generator,
     dtype: type,
 ) -> Planting:
-    """Plantings along mixtures of the `source` images, both centred, one for each label vector."""
+    """Plantings along mixtures of the `source` images, both centred, one for each label vector.
+
+    The items are overwritten.
+    """
     if not source.shape[1]:  # nothing varies between the images
         source, items = np.zeros((len(source), 1)), np.zeros((len(items), 1))
     shift = planted_code(labels, classes)
     ways = mixed(source, len(labels), shift.shape[2], rng)
     columns = np.concatenate([np.swapaxes(np.tensordot(items, ways, (1, 1)), 0, 1), shift], axis=2)
     size = np.swapaxes(ways, 1, 2) @ ways
-    return Planting.of(Ridge.of(items, standardise=False), folds, labels, classes, columns, size, dtype=dtype)
+    return Planting.of(Ridge.of(items, standardise=False, own=True), folds, labels, classes, columns, size, dtype=dtype)
 
 
 def mixed(source: np.ndarray, draws: int, m: int, rng: np.random.Generator) -> np.ndarray:
@@ -270,16 +279,17 @@ def kernel_p(x: np.ndarray, plan: Plan, *, permutations: int = EXCHANGED, landma
     The statistic is the largest over the kernel's widths and the penalties of GRID, for observed and exchanged labels
     alike, so that choosing among them costs nothing.
     """
-    labels = np.concatenate([plan.y[None], plan.permuted[:permutations]])
+    permuted = plan.permuted[:permutations]
+    labels = np.concatenate([plan.y[None].astype(permuted.dtype), permuted])
     best = np.full(len(labels), -np.inf)
     if len(x) <= landmarks:
         solvers = (Ridge.of_kernel(kernel) for kernel in kernels(x))
     else:
         spanning = np.random.default_rng([plan.seed, 85]).choice(len(x), landmarks, replace=False)
-        solvers = (Ridge.of(features, standardise=False) for features in spanned(x, spanning))
+        solvers = (Ridge.of(features, standardise=False, own=True) for features in spanned(x, spanning))
     for solver in solvers:
-        for _, _, found in each_penalty(solver, labels, plan):
-            np.maximum(best, found, out=best)
+        for _, start, stop, _, found in each_penalty(solver, labels, plan):
+            np.maximum(best[start:stop], found, out=best[start:stop])
     return permutation_p(best)
 
 

@@ -19,7 +19,7 @@ from probes.stats.exclusion import exclusion, kernel_p, unlabelled
 from probes.stats.intervals import detectable, error_of, interval_of, null_error
 from probes.stats.measurement import Measurement
 from probes.stats.permutation import Null, permutation_test
-from probes.stats.plan import ALPHA, FEW, Plan
+from probes.stats.plan import ALPHA, FEW, MANY, Plan
 from probes.stats.planting import signal_inflation
 from probes.stats.scores import Scored, explained, scored
 from probes.stats.verdict import decide_state, rings
@@ -86,6 +86,7 @@ def measure(
         else:
             other = summarise(chosen, features, plan, null, null.chosen, "linear-v1", screened=False)
             found = replace(found, nested=other.estimate, nested_probe="linear-v1")
+    del ridge, features  # as large as what the search decomposes
     if level == "full" and name in PERMUTABLE and _in_question(found, plan, detect):
         found = _search(found, given, plan, pool, pool_groups)
     return _with_state(found)
@@ -123,9 +124,15 @@ def is_blind(given: FeatureSet) -> bool:
 
 
 def _inner_errors(ridge: Ridge, given: FeatureSet, plan: Plan) -> np.ndarray:
-    """Squared error [R, folds] of the closed-form ridge in inner folds that are the same for every site of the plan."""
+    """Squared error [R, folds] of the closed-form ridge in inner folds that are the same for every site of the plan.
+
+    Of many items the inner folds of a training part are the other folds: drawn anew, each would cost as much as all.
+    """
+    codes = coded(given)[None]
+    if len(given.y) >= MANY and plan.n_folds > 2:
+        return np.stack([ridge.pair_errors(codes, fold, [plan.penalty])[0, :, 0] for fold in plan.folds])
     _, outer, inner = training_parts(given, plan.folds, np.random.default_rng([plan.seed, 75]))
-    found = ridge.inner_errors(coded(given)[None], outer, inner, [plan.penalty])  # [1, M, 1]
+    found = ridge.inner_errors(codes, outer, inner, [plan.penalty])  # [1, M, 1]
     return found.reshape(plan.repeats, plan.n_folds)
 
 

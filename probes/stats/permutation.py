@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.solvers.codes import coded_vectors, fold_means
-from probes.solvers.ridge import Ridge
+from probes.solvers.ridge import LeftOut, Ridge, as_coded, as_rows
 from probes.stats.plan import GRID, Plan
 from probes.stats.scores import Scored, association, score_margin
 
 HELD = 1 << 24  # numbers of label vectors that are worked on at a time (128 MiB), however many there are
+CACHED = 1 << 17  # numbers of label vectors that are coded and ordered at a time (1 MiB)
 REFITS = 99  # permuted label vectors to which the whole procedure is refitted
 CHOICE_GRID = tuple(float(p) for p in 10.0 ** np.arange(-3, 3.5, 1.0))  # penalties a refit may choose from
 
@@ -53,18 +54,47 @@ def permutation_p(statistic: np.ndarray) -> float:
     return (1 + int((statistic[1:] >= statistic[0]).sum())) / len(statistic)
 
 
-def each_penalty(ridge: Ridge, labels: np.ndarray, plan: Plan) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
-    """For each penalty of GRID: it, the held-out margins of label vectors [B, n], and their `association` [B].
+def each_penalty(
+    ridge: Ridge, labels: np.ndarray, plan: Plan
+) -> Iterator[tuple[float, int, int, np.ndarray, np.ndarray]]:
+    """For each penalty of GRID and span of label vectors [B, n]: the penalty, first and last, margins, `association`.
 
-    Margins [B, n(, K)] are predictions less the mean of the training part, on the plan's first repeat of folds.
+    Margins [b, n(, K)] are held-out predictions less the mean of the training part, on the plan's first repeat of
+    folds; what is the same for all label vectors, or for all penalties, is computed once.
     """
-    classes = None if plan.classes is None else len(plan.classes)
-    codes, folds = coded_vectors(labels, classes), plan.folds[0]
-    means = fold_means(codes, folds)
-    base = means if classes is None else np.zeros((1, 1))
-    for penalty, fitted in zip(GRID, ridge.each(codes, folds, GRID), strict=True):
-        margin = fitted - means
-        yield penalty, margin, association(margin, labels, base, classes)
+    classes, folds = None if plan.classes is None else len(plan.classes), plan.folds[0]
+    many = 1 if classes is None or classes == 2 else classes
+    left = LeftOut(ridge, folds, len(labels) * many)
+    spans = _spans(len(labels), len(folds) * many)
+    wide = max(1, 2 * HELD // ((spans[0][1] - spans[0][0]) * many * left.width))  # spans whose sums are kept
+    for some in (spans[first : first + wide] for first in range(0, len(spans), wide)):
+        sums = [left.sums(_coded_rows(labels[a:b, left.order], classes, many)) for a, b in some]
+        for penalty in GRID:
+            made = left.made(penalty)
+            for (a, b), one in zip(some, sums, strict=True):
+                rows = _coded_rows(labels[a:b, left.order], classes, many) if left.needs_rows else None
+                fitted = left.predicted(rows, one, made)
+                for first, last in _blocks(a, b, len(folds) * many):
+                    codes = coded_vectors(labels[first:last], classes)
+                    means = fold_means(codes, folds)
+                    mine = fitted[(first - a) * many : (last - a) * many]
+                    margin = as_coded(mine[:, left.back], codes) - means
+                    base = means if classes is None else np.zeros((1, 1))
+                    yield penalty, first, last, margin, association(margin, labels[first:last], base, classes)
+
+
+def _coded_rows(labels: np.ndarray, classes: int | None, many: int) -> np.ndarray:
+    """Label vectors [B, n] as float32 ridge targets, `many` rows each."""
+    out = np.empty((len(labels) * many, labels.shape[1]), dtype=np.float32)
+    for first, last in _blocks(0, len(labels), labels.shape[1] * many):
+        out[first * many : last * many] = as_rows(coded_vectors(labels[first:last], classes))
+    return out
+
+
+def _blocks(start: int, stop: int, wide: int) -> Iterator[tuple[int, int]]:
+    """First and last of label vectors, of `wide` numbers each, that the processor's cache holds."""
+    size = max(1, CACHED // wide)
+    return ((first, min(first + size, stop)) for first in range(start, stop, size))
 
 
 def permutation_test(ridge: Ridge, plan: Plan, *, permutations: int | None = None, choose: bool = False) -> Null:
@@ -75,28 +105,25 @@ def permutation_test(ridge: Ridge, plan: Plan, *, permutations: int | None = Non
     penalty chosen anew for each label vector.
     """
     classes = None if plan.classes is None else len(plan.classes)
-    labels = np.concatenate([plan.y[None], plan.permuted[:permutations]])
+    permuted = plan.permuted[:permutations]
+    labels = np.concatenate([plan.y[None].astype(permuted.dtype), permuted])
     best = np.full(len(labels), -np.inf)
     refits, folds = labels[1 : 1 + REFITS], plan.folds[0]
-    many = 1 if classes is None or classes == 2 else classes
     parts = []
-    for start, stop in _spans(len(labels), len(folds) * many):
-        for penalty, margin, found in each_penalty(ridge, labels[start:stop], plan):
-            np.maximum(best[start:stop], found, out=best[start:stop])
-            if penalty == plan.penalty and start <= REFITS:
-                parts.append(margin[max(0, 1 - start) : 1 + REFITS - start].astype(np.float32))
-    of_refits = _spans(len(refits), len(folds) * many * len(CHOICE_GRID))
+    for penalty, start, stop, margin, found in each_penalty(ridge, labels, plan):
+        np.maximum(best[start:stop], found, out=best[start:stop])
+        if penalty == plan.penalty and start <= REFITS:
+            parts.append(margin[max(0, 1 - start) : 1 + REFITS - start].astype(np.float32))
     if not parts:
-        for start, stop in of_refits:
+        many = 1 if classes is None or classes == 2 else classes
+        for start, stop in _spans(len(refits), len(folds) * many * len(CHOICE_GRID)):
             codes = coded_vectors(refits[start:stop], classes)
             (fitted,) = ridge.each(codes, folds, [plan.penalty])
             parts.append((fitted - fold_means(codes, folds)).astype(np.float32))
     kept, chosen = np.concatenate(parts), None
     if choose:
-        coded = (coded_vectors(refits[start:stop], classes) for start, stop in of_refits)
-        chosen = np.concatenate(
-            [margin_with_chosen_penalty(ridge, folds, codes, fold_means(codes, folds)) for codes in coded]
-        )
+        codes = coded_vectors(refits, classes)
+        chosen = margin_with_chosen_penalty(ridge, folds, codes, fold_means(codes, folds))
     return Null(
         statistic=best,
         fixed=score_margin(kept, refits, classes, plan.groups, folds),
@@ -120,12 +147,19 @@ def margin_with_chosen_penalty(
     A stand-in for choosing inside each training part that needs no further decomposition; only the spread of
     the scores is used, never the scores.
     """
-    margins = np.stack([fitted - means for fitted in ridge.each(codes, folds, grid)])  # [P, B, n(, K)]
-    error = np.square(margins - (codes - means))
-    error = error if codes.ndim == 2 else error.sum(axis=-1)  # [P, B, n]
+    margins, error = [], []
+    for fitted in ridge.each(codes, folds, grid):
+        margin = fitted - means
+        wrong = np.square(margin - (codes - means))
+        wrong = wrong if codes.ndim == 2 else wrong.sum(axis=-1)  # [B, n]
+        error.append([wrong[:, folds == part].sum(axis=1) for part in range(int(folds.max()) + 1)])
+        margins.append(margin.astype(np.float32))
+    squares = np.array(error)  # [P, folds, B]
     picked = np.empty_like(margins[0])
     for part in range(int(folds.max()) + 1):
-        held = folds == part
-        best = error[:, :, ~held].sum(axis=2).argmin(axis=0)
-        picked[:, held] = margins[best, np.arange(len(codes))][:, held]
-    return picked.astype(np.float32)
+        held = np.flatnonzero(folds == part)
+        best = (squares.sum(axis=1) - squares[:, part]).argmin(axis=0)
+        for penalty, margin in enumerate(margins):
+            mine = np.flatnonzero(best == penalty)
+            picked[np.ix_(mine, held)] = margin[np.ix_(mine, held)]
+    return picked

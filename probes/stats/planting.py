@@ -27,6 +27,8 @@ from probes.stats.permutation import REFITS
 from probes.stats.plan import GRID, Plan
 from probes.stats.scores import association, score_margin
 
+ROWS = 8192  # at a time, where a second matrix of all would be needed
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Unplanted:
@@ -60,13 +62,13 @@ class Unplanted:
         u, edges = by_fold.u, by_fold.edges
         draws, wide, n = codes.shape
         pair = columns.shape[2]
-        through = u * ridge.shrink(penalty)
+        share = ridge.shrink(penalty)
         flat = codes.reshape(draws * wide, n)
-        error = flat - flat.mean(axis=1, keepdims=True) - (flat @ through) @ u.T
+        error = flat - flat.mean(axis=1, keepdims=True) - (flat @ u * share) @ u.T
         both = np.swapaxes(columns, 0, 1).reshape(n, draws * pair)
-        f = both - through @ (u.T @ both)
+        f = both - u @ (share[:, None] * (u.T @ both))
         j = np.empty_like(f)
-        inverses = by_fold.inverses(ridge.shrink(penalty), len(flat) + draws * pair)
+        inverses = by_fold.inverses(share, len(flat) + draws * pair)
         for (a, b), inverse in zip(edges, inverses, strict=True):
             error[:, a:b] = inverse.applied(error[:, a:b])
             j[a:b] = inverse.applied(f[a:b].T).T
@@ -151,7 +153,7 @@ class Planting:
         ways = np.linalg.qr(ways)[0]
         spanned = np.sqrt((1 - share) * ridge.w / n + share * level)[:, None] * ways[:, :rank]
         beyond = np.sqrt(share * level) * ways[:, rank:]
-        columns = np.concatenate([(ridge.u * np.sqrt(ridge.w)) @ spanned, shift], axis=2)
+        columns = np.concatenate([ridge.u @ (np.sqrt(ridge.w)[:, None] * spanned), shift], axis=2)
         size = np.swapaxes(spanned, 1, 2) @ spanned + np.swapaxes(beyond, 1, 2) @ beyond
         penalties = GRID if chosen else (plan.penalty,)
         return cls.of(ridge, plan.folds[0], labels, classes, columns, size, penalties=penalties, chosen=chosen)
@@ -221,7 +223,8 @@ def _shrinkage(ridge: Ridge, independent: int, width: int) -> tuple[float, float
     level = float(ridge.w.sum() / n / width)
     square = float(np.square(ridge.w / n).sum())
     anisotropy = square - width * level**2
-    fourth = float(np.square((np.square(ridge.u) * ridge.w).sum(axis=1)).mean())
+    parts = (ridge.u[start : start + ROWS] for start in range(0, len(ridge.u), ROWS))
+    fourth = float(np.square(np.concatenate([(np.square(part) * ridge.w).sum(axis=1) for part in parts])).mean())
     noise = (fourth - square) / independent
     return level, min(1.0, max(0.0, noise / anisotropy)) if anisotropy > 0 else 1.0
 

@@ -25,6 +25,8 @@ from slitlamp.keys import array_digest, digest
 from slitlamp.log import say
 
 FORMAT = 1
+MAPPED = 1 << 23  # bytes from which the arrays of a cell are not read before they are asked for
+LARGE = 1 << 20  # bytes from which such an array stays on the disk
 _SAID: set[int | None] = set()  # why cells could not be kept, each said once
 
 
@@ -35,7 +37,8 @@ def pack(value: Any, arrays: dict[str, np.ndarray], leave: Sequence[str] = ()) -
         inner = {name: pack(getattr(value, name), arrays) for name in names}
         return {"type": type(value).__name__, "fields": inner}
     if isinstance(value, np.ndarray):
-        name = f"a{len(arrays)}"
+        known = (name for name, one in arrays.items() if one is value)  # what two fields share lies there once
+        name = next(known, f"a{len(arrays)}")
         arrays[name] = value
         return {"array": name}
     if isinstance(value, np.generic):
@@ -127,13 +130,16 @@ class Cells:
 
     def _read(self, path: Path, key: str, left: Mapping[str, Any]) -> Any:
         try:
-            data = path.read_bytes()
-            body, seal = data[:-32], data[-32:]
-            if hashlib.sha256(body).digest() != seal:
-                return None
-            with np.load(io.BytesIO(body), allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files if name != "json"}
-                head = json.loads(bytes(file["json"]).decode())
+            if path.stat().st_size > MAPPED:
+                arrays, head = _mapped(path)
+            else:
+                data = path.read_bytes()
+                body, seal = data[:-32], data[-32:]
+                if hashlib.sha256(body).digest() != seal:
+                    return None
+                with np.load(io.BytesIO(body), allow_pickle=False) as file:
+                    arrays = {name: file[name] for name in file.files if name != "json"}
+                    head = json.loads(bytes(file["json"]).decode())
         except (OSError, ValueError, KeyError):
             return None
         if head["format"] != FORMAT or not head["key"].startswith(key):
@@ -176,6 +182,16 @@ class Cells:
             with self._spared(always=True):
                 self._link(key, self.folder, self.shared)
 
+    def kept(self, key: str, measurement: Any, **left: Any) -> Any:
+        """A measurement that was saved: where it is large as it lies on the disk, so that many can be held at once."""
+        path = self._path(key)
+        try:
+            large = path.stat().st_size > MAPPED
+        except OSError:  # it could not be written
+            return measurement
+        found = self._read(path, key, left) if large else None
+        return measurement if found is None else found
+
     def save_plan(self, key: str, material: Mapping[str, Any]) -> None:
         """Write what a plan is made of, where it does not lie already, whole: see `slitlamp.runs`."""
         path = self.folder / f"plan-{key}.json"
@@ -183,6 +199,40 @@ class Cells:
         with self._spared():
             if not path.is_file() or path.read_bytes() != whole:
                 write_atomically(path, whole)
+
+
+def _mapped(path: Path) -> tuple[dict[str, np.ndarray], Any]:
+    """The arrays and the head of a large cell; what is large of it stays on the disk until it is asked for.
+
+    Raises:
+        ValueError: it is not as it was written.
+    """
+    import zipfile
+
+    arrays: dict[str, np.ndarray] = {}
+    with path.open("rb") as file:
+        whole, left = hashlib.sha256(), path.stat().st_size - 32
+        while left:
+            piece = file.read(min(left, MAPPED))
+            whole.update(piece)
+            left -= len(piece)
+        if whole.digest() != file.read():
+            raise ValueError(f"{path.name} is not as it was written")
+        with zipfile.ZipFile(file) as members:
+            for info in members.infolist():
+                file.seek(info.header_offset + 26)  # the lengths of name and extra field, which precede the data
+                begins = info.header_offset + 30 + sum(int.from_bytes(file.read(2), "little") for _ in range(2))
+                file.seek(begins)
+                version = np.lib.format.read_magic(file)
+                header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+                shape, fortran, dtype = header[version](file)
+                name, order = info.filename.removesuffix(".npy"), "F" if fortran else "C"
+                if info.file_size > LARGE:
+                    arrays[name] = np.memmap(path, dtype, "r", file.tell(), shape, order)
+                else:
+                    file.seek(begins)
+                    arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
+    return arrays, json.loads(bytes(arrays.pop("json")).decode())
 
 
 def as_parquet(predictions: Any, classes: tuple[str, ...] | None) -> bytes:
@@ -253,7 +303,7 @@ def plan_material(
         "classes": None if plan.classes is None else list(plan.classes),
         "copies": None if copies is None else list(copies),
         "asked": dict(asked),
-        "folds": [array_digest(plan.folds), array_digest(plan.permuted)],
+        "folds": [array_digest(plan.folds), array_digest(plan.permuted, plan.y.dtype)],
     }
 
 

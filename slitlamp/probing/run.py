@@ -336,7 +336,7 @@ def measure_all(run: Run, cells: Sequence[Cell], what: str) -> None:
                 _note(run, f"warning: {cell.encoder.label} is no control of {cell.question.name}: {measurement}")
                 continue
             run.cells.save(key, measurement, cell.question.classes)
-            run.measured[key] = measurement
+            run.measured[key] = run.cells.kept(key, measurement, plan=run.plan(cell.question))
             run.seconds[key] = seconds
             learnt.done(key, seconds)
     learnt.keep(run.store)

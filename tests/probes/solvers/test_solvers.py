@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -243,6 +243,29 @@ def test_float32_products_stay_close_to_float64() -> None:
     solver = Ridge.of(x)
     wide = solver.held_out(y, fold, [0.03, 3.0], dtype=np.float64)
     np.testing.assert_allclose(solver.held_out(y, fold, [0.03, 3.0]), wide, atol=1e-3)
+
+
+def test_leaving_two_folds_out_is_leaving_an_inner_and_the_outer_one_out() -> None:
+    rng = np.random.default_rng(5)
+    y, fold = rng.normal(size=(2, 90)), np.arange(90) % 5
+    solver, outer = Ridge.of(rng.normal(size=(90, 6))), fold != np.arange(5)[:, None]
+    pairs = solver.pair_errors(y, fold, [0.1, 3.0])
+    one_by_one = solver.inner_errors(y, outer, np.where(outer, fold, -1), [0.1, 3.0])
+    np.testing.assert_allclose(pairs, one_by_one, rtol=1e-9)
+    coded = np.moveaxis(y, 0, 1)[None]  # [1, n, 2]: the errors of both codes add up
+    np.testing.assert_allclose(solver.pair_errors(coded, fold, [0.1])[..., 0], pairs[:1].sum(axis=2), rtol=1e-9)
+
+
+@pytest.mark.parametrize("way", [lambda rows, *_: rows < 25, lambda *_: False, lambda *_: True])
+def test_folds_may_be_left_out_by_their_rows_or_their_directions_each(
+    way: Callable[..., bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("probes.solvers.ridge._cheaper_whole", way)
+    rng = np.random.default_rng(7)
+    x, y, fold = rng.normal(size=(120, 15)), rng.normal(size=(3, 120)), np.repeat(np.arange(4), [20, 40, 22, 38])
+    solver = Ridge.of(x)
+    found = solver.held_out(y, fold, [0.3], dtype=np.float64)[0]
+    np.testing.assert_allclose(found, refitted(standardised(x), y, fold, 0.3 * solver.unit), atol=1e-9)
 
 
 def test_largest_auc_is_that_of_scikit_learn() -> None:

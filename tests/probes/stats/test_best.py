@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.judgement import best, measured, question, search, site
+from probes.stats import best as best_of_sites
 from probes.stats.best import Candidates, nested_best, simultaneous, widened
 from probes.stats.intervals import error_of, floored_error, inflation
 
@@ -40,6 +41,13 @@ def test_every_fold_is_read_by_the_site_that_inner_folds_of_the_others_choose() 
             np.testing.assert_array_equal(
                 found.predictions.score[r, held], MADE[picked[r, k]].predictions.score[r, held]
             )
+    with pytest.MonkeyPatch.context() as patch:  # of many items in parts
+        patch.setattr(best_of_sites, "HELD", 60 * 20)
+        parts = nested_best(MADE, PLAN)
+        in_parts = simultaneous([m.scored.part[0] for m in MADE], PLAN)
+    assert in_parts == pytest.approx(simultaneous([m.scored.part[0] for m in MADE], PLAN), rel=1e-9)
+    assert parts is not None
+    assert parts.estimate == found.estimate
     # a site that reads the held-out fold best, but not the others, is not chosen for it
     inner = MADE[0].inner
     assert inner is not None

@@ -133,6 +133,28 @@ def test_the_rules_of_a_plan_follow_from_its_classes_and_groups(k: int | None, n
     assert (p.headline, p.penalty, p.margin, p.chance, p.n_folds, p.repeats, p.rare) == rules
 
 
+def test_of_many_items_fewer_repeats_and_permutations_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    from probes.stats import measure, plan
+
+    rng = np.random.default_rng(0)
+    y, groups = np.arange(240) % 2, np.arange(240)
+    few = probes.plan(y, groups, classes=TWO)
+    assert (few.repeats, len(few.permuted), few.permuted.dtype) == (5, 1999, np.int8)
+    monkeypatch.setattr(plan, "MANY", 240)
+    many = probes.plan(y, groups, classes=TWO)
+    assert (many.repeats, len(many.permuted)) == (1, 499)
+    asked = probes.plan(y, groups, classes=TWO, repeats=2, permutations=99)
+    assert (asked.repeats, len(asked.permuted)) == (2, 99)
+    found = given(rng.standard_normal((240, 6)) + y[:, None], y, groups)
+    apart = probes.measure(found, asked, level="screen").inner
+    monkeypatch.setattr(measure, "MANY", 240)
+    shared = probes.measure(found, asked, level="screen").inner  # inner folds are the other folds: nearly the same
+    assert apart is not None
+    assert shared is not None
+    assert shared == pytest.approx(apart, rel=0.05)
+    assert not np.array_equal(shared, apart)
+
+
 def test_few_arrangements_are_announced() -> None:
     y, groups = np.repeat([0, 1], 12)[:, None].repeat(3, 1).ravel(), np.arange(72) // 3
     warned = " ".join(probes.plan(y, groups, classes=TWO).warnings)
@@ -170,6 +192,7 @@ def test_label_vectors_in_spans_give_what_all_at_once_give(monkeypatch: pytest.M
         ridge = Ridge.of(rng.standard_normal((60, 8)))
         whole = permutation_test(ridge, plan, choose=True)
         monkeypatch.setattr(permutation, "HELD", 60 * 37 * 3)
+        monkeypatch.setattr(permutation, "CACHED", 60 * 10 * 3)
         parts = permutation_test(ridge, plan, choose=True)
         monkeypatch.undo()
         assert whole.chosen_margin is not None

@@ -775,6 +775,31 @@ def test_a_cell_on_disk_is_what_was_measured_and_a_damaged_one_is_none(tmp_path:
     assert cells.load("k" * 64, plan=m.plan) is None
 
 
+def test_a_large_cell_stays_on_the_disk_and_a_damaged_one_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import slitlamp.probing.cells
+
+    m = seen("weak")
+    cells = Cells(folder=tmp_path, types=_types(), leave=("plan",))
+    cells.save("k" * 64, m, TWO)
+    assert cells.kept("k" * 64, m, plan=m.plan) is m, "what is small stays in memory"
+    monkeypatch.setattr(slitlamp.probing.cells, "MAPPED", 1000)
+    monkeypatch.setattr(slitlamp.probing.cells, "LARGE", 1000)
+    again = cells.kept("k" * 64, m, plan=m.plan)
+    assert isinstance(again.null.fixed_margin, np.memmap)
+    assert again.permuted.part is again.null.fixed.part or again.permuted.part is again.null.chosen.part
+    assert np.array_equal(again.null.fixed_margin, m.null.fixed_margin)
+    assert np.array_equal(again.permuted.part, m.permuted.part)
+    assert (again.estimate, again.state, again.leak) == (m.estimate, m.state, m.leak)
+    path = tmp_path / f"{'k' * 32}.npz"
+    whole = path.read_bytes()
+    del again
+    path.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])
+    assert cells.load("k" * 64, plan=m.plan) is None
+    assert cells.kept("k" * 64, m, plan=m.plan) is m
+
+
 def test_a_control_that_cannot_be_measured_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     import probes
 
