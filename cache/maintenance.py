@@ -9,9 +9,10 @@ from pathlib import Path
 
 from cache.atomic import DAY, is_dead
 from cache.errors import DamagedError, StoreError
+from cache.index import open_index
 from cache.keys import digest
 from cache.memo import Memo
-from cache.shard import CONTENT, NAME, SCHEMA, load
+from cache.shard import NAME, SCHEMA, load
 from cache.space import LABEL, SPEC, shard_paths, text_of
 from cache.verified import VerifiedShards
 
@@ -54,8 +55,8 @@ def entry_of(folder: Path, verified: VerifiedShards) -> Entry | None:
     paths = shard_paths(folder)
     if not paths:
         return None
-    shards = [shard for path in paths if (shard := verified.shard(path)) is not None]
-    columns = [(name, c.dtype) for shard in shards for name, c in shard.columns.items() if name != CONTENT]
+    index = open_index(folder, verified)
+    columns = {(name, dtype) for head in index.heads for name, (dtype, _) in head.forms.items()}
     try:
         label = text_of(folder / LABEL).strip()
     except (OSError, ValueError):
@@ -63,11 +64,11 @@ def entry_of(folder: Path, verified: VerifiedShards) -> Entry | None:
     return Entry(
         label=label or "?",
         digest=folder.name,
-        items=len({content for shard in shards for content in shard.contents}),
+        items=index.items,
         shards=len(paths),
         datasets=len({name for name, _ in columns}),
         dtypes=tuple(sorted({{"<f2": "float16", "<f4": "float32"}[dtype] for _, dtype in columns})),
-        bytes=sum(path.lstat().st_size for path in paths),
+        bytes=sum(size for size, _, _ in index.listing.values()),
         last_used=last_used(folder),
     )
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from cache.atomic import lock, share, sync_folder
+from cache.atomic import lock, share, sync_folder, temporary
 from cache.shard import CONTENT, SCHEMA, Column, hasher
 
 
@@ -31,7 +31,7 @@ class OpenShard:
         self.folder, self.space, self.capacity = folder, space, capacity
         self.forms = dict(forms)
         self._every = {CONTENT: ("|u1", 32), **self.forms}
-        self.path = folder / f".shard-{secrets.token_hex(8)}.{os.getpid()}.tmp"
+        self.path = temporary(folder, f"shard-{secrets.token_hex(8)}")
         self.created, self.sealed = time.time_ns(), False
         self._state: tuple[int, list[str], dict[str, Any]] = (
             0,

@@ -24,6 +24,8 @@ from cache.memo import Manners, Memo, readable
 from cache.space import SPEC, Space, shard_paths
 from cache.verified import VerifiedShards
 
+CHECKED = "checked"  # the memo of shards of which every byte was hashed
+
 
 def default_root() -> Path:
     """`SLITLAMP_CACHE` where it is set, else the platform's cache folder."""
@@ -40,7 +42,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
-        self._verified = VerifiedShards()
+        self._verified = VerifiedShards(lambda: self.memo(CHECKED))
         self._memos: dict[str, Memo] = {}
         self._manners = Manners()
 
