@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,16 @@ class Problem:
     dataset: str | None
     what: str
     removable: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampled:
+    """What a sample of the datasets told: what is wrong, how many of how many were hashed, and their bytes."""
+
+    problems: list[Problem]
+    datasets: int
+    every: int
+    bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,25 +92,50 @@ def last_used(folder: Path) -> float:
 
 def problems_of(path: Path, root: Path) -> list[Problem]:
     """What is wrong with a shard or a spec.json; every byte is looked at."""
-    near = path.relative_to(root)
-    try:
-        if path.name == SPEC:
-            what = _spec_problem(path)
-            return [Problem(path=near, dataset=None, what=what)] if what else []
+    if path.name == SPEC:
+        return _tried(path, root, lambda: _spec_problem(path))
+    problems, names = problems_of_head(path, root)
+    return problems + [problem for name in names for problem in problems_of_dataset(path, name, root)[0]]
+
+
+def problems_of_head(path: Path, root: Path) -> tuple[list[Problem], list[str]]:
+    """What is wrong with the head of a shard, and the datasets that it names."""
+    names: list[str] = []
+
+    def look() -> str | None:
         shard = load(path)
         if shard.space[:32] != path.parent.name:
-            return [Problem(path=near, dataset=None, what="it lies in the folder of another key")]
-        return [
-            Problem(path=near, dataset=name, what="the bytes are not as written")
-            for name in shard.columns
-            if not shard.sound(name)
-        ]
+            return "it lies in the folder of another key"
+        names.extend(shard.columns)
+        return None
+
+    return _tried(path, root, look), names
+
+
+def problems_of_dataset(path: Path, name: str, root: Path) -> tuple[list[Problem], int]:
+    """What is wrong with one dataset of a shard, and how many bytes were hashed."""
+    hashed = 0
+
+    def look() -> str | None:
+        nonlocal hashed
+        shard = load(path)
+        hashed = shard.columns[name].row * shard.n
+        return None if shard.sound(name) else "the bytes are not as written"
+
+    return _tried(path, root, look, name), hashed
+
+
+def _tried(path: Path, root: Path, look: Callable[[], str | None], name: str | None = None) -> list[Problem]:
+    near, removable = path.relative_to(root), True
+    try:
+        what = look()
     except DamagedError as error:
-        return [Problem(path=near, dataset=None, what=str(error))]
+        what = str(error)
     except StoreError as error:
-        return [Problem(path=near, dataset=None, what=str(error), removable=False)]
+        what, removable = str(error), False
     except OSError as error:
-        return [Problem(path=near, dataset=None, what=f"it cannot be read ({error.strerror})", removable=False)]
+        what, removable = f"it cannot be read ({error.strerror})", False
+    return [Problem(path=near, dataset=name, what=what, removable=removable)] if what else []
 
 
 def problem_of_memo(path: Path, root: Path) -> Problem | None:
@@ -137,6 +173,17 @@ def removable(folder: Path, root: Path, *, old: bool, orphans: bool, dry_run: bo
     empty = not any(NAME.fullmatch(p.name) for p in folder.iterdir()) and len(dead) == len(open_shards)
     if empty and time.time() - folder.stat().st_mtime > DAY:  # a writer may have made it a moment ago
         removed.append(remove(folder, root, "holds no features", dry_run=dry_run))
+    return removed
+
+
+def left_of_imports(incoming: Path, root: Path, *, dry_run: bool) -> list[Removed]:
+    """Remove what imports that are gone had copied and not put in place."""
+    removed = []
+    for folder in sorted(incoming.glob("*")):
+        marks = list(folder.glob(".*.tmp"))
+        gone = all(map(is_dead, marks)) if marks else time.time() - folder.lstat().st_mtime > DAY
+        if gone:
+            removed.append(remove(folder, root, "left by an import that is gone", dry_run=dry_run))
     return removed
 
 

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,9 @@ class Space:
         changed, by this process or, as the store remembers, by another; what is damaged counts as missing.
         """
         names = list(dict.fromkeys(names))
-        index = self._index()
+        index = self.index()
         asked = self._found(contents, index)
-        used = np.unique(np.concatenate([np.empty(0, np.int64), *(shards for _, _, shards in asked.rounds)])).tolist()
+        used = asked.shards
         files = [(index.heads[s].path, index.heads[s].stamp, index.heads[s].forms) for s in used]
         if verify:
             held = self._verified.held(files, names)
@@ -74,7 +75,7 @@ class Space:
 
     def stored(self, names: Iterable[str] = ()) -> list[str]:
         """The contents of which every name is stored, in the order in which they were; nothing is hashed."""
-        every = list(dict.fromkeys(texts_of(self._index().digests)))
+        every = list(dict.fromkeys(texts_of(self.index().digests)))
         lost = set(self.missing(every, names, verify=False))
         return [content for position, content in enumerate(every) if position not in lost] if lost else every
 
@@ -104,12 +105,14 @@ class Space:
     def _rows(self, index: Index, rows: np.ndarray, name: str, width: int) -> np.ndarray | None:
         """Features of rows of the index; None where one of their shards is gone."""
         out, shards = np.empty((len(rows), width), np.float32), index.shards_of(rows)
-        for s in np.unique(shards).tolist():
-            shard = self._verified.shard(index.heads[s].path)
+        by = np.arange(len(rows)) if (shards[1:] >= shards[:-1]).all() else np.argsort(shards, kind="stable")
+        ends = np.cumsum(np.bincount(shards, minlength=len(index.heads)))
+        for s in index.present(shards):
+            shard, at = self._verified.shard(index.heads[s].path), by[ends[s - 1] if s else 0 : ends[s]]
             if shard is None:
                 return None
             try:
-                _gather(shard, name, rows - index.start[s], shards == s, out)
+                _gather(shard, name, rows[at] - index.start[s], at, out)
             except (FileNotFoundError, DamagedError):
                 return None
         return out
@@ -130,17 +133,19 @@ class Space:
             total=total,
             shard_items=shard_items,
             shard_seconds=shard_seconds,
-            prepare=self._prepare,
+            prepare=self.prepare,
             finished=self._verified.written,
         )
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Make the folder, and say in it what it is for."""
         make_folder(self.folder)
         spec = {"schema": SCHEMA, "digest": self.digest, "material": self._material}
         write_atomically(self.folder / SPEC, json.dumps(spec, indent=1, sort_keys=True) + "\n")
         write_atomically(self.folder / LABEL, self.label + "\n")
 
-    def _index(self) -> Index:
+    def index(self) -> Index:
+        """What the shards hold, as they are now."""
         if not self._used:
             self._used = True
             with contextlib.suppress(OSError):  # a store that is shared read-only keeps no date
@@ -158,11 +163,11 @@ class Space:
 
     def _place(self, contents: Sequence[str], name: str) -> tuple[Index, np.ndarray, int]:
         """The row of each content [n] of the first shard that holds the name as written, in which index, how wide."""
-        index = self._index()
+        index = self.index()
         asked = self._found(contents, index)
         usable, agreed = self._usable(index, asked, name)
         if not agreed:  # it is made anew, from the shards
-            index = self._index()
+            index = self.index()
             asked = self._found(contents, index)
             usable, _ = self._usable(index, asked, name)
         key = usable.tobytes()
@@ -179,7 +184,7 @@ class Space:
                 f"{len(lost)} of {len(contents)} items have no {name} in the store "
                 f"(the first is {contents[int(lost[0])][:12]}); run the same command again to encode them"
             )
-        widths = {index.heads[s].forms[name][1] for s in np.unique(index.shards_of(place)).tolist()}
+        widths = {index.heads[s].forms[name][1] for s in index.present(index.shards_of(place))}
         if len(widths) > 1:
             raise StoreError(
                 f"{name} is stored with the widths {sorted(widths)} under one key; the key lacks something"
@@ -189,7 +194,7 @@ class Space:
     def _usable(self, index: Index, asked: "_Asked", name: str) -> tuple[np.ndarray, bool]:
         """Which shards hold the name as written, of those that are asked; False where the index is not as they are."""
         usable = np.zeros(len(index.heads), bool)
-        for s in np.unique(np.concatenate([np.empty(0, np.int64), *(shards for _, _, shards in asked.rounds)])):
+        for s in asked.shards:
             head = index.heads[s]
             if name not in head.forms:
                 continue
@@ -212,11 +217,14 @@ class _Asked:
     rounds: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
     places: dict[bytes, np.ndarray] = field(default_factory=dict)
 
+    @cached_property
+    def shards(self) -> list[int]:
+        """The shards that hold any of them."""
+        return sorted({s for _, _, shards in self.rounds for s in self.index.present(shards)})
 
-def _gather(shard: Shard, name: str, place: np.ndarray, here: np.ndarray, out: np.ndarray) -> None:
-    """Copy the rows that lie in one shard to where they belong; a run of rows goes there directly."""
-    at = np.flatnonzero(here)
-    rows = place[at]
+
+def _gather(shard: Shard, name: str, rows: np.ndarray, at: np.ndarray, out: np.ndarray) -> None:
+    """Copy rows of one shard to where they belong; a run of rows goes there directly."""
     low, high = int(rows.min()), int(rows.max()) + 1
     run = np.arange(len(rows))
     if np.array_equal(rows - low, run) and np.array_equal(at - at[0], run):

@@ -35,7 +35,7 @@ class Writer:
         prepare: Callable[[], None],
         finished: Callable[[Sequence[Path]], None],
     ) -> None:
-        _check_names(widths)
+        check_names(widths)
         self.folder, self.space, self.widths = folder, space, dict(widths)
         self.total, self.shard_items, self.shard_seconds = total, shard_items, shard_seconds
         self.prepare, self.finished = prepare, finished
@@ -196,7 +196,8 @@ class Writer:
         return "everything added before is kept"
 
 
-def _check_names(widths: Mapping[str, int]) -> None:
+def check_names(widths: Mapping[str, int]) -> None:
+    """Raise StoreError for a name of features that is not site/readout, or that could be a path elsewhere."""
     if not widths:
         raise StoreError("no site/readout was named to be stored")
     for name in widths:
