@@ -42,7 +42,7 @@ def test_digests_are_read_as_they_are_written_and_nothing_else_is() -> None:
     assert texts_of(digests_of(ids(5))) == ids(5)
     assert len(digests_of([])) == 0
     for odd in ("", "ab", "g" * 64, " " + ids(1)[0], ids(1)[0] + "00"):
-        with pytest.raises(StoreError, match="is no content digest; give what cache.content_digest says"):
+        with pytest.raises(StoreError, match="is no content digest; give what cache"):
             digests_of([ids(1)[0], odd])
     with pytest.raises(StoreError, match="is no content digest"):
         digests_of(["ab", "a" * 126])  # as long as two together
@@ -189,7 +189,7 @@ def test_what_was_hashed_is_remembered_until_the_file_changes_and_read_only_when
     os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     fresh = Store(tmp_path).space({"e": 1})
     assert fresh.missing(ids(10), WIDTHS) == []
-    with pytest.raises(StoreError, match="10 of 10 items have no b/cls in the store .*run the same command again"):
+    with pytest.raises(StoreError, match=r"10 of 10 items have no b/cls in the store .*run the same command again"):
         fresh.read(ids(10), "b/cls")
     assert "b/cls is not as written" in caplog.text
     for again in (fresh, Store(tmp_path).space({"e": 1})):
