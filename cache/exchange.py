@@ -26,7 +26,7 @@ from cache.formats import write_npy, write_parquet, write_safetensors
 from cache.index import Index, texts_of
 from cache.keys import digest
 from cache.shard import CONTENT, NAME, Shard, load
-from cache.space import SPEC, Space, text_of
+from cache.space import LABEL, SPEC, Space, text_of
 from cache.verified import VerifiedShards
 from cache.writer import check_names
 
@@ -67,6 +67,14 @@ def material_of(folder: Path) -> Mapping[str, Any]:
     )
 
 
+def label_of(folder: Path) -> str:
+    """What a space of the store is called; empty where nothing says so."""
+    try:
+        return text_of(folder / LABEL).strip()
+    except (OSError, ValueError):
+        return ""
+
+
 def export_space(
     space: Space,
     verified: VerifiedShards,
@@ -86,6 +94,8 @@ def export_space(
     Raises:
         StoreError: something is damaged or not there, or the folder holds something.
     """
+    if to not in FORMATS:
+        raise StoreError(f"{to!r} is no format of an export; give {', '.join(FORMATS)}")
     if os.path.lexists(out) and (not out.is_dir() or any(out.iterdir())):
         raise StoreError(f"{out} is there and not an empty folder; name a new one")
     index = space.index()
@@ -213,6 +223,7 @@ def import_folder(
     manifest, text = _manifest(folder)
     files, said = manifest["files"], manifest["space"]
     space = open_space(said["material"], said["label"])
+    space.label = label_of(space.folder) or said["label"]  # what it is called here it stays
     total, done = sum(file["bytes"] for file in files), 0
     require(total)
     with _staged(incoming) as staged:

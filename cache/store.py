@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cache.errors import StoreError, size
-from cache.exchange import Carried, export_space, import_folder, material_of
+from cache.exchange import Carried, export_space, import_folder, label_of, material_of
 from cache.keys import digest
 from cache.maintenance import (
     Entry,
@@ -28,7 +28,7 @@ from cache.maintenance import (
     remove,
 )  # fmt: skip
 from cache.memo import Manners, Memo, readable
-from cache.space import LABEL, SPEC, Space, shard_paths, text_of
+from cache.space import SPEC, Space, shard_paths
 from cache.verified import VerifiedShards
 
 CHECKED = "checked"  # the memo of shards of which every byte was hashed
@@ -110,7 +110,7 @@ class Store:
         return found
 
     def verify_sample(
-        self, amount: float, rng: np.random.Generator, progress: Callable[[int, int], None] | None = None
+        self, amount: int | float, rng: np.random.Generator, progress: Callable[[int, int], None] | None = None
     ) -> Sampled:
         """Hash some of the datasets of the shards, drawn by `rng`: so many, or, below 1, that share of them.
 
@@ -170,8 +170,7 @@ class Store:
     ) -> Carried:
         """Write the space of a digest, as `ls` gives it, to a folder that others can read; see `cache.exchange`."""
         folder = self.inside("features", key)
-        label = text_of(folder / LABEL).strip() if (folder / LABEL).is_file() else ""
-        space = self.space(material_of(folder), label)
+        space = self.space(material_of(folder), label_of(folder))
         return export_space(space, self._verified, out, to=to, only=only, ids=ids, progress=progress)
 
     def take_in(self, folder: Path, progress: Callable[[int, int], None] | None = None) -> Carried:

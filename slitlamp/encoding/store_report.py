@@ -66,7 +66,7 @@ def contents_report() -> StoreReport:
 
 
 def damage_report(
-    *, remove: bool = False, dry_run: bool = False, sample: float | None = None, seed: int | None = None
+    *, remove: bool = False, dry_run: bool = False, sample: int | float | None = None, seed: int | None = None
 ) -> StoreReport:
     """Hash every byte, or a sample of the datasets, and say which files are not as they were written.
 

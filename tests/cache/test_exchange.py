@@ -233,7 +233,7 @@ def test_a_choice_of_names_and_ids_is_kept_in_order_and_what_lacks_a_name_is_cou
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("signal.signal", lambda *_: None)
-    fill(store.space({"e": 1}), ids(3, 100), {"b/cls": features(3)["b/cls"]})
+    fill(store.space({"e": 1}, label="toy"), ids(3, 100), {"b/cls": features(3)["b/cls"]})
     assert main(["export", "toy", "--out", str(tmp_path / "all"), "--to", "npy"]) == 0
     assert "exported 20 items x 3 datasets" in (err := capsys.readouterr().err)
     assert "3 items that lack some of them are left out" in err
@@ -250,7 +250,7 @@ def test_a_choice_of_names_and_ids_is_kept_in_order_and_what_lacks_a_name_is_cou
     assert [json.loads(line) for line in lines] == [f"film {i}\n" for i in range(4)]
     assert not (tmp_path / "some" / "a").exists()
     for wrong, code, said in (
-        (["export", "tpy", "--out", "x"], 2, "holds no features of 'tpy'; did you mean 'toy'? it has toy"),
+        (["export", "toyy", "--out", "x"], 2, "holds no features of 'toyy'; did you mean 'toy'? it has toy"),
         (["export", "toy", "--out", str(tmp_path / "all")], 5, "is there and not an empty folder; name a new one"),
         (["export", "toy", "--out", str(tmp_path / "x"), "--only", "c/*", "--to", "npy"], 5, "that fit c/*; it has a/"),
         (["export", "toy", "--out", str(tmp_path / "x"), "--only", "b/*"], 2, "slitlamp copies whole shards"),
