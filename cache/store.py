@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
-        self._verified = VerifiedShards(lambda: self.memo(CHECKED))
+        self._verified = VerifiedShards(partial(self.memo, CHECKED))
         self._memos: dict[str, Memo] = {}
         self._manners = Manners()
 
