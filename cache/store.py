@@ -12,6 +12,7 @@ import numpy as np
 
 from cache.errors import StoreError, size
 from cache.exchange import Carried, export_space, import_folder, label_of, material_of
+from cache.index import open_index
 from cache.keys import digest
 from cache.maintenance import (
     Entry,
@@ -29,6 +30,7 @@ from cache.maintenance import (
     remove,
 )  # fmt: skip
 from cache.memo import Manners, Memo, readable
+from cache.merge import merge_small
 from cache.space import SPEC, Space, shard_paths
 from cache.verified import VerifiedShards
 
@@ -150,13 +152,26 @@ class Store:
         return removed
 
     def gc(
-        self, older_than_days: int | float | None = None, *, orphans: bool = True, dry_run: bool = False
+        self,
+        older_than_days: int | float | None = None,
+        *,
+        orphans: bool = True,
+        merge: bool = False,
+        dry_run: bool = False,
     ) -> list[Removed]:
-        """Remove what dead writers left behind, and spaces not used for so many days; returns what was removed."""
+        """Remove what dead writers left behind, and spaces not used for so many days; returns what was removed.
+
+        With `merge` small shards are put into few; see `cache.merge`.
+        """
         removed = [] if not orphans else left_of_imports(self.inside(INCOMING), self.root, dry_run=dry_run)
         for folder in self._folders():
             old = older_than_days is not None and time.time() - last_used(folder) > older_than_days * 86_400
             removed += removable(folder, self.root, old=old, orphans=orphans, dry_run=dry_run)
+            if merge and folder.is_dir():
+                merged = merge_small(folder, open_index(folder, self._verified), self._verified, dry_run=dry_run)
+                if merged:
+                    why = f"{len(merged)} small shards {'would be' if dry_run else 'were'} put into few"
+                    removed.append(Removed(path=folder.relative_to(self.root), bytes=0, why=why))
         return removed
 
     def export(

@@ -27,12 +27,13 @@ ACTS: Mapping[str, tuple[str, Mapping[str, Mapping[str, Any]]]] = {
     "ls": ("list what is stored, by encoder", {}),
     "verify": ("hash every byte; exit 3 where one is wrong", {
         "--remove": {"action": "store_true", "help": "delete damaged files"},
-        "--sample": {"type": _amount, "metavar": "N|P%%", "help": "hash so many datasets of shards, or that share"},
+        "--sample": {"type": _amount, "metavar": "N|P%", "help": "hash so many datasets of shards, or that share"},
         "--seed": {"type": int, "help": "of the sample; without it another is drawn each time, and its seed is said"},
         "--dry-run": _DRY,
     }),
     "gc": ("remove what dead writers left, and what is old", {
         "--older-than": {"type": _days, "metavar": "DAYS", "help": "also features not used for so many days"},
+        "--merge": {"action": "store_true", "help": "put the many small shards of runs that were killed into few"},
         "--dry-run": _DRY,
     }),
     "export": ("write one set of features to a folder that others can read, with a manifest of hashes", {

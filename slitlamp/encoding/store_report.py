@@ -208,10 +208,10 @@ def _ids_of(path: Path) -> dict[str, str]:
     return found
 
 
-def removal_report(*, older_than: float | None = None, dry_run: bool = False) -> StoreReport:
+def removal_report(*, older_than: int | float | None = None, merge: bool = False, dry_run: bool = False) -> StoreReport:
     """Remove what dead writers left, and what was not used for so many days; say what that was."""
     store = Store(default_root())
-    removed = store.gc(older_than_days=older_than, dry_run=dry_run)
+    removed = store.gc(older_than_days=older_than, merge=merge, dry_run=dry_run)
     freed = human_size(sum(r.bytes for r in removed))
     return StoreReport(
         lines=[f"{r.path}: {human_size(r.bytes)}, {r.why}" for r in removed],
