@@ -201,9 +201,7 @@ def test_what_was_hashed_is_remembered_until_the_file_changes_and_read_only_when
     assert hashed == ["a/mean"], "another time, another file"
 
 
-def test_what_has_just_been_written_is_not_remembered_by_its_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_written_a_moment_ago_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change within the tick of a clock leaves the time of a file alone."""
     monkeypatch.setattr("cache.verified.WORTH", 0)
     space = Store(tmp_path).space({"e": 1})
