@@ -69,12 +69,19 @@ def fill(space: Space, n: int, **options: float) -> dict[str, np.ndarray]:
     return {name: x.astype(np.float16).astype(np.float32) for name, x in arrays.items()}
 
 
-def child(root: Path, start: int, stop: int, pause: float, log: Path, locks: bool = True) -> "subprocess.Popen[str]":
+def begun(root: Path, start: int, stop: int, pause: float, log: Path, *, locks: bool) -> "subprocess.Popen[str]":
     arguments = [sys.executable, "-c", CHILD, *map(str, (root, start, stop, pause, log, locks))]
-    process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def ready(process: "subprocess.Popen[str]") -> "subprocess.Popen[str]":
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
+
+
+def child(root: Path, start: int, stop: int, pause: float, log: Path) -> "subprocess.Popen[str]":
+    return ready(begun(root, start, stop, pause, log, locks=True))
 
 
 def end(process: "subprocess.Popen[str]") -> int:
@@ -125,7 +132,9 @@ def test_writers_without_locks_fill_one_space_while_another_host_reads_and_colle
     assert end(alone) == 0
     truth = {name: Store(tmp_path / "alone").space({"e": 1}).read(ids(120), name) for name in WIDTHS}
     parts = [(0, 80), (40, 120), (0, 80)]
-    several = [child(tmp_path / "s", *part, 0.03, tmp_path / f"log-{i}", False) for i, part in enumerate(parts)]
+    several = [begun(tmp_path / "s", *part, 0.05, tmp_path / f"log-{i}", locks=False) for i, part in enumerate(parts)]
+    for process in several:
+        ready(process)
     monkeypatch.setattr("cache.atomic.system", lambda: "0" * 8)
     read, open_shards = 0, 0
     while any(process.poll() is None for process in several):
