@@ -1,6 +1,5 @@
 """Small shards are put together, and nobody who reads before, after or meanwhile reads anything else."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -27,17 +26,18 @@ def held(root: Path, n: int = 30) -> dict[str, np.ndarray]:
     return {name: space.read(ids(n), name) for name in NAMES}
 
 
-def test_small_shards_become_one_that_holds_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_small_shards_become_one_that_holds_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     space, truth = small(tmp_path)
-    os.environ["SLITLAMP_CACHE"], before = str(tmp_path), os.environ.get("SLITLAMP_CACHE")
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path))
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     assert main(["gc"]) == 0
     assert len(list(space.folder.glob("shard-*"))) == 10, "only where it is asked for"
     assert main(["gc", "--merge", "--dry-run"]) == 0
     assert "10 small shards would be put into few" in capsys.readouterr().out
     assert len(list(space.folder.glob("shard-*"))) == 10
     assert main(["gc", "--merge"]) == 0
-    if before is not None:
-        os.environ["SLITLAMP_CACHE"] = before
     assert "10 small shards were put into few" in capsys.readouterr().out
     assert len(list(space.folder.glob("shard-*"))) == 1
     for now in (held(tmp_path), {name: space.read(ids(30), name) for name in NAMES}):
