@@ -1,15 +1,20 @@
 """The feature store beside npy memmaps and safetensors: writing, reading, asking what is missing, size.
 
 $ python benchmarks/store.py [--items 2000] [--sites 13] [--rounds 3]
+$ python benchmarks/store.py --million [--shard-items 4096]
 
 Peer and ours run interleaved in one process with one thread, from the same float32 batches, and must hold the
 same bytes in the end. Ratios of CPU seconds are the result; above 1 ours is faster. `slabs` is ours without what
 the peers do not do: no digest of what is written and no check that float16 holds it.
+
+`--million` has no peer but NumPy: a million rows of three sites with 64 numbers, 0.42 GB, are written, and each thing
+that a user does with them is done by a process of its own, which has imported what it needs.
 """
 
 import argparse
 import hashlib
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -179,13 +184,82 @@ def asking(space: Space, names: list[str], n_items: int, scratch: Path) -> None:
     print(f"{f'missing, {n_items} known items':34s}  {min(seconds) * 1e3:.0f} ms  goal <= 50 ms of CPU")
     payload = sum(p.stat().st_size for p in space.folder.glob("shard-*")) / 1e6
     fresh = Store(space.folder.parent.parent).space({"benchmark": 1})
-    known = [c for shard in fresh._index()[0] for c in shard.contents]
+    known = fresh.stored()
     cpu = timed(lambda: fresh.missing(known, names))[0]
     again = timed(lambda: fresh.missing(known, names))[0]
     print(
         f"{'    verifying what is relied on':34s}  {cpu * 1e3:.0f} ms for {payload:.0f} MB "
         f"({payload / cpu:.0f} MB/CPU-s), once per process; then {again * 1e3:.0f} ms"
     )
+
+
+COLD = """
+import resource, sys, time
+from pathlib import Path
+import numpy as np
+from cache import Store
+from cache.index import texts_of
+store, out, act = Store(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3]
+contents = texts_of(np.random.default_rng(0).integers(0, 256, (int(sys.argv[4]), 32), np.uint8))
+shuffled = [contents[i] for i in np.random.default_rng(1).permutation(len(contents))]
+space, names, x = store.space({"million": 1}), ["a/mean", "b/mean", "c/mean"], None
+acts = {
+    "open the index": space.index,
+    "ls": store.ls,
+    "missing, all known": lambda: space.missing(contents, names),
+    "missing, all known, in another order": lambda: space.missing(shuffled, names),
+    "read one site": lambda: space.read(contents, "b/mean"),
+    "read one site in another order": lambda: space.read(shuffled, "b/mean"),
+    "mean of one site, in blocks": lambda: sum(b.sum(axis=0, dtype=float) for b in space.blocks(contents, "b/mean")),
+    "verify": store.verify,
+    "verify a sample of 5 %": lambda: store.verify_sample(0.05, np.random.default_rng(0)),
+    "export": lambda: store.export(store.ls()[0].digest, out),
+    "import": lambda: store.take_in(out),
+    "NumPy alone: np.load of one site": lambda: np.load(out.parent / "b.npy").astype(np.float32),
+    "NumPy alone: a set of the digests": lambda: set(contents),
+}
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+wall, cpu = time.perf_counter(), time.process_time()
+found = acts[act]()
+wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+if act.startswith("missing"):
+    assert found == []
+more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3
+print(f"{act:40s}{cpu * 1e3:8.0f} ms CPU{wall * 1e3:9.0f} ms wall{more:8.0f} MB more")
+"""
+
+
+def million(scratch: Path, rows: int, shard_items: int) -> None:
+    """What a user does with so many rows, each in a process of its own."""
+    from cache.index import texts_of
+
+    contents = texts_of(np.random.default_rng(0).integers(0, 256, (rows, 32), np.uint8))
+    x = np.random.default_rng(1).standard_normal((BATCH * SHARD // 64, 64), np.float32)
+    space = Store(scratch / "store").space({"million": 1}, label="million")
+
+    def write() -> None:
+        names = ("a/mean", "b/mean", "c/mean")
+        with space.writer(dict.fromkeys(names, 64), total=rows, shard_items=shard_items) as writer:
+            for start in range(0, rows, len(x)):
+                some = contents[start : start + len(x)]
+                writer.add(some, dict.fromkeys(names, x[: len(some)]))
+
+    cpu, wall = timed(write)
+    print(f"{'write':40s}{cpu * 1e3:8.0f} ms CPU{wall * 1e3:9.0f} ms wall")
+
+    def act(name: str, store: str = "store") -> None:
+        words = [str(scratch / store), str(scratch / "carried"), name, str(rows)]
+        subprocess.run([sys.executable, "-c", COLD, *words], check=True, cwd=Path(__file__).parent.parent)
+
+    time.sleep(3)  # a file that was written a moment ago is not remembered
+    for name in ("missing, all known", "missing, all known", "open the index", "ls",
+                 "missing, all known, in another order", "read one site", "read one site in another order",
+                 "mean of one site, in blocks", "verify", "verify a sample of 5 %", "export"):  # fmt: skip
+        act(name)
+    act("import", "other")
+    np.save(scratch / "b.npy", space.read(contents, "b/mean").astype(np.float16))
+    act("NumPy alone: np.load of one site")
+    act("NumPy alone: a set of the digests")
 
 
 def main() -> None:
@@ -195,7 +269,14 @@ def main() -> None:
     parser.add_argument("--known", type=int, default=10_000, help="items of the index")
     parser.add_argument("--sites", type=int, default=13, help="sites, with readouts of 768, 768, 3072 and 6912 numbers")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--million", action="store_true", help="many rows instead, in a scratch folder of 1 GB")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of --million")
+    parser.add_argument("--shard-items", type=int, default=4096, help="rows of a shard of --million")
     asked = parser.parse_args()
+    if asked.million:
+        with tempfile.TemporaryDirectory() as folder:
+            million(Path(folder), asked.rows, asked.shard_items)
+        return
     rng = np.random.default_rng(0)
     widths = {"cls": 768, "mean": 768, "halves": 3072, "grid3": 6912}
     batch = {

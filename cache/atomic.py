@@ -1,11 +1,14 @@
 """Atomic writes: a file is the old or the new one, never half; what a dead writer left behind is known and removed."""
 
 import contextlib
+import hashlib
 import os
+import platform
 import re
 import secrets
 import stat
 import time
+from functools import cache as once
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +18,7 @@ except ImportError:  # not a POSIX system: age alone tells a dead writer
     fcntl = None
 
 DAY = 86_400.0
-TEMPORARY = re.compile(r"\..+\.(\d+)(?:-[0-9a-f]+)?\.tmp|\.shard-[0-9a-f]{16}\.tmp")
+TEMPORARY = re.compile(r"\..+?(?:\.at-([0-9a-f]{8}))?\.(\d+)(?:-[0-9a-f]+)?\.tmp|\.shard-[0-9a-f]{16}\.tmp")
 YOUNG = 60.0  # seconds for which a temporary file of a running process is its own, locked or not yet
 GROUP_WRITES = stat.S_IRGRP | stat.S_IWGRP
 _SWEPT: set[Path] = set()  # folders whose dead writers this process has cleared away
@@ -29,22 +32,40 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     """
     make_folder(path.parent)
     sweep(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    new = temporary(path.parent, path.name, f"-{secrets.token_hex(4)}")
     try:
-        with temporary.open("xb") as file:
+        with new.open("xb") as file:
             lock(file)
-            share(temporary)
+            share(new)
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        new.replace(path)
     except OSError as error:
         if error.filename is None and error.errno is not None:  # a full disk tells no file
             raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+@once
+def system() -> str:
+    """Eight digits for the running system: a lock and the number of a process mean something within it alone.
+
+    Two computers differ, and so does one before and after it was started anew.
+    """
+    try:
+        name = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        name = platform.node()
+    return hashlib.sha256(name.encode()).hexdigest()[:8]
+
+
+def temporary(folder: Path, name: str, more: str = "") -> Path:
+    """The name of a temporary file of this process, with what tells others whether its writer lives."""
+    return folder / f".{name}.at-{system()}.{os.getpid()}{more}.tmp"
 
 
 def make_folder(folder: Path) -> None:
@@ -82,7 +103,7 @@ def sweep(folder: Path) -> None:
     for left in folder.glob(".*.tmp"):
         named = TEMPORARY.fullmatch(left.name)
         with contextlib.suppress(OSError):  # gone already, or another user's
-            if named is not None and _is_left(left, named[1]):
+            if named is not None and _is_left(left, named[2]):
                 left.unlink(missing_ok=True)
 
 
@@ -111,9 +132,14 @@ def lock(file: IO[bytes]) -> None:
 
 
 def is_dead(path: Path) -> bool:
-    """Whether the writer of a temporary file is gone: its lock is free, or no lock can be had and a day has passed."""
+    """Whether the writer of a temporary file is gone: its lock is free, or nothing can be known and a day has passed.
+
+    The lock tells it of a file that this system made. On a shared disk the locks of another system may not be seen, so
+    a file of its, or one that does not say whose it is, counts as dead when nobody has written to it for a day.
+    """
     with contextlib.suppress(FileNotFoundError):
-        if fcntl is not None and os.access(path, os.R_OK):
+        named = TEMPORARY.fullmatch(path.name)
+        if fcntl is not None and named is not None and named[1] == system() and os.access(path, os.R_OK):
             with path.open("rb") as file:
                 try:
                     fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

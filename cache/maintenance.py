@@ -4,14 +4,16 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cache.atomic import DAY, is_dead
 from cache.errors import DamagedError, StoreError
+from cache.index import open_index
 from cache.keys import digest
 from cache.memo import Memo
-from cache.shard import CONTENT, NAME, SCHEMA, load
+from cache.shard import NAME, SCHEMA, load
 from cache.space import LABEL, SPEC, shard_paths, text_of
 from cache.verified import VerifiedShards
 
@@ -41,6 +43,16 @@ class Problem:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sampled:
+    """What a sample of the datasets told: what is wrong, how many of how many were hashed, and their bytes."""
+
+    problems: list[Problem]
+    datasets: int
+    every: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Removed:
     """A file or folder, relative to the root, that was removed, or would be."""
 
@@ -54,8 +66,8 @@ def entry_of(folder: Path, verified: VerifiedShards) -> Entry | None:
     paths = shard_paths(folder)
     if not paths:
         return None
-    shards = [shard for path in paths if (shard := verified.shard(path)) is not None]
-    columns = [(name, c.dtype) for shard in shards for name, c in shard.columns.items() if name != CONTENT]
+    index = open_index(folder, verified)
+    columns = {(name, dtype) for head in index.heads for name, (dtype, _) in head.forms.items()}
     try:
         label = text_of(folder / LABEL).strip()
     except (OSError, ValueError):
@@ -63,11 +75,11 @@ def entry_of(folder: Path, verified: VerifiedShards) -> Entry | None:
     return Entry(
         label=label or "?",
         digest=folder.name,
-        items=len({content for shard in shards for content in shard.contents}),
+        items=index.items,
         shards=len(paths),
         datasets=len({name for name, _ in columns}),
         dtypes=tuple(sorted({{"<f2": "float16", "<f4": "float32"}[dtype] for _, dtype in columns})),
-        bytes=sum(path.lstat().st_size for path in paths),
+        bytes=sum(size for size, _, _ in index.listing.values()),
         last_used=last_used(folder),
     )
 
@@ -80,25 +92,50 @@ def last_used(folder: Path) -> float:
 
 def problems_of(path: Path, root: Path) -> list[Problem]:
     """What is wrong with a shard or a spec.json; every byte is looked at."""
-    near = path.relative_to(root)
-    try:
-        if path.name == SPEC:
-            what = _spec_problem(path)
-            return [Problem(path=near, dataset=None, what=what)] if what else []
+    if path.name == SPEC:
+        return _tried(path, root, lambda: _spec_problem(path))
+    problems, names = problems_of_head(path, root)
+    return problems + [problem for name in names for problem in problems_of_dataset(path, name, root)[0]]
+
+
+def problems_of_head(path: Path, root: Path) -> tuple[list[Problem], list[str]]:
+    """What is wrong with the head of a shard, and the datasets that it names."""
+    names: list[str] = []
+
+    def look() -> str | None:
         shard = load(path)
         if shard.space[:32] != path.parent.name:
-            return [Problem(path=near, dataset=None, what="it lies in the folder of another key")]
-        return [
-            Problem(path=near, dataset=name, what="the bytes are not as written")
-            for name in shard.columns
-            if not shard.sound(name)
-        ]
+            return "it lies in the folder of another key"
+        names.extend(shard.columns)
+        return None
+
+    return _tried(path, root, look), names
+
+
+def problems_of_dataset(path: Path, name: str, root: Path) -> tuple[list[Problem], int]:
+    """What is wrong with one dataset of a shard, and how many bytes were hashed."""
+    hashed = 0
+
+    def look() -> str | None:
+        nonlocal hashed
+        shard = load(path)
+        hashed = shard.columns[name].row * shard.n
+        return None if shard.sound(name) else "the bytes are not as written"
+
+    return _tried(path, root, look, name), hashed
+
+
+def _tried(path: Path, root: Path, look: Callable[[], str | None], name: str | None = None) -> list[Problem]:
+    near, removable = path.relative_to(root), True
+    try:
+        what = look()
     except DamagedError as error:
-        return [Problem(path=near, dataset=None, what=str(error))]
+        what = str(error)
     except StoreError as error:
-        return [Problem(path=near, dataset=None, what=str(error), removable=False)]
+        what, removable = str(error), False
     except OSError as error:
-        return [Problem(path=near, dataset=None, what=f"it cannot be read ({error.strerror})", removable=False)]
+        what, removable = f"it cannot be read ({error.strerror})", False
+    return [Problem(path=near, dataset=name, what=what, removable=removable)] if what else []
 
 
 def problem_of_memo(path: Path, root: Path) -> Problem | None:
@@ -136,6 +173,17 @@ def removable(folder: Path, root: Path, *, old: bool, orphans: bool, dry_run: bo
     empty = not any(NAME.fullmatch(p.name) for p in folder.iterdir()) and len(dead) == len(open_shards)
     if empty and time.time() - folder.stat().st_mtime > DAY:  # a writer may have made it a moment ago
         removed.append(remove(folder, root, "holds no features", dry_run=dry_run))
+    return removed
+
+
+def left_of_imports(incoming: Path, root: Path, *, dry_run: bool) -> list[Removed]:
+    """Remove what imports that are gone had copied and not put in place."""
+    removed = []
+    for folder in sorted(incoming.glob("*")):
+        marks = list(folder.glob(".*.tmp"))
+        gone = all(map(is_dead, marks)) if marks else time.time() - folder.lstat().st_mtime > DAY
+        if gone:
+            removed.append(remove(folder, root, "left by an import that is gone", dry_run=dry_run))
     return removed
 
 

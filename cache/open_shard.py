@@ -17,22 +17,25 @@ from typing import Any
 
 import numpy as np
 
-from cache.atomic import lock, share, sync_folder
+from cache.atomic import lock, share, sync_folder, temporary
 from cache.shard import CONTENT, SCHEMA, Column, hasher
 
 
 class OpenShard:
     """A shard that is being filled. Rows are written in place as they come; what is not sealed does not count.
 
-    `forms` gives for each dataset its dtype and width. The file is locked while its writer lives.
+    `forms` gives for each dataset its dtype and width. The file is locked while its writer lives. `created`, in
+    nanoseconds since 1970, says since when its rows are there, where that is not now.
     """
 
-    def __init__(self, folder: Path, space: str, forms: Mapping[str, tuple[str, int]], capacity: int) -> None:
+    def __init__(
+        self, folder: Path, space: str, forms: Mapping[str, tuple[str, int]], capacity: int, created: int | None = None
+    ) -> None:
         self.folder, self.space, self.capacity = folder, space, capacity
         self.forms = dict(forms)
         self._every = {CONTENT: ("|u1", 32), **self.forms}
-        self.path = folder / f".shard-{secrets.token_hex(8)}.{os.getpid()}.tmp"
-        self.created, self.sealed = time.time_ns(), False
+        self.path = temporary(folder, f"shard-{secrets.token_hex(8)}")
+        self.created, self.sealed = time.time_ns() if created is None else created, False
         self._state: tuple[int, list[str], dict[str, Any]] = (
             0,
             [],

@@ -4,14 +4,17 @@ import contextlib
 import json
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cache.atomic import make_folder, write_atomically
-from cache.errors import StoreError
+from cache.errors import DamagedError, StoreError
+from cache.index import Index, digests_of, forget_index, open_index, texts_of
 from cache.keys import canonical, digest
 from cache.shard import NAME, SCHEMA, Shard
 from cache.verified import VerifiedShards
@@ -19,7 +22,6 @@ from cache.writer import Writer
 
 SPEC, LABEL = "spec.json", "label.txt"
 LONGEST = 1 << 22  # bytes of a spec or a label
-Where = dict[str, list[tuple[int, int]]]
 
 
 class Space:
@@ -33,56 +35,86 @@ class Space:
         self.digest = digest(material)
         self._material = json.loads(canonical(material))
         self._verified = verified
-        self._known: tuple[tuple[Path, ...], list[Shard], Where] = ((), [], {})
-        self._places: dict[tuple[int, ...], tuple[Sequence[str], np.ndarray]] = {}
+        self._known: Index | None = None
+        self._asked: _Asked | None = None
         self._used = False
         refuse_newer(folder)
 
     def missing(self, contents: Sequence[str], names: Iterable[str], *, verify: bool = True) -> list[int]:
         """Positions of the contents for which some name is not stored; of equal contents, the first.
 
-        With `verify` the bytes of everything that would be relied on are hashed first (once per process), and
-        what is damaged counts as missing.
+        With `verify` the bytes of everything that would be relied on must have been hashed since the files last
+        changed, by this process or, as the store remembers, by another; what is damaged counts as missing.
         """
         names = list(dict.fromkeys(names))
-        shards, where = self._index()
-        used = sorted({s for c in contents for s, _ in where.get(c, ())})
-        held = {
-            s: {n for n in names if n in shards[s].columns and (not verify or self._verified.sound(shards[s], n))}
-            for s in used
-        }
-        whole = {s for s in used if len(held[s]) == len(names)}
-        lacking, seen = [], set()
-        for position, content in enumerate(contents):
-            if content in seen:
-                continue
-            seen.add(content)
-            hits = where.get(content, ())
-            if not any(s in whole for s, _ in hits) and len(set().union(*(held[s] for s, _ in hits))) < len(names):
-                lacking.append(position)
-        return lacking
+        index = self.index()
+        asked = self._found(contents, index)
+        used = asked.shards
+        files = [(index.heads[s].path, index.heads[s].stamp, index.heads[s].forms) for s in used]
+        if verify:
+            held = self._verified.held(files, names)
+        else:
+            held = [{name for name in names if name in forms} for _, _, forms in files]
+        sets: dict[frozenset[str], int] = {frozenset(): 0}  # few: most shards hold the same
+        of_shard = np.zeros(len(index.heads), np.int64)
+        of_shard[used] = [sets.setdefault(frozenset(some), len(sets)) for some in held]
+        state = np.zeros(len(contents), np.int64)
+        for positions, _, shards in asked.rounds:
+            before, more = state[positions], of_shard[shards]
+            size = len(sets)
+            pairs, back = np.unique(before * size + more, return_inverse=True)
+            every = list(sets)
+            after = [every[pair // size] | every[pair % size] for pair in pairs.tolist()]
+            state[positions] = np.array([sets.setdefault(some, len(sets)) for some in after], np.int64)[back]
+        whole = np.array([len(some) == len(names) for some in sets])
+        lacking = np.flatnonzero(~whole[state]).tolist()
+        first: dict[str, int] = {}
+        for position in lacking:
+            first.setdefault(contents[position], position)
+        return sorted(first.values())
+
+    def stored(self, names: Iterable[str] = ()) -> list[str]:
+        """The contents of which every name is stored, in the order in which they were; nothing is hashed."""
+        every = list(dict.fromkeys(texts_of(self.index().digests)))
+        lost = set(self.missing(every, names, verify=False))
+        return [content for position, content in enumerate(every) if position not in lost] if lost else every
 
     def read(self, contents: Sequence[str], name: str) -> np.ndarray:
         """Features [n, d] float32 in the order of `contents`, which may repeat; StoreError where one is missing."""
-        shards, where = self._index()
-        usable = tuple(
-            s for s, shard in enumerate(shards) if name in shard.columns and self._verified.sound(shard, name)
-        )
-        place = self._place(contents, usable, where)
-        lost = np.flatnonzero(place[:, 0] < 0)
-        if len(lost):
-            raise StoreError(
-                f"{len(lost)} of {len(contents)} items have no {name} in the store "
-                f"(the first is {contents[int(lost[0])][:12]}); run the same command again to encode them"
-            )
-        widths = {shards[int(s)].columns[name].width for s in np.unique(place[:, 0])}
-        if len(widths) > 1:
-            raise StoreError(
-                f"{name} is stored with the widths {sorted(widths)} under one key; the key lacks something"
-            )
-        out = np.empty((len(contents), widths.pop() if widths else 0), np.float32)
-        for s in np.unique(place[:, 0]):
-            _gather(shards[int(s)], name, place, int(s), out)
+        (found,) = self.blocks(contents, name, rows=max(1, len(contents)))
+        return found
+
+    def blocks(self, contents: Sequence[str], name: str, *, rows: int = 65_536) -> Iterator[np.ndarray]:
+        """What `read` gives, at most so many rows at a time: blocks [m, d] float32, at least one, in the same order.
+
+        Memory is that of one block and of the index. In the order of `stored` each shard is read once.
+
+        Raises:
+            StoreError: one of the contents is missing, before anything is given.
+        """
+        index, place, width = self._place(contents, name)
+        for start in range(0, max(1, len(contents)), rows):
+            found = self._rows(index, place[start : start + rows], name, width)
+            if found is None:  # a shard was removed by another process a moment ago
+                index, place, width = self._place(contents, name)
+                found = self._rows(index, place[start : start + rows], name, width)
+            if found is None:
+                raise StoreError(f"{self.folder} changes while it is read; run the same command again")
+            yield found
+
+    def _rows(self, index: Index, rows: np.ndarray, name: str, width: int) -> np.ndarray | None:
+        """Features of rows of the index; None where one of their shards is gone."""
+        out, shards = np.empty((len(rows), width), np.float32), index.shards_of(rows)
+        by = np.arange(len(rows)) if (shards[1:] >= shards[:-1]).all() else np.argsort(shards, kind="stable")
+        ends = np.cumsum(np.bincount(shards, minlength=len(index.heads)))
+        for s in index.present(shards):
+            shard, at = self._verified.shard(index.heads[s].path), by[ends[s - 1] if s else 0 : ends[s]]
+            if shard is None:
+                return None
+            try:
+                _gather(shard, name, rows[at] - index.start[s], at, out)
+            except (FileNotFoundError, DamagedError):
+                return None
         return out
 
     def writer(
@@ -101,49 +133,98 @@ class Space:
             total=total,
             shard_items=shard_items,
             shard_seconds=shard_seconds,
-            prepare=self._prepare,
+            prepare=self.prepare,
+            finished=self._verified.written,
         )
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Make the folder, and say in it what it is for."""
         make_folder(self.folder)
         spec = {"schema": SCHEMA, "digest": self.digest, "material": self._material}
         write_atomically(self.folder / SPEC, json.dumps(spec, indent=1, sort_keys=True) + "\n")
         write_atomically(self.folder / LABEL, self.label + "\n")
 
-    def _index(self) -> tuple[list[Shard], Where]:
-        paths = shard_paths(self.folder)
+    def index(self) -> Index:
+        """What the shards hold, as they are now."""
         if not self._used:
             self._used = True
             with contextlib.suppress(OSError):  # a store that is shared read-only keeps no date
                 os.utime(self.folder / SPEC)
-        if paths != self._known[0]:
-            found = [shard for path in paths if (shard := self._verified.shard(path)) and shard.space == self.digest]
-            found.sort(key=lambda shard: (shard.created, shard.path.name))
-            where: Where = {}
-            for s, shard in enumerate(found):
-                for row, content in enumerate(shard.contents):
-                    where.setdefault(content, []).append((s, row))
-            self._known = (paths, found, where)
-            self._places.clear()
-        return self._known[1], self._known[2]
+        self._known = open_index(self.folder, self._verified, self._known)
+        return self._known
 
-    def _place(self, contents: Sequence[str], usable: tuple[int, ...], where: Where) -> np.ndarray:
-        """Shard and row of each content [n, 2], -1 where there is none; kept for the next name."""
-        kept = self._places.get(usable)
-        if kept is not None and (kept[0] is contents or kept[0] == contents):
-            return kept[1]
-        allowed = frozenset(usable)
-        nowhere = (-1, -1)
-        found = [next((hit for hit in where.get(c, ()) if hit[0] in allowed), nowhere) for c in contents]
-        place = np.array(found, np.int64).reshape(-1, 2)
-        self._places[usable] = (list(contents), place)
-        return place
+    def _found(self, contents: Sequence[str], index: Index) -> "_Asked":
+        """The rows that hold each content; kept for the next name."""
+        kept = self._asked
+        if kept is None or kept.index is not index or not (kept.contents is contents or kept.contents == contents):
+            found = [(at, rows, index.shards_of(rows)) for at, rows in index.rounds(digests_of(contents))]
+            self._asked = kept = _Asked(contents=list(contents), index=index, rounds=found)
+        return kept
+
+    def _place(self, contents: Sequence[str], name: str) -> tuple[Index, np.ndarray, int]:
+        """The row of each content [n] of the first shard that holds the name as written, in which index, how wide."""
+        index = self.index()
+        asked = self._found(contents, index)
+        usable, agreed = self._usable(index, asked, name)
+        if not agreed:  # it is made anew, from the shards
+            index = self.index()
+            asked = self._found(contents, index)
+            usable, _ = self._usable(index, asked, name)
+        key = usable.tobytes()
+        if key not in asked.places:
+            place = np.full(len(contents), -1, np.int64)
+            for at, rows, shards in asked.rounds:
+                free = usable[shards] & (place[at] < 0)
+                place[at[free]] = rows[free]
+            asked.places[key] = place
+        place = asked.places[key]
+        lost = np.flatnonzero(place < 0)
+        if len(lost):
+            raise StoreError(
+                f"{len(lost)} of {len(contents)} items have no {name} in the store "
+                f"(the first is {contents[int(lost[0])][:12]}); run the same command again to encode them"
+            )
+        widths = {index.heads[s].forms[name][1] for s in index.present(index.shards_of(place))}
+        if len(widths) > 1:
+            raise StoreError(
+                f"{name} is stored with the widths {sorted(widths)} under one key; the key lacks something"
+            )
+        return index, place, widths.pop() if widths else 0
+
+    def _usable(self, index: Index, asked: "_Asked", name: str) -> tuple[np.ndarray, bool]:
+        """Which shards hold the name as written, of those that are asked; False where the index is not as they are."""
+        usable = np.zeros(len(index.heads), bool)
+        for s in asked.shards:
+            head = index.heads[s]
+            if name not in head.forms:
+                continue
+            shard = self._verified.shard(head.path)
+            said = index.digests[index.start[s] : index.start[s + 1]]
+            if shard is None or name not in shard.columns or not np.array_equal(shard.digests, said):
+                forget_index(self.folder)
+                self._known = None
+                return usable, False
+            usable[s] = self._verified.sound(shard, name)
+        return usable, True
 
 
-def _gather(shard: Shard, name: str, place: np.ndarray, s: int, out: np.ndarray) -> None:
-    """Copy the rows that lie in one shard to where they belong; a run of rows goes there directly."""
-    at = np.flatnonzero(place[:, 0] == s)
-    rows = place[at, 1]
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """Contents that were asked for with the rows and shards that hold them, and where each name is read."""
+
+    contents: list[str]
+    index: Index
+    rounds: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+    places: dict[bytes, np.ndarray] = field(default_factory=dict)
+
+    @cached_property
+    def shards(self) -> list[int]:
+        """The shards that hold any of them."""
+        return sorted({s for _, _, shards in self.rounds for s in self.index.present(shards)})
+
+
+def _gather(shard: Shard, name: str, rows: np.ndarray, at: np.ndarray, out: np.ndarray) -> None:
+    """Copy rows of one shard to where they belong; a run of rows goes there directly."""
     low, high = int(rows.min()), int(rows.max()) + 1
     run = np.arange(len(rows))
     if np.array_equal(rows - low, run) and np.array_equal(at - at[0], run):

@@ -33,11 +33,13 @@ class Writer:
         shard_items: int,
         shard_seconds: int | float,
         prepare: Callable[[], None],
+        finished: Callable[[Sequence[Path]], None],
     ) -> None:
-        _check_names(widths)
+        check_names(widths)
         self.folder, self.space, self.widths = folder, space, dict(widths)
         self.total, self.shard_items, self.shard_seconds = total, shard_items, shard_seconds
-        self.prepare = prepare
+        self.prepare, self.finished = prepare, finished
+        self.sealed: list[Path] = []
         self.written = 0
         self._forms = {name: (HALF, width) for name, width in widths.items()}
         self._shard: OpenShard | None = None
@@ -52,6 +54,7 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self.close()
+        self.finished(self.sealed)
 
     def add(self, contents: Sequence[str], arrays: Mapping[str, np.ndarray]) -> None:
         """Store float32 arrays {site/readout: [b, d]}, one row per content; raises StoreError for NaN or infinity.
@@ -84,7 +87,7 @@ class Writer:
             else:
                 if self._shard.n < self._shard.capacity:
                     self._move(self._shard.n)
-                self._shard.seal()
+                self.sealed.append(self._shard.seal())
         self._shard = None
 
     def _check(self, contents: Sequence[str], arrays: Mapping[str, np.ndarray]) -> None:
@@ -193,7 +196,8 @@ class Writer:
         return "everything added before is kept"
 
 
-def _check_names(widths: Mapping[str, int]) -> None:
+def check_names(widths: Mapping[str, int]) -> None:
+    """Raise StoreError for a name of features that is not site/readout, or that could be a path elsewhere."""
     if not widths:
         raise StoreError("no site/readout was named to be stored")
     for name in widths:

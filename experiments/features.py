@@ -1,8 +1,10 @@
-"""Look after the feature store: what it holds, whether it is as it was written, what may go.
+"""Look after the feature store: what it holds, whether it is as it was written, what may go, and how it travels.
 
 $ python -m experiments.features ls
-$ python -m experiments.features verify --remove
+$ python -m experiments.features verify --sample 5%
 $ python -m experiments.features gc --older-than 90 --dry-run
+$ python -m experiments.features export phantom-clip --out carried
+$ python -m experiments.features import carried
 
 The store is the folder that SLITLAMP_CACHE names, else the platform's cache folder.
 """
@@ -13,12 +15,7 @@ from collections.abc import Sequence
 
 from experiments._cli import described
 from experiments._exit import DATA, DONE, guard
-
-
-def _days(text: str) -> float:
-    if not text.replace(".", "", 1).isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days; give 0 or more")
-    return float(text)
+from slitlamp.encoding.store_flags import ACTS
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -28,14 +25,11 @@ def _parser() -> argparse.ArgumentParser:
     shape = argparse.RawDescriptionHelpFormatter
     doc = described(__doc__)
     parser = argparse.ArgumentParser("python -m experiments.features", description=doc, formatter_class=shape)
-    commands = parser.add_subparsers(dest="act", required=True, metavar="ls|verify|gc")
-    commands.add_parser("ls", parents=[shared], help="list what is stored, by encoder")
-    verify = commands.add_parser("verify", parents=[shared], help="hash every byte; exit 3 where one is wrong")
-    verify.add_argument("--remove", action="store_true", help="delete damaged files")
-    gc = commands.add_parser("gc", parents=[shared], help="remove what dead writers left, and what is old")
-    gc.add_argument("--older-than", type=_days, metavar="DAYS", help="also features not used for so many days")
-    for command in (verify, gc):
-        command.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    commands = parser.add_subparsers(dest="act", required=True, metavar="|".join(ACTS))
+    for name, (about, flags) in ACTS.items():
+        command = commands.add_parser(name, parents=[shared], help=about, description=about)
+        for flag, facts in flags.items():
+            command.add_argument(flag, **facts)
     return parser
 
 

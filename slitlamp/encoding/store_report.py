@@ -1,11 +1,20 @@
 """Reports on the feature store: what it holds, what is damaged, what was removed; as text and as JSON."""
 
+import csv
 import json
+import secrets
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cache import Store, default_root
+from cache.store import Sampled
+from plugins import hint
+from slitlamp.errors import UsageError
 from slitlamp.log import progress, say
 from slitlamp.reports.text import UNBROKEN, human_size, table, wide
 
@@ -56,40 +65,153 @@ def contents_report() -> StoreReport:
     )
 
 
-def damage_report(*, remove: bool = False, dry_run: bool = False) -> StoreReport:
-    """Hash every byte and say which files are not as they were written; `remove` deletes them."""
+def damage_report(
+    *, remove: bool = False, dry_run: bool = False, sample: int | float | None = None, seed: int | None = None
+) -> StoreReport:
+    """Hash every byte, or a sample of the datasets, and say which files are not as they were written.
+
+    `remove` deletes them. `sample` is a number of datasets or, below 1, a share of them.
+    """
+    if seed is not None and (sample is None or seed < 0):
+        raise UsageError("--seed is that of --sample, a number from 0 on" if sample is None else f"--seed {seed} < 0")
     store = Store(default_root())
+    drawn = None
     with progress(0, "verifying") as bar:
 
         def advance(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        problems = store.verify(advance)
+        if sample is None:
+            problems = store.verify(advance)
+        else:
+            seed = secrets.randbelow(2**32) if seed is None else seed
+            drawn = store.verify_sample(sample, np.random.default_rng(seed), advance)
+            problems = drawn.problems
     gone = {str(r.path) for r in (store.drop(problems) if remove and not dry_run else [])}
     rows = [
         {"path": str(p.path), "dataset": p.dataset, "what": p.what, "removed": str(p.path) in gone} for p in problems
     ]
-    entries = store.ls()
-    state = f"{sum(e.shards for e in entries)} shards, {human_size(sum(e.bytes for e in entries))}"
+    if drawn is None:
+        entries = store.ls()
+        state = f"verified {sum(e.shards for e in entries)} shards, {human_size(sum(e.bytes for e in entries))}"
+        looked = {}
+    else:
+        state = (
+            f"verified {drawn.datasets:,} of {drawn.every:,} datasets of shards, {human_size(drawn.bytes)}, drawn with "
+            f"--seed {seed}, and no memo"
+        )
+        looked = {"sample": {"datasets": drawn.datasets, "of": drawn.every, "bytes": drawn.bytes, "seed": seed}}
     hint = "" if remove else "; `verify --remove` deletes the damaged files, and the next run encodes them again"
     found = f"{len(problems)} problems in {len({p.path for p in problems})} files{hint}"
+    found += "" if drawn is None else f"; {state}"
     return StoreReport(
         lines=[
             f"{row['path']}{f': {name}' if (name := row['dataset']) else ''}: {row['what']}"
             f"{' (removed)' if row['removed'] else ''}"
             for row in rows
         ],
-        document={"problems": rows},
-        summary=found if problems else f"verified {state}: every byte is as it was written",
+        document={"problems": rows, **looked},
+        summary=found
+        if problems
+        else f"{state}: every byte {'of them ' * (drawn is not None)}is as it was written" + _power(drawn),
         sound=not problems,
     )
 
 
-def removal_report(*, older_than: float | None = None, dry_run: bool = False) -> StoreReport:
+def _power(drawn: Sampled | None) -> str:
+    """What a sample without a fault excludes: the number of faulty datasets of which 95 % of samples show one."""
+    if drawn is None or drawn.datasets >= drawn.every or not drawn.datasets:
+        return ""
+    silent, faulty = 1.0, 0  # the chance that none of so many faulty ones is drawn, without replacement
+    while silent > 0.05:
+        silent *= max(0, drawn.every - drawn.datasets - faulty) / (drawn.every - faulty)
+        faulty += 1
+    return f"; had {faulty:,} of them been damaged, 95 of 100 such samples would have shown it"
+
+
+def exported_report(
+    *, space: str, out: str, to: str = "slitlamp", only: Sequence[str] = (), ids: str | None = None
+) -> StoreReport:
+    """Write one set of features to a folder; `space` is an encoder's label or the beginning of a key."""
+    if to == "slitlamp" and (only or ids):
+        raise UsageError(
+            f"{'--only' if only else '--ids'} chooses rows or columns, and slitlamp copies whole shards; "
+            "name another format: --to npy, safetensors or parquet"
+        )
+    store = Store(default_root())
+    key = _key_of(space, store)
+    chosen = None if ids is None else _ids_of(Path(ids))
+    with progress(0, "exporting") as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        made = store.export(key, Path(out), to=to, only=only, ids=chosen, progress=advance)
+    left = f"; {made.left_out:,} items that lack some of them are left out" if made.left_out else ""
+    check = f"sha256 of its manifest: {made.manifest}"
+    return StoreReport(
+        lines=[check],
+        document={"exported": {**asdict(made), "out": out, "format": to}},
+        summary=f"exported {made.items:,} items x {made.datasets} datasets of {made.label or made.digest[:12]} "
+        f"to {out}: {made.files} files, {human_size(made.bytes)}{left}; whoever imports it can compare the sha256",
+    )
+
+
+def imported_report(*, folder: str) -> StoreReport:
+    """Take over a folder that was exported, checked."""
+    store = Store(default_root())
+    with progress(0, "importing") as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        made = store.take_in(Path(folder), advance)
+    known = f"; {made.known:,} of the items were here already, with the same values" if made.known else ""
+    return StoreReport(
+        lines=[f"sha256 of its manifest: {made.manifest}"],
+        document={"imported": asdict(made)},
+        summary=f"imported {made.items:,} items x {made.datasets} datasets of {made.label or made.digest[:12]}, "
+        f"{human_size(made.bytes)}, every byte checked, into {store.root}{known}",
+    )
+
+
+def _key_of(given: str, store: Store) -> str:
+    """The digest of the one set of features that is meant."""
+    entries = store.ls()
+    fitting = [e for e in entries if e.label == given] or [e for e in entries if e.digest.startswith(given.lower())]
+    if len(fitting) == 1:
+        return fitting[0].digest
+    if fitting:
+        keys = ", ".join(f"{e.digest[:12]} ({e.items:,} items)" for e in fitting)
+        raise UsageError(f"{given} stands for {len(fitting)} sets of features: name one by its key, {keys}")
+    known = sorted({e.label for e in entries})
+    which = f"it has {', '.join(known)}" if known else "it is empty"
+    raise UsageError(f"{store.root} holds no features of {given!r}; {hint(given, known)}{which} (`features ls`)")
+
+
+def _ids_of(path: Path) -> dict[str, str]:
+    """Content digests with their ids, in the order of a CSV file."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            if not {"content", "id"} <= set(reader.fieldnames or ()):
+                raise UsageError(f"--ids {path} has no columns content and id; it has {reader.fieldnames or 'none'}")
+            found: dict[str, str] = {}
+            for row in reader:
+                if found.setdefault(row["content"] or "", row["id"] or "") != (row["id"] or ""):
+                    raise UsageError(f"--ids {path}: line {reader.line_num} names an item a second time")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"--ids {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    return found
+
+
+def removal_report(*, older_than: int | float | None = None, merge: bool = False, dry_run: bool = False) -> StoreReport:
     """Remove what dead writers left, and what was not used for so many days; say what that was."""
     store = Store(default_root())
-    removed = store.gc(older_than_days=older_than, dry_run=dry_run)
+    removed = store.gc(older_than_days=older_than, merge=merge, dry_run=dry_run)
     freed = human_size(sum(r.bytes for r in removed))
     return StoreReport(
         lines=[f"{r.path}: {human_size(r.bytes)}, {r.why}" for r in removed],
@@ -98,4 +220,10 @@ def removal_report(*, older_than: float | None = None, dry_run: bool = False) ->
     )
 
 
-REPORTS = {"ls": contents_report, "verify": damage_report, "gc": removal_report}
+REPORTS = {
+    "ls": contents_report,
+    "verify": damage_report,
+    "gc": removal_report,
+    "export": exported_report,
+    "import": imported_report,
+}

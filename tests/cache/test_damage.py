@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache import Space, Store, StoreError
+from cache import Space, Store, StoreError, atomic
 from cache.open_shard import OpenShard
 from experiments.features import main
 from tests.paths import ROOT
@@ -28,8 +28,10 @@ import hashlib, sys, time
 import h5py
 from pathlib import Path
 import numpy as np
-from cache import Store
+from cache import Store, atomic
 root, start, stop, pause, log = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), sys.argv[5]
+if sys.argv[6] == "False":
+    atomic.fcntl = None  # a disk that has no locks
 widths = {"a/mean": 16, "a/grid3": 36, "b/cls": 4}
 def encode(i):
     rng = np.random.default_rng(i)
@@ -67,12 +69,19 @@ def fill(space: Space, n: int, **options: float) -> dict[str, np.ndarray]:
     return {name: x.astype(np.float16).astype(np.float32) for name, x in arrays.items()}
 
 
-def child(root: Path, start: int, stop: int, pause: float, log: Path) -> "subprocess.Popen[str]":
-    arguments = [sys.executable, "-c", CHILD, str(root), str(start), str(stop), str(pause), str(log)]
-    process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+def begun(root: Path, start: int, stop: int, pause: float, log: Path, *, locks: bool) -> "subprocess.Popen[str]":
+    arguments = [sys.executable, "-c", CHILD, *map(str, (root, start, stop, pause, log, locks))]
+    return subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def ready(process: "subprocess.Popen[str]") -> "subprocess.Popen[str]":
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
+
+
+def child(root: Path, start: int, stop: int, pause: float, log: Path) -> "subprocess.Popen[str]":
+    return ready(begun(root, start, stop, pause, log, locks=True))
 
 
 def end(process: "subprocess.Popen[str]") -> int:
@@ -115,17 +124,57 @@ def test_killed_at_ten_moments_the_resumed_run_adds_only_what_is_missing(tmp_pat
     assert Store(tmp_path / "cut").verify() == []
 
 
-def test_two_processes_fill_one_space_together(tmp_path: Path) -> None:
-    both = [child(tmp_path / "s", *part, 0.001, tmp_path / f"log-{i}") for i, part in enumerate([(0, 80), (40, 120)])]
-    assert [end(process) for process in both] == [0, 0]
-    space = Store(tmp_path / "s").space({"e": 1})
-    assert space.missing(ids(120), WIDTHS) == []
+def test_writers_without_locks_fill_one_space_while_another_host_reads_and_collects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that several computers share, whose locks are seen by none: the same items twice, each read whole."""
     alone = child(tmp_path / "alone", 0, 120, 0, tmp_path / "log")
     assert end(alone) == 0
+    truth = {name: Store(tmp_path / "alone").space({"e": 1}).read(ids(120), name) for name in WIDTHS}
+    parts = [(0, 80), (40, 120), (0, 80)]
+    several = [begun(tmp_path / "s", *part, 0.05, tmp_path / f"log-{i}", locks=False) for i, part in enumerate(parts)]
+    for process in several:
+        ready(process)
+    monkeypatch.setattr("cache.atomic.system", lambda: "0" * 8)
+    read, open_shards = 0, 0
+    while any(process.poll() is None for process in several):
+        open_shards += len(list((tmp_path / "s").rglob(".shard-*.tmp")))
+        assert Store(tmp_path / "s").gc() == []
+        space = Store(tmp_path / "s").space({"e": 1})
+        stored = space.stored(WIDTHS)
+        at = [ids(120).index(content) for content in stored]
+        for name in WIDTHS if stored else ():
+            np.testing.assert_array_equal(space.read(stored, name), truth[name][at])
+        read += len(stored)
+    assert [end(process) for process in several] == [0, 0, 0], "a writer lost its open shard"
+    assert read
+    assert open_shards
+    space = Store(tmp_path / "s").space({"e": 1})
+    assert space.missing(ids(120), WIDTHS) == []
     for name in WIDTHS:
-        np.testing.assert_array_equal(
-            space.read(ids(120), name), Store(tmp_path / "alone").space({"e": 1}).read(ids(120), name)
-        )
+        np.testing.assert_array_equal(space.read(ids(120), name), truth[name])
+    assert Store(tmp_path / "s").verify() == []
+    assert Store(tmp_path / "s").ls()[0].items == 120
+
+
+def test_an_open_shard_whose_lock_is_not_seen_goes_at_once_only_where_it_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = Store(tmp_path).space({"e": 1})
+    monkeypatch.setattr("cache.open_shard.lock", lambda _file: None)
+    with space.writer(WIDTHS) as writer:
+        writer.add(ids(2), features(2))
+        (mine,) = tmp_path.rglob(".shard-*.tmp")
+        here = atomic.system()
+        for elsewhere in ("0" * 8, "1" * 8):
+            monkeypatch.setattr("cache.atomic.system", lambda elsewhere=elsewhere: elsewhere)
+            assert Store(tmp_path).gc(dry_run=True) == []
+            assert Store(tmp_path).gc(older_than_days=0) == [], "someone may be writing there"
+        monkeypatch.setattr("cache.atomic.system", lambda: here)
+        assert [tmp_path / one.path for one in Store(tmp_path).gc(dry_run=True)] == [mine]
+        monkeypatch.setattr("cache.atomic.system", lambda: "0" * 8)
+        os.utime(mine, (0, time.time() - 2 * 86_400))
+        assert [tmp_path / one.path for one in Store(tmp_path).gc(dry_run=True)] == [mine], "nobody wrote for a day"
 
 
 def test_what_a_dead_writer_left_is_ignored_and_collected_but_not_a_living_ones(tmp_path: Path) -> None:
@@ -360,9 +409,12 @@ def test_a_real_disk_that_fills_up_keeps_closed_shards(small_disk: Path) -> None
 
 
 MEMO = """
-import sys
+import sqlite3, sys
 from pathlib import Path
 from cache import Store
+connect = sqlite3.connect
+if len(sys.argv) > 3:  # a network disk whose locks are not seen by others
+    sqlite3.connect = lambda path, **more: connect(f"file:{path}?vfs=unix-none", uri=True, **more)
 memo = Store(Path(sys.argv[1])).memo("images")
 for a in range(0, 200, 10):
     memo.put_many({f"{sys.argv[2]}-{i}": [i, "ü", None] for i in range(a, a + 10)})
@@ -376,6 +428,16 @@ def test_two_processes_write_one_memo(tmp_path: Path) -> None:
     memo = Store(tmp_path).memo("images")
     assert memo.get_many([*keys, "z"]) == {key: [int(key[2:]), "ü", None] for key in keys}
     assert Store(tmp_path).memo("encoders").get_many(keys) == {}
+
+
+def test_a_memo_that_two_computers_write_without_locks_gives_no_wrong_value(tmp_path: Path) -> None:
+    both = [subprocess.Popen([sys.executable, "-c", MEMO, str(tmp_path), name, "nolock"], cwd=ROOT) for name in "xy"]
+    assert [process.wait(60) for process in both] == [0, 0]
+    truth = {f"{name}-{i}": [i, "ü", None] for name in "xy" for i in range(200)}
+    found = Store(tmp_path).memo("images").get_many([*truth])
+    assert all(truth[key] == value for key, value in found.items())
+    Store(tmp_path).memo("images").put_many({"z": 1}, required=True)
+    assert Store(tmp_path).memo("images").get_many(["z"]) == {"z": 1}
 
 
 def test_a_memo_keeps_the_last_value_and_nothing_of_a_bad_batch(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 
-from cache import Store, StoreError, write_atomically
+from cache import Store, StoreError, atomic, write_atomically
 from cache.shard import HEAD
 from experiments.features import main as features
 
@@ -378,14 +378,12 @@ def test_a_killed_writers_shard_goes_with_the_next_writer_and_a_living_ones_stay
     dead = subprocess.Popen(["true"])
     dead.wait()
     folder = fill(store).parent
-    gone = folder / f".shard-{'0' * 16}.{dead.pid}.tmp"
+    gone = folder / f".shard-{'0' * 16}.at-{atomic.system()}.{dead.pid}.tmp"
     old = folder / f".shard-{'1' * 16}.tmp"  # as earlier versions named them
-    mine = folder / f".shard-{'2' * 16}.{os.getpid()}.tmp"
+    mine = atomic.temporary(folder, f"shard-{'2' * 16}")
     for path in (gone, old, mine):
         path.touch()
     os.utime(old, (0, 0))
-    from cache import atomic
-
     atomic._SWEPT.clear()  # another process
     with Store(store.root).space({"e": 1}).writer({"b/mean": 4}, total=6) as writer:
         writer.add(IDS, {"b/mean": X})

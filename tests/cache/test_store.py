@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from cache import Space, Store, StoreError, content_digest, default_root, write_atomically
+from cache.atomic import is_dead, system, temporary
 from cache.float16 import narrow
 from cache.keys import digest
 from tests.paths import ROOT
@@ -387,12 +389,18 @@ def test_a_file_is_the_old_or_the_new_one(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_next_writer_removes_what_a_killed_one_left_and_nothing_else(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    left = [f".a.npz.{dead.pid}.tmp", f".b.json.{dead.pid}-0123abcd.tmp"]
-    kept = [f".c.npz.{os.getpid()}.tmp", ".mine.tmp", "d.tmp", f".e.{dead.pid}.txt"]
+    here, elsewhere = f"at-{system()}", f"at-{'0' * 8}"
+    left = [f".a.npz.{here}.{dead.pid}.tmp", f".b.json.{here}.{dead.pid}-0123abcd.tmp"]
+    kept = [temporary(tmp_path, "c.npz").name, ".mine.tmp", "d.tmp", f".e.{here}.{dead.pid}.txt",
+            f".f.npz.{elsewhere}.{dead.pid}.tmp", f".g.npz.{dead.pid}.tmp"]  # fmt: skip
     for name in left + kept:
         (tmp_path / name).touch()
     write_atomically(tmp_path / "f.json", b"{}")
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*kept, "f.json"])
+    for name in kept[-2:]:
+        os.utime(tmp_path / name, (0, time.time() - 2 * 86_400))  # nobody has written there for a day
+    assert is_dead(tmp_path / kept[-2])
+    assert is_dead(tmp_path / kept[-1])
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
