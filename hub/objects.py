@@ -24,9 +24,11 @@ STORES = {  # scheme: fsspec's name of it, and the package that it needs
     "memory": ("memory", ""),
     "file": ("file", ""),
 }
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>|\\^`{}]*")
-HARMLESS = frozenset(("id", "name", "file", "filename", "path", "key", "version", "versionid", "generation", "page",
-                      "frame", "image", "index", "dataset", "split", "row", "download", "format"))  # fmt: skip
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]*")
+HARMLESS = frozenset(  # names in a query that are shown; all others may be a signature or a token
+    ("id", "name", "file", "filename", "path", "key", "version", "versionid", "generation", "page", "frame", "image",
+     "index", "dataset", "split", "row", "format", "studyuid", "seriesuid", "objectuid", "requesttype", "contenttype")
+)  # fmt: skip
 QUIET = 60.0  # seconds without a byte after which a web server is given up
 CONNECT = 10.0  # seconds in which it must take the connection
 

@@ -33,7 +33,7 @@ LARGEST_SCRATCH = 16 << 30  # bytes of fetched objects that are kept beside thos
 SHARE = 0.5  # of what is free on the disk, where that is less
 AHEAD, FETCHERS = 32, 8  # objects that are fetched before they are asked for, and how many at a time
 PLAIN = re.compile(r"[\w][\w.\-]{0,99}")  # a name that any system takes
-PREFIX = "slitlamp-"
+PREFIX = "slitlamp-fetched-"
 
 
 class _Scratch:
