@@ -4,6 +4,7 @@ What a user may see of an address is `shown(url)`; what a library says of a fail
 its own may hold a signed address.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ HARMLESS = frozenset(  # names in a query that are shown; all others may be a si
     ("id", "name", "file", "filename", "path", "key", "version", "versionid", "generation", "page", "frame", "image",
      "index", "dataset", "split", "row", "format", "studyuid", "seriesuid", "objectuid", "requesttype", "contenttype")
 )  # fmt: skip
+LOGGERS = ("fsspec", "s3fs", "gcsfs", "botocore", "aiobotocore", "aiohttp", "google", "urllib3", "asyncio")
 QUIET = 60.0  # seconds without a byte after which a web server is given up
 CONNECT = 10.0  # seconds in which it must take the connection
 
@@ -117,7 +119,8 @@ class Stores:
             known = ", ".join(f"{one}://" for one in STORES if one not in ("s3a", "gcs"))
             raise ObjectError(f"{scheme}:// is no store that is read here; known are {known} and hf://datasets/")
         protocol, package = STORES[scheme]
-        if protocol != "http" and "@" in url.partition("://")[2].partition("/")[0]:
+        host = url.partition("://")[2].partition("/")[0]
+        if protocol in ("s3", "gs") and ("@" in host or ":" in host):
             raise ObjectError(
                 f"{shown(url)}: credentials in the address are not used; leave them to the environment "
                 "(AWS_ACCESS_KEY_ID …, GOOGLE_APPLICATION_CREDENTIALS) or the store's own settings"
@@ -174,6 +177,8 @@ class Stores:
 def _connection(protocol: str, scheme: str, package: str) -> Any:
     import fsspec
 
+    for name in LOGGERS:  # what they write on their own may hold an address as it was signed
+        logging.getLogger(name).addHandler(logging.NullHandler())
     options: dict[str, Any] = {}
     try:
         if protocol == "http":
