@@ -33,8 +33,9 @@ class SourceSettings:
     )
     data: str | None = _flag(
         None,
-        "images: a folder, a CSV/Parquet manifest, a DICOM tree, a NIfTI file, or a benchmark (medblink, "
-        "mediconfusion, mmvp, mmvp-vlm, blink; NAME:PATH for a local copy); omitted: built-in phantoms",
+        "images: a folder, a CSV/Parquet manifest, a DICOM tree, a NIfTI file, webdataset tars (a-{000..010}.tar), "
+        "each also at s3://, gs:// or https://; hf://datasets/OWNER/NAME; or a benchmark (medblink, mediconfusion, "
+        "mmvp, mmvp-vlm, blink; NAME:PATH for a local copy); omitted: built-in phantoms",
         metavar="SOURCE",
     )
     label: str | None = _flag(None, "column of the manifest that holds the answer", metavar="COLUMN")

@@ -7,12 +7,14 @@ import numpy as np
 
 import tasks
 from cache import Store
+from hub.objects import is_url, shown
 from slitlamp.duplicates.guard import Copies
 from slitlamp.errors import UsageError
 from slitlamp.log import progress, say
 from slitlamp.settings import SourceSettings
 from tasks import Row, Source, Task, label
 from tasks.sources.files import manifest_of
+from tasks.sources.shards import TAR
 from tasks.sources.table import TABLES
 
 
@@ -67,9 +69,14 @@ def list_source(settings: SourceSettings, spec: str) -> Source:
 
 
 def has_manifest(spec: str) -> bool:
-    """Whether a source is a manifest, or a folder that is read through one."""
-    path = Path(spec).expanduser()
-    return path.suffix.lower() in TABLES or (path.is_dir() and manifest_of(path) is not None)
+    """Whether a source has columns: a manifest, tars, Parquet shards, or a folder that is read through one of them."""
+    path = Path(shown(spec).partition("?")[0] if is_url(spec) else spec).expanduser()
+    if path.suffix.lower() in (*TABLES, TAR):
+        return True
+    if is_url(spec):
+        return tasks.files_of(spec, None)[3] is not None
+    shards = ("*.tar", "*.parquet", "data/*.parquet")
+    return path.is_dir() and (manifest_of(path) is not None or any(True for end in shards for _ in path.glob(end)))
 
 
 def check_source(source: Source, copies: Copies, limit: float) -> Source:

@@ -71,7 +71,7 @@ def missing(spec: str) -> DataError:
         neighbours = []
     near = nearest(path.name, neighbours)
     hint = f"; did you mean {path.parent / near}?" if near else ""
-    takes = "; --data takes a folder, a manifest, a DICOM tree, a NIfTI file or a benchmark"
+    takes = "; --data takes a folder, a manifest, tars, a DICOM tree, a NIfTI file, an address or a benchmark"
     return DataError(f"no file or folder {spec!r}{hint or takes}")
 
 

@@ -86,7 +86,6 @@ def member(name: str, body: bytes) -> bytes:
 
 END = b"\0" * 1024
 GOOD = member("1.png", png(1))
-PAX = b"30 GNU.sparse.size=99999999999\n"
 HOSTILE = {
     "out": (GOOD + member("../2.png", png(2)) + END, "a name that leads out of it"),
     "absolute": (GOOD + member("/etc/2.png", png(2)) + END, "a name that leads out of it"),
@@ -203,6 +202,5 @@ def test_of_a_parquet_file_one_row_group_is_held_at_a_time(tmp_path: Path, monke
     source = tasks.open_source(str(path))
     for row in source.rows:
         assert isinstance(row.picture.read(), np.ndarray)
-    assert held == sorted(held[: len(held) // 2]) + sorted(held[len(held) // 2 :])
-    assert set(held) == {0, 1, 2}
+    assert held == [0, 1, 2] * (len(held) // 3)  # one after another, and none for each row
     assert len(held) <= 9
