@@ -6,7 +6,7 @@ its own may hold a signed address.
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ HARMLESS = frozenset(  # names in a query that are shown; all others may be a si
     ("id", "name", "file", "filename", "path", "key", "version", "versionid", "generation", "page", "frame", "image",
      "index", "dataset", "split", "row", "format", "studyuid", "seriesuid", "objectuid", "requesttype", "contenttype")
 )  # fmt: skip
+MARKS = ("ETag", "etag", "VersionId", "generation", "md5Hash", "LastModified", "updated", "created")  # s3, gs, memory
 LOGGERS = ("fsspec", "s3fs", "gcsfs", "botocore", "aiobotocore", "aiohttp", "google", "urllib3", "asyncio")
 QUIET = 60.0  # seconds without a byte after which a web server is given up
 CONNECT = 10.0  # seconds in which it must take the connection
@@ -45,11 +46,15 @@ class AbsentError(ObjectError):
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """An object of a listing: its name below the prefix, its address and its size in bytes (None where not told)."""
+    """An object of a listing: its name below the prefix, address, size in bytes (None where not told) and stamp.
+
+    The stamp is what the store says that changes with the bytes, empty where it says nothing of the kind.
+    """
 
     name: str
     url: str
     size: int | None = None
+    stamp: str = ""
 
 
 def is_url(text: str) -> bool:
@@ -141,7 +146,12 @@ class Stores:
             listed = store.find(base, detail=True, **({"withdirs": False} if protocol != "memory" else {}))
             below = store._strip_protocol(base).rstrip("/") + "/"
         found = [
-            Found(name=path.removeprefix(below), url=joined(base, path.removeprefix(below)), size=facts.get("size"))
+            Found(
+                name=path.removeprefix(below),
+                url=joined(base, path.removeprefix(below)),
+                size=facts.get("size"),
+                stamp=_stamp(facts),
+            )
             for path, facts in listed.items()
             if path.startswith(below) and not path.endswith("/") and facts.get("type", "file") == "file"
         ]
@@ -167,11 +177,27 @@ class Stores:
                 store.makedirs(store._parent(url), exist_ok=True)
             store.put_file(str(path), url)
 
+    def stamp(self, url: str) -> str:
+        """What the store says of an object that changes with its bytes; empty where it does not, or cannot be asked."""
+        if url.partition("://")[0].lower() in ("http", "https"):
+            return ""  # not every server tells it, and some fetch the whole to do so
+        store, _ = self._of(url)
+        try:
+            with told(url):
+                return _stamp(store.info(url))
+        except ObjectError:
+            return ""  # met again where it is fetched
+
     def head(self, url: str, count: int) -> bytes:
         """The first bytes of an object; ObjectError."""
         store, _ = self._of(url)
         with told(url):
             return store.cat_file(url, start=0, end=count)
+
+
+def _stamp(facts: Mapping[str, Any]) -> str:
+    marks = [str(facts[name]) for name in MARKS if facts.get(name)]
+    return " ".join([*marks, str(facts.get("size"))]) if marks else ""
 
 
 def _connection(protocol: str, scheme: str, package: str) -> Any:

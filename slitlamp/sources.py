@@ -48,8 +48,11 @@ def reading_of(settings: SourceSettings) -> label.Reading:
     return label.Reading(kind=kind, answers=settings.not_missing, spelling=settings.spelling)
 
 
-def list_source(settings: SourceSettings, spec: str) -> Source:
-    """The images that `spec` names, known from their headers, under the decode policy of the settings."""
+def list_source(settings: SourceSettings, spec: str, store: Store | None = None) -> Source:
+    """The images that `spec` names, known from their headers, under the decode policy of the settings.
+
+    With a `store`, headers of objects that did not change since an earlier run are not fetched again.
+    """
     return tasks.open_source(
         spec,
         image_column=settings.image_column,
@@ -65,6 +68,7 @@ def list_source(settings: SourceSettings, spec: str) -> Source:
         offline=settings.offline,
         volumes=settings.volumes,
         spelling=settings.spelling,
+        headers=None if store is None else store.memo("headers"),
     )
 
 
@@ -104,7 +108,7 @@ def check_source(source: Source, copies: Copies, limit: float) -> Source:
 
 def open_source(settings: SourceSettings, spec: str, store: Store) -> Source:
     """The images that `spec` names, each decoded once, by this run or an earlier one."""
-    return check_source(list_source(settings, spec), Copies(store=store), settings.unreadable)
+    return check_source(list_source(settings, spec, store), Copies(store=store), settings.unreadable)
 
 
 class _Readable:

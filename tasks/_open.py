@@ -20,6 +20,7 @@ from tasks.sources.check import refuse_above
 from tasks.sources.evidence import Columns, asked, regions
 from tasks.sources.files import Listed, Names, missing, natural
 from tasks.sources.groups import column_groups, group_id, own_groups
+from tasks.sources.headers import Headers, Memory
 from tasks.sources.notes import SourceFrame, asked_frames, decide, exif_decision, flags, grouping, licence
 from tasks.sources.remote import Fetched, ahead, content_of, frames_of
 from tasks.sources.resolve import Resolved, resolved
@@ -52,6 +53,7 @@ def open_source(
     offline: bool = False,
     volumes: bool = False,
     spelling: str = "refuse",
+    headers: Memory | None = None,
 ) -> Source:
     """The images that `spec` names, known from their headers and not yet decoded.
 
@@ -62,7 +64,7 @@ def open_source(
     `x0 y0 x1 y1` in pixels or by mask files; or four columns with commas between, x, y, width and height. `limit`
     keeps about the first N rows of a seeded shuffle of the groups. With `volumes` a row is not a slice but a NIfTI
     file or a DICOM series, [d, h, w]. `spelling` says what to do with groups that differ only in their spelling:
-    "refuse", "unite" or "keep".
+    "refuse", "unite" or "keep". `headers` remembers what the headers of objects in a store said.
     Raises DataError, Undecided where images can be shown in several ways, UnknownName for a window.
     """
     policy = DecodePolicy(exif=exif, window=window, intercept=intercept, volumes=volumes)
@@ -94,7 +96,7 @@ def open_source(
     for flag, chosen in (("--label", columns_needed[:1]), ("--group", [group] if group else [])):
         notes += [sentence for one in chosen for sentence in like_another(one, columns or (), flag)]
     needed = [*columns_needed, *([group] if group else []), *(where.columns if where else ())]
-    found, unreadable, objects = _list_all(files, policy, needed)
+    found, unreadable, objects = _list_all(files, policy, needed, headers)
     if objects:
         notes.append(f"{objects} DICOM files hold no image and were passed over")
     refuse_above(unreadable, len(unreadable) + len(found), unreadable_limit, policy.noun)
@@ -130,16 +132,17 @@ def _resolved(spec: str, chosen: str | None, *, offline: bool = False) -> Resolv
 
 
 def _list_all(
-    files: Sequence[Listed], policy: DecodePolicy, needed: Sequence[str] = ()
+    files: Sequence[Listed], policy: DecodePolicy, needed: Sequence[str] = (), memory: Memory | None = None
 ) -> tuple[list[SourceFrame], list[tuple[str, str]], int]:
     last_opened = LastOpened()
     contents: dict[File, Content] = {}
-    opened: dict[File, list[Frame]] = {}  # a manifest may name a file in many rows
+    headers = Headers(memory, policy)
     held: list[tuple[Listed, list[Frame]]] = []
     unreadable: list[tuple[str, str]] = []
     objects = 0
     asked = expanded(files) if policy.volumes else files
-    for file, _ in zip(asked, ahead([one.path for one in asked]), strict=True):
+    opened = headers.recall([one.path for one in asked])  # a manifest may name a file in many rows
+    for file, _ in zip(asked, ahead([one.path for one in asked], opened), strict=True):
         try:
             if not file.name:
                 raise DataError("the manifest names no file")
@@ -149,6 +152,7 @@ def _list_all(
                 frames = frames_of(file.path, policy, last_opened)
                 if whole:
                     opened[file.path] = frames
+                headers.learn(file.path, frames)
         except Undecided:
             raise
         except DataError as error:
@@ -156,6 +160,7 @@ def _list_all(
             continue
         objects += not frames
         held.append((file, frames))
+    headers.save()
     chosen = policy.volumes or _numbers_frames(files) or any(len(frames) > 1 for _, frames in held)
     found: list[SourceFrame] = []
     for file, frames in held:

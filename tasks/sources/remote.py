@@ -14,7 +14,7 @@ import tempfile
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -139,13 +139,16 @@ def _own_folder() -> Path:
 class Fetched:
     """A file that is brought to this disk when it is needed: it stands where a path would.
 
-    `bring(path)` writes its bytes and raises ObjectError or DataError; `title` is what it is called in a message.
+    `bring(path)` writes its bytes and raises ObjectError or DataError; `stamp()` is what tells that they are those
+    of another time, empty where nothing does; `title` is what it is called in a message.
     What could not be brought once is not asked for again.
     """
 
-    def __init__(self, name: str, title: str, bring: Callable[[Path], None]) -> None:
+    def __init__(
+        self, name: str, title: str, bring: Callable[[Path], None], stamp: Callable[[], str] = lambda: ""
+    ) -> None:
         self.name, self.title = name, title
-        self._bring = bring
+        self._bring, self._stamp = bring, stamp
         self._lock = threading.Lock()
         self._place: tuple[int, Path] | None = None
         self._digest = ""
@@ -187,6 +190,14 @@ class Fetched:
             self._digest = found
             SCRATCH.keep(number, path)
 
+    def stamp(self) -> str:
+        """What its store says of it now, empty where that would not tell a change; it is not fetched."""
+        return self._stamp()
+
+    def believe(self, digest: str) -> None:
+        """Take a digest that was known before; bytes that have another are refused when it is brought."""
+        self._digest = digest
+
     def sha256(self) -> str:
         """The digest of its bytes; it is brought at most once for it."""
         if not self._digest:
@@ -214,9 +225,10 @@ def _plain(error: Exception) -> Exception:
     return error
 
 
-def remote(url: str, stores: Stores) -> Fetched:
-    """An object of a store as a file; the messages about it hold no credentials."""
-    return Fetched(_last(url), shown(url), partial(stores.fetch, url))
+def remote(url: str, stores: Stores, stamp: str | None = None) -> Fetched:
+    """An object of a store as a file, with its stamp where a listing told it; messages about it hold no credentials."""
+    told = partial(stores.stamp, url) if stamp is None else lambda: stamp
+    return Fetched(_last(url), shown(url), partial(stores.fetch, url), told)
 
 
 def _last(url: str) -> str:
@@ -273,9 +285,9 @@ def all_local(paths: Sequence[File], stack: ExitStack) -> list[Path]:
     return [path if isinstance(path, Path) else stack.enter_context(path.local()) for path in paths]  # type: ignore[attr-defined]
 
 
-def ahead(files: Sequence[File]) -> Iterator[File]:
-    """The files, in their order; those that are to be fetched are fetched before they are asked for."""
-    distinct = list(dict.fromkeys(one for one in files if isinstance(one, Fetched)))
+def ahead(files: Sequence[File], known: Container[File] = ()) -> Iterator[File]:
+    """The files, in their order; those that are to be fetched, being not `known`, are so before they are asked for."""
+    distinct = list(dict.fromkeys(one for one in files if isinstance(one, Fetched) and one not in known))
     if len(distinct) < 2:
         yield from files
         return

@@ -225,7 +225,7 @@ def _prefix(url: str, name: str, chosen: str | None, stores: Stores) -> Resolved
         if _is_image(one, stores):
             above = one.name.split("/")[:-1]
             columns = {"folder": above[0] if above else "", "parent": above[-1] if above else ""}
-            kept.append(Listed(path=remote(one.url, stores), name=one.name, columns=columns))
+            kept.append(Listed(path=remote(one.url, stores, one.stamp), name=one.name, columns=columns))
         else:
             passed[suffix(one.name) or "no ending"] += 1
     if not kept and (passed[TAR] or passed[PARQUET[0]]):

@@ -300,6 +300,44 @@ def test_objects_are_fetched_again_only_beyond_the_bound_and_nothing_is_left(s3:
     assert [*home.rglob("*.png")] == []
 
 
+class Kept(dict[str, Any]):
+    """A memory of headers."""
+
+    def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
+        return {key: self[key] for key in keys if key in self}
+
+    def put_many(self, values: Mapping[str, Any]) -> None:
+        self |= values
+
+
+def test_headers_of_objects_that_did_not_change_are_known_without_fetching_them(tmp_path: Path, s3: Bucket) -> None:
+    from tests.tasks.images.helpers import dicom, picture
+
+    dicom(tmp_path / "d.dcm", picture(12, 12), PatientID="Somebody")
+    names = ("a.png", "b.png", "d.dcm")
+    s3.put({"kept/a.png": png(0), "kept/b.png": png(1), "kept/d.dcm": (tmp_path / "d.dcm").read_bytes(),
+            "rows.csv": manifest([{"file": f"kept/{name}"} for name in names])})  # fmt: skip
+    for spec in (f"s3://{s3.name}/kept/", f"s3://{s3.name}/rows.csv"):
+        kept = Kept()
+        first = tasks.open_source(spec, headers=kept)
+        assert "Somebody" not in json.dumps(kept)
+        assert len(kept) == 2  # nothing of DICOM is kept
+        s3.lines.clear()
+        again = tasks.open_source(spec, headers=kept)
+        assert [row.picture.identity for row in again.rows] == [row.picture.identity for row in first.rows]
+        assert [s3.asked("GET", f"kept/{name}") for name in names] == [0, 0, 1]
+        assert same(again, first)
+        s3.lines.clear()
+        other = tasks.open_source(spec, headers=kept, window="minmax")  # read by another policy
+        assert [s3.asked("GET", f"kept/{name}") for name in names] == [1, 1, 1]
+        assert other.rows[0].picture.identity != first.rows[0].picture.identity
+        s3.put({"kept/a.png": png(7 + len(spec))})
+        changed = tasks.open_source(spec, headers=kept)
+        assert changed.rows[0].picture.identity != first.rows[0].picture.identity
+        assert changed.rows[1].picture.identity == first.rows[1].picture.identity
+        s3.put({"kept/a.png": png(0)})
+
+
 def test_a_killed_process_leaves_nothing_that_the_next_does_not_remove(s3: Bucket) -> None:
     s3.put({"one/0.png": png(0)})
     program = (
