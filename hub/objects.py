@@ -4,11 +4,14 @@ What a user may see of an address is `shown(url)`; what a library says of a fail
 its own may hold a signed address.
 """
 
+import hashlib
 import logging
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urljoin
@@ -31,6 +34,7 @@ HARMLESS = frozenset(  # names in a query that are shown; all others may be a si
      "index", "dataset", "split", "row", "format", "studyuid", "seriesuid", "objectuid", "requesttype", "contenttype")
 )  # fmt: skip
 MARKS = ("ETag", "etag", "VersionId", "generation", "md5Hash", "LastModified", "updated", "created")  # s3, gs, memory
+ENVIRONMENT = ("AWS_", "BOTO", "FSSPEC_", "GCE_", "GCSFS_", "GOOGLE_", "SSL_", "STORAGE_", "HOME", "NETRC")
 LOGGERS = ("fsspec", "s3fs", "gcsfs", "botocore", "aiobotocore", "aiohttp", "google", "urllib3", "asyncio")
 QUIET = 60.0  # seconds without a byte after which a web server is given up
 CONNECT = 10.0  # seconds in which it must take the connection
@@ -112,7 +116,7 @@ def joined(base: str, name: str) -> str:
 
 
 class Stores:
-    """Connections by scheme, one each, made at the first need; for one source, as settings of the environment hold."""
+    """Connections by scheme, one each, made at the first need and kept while the environment says the same."""
 
     def __init__(self) -> None:
         self._made: dict[str, Any] = {}
@@ -131,7 +135,7 @@ class Stores:
                 "(AWS_ACCESS_KEY_ID …, GOOGLE_APPLICATION_CREDENTIALS) or the store's own settings"
             )
         if protocol not in self._made:
-            self._made[protocol] = _connection(protocol, f"{scheme}://", package)
+            self._made[protocol] = _connection(protocol, f"{scheme}://", package, _surroundings(protocol))
         return self._made[protocol], protocol
 
     def list(self, url: str) -> list[Found]:
@@ -200,7 +204,18 @@ def _stamp(facts: Mapping[str, Any]) -> str:
     return " ".join([*marks, str(facts.get("size"))]) if marks else ""
 
 
-def _connection(protocol: str, scheme: str, package: str) -> Any:
+def _surroundings(protocol: str) -> str:
+    """A digest of what the environment tells a store's library: with another one a connection would be another."""
+    import fsspec
+
+    told = sorted((k, v) for k, v in os.environ.items() if k.startswith(ENVIRONMENT) or k.lower().endswith("_proxy"))
+    text = repr((told, fsspec.config.conf.get(protocol), QUIET, os.getpid()))
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+@lru_cache(maxsize=4)
+def _connection(protocol: str, scheme: str, package: str, surroundings: str) -> Any:
+    del surroundings
     import fsspec
 
     for name in LOGGERS:  # what they write on their own may hold an address as it was signed
