@@ -6,6 +6,7 @@ copy without it is one that was broken off.
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -121,15 +122,8 @@ def _parsed(sums: str, url: str) -> dict[str, str]:
     for number, line in enumerate(sums.splitlines(), 1):
         digest, _, name = line.partition("  ")
         parts = PurePosixPath(name).parts
-        hexes = len(digest) == 64 and all(c in "0123456789abcdef" for c in digest)
-        if (
-            not (hexes and parts)
-            or parts[0] == "/"
-            or ".." in parts
-            or "\\" in name
-            or ":" in parts[0]
-            or name in found
-        ):
+        out = not parts or parts[0] == "/" or ".." in parts or "\\" in name or ":" in parts[0]
+        if out or name in found or not re.fullmatch(r"[0-9a-f]{64}", digest):
             raise UsageError(f"{shown(joined(url, SUMS))} line {number} is no digest of a file below it: {line[:80]!r}")
         found[name] = digest
     return found
