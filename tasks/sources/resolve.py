@@ -58,7 +58,8 @@ class Resolved:
 def resolved(spec: str, chosen: str | None, *, offline: bool = False) -> Resolved | None:
     """The files that a text names; None where it is a path that leads nowhere.
 
-    `chosen` is the user's column of images, or the ending of a sample's. Raises DataError.
+    `chosen` is the user's column of images, or the ending of a sample's. `offline` asks no hub; a store may lie in the
+    same house. Raises DataError.
     """
     if spec.lower().startswith("file://"):
         spec = url2pathname(urlsplit(spec).path)
@@ -66,8 +67,6 @@ def resolved(spec: str, chosen: str | None, *, offline: bool = False) -> Resolve
         return _on_hub(spec, chosen, offline=offline)
     try:
         if is_url(spec):
-            if offline and not spec.startswith("memory:"):
-                raise DataError(f"{shown(spec)} is not on this machine and the run is offline")
             return _in_store(spec, chosen, Stores())
     except HubError as error:
         raise DataError(f"{error}") from None
