@@ -20,6 +20,7 @@ def _code(error: BaseException) -> int | None:
     """The exit code of an error that was foreseen, None for any other."""
     from cache import StoreError
     from hub.errors import HubError
+    from hub.objects import ObjectError
     from plugins import UnknownName, UserFileError
     from probes import ProbeError
     from slitlamp.errors import UsageError, WorkerKilledError
@@ -27,7 +28,7 @@ def _code(error: BaseException) -> int | None:
 
     kinds: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], int], ...] = (
         ((UsageError, UnknownName, UserFileError), USAGE),
-        ((DataError, ProbeError), DATA),
+        ((DataError, ObjectError, ProbeError), DATA),
         (HubError, ENCODER),  # an EncoderError is one
         ((StoreError, OSError, WorkerKilledError), PARTIAL),
     )

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from hub.objects import scrubbed
+
 LOGGER = logging.getLogger("slitlamp")
 LOGGER.addHandler(logging.NullHandler())
 LOGGER.propagate = False  # a library that configures the root logger would print our lines
@@ -28,8 +30,11 @@ def printable(text: str, *, lines: bool = True) -> str:
 
 
 def say(text: str) -> None:
-    """Log one line: a warning where it says that it is one. What does not print, as in a file's name, is escaped."""
-    text = printable(text, lines=False)
+    """Log one line: a warning where it says that it is one. What does not print, as in a file's name, is escaped.
+
+    An address is shown without credentials, wherever the line came from.
+    """
+    text = printable(scrubbed(text), lines=False)
     LOGGER.log(logging.WARNING if text.startswith(("warning:", "error:")) else logging.INFO, text)
 
 

@@ -83,7 +83,7 @@ def ask(settings: SourceSettings, store: Store) -> list[Question]:
     shared = None
     if settings.data is not None:
         copies = Copies(store=store)
-        found = list_source(settings, settings.data)
+        found = list_source(settings, settings.data, store)
         for task in asked:
             if task.name == "label":  # what columns and groups alone decide is decided before an image is decoded
                 _require_classes(

@@ -9,6 +9,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from hub.objects import is_url, scrubbed, shown
 from slitlamp.errors import UsageError
 from slitlamp.log import say
 
@@ -32,8 +33,9 @@ class SourceSettings:
     )
     data: str | None = _flag(
         None,
-        "images: a folder, a CSV/Parquet manifest, a DICOM tree, a NIfTI file, or a benchmark (medblink, "
-        "mediconfusion, mmvp, mmvp-vlm, blink; NAME:PATH for a local copy); omitted: built-in phantoms",
+        "images: a folder, a CSV/Parquet manifest, a DICOM tree, a NIfTI file, webdataset tars (a-{000..010}.tar), "
+        "each also at s3://, gs:// or https://; hf://datasets/OWNER/NAME; or a benchmark (medblink, mediconfusion, "
+        "mmvp, mmvp-vlm, blink; NAME:PATH for a local copy); omitted: built-in phantoms",
         metavar="SOURCE",
     )
     label: str | None = _flag(None, "column of the manifest that holds the answer", metavar="COLUMN")
@@ -322,12 +324,18 @@ def portable(text: str) -> str:
     """What tables and files call a thing that is given by its path: as it was typed, of a whole path the last part.
 
     Where a folder lies is the machine's affair, and may name a hospital, a person or a user. `NAME=PATH` and
-    `random:PATH` keep what stands before the path.
+    `random:PATH` keep what stands before the path; an address (`s3://…`) is shown without credentials.
 
     >>> portable("/"), portable("films/manifest.csv"), portable("a = /b, or not"), portable("random:/tmp#1")
     ('/', 'films/manifest.csv', 'a = /b, or not', 'random:tmp#1')
+    >>> portable("https://me:secret@host/a.csv?sig=0a1b"), portable("/films/a-{0..1}.tar")
+    ('https://host/a.csv', 'a-{0..1}.tar')
     """
+    if is_url(text):
+        return shown(text)
     found = WHOLE_PATH.fullmatch(text)
+    if found is not None and "{" in text:  # shards whose names it stands for
+        return found["before"] + Path(found["path"]).name
     if found is None or not os.path.exists(Path(found["path"]).expanduser()):  # noqa: PTH110  False of any odd text
         name, _, draw = text.rpartition("#")  # of an untrained encoder
         return f"{portable(name)}#{draw}" if name and draw.isdigit() else text
@@ -375,7 +383,7 @@ def command_line(settings: Settings, command: str, *, whole: bool = False) -> st
             words.extend(
                 value if isinstance(value, tuple) else [f"{value:g}" if isinstance(value, float) else str(value)]
             )
-    return shlex.join(words) if whole else line_of(words)
+    return shlex.join(map(scrubbed, words)) if whole else line_of(words)
 
 
 def folder_of_its_own(command: str, encoders: tuple[str, ...], task: tuple[str, ...], line: str) -> str:

@@ -7,12 +7,14 @@ import numpy as np
 
 import tasks
 from cache import Store
+from hub.objects import is_url, shown
 from slitlamp.duplicates.guard import Copies
 from slitlamp.errors import UsageError
 from slitlamp.log import progress, say
 from slitlamp.settings import SourceSettings
 from tasks import Row, Source, Task, label
 from tasks.sources.files import manifest_of
+from tasks.sources.shards import TAR
 from tasks.sources.table import TABLES
 
 
@@ -46,8 +48,11 @@ def reading_of(settings: SourceSettings) -> label.Reading:
     return label.Reading(kind=kind, answers=settings.not_missing, spelling=settings.spelling)
 
 
-def list_source(settings: SourceSettings, spec: str) -> Source:
-    """The images that `spec` names, known from their headers, under the decode policy of the settings."""
+def list_source(settings: SourceSettings, spec: str, store: Store | None = None) -> Source:
+    """The images that `spec` names, known from their headers, under the decode policy of the settings.
+
+    With a `store`, headers of objects that did not change since an earlier run are not fetched again.
+    """
     return tasks.open_source(
         spec,
         image_column=settings.image_column,
@@ -63,13 +68,19 @@ def list_source(settings: SourceSettings, spec: str) -> Source:
         offline=settings.offline,
         volumes=settings.volumes,
         spelling=settings.spelling,
+        headers=None if store is None else store.memo("headers"),
     )
 
 
 def has_manifest(spec: str) -> bool:
-    """Whether a source is a manifest, or a folder that is read through one."""
-    path = Path(spec).expanduser()
-    return path.suffix.lower() in TABLES or (path.is_dir() and manifest_of(path) is not None)
+    """Whether a source has columns: a manifest, tars, Parquet shards, or a folder that is read through one of them."""
+    path = Path(shown(spec).partition("?")[0] if is_url(spec) else spec).expanduser()
+    if path.suffix.lower() in (*TABLES, TAR):
+        return True
+    if is_url(spec):
+        return tasks.files_of(spec, None)[3] is not None
+    shards = ("*.tar", "*.parquet", "data/*.parquet")
+    return path.is_dir() and (manifest_of(path) is not None or any(True for end in shards for _ in path.glob(end)))
 
 
 def check_source(source: Source, copies: Copies, limit: float) -> Source:
@@ -97,7 +108,7 @@ def check_source(source: Source, copies: Copies, limit: float) -> Source:
 
 def open_source(settings: SourceSettings, spec: str, store: Store) -> Source:
     """The images that `spec` names, each decoded once, by this run or an earlier one."""
-    return check_source(list_source(settings, spec), Copies(store=store), settings.unreadable)
+    return check_source(list_source(settings, spec, store), Copies(store=store), settings.unreadable)
 
 
 class _Readable:

@@ -12,16 +12,19 @@ from tasks._base import DataError, Mark, Picture, Row, Source, Undecided
 from tasks.benchmarks._open import near, open_benchmark, parse
 from tasks.benchmarks._rows import OpenSettings
 from tasks.images.content import Content, picture
-from tasks.images.decode import DecodePolicy, Frame, LastOpened, digest, list_frames
+from tasks.images.decode import DecodePolicy, Frame, LastOpened, digest
+from tasks.images.kinds import File
 from tasks.marks.draw import covered
 from tasks.marks.place import from_columns
 from tasks.sources.check import refuse_above
-from tasks.sources.embedded import images
 from tasks.sources.evidence import Columns, asked, regions
-from tasks.sources.files import Listed, is_there, listed, manifest_of, missing, natural, walk
+from tasks.sources.files import Listed, Names, missing, natural
 from tasks.sources.groups import column_groups, group_id, own_groups
+from tasks.sources.headers import Headers, Memory
 from tasks.sources.notes import SourceFrame, asked_frames, decide, exif_decision, flags, grouping, licence
-from tasks.sources.table import PARQUET, TABLES, image_column, like_another, no_column, other_images, read_table, short
+from tasks.sources.remote import Fetched, ahead, content_of, frames_of
+from tasks.sources.resolve import Resolved, resolved
+from tasks.sources.table import like_another, no_column, short
 from tasks.sources.values import SPELLING
 from tasks.sources.volumes import expanded, stacked
 
@@ -50,6 +53,7 @@ def open_source(
     offline: bool = False,
     volumes: bool = False,
     spelling: str = "refuse",
+    headers: Memory | None = None,
 ) -> Source:
     """The images that `spec` names, known from their headers and not yet decoded.
 
@@ -60,7 +64,7 @@ def open_source(
     `x0 y0 x1 y1` in pixels or by mask files; or four columns with commas between, x, y, width and height. `limit`
     keeps about the first N rows of a seeded shuffle of the groups. With `volumes` a row is not a slice but a NIfTI
     file or a DICOM series, [d, h, w]. `spelling` says what to do with groups that differ only in their spelling:
-    "refuse", "unite" or "keep".
+    "refuse", "unite" or "keep". `headers` remembers what the headers of objects in a store said.
     Raises DataError, Undecided where images can be shown in several ways, UnknownName for a window.
     """
     policy = DecodePolicy(exif=exif, window=window, intercept=intercept, volumes=volumes)
@@ -81,7 +85,8 @@ def open_source(
         settings = OpenSettings(policy=policy, unreadable=unreadable_limit, offline=offline)
         source = open_benchmark(named, settings, group=group, needed=columns_needed, spelling=spelling)
         return source if limit is None else limited(source, limit, seed)
-    files, name, notes, columns = files_of(spec, image_column)
+    where_found = _resolved(spec, image_column, offline=offline)
+    files, name, notes, columns = where_found.files, where_found.name, [*where_found.notes], where_found.columns
     if group is not None and columns is not None and group not in columns:
         raise no_column(group, columns, name, "--group:")
     for wanted in columns_needed:
@@ -91,7 +96,7 @@ def open_source(
     for flag, chosen in (("--label", columns_needed[:1]), ("--group", [group] if group else [])):
         notes += [sentence for one in chosen for sentence in like_another(one, columns or (), flag)]
     needed = [*columns_needed, *([group] if group else []), *(where.columns if where else ())]
-    found, unreadable, objects = _list_all(files, policy, needed)
+    found, unreadable, objects = _list_all(files, policy, needed, headers)
     if objects:
         notes.append(f"{objects} DICOM files hold no image and were passed over")
     refuse_above(unreadable, len(unreadable) + len(found), unreadable_limit, policy.noun)
@@ -99,7 +104,7 @@ def open_source(
         raise DataError(f"{name} holds no image ({objects} DICOM files without one)")
     decide(found, policy)
     rows, more = _rows(found, policy, group, [*columns_needed], name, spelling)
-    rows, said = _with_regions(rows, found, where, spec, policy, name)
+    rows, said = _with_regions(rows, found, where, where_found.names, policy, name)
     source = Source(
         name=name,
         rows=tuple(rows),
@@ -114,63 +119,40 @@ def open_source(
 
 def files_of(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str], list[str] | None]:
     """Files, the source's printable name, sentences for the user, and the manifest's columns."""
-    path = Path(spec).expanduser()
-    if not spec.strip() or not is_there(path):
+    found = _resolved(spec, chosen)
+    return found.files, found.name, [*found.notes], found.columns
+
+
+def _resolved(spec: str, chosen: str | None, *, offline: bool = False) -> Resolved:
+    found = resolved(spec, chosen, offline=offline)
+    if found is None:
         meant = near(spec)
         raise DataError(f"no file or folder {spec!r}; did you mean the benchmark {meant}?") if meant else missing(spec)
-    notes: list[str] = []
-    name, folder = path.resolve().name, path.is_dir()
-    if folder:
-        manifest = manifest_of(path)
-        if manifest is None:
-            files, passed, links = walk(path)
-            notes += links
-            if passed:
-                ends = ", ".join(f"{n} {end}" for end, n in sorted(passed.items()))
-                notes.append(f"files that are no images were passed over: {ends}")
-            if not files:
-                raise DataError(f"the folder {spec!r} holds no image ({sum(passed.values())} other files)")
-            return files, name, notes, None
-        notes.append(f"the folder is read through its {manifest.name}")
-        path = manifest
-    if path.suffix.lower() not in TABLES:
-        return [Listed(path=path, name=path.name)], _typed(path), notes, None
-    name = f"{name}/{path.name}" if folder else _typed(path)
-    columns, table = read_table(path)
-    if not any(columns):
-        raise DataError(f"{name} is empty; a manifest has a line of column names and a row for each image")
-    column = image_column(columns, chosen, name)
-    if not table:
-        raise DataError(f"{name} has no rows")
-    notes += [] if chosen else other_images(table, column)
-    inside = images(path, column) if path.suffix.lower() in PARQUET else None
-    files, more = listed(table, column, path.parent, name, inside)
-    return files, name, notes + more, columns
-
-
-def _typed(path: Path) -> str:
-    """What reports call a file: its name with the folder's before it where that was typed, none of a whole path."""
-    above = path.parent.name
-    return path.name if path.is_absolute() or above in ("", "..") else f"{above}/{path.name}"
+    return found
 
 
 def _list_all(
-    files: Sequence[Listed], policy: DecodePolicy, needed: Sequence[str] = ()
+    files: Sequence[Listed], policy: DecodePolicy, needed: Sequence[str] = (), memory: Memory | None = None
 ) -> tuple[list[SourceFrame], list[tuple[str, str]], int]:
-    last_opened, contents = LastOpened(), {}
-    opened: dict[Path, list[Frame]] = {}  # a manifest may name a file in many rows
+    last_opened = LastOpened()
+    contents: dict[File, Content] = {}
+    headers = Headers(memory, policy)
     held: list[tuple[Listed, list[Frame]]] = []
     unreadable: list[tuple[str, str]] = []
     objects = 0
-    for file in expanded(files) if policy.volumes else files:
+    asked = expanded(files) if policy.volumes else files
+    opened = headers.recall([one.path for one in asked])  # a manifest may name a file in many rows
+    for file, _ in zip(asked, ahead([one.path for one in asked], opened), strict=True):
         try:
             if not file.name:
                 raise DataError("the manifest names no file")
-            frames = opened.get(file.path) if isinstance(file.path, Path) else None
+            whole = isinstance(file.path, Path | Fetched)
+            frames = opened.get(file.path) if whole else None
             if frames is None:
-                frames = list_frames(file.path, policy, last_opened)
-                if isinstance(file.path, Path):
+                frames = frames_of(file.path, policy, last_opened)
+                if whole:
                     opened[file.path] = frames
+                headers.learn(file.path, frames)
         except Undecided:
             raise
         except DataError as error:
@@ -178,11 +160,12 @@ def _list_all(
             continue
         objects += not frames
         held.append((file, frames))
+    headers.save()
     chosen = policy.volumes or _numbers_frames(files) or any(len(frames) > 1 for _, frames in held)
     found: list[SourceFrame] = []
     for file, frames in held:
         own = _chosen(frames, file, whole=policy.volumes) if chosen else frames
-        content = contents.setdefault(file.path, Content(file.path))
+        content = contents.get(file.path) or contents.setdefault(file.path, content_of(file.path))
         found += [SourceFrame(file=file, frame=frame, content=content) for frame in own]
     if policy.volumes:
         found, refused = stacked(found, policy, last_opened, needed)
@@ -274,14 +257,13 @@ def _under_marks(picture: Picture, marks: Sequence[Mark]) -> np.ndarray:
 
 
 def _with_regions(
-    rows: list[Row], found: Sequence[SourceFrame], where: Columns | None, spec: str, policy: DecodePolicy, name: str
+    rows: list[Row], found: Sequence[SourceFrame], where: Columns | None, names: Names, policy: DecodePolicy, name: str
 ) -> tuple[list[Row], list[str]]:
     """The rows with the region that their column says, and a sentence about those without."""
     if where is None:
         return rows, []
-    path, pictures = Path(spec).expanduser(), [row.picture for row in rows]
-    base = path if path.is_dir() else path.parent
-    named, notes = regions(found, pictures, where, base=base, policy=policy, name=name)
+    pictures = [row.picture for row in rows]
+    named, notes = regions(found, pictures, where, names=names, policy=policy, name=name)
     return [replace(row, regions={**row.regions, **own}) for row, own in zip(rows, named, strict=True)], notes
 
 

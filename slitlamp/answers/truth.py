@@ -13,7 +13,7 @@ import tasks
 from encoders.answering.prompts import LETTERS
 from slitlamp.answers.formats import Record
 from slitlamp.errors import UsageError
-from slitlamp.settings import Settings, SourceSettings
+from slitlamp.settings import Settings, SourceSettings, portable
 from tasks import DataError, Row, Source
 from tasks.benchmarks import mediconfusion
 from tasks.images.kinds import suffix
@@ -122,7 +122,7 @@ def truth_of(settings: Settings) -> Truth | None:
     if not source.task and source.label is None:
         if not opened.benchmark:
             raise UsageError(
-                f"--data {source.data} needs --task NAME or --label COLUMN: it is no benchmark with answers"
+                f"--data {portable(source.data)} needs --task NAME or --label COLUMN: it is no benchmark with answers"
             )
         return _benchmark(opened)
     asked = [tasks.load(source.task[0] if source.task else "label")]

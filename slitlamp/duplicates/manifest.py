@@ -36,7 +36,7 @@ def write_manifest(path: Path, spec: str, image_column: str | None, source: Sour
     if lost:
         raise DataError(f"{len(lost)} of {len(source.rows)} images cannot be named by a manifest, the first {lost[0]}")
     if any(not isinstance(file.path, Path) for held in where.values() for file, _ in held):
-        raise DataError("--write: images that lie inside a Parquet file have no names that a CSV could give; save them")
+        raise DataError("--write: images inside a tar or Parquet file, or in a store, are named by no CSV; save them")
     lines = [
         _line(group, file, frame, base)
         for row, group in zip(source.rows, groups, strict=True)

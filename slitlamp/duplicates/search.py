@@ -44,7 +44,7 @@ def find_duplicates(
     assert settings.source.data is not None
     store = Store(default_root())
     copies = Copies(store=store)
-    listed = list_source(settings.source, settings.source.data)
+    listed = list_source(settings.source, settings.source.data, store)
     source = check_source(listed, copies, settings.source.unreadable)
     readable = {row.id for row in source.rows}  # in the groups that they came with, also those of a benchmark
     source = dataclasses.replace(source, rows=tuple(row for row in listed.rows if row.id in readable))

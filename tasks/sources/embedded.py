@@ -10,6 +10,7 @@ from typing import Any
 from tasks._base import DataError
 from tasks.images.decode import LastOpened
 from tasks.images.kinds import File, kind
+from tasks.sources.remote import Fetched, at
 from tasks.sources.table import as_heading, image_holders, parquet_errors
 
 IMAGE = re.compile(r"images?(_\d+)?", re.IGNORECASE)
@@ -22,6 +23,22 @@ class Stored(io.BytesIO):
         return "'the file'"
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """The first bytes of a file, by which its kind is told."""
+
+    name: str
+    data: bytes
+
+    def open(self, mode: str = "rb") -> Stored:  # noqa: ARG002 - there is nothing to write to
+        """They as a file."""
+        return Stored(self.data)
+
+    def read_bytes(self) -> bytes:
+        """They."""
+        return self.data
+
+
 @dataclass(frozen=True, kw_only=True)
 class Embedded:
     """An image inside a Parquet file: it stands where a path would, and its bytes are read when it is opened.
@@ -30,7 +47,7 @@ class Embedded:
     row group that was read last.
     """
 
-    file: Path
+    file: Path | Fetched
     column: str
     group: int
     row: int
@@ -50,12 +67,11 @@ class Embedded:
         return (cell["bytes"] if hasattr(cell, "keys") else cell).as_py()
 
 
-def _column(file: Path, column: str, group: int, last_opened: LastOpened) -> Any:
-    key = (str(file), group)
-    held = last_opened.get(key, dict)
+def _column(file: Path | Fetched, column: str, group: int, last_opened: LastOpened) -> Any:
+    held = last_opened.get((file, group), dict)
     if column not in held:
-        with parquet_errors(file):
-            held[column] = _file(file).read_row_group(group, columns=[column]).column(column)
+        with at(file) as here, parquet_errors(here):
+            held[column] = _file(here).read_row_group(group, columns=[column]).column(column)
     return held[column]
 
 
@@ -92,11 +108,16 @@ def questions(path: Path, last_opened: LastOpened) -> Iterator[tuple[dict[str, A
             yield values, [p for name in holders for p in _embedded(path, name, group, row, last_opened)]
 
 
-def images(path: Path, heading: str) -> list[File | None] | None:
+def images(place: Path | Fetched, heading: str) -> list[File | None] | None:
     """The image of each row in the column with that heading, None of a null; None where it names files in text.
 
     Raises DataError where a row holds several, or the column something else.
     """
+    with at(place) as path:
+        return _images(path, place, heading)
+
+
+def _images(path: Path, place: Path | Fetched, heading: str) -> list[File | None] | None:
     import pyarrow as pa
 
     file = _file(path)
@@ -111,7 +132,7 @@ def images(path: Path, heading: str) -> list[File | None] | None:
     found: list[File | None] = []
     for group in range(file.num_row_groups):
         for row in range(file.metadata.row_group(group).num_rows):
-            one = _embedded(path, column, group, row, last_opened)
+            one = _embedded(place, column, group, row, last_opened)
             if len(one) > 1:
                 raise DataError(
                     f"{path.name} column {heading!r} row {len(found) + 1} holds {len(one)} images; a row is one image"
@@ -122,7 +143,7 @@ def images(path: Path, heading: str) -> list[File | None] | None:
     return found
 
 
-def _embedded(path: Path, column: str, group: int, row: int, last_opened: LastOpened) -> list[File]:
+def _embedded(path: Path | Fetched, column: str, group: int, row: int, last_opened: LastOpened) -> list[File]:
     cell = _column(path, column, group, last_opened)[row]
     if not cell.is_valid:
         return []
@@ -139,6 +160,6 @@ def _embedded(path: Path, column: str, group: int, row: int, last_opened: LastOp
                     file=path, column=column, group=group, row=row, index=index, name=name, last_opened=last_opened
                 )
             )
-        elif one.is_valid and path_in_table:
+        elif one.is_valid and path_in_table and isinstance(path, Path):
             found.append(path.parent / path_in_table)
     return found

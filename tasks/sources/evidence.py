@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from tasks._base import DataError, Mask, Picture, is_volume
-from tasks.images.decode import DecodePolicy, Frame, LastOpened, list_frames
+from tasks.images.decode import DecodePolicy, Frame, LastOpened
 from tasks.images.kinds import SUFFIXES, File, suffix
 from tasks.images.raster import turned
 from tasks.sources.files import Names, is_there
 from tasks.sources.notes import SourceFrame
+from tasks.sources.remote import frames_of
 from tasks.sources.table import no_column
 from tasks.sources.values import is_missing, number
 
@@ -72,18 +73,17 @@ def regions(
     pictures: Sequence[Picture],
     columns: Columns,
     *,
-    base: Path,
+    names: Names,
     policy: DecodePolicy,
     name: str,
 ) -> tuple[list[dict[str, Mask]], list[str]]:
     """For each image its region, {} where its row says nothing, and a sentence about how many do not.
 
-    `base` is the folder that mask files are relative to, `name` the source's. What headers tell is checked here, the
+    `names` finds mask files, `name` is the source's. What headers tell is checked here, the
     rest where a mask is read. Raises DataError, which names row and value, for what is neither a box inside its image
     nor a mask of its size.
     """
     out, wrong = [], []
-    names = Names(base)
     reader = _Reader(names=names, policy=DecodePolicy(exif=policy.exif, window="minmax", volumes=policy.volumes))
     for one, picture in zip(found, pictures, strict=True):
         place = f"{name}: {one.file.place or one.file.name}"
@@ -131,9 +131,10 @@ class _Reader:
 
     def _frame(self, cell: str, one: SourceFrame) -> tuple[Frame, bool]:
         """The frame of the mask file that belongs to an image, and whether it is one of several."""
-        path = self.names.find(cell)
-        if not is_there(path):
-            raise DataError(f"no such file{self.names.why_missing(cell)}; {FORM}")
+        named = self.names.named(cell)
+        path = named.path
+        if isinstance(path, Path) and not is_there(path):
+            raise DataError(f"no such file{named.missing}; {FORM}")
         if suffix(cell) in LOSSY:
             raise DataError("a JPEG is no exact mask, as its edges ring: save it as PNG, zero where no evidence is")
         if SUFFIXES.get(suffix(cell)) == "nifti" != SUFFIXES.get(suffix(one.file.path.name)):
@@ -147,7 +148,7 @@ class _Reader:
         return frames[one.frame.number - 1], True
 
     def _list(self, which: int, path: File) -> list[Frame]:
-        return self.listed[which].get(path, partial(list_frames, path, self.policy, self.opened))
+        return self.listed[which].get(path, partial(frames_of, path, self.policy, self.opened))
 
 
 def boxes(cell: str) -> list[Box] | None:

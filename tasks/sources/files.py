@@ -43,6 +43,15 @@ class Listed:
         return f"row {self.row}" if self.row else ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """Where a name in a table leads: the file, its name inside the source, and what may be wrong with the name."""
+
+    path: File
+    name: str
+    missing: str = ""
+
+
 def natural(name: str) -> list[tuple[int, int, str]]:
     """A sort key that puts 2 before 10.
 
@@ -62,7 +71,7 @@ def missing(spec: str) -> DataError:
         neighbours = []
     near = nearest(path.name, neighbours)
     hint = f"; did you mean {path.parent / near}?" if near else ""
-    takes = "; --data takes a folder, a manifest, a DICOM tree, a NIfTI file or a benchmark"
+    takes = "; --data takes a folder, a manifest, tars, a DICOM tree, a NIfTI file, an address or a benchmark"
     return DataError(f"no file or folder {spec!r}{hint or takes}")
 
 
@@ -195,6 +204,12 @@ class Names:
                 return found
         return path
 
+    def named(self, text: str) -> Named:
+        """Where a name leads; of one that leads nowhere with what may be wrong with it."""
+        path = self.find(text)
+        name = Path(os.path.relpath(path, self.base)).as_posix()
+        return Named(path=path, name=name, missing="" if is_there(path) else self.why_missing(text))
+
     def _in_another_form(self, text: str) -> Path | None:
         here = Path(os.sep) if text.startswith("/") else self.base
         for part in Path(text.lstrip("/")).parts:
@@ -239,49 +254,37 @@ class Names:
 
 
 def listed(
-    table: list[dict[str, str]], column: str, base: Path, name: str, inside: Sequence[File | None] | None = None
+    table: list[dict[str, str]], column: str, names: Names, name: str, inside: Sequence[File | None] | None = None
 ) -> tuple[list[Listed], list[str]]:
-    """The files that a manifest called `name` names, relative to where it lies, in its order, and sentences about them.
+    """The files that a manifest called `name` names, as `names` finds them, in its order, and sentences about them.
 
     A column `frame` (counted from 1) picks one frame where the file holds several; an empty cell picks none. `inside`
     are the images that lie in the table itself, one a row; a path among them is that of a file.
     Raises DataError where a row's frame is no whole number from 1, or its name holds a NUL.
     """
     frames = one_column("frame", table[0], name) if table else None
-    names = Names(base)
     found = []
-    paths: dict[str, tuple[File, str, str]] = {}  # rows may name one file many times
+    known: dict[str, Named] = {"": Named(path=names.base, name="")}  # rows may name one file many times
     for row, values in enumerate(table, 1):
         text = values[column]
         if "\0" in text:
             raise DataError(f"{name} row {row}: {column} is {text[:60]!r}; no name of a file holds a NUL character")
         own = None if inside is None else inside[row - 1]
         if own is not None and not isinstance(own, Path):
-            path, shown, lost = own, f"row {row} {text.replace(chr(92), '/').rpartition('/')[2]}".strip(), ""
+            one = Named(path=own, name=f"row {row} {text.replace(chr(92), '/').rpartition('/')[2]}".strip())
         else:
-            if text not in paths:
-                paths[text] = _found(names, text)
-            path, shown, lost = paths[text]
+            one = known[text] if text in known else known.setdefault(text, names.named(text))
         found.append(
             Listed(
-                path=path,
-                name=shown,
+                path=one.path,
+                name=one.name,
                 columns={k: v for k, v in values.items() if k != column},
                 frame=_frame(values[frames], f"{name} row {row} ({text})") if frames else None,
                 row=row,
-                missing=lost,
+                missing=one.missing,
             )
         )
     return found, names.notes
-
-
-def _found(names: Names, text: str) -> tuple[Path, str, str]:
-    """Where a name leads, the file's name inside the source, and what may be wrong with one that leads nowhere."""
-    if not text:
-        return names.base, "", ""
-    path = names.find(text)
-    name = Path(os.path.relpath(path, names.base)).as_posix()
-    return path, name, "" if is_there(path) else names.why_missing(text)
 
 
 def _frame(text: str, where: str) -> int | None:

@@ -4,6 +4,7 @@ import codecs
 import contextlib
 import csv
 import io
+import json
 import re
 import stat
 import unicodedata
@@ -181,19 +182,54 @@ def _parquet(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         holders = image_holders(schema)
         paths = [f"{name}.path" for name in holders if _has_path(schema.field(name).type)]
         table = file.read(columns=[*(name for name in schema.names if name not in holders), *paths])
-    values = []
+    names, values = class_names(schema), []
     for name, heading in zip(schema.names, columns, strict=True):
         if name in holders:
             known = table.column(name).to_pylist() if f"{name}.path" in paths else []
             values.append([str((one or {}).get("path") or "").strip() for one in known] or [""] * count)
         else:
-            values.append(_texts(table.column(name), f"{path.name} column {heading!r}"))
+            where = f"{path.name} column {heading!r}"
+            texts = _texts(table.column(name), where)
+            values.append(_named(texts, names[name], where) if name in names else texts)
     return _table(columns, [*zip(*values, strict=True)], path.name)
+
+
+def class_names(schema: "pa.Schema") -> dict[str, list[str]]:
+    """The names of the classes of columns that hold their numbers, as the hub's `datasets` library notes them."""
+    noted = (schema.metadata or {}).get(b"huggingface")
+    try:
+        features = json.loads(noted)["info"]["features"] if noted else {}
+        return {
+            column: [str(name) for name in feature["names"]]
+            for column, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
+            and column in schema.names
+        }  # fmt: skip
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}  # a note of another kind
+
+
+def _named(texts: Sequence[str], names: Sequence[str], where: str) -> list[str]:
+    """The names of classes given by their numbers from 0; -1 is a missing one. Raises DataError."""
+    known = {str(k): name for k, name in enumerate(names)} | {"": "", "-1": ""}
+    for row, text in enumerate(texts, 1):
+        if text not in known:
+            raise DataError(f"{where} row {row} is {short(text)!r}; its note names classes 0 to {len(names) - 1}")
+    return [known[text] for text in texts]
 
 
 def image_holders(schema: "pa.Schema") -> list[str]:
     """The columns of a Parquet file that hold images: structs of `bytes` (and a `path`), and lists of them."""
     return [field.name for field in schema if _holds_bytes(field.type)]
+
+
+def held_images(path: Path) -> list[str]:
+    """The headings of the columns of a Parquet file that hold images, one a row or several."""
+    from pyarrow import parquet
+
+    with parquet_errors(path):
+        schema = parquet.ParquetFile(path).schema_arrow
+        return [as_heading(name) for name in image_holders(schema)]
 
 
 def _holds_bytes(kind: "pa.DataType") -> bool:
@@ -258,8 +294,11 @@ def as_heading(text: str) -> str:
     return " ".join("".join(c for c in text if unicodedata.category(c) != "Cf").split())
 
 
-def image_column(columns: Sequence[str], chosen: str | None, name: str) -> str:
-    """The column that names the files: the user's, or the first of the usual names; raises DataError."""
+def image_column(columns: Sequence[str], chosen: str | None, name: str, held: Sequence[str] = ()) -> str:
+    """The column that names the files: the user's, the first of the usual names, or the one that holds images.
+
+    Raises DataError.
+    """
     if chosen is not None:
         if chosen not in columns:
             raise no_column(chosen, columns, name, "--image-column:")
@@ -268,6 +307,8 @@ def image_column(columns: Sequence[str], chosen: str | None, name: str) -> str:
         found = one_column(usual, columns, name)
         if found is not None:
             return found
+    if len(held) == 1:
+        return held[0]
     raise DataError(
         f"{name} has no column that is known to name image files; say --image-column COLUMN, one of: "
         + _listing(columns)

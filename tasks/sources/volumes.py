@@ -1,6 +1,7 @@
 """Volumes: the slices of a DICOM series become one item, sorted by where they lie."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,8 +12,10 @@ from tasks._base import DataError
 from tasks.images.content import Stack
 from tasks.images.decode import DecodePolicy, Frame, LastOpened, digest, require_thick
 from tasks.images.dicom import read_stack
+from tasks.images.kinds import File
 from tasks.sources.files import Listed, walk
 from tasks.sources.notes import SourceFrame
+from tasks.sources.remote import all_local
 
 SAME = 1e-3  # mm: slices nearer than this lie at one place
 UNEVEN = 1.5  # a gap this many times the usual one stands for a slice that is missing
@@ -78,9 +81,9 @@ def _stack(
     if len({one.frame.columns.get("window") for one in members}) > 1:
         facts["window"] = "various"
         flags.append(WINDOWS)
-    slices = [(Path(str(one.file.path)), one.frame.number) for one in ordered]
+    slices = [(one.file.path, one.frame.number) for one in ordered]
     frame = Frame(
-        read=partial(read_stack, slices, policy, last_opened),
+        read=partial(_read, slices, policy, last_opened),
         number=0,  # no frame of any file
         revision=max(one.frame.revision for one in members),
         columns=facts,
@@ -92,6 +95,12 @@ def _stack(
     columns = _common([one.file.columns for one in members])
     file = replace(first.file, columns=columns, frame=None, shown=name)
     return SourceFrame(file=file, frame=frame, content=content, parts=tuple(ordered))
+
+
+def _read(slices: Sequence[tuple[File, int]], policy: DecodePolicy, last_opened: LastOpened) -> np.ndarray:
+    with ExitStack() as stack:
+        paths = all_local([file for file, _ in slices], stack)
+        return read_stack([(path, n) for path, (_, n) in zip(paths, slices, strict=True)], policy, last_opened)
 
 
 def _common(columns: Sequence[Mapping[str, str]]) -> dict[str, str]:

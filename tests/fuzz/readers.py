@@ -5,11 +5,13 @@ A file may be read, or be refused by an error of the project's own; anything els
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
 import struct
+import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -157,6 +159,15 @@ def tables(folder: Path) -> list[Path]:
     parquet.write_table(pa.table(columns), folder / "names.parquet")
     held = [{"bytes": (folder / f"{k}.png").read_bytes(), "path": f"{k}.png"} for k in range(4)]
     parquet.write_table(pa.table({"image": held, "dx": list("abab")}), folder / "images.parquet", compression="none")
+    members = {f"{k}.png": (folder / f"{k}.png").read_bytes() for k in range(4)}
+    said = {f"{k}.json": json.dumps({"dx": "ab"[k % 2], "patient": f"P{k // 2}", "region": "1 1 5 5"}).encode()
+            for k in range(4)}  # fmt: skip
+    for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        with tarfile.open(folder / f"form{form}.tar", "w", format=form) as tar:
+            for name, data in sorted((members | said).items()):
+                member = tarfile.TarInfo(f"{'long/' * 30 * (form > 0)}é{name}")
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
     return sorted(path for path in folder.iterdir() if path.suffix != ".png")
 
 
