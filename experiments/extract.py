@@ -17,8 +17,8 @@ from collections.abc import Sequence
 
 from experiments._cli import answer
 from experiments._exit import guard
-from slitlamp.extract.part import part_of
-from slitlamp.extract.settings import COMMAND
+from slitlamp.extraction.part import part_of
+from slitlamp.extraction.settings import COMMAND
 from slitlamp.log import named_lines
 
 

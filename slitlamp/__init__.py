@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from slitlamp.diagnosis.api import diagnose
     from slitlamp.embedding.api import embed
     from slitlamp.errors import UsageError
-    from slitlamp.extract.api import extract
+    from slitlamp.extraction.api import extract
     from slitlamp.pairs.api import explain, mine, modes, perturb, recipe, score, similarity
     from slitlamp.pairs.result import PairResult
     from slitlamp.paper.api import report
@@ -46,7 +46,7 @@ _HOMES = {
     "CommandResult": "slitlamp.reports.result",
     "PairResult": "slitlamp.pairs.result",
     "embed": "slitlamp.embedding.api",
-    "extract": "slitlamp.extract.api",
+    "extract": "slitlamp.extraction.api",
     "load": "slitlamp.runs",
     "UsageError": "slitlamp.errors",
 }

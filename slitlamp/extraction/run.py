@@ -7,17 +7,17 @@ from typing import Any
 
 import cache
 import encoders
-from encoders import EncoderError
+from encoders import EncoderError, draw_of
 from encoders.extraction.readouts import AT_MARK
 from encoders.extraction.volumes import flat_only
 from plugins import UserFileError
 from slitlamp.ablation.plan import in_words, time_of
 from slitlamp.encoding.encoder import StoredEncoder, described_device
 from slitlamp.encoding.fill import Filled, NotFiniteError, fill, pace_key, space_of
-from slitlamp.extract.asked import Asked, asked_of, encoders_of, points_of, refuse_nowhere
-from slitlamp.extract.part import Part, device_of, part_of
-from slitlamp.extract.settings import ExtractSettings
-from slitlamp.extract.summaries import Summaries
+from slitlamp.extraction.asked import Asked, asked_of, encoders_of, points_of, refuse_nowhere
+from slitlamp.extraction.part import Part, device_of, part_of
+from slitlamp.extraction.settings import ExtractSettings
+from slitlamp.extraction.summaries import Summaries
 from slitlamp.log import say, without_bars
 from slitlamp.reports.result import CommandResult
 from slitlamp.reports.text import human_size as human
@@ -55,7 +55,7 @@ def extract(settings: Settings, own: ExtractSettings, line: str) -> CommandResul
     began = time.perf_counter()
     part = part_of(own.shard)
     if own.engine == "ray":
-        from slitlamp.extract.ray_engine import require_ray
+        from slitlamp.extraction.ray_engine import require_ray
 
         require_ray(part)
     settings = settings.but(device=device_of(settings.encoder.device, part))
@@ -70,7 +70,7 @@ def extract(settings: Settings, own: ExtractSettings, line: str) -> CommandResul
     say(f"device: {described_device(work.encoders[0].device)}; features in {store.root}")
     summaries = Summaries(store, line, part)
     if own.engine == "ray":
-        from slitlamp.extract.ray_engine import filled_by_ray as filled
+        from slitlamp.extraction.ray_engine import filled_by_ray as filled
     else:
         filled = filled_here
     rows: list[dict[str, Any]] = []
@@ -284,7 +284,7 @@ def _plan(work: Work, encoder: StoredEncoder, one: Asked, places: Sequence[int])
     """A row of the plan; of an encoder that was never loaded here everything is to encode."""
     pictures, pace = one.pictures, None
     todo = {i if pictures.digests[i] is None else pictures.content(i) for i in places}
-    if encoder.remembered is not None:
+    if encoder.remembered is not None or draw_of(encoder.source)[0].endswith(".py"):
         points = work.points(encoder, one)
         contents = [one for one in todo if isinstance(one, str)]
         space = space_of(encoder, one.policy)

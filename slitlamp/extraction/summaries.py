@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import cache
-from slitlamp.extract.part import Part
+from slitlamp.extraction.part import Part
 from slitlamp.keys import digest
 from slitlamp.log import say
 
@@ -28,7 +28,10 @@ class Summaries:
     def leave(self, rows: Sequence[dict[str, Any]], *, finished: bool) -> None:
         """Say that this rank lives, or what it did."""
         if self.part.world > 1:
-            said = {"rank": self.part.rank, "finished": finished, "at": time.time(), "rows": [*rows]}
+            said = {
+                "rank": self.part.rank, "attempt": self.part.attempt, "at": time.time(), "finished": finished,
+                "rows": [*rows],
+            }  # fmt: skip
             cache.write_atomically(self.folder / f"rank-{self.part.rank}.json", json.dumps(said))
 
     def of_all(self, rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -73,4 +76,5 @@ class Summaries:
             told = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return told if told["at"] > self.began - SLACK else None
+        mine = told["at"] > self.began - SLACK and told["attempt"] == self.part.attempt
+        return told if mine else None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from slitlamp.extract.settings import COMMAND
+from slitlamp.extraction.settings import COMMAND
 from slitlamp.reports.result import CommandResult
 
 

@@ -76,6 +76,6 @@ COMMAND = Command(
     flags=FLAGS,
     default=Settings(),
     check=check,
-    home="slitlamp.extract.run.extract",
+    home="slitlamp.extraction.run.extract",
     unsaid=("engine", "shard", "threads", "address", "actors"),
 )

@@ -14,7 +14,7 @@ BLOCK = 16  # images next to one another that go to one part: copies of one imag
 class Part:
     """Part `index` of `of`; `rank` of `world` is what torchrun calls this process, on the device number `local`.
 
-    `run` names the start of all ranks, which a restart after a death changes.
+    `run` names the start of all ranks, `attempt` counts the restarts after one of them died.
     """
 
     index: int = 0
@@ -23,6 +23,7 @@ class Part:
     world: int = 1
     local: int = 0
     run: str = ""
+    attempt: str = ""
 
     def places(self, total: int) -> list[int]:
         """The places of the images of this part, of so many: blocks are dealt out in turn, whatever is known of them.
@@ -61,10 +62,11 @@ def part_of(shard: str, environ: Mapping[str, str] = os.environ) -> Part:
     rank, world, local = values
     if rank >= world:
         raise UsageError(f"RANK={rank} and WORLD_SIZE={world}: ranks count from 0 and are fewer than WORLD_SIZE")
-    names_of_run = ("TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RESTART_COUNT")
+    names_of_run = ("TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT")
     return Part(
         index=(k - 1) * world + rank, of=n * world, rank=rank, world=world, local=local,
         run=" ".join(environ.get(name, "") for name in names_of_run),
+        attempt=environ.get("TORCHELASTIC_RESTART_COUNT", ""),
     )  # fmt: skip
 
 
