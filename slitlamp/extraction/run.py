@@ -16,13 +16,13 @@ from slitlamp.encoding.encoder import StoredEncoder, described_device
 from slitlamp.encoding.fill import Filled, NotFiniteError, fill, pace_key, space_of
 from slitlamp.extraction.asked import Asked, asked_of, encoders_of, points_of, refuse_nowhere
 from slitlamp.extraction.part import Part, device_of, part_of
+from slitlamp.extraction.reading import Unreadable, noun_of
 from slitlamp.extraction.settings import ExtractSettings
 from slitlamp.extraction.summaries import Summaries
 from slitlamp.log import say, without_bars
 from slitlamp.reports.result import CommandResult
 from slitlamp.reports.text import human_size as human
 from slitlamp.settings import Settings, portable
-from tasks import DataError, Undecided
 from tasks.sources.check import refuse_above
 
 THREADS = 8  # that decode ahead of a device other than the CPU, at most
@@ -140,18 +140,7 @@ def filled_here(
         from slitlamp.probing.workers import workers
 
         threads = 0 if encoder.device.startswith("cpu") else max(1, min(THREADS, workers()))
-    total = len(one.pictures.pictures) + len(one.before)
-    bad = list(one.before)
-
-    def unreadable(place: int, error: DataError) -> None:
-        cause = error.__cause__ if isinstance(error.__cause__, DataError) else error
-        if isinstance(cause, Undecided) or not one.lazily:
-            raise cause
-        bad.append((one.pictures.names[place], str(cause)))
-        say(f"unreadable, left out: {bad[-1][0]}: {bad[-1][1]}")
-        if len(bad) > one.limit * total:
-            refuse_above(bad, total, one.limit, "volumes" if one.pictures.volumes else "images")
-
+    unreadable = Unreadable(one)
     told = _teller(encoder, summaries)
     if work.part.world > 1:
         with without_bars():
@@ -192,8 +181,7 @@ def _refuse_unreadable(work: Work, rows: Sequence[dict[str, Any]]) -> None:
         count = sum(row["unreadable"] for row in mine)
         bad = [*one.before, *(("", why) for row in mine for why in row["why"])]
         bad += [("", "")] * (count + len(one.before) - len(bad))
-        noun = "volumes" if one.pictures.volumes else "images"
-        refuse_above(bad, sum(row["pictures"] for row in mine) + len(one.before), one.limit, noun)
+        refuse_above(bad, sum(row["pictures"] for row in mine) + len(one.before), one.limit, noun_of(one))
 
 
 def _by_set(rows: Sequence[dict[str, Any]], work: Work) -> list[dict[str, Any]]:
