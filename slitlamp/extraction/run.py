@@ -175,13 +175,13 @@ def _teller(encoder: StoredEncoder, summaries: Summaries) -> Callable[[int], Non
 
 
 def _refuse_unreadable(work: Work, rows: Sequence[dict[str, Any]]) -> None:
-    """Raise DataError where more images of a source cannot be read than --unreadable accepts, over all parts."""
+    """Raise DataError where more images of a source cannot be read than --unreadable accepts, over all ranks."""
     for one in work.sets:
         mine = [row for row in rows if row["images"] == one.name and row["encoder"] == rows[0]["encoder"]]
         count = sum(row["unreadable"] for row in mine)
         bad = [*one.before, *(("", why) for row in mine for why in row["why"])]
         bad += [("", "")] * (count + len(one.before) - len(bad))
-        refuse_above(bad, sum(row["pictures"] for row in mine) + len(one.before), one.limit, noun_of(one))
+        refuse_above(bad, len(one.pictures.pictures) + len(one.before), one.limit, noun_of(one))
 
 
 def _by_set(rows: Sequence[dict[str, Any]], work: Work) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from experiments.extract import main
 from slitlamp import UsageError
 from slitlamp.encoding.images import AHEAD, ImageSet
 from slitlamp.extraction.part import Part, part_of
+from slitlamp.extraction.ray_engine import require_ray
 from slitlamp.extraction.summaries import Summaries
 from tasks import DataError, Picture
 from tests.paths import ROOT
@@ -94,7 +96,7 @@ def test_it_stores_what_a_probe_would_have_stored(home: Path, monkeypatch: pytes
     made = slitlamp.extract(**asked, controls=True)
     by_extract = held(home / "store")
     assert sum(row["encoded"] for row in made.table("encoded")) == 120
-    small = {"permutations": 99, "repeats": 1, "twins": 0, "jobs": 1}
+    small: dict[str, Any] = {"permutations": 99, "repeats": 1, "twins": 0, "jobs": 1}
     after = slitlamp.probe(**asked, **small)
     assert after.encoded == 0
     assert held(home / "store") == by_extract, "the probe adds nothing"
@@ -201,6 +203,8 @@ def test_what_is_unreadable_is_left_out_said_and_limited(
     }  # fmt: skip
     assert "unreadable, left out: " in err
     assert "07.png: cannot be decoded" in err
+    assert main([*words, "--shard", "1/6"]) == DONE, "the limit is a share of all images, not of a shard's"
+    capsys.readouterr()
     for k in range(10, 20):
         (folder / f"{k}.png").write_bytes(torn + bytes([k]))
     assert main([*words, "--limit", "40"]) == DATA
@@ -304,6 +308,46 @@ def test_ranks_of_torchrun_share_the_work_and_one_that_is_killed_comes_back(
     assert main(words) == DONE
     assert held(home / "alone") == several
     assert list((home / "store" / "extract").iterdir()) == []
+
+
+RAY = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: ./uv sync --extra ray")
+
+
+@RAY
+def test_ray_stores_the_bytes_of_one_process_and_leaves_out_what_cannot_be_read(
+    films: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = home / "films"
+    folder.mkdir()
+    for path in films.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "07.png").write_bytes((folder / "07.png").read_bytes()[:400])
+    words = ["--encoder", ENCODER, "--data", str(folder), "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.extract", *words, "--engine", "ray"],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == DONE, done.stderr
+    tables = json.loads(done.stdout)["tables"]
+    assert [tables["encoded"][0][name] for name in ("pictures", "encoded", "unreadable")] == [N + 1, N - 1, 1]
+    assert tables["time"][0]["workers"] >= 2
+    assert tables["time"][0]["largest_worker_mb"] > 10
+    monkeypatch.setenv("SLITLAMP_CACHE", str(home / "alone"))
+    assert main(words) == DONE
+    assert held(home / "alone") == held(home / "store")
+
+
+def test_without_ray_one_line_says_how_to_install_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del home
+    monkeypatch.setattr("slitlamp.extraction.ray_engine.find_spec", lambda _: None)
+    assert main(["--engine", "ray"]) == USAGE
+    assert "--engine ray needs Ray: pip install 'ray[data]" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setattr("slitlamp.extraction.ray_engine.find_spec", lambda _: True)
+    with pytest.raises(UsageError, match="start it once, without torchrun"):
+        require_ray(Part(world=2, of=2))
 
 
 def test_an_image_that_only_a_second_encoder_cannot_take_costs_that_encoder_alone(films: Path, home: Path) -> None:
