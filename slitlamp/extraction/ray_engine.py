@@ -6,6 +6,7 @@ import pickle
 import resource
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,7 @@ def joined(address: str | None, actors: int) -> Iterator[None]:
         here = str(Path(slitlamp.__file__).parents[1])  # for the workers, which inherit the variable
         paths = [here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    import ray
-
+    ray = import_module("ray")
     if ray.is_initialized():
         yield
         return
@@ -112,12 +112,9 @@ def _results(
     work: Any, encoder: StoredEncoder, one: Asked, points: list[tuple[str, str, int]], todo: list[int]
 ) -> Iterator[Mapping[str, Any]]:
     """A row for each picture: what came of it."""
-    import ray
-    from ray.cloudpickle import dumps
-    from ray.data import ActorPoolStrategy, DataContext
-    from ray.exceptions import RayTaskError
-
-    context = DataContext.get_current()
+    parts = ("", ".data", ".cloudpickle", ".exceptions")
+    ray, of_data, cloudpickle, errors = (import_module(f"ray{part}") for part in parts)
+    context = of_data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     held = ray.cluster_resources()
@@ -130,28 +127,30 @@ def _results(
     say(f"Ray: {len(ray.nodes())} nodes, {actors} actors that encode, up to {decoders} that decode")
     pictures = one.pictures
     items = [
-        {"place": i, "name": pictures.names[i], "picture": dumps(pictures.pictures[i]),
+        {"place": i, "name": pictures.names[i], "picture": cloudpickle.dumps(pictures.pictures[i]),
          "content": pictures.digests[i] or "", "marks": pickle.dumps(pictures.marks[i] if pictures.marks else ())}
         for i in todo
     ]  # fmt: skip
     blocks = max(1, min(len(items), -(-len(items) // STORED)))
     told = {"cwd": str(Path.cwd()), "root": str(encoder.store.root.absolute())}
     made = {"spec": encoder.spec, "settings": encoder.settings, "device": encoder.device, "dtype": encoder.dtype}
-    data = ray.data.from_items(items, override_num_blocks=blocks)
+    data = of_data.from_items(items, override_num_blocks=blocks)
     data = data.map_batches(
         Decode, batch_size=DECODED, batch_format="numpy", num_cpus=1, fn_constructor_kwargs=told,
-        compute=ActorPoolStrategy(min_size=1, max_size=decoders),
+        compute=of_data.ActorPoolStrategy(min_size=1, max_size=decoders),
     )  # fmt: skip
     data = data.map_batches(
         Encode, batch_size=STORED, batch_format="numpy", num_cpus=1, num_gpus=gpus,
-        compute=ActorPoolStrategy(size=actors),
+        compute=of_data.ActorPoolStrategy(size=actors),
         fn_constructor_kwargs=told | made | {"policy": dict(one.policy), "points": points, "volumes": pictures.volumes},
     )  # fmt: skip
     try:
         yield from data.iter_rows()
-    except RayTaskError as error:
+    except errors.RayTaskError as error:
         cause = error.cause
-        raise (cause if isinstance(cause, Exception) and not isinstance(cause, RayTaskError) else error) from None
+        raise (
+            cause if isinstance(cause, Exception) and not isinstance(cause, errors.RayTaskError) else error
+        ) from None
 
 
 def _loads(data: Any) -> Any:
