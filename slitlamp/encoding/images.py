@@ -65,14 +65,9 @@ class ImageSet:
 
     def known(self) -> list[str] | None:
         """The digests, if an earlier run hashed every picture; nothing is decoded."""
-        found = [one for one in self._recalled(self.digests) if one is not None]
-        return self._with_marks(found) if len(found) == len(self.pictures) else None
-
-    def _with_marks(self, contents: list[str]) -> list[str]:
-        """Digests in which the marks count too: the token under a mark is another where the mark is."""
-        if not self.marks:
-            return contents
-        return [digest([content, *points]) for content, points in zip(contents, self.marks, strict=True)]
+        if any(one is None for one in self._recalled(self.digests)):
+            return None
+        return [self.content(i) for i in range(len(self.pictures))]
 
     @cached_property
     def digests(self) -> list[str | None]:
@@ -96,13 +91,16 @@ class ImageSet:
                 self.learn(i, cache.content_digest(self.read(i)))
                 bar.update()
         self.remember()
-        return self._with_marks([digest for digest in self.digests if digest is not None])
+        return [self.content(i) for i in range(len(self.pictures))]
 
     def content(self, index: int) -> str:
-        """The digest of one picture's pixels, which is known, and its marks."""
-        known = self.digests[index]
-        assert known is not None
-        return digest([known, *self.marks[index]]) if self.marks else known
+        """The digest of one picture's pixels, which is known, and its marks: the token under a mark depends on both."""
+        content = self.digests[index]
+        assert content is not None
+        if not self.marks:
+            return content
+        points = self.marks[index]
+        return digest([content, *points])
 
     def learn(self, index: int, content: str) -> None:
         """Take the digest of one picture's pixels; see `remember`."""

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import slitlamp
 from cache import Store
 from cache.shard import load
 from cache.space import shard_paths
+from encoders import points
 from experiments._exit import DATA, DONE, USAGE
 from experiments.extract import main
 from slitlamp import UsageError
@@ -25,6 +27,7 @@ from slitlamp.extraction.part import Part, part_of
 from slitlamp.extraction.ray_engine import require_ray
 from slitlamp.extraction.summaries import Summaries
 from tasks import DataError, Picture
+from tests import numpy_encoder
 from tests.paths import ROOT
 
 ENCODER = str(ROOT / "tests/numpy_encoder.py")
@@ -138,6 +141,25 @@ def test_each_image_is_decoded_once_in_this_run_and_not_at_all_in_the_next(home:
     assert len(reads) == 40
     assert _filled(_counted(reads, 50)).encoded == 10
     assert len(reads) == 50
+    unnamed = _counted(reads, 50)
+    unnamed.pictures = [Picture(read=picture.read) for picture in unnamed.pictures]
+    found = _filled(unnamed)
+    assert (found.encoded, found.known, len(reads)) == (0, 50, 100), "decoded to be known, and not encoded again"
+
+
+def test_a_network_is_always_asked_for_a_full_batch(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    del home
+    sizes: list[int] = []
+
+    def encode(network: Any, images: Any, wanted: Any, marks: Any) -> dict[str, np.ndarray]:
+        del network, marks
+        sizes.append(len(images))
+        return {f"{site}/{readout}": np.full((len(images), WIDTHS[site, readout]), len(sizes), np.float32)
+                for site, readouts in wanted.items() for readout in readouts}  # fmt: skip
+
+    monkeypatch.setattr("slitlamp.encoding.fill.encoders.encode", encode)
+    assert _filled(_counted([], 40), module="a network").encoded == 40
+    assert sizes == [16, 16, 16]
 
 
 def test_threads_decode_ahead_to_the_same_bytes_and_hold_few_images(home: Path) -> None:
@@ -176,12 +198,18 @@ def _counted(reads: list[int], n: int, store: Store | None = None) -> ImageSet:
     return ImageSet(pictures=pictures, names=[str(i) for i in range(n)], room=0, store=store)
 
 
-def _filled(pictures: ImageSet, **more: Any) -> Any:
+WIDTHS = {(site, readout): width for site, readout, width in points(numpy_encoder.CARD)}
+
+
+def _filled(pictures: ImageSet, module: Any = None, **more: Any) -> Any:
     from slitlamp.encoding.encoder import stored_encoders
     from slitlamp.encoding.fill import fill
     from slitlamp.settings import EncoderSettings
 
     (encoder,) = stored_encoders(EncoderSettings(encoder=(ENCODER,)), pictures.store)
+    if module is not None:
+        encoder.loaded.append(replace(encoder.load(), module=module))
+        del encoder.loaded[0]
     return fill(encoder, pictures, encoder.points(), {}, **more)
 
 
@@ -276,7 +304,10 @@ def test_a_rank_without_a_summary_is_named_and_an_old_one_is_not_taken_for_it(
     old = Summaries(store, "line", parts[2])
     old.leave([{"rank": 2}], finished=True)
     path = old.folder / "rank-2.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"at": 0.0}))
+    told = json.loads(path.read_text())
+    for change in ({"at": 0.0}, {"attempt": "1"}):
+        path.write_text(json.dumps(told | change))
+        assert old._read(2) is None
     rows, missing = Summaries(store, "line", parts[0]).of_all([{"rank": 0}])
     assert [row["rank"] for row in rows] == [0, 1]
     assert missing == ["rank 2 left no summary: its images may lack; give the same line again"]
