@@ -3,8 +3,8 @@
 >>> import slitlamp
 >>> sorted(dir(slitlamp))
 ['CommandResult', 'Conclusion', 'PairResult', 'Result', 'UsageError', 'ablate', 'answer', 'attribute', 'compare',
-'diagnose', 'embed', 'explain', 'features', 'import_answers', 'load', 'measure', 'mine', 'modes', 'perturb', 'probe',
-'recipe', 'report', 'score', 'similarity']
+'diagnose', 'embed', 'explain', 'extract', 'features', 'import_answers', 'load', 'measure', 'mine', 'modes', 'perturb',
+'probe', 'recipe', 'report', 'score', 'similarity']
 """
 
 import importlib
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from slitlamp.diagnosis.api import diagnose
     from slitlamp.embedding.api import embed
     from slitlamp.errors import UsageError
+    from slitlamp.extraction.api import extract
     from slitlamp.pairs.api import explain, mine, modes, perturb, recipe, score, similarity
     from slitlamp.pairs.result import PairResult
     from slitlamp.paper.api import report
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CommandResult", "Conclusion", "PairResult", "Result", "UsageError", "ablate", "answer", "attribute", "compare",
-    "diagnose", "embed", "explain", "features", "import_answers", "load", "measure", "mine", "modes", "perturb",
-    "probe", "recipe", "report", "score", "similarity",
+    "diagnose", "embed", "explain", "extract", "features", "import_answers", "load", "measure", "mine", "modes",
+    "perturb", "probe", "recipe", "report", "score", "similarity",
 ]  # fmt: skip
 
 _HOMES = {
@@ -45,6 +46,7 @@ _HOMES = {
     "CommandResult": "slitlamp.reports.result",
     "PairResult": "slitlamp.pairs.result",
     "embed": "slitlamp.embedding.api",
+    "extract": "slitlamp.extraction.api",
     "load": "slitlamp.runs",
     "UsageError": "slitlamp.errors",
 }

@@ -5,6 +5,7 @@ The library prints nothing: lines go to the logger `slitlamp`, and bars are draw
 """
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,11 +82,41 @@ def each_line_once(shown: set[str]) -> Iterator[None]:
         LOGGER.removeFilter(new)
 
 
+@contextmanager
+def named_lines() -> Iterator[None]:
+    """Begin each line with the rank that torchrun gave this process, until the end of the block; without one, nothing.
+
+    Each line is written at once, so that those of ranks do not run into one another.
+    """
+
+    def named(record: logging.LogRecord) -> bool:
+        record.msg, record.args = f"[rank {rank}] {record.getMessage()}", ()
+        return True
+
+    rank = os.environ.get("RANK")
+    if rank is not None:
+        LOGGER.addFilter(named)
+    try:
+        yield
+    finally:
+        LOGGER.removeFilter(named)
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Draw no bars until the end of the block: several processes would draw over one another."""
+    _BARS.append(False)
+    try:
+        yield
+    finally:
+        _BARS.pop()
+
+
 def progress(total: int, what: str) -> Any:
     """A progress bar: on stderr for a command (twice a minute where stderr is a log), else in a notebook alone."""
     from tqdm import tqdm
 
-    if not _BARS:
+    if not _BARS or not _BARS[-1]:
         from tqdm.auto import tqdm as notebook_or_terminal
 
         in_notebook = notebook_or_terminal.__module__.endswith("notebook")
