@@ -35,7 +35,7 @@ SPARE = 3  # logical processors beside the actors: reading and listing tasks of 
 def require_ray(part: Part) -> None:
     """Raises UsageError where Ray is not installed, or torchrun deals the images out already."""
     if find_spec("ray") is None:
-        raise UsageError("--engine ray needs Ray: pip install 'ray[data]>=2.50' (in the clone: ./uv sync --extra ray)")
+        raise UsageError("--engine ray needs Ray: pip install 'ray[data]>=2.60' (in the clone: ./uv sync --extra ray)")
     if part.world > 1:
         raise UsageError("--engine ray deals the images out itself: start it once, without torchrun")
 

@@ -788,7 +788,8 @@ def test_a_large_cell_stays_on_the_disk_and_a_damaged_one_is_none(
     monkeypatch.setattr(slitlamp.probing.cells, "LARGE", 1000)
     again = cells.kept("k" * 64, m, plan=m.plan)
     assert isinstance(again.null.fixed_margin, np.memmap)
-    assert again.permuted is not None and m.permuted is not None
+    assert again.permuted is not None
+    assert m.permuted is not None
     assert again.permuted.part is again.null.fixed.part or again.permuted.part is again.null.chosen.part
     assert np.array_equal(again.null.fixed_margin, m.null.fixed_margin)
     assert np.array_equal(again.permuted.part, m.permuted.part)
