@@ -163,7 +163,7 @@ class ProbeSettings:
     )
     folds: int | None = _flag(None, "outer folds (omitted: 10, or 5 below 100 groups)", metavar="K")
     repeats: int | None = _flag(None, "repeats of the folds (omitted: 5, fewer as the data grow)", metavar="R")
-    permutations: int | None = _flag(None, "label permutations (omitted: 1999)", metavar="B")
+    permutations: int | None = _flag(None, "label permutations (omitted: 1999; 499 from 20,000 items)", metavar="B")
     reference: str | None = _flag(
         None,
         "what the loss of a point is measured against: pixels, untrained, another encoder, or a SITE/READOUT of its "

@@ -294,7 +294,7 @@ def _permutation(claim: Claim) -> Iterable[Entry]:
         yield Entry(
             status=MISSING,
             evidence=f"{r.permutations} permutations give no p below {least * len(every):.2g}.",
-            fill="repeat it without --permutations (1999)",
+            fill="repeat it with --permutations 1999",
         )
 
 
