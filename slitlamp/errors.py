@@ -37,9 +37,11 @@ def said_of(who: str, error: BaseException) -> str:
 
     >>> said_of("clip-b16", ValueError("clip-b16: no such file")), said_of("clip-b16", ValueError("no such file"))
     ('clip-b16: no such file', 'clip-b16: no such file')
+    >>> said_of("uni", ValueError("unions are not read"))
+    'uni: unions are not read'
     """
     line = one_line(error)
-    return line if line.startswith(who) else f"{who}: {line}"
+    return line if line.startswith((f"{who}:", f"{who} ")) else f"{who}: {line}"
 
 
 def none_of(failed: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ def run(*words: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(words, cwd=cwd, env=kept | more, capture_output=True, text=True, check=False)
 
 
-OPTIONAL = {"pandas"}  # asked for in one place, which says so where it is not installed
+OPTIONAL = {"aiohttp", "pandas"}  # asked for in one place each, which says so where it is not installed
 
 
 def imported(package: Path) -> dict[str, str]:

@@ -145,7 +145,7 @@ def _units_of_run(run: GridRun, notes: list[str], refused: dict[str, str], pace:
         try:
             begun, (question,) = start(narrowed(asked, asked.encoder.encoder, (task,)), share=True)
         except (DataError, ProbeError, EncoderError) as error:
-            problems[task] = one_line(error)
+            problems[task] = one_line(error, whole=True)  # it may hold a line to run
             continue
         questions[task] = question
         state = state or begun

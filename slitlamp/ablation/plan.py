@@ -8,6 +8,7 @@ from hub.errors import HubError
 from slitlamp.ablation.check import Checked, Unit
 from slitlamp.ablation.grid import Grid
 from slitlamp.ablation.result import AblationResult
+from slitlamp.errors import without_folders
 from slitlamp.probing.workers import workers
 
 UNKNOWN = "not measured here yet"
@@ -30,7 +31,7 @@ def planned(grid: Grid, checked: Checked, line: str, out: str | None, jobs: int 
                 notes.append(f"{names}: a run fetches what is missing first: {plain}")
                 continue
             text = plain + " (no hub can be reached from here)"
-        failed.append(text if text.startswith(names) else f"{names}: {text}")
+        failed.append(without_folders(text if text.startswith(names) else f"{names}: {text}"))
     todo = [unit for unit in checked.units if not unit.finished and not unit.problem]
     seconds = expected(todo, jobs)
     totals = _totals(grid, checked.units, todo, seconds)

@@ -13,7 +13,7 @@ from slitlamp.ablation.plan import bytes_to_store, expected, time_of
 from slitlamp.encoding.encoder import StoredEncoder
 from slitlamp.encoding.fill import pace_key, space_of
 from slitlamp.encoding.images import ImageSet
-from slitlamp.errors import none_of
+from slitlamp.errors import none_of, without_folders
 from slitlamp.log import say
 from slitlamp.probing.cells import cells_in
 from slitlamp.reports.result import CommandResult
@@ -105,7 +105,9 @@ def priced(
         for unit in units if not unit.problem
     ]  # fmt: skip
     wrong = [(unit.who if unit.missing else unit.question or unit.task, unit.problem) for unit in units if unit.problem]
-    failed = list(dict.fromkeys(text if text.startswith(who) else f"{who}: {text}" for who, text in wrong))
+    failed = list(
+        dict.fromkeys(without_folders(text if text.startswith(who) else f"{who}: {text}") for who, text in wrong)
+    )
     for line in failed:
         say(f"error: {line}")
     totals = totals_of(units, settings.probe.jobs, cells=cells)

@@ -21,7 +21,7 @@ from slitlamp.ablation.plan import expected, left, planned
 from slitlamp.ablation.result import EXPERIMENT, GRID_FILE, AblationResult
 from slitlamp.ablation.settings import AblationSettings, shard_of, writes_nothing
 from slitlamp.api import NAME, run_probe
-from slitlamp.errors import UsageError, WorkerKilledError, one_line
+from slitlamp.errors import UsageError, WorkerKilledError, one_line, without_folders
 from slitlamp.log import each_line_once, say
 from slitlamp.probing.run import run as measure
 from slitlamp.records import best_of
@@ -55,7 +55,7 @@ def ablate(settings: Settings, own: AblationSettings, line: str) -> AblationResu
         checked = check(grid, fetch=not own.dry_run)
     for unit in checked.units:
         if unit.problem:
-            work.failed[_name(unit)] = unit.problem
+            work.failed[_name(unit)] = without_folders(unit.problem)
     if own.dry_run:
         return planned(grid, checked, line, settings.output.out, settings.probe.jobs)
     _require_some(checked.units, fail_fast=own.fail_fast)

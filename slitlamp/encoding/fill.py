@@ -122,15 +122,15 @@ def _encode(
 
     `seen` are contents that were counted before, stored or not.
     """
-    network = encoder.load()
-    one_pass = _Pass(encoder, network, pictures, widths, filled, seen)
+    one_pass = _Pass(encoder, pictures, widths, filled, seen)
     began = time.perf_counter()
-    encoder.store.require_space(len(todo) * sum(widths.values()) * 2)
+    if not one_pass.earlier or any(pictures.digests[i] is not None for i in todo):
+        one_pass.begin(len(todo))
     with (
         progress(len(todo), f"encoding with {encoder.card.name}") as bar,
         filled.space.writer(widths, total=len(todo)) as writer,
     ):
-        stream = pictures.stream(todo, threads, network.preprocess if threads else None)
+        stream = pictures.stream(todo, threads, one_pass.prepare if threads else None)
         batch: list[Decoded] = []
         try:
             for left in reversed(range(len(todo))):
@@ -145,6 +145,7 @@ def _encode(
                     filled.unreadable.append((one.index, str(one.error)))
                     unreadable(one.index, one.error)
                 elif one_pass.lacks(one):
+                    one_pass.begin(left + 1)
                     batch.append(one)
                 if len(batch) == one_pass.size or (batch and not left):
                     one_pass.store(batch, writer)
@@ -161,18 +162,21 @@ def _encode(
 
 
 class _Pass:
-    """One pass of an encoder over pictures: which of them it lacks, and their features into the store."""
+    """One pass of an encoder over pictures: which of them it lacks, and their features into the store.
+
+    The network is loaded once there is something to encode: pictures may have to be decoded to know that there is not.
+    """
 
     def __init__(
         self,
         encoder: StoredEncoder,
-        network: encoders.Encoder,
         pictures: ImageSet,
         widths: Mapping[str, int],
         filled: Filled,
         seen: set[str],
     ) -> None:
-        self.encoder, self.network, self.pictures = encoder, network, pictures
+        self.encoder, self.pictures = encoder, pictures
+        self.network: encoders.Encoder | None = None
         self.widths, self.filled, self.seen = widths, filled, seen
         self.size = 1 if pictures.volumes else encoder.settings.batch_size  # one volume fills a pass
         self.earlier = bool(shard_paths(filled.space.folder))  # whether a picture hashed now could be stored
@@ -180,6 +184,16 @@ class _Pass:
         for name in widths:
             site, readout = name.split("/")
             self.wanted.setdefault(site, []).append(readout)
+
+    def begin(self, left: int) -> None:
+        """Load the network, and see that the disk has room for so many pictures, before the first is encoded."""
+        if self.network is None:
+            self.network = self.encoder.load()
+            self.encoder.store.require_space(left * sum(self.widths.values()) * 2)
+
+    def prepare(self, image: np.ndarray) -> Any:
+        """What the network makes of an image first; None while nothing is to encode."""
+        return None if self.network is None else self.network.preprocess(image)
 
     def lacks(self, one: Decoded) -> bool:
         """Whether the store lacks a picture; what was hashed just now may lie there, or be another's copy."""
@@ -207,13 +221,15 @@ class _Pass:
         self.filled.write += time.perf_counter() - between
 
     def _features(self, batch: Sequence[Decoded]) -> dict[str, np.ndarray]:
+        network = self.network
+        assert network is not None
         # a network gives other last bits for a batch of another size: one that is not full repeats its last image
-        more = self.size - len(batch) if self.network.module is not None else 0
+        more = self.size - len(batch) if network.module is not None else 0
         full = [*batch, *[batch[-1]] * more]
         images = [one.image for one in full if one.image is not None]
         marks = [self.pictures.marks[one.index] for one in full] if self.pictures.marks else ()
         with errors_of_device(self.encoder.spec, self.encoder.device):
-            arrays = encoders.encode(_prepared(self.network, batch), images, self.wanted, marks)
+            arrays = encoders.encode(_prepared(network, batch), images, self.wanted, marks)
         arrays = {name: array[: len(batch)] for name, array in arrays.items()}
         for name, array in arrays.items():
             bad = np.flatnonzero(~np.isfinite(array).all(axis=1))

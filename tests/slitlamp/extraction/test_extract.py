@@ -16,6 +16,7 @@ from PIL import Image
 
 import slitlamp
 from cache import Store
+from cache.index import texts_of
 from cache.shard import load
 from cache.space import shard_paths
 from encoders import points
@@ -86,9 +87,9 @@ def held(root: Path) -> dict[tuple[str, str, str], bytes]:
             for name, column in shard.columns.items():
                 if "/" not in name:
                     continue
-                rows = np.empty((len(shard.contents), column.width), np.float32)
+                rows = np.empty((shard.n, column.width), np.float32)
                 shard.read(name, 0, rows)
-                for content, row in zip(shard.contents, rows, strict=True):
+                for content, row in zip(texts_of(shard.digests), rows, strict=True):
                     assert (folder.name, content, name) not in found, "stored twice"
                     found[folder.name, content, name] = row.tobytes()
     return found
