@@ -41,7 +41,7 @@ def said_of(who: str, error: BaseException) -> str:
     'uni: unions are not read'
     """
     line = one_line(error)
-    return line if line.startswith((f"{who}:", f"{who} ")) else f"{who}: {line}"
+    return line if re.match(re.escape(who) + r"(?![\w-])", line) else f"{who}: {line}"
 
 
 def none_of(failed: Sequence[str]) -> str:
