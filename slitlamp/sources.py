@@ -51,7 +51,7 @@ def reading_of(settings: SourceSettings) -> label.Reading:
 def list_source(settings: SourceSettings, spec: str, store: Store | None = None) -> Source:
     """The images that `spec` names, known from their headers, under the decode policy of the settings.
 
-    With a `store`, headers of objects that did not change since an earlier run are not fetched again.
+    With a `store`, files and objects that did not change since an earlier run are not opened for their headers again.
     """
     return tasks.open_source(
         spec,
@@ -111,15 +111,21 @@ def open_source(settings: SourceSettings, spec: str, store: Store) -> Source:
     return check_source(list_source(settings, spec, store), Copies(store=store), settings.unreadable)
 
 
+def identify(source: Source) -> None:
+    """Find the identity of each picture, for which the bytes of files are read that are not known, and remember it."""
+    with progress(len(source.rows), "reading files") as bar:
+        for row in source.rows:
+            _ = row.picture.identity
+            bar.update()
+    source.remember()
+
+
 class _Readable:
     """The identities of a source's pictures that were decoded without a fault, in this run or an earlier one."""
 
     def __init__(self, store: Store, source: Source) -> None:
         self.memo = store.memo("readable")
-        with progress(len(source.rows), "reading files") as bar:
-            for row in source.rows:
-                _ = row.picture.identity
-                bar.update()
+        identify(source)
         self.before = {name for name, fine in self.memo.get_many(_identities(source)).items() if fine is True}
         self.seen: set[str] = set()
 
