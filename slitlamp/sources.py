@@ -1,6 +1,8 @@
 """Sources as a run asks for them: files, tables or benchmarks, opened under one decode policy and checked."""
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +55,11 @@ def list_source(settings: SourceSettings, spec: str, store: Store | None = None)
 
     With a `store`, files and objects that did not change since an earlier run are not opened for their headers again.
     """
+    with _without_collection():
+        return _listed(settings, spec, store)
+
+
+def _listed(settings: SourceSettings, spec: str, store: Store | None) -> Source:
     return tasks.open_source(
         spec,
         image_column=settings.image_column,
@@ -70,6 +77,22 @@ def list_source(settings: SourceSettings, spec: str, store: Store | None = None)
         spelling=settings.spelling,
         headers=None if store is None else store.memo("headers"),
     )
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Inside, no garbage is looked for: a listing makes millions of objects that stay, each looked at many times."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        if not gc.get_freeze_count():
+            gc.freeze()  # and back: all are among the oldest now, without having been looked at
+            gc.unfreeze()
+        gc.enable()
 
 
 def has_manifest(spec: str) -> bool:

@@ -1,6 +1,5 @@
 """Kinds of image files: which decoder a file needs, by its first bytes and then by its name."""
 
-import os
 import re
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -54,7 +53,7 @@ def suffix(name: str) -> str:
     lower = name.lower()
     if lower.endswith(".nii.gz"):
         return ".nii.gz"
-    last = os.path.basename(lower.rstrip("/"))  # noqa: PTH119  a path is slow to make, and files are many
+    last = lower.rstrip("/").rpartition("/")[2]  # a path is slow to make, and files are many
     at = last.rfind(".")
     return last[at:] if 0 < at < len(last) - 1 else ""
 

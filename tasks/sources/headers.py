@@ -82,7 +82,7 @@ class Headers:
 
     def _key(self, *parts: str) -> str:
         found = _begun(self._policy).copy()
-        found.update(os.fsencode("\0".join(parts)))
+        found.update("\0".join(parts).encode(errors="surrogatepass"))
         return found.hexdigest()
 
     def content(self, file: File) -> Content:
