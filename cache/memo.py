@@ -25,6 +25,7 @@ _UNUSABLE = (  # the file may be sound, and its place is not as it should be
     sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_PROTOCOL,
 )  # fmt: skip
 _ASKED = 500  # keys per question; SQLite takes 999 in its oldest builds
+_DECODE = json.JSONDecoder().raw_decode
 PATIENCE = 5.0  # seconds that a lock of another process is waited for, once
 
 
@@ -119,8 +120,12 @@ class Memo:
                 part,
             ):
                 if _as_written(key, value, check):
-                    with suppress(ValueError, RecursionError):  # no JSON, under a sum of somebody else's
-                        found[key] = json.loads(value)
+                    try:
+                        said, end = _DECODE(value)  # as written: json.loads looks for blanks around it, and is slower
+                    except (ValueError, RecursionError):
+                        continue  # no JSON, under a sum of somebody else's
+                    if end == len(value):
+                        found[key] = said
         return found
 
     @staticmethod

@@ -22,13 +22,15 @@ def _body(argv: Sequence[str]) -> int:
         from slitlamp.ablation.priced import priced
         from slitlamp.log import each_line_once
         from slitlamp.probing.run import plan_of
+        from slitlamp.questions import Opened
         from slitlamp.settings import command_line
 
+        opened: Opened = {}
         with each_line_once(set()):
-            price = priced(settings, command_line(settings, NAME), NAME, cells=True)
+            price = priced(settings, command_line(settings, NAME), NAME, cells=True, opened=opened)
             if not settings.output.json:
                 return told(price, as_json=False)
-            document = plan_of(settings) | {"totals": price.table("totals")[0], "failed": [*price.failed]}
+            document = plan_of(settings, opened) | {"totals": price.table("totals")[0], "failed": [*price.failed]}
         print(json.dumps(document, indent=1, ensure_ascii=False))
         return PARTIAL if price.failed else DONE
     from slitlamp.api import run_probe

@@ -3,7 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -74,23 +74,30 @@ class Pool:
     source: Source
 
 
-def ask(settings: SourceSettings, store: Store) -> list[Question]:
-    """Every task of the command line put to its source."""
+Opened = dict[SourceSettings, tuple[Source, Source]]  # as it was listed, and as it was checked
+
+
+def ask(settings: SourceSettings, store: Store, opened: Opened | None = None) -> list[Question]:
+    """Every task of the command line put to its source; `opened` holds the last one, which is not opened twice."""
     names = settings.task or (("label",) if settings.label else ("orientation",))
     asked = [tasks.load(name) for name in names]
     unused_label(settings, asked)
     asked = read_labels(settings, asked)
     shared = None
     if settings.data is not None:
-        copies = Copies(store=store)
-        found = list_source(settings, settings.data, store)
+        opened = {} if opened is None else opened
+        key = replace(settings, task=(), classes=False, number=False, not_missing=(), offline=False)
+        found, shared = opened.get(key) or (list_source(settings, settings.data, store), None)
         for task in asked:
             if task.name == "label":  # what columns and groups alone decide is decided before an image is decoded
                 _require_classes(
                     list(task.items(found, np.random.default_rng([settings.seed, 1]), settings.label)), task, settings
                 )
-        shared = check_source(found, copies, settings.unreadable)
-        shared = resolve_duplicates(shared, copies, settings)
+        if shared is None:
+            copies = Copies(store=store)
+            shared = resolve_duplicates(check_source(found, copies, settings.unreadable), copies, settings)
+            opened.clear()  # that of another run need not lie in memory any longer
+            opened[key] = (found, shared)
     return [_question(settings, task, shared, store) for task in asked]
 
 

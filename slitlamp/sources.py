@@ -1,6 +1,8 @@
 """Sources as a run asks for them: files, tables or benchmarks, opened under one decode policy and checked."""
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +53,13 @@ def reading_of(settings: SourceSettings) -> label.Reading:
 def list_source(settings: SourceSettings, spec: str, store: Store | None = None) -> Source:
     """The images that `spec` names, known from their headers, under the decode policy of the settings.
 
-    With a `store`, headers of objects that did not change since an earlier run are not fetched again.
+    With a `store`, files and objects that did not change since an earlier run are not opened for their headers again.
     """
+    with _without_collection():
+        return _listed(settings, spec, store)
+
+
+def _listed(settings: SourceSettings, spec: str, store: Store | None) -> Source:
     return tasks.open_source(
         spec,
         image_column=settings.image_column,
@@ -70,6 +77,22 @@ def list_source(settings: SourceSettings, spec: str, store: Store | None = None)
         spelling=settings.spelling,
         headers=None if store is None else store.memo("headers"),
     )
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Inside, no garbage is looked for: a listing makes millions of objects that stay, each looked at many times."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        if not gc.get_freeze_count():
+            gc.freeze()  # and back: all are among the oldest now, without having been looked at
+            gc.unfreeze()
+        gc.enable()
 
 
 def has_manifest(spec: str) -> bool:
@@ -111,15 +134,21 @@ def open_source(settings: SourceSettings, spec: str, store: Store) -> Source:
     return check_source(list_source(settings, spec, store), Copies(store=store), settings.unreadable)
 
 
+def identify(source: Source) -> None:
+    """Find the identity of each picture, for which the bytes of files are read that are not known, and remember it."""
+    with progress(len(source.rows), "reading files") as bar:
+        for row in source.rows:
+            _ = row.picture.identity
+            bar.update()
+    source.remember()
+
+
 class _Readable:
     """The identities of a source's pictures that were decoded without a fault, in this run or an earlier one."""
 
     def __init__(self, store: Store, source: Source) -> None:
         self.memo = store.memo("readable")
-        with progress(len(source.rows), "reading files") as bar:
-            for row in source.rows:
-                _ = row.picture.identity
-                bar.update()
+        identify(source)
         self.before = {name for name, fine in self.memo.get_many(_identities(source)).items() if fine is True}
         self.seen: set[str] = set()
 

@@ -91,6 +91,10 @@ class Row:
         )  # fmt: skip
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """Images and what is known of each.
@@ -100,7 +104,8 @@ class Source:
     sentences the user must see (mixed EXIF, possible leak through windows, ungrouped source …).
     `undecided` holds decisions that only some tasks need (EXIF for those that turn images); each is
     the whole error message. `benchmark` is the name of the published question set that the rows come
-    from, with its own questions and answers; empty for plain images.
+    from, with its own questions and answers; empty for plain images. `remember()` keeps, for a next
+    run, what headers said of those pictures whose identity was asked for by now.
     """
 
     name: str
@@ -112,6 +117,7 @@ class Source:
     unreadable: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
     undecided: tuple[str, ...] = ()
+    remember: Callable[[], None] = field(default=_nothing, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,8 @@ import numpy as np
 from tasks._base import DataError, Mark, Picture, Row, Source, Undecided
 from tasks.benchmarks._open import near, open_benchmark, parse
 from tasks.benchmarks._rows import OpenSettings
-from tasks.images.content import Content, picture
+from tasks.images.content import picture
 from tasks.images.decode import DecodePolicy, Frame, LastOpened, digest
-from tasks.images.kinds import File
 from tasks.marks.draw import covered
 from tasks.marks.place import from_columns
 from tasks.sources.check import refuse_above
@@ -22,7 +21,7 @@ from tasks.sources.files import Listed, Names, missing, natural
 from tasks.sources.groups import column_groups, group_id, own_groups
 from tasks.sources.headers import Headers, Memory
 from tasks.sources.notes import SourceFrame, asked_frames, decide, exif_decision, flags, grouping, licence
-from tasks.sources.remote import Fetched, ahead, content_of, frames_of
+from tasks.sources.remote import Fetched, ahead, frames_of
 from tasks.sources.resolve import Resolved, resolved
 from tasks.sources.table import like_another, no_column, short
 from tasks.sources.values import SPELLING
@@ -64,7 +63,7 @@ def open_source(
     `x0 y0 x1 y1` in pixels or by mask files; or four columns with commas between, x, y, width and height. `limit`
     keeps about the first N rows of a seeded shuffle of the groups. With `volumes` a row is not a slice but a NIfTI
     file or a DICOM series, [d, h, w]. `spelling` says what to do with groups that differ only in their spelling:
-    "refuse", "unite" or "keep". `headers` remembers what the headers of objects in a store said.
+    "refuse", "unite" or "keep". `headers` remembers what headers of files and objects said; see `Source.remember`.
     Raises DataError, Undecided where images can be shown in several ways, UnknownName for a window.
     """
     policy = DecodePolicy(exif=exif, window=window, intercept=intercept, volumes=volumes)
@@ -96,7 +95,8 @@ def open_source(
     for flag, chosen in (("--label", columns_needed[:1]), ("--group", [group] if group else [])):
         notes += [sentence for one in chosen for sentence in like_another(one, columns or (), flag)]
     needed = [*columns_needed, *([group] if group else []), *(where.columns if where else ())]
-    found, unreadable, objects = _list_all(files, policy, needed, headers)
+    known = Headers(headers, policy)
+    found, unreadable, objects = _list_all(files, policy, needed, known)
     if objects:
         notes.append(f"{objects} DICOM files hold no image and were passed over")
     refuse_above(unreadable, len(unreadable) + len(found), unreadable_limit, policy.noun)
@@ -113,6 +113,7 @@ def open_source(
         unreadable=tuple(unreadable),
         warnings=(*notes, *grouping(found, group), *more, *said, *asked_frames(found, policy), *flags(found, policy)),
         undecided=exif_decision(found, policy),
+        remember=known.save,
     )
     return source if limit is None else limited(source, limit, seed)
 
@@ -132,16 +133,15 @@ def _resolved(spec: str, chosen: str | None, *, offline: bool = False) -> Resolv
 
 
 def _list_all(
-    files: Sequence[Listed], policy: DecodePolicy, needed: Sequence[str] = (), memory: Memory | None = None
+    files: Sequence[Listed], policy: DecodePolicy, needed: Sequence[str] = (), headers: Headers | None = None
 ) -> tuple[list[SourceFrame], list[tuple[str, str]], int]:
     last_opened = LastOpened()
-    contents: dict[File, Content] = {}
-    headers = Headers(memory, policy)
+    headers = headers or Headers(None, policy)
     held: list[tuple[Listed, list[Frame]]] = []
     unreadable: list[tuple[str, str]] = []
     objects = 0
     asked = expanded(files) if policy.volumes else files
-    opened = headers.recall([one.path for one in asked])  # a manifest may name a file in many rows
+    opened = headers.recall(asked)  # a manifest may name a file in many rows
     for file, _ in zip(asked, ahead([one.path for one in asked], opened), strict=True):
         try:
             if not file.name:
@@ -165,7 +165,7 @@ def _list_all(
     found: list[SourceFrame] = []
     for file, frames in held:
         own = _chosen(frames, file, whole=policy.volumes) if chosen else frames
-        content = contents.get(file.path) or contents.setdefault(file.path, content_of(file.path))
+        content = headers.content(file.path)
         found += [SourceFrame(file=file, frame=frame, content=content) for frame in own]
     if policy.volumes:
         found, refused = stacked(found, policy, last_opened, needed)

@@ -27,7 +27,7 @@ from slitlamp.probing.pace import kind_of, seconds_of
 from slitlamp.probing.points import cells_of, points_of
 from slitlamp.probing.run import check_names, choose_points, maps_of
 from slitlamp.probing.state import CHOICE, Cell, Role, Run, detects, start
-from slitlamp.questions import Question
+from slitlamp.questions import Opened, Question
 from slitlamp.settings import Settings, portable
 from tasks import DataError
 
@@ -85,10 +85,11 @@ class Checked:
     notes: Sequence[str]
 
 
-def check(grid: Grid, *, fetch: bool = True) -> Checked:
+def check(grid: Grid, *, fetch: bool = True, opened: Opened | None = None) -> Checked:
     """Every unit of a grid with what it takes; one that cannot be answered says why.
 
-    Without `fetch` no hub is asked: weights that are not on this machine are a problem that says so.
+    Without `fetch` no hub is asked: weights that are not on this machine are a problem that says so. `opened`
+    holds a source that is not opened again.
 
     Raises:
         UsageError, UnknownName: what no repetition mends, a name that is none, or a site that is nowhere.
@@ -97,9 +98,10 @@ def check(grid: Grid, *, fetch: bool = True) -> Checked:
     notes: list[str] = []
     refused: dict[str, str] = {}  # encoders that cannot be loaded, loaded no more
     pace = _Pace()
+    opened = {} if opened is None else opened
     with progress(len(grid.runs), "looking at what is asked") as bar:
         for run in grid.runs:
-            units += _units_of_run(run, notes, refused, pace, fetch=fetch)
+            units += _units_of_run(run, notes, refused, pace, opened, fetch=fetch)
             bar.update()
     return Checked(units=units, notes=list(dict.fromkeys(notes)))
 
@@ -135,7 +137,9 @@ def _width(cell: Cell) -> int:
                  if f"{site}/{readout}" == cell.name), 1)  # fmt: skip
 
 
-def _units_of_run(run: GridRun, notes: list[str], refused: dict[str, str], pace: _Pace, *, fetch: bool) -> list[Unit]:
+def _units_of_run(
+    run: GridRun, notes: list[str], refused: dict[str, str], pace: _Pace, opened: Opened, *, fetch: bool
+) -> list[Unit]:
     """The units of one run, in the order of its tasks and encoders."""
     asked = run.settings.but(out=None) if fetch else run.settings.but(out=None, offline=True)
     problems: dict[str, str] = {}
@@ -143,7 +147,7 @@ def _units_of_run(run: GridRun, notes: list[str], refused: dict[str, str], pace:
     state: Run | None = None
     for task in tasks_of(asked):
         try:
-            begun, (question,) = start(narrowed(asked, asked.encoder.encoder, (task,)), share=True)
+            begun, (question,) = start(narrowed(asked, asked.encoder.encoder, (task,)), share=True, opened=opened)
         except (DataError, ProbeError, EncoderError) as error:
             problems[task] = one_line(error, whole=True)  # it may hold a line to run
             continue

@@ -16,6 +16,7 @@ from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import none_of, without_folders
 from slitlamp.log import say
 from slitlamp.probing.cells import cells_in
+from slitlamp.questions import Opened
 from slitlamp.reports.result import CommandResult
 from slitlamp.settings import Settings
 from tasks import DataError
@@ -27,15 +28,17 @@ AS_A_PROBE = (
 )
 
 
-def units_of(settings: Settings) -> Sequence[Unit]:
+def units_of(settings: Settings, opened: Opened | None = None) -> Sequence[Unit]:
     """What is asked, a unit for each question and encoder; no hub is asked and nothing is encoded.
+
+    `opened` takes the source, for who asks for it again.
 
     Raises:
         EncoderError, DataError: nothing of it can be answered, as a run would say.
     """
     run = GridRun(name="", folder="", settings=settings.but(dry_run=False), axes={})
     grid = Grid(source="", axes={}, runs=[run], cells=1, excluded=0, notes=(), document={})
-    units = [_measured_in(unit, settings.output.out) for unit in check(grid, fetch=False).units]
+    units = [_measured_in(unit, settings.output.out) for unit in check(grid, fetch=False, opened=opened).units]
     wrong = [unit for unit in units if unit.problem]
     if wrong and len(wrong) == len(units):
         said = none_of([unit.problem for unit in wrong])
@@ -90,13 +93,20 @@ def words_of(totals: dict[str, Any], unpriced: str = "") -> list[str]:
 
 
 def priced(
-    settings: Settings, command: str, experiment: str, unpriced: str = "", *, cells: bool = False
+    settings: Settings,
+    command: str,
+    experiment: str,
+    unpriced: str = "",
+    *,
+    cells: bool = False,
+    opened: Opened | None = None,
 ) -> CommandResult:
     """The plan of a command that encodes images: a row for each question and encoder, and the totals in words.
 
-    With `cells` those of a probe are counted and timed too. What cannot be answered is said, as a run would.
+    With `cells` those of a probe are counted and timed too. `opened` takes the source, for who asks for it again.
+    What cannot be answered is said, as a run would.
     """
-    units = units_of(settings)
+    units = units_of(settings, opened)
     rows = [
         {
             "task": unit.question or unit.task, "encoder": unit.who, "items": unit.items,

@@ -16,7 +16,7 @@ from slitlamp.probing.state import CONTROLS
 from slitlamp.questions import ask
 from slitlamp.reports.text import question_line
 from slitlamp.settings import Settings
-from slitlamp.sources import list_source
+from slitlamp.sources import identify, list_source
 from tasks import DataError
 
 Points = list[tuple[str, str, int]]
@@ -67,6 +67,7 @@ def asked_of(settings: Settings, store: Store) -> list[Asked]:
     for name, reason in found.unreadable:
         say(f"unreadable, left out: {name}: {reason}")
     say(f"{found.name}: {len(found.rows):,} {'volumes' if source.volumes else 'images'}, each as it is (no --task)")
+    identify(found)
     pictures = ImageSet(
         pictures=[row.picture for row in found.rows], names=[row.id for row in found.rows], store=store,
         volumes=source.volumes, room=0,

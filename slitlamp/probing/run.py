@@ -26,7 +26,7 @@ from slitlamp.probing.paired import differences
 from slitlamp.probing.points import cells_of, points_of, screened
 from slitlamp.probing.state import CHOICE, CONTROLS, Cell, QuestionCells, Role, Run, start
 from slitlamp.probing.workers import Job, run_jobs, spare_threads
-from slitlamp.questions import Question
+from slitlamp.questions import Opened, Question
 from slitlamp.records import Record
 from slitlamp.settings import Settings, portable
 from tasks.label import place_of
@@ -371,12 +371,12 @@ def could_be_absent(m: Any) -> bool:
     return not asked and m.null.p > ALPHA and m.plan.rare >= FEW
 
 
-def plan_of(settings: Settings) -> dict[str, Any]:
+def plan_of(settings: Settings, opened: Opened | None = None) -> dict[str, Any]:
     """What a run would do: cells, images to encode, bytes; nothing is encoded or probed.
 
-    None where only loading the encoder would tell.
+    `opened` holds a source that is not opened again. None where only loading the encoder would tell.
     """
-    state, questions = start(settings)
+    state, questions = start(settings, opened=opened)
     rows = []
     for question in questions:
         contents = question.pictures.known()

@@ -22,7 +22,7 @@ from slitlamp.log import say
 from slitlamp.probing.cells import Cells, cells_in, plan_key, plan_material
 from slitlamp.probing.order import ListOrder
 from slitlamp.probing.workers import Job
-from slitlamp.questions import Question, ask
+from slitlamp.questions import Opened, Question, ask
 from slitlamp.reports.listing import named_elsewhere
 from slitlamp.reports.text import question_line
 from slitlamp.settings import Settings
@@ -234,11 +234,15 @@ def detects(cell: Cell) -> bool:
 
 
 def start(
-    settings: Settings, *, share: bool = False, kept: dict[Any, list[Question]] | None = None
+    settings: Settings,
+    *,
+    share: bool = False,
+    kept: dict[Any, list[Question]] | None = None,
+    opened: Opened | None = None,
 ) -> tuple[Run, list[Question]]:
     """Open the store and put the questions; nothing is encoded yet. With `share` cells lie in the store too.
 
-    `kept` holds the questions of the last call, which are taken again where the same are put.
+    `kept` holds the questions of the last call, which are taken again where the same are put, and `opened` its source.
     """
     for flag, names in (("probe", (settings.probe.probe,)), ("task", settings.source.task)):
         for name in names:
@@ -258,7 +262,7 @@ def start(
     run = Run(settings=settings, store=store, cells=cells)
     say(f"device: {described_device(asked[0].device)}; features in {store.root}")
     try:
-        questions = _asked(settings, store, {} if kept is None else kept)
+        questions = _asked(settings, store, {} if kept is None else kept, opened)
     except DataError as error:
         if settings.source.limit is None:
             raise
@@ -276,9 +280,11 @@ def start(
     return run, questions
 
 
-def _asked(settings: Settings, store: cache.Store, kept: dict[Any, list[Question]]) -> list[Question]:
+def _asked(
+    settings: Settings, store: cache.Store, kept: dict[Any, list[Question]], opened: Opened | None
+) -> list[Question]:
     if settings.source not in kept:
-        found = ask(settings.source, store)
+        found = ask(settings.source, store, opened)
         kept.clear()  # their images need not lie in memory any longer
         kept[settings.source] = found
     return kept[settings.source]

@@ -13,21 +13,21 @@ from tasks.images.kinds import File
 
 
 class Content:
-    """The sha256 of a file's bytes, computed once and shared by all its frames."""
+    """The sha256 of a file's bytes, computed once and shared by all its frames; `known` where it is known already."""
 
-    def __init__(self, path: File) -> None:
+    def __init__(self, path: File, known: str | None = None) -> None:
         self.path = path
-        self._digest: str | None = None
+        self.known = known
 
     def digest(self) -> str | None:
         """Hex digest, or None where the file cannot be read (reading it then says why)."""
-        if self._digest is None:
+        if self.known is None:
             try:
                 with self.path.open("rb") as file:
-                    self._digest = hashlib.file_digest(file, "sha256").hexdigest()
+                    self.known = hashlib.file_digest(file, "sha256").hexdigest()
             except (OSError, DataError):
                 return None
-        return self._digest
+        return self.known
 
 
 class Stack:

@@ -21,6 +21,7 @@ VOLUMES = ("dicom", "nifti")  # kinds of files that hold volumes or slices of th
 EMBEDDED = ("raster", "portable")  # kinds that are also read from inside another file
 NARROW = 4  # pixels: [d, h, 3] would be a colour image
 ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit)  # of the program, and no fault of a file
+_QUOTED = json.encoder.encode_basestring_ascii
 VERSION = 1  # changes whenever a file would be decoded to other pixels
 
 
@@ -196,7 +197,8 @@ def require_thick(shape: tuple[int, ...]) -> None:
 
 def digest(*parts: str) -> str:
     """A sha256 over the parts, each kept apart from the next."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    text = f"[{', '.join(map(_QUOTED, parts))}]"  # what json.dumps writes, at a fifth of its time
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def plain(values: np.ndarray) -> np.ndarray:

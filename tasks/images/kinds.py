@@ -1,7 +1,6 @@
 """Kinds of image files: which decoder a file needs, by its first bytes and then by its name."""
 
 import re
-from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 MAGIC = {
@@ -52,7 +51,11 @@ def suffix(name: str) -> str:
     ('.nii.gz', '.840')
     """
     lower = name.lower()
-    return ".nii.gz" if lower.endswith(".nii.gz") else Path(lower).suffix
+    if lower.endswith(".nii.gz"):
+        return ".nii.gz"
+    last = lower.rstrip("/").rpartition("/")[2]  # a path is slow to make, and files are many
+    at = last.rfind(".")
+    return last[at:] if 0 < at < len(last) - 1 else ""
 
 
 def kind(path: File) -> str | None:

@@ -15,6 +15,7 @@ from tasks.sources.table import TABLES, one_column
 from tasks.sources.values import frame_number, is_missing
 
 MANIFESTS = tuple(f"{stem}{end}" for stem in ("manifest", "metadata") for end in TABLES)
+DIGITS = re.compile(r"(\d+)")
 NEVER = ("dicomdir", "thumbs.db", "desktop.ini")
 TEXTS = (".txt", ".md", ".json", ".csv", ".tsv", ".parquet", ".xml", ".html", ".pdf", ".yaml", ".log", ".py")
 
@@ -25,7 +26,8 @@ class Listed:
 
     `folder` is the name of the folder that the manifest's row names instead of the file; `shown` is what a message
     calls it, where that is not its name; `row` counts the manifest's rows from 1, below the line of column names;
-    `missing` is what may be wrong with a name that leads nowhere.
+    `missing` is what may be wrong with a name that leads nowhere; `facts` are those of a file that was found by listing
+    its folder.
     """
 
     path: File
@@ -36,6 +38,7 @@ class Listed:
     shown: str = ""
     row: int = 0
     missing: str = ""
+    facts: os.stat_result | None = None
 
     @property
     def place(self) -> str:
@@ -58,7 +61,7 @@ def natural(name: str) -> list[tuple[int, int, str]]:
     >>> sorted(["b10.png", "b2.png", "a/1.png"], key=natural)
     ['a/1.png', 'b2.png', 'b10.png']
     """
-    parts = re.split(r"(\d+)", name)
+    parts = DIGITS.split(name)
     return [(1, int(p[:4000]), p) if p.isdecimal() else (0, 0, p.casefold()) for p in parts]
 
 
@@ -90,15 +93,16 @@ def walk(folder: Path) -> tuple[list[Listed], dict[str, int], list[str]]:
     Links are followed. A folder that is reached twice is read once, under its own name before that of a link, so
     that loops end. Columns: `folder`, the first folder below the source, and `parent`, the one that holds the file.
     """
-    names, again = _names(folder)
+    entries, again = _entries(folder)
     kept: list[Listed] = []
     passed: dict[str, int] = {}
     nowhere: list[str] = []
-    for name in sorted(names, key=natural):
-        path = folder / name
-        if path.name.lower() in NEVER:
+    columns: dict[str, dict[str, str]] = {}  # one for the files of a folder
+    for name in sorted(entries, key=natural):
+        above, _, last = name.rpartition("/")
+        if last.lower() in NEVER:
             continue
-        end = suffix(name)
+        path, end = Path(entries[name].path), suffix(last)
         if end not in SUFFIXES:
             if path.is_symlink() and not path.exists():
                 nowhere.append(name)
@@ -108,11 +112,11 @@ def walk(folder: Path) -> tuple[list[Listed], dict[str, int], list[str]]:
             if end in TEXTS or not path.is_file() or not _image(path):
                 passed[end or "no ending"] = passed.get(end or "no ending", 0) + 1
                 continue
-        above = Path(name).parts[:-1]
-        columns = {"folder": above[0] if above else "", "parent": above[-1] if above else ""}
-        kept.append(Listed(path=path, name=name, columns=columns))
+        if above not in columns:
+            columns[above] = {"folder": above.partition("/")[0], "parent": above.rpartition("/")[2]}
+        kept.append(Listed(path=path, name=name, columns=columns[above], facts=_facts(entries[name])))
     notes = []
-    held = [(facts.st_dev, facts.st_ino) for one in kept if (facts := _facts(folder / one.name)) is not None]
+    held = [(one.facts.st_dev, one.facts.st_ino) for one in kept if one.facts is not None]
     if len(held) > len(set(held)):
         more = len(held) - len(set(held))
         notes.append(f"{more} of {len(kept)} files are links to one that has another name here, and are images too")
@@ -125,34 +129,49 @@ def walk(folder: Path) -> tuple[list[Listed], dict[str, int], list[str]]:
     return kept, passed, notes
 
 
-def _names(folder: Path) -> tuple[list[str], int]:
-    """The names of all files below a folder that are not hidden, and how often a folder was reached again."""
-    names: list[str] = []
+def _entries(folder: Path) -> tuple[dict[str, os.DirEntry[str]], int]:
+    """The files below a folder that are not hidden, by name, and how often a folder was reached again."""
+    found: dict[str, os.DirEntry[str]] = {}
     seen: set[tuple[int, int]] = set()
     again = 0
-    waiting = [folder]
+    waiting = [""]
     while waiting:
-        links: list[Path] = []
-        for start in waiting:
-            for base, folders, files in os.walk(start, onerror=_refuse):
-                here = Path(base)
+        links: list[str] = []
+        stack = waiting[::-1]
+        while stack:
+            above = stack.pop()
+            try:
+                here = folder / above
                 facts = here.stat()
                 if (facts.st_dev, facts.st_ino) in seen:
                     again += 1
-                    folders.clear()
                     continue
                 seen.add((facts.st_dev, facts.st_ino))
-                folders[:] = [f for f in folders if not f.startswith(".") and f != "__MACOSX"]
-                links += [here / f for f in folders if (here / f).is_symlink()]
-                relative = here.relative_to(folder)
-                names += [(relative / f).as_posix() for f in files if not f.startswith(".")]
-        waiting = sorted(links, key=lambda path: natural(path.relative_to(folder).as_posix()))
-    return names, again
+                with os.scandir(here) as held:
+                    entries = [one for one in held if not one.name.startswith(".")]
+            except OSError as error:
+                raise DataError(f"a folder of the source cannot be opened ({error.strerror})") from None
+            start, inner = f"{above}/" if above else "", []
+            for one in entries:
+                if not _is_folder(one):
+                    found[start + one.name] = one
+                elif one.name != "__MACOSX":
+                    (links if one.is_symlink() else inner).append(start + one.name)
+            stack += inner[::-1]
+        waiting = sorted(links, key=natural)
+    return found, again
 
 
-def _facts(path: Path) -> os.stat_result | None:
+def _is_folder(one: "os.DirEntry[str]") -> bool:
     try:
-        return path.stat()
+        return one.is_dir()
+    except OSError:
+        return False  # a link that leads to itself
+
+
+def _facts(one: "os.DirEntry[str]") -> os.stat_result | None:
+    try:  # Windows tells of no file's number in a listing
+        return os.stat(one.path) if os.name == "nt" else one.stat()  # noqa: PTH116
     except OSError:
         return None  # listed, so that it is met again as unreadable
 
@@ -162,10 +181,6 @@ def _image(path: Path) -> bool:
         return kind(path) is not None
     except OSError:
         return True  # listed now, so that it is met again as unreadable
-
-
-def _refuse(error: OSError) -> None:
-    raise DataError(f"a folder of the source cannot be opened ({error.strerror})")
 
 
 def is_there(path: Path) -> bool:

@@ -31,8 +31,8 @@ class SourceFrame:
 
 def patient(one: SourceFrame) -> str:
     """The patient that a file names; empty where it names none, or a mark of a missing value."""
-    named = one.frame.patient or ""
-    return "" if is_missing(named) else named
+    named = one.frame.patient
+    return "" if not named or is_missing(named) else named
 
 
 def asked_frames(frames: Sequence[SourceFrame], policy: DecodePolicy) -> list[str]:

@@ -15,8 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import tasks
+from cache import Store
 from experiments._exit import PARTIAL
 from experiments.linear_probe import main
+from slitlamp.questions import Opened, ask
+from slitlamp.settings import SourceSettings
 from tests.paths import ROOT, SHARED
 
 ENCODER = str(ROOT / "tests" / "numpy_encoder.py")
@@ -196,6 +200,24 @@ def test_dry_run_prints_a_plan_and_encodes_nothing(tmp_path: Path, capsys: pytes
     plan = json.loads(capsys.readouterr().out)
     assert {row["encoder"] for row in plan["plan"]} == {name, "lowlevel", "pixels"}
     assert not (tmp_path / "out").exists()
+
+
+def test_dry_run_asks_the_source_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for k in range(12):
+        Image.fromarray(np.random.default_rng(k).integers(0, 256, (8, 8), dtype=np.uint8)).save(tmp_path / f"{k}.png")
+    asked, real = [], tasks.open_source
+    monkeypatch.setattr(tasks, "open_source", lambda spec, **choices: asked.append(spec) or real(spec, **choices))
+    words = ("--encoder", "pixels", "--data", str(tmp_path), "--dry-run", "--json", "--out", str(tmp_path / "out"))
+    assert main([*words, "--task", "mirror", "orientation", "--limit", "12"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert {row["task"] for row in plan["plan"]} == {"mirror", "orientation"}
+    assert len(asked) == 1
+    opened: Opened = {}
+    for limit in (11, 12):  # another source is another one
+        settings = SourceSettings(data=str(tmp_path), task=("mirror",), limit=limit)
+        assert ask(settings, Store(tmp_path / "store"), opened)[0].facts["images"] == limit
 
 
 def test_dry_run_says_who_cannot_be_asked_as_the_run_would(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
