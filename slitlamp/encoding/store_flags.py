@@ -38,7 +38,7 @@ ACTS: Mapping[str, tuple[str, Mapping[str, Mapping[str, Any]]]] = {
     }),
     "export": ("write one set of features to a folder that others can read, with a manifest of hashes", {
         "space": {"metavar": "ENCODER|KEY", "help": "an encoder or the beginning of a key, as `ls` shows them"},
-        "--out": {"required": True, "metavar": "FOLDER", "help": "a new folder"},
+        "--out": {"required": True, "metavar": "FOLDER", "help": "a new folder, or a prefix such as s3://bucket/one"},
         "--to": {"choices": FORMATS, "default": "slitlamp", "help": "whole shards (default), or a file for each "
                  "site/readout with a row for each item"},
         "--only": {"nargs": "+", "default": (), "metavar": "NAME", "help": "site/readout or patterns, such as "
@@ -46,6 +46,6 @@ ACTS: Mapping[str, tuple[str, Mapping[str, Mapping[str, Any]]]] = {
         "--ids": {"metavar": "CSV", "help": "columns content and id: which items, in which order, under which ids"},
     }),
     "import": ("take over a folder that export wrote: all of it, checked, or nothing", {
-        "folder": {"metavar": "FOLDER", "help": "what `export --to slitlamp` wrote"},
+        "folder": {"metavar": "FOLDER", "help": "what `export --to slitlamp` wrote, also at s3://…"},
     }),
 }  # fmt: skip

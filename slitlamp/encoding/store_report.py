@@ -3,7 +3,9 @@
 import csv
 import json
 import secrets
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +15,11 @@ import numpy as np
 
 from cache import Store, default_root
 from cache.store import Sampled
+from hub.objects import is_url, shown
 from plugins import hint
 from slitlamp.errors import UsageError
 from slitlamp.log import progress, say
+from slitlamp.remote import download, upload
 from slitlamp.reports.text import UNBROKEN, human_size, table, wide
 
 
@@ -37,6 +41,18 @@ class StoreReport:
 
 
 COUNTS = ("items", "datasets", "shards", "size")
+
+
+@contextmanager
+def _counted(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar that is told how much is done, and of how much."""
+    with progress(0, what) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield advance
 
 
 def contents_report() -> StoreReport:
@@ -76,12 +92,7 @@ def damage_report(
         raise UsageError("--seed is that of --sample, a number from 0 on" if sample is None else f"--seed {seed} < 0")
     store = Store(default_root())
     drawn = None
-    with progress(0, "verifying") as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with _counted("verifying") as advance:
         if sample is None:
             problems = store.verify(advance)
         else:
@@ -133,7 +144,10 @@ def _power(drawn: Sampled | None) -> str:
 def exported_report(
     *, space: str, out: str, to: str = "slitlamp", only: Sequence[str] = (), ids: str | None = None
 ) -> StoreReport:
-    """Write one set of features to a folder; `space` is an encoder's label or the beginning of a key."""
+    """Write one set of features to a folder, or to a prefix of an object store by way of a scratch folder.
+
+    `space` is an encoder's label or the beginning of a key.
+    """
     if to == "slitlamp" and (only or ids):
         raise UsageError(
             f"{'--only' if only else '--ids'} chooses rows or columns, and slitlamp copies whole shards; "
@@ -142,13 +156,13 @@ def exported_report(
     store = Store(default_root())
     key = _key_of(space, store)
     chosen = None if ids is None else _ids_of(Path(ids))
-    with progress(0, "exporting") as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        made = store.export(key, Path(out), to=to, only=only, ids=chosen, progress=advance)
+    with tempfile.TemporaryDirectory(prefix="slitlamp-export-") as scratch:
+        folder = Path(scratch) / "export" if is_url(out) else Path(out)
+        with _counted("exporting") as advance:
+            made = store.export(key, folder, to=to, only=only, ids=chosen, progress=advance)
+        if is_url(out):
+            upload(folder, out)
+            out = shown(out)
     left = f"; {made.left_out:,} items that lack some of them are left out" if made.left_out else ""
     check = f"sha256 of its manifest: {made.manifest}"
     return StoreReport(
@@ -160,14 +174,12 @@ def exported_report(
 
 
 def imported_report(*, folder: str) -> StoreReport:
-    """Take over a folder that was exported, checked."""
+    """Take over what was exported to a folder, or to a prefix of an object store, checked."""
     store = Store(default_root())
-    with progress(0, "importing") as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with tempfile.TemporaryDirectory(prefix="slitlamp-import-") as scratch, _counted("importing") as advance:
+        if is_url(folder):
+            download(folder, Path(scratch))
+            folder = scratch
         made = store.take_in(Path(folder), advance)
     known = f"; {made.known:,} of the items were here already, with the same values" if made.known else ""
     return StoreReport(

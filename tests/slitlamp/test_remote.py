@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from cache import Store
+from experiments import features
 from hub.objects import ObjectError, Stores
 from slitlamp.errors import UsageError
 from slitlamp.remote import SUMS, download, upload
@@ -104,3 +107,27 @@ def test_what_cannot_be_copied_is_refused_before_anything_is_written(tmp_path: P
     with pytest.raises(UsageError, match="is no file"):
         upload(source, "https://127.0.0.1/copies")
     assert not store.store
+
+
+def test_features_go_to_a_store_and_come_back_to_another(
+    tmp_path: Path, store: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contents = [f"{k:064x}" for k in range(5)]
+    x = np.arange(20, dtype=np.float32).reshape(5, 4)
+    with Store(tmp_path / "here").space({"of": "toy"}, "toy").writer({"block.0/mean": 4}) as writer:
+        writer.add(contents, {"block.0/mean": x})
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "here"))
+    url = f"memory://me:{SECRET}@copies/toy"
+    assert features.main(["export", "toy", "--out", url, "--json"]) == 0
+    assert features.main(["export", "toy", "--out", url]) == 0, "the same copy is left alone"
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "there"))
+    assert features.main(["import", url]) == 0
+    assert np.array_equal(Store(tmp_path / "there").space({"of": "toy"}).read(contents, "block.0/mean"), x)
+    (shard,) = [name for name in store.store if name.endswith(".h5")]
+    store.pipe(shard, b"another")
+    monkeypatch.setenv("SLITLAMP_CACHE", str(tmp_path / "third"))
+    assert features.main(["import", url]) == 3
+    assert not [*tmp_path.glob("third/features/*")], "nothing of a broken copy is taken over"
+    said = "".join(capsys.readouterr())
+    assert SECRET not in said
+    assert "memory://copies/toy" in said
