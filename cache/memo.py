@@ -18,7 +18,8 @@ from cache.errors import StoreError, unwritable
 log = logging.getLogger(__name__)
 
 _TABLE = "CREATE TABLE IF NOT EXISTS memo (key TEXT PRIMARY KEY, value TEXT NOT NULL, sum TEXT NOT NULL) WITHOUT ROWID"
-_OURS = "SELECT 1 FROM sqlite_master WHERE name = 'memo' AND type = 'table'"  # a view could compute without end
+# a view could compute without end; SQLite itself takes these words in any case
+_OURS = "SELECT 1 FROM sqlite_master WHERE name = 'memo' COLLATE NOCASE AND type = 'table' COLLATE NOCASE"
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _UNUSABLE = (  # the file may be sound, and its place is not as it should be
     sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_FULL,

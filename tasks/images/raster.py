@@ -27,6 +27,10 @@ ANIMATED = ("GIF", "WEBP", "PNG")
 KEPT = 1 << 27  # bytes of an animation's frames that are kept, and of animations that were opened last
 ORIENTATION = 274  # the EXIF and TIFF tag
 UNSHOWABLE = ("LAB",)  # Pillow converts it to RGB only with a colour profile
+# pixels that a byte of a file can hold: deflate gives 1,032 times its bytes, of 8 pixels each at the most; a code of
+# LZW (12 bits) stands for up to 3,839; WebP may hold one colour in any size, which no film is
+DENSEST = {"PNG": 8256, "GIF": 2560, "WEBP": 2560}
+BLANK = 1 << 24  # pixels of an image that is read however few bytes it has
 MORE = "hold further images behind the first (MPO: a preview, a gain map, another view), which are not shown"
 NO_END = "are GIFs without an end mark: perhaps images of theirs are missing"
 BAD = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, struct.error, RuntimeError)
@@ -70,6 +74,8 @@ def list_frames(path: File, policy: DecodePolicy, last_opened: LastOpened) -> li
                     raise DataError(f"its header promises {promised} images, the file holds {held} (cut?)")
             if image.format in ("JPEG", "MPO"):
                 jpeg.require_room(path, *image.size)
+            elif image.format in DENSEST:
+                _require_room(path, *image.size, DENSEST[image.format])
             flags += (NO_END,) if image.format == "GIF" and not _ended(path) else ()
     except (*BAD, Image.DecompressionBombError) as error:
         with path.open("rb") as file:
@@ -204,6 +210,14 @@ def _spread_key(image: Any) -> int | None:
     if not isinstance(key, int) or packing not in ("1", "L;2", "L;4"):
         return None
     return 255 * bool(key) if packing == "1" else key * {"L;2": 85, "L;4": 17}[packing]
+
+
+def _require_room(path: File, width: int, height: int, densest: int) -> None:
+    """Raises DataError where a large image has more pixels than its file's bytes can hold."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+    if width * height > max(BLANK, densest * size):
+        raise DataError(f"its header promises {width} x {height} pixels, which its {size} bytes cannot hold (cut?)")
 
 
 def _controls(path: File) -> int:

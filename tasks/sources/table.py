@@ -173,6 +173,7 @@ def _unique(columns: Sequence[str], name: str) -> None:
 def _parquet(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """A Parquet table; of columns that hold images nothing is read but the paths that they name."""
     from pyarrow import parquet
+    from pyarrow.compute import struct_field
 
     with parquet_errors(path):
         file = parquet.ParquetFile(path)
@@ -185,8 +186,8 @@ def _parquet(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     names, values = class_names(schema), []
     for name, heading in zip(schema.names, columns, strict=True):
         if name in holders:
-            known = table.column(name).to_pylist() if f"{name}.path" in paths else []
-            values.append([str((one or {}).get("path") or "").strip() for one in known] or [""] * count)
+            held = struct_field(table.column(name), "path") if f"{name}.path" in paths else None
+            values.append([""] * count if held is None else _texts(held, f"{path.name} column {heading + '.path'!r}"))
         else:
             where = f"{path.name} column {heading!r}"
             texts = _texts(table.column(name), where)

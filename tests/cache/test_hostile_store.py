@@ -220,6 +220,18 @@ def test_a_flipped_bit_anywhere_in_a_memo_ends_no_run_and_gives_no_other_value(t
     assert kept > 5
 
 
+def test_a_memo_whose_head_says_table_in_other_letters_is_a_memo(tmp_path: Path) -> None:
+    """A changed bit there makes no fault that SQLite finds: it reads and writes the table as before."""
+    memo = Store(tmp_path).memo("m")
+    memo.put_many({"old": 1})
+    data = memo.path.read_bytes()
+    at = data.index(b"tablememomemo")
+    memo.path.write_bytes(data[:at] + b"TAblememomemo" + data[at + 13 :])
+    again = Store(tmp_path).memo("m")
+    again.put_many({"new": 2})
+    assert Store(tmp_path).memo("m").get_many(["old", "new"]) == {"old": 1, "new": 2}
+
+
 def test_what_can_be_read_of_a_damaged_memo_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = Store(tmp_path)
     memo = store.memo("m")

@@ -1,6 +1,7 @@
 """How a tower of the transformers library has its images prepared: by the library's own processor."""
 
 import copy
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,10 @@ def preprocessed_by(processor: Any) -> tuple[tuple[int, int], Callable[[np.ndarr
     def preprocess(image: np.ndarray) -> torch.Tensor:
         return processor(images=pil(image), return_tensors="pt")["pixel_values"][0]
 
-    shape = preprocess(np.zeros((8, 8), np.uint8)).shape
-    return (int(shape[1]), int(shape[2])), preprocess
+    height, width = (int(side) for side in preprocess(np.zeros((8, 8), np.uint8)).shape[1:])
+    if not height or not width:
+        raise EncoderError(f"its image processor makes pixels of {height} x {width}: sizes and crops are from 1 on")
+    return (height, width), preprocess
 
 
 def at_side(processor: Any, side: int) -> Any:
@@ -76,6 +79,9 @@ def at_side(processor: Any, side: int) -> Any:
 
 def input_of(processor: Any, size: tuple[int, int]) -> Input:
     """The `Input` of a card that describes what a processor does."""
+    for what, values in (("image_mean", processor.image_mean), ("image_std", processor.image_std)):
+        if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+            raise EncoderError(f"its image processor's {what} holds what is no number: {str(list(values))[:80]}")
     crop = bool(getattr(processor, "do_center_crop", False))
     squash = "height" in dict(processor.size)
     return Input(

@@ -29,6 +29,7 @@ DUAL = {"clip": "CLIPModel", "siglip": "SiglipModel"}
 PLAIN = ("dinov2", "dinov2_with_registers", "dinov3_vit", "vit")
 TABLES = ("clip_vision_model", "siglip_vision_model", "vit")  # interpolate their positions where they are told to
 TORCHVISION = ("dinov3_vit",)  # their own code resizes tensors, and the library has no other way for them
+MOST_LAYERS = 1000
 OUTSIDE = re.compile(
     r"(^|\.)(classifier|pooler|lm_head|decoder|mask_token)\b|\.position_ids$"
 )  # of heads and old buffers
@@ -87,6 +88,10 @@ def quiet() -> Iterator[None]:
 def _model_type(name: str, folder: Path) -> str:
     declared = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     require_unquantised(name, folder / "config.json", declared)
+    sides = [declared, *(declared[side] for side in ("vision_config", "text_config") if side in declared)]
+    for layers in (side.get("num_hidden_layers", 1) for side in sides if isinstance(side, dict)):
+        if not isinstance(layers, int) or not 1 <= layers <= MOST_LAYERS:  # the library would build them one by one
+            raise EncoderError(f"{name}: {folder / 'config.json'} says {str(layers)[:40]} layers; 1 to {MOST_LAYERS}")
     model_type = declared.get("model_type")
     if model_type not in DUAL and model_type not in PLAIN:
         multimodal = {

@@ -170,3 +170,27 @@ def test_a_shard_that_is_not_there_is_named(shelf: dict[str, tuple[Path, Any]], 
     with pytest.raises(EncoderError, match=gone.name) as caught:
         stand_in("dinov2-b14", weights=folder)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("config.json", {"num_hidden_layers": 2**63}, "9223372036854775808 layers; 1 to 1000"),
+        ("config.json", {"num_hidden_layers": 0}, "says 0 layers"),
+        ("config.json", {"num_hidden_layers": "2"}, "says 2 layers"),
+        ("preprocessor_config.json", {"image_std": [0.2, None, 0.2]}, "image_std holds what is no number"),
+        ("preprocessor_config.json", {"image_mean": [0.2, "grey", 0.2]}, "grey"),
+        ("preprocessor_config.json", {"crop_size": {"height": 56, "width": 0}}, "pixels of 56 x 0"),
+    ],
+)
+def test_settings_that_no_network_has_are_refused_in_one_line(
+    shelf: dict[str, tuple[Path, Any]], tmp_path: Path, file: str, change: dict[str, Any], said: str
+) -> None:
+    folder = tmp_path / "tower"
+    shutil.copytree(shelf["dinov2-b14"][0], folder)
+    told = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps(told | change))
+    for spec in ("dinov2-b14", "random:dinov2-b14"):
+        with pytest.raises(EncoderError, match=r"^[^\n]*$") as caught:
+            encoders.load(spec, weights=folder, other_weights=True)
+        assert said in str(caught.value)

@@ -328,3 +328,26 @@ def test_a_gif_without_an_end_is_said(tmp_path: Path) -> None:
     ):
         path.write_bytes(data)
         assert [w for w in tasks.open_source(str(path)).warnings if "GIF" in w] == [line] * lines
+
+
+@documents("PNG, GIF, WebP: a header that promises more pixels than its bytes can hold")
+@pytest.mark.parametrize("end", ["png", "gif"])
+def test_a_large_image_that_its_bytes_cannot_hold_is_refused_at_once_and_a_blank_one_is_read(
+    tmp_path: Path, end: str
+) -> None:
+    from PIL import Image
+
+    blank = tmp_path / f"blank.{end}"
+    Image.new("1" if end == "png" else "P", (6000, 4000)).save(blank)  # as few bytes as there can be
+    assert read(blank).shape == (4000, 6000)
+    data = bytearray(blank.read_bytes())
+    if end == "png":
+        data[16:24] = struct.pack(">II", 20, 4_000_000)
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    else:
+        data[6:10] = struct.pack("<HH", 20000, 4000)
+        del data[2000:-1]
+    cut = tmp_path / f"cut.{end}"
+    cut.write_bytes(data)
+    with pytest.raises(DataError, match=r"promises \d+ x \d+ pixels, which its \d+ bytes cannot hold"):
+        list_frames(cut, DecodePolicy(), LastOpened())

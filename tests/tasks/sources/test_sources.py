@@ -412,6 +412,12 @@ def test_a_parquet_file_whose_images_are_none_is_refused_by_row_and_without_thei
         "a row: the manifest names no file",
         "row 3 b.png: cannot be opened (UnidentifiedImageError: cannot identify image file 'the file')",
     ]
+    named = pa.array([b"a.png", b"\x80.png"], pa.binary())
+    paths = pa.Array.from_buffers(pa.string(), 2, named.buffers())
+    held = pa.StructArray.from_arrays([pa.array([image, image], pa.binary()), paths], ["bytes", "path"])
+    parquet.write_table(pa.table({"image": held}), tmp_path / "m.parquet")
+    with pytest.raises(DataError, match=r"m\.parquet column 'image\.path' row 2 is not UTF-8 text"):
+        tasks.open_source(str(tmp_path / "m.parquet"))
     with pytest.raises(DataError, match=r"m\.parquet column 'image' row 2 holds 2 images; a row is one image"):
         opened([[one], [one, one]])
     with pytest.raises(DataError, match=r"m\.parquet column 'image' holds list<.*>, not images or their names"):
