@@ -134,6 +134,15 @@ class Memo:
         db.execute("BEGIN IMMEDIATE")
         db.execute(_TABLE)
         db.executemany("INSERT OR REPLACE INTO memo VALUES (?, ?, ?)", rows)
+        # keys out of order, or a foreign trigger: SQLite writes there without a word, and does not find it again
+        told = {key: check for key, _, check in rows}
+        keys = list(told)
+        for start in range(0, len(keys), _ASKED):
+            part = keys[start : start + _ASKED]
+            marks = ",".join("?" * len(part))
+            found = dict(db.execute(f"SELECT key, sum FROM memo WHERE key IN ({marks})", part))  # noqa: S608
+            if any(found.get(key) != told[key] for key in part):
+                raise sqlite3.DatabaseError("what was told is not found again")
         db.execute("COMMIT")
 
     def _safely(self, act: Callable[[sqlite3.Connection], Any], otherwise: Any, *, required: bool = False) -> Any:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -459,6 +460,21 @@ def test_a_damaged_memo_is_moved_aside_with_a_warning(tmp_path: Path, caplog: py
         assert not act()
         assert "m.sqlite is damaged and was moved to m.sqlite.damaged-" in caplog.text
     assert memo.get_many(["a", "b"]) == {"b": 2}
+
+
+def test_a_memo_that_does_not_find_what_it_was_told_is_new(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    memo = Store(tmp_path).memo("m")
+    memo.put_many({"a": 1})
+    with contextlib.closing(sqlite3.connect(memo.path)) as db:
+        db.execute("CREATE TRIGGER t AFTER INSERT ON memo BEGIN DELETE FROM memo WHERE key = NEW.key; END")
+        db.commit()
+    memo.put_many({"b": 2, "c": 3})
+    assert memo.get_many(["a", "b", "c"]) == {"a": 1, "b": 2, "c": 3}
+    assert len(list(memo.path.parent.glob("m.sqlite.damaged-*"))) == 1
+    assert "1 entries of it could be read and are kept" in caplog.text
+    memo.put_many({"b": 3, "d": 4})  # the twin: a sound one stays where it is
+    assert memo.get_many(["b", "d"]) == {"b": 3, "d": 4}
+    assert len(list(memo.path.parent.glob("m.sqlite.damaged-*"))) == 1
 
 
 def test_a_value_changed_in_the_memos_file_is_not_known_and_the_others_are(tmp_path: Path) -> None:
