@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -17,6 +18,8 @@ from slitlamp.errors import WorkerKilledError
 from slitlamp.log import progress
 
 MOST = 16  # workers that are started unasked
+# The processes that clear up behind killed workers say so after the last line of this one; that one was killed is said.
+_QUIET = "ignore:resource_tracker:UserWarning"
 STUCK = 5.0  # seconds after which a dead worker that joblib has not noticed will never be
 Results = Generator[tuple[str, Any, float], None, None]  # key, measurement, seconds
 
@@ -169,8 +172,12 @@ def _workers_ignore_ctrl_c() -> Iterator[None]:
 
     from joblib.externals.loky.backend import resource_tracker as lokys
 
-    resource_tracker.ensure_running()  # when these two start they unblock the signal, so they start first
-    lokys.ensure_running()
+    sys.warnoptions.append(_QUIET)
+    try:
+        resource_tracker.ensure_running()  # when these two start they unblock the signal, so they start first
+        lokys.ensure_running()
+    finally:
+        sys.warnoptions.remove(_QUIET)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -228,6 +228,27 @@ def test_a_worker_that_is_killed_while_it_hands_over_a_result_is_noticed_and_lea
 
 
 @pytest.mark.slow
+LEAKED = """
+from multiprocessing import resource_tracker
+from joblib.externals.loky.backend import resource_tracker as lokys
+from slitlamp.probing import workers
+with workers._workers_ignore_ctrl_c():
+    pass
+resource_tracker.register("/nothing-there", "semaphore")
+lokys.register("/nothing-there", "file")
+"""
+
+
+def test_what_a_killed_worker_left_is_cleared_up_without_a_word_behind_the_last_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEAKED], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stderr == ""
+    spoken = LEAKED.replace("with workers", "workers._QUIET = 'default'\nwith workers")  # the twin: such a line exists
+    done = subprocess.run([sys.executable, "-c", spoken], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    assert "leaked semaphore" in done.stderr
+
+
 def test_jobs_are_made_when_there_is_a_worker_for_them() -> None:
     made, taken = [], 0
 
