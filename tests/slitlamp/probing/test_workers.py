@@ -227,7 +227,6 @@ def test_a_worker_that_is_killed_while_it_hands_over_a_result_is_noticed_and_lea
         assert not manager.is_alive(), "the end of this process would wait for it"
 
 
-@pytest.mark.slow
 LEAKED = """
 from multiprocessing import resource_tracker
 from joblib.externals.loky.backend import resource_tracker as lokys
@@ -244,11 +243,14 @@ def test_what_a_killed_worker_left_is_cleared_up_without_a_word_behind_the_last_
         [sys.executable, "-c", LEAKED], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stderr == ""
-    spoken = LEAKED.replace("with workers", "workers._QUIET = 'default'\nwith workers")  # the twin: such a line exists
-    done = subprocess.run([sys.executable, "-c", spoken], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    code = LEAKED.replace("with workers", "workers._QUIET = 'default'\nwith workers")  # the twin: such a line exists
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
     assert "leaked semaphore" in done.stderr
 
 
+@pytest.mark.slow
 def test_jobs_are_made_when_there_is_a_worker_for_them() -> None:
     made, taken = [], 0
 
