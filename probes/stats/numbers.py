@@ -57,7 +57,10 @@ def typing_errors(values: np.ndarray, names: Sequence[str] | None = None) -> lis
         return []
     order = np.flatnonzero(far)
     order = order[np.argsort(-np.abs(values[order] - np.median(values)), kind="stable")]
-    shown = ", ".join(f"{values[i]:g}" + (f" in {names[i]}" if names is not None else "") for i in order[:SHOWN])
+    shown = "; ".join(
+        f"{values[i]:g}" + (f" in {names[i]}" if names is not None else "") + _ranges(values, values[i])
+        for i in order[:SHOWN]
+    )
     more = f" and {len(order) - SHOWN} more" if len(order) > SHOWN else ""
     look = "looks like a typing error" if len(order) == 1 else "look like typing errors"
     return [
@@ -66,14 +69,33 @@ def typing_errors(values: np.ndarray, names: Sequence[str] | None = None) -> lis
     ]
 
 
+def _ranges(values: np.ndarray, value: float) -> str:
+    """How far a number lies outside the quartiles of all [n], in words; nothing where half of all are equal."""
+    low, high = np.quantile(values, (0.25, 0.75))
+    away = max(low - value, value - high)
+    if not away > 0 or not high > low:
+        return ""
+    ranges = away / (high - low)
+    return f", {ranges:.{0 if ranges > 10 else 1}f} interquartile ranges {'below' if value < low else 'above'}"
+
+
 def cautions(values: np.ndarray, names: Sequence[str] | None = None) -> tuple[str, ...]:
     """What a reader should know of the numbers [n] that were given: values far out, and a long tail."""
     error = values - values.mean()
     error = error / (np.abs(error).max() or 1.0)  # fourth powers of what was given could overflow
     found, fourth = typing_errors(values, names), len(values) * float((error**4).sum())
     if fourth > 0 and np.square(error).sum() ** 2 / fourth < SKEWED:
+        distinct, where, many = np.unique(values, return_inverse=True, return_counts=True)
+        share = np.bincount(where.ravel(), np.square(error))
+        share /= share.sum()
+        order = np.argsort(-np.abs(distinct - values.mean()), kind="stable")
+        order = order[: min(SHOWN, 1 + int((np.cumsum(share[order]) < 0.5).sum()))]
+        shown = "; ".join(
+            f"{distinct[i]:g}" + (f" {many[i]} times" if many[i] > 1 else "") + _ranges(values, distinct[i])
+            for i in order
+        )
         found.append(
-            "few values lie far out and make up most of what varies between the numbers: R2 of the number rests on "
-            "them; the score, which goes by ranks, does not"
+            f"few values lie far out ({shown}) and make up {share[order].sum():.0%} of what varies between the "
+            "numbers: R2 of the number rests on them; the score, which goes by ranks, does not"
         )
     return tuple(found)

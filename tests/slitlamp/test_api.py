@@ -388,7 +388,7 @@ def test_a_sentinel_among_numbers_is_cautioned_in_text_notes_and_record(tmp_path
     said = [note for note in result.notes if "1 of 40 values looks like a typing error" in note]
     assert len(said) == 1
     assert said[0] in result.questions[0]["notes"]
-    assert "(9999 in row 8; the others lie in " in " ".join(str(result).split())
+    assert "(9999 in row 8, 995 interquartile ranges above; the others lie in " in " ".join(str(result).split())
     clean = slitlamp.probe(ENCODER, data=films(tmp_path, [v.replace("9999", "51.0") for v in values]), **QUESTION)
     assert not [note for note in clean.notes if "typing error" in note]
 
