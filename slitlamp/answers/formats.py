@@ -11,7 +11,7 @@ from typing import Any
 
 from encoders.answering.prompts import LETTERS
 from plugins import hint
-from slitlamp.answers.xlsx import read_sheet
+from slitlamp.answers.xlsx import DAMAGED, read_sheet
 from slitlamp.errors import UsageError
 from tasks import DataError
 from tasks.sources.cells import plain
@@ -135,7 +135,7 @@ def _open(path: Path) -> Opened:
         try:
             with zipfile.ZipFile(path) as archive:
                 members = archive.namelist()
-        except zipfile.BadZipFile as error:
+        except (*DAMAGED, RuntimeError) as error:
             raise DataError(f"{path.name} is a damaged archive ({error})") from None
         if "xl/workbook.xml" in members:
             return _tabled(path, read_sheet(path))
@@ -389,7 +389,7 @@ def _archive(opened: Opened) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]
             f"{opened.name} is packed in a way that this Python cannot unpack; say "
             f"`inspect log convert {opened.name} --to json` and give that file"
         ) from None
-    except (KeyError, ValueError, zipfile.BadZipFile, OSError) as error:
+    except (KeyError, *DAMAGED) as error:
         raise DataError(f"{opened.name} is a damaged log ({error})") from None
 
 

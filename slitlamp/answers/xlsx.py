@@ -1,13 +1,17 @@
 """The first sheet of an XLSX workbook, read with the standard library: text, numbers and booleans, no formulas."""
 
+import lzma
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from xml.etree import ElementTree
 
 from tasks import DataError
 
 _SPACE = re.compile(r"\{[^}]*\}")
+# what zipfile raises on an archive that is not as it was written: names that are no text are ValueErrors
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
 LARGEST = 512 * 2**20  # bytes that a part may unpack to
 WIDEST, CELLS = 2**14, 2**26  # columns that a sheet has at most (A to XFD), and places that its rows may span
 
@@ -28,7 +32,7 @@ def read_sheet(path: Path) -> list[list[str]]:
                 _shared(_part(book, "xl/sharedStrings.xml", path)) if "xl/sharedStrings.xml" in book.namelist() else []
             )
             return _rows(_part(book, first, path), shared)
-    except (zipfile.BadZipFile, ElementTree.ParseError, OSError, ValueError, IndexError, NotImplementedError) as error:
+    except (*DAMAGED, RuntimeError, ElementTree.ParseError, IndexError) as error:
         raise DataError(f"{path.name} cannot be read as XLSX ({error}); save the table as CSV") from None
 
 

@@ -670,6 +670,25 @@ def test_a_workbook_is_read_as_its_cells_are(tmp_path: Path) -> None:
         imported(tmp_path / "b.xlsx")
 
 
+def test_a_workbook_whose_names_are_no_text_or_whose_parts_do_not_unpack_is_one_line(tmp_path: Path) -> None:
+    good = made.xlsx(tmp_path / "a.xlsx", [["index", "prediction"], [1, "A"]]).read_bytes()
+    data, entry = bytearray(good), good.index(b"PK\x01\x02")
+    data[entry + 9] |= 8  # names are UTF-8
+    data[entry + 46] = 0xEE
+    (tmp_path / "a.xlsx").write_bytes(data)
+    with pytest.raises(DataError, match=r"^a\.xlsx is a damaged archive"):
+        imported(tmp_path / "a.xlsx")
+    with zipfile.ZipFile(tmp_path / "b.xlsx", "w", zipfile.ZIP_DEFLATED) as book:
+        book.writestr("xl/workbook.xml", "<workbook/>")
+        book.writestr("xl/worksheets/sheet1.xml", "<worksheet>" + "<row/>" * 100 + "</worksheet>")
+    data = bytearray((tmp_path / "b.xlsx").read_bytes())
+    begins = data.index(b"sheet1.xml") + len("sheet1.xml")
+    data[begins : begins + 4] = b"\xff" * 4
+    (tmp_path / "b.xlsx").write_bytes(data)
+    with pytest.raises(DataError, match=r"^b\.xlsx cannot be read as XLSX"):
+        imported(tmp_path / "b.xlsx")
+
+
 def test_an_archive_that_cannot_be_unpacked_and_a_sheet_with_a_document_type_are_one_line(tmp_path: Path) -> None:
     path = made.inspect(tmp_path, "eval")
     data = bytearray(path.read_bytes())
