@@ -369,7 +369,7 @@ def told_of_paths() -> str:
 def command_line(settings: Settings, command: str, *, whole: bool = False) -> str:
     """The line that repeats a run: flags that differ from their defaults, but not where output went.
 
-    Paths are as they were typed, of a whole path (`/home/me/films`) the last part, unless `whole` asks for all of it.
+    Paths are as they were typed, of a whole path (`/data/films`) the last part, unless `whole` asks for all of it.
     """
     default = Settings()
     words = ["python", "-m", f"experiments.{command}"]

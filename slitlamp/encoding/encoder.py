@@ -193,7 +193,7 @@ class StoredEncoder:
         return self.loaded[0]
 
     def _loaded(self) -> Encoder:
-        say(f"loading {self.spec}")
+        say(f"loading {portable(self.spec)}")
         with quietly(), errors_of_device(self.spec, self.device):
             return encoders.load(
                 self.source,

@@ -56,8 +56,8 @@ class Filled:
     """What one pass over pictures did: counts of pictures, and where the time of this process went, in seconds.
 
     `encoded` and `known` count pictures by their pixels, copies once; `unreadable` are the places of those that could
-    not be read, with the reason. `decode` is the time of the threads that decode and hash, `waiting` what the encoder
-    waited for them.
+    not be read, with the reason. `load` is the time until the network was there, `decode` that of the threads that
+    decode and hash, `waiting` what the encoder waited for them.
     """
 
     space: Any
@@ -66,6 +66,7 @@ class Filled:
     known: int = 0
     unreadable: list[tuple[int, str]] = field(default_factory=list)
     bytes: int = 0
+    load: float = 0.0
     decode: float = 0.0
     waiting: float = 0.0
     encode: float = 0.0
@@ -95,16 +96,26 @@ def fill(
     widths = {f"{site}/{readout}": width for site, readout, width in points}
     places = range(len(pictures.pictures)) if places is None else places
     filled = Filled(space=space, pictures=len(places))
-    hashed = [i for i in places if pictures.digests[i] is not None]
-    contents = [pictures.content(i) for i in hashed]
-    lacking = [hashed[k] for k in space.missing(contents, list(widths))]
-    filled.known = len(set(contents)) - len(lacking)
-    seen = set(contents)
-    todo = sorted({*lacking, *(i for i in places if pictures.digests[i] is None)})
+    todo, seen = left_to_encode(filled, pictures, places, list(widths))
     if todo:
         _encode(encoder, pictures, todo, widths, filled, seen, threads, unreadable, told)
     filled.seconds = time.perf_counter() - began
     return filled
+
+
+def left_to_encode(
+    filled: Filled, pictures: ImageSet, places: Sequence[int], names: Sequence[str]
+) -> tuple[list[int], set[str]]:
+    """The places whose `names` the store lacks or whose pixels were never hashed; and the contents that were hashed.
+
+    What is stored already is counted in `filled`.
+    """
+    hashed = [i for i in places if pictures.digests[i] is not None]
+    contents = [pictures.content(i) for i in hashed]
+    lacking = [hashed[k] for k in filled.space.missing(contents, names)]
+    seen = set(contents)
+    filled.known = len(seen) - len(lacking)
+    return sorted({*lacking, *(i for i in places if pictures.digests[i] is None)}), seen
 
 
 def _encode(
@@ -188,7 +199,9 @@ class _Pass:
     def begin(self, left: int) -> None:
         """Load the network, and see that the disk has room for so many pictures, before the first is encoded."""
         if self.network is None:
+            start = time.perf_counter()
             self.network = self.encoder.load()
+            self.filled.load += time.perf_counter() - start
             self.encoder.store.require_space(left * sum(self.widths.values()) * 2)
 
     def prepare(self, image: np.ndarray) -> Any:

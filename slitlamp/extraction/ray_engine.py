@@ -16,7 +16,7 @@ import numpy as np
 import cache
 import slitlamp
 from slitlamp.encoding.encoder import StoredEncoder
-from slitlamp.encoding.fill import Filled, fill, space_of
+from slitlamp.encoding.fill import Filled, fill, left_to_encode, space_of
 from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
 from slitlamp.extraction.asked import Asked
@@ -24,7 +24,7 @@ from slitlamp.extraction.part import Part
 from slitlamp.extraction.reading import Unreadable
 from slitlamp.extraction.summaries import Summaries
 from slitlamp.log import progress, say
-from slitlamp.settings import EncoderSettings
+from slitlamp.settings import EncoderSettings, portable
 from tasks import DataError, Picture
 
 DECODED = 32  # images that go to a decoder at a time
@@ -48,17 +48,16 @@ def filled_by_ray(
     pictures = one.pictures
     names = [f"{site}/{readout}" for site, readout, _ in points]
     found = Filled(space=space_of(encoder, one.policy), pictures=len(pictures.pictures))
-    hashed = [i for i, known in enumerate(pictures.digests) if known is not None]
-    contents = [pictures.content(i) for i in hashed]
-    lacking = [hashed[k] for k in found.space.missing(contents, names)]
-    found.known = len(set(contents)) - len(lacking)
-    todo = sorted({*lacking, *(i for i, known in enumerate(pictures.digests) if known is None)})
+    todo, _ = left_to_encode(found, pictures, range(len(pictures.pictures)), names)
     if not todo:
         return found, {}
     encoder.store.require_space(len(todo) * sum(width for _, _, width in points) * 2)
     unreadable = Unreadable(one)
     workers: dict[tuple[str, int], int] = {}
-    with joined(work.own.address, work.own.actors or 1), progress(len(todo), f"encoding with {encoder.spec}") as bar:
+    with (
+        joined(work.own.address, work.own.actors or 1),
+        progress(len(todo), f"encoding with {portable(encoder.spec)}") as bar,
+    ):
         try:
             for row in _results(work, encoder, one, points, todo):
                 place = int(row["place"])
@@ -69,7 +68,7 @@ def filled_by_ray(
                     unreadable(place, DataError(row["error"]))
                 found.encoded += int(row["encoded"])
                 found.known += int(row["known"])
-                for name in ("decode", "encode", "write"):
+                for name in ("load", "decode", "encode", "write"):
                     setattr(found, name, getattr(found, name) + float(row[name]))
                 for who in ("decoder", "encoder"):
                     node, pid, mb = row[who].rsplit(" ", 2)
@@ -219,5 +218,5 @@ class Encode:
         return {
             "place": batch["place"], "content": batch["content"], "error": batch["error"], "decode": batch["decode"],
             "decoder": batch["decoder"], "encoder": [_who()] * len(first),
-            **{name: first * getattr(filled, name) for name in ("encoded", "known", "encode", "write")},
+            **{name: first * getattr(filled, name) for name in ("encoded", "known", "load", "encode", "write")},
         }  # fmt: skip

@@ -124,8 +124,8 @@ def _one(work: Work, encoder: StoredEncoder, one: Asked, filled: Fill, summaries
     return {
         "images": one.name, "encoder": encoder.label, "part": work.part.index, "total": len(one.pictures.pictures),
         "pictures": found.pictures, "encoded": found.encoded, "known": found.known,
-        "unreadable": len(found.unreadable), "points": len(points), "bytes": found.bytes, "decode": found.decode,
-        "waiting": found.waiting, "encode": found.encode, "write": found.write,
+        "unreadable": len(found.unreadable), "points": len(points), "bytes": found.bytes, "load": found.load,
+        "decode": found.decode, "waiting": found.waiting, "encode": found.encode, "write": found.write,
         "seconds": time.perf_counter() - began, "why": [why for _, why in found.unreadable[:3]], **more,
     }  # fmt: skip
 
@@ -204,7 +204,7 @@ def _times(rows: Sequence[dict[str, Any]], work: Work) -> list[dict[str, Any]]:
         shown = {"images": row["images"], "encoder": row["encoder"]}
         if work.part.world > 1:
             shown["rank"] = row["part"] % work.part.world
-        shown |= {name: round(row[name], 3) for name in ("seconds", "decode", "encode", "write", "waiting")}
+        shown |= {name: round(row[name], 3) for name in ("seconds", "load", "decode", "encode", "write", "waiting")}
         shown["images_per_second"] = round(row["encoded"] / row["seconds"], 1) if row["encoded"] else None
         shown |= {name: row[name] for name in ("workers", "largest_worker_mb") if name in row}
         found.append(shown)
@@ -221,7 +221,7 @@ def _sentences(rows: Sequence[dict[str, Any]], work: Work) -> list[str]:
         found.append(f"This was {' by '.join(one for one in (which, ranks) if one)} of the images.")
     if not encoded:
         return [*found, f"Nothing was to encode: all {known:,} lay in the store."]
-    spent = {name: sum(row[name] for row in rows) for name in ("decode", "encode", "write")}
+    spent = {name: sum(row[name] for row in rows) for name in ("load", "decode", "encode", "write")}
     whole = sum(spent.values()) or 1.0
     shares = ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in spent.items())
     waited = sum(row["waiting"] for row in rows) / (sum(row["seconds"] for row in rows) or 1.0)
@@ -284,7 +284,7 @@ def _plan(work: Work, encoder: StoredEncoder, one: Asked, places: Sequence[int])
         points, left = encoders.points(card, pictures.marked), len(todo)
     each = pace["seconds"] / pace["images"] if pace else None
     return {
-        "images": one.name, "encoder": encoder.spec, "pictures": len(places), "to_encode": left,
+        "images": one.name, "encoder": encoder.spec, "pictures": len(places) + len(one.before), "to_encode": left,
         "points": len(points), "bytes": left * 2 * sum(width for _, _, width in points),
         "seconds": 0.0 if not left else None if each is None else round(left * each, 1),
     }  # fmt: skip

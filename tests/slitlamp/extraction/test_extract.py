@@ -232,6 +232,9 @@ def test_what_is_unreadable_is_left_out_said_and_limited(
     }  # fmt: skip
     assert "unreadable, left out: " in err
     assert "07.png: cannot be decoded" in err
+    assert main(["--encoder", ENCODER, "--data", str(folder), "--dry-run", "--json"]) == DONE
+    (planned,) = json.loads(capsys.readouterr().out)["tables"]["plan"]
+    assert planned["pictures"] == N, "what listing found unreadable is a picture too, in the plan as in the run"
     assert main([*words, "--shard", "1/6"]) == DONE, "the limit is a share of all images, not of a shard's"
     capsys.readouterr()
     for k in range(10, 20):
