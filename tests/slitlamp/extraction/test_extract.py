@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -370,6 +371,84 @@ def test_ray_stores_the_bytes_of_one_process_and_leaves_out_what_cannot_be_read(
     monkeypatch.setenv("SLITLAMP_CACHE", str(home / "alone"))
     assert main(words) == DONE
     assert held(home / "alone") == held(home / "store")
+
+
+DRIVER = """
+import json, sys, threading, time
+from pathlib import Path
+import slitlamp
+from slitlamp.extraction import ray_engine
+
+encoder, films, store, nodes = sys.argv[1:]
+ray_engine.STORED, ray_engine.DECODED, address = 8, 4, None
+if nodes == "2":
+    from ray.cluster_utils import Cluster
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 5, "include_dashboard": False})
+    second, address = cluster.add_node(num_cpus=2), cluster.address
+    def remove():
+        while not [*Path(store).glob("features/*/shard-*.h5")]:
+            time.sleep(0.05)
+        cluster.remove_node(second, allow_graceful=False)
+        Path(store, "removed").touch()
+    threading.Thread(target=remove, daemon=True).start()
+made = slitlamp.extract(encoder, data=films, engine="ray", actors=2, address=address)
+print(json.dumps(made.table("encoded")))
+"""
+SLOW = '''
+"""Block means, slowly; the first actor that asks for a second batch is killed, once."""
+import os, signal, sys, time
+from pathlib import Path
+from tests.numpy_encoder import CARD, features
+import encoders
+
+FILES = ()
+calls = []
+
+def slow(images):
+    calls.append(1)
+    mark = Path({mark!r})
+    if len(calls) == 2 and not mark.exists() and "worker" in sys.argv[0]:  # no driver
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.3)
+    return features(images)
+
+def load(device):
+    return encoders.from_function(CARD, slow)
+'''
+
+
+@RAY
+def test_ray_goes_on_where_an_actor_and_a_node_die_and_the_line_again_where_the_driver_does(
+    films: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, store, alone = home / "slow.py", home / "store", home / "alone"
+    encoder.write_text(SLOW.format(mark=str(home / "mark")))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "120")
+    line = [sys.executable, "-c", DRIVER, str(encoder), str(films), str(store)]
+    driver = subprocess.Popen([*line, "1"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not [*store.glob("features/*/shard-*.h5")]:
+        assert driver.poll() is None, "it ended before it was killed"
+        time.sleep(0.02)
+    driver.kill()
+    driver.wait()
+    assert (home / "mark").exists(), "an actor was killed"
+    some = held(store)
+    assert 0 < len({content for _, content, _ in some}) < N
+    (home / "mark").unlink()
+    done = subprocess.run([*line, "2"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert (home / "mark").exists(), "an actor was killed"
+    assert (store / "removed").exists(), "a node was removed"
+    (row,) = json.loads(done.stdout.splitlines()[-1])
+    assert (row["pictures"], row["encoded"] + row["known"], row["unreadable"]) == (N + 1, N, 0)
+    assert row["known"] > 0
+    several = held(store)
+    assert several.items() >= some.items()
+    monkeypatch.setenv("SLITLAMP_CACHE", str(alone))
+    slitlamp.extract(str(encoder), data=films)
+    assert held(alone) == several
 
 
 def test_without_ray_one_line_says_how_to_install_it(
