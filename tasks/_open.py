@@ -102,7 +102,9 @@ def open_source(
     source = Source(
         name=name,
         rows=rows,
-        licence=licence(rows.columns() if isinstance(rows, Rows) else (row.columns for row in rows)),
+        licence=licence(head.columns for head in found.heads)
+        if isinstance(found, SourceFrames)
+        else licence(row.columns for row in rows),
         policy=policy.policy,
         unreadable=tuple(unreadable),
         warnings=(*notes, *grouping(found, group), *more, *said, *asked_frames(found, policy), *flags(found, policy)),
@@ -145,10 +147,11 @@ def _list_all(
         except DataError as error:
             unreadable[row] = (item_id(file.name), f"{short(file.name) or 'a row'}: {error}{file.missing}")
     headers.save()
-    rows = [row for row in range(len(files)) if row not in unreadable]
-    heads = [headers.head(row) for row in rows]
-    objects = sum(head == [] for head in heads)
-    several = any(isinstance(head, list) and len(head) > 1 for head in heads)
+    every = range(len(files))
+    rows = [row for row in every if row not in unreadable] if unreadable else every
+    listed = [head for row in rows if isinstance(head := headers.head(row), list)]
+    objects = sum(not frames for frames in listed)
+    several = any(len(frames) > 1 for frames in listed)
     frames = SourceFrames(headers, policy, *_each(headers, rows, chosen=policy.volumes or several or _numbers(files)))
     found: Sequence[SourceFrame] = frames if isinstance(files, Files) and not policy.volumes else list(frames)
     refused: list[tuple[str, str]] = []
@@ -170,6 +173,9 @@ def _unknown(headers: Headers) -> Iterator[tuple[int, Listed]]:
 
 def _each(headers: Headers, rows: Sequence[int], *, chosen: bool) -> tuple[Sequence[int], Sequence[Head]]:
     """The row and the header of each frame; with `chosen` of that which a row names, where it names one."""
+    whole = [head for row in rows if isinstance(head := headers.head(row), Plain)]
+    if len(whole) == len(rows) and not chosen:
+        return rows, whole
     at, found = array("l"), list[Head]()
     for row in rows:
         head = headers.head(row)
@@ -241,9 +247,7 @@ def _own_group(found: Sequence[SourceFrame], patients: Mapping[int, str], k: int
     return patients[k] if k in patients else f"file {found[k].file.name}"
 
 
-def _made(
-    found: Sequence[SourceFrame], own: Callable[[int], str], policy: DecodePolicy, name: str
-) -> tuple[Row, ...]:
+def _made(found: Sequence[SourceFrame], own: Callable[[int], str], policy: DecodePolicy, name: str) -> tuple[Row, ...]:
     rows: list[Row] = []
     for k, (s, known, place) in enumerate(zip(found, _ids(found), _in_folders(found), strict=True)):
         try:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from tasks.images.decode import DecodePolicy, Frame, digest
 from tasks.images.kinds import File
 
 
+@runtime_checkable
 class Digested(Protocol):
     """Bytes of which the digest is known, or can be found out."""
 

@@ -27,6 +27,7 @@ from tasks.sources.files import Files, Listed, facts_of
 from tasks.sources.remote import FETCHERS, Fetched, at, content_of
 
 PLAIN = frozenset(("exif_orientation",))  # columns that a remembered frame may have
+AT_ONCE = 32  # blocks that are written together
 FEW = 32  # files of a block that are asked for one by one as quickly
 SETTLED = 3.0  # seconds: a file that is younger may change without its times doing so
 
@@ -92,10 +93,16 @@ class Digests:
         """That of file `k`, where it is known."""
         return self.bytes[32 * k : 32 * k + 32].hex() if self._known[k] else None
 
-    def put(self, k: int, *digests: str) -> None:
-        """Keep those of file `k` and of the next, as many as are given."""
-        self.bytes[32 * k : 32 * (k + len(digests))] = bytes.fromhex("".join(digests))
-        self._known[k : k + len(digests)] = b"\1" * len(digests)
+    def put(self, k: int, digests: str) -> None:
+        """Keep that of file `k`, and those of the next files, as many as there are one behind another."""
+        found = bytes.fromhex(digests)
+        stop = k + len(found) // 32
+        self.bytes[32 * k : 32 * stop] = found
+        self._known[k:stop] = b"\1" * (stop - k)
+
+    def known(self, k: int) -> bool:
+        """Whether that of file `k` is known."""
+        return bool(self._known[k])
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +236,12 @@ class Headers:
     def _save_blocks(self) -> None:
         """Write what is remembered of every file of a block as one, which the next run asks for instead of them."""
         assert self._memory is not None
-        for block in [*self._blocks]:
+        ready: dict[str, Any] = {}
+        left: list[Block] = []
+        for block in self._blocks:
             part = slice(block.start, block.stop)
-            if block.key and block.stop - block.start >= FEW and self._state[part].count(REMEMBERED) == len(
-                self._state[part]
-            ):
+            size = block.stop - block.start
+            if block.key and size >= FEW and self._state[part].count(REMEMBERED) == size:
                 heads = self._heads[part]
                 table = {id(one): one for one in heads}
                 numbers = {name: number for number, name in enumerate(table)}
@@ -241,8 +249,14 @@ class Headers:
                     "heads": [_said(one) for one in table.values()], "of": [numbers[id(one)] for one in heads],
                     "sha256": self.digests.bytes[32 * block.start : 32 * block.stop].hex(),
                 }  # fmt: skip
-                self._memory.put_many({block.key: held})
-                self._blocks.remove(block)
+                ready[block.key] = held
+            else:
+                left.append(block)
+            if len(ready) >= AT_ONCE:
+                self._memory.put_many(ready)
+                ready = {}
+        self._memory.put_many(ready)
+        self._blocks = left
 
     def _plain(self, said: Mapping[str, Any]) -> Plain:
         """One for all files of which the same is said."""

@@ -87,10 +87,6 @@ class Rows(Made[Row]):
         """The picture of each row."""
         return Pictures(self)
 
-    def columns(self) -> Iterator[dict[str, str]]:
-        """The columns of each row."""
-        return map(self._columns, range(len(self)))
-
     def picture(self, i: int) -> Picture:
         """The picture of a row."""
         one = self._found[self._places[i]]
@@ -99,7 +95,7 @@ class Rows(Made[Row]):
     def unread(self) -> list[int]:
         """The rows of which the bytes have to be read for their identity."""
         known, rows = self._found.headers.digests, self._found.rows
-        return [i for i, k in enumerate(self._places) if known.get(rows[k]) is None]
+        return [i for i, k in enumerate(self._places) if not known.known(rows[k])]
 
     def identities(self) -> Iterator[str | None]:
         """The identity of each picture; bytes are read where that is needed."""
