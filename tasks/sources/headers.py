@@ -122,6 +122,11 @@ class Kept:
                 self.digests.put(self.number, found)
         return found
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process it stands alone: a picture that is sent there does not take its whole source along."""
+        alone = content_of(self.path())
+        return type(alone), (alone.path, self.digests.get(self.number))
+
 
 UNKNOWN, LEARNT, REMEMBERED = 0, 1, 2  # what the memory knows of a file: nothing, nothing yet, everything
 
