@@ -11,11 +11,13 @@ import tasks
 from cache import Store
 from hub.objects import is_url, shown
 from slitlamp.duplicates.guard import Copies
+from slitlamp.encoding.remembered import Remembered
 from slitlamp.errors import UsageError
 from slitlamp.log import progress, say
 from slitlamp.settings import SourceSettings
 from tasks import Row, Source, Task, label
 from tasks.sources.files import manifest_of
+from tasks.sources.rows import Rows, identities, pictures_of
 from tasks.sources.shards import TAR
 from tasks.sources.table import TABLES
 
@@ -136,9 +138,11 @@ def open_source(settings: SourceSettings, spec: str, store: Store) -> Source:
 
 def identify(source: Source) -> None:
     """Find the identity of each picture, for which the bytes of files are read that are not known, and remember it."""
-    with progress(len(source.rows), "reading files") as bar:
-        for row in source.rows:
-            _ = row.picture.identity
+    rows = source.rows
+    unread = rows.unread() if isinstance(rows, Rows) else range(len(rows))
+    with progress(len(unread), "reading files") as bar:
+        for i in unread:
+            _ = (rows.picture(i) if isinstance(rows, Rows) else rows[i].picture).identity
             bar.update()
     source.remember()
 
@@ -149,7 +153,9 @@ class _Readable:
     def __init__(self, store: Store, source: Source) -> None:
         self.memo = store.memo("readable")
         identify(source)
-        self.before = {name for name, fine in self.memo.get_many(_identities(source)).items() if fine is True}
+        keys = [*identities(pictures_of(source.rows))]
+        self.remembered = Remembered(self.memo, keys)
+        self.before = {name for name, fine in zip(keys, self.remembered.values, strict=True) if fine is True}
         self.seen: set[str] = set()
 
     def __contains__(self, identity: object) -> bool:

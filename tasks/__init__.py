@@ -86,6 +86,7 @@ def _from_file(path: Path) -> Task:
     task: Task = file.module.TASK
 
     def items(source: Source, rng: np.random.Generator, column: str | None) -> Iterator[Item]:
+        source = replace(source, rows=tuple(source.rows))  # each row made once
         given = {id(row.picture) for row in source.rows}
         for item in task.items(source, rng, column):
             if not isinstance(item, Item):

@@ -1,6 +1,6 @@
 """What a task is: a question whose answer is known for every item, and the items that carry it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,7 +99,7 @@ def _nothing() -> None:
 class Source:
     """Images and what is known of each.
 
-    `name` is what reports print (never an absolute path). `policy` is the decode policy, part of the
+    `name` is what reports print (never an absolute path). `rows` may make each row when it is asked for. `policy` is the decode policy, part of the
     feature key. `unreadable` lists (id, reason) of files that could not be read. `warnings` are
     sentences the user must see (mixed EXIF, possible leak through windows, ungrouped source …).
     `undecided` holds decisions that only some tasks need (EXIF for those that turn images); each is
@@ -109,7 +109,7 @@ class Source:
     """
 
     name: str
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     benchmark: str = ""
     synthetic: bool = False
     licence: str = "unknown"

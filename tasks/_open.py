@@ -1,10 +1,10 @@
 """Open a source: from a folder, a manifest, a DICOM tree or a NIfTI file to rows that can be asked."""
 
+from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -12,28 +12,22 @@ from tasks._base import DataError, Mark, Picture, Row, Source, Undecided
 from tasks.benchmarks._open import near, open_benchmark, parse
 from tasks.benchmarks._rows import OpenSettings
 from tasks.images.content import picture
-from tasks.images.decode import DecodePolicy, Frame, LastOpened, digest
+from tasks.images.decode import DecodePolicy, LastOpened
 from tasks.marks.draw import covered
 from tasks.marks.place import from_columns
 from tasks.sources.check import refuse_above
 from tasks.sources.evidence import Columns, asked, regions
-from tasks.sources.files import Listed, Names, missing, natural
-from tasks.sources.groups import column_groups, group_id, own_groups
-from tasks.sources.headers import Headers, Memory
-from tasks.sources.notes import SourceFrame, asked_frames, decide, exif_decision, flags, grouping, licence
-from tasks.sources.remote import Fetched, ahead, frames_of
+from tasks.sources.files import Files, Listed, Names, missing, natural
+from tasks.sources.frames import SourceFrame, SourceFrames
+from tasks.sources.groups import column_groups, group_id, patients
+from tasks.sources.headers import Head, Headers, Memory, Plain
+from tasks.sources.notes import asked_frames, decide, exif_decision, flags, grouping, licence
+from tasks.sources.remote import ahead, frames_of
 from tasks.sources.resolve import Resolved, resolved
+from tasks.sources.rows import Rows, columns_of, item_id
 from tasks.sources.table import like_another, no_column, short
 from tasks.sources.values import SPELLING
 from tasks.sources.volumes import expanded, stacked
-
-
-def item_id(name: str, number: int = 1, occurrence: int = 0) -> str:
-    """The id of an image: 16 hex digits of a sha256 over its name inside the source and its frame.
-
-    It does not depend on where the source lies, and it cannot be read back into the name.
-    """
-    return digest("item", name, str(number), str(occurrence))[:16]
 
 
 def open_source(
@@ -95,8 +89,8 @@ def open_source(
     for flag, chosen in (("--label", columns_needed[:1]), ("--group", [group] if group else [])):
         notes += [sentence for one in chosen for sentence in like_another(one, columns or (), flag)]
     needed = [*columns_needed, *([group] if group else []), *(where.columns if where else ())]
-    known = Headers(headers, policy)
-    found, unreadable, objects = _list_all(files, policy, needed, known)
+    known = Headers(headers, policy, expanded(files) if volumes else files)
+    found, unreadable, objects = _list_all(known, policy, needed)
     if objects:
         notes.append(f"{objects} DICOM files hold no image and were passed over")
     refuse_above(unreadable, len(unreadable) + len(found), unreadable_limit, policy.noun)
@@ -107,8 +101,10 @@ def open_source(
     rows, said = _with_regions(rows, found, where, where_found.names, policy, name)
     source = Source(
         name=name,
-        rows=tuple(rows),
-        licence=licence(rows),
+        rows=rows,
+        licence=licence(head.columns for head in found.heads)
+        if isinstance(found, SourceFrames)
+        else licence(row.columns for row in rows),
         policy=policy.policy,
         unreadable=tuple(unreadable),
         warnings=(*notes, *grouping(found, group), *more, *said, *asked_frames(found, policy), *flags(found, policy)),
@@ -118,7 +114,7 @@ def open_source(
     return source if limit is None else limited(source, limit, seed)
 
 
-def files_of(spec: str, chosen: str | None) -> tuple[list[Listed], str, list[str], list[str] | None]:
+def files_of(spec: str, chosen: str | None) -> tuple[Sequence[Listed], str, list[str], list[str] | None]:
     """Files, the source's printable name, sentences for the user, and the manifest's columns."""
     found = _resolved(spec, chosen)
     return found.files, found.name, [*found.notes], found.columns
@@ -133,55 +129,74 @@ def _resolved(spec: str, chosen: str | None, *, offline: bool = False) -> Resolv
 
 
 def _list_all(
-    files: Sequence[Listed], policy: DecodePolicy, needed: Sequence[str] = (), headers: Headers | None = None
-) -> tuple[list[SourceFrame], list[tuple[str, str]], int]:
+    headers: Headers, policy: DecodePolicy, needed: Sequence[str] = ()
+) -> tuple[Sequence[SourceFrame], list[tuple[str, str]], int]:
+    """The frames of the files of `headers`, (id, reason) of those that cannot be read, and how many hold none."""
     last_opened = LastOpened()
-    headers = headers or Headers(None, policy)
-    held: list[tuple[Listed, list[Frame]]] = []
-    unreadable: list[tuple[str, str]] = []
-    objects = 0
-    asked = expanded(files) if policy.volumes else files
-    opened = headers.recall(asked)  # a manifest may name a file in many rows
-    for file, _ in zip(asked, ahead([one.path for one in asked], opened), strict=True):
+    files = headers.files
+    headers.recall()
+    unreadable: dict[int, tuple[str, str]] = {}
+    for row, file in _unknown(headers):
         try:
             if not file.name:
                 raise DataError("the manifest names no file")
-            whole = isinstance(file.path, Path | Fetched)
-            frames = opened.get(file.path) if whole else None
-            if frames is None:
-                frames = frames_of(file.path, policy, last_opened)
-                if whole:
-                    opened[file.path] = frames
-                headers.learn(file.path, frames)
+            if headers.head(row) is None:
+                headers.learn(row, frames_of(file.path, policy, last_opened))
         except Undecided:
             raise
         except DataError as error:
-            unreadable.append((item_id(file.name), f"{short(file.name) or 'a row'}: {error}{file.missing}"))
-            continue
-        objects += not frames
-        held.append((file, frames))
+            unreadable[row] = (item_id(file.name), f"{short(file.name) or 'a row'}: {error}{file.missing}")
     headers.save()
-    chosen = policy.volumes or _numbers_frames(files) or any(len(frames) > 1 for _, frames in held)
-    found: list[SourceFrame] = []
-    for file, frames in held:
-        own = _chosen(frames, file, whole=policy.volumes) if chosen else frames
-        content = headers.content(file.path)
-        found += [SourceFrame(file=file, frame=frame, content=content) for frame in own]
+    every = range(len(files))
+    rows = [row for row in every if row not in unreadable] if unreadable else every
+    listed = [head for row in rows if isinstance(head := headers.head(row), list)]
+    objects = sum(not frames for frames in listed)
+    several = any(len(frames) > 1 for frames in listed)
+    frames = SourceFrames(headers, policy, *_each(headers, rows, chosen=policy.volumes or several or _numbers(files)))
+    found: Sequence[SourceFrame] = frames if isinstance(files, Files) and not policy.volumes else list(frames)
+    refused: list[tuple[str, str]] = []
     if policy.volumes:
         found, refused = stacked(found, policy, last_opened, needed)
-        unreadable += [(item_id(name, 0), f"{name}: {why}") for name, why in refused]
-    return found, unreadable, objects
+    return found, [*unreadable.values(), *((item_id(name, 0), f"{name}: {why}") for name, why in refused)], objects
 
 
-def _numbers_frames(files: Sequence[Listed]) -> bool:
+def _unknown(headers: Headers) -> Iterator[tuple[int, Listed]]:
+    """The rows whose files were not looked at before; those that are to be fetched are so ahead."""
+    files = headers.files
+    rows = [row for row in range(len(files)) if headers.head(row) is None]
+    if isinstance(files, Files):
+        yield from ((row, files[row]) for row in rows)
+        return
+    for row, _ in zip(rows, ahead([files[row].path for row in rows]), strict=True):
+        yield row, files[row]
+
+
+def _each(headers: Headers, rows: Sequence[int], *, chosen: bool) -> tuple[Sequence[int], Sequence[Head]]:
+    """The row and the header of each frame; with `chosen` of that which a row names, where it names one."""
+    whole = [head for row in rows if isinstance(head := headers.head(row), Plain)]
+    if len(whole) == len(rows) and not chosen:
+        return rows, whole
+    at, found = array("l"), list[Head]()
+    for row in rows:
+        head = headers.head(row)
+        frames = [head] if isinstance(head, Plain) else head or []
+        for frame in _chosen(frames, headers.files[row], whole=headers.volumes) if chosen else frames:
+            at.append(row)
+            found.append(frame)
+    return at, found
+
+
+def _numbers(files: Sequence[Listed]) -> bool:
     """Whether the column frame says which of a file's frames is meant: some file is named more than once by it."""
+    if isinstance(files, Files):
+        return False
     numbers: dict[str, set[int | None]] = {}
     for file in files:
         numbers.setdefault(file.name, set()).add(file.frame)
     return any(len(named) > 1 for named in numbers.values())
 
 
-def _chosen(frames: list[Frame], file: Listed, *, whole: bool) -> list[Frame]:
+def _chosen(frames: Sequence[Head], file: Listed, *, whole: bool) -> Sequence[Head]:
     """The frame that a manifest names, or all; DataError where the file does not have it."""
     number = file.frame
     if number is None or not frames:
@@ -203,17 +218,38 @@ def _rows(
     needed: Sequence[str],
     name: str,
     spelling: str,
-) -> tuple[list[Row], list[str]]:
-    rows: list[Row] = []
+) -> tuple[Sequence[Row], list[str]]:
     if group is None:
-        groups, notes = own_groups(found, spelling)
+        of, notes = patients(found, spelling)
+        own = partial(_own_group, found, of)
     else:
-        if not any(group in _columns(s) for s in found):
-            raise no_column(group, [*dict.fromkeys(c for s in found for c in _columns(s))], name)
+        values = [columns.get(group) for columns in _columns(found)]
+        if all(value is None for value in values):
+            raise no_column(group, [*dict.fromkeys(c for columns in _columns(found) for c in columns)], name)
         places = [s.file.place or f"image {k}" for k, s in enumerate(found, 1)]
-        values, files = [_columns(s).get(group, "") for s in found], [s.file.name for s in found]
-        groups, notes = column_groups(values, group, name, spelling, places, files)
-    for s, known, own, place in zip(found, _ids(found), groups, _in_folders(found), strict=True):
+        names = [s.file.name for s in found]
+        groups, notes = column_groups([value or "" for value in values], group, name, spelling, places, names)
+        own = groups.__getitem__
+    if isinstance(found, SourceFrames):
+        rows: Sequence[Row] = Rows(found, own, policy)
+    else:
+        rows = _made(found, own, policy, name)
+    if needed:
+        present = dict.fromkeys(c for columns in _columns(found) for c in columns)
+        for wanted in needed:
+            if wanted not in present:
+                raise no_column(wanted, [*present], name)
+    return rows, notes
+
+
+def _own_group(found: Sequence[SourceFrame], patients: Mapping[int, str], k: int) -> str:
+    """The patient of an image that names one, else its file."""
+    return patients[k] if k in patients else f"file {found[k].file.name}"
+
+
+def _made(found: Sequence[SourceFrame], own: Callable[[int], str], policy: DecodePolicy, name: str) -> tuple[Row, ...]:
+    rows: list[Row] = []
+    for k, (s, known, place) in enumerate(zip(found, _ids(found), _in_folders(found), strict=True)):
         try:
             marks = from_columns(s.file.columns)
             if marks and policy.volumes:
@@ -225,20 +261,21 @@ def _rows(
         rows.append(
             Row(
                 id=known,
-                group=group_id(own),
+                group=group_id(own(k)),
                 picture=shown,
-                columns=_columns(s),
+                columns=columns_of(s.frame.columns, s.file.columns),
                 marks=marks,
                 place=s.file.place,
                 in_folder=place,
                 regions={"marks": partial(_under_marks, shown, marks)} if marks else {},
             )
         )
-    present = dict.fromkeys(c for row in rows for c in row.columns)
-    for wanted in needed:
-        if wanted not in present:
-            raise no_column(wanted, [*present], name)
-    return rows, notes
+    return tuple(rows)
+
+
+def _columns(found: Sequence[SourceFrame]) -> Iterator[dict[str, str]]:
+    """The columns of each frame."""
+    return (columns_of(s.frame.columns, s.file.columns) for s in found)
 
 
 def _in_folders(found: Sequence[SourceFrame]) -> list[int]:
@@ -257,14 +294,19 @@ def _under_marks(picture: Picture, marks: Sequence[Mark]) -> np.ndarray:
 
 
 def _with_regions(
-    rows: list[Row], found: Sequence[SourceFrame], where: Columns | None, names: Names, policy: DecodePolicy, name: str
-) -> tuple[list[Row], list[str]]:
+    rows: Sequence[Row],
+    found: Sequence[SourceFrame],
+    where: Columns | None,
+    names: Names,
+    policy: DecodePolicy,
+    name: str,
+) -> tuple[Sequence[Row], list[str]]:
     """The rows with the region that their column says, and a sentence about those without."""
     if where is None:
         return rows, []
     pictures = [row.picture for row in rows]
     named, notes = regions(found, pictures, where, names=names, policy=policy, name=name)
-    return [replace(row, regions={**row.regions, **own}) for row, own in zip(rows, named, strict=True)], notes
+    return tuple(replace(row, regions={**row.regions, **own}) for row, own in zip(rows, named, strict=True)), notes
 
 
 def _ids(found: Sequence[SourceFrame]) -> list[str]:
@@ -280,7 +322,8 @@ def _ids(found: Sequence[SourceFrame]) -> list[str]:
 def slices_of(spec: str, image_column: str | None = None) -> dict[str, list[tuple[Listed, int | None]]]:
     """The files of each volume of a source, by its id, each with its frame's number where a file holds several."""
     files = files_of(spec, image_column)[0]
-    found, _, _ = _list_all(files, DecodePolicy(window="minmax", volumes=True))
+    policy = DecodePolicy(window="minmax", volumes=True)
+    found, _, _ = _list_all(Headers(None, policy, expanded(files)), policy)
     parts = [one.parts or (one,) for one in found]
     held = Counter(str(part.file.path) for own in parts for part in own)
     return {
@@ -289,16 +332,14 @@ def slices_of(spec: str, image_column: str | None = None) -> dict[str, list[tupl
     }
 
 
-def _columns(one: SourceFrame) -> dict[str, str]:
-    facts = one.frame.columns
-    fixed = {"exif_orientation": facts["exif_orientation"]} if "exif_orientation" in facts else {}
-    return {**facts, **one.file.columns, **fixed}
-
-
 def limited(source: Source, limit: int, seed: int = 0) -> Source:
     """The source with at most `limit` rows: groups in a seeded order, their rows in the source's order."""
-    groups = sorted({row.group for row in source.rows})
+    rows = source.rows
+    if limit >= len(rows):
+        return source
+    of = [*rows.groups] if isinstance(rows, Rows) else [row.group for row in rows]
+    groups = sorted(set(of))
     order = np.random.default_rng([seed, len(groups)]).permutation(len(groups))
     rank = {groups[g]: r for r, g in enumerate(order)}
-    chosen = sorted(range(len(source.rows)), key=lambda i: (rank[source.rows[i].group], i))[:limit]
-    return replace(source, rows=tuple(source.rows[i] for i in sorted(chosen)))
+    chosen = sorted(sorted(range(len(rows)), key=lambda i: (rank[of[i]], i))[:limit])
+    return replace(source, rows=rows.take(chosen) if isinstance(rows, Rows) else tuple(rows[i] for i in chosen))

@@ -165,7 +165,7 @@ def _encode(
                     told(left)
         finally:
             stream.close()
-            pictures.remember()
+            pictures.finish()
         start = time.perf_counter()
     filled.write += time.perf_counter() - start  # the last shard is closed
     if filled.encoded:

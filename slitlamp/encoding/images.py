@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 import cache
+from slitlamp.encoding.remembered import Remembered
 from slitlamp.keys import digest
 from slitlamp.log import progress
 from tasks import DataError, Picture
+from tasks.sources.rows import identities
 
 BOX_BYTES = 1 << 30  # decoded images kept for the next encoder
 KEPT = 1000  # digests that are gathered before they are written: what a killed run would hash again
@@ -36,6 +38,7 @@ class ImageSet:
     held: int = 0
     room: int = BOX_BYTES
     _learnt: dict[str, str] = field(default_factory=dict, init=False, repr=False)
+    _remembered: Remembered | None = field(default=None, init=False, repr=False)
 
     def read(self, index: int) -> np.ndarray:
         """Decode one picture, or take it from the box."""
@@ -60,7 +63,7 @@ class ImageSet:
     @property
     def distinct(self) -> int:
         """How many pictures there are to encode, those of one identity once."""
-        keys = [p.identity for p in self.pictures]
+        keys = [*identities(self.pictures)]
         return len({k for k in keys if k is not None}) + sum(k is None for k in keys)
 
     def known(self) -> list[str] | None:
@@ -72,7 +75,10 @@ class ImageSet:
     @cached_property
     def digests(self) -> list[str | None]:
         """The digest of each picture's decoded pixels where an earlier run, or this one, found it out; else None."""
-        return self._recalled([None] * len(self.pictures))
+        self._remembered = Remembered(self.store.memo("images"), [*identities(self.pictures)])
+        found: list[str | None] = self._remembered.values
+        self._remembered.keep(found)
+        return found
 
     def _recalled(self, digests: list[str | None]) -> list[str | None]:
         """The same list, with what the memo knows by now of those that are None."""
@@ -90,7 +96,7 @@ class ImageSet:
             for i in missing:
                 self.learn(i, cache.content_digest(self.read(i)))
                 bar.update()
-        self.remember()
+        self.finish()
         return [self.content(i) for i in range(len(self.pictures))]
 
     def content(self, index: int) -> str:
@@ -115,6 +121,12 @@ class ImageSet:
         """Write the digests that were found out to the memo."""
         self.store.memo("images").put_many(self._learnt)
         self._learnt.clear()
+
+    def finish(self) -> None:
+        """As `remember`, after the last digest was found out: whoever asks for the same pictures finds them quickly."""
+        self.remember()
+        if self._remembered is not None:
+            self._remembered.keep(self.digests)
 
     def stream(self, indices: Sequence[int], threads: int = 0, prepare: Any = None) -> "Generator[Decoded, None, None]":
         """The pictures at those places, decoded and hashed in that order, by threads that run ahead where there are.

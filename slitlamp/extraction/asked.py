@@ -18,6 +18,7 @@ from slitlamp.reports.text import question_line
 from slitlamp.settings import Settings
 from slitlamp.sources import identify, list_source
 from tasks import DataError
+from tasks.sources.rows import ids_of, pictures_of
 
 Points = list[tuple[str, str, int]]
 EVERY = "every image"
@@ -69,7 +70,7 @@ def asked_of(settings: Settings, store: Store) -> list[Asked]:
     say(f"{found.name}: {len(found.rows):,} {'volumes' if source.volumes else 'images'}, each as it is (no --task)")
     identify(found)
     pictures = ImageSet(
-        pictures=[row.picture for row in found.rows], names=[row.id for row in found.rows], store=store,
+        pictures=pictures_of(found.rows), names=ids_of(found.rows), store=store,
         volumes=source.volumes, room=0,
     )  # fmt: skip
     return [

@@ -75,7 +75,7 @@ def filled_by_ray(
                     workers[node, int(pid)] = max(workers.get((node, int(pid)), 0), int(mb))
                 bar.update()
         finally:
-            pictures.remember()
+            pictures.finish()
     found.bytes = found.encoded * sum(width for _, _, width in points) * 2
     return found, {"workers": len(workers), "largest_worker_mb": max(workers.values())}
 

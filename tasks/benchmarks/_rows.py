@@ -14,7 +14,8 @@ from tasks.images.decode import DecodePolicy, LastOpened, digest, list_frames
 from tasks.images.kinds import File
 from tasks.sources.check import refuse_above
 from tasks.sources.files import Listed
-from tasks.sources.notes import SourceFrame, decide, exif_decision, flags
+from tasks.sources.frames import SourceFrame
+from tasks.sources.notes import decide, exif_decision, flags
 
 MARGIN = 10  # black pixels between two images of one question, as BLINK (arXiv 2404.12390) joins them
 

@@ -4,12 +4,22 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from tasks._base import DataError, Picture, Undecided
 from tasks.images.decode import DecodePolicy, Frame, digest
 from tasks.images.kinds import File
+
+
+@runtime_checkable
+class Digested(Protocol):
+    """Bytes of which the digest is known, or can be found out."""
+
+    def digest(self) -> str | None:
+        """Hex digest, or None where they cannot be read."""
+        ...
 
 
 class Content:
@@ -33,7 +43,7 @@ class Content:
 class Stack:
     """The digest of several frames as one volume: their files' bytes and their numbers, in order."""
 
-    def __init__(self, parts: Sequence[tuple["Content | Stack", int]]) -> None:
+    def __init__(self, parts: Sequence[tuple[Digested, int]]) -> None:
         self.parts = tuple(parts)
 
     def digest(self) -> str | None:
@@ -44,21 +54,27 @@ class Stack:
         return digest("stack", *known, *numbers) if len(known) == len(found) else None
 
 
-def identity(content: Content | Stack, policy: str, number: int, revision: int = 1) -> str | None:
+def identity(content: Digested, policy: str, number: int, revision: int = 1) -> str | None:
     """What determines the pixels of one frame: the file's bytes, the policy, the frame's number and revision."""
     found = content.digest()
+    return None if found is None else identity_of(found, policy, number, revision)
+
+
+def identity_of(found: str, policy: str, number: int, revision: int) -> str:
+    """The `identity` of a frame of a file whose bytes have that hex digest."""
     later = [f"revision {revision}"] if revision > 1 else []
-    return None if found is None else digest(found, policy, str(number), *later)
+    return digest(found, policy, str(number), *later)
 
 
-def picture(frame: Frame, content: Content | Stack, policy: DecodePolicy, name: str) -> Picture:
+def picture(frame: Frame, content: Digested, policy: DecodePolicy, name: str) -> Picture:
     """A picture that decodes the frame when it is read; its errors begin with `name`."""
-    known = partial(identity, content, _keyed(policy), frame.number, frame.revision)
+    known = partial(identity, content, keyed(policy), frame.number, frame.revision)
     return Picture(read=partial(_named, name, frame.read), identity=known)
 
 
 @cache
-def _keyed(policy: DecodePolicy) -> str:
+def keyed(policy: DecodePolicy) -> str:
+    """The decode policy as it is part of an identity."""
     return json.dumps(policy.policy, sort_keys=True)
 
 

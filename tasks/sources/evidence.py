@@ -15,7 +15,7 @@ from tasks.images.decode import DecodePolicy, Frame, LastOpened
 from tasks.images.kinds import SUFFIXES, File, suffix
 from tasks.images.raster import turned
 from tasks.sources.files import Names, is_there
-from tasks.sources.notes import SourceFrame
+from tasks.sources.frames import SourceFrame
 from tasks.sources.remote import frames_of
 from tasks.sources.table import no_column
 from tasks.sources.values import is_missing, number

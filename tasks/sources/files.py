@@ -4,9 +4,14 @@ import contextlib
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISREG
+from typing import overload
+
+import numpy as np
 
 from plugins import nearest
 from tasks._base import DataError
@@ -16,6 +21,7 @@ from tasks.sources.values import frame_number, is_missing
 
 MANIFESTS = tuple(f"{stem}{end}" for stem in ("manifest", "metadata") for end in TABLES)
 DIGITS = re.compile(r"(\d+)")
+LARGEST = (1 << 63) - 1  # of the numbers of files that are kept: some systems have longer ones
 NEVER = ("dicomdir", "thumbs.db", "desktop.ini")
 TEXTS = (".txt", ".md", ".json", ".csv", ".tsv", ".parquet", ".xml", ".html", ".pdf", ".yaml", ".log", ".py")
 
@@ -26,8 +32,7 @@ class Listed:
 
     `folder` is the name of the folder that the manifest's row names instead of the file; `shown` is what a message
     calls it, where that is not its name; `row` counts the manifest's rows from 1, below the line of column names;
-    `missing` is what may be wrong with a name that leads nowhere; `facts` are those of a file that was found by listing
-    its folder.
+    `missing` is what may be wrong with a name that leads nowhere.
     """
 
     path: File
@@ -38,7 +43,6 @@ class Listed:
     shown: str = ""
     row: int = 0
     missing: str = ""
-    facts: os.stat_result | None = None
 
     @property
     def place(self) -> str:
@@ -65,6 +69,22 @@ def natural(name: str) -> list[tuple[int, int, str]]:
     return [(1, int(p[:4000]), p) if p.isdecimal() else (0, 0, p.casefold()) for p in parts]
 
 
+def in_natural_order(name: str) -> str:
+    """A text that stands to those of other names as `natural` of a name does: one text is small, and quick to compare.
+
+    That of two parts of a name is that of both together, where no number is cut.
+
+    >>> sorted(["b10.png", "b2.png", "a/1.png"], key=in_natural_order)
+    ['a/1.png', 'b2.png', 'b10.png']
+    """
+    return DIGITS.sub(_ordered, name.casefold())
+
+
+def _ordered(digits: re.Match[str]) -> str:
+    number = str(int(digits[0][:4000]))
+    return f"\0{chr(len(number))}{number}{digits[0]}\0"  # no name holds a NUL
+
+
 def missing(spec: str) -> DataError:
     """The error for a path that is not there, with the nearest of its neighbours."""
     path = Path(spec)
@@ -87,53 +107,102 @@ def manifest_of(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
-def walk(folder: Path) -> tuple[list[Listed], dict[str, int], list[str]]:
+class Files(Sequence[Listed]):
+    """The files that were found below a folder, as columns; a `Listed` is made when it is asked for.
+
+    `names` [n] are relative to the folder; `facts` [n, 5] int64 are size, times of change of bytes and of status in ns,
+    number and device of each: size -1 of what is no regular file, number -1 where nothing could be asked.
+    """
+
+    def __init__(self, folder: Path, names: list[str], facts: np.ndarray) -> None:
+        self.folder, self.names, self.facts = folder, names, facts
+        self._columns: dict[str, dict[str, str]] = {}  # one for the files of a folder
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, k: int) -> Listed: ...
+    @overload
+    def __getitem__(self, k: slice) -> list[Listed]: ...
+    def __getitem__(self, k: int | slice) -> Listed | list[Listed]:
+        """The file at a place."""
+        if isinstance(k, slice):
+            return [self[i] for i in range(*k.indices(len(self)))]
+        name = self.names[k]
+        return Listed(path=self.folder / name, name=name, columns=self.columns(name))
+
+    def columns(self, name: str) -> dict[str, str]:
+        """What the place of a file says of it: `folder`, the first below the source, and `parent`, which holds it."""
+        above = name.rpartition("/")[0]
+        if above not in self._columns:
+            self._columns[above] = {"folder": above.partition("/")[0], "parent": above.rpartition("/")[2]}
+        return self._columns[above]
+
+
+def walk(folder: Path) -> tuple[Files, dict[str, int], list[str]]:
     """The image files below a folder in natural order, a count of what was passed over by ending, and notes on links.
 
     Links are followed. A folder that is reached twice is read once, under its own name before that of a link, so
     that loops end. Columns: `folder`, the first folder below the source, and `parent`, the one that holds the file.
     """
-    entries, again = _entries(folder)
-    kept: list[Listed] = []
+    names: list[str] = []
+    order: list[str] = []
+    facts = array("q")
     passed: dict[str, int] = {}
     nowhere: list[str] = []
-    columns: dict[str, dict[str, str]] = {}  # one for the files of a folder
-    for name in sorted(entries, key=natural):
-        above, _, last = name.rpartition("/")
-        if last.lower() in NEVER:
+    again = 0
+    for above, entries in _folders(folder):
+        if entries is None:
+            again += 1
             continue
-        path, end = Path(entries[name].path), suffix(last)
-        if end not in SUFFIXES:
-            if path.is_symlink() and not path.exists():
-                nowhere.append(name)
+        start = f"{above}/" if above else ""
+        before = in_natural_order(start)
+        for one in entries:
+            last = one.name
+            if last.lower() in NEVER:
                 continue
-            if not path.is_file():
-                end = "pipe, socket or device"
-            if end in TEXTS or not path.is_file() or not _image(path):
-                passed[end or "no ending"] = passed.get(end or "no ending", 0) + 1
-                continue
-        if above not in columns:
-            columns[above] = {"folder": above.partition("/")[0], "parent": above.rpartition("/")[2]}
-        kept.append(Listed(path=path, name=name, columns=columns[above], facts=_facts(entries[name])))
+            end = suffix(last)
+            if end not in SUFFIXES:
+                path = Path(one.path)
+                if path.is_symlink() and not path.exists():
+                    nowhere.append(start + last)
+                    continue
+                if not path.is_file():
+                    end = "pipe, socket or device"
+                if end in TEXTS or not path.is_file() or not _image(path):
+                    passed[end or "no ending"] = passed.get(end or "no ending", 0) + 1
+                    continue
+            names.append(start + last)
+            order.append(before + in_natural_order(last))
+            facts.extend(_facts(one))
+    places = sorted(range(len(names)), key=order.__getitem__)
+    kept = Files(folder, [names[k] for k in places], np.array(facts, np.int64).reshape(-1, 5)[places])
     notes = []
-    held = [(one.facts.st_dev, one.facts.st_ino) for one in kept if one.facts is not None]
-    if len(held) > len(set(held)):
-        more = len(held) - len(set(held))
+    more = _twice(kept.facts)
+    if more:
         notes.append(f"{more} of {len(kept)} files are links to one that has another name here, and are images too")
     if again:
         folders, lead = ("folder", "leads") if again == 1 else ("folders", "lead")
         notes.append(f"{again} linked {folders} {lead} to one that is read already")
     if nowhere:
+        nowhere.sort(key=natural)
         shown = ", ".join(nowhere[:3]) + (f" and {len(nowhere) - 3} more" if len(nowhere) > 3 else "")
         notes.append(f"{len(nowhere)} link{'s lead' if len(nowhere) > 1 else ' leads'} nowhere: {shown}")
     return kept, passed, notes
 
 
-def _entries(folder: Path) -> tuple[dict[str, os.DirEntry[str]], int]:
-    """The files below a folder that are not hidden, by name, and how often a folder was reached again."""
-    found: dict[str, os.DirEntry[str]] = {}
+def _twice(facts: np.ndarray) -> int:
+    """How many files are another one under a second name."""
+    numbers = facts[facts[:, 3] >= 0, 3:]
+    if len(np.unique(numbers[:, 0])) == len(numbers):
+        return 0
+    return len(numbers) - len(set(map(tuple, numbers.tolist())))
+
+
+def _folders(folder: Path) -> Iterator[tuple[str, "list[os.DirEntry[str]] | None"]]:
+    """The files of each folder below one that are not hidden, with its name; None for one that is reached again."""
     seen: set[tuple[int, int]] = set()
-    again = 0
     waiting = [""]
     while waiting:
         links: list[str] = []
@@ -144,22 +213,22 @@ def _entries(folder: Path) -> tuple[dict[str, os.DirEntry[str]], int]:
                 here = folder / above
                 facts = here.stat()
                 if (facts.st_dev, facts.st_ino) in seen:
-                    again += 1
+                    yield above, None
                     continue
                 seen.add((facts.st_dev, facts.st_ino))
                 with os.scandir(here) as held:
                     entries = [one for one in held if not one.name.startswith(".")]
             except OSError as error:
                 raise DataError(f"a folder of the source cannot be opened ({error.strerror})") from None
-            start, inner = f"{above}/" if above else "", []
+            start, inner, files = f"{above}/" if above else "", [], []
             for one in entries:
                 if not _is_folder(one):
-                    found[start + one.name] = one
+                    files.append(one)
                 elif one.name != "__MACOSX":
                     (links if one.is_symlink() else inner).append(start + one.name)
+            yield above, files
             stack += inner[::-1]
         waiting = sorted(links, key=natural)
-    return found, again
 
 
 def _is_folder(one: "os.DirEntry[str]") -> bool:
@@ -169,11 +238,19 @@ def _is_folder(one: "os.DirEntry[str]") -> bool:
         return False  # a link that leads to itself
 
 
-def _facts(one: "os.DirEntry[str]") -> os.stat_result | None:
+def _facts(one: "os.DirEntry[str]") -> tuple[int, int, int, int, int]:
+    """A row of `Files.facts`."""
     try:  # Windows tells of no file's number in a listing
-        return os.stat(one.path) if os.name == "nt" else one.stat()  # noqa: PTH116
+        facts = os.stat(one.path) if os.name == "nt" else one.stat()  # noqa: PTH116
     except OSError:
-        return None  # listed, so that it is met again as unreadable
+        return -1, 0, 0, -1, -1  # listed, so that it is met again as unreadable
+    return facts_of(facts)
+
+
+def facts_of(facts: os.stat_result) -> tuple[int, int, int, int, int]:
+    """A row of `Files.facts`: what tells a file from another, and from itself after a change."""
+    size = facts.st_size if S_ISREG(facts.st_mode) else -1
+    return size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino & LARGEST, facts.st_dev & LARGEST
 
 
 def _image(path: Path) -> bool:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from tasks._base import DataError
 from tasks.images.decode import digest
-from tasks.sources.notes import SourceFrame, patient
+from tasks.sources.frames import SourceFrame, heads_of
+from tasks.sources.notes import patient
 from tasks.sources.values import cut_digits, is_missing, number, one_spelling, stands_for_unknown
 
 
@@ -59,12 +60,12 @@ def unknown_group(groups: Sequence[str], what: str, places: Sequence[str]) -> li
     ]
 
 
-def own_groups(frames: Sequence[SourceFrame], spelling: str) -> tuple[list[str], list[str]]:
-    """The patient of each image, or else its file, and sentences about them; DataError as for `column_groups`."""
-    named = [k for k, s in enumerate(frames) if patient(s)]
+def patients(frames: Sequence[SourceFrame], spelling: str) -> tuple[dict[int, str], list[str]]:
+    """The patient of each image that names one, and sentences about them; DataError as for `column_groups`."""
+    heads = heads_of(frames)
+    named = [k for k, head in enumerate(heads) if patient(head)]
     places, files = [frames[k].file.place or f"image {k + 1}" for k in named], [frames[k].file.name for k in named]
-    ids = [patient(frames[k]) for k in named]
+    ids = [patient(heads[k]) for k in named]
     values, notes = one_spelling(ids, spelling, "PatientID", places, private=True, files=files)
     notes += unknown_group(values, "PatientID", places) if values else []
-    of = dict(zip(named, values, strict=True))
-    return [of.get(k, f"file {s.file.name}") for k, s in enumerate(frames)], notes
+    return dict(zip(named, values, strict=True)), notes

@@ -1,15 +1,14 @@
 """Decisions that the user must take before a source can be used, and sentences about what its files are."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from tasks._base import DataError, Row, Undecided
-from tasks.images.content import Content, Stack
-from tasks.images.decode import DecodePolicy, Frame
-from tasks.sources.files import Listed
+from tasks._base import DataError, Undecided
+from tasks.images.decode import DecodePolicy
+from tasks.sources.frames import SourceFrame, heads_of, listing_of
+from tasks.sources.headers import Head
 from tasks.sources.table import like_groups
 from tasks.sources.values import frame_number, is_missing, spelling
 
@@ -19,24 +18,16 @@ LIKE_FRAMES = frozenset(
 ) | {"slice", "page", "time", "index", "idx", "z", "instance", "instancenumber", "timepoint"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class SourceFrame:
-    """A frame of a source with the file that holds it; the volume of a DICOM series stands for its slices, `parts`."""
-
-    file: Listed
-    frame: Frame
-    content: Content | Stack
-    parts: tuple["SourceFrame", ...] = ()
-
-
-def patient(one: SourceFrame) -> str:
-    """The patient that a file names; empty where it names none, or a mark of a missing value."""
-    named = one.frame.patient
+def patient(head: Head) -> str:
+    """The patient that a header names; empty where it names none, or a mark of a missing value."""
+    named = head.patient
     return "" if not named or is_missing(named) else named
 
 
 def asked_frames(frames: Sequence[SourceFrame], policy: DecodePolicy) -> list[str]:
     """Sentences about frames of a manifest's files that are asked though no row names them, or more than once."""
+    if listing_of(frames) is not None:
+        return []
     of = [s for s in frames if s.file.row and not s.parts]
     held = Counter(s.file.row for s in of if s.file.frame is None)
     every = {row: count for row, count in held.items() if count > 1}
@@ -81,14 +72,15 @@ def asked_frames(frames: Sequence[SourceFrame], policy: DecodePolicy) -> list[st
 
 def decide(frames: Sequence[SourceFrame], policy: DecodePolicy) -> None:
     """Raises Undecided where a window is needed and not given, DataError where one is given and acts on nothing."""
-    wide = [s for s in frames if s.frame.wide]
+    heads = heads_of(frames)
+    wide = [k for k, head in enumerate(heads) if head.wide]
     if wide and policy.range in (None, "file"):
         raise Undecided(
-            f"a decision is needed: {len(wide)} images hold more than 8 bits{_range(wide)}; "
+            f"a decision is needed: {len(wide)} images hold more than 8 bits{_range(frames[k] for k in wide)}; "
             "say --window 40/400 --intercept -1024 (CT stored as HU + 1024), or --window full (the whole "
             "range of the number type), or --window minmax (each image by its own range)"
         )
-    if frames and not any(s.frame.windowed for s in frames) and (policy.window or policy.intercept):
+    if frames and not any(head.windowed for head in heads) and (policy.window or policy.intercept):
         flag = f"--window {policy.window}" if policy.window else f"--intercept {policy.intercept:g}"
         raise DataError(f"{flag} has nothing to act on: all {len(frames)} images hold 8 bits; leave it out")
     if frames and policy.intercept and not wide:
@@ -98,7 +90,7 @@ def decide(frames: Sequence[SourceFrame], policy: DecodePolicy) -> None:
         )
 
 
-def _range(frames: Sequence[SourceFrame]) -> str:
+def _range(frames: Iterable[SourceFrame]) -> str:
     """The least and the greatest stored number of the first image that can be read, in brackets."""
     for one in frames:
         try:
@@ -114,34 +106,36 @@ def grouping(frames: Sequence[SourceFrame], group: str | None) -> list[str]:
     """Sentences about how images were grouped, where no column was named."""
     if group is not None or not frames:
         return []
-    patients = {patient(s) for s in frames} - {""}
+    heads = heads_of(frames)
+    patients = {patient(head) for head in heads} - {""}
     if patients:
-        alone = sum(not patient(s) for s in frames)
+        alone = sum(not patient(head) for head in heads)
         extra = f" ({alone} images name none: each file is its own group)" if alone else ""
         only = "; they all name ONE patient: say --group COLUMN" if len(patients) == 1 else ""
         return [f"images are grouped by patient{extra}{only}"] if extra or only else []
-    maybe = like_groups(dict.fromkeys(c for s in frames for c in s.file.columns))
+    told = frames if listing_of(frames) is None else frames[:1]  # a folder says the same of all its files
+    maybe = like_groups(dict.fromkeys(c for s in told for c in s.file.columns))
     hint = f" (perhaps {' or '.join(maybe)})" if maybe else ""
     return [f"every file counts as its own group; if patients recur, say --group COLUMN{hint}"]
 
 
 def flags(frames: Sequence[SourceFrame], policy: DecodePolicy) -> list[str]:
     """Counted notes on what the files are: flags of their headers, windows that differ or do not act."""
-    n = len(frames)
-    found = Counter(flag for s in frames for flag in s.frame.flags)
+    n, heads = len(frames), heads_of(frames)
+    found = Counter(flag for head in heads for flag in head.flags)
     notes = [f"{k} of {n} {policy.noun} {flag}" for flag, k in sorted(found.items())]
     if policy.range in (None, "file"):
-        own = {s.frame.columns["window"] for s in frames if "window" in s.frame.columns}
+        own = {head.columns["window"] for head in heads if "window" in head.columns}
         if len(own) > 1:
             notes.append(f"the files' own windows differ ({len(own)}): brightness may betray the label")
-    if policy.range == "minmax" and any(s.frame.windowed for s in frames):
+    if policy.range == "minmax" and any(head.windowed for head in heads):
         notes.append("each image is stretched over its own range: brightness is not comparable between images")
-    own = sum(s.frame.windowed and not s.frame.wide for s in frames)
+    own = sum(head.windowed and not head.wide for head in heads)
     if policy.intercept and own:
         notes.append(
             f"--intercept does not act on {own} of {n} {policy.noun}, DICOM or NIfTI files with their own rescale"
         )
-    plain = sum(not s.frame.windowed for s in frames)
+    plain = sum(not head.windowed for head in heads)
     if policy.window and plain:
         notes.append(f"--window does not act on {plain} of {n} images, which hold 8 bits")
     return notes
@@ -149,7 +143,7 @@ def flags(frames: Sequence[SourceFrame], policy: DecodePolicy) -> list[str]:
 
 def exif_decision(frames: Sequence[SourceFrame], policy: DecodePolicy) -> tuple[str, ...]:
     """The decision that is needed where images carry an EXIF orientation and no policy was given."""
-    turned = sum(s.frame.exif != 1 for s in frames)
+    turned = sum(head.exif != 1 for head in heads_of(frames))
     if not turned or policy.exif is not None:
         return ()
     return (
@@ -158,7 +152,7 @@ def exif_decision(frames: Sequence[SourceFrame], policy: DecodePolicy) -> tuple[
     )
 
 
-def licence(rows: Sequence[Row]) -> str:
-    """The licence that the rows' own column names, where they agree."""
-    named = {row.columns.get("licence") or row.columns.get("license") or "unknown" for row in rows}
+def licence(rows: Iterable[Mapping[str, str]]) -> str:
+    """The licence that a column of the rows names, where they agree."""
+    named = {columns.get("licence") or columns.get("license") or "unknown" for columns in rows}
     return named.pop() if len(named) == 1 else f"{len(named)} licences, one per row"

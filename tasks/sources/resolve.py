@@ -48,7 +48,7 @@ PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 class Resolved:
     """Files of a source, its printable name, sentences for the user, the table's columns, and what finds more files."""
 
-    files: list[Listed]
+    files: Sequence[Listed]
     name: str
     notes: Sequence[str] = ()
     columns: list[str] | None = None

@@ -14,7 +14,7 @@ from tasks.images.decode import DecodePolicy, Frame, LastOpened, digest, require
 from tasks.images.dicom import read_stack
 from tasks.images.kinds import File
 from tasks.sources.files import Listed, walk
-from tasks.sources.notes import SourceFrame
+from tasks.sources.frames import SourceFrame
 from tasks.sources.remote import all_local
 
 SAME = 1e-3  # mm: slices nearer than this lie at one place

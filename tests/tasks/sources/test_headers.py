@@ -149,3 +149,95 @@ def test_bytes_that_changed_between_listing_and_hashing_are_not_remembered(
     assert names(source)[0] == names(source)[1]
     source.remember()
     assert len(memory) == 3
+
+
+class Counted(Kept):
+    """A memory that counts the keys that it is asked for."""
+
+    asked = 0
+
+    def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
+        self.asked += len(keys)
+        return super().get_many(keys)
+
+
+def many(folder: Path, count: int) -> None:
+    """So many images of two sizes, in folders of 500."""
+    data = []
+    for side in (5, 6):
+        Image.fromarray(np.full((side, side), 7, np.uint8)).save(folder / "one.png")
+        data.append((folder / "one.png").read_bytes())
+    (folder / "one.png").unlink()
+    for i in range(count):
+        home = folder / f"{i // 500}"
+        home.mkdir(exist_ok=True)
+        (home / f"{i:04d}.png").write_bytes(data[i % 2])
+
+
+def test_many_known_files_are_asked_for_in_blocks_and_one_that_changed_costs_its_block(
+    tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(headers, "SETTLED", -60.0)
+    many(tmp_path, 600)
+    monkeypatch.setattr("tasks.sources.blocks.ENDS", 63)
+    memory = Counted()
+    first = names(asked(tmp_path, memory))
+    memory.asked = 0
+    opened.clear()
+    again = names(asked(tmp_path, memory))
+    assert again == first
+    assert not opened
+    assert memory.asked < 60  # blocks of 64 names on average
+    data = bytearray((tmp_path / "0/0300.png").read_bytes())
+    (tmp_path / "0/0300.png").write_bytes((tmp_path / "0/0301.png").read_bytes())
+    (tmp_path / "0/9999.png").write_bytes(data)
+    memory.asked = 0
+    changed = names(asked(tmp_path, memory))
+    assert set(opened) == {"0300.png", "9999.png"}
+    assert memory.asked < 600
+    assert changed[300] == first[301] != first[300]
+    assert changed[500] == first[300]
+    assert [*changed[:300], *changed[301:500], *changed[501:]] == [*first[:300], *first[301:]]
+
+
+def test_a_listing_holds_few_bytes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name (65 bytes), 5 numbers of 8, a digest of 32 and some references: 500 is twice that, an object graph 4,500."""
+    import tracemalloc
+
+    monkeypatch.setattr(headers, "SETTLED", -60.0)
+    many(tmp_path, 2000)
+    memory = Kept()
+    asked(tmp_path, memory)
+    for kept in (Kept(), memory):  # opened for the first time, and known
+        _ = tasks.open_source(str(tmp_path / "0"), headers=kept)
+        tracemalloc.start()
+        try:
+            source = tasks.open_source(str(tmp_path), headers=kept)
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert len(source.rows) == 2000
+        assert held / 2000 < 500
+
+
+def test_a_picture_goes_to_another_process_without_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pickle
+
+    monkeypatch.setattr(headers, "SETTLED", -60.0)
+    many(tmp_path, 40)
+    for source in (tasks.open_source(str(tmp_path)), asked(tmp_path, Kept())):
+        one = source.rows[7].picture
+        sent = pickle.dumps(one)
+        assert len(sent) < 4000
+        there = pickle.loads(sent)
+        assert there.identity == one.identity
+        assert np.array_equal(there.read(), one.read())
+
+
+def test_the_order_of_texts_is_the_natural_one() -> None:
+    from tasks.sources.files import in_natural_order, natural
+
+    parts = ("a", "A", "b/", "-", ".", "1", "01", "10", "2", "0", "00", "ß", "٣", "")
+    every = sorted({x + y + z for x in parts for y in parts for z in parts})
+    shuffled = [every[i] for i in np.random.default_rng(0).permutation(len(every))]
+    assert sorted(shuffled, key=in_natural_order) == sorted(shuffled, key=natural)
