@@ -150,8 +150,12 @@ class Planting:
         n, m = shift.shape[1:]
         rank = len(ridge.w)
         level, share = _shrinkage(ridge, plan.n_groups, max(width, rank))
-        ways = np.random.default_rng([plan.seed, 83]).standard_normal((draws, max(width, rank), m))
-        ways = np.linalg.qr(ways)[0]
+        # drawn for the items, not for the eigenvectors, whose signs differ from one library to another
+        rng = np.random.default_rng([plan.seed, 83])
+        along = algebra.current().product(ridge.u.T, rng.standard_normal((draws, n, m)))
+        beyond = rng.standard_normal((draws, max(width, rank) - rank, m))
+        ways, upper = np.linalg.qr(np.concatenate([along, beyond], axis=1))
+        ways *= np.where(np.diagonal(upper, axis1=1, axis2=2) < 0, -1.0, 1.0)[:, None]
         spanned = np.sqrt((1 - share) * ridge.w / n + share * level)[:, None] * ways[:, :rank]
         beyond = np.sqrt(share * level) * ways[:, rank:]
         columns = np.concatenate([algebra.current().product(ridge.u, np.sqrt(ridge.w)[:, None] * spanned), shift], axis=2)
