@@ -56,7 +56,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {  # of the help, each with its flags in
         "batch_size",
     ),
     "probe and statistics": (
-        "probe", "folds", "repeats", "permutations", "reference", "twins", "pool", "seed", "jobs",
+        "probe", "folds", "repeats", "permutations", "reference", "twins", "pool", "seed",
+        "probe_device", "jobs",
     ),
     "output": ("out", "replace", "table", "json", "dry_run", "config", "debug"),
 }  # fmt: skip

@@ -171,6 +171,12 @@ class ProbeSettings:
         metavar="NAME",
     )
     seed: int = _flag(0, "seed of every random choice", metavar="N")
+    probe_device: str = _flag(
+        "auto",
+        "where the probe's linear algebra is computed, in float64: cpu, cuda:0 …, or torch-cpu (a GPU's code without "
+        "one); auto is CUDA where there is one and features are so large that it pays, else cpu; recorded",
+        metavar="DEVICE",
+    )
     jobs: int | None = _flag(None, "processes that probe (omitted: one per core)", metavar="N")
 
 

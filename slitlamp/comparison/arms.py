@@ -30,7 +30,7 @@ OF_NETWORK = ("dtype", "image_size")  # flags that change what identifies the we
 FLAGS_SAID = re.compile(r"at [0-9]+ pixels|fingerprint [0-9a-f]+")  # parts of a record's weights that say them
 IDLE = (
     "encoder", "weights", "other_weights", "site", "readout", "twins", "device", "batch_size", "reference", "pool",
-    "offline", "jobs", "evidence", "out", "replace",
+    "offline", "probe_device", "jobs", "evidence", "out", "replace",
 )  # fmt: skip
 
 
