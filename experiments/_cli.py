@@ -53,7 +53,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {  # of the help, each with its flags in
     ),
     "encoders": (
         "encoder", "site", "readout", "weights", "other_weights", "image_size", "offline", "device", "dtype",
-        "batch_size",
+        "compile", "batch_size",
     ),
     "probe and statistics": (
         "probe", "folds", "repeats", "permutations", "reference", "twins", "pool", "seed",

@@ -149,6 +149,11 @@ class EncoderSettings:
         metavar="DEVICE",
     )
     dtype: str = _flag("float32", "compute type of the encoder", choices=("float32", "bfloat16", "float16"))
+    compile: bool = _flag(
+        False,
+        "compile the networks with torch before they encode: minutes once, then more images a second (on a GPU above "
+        "all); features are held against the plain network's, and kept apart from them",
+    )
     batch_size: int = _flag(16, "images per forward pass (volumes go one by one)", metavar="N")
 
 
