@@ -83,7 +83,7 @@ def test_every_site_comes_out_of_the_compiled_network_and_is_equal() -> None:
     calls = backend.calls
     again = encoders.encode(made, images(3), WANTED)
     assert first.keys() == again.keys() == due.keys()
-    assert calls == 5  # of the six units one is a bare activation's neighbour: each with tensors ran once
+    assert calls == 6  # each unit once
     assert backend.calls == 2 * calls
     for name, x in due.items():
         np.testing.assert_allclose(first[name], x, rtol=0, atol=1e-6)
