@@ -67,7 +67,9 @@ def _distances(z: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, float]
     norms = np.square(z).sum(axis=1)
     distance, other = np.empty((len(z), len(landmarks))), z[landmarks].T
     for some in _rows(len(z)):
-        distance[some] = np.maximum(norms[some, None] + norms[landmarks] - 2.0 * algebra.current().product(z[some], other), 0.0)
+        distance[some] = np.maximum(
+            norms[some, None] + norms[landmarks] - 2.0 * algebra.current().product(z[some], other), 0.0
+        )
     median = float(np.median(distance[landmarks][np.triu_indices(len(landmarks), 1)]))
     return distance, median if median > 0 else 1.0  # identical features: every kernel is constant at any width
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.solvers import algebra
-
 from probes.solvers.problem import Batch, Point, Shared, dot, logits, losses, objectives, probabilities
 
 _FORCING = 0.1  # conjugate gradients stop at this share of the squared residual they began with

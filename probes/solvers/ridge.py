@@ -141,7 +141,11 @@ class Ridge:
                     test = np.flatnonzero(train & (fold == part))
                     left = np.concatenate([test, outside])
                     mine = root[left]
-                    block = np.eye(len(left)) - product(mine, mine, turned=True) if keep is None else keep[np.ix_(left, left)]
+                    block = (
+                        np.eye(len(left)) - product(mine, mine, turned=True)
+                        if keep is None
+                        else keep[np.ix_(left, left)]
+                    )
                     error = algebra.current().solved(block, residual[:, left].T)
                     total[p, m] += np.square(error[: len(test)]).sum(axis=0)
         return total if y.ndim == 2 else total.reshape(*total.shape[:2], len(y), -1).sum(axis=3)

@@ -158,7 +158,9 @@ class Planting:
         ways *= np.where(np.diagonal(upper, axis1=1, axis2=2) < 0, -1.0, 1.0)[:, None]
         spanned = np.sqrt((1 - share) * ridge.w / n + share * level)[:, None] * ways[:, :rank]
         beyond = np.sqrt(share * level) * ways[:, rank:]
-        columns = np.concatenate([algebra.current().product(ridge.u, np.sqrt(ridge.w)[:, None] * spanned), shift], axis=2)
+        columns = np.concatenate(
+            [algebra.current().product(ridge.u, np.sqrt(ridge.w)[:, None] * spanned), shift], axis=2
+        )
         size = np.swapaxes(spanned, 1, 2) @ spanned + np.swapaxes(beyond, 1, 2) @ beyond
         penalties = GRID if chosen else (plan.penalty,)
         return cls.of(ridge, plan.folds[0], labels, classes, columns, size, penalties=penalties, chosen=chosen)
