@@ -102,7 +102,7 @@ def extraction(options: argparse.Namespace, device: str, home: Path) -> dict[str
     filled = fill(encoder, one.pictures, points, one.policy, threads=0 if device == "cpu" else options.threads)
     rates.append(bare(network, sites, files, options.batch_size))
     known = filled.encoded + filled.known
-    assert filled.encoded and known <= options.images, (filled.encoded, known)
+    assert 0 < filled.encoded == known <= options.images, (filled.encoded, known)
     return {
         "images": filled.encoded,
         "points": len(points),

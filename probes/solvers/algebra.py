@@ -81,6 +81,7 @@ class Torch(Host):
         self._kept: dict[int, tuple[weakref.ref[np.ndarray], Any]] = {}
 
     def keep(self, *arrays: np.ndarray) -> None:
+        """Lay arrays on the device; what they hold must not change while they live."""
         for array in arrays:
             if id(array) not in self._kept:
                 import torch
@@ -93,6 +94,7 @@ class Torch(Host):
     def product(
         self, a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, *, turned: bool = False
     ) -> np.ndarray:
+        """As `Host.product`."""
         with self._memory("a product", a.shape, b.shape):
             import torch
 
@@ -105,11 +107,13 @@ class Torch(Host):
         return out
 
     def gram(self, x: np.ndarray) -> np.ndarray:
+        """As `Host.gram`."""
         with self._memory("a Gram matrix", x.shape):
             there = self._there(x)
             return self._here(there.T @ there, x.dtype)
 
     def eigh(self, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `Host.eigh`; the signs of the vectors may be others."""
         with self._memory("a decomposition", a.shape):
             import torch
 
@@ -117,6 +121,7 @@ class Torch(Host):
             return self._here(w, a.dtype), self._here(v, a.dtype)
 
     def solved(self, block: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """As `Host.solved`."""
         with self._memory("a solution", block.shape, right.shape):
             import torch
 
@@ -124,12 +129,14 @@ class Torch(Host):
             return self._here(torch.cholesky_solve(self._there(right), factor), block.dtype)
 
     def inverse(self, block: np.ndarray) -> np.ndarray:
+        """As `Host.inverse`."""
         with self._memory("an inverse", block.shape):
             import torch
 
             return self._here(torch.linalg.inv(self._there(block)), block.dtype)
 
     def inverse_definite(self, block: np.ndarray) -> np.ndarray:
+        """As `Host.inverse_definite`."""
         with self._memory("an inverse", block.shape):
             import torch
 
@@ -203,6 +210,7 @@ def of(device: str) -> Host:
         raise DeviceError(f"--probe-device {device} {why}; give auto, cpu, torch-cpu, cuda or cuda:0")
     if (known.index or 0) >= torch.cuda.device_count():
         raise DeviceError(
-            f"--probe-device {device} is not there: torch sees {torch.cuda.device_count()} CUDA devices; give cpu or auto"
+            f"--probe-device {device} is not there: torch sees {torch.cuda.device_count()} CUDA devices; give cpu, auto or "
+            "a lower number"
         )
     return Torch(device)

@@ -60,8 +60,8 @@ def each_penalty(
 ) -> Iterator[tuple[float, int, int, np.ndarray, np.ndarray]]:
     """For each penalty of GRID and span of label vectors [B, n]: the penalty, first and last, margins, `association`.
 
-    Products run in `dtype`. Margins [b, n(, K)] are held-out predictions less the mean of the training part, on the plan's first repeat of
-    folds; what is the same for all label vectors, or for all penalties, is computed once.
+    Products run in `dtype`. Margins [b, n(, K)] are held-out predictions less the mean of the training part, on the
+    plan's first repeat of folds; what is the same for all label vectors, or for all penalties, is computed once.
     """
     classes, folds = None if plan.classes is None else len(plan.classes), plan.folds[0]
     many = 1 if classes is None or classes == 2 else classes

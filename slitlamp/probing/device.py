@@ -3,6 +3,7 @@
 from probes.solvers.algebra import HOST, TORCH_ON_HOST, DeviceError, of
 from slitlamp.encoding.encoder import resolve_device
 from slitlamp.errors import UsageError
+from slitlamp.log import say
 
 AUTO = "auto"
 # Numbers of a cell's features from which `auto` takes a GPU: 5,200 items x 768. Below it a cell takes a core less time
@@ -10,14 +11,19 @@ AUTO = "auto"
 WORTH = 4_000_000
 
 
-def require_probe_device(asked: str) -> None:
-    """Raises UsageError, before anything is computed, where a device that is asked for by name cannot be used."""
-    if asked in (AUTO, HOST, TORCH_ON_HOST):
-        return
-    try:
-        of(asked)
-    except DeviceError as error:
-        raise UsageError(str(error)) from None
+def begin_on_device(asked: str) -> None:
+    """Say where the probe computes, where that may be another device than the processor.
+
+    Raises:
+        UsageError: a device that is asked for by name cannot be used, which is said before anything is computed.
+    """
+    if asked not in (AUTO, HOST, TORCH_ON_HOST):
+        try:
+            of(asked)
+        except DeviceError as error:
+            raise UsageError(str(error)) from None
+    if told := said_of_probe_device(asked):
+        say(told)
 
 
 def probe_device(asked: str, items: int, width: int) -> str:

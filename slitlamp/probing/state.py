@@ -20,7 +20,7 @@ from slitlamp.errors import UsageError
 from slitlamp.keys import code_digest, digest
 from slitlamp.log import say
 from slitlamp.probing.cells import Cells, cells_in, plan_key, plan_material
-from slitlamp.probing.device import probe_device, require_probe_device, said_of_probe_device
+from slitlamp.probing.device import begin_on_device, probe_device
 from slitlamp.probing.order import ListOrder
 from slitlamp.probing.workers import Job
 from slitlamp.questions import Opened, Question, ask
@@ -253,7 +253,7 @@ def start(
                 raise UsageError(f"--{flag} {name}: {elsewhere}".rstrip("; "))
     if settings.probe.probe is not None:
         probes.load(settings.probe.probe)  # an unknown name is refused before anything is computed
-    require_probe_device(settings.probe.probe_device)
+    begin_on_device(settings.probe.probe_device)
     store = cache.Store(cache.default_root())
     asked = stored_encoders(settings.encoder, store)
     if settings.source.volumes and not any(reads_volumes(one.source) is not False for one in asked):
@@ -264,8 +264,6 @@ def start(
     cells = cells_in(home, shared=shared if share else None, spare=mine)
     run = Run(settings=settings, store=store, cells=cells)
     say(f"device: {described_device(asked[0].device)}; features in {store.root}")
-    if told := said_of_probe_device(settings.probe.probe_device):
-        say(told)
     try:
         questions = _asked(settings, store, {} if kept is None else kept, opened)
     except DataError as error:

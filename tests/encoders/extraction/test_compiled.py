@@ -23,8 +23,8 @@ class Tower(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.patches = torch.nn.Conv2d(3, 12, 4, 4)
-        self.blocks = torch.nn.Sequential(*(torch.nn.Sequential(torch.nn.Linear(12, 12), torch.nn.GELU(),
-                                                                torch.nn.Linear(12, 12)) for _ in range(3)))  # fmt: skip
+        block = lambda: (torch.nn.Linear(12, 12), torch.nn.GELU(), torch.nn.Linear(12, 12))  # noqa: E731
+        self.blocks = torch.nn.Sequential(*(torch.nn.Sequential(*block()) for _ in range(3)))
         self.norm = torch.nn.LayerNorm(12)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

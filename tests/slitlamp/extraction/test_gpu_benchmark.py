@@ -8,28 +8,8 @@ from benchmarks import gpu
 
 
 def test_on_the_processor_it_runs_and_claims_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    gpu.main(
-        [
-            "--images",
-            "6",
-            "--encoder",
-            "phantom-clip",
-            "--site",
-            "pooled",
-            "--dtype",
-            "float32",
-            "--device",
-            "cpu",
-            "--batch-size",
-            "4",
-            "--probe-items",
-            "60",
-            "--probe-width",
-            "8",
-            "--permutations",
-            "19",
-        ]
-    )
+    small = "--images 6 --encoder phantom-clip --site pooled --dtype float32 --device cpu --batch-size 4"
+    gpu.main([*small.split(), *["--probe-items", "60", "--probe-width", "8", "--permutations", "19"]])
     out, err = capsys.readouterr()
     found = json.loads(out)
     assert found["device"] == "cpu"
