@@ -210,7 +210,7 @@ def of(device: str) -> Host:
         raise DeviceError(f"--probe-device {device} {why}; give auto, cpu, torch-cpu, cuda or cuda:0")
     if (known.index or 0) >= torch.cuda.device_count():
         raise DeviceError(
-            f"--probe-device {device} is not there: torch sees {torch.cuda.device_count()} CUDA devices; give cpu, auto or "
-            "a lower number"
+            f"--probe-device {device} is not there: torch sees {torch.cuda.device_count()} CUDA devices; give "
+            "cpu, auto or a lower number"
         )
     return Torch(device)
