@@ -100,7 +100,7 @@ def test_a_credit_is_the_same_on_another_device() -> None:
     given, control = given_of(60, 20, 20, 2, 1, 0.7), given_of(60, 6, 6, 2, 1, 0.0)
     found = []
     for m, other in zip(both(given, probe="ridge"), both(control, probe="ridge"), strict=True):
-        verdict = probes.verdict(m, controls={"pixels": (other, probes.compare(m, other))})
+        verdict = probes.verdict(m, controls={"pixels": (other, probes.compare(m, other, m.plan))})
         found.append({k: v for k, v in asdict(verdict).items() if not isinstance(v, str)} | {"credit": verdict.credit})
     assert found[0]["credit"] is not None
     require_same(found[1], found[0])
