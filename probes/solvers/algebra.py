@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 HOST = "cpu"
+PRECISION = "float64"  # of all that torch computes: a float32 Gram matrix has noise that passes for signal
 TORCH_ON_HOST = "torch-cpu"  # the code of a GPU without one: what another device's numbers are held against
 
 
@@ -88,7 +89,9 @@ class Torch(Host):
 
                 kept, key = self._kept, id(array)
                 with self._memory("features", array.shape):
-                    there = torch.tensor(array, dtype=torch.float64, device=self._on)  # a copy, which holds no array
+                    there = torch.tensor(
+                        array, dtype=getattr(torch, PRECISION), device=self._on
+                    )  # a copy, which holds no array
                 kept[key] = weakref.ref(array, lambda _, kept=kept, key=key: kept.pop(key, None)), there
 
     def product(
@@ -149,13 +152,13 @@ class Torch(Host):
         if known is not None and known[0]() is array:
             return known[1]
         # a transfer takes as long as it has bytes: they are widened where they arrive
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self._on).to(torch.float64)
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self._on).to(getattr(torch, PRECISION))
 
     def _here(self, found: Any, dtype: np.dtype) -> np.ndarray:
         import torch
 
         narrow = found.to(torch.float32) if dtype == np.float32 else found
-        return narrow.cpu().numpy()
+        return narrow.cpu().numpy().astype(dtype, copy=False)
 
     @contextlib.contextmanager
     def _memory(self, what: str, *shapes: tuple[int, ...]) -> Iterator[None]:
