@@ -53,6 +53,7 @@ def load(
     offline: bool = False,
     other_weights: bool = False,
     image_size: int | None = None,
+    compile: bool = False,  # noqa: A002  the flag's name
 ) -> Encoder:
     """Build the encoder that `spec` names: it holds the weights that were asked for, or an error is raised.
 
@@ -65,6 +66,9 @@ def load(
     on a GPU) by autocast, whose first batch must agree with float32. `image_size` is the side in pixels of the images
     that the network sees, where that is to be another than its own: positions are interpolated as its library does,
     and the resize before a crop grows with it. Its own size changes nothing.
+
+    With `compile` its modules are compiled by torch, under another fingerprint; the first batch at each site must agree
+    with the plain network.
 
     Before it is returned, one image is encoded alone, among others, and alone again.
 
@@ -81,6 +85,7 @@ def load(
         offline=offline,
         other_weights=other_weights,
         image_size=image_size,
+        compile=compile,
     )
 
 

@@ -34,6 +34,7 @@ def load(
     offline: bool,
     other_weights: bool = False,
     image_size: int | None = None,
+    compile: bool = False,  # noqa: A002  the flag's name
 ) -> Encoder:
     """The encoder that `spec` names; see `encoders.load`."""
     require_dtype(dtype, device)
@@ -57,11 +58,15 @@ def load(
     made = replace(made, at_size=None)
     require_finite(made)
     require_own_features(made)
-    if dtype == "float32":
-        return made
-    from encoders.extraction.precision import lowered
+    if dtype != "float32":
+        from encoders.extraction.precision import lowered
 
-    return lowered(made, dtype)
+        made = lowered(made, dtype)
+    if compile:
+        from encoders.extraction.compiled import compiled
+
+        made = compiled(made)
+    return made
 
 
 @contextmanager

@@ -53,10 +53,11 @@ GROUPS: Mapping[str, tuple[str, ...]] = {  # of the help, each with its flags in
     ),
     "encoders": (
         "encoder", "site", "readout", "weights", "other_weights", "image_size", "offline", "device", "dtype",
-        "batch_size",
+        "compile", "batch_size",
     ),
     "probe and statistics": (
-        "probe", "folds", "repeats", "permutations", "reference", "twins", "pool", "seed", "jobs",
+        "probe", "folds", "repeats", "permutations", "reference", "twins", "pool", "seed",
+        "probe_device", "jobs",
     ),
     "output": ("out", "replace", "table", "json", "dry_run", "config", "debug"),
 }  # fmt: skip

@@ -22,7 +22,7 @@ def _code(error: BaseException) -> int | None:
     from hub.errors import HubError
     from hub.objects import ObjectError
     from plugins import UnknownName, UserFileError
-    from probes import ProbeError
+    from probes import DeviceError, ProbeError
     from slitlamp.errors import UsageError, WorkerKilledError
     from tasks import DataError
 
@@ -30,16 +30,17 @@ def _code(error: BaseException) -> int | None:
         ((UsageError, UnknownName, UserFileError), USAGE),
         ((DataError, ObjectError, ProbeError), DATA),
         (HubError, ENCODER),  # an EncoderError is one
-        ((StoreError, OSError, WorkerKilledError), PARTIAL),
+        ((StoreError, OSError, WorkerKilledError, DeviceError), PARTIAL),
     )
     return next((code for kind, code in kinds if isinstance(error, kind)), None)
 
 
-def _of_disk(error: Exception) -> bool:
-    """Whether a full disk ended the command."""
+def _resumes(error: Exception) -> bool:
+    """Whether the machine ended the command, so that the same line goes on: a killed worker, no memory, a full disk."""
     from cache.errors import is_full
+    from probes import DeviceError
 
-    return isinstance(error, OSError) and is_full(error)
+    return isinstance(error, WorkerKilledError | DeviceError) or (isinstance(error, OSError) and is_full(error))
 
 
 SIGNS = {"·": "-", "–": "-", "—": "-", "−": "-", "…": "...", "×": "x", "≥": ">=", "≤": "<=", "←": "<-", "→": "->",
@@ -109,6 +110,6 @@ def guard(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None, comm
                     "with --debug's output and `python -m experiments.doctor`"
                 )
                 return 1
-            resume = f"; {kept}" if isinstance(error, WorkerKilledError) or _of_disk(error) else ""
+            resume = f"; {kept}" if _resumes(error) else ""
             say(f"error: {one_line(error, whole=True)}{resume}")
             return code

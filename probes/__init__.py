@@ -12,6 +12,7 @@ from probes._registry import Probe, load, names
 
 if TYPE_CHECKING:
     from probes._base import Estimate, FeatureSet, Predictions, ProbeError, Verdict, feature_set
+    from probes.solvers.algebra import DeviceError
     from probes.stats.difference import compare
     from probes.stats.measure import measure
     from probes.stats.measurement import Difference, Measurement
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from probes.stats.verdict import verdict
 
 __all__ = [
+    "DeviceError",
     "Difference",
     "Estimate",
     "FeatureSet",
@@ -45,6 +47,7 @@ __all__ = [
 _TYPES = ("Estimate", "FeatureSet", "Predictions", "ProbeError", "Verdict", "feature_set")
 _LAZY = {
     **dict.fromkeys(_TYPES, "probes._base"),
+    "DeviceError": "probes.solvers.algebra",
     "Difference": "probes.stats.measurement",
     "Measurement": "probes.stats.measurement",
     "Plan": "probes.stats.plan",

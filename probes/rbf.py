@@ -9,6 +9,7 @@ import numpy as np
 
 from probes._base import FeatureSet, Predictions
 from probes.ridge import choose
+from probes.solvers import algebra
 from probes.solvers.codes import decide
 from probes.solvers.ridge import Ridge
 from probes.solvers.scale import standardised
@@ -51,15 +52,13 @@ def spanned(x: np.ndarray, landmarks: np.ndarray, widths: tuple[float, ...] = WI
 
     Nystroem's method (Williams & Seeger 2001, NIPS 13, 682-688).
     """
-    import scipy.linalg
-
     distance, unit = _distances(standardised(x), landmarks)
     for width in widths:
-        w, v = scipy.linalg.eigh(np.exp(-(width / unit) * distance[landmarks]), check_finite=False, driver="evd")
+        w, v = algebra.current().eigh(np.exp(-(width / unit) * distance[landmarks]))
         keep = w > RANK * w[-1]
         turn, found = v[:, keep] / np.sqrt(w[keep]), np.empty((len(x), int(keep.sum())))
         for some in _rows(len(x)):
-            found[some] = np.exp(-(width / unit) * distance[some]) @ turn
+            found[some] = algebra.current().product(np.exp(-(width / unit) * distance[some]), turn)
         yield found
 
 
@@ -68,7 +67,9 @@ def _distances(z: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, float]
     norms = np.square(z).sum(axis=1)
     distance, other = np.empty((len(z), len(landmarks))), z[landmarks].T
     for some in _rows(len(z)):
-        distance[some] = np.maximum(norms[some, None] + norms[landmarks] - 2.0 * (z[some] @ other), 0.0)
+        distance[some] = np.maximum(
+            norms[some, None] + norms[landmarks] - 2.0 * algebra.current().product(z[some], other), 0.0
+        )
     median = float(np.median(distance[landmarks][np.triu_indices(len(landmarks), 1)]))
     return distance, median if median > 0 else 1.0  # identical features: every kernel is constant at any width
 

@@ -39,7 +39,8 @@ class Record:
     (see `slitlamp.runs`). `map_cell` is the same point by closed-form ridge, as the screened points beside it are read,
     where its own probe is another.
     `nested` is the nested score beside a fixed-penalty headline. `depth` is the share of an
-    encoder's blocks (or stages) that lie up to and with this one; None for other sites.
+    encoder's blocks (or stages) that lie up to and with this one; None for other sites. `probe_device` is where the
+    linear algebra of the cell was computed, which a run that finds it finished does not compute anew.
     """
 
     experiment: str
@@ -106,6 +107,7 @@ class Record:
     r2_scores: float | None = None
     r2_number: float | None = None
     map_cell: str | None = None
+    probe_device: str | None = None
 
 
 def best_of(records: Sequence[Record]) -> Record:

@@ -149,6 +149,11 @@ class EncoderSettings:
         metavar="DEVICE",
     )
     dtype: str = _flag("float32", "compute type of the encoder", choices=("float32", "bfloat16", "float16"))
+    compile: bool = _flag(
+        False,
+        "compile the networks with torch before they encode: minutes once, then more images a second (on a GPU above "
+        "all); features are held against the plain network's, and kept apart from them",
+    )
     batch_size: int = _flag(16, "images per forward pass (volumes go one by one)", metavar="N")
 
 
@@ -171,6 +176,12 @@ class ProbeSettings:
         metavar="NAME",
     )
     seed: int = _flag(0, "seed of every random choice", metavar="N")
+    probe_device: str = _flag(
+        "auto",
+        "where the probe's linear algebra is computed, in float64: cpu, cuda:0 …, or torch-cpu (a GPU's code without "
+        "one); auto is CUDA where there is one and features are so large that it pays, else cpu; recorded",
+        metavar="DEVICE",
+    )
     jobs: int | None = _flag(None, "processes that probe (omitted: one per core)", metavar="N")
 
 

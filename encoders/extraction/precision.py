@@ -32,20 +32,22 @@ def lowered(encoder: Encoder, dtype: str) -> Encoder:
         with torch.autocast(device_type, lower):
             found = encoder.forward(batch, sites, grad=grad, reduce=reduce)
         for site in fresh:
-            _agree(encoder.card.name, site, found[site], exact[site], dtype)
+            agree(encoder.card.name, site, found[site], exact[site], LEAST, f"in {dtype}", "use --dtype float32")
         seen.update(fresh)
         return found
 
     return replace(encoder, forward=forward, dtype=dtype, fingerprint=digest(encoder.fingerprint, "autocast", dtype))
 
 
-def _agree(name: str, site: str, low: Any, high: Any, dtype: str) -> None:
+def agree(name: str, site: str, low: Any, high: Any, least: float, how: str, remedy: str) -> None:
+    """Refuse tokens `low` of a batch, made `how` it says, where the cosine of an image's to `high` is below `least`."""
     cosine = torch.nn.functional.cosine_similarity(
         low.detach().flatten(1).cpu().double(), high.flatten(1).cpu().double(), dim=1
     )
-    least = float(cosine.min())
-    if not least >= LEAST:  # NaN is no agreement
+    smallest = float(cosine.min())
+    if not smallest >= least:  # NaN is no agreement
+        other = "float32" if how.startswith("in ") else "the plain network"
         raise EncoderError(
-            f"{name} in {dtype} departs from float32 at {site!r} (smallest cosine {least:.4f}, at least {LEAST} "
-            "needed): use --dtype float32"
+            f"{name} {how} departs from {other} at {site!r} (smallest cosine {smallest:.6g}, at least {least} "
+            f"needed): {remedy}"
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes.solvers import algebra
 from probes.solvers.problem import Batch, Point, Shared, dot, logits, losses, objectives, probabilities
 
 _FORCING = 0.1  # conjugate gradients stop at this share of the squared residual they began with
@@ -103,15 +104,16 @@ class _Curvature:
         flat = 1 / (self.total * self.shared.tail + strength)
         lead = 1 / (self.total[..., None] * self.shared.s + strength[..., None]) - flat[..., None]
         rows, kept = shape[0] * shape[1], self.shared.v.shape[1]  # none is kept of a single column
-        inside = (u.reshape(rows, shape[2]) @ self.shared.v).reshape(*shape[:2], kept)
-        spread = ((inside * lead).reshape(rows, kept) @ self.shared.v.T).reshape(shape)
+        product = algebra.current().product
+        inside = product(u.reshape(rows, shape[2]), self.shared.v).reshape(*shape[:2], kept)
+        spread = product((inside * lead).reshape(rows, kept), self.shared.v, turned=True).reshape(shape)
         spread += flat[..., None] * u
         return spread, b / np.maximum(self.total, np.finfo(b.dtype).tiny)
 
 
 def _backward(shared: Shared, batch: Batch, z: np.ndarray) -> np.ndarray:
     """Row products z [B, J, n] back to the scaled columns: [B, J, d]."""
-    back = (z.reshape(-1, z.shape[2]) @ shared.x).reshape(*z.shape[:2], -1)
+    back = algebra.current().product(z.reshape(-1, z.shape[2]), shared.x).reshape(*z.shape[:2], -1)
     back *= batch.scale[:, None]
     return back
 

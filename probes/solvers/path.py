@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from probes.solvers import algebra
 from probes.solvers.newton import minimise
 from probes.solvers.problem import Batch, Point, Shared, losses, objectives
 from probes.solvers.scale import inverse_scale, spread
@@ -26,7 +27,7 @@ class Features:
     def batch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """For training masks [B, n]: the scale of each column [B, d] and m2, the number of columns kept [B]."""
         weight = rows / rows.sum(axis=1, keepdims=True)
-        mean, square = weight @ self.wide.x, np.zeros((len(rows), len(self.sd)))
+        mean, square = algebra.current().product(weight, self.wide.x), np.zeros((len(rows), len(self.sd)))
         for start in range(0, rows.shape[1], _ROWS):
             some = slice(start, start + _ROWS)
             square += weight[:, some] @ np.square(self.wide.x[some])
@@ -46,6 +47,7 @@ def prepare(x: np.ndarray, y: np.ndarray, count: int) -> Features:
     v, s, tail = leading(narrow)
     shared = Shared(x=wide, onehot=onehot_of(y, count), v=v.astype(np.float64), s=s.astype(np.float64), tail=tail)
     short = replace(shared, x=narrow, onehot=shared.onehot.astype(np.float32), v=v, s=s)
+    algebra.current().keep(shared.x, shared.v, short.x, short.v)
     return Features(wide=shared, narrow=short, centre=centre, sd=sd)
 
 
@@ -62,10 +64,11 @@ def leading(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """
     n, d = x.shape
     k = min(_RANK, n // 2, d // 2)
+    product = algebra.current().product
     basis = x[np.linspace(0, n - 1, k).astype(int)].T
     for _ in range(3):
-        basis, _ = np.linalg.qr(x.T @ (x @ basis))
-    image = x @ basis
+        basis, _ = np.linalg.qr(product(x.T, product(x, basis)))
+    image = product(x, basis)
     s, turn = np.linalg.eigh(image.T @ image / n)
     rest = float(np.square(x, dtype=np.float64).sum() / n - s.sum())
     return basis @ turn, np.maximum(s, 0), max(rest / max(d - k, 1), 0.0)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes.solvers import algebra
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Shared:
@@ -88,7 +90,7 @@ def objectives(shared: Shared, batch: Batch, at: Point) -> np.ndarray:
 def logits(shared: Shared, batch: Batch, u: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The logits x (scale * u) + b of every row: [B, J, n]."""
     scaled = (u * batch.scale[:, None]).reshape(-1, u.shape[2])
-    return (scaled @ shared.x.T).reshape(*u.shape[:2], -1) + b[..., None]
+    return algebra.current().product(scaled, shared.x, turned=True).reshape(*u.shape[:2], -1) + b[..., None]
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from probes.solvers import algebra
 from probes.solvers.auc import auc
 from probes.solvers.scale import standardised
 
@@ -43,19 +44,17 @@ class Ridge:
         be overwritten, which spares a copy of them. Everything is float64 until it is decomposed:
         a float32 Gram matrix has noise eigenvalues that pass for signal under a weak penalty.
         """
-        import scipy.linalg
-
         if standardise:
             wide = standardised(x)
         else:
             wide = np.subtract(x, x.mean(axis=0, dtype=float), out=x if own else None, dtype=np.float64)
         n, d = wide.shape
         if n <= d:
-            return cls._from_gram(wide @ wide.T)
-        w, v = scipy.linalg.eigh(wide.T @ wide, check_finite=False, driver="evd")
+            return cls._from_gram(algebra.current().gram(wide.T))
+        w, v = algebra.current().eigh(algebra.current().gram(wide))
         keep = w > _RANK * max(w[-1], np.finfo(float).tiny)
         w, v = w[keep], v[:, keep]
-        u = wide @ v
+        u = algebra.current().product(wide, v)
         u /= np.sqrt(w)
         return cls(w=w, u=u, unit=float(w.sum() / n))
 
@@ -67,9 +66,7 @@ class Ridge:
 
     @classmethod
     def _from_gram(cls, gram: np.ndarray) -> "Ridge":
-        import scipy.linalg
-
-        w, u = scipy.linalg.eigh(gram, check_finite=False, driver="evd")
+        w, u = algebra.current().eigh(gram)
         keep = w > _RANK * max(w[-1], np.finfo(float).tiny)
         return cls(w=w[keep], u=u[:, keep], unit=float(np.trace(gram) / len(gram)))
 
@@ -132,19 +129,24 @@ class Ridge:
             for m, (train, fold) in enumerate(zip(outer, inner, strict=True)):
                 total[:, m] = self._errors_by_directions(rows, train, fold, penalties)
             return total if y.ndim == 2 else total.reshape(*total.shape[:2], len(y), -1).sum(axis=3)
+        product = algebra.current().product
         for p, penalty in enumerate(penalties):
             # H = root root'; its last column is the unpenalised intercept. I - H is held whole where it is small
             root = np.column_stack([self.u * np.sqrt(self.shrink(penalty)), np.full(n, n**-0.5)])
-            keep = np.eye(n) - root @ root.T if n <= _WHOLE else None
-            residual = rows - (rows @ root) @ root.T
+            keep = np.eye(n) - product(root, root, turned=True) if n <= _WHOLE else None
+            residual = rows - product(product(rows, root), root, turned=True)
             for m, (train, fold) in enumerate(zip(outer, inner, strict=True)):
                 outside = np.flatnonzero(~train)
                 for part in np.unique(fold[train]):
                     test = np.flatnonzero(train & (fold == part))
                     left = np.concatenate([test, outside])
                     mine = root[left]
-                    block = np.eye(len(left)) - mine @ mine.T if keep is None else keep[np.ix_(left, left)]
-                    error = _solved(block, residual[:, left].T)
+                    block = (
+                        np.eye(len(left)) - product(mine, mine, turned=True)
+                        if keep is None
+                        else keep[np.ix_(left, left)]
+                    )
+                    error = algebra.current().solved(block, residual[:, left].T)
                     total[p, m] += np.square(error[: len(test)]).sum(axis=0)
         return total if y.ndim == 2 else total.reshape(*total.shape[:2], len(y), -1).sum(axis=3)
 
@@ -155,7 +157,8 @@ class Ridge:
         """
         rows, grams, n = as_rows(y, np.float64), self.grams(folds), len(self.u)
         parts = [np.flatnonzero(folds == part) for part in np.unique(folds)]
-        sums = [_sums(rows[:, part], self.u[part], n) for part in parts]
+        us = [self.u[part] for part in parts]
+        sums = [_sums(rows[:, part], u, n) for part, u in zip(parts, us, strict=True)]
         whole, every = np.sum(grams, axis=0), np.sum(sums, axis=0)
         total = np.zeros((len(penalties), len(parts), len(rows)))
         for p, penalty in enumerate(penalties):
@@ -165,9 +168,9 @@ class Ridge:
                 for b in range(a):
                     rest = whole - grams[a] - grams[b]
                     weights[a, b] = weights[b, a] = _without(rest, every - sums[a] - sums[b], scale)
-            for b, part in enumerate(parts):
+            for b, (part, u) in enumerate(zip(parts, us, strict=True)):
                 found = weights[:, b].reshape(-1, len(scale))
-                fitted = found[:, :-1] @ self.u[part].T + found[:, -1:] * n**-0.5
+                fitted = algebra.current().product(found[:, :-1], u, turned=True) + found[:, -1:] * n**-0.5
                 error = np.square(rows[:, part] - fitted.reshape(len(parts), *rows[:, part].shape)).sum(axis=2)
                 error[b] = 0.0  # the fold itself is not of its training part
                 total[p] += error
@@ -189,16 +192,18 @@ class Ridge:
         No matrix grows with the items; the products of each fold's rows are made once for all penalties.
         """
         tests = [np.flatnonzero(train & (fold == part)) for part in np.unique(fold[train])]
-        grams = [_gram(self.u[test], len(self.u)) for test in tests]
-        sums = [_sums(rows[:, test], self.u[test], len(self.u)) for test in tests]
+        us, n = [self.u[test] for test in tests], len(self.u)
+        grams = [_gram(u, n) for u in us]
+        sums = [_sums(rows[:, test], u, n) for test, u in zip(tests, us, strict=True)]
         whole, every = np.sum(grams, axis=0), np.sum(sums, axis=0)
         found = np.empty((len(penalties), len(rows)))
         for p, penalty in enumerate(penalties):
             scale = np.sqrt(np.append(self.shrink(penalty), 1.0))
             square = np.zeros(len(rows))
-            for test, gram, mine in zip(tests, grams, sums, strict=True):
+            for test, u, gram, mine in zip(tests, us, grams, sums, strict=True):
                 weights = _without(whole - gram, every - mine, scale)
-                error = rows[:, test] - weights[:, :-1] @ self.u[test].T - weights[:, -1:] * len(self.u) ** -0.5
+                fitted = algebra.current().product(weights[:, :-1], u, turned=True)
+                error = rows[:, test] - fitted - weights[:, -1:] * n**-0.5
                 square += np.square(error).sum(axis=1)
             found[p] = square
         return found
@@ -215,39 +220,19 @@ def _least_left(outer: np.ndarray, inner: np.ndarray) -> int:
 def _gram(u: np.ndarray, n: int) -> np.ndarray:
     """Products [r + 1, r + 1] of some of n rows u [s, r] with the intercept's column 1 / sqrt(n), float64."""
     sums = u.sum(axis=0)[:, None] * n**-0.5
-    return np.block([[u.T @ u, sums], [sums.T, np.full((1, 1), len(u) / n)]])
+    return np.block([[algebra.current().gram(u), sums], [sums.T, np.full((1, 1), len(u) / n)]])
 
 
 def _without(gram: np.ndarray, sums: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Coefficients [B, r + 1] of the rows whose products and sums are given; `scale` are roots of what survives."""
     inside = scale[:, None] * gram * scale
     inside[np.diag_indices_from(inside)] += 1 - np.square(scale)
-    return scale * _solved(inside, (sums * scale).T).T
+    return scale * algebra.current().solved(inside, (sums * scale).T).T
 
 
 def _sums(rows: np.ndarray, u: np.ndarray, n: int) -> np.ndarray:
     """Label vectors [B, s] times some of n rows u [s, r] and the intercept's column, [B, r + 1]."""
-    return np.column_stack([rows @ u, rows.sum(axis=1) * u.dtype.type(n**-0.5)])
-
-
-def _solved(block: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """block^-1 right, of a symmetric positive definite block, which is overwritten."""
-    import scipy.linalg
-
-    factor = scipy.linalg.cho_factor(block, overwrite_a=True, check_finite=False)
-    return scipy.linalg.cho_solve(factor, right, check_finite=False)
-
-
-def _inverted(block: np.ndarray) -> np.ndarray:
-    """block^-1 of a symmetric positive definite block [r, r]."""
-    from scipy.linalg.lapack import dpotrf, dpotri
-
-    factor, failed = dpotrf(block, lower=1)
-    found, wrong = dpotri(factor, lower=1)
-    assert not failed, "what is left without a fold is positive definite"
-    assert not wrong, "what is left without a fold is positive definite"
-    lower = np.tril(found)
-    return lower + np.tril(found, -1).T
+    return np.column_stack([algebra.current().product(rows, u), rows.sum(axis=1) * u.dtype.type(n**-0.5)])
 
 
 def as_rows(y: np.ndarray, dtype: type = np.float32) -> np.ndarray:
@@ -276,7 +261,7 @@ class FoldGram:
     @cached_property
     def products(self) -> np.ndarray:
         """U'u [r, r]."""
-        return self._u.T @ self._u
+        return algebra.current().gram(self._u)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -315,23 +300,27 @@ class FoldInverse:
         sums = u.sum(axis=0)
         products = (FoldGram(u) if gram is None else gram).products
         whole = np.block([[products, sums[:, None]], [sums[None], np.full((1, 1), float(rows))]])
-        core = np.linalg.inv(np.eye(rank + 1) - scale[:, None] * whole * scale) * scale * scale[:, None]
+        core = algebra.current().inverse(np.eye(rank + 1) - scale[:, None] * whole * scale)
+        core *= scale
+        core *= scale[:, None]
         return cls(u=u.astype(dtype) if narrow is None else narrow, core=core.astype(dtype))
 
     @staticmethod
     def whole_of(u: np.ndarray, shrink: np.ndarray, n: int) -> np.ndarray:
         """The transpose of the inverse [s, s], float64."""
         rows = len(u)
-        return np.linalg.inv(np.eye(rows) - (u * shrink) @ u.T - 1.0 / n).T
+        there = algebra.current()
+        return there.inverse(np.eye(rows) - there.product(u * shrink, u, turned=True) - 1.0 / n).T
 
     def applied(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """The inverse times each of the rows [B, s]."""
+        product = algebra.current().product
         if self.whole is not None:
-            return np.matmul(rows, self.whole, out=out)
+            return product(rows, self.whole, out=out)
         assert self.u is not None
         assert self.core is not None
-        inner = np.column_stack([rows @ self.u, rows.sum(axis=1)]) @ self.core
-        found = rows + inner[:, :-1] @ self.u.T + inner[:, -1:]
+        inner = product(np.column_stack([product(rows, self.u), rows.sum(axis=1)]), self.core)
+        found = rows + product(inner[:, :-1], self.u, turned=True) + inner[:, -1:]
         if out is None:
             return found
         out[...] = found
@@ -350,6 +339,7 @@ class ByFold:
         self.edges = _edges(folds[self.order])
         self.u = u[self.order]
         self.narrow = np.ascontiguousarray(self.u, dtype=dtype)
+        algebra.current().keep(self.u)
         self._grams = [FoldGram(self.u[a:b]) for a, b in self.edges]
 
     def inverses(self, shrink: np.ndarray, many: int) -> list[FoldInverse]:
@@ -388,11 +378,13 @@ class LeftOut:
         self.back = np.argsort(self.order)
         self.edges = _edges(folds[self.order])
         self.narrow = ridge.u.astype(dtype, copy=False)[self.order]
+        self._parts = [self.narrow[a:b] for a, b in self.edges]
         n, rank = ridge.u.shape
         self.batch = max(_FEWEST, min(_BATCH, _AT_ONCE // max(n, 1)))
         self.width = (rank + 1) * len(self.edges)  # numbers that `sums` keeps of a label vector
         self._whole = [b - a <= max(rank, _BATCH) and _cheaper_whole(b - a, rank, many) for a, b in self.edges]
         self._grams = [None] * len(self.edges) if all(self._whole) else ridge.grams(folds)
+        algebra.current().keep(*([self.narrow] if all(self._whole) else self._parts))
 
     def made(self, penalty: float) -> _Made:
         """What is the same for all label vectors under one penalty."""
@@ -404,7 +396,7 @@ class LeftOut:
                 inverse = FoldInverse.whole_of(u, shrink, len(self.order))
             else:
                 apart = np.eye(len(scale)) - scale[:, None] * gram * scale
-                inverse = scale[:, None] * _inverted(apart) * scale
+                inverse = scale[:, None] * algebra.current().inverse_definite(apart) * scale
             inverses.append(inverse.astype(dtype))
         return _Made(shrink=shrink.astype(dtype), inverses=inverses)
 
@@ -416,29 +408,31 @@ class LeftOut:
     def sums(self, rows: np.ndarray) -> list[np.ndarray]:
         """Label vectors [B, n] in `order` along the directions: over all rows, [B, r], or each fold's, [B, r + 1]."""
         if all(self._whole):
-            return [rows @ self.narrow]
-        return [_sums(rows[:, a:b], self.narrow[a:b], len(self.order)) for a, b in self.edges]
+            return [algebra.current().product(rows, self.narrow)]
+        each = zip(self.edges, self._parts, strict=True)
+        return [_sums(rows[:, a:b], part, len(self.order)) for (a, b), part in each]
 
     def predicted(self, rows: np.ndarray | None, sums: list[np.ndarray], made: _Made) -> np.ndarray:
         """Held-out predictions [B, n], in `order`, of label vectors [B, n] in `order`, whose `sums` are given."""
+        product = algebra.current().product
         out = np.empty((len(sums[0]), len(self.order)), dtype=self.narrow.dtype)
         if all(self._whole):
             assert rows is not None
-            residual = (sums[0] * made.shrink) @ self.narrow.T
+            residual = product(sums[0] * made.shrink, self.narrow, turned=True)
             np.subtract(_centred(rows), residual, out=residual)
             for (a, b), inverse in zip(self.edges, made.inverses, strict=True):
-                np.matmul(residual[:, a:b], inverse, out=out[:, a:b])
+                product(residual[:, a:b], inverse, out=out[:, a:b])
             return np.subtract(rows, out, out=out)
         every = np.sum(sums, axis=0)
-        for (a, b), whole, mine, inverse in zip(self.edges, self._whole, sums, made.inverses, strict=True):
-            u = self.narrow[a:b]
+        each = zip(self.edges, self._parts, self._whole, sums, made.inverses, strict=True)
+        for (a, b), u, whole, mine, inverse in each:
             if whole:
                 assert rows is not None
-                residual = _centred(rows)[:, a:b] - (every[:, :-1] * made.shrink) @ u.T
-                out[:, a:b] = rows[:, a:b] - residual @ inverse
+                residual = _centred(rows)[:, a:b] - product(every[:, :-1] * made.shrink, u, turned=True)
+                out[:, a:b] = rows[:, a:b] - product(residual, inverse)
             else:
-                weights = (every - mine) @ inverse
-                np.matmul(weights[:, :-1], u.T, out=out[:, a:b])
+                weights = product(every - mine, inverse)
+                product(weights[:, :-1], u, out=out[:, a:b], turned=True)
                 out[:, a:b] += weights[:, -1:] * u.dtype.type(len(self.order) ** -0.5)
         return out
 

@@ -1,5 +1,6 @@
 """Permutation test and error inflation of the probe `marks`, the choice between an image's marks."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +9,7 @@ from probes.solvers.choice import PENALTY, choice_targets, score_marks
 from probes.solvers.ridge import Ridge
 from probes.stats.block_permutation import BlockPermutation
 from probes.stats.intervals import floored_error
-from probes.stats.permutation import REFITS, Null
+from probes.stats.permutation import REFITS, Null, settled
 from probes.stats.plan import GRID, Plan
 from probes.stats.planting import Planting, inflation_at
 from probes.stats.scores import association, score_margin
@@ -22,14 +23,19 @@ def permutation_test_of_choice(ridge: Ridge, plan: Plan, *, permutations: int | 
     """
     count = len(plan.classes or ())
     labels = np.concatenate([plan.y[None], plan.permuted[:permutations]])
-    best, none = np.full(len(labels), -np.inf), np.zeros((1, 1))
-    kept: np.ndarray | None = None
-    for penalty, score in zip(GRID, score_marks(ridge, labels, plan.folds[0], count, GRID), strict=True):
-        margin = score[..., 1] - score[..., 0] if count == 2 else score
-        np.maximum(best, association(margin, labels, none, count), out=best)
-        if penalty == PENALTY:
-            kept = margin[1 : 1 + REFITS].astype(np.float32)
-    assert kept is not None, "the test's penalties hold the probe's own"
+
+    def margins(labels: np.ndarray, penalties: Sequence[float], dtype: type) -> Iterator[np.ndarray]:
+        for score in score_marks(ridge, labels, plan.folds[0], count, penalties, dtype=dtype):
+            yield score[..., 1] - score[..., 0] if count == 2 else score
+
+    def largest(labels: np.ndarray, dtype: type) -> np.ndarray:
+        best, none = np.full(len(labels), -np.inf), np.zeros((1, 1))
+        for margin in margins(labels, GRID, dtype):
+            np.maximum(best, association(margin, labels, none, count), out=best)
+        return best
+
+    best = settled(largest(labels, np.float32), plan, lambda some: largest(labels[some], np.float64))
+    (kept,) = (one.astype(np.float32) for one in margins(labels[1 : 1 + REFITS], [PENALTY], np.float64))
     fixed = score_margin(kept, labels[1 : 1 + REFITS], count)
     return Null(statistic=best, fixed=fixed, chosen=None, fixed_margin=kept)
 

@@ -10,6 +10,7 @@ import numpy as np
 from probes._base import Estimate, FeatureSet, Predictions, ProbeError, check_predictions
 from probes._registry import load
 from probes.ridge import training_parts
+from probes.solvers import algebra
 from probes.solvers.choice import decompose_tokens
 from probes.solvers.codes import coded, decide, training_means
 from probes.solvers.inner_folds import CLASSES_ONLY, check
@@ -38,16 +39,19 @@ def measure(
     level: Literal["full", "screen"] = "full",
     detect: bool | Literal["always"] = True,
     nested: bool = True,
+    device: str = algebra.HOST,
 ) -> Measurement:
     """Probe a feature set under a plan: score, interval, permutation p, what silence excludes, and state.
 
     `pool` are unlabelled features of the same site and readout to mix planted directions of (default: the given ones,
     fold by fold), `pool_groups` their groups: those that are asked are left out. `level="screen"` gives the closed-form
     ridge and nothing excluded. `detect` asks what silence excludes where absence is in question,
-    never, or "always".
+    never, or "always". `device` is where the heavy linear algebra is computed (`probes.solvers.algebra.on`): the same
+    numbers to 1e-6.
 
     Raises:
         ProbeError: features and plan do not belong together, or fewer than 20 pool images belong to other groups.
+        DeviceError: the device is not there, or its memory does not hold what is computed.
     """
     if len(given.x) != len(plan.y):
         raise ProbeError(f"{len(given.x)} feature rows for a plan of {len(plan.y)} items: make the plan from them")
@@ -56,8 +60,27 @@ def measure(
     given = replace(given, y=plan.y)  # of numbers the normal scores
     name = "ridge" if level == "screen" else (probe or plan.headline)
     check(given, plan.folds, probe=name, numbers=name not in CLASSES_ONLY)
-    if name == "marks":
-        return _measure_choice(given, plan, seed)
+    with algebra.on(device):
+        if name == "marks":
+            found = _measure_choice(given, plan, seed)
+        else:
+            found = _measure(given, plan, name, pool, pool_groups, seed, level, detect=detect, nested=nested)
+    return replace(found, device=device)
+
+
+def _measure(
+    given: FeatureSet,
+    plan: Plan,
+    name: str,
+    pool: FeatureSet | np.ndarray | None,
+    pool_groups: Sequence[str] | np.ndarray | None,
+    seed: int,
+    level: Literal["full", "screen"],
+    *,
+    detect: bool | Literal["always"],
+    nested: bool,
+) -> Measurement:
+    """What `measure` says of every probe but the choice between marks."""
     ridge = Ridge.of(given.x)
     is_nested = name == "linear"
     with_nested = level == "full" and nested and name == "ridge" and plan.headline == "ridge" and not plan.number

@@ -26,7 +26,7 @@ class Measurement:
     one site or another is chosen without the fold that is held out. `blind` says that equal features go with every
     answer equally often, so that no rule can read anything and there is no interval. `companions` are scores
     without an interval, by name: of a number, R2 of its normal scores, and R2 of the number itself as a ridge on it
-    reads it.
+    reads it. `device` is where the heavy linear algebra was computed.
     """
 
     plan: Plan
@@ -50,6 +50,7 @@ class Measurement:
     reason: str = ""
     groups_needed: int | None = None
     blind: bool = False
+    device: str = "cpu"
     warnings: tuple[str, ...] = ()
 
     @property

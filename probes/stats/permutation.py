@@ -3,7 +3,7 @@
 Which labels may be permuted with which is the plan's: see `probes.stats.block_permutation`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from probes.stats.scores import Scored, association, score_margin
 HELD = 1 << 24  # numbers of label vectors that are worked on at a time (128 MiB), however many there are
 CACHED = 1 << 17  # numbers of label vectors that are coded and ordered at a time (1 MiB)
 REFITS = 99  # permuted label vectors to which the whole procedure is refitted
+ROUNDING = 1e-4  # of a statistic whose products are of float32, beside what two pairs that change places make
 CHOICE_GRID = tuple(float(p) for p in 10.0 ** np.arange(-3, 3.5, 1.0))  # penalties a refit may choose from
 
 
@@ -55,24 +56,24 @@ def permutation_p(statistic: np.ndarray) -> float:
 
 
 def each_penalty(
-    ridge: Ridge, labels: np.ndarray, plan: Plan
+    ridge: Ridge, labels: np.ndarray, plan: Plan, dtype: type = np.float32
 ) -> Iterator[tuple[float, int, int, np.ndarray, np.ndarray]]:
     """For each penalty of GRID and span of label vectors [B, n]: the penalty, first and last, margins, `association`.
 
-    Margins [b, n(, K)] are held-out predictions less the mean of the training part, on the plan's first repeat of
-    folds; what is the same for all label vectors, or for all penalties, is computed once.
+    Products run in `dtype`. Margins [b, n(, K)] are held-out predictions less the mean of the training part, on the
+    plan's first repeat of folds; what is the same for all label vectors, or for all penalties, is computed once.
     """
     classes, folds = None if plan.classes is None else len(plan.classes), plan.folds[0]
     many = 1 if classes is None or classes == 2 else classes
-    left = LeftOut(ridge, folds, len(labels) * many)
+    left = LeftOut(ridge, folds, len(labels) * many, dtype)
     spans = _spans(len(labels), len(folds) * many)
     wide = max(1, 2 * HELD // ((spans[0][1] - spans[0][0]) * many * left.width))  # spans whose sums are kept
     for some in (spans[first : first + wide] for first in range(0, len(spans), wide)):
-        sums = [left.sums(_coded_rows(labels[a:b, left.order], classes, many)) for a, b in some]
+        sums = [left.sums(_coded_rows(labels[a:b, left.order], classes, many, dtype)) for a, b in some]
         for penalty in GRID:
             made = left.made(penalty)
             for (a, b), one in zip(some, sums, strict=True):
-                rows = _coded_rows(labels[a:b, left.order], classes, many) if left.needs_rows else None
+                rows = _coded_rows(labels[a:b, left.order], classes, many, dtype) if left.needs_rows else None
                 fitted = left.predicted(rows, one, made)
                 for first, last in _blocks(a, b, len(folds) * many):
                     codes = coded_vectors(labels[first:last], classes)
@@ -83,11 +84,11 @@ def each_penalty(
                     yield penalty, first, last, margin, association(margin, labels[first:last], base, classes)
 
 
-def _coded_rows(labels: np.ndarray, classes: int | None, many: int) -> np.ndarray:
-    """Label vectors [B, n] as float32 ridge targets, `many` rows each."""
-    out = np.empty((len(labels) * many, labels.shape[1]), dtype=np.float32)
+def _coded_rows(labels: np.ndarray, classes: int | None, many: int, dtype: type) -> np.ndarray:
+    """Label vectors [B, n] as ridge targets, `many` rows each."""
+    out = np.empty((len(labels) * many, labels.shape[1]), dtype=dtype)
     for first, last in _blocks(0, len(labels), labels.shape[1] * many):
-        out[first * many : last * many] = as_rows(coded_vectors(labels[first:last], classes))
+        out[first * many : last * many] = as_rows(coded_vectors(labels[first:last], classes), dtype)
     return out
 
 
@@ -107,19 +108,16 @@ def permutation_test(ridge: Ridge, plan: Plan, *, permutations: int | None = Non
     classes = None if plan.classes is None else len(plan.classes)
     permuted = plan.permuted[:permutations]
     labels = np.concatenate([plan.y[None].astype(permuted.dtype), permuted])
-    best = np.full(len(labels), -np.inf)
+    best = settled(
+        _largest(ridge, labels, plan, np.float32), plan, lambda some: _largest(ridge, labels[some], plan, np.float64)
+    )
     refits, folds = labels[1 : 1 + REFITS], plan.folds[0]
-    parts = []
-    for penalty, start, stop, margin, found in each_penalty(ridge, labels, plan):
-        np.maximum(best[start:stop], found, out=best[start:stop])
-        if penalty == plan.penalty and start <= REFITS:
-            parts.append(margin[max(0, 1 - start) : 1 + REFITS - start].astype(np.float32))
-    if not parts:
-        many = 1 if classes is None or classes == 2 else classes
-        for start, stop in _spans(len(refits), len(folds) * many * len(CHOICE_GRID)):
-            codes = coded_vectors(refits[start:stop], classes)
-            (fitted,) = ridge.each(codes, folds, [plan.penalty])
-            parts.append((fitted - fold_means(codes, folds)).astype(np.float32))
+    parts, many = [], 1 if classes is None or classes == 2 else classes
+    # in float64: whom a refit says of an item that it hardly tells apart is not left to the order of a sum
+    for start, stop in _spans(len(refits), len(folds) * many * len(CHOICE_GRID)):
+        codes = coded_vectors(refits[start:stop], classes)
+        (fitted,) = ridge.each(codes, folds, [plan.penalty], dtype=np.float64)
+        parts.append((fitted - fold_means(codes, folds)).astype(np.float32))
     kept, chosen = np.concatenate(parts), None
     if choose:
         codes = coded_vectors(refits, classes)
@@ -131,6 +129,30 @@ def permutation_test(ridge: Ridge, plan: Plan, *, permutations: int | None = Non
         fixed_margin=kept,
         chosen_margin=chosen,
     )
+
+
+def _largest(ridge: Ridge, labels: np.ndarray, plan: Plan, dtype: type) -> np.ndarray:
+    """The largest `association` over the penalties of GRID of each label vector [B, n], [B]."""
+    best = np.full(len(labels), -np.inf)
+    for _, start, stop, _, found in each_penalty(ridge, labels, plan, dtype):
+        np.maximum(best[start:stop], found, out=best[start:stop])
+    return best
+
+
+def settled(best: np.ndarray, plan: Plan, exact: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Statistics [1 + B] of float32 products, made anew in float64 where rounding could change the p.
+
+    Those are the ones that lie so near the observed one that another order of the sums could put them on its other
+    side, and it. `exact(which)` gives them for some of the label vectors.
+    """
+    pairs = len(plan.y) ** 2
+    if plan.classes is not None:
+        held = np.bincount(plan.y.astype(np.int64))
+        pairs = int((held * (len(plan.y) - held))[held > 0].min())
+    near = np.flatnonzero(np.abs(best - best[0]) <= ROUNDING + 2 / pairs)  # the observed one is among them
+    if len(near) > 1:
+        best[near] = exact(near)
+    return best
 
 
 def _spans(vectors: int, wide: int) -> list[tuple[int, int]]:
@@ -148,7 +170,7 @@ def margin_with_chosen_penalty(
     the scores is used, never the scores.
     """
     margins, error = [], []
-    for fitted in ridge.each(codes, folds, grid):
+    for fitted in ridge.each(codes, folds, grid, dtype=np.float64):
         margin = fitted - means
         wrong = np.square(margin - (codes - means))
         wrong = wrong if codes.ndim == 2 else wrong.sum(axis=-1)  # [B, n]

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes.solvers import algebra
 from probes.solvers.codes import coded_vectors, fold_means
 from probes.solvers.ridge import ByFold, Ridge
 from probes.stats.intervals import floored_error
@@ -59,14 +60,14 @@ class Unplanted:
         dtype: type,
     ) -> "Unplanted":
         """From codes and means [D, K, n] and columns C [D, n, 2m], items in the order of `by_fold`."""
-        u, edges = by_fold.u, by_fold.edges
+        u, edges, product = by_fold.u, by_fold.edges, algebra.current().product
         draws, wide, n = codes.shape
         pair = columns.shape[2]
         share = ridge.shrink(penalty)
         flat = codes.reshape(draws * wide, n)
-        error = flat - flat.mean(axis=1, keepdims=True) - (flat @ u * share) @ u.T
+        error = flat - flat.mean(axis=1, keepdims=True) - product(product(flat, u) * share, u, turned=True)
         both = np.swapaxes(columns, 0, 1).reshape(n, draws * pair)
-        f = both - u @ (share[:, None] * (u.T @ both))
+        f = both - product(u, share[:, None] * product(u.T, both))
         j = np.empty_like(f)
         inverses = by_fold.inverses(share, len(flat) + draws * pair)
         for (a, b), inverse in zip(edges, inverses, strict=True):
@@ -149,11 +150,17 @@ class Planting:
         n, m = shift.shape[1:]
         rank = len(ridge.w)
         level, share = _shrinkage(ridge, plan.n_groups, max(width, rank))
-        ways = np.random.default_rng([plan.seed, 83]).standard_normal((draws, max(width, rank), m))
-        ways = np.linalg.qr(ways)[0]
+        # drawn for the items, not for the eigenvectors, whose signs differ from one library to another
+        rng = np.random.default_rng([plan.seed, 83])
+        along = algebra.current().product(ridge.u.T, rng.standard_normal((draws, n, m)))
+        beyond = rng.standard_normal((draws, max(width, rank) - rank, m))
+        ways, upper = np.linalg.qr(np.concatenate([along, beyond], axis=1))
+        ways *= np.where(np.diagonal(upper, axis1=1, axis2=2) < 0, -1.0, 1.0)[:, None]
         spanned = np.sqrt((1 - share) * ridge.w / n + share * level)[:, None] * ways[:, :rank]
         beyond = np.sqrt(share * level) * ways[:, rank:]
-        columns = np.concatenate([ridge.u @ (np.sqrt(ridge.w)[:, None] * spanned), shift], axis=2)
+        columns = np.concatenate(
+            [algebra.current().product(ridge.u, np.sqrt(ridge.w)[:, None] * spanned), shift], axis=2
+        )
         size = np.swapaxes(spanned, 1, 2) @ spanned + np.swapaxes(beyond, 1, 2) @ beyond
         penalties = GRID if chosen else (plan.penalty,)
         return cls.of(ridge, plan.folds[0], labels, classes, columns, size, penalties=penalties, chosen=chosen)

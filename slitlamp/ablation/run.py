@@ -14,7 +14,7 @@ from cache.errors import is_full
 from encoders import EncoderError
 from hub.errors import HubError
 from plugins import UserFileError
-from probes import ProbeError
+from probes import DeviceError, ProbeError
 from slitlamp.ablation.check import DONE, Checked, Unit, check
 from slitlamp.ablation.grid import Grid, GridRun, as_toml, narrowed, read_grid, tasks_of
 from slitlamp.ablation.plan import expected, left, planned
@@ -189,7 +189,7 @@ def _require_room(error: Exception, where: Path) -> None:
 
 def _said(error: Exception) -> str:
     """An error in one line, with its type where it is none of ours."""
-    ours = (HubError, UserFileError, DataError, ProbeError, UsageError, WorkerKilledError)
+    ours = (HubError, UserFileError, DataError, ProbeError, UsageError, WorkerKilledError, DeviceError)
     return one_line(error) if isinstance(error, ours) else f"{type(error).__name__}: {one_line(error)}"
 
 

@@ -26,11 +26,11 @@ OF_PLAN = (
     *RUNS_APART, "folds", "repeats", "permutations", "task", "data", "label", "classes", "number", "not_missing",
     "group", "copies", "spelling", "unreadable", "items", "limit", "volumes", "image_column",
 )  # fmt: skip
-OF_NETWORK = ("dtype", "image_size")  # flags that change what identifies the weights, and not the weights
+OF_NETWORK = ("dtype", "image_size", "compile")  # flags that change what identifies the weights, and not the weights
 FLAGS_SAID = re.compile(r"at [0-9]+ pixels|fingerprint [0-9a-f]+")  # parts of a record's weights that say them
 IDLE = (
     "encoder", "weights", "other_weights", "site", "readout", "twins", "device", "batch_size", "reference", "pool",
-    "offline", "jobs", "evidence", "out", "replace",
+    "offline", "probe_device", "jobs", "evidence", "out", "replace",
 )  # fmt: skip
 
 

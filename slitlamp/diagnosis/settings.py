@@ -12,7 +12,7 @@ FLAGS_OF_RUN = (
     "task", "data", "label", "classes", "not_missing", "group", "image_column", "window", "intercept", "exif",
     "unreadable", "copies", "spelling", "pool", "items", "limit", "take_groups", "draw", "seed", "twins", "weights",
     "other_weights", "image_size", "offline", "device", "dtype", "batch_size", "folds", "repeats", "permutations",
-    "jobs", "out", "replace", "dry_run", "json", "debug",
+    "probe_device", "jobs", "out", "replace", "dry_run", "json", "debug",
 )  # fmt: skip
 CAUSAL = ("auto", "on", "off")
 

@@ -152,6 +152,7 @@ class StoredEncoder:
     @property
     def _key(self) -> str:
         own = [*located_key(self.source, self.weights), self.device, self.dtype, self._other_weights, self.image_size]
+        own += ["compiled"] * self._compiled
         return digest(own if self.prompt is None else [*own, {"prompt": self.prompt}])
 
     @property
@@ -165,6 +166,11 @@ class StoredEncoder:
     def _other_weights(self) -> bool:
         """Whether other weights than the card's are taken."""
         return self.settings.other_weights and self._is_asked
+
+    @property
+    def _compiled(self) -> bool:
+        """Whether --compile acts on it: on the encoders asked for and their untrained draws, not on formulas."""
+        return self.settings.compile and self._is_asked and self.source not in PLAIN
 
     @property
     def image_size(self) -> int | None:
@@ -203,6 +209,7 @@ class StoredEncoder:
                 offline=self.settings.offline,
                 other_weights=self._other_weights,
                 image_size=self.image_size,
+                compile=self._compiled,
             )
 
     @cached_property

@@ -12,7 +12,7 @@ FLAGS = (
     "task", "data", "label", "classes", "number", "not_missing", "group", "volumes", "image_column", "window",
     "intercept", "exif", "unreadable", "copies", "spelling", "items", "limit", "take_groups", "draw", "seed",
     "encoder", "site", "readout", "twins", "weights", "other_weights", "image_size", "offline", "device", "dtype",
-    "batch_size", "dry_run", "json", "debug",
+    "compile", "batch_size", "dry_run", "json", "debug",
 )  # fmt: skip
 
 

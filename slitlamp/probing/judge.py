@@ -342,6 +342,7 @@ def _record(
         permutations=len(m.null.statistic) - 1,
         device=cell.encoder.device,
         dtype=cell.encoder.dtype,
+        probe_device=m.device,
         seconds=None,
         features_key=f"{run.filled[question.name, cell.encoder.spec].space.digest[:16]}:{cell.name}",
         data_key=question.data_key[:16],

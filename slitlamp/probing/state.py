@@ -20,6 +20,7 @@ from slitlamp.errors import UsageError
 from slitlamp.keys import code_digest, digest
 from slitlamp.log import say
 from slitlamp.probing.cells import Cells, cells_in, plan_key, plan_material
+from slitlamp.probing.device import begin_on_device, probe_device
 from slitlamp.probing.order import ListOrder
 from slitlamp.probing.workers import Job
 from slitlamp.questions import Opened, Question, ask
@@ -224,6 +225,7 @@ class Run:
             pool=pool.read(cell.name) if pool is not None else None,
             detect=detects(cell),
             nested=cell.nested,
+            device=probe_device(self.settings.probe.probe_device, *x.shape),
             optional=cell.role is not Role.ENCODER,
         )
 
@@ -251,6 +253,7 @@ def start(
                 raise UsageError(f"--{flag} {name}: {elsewhere}".rstrip("; "))
     if settings.probe.probe is not None:
         probes.load(settings.probe.probe)  # an unknown name is refused before anything is computed
+    begin_on_device(settings.probe.probe_device)
     store = cache.Store(cache.default_root())
     asked = stored_encoders(settings.encoder, store)
     if settings.source.volumes and not any(reads_volumes(one.source) is not False for one in asked):

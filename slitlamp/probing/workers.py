@@ -37,6 +37,7 @@ class Job:
     pool: np.ndarray | None
     detect: bool
     nested: bool
+    device: str = "cpu"  # of the linear algebra
     optional: bool = False  # what keeps it from being measured is an answer, and ends nothing
 
 
@@ -61,6 +62,7 @@ def measure(job: Job) -> tuple[str, Any, float]:
                 level=job.level,
                 detect=job.detect,
                 nested=job.nested,
+                device=job.device,
             )
     except probes.ProbeError as error:
         if not job.optional:
