@@ -271,11 +271,12 @@ class Headers:
 
     def _plain(self, said: Mapping[str, Any]) -> Plain:
         """One for all files of which the same is said."""
-        values = {name: said[name] for name in Plain.__slots__}
+        values: dict[str, Any] = {name: said[name] for name in Plain.__slots__}
         text = json.dumps(values, sort_keys=True)
         if text not in self._interned:
             values["shape"] = None if said["shape"] is None else tuple(said["shape"])
-            self._interned[text] = Plain(**values | {"flags": tuple(said["flags"])})
+            values["flags"] = tuple(said["flags"])
+            self._interned[text] = Plain(**values)
         return self._interned[text]
 
     # ---- what tells of a change
