@@ -89,6 +89,7 @@ class Torch(Host):
 
                 kept, key = self._kept, id(array)
                 with self._memory("features", array.shape):
+                    # a copy: what shared the memory of an array would keep it alive
                     there = torch.tensor(
                         array, dtype=getattr(torch, PRECISION), device=self._on
                     )  # a copy, which holds no array
