@@ -144,7 +144,7 @@ def test_each_operation_is_that_of_numpy() -> None:
 
 
 def test_a_product_of_float32_is_summed_in_float64_and_written_where_it_belongs() -> None:
-    a, b = np.float32([[1e8, 1, -1e8]]), np.ones((3, 1), np.float32)
+    a, b = np.array([[1e8, 1, -1e8]], np.float32), np.ones((3, 1), np.float32)
     out = np.empty((1, 1), np.float32)
     assert Torch("cpu").product(a, b, out=out) is out
     assert out[0, 0] == 1
