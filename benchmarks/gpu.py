@@ -42,7 +42,10 @@ def draw(folder: Path, count: int, start: int) -> None:
     assert make is not None
     home = folder / f"{start:07d}"
     home.mkdir(parents=True)
-    for i, row in enumerate(make(min(PART, count - start), start).rows):
+    wanted = min(PART, count - start)
+    rows = make(2 * wanted, start).rows[:wanted]  # it is asked for items, and a row gives two
+    assert len(rows) == wanted, (len(rows), wanted)
+    for i, row in enumerate(rows):
         Image.fromarray(row.picture.read()).save(home / f"{i:04d}.png", compress_level=1)
 
 
