@@ -153,9 +153,9 @@ class _Readable:
     def __init__(self, store: Store, source: Source) -> None:
         self.memo = store.memo("readable")
         identify(source)
-        keys = [*identities(pictures_of(source.rows))]
-        self.remembered = Remembered(self.memo, keys)
-        self.before = {name for name, fine in zip(keys, self.remembered.values, strict=True) if fine is True}
+        self.keys = [*identities(pictures_of(source.rows))]
+        self.remembered = Remembered(self.memo, self.keys)
+        self.before = {name for name, fine in zip(self.keys, self.remembered.values, strict=True) if fine is True}
         self.seen: set[str] = set()
 
     def __contains__(self, identity: object) -> bool:
@@ -168,8 +168,7 @@ class _Readable:
 
     def remember(self, source: Source) -> None:
         """Write those of the checked source that were not known."""
-        self.memo.put_many(dict.fromkeys((name for name in _identities(source) if name not in self.before), True))
-
-
-def _identities(source: Source) -> list[str]:
-    return [row.picture.identity for row in source.rows if row.picture.identity is not None]
+        names = [name for name in identities(pictures_of(source.rows)) if name is not None]
+        self.memo.put_many(dict.fromkeys((name for name in names if name not in self.before), True))
+        good = {*names}
+        self.remembered.keep([True if key in good else None for key in self.keys])

@@ -99,8 +99,9 @@ def _nothing() -> None:
 class Source:
     """Images and what is known of each.
 
-    `name` is what reports print (never an absolute path). `rows` may make each row when it is asked for. `policy` is the decode policy, part of the
-    feature key. `unreadable` lists (id, reason) of files that could not be read. `warnings` are
+    `rows` may make each row when it is asked for. `name` is what reports print (never an absolute path). `policy` is
+    the decode policy, part of the feature key. `unreadable` lists (id, reason) of files that could not be read.
+    `warnings` are
     sentences the user must see (mixed EXIF, possible leak through windows, ungrouped source …).
     `undecided` holds decisions that only some tasks need (EXIF for those that turn images); each is
     the whole error message. `benchmark` is the name of the published question set that the rows come

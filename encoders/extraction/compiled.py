@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
 from encoders._base import Encoder, EncoderError, Reduce
 from encoders.extraction.precision import LEAST, agree
@@ -45,7 +46,7 @@ def compiled(encoder: Encoder, backend: Any = "inductor") -> Encoder:
             for unit, one in zip(units, made, strict=True):
                 unit.forward = one
             found = encoder.forward(batch, sites, reduce=reduce)
-        except (torch._dynamo.exc.TorchDynamoException, torch._dynamo.exc.FailOnRecompileLimitHit) as error:
+        except (TorchDynamoException, FailOnRecompileLimitHit) as error:
             first = " ".join(str(error).split())[:200]
             raise EncoderError(
                 f"{encoder.card.name} cannot be compiled ({type(error).__name__}: {first}); leave --compile out"

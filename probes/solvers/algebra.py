@@ -89,9 +89,8 @@ class Torch(Host):
 
                 kept, key = self._kept, id(array)
                 with self._memory("features", array.shape):
-                    there = torch.tensor(
-                        array, dtype=getattr(torch, PRECISION), device=self._on
-                    )  # a copy, which holds no array
+                    # a copy: what shared the memory of an array would keep it alive
+                    there = torch.tensor(array, dtype=getattr(torch, PRECISION), device=self._on)
                 kept[key] = weakref.ref(array, lambda _, kept=kept, key=key: kept.pop(key, None)), there
 
     def product(

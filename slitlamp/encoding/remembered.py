@@ -12,9 +12,8 @@ class Remembered:
 
     def __init__(self, memo: Memo, keys: Sequence[str | None]) -> None:
         self._memo = memo
-        self._blocks = blocks(
-            [key or "" for key in keys], lambda a, b: key_of("block", [key or "" for key in keys[a:b]])
-        )
+        texts = [key or "" for key in keys]
+        self._blocks = blocks(texts, lambda start, stop: key_of("block", texts[start:stop]))
         self.values: list[Any] = [None] * len(keys)
         said = memo.get_many([block.key for block in self._blocks])
         lacking: list[Block] = []

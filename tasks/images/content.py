@@ -68,8 +68,15 @@ def identity_of(found: str, policy: str, number: int, revision: int) -> str:
 
 def picture(frame: Frame, content: Digested, policy: DecodePolicy, name: str) -> Picture:
     """A picture that decodes the frame when it is read; its errors begin with `name`."""
-    known = partial(identity, content, keyed(policy), frame.number, frame.revision)
-    return Picture(read=partial(_named, name, frame.read), identity=known)
+    return picture_of(frame.read, frame.number, frame.revision, content, policy, name)
+
+
+def picture_of(
+    read: Callable[[], np.ndarray], number: int, revision: int, content: Digested, policy: DecodePolicy, name: str
+) -> Picture:
+    """The `picture` of a frame that reads so, and has that number and revision."""
+    known = partial(identity, content, keyed(policy), number, revision)
+    return Picture(read=partial(_named, name, read), identity=known)
 
 
 @cache

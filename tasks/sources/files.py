@@ -132,6 +132,10 @@ class Files(Sequence[Listed]):
         name = self.names[k]
         return Listed(path=self.folder / name, name=name, columns=self.columns(name))
 
+    def path(self, k: int) -> Path:
+        """Where a file lies."""
+        return self.folder / self.names[k]
+
     def columns(self, name: str) -> dict[str, str]:
         """What the place of a file says of it: `folder`, the first below the source, and `parent`, which holds it."""
         above = name.rpartition("/")[0]

@@ -1,4 +1,4 @@
-"""The frames of a source, each with the file that holds it; those of many plain files are made when they are asked for."""
+"""The frames of a source, each with its file; those of plain files are made when they are asked for."""
 
 from array import array
 from collections.abc import Sequence

@@ -65,10 +65,14 @@ class Plain:
     flags: tuple[str, ...]
     shape: tuple[int, ...] | None
 
+    def reader(self, file: Path | Fetched, policy: DecodePolicy) -> Callable[[], np.ndarray]:
+        """What reads the pixels of a file."""
+        return partial(_read, file, policy, stored=False)
+
     def frame(self, file: Path | Fetched, policy: DecodePolicy) -> Frame:
         """The frame of a file; its header is looked at again when it is read."""
         return Frame(
-            read=partial(_read, file, policy, stored=False),
+            read=self.reader(file, policy),
             columns=self.columns,
             exif=self.exif,
             wide=self.wide,
@@ -165,7 +169,9 @@ class Headers:
 
     def content(self, row: int) -> Kept:
         """The digest of the bytes of a row's file: what is remembered of an unchanged one, else what is found."""
-        return Kept(self.digests, self._where[row], lambda: self.files[row].path)
+        files = self.files
+        path = partial(files.path, row) if isinstance(files, Files) else lambda: files[row].path
+        return Kept(self.digests, self._where[row], path)
 
     def recall(self) -> None:
         """Take what is remembered of files that did not change; nothing is opened."""
@@ -265,11 +271,12 @@ class Headers:
 
     def _plain(self, said: Mapping[str, Any]) -> Plain:
         """One for all files of which the same is said."""
-        values = {name: said[name] for name in Plain.__slots__}
+        values: dict[str, Any] = {name: said[name] for name in Plain.__slots__}
         text = json.dumps(values, sort_keys=True)
         if text not in self._interned:
             values["shape"] = None if said["shape"] is None else tuple(said["shape"])
-            self._interned[text] = Plain(**values | {"flags": tuple(said["flags"])})
+            values["flags"] = tuple(said["flags"])
+            self._interned[text] = Plain(**values)
         return self._interned[text]
 
     # ---- what tells of a change

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar, overload
 
 from tasks._base import Picture, Row
-from tasks.images.content import identity_of, keyed, picture
+from tasks.images.content import identity_of, keyed, picture_of
 from tasks.images.decode import DecodePolicy, digest
 from tasks.sources.files import Files
 from tasks.sources.frames import SourceFrames
 from tasks.sources.groups import group_id
+from tasks.sources.headers import Plain
 
 T = TypeVar("T")
 
@@ -89,8 +90,11 @@ class Rows(Made[Row]):
 
     def picture(self, i: int) -> Picture:
         """The picture of a row."""
-        one = self._found[self._places[i]]
-        return picture(one.frame, one.content, self._policy, one.file.name)
+        k = self._places[i]
+        row, head = self._found.rows[k], self._found.heads[k]
+        read = head.reader(self._files.path(row), self._policy) if isinstance(head, Plain) else head.read
+        content = self._found.headers.content(row)
+        return picture_of(read, head.number, head.revision, content, self._policy, self._files.names[row])
 
     def unread(self) -> list[int]:
         """The rows of which the bytes have to be read for their identity."""

@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Iterator
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ import pytest
 import probes
 from probes.solvers import algebra
 from probes.solvers.algebra import TORCH_ON_HOST, DeviceError, Host, Torch
+from probes.solvers.ridge import Ridge
+from probes.stats.planting import Planting
 
 SAME = 1e-6
 CASES = {
@@ -106,6 +108,20 @@ def test_a_credit_is_the_same_on_another_device() -> None:
     require_same(found[1], found[0])
 
 
+@pytest.mark.parametrize("classes", [2, 5])
+def test_planted_directions_do_not_hang_on_the_signs_of_eigenvectors(classes: int) -> None:
+    given = given_of(60, 20, 20, classes, 1)
+    plan = probes.plan(given.y, given.groups, classes=given.classes, permutations=19, repeats=1, folds=5)
+    ridge = Ridge.of(given.x)
+    signs = np.where(np.arange(len(ridge.w)) % 3 == 0, -1.0, 1.0)
+    planted = [
+        Planting.in_population(one, plan, 20, draws=9, chosen=False)
+        for one in (ridge, replace(ridge, u=ridge.u * signs))
+    ]
+    found = [one.margin(one.unplanted[0], 1.0) for one in planted]
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-5)
+
+
 def test_each_operation_is_that_of_numpy() -> None:
     rng = np.random.default_rng(0)
     x, tall = rng.standard_normal((30, 9)), rng.standard_normal((4, 30))
@@ -128,7 +144,7 @@ def test_each_operation_is_that_of_numpy() -> None:
 
 
 def test_a_product_of_float32_is_summed_in_float64_and_written_where_it_belongs() -> None:
-    a, b = np.float32([[1e8, 1, -1e8]]), np.ones((3, 1), np.float32)
+    a, b = np.array([[1e8, 1, -1e8]], np.float32), np.ones((3, 1), np.float32)
     out = np.empty((1, 1), np.float32)
     assert Torch("cpu").product(a, b, out=out) is out
     assert out[0, 0] == 1

@@ -201,7 +201,7 @@ def test_many_known_files_are_asked_for_in_blocks_and_one_that_changed_costs_its
 
 
 def test_a_listing_holds_few_bytes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name (65 bytes), 5 numbers of 8, a digest of 32 and some references: 500 is twice that, an object graph 4,500."""
+    """Name 65 bytes, 5 numbers of 8, a digest of 32, references: half of 500; a graph of objects held 4,500."""
     import tracemalloc
 
     monkeypatch.setattr(headers, "SETTLED", -60.0)
