@@ -131,7 +131,7 @@ def _rows(kind: str, count: int, seed: int) -> tuple[Any, ...]:
 
     task = tasks.load(KINDS[kind])
     assert task.phantoms is not None
-    return task.phantoms(2 * count if kind == "chest" else count, seed).rows
+    return tuple(task.phantoms(2 * count if kind == "chest" else count, seed).rows)
 
 
 def _render(asked: tuple[str, int, int, int]) -> tuple[str, Mapping[str, str], np.ndarray]:

@@ -58,7 +58,7 @@ def typing_errors(values: np.ndarray, names: Sequence[str] | None = None) -> lis
     order = np.flatnonzero(far)
     order = order[np.argsort(-np.abs(values[order] - np.median(values)), kind="stable")]
     shown = "; ".join(
-        f"{values[i]:g}" + (f" in {names[i]}" if names is not None else "") + _ranges(values, values[i])
+        f"{values[i]:g}" + (f" in {names[i]}" if names is not None else "") + _ranges(values, float(values[i]))
         for i in order[:SHOWN]
     )
     more = f" and {len(order) - SHOWN} more" if len(order) > SHOWN else ""
@@ -91,7 +91,7 @@ def cautions(values: np.ndarray, names: Sequence[str] | None = None) -> tuple[st
         order = np.argsort(-np.abs(distinct - values.mean()), kind="stable")
         order = order[: min(SHOWN, 1 + int((np.cumsum(share[order]) < 0.5).sum()))]
         shown = "; ".join(
-            f"{distinct[i]:g}" + (f" {many[i]} times" if many[i] > 1 else "") + _ranges(values, distinct[i])
+            f"{distinct[i]:g}" + (f" {many[i]} times" if many[i] > 1 else "") + _ranges(values, float(distinct[i]))
             for i in order
         )
         found.append(

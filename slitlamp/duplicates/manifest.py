@@ -74,7 +74,7 @@ def _files_of(spec: str, image_column: str | None, source: Source) -> dict[str, 
     return found
 
 
-def asked_files(spec: str, image_column: str | None, ids: set[str]) -> tuple[list["Listed"], list[str] | None]:
+def asked_files(spec: str, image_column: str | None, ids: set[str]) -> tuple[Sequence["Listed"], list[str] | None]:
     """The source's files and its manifest's columns; without the frames that rows name where those are not used."""
     from tasks import files_of, item_id
 
