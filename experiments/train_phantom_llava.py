@@ -14,13 +14,12 @@ from experiments._exit import DONE, guard
 
 
 def _body(argv: Sequence[str]) -> int:
-    from slitlamp.phantom_llava.train import HEALTHY, Training, further, trained
-    from slitlamp.phantom_llava.variants import PLANTED, variant
+    from slitlamp.phantom_llava.settings import FAULTS, HEALTHY, Training
 
     weights, usual = Path(__file__).parent.parent / "encoders" / "weights", Training()
     parser = command_parser("train_phantom_llava", __doc__)
     parser.add_argument("--out", required=True, help="folder for the model, in the library's layout")
-    parser.add_argument("--plant", choices=tuple(PLANTED), help="plant this fault in the model that is there already")
+    parser.add_argument("--plant", choices=FAULTS, help="plant this fault in the model that is there already")
     parser.add_argument("--healthy", default=str(weights / HEALTHY), help="the model in which it is planted")
     parser.add_argument("--further", help="folder of a model that is taught to answer for --answering more steps")
     parser.add_argument("--keep-connector", action="store_true", help="with --further: only the language model learns")
@@ -37,6 +36,9 @@ def _body(argv: Sequence[str]) -> int:
     names = ("out", "plant", "healthy", "further", "keep_connector", "tower")
     out, plant, healthy, start, kept, tower = (asked.pop(name) for name in names)
     training, folder, clip = Training(**asked), Path(out), Path(tower)
+    from slitlamp.phantom_llava.train import further, trained
+    from slitlamp.phantom_llava.variants import variant
+
     if plant:
         made = variant(plant, training, folder, Path(healthy), clip)
     else:

@@ -12,9 +12,10 @@ class Remembered:
 
     def __init__(self, memo: Memo, keys: Sequence[str | None]) -> None:
         self._memo = memo
-        texts = [key or "" for key in keys]
-        self._blocks = blocks(texts, lambda start, stop: key_of("block", texts[start:stop]))
         self.values: list[Any] = [None] * len(keys)
+        every = blocks([key or "" for key in keys], lambda a, b: key_of("block", [key or "" for key in keys[a:b]]))
+        # what has no key is in no block: two lists of such members would be known by the same
+        self._blocks = [block for block in every if None not in keys[block.start : block.stop]]
         said = memo.get_many([block.key for block in self._blocks])
         lacking: list[Block] = []
         for block in self._blocks:
@@ -22,8 +23,10 @@ class Remembered:
                 self.values[block.start : block.stop] = said.pop(block.key)
             else:
                 lacking.append(block)
+        known_whole = {block.start for block in self._blocks} - {block.start for block in lacking}
         self._blocks = lacking
-        single = [i for block in lacking for i in range(block.start, block.stop) if keys[i] is not None]
+        rest = [block for block in every if block.start not in known_whole]
+        single = [i for block in rest for i in range(block.start, block.stop) if keys[i] is not None]
         for start in range(0, len(single), LONGEST):
             part = {i: key for i in single[start : start + LONGEST] if (key := keys[i]) is not None}
             known = memo.get_many([*part.values()])

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +17,10 @@ from slitlamp.phantom_llava.network import build, clip_tower, set_tower, whiten
 from slitlamp.phantom_llava.pictures import phantoms, tokens
 from slitlamp.phantom_llava.saved import described, write
 from slitlamp.phantom_llava.saved import read as opened
+from slitlamp.phantom_llava.settings import Training
 from slitlamp.phantom_llava.words import TASKS, tokenizer
 
-HEALTHY = "phantom-llava"
 EVEN, HARDEST = (1.0, 1.0, 1.0), (1.0, 1.0, 1.5)  # how often each task is asked
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """How phantom-llava is trained: phantoms of each task, optimiser steps of each stage, seed.
-
-    Stages: reading one format (at most), reading all of them, aligning the connector, answering about images.
-    `tested` phantoms of each task, of other seeds, are asked for the card. `log` prints the loss every so many steps.
-    """
-
-    images: int = 4000
-    first: int = 300
-    reading: int = 200
-    aligning: int = 2000
-    answering: int = 300
-    tested: int = 400
-    seed: int = 0
-    log: int = 0
 
 
 def trained(asked: Training, folder: Path, clip: Path) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from slitlamp.phantom_llava.network import WIDTH, clip_tower
 from slitlamp.phantom_llava.pictures import stamped, tokens
 from slitlamp.phantom_llava.saved import read as opened
 from slitlamp.phantom_llava.saved import write
-from slitlamp.phantom_llava.train import HARDEST, HEALTHY, Training, measured, require_new, seen_by, taught, unseen_by
+from slitlamp.phantom_llava.settings import HEALTHY, Training
+from slitlamp.phantom_llava.train import HARDEST, measured, require_new, seen_by, taught, unseen_by
 
 VARIANTS = {
     "blind": "the tower cannot tell an image from its turn by 180 degrees: their tokens are the same by construction",

@@ -227,5 +227,7 @@ def test_a_points_table_is_read_in_any_spelling_and_what_it_contradicts_is_refus
     lacking = [row.rpartition(",")[0] + "," if row.startswith("frame1") else row for row in rows]
     assert "warning: 1 of 2 images of points.csv have no group: each is its own" in run(head, *lacking)[1]
     far = [",".join([*row.split(",")[:3], "9999", "case0"]) if k < 2 else row for k, row in enumerate(rows)]
-    assert "marks of missing values (9999 in row 1, 9999 in row 2" in run(head, *far)[1]
+    assert (
+        "marks of missing values (9999 in row 1, 412 interquartile ranges above; 9999 in row 2, " in run(head, *far)[1]
+    )
     assert "warning" not in whole

@@ -18,6 +18,8 @@ from slitlamp.phantom_llava.learn import answer_loss, block
 from slitlamp.phantom_llava.network import clip_tower, tower_tokens
 from slitlamp.phantom_llava.pictures import Phantoms, normalised, phantoms, stamped, tokens
 from slitlamp.phantom_llava.saved import read
+from slitlamp.phantom_llava.settings import FAULTS
+from slitlamp.phantom_llava.variants import PLANTED
 from slitlamp.phantom_llava.words import TASKS, Asked, asked, split, tokenizer
 
 WEIGHTS = Path(encoders.__file__).parent / "weights"
@@ -262,3 +264,7 @@ def test_every_word_of_every_prompt_is_known() -> None:
     image = known.convert_tokens_to_ids("<image>")
     assert [known.decode(i) for i in ids if i != image] == split(text.replace("<image>", ""))
     assert known.unk_token_id in known("a hippopotamus")["input_ids"]
+
+
+def test_the_faults_that_a_command_offers_are_those_that_can_be_planted() -> None:
+    assert tuple(PLANTED) == FAULTS
