@@ -113,20 +113,14 @@ class Memo:
         if not db.execute(_OURS).fetchall():
             return {}
         found = {}
-        for start in range(0, len(keys), _ASKED):
-            part = keys[start : start + _ASKED]
-            marks = ",".join("?" * len(part))
-            for key, value, check in db.execute(
-                f"SELECT key, value, sum FROM memo WHERE key IN ({marks})",  # noqa: S608  only question marks
-                part,
-            ):
-                if _as_written(key, value, check):
-                    try:
-                        said, end = _DECODE(value)  # as written: json.loads looks for blanks around it, and is slower
-                    except (ValueError, RecursionError):
-                        continue  # no JSON, under a sum of somebody else's
-                    if end == len(value):
-                        found[key] = said
+        for key, value, check in _rows(db, keys):
+            if _as_written(key, value, check):
+                try:
+                    said, end = _DECODE(value)  # as written: json.loads looks for blanks around it, and is slower
+                except (ValueError, RecursionError):
+                    continue  # no JSON, under a sum of somebody else's
+                if end == len(value):
+                    found[key] = said
         return found
 
     @staticmethod
@@ -135,14 +129,8 @@ class Memo:
         db.execute(_TABLE)
         db.executemany("INSERT OR REPLACE INTO memo VALUES (?, ?, ?)", rows)
         # keys out of order, or a foreign trigger: SQLite writes there without a word, and does not find it again
-        told = {key: check for key, _, check in rows}
-        keys = list(told)
-        for start in range(0, len(keys), _ASKED):
-            part = keys[start : start + _ASKED]
-            marks = ",".join("?" * len(part))
-            found = dict(db.execute(f"SELECT key, sum FROM memo WHERE key IN ({marks})", part))  # noqa: S608
-            if any(found.get(key) != told[key] for key in part):
-                raise sqlite3.DatabaseError("what was told is not found again")
+        if not set(rows).issubset(_rows(db, [key for key, _, _ in rows])):
+            raise sqlite3.DatabaseError("what was told is not found again")
         db.execute("COMMIT")
 
     def _safely(self, act: Callable[[sqlite3.Connection], Any], otherwise: Any, *, required: bool = False) -> Any:
@@ -203,6 +191,14 @@ class Memo:
         with closing(sqlite3.connect(self.path, timeout=self._manners.patience, isolation_level=None)) as db:
             db.execute("PRAGMA trusted_schema = OFF")
             yield db
+
+
+def _rows(db: sqlite3.Connection, keys: Sequence[str]) -> Iterator[tuple[Any, Any, Any]]:
+    """Key, value and sum of those keys that are there."""
+    for start in range(0, len(keys), _ASKED):
+        part = keys[start : start + _ASKED]
+        marks = ",".join("?" * len(part))
+        yield from db.execute(f"SELECT key, value, sum FROM memo WHERE key IN ({marks})", part)  # noqa: S608
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -138,11 +138,11 @@ def open_source(settings: SourceSettings, spec: str, store: Store) -> Source:
 
 def identify(source: Source) -> None:
     """Find the identity of each picture, for which the bytes of files are read that are not known, and remember it."""
-    rows = source.rows
+    rows, pictures = source.rows, pictures_of(source.rows)
     unread = rows.unread() if isinstance(rows, Rows) else range(len(rows))
     with progress(len(unread), "reading files") as bar:
         for i in unread:
-            _ = (rows.picture(i) if isinstance(rows, Rows) else rows[i].picture).identity
+            _ = pictures[i].identity
             bar.update()
     source.remember()
 

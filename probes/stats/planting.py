@@ -152,15 +152,13 @@ class Planting:
         level, share = _shrinkage(ridge, plan.n_groups, max(width, rank))
         # drawn for the items, not for the eigenvectors, whose signs differ from one library to another
         rng = np.random.default_rng([plan.seed, 83])
-        along = algebra.current().product(ridge.u.T, rng.standard_normal((draws, n, m)))
+        along = _through(ridge.u.T, rng.standard_normal((draws, n, m)))
         beyond = rng.standard_normal((draws, max(width, rank) - rank, m))
         ways, upper = np.linalg.qr(np.concatenate([along, beyond], axis=1))
         ways *= np.where(np.diagonal(upper, axis1=1, axis2=2) < 0, -1.0, 1.0)[:, None]
         spanned = np.sqrt((1 - share) * ridge.w / n + share * level)[:, None] * ways[:, :rank]
         beyond = np.sqrt(share * level) * ways[:, rank:]
-        columns = np.concatenate(
-            [algebra.current().product(ridge.u, np.sqrt(ridge.w)[:, None] * spanned), shift], axis=2
-        )
+        columns = np.concatenate([_through(ridge.u, np.sqrt(ridge.w)[:, None] * spanned), shift], axis=2)
         size = np.swapaxes(spanned, 1, 2) @ spanned + np.swapaxes(beyond, 1, 2) @ beyond
         penalties = GRID if chosen else (plan.penalty,)
         return cls.of(ridge, plan.folds[0], labels, classes, columns, size, penalties=penalties, chosen=chosen)
@@ -234,6 +232,13 @@ def _shrinkage(ridge: Ridge, independent: int, width: int) -> tuple[float, float
     fourth = float(np.square(np.concatenate([(np.square(part) * ridge.w).sum(axis=1) for part in parts])).mean())
     noise = (fourth - square) / independent
     return level, min(1.0, max(0.0, noise / anisotropy)) if anisotropy > 0 else 1.0
+
+
+def _through(a: np.ndarray, each: np.ndarray) -> np.ndarray:
+    """The product of a [m, k] and each of D matrices [D, k, j] in one, which reads a once: [D, m, j]."""
+    draws, k, j = each.shape
+    found = algebra.current().product(a, np.moveaxis(each, 0, 1).reshape(k, draws * j))
+    return np.moveaxis(found.reshape(len(a), draws, j), 1, 0)
 
 
 def signal_inflation(ridge: Ridge, plan: Plan, width: int, score: float, *, chosen: bool, draws: int = REFITS) -> float:

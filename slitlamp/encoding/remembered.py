@@ -14,19 +14,17 @@ class Remembered:
         self._memo = memo
         self.values: list[Any] = [None] * len(keys)
         every = blocks([key or "" for key in keys], lambda a, b: key_of("block", [key or "" for key in keys[a:b]]))
-        # what has no key is in no block: two lists of such members would be known by the same
-        self._blocks = [block for block in every if None not in keys[block.start : block.stop]]
-        said = memo.get_many([block.key for block in self._blocks])
-        lacking: list[Block] = []
-        for block in self._blocks:
-            if block.key in said:
+        self._blocks: list[Block] = []  # that are not remembered as such, and could be
+        said = memo.get_many([block.key for block in every])
+        single: list[int] = []
+        for block in every:
+            part = range(block.start, block.stop)
+            whole = all(keys[i] is not None for i in part)  # else another list of such members would have the same key
+            if whole and block.key in said:
                 self.values[block.start : block.stop] = said.pop(block.key)
-            else:
-                lacking.append(block)
-        known_whole = {block.start for block in self._blocks} - {block.start for block in lacking}
-        self._blocks = lacking
-        rest = [block for block in every if block.start not in known_whole]
-        single = [i for block in rest for i in range(block.start, block.stop) if keys[i] is not None]
+                continue
+            self._blocks += [block] * whole
+            single += [i for i in part if keys[i] is not None]
         for start in range(0, len(single), LONGEST):
             part = {i: key for i in single[start : start + LONGEST] if (key := keys[i]) is not None}
             known = memo.get_many([*part.values()])

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
-from typing import overload
 
 import numpy as np
 
 from plugins import nearest
 from tasks._base import DataError
 from tasks.images.kinds import SUFFIXES, File, kind, suffix
+from tasks.sources.made import Made
 from tasks.sources.table import TABLES, one_column
 from tasks.sources.values import frame_number, is_missing
 
@@ -107,7 +107,7 @@ def manifest_of(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
-class Files(Sequence[Listed]):
+class Files(Made[Listed]):
     """The files that were found below a folder, as columns; a `Listed` is made when it is asked for.
 
     `names` [n] are relative to the folder; `facts` [n, 5] int64 are size, times of change of bytes and of status in ns,
@@ -117,18 +117,9 @@ class Files(Sequence[Listed]):
     def __init__(self, folder: Path, names: list[str], facts: np.ndarray) -> None:
         self.folder, self.names, self.facts = folder, names, facts
         self._columns: dict[str, dict[str, str]] = {}  # one for the files of a folder
+        super().__init__(len(names), self._listed)
 
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @overload
-    def __getitem__(self, k: int) -> Listed: ...
-    @overload
-    def __getitem__(self, k: slice) -> list[Listed]: ...
-    def __getitem__(self, k: int | slice) -> Listed | list[Listed]:
-        """The file at a place."""
-        if isinstance(k, slice):
-            return [self[i] for i in range(*k.indices(len(self)))]
+    def _listed(self, k: int) -> Listed:
         name = self.names[k]
         return Listed(path=self.folder / name, name=name, columns=self.columns(name))
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import overload
 
 from tasks.images.content import Digested
 from tasks.images.decode import DecodePolicy, Frame
 from tasks.sources.files import Files, Listed
 from tasks.sources.headers import Head, Headers, Plain
+from tasks.sources.made import Made
 from tasks.sources.remote import Fetched
 
 
@@ -24,26 +24,14 @@ class SourceFrame:
     parts: tuple["SourceFrame", ...] = ()
 
 
-class SourceFrames(Sequence[SourceFrame]):
-    """Frames of files: `rows` [n] are the places of their files in the listing, `heads` [n] what headers say of them.
-
-    A `SourceFrame` is made when it is asked for, and again when it is asked for again.
-    """
+class SourceFrames(Made[SourceFrame]):
+    """Frames of files: `rows` [n] are the places of their files in the listing, `heads` [n] what their headers say."""
 
     def __init__(self, headers: Headers, policy: DecodePolicy, rows: Sequence[int], heads: Sequence[Head]) -> None:
         self.headers, self.policy, self.rows, self.heads = headers, policy, rows, heads
+        super().__init__(len(rows), self._frame)
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, k: int) -> SourceFrame: ...
-    @overload
-    def __getitem__(self, k: slice) -> list[SourceFrame]: ...
-    def __getitem__(self, k: int | slice) -> SourceFrame | list[SourceFrame]:
-        """The frame at a place."""
-        if isinstance(k, slice):
-            return [self[i] for i in range(*k.indices(len(self)))]
+    def _frame(self, k: int) -> SourceFrame:
         row, head = self.rows[k], self.heads[k]
         file = self.headers.files[row]
         if isinstance(head, Plain):

@@ -1,7 +1,6 @@
 """The rows of a listed folder as columns: a row, its picture or its id is made when it is asked for."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Generic, TypeVar, overload
 
 from tasks._base import Picture, Row
 from tasks.images.content import identity_of, keyed, picture_of
@@ -10,8 +9,7 @@ from tasks.sources.files import Files
 from tasks.sources.frames import SourceFrames
 from tasks.sources.groups import group_id
 from tasks.sources.headers import Plain
-
-T = TypeVar("T")
+from tasks.sources.made import Made
 
 
 def item_id(name: str, number: int = 1, occurrence: int = 0) -> str:
@@ -26,28 +24,6 @@ def columns_of(facts: Mapping[str, str], told: Mapping[str, str]) -> dict[str, s
     """The columns of a row: what the header says, and what the table or folder does."""
     fixed = {"exif_orientation": facts["exif_orientation"]} if "exif_orientation" in facts else {}
     return {**facts, **told, **fixed}
-
-
-class Made(Sequence[T], Generic[T]):
-    """A sequence of so many things, each made by a function of its place whenever it is asked for."""
-
-    def __init__(self, count: int, make: Callable[[int], T]) -> None:
-        self._count, self._make = count, make
-
-    def __len__(self) -> int:
-        return self._count
-
-    @overload
-    def __getitem__(self, k: int) -> T: ...
-    @overload
-    def __getitem__(self, k: slice) -> tuple[T, ...]: ...
-    def __getitem__(self, k: int | slice) -> T | tuple[T, ...]:
-        """The thing at a place, or those of a slice."""
-        if isinstance(k, slice):
-            return tuple(self._make(i) for i in range(*k.indices(self._count)))
-        if not -self._count <= k < self._count:
-            raise IndexError(f"place {k} of {self._count}")
-        return self._make(k % self._count)
 
 
 class Rows(Made[Row]):
