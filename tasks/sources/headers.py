@@ -179,7 +179,7 @@ class Headers:
             return
         self._stamp_others()
         every = blocks(self._names(), lambda start, stop: self._key_of(start, stop))
-        said = self._memory.get_many([block.key for block in every if block.key])
+        said = self._memory.get_many([block.key for block in every])
         single: list[int] = []
         for block in every:
             if block.key not in said:
@@ -252,7 +252,7 @@ class Headers:
         for block in self._blocks:
             part = slice(block.start, block.stop)
             size = block.stop - block.start
-            if block.key and size >= FEW and self._state[part].count(REMEMBERED) == size:
+            if size >= FEW and self._state[part].count(REMEMBERED) == size:
                 heads = self._heads[part]
                 table = {id(one): one for one in heads}
                 numbers = {name: number for number, name in enumerate(table)}
@@ -325,9 +325,8 @@ class Headers:
         return found
 
     def _key_of(self, start: int, stop: int) -> str:
-        """What a block is known by; empty where a change of one of its files would not show."""
-        texts = self._texts(start, stop)
-        return self._key(key_of("block", texts)) if all(texts) else ""
+        """What a block is known by; one with a file of which a change would not show is never kept."""
+        return self._key(key_of("block", self._texts(start, stop)))
 
     def _key(self, text: str) -> str:
         found = _begun(self._policy).copy()

@@ -25,7 +25,7 @@ from probes.stats.intervals import (
 )
 from probes.stats.measure import _t_test
 from probes.stats.multiplicity import holm, over_layers
-from probes.stats.permutation import CHOICE_GRID, margin_with_chosen_penalty, permutation_test
+from probes.stats.permutation import CHOICE_GRID, margin_with_chosen_penalty, permutation_test, settled
 from probes.stats.plan import GRID, Plan
 from probes.stats.scores import (
     Scored,
@@ -180,6 +180,36 @@ def test_data_that_cannot_be_split_is_refused(
 ) -> None:
     with pytest.raises(ProbeError, match=says):
         probes.plan(y, groups, classes=classes)
+
+
+def test_statistics_near_the_observed_one_are_made_anew_and_no_others() -> None:
+    plan = probes.plan(np.arange(40) % 2, np.arange(40), classes=TWO, permutations=19, repeats=1)
+    pair = 2 / 400  # of so many pairs of one item of each class, as an AUC
+    best = np.array([0.7, 0.7 + 5e-5, 0.7 - pair, 0.7 + pair + 3e-4, 0.5])
+    asked: list[np.ndarray] = []
+
+    def exact(which: np.ndarray) -> np.ndarray:
+        asked.append(which)
+        return np.array([0.7, 0.7 - 1e-9, 0.7 - pair])
+
+    found = settled(best.copy(), plan, exact)
+    assert [one.tolist() for one in asked] == [[0, 1, 2]]
+    assert found.tolist() == [0.7, 0.7 - 1e-9, 0.7 - pair, best[3], best[4]]
+    alone = np.array([0.7, 0.5, 0.9])
+    assert settled(alone.copy(), plan, exact).tolist() == alone.tolist()
+    assert len(asked) == 1, "none is near"
+
+
+def test_refits_to_permuted_labels_are_those_of_float64() -> None:
+    rng = np.random.default_rng(4)
+    y = np.arange(60) % 2
+    plan = probes.plan(y, np.arange(60), classes=TWO, permutations=150, repeats=1)
+    ridge, fold = Ridge.of(rng.standard_normal((60, 90))), plan.folds[0]
+    null = permutation_test(ridge, plan, choose=True)
+    codes = coded_vectors(plan.permuted[:99], 2)
+    means = np.stack([codes[:, fold != part].mean(axis=1) for part in range(plan.n_folds)], axis=1)[:, fold]
+    due = (ridge.held_out(codes, fold, [plan.penalty], dtype=np.float64)[0] - means).astype(np.float32)
+    assert (null.fixed_margin == due).mean() > 0.999  # of float32 products every second differs
 
 
 def test_label_vectors_in_spans_give_what_all_at_once_give(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -233,3 +233,14 @@ def test_the_same_image_with_another_mark_is_another_thing_to_encode(tmp_path: P
 
     assert contents(1.0) == contents(1.0) != contents(1.5)
     assert contents(1.0, marked=False) == contents(1.5, marked=False) != contents(1.0)
+
+
+def test_a_compiled_network_is_remembered_apart_from_the_plain_one(tmp_path: Path) -> None:
+    def of(*, compiled: bool) -> StoredEncoder:
+        asked = EncoderSettings(encoder=("phantom-clip",), compile=compiled)
+        return StoredEncoder(spec="phantom-clip", settings=asked, store=Store(tmp_path), device="cpu", dtype="float32")
+
+    plain = of(compiled=False).fingerprint
+    assert of(compiled=True).remembered is None
+    assert of(compiled=True).fingerprint != plain
+    assert of(compiled=False).fingerprint == plain

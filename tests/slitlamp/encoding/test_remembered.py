@@ -29,3 +29,12 @@ def test_lists_of_members_without_keys_are_not_taken_for_one_another(tmp_path: P
     assert Remembered(memo, [None, None, "a"]).values == [None, None, "z"]
     Remembered(memo, ["", "b"]).keep(["x", "y"])
     assert Remembered(memo, [None, "b"]).values == [None, "y"]
+
+
+def test_a_block_is_kept_once_all_of_it_is_known(tmp_path: Path) -> None:
+    memo, keys = Store(tmp_path).memo("m"), [f"key {k}" for k in range(4)]
+    first = Remembered(memo, keys)
+    first.keep(["a", None, "c", "d"])
+    assert Remembered(memo, keys).values == [None] * 4
+    first.keep(["a", "b", "c", "d"])
+    assert Remembered(memo, keys).values == ["a", "b", "c", "d"]

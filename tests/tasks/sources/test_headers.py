@@ -200,6 +200,25 @@ def test_many_known_files_are_asked_for_in_blocks_and_one_that_changed_costs_its
     assert [*changed[:300], *changed[301:500], *changed[501:]] == [*first[:300], *first[301:]]
 
 
+def test_each_file_of_a_block_keeps_the_header_that_is_its_own(
+    tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(headers, "SETTLED", -60.0)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for i in range(80):
+        more = {"exif": turned} if i % 3 == 0 else {}
+        Image.fromarray(np.full((8, 9), 3 * i, np.uint8)).save(tmp_path / f"{i:02d}.jpg", **more)
+    memory = Counted()
+    first = [told(row) for row in asked(tmp_path, memory).rows]
+    assert [columns["exif_orientation"] for _, _, columns, *_ in first] == ["1" if i % 3 else "6" for i in range(80)]
+    opened.clear()
+    memory.asked = 0
+    assert [told(row) for row in asked(tmp_path, memory).rows] == first
+    assert not opened
+    assert memory.asked < 80, "asked for in blocks"
+
+
 def test_a_listing_holds_few_bytes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Name 65 bytes, 5 numbers of 8, a digest of 32, references: half of 500; a graph of objects held 4,500."""
     import tracemalloc
@@ -209,15 +228,16 @@ def test_a_listing_holds_few_bytes_a_file(tmp_path: Path, monkeypatch: pytest.Mo
     memory = Kept()
     asked(tmp_path, memory)
     for kept in (Kept(), memory):  # opened for the first time, and known
-        _ = tasks.open_source(str(tmp_path / "0"), headers=kept)
-        tracemalloc.start()
-        try:
-            source = tasks.open_source(str(tmp_path), headers=kept)
-            held, _ = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-        assert len(source.rows) == 2000
-        assert held / 2000 < 500
+        held = []
+        for _ in range(2):  # what is loaded or looked up once in a process is not of the listing
+            tracemalloc.start()
+            try:
+                source = tasks.open_source(str(tmp_path), headers=Kept(kept))
+                held.append(tracemalloc.get_traced_memory()[0])
+            finally:
+                tracemalloc.stop()
+            assert len(source.rows) == 2000
+        assert min(held) / 2000 < 500
 
 
 def test_a_picture_goes_to_another_process_without_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
