@@ -27,6 +27,7 @@ from probes.stats.measure import _t_test
 from probes.stats.multiplicity import holm, over_layers
 from probes.stats.permutation import CHOICE_GRID, margin_with_chosen_penalty, permutation_test, settled
 from probes.stats.plan import GRID, Plan
+from probes.stats.planting import _through
 from probes.stats.scores import (
     Scored,
     association,
@@ -180,6 +181,12 @@ def test_data_that_cannot_be_split_is_refused(
 ) -> None:
     with pytest.raises(ProbeError, match=says):
         probes.plan(y, groups, classes=classes)
+
+
+def test_one_product_is_that_with_each_matrix() -> None:
+    rng = np.random.default_rng(5)
+    a, each = rng.standard_normal((7, 5)), rng.standard_normal((4, 5, 3))
+    np.testing.assert_allclose(_through(a, each), a @ each, rtol=1e-13, atol=1e-13)
 
 
 def test_statistics_near_the_observed_one_are_made_anew_and_no_others() -> None:

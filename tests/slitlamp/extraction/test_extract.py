@@ -119,6 +119,7 @@ def test_shards_store_the_bytes_of_one_process_whatever_their_size(
         (some / path.name).symlink_to(path)
     asked: dict[str, Any] = {"encoder": "phantom-clip", "data": some, "site": ["pooled", "block.1"], "batch_size": 8}
     whole = slitlamp.extract(**asked)
+    assert 0 < whole.table("time")[0]["load"] < whole.table("time")[0]["seconds"]
     assert whole.table("encoded")[0] | {"bytes": 0, "points": 0} == {
         "images": "every image", "encoder": "phantom-clip", "pictures": 20, "encoded": 19, "known": 0,
         "unreadable": 0, "bytes": 0, "points": 0,
