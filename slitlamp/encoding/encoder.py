@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -132,6 +133,7 @@ class StoredEncoder:
     loaded: list[Encoder] = field(default_factory=list)
     build: Callable[[], Encoder] | None = None
     prompt: str | None = None
+    _loading: list[float] = field(default_factory=list, init=False, repr=False)  # seconds that nobody asked for yet
 
     @cached_property
     def source(self) -> str:
@@ -186,7 +188,9 @@ class StoredEncoder:
                     f"--weights {self.weights} is a file, and {self.spec} is untrained, so that none of it would be "
                     "read; leave it out, or give a folder whose configuration tells the architecture"
                 )
+            began = time.perf_counter()
             encoder = self._loaded() if self.build is None else self.build()
+            self._loading.append(time.perf_counter() - began)
             if encoder.card.read:
                 say(f"{self.label_of(encoder.card)}: {encoder.card.read}")
             if encoder.card.input is not None and not self.source.startswith("random:"):
@@ -197,6 +201,12 @@ class StoredEncoder:
             if record is not None:
                 self.store.memo("encoders").put_many({self._key: record})
         return self.loaded[0]
+
+    def spent_loading(self) -> float:
+        """The seconds that loading took since this was last asked for."""
+        spent = sum(self._loading)
+        self._loading.clear()
+        return spent
 
     def _loaded(self) -> Encoder:
         say(f"loading {portable(self.spec)}")

@@ -56,8 +56,8 @@ class Filled:
     """What one pass over pictures did: counts of pictures, and where the time of this process went, in seconds.
 
     `encoded` and `known` count pictures by their pixels, copies once; `unreadable` are the places of those that could
-    not be read, with the reason. `load` is the time until the network was there, `decode` that of the threads that
-    decode and hash, `waiting` what the encoder waited for them.
+    not be read, with the reason. `load` is what loading the network took, before this pass or in it, `decode` the time
+    of the threads that decode and hash, `waiting` what the encoder waited for them.
     """
 
     space: Any
@@ -99,6 +99,7 @@ def fill(
     todo, seen = left_to_encode(filled, pictures, places, list(widths))
     if todo:
         _encode(encoder, pictures, todo, widths, filled, seen, threads, unreadable, told)
+    filled.load = encoder.spent_loading()
     filled.seconds = time.perf_counter() - began
     return filled
 
@@ -199,9 +200,7 @@ class _Pass:
     def begin(self, left: int) -> None:
         """Load the network, and see that the disk has room for so many pictures, before the first is encoded."""
         if self.network is None:
-            start = time.perf_counter()
             self.network = self.encoder.load()
-            self.filled.load += time.perf_counter() - start
             self.encoder.store.require_space(left * sum(self.widths.values()) * 2)
 
     def prepare(self, image: np.ndarray) -> Any:

@@ -76,6 +76,7 @@ def filled_by_ray(
                 bar.update()
         finally:
             pictures.finish()
+    found.load += encoder.spent_loading()  # that of the driver, which asks who the encoder is
     found.bytes = found.encoded * sum(width for _, _, width in points) * 2
     return found, {"workers": len(workers), "largest_worker_mb": max(workers.values())}
 

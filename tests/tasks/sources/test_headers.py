@@ -207,8 +207,8 @@ def test_each_file_of_a_block_keeps_the_header_that_is_its_own(
     turned = Image.Exif()
     turned[0x0112] = 6
     for i in range(80):
-        more = {"exif": turned} if i % 3 == 0 else {}
-        Image.fromarray(np.full((8, 9), 3 * i, np.uint8)).save(tmp_path / f"{i:02d}.jpg", **more)
+        exif = turned if i % 3 == 0 else Image.Exif()
+        Image.fromarray(np.full((8, 9), 3 * i, np.uint8)).save(tmp_path / f"{i:02d}.jpg", exif=exif)
     memory = Counted()
     first = [told(row) for row in asked(tmp_path, memory).rows]
     assert [columns["exif_orientation"] for _, _, columns, *_ in first] == ["1" if i % 3 else "6" for i in range(80)]
