@@ -17,6 +17,7 @@ from slitlamp.encoding.images import ImageSet
 from slitlamp.errors import UsageError
 from slitlamp.settings import EncoderSettings
 from tasks import Picture
+from tests.paths import ROOT
 
 
 @pytest.mark.parametrize(
@@ -244,3 +245,12 @@ def test_a_compiled_network_is_remembered_apart_from_the_plain_one(tmp_path: Pat
     assert of(compiled=True).remembered is None
     assert of(compiled=True).fingerprint != plain
     assert of(compiled=False).fingerprint == plain
+
+
+def test_a_whole_path_is_not_said_while_its_encoder_loads(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spec = str(tmp_path / "mine.py")
+    Path(spec).write_text((ROOT / "tests/numpy_encoder.py").read_text())
+    asked = EncoderSettings(encoder=(spec,))
+    StoredEncoder(spec=spec, settings=asked, store=Store(tmp_path / "s"), device="cpu", dtype="float32").load()
+    assert "loading mine.py" in caplog.text
+    assert str(tmp_path) not in caplog.text
