@@ -251,6 +251,7 @@ def test_a_whole_path_is_not_said_while_its_encoder_loads(tmp_path: Path, caplog
     spec = str(tmp_path / "mine.py")
     Path(spec).write_text((ROOT / "tests/numpy_encoder.py").read_text())
     asked = EncoderSettings(encoder=(spec,))
+    caplog.set_level("INFO", logger="slitlamp")
     StoredEncoder(spec=spec, settings=asked, store=Store(tmp_path / "s"), device="cpu", dtype="float32").load()
     assert "loading mine.py" in caplog.text
     assert str(tmp_path) not in caplog.text
