@@ -183,7 +183,10 @@ def read_document(folder: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or not isinstance(found.get("experiment"), str):
         raise UsageError(f"{path} is not a document of this program")
     if found.get("schema") != version:
-        line = found.get("command") or next((r.get("command") for r in found.get("records") or () if r), "")
+        records = found.get("records")
+        told = [found, *(records if isinstance(records, list) else ())]
+        lines = (one.get("command") for one in told if isinstance(one, dict))
+        line = next((one for one in lines if one and isinstance(one, str)), "")
         again = f"; measured cells are found again by: {line} --out {folder} --replace" if line else ""
         raise UsageError(f"{path} is of version {found.get('schema')}, and this program reads {version}{again}")
     return found

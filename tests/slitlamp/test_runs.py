@@ -142,6 +142,14 @@ def test_of_a_grid_the_runs_that_are_done_are_opened_under_their_names(
     assert (found.name, found.settings) == ("one", {"seed": 0})
 
 
+@pytest.mark.parametrize("records", [7.5, ["x", None], [{"command": 3}], {"command": "x"}, None])
+def test_records_of_another_shape_in_another_version_are_one_line(tmp_path: Path, records: Any) -> None:
+    document = {"experiment": "linear_probe", "schema": 1, "command": 5, "records": records}
+    (tmp_path / "results.json").write_text(json.dumps(document))
+    with pytest.raises(UsageError, match=r"is of version 1, and this program reads 3$"):
+        read_document(tmp_path)
+
+
 def test_a_lost_or_damaged_cell_is_named(run: tuple[slitlamp.Result, Path], tmp_path: Path) -> None:
     import shutil
 
